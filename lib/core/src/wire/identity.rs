@@ -1,0 +1,221 @@
+//! Names on the wire: who sends, in which subdomain, and what kind of clock it is.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+/// The UUID of a port: on Ethernet its MAC address. Written `00:1d:c1:a1:72:3c`.
+///
+/// The order is the one by which the best master clock algorithm breaks a tie: the lower UUID wins.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uuid(pub [u8; 6]);
+
+/// The text is not six pairs of hexadecimal digits with colons between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a UUID is six pairs of hexadecimal digits, such as 00:1d:c1:a1:72:3c")]
+pub struct UuidError;
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Uuid {
+    type Err = UuidError;
+
+    fn from_str(text: &str) -> Result<Self, UuidError> {
+        let mut pairs = text.split(':');
+        let mut uuid = [0; 6];
+        for byte in &mut uuid {
+            *byte = pairs.next().and_then(|pair| hex_byte(pair.as_bytes())).ok_or(UuidError)?;
+        }
+        if pairs.next().is_none() { Ok(Self(uuid)) } else { Err(UuidError) }
+    }
+}
+
+/// Exactly two hexadecimal digits; `u8::from_str_radix` would take a sign as well.
+fn hex_byte(pair: &[u8]) -> Option<u8> {
+    let &[high, low] = pair else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
+}
+
+/// One port of one clock: communication technology, UUID and port number. Displayed `00:1d:c1:a1:72:3c/1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortIdentity {
+    /// Communication technology of the UUID; see [`PortIdentity::ETHERNET`].
+    pub technology: u8,
+    /// UUID of the port.
+    pub uuid: Uuid,
+    /// Number of the port within its clock, from 1. Dante names a grandmaster by port 0.
+    pub port_id: u16,
+}
+
+impl PortIdentity {
+    /// PTP_ETHER, the only communication technology on a Dante network.
+    pub const ETHERNET: u8 = 1;
+}
+
+impl fmt::Display for PortIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.uuid, self.port_id)
+    }
+}
+
+/// The name of a subdomain: up to 16 bytes, padded with NUL.
+///
+/// Two subdomains may share a multicast group, and Dante Domain Manager uses names that are not text: all 16 bytes
+/// decide. What is not printable ASCII, and the backslash, is displayed as `\xNN`, which [`FromStr`] reads back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Subdomain(pub [u8; 16]);
+
+/// Why a text does not name a subdomain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubdomainError {
+    /// The name has no bytes, or more than 16.
+    #[error("a subdomain has 1 to 16 bytes, not {0}")]
+    Length(usize),
+    /// A backslash does not begin `\xNN`.
+    #[error(r"a backslash in a subdomain begins \xNN, a byte by two hexadecimal digits")]
+    Escape,
+}
+
+impl Subdomain {
+    /// `_DFLT`, the default: where Dante devices without pull-up are.
+    pub const DFLT: Self = Self(*b"_DFLT\0\0\0\0\0\0\0\0\0\0\0");
+    /// `_ALT1`: Dante's pull-up by +4.1667 %.
+    pub const ALT1: Self = Self(*b"_ALT1\0\0\0\0\0\0\0\0\0\0\0");
+    /// `_ALT2`: Dante's pull-up by +0.1 %.
+    pub const ALT2: Self = Self(*b"_ALT2\0\0\0\0\0\0\0\0\0\0\0");
+    /// `_ALT3`: Dante's pull-down by 0.1 %.
+    pub const ALT3: Self = Self(*b"_ALT3\0\0\0\0\0\0\0\0\0\0\0");
+    /// `_ALT4`: Dante's pull-down by 4 %. Not a name of the standard's: it shares a group with `_ALT2`.
+    pub const ALT4: Self = Self(*b"_ALT4\0\0\0\0\0\0\0\0\0\0\0");
+
+    /// The multicast group of the subdomain: 224.0.1.129 for `_DFLT`, 224.0.1.130 to .132 for `_ALT1` to `_ALT3`; any
+    /// other name goes to one of these three by the CRC-32 of its 16 bytes (IEEE 1588-2002, annex D).
+    pub const fn group(&self) -> Ipv4Addr {
+        let last = match &self.0 {
+            b"_DFLT\0\0\0\0\0\0\0\0\0\0\0" => 129,
+            b"_ALT1\0\0\0\0\0\0\0\0\0\0\0" => 130,
+            b"_ALT2\0\0\0\0\0\0\0\0\0\0\0" => 131,
+            b"_ALT3\0\0\0\0\0\0\0\0\0\0\0" => 132,
+            name => match crc32(name) % 3 {
+                0 => 130,
+                1 => 131,
+                _ => 132,
+            },
+        };
+        Ipv4Addr::new(224, 0, 1, last)
+    }
+}
+
+/// CRC-32 as Ethernet's, reflected.
+pub(super) const fn crc32(mut bytes: &[u8]) -> u32 {
+    let mut crc = !0;
+    while let [byte, rest @ ..] = bytes {
+        crc ^= *byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+            bit += 1;
+        }
+        bytes = rest;
+    }
+    !crc
+}
+
+impl FromStr for Subdomain {
+    type Err = SubdomainError;
+
+    fn from_str(text: &str) -> Result<Self, SubdomainError> {
+        let mut name = [0; 16];
+        let mut length = 0;
+        let mut rest = text.as_bytes();
+        while let [first, tail @ ..] = rest {
+            let byte;
+            (byte, rest) = match (first, tail) {
+                (b'\\', [b'x', high, low, tail @ ..]) => {
+                    (hex_byte(&[*high, *low]).ok_or(SubdomainError::Escape)?, tail)
+                }
+                (b'\\', _) => return Err(SubdomainError::Escape),
+                _ => (*first, tail),
+            };
+            if let Some(slot) = name.get_mut(length) {
+                *slot = byte;
+            }
+            length += 1;
+        }
+        if (1..=name.len()).contains(&length) { Ok(Self(name)) } else { Err(SubdomainError::Length(length)) }
+    }
+}
+
+impl fmt::Display for Subdomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        escaped(f, &self.0, &[0])
+    }
+}
+
+impl fmt::Debug for Subdomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a clock takes its time from. Displayed without the padding after it, and otherwise
+/// as a [`Subdomain`] is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClockIdentifier(pub [u8; 4]);
+
+impl ClockIdentifier {
+    /// An atomic clock.
+    pub const ATOM: Self = Self(*b"ATOM");
+    /// A GPS receiver.
+    pub const GPS: Self = Self(*b"GPS\0");
+    /// NTP.
+    pub const NTP: Self = Self(*b"NTP\0");
+    /// Set by hand.
+    pub const HAND: Self = Self(*b"HAND");
+    /// Set when it was initialised.
+    pub const INIT: Self = Self(*b"INIT");
+    /// None of the above: what Dante devices say.
+    pub const DFLT: Self = Self(*b"DFLT");
+}
+
+impl fmt::Display for ClockIdentifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        escaped(f, &self.0, b"\0 ")
+    }
+}
+
+impl fmt::Debug for ClockIdentifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Writes `bytes` without the `padding` at their end. A name comes from the network: no byte of it may reach a
+/// terminal or a log that is not printable ASCII.
+fn escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8], padding: &[u8]) -> fmt::Result {
+    let mut text = bytes;
+    while let [head @ .., last] = text
+        && padding.contains(last)
+    {
+        text = head;
+    }
+    for &byte in text {
+        match byte {
+            b' '..=b'~' if byte != b'\\' => write!(f, "{}", char::from(byte))?,
+            _ => write!(f, r"\x{byte:02x}")?,
+        }
+    }
+    Ok(())
+}

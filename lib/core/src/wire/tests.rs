@@ -1,0 +1,307 @@
+//! The codec against itself and against the offsets of the standard. `tests/captures.rs` holds it against Wireshark.
+
+mod fields;
+
+use super::*;
+use crate::time::{Duration, Offset, Timestamp};
+use proptest::prelude::*;
+
+/// A packet of each kind, every field zero.
+fn zeroed(control: u8, key: u8) -> Packet {
+    let mut bytes = [0; 150];
+    frame(&mut bytes, control, key);
+    Packet::parse(&bytes).unwrap()
+}
+
+/// Makes of any bytes a valid message: the fields that are checked are set.
+fn frame(bytes: &mut [u8; 150], control: u8, key: u8) {
+    bytes[..2].copy_from_slice(&[0, 1]);
+    bytes[20] = if control < 2 { 1 } else { 2 };
+    bytes[32] = control;
+    let times: &[usize] = match (control, key) {
+        (SYNC | DELAY_REQ | DELAY_RESP, _) => &[44],
+        (FOLLOW_UP, _) => &[48],
+        (_, 11) => &[68, 76],
+        (_, 17) => &[64],
+        _ => &[],
+    };
+    for &at in times {
+        let nanoseconds = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        let valid = (nanoseconds & (1 << 31)) | ((nanoseconds & !(1 << 31)) % 1_000_000_000);
+        bytes[at..at + 4].copy_from_slice(&valid.to_be_bytes());
+    }
+    if control == MANAGEMENT {
+        bytes[55] = key;
+        bytes[58..60].copy_from_slice(&parameter_length(key).to_be_bytes());
+    }
+}
+
+const DECODED: [u8; 15] = [0, 1, 2, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21];
+
+fn parameter_length(key: u8) -> u16 {
+    match key {
+        2 => 64,
+        8 => 76,
+        11 => 20,
+        13 => 90,
+        15 => 52,
+        17 => 24,
+        20 => 4,
+        21 => 28,
+        _ => 0,
+    }
+}
+
+/// Every kind of message that is built, by control and managementMessageKey.
+fn kinds() -> impl Iterator<Item = (u8, u8)> {
+    [SYNC, DELAY_REQ, FOLLOW_UP, DELAY_RESP]
+        .map(|control| (control, 0))
+        .into_iter()
+        .chain(DECODED.map(|key| (MANAGEMENT, key)))
+}
+
+fn any_kind() -> impl Strategy<Value = (u8, u8)> {
+    prop::sample::select(kinds().collect::<Vec<_>>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn any_bytes_are_a_message_or_a_typed_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Packet::parse(&bytes);
+    }
+
+    /// Past the version, where most random bytes end.
+    #[test]
+    fn any_bytes_of_version_1_are_a_message_or_a_typed_error(
+        mut bytes in prop::collection::vec(any::<u8>(), 0..200),
+        (control, key) in (0..6_u8, 0..30_u8),
+        length in prop_oneof![Just(None), any::<u16>().prop_map(Some), (0..92_u16).prop_map(Some)],
+    ) {
+        let mut put = |at: usize, value: u8| if let Some(byte) = bytes.get_mut(at) { *byte = value };
+        put(0, 0);
+        put(1, 1);
+        put(20, if control < 2 { 1 } else { 2 });
+        put(32, control);
+        put(55, key);
+        if let Some(length) = length {
+            let [high, low] = length.to_be_bytes();
+            put(58, high);
+            put(59, low);
+        }
+        if let Ok(packet) = Packet::parse(&bytes) {
+            let other = match packet.message {
+                Message::Management(Management { payload: Payload::Other { key, .. }, .. }) => Some(key),
+                _ => None,
+            };
+            match packet.build() {
+                Ok(built) => prop_assert_eq!(Packet::parse(&built), Ok(packet)),
+                Err(refused) => prop_assert_eq!(Some(refused.key), other),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_built_reads_back(kind in any_kind(), mut bytes in prop::array::uniform(any::<u8>())) {
+        frame(&mut bytes, kind.0, kind.1);
+        let packet = Packet::parse(&bytes).unwrap();
+        let built = packet.build().unwrap();
+        prop_assert_eq!(Packet::parse(&built), Ok(packet));
+    }
+
+    #[test]
+    fn times_of_32_bit_seconds_read_back(ns in -(1_i64 << 32) * 1_000_000_000 + 1..(1_i64 << 32) * 1_000_000_000) {
+        prop_assert_eq!(layout::Time::from(ns).ns(), Ok(ns));
+    }
+
+    #[test]
+    fn a_subdomain_reads_back_as_it_is_displayed(name in prop::array::uniform16(any::<u8>())) {
+        prop_assume!(name != [0; 16]);
+        let text = Subdomain(name).to_string();
+        prop_assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+        prop_assert_eq!(text.parse(), Ok(Subdomain(name)));
+    }
+}
+
+#[test]
+fn a_message_cut_short_says_so_at_every_length() {
+    for (control, key) in kinds() {
+        let built = zeroed(control, key).build().unwrap();
+        let needed = if key == 13 { 148 } else { built.len() };
+        for length in 0..needed {
+            let Err(WireError::TooShort { expected, actual }) = Packet::parse(&built[..length]) else {
+                panic!("control {control}, key {key}, {length} bytes");
+            };
+            assert!(actual == length && length < expected && expected <= needed);
+        }
+        for length in needed..built.len() {
+            assert!(
+                Packet::parse(&built[..length]).is_ok(),
+                "the padding of a parent data set is not needed"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_parameter_length_below_the_fields_says_so() {
+    for key in DECODED {
+        let mut bytes = [0; 150];
+        frame(&mut bytes, MANAGEMENT, key);
+        let needed = if key == 13 { 88 } else { parameter_length(key) };
+        for actual in 0..needed {
+            bytes[58..60].copy_from_slice(&actual.to_be_bytes());
+            let expected = usize::from(needed);
+            assert_eq!(Packet::parse(&bytes), Err(WireError::ParameterLength { key, expected, actual }));
+        }
+        bytes[58..60].copy_from_slice(&needed.to_be_bytes());
+        assert!(Packet::parse(&bytes).is_ok());
+    }
+}
+
+#[test]
+fn bytes_after_the_message_are_padding() {
+    for (control, key) in kinds() {
+        let packet = zeroed(control, key);
+        let mut bytes = packet.build().unwrap().to_vec();
+        bytes.extend([0xa5; 40]);
+        assert_eq!(Packet::parse(&bytes), Ok(packet));
+    }
+}
+
+#[test]
+fn lengths_are_the_standards() {
+    let length = |control, key| zeroed(control, key).build().unwrap().len();
+    assert_eq!([0, 1, 2, 3].map(|control| length(control, 0)), [124, 124, 52, 60]);
+    for key in DECODED {
+        assert_eq!(length(MANAGEMENT, key), 60 + usize::from(parameter_length(key)));
+    }
+}
+
+#[test]
+fn ptpv2_is_told_from_what_is_neither() {
+    // A PTPv2 Announce, and a Sync of PTPv2.1 with transportSpecific 1: shorter than a header of PTPv1 or not.
+    assert_eq!(Packet::parse(&[0x0b, 0x02]), Err(WireError::Version2));
+    assert_eq!(Packet::parse(&[[0x10, 0x12], [0; 2]].concat().repeat(11)), Err(WireError::Version2));
+    assert_eq!(Packet::parse(&[0, 2]), Err(WireError::Version2));
+    assert_eq!(Packet::parse(&[0, 3]), Err(WireError::Version(3)));
+    assert_eq!(Packet::parse(&[1, 1]), Err(WireError::Version(0x0101)));
+    assert_eq!(Packet::parse(&[0, 1]), Err(WireError::TooShort { expected: 40, actual: 2 }));
+    assert_eq!(Packet::parse(&[2]), Err(WireError::TooShort { expected: 40, actual: 1 }));
+}
+
+#[test]
+fn the_message_type_goes_with_the_control_field() {
+    for control in 0..=255 {
+        for message_type in 0..=255 {
+            let mut bytes = [0; 150];
+            frame(&mut bytes, control, 0);
+            let right = bytes[20] == message_type;
+            bytes[20] = message_type;
+            let result = Packet::parse(&bytes);
+            if control > 4 {
+                assert_eq!(result, Err(WireError::Control(control)));
+            } else if right {
+                assert!(result.is_ok());
+            } else {
+                assert_eq!(result, Err(WireError::MessageType { message_type, control }));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_time_has_its_sign_in_the_top_bit_of_the_nanoseconds() {
+    let read = |seconds: u32, nanoseconds: u32| {
+        let bytes = [seconds.to_be_bytes(), nanoseconds.to_be_bytes()].concat();
+        layout::Time::at(0, &bytes).unwrap().0.ns()
+    };
+    // Sign and size, as 5.2.2 has it.
+    assert_eq!(read(2, 0), Ok(2_000_000_000));
+    assert_eq!(read(2, 0x8000_0000), Ok(-2_000_000_000));
+    assert_eq!(read(2, 1), Ok(2_000_000_001));
+    assert_eq!(read(2, 0x8000_0001), Ok(-2_000_000_001));
+    // Two's complement.
+    assert_eq!(read(2, (-1_i32).cast_unsigned()), Ok(-2_000_000_001));
+    assert_eq!(read(0, (-999_999_999_i32).cast_unsigned()), Ok(-999_999_999));
+    // A second or more.
+    for nanoseconds in [1_000_000_000, i32::MAX, -1_000_000_000, i32::MIN + 1_000_000_000] {
+        assert_eq!(read(0, nanoseconds.cast_unsigned()), Err(WireError::Time { nanoseconds }));
+    }
+    assert_eq!(read(u32::MAX, 999_999_999), Ok((1 << 32) * 1_000_000_000 - 1));
+    // What does not fit.
+    assert_eq!(layout::Time::from(i64::MAX).ns(), Ok((1 << 32) * 1_000_000_000 - 1));
+    assert_eq!(layout::Time::from(i64::MIN).ns(), Ok(1 - (1 << 32) * 1_000_000_000));
+}
+
+#[test]
+fn a_key_that_is_not_decoded_is_read_but_never_built() {
+    for key in (0..=255).filter(|key| !DECODED.contains(key)) {
+        let mut bytes = [0; 150];
+        frame(&mut bytes, MANAGEMENT, key);
+        bytes[59] = 16;
+        let packet = Packet::parse(&bytes).unwrap();
+        let Message::Management(management) = packet.message else { panic!() };
+        assert_eq!(management.payload, Payload::Other { key, length: 16 });
+        assert_eq!(management.payload.key(), key);
+        assert_eq!(packet.build(), Err(NotBuilt { key }));
+        let short = Packet::parse(&bytes[..75]);
+        assert_eq!(short, Err(WireError::TooShort { expected: 76, actual: 75 }));
+    }
+}
+
+#[test]
+fn subdomains_go_to_their_groups() {
+    assert_eq!(identity::crc32(b"123456789"), 0xcbf4_3926);
+    let last = |name: &str| name.parse::<Subdomain>().unwrap().group().octets()[3];
+    assert_eq!(["_DFLT", "_ALT1", "_ALT2", "_ALT3", "_ALT4"].map(last), [129, 130, 131, 132, 131]);
+    assert_eq!(Subdomain::DFLT.group().octets(), [224, 0, 1, 129]);
+    let mut seen = [0; 3];
+    for name in 0..300 {
+        seen[usize::from(last(&name.to_string()) - 130)] += 1;
+    }
+    assert!(seen.iter().all(|&count| count > 50), "{seen:?}");
+}
+
+#[test]
+fn names_are_displayed_and_read() {
+    let uuid: Uuid = "00:1d:C1:a1:72:3c".parse().unwrap();
+    assert_eq!(uuid, Uuid([0x00, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]));
+    assert_eq!(format!("{uuid} {uuid:?}"), "00:1d:c1:a1:72:3c 00:1d:c1:a1:72:3c");
+    let port = PortIdentity { technology: PortIdentity::ETHERNET, uuid, port_id: 1 };
+    assert_eq!(port.to_string(), "00:1d:c1:a1:72:3c/1");
+    for text in
+        ["", "00:1d:c1:a1:72", "00:1d:c1:a1:72:3c:00", "00:1d:c1:a1:72:+c", "0:1d:c1:a1:72:3c", "é:::::"]
+    {
+        assert_eq!(text.parse::<Uuid>(), Err(UuidError), "{text}");
+    }
+
+    assert_eq!("_ALT4".parse(), Ok(Subdomain::ALT4));
+    assert_eq!("".parse::<Subdomain>(), Err(SubdomainError::Length(0)));
+    assert_eq!("12345678901234567".parse::<Subdomain>(), Err(SubdomainError::Length(17)));
+    assert_eq!(r"a\x0".parse::<Subdomain>(), Err(SubdomainError::Escape));
+    assert_eq!(r"a\n".parse::<Subdomain>(), Err(SubdomainError::Escape));
+    assert_eq!(Subdomain(*b"\x1b[2J \\\0\xff\0\0\0\0\0\0\0\0").to_string(), r"\x1b[2J \x5c\x00\xff");
+
+    assert_eq!(ClockIdentifier::GPS.to_string(), "GPS");
+    assert_eq!(ClockIdentifier(*b"X  \0").to_string(), "X");
+    assert_eq!(ClockIdentifier(*b"\nATO").to_string(), r"\x0aATO");
+    assert_eq!(ClockIdentifier([0; 4]).to_string(), "");
+
+    assert_eq!(PortState(8).to_string(), "SLAVE");
+    assert_eq!(PortState(9).to_string(), "PortState(9)");
+}
+
+#[test]
+fn each_flag_has_its_own_bit() {
+    let all = |flags: Flags| {
+        let [a, b, c] = [flags.li_61(), flags.li_59(), flags.boundary_clock()];
+        [a, b, c, flags.assist(), flags.ext_sync(), flags.parent_stats(), flags.sync_burst()]
+    };
+    for bit in 0..16 {
+        assert_eq!(all(Flags(1 << bit)), std::array::from_fn(|n| n == bit));
+    }
+    assert_eq!((Flags::BOUNDARY_CLOCK | Flags::ASSIST).0, 0x000c);
+    assert_eq!(all(Flags::NONE), [false; 7]);
+}
