@@ -11,4 +11,11 @@ compile_error!(
      SOCK reference clocks are those of LP64"
 );
 
+pub mod estimate;
+pub mod page;
+pub mod port;
+pub mod relay;
+pub mod steer;
 pub mod time;
+pub mod timescale;
+pub mod wire;

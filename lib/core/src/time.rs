@@ -6,10 +6,12 @@
 mod affine;
 mod bridge;
 mod units;
+mod virtual_clock;
 
 pub use affine::{Affine, ClockMap, Epoch, Uncertainty};
 pub use bridge::{Bridge, Reading, Stepped};
 pub use units::{Duration, Offset, Ratio};
+pub use virtual_clock::VirtualClock;
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,0 +1,236 @@
+//! From noisy pairs (raw time, leader's time) to one map from the one to the other, with its uncertainty.
+//!
+//! The oscillator under CLOCK_MONOTONIC_RAW is free-running and nobody's correction disturbs it, so the filter may be
+//! as long as its noise allows; no loop's stability limits it. It is the two-state Kalman filter of a clock (phase,
+//! rate) under white and random-walk frequency noise (Zucca and Tavella, IEEE Trans. UFFC 52, 2005), with the
+//! measurement noise found from the measurements themselves. While fewer than [`ACQUISITION`] measurements are in, it
+//! is run over all of them again at each one, with the noise as it is known by then.
+
+mod kalman;
+mod noise;
+
+use crate::time::{Affine, ClockMap, Dante, Duration, Ratio, Raw, Timestamp, Uncertainty};
+use arrayvec::ArrayVec;
+use kalman::Kalman;
+use noise::Noise;
+
+/// The leader's time `dante` arrived at the raw time `raw`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measurement {
+    /// When the Sync arrived here.
+    pub raw: Timestamp<Raw>,
+    /// When it left the leader, by the leader's clock.
+    pub dante: Timestamp<Dante>,
+}
+
+/// What became of a measurement. `residual` is local minus leader: the map's time at the arrival minus the time that
+/// the leader stated, so a packet that was held up in a queue shows a positive one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It improved the map.
+    Accepted {
+        /// Against the map as it was before.
+        residual: Duration,
+    },
+    /// Too far off to be believed. It changed nothing.
+    Outlier {
+        /// Against the map.
+        residual: Duration,
+    },
+    /// It did not arrive later than the one before. It changed nothing.
+    Late,
+    /// Several in a row agree with one another but not with the map: the leader's time is not continuous. The map
+    /// starts anew at this measurement, with the rate known so far as a guess.
+    Jumped {
+        /// Against the map that was given up.
+        residual: Duration,
+    },
+}
+
+/// A rate known from before, such as that of the leader before this one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RateGuess {
+    /// The leader's rate relative to CLOCK_MONOTONIC_RAW.
+    pub rate: Ratio,
+    /// One standard deviation.
+    pub sigma: Ratio,
+}
+
+impl RateGuess {
+    /// Nothing is known: a PC's oscillator is good to +-200 ppm, and some are worse.
+    pub const UNKNOWN: Self = Self { rate: Ratio::ZERO, sigma: Ratio::from_ppm(500.0) };
+    /// Two Dante leaders differ by up to some 25 ppm.
+    pub const fn another_leader(rate: Ratio) -> Self {
+        Self { rate, sigma: Ratio::from_ppm(25.0) }
+    }
+}
+
+/// How many measurements the filter is run over again at each new one: 8 s at 4 Hz, by when the noise is known to a
+/// tenth and the random walk has not begun to matter.
+pub const ACQUISITION: usize = 32;
+
+/// Beyond this many standard deviations a measurement is not believed. Queues make long tails, and a wrong rejection
+/// costs less than a wrong belief.
+const GATE: f64 = 6.0;
+
+/// A residual beyond this is no queue on a local network: two in a row that agree are a jump of the leader's time.
+/// Dante devices mute at 1 ms themselves.
+const JUMP: Duration = Duration::from_ms(1);
+
+/// So many rejected in a row (4 s at 4 Hz) and the map is no longer believed either: it is fitted anew.
+const DISTRUST: u32 = 16;
+
+/// The estimator: one leader's map at a time.
+#[derive(Debug)]
+pub struct Estimator {
+    guess: RateGuess,
+    acquisition: ArrayVec<Measurement, ACQUISITION>,
+    filter: Option<Kalman>,
+    noise: Noise,
+    suspect: Option<Suspect>,
+    rejected_in_a_row: u32,
+}
+
+/// The last rejected measurement that was far enough off to be a jump.
+#[derive(Debug, Clone, Copy)]
+struct Suspect {
+    measurement: Measurement,
+}
+
+impl Estimator {
+    /// An estimator that knows nothing but perhaps a rate.
+    pub fn new(guess: RateGuess) -> Self {
+        Self {
+            guess,
+            acquisition: ArrayVec::new(),
+            filter: None,
+            noise: Noise::default(),
+            suspect: None,
+            rejected_in_a_row: 0,
+        }
+    }
+
+    /// Forgets the map. The rate it had serves as a first guess; what is known of the network's noise stays.
+    pub fn restart(&mut self) {
+        if let Some(filter) = self.filter.take()
+            && filter.rate_sigma_ppb() < RateGuess::another_leader(Ratio::ZERO).sigma.ppb()
+        {
+            self.guess = RateGuess::another_leader(Ratio::from_ppb(filter.rate_ppb()));
+        }
+        self.acquisition.clear();
+        self.noise.interrupt();
+        self.suspect = None;
+        self.rejected_in_a_row = 0;
+    }
+
+    /// Takes a measurement in.
+    pub fn update(&mut self, measurement: Measurement) -> Verdict {
+        let Some(filter) = &self.filter else {
+            self.begin(measurement);
+            return Verdict::Accepted { residual: Duration::ZERO };
+        };
+        if measurement.raw <= filter.raw() {
+            return Verdict::Late;
+        }
+        let predicted = filter.predicted(measurement.raw);
+        let innovation = predicted.innovation_ns(measurement);
+        let residual = Duration::from_ns_f64(-innovation);
+        if innovation.abs() > GATE * predicted.innovation_sigma_ns(self.noise.sigma_ns()) {
+            return self.reject(measurement, residual);
+        }
+        self.suspect = None;
+        self.rejected_in_a_row = 0;
+        self.noise.observe(measurement);
+        if self.acquisition.is_full() {
+            self.filter = Some(predicted.absorbed(innovation, self.noise.sigma_ns()));
+        } else {
+            self.acquisition.push(measurement);
+            self.replay();
+        }
+        Verdict::Accepted { residual }
+    }
+
+    fn begin(&mut self, first: Measurement) {
+        self.acquisition.clear();
+        self.acquisition.push(first);
+        self.noise.observe(first);
+        self.replay();
+    }
+
+    fn reject(&mut self, measurement: Measurement, residual: Duration) -> Verdict {
+        self.rejected_in_a_row += 1;
+        let agrees =
+            self.suspect.is_some_and(|suspect| suspect.agrees_with(measurement, self.noise.sigma_ns()));
+        let far = residual.abs() >= JUMP;
+        self.suspect = far.then_some(Suspect { measurement });
+        if far && agrees {
+            self.restart();
+            self.begin(measurement);
+            return Verdict::Jumped { residual };
+        }
+        if self.rejected_in_a_row >= DISTRUST {
+            self.restart();
+            self.begin(measurement);
+        }
+        Verdict::Outlier { residual }
+    }
+
+    /// Runs the filter over the measurements of the acquisition, with the noise as it is known now.
+    fn replay(&mut self) {
+        let sigma = self.noise.sigma_ns();
+        let mut measurements = self.acquisition.iter();
+        let Some(&first) = measurements.next() else { return };
+        let mut filter = Kalman::new(first, self.guess, sigma);
+        for &measurement in measurements {
+            let predicted = filter.predicted(measurement.raw);
+            let innovation = predicted.innovation_ns(measurement);
+            filter = predicted.absorbed(innovation, sigma);
+        }
+        self.filter = Some(filter);
+    }
+
+    /// How many measurements the map rests on, up to [`ACQUISITION`].
+    pub fn depth(&self) -> usize {
+        self.acquisition.len()
+    }
+
+    /// The last measurement contradicted the map by more than a queue can.
+    pub fn is_contradicted(&self) -> bool {
+        self.suspect.is_some()
+    }
+
+    /// One standard deviation of the measurements' noise, as found.
+    pub fn noise(&self) -> Duration {
+        Duration::from_ns_f64(self.noise.sigma_ns())
+    }
+
+    /// The map as of the last measurement that was accepted.
+    pub fn map(&self) -> Option<ClockMap> {
+        let filter = self.filter.as_ref()?;
+        Some(ClockMap {
+            line: Affine {
+                raw0: filter.raw(),
+                at0: filter.dante(),
+                rate: Ratio::from_ppb(filter.rate_ppb()),
+            },
+            sigma: Uncertainty {
+                offset: Duration::from_ns_f64(filter.phase_sigma_ns()),
+                rate: Ratio::from_ppb(filter.rate_sigma_ppb()),
+            },
+            correlation: Ratio::new(filter.correlation()),
+            wander: Ratio::from_ppb(kalman::RANDOM_WALK_PPB),
+        })
+    }
+}
+
+impl Suspect {
+    /// Whether both lie on one line of any rate that a leader can have.
+    fn agrees_with(&self, later: Measurement, sigma_ns: f64) -> bool {
+        let raw = later.raw - self.measurement.raw;
+        let apart = ((later.dante - self.measurement.dante) - raw).ns_f64().abs();
+        apart <= GATE * std::f64::consts::SQRT_2 * sigma_ns + (raw * RateGuess::UNKNOWN.sigma).ns_f64().abs()
+    }
+}
+
+#[cfg(test)]
+mod tests;

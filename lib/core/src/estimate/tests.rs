@@ -1,0 +1,140 @@
+use super::*;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+const SYNC: i64 = 250_000_000;
+
+/// A leader at `rate` from `start`, seen through half-normal delays of scale `scale_ns`.
+struct Link {
+    rng: Pcg64Mcg,
+    scale_ns: f64,
+    line: Affine<Dante>,
+}
+
+impl Link {
+    fn new(seed: u64, scale_ns: f64, ppm: f64) -> Self {
+        let line = Affine {
+            raw0: Timestamp::ZERO,
+            at0: Timestamp::from_ns(699_000_000_000),
+            rate: Ratio::from_ppm(ppm),
+        };
+        Self { rng: Pcg64Mcg::seed_from_u64(seed), scale_ns, line }
+    }
+
+    fn delay(&mut self) -> Duration {
+        let (u, v): (f64, f64) = (self.rng.random_range(1e-12..1.0), self.rng.random());
+        let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
+        Duration::from_ns_f64((normal * self.scale_ns).abs())
+    }
+
+    fn sync(&mut self, n: i64) -> Measurement {
+        let sent = Timestamp::from_ns(n * SYNC);
+        Measurement { raw: sent + self.delay(), dante: self.line.at(sent) }
+    }
+
+    fn rate_error_ppb(&self, estimator: &Estimator) -> f64 {
+        (estimator.map().unwrap().line.rate - self.line.rate).ppb()
+    }
+}
+
+#[test]
+fn without_noise_two_measurements_give_the_rate() {
+    let mut link = Link::new(1, 0.0, 12.0);
+    let mut estimator = Estimator::new(RateGuess::UNKNOWN);
+    for n in 0..20 {
+        estimator.update(link.sync(n));
+    }
+    assert!(link.rate_error_ppb(&estimator).abs() < 2.0, "{}", link.rate_error_ppb(&estimator));
+}
+
+#[test]
+fn veth_noise_is_within_100_ppb_after_8_s_and_within_1_ppm_after_3() {
+    let mut noise = 0.0;
+    for seed in 0..50 {
+        let mut link = Link::new(seed, 830.0, -33.7);
+        let mut estimator = Estimator::new(RateGuess::UNKNOWN);
+        for n in 0..=32 {
+            assert!(
+                matches!(estimator.update(link.sync(n)), Verdict::Accepted { .. }),
+                "seed {seed}, Sync {n}"
+            );
+            if n == 12 {
+                assert!(link.rate_error_ppb(&estimator).abs() < 1_000.0, "seed {seed}");
+            }
+        }
+        assert!(
+            link.rate_error_ppb(&estimator).abs() < 200.0,
+            "seed {seed}: {}",
+            link.rate_error_ppb(&estimator)
+        );
+        noise += estimator.noise().ns_f64() / 50.0;
+    }
+    assert!((400.0..700.0).contains(&noise), "half-normal of scale 830 has 500 ns: {noise}");
+}
+
+#[test]
+fn the_stated_uncertainty_holds_for_most_seeds() {
+    let mut inside = 0;
+    for seed in 0..200 {
+        let mut link = Link::new(seed, 11_300.0, 25.0);
+        let mut estimator = Estimator::new(RateGuess::UNKNOWN);
+        for n in 0..=120 {
+            estimator.update(link.sync(n));
+        }
+        let sigma = estimator.map().unwrap().sigma.rate.ppb();
+        inside += i32::from(link.rate_error_ppb(&estimator).abs() < 2.0 * sigma);
+    }
+    assert!((170..=200).contains(&inside), "{inside} of 200 within two sigma");
+}
+
+#[test]
+fn one_late_packet_is_an_outlier_and_changes_nothing() {
+    let mut link = Link::new(3, 500.0, 5.0);
+    let mut estimator = Estimator::new(RateGuess::UNKNOWN);
+    (0..60).for_each(|n| _ = estimator.update(link.sync(n)));
+    let before = estimator.map();
+    let mut late = link.sync(60);
+    late.raw = late.raw + Duration::from_us(400);
+    let Verdict::Outlier { residual } = estimator.update(late) else { panic!("believed") };
+    assert!((395_000..405_000).contains(&residual.ns()), "late means local ahead: {residual:?}");
+    assert_eq!(estimator.map(), before);
+    assert_eq!(estimator.update(link.sync(30)), Verdict::Late);
+    assert!(matches!(estimator.update(link.sync(61)), Verdict::Accepted { .. }));
+}
+
+#[test]
+fn a_leader_with_another_uptime_is_a_jump_and_keeps_the_rate_as_a_guess() {
+    let mut link = Link::new(4, 500.0, 12.0);
+    let mut estimator = Estimator::new(RateGuess::UNKNOWN);
+    (0..60).for_each(|n| _ = estimator.update(link.sync(n)));
+    link.line.at0 = Timestamp::from_ns(5_000_000_000);
+    assert!(matches!(estimator.update(link.sync(60)), Verdict::Outlier { .. }));
+    assert!(estimator.is_contradicted());
+    let Verdict::Jumped { residual } = estimator.update(link.sync(61)) else { panic!("not seen") };
+    assert_eq!(residual.ns() / 1_000_000_000, 693, "the old map was ahead of the new leader");
+    assert!(link.rate_error_ppb(&estimator).abs() < 1_000.0, "the old rate serves");
+    (62..70).for_each(|n| _ = estimator.update(link.sync(n)));
+    assert!(link.rate_error_ppb(&estimator).abs() < 2_000.0);
+}
+
+#[test]
+fn a_lasting_shift_below_a_millisecond_is_followed_after_four_seconds_without_a_jump() {
+    let mut link = Link::new(5, 500.0, 12.0);
+    let mut estimator = Estimator::new(RateGuess::UNKNOWN);
+    (0..100).for_each(|n| _ = estimator.update(link.sync(n)));
+    link.line.at0 = link.line.at0 + Duration::from_us(-300);
+    for n in 100..100 + i64::from(DISTRUST) {
+        assert!(matches!(estimator.update(link.sync(n)), Verdict::Outlier { .. }), "Sync {n}");
+    }
+    assert!(matches!(estimator.update(link.sync(120)), Verdict::Accepted { .. }));
+}
+
+#[test]
+fn extreme_times_give_no_nan() {
+    let mut estimator = Estimator::new(RateGuess::UNKNOWN);
+    for (raw, dante) in [(0, i64::MAX), (1, i64::MIN), (2, 0), (i64::MAX, i64::MIN), (i64::MAX, i64::MAX)] {
+        estimator.update(Measurement { raw: Timestamp::from_ns(raw), dante: Timestamp::from_ns(dante) });
+        let map = estimator.map().unwrap();
+        assert!(map.line.rate.is_finite() && map.sigma.rate.is_finite(), "{map:?}");
+    }
+}

@@ -1,0 +1,573 @@
+//! What stands on each program's page. Every change here raises the `VERSION` of the body that it touches; a test
+//! holds the bytes.
+//!
+//! Times are ns on the clock that the field names; ratios are fractions; absent values are told by flags. All fields
+//! lie on their natural alignment without gaps.
+
+use super::{Body, Text};
+use crate::port::{Counters, Port, Sample, Stamp, State as PortState};
+use crate::relay::State as RelayState;
+use crate::steer::State as SteererState;
+use crate::time::{Affine, ClockMap, Duration, Epoch, Offset, Ratio, Real, Timestamp, Uncertainty};
+use crate::timescale::{TimelineKey, Timescale, Track};
+use std::fmt;
+use std::net::Ipv4Addr;
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+/// Dante's primary and secondary network.
+pub const MAX_PORTS: usize = 2;
+/// Outputs of danteshm.
+pub const MAX_OUTPUTS: usize = 4;
+/// Samples kept: 16 s at 4 Hz.
+pub const RING: usize = 64;
+
+macro_rules! record {
+    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+        #[repr(C)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+    };
+}
+
+record! {
+    /// dante4l: what the network says.
+    pub struct Dante4l {
+        /// Index of the port that the rest of the suite follows.
+        pub selected: u32,
+        /// How many of `ports` are in use.
+        pub port_count: u32,
+        /// One for each `-i`.
+        pub ports: [PortRecord; MAX_PORTS],
+        /// How many samples were ever put into `ring`.
+        pub samples: u64,
+        /// The last samples; number n stands at (n - 1) % RING.
+        pub ring: [SampleRecord; RING],
+    }
+}
+
+record! {
+    /// One port.
+    pub struct PortRecord {
+        /// Interface.
+        pub interface: Text,
+        /// Subdomain, as it is on the wire.
+        pub subdomain: [u8; 16],
+        /// [`PortState`].
+        pub state: u8,
+        /// [`StampSource`].
+        pub stamp_source: u8,
+        /// `PORT_HAS_*`.
+        pub flags: u16,
+        /// Zero.
+        pub reserved: u32,
+        /// The leader; of no meaning without `PORT_HAS_LEADER`.
+        pub leader: LeaderRecord,
+        /// Count of discontinuities of Dante time, 0 before the first leader.
+        pub timeline: u64,
+        /// The map; of no meaning without `PORT_HAS_MAP`.
+        pub map: MapRecord,
+        /// Mean path delay, ns; of no meaning without `PORT_HAS_DELAY`.
+        pub path_delay_ns: i64,
+        /// The last Sync; of no meaning without `PORT_HAS_SAMPLE`.
+        pub last: SampleRecord,
+        /// In the order of [`Counters::NAMES`]; the rest is zero.
+        pub counters: [u64; 32],
+    }
+}
+
+/// `PortRecord::leader` means something.
+pub const PORT_HAS_LEADER: u16 = 1;
+/// `PortRecord::map` means something.
+pub const PORT_HAS_MAP: u16 = 2;
+/// `PortRecord::path_delay_ns` means something.
+pub const PORT_HAS_DELAY: u16 = 4;
+/// `PortRecord::last` means something.
+pub const PORT_HAS_SAMPLE: u16 = 8;
+
+record! {
+    /// A leader and what it says of its grandmaster.
+    pub struct LeaderRecord {
+        /// Who sends the Syncs.
+        pub uuid: [u8; 6],
+        /// Its port.
+        pub port_id: u16,
+        /// IPv4 address.
+        pub address: [u8; 4],
+        /// The grandmaster's clock identifier.
+        pub identifier: [u8; 4],
+        /// The grandmaster's variance.
+        pub variance: i16,
+        /// Steps from the grandmaster to the leader.
+        pub steps_removed: u16,
+        /// The grandmaster's stratum.
+        pub stratum: u8,
+        /// 1: the grandmaster is Preferred Leader.
+        pub preferred: u8,
+        /// Zero.
+        pub reserved: u16,
+        /// The interval that it advertises, ns.
+        pub sync_interval_ns: i64,
+    }
+}
+
+record! {
+    /// [`ClockMap`].
+    pub struct MapRecord {
+        /// Anchor, CLOCK_MONOTONIC_RAW.
+        pub raw0_ns: i64,
+        /// Dante time there.
+        pub dante0_ns: i64,
+        /// Leader's rate minus ours, fraction.
+        pub rate: f64,
+        /// One standard deviation of Dante time at the anchor.
+        pub offset_sigma_ns: i64,
+        /// One standard deviation of the rate, fraction.
+        pub rate_sigma: f64,
+        /// Correlation of both errors.
+        pub correlation: f64,
+        /// Growth of the rate's standard deviation over a second, fraction.
+        pub wander: f64,
+    }
+}
+
+record! {
+    /// [`Sample`], a pair of stamps as raw as they were taken.
+    pub struct SampleRecord {
+        /// Counts the port's samples from 1.
+        pub number: u64,
+        /// The timeline that it belongs to.
+        pub timeline: u64,
+        /// Arrival, CLOCK_MONOTONIC_RAW.
+        pub arrived_raw_ns: i64,
+        /// Arrival, CLOCK_REALTIME.
+        pub arrived_real_ns: i64,
+        /// Departure, Dante time.
+        pub origin_ns: i64,
+        /// Local minus leader, against the map.
+        pub residual_ns: i64,
+        /// 1: it was believed.
+        pub accepted: u32,
+        /// The port that it came through.
+        pub port: u32,
+    }
+}
+
+record! {
+    /// dante2sys: what is done to the clock.
+    pub struct Dante2sys {
+        /// [`SteererState`].
+        pub state: u8,
+        /// [`SteeredClock`].
+        pub clock: u8,
+        /// [`UtcSource`].
+        pub utc_source: u8,
+        /// `STEER_HAS_*`.
+        pub flags: u8,
+        /// Zero.
+        pub reserved: u32,
+        /// The frequency that the clock was last given, fraction.
+        pub frequency: f64,
+        /// The clock's rate minus the leader's, fraction; with `STEER_HAS_SCALE`.
+        pub rate_error: f64,
+        /// Clock minus (Dante + K); with `STEER_HAS_PHASE`.
+        pub phase_error_ns: i64,
+        /// K; with `STEER_HAS_SCALE`.
+        pub epoch_ns: i64,
+        /// dante4l's instance that K belongs to; with `STEER_HAS_SCALE`.
+        pub key_instance: u64,
+        /// And its timeline.
+        pub key_number: u64,
+        /// The steered clock as a line; with `STEER_HAS_LINE` (`--clock virtual`).
+        pub line: LineRecord,
+        /// Corrections that the clock took.
+        pub corrections: u64,
+    }
+}
+
+/// `rate_error`, `epoch_ns` and `key_*` mean something.
+pub const STEER_HAS_SCALE: u8 = 1;
+/// `phase_error_ns` means something.
+pub const STEER_HAS_PHASE: u8 = 2;
+/// `line` means something.
+pub const STEER_HAS_LINE: u8 = 4;
+
+record! {
+    /// A clock as a line over CLOCK_MONOTONIC_RAW.
+    pub struct LineRecord {
+        /// Anchor, CLOCK_MONOTONIC_RAW.
+        pub raw0_ns: i64,
+        /// The clock there, ns since 1970.
+        pub real0_ns: i64,
+        /// Rate minus one.
+        pub rate: f64,
+    }
+}
+
+record! {
+    /// danteshm: what chrony is told.
+    pub struct Danteshm {
+        /// [`RelayState`].
+        pub state: u8,
+        /// 1: `epoch_ns` means something.
+        pub has_epoch: u8,
+        /// Zero.
+        pub reserved: u16,
+        /// How many of `outputs` are in use.
+        pub output_count: u32,
+        /// K.
+        pub epoch_ns: i64,
+        /// Where samples go.
+        pub outputs: [OutputRecord; MAX_OUTPUTS],
+    }
+}
+
+record! {
+    /// One output.
+    pub struct OutputRecord {
+        /// [`OutputKind`].
+        pub kind: u32,
+        /// SHM unit.
+        pub unit: u32,
+        /// Samples written.
+        pub samples: u64,
+        /// When the last one was written, CLOCK_MONOTONIC_RAW; 0: never.
+        pub last_sample_raw_ns: i64,
+    }
+}
+
+macro_rules! body {
+    ($name:ident, $text:literal, $kind:literal, $version:literal) => {
+        impl Body for $name {
+            const NAME: &'static str = $text;
+            const KIND: u32 = $kind;
+            const VERSION: u32 = $version;
+        }
+        const _: () = assert!(size_of::<$name>() % 8 == 0, "a body is made of whole words");
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new_zeroed()
+            }
+        }
+    };
+}
+body!(Dante4l, "dante4l", 1, 1);
+body!(Dante2sys, "dante2sys", 2, 1);
+body!(Danteshm, "danteshm", 3, 1);
+
+macro_rules! numbered {
+    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$case_doc:meta])* $case:ident = $number:literal $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$case_doc])* $case = $number,)* }
+
+        impl $name {
+            /// From the number on a page; one that is not known is the first.
+            pub const fn from_number(number: u8) -> Self {
+                #[allow(unreachable_patterns, reason = "an enum of one case has nothing else")]
+                match number { $($number => Self::$case,)* _ => Self::ALL[0] }
+            }
+            const ALL: &[Self] = &[$(Self::$case,)*];
+
+            /// As it is called outside.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$case => $text,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
+}
+
+numbered! {
+    /// Where a port's time stamps come from.
+    pub enum StampSource {
+        /// There are none.
+        None = 0 "none",
+        /// SO_TIMESTAMPING, by the kernel.
+        Software = 1 "software",
+        /// SO_TIMESTAMPNS, by the kernel, receive only.
+        SoftwareNs = 2 "software-ns",
+        /// SO_TIMESTAMPING, by the network card.
+        Hardware = 3 "hardware",
+    }
+}
+
+numbered! {
+    /// What dante2sys steers.
+    pub enum SteeredClock {
+        /// CLOCK_REALTIME.
+        Realtime = 0 "realtime",
+        /// A clock in the process.
+        Virtual = 1 "virtual",
+    }
+}
+
+numbered! {
+    /// Where dante2sys takes the date from.
+    pub enum UtcSource {
+        /// Nowhere: rate alone.
+        None = 0 "none",
+    }
+}
+
+numbered! {
+    /// What an output of danteshm is.
+    pub enum OutputKind {
+        /// An NTP SHM segment.
+        Shm = 0 "shm",
+    }
+}
+
+impl Dante4l {
+    /// The port that the rest of the suite follows.
+    pub fn selected(&self) -> Option<&PortRecord> {
+        self.ports().get(self.selected as usize)
+    }
+
+    /// The ports in use.
+    pub fn ports(&self) -> &[PortRecord] {
+        self.ports.get(..self.port_count as usize).unwrap_or(&self.ports)
+    }
+
+    /// The leader, for a page of this `instance`.
+    pub fn track(&self, instance: u64) -> Option<Track> {
+        let port = self.selected()?;
+        Some(Track {
+            key: TimelineKey { instance, number: port.timeline },
+            state: port.state()?,
+            map: port.map(),
+        })
+    }
+
+    /// Puts a sample into the ring.
+    pub fn push(&mut self, record: SampleRecord) {
+        if let Some(place) = self.ring.get_mut((self.samples % RING as u64) as usize) {
+            *place = record;
+            self.samples += 1;
+        }
+    }
+
+    /// The samples that followed the first `seen`, oldest first, as far as the ring still holds them.
+    pub fn samples_after(&self, seen: u64) -> impl Iterator<Item = &SampleRecord> {
+        let oldest = self.samples.saturating_sub(RING as u64).max(seen);
+        (oldest..self.samples).filter_map(|n| self.ring.get((n % RING as u64) as usize))
+    }
+}
+
+impl PortRecord {
+    /// The state of `port`.
+    pub fn of(port: &Port, interface: &str, stamp_source: StampSource) -> Self {
+        let mut record = Self {
+            interface: Text::new(interface),
+            subdomain: port.subdomain().0,
+            state: port.state() as u8,
+            stamp_source: stamp_source as u8,
+            timeline: port.timeline(),
+            ..Self::new_zeroed()
+        };
+        if let Some(leader) = port.leader() {
+            let grandmaster = &leader.announced.grandmaster;
+            record.flags |= PORT_HAS_LEADER;
+            record.leader = LeaderRecord {
+                uuid: leader.identity.uuid.0,
+                port_id: leader.identity.port_id,
+                address: leader.address.octets(),
+                identifier: grandmaster.identifier.0,
+                variance: grandmaster.variance,
+                steps_removed: leader.announced.local.steps_removed,
+                stratum: grandmaster.stratum,
+                preferred: u8::from(grandmaster.preferred),
+                reserved: 0,
+                sync_interval_ns: leader.interval.ns(),
+            };
+        }
+        if let Some(map) = port.map() {
+            record.flags |= PORT_HAS_MAP;
+            record.map = map.into();
+        }
+        if let Some(delay) = port.path_delay() {
+            record.flags |= PORT_HAS_DELAY;
+            record.path_delay_ns = delay.ns();
+        }
+        if let Some(sample) = port.last_sample() {
+            record.flags |= PORT_HAS_SAMPLE;
+            record.last = SampleRecord::of(sample, 0);
+        }
+        for (to, from) in record.counters.iter_mut().zip(port.counters().values()) {
+            *to = *from;
+        }
+        record
+    }
+
+    /// Its state; `None` where the number is not one.
+    pub fn state(&self) -> Option<PortState> {
+        PortState::from_number(self.state)
+    }
+
+    /// The leader, if there is one.
+    pub fn leader(&self) -> Option<&LeaderRecord> {
+        (self.flags & PORT_HAS_LEADER != 0).then_some(&self.leader)
+    }
+
+    /// The map, if anything is known, and if its numbers are numbers.
+    pub fn map(&self) -> Option<ClockMap> {
+        let map = ClockMap::from(self.map);
+        let sane = map.line.rate.is_finite() && map.sigma.rate.is_finite() && map.wander.is_finite();
+        (self.flags & PORT_HAS_MAP != 0 && sane && map.correlation.is_finite()).then_some(map)
+    }
+
+    /// The mean path delay, if it was measured.
+    pub fn path_delay(&self) -> Option<Duration> {
+        (self.flags & PORT_HAS_DELAY != 0).then_some(Duration::from_ns(self.path_delay_ns))
+    }
+
+    /// The last Sync that was measured.
+    pub fn last_sample(&self) -> Option<Sample> {
+        (self.flags & PORT_HAS_SAMPLE != 0).then(|| self.last.into())
+    }
+
+    /// What was heard.
+    pub fn counters(&self) -> Counters {
+        let mut values = [0; Counters::COUNT];
+        for (to, from) in values.iter_mut().zip(self.counters) {
+            *to = from;
+        }
+        Counters::from_values(values)
+    }
+}
+
+const _: () = assert!(Counters::COUNT <= 32, "PortRecord::counters has room for 32");
+
+impl LeaderRecord {
+    /// Its address.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address.into()
+    }
+}
+
+impl SampleRecord {
+    /// `sample`, that came through the port of this index.
+    pub fn of(sample: &Sample, port: u32) -> Self {
+        Self {
+            number: sample.number,
+            timeline: sample.timeline,
+            arrived_raw_ns: sample.arrived.raw.ns(),
+            arrived_real_ns: sample.arrived.real.ns(),
+            origin_ns: sample.origin.ns(),
+            residual_ns: sample.residual.ns(),
+            accepted: u32::from(sample.accepted),
+            port,
+        }
+    }
+}
+
+impl From<SampleRecord> for Sample {
+    fn from(record: SampleRecord) -> Self {
+        Self {
+            number: record.number,
+            timeline: record.timeline,
+            arrived: Stamp {
+                raw: Timestamp::from_ns(record.arrived_raw_ns),
+                real: Timestamp::from_ns(record.arrived_real_ns),
+            },
+            origin: Timestamp::from_ns(record.origin_ns),
+            residual: Duration::from_ns(record.residual_ns),
+            accepted: record.accepted != 0,
+        }
+    }
+}
+
+impl From<ClockMap> for MapRecord {
+    fn from(map: ClockMap) -> Self {
+        Self {
+            raw0_ns: map.line.raw0.ns(),
+            dante0_ns: map.line.at0.ns(),
+            rate: map.line.rate.fraction(),
+            offset_sigma_ns: map.sigma.offset.ns(),
+            rate_sigma: map.sigma.rate.fraction(),
+            correlation: map.correlation.fraction(),
+            wander: map.wander.fraction(),
+        }
+    }
+}
+
+impl From<MapRecord> for ClockMap {
+    fn from(record: MapRecord) -> Self {
+        Self {
+            line: Affine {
+                raw0: Timestamp::from_ns(record.raw0_ns),
+                at0: Timestamp::from_ns(record.dante0_ns),
+                rate: Ratio::new(record.rate),
+            },
+            sigma: Uncertainty {
+                offset: Duration::from_ns(record.offset_sigma_ns),
+                rate: Ratio::new(record.rate_sigma),
+            },
+            correlation: Ratio::new(record.correlation),
+            wander: Ratio::new(record.wander),
+        }
+    }
+}
+
+impl From<Affine<Real>> for LineRecord {
+    fn from(line: Affine<Real>) -> Self {
+        Self { raw0_ns: line.raw0.ns(), real0_ns: line.at0.ns(), rate: line.rate.fraction() }
+    }
+}
+
+impl Dante2sys {
+    /// The state; `None` where the number is not one.
+    pub fn state(&self) -> Option<SteererState> {
+        SteererState::from_number(self.state)
+    }
+
+    /// Sets what belongs to the time scale.
+    pub fn set_timescale(&mut self, scale: &Timescale) {
+        self.flags |= STEER_HAS_SCALE;
+        self.epoch_ns = scale.epoch().ns();
+        self.key_instance = scale.key().instance;
+        self.key_number = scale.key().number;
+    }
+
+    /// K, once it was fixed.
+    pub fn epoch(&self) -> Option<Epoch> {
+        (self.flags & STEER_HAS_SCALE != 0).then_some(Epoch::from_ns(self.epoch_ns))
+    }
+
+    /// The clock's rate minus the leader's.
+    pub fn rate_error(&self) -> Option<Ratio> {
+        (self.flags & STEER_HAS_SCALE != 0).then_some(Ratio::new(self.rate_error))
+    }
+
+    /// Clock minus (Dante + K).
+    pub fn phase_error(&self) -> Option<Offset> {
+        (self.flags & STEER_HAS_PHASE != 0).then_some(Offset::from_ns(self.phase_error_ns))
+    }
+
+    /// The steered clock, where it is a line.
+    pub fn line(&self) -> Option<Affine<Real>> {
+        (self.flags & STEER_HAS_LINE != 0).then_some(Affine {
+            raw0: Timestamp::from_ns(self.line.raw0_ns),
+            at0: Timestamp::from_ns(self.line.real0_ns),
+            rate: Ratio::new(self.line.rate),
+        })
+    }
+}
+
+impl Danteshm {
+    /// The state; `None` where the number is not one.
+    pub fn state(&self) -> Option<RelayState> {
+        RelayState::from_number(self.state)
+    }
+
+    /// The outputs in use.
+    pub fn outputs(&self) -> &[OutputRecord] {
+        self.outputs.get(..self.output_count as usize).unwrap_or(&self.outputs)
+    }
+}

@@ -1,0 +1,223 @@
+use super::*;
+use crate::time::{Affine, ClockMap, Ratio, Uncertainty};
+use zerocopy::FromZeros;
+
+/// A hash that tells any change of any byte (FNV-1a, 64 bits).
+fn hash(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn map() -> ClockMap {
+    ClockMap {
+        line: Affine {
+            raw0: Timestamp::from_ns(0x0102_0304_0506_0708),
+            at0: Timestamp::from_ns(0x1112_1314_1516_1718),
+            rate: Ratio::new(12e-6),
+        },
+        sigma: Uncertainty { offset: Duration::from_ns(0x21), rate: Ratio::new(1e-9) },
+        correlation: Ratio::new(0.5),
+        wander: Ratio::new(2e-9),
+    }
+}
+
+fn port() -> PortRecord {
+    PortRecord {
+        interface: Text::new("eth1"),
+        subdomain: *b"_DFLT\0\0\0\0\0\0\0\0\0\0\0",
+        state: 8,
+        stamp_source: 1,
+        flags: 0x0f,
+        leader: LeaderRecord {
+            uuid: [0, 0x1d, 0xc1, 1, 2, 3],
+            port_id: 0x0102,
+            address: [169, 254, 61, 114],
+            identifier: *b"DFLT",
+            variance: 0x7060,
+            steps_removed: 0x0304,
+            stratum: 0x99,
+            preferred: 1,
+            sync_interval_ns: 250_000_000,
+            ..LeaderRecord::new_zeroed()
+        },
+        timeline: 5,
+        map: map().into(),
+        path_delay_ns: 1235,
+        ..PortRecord::new_zeroed()
+    }
+}
+
+/// The layout is a contract between programs of different builds. If this test fails, a layout has changed: raise the
+/// body's VERSION, then put the new figures here.
+#[test]
+fn layouts_are_held_byte_for_byte() {
+    let mut observer = Dante4l { selected: 0, port_count: 1, ..Dante4l::default() };
+    observer.ports[0] = port();
+    observer.push(SampleRecord {
+        number: 1,
+        timeline: 5,
+        arrived_raw_ns: 6,
+        arrived_real_ns: 7,
+        origin_ns: 8,
+        residual_ns: -9,
+        accepted: 1,
+        port: 0,
+    });
+    let steerer = Dante2sys {
+        state: 2,
+        clock: 1,
+        flags: 7,
+        frequency: 1e-6,
+        rate_error: 2e-9,
+        phase_error_ns: -3,
+        epoch_ns: 4,
+        key_instance: 5,
+        key_number: 6,
+        line: LineRecord { raw0_ns: 7, real0_ns: 8, rate: 9e-6 },
+        corrections: 10,
+        ..Dante2sys::default()
+    };
+    let mut relay = Danteshm { state: 1, has_epoch: 1, output_count: 1, epoch_ns: 2, ..Danteshm::default() };
+    relay.outputs[0] = OutputRecord { kind: 0, unit: 2, samples: 3, last_sample_raw_ns: 4 };
+    let figures = [
+        (Dante4l::VERSION, Dante4l::SIZE, hash(observer.as_bytes())),
+        (Dante2sys::VERSION, Dante2sys::SIZE, hash(steerer.as_bytes())),
+        (Danteshm::VERSION, Danteshm::SIZE, hash(relay.as_bytes())),
+    ];
+    let held =
+        [(1, 4576, 0xe1d4_771c_f393_d811), (1, 152, 0x76dd_20db_9361_2463), (1, 176, 0x474b_d48a_7295_08e9)];
+    assert_eq!(figures, held);
+    assert_eq!((MAGIC.to_ne_bytes(), HEAD_WORDS), (*b"D4L_PAGE", 8));
+    assert_eq!(
+        [layout_word::<Dante4l>(), layout_word::<Dante2sys>(), layout_word::<Danteshm>()],
+        [1 << 32 | 1, 2 << 32 | 1, 3 << 32 | 1]
+    );
+}
+
+#[test]
+fn what_is_put_on_a_page_is_read_from_it() {
+    let record = port();
+    assert_eq!(record.map(), Some(map()));
+    assert_eq!(record.state(), Some(crate::port::State::Slave));
+    assert_eq!(record.path_delay(), Some(Duration::from_ns(1235)));
+    let without = PortRecord { flags: 0, ..record };
+    assert_eq!((without.map(), without.path_delay(), without.last_sample()), (None, None, None));
+    assert!(without.leader().is_none());
+}
+
+#[test]
+fn numbers_that_are_none_make_no_map_and_indices_beyond_the_page_no_panic() {
+    let mut record = port();
+    for spoil in [f64::NAN, f64::INFINITY] {
+        record.map.rate = spoil;
+        assert_eq!(record.map(), None);
+    }
+    let body = Dante4l { selected: 99, port_count: u32::MAX, ..Dante4l::default() };
+    assert_eq!((body.ports().len(), body.track(1)), (MAX_PORTS, None));
+    let relay = Danteshm { output_count: u32::MAX, ..Danteshm::default() };
+    assert_eq!(relay.outputs().len(), MAX_OUTPUTS);
+    let beyond = Dante4l { samples: u64::MAX, ..Dante4l::default() };
+    assert_eq!(beyond.samples_after(0).count(), RING);
+}
+
+#[test]
+fn the_ring_keeps_the_last_samples_and_gives_each_once() {
+    let mut body = Dante4l::default();
+    let numbers =
+        |body: &Dante4l, seen| body.samples_after(seen).map(|record| record.number).collect::<Vec<_>>();
+    for number in 1..=3 {
+        body.push(SampleRecord { number, ..SampleRecord::new_zeroed() });
+    }
+    assert_eq!((numbers(&body, 0), numbers(&body, 2), numbers(&body, 3)), (vec![1, 2, 3], vec![3], vec![]));
+    for number in 4..=100 {
+        body.push(SampleRecord { number, ..SampleRecord::new_zeroed() });
+    }
+    assert_eq!(
+        numbers(&body, 3),
+        (37..=100).collect::<Vec<_>>(),
+        "what the ring no longer holds is lost, and no more"
+    );
+}
+
+#[test]
+fn freshness_is_judged_by_life_and_heartbeat() {
+    let at = Timestamp::from_ns;
+    assert_eq!(Freshness::judge(Life::Live, at(5), at(5)), Freshness::Fresh);
+    assert_eq!(Freshness::judge(Life::Live, at(5), at(6)), Freshness::Stale);
+    assert_eq!(Freshness::judge(Life::Stopped, at(5), at(1)), Freshness::Stopped);
+    assert_eq!(Freshness::judge(Life::Replaced, at(5), at(1)), Freshness::Absent);
+    for life in [Life::BeingMade, Life::Live, Life::Stopped, Life::Replaced] {
+        assert_eq!(Life::of_word(life.word(77)), life);
+    }
+}
+
+#[test]
+fn text_is_cut_at_sixteen_bytes_and_shown_without_control_characters() {
+    assert_eq!(Text::new("eth0").to_string(), "eth0");
+    assert_eq!(Text::new("0123456789abcdefg").to_string(), "0123456789abcdef");
+    assert_eq!(Text::new("a\x1bb").to_string(), "a\\x1bb");
+}
+
+#[cfg(not(loom))]
+mod seqlock {
+    use super::super::{Torn, Words};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[test]
+    fn a_writer_that_died_in_the_middle_is_told_and_made_good_by_the_next() {
+        let sequence = AtomicU64::new(0);
+        let words = [const { AtomicU64::new(0) }; 4];
+        let page = Words::new(&sequence, &words);
+        page.store(&[7; 32]);
+        sequence.fetch_add(1, Ordering::Relaxed);
+        let mut read = [0; 32];
+        assert_eq!(page.load(&mut read), Err(Torn));
+        page.store(&[9; 32]);
+        assert_eq!((page.load(&mut read), read), (Ok(()), [9; 32]));
+        assert_eq!(sequence.load(Ordering::Relaxed) % 2, 0);
+    }
+
+    #[test]
+    fn a_reader_beside_a_busy_writer_never_sees_a_torn_body() {
+        let sequence = AtomicU64::new(0);
+        let words = [const { AtomicU64::new(0) }; 16];
+        let page = Words::new(&sequence, &words);
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..200_000u32).for_each(|n| page.store(&[n.to_le_bytes()[0]; 128])));
+            for _ in 0..20_000 {
+                let mut read = [0; 128];
+                if page.load(&mut read).is_ok() {
+                    assert!(read.iter().all(|byte| *byte == read[0]), "{read:?}");
+                }
+            }
+        });
+    }
+}
+
+/// Every interleaving that the memory model allows: run with `RUSTFLAGS="--cfg loom"`.
+#[cfg(loom)]
+mod seqlock {
+    use super::super::Words;
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicU64;
+
+    #[test]
+    fn no_interleaving_gives_a_torn_body() {
+        loom::model(|| {
+            let memory = Arc::new((AtomicU64::new(0), [AtomicU64::new(0), AtomicU64::new(0)]));
+            let writers = Arc::clone(&memory);
+            let writer = loom::thread::spawn(move || {
+                let page = Words::new(&writers.0, &writers.1);
+                page.store(&[1; 16]);
+                page.store(&[2; 16]);
+            });
+            let page = Words::new(&memory.0, &memory.1);
+            let mut read = [0; 16];
+            if page.try_load(&mut read) {
+                assert!(read == [0; 16] || read == [1; 16] || read == [2; 16], "{read:?}");
+            }
+            writer.join().unwrap();
+        });
+    }
+}

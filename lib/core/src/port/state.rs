@@ -1,0 +1,88 @@
+//! The port's states and the arrows between them (IEEE 1588-2002, 7.3; a slave-only port has no others).
+//!
+//! ```text
+//! INITIALIZING --opened--> LISTENING --leader chosen--> UNCALIBRATED --converged--> SLAVE
+//!       |                   ^   ^ ^                        |   ^                     | |
+//!       |                   |   | +-------- silence -------+   +- diverged, another -+ |
+//!     failed             opened +----------------------------- silence ----------------+
+//!       v                   |
+//!     FAULTY ---------------+        (failed leads to FAULTY from every state)
+//! ```
+
+use std::fmt;
+
+/// Port states, numbered as IEEE 1588-2002 numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// The sockets are not open yet.
+    Initializing = 0,
+    /// The interface failed; it is tried again.
+    Faulty = 1,
+    /// No leader is heard.
+    Listening = 3,
+    /// A leader was chosen, its rate is not known well enough yet.
+    Uncalibrated = 7,
+    /// The leader is followed.
+    Slave = 8,
+}
+
+/// What moves the port from one state to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The sockets are open.
+    Opened,
+    /// The interface or the sockets failed.
+    Failed,
+    /// A leader, or another one, is followed from now on.
+    LeaderChosen,
+    /// The leader's rate is known well enough.
+    Converged,
+    /// What was known of the leader holds no longer.
+    Diverged,
+    /// The leader is silent.
+    Silence,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Initializing, Self::Faulty, Self::Listening, Self::Uncalibrated, Self::Slave];
+
+    /// The state after `event`; `None` where the event means nothing.
+    pub const fn after(self, event: Event) -> Option<Self> {
+        match (self, event) {
+            (_, Event::Failed) => Some(Self::Faulty),
+            (Self::Initializing | Self::Faulty, Event::Opened) => Some(Self::Listening),
+            (Self::Listening | Self::Uncalibrated | Self::Slave, Event::LeaderChosen) => {
+                Some(Self::Uncalibrated)
+            }
+            (Self::Uncalibrated, Event::Converged) => Some(Self::Slave),
+            (Self::Uncalibrated | Self::Slave, Event::Diverged) => Some(Self::Uncalibrated),
+            (Self::Uncalibrated | Self::Slave, Event::Silence) => Some(Self::Listening),
+            _ => None,
+        }
+    }
+
+    /// The sockets are open and packets mean something.
+    pub const fn is_open(self) -> bool {
+        !matches!(self, Self::Initializing | Self::Faulty)
+    }
+
+    /// From the number on a page.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| *state as u8 == number)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Initializing => "INITIALIZING",
+            Self::Faulty => "FAULTY",
+            Self::Listening => "LISTENING",
+            Self::Uncalibrated => "UNCALIBRATED",
+            Self::Slave => "SLAVE",
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! The steerer's states and the arrows between them.
+//!
+//! ```text
+//! WAITING --leader--> ACQUIRING --rate known--> LOCKED --lost--> HOLDOVER
+//!    ^                    |                       ^                  |
+//!    +------- lost -------+                       +--- rate known ---+
+//!
+//! every state --refused--> REFUSED --accepted--> WAITING
+//! ```
+
+use std::fmt;
+
+/// Where the steerer stands. The numbers are those on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// No leader yet; the clock is left as it is.
+    Waiting = 0,
+    /// The leader's rate is not known well enough yet; the clock is left as it is.
+    Acquiring = 1,
+    /// The clock is held on Dante + K.
+    Locked = 2,
+    /// The leader is gone; the clock keeps its rate.
+    Holdover = 3,
+    /// The clock cannot be corrected.
+    Refused = 4,
+}
+
+/// What moves the steerer from one state to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// dante4l follows a leader.
+    Leader,
+    /// The leader's rate is known well enough.
+    RateKnown,
+    /// There is nothing to steer by.
+    Lost,
+    /// A correction failed.
+    Refused,
+    /// A correction was taken.
+    Accepted,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Waiting, Self::Acquiring, Self::Locked, Self::Holdover, Self::Refused];
+
+    /// The state after `event`; `None` where nothing changes.
+    pub const fn after(self, event: Event) -> Option<Self> {
+        match (self, event) {
+            (Self::Waiting, Event::Leader) => Some(Self::Acquiring),
+            (Self::Acquiring | Self::Holdover, Event::RateKnown) => Some(Self::Locked),
+            (Self::Acquiring, Event::Lost) => Some(Self::Waiting),
+            (Self::Locked, Event::Lost) => Some(Self::Holdover),
+            (Self::Refused, Event::Accepted) => Some(Self::Waiting),
+            (Self::Waiting | Self::Acquiring | Self::Locked | Self::Holdover, Event::Refused) => {
+                Some(Self::Refused)
+            }
+            _ => None,
+        }
+    }
+
+    /// From the number on a page.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| *state as u8 == number)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "WAITING",
+            Self::Acquiring => "ACQUIRING",
+            Self::Locked => "LOCKED",
+            Self::Holdover => "HOLDOVER",
+            Self::Refused => "REFUSED",
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! The time scale that the suite keeps: Dante + K, continuous across leaders.
+//!
+//! dante2sys holds the system clock on it and danteshm tells it to chrony. Both follow it by the same rules, which
+//! stand here once: K is fixed at the first lock, and at every change of the leader's timeline it is chosen anew so
+//! that the date goes on where the old map, carried forward, had brought it.
+
+use crate::port::State;
+use crate::time::{ClockMap, Duration, Epoch, Raw, Real, Timestamp};
+use std::fmt;
+
+/// What one timeline of one run of dante4l is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimelineKey {
+    /// A random number that dante4l draws when it starts.
+    pub instance: u64,
+    /// Its count of discontinuities.
+    pub number: u64,
+}
+
+/// The leader as dante4l's page shows it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Track {
+    /// Where Dante time is continuous.
+    pub key: TimelineKey,
+    /// The port's state.
+    pub state: State,
+    /// The map, if anything is known.
+    pub map: Option<ClockMap>,
+}
+
+impl Track {
+    /// The map of a leader that is being followed now.
+    pub fn live_map(&self) -> Option<&ClockMap> {
+        self.map.as_ref().filter(|_| self.state == State::Slave)
+    }
+}
+
+/// Dante + K.
+#[derive(Debug, Clone, Copy)]
+pub struct Timescale {
+    key: TimelineKey,
+    map: ClockMap,
+    epoch: Epoch,
+}
+
+/// K was chosen anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochChange {
+    /// Before.
+    pub from: Epoch,
+    /// From now on.
+    pub to: Epoch,
+    /// How long the old map was carried forward without a measurement.
+    pub gap: Duration,
+}
+
+impl fmt::Display for EpochChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "K carried over to another timeline after {:.3} s without a measurement: {} to {} ns; no jump",
+            self.gap.secs_f64(),
+            self.from.ns(),
+            self.to.ns()
+        )
+    }
+}
+
+impl Timescale {
+    /// Fixes K such that the scale shows `date` at `raw`.
+    pub fn fixed_at(key: TimelineKey, map: ClockMap, raw: Timestamp<Raw>, date: Timestamp<Real>) -> Self {
+        Self { key, map, epoch: Epoch::fixed_at(date, map.dante_at(raw)) }
+    }
+
+    /// Goes on with a newer map. On another timeline K is carried over at `now`, and that is told.
+    pub fn follow(&mut self, key: TimelineKey, map: ClockMap, now: Timestamp<Raw>) -> Option<EpochChange> {
+        let mut change = None;
+        if key != self.key {
+            let to = self.epoch.carried_over(&self.map, &map, now);
+            change = Some(EpochChange { from: self.epoch, to, gap: now - self.map.line.raw0 });
+            self.epoch = to;
+            self.key = key;
+        }
+        self.map = map;
+        change
+    }
+
+    /// The date at `raw`.
+    pub fn date_at(&self, raw: Timestamp<Raw>) -> Timestamp<Real> {
+        self.epoch.date_of(self.map.dante_at(raw))
+    }
+
+    /// K.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The timeline that it is on.
+    pub fn key(&self) -> TimelineKey {
+        self.key
+    }
+
+    /// The map that it was last given.
+    pub fn map(&self) -> &ClockMap {
+        &self.map
+    }
+}
