@@ -1,0 +1,187 @@
+//! The kernel's clocks: CLOCK_MONOTONIC_RAW, on which everything is measured, and CLOCK_REALTIME, which `dante2sys`
+//! steers; and the virtual clock that stands in for the latter where no clock may be touched.
+
+mod realtime;
+
+pub use realtime::{Realtime, Timex};
+
+use dante_core::time::{Affine, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};
+use nix::errno::Errno;
+use nix::time::{ClockId, clock_gettime};
+
+/// Why the kernel's clock could not be read or steered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClockError {
+    /// The process lacks the right to steer.
+    #[error(
+        "{tried}: not permitted: steering the system clock needs root or CAP_SYS_TIME (the service unit grants it; \
+         in a container, run this on the host)"
+    )]
+    Refused {
+        /// What was tried.
+        tried: &'static str,
+    },
+    /// Any other answer of the kernel.
+    #[error("{tried}: {cause}")]
+    Failed {
+        /// What was tried.
+        tried: &'static str,
+        /// The kernel's answer.
+        cause: Errno,
+    },
+    /// The caller computed a rate that is no number.
+    #[error("the clock was left alone: the frequency asked for is not a finite number")]
+    NotFinite,
+}
+
+impl ClockError {
+    /// Whether a missing right is the reason.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+}
+
+/// CLOCK_MONOTONIC_RAW, now.
+pub fn raw_now() -> Timestamp<Raw> {
+    now(ClockId::CLOCK_MONOTONIC_RAW)
+}
+
+/// CLOCK_REALTIME and CLOCK_MONOTONIC_RAW at one instant: the tightest of five brackets RAW-REALTIME-RAW.
+///
+/// A bracket takes some tens of ns; one that an interrupt stretched loses against the others. The five are taken
+/// anew as a whole, never mixed, so a step of CLOCK_REALTIME between two of them does no harm.
+pub fn read_realtime() -> Reading {
+    const BRACKETS: usize = 5;
+    let mut best = bracket();
+    for _ in 1..BRACKETS {
+        let next = bracket();
+        if next.width < best.width {
+            best = next;
+        }
+    }
+    best
+}
+
+fn bracket() -> Reading {
+    let before = raw_now();
+    let real = now(ClockId::CLOCK_REALTIME);
+    let width = raw_now() - before;
+    Reading { raw: before + width / 2, real, width }
+}
+
+/// # Panics
+/// Where the kernel has no such clock: the suite cannot run there, and every Linux of this century has both.
+#[expect(clippy::expect_used, reason = "reading one of the kernel's basic clocks has no way to fail")]
+fn now<C>(clock: ClockId) -> Timestamp<C> {
+    let time = clock_gettime(clock).expect("clock_gettime of a clock that every Linux has");
+    timestamp(time.tv_sec(), time.tv_nsec())
+}
+
+pub(crate) fn timestamp<C>(seconds: i64, nanoseconds: i64) -> Timestamp<C> {
+    Timestamp::from_ns(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
+}
+
+/// The clock that a program steers. Both kinds have one interface and one range and grain of frequency.
+#[derive(Debug)]
+pub enum SystemClock {
+    /// The kernel's CLOCK_REALTIME.
+    Realtime(Realtime),
+    /// A clock inside this process.
+    Virtual(Virtual),
+}
+
+impl SystemClock {
+    /// The clock and CLOCK_MONOTONIC_RAW at one instant.
+    pub fn read(&self) -> Reading {
+        match self {
+            Self::Realtime(_) => read_realtime(),
+            Self::Virtual(clock) => clock.read(),
+        }
+    }
+
+    /// The frequency in force: +10 ppb, the clock gains 10 ns a second on its uncorrected rate.
+    ///
+    /// # Errors
+    /// When the kernel refuses to be asked.
+    pub fn frequency(&self) -> Result<Ratio, ClockError> {
+        match self {
+            Self::Realtime(clock) => clock.frequency(),
+            Self::Virtual(clock) => Ok(clock.line().rate),
+        }
+    }
+
+    /// Sets the frequency, held within +-500 ppm, and returns the one taken (its grain is 0.015 ppb).
+    ///
+    /// # Errors
+    /// [`ClockError::Refused`] without CAP_SYS_TIME; [`ClockError::NotFinite`].
+    pub fn set_frequency(&mut self, rate: Ratio) -> Result<Ratio, ClockError> {
+        match self {
+            Self::Realtime(clock) => clock.set_frequency(rate),
+            Self::Virtual(clock) => clock.set_frequency(rate),
+        }
+    }
+
+    /// Moves the clock by `by` at once, forwards if positive.
+    ///
+    /// # Errors
+    /// [`ClockError::Refused`] without CAP_SYS_TIME; [`ClockError::Failed`] for a date that the kernel does not take.
+    pub fn step(&mut self, by: Duration) -> Result<(), ClockError> {
+        match self {
+            Self::Realtime(clock) => clock.step(by),
+            Self::Virtual(clock) => {
+                clock.step(by);
+                Ok(())
+            }
+        }
+    }
+
+    /// The clock as a line over CLOCK_MONOTONIC_RAW, where that is known exactly: for the virtual one.
+    pub fn line(&self) -> Option<Affine<Real>> {
+        match self {
+            Self::Realtime(_) => None,
+            Self::Virtual(clock) => Some(clock.line()),
+        }
+    }
+}
+
+/// A clock in this process, over CLOCK_MONOTONIC_RAW: `--clock virtual`.
+#[derive(Debug)]
+pub struct Virtual {
+    clock: VirtualClock,
+}
+
+impl Virtual {
+    /// A clock that equals CLOCK_REALTIME, which is read this once, and runs at the oscillator's own rate.
+    pub fn start() -> Self {
+        Self { clock: VirtualClock::new(read_realtime()) }
+    }
+
+    /// The clock and CLOCK_MONOTONIC_RAW at one instant; exact, so the width is zero.
+    pub fn read(&self) -> Reading {
+        let raw = raw_now();
+        Reading { raw, real: self.clock.at(raw), width: Duration::ZERO }
+    }
+
+    /// Sets the frequency from now on, with the kernel's range and grain, and returns the one taken.
+    ///
+    /// # Errors
+    /// [`ClockError::NotFinite`], and no other.
+    pub fn set_frequency(&mut self, rate: Ratio) -> Result<Ratio, ClockError> {
+        let taken = realtime::from_timex(realtime::to_timex(rate).ok_or(ClockError::NotFinite)?);
+        self.clock.set_frequency(raw_now(), taken);
+        Ok(taken)
+    }
+
+    /// Moves the clock by `by`.
+    pub fn step(&mut self, by: Duration) {
+        self.clock.step(by);
+    }
+
+    /// The clock as a line.
+    pub fn line(&self) -> Affine<Real> {
+        self.clock.line()
+    }
+}
+
+#[cfg(test)]
+mod tests;

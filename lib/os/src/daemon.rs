@@ -1,0 +1,169 @@
+//! What the programs have in common: flags, the configuration file, exit status.
+
+mod config;
+
+pub use config::ConfigError;
+
+use crate::log::{self, Destination};
+use crate::page::{Instance, PageName, PageWriter};
+use clap::{ArgAction, CommandFactory, FromArgMatches};
+use dante_core::page::Body;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Why a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// As it was asked to.
+    Ok = 0,
+    /// Something failed; what, is in the message.
+    Failed = 1,
+    /// Flags or configuration are wrong.
+    Usage = 2,
+    /// It must not run beside what is there already: another instance, a port that is taken, a foreign page, another
+    /// leader.
+    Refused = 3,
+    /// A right is missing.
+    NotPermitted = 4,
+    /// The network interface is not there (`--no-wait`).
+    NoInterface = 5,
+}
+
+/// The exit status in the words of `--help`.
+pub const EXIT_STATUS: &str = "Exit status: 0 ended as asked, 1 failed, 2 wrong flags or configuration, 3 refused \
+(already running, port taken, foreign page), 4 a right is missing, 5 no such interface.";
+
+/// An error with the exit status that it leads to.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// `error` ends the program with `exit`.
+    pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self { exit, error: error.into() }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(Exit::Failed, error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+/// Flags that every daemon has, as linuxptp's programs have them.
+#[derive(Debug, clap::Args)]
+pub struct CommonArgs {
+    /// Name of this instance: several suites on one host, each with pages of its own
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<Instance>,
+
+    /// Read the configuration from FILE; a flag overrides its key
+    #[arg(short = 'f', long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Say what is wrong with flags and configuration, and exit
+    #[arg(long)]
+    pub check_config: bool,
+
+    /// Write messages up to LEVEL: 3 error, 4 warning, 6 info, 7 debug
+    #[arg(short = 'l', long, value_name = "LEVEL", default_value_t = 6, value_parser = clap::value_parser!(u8).range(0..=7))]
+    pub log_level: u8,
+
+    /// Write messages to stdout
+    #[arg(short = 'm', long)]
+    pub messages: bool,
+
+    /// Write no messages to syslog
+    #[arg(short = 'q', long)]
+    pub no_syslog: bool,
+
+    /// Seconds between summary lines; 0 writes one for every Sync
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub summary_interval: u32,
+
+    /// Print the version
+    #[arg(short = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// A daemon's flags.
+pub trait DaemonArgs: CommandFactory + FromArgMatches {
+    /// What it is called, also as a section of the configuration file.
+    const PROGRAM: &'static str;
+
+    /// The flags that all daemons have.
+    fn common(&self) -> &CommonArgs;
+}
+
+/// Runs a daemon: reads flags and configuration, starts the log, runs `body`, and tells why it ended.
+pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCode {
+    let args = match config::arguments::<A>() {
+        Ok(args) => args,
+        Err(ConfigError::Clap(error)) => error.exit(),
+        Err(error) => return exit(A::PROGRAM, Err(Failure::new(Exit::Usage, error))),
+    };
+    let common = args.common();
+    if common.check_config {
+        match &common.config {
+            Some(file) => println!("{}: {} is in order", A::PROGRAM, file.display()),
+            None => println!("{}: the flags are in order", A::PROGRAM),
+        }
+        return ExitCode::SUCCESS;
+    }
+    log::start(
+        A::PROGRAM,
+        Destination { stdout: common.messages, syslog: !common.no_syslog, level: common.log_level },
+    );
+    let result = body(args);
+    if let Err(failure) = &result {
+        ::log::error!("{failure}");
+    }
+    exit(A::PROGRAM, result)
+}
+
+/// Tells on stderr why a program ended, and gives its exit status.
+pub fn exit(program: &str, result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{program}: {failure}");
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+/// The page that this daemon writes.
+///
+/// # Errors
+/// Another process writes it, or something else is in its place.
+pub fn publish<B: Body>(common: &CommonArgs) -> Result<PageWriter<B>, Failure> {
+    PageWriter::open(&PageName::new(common.instance.as_ref()), random()?).map_err(|error| {
+        let exit = if error.is_refusal() { Exit::Refused } else { Exit::Failed };
+        Failure::new(exit, error)
+    })
+}
+
+/// A random number from the kernel: to tell one start of a program from another, and to seed the engines.
+///
+/// # Errors
+/// If the kernel gives none, which it does only while it boots.
+pub fn random() -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    // SAFETY: the buffer is as long as said.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got == 8 { Ok(u64::from_ne_bytes(bytes)) } else { Err(std::io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! Messages: to syslog, to stdout with `-m`, in the shape of linuxptp: `dante4l[5439.103]: text`.
+
+use crate::clock::raw_now;
+use dante_core::time::{Duration, Raw, Timestamp};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::io::Write;
+use std::sync::Mutex;
+use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
+
+/// Where messages go.
+#[derive(Debug, Clone, Copy)]
+pub struct Destination {
+    /// To stdout.
+    pub stdout: bool,
+    /// To syslog.
+    pub syslog: bool,
+    /// The least important message that is written, as syslog numbers them: 3 error, 4 warning, 6 info, 7 debug.
+    pub level: u8,
+}
+
+struct Messages {
+    program: &'static str,
+    stdout: bool,
+    syslog: Option<Mutex<Logger<LoggerBackend, Formatter3164>>>,
+}
+
+/// Sends all messages of this process to `to`. A missing syslog is said once, on stderr, and is no error.
+pub fn start(program: &'static str, to: Destination) {
+    let formatter = Formatter3164 {
+        facility: Facility::LOG_DAEMON,
+        hostname: None,
+        process: program.to_owned(),
+        pid: std::process::id(),
+    };
+    let syslog = if to.syslog {
+        syslog::unix(formatter)
+            .map_err(|error| eprintln!("{program}: no syslog ({error}); -m writes messages to stdout"))
+            .ok()
+    } else {
+        None
+    };
+    let messages = Messages { program, stdout: to.stdout, syslog: syslog.map(Mutex::new) };
+    if log::set_boxed_logger(Box::new(messages)).is_ok() {
+        log::set_max_level(match to.level {
+            0..=3 => LevelFilter::Error,
+            4..=5 => LevelFilter::Warn,
+            6 => LevelFilter::Info,
+            _ => LevelFilter::Debug,
+        });
+    }
+}
+
+impl Log for Messages {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let at = raw_now().ns() / 1_000_000;
+        let (s, ms) = (at / 1000, at % 1000);
+        if self.stdout {
+            // A closed pipe must not end a daemon.
+            _ = writeln!(std::io::stdout().lock(), "{}[{s}.{ms:03}]: {}", self.program, record.args());
+        }
+        if let Some(mut syslog) = self.syslog.as_ref().and_then(|syslog| syslog.lock().ok()) {
+            let text = format_args!("[{s}.{ms:03}] {}", record.args());
+            _ = match record.level() {
+                Level::Error => syslog.err(text),
+                Level::Warn => syslog.warning(text),
+                Level::Info => syslog.info(text),
+                Level::Debug | Level::Trace => syslog.debug(text),
+            };
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The same thing is said at most once a minute.
+#[derive(Debug)]
+pub struct Throttle<K> {
+    said: Vec<(K, Timestamp<Raw>)>,
+}
+
+impl<K> Default for Throttle<K> {
+    fn default() -> Self {
+        Self { said: Vec::new() }
+    }
+}
+
+impl<K: PartialEq> Throttle<K> {
+    const SILENCE: Duration = Duration::from_secs(60);
+    /// What a peer can make us say is bounded: beyond this many different things, nothing new is said.
+    const MOST: usize = 16;
+
+    /// Whether `what` may be said now.
+    pub fn allows(&mut self, what: K, now: Timestamp<Raw>) -> bool {
+        self.said.retain(|(_, at)| now - *at < Self::SILENCE);
+        if self.said.iter().any(|(said, _)| *said == what) || self.said.len() >= Self::MOST {
+            return false;
+        }
+        self.said.push((what, now));
+        true
+    }
+}
+
+/// One summary line every so often: the root mean square, the largest, and the last of what was measured meanwhile.
+#[derive(Debug)]
+pub struct Summary {
+    every: Duration,
+    since: Option<Timestamp<Raw>>,
+    count: u32,
+    squares: f64,
+    largest: Duration,
+}
+
+/// What a summary line tells.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SummaryLine {
+    /// How many measurements.
+    pub count: u32,
+    /// Their root mean square.
+    pub rms: Duration,
+    /// The one furthest from zero, without its sign.
+    pub largest: Duration,
+}
+
+impl Summary {
+    /// A line every `every`; zero: one for each measurement.
+    pub const fn new(every: Duration) -> Self {
+        Self { every, since: None, count: 0, squares: 0.0, largest: Duration::ZERO }
+    }
+
+    /// Takes a measurement in; a line when it is time for one.
+    pub fn add(&mut self, now: Timestamp<Raw>, value: Duration) -> Option<SummaryLine> {
+        let since = *self.since.get_or_insert(now);
+        self.count += 1;
+        self.squares += value.secs_f64() * value.secs_f64();
+        self.largest = self.largest.max(value.abs());
+        if now - since < self.every {
+            return None;
+        }
+        let rms = Duration::from_secs_f64((self.squares / f64::from(self.count)).sqrt());
+        let line = SummaryLine { count: self.count, rms, largest: self.largest };
+        *self = Self { since: Some(now), ..Self::new(self.every) };
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests;

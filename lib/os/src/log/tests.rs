@@ -1,0 +1,33 @@
+use super::*;
+
+fn at(s: i64) -> Timestamp<Raw> {
+    Timestamp::ZERO + Duration::from_secs(s)
+}
+
+#[test]
+fn the_same_is_said_once_a_minute() {
+    let mut throttle = Throttle::default();
+    assert!(throttle.allows("a", at(0)));
+    assert!(!throttle.allows("a", at(59)));
+    assert!(throttle.allows("b", at(59)));
+    assert!(throttle.allows("a", at(60)));
+}
+
+#[test]
+fn what_a_peer_can_make_us_say_is_bounded() {
+    let mut throttle = Throttle::default();
+    let said = (0..1000).filter(|n| throttle.allows(*n, at(1))).count();
+    assert_eq!(said, 16);
+}
+
+#[test]
+fn a_summary_is_due_after_its_interval_and_starts_anew() {
+    let mut summary = Summary::new(Duration::from_secs(2));
+    assert_eq!(summary.add(at(0), Duration::from_ns(-300)), None);
+    assert_eq!(summary.add(at(1), Duration::from_ns(400)), None);
+    let line = summary.add(at(2), Duration::from_ns(0)).unwrap();
+    assert_eq!((line.count, line.rms.ns(), line.largest.ns()), (3, 289, 400));
+    let mut each = Summary::new(Duration::ZERO);
+    assert_eq!(each.add(at(0), Duration::from_ns(-7)).unwrap().largest.ns(), 7);
+    assert_eq!(each.add(at(0), Duration::from_ns(5)).unwrap().rms.ns(), 5);
+}

@@ -1,0 +1,170 @@
+//! The network interface that a program was told to use.
+
+use nix::errno::Errno;
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use socket2::{Domain, Socket, Type};
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+
+/// Why an interface cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetError {
+    /// There is no such interface in this network namespace.
+    #[error("there is no network interface {name} (there are: {present}): give one of these with -i")]
+    NotFound {
+        /// The name asked for.
+        name: String,
+        /// Those that exist.
+        present: String,
+    },
+    /// The interface is switched off.
+    #[error("network interface {name} is down: bring it up with `ip link set {name} up`")]
+    Down {
+        /// The interface's name.
+        name: String,
+    },
+    /// The interface has no IPv4 address (yet).
+    #[error(
+        "network interface {name} has no IPv4 address: wait for DHCP, or give it a link-local one as Dante devices \
+         do (169.254.0.0/16)"
+    )]
+    NoAddress {
+        /// The interface's name.
+        name: String,
+    },
+    /// The kernel did not say which interfaces there are.
+    #[error("listing the network interfaces to find {name}: {cause}")]
+    Failed {
+        /// The name asked for.
+        name: String,
+        /// The kernel's answer.
+        cause: Errno,
+    },
+}
+
+/// What drives an interface, as far as time stamps and loops back are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `lo`.
+    Loopback,
+    /// One end of a virtual cable, between containers or network namespaces.
+    Veth,
+    /// A tun or tap device, behind which a guest or a VPN stands.
+    Tap,
+    /// Anything else: a network card, a bridge, a VLAN.
+    Other,
+}
+
+/// An interface, as found at one moment. [`current_index`] tells later whether it is still that one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its index; another one under the same name is another interface.
+    pub index: u32,
+    /// Its first IPv4 address.
+    pub address: Ipv4Addr,
+    /// Its hardware address, zeros where it has none.
+    pub mac: [u8; 6],
+    /// Whether it has carrier (IFF_RUNNING): a cable is plugged in, the other end of a veth is up.
+    pub up: bool,
+    /// What it is.
+    pub kind: Kind,
+}
+
+impl Interface {
+    /// Finds the interface of that name.
+    ///
+    /// # Errors
+    /// [`NetError`] says which of name, state and address is missing.
+    pub fn find(name: &str) -> Result<Self, NetError> {
+        let failed = |cause| NetError::Failed { name: name.to_owned(), cause };
+        let mut present: Vec<String> = Vec::new();
+        let (mut flags, mut address, mut mac) = (None, None, [0; 6]);
+        for entry in getifaddrs().map_err(failed)? {
+            if entry.interface_name == name {
+                flags = Some(entry.flags);
+                let found = entry.address.as_ref();
+                address = address.or(found.and_then(|a| a.as_sockaddr_in()).map(|a| a.ip()));
+                mac = found.and_then(|a| a.as_link_addr()).and_then(|a| a.addr()).unwrap_or(mac);
+            }
+            if !present.contains(&entry.interface_name) {
+                present.push(entry.interface_name);
+            }
+        }
+        let name = name.to_owned();
+        let (Some(flags), Some(index)) = (flags, current_index(&name)) else {
+            return Err(NetError::NotFound { name, present: present.join(", ") });
+        };
+        if !flags.contains(InterfaceFlags::IFF_UP) {
+            return Err(NetError::Down { name });
+        }
+        let Some(address) = address else {
+            return Err(NetError::NoAddress { name });
+        };
+        let kind = if flags.contains(InterfaceFlags::IFF_LOOPBACK) {
+            Kind::Loopback
+        } else {
+            match driver(&name).as_deref() {
+                Some("veth") => Kind::Veth,
+                Some("tun") => Kind::Tap,
+                _ => Kind::Other,
+            }
+        };
+        let up = flags.contains(InterfaceFlags::IFF_RUNNING);
+        Ok(Self { name, index, address, mac, up, kind })
+    }
+}
+
+/// The index of the interface that has this name now: one system call.
+pub fn current_index(name: &str) -> Option<u32> {
+    if_nametoindex(name).ok()
+}
+
+/// `struct ethtool_drvinfo` of `<linux/ethtool.h>`.
+#[repr(C)]
+struct DriverInfo {
+    cmd: u32,
+    driver: [u8; 32],
+    rest: [u8; 160],
+}
+
+const _: () = assert!(size_of::<DriverInfo>() == 196);
+
+/// ETHTOOL_GDRVINFO of `<linux/ethtool.h>`.
+const GDRVINFO: u32 = 3;
+
+mod ioctl {
+    nix::ioctl_readwrite_bad!(
+        /// ethtool's requests, on any socket.
+        ethtool,
+        libc::SIOCETHTOOL,
+        libc::ifreq
+    );
+}
+
+/// The name of the driver behind an interface, if it says. Needs no right.
+fn driver(name: &str) -> Option<String> {
+    // Not bound to an address: a network namespace need not have any yet.
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).ok()?;
+    let mut info = DriverInfo { cmd: GDRVINFO, driver: [0; 32], rest: [0; 160] };
+    // SAFETY: ifreq is made of integers and a pointer, for all of which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays zero: a name that does not fit is none.
+    if name.len() >= request.ifr_name.len() {
+        return None;
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    request.ifr_ifru.ifru_data = (&raw mut info).cast();
+    // SAFETY: the request holds a terminated name and a pointer to a drvinfo of the kernel's size; both outlive the
+    // call, in which the kernel writes nothing else.
+    unsafe { ioctl::ethtool(socket.as_raw_fd(), &raw mut request) }.ok()?;
+    let text = info.driver.split(|byte| *byte == 0).next()?;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests;

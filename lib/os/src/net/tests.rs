@@ -1,0 +1,59 @@
+use super::*;
+
+#[test]
+fn the_loopback_interface_is_found_complete() {
+    let lo = Interface::find("lo").unwrap();
+    assert_eq!((lo.address, lo.kind, lo.mac, lo.up), (Ipv4Addr::LOCALHOST, Kind::Loopback, [0; 6], true));
+    assert_eq!(current_index("lo"), Some(lo.index));
+}
+
+#[test]
+fn an_unknown_interface_is_told_apart_and_the_others_are_named() {
+    let error = Interface::find("nosuch0").unwrap_err();
+    assert!(matches!(error, NetError::NotFound { .. }), "{error:?}");
+    assert!(error.to_string().contains("lo"), "{error}");
+    assert_eq!(current_index("nosuch0"), None);
+}
+
+#[test]
+fn a_name_longer_than_the_kernels_is_not_found() {
+    assert!(matches!(Interface::find("a-name-of-more-than-15-bytes"), Err(NetError::NotFound { .. })));
+    assert_eq!(driver("a-name-of-more-than-15-bytes"), None);
+}
+
+/// Makes interfaces in a network namespace of its own: needs root and ip(8), and is passed over without them.
+#[test]
+fn down_and_without_address_and_veth_are_told_apart() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    std::thread::spawn(|| {
+        // This thread alone moves to the new namespace, which ends with it.
+        if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
+            return;
+        }
+        let ip = |line: &str| std::process::Command::new("ip").args(line.split(' ')).status();
+        if !ip("link add v0 type veth peer name v1").is_ok_and(|status| status.success()) {
+            return;
+        }
+        assert!(matches!(Interface::find("v0"), Err(NetError::Down { .. })));
+        assert!(ip("link set v0 up").unwrap().success());
+        assert!(matches!(Interface::find("v0"), Err(NetError::NoAddress { .. })));
+        assert!(ip("addr add 169.254.7.7/16 dev v0").unwrap().success());
+        let found = Interface::find("v0").unwrap();
+        assert_eq!((found.address, found.kind, found.up), (Ipv4Addr::new(169, 254, 7, 7), Kind::Veth, false));
+        assert_ne!(found.mac, [0; 6]);
+        assert!(ip("link set v1 up").unwrap().success());
+        // The kernel tells of carrier a moment later.
+        let up = (0..200).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            Interface::find("v0").unwrap().up
+        });
+        assert!(up, "both ends are up: there is carrier");
+        if ip("tuntap add t0 mode tap").unwrap().success() {
+            assert_eq!(driver("t0").as_deref(), Some("tun"));
+        }
+    })
+    .join()
+    .unwrap();
+}

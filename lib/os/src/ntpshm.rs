@@ -1,0 +1,205 @@
+//! The System V shared-memory segment through which chronyd, ntpd and gpsd pass samples of a reference clock.
+//!
+//! 96 bytes, native endian, LP64:
+//! ```text
+//!  0 mode i32      4 count i32     8 clock s i64       16 clock us i32    24 receive s i64
+//! 32 receive us   36 leap i32     40 precision i32     44 nsamples i32    48 valid i32
+//! 52 clock ns u32 56 receive ns u32                    60 dummy
+//! ```
+//! Mode 1: the writer counts before and after; a reader that sees the count change drops what it read. The memory is
+//! shared with programs in other languages, so every field is an atomic and only fences order them.
+
+mod segment;
+
+use dante_core::time::{Real, Timestamp};
+use nix::errno::Errno;
+use segment::{Fields, Mapping};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, fence};
+
+/// Why a segment cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ShmError {
+    /// No key of System V belongs to this unit.
+    #[error("there is no NTP SHM unit {unit}: chrony and ntpd count from 0, up to 255 is customary")]
+    NoSuchUnit {
+        /// The unit asked for.
+        unit: u32,
+    },
+    /// The segment exists and belongs to somebody else, with rights that leave us out.
+    #[error(
+        "NTP SHM unit {unit} exists and is not ours to use (`ipcs -m` shows its owner): chronyd made it first, as \
+         root. Start this program before chronyd, or choose another unit"
+    )]
+    Refused {
+        /// The unit.
+        unit: u32,
+    },
+    /// The segment exists, but is smaller than the protocol's.
+    #[error(
+        "NTP SHM unit {unit} exists with another size than {} bytes: another program uses this key. Choose \
+         another unit, or remove the segment with `ipcrm -M 0x{:08x}`",
+        size_of::<Fields>(), segment::KEY.wrapping_add(*unit)
+    )]
+    WrongSize {
+        /// The unit.
+        unit: u32,
+    },
+    /// There is no such segment.
+    #[error("NTP SHM unit {unit} does not exist: no program has made it yet (or PrivateIPC= hides it)")]
+    Missing {
+        /// The unit.
+        unit: u32,
+    },
+    /// Any other answer of the kernel.
+    #[error("{tried} NTP SHM unit {unit}: {cause}")]
+    Failed {
+        /// What was tried.
+        tried: &'static str,
+        /// The unit.
+        unit: u32,
+        /// The kernel's answer.
+        cause: Errno,
+    },
+}
+
+/// One sample: two names for one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShmSample {
+    /// What the reference clock showed. It must have been mapped to UTC: chronyd may set the clock to it.
+    pub reference: Timestamp<Real>,
+    /// What CLOCK_REALTIME showed.
+    pub received: Timestamp<Real>,
+    /// Log2 of the precision in seconds: -20 is 1 us. chrony ignores it.
+    pub precision: i32,
+}
+
+/// The writer's end of a unit.
+#[derive(Debug)]
+pub struct NtpShm {
+    memory: Mapping,
+}
+
+impl NtpShm {
+    /// Makes the segment of `unit` with the permissions `mode` (0o600 is what chronyd itself uses), or attaches the
+    /// one that is there, whose permissions stay as they are.
+    ///
+    /// # Errors
+    /// [`ShmError`]: the segment is another's, or has another size.
+    pub fn create(unit: u32, mode: u32) -> Result<Self, ShmError> {
+        Mapping::create(unit, mode).map(|memory| Self { memory })
+    }
+
+    /// Publishes a sample. One that nobody read yet is lost, as the protocol has one slot.
+    pub fn write(&mut self, sample: &ShmSample) {
+        self.change(|fields| {
+            let (seconds, ns) = parts(sample.reference);
+            fields.clock_sec.store(seconds, Relaxed);
+            fields.clock_usec.store(micros(ns), Relaxed);
+            fields.clock_nsec.store(ns, Relaxed);
+            let (seconds, ns) = parts(sample.received);
+            fields.receive_sec.store(seconds, Relaxed);
+            fields.receive_usec.store(micros(ns), Relaxed);
+            fields.receive_nsec.store(ns, Relaxed);
+            // No warning of a leap second: any value but 0, 1 or 2 makes chrony drop the sample.
+            fields.leap.store(0, Relaxed);
+            fields.precision.store(sample.precision, Relaxed);
+        });
+        self.memory.fields().valid.store(1, Release);
+    }
+
+    /// Takes back a sample that nobody read yet: the reference has nothing to say.
+    pub fn withdraw(&mut self) {
+        self.change(|_| ());
+    }
+
+    /// Leaves `valid` at 0. A death anywhere in here leaves it so, too.
+    fn change(&mut self, fill: impl FnOnce(&Fields)) {
+        let fields = self.memory.fields();
+        let count = fields.count.load(Relaxed);
+        fields.mode.store(1, Relaxed);
+        fields.valid.store(0, Relaxed);
+        // Release: who sees this count sees valid = 0. The fence: who sees a new field sees this count.
+        fields.count.store(count.wrapping_add(1), Release);
+        fence(Release);
+        fill(fields);
+        fence(Release);
+        fields.count.store(count.wrapping_add(2), Relaxed);
+    }
+
+    /// Gives the segment to another user, who may then attach it; its creator keeps the rights to it. So a writer of
+    /// its own user can make a unit for chronyd, which attaches as root, with mode 0600.
+    ///
+    /// # Errors
+    /// [`ShmError::Failed`], as when the segment is not ours to give.
+    pub fn give_to(&self, uid: u32) -> Result<(), ShmError> {
+        self.memory.give_to(uid)
+    }
+
+    /// Whether the segment of `unit` exists.
+    pub fn exists(unit: u32) -> bool {
+        segment::find(unit).is_ok()
+    }
+
+    /// Removes the segment of `unit`, once the last program detaches; its name is free at once. For the private
+    /// units of a demo or a test: chronyd keeps the segment it attached and would never see a new one.
+    ///
+    /// # Errors
+    /// [`ShmError::Missing`], or the kernel's answer when it is another's.
+    pub fn remove(unit: u32) -> Result<(), ShmError> {
+        segment::remove(unit)
+    }
+}
+
+/// A reader that only looks: unlike chronyd it does not clear `valid`, so it takes no sample from anybody.
+#[derive(Debug)]
+pub struct NtpShmReader {
+    memory: Mapping,
+}
+
+impl NtpShmReader {
+    /// Attaches the segment of `unit` read-only.
+    ///
+    /// # Errors
+    /// [`ShmError::Missing`] where there is none, [`ShmError::Refused`] where it may not be read.
+    pub fn attach(unit: u32) -> Result<Self, ShmError> {
+        Mapping::attach_read_only(unit).map(|memory| Self { memory })
+    }
+
+    /// The sample in the slot and its count, read as chrony reads it. None if there is none, if a reader took it, or
+    /// if it was being written.
+    pub fn read(&self) -> Option<(ShmSample, i32)> {
+        // Relaxed loads and fences throughout: on read-only memory Rust allows no other load.
+        let fields = self.memory.fields();
+        let count = fields.count.load(Relaxed);
+        fence(Acquire);
+        let valid = fields.valid.load(Relaxed);
+        let stamp = |sec: &AtomicI64, usec: &AtomicI32, nsec: &AtomicU32| {
+            let (usec, nsec) = (usec.load(Relaxed), nsec.load(Relaxed));
+            // As chrony: the ns count only if they agree with the us.
+            let ns =
+                if micros(nsec) == usec { i64::from(nsec) } else { i64::from(usec).saturating_mul(1000) };
+            crate::clock::timestamp(sec.load(Relaxed), ns)
+        };
+        let sample = ShmSample {
+            reference: stamp(&fields.clock_sec, &fields.clock_usec, &fields.clock_nsec),
+            received: stamp(&fields.receive_sec, &fields.receive_usec, &fields.receive_nsec),
+            precision: fields.precision.load(Relaxed),
+        };
+        fence(Acquire);
+        (valid == 1 && fields.count.load(Relaxed) == count).then_some((sample, count))
+    }
+}
+
+fn parts(time: Timestamp<Real>) -> (i64, u32) {
+    let (seconds, ns) = time.split();
+    (seconds, u32::try_from(ns).unwrap_or(0))
+}
+
+/// Truncated, not rounded: a reader takes the ns only if their thousands equal this.
+fn micros(ns: u32) -> i32 {
+    i32::try_from(ns / 1000).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! The segment itself: its layout, and the calls that make, attach and remove it.
+
+use super::ShmError;
+use nix::errno::Errno;
+use std::mem::offset_of;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32};
+
+/// "NTP0": unit 0's key of System V.
+pub(super) const KEY: u32 = 0x4e54_5030;
+
+/// `struct shmTime`, as refclock_shm.c of ntpd and of chrony declare it.
+#[repr(C)]
+pub(super) struct Fields {
+    pub mode: AtomicI32,
+    pub count: AtomicI32,
+    pub clock_sec: AtomicI64,
+    pub clock_usec: AtomicI32,
+    pub receive_sec: AtomicI64,
+    pub receive_usec: AtomicI32,
+    pub leap: AtomicI32,
+    pub precision: AtomicI32,
+    /// Nobody reads it.
+    nsamples: AtomicI32,
+    pub valid: AtomicI32,
+    pub clock_nsec: AtomicU32,
+    pub receive_nsec: AtomicU32,
+    dummy: [AtomicI32; 8],
+}
+
+const _: () = {
+    assert!(size_of::<Fields>() == 96);
+    assert!(offset_of!(Fields, count) == 4);
+    assert!(offset_of!(Fields, clock_sec) == 8);
+    assert!(offset_of!(Fields, clock_usec) == 16);
+    assert!(offset_of!(Fields, receive_sec) == 24);
+    assert!(offset_of!(Fields, receive_usec) == 32);
+    assert!(offset_of!(Fields, leap) == 36);
+    assert!(offset_of!(Fields, precision) == 40);
+    assert!(offset_of!(Fields, nsamples) == 44);
+    assert!(offset_of!(Fields, valid) == 48);
+    assert!(offset_of!(Fields, clock_nsec) == 52);
+    assert!(offset_of!(Fields, receive_nsec) == 56);
+    assert!(offset_of!(Fields, dummy) == 60);
+};
+
+/// An attached segment, detached when dropped. The segment stays.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    unit: u32,
+    id: i32,
+    address: NonNull<Fields>,
+}
+
+// SAFETY: an attachment belongs to the process, not to a thread, and all of its fields are atomics.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; a shared reference gives atomics only.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    pub fn create(unit: u32, mode: u32) -> Result<Self, ShmError> {
+        let flags = libc::IPC_CREAT | i32::try_from(mode & 0o777).unwrap_or(0);
+        let id = get(unit, size_of::<Fields>(), flags)?;
+        Self::attach(unit, id, 0)
+    }
+
+    /// Through a mapping of this kind, only Relaxed loads are allowed.
+    pub fn attach_read_only(unit: u32) -> Result<Self, ShmError> {
+        let id = get(unit, size_of::<Fields>(), 0)?;
+        Self::attach(unit, id, libc::SHM_RDONLY)
+    }
+
+    fn attach(unit: u32, id: i32, flags: i32) -> Result<Self, ShmError> {
+        // SAFETY: with a null address the kernel chooses one that nothing uses.
+        let address = unsafe { libc::shmat(id, std::ptr::null(), flags) };
+        if address.addr() == usize::MAX {
+            return Err(explain(unit, "attaching", Errno::last()));
+        }
+        let address =
+            NonNull::new(address.cast()).ok_or_else(|| explain(unit, "attaching", Errno::EINVAL))?;
+        Ok(Self { unit, id, address })
+    }
+
+    pub fn fields(&self) -> &Fields {
+        // SAFETY: a segment of 96 bytes or more (shmget was asked for that) is mapped there, page-aligned, until drop;
+        // every bit pattern is a value of these fields, and as atomics they may change under us. A read-only
+        // mapping is behind NtpShmReader alone, which only loads.
+        unsafe { self.address.as_ref() }
+    }
+
+    pub fn give_to(&self, uid: u32) -> Result<(), ShmError> {
+        let failed = |cause| explain(self.unit, "giving away", cause);
+        // SAFETY: shmid_ds is made of integers alone, for which zero is a value.
+        let mut state: libc::shmid_ds = unsafe { std::mem::zeroed() };
+        // SAFETY: IPC_STAT fills the struct given, which outlives the call.
+        Errno::result(unsafe { libc::shmctl(self.id, libc::IPC_STAT, &raw mut state) }).map_err(failed)?;
+        state.shm_perm.uid = uid;
+        // SAFETY: IPC_SET reads owner, group and mode from the struct given.
+        Errno::result(unsafe { libc::shmctl(self.id, libc::IPC_SET, &raw mut state) })
+            .map(drop)
+            .map_err(failed)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the address came from shmat, and no reference into the segment outlives self.
+        unsafe { libc::shmdt(self.address.as_ptr().cast()) };
+    }
+}
+
+/// The identifier of an existing segment of any size and owner.
+pub(super) fn find(unit: u32) -> Result<i32, ShmError> {
+    get(unit, 0, 0)
+}
+
+pub(super) fn remove(unit: u32) -> Result<(), ShmError> {
+    let id = find(unit)?;
+    // SAFETY: IPC_RMID uses no buffer; who is still attached keeps the memory.
+    Errno::result(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) })
+        .map(drop)
+        .map_err(|cause| explain(unit, "removing", cause))
+}
+
+fn get(unit: u32, size: usize, flags: i32) -> Result<i32, ShmError> {
+    let key = KEY.checked_add(unit).and_then(|key| i32::try_from(key).ok());
+    let key = key.ok_or(ShmError::NoSuchUnit { unit })?;
+    // SAFETY: shmget takes and returns plain integers.
+    Errno::result(unsafe { libc::shmget(key, size, flags) }).map_err(|cause| match cause {
+        Errno::EINVAL => ShmError::WrongSize { unit },
+        cause => explain(unit, "opening", cause),
+    })
+}
+
+fn explain(unit: u32, tried: &'static str, cause: Errno) -> ShmError {
+    match cause {
+        Errno::EACCES => ShmError::Refused { unit },
+        Errno::ENOENT => ShmError::Missing { unit },
+        cause => ShmError::Failed { tried, unit, cause },
+    }
+}

@@ -1,0 +1,285 @@
+//! The writer of a page: made, or taken over from a writer that died.
+
+use super::{DOORBELL_OFFSET, Head, LIFE_OFFSET, PageName, PageWords};
+use dante_core::page::{Body, HEAD_WORDS, HEARTBEAT, HEARTBEAT_RENEWAL, Life, MAGIC, layout_word};
+use dante_core::time::{Raw, Timestamp};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl, posix_fallocate};
+use nix::unistd::{User, geteuid};
+use shared_memory::{Shmem, ShmemConf, ShmemError};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io;
+use std::marker::PhantomData;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+/// Why a page cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Another process writes it.
+    #[error(
+        "{program} of this instance is already running (process {pid}); stop it, or choose another --instance"
+    )]
+    Running {
+        /// What is running.
+        program: &'static str,
+        /// Its process.
+        pid: u32,
+    },
+    /// Somebody else's file is in the way.
+    #[error("{path} is in the way: {why}; remove it (as root, or as its owner) and start again")]
+    InTheWay {
+        /// The page.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The kernel refused.
+    #[error("cannot {what} {path}: {source}")]
+    Os {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl WriteError {
+    /// The page belongs to somebody else, or to another process of the same kind.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Running { .. } | Self::InTheWay { .. })
+    }
+}
+
+/// The one writer of a page.
+///
+/// It holds a write lock on the file (an open-file-description lock, which the kernel gives up when the process dies,
+/// however it dies), so a second writer is refused exactly as long as the first one lives.
+pub struct PageWriter<B> {
+    memory: Shmem,
+    file: File,
+    instance: u64,
+    doorbell: u64,
+    renewal: Timestamp<Raw>,
+    body: PhantomData<B>,
+}
+
+impl<B: Body> PageWriter<B> {
+    /// Makes the page, or takes over one that a dead writer left. `instance` is a random number.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub fn open(name: &PageName<B>, instance: u64) -> Result<Self, WriteError> {
+        let os_error = |what, source| WriteError::Os { what, path: name.path(), source };
+        // A page of another layout is removed and made anew; twice, somebody is playing with it.
+        for _ in 0..3 {
+            let made = create(name).map_err(|source| os_error("create", source))?;
+            let file = open_checked(name)?;
+            if !lock(&file).map_err(|source| os_error("lock", source))? {
+                return Err(WriteError::Running { program: B::NAME, pid: writer_of(&file) });
+            }
+            if !is_still_named(&file, name) {
+                continue;
+            }
+            let size = file.metadata().map_err(|source| os_error("look at", source))?.len();
+            if size == 0 {
+                // Reserved at boot for this program (tmpfiles.d), or left by a writer that died at once.
+                file.set_len(B::SIZE as u64).map_err(|source| os_error("enlarge", source))?;
+            } else if !has_layout::<B>(&file, size) {
+                retire(&file, name).map_err(|source| os_error("replace", source))?;
+                continue;
+            }
+            // Without memory behind it the first access would kill the process (SIGBUS on a full tmpfs).
+            #[expect(clippy::cast_possible_wrap, reason = "a page is some thousand bytes")]
+            posix_fallocate(&file, 0, B::SIZE as i64)
+                .map_err(|errno| os_error("allocate memory for", errno.into()))?;
+            let mut memory = match made {
+                Some(memory) => memory,
+                None => ShmemConf::new()
+                    .os_id(name.os_id())
+                    .open()
+                    .map_err(|error| os_error("map", io::Error::other(error)))?,
+            };
+            // The page outlives its writer, so that readers see it stop.
+            memory.set_owner(false);
+            let mut writer =
+                Self { memory, file, instance, doorbell: 0, renewal: Timestamp::ZERO, body: PhantomData };
+            writer.begin();
+            return Ok(writer);
+        }
+        Err(WriteError::InTheWay { path: name.path(), why: "something keeps replacing it".into() })
+    }
+
+    fn words(&self) -> PageWords<'_> {
+        // SAFETY: the mapping is at least B::SIZE bytes (its file was checked or made so), page-aligned, writable and
+        // lives as long as `memory`; readers in other processes map it read-only.
+        unsafe { PageWords::new(self.memory.as_ptr(), B::SIZE / 8) }
+    }
+
+    fn begin(&mut self) {
+        let words = self.words();
+        let set = |word, value| {
+            if let Some(place) = words.head(word) {
+                place.store(value, Ordering::Relaxed);
+            }
+        };
+        set(Head::Life, Life::BeingMade.word(std::process::id()));
+        set(Head::HeartbeatUntil, 0);
+        set(Head::Layout, layout_word::<B>());
+        set(Head::Size, B::SIZE as u64);
+        set(Head::Instance, self.instance);
+        let doorbell = words.head(Head::Doorbell).map_or(0, |word| word.load(Ordering::Relaxed));
+        if let Some(body) = words.body() {
+            body.store(B::new_zeroed().as_bytes());
+        }
+        if let Some(magic) = words.head(Head::Magic) {
+            magic.store(MAGIC, Ordering::Release);
+        }
+        self.doorbell = doorbell;
+    }
+
+    /// Publishes `body`, renews the heartbeat and rings the doorbell.
+    pub fn publish(&mut self, now: Timestamp<Raw>, body: &B) {
+        if let Some(words) = self.words().body() {
+            words.store(body.as_bytes());
+        }
+        self.heartbeat(now);
+        self.ring();
+    }
+
+    /// Renews the heartbeat alone.
+    pub fn heartbeat(&mut self, now: Timestamp<Raw>) {
+        let words = self.words();
+        if let (Some(until), Some(life)) = (words.head(Head::HeartbeatUntil), words.head(Head::Life)) {
+            until.store((now + HEARTBEAT).ns().cast_unsigned(), Ordering::Relaxed);
+            life.store(Life::Live.word(std::process::id()), Ordering::Release);
+        }
+        self.renewal = now + HEARTBEAT_RENEWAL;
+    }
+
+    /// When the heartbeat wants to be renewed.
+    pub fn renewal(&self) -> Timestamp<Raw> {
+        self.renewal
+    }
+
+    /// inotify tells of a write by system call, not of one to mapped memory.
+    fn ring(&mut self) {
+        self.doorbell = self.doorbell.wrapping_add(1);
+        let value = self.doorbell.to_ne_bytes();
+        if let Err(error) = self.file.write_all_at(&value, DOORBELL_OFFSET.cast_unsigned()) {
+            log::debug!("doorbell: {error}");
+        }
+    }
+
+    /// The random number of this start.
+    pub fn instance(&self) -> u64 {
+        self.instance
+    }
+}
+
+impl<B> Drop for PageWriter<B> {
+    /// Says that the writer ended in good order.
+    fn drop(&mut self) {
+        let word = Life::Stopped.word(std::process::id()).to_ne_bytes();
+        if let Err(error) = self.file.write_all_at(&word, LIFE_OFFSET.cast_unsigned()) {
+            log::debug!("page: {error}");
+        }
+    }
+}
+
+/// Creates the page if there is none. `None`: there is one.
+fn create<B: Body>(name: &PageName<B>) -> io::Result<Option<Shmem>> {
+    match ShmemConf::new().os_id(name.os_id()).size(B::SIZE).create() {
+        Ok(memory) => {
+            // The crate makes it 0600; everybody may read it.
+            std::fs::set_permissions(name.path(), Permissions::from_mode(0o644))?;
+            Ok(Some(memory))
+        }
+        Err(ShmemError::MappingIdExists) => Ok(None),
+        Err(ShmemError::MapCreateFailed(errno) | ShmemError::UnknownOsError(errno)) => {
+            Err(io::Error::from_raw_os_error(i32::try_from(errno).unwrap_or(0)))
+        }
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// Opens the page for writing if it is ours, and nobody else could have written to it.
+fn open_checked<B: Body>(name: &PageName<B>) -> Result<File, WriteError> {
+    let in_the_way = |why: String| WriteError::InTheWay { path: name.path(), why };
+    let path = name.path();
+    let seen = path.symlink_metadata().map_err(|source| WriteError::Os {
+        what: "look at",
+        path: path.clone(),
+        source,
+    })?;
+    if !seen.file_type().is_file() {
+        return Err(in_the_way("it is not a regular file".into()));
+    }
+    let us = geteuid();
+    let is_services =
+        || User::from_name(B::NAME).ok().flatten().is_some_and(|user| user.uid.as_raw() == seen.uid());
+    if seen.uid() != us.as_raw() && !(us.is_root() && is_services()) {
+        return Err(in_the_way(format!("it belongs to user {}, not to user {us} who runs this", seen.uid())));
+    }
+    if seen.mode() & 0o022 != 0 {
+        return Err(in_the_way(format!("others may write to it (mode {:04o})", seen.mode() & 0o7777)));
+    }
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .open(&path)
+        .map_err(|source| WriteError::Os { what: "open", path, source })
+}
+
+/// Whether this process is the writer from now on.
+fn lock(file: &File) -> io::Result<bool> {
+    let whole = libc::flock {
+        l_type: libc::F_WRLCK as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole)) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Whether the name still leads to this file.
+fn is_still_named<B: Body>(file: &File, name: &PageName<B>) -> bool {
+    match (file.metadata(), name.path().symlink_metadata()) {
+        (Ok(ours), Ok(named)) => ours.ino() == named.ino() && ours.dev() == named.dev(),
+        _ => false,
+    }
+}
+
+fn word_at(file: &File, word: Head) -> Option<u64> {
+    let mut bytes = [0; 8];
+    file.read_exact_at(&mut bytes, word as u64 * 8).ok()?;
+    Some(u64::from_ne_bytes(bytes))
+}
+
+fn writer_of(file: &File) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "the process id is in the low half")]
+    word_at(file, Head::Life).map_or(0, |word| word as u32)
+}
+
+/// A page of the right size that no writer has finished making is as good as one of the right layout.
+fn has_layout<B: Body>(file: &File, size: u64) -> bool {
+    let layout = [Head::Magic, Head::Layout, Head::Size].map(|word| word_at(file, word).unwrap_or(u64::MAX));
+    size == B::SIZE as u64 && (layout == [MAGIC, layout_word::<B>(), B::SIZE as u64] || layout == [0; 3])
+}
+
+/// Tells readers to open anew, and removes the page.
+fn retire<B: Body>(file: &File, name: &PageName<B>) -> io::Result<()> {
+    if file.metadata()?.len() >= HEAD_WORDS as u64 * 8 {
+        file.write_all_at(&Life::Replaced.word(0).to_ne_bytes(), LIFE_OFFSET.cast_unsigned())?;
+    }
+    std::fs::remove_file(name.path())
+}

@@ -1,0 +1,275 @@
+//! UDP sockets for PTP: one interface, one port, kernel time stamps of what arrives and of what left.
+//!
+//! The stamps are of CLOCK_REALTIME; `dante_core::time::Bridge` takes them to CLOCK_MONOTONIC_RAW.
+//!
+//! Loops back: what this host multicasts is not given to its own other sockets, except on `lo`, where the wire itself
+//! ends on this host. Tried on Linux 6.18: on `lo` every member gets exactly one copy, whether IP_MULTICAST_LOOP is on
+//! or off, and root is needed for none of it; on veth one with the loop on, none with it off.
+
+mod error;
+mod options;
+
+pub use error::SocketError;
+
+use crate::clock::timestamp;
+use crate::net::Interface;
+use dante_core::page::StampSource;
+use dante_core::port::Channel;
+use dante_core::time::{Real, Timestamp};
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg};
+use nix::sys::time::TimeSpec;
+use socket2::{SockAddr, Socket};
+use std::io::IoSliceMut;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+/// Which stamps to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Timestamping {
+    /// The best there are.
+    #[default]
+    Auto,
+    /// The kernel's, taken in the driver or just above it.
+    Software,
+    /// The network card's, or an error.
+    Hardware,
+}
+
+/// A datagram that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received<'b> {
+    /// What fitted into the buffer.
+    pub bytes: &'b [u8],
+    /// Who sent it.
+    pub source: SocketAddrV4,
+    /// When it arrived. Some cards and the first packets after start have none.
+    pub stamp: Option<Timestamp<Real>>,
+    /// It was longer than the buffer.
+    pub truncated: bool,
+}
+
+/// A datagram that left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Departure {
+    /// What [`PtpSocket::send`] returned for it.
+    pub key: u32,
+    /// When it left the driver's software.
+    pub stamp: Timestamp<Real>,
+}
+
+/// Room for every control message asked for: stamps (64), drops (24), a report of the error queue (48). Aligned as
+/// `struct cmsghdr` is.
+#[repr(align(8))]
+#[derive(Debug)]
+struct Control([u8; 256]);
+
+/// A non-blocking UDP socket of one channel on one interface.
+#[derive(Debug)]
+pub struct PtpSocket {
+    socket: Socket,
+    interface: String,
+    stamps: StampSource,
+    control: Control,
+    /// The key of the next datagram, and of the one that the kernel counts as 0.
+    next_key: u32,
+    key_base: u32,
+    dropped: u32,
+}
+
+impl PtpSocket {
+    /// A socket that receives what is sent to `port`, to this host or to `group`, on `interface` alone, and sends
+    /// from that port.
+    ///
+    /// # Errors
+    /// [`SocketError`]: among others the port is taken, or needs a right that is missing.
+    pub fn open(
+        interface: &Interface,
+        group: Ipv4Addr,
+        port: u16,
+        channel: Channel,
+        requested: Timestamping,
+    ) -> Result<Self, SocketError> {
+        let socket = options::bound(interface, port, channel)?;
+        options::join(&socket, interface, group)?;
+        Self::with_stamps(socket, interface, channel, requested)
+    }
+
+    /// A socket that sends from a port which the kernel chooses, as Dante devices do. It joins no group.
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub fn sender(interface: &Interface, channel: Channel) -> Result<Self, SocketError> {
+        let socket = options::bound(interface, 0, channel)?;
+        Self::with_stamps(socket, interface, channel, Timestamping::Auto)
+    }
+
+    fn with_stamps(
+        socket: Socket,
+        interface: &Interface,
+        channel: Channel,
+        requested: Timestamping,
+    ) -> Result<Self, SocketError> {
+        let interface = interface.name.clone();
+        let stamps = match (requested, channel) {
+            (Timestamping::Hardware, _) => return Err(SocketError::NoHardware { interface }),
+            (_, Channel::General) => StampSource::None,
+            (_, Channel::Event) => options::stamp(&socket, &interface)?,
+        };
+        let control = Control([0; 256]);
+        Ok(Self { socket, interface, stamps, control, next_key: 0, key_base: 0, dropped: 0 })
+    }
+
+    /// Where this socket's stamps come from.
+    pub fn stamps(&self) -> StampSource {
+        self.stamps
+    }
+
+    /// The port it is bound to.
+    pub fn port(&self) -> Option<u16> {
+        self.socket.local_addr().ok()?.as_socket_ipv4().map(|address| address.port())
+    }
+
+    /// Datagrams that the kernel threw away since the socket was opened, because nobody fetched them in time; as of
+    /// the last one received.
+    pub fn dropped(&self) -> u32 {
+        self.dropped
+    }
+
+    /// The next datagram; None when none waits.
+    ///
+    /// # Errors
+    /// [`SocketError::Receive`], as when the interface went away. A missing stamp is no error.
+    pub fn receive<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<Received<'b>>, SocketError> {
+        let arrival = loop {
+            match fetch(&self.socket, buffer, &mut self.control.0) {
+                Ok(arrival) => break arrival,
+                Err(Errno::EAGAIN) => return Ok(None),
+                Err(Errno::EINTR) => {}
+                Err(cause) => {
+                    return Err(SocketError::Receive { interface: self.interface.clone(), cause });
+                }
+            }
+        };
+        self.dropped = arrival.dropped.unwrap_or(self.dropped);
+        let Arrival { length, source, stamp, truncated, .. } = arrival;
+        Ok(Some(Received { bytes: buffer.get(..length).unwrap_or_default(), source, stamp, truncated }))
+    }
+
+    /// Sends a datagram and returns the key under which [`departed`](Self::departed) will tell when it left. Keys
+    /// count the datagrams sent, from 0.
+    ///
+    /// # Errors
+    /// [`SocketError::Send`]. Stamps that were still on their way are then given up.
+    pub fn send(&mut self, bytes: &[u8], to: SocketAddrV4) -> Result<u32, SocketError> {
+        loop {
+            match self.socket.send_to(bytes, &SockAddr::from(to)) {
+                Ok(_) => {
+                    let key = self.next_key;
+                    self.next_key = key.wrapping_add(1);
+                    return Ok(key);
+                }
+                Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(cause) => {
+                    self.count_anew();
+                    return Err(SocketError::Send { to, interface: self.interface.clone(), cause });
+                }
+            }
+        }
+    }
+
+    /// The next transmit stamp that has arrived; None when none waits. One datagram has one stamp, or, on an interface
+    /// whose driver takes none, never any.
+    ///
+    /// # Errors
+    /// [`SocketError::Receive`].
+    pub fn departed(&mut self) -> Result<Option<Departure>, SocketError> {
+        loop {
+            let (fd, control) = (self.socket.as_raw_fd(), Some(&mut self.control.0[..]));
+            let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+            let message = match recvmsg::<()>(fd, &mut [], control, flags) {
+                Ok(message) => message,
+                Err(Errno::EAGAIN) => return Ok(None),
+                Err(Errno::EINTR) => continue,
+                Err(cause) => {
+                    return Err(SocketError::Receive { interface: self.interface.clone(), cause });
+                }
+            };
+            let (mut key, mut stamp) = (None, None);
+            for control in message.cmsgs().into_iter().flatten() {
+                match control {
+                    ControlMessageOwned::ScmTimestampsns(stamps) => stamp = taken_at(stamps.system),
+                    ControlMessageOwned::Ipv4RecvErr(report, _)
+                        if report.ee_origin == libc::SO_EE_ORIGIN_TIMESTAMPING =>
+                    {
+                        key = Some(self.key_base.wrapping_add(report.ee_data));
+                    }
+                    _ => {}
+                }
+            }
+            // Anything else on the queue is of no use, and gone now.
+            if let (Some(key), Some(stamp)) = (key, stamp) {
+                return Ok(Some(Departure { key, stamp }));
+            }
+        }
+    }
+
+    /// After a failed send nobody knows whether the kernel counted the datagram (a firewall's refusal it counts, a
+    /// datagram too long it does not), and every later stamp might get another's key. So its counter is set to 0.
+    fn count_anew(&mut self) {
+        if self.stamps != StampSource::Software {
+            return;
+        }
+        while let Ok(Some(_)) = self.departed() {}
+        if options::restart_keys(&self.socket).is_ok() {
+            self.key_base = self.next_key;
+        }
+    }
+}
+
+impl AsFd for PtpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// What one recvmsg gives, apart from the bytes.
+struct Arrival {
+    length: usize,
+    source: SocketAddrV4,
+    stamp: Option<Timestamp<Real>>,
+    truncated: bool,
+    dropped: Option<u32>,
+}
+
+fn fetch(socket: &Socket, buffer: &mut [u8], control: &mut [u8]) -> nix::Result<Arrival> {
+    let mut into = [IoSliceMut::new(buffer)];
+    let message =
+        recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut into, Some(control), MsgFlags::MSG_DONTWAIT)?;
+    let (mut stamp, mut dropped) = (None, None);
+    // None of them where not all did fit (MSG_CTRUNC): the packet counts, without a stamp.
+    for control in message.cmsgs().into_iter().flatten() {
+        match control {
+            ControlMessageOwned::ScmTimestampsns(stamps) => stamp = taken_at(stamps.system),
+            ControlMessageOwned::ScmTimestampns(time) => stamp = taken_at(time),
+            ControlMessageOwned::RxqOvfl(count) => dropped = Some(count),
+            _ => {}
+        }
+    }
+    Ok(Arrival {
+        length: message.bytes,
+        // The kernel names the sender of every UDP datagram.
+        source: message.address.map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), SocketAddrV4::from),
+        stamp,
+        truncated: message.flags.contains(MsgFlags::MSG_TRUNC),
+        dropped,
+    })
+}
+
+/// The kernel leaves a stamp that it did not take at zero.
+fn taken_at(time: TimeSpec) -> Option<Timestamp<Real>> {
+    (time != TimeSpec::new(0, 0)).then(|| timestamp(time.tv_sec(), time.tv_nsec()))
+}
+
+#[cfg(test)]
+mod tests;

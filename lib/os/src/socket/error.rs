@@ -1,0 +1,126 @@
+//! What can go wrong with a PTP socket, and what to do about it.
+
+use super::Channel;
+use crate::net::Interface;
+use nix::errno::Errno;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// Why a PTP socket could not be opened or used.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Another program has the port and does not share it.
+    #[error(
+        "UDP port {port} is taken by another program on this host (a PTP daemon without SO_REUSEADDR?): find it with \
+         `ss -ulnp sport = :{port}` and stop it, or choose --{channel}-port"
+    )]
+    PortInUse {
+        /// The port.
+        port: u16,
+        /// Its channel.
+        channel: Channel,
+    },
+    /// A port below 1024, without the right to it.
+    #[error(
+        "binding UDP port {port} on {interface} needs root or CAP_NET_BIND_SERVICE: run this as a service, or choose \
+         an --{channel}-port of 1024 or above for a trial"
+    )]
+    PortRefused {
+        /// The port.
+        port: u16,
+        /// Its channel.
+        channel: Channel,
+        /// The interface.
+        interface: String,
+    },
+    /// The multicast group could not be joined.
+    #[error("joining {group} on {interface}: {cause}: without it no leader is heard")]
+    Join {
+        /// The group.
+        group: Ipv4Addr,
+        /// The interface.
+        interface: String,
+        /// The kernel's answer.
+        cause: io::Error,
+    },
+    /// Hardware stamps are not implemented.
+    #[error(
+        "hardware stamps were asked for on {interface}, but this version takes the kernel's alone: ask for software \
+         or auto"
+    )]
+    NoHardware {
+        /// The interface.
+        interface: String,
+    },
+    /// The kernel stamps nothing.
+    #[error("asking for time stamps on {interface}: {cause}: without them no time can be measured")]
+    NoStamps {
+        /// The interface.
+        interface: String,
+        /// The kernel's answer.
+        cause: io::Error,
+    },
+    /// Any other step of making the socket.
+    #[error("preparing a PTP socket on {interface} ({tried}): {cause}")]
+    Setup {
+        /// What was tried.
+        tried: &'static str,
+        /// The interface.
+        interface: String,
+        /// The kernel's answer.
+        cause: io::Error,
+    },
+    /// Receiving failed.
+    #[error("receiving on {interface}: {cause}")]
+    Receive {
+        /// The interface.
+        interface: String,
+        /// The kernel's answer.
+        cause: Errno,
+    },
+    /// A datagram was not sent.
+    #[error(
+        "sending to {to} on {interface}: {cause}{}",
+        if cause.kind() == io::ErrorKind::PermissionDenied { " (a firewall on this host?)" } else { "" }
+    )]
+    Send {
+        /// Its destination.
+        to: SocketAddrV4,
+        /// The interface.
+        interface: String,
+        /// The kernel's answer.
+        cause: io::Error,
+    },
+}
+
+impl SocketError {
+    pub(super) fn setup(tried: &'static str, interface: &Interface, cause: io::Error) -> Self {
+        Self::Setup { tried, interface: interface.name.clone(), cause }
+    }
+
+    pub(super) fn bind(port: u16, channel: Channel, interface: &Interface, cause: io::Error) -> Self {
+        match cause.kind() {
+            io::ErrorKind::AddrInUse => Self::PortInUse { port, channel },
+            io::ErrorKind::PermissionDenied => {
+                Self::PortRefused { port, channel, interface: interface.name.clone() }
+            }
+            _ => Self::setup("binding its port", interface, cause),
+        }
+    }
+
+    /// Whether the socket could not be made for want of a right.
+    pub fn is_permission(&self) -> bool {
+        match self {
+            Self::PortRefused { .. } => true,
+            Self::Setup { cause, .. } | Self::Join { cause, .. } | Self::NoStamps { cause, .. } => {
+                cause.kind() == io::ErrorKind::PermissionDenied
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the port is another program's.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::PortInUse { .. })
+    }
+}
