@@ -1,0 +1,182 @@
+//! From dante4l's page through the steerer to the clock, and what was done to the page of dante2sys.
+
+use dante_core::page::{
+    Dante2sys, Dante4l, Freshness, STEER_HAS_LINE, STEER_HAS_PHASE, SteeredClock, UtcSource,
+};
+use dante_core::steer::{Correction, Input, Limits, Loss, Output, Steerer};
+use dante_core::time::{Duration, Raw, Reading, Timestamp};
+use dante_os::clock::{ClockError, Realtime, SystemClock, Virtual, raw_now};
+use dante_os::daemon::{CommonArgs, Failure};
+use dante_os::log::{Summary, Throttle};
+use dante_os::page::{PageFollower, PageName, PageWriter};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A clock in this process.
+pub fn virtual_clock() -> SystemClock {
+    SystemClock::Virtual(Virtual::start())
+}
+
+/// CLOCK_REALTIME, made ready to be ruled by its frequency alone.
+pub fn system_clock() -> Result<SystemClock, ClockError> {
+    let mut clock = Realtime::open()?;
+    clock.release_pll()?;
+    if let Some(tick) = clock.reset_tick()? {
+        log::warn!("the kernel's tick was {tick} us, left by another program; set to nominal");
+    }
+    Ok(SystemClock::Realtime(clock))
+}
+
+/// The program's state.
+pub struct Discipline {
+    clock: SystemClock,
+    leader: PageFollower<Dante4l>,
+    steerer: Steerer,
+    page: PageWriter<Dante2sys>,
+    complaints: Throttle<String>,
+    summary: Summary,
+}
+
+impl Discipline {
+    pub fn start(
+        clock: SystemClock,
+        page: PageWriter<Dante2sys>,
+        common: &CommonArgs,
+    ) -> Result<Self, Failure> {
+        let leader = PageFollower::new(PageName::new(common.instance.as_ref()))?;
+        let steerer = Steerer::new(Limits::default(), clock.frequency()?);
+        let mut discipline = Self {
+            clock,
+            leader,
+            steerer,
+            page,
+            complaints: Throttle::default(),
+            summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
+        };
+        discipline.wake(true);
+        Ok(discipline)
+    }
+
+    pub fn deadline(&self) -> Timestamp<Raw> {
+        self.steerer.deadline().map_or(self.page.renewal(), |due| due.min(self.page.renewal()))
+    }
+
+    /// Looks at dante4l's page when its doorbell rang, and once a second in any case: a dead writer rings no more.
+    pub fn wake(&mut self, rung: bool) {
+        let now = raw_now();
+        if rung || now >= self.page.renewal() {
+            let input = self.look(now);
+            self.handle(input);
+        }
+        if self.steerer.deadline().is_some_and(|due| now >= due) {
+            self.handle(Input::Deadline);
+        }
+        self.publish(raw_now());
+    }
+
+    fn look(&mut self, now: Timestamp<Raw>) -> Input {
+        let view = match self.leader.read(now) {
+            Ok(view) => view,
+            Err(error) => {
+                let text = error.to_string();
+                if self.complaints.allows(text.clone(), now) {
+                    log::warn!("{text}");
+                }
+                return Input::Lost(Loss::NoPage);
+            }
+        };
+        match view.freshness {
+            Freshness::Fresh => {
+                view.body.track(view.instance).map_or(Input::Lost(Loss::NoLeader), Input::Leader)
+            }
+            Freshness::Stopped => Input::Lost(Loss::Stopped),
+            _ => Input::Lost(Loss::Stale),
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        let reading = self.clock.read();
+        self.steerer.handle(reading, input);
+        while let Some(output) = self.steerer.poll() {
+            match output {
+                Output::Correct(correction) => {
+                    let applied = self.correct(correction);
+                    self.steerer.handle(self.clock.read(), applied);
+                }
+                Output::Changed { from, to, reason } => log::info!("{from} to {to}: {reason}"),
+                Output::Epoch(change) => log::info!("{change}"),
+            }
+        }
+        if matches!(input, Input::Leader(_)) {
+            self.summarise(&reading);
+        }
+    }
+
+    fn correct(&mut self, correction: Correction) -> Input {
+        let result = match correction {
+            Correction::Slew(frequency) => self.clock.set_frequency(frequency),
+            Correction::Step(offset) => self.clock.step(-offset.span()).and_then(|()| self.clock.frequency()),
+        };
+        match result {
+            Ok(frequency) => Input::Applied(frequency),
+            Err(error) => {
+                if self.complaints.allows(error.to_string(), raw_now()) {
+                    log::error!("{error}");
+                }
+                Input::Refused
+            }
+        }
+    }
+
+    /// As phc2sys: offset, frequency; rms and max over the interval.
+    fn summarise(&mut self, reading: &Reading) {
+        let Some(error) = self.steerer.phase_error() else { return };
+        let Some(line) = self.summary.add(reading.raw, error.span()) else { return };
+        let frequency = self.steerer.frequency().ppb();
+        if line.count == 1 {
+            log::info!("offset {:+} s2 freq {frequency:+.0}", error.ns());
+        } else {
+            log::info!("rms {} max {} s2 freq {frequency:+.0}", line.rms.ns(), line.largest.ns());
+        }
+    }
+
+    fn publish(&mut self, now: Timestamp<Raw>) {
+        let clock = match self.clock {
+            SystemClock::Realtime(_) => SteeredClock::Realtime,
+            SystemClock::Virtual(_) => SteeredClock::Virtual,
+        };
+        let mut body = Dante2sys {
+            state: self.steerer.state() as u8,
+            clock: clock as u8,
+            utc_source: UtcSource::None as u8,
+            frequency: self.steerer.frequency().fraction(),
+            corrections: self.steerer.corrections(),
+            ..Dante2sys::default()
+        };
+        if let Some(scale) = self.steerer.timescale() {
+            body.set_timescale(scale);
+            body.rate_error = self.steerer.rate_error().unwrap_or_default().fraction();
+        }
+        if let Some(error) = self.steerer.phase_error() {
+            body.flags |= STEER_HAS_PHASE;
+            body.phase_error_ns = error.ns();
+        }
+        if let Some(line) = self.clock.line() {
+            body.flags |= STEER_HAS_LINE;
+            body.line = line.into();
+        }
+        self.page.publish(now, &body);
+    }
+
+    /// Leaves the clock at the leader's rate, without the phase term.
+    pub fn end(&mut self) {
+        log::info!("ended by a signal; the clock keeps its rate");
+        self.handle(Input::Lost(Loss::Stopped));
+        self.publish(raw_now());
+    }
+}
+
+impl AsFd for Discipline {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.leader.as_fd()
+    }
+}

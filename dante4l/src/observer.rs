@@ -1,0 +1,274 @@
+//! What happens between two sleeps: packets to the port, its outputs to the wire, the log and the page.
+
+use crate::link::{Link, LinkConfig, LinkError};
+use dante_core::page::{Dante4l, PortRecord, SampleRecord, StampSource};
+use dante_core::port::{
+    Channel, DelayMechanism, Input, NoStamp, Notice, Output, Port, PortConfig, Sample, SendToken, State,
+    follower_identity,
+};
+use dante_core::time::{Duration, Raw, Timestamp};
+use dante_core::wire::{Buffer, Subdomain};
+use dante_os::clock::raw_now;
+use dante_os::daemon::{self, CommonArgs, Exit, Failure, random};
+use dante_os::log::{Summary, SummaryLine, Throttle};
+use dante_os::net::Interface;
+use dante_os::page::PageWriter;
+use dante_os::poll::Wake;
+use dante_os::socket::SocketError;
+use dante_os::stamps::Stamps;
+use std::os::fd::BorrowedFd;
+
+/// How often an interface that failed is tried again, and one that works is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// Packets taken from one socket before the others have their turn.
+const BATCH: usize = 64;
+/// Longer than any PTPv1 message; what is cut off is not looked at.
+const LONGEST: usize = 512;
+
+/// The program's state.
+pub struct Observer {
+    config: LinkConfig,
+    link: Option<Link>,
+    port: Port,
+    stamps: Stamps,
+    page: PageWriter<Dante4l>,
+    body: Box<Dante4l>,
+    dirty: bool,
+    next_look: Timestamp<Raw>,
+    notices: Throttle<Said>,
+    summary: Summary,
+}
+
+/// What is said at most once a minute.
+#[derive(Debug, Clone, PartialEq)]
+enum Said {
+    Notice(Notice),
+    NoLink(String),
+}
+
+impl Observer {
+    pub fn start(
+        config: LinkConfig,
+        subdomain: Subdomain,
+        delay: DelayMechanism,
+        no_wait: bool,
+        common: &CommonArgs,
+    ) -> Result<Self, Failure> {
+        let link = Link::open(&config);
+        if let Err(error) = &link {
+            let unwaited = matches!(error, LinkError::Interface(_)) && no_wait;
+            if let Some(exit) = error.fatal().or(unwaited.then_some(Exit::NoInterface)) {
+                return Err(Failure::new(exit, anyhow::Error::msg(error.to_string())));
+            }
+        }
+        let seed = random()?;
+        let mac = link.as_ref().map(|link| &link.interface).map_or([0; 6], |found: &Interface| found.mac);
+        let port = Port::new(PortConfig { subdomain, delay, identity: follower_identity(mac, seed), seed });
+        let page = daemon::publish(common)?;
+        let mut observer = Self {
+            config,
+            link: None,
+            port,
+            stamps: Stamps::start(),
+            page,
+            body: Box::default(),
+            dirty: true,
+            next_look: raw_now() + LOOK,
+            notices: Throttle::default(),
+            summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
+        };
+        observer.body.port_count = 1;
+        observer.opened(raw_now(), link);
+        observer.drain();
+        observer.publish(raw_now());
+        Ok(observer)
+    }
+
+    pub fn fds(&self) -> arrayvec::ArrayVec<BorrowedFd<'_>, 2> {
+        self.link.iter().flat_map(Link::fds).collect()
+    }
+
+    pub fn deadline(&self) -> Timestamp<Raw> {
+        let due = [self.port.deadline(), Some(self.page.renewal()), Some(self.next_look)];
+        due.into_iter().flatten().min().unwrap_or(self.next_look)
+    }
+
+    /// Everything that is to be done now.
+    pub fn wake(&mut self, wake: &Wake) -> Result<(), Failure> {
+        if let Err(error) = self.receive(wake) {
+            self.close(&error.to_string());
+        }
+        let now = raw_now();
+        if self.port.deadline().is_some_and(|due| now >= due) {
+            self.port.handle(now, Input::Deadline);
+            self.drain();
+        }
+        if now >= self.next_look {
+            self.look(now);
+        }
+        if self.dirty {
+            self.publish(now);
+        } else if now >= self.page.renewal() {
+            self.page.heartbeat(now);
+        }
+        Ok(())
+    }
+
+    /// The event socket first: a Follow_Up that came in the same breath finds its Sync.
+    fn receive(&mut self, wake: &Wake) -> Result<(), SocketError> {
+        if wake.error(0) {
+            self.take_departures()?;
+        }
+        for (i, channel) in [Channel::Event, Channel::General].into_iter().enumerate() {
+            if wake.ready(i) || wake.error(i) {
+                self.take_packets(channel)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_packets(&mut self, channel: Channel) -> Result<(), SocketError> {
+        let mut buffer = [0; LONGEST];
+        for _ in 0..BATCH {
+            let Some(link) = &mut self.link else { return Ok(()) };
+            let socket = match channel {
+                Channel::Event => &mut link.event,
+                Channel::General => &mut link.general,
+            };
+            let Some(received) = socket.receive(&mut buffer)? else { return Ok(()) };
+            let arrived = match channel {
+                Channel::Event => self.stamps.translate(received.stamp),
+                Channel::General => Err(NoStamp::Missing),
+            };
+            let input = Input::Packet { channel, bytes: received.bytes, source: received.source, arrived };
+            self.port.handle(raw_now(), input);
+            self.drain();
+        }
+        Ok(())
+    }
+
+    fn take_departures(&mut self) -> Result<(), SocketError> {
+        while let Some((token, stamp)) = self.link.as_mut().map_or(Ok(None), Link::departed)? {
+            let stamp = self.stamps.translate(Some(stamp));
+            self.port.handle(raw_now(), Input::Departed { token, stamp });
+            self.drain();
+        }
+        Ok(())
+    }
+
+    /// Does and tells what the port wants.
+    fn drain(&mut self) {
+        while let Some(output) = self.port.poll() {
+            match output {
+                Output::Send { packet, token } => self.send(&packet, token),
+                Output::Sample(sample) => self.sample(&sample),
+                Output::Changed { from, to, reason } => {
+                    log::info!("port {}: {from} to {to}: {reason}", self.config.interface);
+                    self.dirty = true;
+                }
+                Output::Timeline { number, reason } => {
+                    log::info!("port {}: timeline {number}: {reason}", self.config.interface);
+                    self.dirty = true;
+                }
+                Output::Notice(notice) => {
+                    if self.notices.allows(Said::Notice(notice), raw_now()) {
+                        log::warn!("port {}: {notice}", self.config.interface);
+                    }
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, packet: &Buffer, token: SendToken) {
+        let Some(link) = &mut self.link else { return };
+        let (unstamped, result) = link.send(packet, token);
+        let stamped = link.stamps() == StampSource::Software;
+        if let Err(error) = result {
+            log::debug!("{error}");
+        }
+        if let Some(token) = unstamped {
+            self.port.handle(raw_now(), Input::Departed { token, stamp: Err(NoStamp::Missing) });
+        }
+        if !stamped && self.notices.allows(Said::NoLink("tx".into()), raw_now()) {
+            log::warn!(
+                "port {}: no transmit stamps: the path delay cannot be measured",
+                self.config.interface
+            );
+        }
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        self.body.push(SampleRecord::of(sample, 0));
+        self.dirty = true;
+        if let Some(line) = self.summary.add(sample.arrived.raw, sample.residual) {
+            self.tell(sample, &line);
+        }
+    }
+
+    /// As ptp4l: each Sync with its offset, or rms and max over the interval.
+    fn tell(&self, sample: &Sample, line: &SummaryLine) {
+        let servo = match self.port.state() {
+            State::Slave => "s2",
+            State::Uncalibrated => "s1",
+            _ => "s0",
+        };
+        let Some(map) = self.port.map() else { return };
+        let (rate, sigma) = (map.line.rate.ppb(), map.sigma.rate.ppb());
+        let delay = self.port.path_delay().map_or("-".into(), |delay| delay.ns().to_string());
+        if line.count == 1 {
+            let offset = sample.residual.ns();
+            log::info!("leader offset {offset:+} {servo} rate {rate:+.0} path delay {delay}");
+        } else {
+            let (rms, max) = (line.rms.ns(), line.largest.ns());
+            log::info!("rms {rms} max {max} {servo} rate {rate:+.0} +/- {sigma:.0} path delay {delay}");
+        }
+    }
+
+    /// Once a second: is the interface still the one that it was, or is it back?
+    fn look(&mut self, now: Timestamp<Raw>) {
+        self.next_look = now + LOOK;
+        self.stamps.refresh();
+        match &self.link {
+            Some(link) if link.is_current() => {}
+            Some(_) => self.close("the interface is gone, or another one has its name"),
+            None => {
+                let link = Link::open(&self.config);
+                self.opened(now, link);
+            }
+        }
+        self.drain();
+    }
+
+    fn opened(&mut self, now: Timestamp<Raw>, link: Result<Link, LinkError>) {
+        match link {
+            Ok(link) => {
+                log::info!("port {}: listening, time stamps: {}", self.config.interface, link.stamps());
+                self.link = Some(link);
+                self.port.handle(now, Input::Opened);
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.notices.allows(Said::NoLink(text.clone()), now) {
+                    log::warn!("{text}; waiting for it");
+                }
+            }
+        }
+        self.dirty = true;
+    }
+
+    fn close(&mut self, why: &str) {
+        log::warn!("port {}: {why}", self.config.interface);
+        self.link = None;
+        self.port.handle(raw_now(), Input::Failed);
+        self.drain();
+    }
+
+    fn publish(&mut self, now: Timestamp<Raw>) {
+        let stamps = self.link.as_ref().map_or(StampSource::None, Link::stamps);
+        if let Some(record) = self.body.ports.first_mut() {
+            *record = PortRecord::of(&self.port, &self.config.interface, stamps);
+        }
+        self.page.publish(now, &self.body);
+        self.dirty = false;
+    }
+}

@@ -1,0 +1,157 @@
+//! From dante4l's page through the relay to the segment, and what was done to the page of danteshm.
+
+use dante_core::page::{Dante4l, Danteshm, Freshness, OutputKind, OutputRecord, View};
+use dante_core::relay::{Input, Output, RefclockSample, Relay};
+use dante_core::steer::Loss;
+use dante_core::time::{Duration, Raw, Timestamp};
+use dante_os::clock::raw_now;
+use dante_os::daemon::{CommonArgs, Failure};
+use dante_os::log::{Summary, Throttle};
+use dante_os::ntpshm::{NtpShm, ShmSample};
+use dante_os::page::{PageFollower, PageName, PageWriter};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Precision told to the reader, log2 of seconds: about 1 us, that of software stamps. chrony does not look at it.
+const PRECISION: i32 = -20;
+
+/// The program's state.
+pub struct Feed {
+    leader: PageFollower<Dante4l>,
+    /// dante4l's instance, and how many of its samples were looked at.
+    seen: Option<(u64, u64)>,
+    relay: Relay,
+    segment: NtpShm,
+    output: OutputRecord,
+    page: PageWriter<Danteshm>,
+    complaints: Throttle<String>,
+    summary: Summary,
+}
+
+impl Feed {
+    pub fn start(
+        unit: u32,
+        segment: NtpShm,
+        page: PageWriter<Danteshm>,
+        common: &CommonArgs,
+    ) -> Result<Self, Failure> {
+        let mut feed = Self {
+            leader: PageFollower::new(PageName::new(common.instance.as_ref()))?,
+            seen: None,
+            relay: Relay::default(),
+            segment,
+            output: OutputRecord {
+                kind: u32::from(OutputKind::Shm as u8),
+                unit,
+                samples: 0,
+                last_sample_raw_ns: 0,
+            },
+            page,
+            complaints: Throttle::default(),
+            summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
+        };
+        // What a predecessor left there is not ours to vouch for.
+        feed.segment.withdraw();
+        feed.wake();
+        Ok(feed)
+    }
+
+    pub fn deadline(&self) -> Timestamp<Raw> {
+        self.page.renewal()
+    }
+
+    /// Looks at dante4l's page: its doorbell rang, or a second has passed without it.
+    pub fn wake(&mut self) {
+        let now = raw_now();
+        match self.leader.read(now) {
+            Ok(view) => match view.freshness {
+                Freshness::Fresh => self.take(&view),
+                Freshness::Stopped => self.handle(Input::Lost(Loss::Stopped)),
+                _ => self.handle(Input::Lost(Loss::Stale)),
+            },
+            Err(error) => {
+                let text = error.to_string();
+                if self.complaints.allows(text.clone(), now) {
+                    log::warn!("{text}");
+                }
+                self.handle(Input::Lost(Loss::NoPage));
+            }
+        }
+        self.publish(raw_now());
+    }
+
+    fn take(&mut self, view: &View<Dante4l>) {
+        let Some(track) = view.body.track(view.instance) else { return };
+        if track.live_map().is_none() {
+            self.handle(Input::Lost(Loss::NoLeader));
+        }
+        let path_delay = view.body.selected().and_then(|port| port.path_delay()).unwrap_or_default();
+        // What was measured before this program looked for the first time is too old to tell.
+        let seen = match self.seen {
+            Some((instance, seen)) if instance == view.instance => seen,
+            Some(_) => 0,
+            None => view.body.samples,
+        };
+        for record in view.body.samples_after(seen) {
+            self.handle(Input::Sync { track, sample: (*record).into(), path_delay });
+        }
+        self.seen = Some((view.instance, view.body.samples));
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.relay.handle(input);
+        while let Some(output) = self.relay.poll() {
+            match output {
+                Output::Write(sample) => self.write(&sample),
+                Output::Withdraw => self.segment.withdraw(),
+                Output::Feeding => {
+                    log::info!("SHM unit {}: a sample for each Sync from now on", self.output.unit)
+                }
+                Output::Stopped(loss) => log::info!("SHM unit {}: no more samples: {loss}", self.output.unit),
+                Output::Epoch(change) => log::info!("{change}"),
+            }
+        }
+    }
+
+    fn write(&mut self, sample: &RefclockSample) {
+        let RefclockSample { reference, received } = *sample;
+        self.segment.write(&ShmSample { reference, received, precision: PRECISION });
+        let now = raw_now();
+        self.output.samples += 1;
+        self.output.last_sample_raw_ns = now.ns();
+        // As chrony sees it: the reference minus the system clock.
+        if let Some(line) = self.summary.add(now, reference - received) {
+            log::info!(
+                "SHM unit {}: {} samples, rms {} max {}",
+                self.output.unit,
+                line.count,
+                line.rms.ns(),
+                line.largest.ns()
+            );
+        }
+    }
+
+    fn publish(&mut self, now: Timestamp<Raw>) {
+        let mut body = Danteshm { state: self.relay.state() as u8, output_count: 1, ..Danteshm::default() };
+        if let Some(first) = body.outputs.first_mut() {
+            *first = self.output;
+        }
+        if let Some(scale) = self.relay.timescale() {
+            body.has_epoch = 1;
+            body.epoch_ns = scale.epoch().ns();
+        }
+        self.page.publish(now, &body);
+    }
+
+    /// Leaves nothing in the segment that could be taken for a fresh sample.
+    pub fn end(&mut self) {
+        log::info!("ended by a signal");
+        self.handle(Input::Lost(Loss::Stopped));
+        self.publish(raw_now());
+    }
+}
+
+impl AsFd for Feed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.leader.as_fd()
+    }
+}

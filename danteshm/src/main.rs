@@ -1,0 +1,79 @@
+//! danteshm, the relay: gives chrony a sample for each Sync that dante4l measured, through an NTP shared-memory segment.
+//! It touches no clock.
+#![forbid(unsafe_code)]
+
+mod feed;
+
+use clap::Parser;
+use dante_os::daemon::{self, CommonArgs, DaemonArgs, EXIT_STATUS, Exit, Failure};
+use dante_os::ntpshm::{NtpShm, ShmError};
+use dante_os::poll::{Poll, Signal};
+use feed::Feed;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+/// Relay dante4l's measurements to chrony
+#[derive(Debug, Parser)]
+#[command(version, disable_version_flag = true, after_help = EXIT_STATUS)]
+struct Args {
+    /// Unit of the NTP SHM segment, as in chrony's `refclock SHM UNIT`
+    #[arg(long, value_name = "UNIT", default_value_t = 2)]
+    shm: u32,
+
+    /// Permissions of the segment, octal, where it is made here
+    #[arg(long, value_name = "MODE", default_value = "600", value_parser = permissions)]
+    shm_perm: u32,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+impl DaemonArgs for Args {
+    const PROGRAM: &'static str = "danteshm";
+
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+}
+
+fn permissions(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+        Ok(mode) if mode & !0o666 == 0 => Ok(mode),
+        _ => Err("octal permissions of reading and writing, as 600 or 660".into()),
+    }
+}
+
+fn main() -> ExitCode {
+    daemon::run(relay)
+}
+
+fn relay(args: Args) -> Result<(), Failure> {
+    let mut poll = Poll::new()?;
+    let page = daemon::publish(&args.common)?;
+    let segment = NtpShm::create(args.shm, args.shm_perm).map_err(|error| {
+        let exit = match error {
+            ShmError::Refused { .. } => Exit::NotPermitted,
+            ShmError::WrongSize { .. } => Exit::Refused,
+            ShmError::NoSuchUnit { .. } => Exit::Usage,
+            ShmError::Missing { .. } | ShmError::Failed { .. } => Exit::Failed,
+        };
+        Failure::new(exit, error)
+    })?;
+    if args.shm_perm & 0o002 != 0 {
+        log::warn!("--shm-perm {:o}: every local user can forge what chrony reads", args.shm_perm);
+    }
+    let mut feed = Feed::start(args.shm, segment, page, &args.common)?;
+    loop {
+        let wake = poll.wait(&[feed.as_fd()], Some(feed.deadline()))?;
+        match wake.signal {
+            Some(Signal::Terminate | Signal::Interrupt) => {
+                feed.end();
+                return Ok(());
+            }
+            Some(Signal::Hangup) => {
+                log::info!("the configuration is read at start only: restart to change it")
+            }
+            None => feed.wake(),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! `dantesim leader`: the leader engine on real sockets.
+
+use crate::truth::Truth;
+use anyhow::anyhow;
+use dante_core::port::Channel;
+use dante_core::time::{Duration, Ratio, Timestamp};
+use dante_core::wire::{EVENT_PORT, GENERAL_PORT, PortIdentity, Subdomain, Uuid};
+use dante_os::clock::raw_now;
+use dante_os::daemon::{Exit, Failure, random};
+use dante_os::net::{Interface, Kind};
+use dante_os::poll::{Poll, Signal};
+use dante_os::socket::{PtpSocket, SocketError, Timestamping};
+use dante_os::stamps::Stamps;
+use dante_sim::leader::{Input, Leader, LeaderConfig, Output, SyncToken};
+use dante_sim::oscillator::Oscillator;
+use std::net::SocketAddrV4;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+/// Flags of `dantesim leader`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The network interface to lead on
+    #[arg(short, long, value_name = "IFACE")]
+    interface: String,
+
+    /// The PTPv1 subdomain to lead
+    #[arg(long, value_name = "NAME", default_value_t = Subdomain::DFLT)]
+    subdomain: Subdomain,
+
+    /// UDP port of event messages
+    #[arg(long, value_name = "PORT", default_value_t = EVENT_PORT)]
+    event_port: u16,
+
+    /// UDP port of general messages
+    #[arg(long, value_name = "PORT", default_value_t = GENERAL_PORT)]
+    general_port: u16,
+
+    /// How much faster than this machine's oscillator the leader's runs
+    #[arg(long, value_name = "PPM", default_value_t = 0.0, allow_negative_numbers = true, value_parser = ppm)]
+    ppm: f64,
+
+    /// Swing the rate by this much, a full swing in 300 s
+    #[arg(long, value_name = "PPB", default_value_t = 0.0)]
+    wander: f64,
+
+    /// What the leader's clock shows at the start, seconds: a Dante leader counts its uptime
+    #[arg(long, value_name = "S", default_value_t = 699)]
+    uptime: u32,
+
+    /// What the leader calls itself; where nothing is said, by the interface's hardware address
+    #[arg(long, value_name = "UUID")]
+    uuid: Option<Uuid>,
+
+    /// Stratum to announce
+    #[arg(long, default_value_t = 0x99)]
+    stratum: u8,
+
+    /// Announce Preferred Leader
+    #[arg(long)]
+    preferred: bool,
+
+    /// Lead even where another leader is heard; on lo, veth and tap interfaces only
+    #[arg(long)]
+    force: bool,
+
+    /// Write the leader's true time as a function of CLOCK_MONOTONIC_RAW to FILE, as JSON
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
+}
+
+fn ppm(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ppm) if ppm.abs() <= 1000.0 => Ok(ppm),
+        _ => Err("a number of ppm, -1000 to 1000".into()),
+    }
+}
+
+/// So long the network is listened to before anything is sent: ten intervals of a Dante leader.
+const LISTEN: Duration = Duration::from_ms(2500);
+
+/// Leads until it is told to stop, or hears somebody else lead.
+pub fn lead(args: &Args) -> Result<(), Failure> {
+    let interface =
+        Interface::find(&args.interface).map_err(|error| Failure::new(Exit::NoInterface, error))?;
+    if args.force && interface.kind == Kind::Other {
+        let why = anyhow!("--force is for lo, veth and tap interfaces: {} may carry audio", interface.name);
+        return Err(Failure::new(Exit::Refused, why));
+    }
+    let mut poll = Poll::new()?;
+    let identity = identity(args, &interface)?;
+    let mut stage = Stage::open(args, &interface)?;
+    let config = LeaderConfig {
+        subdomain: args.subdomain,
+        stratum: args.stratum,
+        preferred: args.preferred,
+        ..LeaderConfig::dante(identity)
+    };
+    let start = if args.force { raw_now() } else { raw_now() + LISTEN };
+    let uptime = Timestamp::ZERO + Duration::from_secs(i64::from(args.uptime));
+    let oscillator = Oscillator::new(start, uptime, Ratio::from_ppm(args.ppm), Ratio::from_ppb(args.wander));
+    if let Some(file) = &args.truth {
+        Truth::from(oscillator).write(file)?;
+    }
+    let mut leader = Leader::new(config, oscillator, start);
+    println!(
+        "dantesim: leading {} on {} as {identity} at {:+} ppm from {:.1} s from now",
+        args.subdomain,
+        interface.name,
+        args.ppm,
+        (start - raw_now()).secs_f64()
+    );
+    loop {
+        let wake = poll.wait(&[stage.listener.as_fd(), stage.event.as_fd()], Some(leader.deadline()))?;
+        if matches!(wake.signal, Some(Signal::Terminate | Signal::Interrupt)) {
+            return Ok(());
+        }
+        if wake.ready(0) {
+            stage.hear(&mut leader)?;
+        }
+        leader.handle(raw_now(), Input::Deadline);
+        stage.perform(&mut leader, args.force)?;
+        if wake.error(1) {
+            stage.departures(&mut leader)?;
+            stage.perform(&mut leader, args.force)?;
+        }
+    }
+}
+
+/// Of the interface, or a random one, locally administered, where it has no hardware address.
+fn identity(args: &Args, interface: &Interface) -> Result<PortIdentity, Failure> {
+    let own = dante_core::port::follower_identity(interface.mac, random()?);
+    Ok(PortIdentity { uuid: args.uuid.unwrap_or(own.uuid), ..own })
+}
+
+/// The sockets. Real devices send from ephemeral ports.
+struct Stage {
+    listener: PtpSocket,
+    event: PtpSocket,
+    general: PtpSocket,
+    event_to: SocketAddrV4,
+    general_to: SocketAddrV4,
+    stamps: Stamps,
+    sent: Option<(u32, SyncToken)>,
+}
+
+impl Stage {
+    fn open(args: &Args, interface: &Interface) -> Result<Self, Failure> {
+        let group = args.subdomain.group();
+        let failed = |error: SocketError| {
+            let exit = match &error {
+                error if error.is_permission() => Exit::NotPermitted,
+                error if error.is_in_use() => Exit::Refused,
+                _ => Exit::Failed,
+            };
+            Failure::new(exit, error)
+        };
+        let listener =
+            PtpSocket::open(interface, group, args.event_port, Channel::Event, Timestamping::Software)
+                .map_err(failed)?;
+        Ok(Self {
+            listener,
+            event: PtpSocket::sender(interface, Channel::Event).map_err(failed)?,
+            general: PtpSocket::sender(interface, Channel::General).map_err(failed)?,
+            event_to: SocketAddrV4::new(group, args.event_port),
+            general_to: SocketAddrV4::new(group, args.general_port),
+            stamps: Stamps::start(),
+            sent: None,
+        })
+    }
+
+    fn hear(&mut self, leader: &mut Leader) -> Result<(), Failure> {
+        let mut buffer = [0; 512];
+        for _ in 0..64 {
+            let Some(received) = self.listener.receive(&mut buffer)? else { break };
+            let arrived = self.stamps.translate(received.stamp);
+            leader.handle(raw_now(), Input::Packet { bytes: received.bytes, arrived });
+        }
+        Ok(())
+    }
+
+    fn departures(&mut self, leader: &mut Leader) -> Result<(), Failure> {
+        while let Some(departure) = self.event.departed()? {
+            if let Some((_, token)) = self.sent.take_if(|(key, _)| *key == departure.key) {
+                let stamp = self.stamps.translate(Some(departure.stamp));
+                leader.handle(raw_now(), Input::Departed { token, stamp });
+            }
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, leader: &mut Leader, force: bool) -> Result<(), Failure> {
+        while let Some(output) = leader.poll() {
+            match output {
+                Output::Sync { packet, token } => {
+                    let key = self.event.send(&packet, self.event_to)?;
+                    self.sent = Some((key, token));
+                }
+                Output::General { packet } => {
+                    self.general.send(&packet, self.general_to)?;
+                }
+                Output::AnotherLeader(_) if force => {}
+                Output::AnotherLeader(other) => {
+                    let why =
+                        anyhow!("{other} leads here already: a second leader would disturb the network");
+                    return Err(Failure::new(Exit::Refused, why));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! The PTPv1 leader, as a real Dante device is one: an engine of the same shape as the follower.
+//!
+//! Two-step Syncs, whose own time is about 61 us early, so that a follower that uses it instead of the Follow_Up's shows
+//! at once; uptime for seconds; stratum 0x99; answers to everybody's Delay_Req.
+
+use crate::oscillator::Oscillator;
+use arrayvec::ArrayVec;
+use dante_core::port::{Channel, NoStamp, Stamp};
+use dante_core::time::{Dante, Duration, Raw, Timestamp};
+use dante_core::wire::{
+    Buffer, ClockIdentifier, DelayResp, Flags, FollowUp, Grandmaster, Header, LocalClock, Message, Packet,
+    PortIdentity, Subdomain, SyncBody,
+};
+
+/// What the leader says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaderConfig {
+    /// Where it leads.
+    pub subdomain: Subdomain,
+    /// Who it is.
+    pub identity: PortIdentity,
+    /// Sync interval as a power of two of a second; Dante's is -2.
+    pub sync_interval: i8,
+    /// Dante's is 0x99 (or 0x79), outside of the standard's 0..4.
+    pub stratum: u8,
+    /// Dante's is 0x7060 (or 0xf060).
+    pub variance: i16,
+    /// Preferred Leader.
+    pub preferred: bool,
+}
+
+impl LeaderConfig {
+    /// As a Dante device has it.
+    pub const fn dante(identity: PortIdentity) -> Self {
+        Self {
+            subdomain: Subdomain::DFLT,
+            identity,
+            sync_interval: -2,
+            stratum: 0x99,
+            variance: 0x7060,
+            preferred: false,
+        }
+    }
+}
+
+/// How much earlier a Sync's own time is than that of its Follow_Up; 58 to 65 us on real devices.
+const SYNC_IS_EARLY_BY: Duration = Duration::from_us(61);
+
+/// Names one Sync that was handed out for sending.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SyncToken(u16);
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A packet arrived.
+    Packet {
+        /// UDP payload.
+        bytes: &'a [u8],
+        /// When.
+        arrived: Result<Stamp, NoStamp>,
+    },
+    /// A Sync left.
+    Departed {
+        /// Which one.
+        token: SyncToken,
+        /// When.
+        stamp: Result<Stamp, NoStamp>,
+    },
+    /// The deadline came.
+    Deadline,
+}
+
+/// What is to be done or told.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// Multicast this Sync and report its departure.
+    Sync {
+        /// UDP payload.
+        packet: Buffer,
+        /// To be handed back.
+        token: SyncToken,
+    },
+    /// Multicast this on the general port.
+    General {
+        /// UDP payload.
+        packet: Buffer,
+    },
+    /// Somebody else leads here.
+    AnotherLeader(PortIdentity),
+}
+
+/// The leader engine.
+#[derive(Debug)]
+pub struct Leader {
+    config: LeaderConfig,
+    oscillator: Oscillator,
+    sequence: u16,
+    next_sync: Timestamp<Raw>,
+    outputs: ArrayVec<Output, 4>,
+}
+
+impl Leader {
+    /// A leader that sends its first Sync at `start`.
+    pub fn new(config: LeaderConfig, oscillator: Oscillator, start: Timestamp<Raw>) -> Self {
+        Self { config, oscillator, sequence: 0, next_sync: start, outputs: ArrayVec::new() }
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Timestamp<Raw>, input: Input<'_>) {
+        match input {
+            Input::Packet { bytes, arrived } => self.packet(bytes, arrived),
+            Input::Departed { token, stamp } => {
+                // Without a stamp nobody can say when it left: no Follow_Up is better than a wrong one.
+                if let Ok(stamp) = stamp {
+                    self.follow_up(token.0, self.oscillator.at(stamp.raw));
+                }
+            }
+            Input::Deadline if now >= self.next_sync => self.sync(now),
+            Input::Deadline => {}
+        }
+    }
+
+    /// The next thing to be done or told; call until it is `None`.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_at(0)
+    }
+
+    /// When [`Input::Deadline`] is due.
+    pub fn deadline(&self) -> Timestamp<Raw> {
+        self.next_sync
+    }
+
+    /// The truth.
+    pub fn oscillator(&self) -> &Oscillator {
+        &self.oscillator
+    }
+
+    /// How far its Syncs are apart.
+    pub fn interval(&self) -> Duration {
+        let log2 = self.config.sync_interval.clamp(-4, 4);
+        Duration::from_ns(if log2 < 0 { 1_000_000_000 >> -log2 } else { 1_000_000_000 << log2 })
+    }
+
+    fn sync(&mut self, now: Timestamp<Raw>) {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.next_sync = self.next_sync + self.interval();
+        if self.next_sync <= now {
+            // After a stall the missed ones are not made up for.
+            self.next_sync = now + self.interval();
+        }
+        let config = &self.config;
+        let body = SyncBody {
+            origin: self.oscillator.at(now) - SYNC_IS_EARLY_BY,
+            epoch_number: 0,
+            current_utc_offset: 0,
+            grandmaster: Grandmaster {
+                port: PortIdentity { port_id: 0, ..config.identity },
+                sequence_id: self.sequence,
+                stratum: config.stratum,
+                identifier: ClockIdentifier::DFLT,
+                variance: config.variance,
+                preferred: config.preferred,
+                is_boundary_clock: true,
+            },
+            sync_interval: config.sync_interval,
+            local: LocalClock {
+                variance: config.variance,
+                steps_removed: 0,
+                stratum: config.stratum,
+                identifier: ClockIdentifier::DFLT,
+            },
+            parent: PortIdentity { port_id: 0, ..config.identity },
+            estimated_master_variance: 0,
+            estimated_master_drift: 0,
+            utc_reasonable: false,
+        };
+        let packet = self.header(Flags::BOUNDARY_CLOCK | Flags::ASSIST, self.sequence).sync(&body);
+        self.tell(Output::Sync { packet, token: SyncToken(self.sequence) });
+    }
+
+    fn follow_up(&mut self, associated_sequence_id: u16, precise_origin: Timestamp<Dante>) {
+        let body = FollowUp { associated_sequence_id, precise_origin };
+        let packet = self.header(Flags::NONE, associated_sequence_id).follow_up(&body);
+        self.tell(Output::General { packet });
+    }
+
+    fn packet(&mut self, bytes: &[u8], arrived: Result<Stamp, NoStamp>) {
+        let Ok(packet) = Packet::parse(bytes) else { return };
+        let header = &packet.header;
+        if header.source.uuid == self.config.identity.uuid || header.subdomain != self.config.subdomain {
+            return;
+        }
+        match (packet.message, arrived) {
+            (Message::Sync(_), _) => self.tell(Output::AnotherLeader(header.source)),
+            (Message::DelayReq(_), Ok(stamp)) => {
+                let packet = self.header(Flags::NONE, self.sequence).delay_resp(&DelayResp {
+                    received: self.oscillator.at(stamp.raw),
+                    requesting: header.source,
+                    requesting_sequence_id: header.sequence_id,
+                });
+                self.tell(Output::General { packet });
+            }
+            _ => {}
+        }
+    }
+
+    fn header(&self, flags: Flags, sequence_id: u16) -> Header {
+        Header {
+            version_network: 1,
+            subdomain: self.config.subdomain,
+            source: self.config.identity,
+            sequence_id,
+            flags,
+        }
+    }
+
+    fn tell(&mut self, output: Output) {
+        // Outputs are drained after each input, which makes one.
+        _ = self.outputs.try_push(output);
+    }
+}
+
+/// The socket that a packet of the leader's goes to.
+impl Output {
+    /// Event for Syncs, general for the rest.
+    pub const fn channel(&self) -> Channel {
+        match self {
+            Self::Sync { .. } => Channel::Event,
+            Self::General { .. } | Self::AnotherLeader(_) => Channel::General,
+        }
+    }
+}

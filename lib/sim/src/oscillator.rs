@@ -1,0 +1,61 @@
+//! The leader's oscillator: a known function of CLOCK_MONOTONIC_RAW, so that the truth is known at any moment.
+
+use dante_core::time::{Affine, Dante, Duration, Ratio, Raw, Timestamp};
+use std::f64::consts::TAU;
+
+/// A constant rate and a slow sine on top of it, as temperature makes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Oscillator {
+    /// The leader's time without the wander.
+    pub line: Affine<Dante>,
+    /// Largest excursion of the rate.
+    pub wander: Ratio,
+    /// Of the sine.
+    pub period: Duration,
+}
+
+impl Oscillator {
+    /// How long a full swing takes where nothing else is said.
+    pub const PERIOD: Duration = Duration::from_secs(300);
+
+    /// Starts at `raw0`, where it shows `at0`.
+    pub const fn new(raw0: Timestamp<Raw>, at0: Timestamp<Dante>, rate: Ratio, wander: Ratio) -> Self {
+        Self { line: Affine { raw0, at0, rate }, wander, period: Self::PERIOD }
+    }
+
+    /// The leader's time at `raw`.
+    pub fn at(&self, raw: Timestamp<Raw>) -> Timestamp<Dante> {
+        let turns = self.turns(raw);
+        let swing = self.wander.fraction() * self.period.secs_f64() / TAU * (1.0 - (TAU * turns).cos());
+        self.line.at(raw) + Duration::from_secs_f64(swing)
+    }
+
+    /// The leader's rate at `raw`, relative to CLOCK_MONOTONIC_RAW.
+    pub fn rate_at(&self, raw: Timestamp<Raw>) -> Ratio {
+        let turns = self.turns(raw);
+        self.line.rate + Ratio::new(self.wander.fraction() * (TAU * turns).sin())
+    }
+
+    fn turns(&self, raw: Timestamp<Raw>) -> f64 {
+        (raw - self.line.raw0).secs_f64() / self.period.secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_is_the_derivative_of_the_time() {
+        let oscillator =
+            Oscillator::new(Timestamp::ZERO, Timestamp::ZERO, Ratio::from_ppm(12.0), Ratio::from_ppb(20.0));
+        for s in [0, 75, 150, 222, 300, 1000] {
+            let (before, after) =
+                (Timestamp::from_ns(s * 1_000_000_000), Timestamp::from_ns((s + 1) * 1_000_000_000));
+            let gained = ((oscillator.at(after) - oscillator.at(before)) - (after - before)).ns();
+            let rate = oscillator.rate_at(before + (after - before) / 2).ppb();
+            assert!((gained as f64 - rate).abs() < 1.5, "at {s} s: gained {gained} ns, rate {rate} ppb");
+        }
+        assert!((oscillator.rate_at(Timestamp::from_ns(75_000_000_000)).ppb() - 12_020.0).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,242 @@
+//! The state of the whole chain, as `get status --json` prints it: schema 1, documented in docs/status.md.
+
+use dante_core::page::{
+    Body, Dante2sys, Dante4l, Danteshm, Freshness, LeaderRecord, OutputKind, OutputRecord, PortRecord,
+    StampSource, SteeredClock, UtcSource, View,
+};
+use dante_core::port::Counters;
+use dante_core::time::{Offset, Raw, Timestamp};
+use dante_core::wire::{ClockIdentifier, Subdomain, Uuid};
+use dante_os::clock::raw_now;
+use dante_os::page::{Instance, PageName, PageReader};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The status, and why a page told nothing.
+pub struct Found {
+    pub status: Status,
+    pub troubles: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Status {
+    pub schema: u32,
+    pub dante4l: Observer,
+    pub dante2sys: Steerer,
+    pub danteshm: Relay,
+}
+
+/// What every program's part begins with.
+#[derive(Debug, Serialize)]
+pub struct Page {
+    pub running: bool,
+    pub page: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Observer {
+    #[serde(flatten)]
+    pub life: Page,
+    #[serde(flatten)]
+    pub said: Option<Following>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Following {
+    pub state: String,
+    pub selected: u32,
+    pub timeline: u64,
+    pub leader: Option<Leader>,
+    pub offset: Option<SplitOffset>,
+    pub residual_ns: Option<i64>,
+    pub rate_ppb: Option<f64>,
+    pub rate_uncertainty_ppb: Option<f64>,
+    pub offset_uncertainty_ns: Option<i64>,
+    pub path_delay_ns: Option<i64>,
+    pub sync_interval_ms: Option<i64>,
+    pub last_sync_age_s: Option<f64>,
+    pub ports: Vec<Port>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Leader {
+    pub uuid: String,
+    pub port_id: u16,
+    pub address: String,
+    pub stratum: u8,
+    pub identifier: String,
+    pub variance: i16,
+    pub preferred: bool,
+    pub steps_removed: u16,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SplitOffset {
+    pub s: i64,
+    pub ns: i64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Port {
+    pub interface: String,
+    pub subdomain: String,
+    pub state: String,
+    pub timestamping: &'static str,
+    pub counters: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Steerer {
+    #[serde(flatten)]
+    pub life: Page,
+    #[serde(flatten)]
+    pub said: Option<Steering>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Steering {
+    pub state: String,
+    pub clock: &'static str,
+    pub frequency_ppb: f64,
+    pub rate_error_ppb: Option<f64>,
+    pub phase_error_ns: Option<i64>,
+    pub utc: Utc,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Utc {
+    pub source: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Relay {
+    #[serde(flatten)]
+    pub life: Page,
+    #[serde(flatten)]
+    pub said: Option<Relaying>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Relaying {
+    pub state: String,
+    pub outputs: Vec<Output>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Output {
+    pub kind: &'static str,
+    pub unit: u32,
+    pub samples: u64,
+    pub last_sample_age_s: Option<f64>,
+}
+
+/// Reads all pages of one instance.
+pub fn read(instance: Option<&Instance>) -> Found {
+    let now = raw_now();
+    let mut troubles = Vec::new();
+    let (life, view) = page::<Dante4l>(instance, now, &mut troubles);
+    let dante4l = Observer { life, said: view.map(|view| following(&view.body, now)) };
+    let (life, view) = page::<Dante2sys>(instance, now, &mut troubles);
+    let dante2sys = Steerer { life, said: view.map(|view| steering(&view.body)) };
+    let (life, view) = page::<Danteshm>(instance, now, &mut troubles);
+    let danteshm = Relay { life, said: view.map(|view| relaying(&view.body, now)) };
+    Found { status: Status { schema: 1, dante4l, dante2sys, danteshm }, troubles }
+}
+
+fn page<B: Body>(
+    instance: Option<&Instance>,
+    now: Timestamp<Raw>,
+    troubles: &mut Vec<String>,
+) -> (Page, Option<View<B>>) {
+    let read = PageReader::new(PageName::<B>::new(instance)).read(now);
+    let freshness = match &read {
+        Ok(view) => view.freshness,
+        Err(error) => error.freshness(),
+    };
+    match (&read, freshness) {
+        (Ok(_), Freshness::Fresh) => {}
+        (Ok(view), Freshness::Stopped) => {
+            troubles.push(format!("{} was stopped (process {})", B::NAME, view.pid))
+        }
+        (Ok(view), _) => {
+            troubles.push(format!("{} died or hangs (process {}); restart it", B::NAME, view.pid))
+        }
+        (Err(error), _) => troubles.push(error.to_string()),
+    }
+    let life = Page { running: freshness == Freshness::Fresh, page: freshness.name() };
+    (life, read.ok())
+}
+
+fn following(body: &Dante4l, now: Timestamp<Raw>) -> Following {
+    let port = body.selected();
+    let sample = port.and_then(PortRecord::last_sample);
+    let map = port.and_then(PortRecord::map);
+    let sigma = map.map(|map| map.uncertainty_at(now));
+    let leader = port.and_then(PortRecord::leader);
+    Following {
+        state: port.and_then(PortRecord::state).map_or("UNKNOWN".into(), |state| state.to_string()),
+        selected: body.selected,
+        timeline: port.map_or(0, |port| port.timeline),
+        leader: leader.map(leader_of),
+        offset: sample.map(|sample| {
+            let (s, ns) = Offset::between(sample.arrived.real, sample.origin).split();
+            SplitOffset { s, ns }
+        }),
+        residual_ns: sample.map(|sample| sample.residual.ns()),
+        rate_ppb: map.map(|map| map.line.rate.ppb()),
+        rate_uncertainty_ppb: sigma.map(|sigma| sigma.rate.ppb()),
+        offset_uncertainty_ns: sigma.map(|sigma| sigma.offset.ns()),
+        path_delay_ns: port.and_then(PortRecord::path_delay).map(|delay| delay.ns()),
+        sync_interval_ms: leader.map(|leader| leader.sync_interval_ns / 1_000_000),
+        last_sync_age_s: sample.map(|sample| (now - sample.arrived.raw).secs_f64()),
+        ports: body.ports().iter().map(port_of).collect(),
+    }
+}
+
+fn leader_of(leader: &LeaderRecord) -> Leader {
+    Leader {
+        uuid: Uuid(leader.uuid).to_string(),
+        port_id: leader.port_id,
+        address: leader.address().to_string(),
+        stratum: leader.stratum,
+        identifier: ClockIdentifier(leader.identifier).to_string(),
+        variance: leader.variance,
+        preferred: leader.preferred != 0,
+        steps_removed: leader.steps_removed,
+    }
+}
+
+fn port_of(port: &PortRecord) -> Port {
+    Port {
+        interface: port.interface.to_string(),
+        subdomain: Subdomain(port.subdomain).to_string(),
+        state: port.state().map_or("UNKNOWN".into(), |state| state.to_string()),
+        timestamping: StampSource::from_number(port.stamp_source).name(),
+        counters: Counters::NAMES.into_iter().zip(*port.counters().values()).collect(),
+    }
+}
+
+fn steering(body: &Dante2sys) -> Steering {
+    Steering {
+        state: body.state().map_or("UNKNOWN".into(), |state| state.to_string()),
+        clock: SteeredClock::from_number(body.clock).name(),
+        frequency_ppb: body.frequency * 1e9,
+        rate_error_ppb: body.rate_error().map(|rate| rate.ppb()),
+        phase_error_ns: body.phase_error().map(Offset::ns),
+        utc: Utc { source: UtcSource::from_number(body.utc_source).name() },
+    }
+}
+
+fn relaying(body: &Danteshm, now: Timestamp<Raw>) -> Relaying {
+    let output = |output: &OutputRecord| Output {
+        kind: u8::try_from(output.kind).map_or("unknown", |kind| OutputKind::from_number(kind).name()),
+        unit: output.unit,
+        samples: output.samples,
+        last_sample_age_s: (output.samples > 0)
+            .then(|| (now - Timestamp::from_ns(output.last_sample_raw_ns)).secs_f64()),
+    };
+    Relaying {
+        state: body.state().map_or("UNKNOWN".into(), |state| state.to_string()),
+        outputs: body.outputs().iter().map(output).collect(),
+    }
+}

@@ -1,0 +1,117 @@
+//! The status for people: from top to bottom as the data flows.
+
+use crate::status::{Following, Found, Page, Port, Relaying, Steering};
+use std::fmt::{self, Write};
+
+/// One screen.
+pub fn screen(found: &Found) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    _ = write(&mut out, found);
+    out
+}
+
+fn write(out: &mut String, found: &Found) -> fmt::Result {
+    let status = &found.status;
+    if let Some(said) = &status.dante4l.said {
+        leader(out, said)?;
+    }
+    heading(out, "dante4l", &status.dante4l.life)?;
+    if let Some(said) = &status.dante4l.said {
+        following(out, said)?;
+    }
+    heading(out, "dante2sys", &status.dante2sys.life)?;
+    if let Some(said) = &status.dante2sys.said {
+        steering(out, said)?;
+    }
+    heading(out, "danteshm", &status.danteshm.life)?;
+    if let Some(said) = &status.danteshm.said {
+        relaying(out, said)?;
+    }
+    for trouble in &found.troubles {
+        writeln!(out, "! {trouble}")?;
+    }
+    Ok(())
+}
+
+fn heading(out: &mut String, program: &str, page: &Page) -> fmt::Result {
+    let life = match page.page {
+        "fresh" => "running",
+        "stale" => "not running: its page is stale",
+        "stopped" => "stopped",
+        "absent" => "not running",
+        "foreign" => "its page is not to be believed",
+        _ => "its page is of another version",
+    };
+    writeln!(out, "{program:<10} {life}")
+}
+
+fn leader(out: &mut String, said: &Following) -> fmt::Result {
+    match &said.leader {
+        Some(leader) => {
+            writeln!(out, "leader     {}/{} at {}", leader.uuid, leader.port_id, leader.address)?;
+            let preferred = if leader.preferred { ", Preferred Leader" } else { "" };
+            row(out, "clock", &format!("stratum {} {}{preferred}", leader.stratum, leader.identifier))
+        }
+        None => writeln!(out, "leader     none"),
+    }
+}
+
+fn following(out: &mut String, said: &Following) -> fmt::Result {
+    let timeline = if said.timeline == 0 { String::new() } else { format!(" (timeline {})", said.timeline) };
+    row(out, "state", &format!("{}{timeline}", said.state))?;
+    if let (Some(rate), Some(sigma)) = (said.rate_ppb, said.rate_uncertainty_ppb) {
+        row(out, "rate", &format!("{rate:+.1} ppb +/- {sigma:.1}, leader against CLOCK_MONOTONIC_RAW"))?;
+    }
+    if let (Some(residual), Some(sigma)) = (said.residual_ns, said.offset_uncertainty_ns) {
+        row(out, "last Sync", &format!("{residual:+} ns against the map, which is good to {sigma} ns"))?;
+    }
+    if let (Some(age), Some(interval)) = (said.last_sync_age_s, said.sync_interval_ms) {
+        row(out, "age", &format!("{age:.2} s, a Sync every {interval} ms"))?;
+    } else if let Some(age) = said.last_sync_age_s {
+        row(out, "age", &format!("{age:.2} s"))?;
+    }
+    match said.path_delay_ns {
+        Some(delay) => row(out, "path delay", &format!("{delay} ns"))?,
+        None => row(out, "path delay", "not measured")?,
+    }
+    said.ports.iter().try_for_each(|each| port(out, each))
+}
+
+fn port(out: &mut String, port: &Port) -> fmt::Result {
+    let Port { interface, subdomain, state, timestamping, counters } = port;
+    row(out, "port", &format!("{interface} {state}, subdomain {subdomain}, {timestamping} time stamps"))?;
+    let heard: Vec<String> = counters
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    let heard = if heard.is_empty() { "no packets yet".into() } else { heard.join(", ") };
+    row(out, "heard", &heard)
+}
+
+fn steering(out: &mut String, said: &Steering) -> fmt::Result {
+    row(out, "state", &format!("{}, clock {}", said.state, said.clock))?;
+    row(out, "frequency", &format!("{:+.1} ppb", said.frequency_ppb))?;
+    if let Some(error) = said.phase_error_ns {
+        row(out, "phase", &format!("{error:+} ns, clock against Dante + K"))?;
+    }
+    if let Some(error) = said.rate_error_ppb {
+        row(out, "rate", &format!("{error:+.1} ppb, clock against leader"))?;
+    }
+    row(out, "date from", said.utc.source)
+}
+
+fn relaying(out: &mut String, said: &Relaying) -> fmt::Result {
+    row(out, "state", &said.state)?;
+    for output in &said.outputs {
+        let age =
+            output.last_sample_age_s.map_or("none yet".into(), |age| format!("the last {age:.2} s ago"));
+        row(out, output.kind, &format!("unit {}, {} samples, {age}", output.unit, output.samples))?;
+    }
+    Ok(())
+}
+
+fn row(out: &mut String, name: &str, value: &str) -> fmt::Result {
+    writeln!(out, "  {name:<11} {value}")
+}
