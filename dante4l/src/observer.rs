@@ -16,6 +16,7 @@ use dante_os::page::PageWriter;
 use dante_os::poll::Wake;
 use dante_os::socket::SocketError;
 use dante_os::stamps::Stamps;
+use std::fmt;
 use std::os::fd::BorrowedFd;
 
 /// How often an interface that failed is tried again, and one that works is looked at.
@@ -214,7 +215,7 @@ impl Observer {
         };
         let Some(map) = self.port.map() else { return };
         let (rate, sigma) = (map.line.rate.ppb(), map.sigma.rate.ppb());
-        let delay = self.port.path_delay().map_or("-".into(), |delay| delay.ns().to_string());
+        let delay = OrDash(self.port.path_delay());
         if line.count == 1 {
             let offset = sample.residual.ns();
             log::info!("leader offset {offset:+} {servo} rate {rate:+.0} path delay {delay}");
@@ -272,3 +273,18 @@ impl Observer {
         self.dirty = false;
     }
 }
+
+/// A path delay as a log line shows it, without allocating: ns, or a dash where it is not measured.
+struct OrDash(Option<Duration>);
+
+impl fmt::Display for OrDash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(delay) => write!(f, "{}", delay.ns()),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

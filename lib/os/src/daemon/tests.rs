@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 #[derive(Debug, Parser)]
+#[command(version, disable_version_flag = true)]
 struct Args {
     #[command(flatten)]
     common: CommonArgs,

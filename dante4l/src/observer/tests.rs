@@ -1,0 +1,105 @@
+use super::*;
+use clap::Parser;
+use dante_core::page::{Body, Dante4l};
+use dante_core::time::Ratio;
+use dante_os::net::Interface;
+use dante_os::poll::Poll;
+use dante_os::socket::{PtpSocket, Timestamping};
+use dante_os::stamps::Stamps;
+use dante_sim::leader::{self, Leader, LeaderConfig};
+use dante_sim::oscillator::Oscillator;
+use std::net::{SocketAddrV4, UdpSocket};
+
+#[derive(Debug, Parser)]
+#[command(version, disable_version_flag = true)]
+struct Flags {
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// A leader on loopback, in this very thread: it acts only when it is told to.
+struct Stage {
+    leader: Leader,
+    event: PtpSocket,
+    general: PtpSocket,
+    to: [SocketAddrV4; 2],
+    stamps: Stamps,
+}
+
+impl Stage {
+    fn new(config: &LinkConfig) -> Self {
+        let interface = Interface::find(&config.interface).unwrap();
+        let uptime = Timestamp::ZERO + Duration::from_secs(699);
+        let oscillator = Oscillator::new(raw_now(), uptime, Ratio::from_ppm(12.0), Ratio::ZERO);
+        let identity = follower_identity([2, 0, 0, 0, 0, 1], 0);
+        let config_of_leader = LeaderConfig { sync_interval: -4, ..LeaderConfig::dante(identity) };
+        Self {
+            leader: Leader::new(config_of_leader, oscillator, raw_now()),
+            event: PtpSocket::sender(&interface, Channel::Event).unwrap(),
+            general: PtpSocket::sender(&interface, Channel::General).unwrap(),
+            to: [config.event_port, config.general_port].map(|port| SocketAddrV4::new(config.group, port)),
+            stamps: Stamps::start(),
+        }
+    }
+
+    /// Sends the Sync that is due and its Follow_Up.
+    fn act(&mut self) {
+        self.leader.handle(raw_now(), leader::Input::Deadline);
+        while let Some(output) = self.leader.poll() {
+            match output {
+                leader::Output::Sync { packet, token } => {
+                    self.event.send(&packet, self.to[0]).unwrap();
+                    let departure = loop {
+                        if let Some(departure) = self.event.departed().unwrap() {
+                            break departure;
+                        }
+                    };
+                    let stamp = self.stamps.translate(Some(departure.stamp));
+                    self.leader.handle(raw_now(), leader::Input::Departed { token, stamp });
+                }
+                leader::Output::General { packet } => _ = self.general.send(&packet, self.to[1]).unwrap(),
+                leader::Output::AnotherLeader(other) => panic!("{other}"),
+            }
+        }
+    }
+}
+
+/// Loops until `leader` has sent so many Syncs and the observer has taken them.
+fn exchange(observer: &mut Observer, stage: &mut Stage, poll: &mut Poll, syncs: u64) {
+    let end = observer.body.samples + syncs;
+    while observer.body.samples < end {
+        let deadline = observer.deadline().min(stage.leader.deadline());
+        let wake = poll.wait(&observer.fds(), Some(deadline)).unwrap();
+        observer.wake(&wake).unwrap();
+        stage.act();
+    }
+}
+
+#[test]
+fn after_start_up_the_packet_path_allocates_nothing() {
+    let ports = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let [event_port, general_port] = ports.map(|socket| socket.local_addr().unwrap().port());
+    let group = Subdomain::DFLT.group();
+    let timestamping = Timestamping::Auto;
+    let config = LinkConfig { interface: "lo".into(), group, event_port, general_port, timestamping };
+    let instance = format!("test-{:x}", random().unwrap());
+    let flags = Flags::parse_from(["test", "--instance", &instance]);
+    let mut poll = Poll::new().unwrap();
+    let mut observer =
+        Observer::start(config.clone(), Subdomain::DFLT, DelayMechanism::None, true, &flags.common).unwrap();
+    let mut stage = Stage::new(&config);
+    exchange(&mut observer, &mut stage, &mut poll, 20);
+    assert_eq!(observer.port.state(), State::Slave);
+
+    let before = observer.body.samples;
+    let allocated = allocation_counter::measure(|| exchange(&mut observer, &mut stage, &mut poll, 32));
+    let taken = observer.body.samples - before;
+    _ = std::fs::remove_file(format!("/dev/shm/{}.{instance}", Dante4l::NAME));
+    assert!(taken >= 32);
+    assert_eq!(
+        allocated.count_total, 0,
+        "{allocated:?} over {taken} Syncs, with the leader's part of the work"
+    );
+    let other = allocation_counter::measure(|| drop(std::hint::black_box(vec![0u8; 10])));
+    assert_eq!(other.count_total, 1, "the counter counts");
+}

@@ -1,0 +1,195 @@
+//! The whole chain in virtual time: leader, wire, follower, steerer, relay. Every figure here is exact and seeded.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+use dante_core::port::{DelayMechanism, PortConfig, State as PortState, follower_identity};
+use dante_core::relay;
+use dante_core::steer::{self, State};
+use dante_core::time::{Duration, Ratio, Timestamp};
+use dante_core::wire::{PortIdentity, Subdomain, Uuid};
+use dante_sim::leader::LeaderConfig;
+use dante_sim::oscillator::Oscillator;
+use dante_sim::world::{Link, World};
+
+const LEADER: PortIdentity =
+    PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]), port_id: 1 };
+
+fn world(seed: u64, link: Link, delay: DelayMechanism) -> World {
+    let identity = follower_identity([0; 6], seed);
+    World::new(seed, link, PortConfig { subdomain: Subdomain::DFLT, delay, identity, seed })
+}
+
+fn lead(world: &mut World, uptime_s: i64, ppm: f64) -> Oscillator {
+    let uptime = Timestamp::ZERO + Duration::from_secs(uptime_s);
+    let oscillator = Oscillator::new(world.now(), uptime, Ratio::from_ppm(ppm), Ratio::ZERO);
+    world.start_leader(LeaderConfig::dante(LEADER), oscillator);
+    oscillator
+}
+
+fn rate_error_ppb(world: &World, truth: &Oscillator) -> f64 {
+    (world.port().map().unwrap().line.rate - truth.rate_at(world.now())).ppb()
+}
+
+/// The steered clock against the leader's true time + K.
+fn phase_error(world: &World, truth: &Oscillator) -> Duration {
+    let epoch = world.steerer().timescale().unwrap().epoch();
+    world.clock().at(world.now()) - epoch.date_of(truth.at(world.now()))
+}
+
+/// The clock's reading at both ends of every correction must be the same, and its rate within the law's bounds.
+fn assert_never_jumped(world: &World, slowest_ppm: f64, fastest_ppm: f64) {
+    for (at, ppb) in &world.frequencies {
+        let ppm = ppb / 1000.0;
+        assert!((slowest_ppm - 5.0..=fastest_ppm + 5.0).contains(&ppm), "{ppm} ppm at {at:?}");
+    }
+}
+
+#[test]
+fn the_chain_locks_within_seconds_on_every_seed() {
+    for seed in 0..100 {
+        let mut world = world(seed, Link::VETH, DelayMechanism::None);
+        let truth = lead(&mut world, 699, 12.0);
+        world.run(Duration::from_secs(2));
+        assert_eq!(world.port().state(), PortState::Slave, "seed {seed}, 2 s after the first Sync");
+        world.run(Duration::from_secs(13));
+        let rate = rate_error_ppb(&world, &truth);
+        assert!(rate.abs() < 100.0, "seed {seed}: {rate} ppb after 15 s");
+        world.run(Duration::from_secs(5));
+        for _ in 0..100 {
+            world.run(Duration::from_ms(100));
+            let phase = phase_error(&world, &truth);
+            assert!(
+                phase.abs() < Duration::from_us(15),
+                "seed {seed}: {phase:?}, of which 5 us are the path's"
+            );
+        }
+        assert_never_jumped(&world, 12.0, 12.0);
+    }
+}
+
+#[test]
+fn real_devices_with_plain_software_stamps_lock_too() {
+    for seed in 0..30 {
+        let mut world = world(seed, Link::DANTE, DelayMechanism::None);
+        let truth = lead(&mut world, 541_867, -33.7);
+        world.run(Duration::from_secs(60));
+        assert_eq!(
+            (world.port().state(), world.steerer().state()),
+            (PortState::Slave, State::Locked),
+            "seed {seed}"
+        );
+        let rate = rate_error_ppb(&world, &truth);
+        assert!(rate.abs() < 150.0, "seed {seed}: {rate} ppb after 60 s");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_world() {
+    let run = |seed| {
+        let mut world = world(seed, Link::DANTE, DelayMechanism::E2e);
+        lead(&mut world, 699, 12.0);
+        world.run(Duration::from_secs(30));
+        (world.clock().line(), world.port().map(), world.relayed.len())
+    };
+    assert_eq!(run(5), run(5));
+    assert_ne!(run(5), run(6));
+}
+
+#[test]
+fn the_path_delay_is_measured_when_asked_for_and_takes_the_clock_to_the_leaders_own_time() {
+    let mut world = world(3, Link::DANTE, DelayMechanism::E2e);
+    let truth = lead(&mut world, 699, 12.0);
+    world.run(Duration::from_secs(120));
+    // 30 us and the mean of a half-normal of scale 11.3 us.
+    let delay = world.port().path_delay().unwrap();
+    assert!((delay - Duration::from_us(39)).abs() < Duration::from_us(4), "{delay:?}");
+    let map = world.port().map().unwrap();
+    let error = map.dante_at(world.now()) - truth.at(world.now());
+    assert!(error.abs() < Duration::from_us(4), "{error:?}");
+}
+
+#[test]
+fn a_silent_leader_means_holdover_and_its_return_makes_no_jump() {
+    let mut world = world(4, Link::VETH, DelayMechanism::None);
+    let truth = lead(&mut world, 699, 12.0);
+    world.run(Duration::from_secs(30));
+    let samples = world.refclock_samples().count();
+    let stopped = world.now();
+    world.stop_leader().unwrap();
+    world.run(Duration::from_secs(60));
+    assert_eq!((world.port().state(), world.steerer().state()), (PortState::Listening, State::Holdover));
+    let holdover = world.steerer_said.iter().find_map(|(at, said)| match said {
+        steer::Output::Changed { to: State::Holdover, .. } => Some(*at - stopped),
+        _ => None,
+    });
+    assert!(holdover.unwrap() <= Duration::from_ms(2501), "ten intervals after the last Sync: {holdover:?}");
+    assert!(world.refclock_samples().count() - samples <= 1, "nothing is fed meanwhile");
+    assert!(matches!(world.relayed.last(), Some((_, relay::Output::Withdraw))));
+    let held = phase_error(&world, &truth);
+    assert!(held.abs() < Duration::from_us(15), "60 s of holdover: {held:?}");
+    let back = world.now();
+    world.start_leader(LeaderConfig::dante(LEADER), truth);
+    world.run(Duration::from_secs(5));
+    assert_eq!((world.port().state(), world.port().timeline()), (PortState::Slave, 1));
+    assert_eq!(world.steerer().state(), State::Locked);
+    let locked = world.steerer_said.iter().rev().find_map(|(at, said)| match said {
+        steer::Output::Changed { to: State::Locked, .. } => Some(*at - back),
+        _ => None,
+    });
+    assert!(locked.unwrap() < Duration::from_secs(5), "{locked:?}");
+    assert_never_jumped(&world, 12.0, 12.0);
+}
+
+#[test]
+fn a_leader_with_another_uptime_and_rate_is_taken_over_without_a_jump() {
+    let mut world = world(5, Link::VETH, DelayMechanism::None);
+    lead(&mut world, 699, 12.0);
+    world.run(Duration::from_secs(60));
+    world.stop_leader().unwrap();
+    let before = world.steerer().timescale().unwrap().date_at(world.now()) - world.clock().at(world.now());
+    let truth = lead(&mut world, 3, -13.0);
+    world.run(Duration::from_secs(5));
+    assert_eq!((world.port().state(), world.port().timeline()), (PortState::Slave, 2));
+    assert_eq!(world.steerer().state(), State::Locked);
+    assert!(world.steerer_said.iter().any(|(_, said)| matches!(said, steer::Output::Epoch(_))));
+    assert!(before.abs() < Duration::from_us(1));
+    world.run(Duration::from_secs(55));
+    assert!(rate_error_ppb(&world, &truth).abs() < 50.0);
+    assert_never_jumped(&world, -13.0, 12.0);
+    let references: Vec<_> = world.refclock_samples().copied().collect();
+    for pair in references.windows(2) {
+        let (reference, received) =
+            (pair[1].reference - pair[0].reference, pair[1].received - pair[0].received);
+        assert!((reference - received).abs() < Duration::from_ms(1), "chrony would see a jump: {pair:?}");
+    }
+}
+
+#[test]
+fn losses_and_doubles_disturb_nothing() {
+    let link = Link { loss: 0.05, duplication: 0.05, ..Link::VETH };
+    for seed in 0..20 {
+        let mut world = world(seed, link, DelayMechanism::E2e);
+        let truth = lead(&mut world, 699, 12.0);
+        world.run(Duration::from_secs(60));
+        assert_eq!((world.port().state(), world.port().timeline()), (PortState::Slave, 1), "seed {seed}");
+        assert!(rate_error_ppb(&world, &truth).abs() < 50.0, "seed {seed}");
+        let stamps: Vec<_> = world.refclock_samples().map(|sample| sample.received).collect();
+        assert!(stamps.is_sorted_by(|a, b| a < b), "no sample twice, seed {seed}");
+        assert!(stamps.len() > 190, "{} of 240, seed {seed}", stamps.len());
+    }
+}
+
+#[test]
+fn a_day_at_four_hertz_brings_nothing_new() {
+    let mut world = world(6, Link::VETH, DelayMechanism::None);
+    let uptime = Timestamp::ZERO + Duration::from_secs(4_294_880_000); // a day before 32 bits of seconds are full
+    let oscillator = Oscillator::new(world.now(), uptime, Ratio::from_ppm(12.0), Ratio::from_ppb(20.0));
+    world.start_leader(LeaderConfig::dante(LEADER), oscillator);
+    for _ in 0..24 {
+        world.run(Duration::from_secs(3_500));
+        let rate = rate_error_ppb(&world, &oscillator);
+        assert!(rate.abs() < 60.0, "{rate} ppb at {:?}", world.now());
+        world.frequencies.clear();
+        world.relayed.clear();
+    }
+    assert_eq!((world.port().state(), world.port().timeline()), (PortState::Slave, 1));
+}
