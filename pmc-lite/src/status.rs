@@ -12,6 +12,9 @@ use dante_os::page::{Instance, PageName, PageReader};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// A number on a page that this program has no word for; its layout version should have told.
+const UNKNOWN: &str = "unknown";
+
 /// The status, and why a page told nothing.
 pub struct Found {
     pub status: Status,
@@ -174,7 +177,7 @@ fn following(body: &Dante4l, now: Timestamp<Raw>) -> Following {
     let sigma = map.map(|map| map.uncertainty_at(now));
     let leader = port.and_then(PortRecord::leader);
     Following {
-        state: port.and_then(PortRecord::state).map_or("UNKNOWN".into(), |state| state.to_string()),
+        state: port.and_then(PortRecord::state).map_or(UNKNOWN.into(), |state| state.to_string()),
         selected: body.selected,
         timeline: port.map_or(0, |port| port.timeline),
         leader: leader.map(leader_of),
@@ -210,33 +213,36 @@ fn port_of(port: &PortRecord) -> Port {
     Port {
         interface: port.interface.to_string(),
         subdomain: Subdomain(port.subdomain).to_string(),
-        state: port.state().map_or("UNKNOWN".into(), |state| state.to_string()),
-        timestamping: StampSource::from_number(port.stamp_source).name(),
+        state: port.state().map_or(UNKNOWN.into(), |state| state.to_string()),
+        timestamping: StampSource::from_number(port.stamp_source).map_or(UNKNOWN, StampSource::name),
         counters: Counters::NAMES.into_iter().zip(*port.counters().values()).collect(),
     }
 }
 
 fn steering(body: &Dante2sys) -> Steering {
     Steering {
-        state: body.state().map_or("UNKNOWN".into(), |state| state.to_string()),
-        clock: SteeredClock::from_number(body.clock).name(),
+        state: body.state().map_or(UNKNOWN.into(), |state| state.to_string()),
+        clock: SteeredClock::from_number(body.clock).map_or(UNKNOWN, SteeredClock::name),
         frequency_ppb: body.frequency * 1e9,
         rate_error_ppb: body.rate_error().map(|rate| rate.ppb()),
         phase_error_ns: body.phase_error().map(Offset::ns),
-        utc: Utc { source: UtcSource::from_number(body.utc_source).name() },
+        utc: Utc { source: UtcSource::from_number(body.utc_source).map_or(UNKNOWN, UtcSource::name) },
     }
 }
 
 fn relaying(body: &Danteshm, now: Timestamp<Raw>) -> Relaying {
     let output = |output: &OutputRecord| Output {
-        kind: u8::try_from(output.kind).map_or("unknown", |kind| OutputKind::from_number(kind).name()),
+        kind: u8::try_from(output.kind)
+            .ok()
+            .and_then(OutputKind::from_number)
+            .map_or(UNKNOWN, OutputKind::name),
         unit: output.unit,
         samples: output.samples,
         last_sample_age_s: (output.samples > 0)
             .then(|| (now - Timestamp::from_ns(output.last_sample_raw_ns)).secs_f64()),
     };
     Relaying {
-        state: body.state().map_or("UNKNOWN".into(), |state| state.to_string()),
+        state: body.state().map_or(UNKNOWN.into(), |state| state.to_string()),
         outputs: body.outputs().iter().map(output).collect(),
     }
 }

@@ -18,15 +18,21 @@
 //! The body is guarded by the sequence (a seqlock). Readers have read-only memory, on which Rust allows Relaxed atomic
 //! loads only, so both sides use Relaxed word accesses and fences; see [`Words`].
 
-mod bodies;
+mod dante2sys;
+mod dante4l;
+mod danteshm;
+mod record;
 mod seqlock;
 mod text;
 
-pub use bodies::{
-    Dante2sys, Dante4l, Danteshm, LeaderRecord, LineRecord, MAX_OUTPUTS, MAX_PORTS, MapRecord, OutputKind,
-    OutputRecord, PORT_HAS_DELAY, PORT_HAS_LEADER, PORT_HAS_MAP, PORT_HAS_SAMPLE, PortRecord, RING,
-    STEER_HAS_LINE, STEER_HAS_PHASE, STEER_HAS_SCALE, SampleRecord, StampSource, SteeredClock, UtcSource,
+pub use dante2sys::{
+    Dante2sys, LineRecord, STEER_HAS_LINE, STEER_HAS_PHASE, STEER_HAS_SCALE, SteeredClock, UtcSource,
 };
+pub use dante4l::{
+    Dante4l, LeaderRecord, MAX_PORTS, MapRecord, PORT_HAS_DELAY, PORT_HAS_LEADER, PORT_HAS_MAP,
+    PORT_HAS_SAMPLE, PortRecord, RING, SampleRecord, StampSource,
+};
+pub use danteshm::{Danteshm, MAX_OUTPUTS, OutputKind, OutputRecord};
 pub use seqlock::{Torn, Words};
 pub use text::Text;
 

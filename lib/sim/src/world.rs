@@ -16,8 +16,7 @@ use dante_core::wire::Buffer;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Normal};
 use rand_pcg::Pcg64Mcg;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The way between leader and host, the same in both directions.
@@ -45,9 +44,9 @@ impl Link {
 /// What the host's kernel does between a packet and the program.
 const WAKE_UP: Duration = Duration::from_us(30);
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 enum Event {
-    ToHost { channel: u8, bytes: Buffer },
+    ToHost { channel: Channel, bytes: Buffer },
     ToLeader { bytes: Buffer },
 }
 
@@ -55,7 +54,8 @@ enum Event {
 pub struct World {
     rng: Pcg64Mcg,
     now: Timestamp<Raw>,
-    events: BinaryHeap<Reverse<(i64, u64, Event)>>,
+    /// By time, and among those of one time by the order in which they were made.
+    events: BTreeMap<(Timestamp<Raw>, u64), Event>,
     events_made: u64,
     /// The wire.
     pub link: Link,
@@ -89,7 +89,7 @@ impl World {
         let mut world = Self {
             rng: Pcg64Mcg::seed_from_u64(seed),
             now,
-            events: BinaryHeap::new(),
+            events: BTreeMap::new(),
             events_made: 0,
             link,
             leader: None,
@@ -150,22 +150,16 @@ impl World {
     }
 
     fn next(&self) -> Option<Timestamp<Raw>> {
-        let event = self.events.peek().map(|Reverse((at, _, _))| Timestamp::from_ns(*at));
+        let event = self.events.keys().next().map(|(at, _)| *at);
         let sync = self.leader.as_ref().map(Leader::deadline);
         [event, sync, self.port.deadline(), self.steerer.deadline()].into_iter().flatten().min()
     }
 
     fn happen(&mut self) {
-        while let Some(Reverse((at, _, event))) = self.events.pop() {
-            if at > self.now.ns() {
-                // Not yet: put back as it was.
-                self.events_made += 1;
-                self.events.push(Reverse((at, self.events_made, event)));
-                break;
-            }
-            match event {
-                Event::ToHost { channel, bytes } => self.to_host(channel, &bytes),
-                Event::ToLeader { bytes } => self.to_leader(&bytes),
+        while let Some(next) = self.events.first_entry().filter(|next| next.key().0 <= self.now) {
+            match next.remove() {
+                Event::ToHost { channel, bytes } => self.host_hears(channel, &bytes),
+                Event::ToLeader { bytes } => self.leader_hears(&bytes),
             }
         }
         if self.leader.as_ref().is_some_and(|leader| leader.deadline() <= self.now) {
@@ -207,7 +201,7 @@ impl World {
         for _ in 0..copies {
             if !self.rng.random_bool(self.link.loss) {
                 let at = self.now + later + self.transit();
-                self.schedule(at, Event::ToHost { channel: channel as u8, bytes: bytes.clone() });
+                self.schedule(at, Event::ToHost { channel, bytes: bytes.clone() });
             }
         }
     }
@@ -219,7 +213,7 @@ impl World {
 
     fn schedule(&mut self, at: Timestamp<Raw>, event: Event) {
         self.events_made += 1;
-        self.events.push(Reverse((at.ns(), self.events_made, event)));
+        self.events.insert((at, self.events_made), event);
     }
 
     fn reading(&self) -> Reading {
@@ -235,17 +229,16 @@ impl World {
         Ok(Stamp { raw, real })
     }
 
-    fn to_host(&mut self, channel: u8, bytes: &[u8]) {
-        let (channel, arrived) = if channel == Channel::Event as u8 {
-            (Channel::Event, self.stamp())
-        } else {
-            (Channel::General, Err(NoStamp::Missing))
+    fn host_hears(&mut self, channel: Channel, bytes: &[u8]) {
+        let arrived = match channel {
+            Channel::Event => self.stamp(),
+            Channel::General => Err(NoStamp::Missing),
         };
         self.port.handle(self.now, port::Input::Packet { channel, bytes, source: LEADER, arrived });
         self.drain_port();
     }
 
-    fn to_leader(&mut self, bytes: &[u8]) {
+    fn leader_hears(&mut self, bytes: &[u8]) {
         let arrived = Ok(Stamp { raw: self.now, real: self.clock.at(self.now) });
         self.leader_does(leader::Input::Packet { bytes, arrived });
     }

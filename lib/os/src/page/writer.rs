@@ -236,6 +236,7 @@ fn open_checked<B: Body>(name: &PageName<B>) -> Result<File, WriteError> {
 }
 
 /// Whether this process is the writer from now on.
+#[expect(clippy::cast_possible_truncation, reason = "small constants of the kernel, whose fields are short")]
 fn lock(file: &File) -> io::Result<bool> {
     let whole = libc::flock {
         l_type: libc::F_WRLCK as i16,

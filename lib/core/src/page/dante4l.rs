@@ -1,34 +1,17 @@
-//! What stands on each program's page. Every change here raises the `VERSION` of the body that it touches; a test
-//! holds the bytes.
-//!
-//! Times are ns on the clock that the field names; ratios are fractions; absent values are told by flags. All fields
-//! lie on their natural alignment without gaps.
+//! The page of dante4l: what the network says.
 
-use super::{Body, Text};
-use crate::port::{Counters, Port, Sample, Stamp, State as PortState};
-use crate::relay::State as RelayState;
-use crate::steer::State as SteererState;
-use crate::time::{Affine, ClockMap, Duration, Epoch, Offset, Ratio, Real, Timestamp, Uncertainty};
-use crate::timescale::{TimelineKey, Timescale, Track};
-use std::fmt;
+use super::Text;
+use super::record::{body, numbered, record};
+use crate::port::{Counters, Port, Sample, Stamp, State};
+use crate::time::{Affine, ClockMap, Duration, Ratio, Timestamp, Uncertainty};
+use crate::timescale::{TimelineKey, Track};
 use std::net::Ipv4Addr;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// Dante's primary and secondary network.
 pub const MAX_PORTS: usize = 2;
-/// Outputs of danteshm.
-pub const MAX_OUTPUTS: usize = 4;
 /// Samples kept: 16 s at 4 Hz.
 pub const RING: usize = 64;
-
-macro_rules! record {
-    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable)]
-        #[repr(C)]
-        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
-    };
-}
 
 record! {
     /// dante4l: what the network says.
@@ -53,7 +36,7 @@ record! {
         pub interface: Text,
         /// Subdomain, as it is on the wire.
         pub subdomain: [u8; 16],
-        /// [`PortState`].
+        /// [`State`].
         pub state: u8,
         /// [`StampSource`].
         pub stamp_source: u8,
@@ -153,136 +136,7 @@ record! {
     }
 }
 
-record! {
-    /// dante2sys: what is done to the clock.
-    pub struct Dante2sys {
-        /// [`SteererState`].
-        pub state: u8,
-        /// [`SteeredClock`].
-        pub clock: u8,
-        /// [`UtcSource`].
-        pub utc_source: u8,
-        /// `STEER_HAS_*`.
-        pub flags: u8,
-        /// Zero.
-        pub reserved: u32,
-        /// The frequency that the clock was last given, fraction.
-        pub frequency: f64,
-        /// The clock's rate minus the leader's, fraction; with `STEER_HAS_SCALE`.
-        pub rate_error: f64,
-        /// Clock minus (Dante + K); with `STEER_HAS_PHASE`.
-        pub phase_error_ns: i64,
-        /// K; with `STEER_HAS_SCALE`.
-        pub epoch_ns: i64,
-        /// dante4l's instance that K belongs to; with `STEER_HAS_SCALE`.
-        pub key_instance: u64,
-        /// And its timeline.
-        pub key_number: u64,
-        /// The steered clock as a line; with `STEER_HAS_LINE` (`--clock virtual`).
-        pub line: LineRecord,
-        /// Corrections that the clock took.
-        pub corrections: u64,
-    }
-}
-
-/// `rate_error`, `epoch_ns` and `key_*` mean something.
-pub const STEER_HAS_SCALE: u8 = 1;
-/// `phase_error_ns` means something.
-pub const STEER_HAS_PHASE: u8 = 2;
-/// `line` means something.
-pub const STEER_HAS_LINE: u8 = 4;
-
-record! {
-    /// A clock as a line over CLOCK_MONOTONIC_RAW.
-    pub struct LineRecord {
-        /// Anchor, CLOCK_MONOTONIC_RAW.
-        pub raw0_ns: i64,
-        /// The clock there, ns since 1970.
-        pub real0_ns: i64,
-        /// Rate minus one.
-        pub rate: f64,
-    }
-}
-
-record! {
-    /// danteshm: what chrony is told.
-    pub struct Danteshm {
-        /// [`RelayState`].
-        pub state: u8,
-        /// 1: `epoch_ns` means something.
-        pub has_epoch: u8,
-        /// Zero.
-        pub reserved: u16,
-        /// How many of `outputs` are in use.
-        pub output_count: u32,
-        /// K.
-        pub epoch_ns: i64,
-        /// Where samples go.
-        pub outputs: [OutputRecord; MAX_OUTPUTS],
-    }
-}
-
-record! {
-    /// One output.
-    pub struct OutputRecord {
-        /// [`OutputKind`].
-        pub kind: u32,
-        /// SHM unit.
-        pub unit: u32,
-        /// Samples written.
-        pub samples: u64,
-        /// When the last one was written, CLOCK_MONOTONIC_RAW; 0: never.
-        pub last_sample_raw_ns: i64,
-    }
-}
-
-macro_rules! body {
-    ($name:ident, $text:literal, $kind:literal, $version:literal) => {
-        impl Body for $name {
-            const NAME: &'static str = $text;
-            const KIND: u32 = $kind;
-            const VERSION: u32 = $version;
-        }
-        const _: () = assert!(size_of::<$name>() % 8 == 0, "a body is made of whole words");
-        impl Default for $name {
-            fn default() -> Self {
-                Self::new_zeroed()
-            }
-        }
-    };
-}
 body!(Dante4l, "dante4l", 1, 1);
-body!(Dante2sys, "dante2sys", 2, 1);
-body!(Danteshm, "danteshm", 3, 1);
-
-macro_rules! numbered {
-    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$case_doc:meta])* $case:ident = $number:literal $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[repr(u8)]
-        pub enum $name { $($(#[$case_doc])* $case = $number,)* }
-
-        impl $name {
-            /// From the number on a page; one that is not known is the first.
-            pub const fn from_number(number: u8) -> Self {
-                #[allow(unreachable_patterns, reason = "an enum of one case has nothing else")]
-                match number { $($number => Self::$case,)* _ => Self::ALL[0] }
-            }
-            const ALL: &[Self] = &[$(Self::$case,)*];
-
-            /// As it is called outside.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$case => $text,)* }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-    };
-}
 
 numbered! {
     /// Where a port's time stamps come from.
@@ -295,32 +149,6 @@ numbered! {
         SoftwareNs = 2 "software-ns",
         /// SO_TIMESTAMPING, by the network card.
         Hardware = 3 "hardware",
-    }
-}
-
-numbered! {
-    /// What dante2sys steers.
-    pub enum SteeredClock {
-        /// CLOCK_REALTIME.
-        Realtime = 0 "realtime",
-        /// A clock in the process.
-        Virtual = 1 "virtual",
-    }
-}
-
-numbered! {
-    /// Where dante2sys takes the date from.
-    pub enum UtcSource {
-        /// Nowhere: rate alone.
-        None = 0 "none",
-    }
-}
-
-numbered! {
-    /// What an output of danteshm is.
-    pub enum OutputKind {
-        /// An NTP SHM segment.
-        Shm = 0 "shm",
     }
 }
 
@@ -347,7 +175,7 @@ impl Dante4l {
 
     /// Puts a sample into the ring.
     pub fn push(&mut self, record: SampleRecord) {
-        if let Some(place) = self.ring.get_mut((self.samples % RING as u64) as usize) {
+        if let Some(place) = self.ring.get_mut(place(self.samples)) {
             *place = record;
             self.samples += 1;
         }
@@ -356,7 +184,7 @@ impl Dante4l {
     /// The samples that followed the first `seen`, oldest first, as far as the ring still holds them.
     pub fn samples_after(&self, seen: u64) -> impl Iterator<Item = &SampleRecord> {
         let oldest = self.samples.saturating_sub(RING as u64).max(seen);
-        (oldest..self.samples).filter_map(|n| self.ring.get((n % RING as u64) as usize))
+        (oldest..self.samples).filter_map(|n| self.ring.get(place(n)))
     }
 }
 
@@ -406,8 +234,8 @@ impl PortRecord {
     }
 
     /// Its state; `None` where the number is not one.
-    pub fn state(&self) -> Option<PortState> {
-        PortState::from_number(self.state)
+    pub fn state(&self) -> Option<State> {
+        State::from_number(self.state)
     }
 
     /// The leader, if there is one.
@@ -515,59 +343,8 @@ impl From<MapRecord> for ClockMap {
     }
 }
 
-impl From<Affine<Real>> for LineRecord {
-    fn from(line: Affine<Real>) -> Self {
-        Self { raw0_ns: line.raw0.ns(), real0_ns: line.at0.ns(), rate: line.rate.fraction() }
-    }
-}
-
-impl Dante2sys {
-    /// The state; `None` where the number is not one.
-    pub fn state(&self) -> Option<SteererState> {
-        SteererState::from_number(self.state)
-    }
-
-    /// Sets what belongs to the time scale.
-    pub fn set_timescale(&mut self, scale: &Timescale) {
-        self.flags |= STEER_HAS_SCALE;
-        self.epoch_ns = scale.epoch().ns();
-        self.key_instance = scale.key().instance;
-        self.key_number = scale.key().number;
-    }
-
-    /// K, once it was fixed.
-    pub fn epoch(&self) -> Option<Epoch> {
-        (self.flags & STEER_HAS_SCALE != 0).then_some(Epoch::from_ns(self.epoch_ns))
-    }
-
-    /// The clock's rate minus the leader's.
-    pub fn rate_error(&self) -> Option<Ratio> {
-        (self.flags & STEER_HAS_SCALE != 0).then_some(Ratio::new(self.rate_error))
-    }
-
-    /// Clock minus (Dante + K).
-    pub fn phase_error(&self) -> Option<Offset> {
-        (self.flags & STEER_HAS_PHASE != 0).then_some(Offset::from_ns(self.phase_error_ns))
-    }
-
-    /// The steered clock, where it is a line.
-    pub fn line(&self) -> Option<Affine<Real>> {
-        (self.flags & STEER_HAS_LINE != 0).then_some(Affine {
-            raw0: Timestamp::from_ns(self.line.raw0_ns),
-            at0: Timestamp::from_ns(self.line.real0_ns),
-            rate: Ratio::new(self.line.rate),
-        })
-    }
-}
-
-impl Danteshm {
-    /// The state; `None` where the number is not one.
-    pub fn state(&self) -> Option<RelayState> {
-        RelayState::from_number(self.state)
-    }
-
-    /// The outputs in use.
-    pub fn outputs(&self) -> &[OutputRecord] {
-        self.outputs.get(..self.output_count as usize).unwrap_or(&self.outputs)
-    }
+/// Where the sample after the first `count` stands in the ring.
+#[expect(clippy::cast_possible_truncation, reason = "less than RING")]
+const fn place(count: u64) -> usize {
+    (count % RING as u64) as usize
 }
