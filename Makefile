@@ -1,0 +1,48 @@
+# make demo     show the suite at work on loopback: no root, no clock touched
+# make test     everything that is tested; as root, also in network namespaces
+# make check    formatting and lints
+# make bench    cost: ns per packet, wake-ups, memory
+# make soak     the long runs: many seeds, many rounds
+# make install  DESTDIR= PREFIX=/usr/local
+
+CARGO  ?= cargo
+PREFIX ?= /usr/local
+PROGRAMS = dante4l dante2sys danteshm pmc-lite
+
+.PHONY: all build demo test check bench soak install clean
+
+all: build
+
+build:
+	$(CARGO) build --release --locked --workspace --bins
+
+demo: build
+	@./target/release/dantesim demo
+
+test:
+	@tests/packages.sh
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace
+	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --target-dir target/loom -p dante-core --lib seqlock
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+bench: build
+	$(CARGO) bench --locked -p dante-core --bench decode
+	$(CARGO) bench --locked -p dante-tests --bench cost
+
+soak: build
+	PROPTEST_CASES=20000 $(CARGO) test --locked --release -p dante-core --lib
+	for round in 1 2 3 4 5 6 7 8 9 10; do $(CARGO) test --locked -p dante-tests || exit 1; done
+
+install: build
+	for program in $(PROGRAMS); do \
+	    install -D -m 755 target/release/$$program $(DESTDIR)$(PREFIX)/sbin/$$program || exit 1; done
+	install -D -m 755 target/release/dantesim $(DESTDIR)$(PREFIX)/bin/dantesim
+	install -D -m 644 files/dante4l.toml $(DESTDIR)/etc/dante4l.toml.example
+
+clean:
+	$(CARGO) clean

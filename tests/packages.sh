@@ -1,0 +1,19 @@
+#!/bin/sh
+# Installs the Debian packages that the tests use, where this user may; says which are missing where not.
+set -eu
+
+missing=
+for pair in ip:iproute2 tshark:tshark setpriv:util-linux cc:gcc; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086 # a list of words
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+    echo "not installed:$missing; the tests that need them are skipped"
+fi
