@@ -11,7 +11,6 @@ use dante_core::wire::{Buffer, Subdomain};
 use dante_os::clock::raw_now;
 use dante_os::daemon::{self, CommonArgs, Exit, Failure, random};
 use dante_os::log::{Summary, SummaryLine, Throttle};
-use dante_os::net::Interface;
 use dante_os::page::PageWriter;
 use dante_os::poll::Wake;
 use dante_os::socket::SocketError;
@@ -31,6 +30,8 @@ pub struct Observer {
     config: LinkConfig,
     link: Option<Link>,
     port: Port,
+    /// For what has to be random: the times of requests, and a name where the interface gives none.
+    seed: u64,
     stamps: Stamps,
     page: PageWriter<Dante4l>,
     body: Box<Dante4l>,
@@ -63,13 +64,13 @@ impl Observer {
             }
         }
         let seed = random()?;
-        let mac = link.as_ref().map(|link| &link.interface).map_or([0; 6], |found: &Interface| found.mac);
-        let port = Port::new(PortConfig { subdomain, delay, identity: follower_identity(mac, seed), seed });
+        let port = Port::new(PortConfig { subdomain, delay, seed });
         let page = daemon::publish(common)?;
         let mut observer = Self {
             config,
             link: None,
             port,
+            seed,
             stamps: Stamps::start(),
             page,
             body: Box::default(),
@@ -244,8 +245,9 @@ impl Observer {
         match link {
             Ok(link) => {
                 log::info!("port {}: listening, time stamps: {}", self.config.interface, link.stamps());
+                let identity = follower_identity(link.interface.mac, self.seed);
                 self.link = Some(link);
-                self.port.handle(now, Input::Opened);
+                self.port.handle(now, Input::Opened(identity));
             }
             Err(error) => {
                 let text = error.to_string();

@@ -12,238 +12,26 @@
 mod best;
 mod counters;
 mod delay;
+mod events;
 mod leaders;
 mod pairing;
 mod state;
 
 pub use counters::{Counter, Counters};
+pub use events::{Channel, Discontinuity, Input, NoStamp, Notice, Output, Reason, Sample, SendToken, Stamp};
 pub use leaders::Leader;
 pub use state::{Event, State};
 
 use crate::estimate::{Estimator, Measurement, RateGuess, Verdict};
-use crate::time::{ClockMap, Dante, Duration, Raw, Real, Timestamp};
-use crate::wire::{Buffer, DelayResp, FollowUp, Header, Message, Packet, PortIdentity, Subdomain, SyncBody};
-use crate::wire::{Uuid, WireError};
+use crate::time::{ClockMap, Duration, Raw, Timestamp};
+use crate::wire::{
+    DelayResp, FollowUp, Header, Message, Packet, PortIdentity, Subdomain, SyncBody, Uuid, WireError,
+};
 use arrayvec::ArrayVec;
 use delay::DelayMeter;
 use leaders::{Heard, Leaders};
 use pairing::{Pair, Pairing};
-use std::fmt;
 use std::net::SocketAddrV4;
-
-/// One instant of arrival or departure, on both clocks of this host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    /// On CLOCK_MONOTONIC_RAW.
-    pub raw: Timestamp<Raw>,
-    /// On CLOCK_REALTIME, as the kernel stamped it.
-    pub real: Timestamp<Real>,
-}
-
-/// Why a packet has no stamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoStamp {
-    /// The kernel gave none.
-    Missing,
-    /// CLOCK_REALTIME was stepped between the stamp and its translation.
-    ClockStepped,
-}
-
-/// PTP's two channels, each with a port and a precedence of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Channel {
-    /// Sync and Delay_Req, stamped by the kernel. Port 319, DSCP CS7.
-    Event,
-    /// Follow_Up, Delay_Resp and Management. Port 320, DSCP EF.
-    General,
-}
-
-impl Channel {
-    /// The differentiated services code point that Dante devices use; their switches queue by it.
-    pub const fn dscp(self) -> u8 {
-        match self {
-            Self::Event => 56,
-            Self::General => 46,
-        }
-    }
-}
-
-impl fmt::Display for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Event => "event",
-            Self::General => "general",
-        })
-    }
-}
-
-/// Names one packet that was handed out for sending. It can be neither copied nor cloned, so one packet sent gives
-/// one stamp.
-#[derive(Debug, PartialEq, Eq)]
-pub struct SendToken(u16);
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// The sockets are open and the interface is up.
-    Opened,
-    /// The interface or the sockets failed.
-    Failed,
-    /// A packet arrived.
-    Packet {
-        /// Through which socket.
-        channel: Channel,
-        /// UDP payload.
-        bytes: &'a [u8],
-        /// Who sent it.
-        source: SocketAddrV4,
-        /// When, if it is known. Only event packets are stamped.
-        arrived: Result<Stamp, NoStamp>,
-    },
-    /// A packet that [`Output::Send`] handed out has left, or at least was given to the kernel.
-    Departed {
-        /// Which one.
-        token: SendToken,
-        /// When, if it is known.
-        stamp: Result<Stamp, NoStamp>,
-    },
-    /// The deadline came.
-    Deadline,
-}
-
-/// What is to be done or told.
-#[derive(Debug, PartialEq)]
-pub enum Output {
-    /// Multicast this event packet to the subdomain's group, and report its departure.
-    Send {
-        /// UDP payload.
-        packet: Buffer,
-        /// To be handed back with [`Input::Departed`].
-        token: SendToken,
-    },
-    /// The state changed.
-    Changed {
-        /// From this.
-        from: State,
-        /// To this.
-        to: State,
-        /// Because of this.
-        reason: Reason,
-    },
-    /// Dante time is not continuous with what it was: the timeline has this number from now on.
-    Timeline {
-        /// The new number.
-        number: u64,
-        /// What broke.
-        reason: Discontinuity,
-    },
-    /// One Sync was measured.
-    Sample(Sample),
-    /// Something heard that explains a missing lock.
-    Notice(Notice),
-}
-
-/// One measured Sync.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sample {
-    /// Counts the samples of this port from 1.
-    pub number: u64,
-    /// The timeline that it belongs to.
-    pub timeline: u64,
-    /// When the Sync arrived.
-    pub arrived: Stamp,
-    /// When it left the leader, by the leader's clock.
-    pub origin: Timestamp<Dante>,
-    /// Local minus leader, against the map.
-    pub residual: Duration,
-    /// Whether it was believed.
-    pub accepted: bool,
-}
-
-/// Why the state changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The sockets are open.
-    Opened,
-    /// The interface or the sockets failed.
-    Failed,
-    /// This leader is the best of those heard.
-    Leader(PortIdentity),
-    /// The rate is known well enough.
-    Converged,
-    /// The leader's time jumped.
-    Jumped,
-    /// No Sync for so long.
-    Silence(Duration),
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Opened => write!(f, "interface ready"),
-            Self::Failed => write!(f, "interface failed"),
-            Self::Leader(identity) => write!(f, "leader {identity} chosen"),
-            Self::Converged => write!(f, "rate of the leader known"),
-            Self::Jumped => write!(f, "the leader's time jumped"),
-            Self::Silence(span) => write!(f, "no Sync for {:.1} s", span.secs_f64()),
-        }
-    }
-}
-
-/// Why Dante time is not continuous.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Discontinuity {
-    /// The first leader since the start.
-    First(PortIdentity),
-    /// Another device leads.
-    AnotherLeader(PortIdentity),
-    /// The same device, but its time jumped by so much: it was rebooted or set.
-    Jump(Duration),
-}
-
-impl fmt::Display for Discontinuity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::First(identity) => write!(f, "first leader {identity}"),
-            Self::AnotherLeader(identity) => write!(f, "another leader, {identity}"),
-            Self::Jump(size) => {
-                write!(f, "the leader's time jumped by {:+.6} s (rebooted or set)", size.secs_f64())
-            }
-        }
-    }
-}
-
-/// Something heard while there is no lock that explains why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    /// PTPv2 on the same groups and ports, but no PTPv1.
-    OnlyPtpV2,
-    /// PTPv1 in another subdomain.
-    OtherSubdomain(Subdomain),
-    /// Two-step Syncs whose Follow_Up does not come.
-    NoFollowUp,
-    /// Syncs come without a kernel time stamp.
-    NoStamps,
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OnlyPtpV2 => write!(
-                f,
-                "hearing PTPv2 only: the devices speak AES67 or PTPv2; enable PTPv1 (Dante) on one of them"
-            ),
-            Self::OtherSubdomain(name) => {
-                write!(f, "hearing PTPv1 in subdomain {name}, which is not the one followed (--subdomain)")
-            }
-            Self::NoFollowUp => write!(
-                f,
-                "Syncs arrive without their Follow_Up: UDP port 320 may be blocked by a firewall, or taken"
-            ),
-            Self::NoStamps => write!(f, "Syncs arrive without kernel time stamps: nothing can be measured"),
-        }
-    }
-}
 
 /// Whether the path delay is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,8 +49,6 @@ pub struct PortConfig {
     pub subdomain: Subdomain,
     /// Whether to measure the path delay.
     pub delay: DelayMechanism,
-    /// What this port calls itself when it sends, and by which it knows its own packets.
-    pub identity: PortIdentity,
     /// For the random times of Delay_Req.
     pub seed: u64,
 }
@@ -280,6 +66,7 @@ const UNUSABLE: u32 = 8;
 #[derive(Debug)]
 pub struct Port {
     config: PortConfig,
+    identity: Option<PortIdentity>,
     state: State,
     leaders: Leaders,
     parent: Option<PortIdentity>,
@@ -301,6 +88,7 @@ impl Port {
     pub fn new(config: PortConfig) -> Self {
         Self {
             config,
+            identity: None,
             state: State::Initializing,
             leaders: Leaders::default(),
             parent: None,
@@ -321,7 +109,10 @@ impl Port {
     /// Takes in what happened. `now` never goes back.
     pub fn handle(&mut self, now: Timestamp<Raw>, input: Input<'_>) {
         match input {
-            Input::Opened => self.step(Event::Opened, Reason::Opened),
+            Input::Opened(identity) => {
+                self.identity = Some(identity);
+                self.step(Event::Opened, Reason::Opened);
+            }
             Input::Failed => {
                 self.leaders.clear();
                 self.pairing.clear();
@@ -409,7 +200,7 @@ impl Port {
             Ok(packet) => packet,
             Err(error) => return self.malformed(error),
         };
-        if packet.header.source.uuid == self.config.identity.uuid {
+        if self.identity.is_some_and(|own| own.uuid == packet.header.source.uuid) {
             return self.counters.add(Counter::Own);
         }
         if packet.header.subdomain != self.config.subdomain {
@@ -476,9 +267,11 @@ impl Port {
         };
         self.unstamped = 0;
         let pair = if header.flags.assist() {
-            self.unpaired = self.unpaired.saturating_add(1);
-            if self.unpaired == UNUSABLE {
-                self.tell(Output::Notice(Notice::NoFollowUp));
+            if self.parent == Some(header.source) {
+                self.unpaired = self.unpaired.saturating_add(1);
+                if self.unpaired == UNUSABLE {
+                    self.tell(Output::Notice(Notice::NoFollowUp));
+                }
             }
             self.pairing.sync(header.source, header.sequence_id, stamp)
         } else {
@@ -498,7 +291,7 @@ impl Port {
 
     fn delay_resp(&mut self, header: &Header, body: DelayResp) {
         self.counters.add(Counter::DelayResp);
-        if body.requesting == self.config.identity && Some(header.source) == self.parent {
+        if Some(body.requesting) == self.identity && Some(header.source) == self.parent {
             let map = self.estimator.map();
             self.delay.answered(body.requesting_sequence_id, body.received, map.as_ref());
         }
@@ -563,7 +356,9 @@ impl Port {
             accepted,
         };
         self.last_sample = Some(sample);
-        if accepted && self.has_converged() {
+        if !self.has_converged() {
+            self.step(Event::Diverged, Reason::Refitted);
+        } else if accepted {
             self.step(Event::Converged, Reason::Converged);
         }
         self.tell(Output::Sample(sample));
@@ -597,9 +392,11 @@ impl Port {
     }
 
     fn request_delay(&mut self, now: Timestamp<Raw>) {
-        let Some(leader) = self.leaders.get_option(self.parent) else { return };
+        let (Some(leader), Some(identity)) = (self.leaders.get_option(self.parent), self.identity) else {
+            return;
+        };
         if let Some(sequence) = self.delay.request(now, leader.interval) {
-            let packet = delay::request_packet(&self.config, leader, sequence);
+            let packet = delay::request_packet(identity, leader, sequence);
             self.counters.add(Counter::DelayReqSent);
             self.tell(Output::Send { packet, token: SendToken(sequence) });
         }

@@ -91,6 +91,8 @@ pub enum Reason {
     RateKnown,
     /// There is nothing to steer by.
     Lost(Loss),
+    /// The leader's rate is not known well enough any more.
+    Uncertain,
     /// Dante time is not continuous: another leader, a reboot, or dante4l itself was restarted.
     OtherTimeline,
     /// The clock cannot be corrected.
@@ -105,6 +107,7 @@ impl fmt::Display for Reason {
             Self::Leader => f.write_str("dante4l follows a leader"),
             Self::RateKnown => f.write_str("the leader's rate is known"),
             Self::Lost(loss) => write!(f, "{loss}"),
+            Self::Uncertain => f.write_str("the leader's rate is not known well enough any more"),
             Self::OtherTimeline => f.write_str("Dante time is not continuous"),
             Self::Refused => f.write_str("the clock cannot be corrected"),
             Self::Accepted => f.write_str("the clock takes corrections again"),
@@ -203,7 +206,10 @@ impl Steerer {
         if self.state == State::Locked && self.scale.is_some_and(|scale| scale.key() != track.key) {
             self.lost(Reason::OtherTimeline);
         }
-        if self.state != State::Locked && map.uncertainty_at(now.raw).rate.ppm() > LOCK_PPM {
+        if map.uncertainty_at(now.raw).rate.ppm() > LOCK_PPM {
+            if self.state == State::Locked {
+                self.lost(Reason::Uncertain);
+            }
             return;
         }
         match &mut self.scale {

@@ -104,7 +104,7 @@ impl World {
             frequencies: Vec::new(),
         };
         world.bridge.note(world.reading());
-        world.port.handle(now, port::Input::Opened);
+        world.port.handle(now, port::Input::Opened(port::follower_identity([0; 6], seed)));
         world.drain_port();
         world
     }

@@ -1,7 +1,7 @@
 //! The whole chain in virtual time: leader, wire, follower, steerer, relay. Every figure here is exact and seeded.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-use dante_core::port::{DelayMechanism, PortConfig, State as PortState, follower_identity};
+use dante_core::port::{DelayMechanism, PortConfig, State as PortState};
 use dante_core::relay;
 use dante_core::steer::{self, State};
 use dante_core::time::{Duration, Ratio, Timestamp};
@@ -14,8 +14,7 @@ const LEADER: PortIdentity =
     PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]), port_id: 1 };
 
 fn world(seed: u64, link: Link, delay: DelayMechanism) -> World {
-    let identity = follower_identity([0; 6], seed);
-    World::new(seed, link, PortConfig { subdomain: Subdomain::DFLT, delay, identity, seed })
+    World::new(seed, link, PortConfig { subdomain: Subdomain::DFLT, delay, seed })
 }
 
 fn lead(world: &mut World, uptime_s: i64, ppm: f64) -> Oscillator {

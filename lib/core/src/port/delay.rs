@@ -3,9 +3,9 @@
 //! The map without the delay says when a Sync that arrives now left the leader, so it lags by the delay towards us. A
 //! request that leaves at t3 and arrives at the leader at t4 shows `t4 - map(t3)`: both ways' delays together.
 
-use super::{DelayMechanism, Leader, PortConfig, Stamp};
+use super::{DelayMechanism, Leader, Stamp};
 use crate::time::{ClockMap, Dante, Duration, Raw, Timestamp};
-use crate::wire::{Buffer, ClockIdentifier, Flags, Header, LocalClock, SyncBody};
+use crate::wire::{Buffer, ClockIdentifier, Flags, Header, LocalClock, PortIdentity, SyncBody};
 use arrayvec::ArrayVec;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -140,19 +140,14 @@ impl DelayMeter {
 }
 
 /// A Delay_Req of a slave-only clock. It names the grandmaster that it follows, as real followers do.
-pub(super) fn request_packet(config: &PortConfig, leader: &Leader, sequence_id: u16) -> Buffer {
+pub(super) fn request_packet(source: PortIdentity, leader: &Leader, sequence_id: u16) -> Buffer {
     /// Slave-only (IEEE 1588-2002, table 3).
     const SLAVE_ONLY: u8 = 255;
     /// The default of Dante devices and ptpd.
     const VARIANCE: i16 = -4000;
     let announced = &leader.announced;
-    let header = Header {
-        version_network: 1,
-        subdomain: config.subdomain,
-        source: config.identity,
-        sequence_id,
-        flags: Flags::NONE,
-    };
+    let header =
+        Header { version_network: 1, subdomain: leader.subdomain, source, sequence_id, flags: Flags::NONE };
     header.delay_req(&SyncBody {
         origin: Timestamp::ZERO,
         epoch_number: 0,

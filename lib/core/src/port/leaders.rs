@@ -2,7 +2,7 @@
 
 use super::best;
 use crate::time::{Duration, Raw, Timestamp};
-use crate::wire::{Header, PortIdentity, SyncBody};
+use crate::wire::{Header, PortIdentity, Subdomain, SyncBody};
 use arrayvec::ArrayVec;
 use std::net::Ipv4Addr;
 
@@ -11,6 +11,8 @@ use std::net::Ipv4Addr;
 pub struct Leader {
     /// Who sends them.
     pub identity: PortIdentity,
+    /// Where it leads.
+    pub subdomain: Subdomain,
     /// From where.
     pub address: Ipv4Addr,
     /// What its last Sync says of it and of its grandmaster.
@@ -70,6 +72,7 @@ impl Leaders {
         }
         let new = Leader {
             identity: header.source,
+            subdomain: header.subdomain,
             address,
             announced: *body,
             interval,

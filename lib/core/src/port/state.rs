@@ -58,7 +58,7 @@ impl State {
                 Some(Self::Uncalibrated)
             }
             (Self::Uncalibrated, Event::Converged) => Some(Self::Slave),
-            (Self::Uncalibrated | Self::Slave, Event::Diverged) => Some(Self::Uncalibrated),
+            (Self::Slave, Event::Diverged) => Some(Self::Uncalibrated),
             (Self::Uncalibrated | Self::Slave, Event::Silence) => Some(Self::Listening),
             _ => None,
         }

@@ -233,6 +233,16 @@ fn another_timeline_is_taken_over_by_carrying_k_and_the_clock_does_not_move() {
 }
 
 #[test]
+fn a_map_that_became_uncertain_does_not_move_the_clock() {
+    let mut bench = Bench::new(12.0);
+    bench.syncs(8);
+    (bench.sigma, bench.line.rate) = (Ratio::from_ppm(20.0), Ratio::from_ppm(40.0));
+    bench.syncs(8);
+    assert_eq!(bench.steerer.state(), State::Holdover);
+    assert!((bench.steerer.frequency().ppm() - 12.0).abs() < 0.1, "{:?}", bench.steerer.frequency());
+}
+
+#[test]
 fn a_restarted_dante4l_is_another_timeline_even_with_the_same_number() {
     let mut bench = Bench::new(12.0);
     bench.syncs(8);
