@@ -216,6 +216,8 @@ fn a_follow_up_of_another_sync_or_another_device_does_not_pair() {
     bench.follow_up(leader(1), 9);
     bench.follow_up(leader(2), 10);
     assert_eq!(bench.samples().len(), before);
+    bench.follow_up(leader(1), 10);
+    assert_eq!(bench.samples().len(), before + 1, "nor does it use up the Sync");
 }
 
 #[test]
@@ -410,7 +412,10 @@ fn sequence_numbers_wrap_and_repeated_or_overtaken_syncs_are_passed_over() {
     assert_eq!((bench.samples().len(), bench.count(Counter::Repeated)), (7, 0));
     bench.beat(leader(1), 1);
     bench.beat(leader(1), 65_535);
-    assert_eq!((bench.samples().len(), bench.count(Counter::Repeated)), (7, 2));
+    bench.beat(leader(1), 65_534);
+    assert_eq!((bench.samples().len(), bench.count(Counter::Repeated)), (7, 3), "three behind: overtaken");
+    bench.beat(leader(1), 65_533);
+    assert_eq!((bench.samples().len(), bench.count(Counter::Repeated)), (8, 3), "four behind: restarted");
 }
 
 #[test]
