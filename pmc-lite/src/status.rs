@@ -9,8 +9,7 @@ use dante_core::time::{Offset, Raw, Timestamp};
 use dante_core::wire::{ClockIdentifier, Subdomain, Uuid};
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageName, PageReader};
-use serde::Serialize;
-use std::collections::BTreeMap;
+use serde::{Serialize, Serializer};
 
 /// A number on a page that this program has no word for; its layout version should have told.
 const UNKNOWN: &str = "unknown";
@@ -85,7 +84,8 @@ pub struct Port {
     pub subdomain: String,
     pub state: String,
     pub timestamping: &'static str,
-    pub counters: BTreeMap<&'static str, u64>,
+    #[serde(serialize_with = "by_name")]
+    pub counters: Counters,
 }
 
 #[derive(Debug, Serialize)]
@@ -215,7 +215,7 @@ fn port_of(port: &PortRecord) -> Port {
         subdomain: Subdomain(port.subdomain).to_string(),
         state: port.state().map_or(UNKNOWN.into(), |state| state.to_string()),
         timestamping: StampSource::from_number(port.stamp_source).map_or(UNKNOWN, StampSource::name),
-        counters: Counters::NAMES.into_iter().zip(*port.counters().values()).collect(),
+        counters: port.counters(),
     }
 }
 
@@ -245,4 +245,8 @@ fn relaying(body: &Danteshm, now: Timestamp<Raw>) -> Relaying {
         state: body.state().map_or(UNKNOWN.into(), |state| state.to_string()),
         outputs: body.outputs().iter().map(output).collect(),
     }
+}
+
+fn by_name<S: Serializer>(counters: &Counters, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counters.by_name())
 }

@@ -82,8 +82,8 @@ fn port(out: &mut String, port: &Port) -> fmt::Result {
     let Port { interface, subdomain, state, timestamping, counters } = port;
     row(out, "port", &format!("{interface} {state}, subdomain {subdomain}, {timestamping} time stamps"))?;
     let heard: Vec<String> = counters
-        .iter()
-        .filter(|(_, count)| **count > 0)
+        .by_name()
+        .filter(|(_, count)| *count > 0)
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     let heard = if heard.is_empty() { "no packets yet".into() } else { heard.join(", ") };

@@ -93,6 +93,11 @@ impl Counters {
         &self.0
     }
 
+    /// Each with its name, in the order of [`Counter`].
+    pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Self::NAMES.into_iter().zip(self.0)
+    }
+
     /// The value of one.
     pub fn get(&self, counter: Counter) -> u64 {
         self.0.get(counter as usize).copied().unwrap_or(0)
