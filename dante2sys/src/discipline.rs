@@ -6,10 +6,11 @@ use dante_core::page::{
 use dante_core::steer::{Correction, Input, Limits, Loss, Output, Steerer};
 use dante_core::time::{Duration, Raw, Reading, Timestamp};
 use dante_os::clock::{ClockError, Realtime, SystemClock, Virtual, raw_now};
-use dante_os::daemon::{CommonArgs, Failure};
+use dante_os::daemon::{CommonArgs, Failure, Service};
 use dante_os::log::{Summary, Throttle};
 use dante_os::page::{PageFollower, PageName, PageWriter};
-use std::os::fd::{AsFd, BorrowedFd};
+use dante_os::poll::{Fds, Wake};
+use std::os::fd::AsFd;
 
 /// A clock in this process.
 pub fn virtual_clock() -> SystemClock {
@@ -52,25 +53,8 @@ impl Discipline {
             complaints: Throttle::default(),
             summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
         };
-        discipline.wake(true);
+        discipline.wake(&Wake::default())?;
         Ok(discipline)
-    }
-
-    pub fn deadline(&self) -> Timestamp<Raw> {
-        self.steerer.deadline().map_or(self.page.renewal(), |due| due.min(self.page.renewal()))
-    }
-
-    /// Looks at dante4l's page when its doorbell rang, and once a second in any case: a dead writer rings no more.
-    pub fn wake(&mut self, rung: bool) {
-        let now = raw_now();
-        if rung || now >= self.page.renewal() {
-            let input = self.look(now);
-            self.handle(input);
-        }
-        if self.steerer.deadline().is_some_and(|due| now >= due) {
-            self.handle(Input::Deadline);
-        }
-        self.publish(raw_now());
     }
 
     fn look(&mut self, now: Timestamp<Raw>) -> Input {
@@ -166,17 +150,34 @@ impl Discipline {
         }
         self.page.publish(now, &body);
     }
-
-    /// Leaves the clock at the leader's rate, without the phase term.
-    pub fn end(&mut self) {
-        log::info!("ended by a signal; the clock keeps its rate");
-        self.handle(Input::Lost(Loss::Stopped));
-        self.publish(raw_now());
-    }
 }
 
-impl AsFd for Discipline {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.leader.as_fd()
+impl Service for Discipline {
+    fn fds(&self) -> Fds<'_> {
+        [self.leader.as_fd()].into_iter().collect()
+    }
+
+    fn deadline(&self) -> Timestamp<Raw> {
+        self.steerer.deadline().map_or(self.page.renewal(), |due| due.min(self.page.renewal()))
+    }
+
+    /// Looks at dante4l's page when its doorbell rang, and once a second in any case: a dead writer rings no more.
+    fn wake(&mut self, wake: &Wake) -> Result<(), Failure> {
+        let now = raw_now();
+        if wake.ready(0) || now >= self.page.renewal() {
+            let input = self.look(now);
+            self.handle(input);
+        }
+        if self.steerer.deadline().is_some_and(|due| now >= due) {
+            self.handle(Input::Deadline);
+        }
+        self.publish(raw_now());
+        Ok(())
+    }
+
+    /// Leaves the clock at the leader's rate, without the phase term.
+    fn end(&mut self) {
+        self.handle(Input::Lost(Loss::Stopped));
+        self.publish(raw_now());
     }
 }

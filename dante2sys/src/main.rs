@@ -6,9 +6,8 @@ mod discipline;
 
 use clap::{Parser, ValueEnum};
 use dante_os::daemon::{self, CommonArgs, DaemonArgs, EXIT_STATUS, Exit, Failure};
-use dante_os::poll::{Poll, Signal};
+use dante_os::poll::Poll;
 use discipline::Discipline;
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 /// Steer the system clock by the leader that dante4l follows
@@ -42,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn steer(args: Args) -> Result<(), Failure> {
-    let mut poll = Poll::new()?;
+    let poll = Poll::new()?;
     // The page first: while another instance lives, its clock is not touched.
     let page = daemon::publish(&args.common)?;
     let clock = match args.clock {
@@ -53,17 +52,5 @@ fn steer(args: Args) -> Result<(), Failure> {
         })?,
     };
     let mut discipline = Discipline::start(clock, page, &args.common)?;
-    loop {
-        let wake = poll.wait(&[discipline.as_fd()], Some(discipline.deadline()))?;
-        match wake.signal {
-            Some(Signal::Terminate | Signal::Interrupt) => {
-                discipline.end();
-                return Ok(());
-            }
-            Some(Signal::Hangup) => {
-                log::info!("the configuration is read at start only: restart to change it")
-            }
-            None => discipline.wake(wake.ready(0)),
-        }
-    }
+    daemon::serve(poll, &mut discipline)
 }

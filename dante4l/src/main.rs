@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 use dante_core::port::DelayMechanism;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
 use dante_os::daemon::{self, CommonArgs, DaemonArgs, EXIT_STATUS, Exit, Failure};
-use dante_os::poll::{Poll, Signal};
+use dante_os::poll::Poll;
 use dante_os::socket::Timestamping;
 use link::LinkConfig;
 use observer::Observer;
@@ -91,20 +91,7 @@ fn follow(args: Args) -> Result<(), Failure> {
         Delay::None => DelayMechanism::None,
         Delay::E2e => DelayMechanism::E2e,
     };
-    let mut poll = Poll::new()?;
+    let poll = Poll::new()?;
     let mut observer = Observer::start(link, args.subdomain, delay, args.no_wait, &args.common)?;
-    loop {
-        let wake = poll.wait(&observer.fds(), Some(observer.deadline()))?;
-        match wake.signal {
-            Some(Signal::Terminate | Signal::Interrupt) => {
-                log::info!("ended by a signal");
-                return Ok(());
-            }
-            Some(Signal::Hangup) => {
-                log::info!("the configuration is read at start only: restart to change it")
-            }
-            None => {}
-        }
-        observer.wake(&wake)?;
-    }
+    daemon::serve(poll, &mut observer)
 }

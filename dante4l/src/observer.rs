@@ -9,14 +9,13 @@ use dante_core::port::{
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::{Buffer, Subdomain};
 use dante_os::clock::raw_now;
-use dante_os::daemon::{self, CommonArgs, Exit, Failure, random};
+use dante_os::daemon::{self, CommonArgs, Exit, Failure, Service, random};
 use dante_os::log::{Summary, SummaryLine, Throttle};
 use dante_os::page::PageWriter;
-use dante_os::poll::Wake;
+use dante_os::poll::{Fds, Wake};
 use dante_os::socket::SocketError;
 use dante_os::stamps::Stamps;
 use std::fmt;
-use std::os::fd::BorrowedFd;
 
 /// How often an interface that failed is tried again, and one that works is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -84,36 +83,6 @@ impl Observer {
         observer.drain();
         observer.publish(raw_now());
         Ok(observer)
-    }
-
-    pub fn fds(&self) -> arrayvec::ArrayVec<BorrowedFd<'_>, 2> {
-        self.link.iter().flat_map(Link::fds).collect()
-    }
-
-    pub fn deadline(&self) -> Timestamp<Raw> {
-        let due = [self.port.deadline(), Some(self.page.renewal()), Some(self.next_look)];
-        due.into_iter().flatten().min().unwrap_or(self.next_look)
-    }
-
-    /// Everything that is to be done now.
-    pub fn wake(&mut self, wake: &Wake) -> Result<(), Failure> {
-        if let Err(error) = self.receive(wake) {
-            self.close(&error.to_string());
-        }
-        let now = raw_now();
-        if self.port.deadline().is_some_and(|due| now >= due) {
-            self.port.handle(now, Input::Deadline);
-            self.drain();
-        }
-        if now >= self.next_look {
-            self.look(now);
-        }
-        if self.dirty {
-            self.publish(now);
-        } else if now >= self.page.renewal() {
-            self.page.heartbeat(now);
-        }
-        Ok(())
     }
 
     /// The event socket first: a Follow_Up that came in the same breath finds its Sync.
@@ -274,6 +243,40 @@ impl Observer {
         self.page.publish(now, &self.body);
         self.dirty = false;
     }
+}
+
+impl Service for Observer {
+    fn fds(&self) -> Fds<'_> {
+        self.link.iter().flat_map(Link::fds).collect()
+    }
+
+    fn deadline(&self) -> Timestamp<Raw> {
+        let due = [self.port.deadline(), Some(self.page.renewal()), Some(self.next_look)];
+        due.into_iter().flatten().min().unwrap_or(self.next_look)
+    }
+
+    fn wake(&mut self, wake: &Wake) -> Result<(), Failure> {
+        if let Err(error) = self.receive(wake) {
+            self.close(&error.to_string());
+        }
+        let now = raw_now();
+        if self.port.deadline().is_some_and(|due| now >= due) {
+            self.port.handle(now, Input::Deadline);
+            self.drain();
+        }
+        if now >= self.next_look {
+            self.look(now);
+        }
+        if self.dirty {
+            self.publish(now);
+        } else if now >= self.page.renewal() {
+            self.page.heartbeat(now);
+        }
+        Ok(())
+    }
+
+    /// The page says by itself that its writer ended.
+    fn end(&mut self) {}
 }
 
 /// A path delay as a log line shows it, without allocating: ns, or a dash where it is not measured.

@@ -5,11 +5,12 @@ use dante_core::relay::{Input, Output, RefclockSample, Relay};
 use dante_core::steer::Loss;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_os::clock::raw_now;
-use dante_os::daemon::{CommonArgs, Failure};
+use dante_os::daemon::{CommonArgs, Failure, Service};
 use dante_os::log::{Summary, Throttle};
 use dante_os::ntpshm::{NtpShm, ShmSample};
 use dante_os::page::{PageFollower, PageName, PageWriter};
-use std::os::fd::{AsFd, BorrowedFd};
+use dante_os::poll::{Fds, Wake};
+use std::os::fd::AsFd;
 
 /// Precision told to the reader, log2 of seconds: about 1 us, that of software stamps. chrony does not look at it.
 const PRECISION: i32 = -20;
@@ -51,32 +52,8 @@ impl Feed {
         };
         // What a predecessor left there is not ours to vouch for.
         feed.segment.withdraw();
-        feed.wake();
+        feed.wake(&Wake::default())?;
         Ok(feed)
-    }
-
-    pub fn deadline(&self) -> Timestamp<Raw> {
-        self.page.renewal()
-    }
-
-    /// Looks at dante4l's page: its doorbell rang, or a second has passed without it.
-    pub fn wake(&mut self) {
-        let now = raw_now();
-        match self.leader.read(now) {
-            Ok(view) => match view.freshness {
-                Freshness::Fresh => self.take(&view),
-                Freshness::Stopped => self.handle(Input::Lost(Loss::Stopped)),
-                _ => self.handle(Input::Lost(Loss::Stale)),
-            },
-            Err(error) => {
-                let text = error.to_string();
-                if self.complaints.allows(text.clone(), now) {
-                    log::warn!("{text}");
-                }
-                self.handle(Input::Lost(Loss::NoPage));
-            }
-        }
-        self.publish(raw_now());
     }
 
     fn take(&mut self, view: &View<Dante4l>) {
@@ -141,17 +118,41 @@ impl Feed {
         }
         self.page.publish(now, &body);
     }
-
-    /// Leaves nothing in the segment that could be taken for a fresh sample.
-    pub fn end(&mut self) {
-        log::info!("ended by a signal");
-        self.handle(Input::Lost(Loss::Stopped));
-        self.publish(raw_now());
-    }
 }
 
-impl AsFd for Feed {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.leader.as_fd()
+impl Service for Feed {
+    fn fds(&self) -> Fds<'_> {
+        [self.leader.as_fd()].into_iter().collect()
+    }
+
+    fn deadline(&self) -> Timestamp<Raw> {
+        self.page.renewal()
+    }
+
+    /// Looks at dante4l's page: its doorbell rang, or a second has passed without it.
+    fn wake(&mut self, _: &Wake) -> Result<(), Failure> {
+        let now = raw_now();
+        match self.leader.read(now) {
+            Ok(view) => match view.freshness {
+                Freshness::Fresh => self.take(&view),
+                Freshness::Stopped => self.handle(Input::Lost(Loss::Stopped)),
+                _ => self.handle(Input::Lost(Loss::Stale)),
+            },
+            Err(error) => {
+                let text = error.to_string();
+                if self.complaints.allows(text.clone(), now) {
+                    log::warn!("{text}");
+                }
+                self.handle(Input::Lost(Loss::NoPage));
+            }
+        }
+        self.publish(raw_now());
+        Ok(())
+    }
+
+    /// Leaves nothing in the segment that could be taken for a fresh sample.
+    fn end(&mut self) {
+        self.handle(Input::Lost(Loss::Stopped));
+        self.publish(raw_now());
     }
 }

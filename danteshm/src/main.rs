@@ -7,9 +7,8 @@ mod feed;
 use clap::Parser;
 use dante_os::daemon::{self, CommonArgs, DaemonArgs, EXIT_STATUS, Exit, Failure};
 use dante_os::ntpshm::{NtpShm, ShmError};
-use dante_os::poll::{Poll, Signal};
+use dante_os::poll::Poll;
 use feed::Feed;
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 /// Relay dante4l's measurements to chrony
@@ -48,7 +47,7 @@ fn main() -> ExitCode {
 }
 
 fn relay(args: Args) -> Result<(), Failure> {
-    let mut poll = Poll::new()?;
+    let poll = Poll::new()?;
     let page = daemon::publish(&args.common)?;
     let segment = NtpShm::create(args.shm, args.shm_perm).map_err(|error| {
         let exit = match error {
@@ -63,17 +62,5 @@ fn relay(args: Args) -> Result<(), Failure> {
         log::warn!("--shm-perm {:o}: every local user can forge what chrony reads", args.shm_perm);
     }
     let mut feed = Feed::start(args.shm, segment, page, &args.common)?;
-    loop {
-        let wake = poll.wait(&[feed.as_fd()], Some(feed.deadline()))?;
-        match wake.signal {
-            Some(Signal::Terminate | Signal::Interrupt) => {
-                feed.end();
-                return Ok(());
-            }
-            Some(Signal::Hangup) => {
-                log::info!("the configuration is read at start only: restart to change it")
-            }
-            None => feed.wake(),
-        }
-    }
+    daemon::serve(poll, &mut feed)
 }

@@ -6,8 +6,10 @@ pub use config::ConfigError;
 
 use crate::log::{self, Destination};
 use crate::page::{Instance, PageName, PageWriter};
+use crate::poll::{Fds, Poll, Signal, Wake};
 use clap::{ArgAction, CommandFactory, FromArgMatches};
 use dante_core::page::Body;
+use dante_core::time::{Raw, Timestamp};
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -130,6 +132,46 @@ pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCo
         ::log::error!("{failure}");
     }
     exit(A::PROGRAM, result)
+}
+
+/// What a daemon does between two sleeps.
+pub trait Service {
+    /// What it waits for, in an order of its own.
+    fn fds(&self) -> Fds<'_>;
+
+    /// When it wants to be woken at the latest.
+    fn deadline(&self) -> Timestamp<Raw>;
+
+    /// Does everything that is to be done now.
+    ///
+    /// # Errors
+    /// What ends the program.
+    fn wake(&mut self, wake: &Wake) -> Result<(), Failure>;
+
+    /// The last thing that is done, when the program was asked to end.
+    fn end(&mut self);
+}
+
+/// The one loop of every daemon: runs until a signal asks it to end.
+///
+/// # Errors
+/// What [`Service::wake`] gives, or a sleep that failed.
+pub fn serve(mut poll: Poll, service: &mut impl Service) -> Result<(), Failure> {
+    loop {
+        let wake = poll.wait(&service.fds(), Some(service.deadline()))?;
+        match wake.signal {
+            Some(Signal::Terminate | Signal::Interrupt) => {
+                ::log::info!("ended by a signal");
+                service.end();
+                return Ok(());
+            }
+            Some(Signal::Hangup) => {
+                ::log::info!("the configuration is read at start only: restart to change it")
+            }
+            None => {}
+        }
+        service.wake(&wake)?;
+    }
 }
 
 /// Tells on stderr why a program ended, and gives its exit status.

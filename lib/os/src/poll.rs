@@ -14,6 +14,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// Descriptors of one program, without the signals': two channels of two networks, a page, a worker and some to spare.
 pub const MAX_FDS: usize = 8;
 
+/// The descriptors that a program waits for.
+pub type Fds<'a> = ArrayVec<BorrowedFd<'a>, MAX_FDS>;
+
 /// Why a program could not go to sleep. All of these are faults of the program or the system, not of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PollError {

@@ -138,8 +138,7 @@ impl Leader {
 
     /// How far its Syncs are apart.
     pub fn interval(&self) -> Duration {
-        let log2 = self.config.sync_interval.clamp(-4, 4);
-        Duration::from_ns(if log2 < 0 { 1_000_000_000 >> -log2 } else { 1_000_000_000 << log2 })
+        Duration::from_log2_secs(self.config.sync_interval)
     }
 
     fn sync(&mut self, now: Timestamp<Raw>) {

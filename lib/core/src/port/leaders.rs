@@ -57,7 +57,8 @@ impl Leaders {
         body: &SyncBody,
         address: Ipv4Addr,
     ) -> Heard {
-        let interval = interval(body.sync_interval);
+        let log2 = body.sync_interval.clamp(*INTERVAL_LOG2.start(), *INTERVAL_LOG2.end());
+        let interval = Duration::from_log2_secs(log2);
         if let Some(known) = self.heard.iter_mut().find(|leader| leader.identity == header.source) {
             if known.sequence_id.wrapping_sub(header.sequence_id) <= REORDERED {
                 return Heard::Repeated;
@@ -114,10 +115,4 @@ impl Leaders {
     pub(super) fn clear(&mut self) {
         self.heard.clear();
     }
-}
-
-/// 2^`log2` s, held within [`INTERVAL_LOG2`].
-fn interval(log2: i8) -> Duration {
-    let log2 = log2.clamp(*INTERVAL_LOG2.start(), *INTERVAL_LOG2.end());
-    Duration::from_ns(if log2 < 0 { 1_000_000_000 >> -log2 } else { 1_000_000_000 << log2 })
 }

@@ -34,6 +34,16 @@ impl Duration {
         Self(s.saturating_mul(1_000_000_000))
     }
 
+    /// 2^`log2` seconds, as PTP tells intervals; what is beyond 2^-29 or 2^33 s is held there.
+    pub const fn from_log2_secs(log2: i8) -> Self {
+        match log2 {
+            ..=-30 => Self(1_000_000_000 >> 29),
+            -29..=-1 => Self(1_000_000_000 >> log2.unsigned_abs()),
+            0..=33 => Self(1_000_000_000 << log2.unsigned_abs()),
+            34.. => Self(1_000_000_000 << 33),
+        }
+    }
+
     /// The nearest whole number of ns; NaN is zero, what does not fit saturates.
     pub fn from_secs_f64(s: f64) -> Self {
         Self::from_ns_f64(s * 1e9)
