@@ -5,4 +5,5 @@
 
 pub mod leader;
 pub mod oscillator;
+pub mod truth;
 pub mod world;

@@ -18,12 +18,12 @@ pub enum ConfigError {
     #[error(transparent)]
     Clap(#[from] clap::Error),
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {cause}")]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Something in the file.
     #[error("{path}:{line}: {what}")]
@@ -67,8 +67,8 @@ struct File<'a> {
 
 impl<'a> File<'a> {
     fn read(path: &'a Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.into(), cause })?;
         match Document::parse(text.clone()) {
             Ok(document) => Ok(Self { path, document }),
             Err(error) => Err(ConfigError::At {

@@ -36,14 +36,14 @@ pub enum WriteError {
         why: String,
     },
     /// The kernel refused.
-    #[error("cannot {what} {path}: {source}")]
+    #[error("cannot {what} {path}: {cause}")]
     Os {
         /// What was tried.
         what: &'static str,
         /// On what.
         path: PathBuf,
         /// Why it failed.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -73,23 +73,23 @@ impl<B: Body> PageWriter<B> {
     /// # Errors
     /// See [`WriteError`].
     pub fn open(name: &PageName<B>, instance: u64) -> Result<Self, WriteError> {
-        let os_error = |what, source| WriteError::Os { what, path: name.path(), source };
+        let os_error = |what, cause| WriteError::Os { what, path: name.path(), cause };
         // A page of another layout is removed and made anew; twice, somebody is playing with it.
         for _ in 0..3 {
-            let made = create(name).map_err(|source| os_error("create", source))?;
+            let made = create(name).map_err(|cause| os_error("create", cause))?;
             let file = open_checked(name)?;
-            if !lock(&file).map_err(|source| os_error("lock", source))? {
+            if !lock(&file).map_err(|cause| os_error("lock", cause))? {
                 return Err(WriteError::Running { program: B::NAME, pid: writer_of(&file) });
             }
             if !is_still_named(&file, name) {
                 continue;
             }
-            let size = file.metadata().map_err(|source| os_error("look at", source))?.len();
+            let size = file.metadata().map_err(|cause| os_error("look at", cause))?.len();
             if size == 0 {
                 // Reserved at boot for this program (tmpfiles.d), or left by a writer that died at once.
-                file.set_len(B::SIZE as u64).map_err(|source| os_error("enlarge", source))?;
+                file.set_len(B::SIZE as u64).map_err(|cause| os_error("enlarge", cause))?;
             } else if !has_layout::<B>(&file, size) {
-                retire(&file, name).map_err(|source| os_error("replace", source))?;
+                retire(&file, name).map_err(|cause| os_error("replace", cause))?;
                 continue;
             }
             // Without memory behind it the first access would kill the process (SIGBUS on a full tmpfs).
@@ -210,10 +210,10 @@ fn create<B: Body>(name: &PageName<B>) -> io::Result<Option<Shmem>> {
 fn open_checked<B: Body>(name: &PageName<B>) -> Result<File, WriteError> {
     let in_the_way = |why: String| WriteError::InTheWay { path: name.path(), why };
     let path = name.path();
-    let seen = path.symlink_metadata().map_err(|source| WriteError::Os {
+    let seen = path.symlink_metadata().map_err(|cause| WriteError::Os {
         what: "look at",
         path: path.clone(),
-        source,
+        cause,
     })?;
     if !seen.file_type().is_file() {
         return Err(in_the_way("it is not a regular file".into()));
@@ -232,7 +232,7 @@ fn open_checked<B: Body>(name: &PageName<B>) -> Result<File, WriteError> {
         .write(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
         .open(&path)
-        .map_err(|source| WriteError::Os { what: "open", path, source })
+        .map_err(|cause| WriteError::Os { what: "open", path, cause })
 }
 
 /// Whether this process is the writer from now on.

@@ -3,7 +3,6 @@
 //! Unprivileged UDP ports, a virtual clock, pages and an SHM unit with names of their own: it needs no root, touches no
 //! clock and leaves nothing behind.
 
-use crate::truth::Truth;
 use anyhow::{Context, anyhow, bail};
 use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm};
 use dante_core::port::State;
@@ -16,6 +15,7 @@ use dante_os::page::{Instance, PageName, PageReader};
 use dante_os::poll::Poll;
 use dante_os::process::Bound;
 use dante_sim::oscillator::Oscillator;
+use dante_sim::truth::Truth;
 use std::fs::File;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};

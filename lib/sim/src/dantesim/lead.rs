@@ -1,7 +1,6 @@
 //! `dantesim leader`: the leader engine on real sockets.
 
-use crate::truth::Truth;
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use dante_core::port::Channel;
 use dante_core::time::{Duration, Ratio, Timestamp};
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, PortIdentity, Subdomain, Uuid};
@@ -13,9 +12,10 @@ use dante_os::socket::{PtpSocket, SocketError, Timestamping};
 use dante_os::stamps::Stamps;
 use dante_sim::leader::{Input, Leader, LeaderConfig, Output, SyncToken};
 use dante_sim::oscillator::Oscillator;
+use dante_sim::truth::Truth;
 use std::net::SocketAddrV4;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Flags of `dantesim leader`.
 #[derive(Debug, clap::Args)]
@@ -100,7 +100,7 @@ pub fn lead(args: &Args) -> Result<(), Failure> {
     let uptime = Timestamp::ZERO + Duration::from_secs(i64::from(args.uptime));
     let oscillator = Oscillator::new(start, uptime, Ratio::from_ppm(args.ppm), Ratio::from_ppb(args.wander));
     if let Some(file) = &args.truth {
-        Truth::from(oscillator).write(file)?;
+        write_truth(oscillator, file)?;
     }
     let mut leader = Leader::new(config, oscillator, start);
     println!(
@@ -125,6 +125,15 @@ pub fn lead(args: &Args) -> Result<(), Failure> {
             stage.perform(&mut leader, args.force)?;
         }
     }
+}
+
+/// Writes it whole or not at all.
+fn write_truth(oscillator: Oscillator, path: &Path) -> anyhow::Result<()> {
+    let part = path.with_extension("part");
+    let text = serde_json::to_string(&Truth::from(oscillator))?;
+    std::fs::write(&part, text)
+        .and_then(|()| std::fs::rename(&part, path))
+        .with_context(|| format!("cannot write the truth to {}", path.display()))
 }
 
 /// Of the interface, or a random one, locally administered, where it has no hardware address.

@@ -3,7 +3,6 @@
 
 mod demo;
 mod lead;
-mod truth;
 
 use clap::{ArgAction, Parser, Subcommand};
 use dante_os::daemon::{Failure, exit};

@@ -1,0 +1,99 @@
+//! Packets on the wire, decoded by tshark: a judge that shares no code with the suite.
+
+use crate::namespace::{CABLE, Namespace};
+use crate::program::Program;
+use crate::stage::Stage;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+/// A capture that runs.
+#[derive(Debug)]
+pub struct Capture {
+    tshark: Program,
+    file: PathBuf,
+}
+
+/// What it caught.
+#[derive(Debug)]
+pub struct Caught(PathBuf);
+
+impl Capture {
+    /// Everything that this host sends and hears on the cable, from now on.
+    pub fn start(stage: &Stage, host: &Namespace) -> Self {
+        let file = stage.folder().join("capture.pcap");
+        let mut command = host.command("tshark");
+        command.args(["-i", CABLE, "-F", "pcap", "-q", "-w"]).arg(&file);
+        let tshark = stage.start("tshark", command);
+        // Ready is what writes the file's head.
+        crate::wait_for("tshark capturing", Duration::from_secs(20), || {
+            (tshark.said().contains("Capturing on") && file.metadata().is_ok_and(|file| file.len() >= 24))
+                .then_some(())
+        });
+        Self { tshark, file }
+    }
+
+    /// Ends it.
+    pub fn stop(self) -> Caught {
+        self.tshark.signal(Signal::SIGINT);
+        let ended = self.tshark.ended(Duration::from_secs(10));
+        assert_eq!(ended.code, Some(0), "tshark: {}", ended.said);
+        Caught(self.file)
+    }
+}
+
+impl Caught {
+    /// The packets that a display filter lets through.
+    ///
+    /// # Panics
+    /// When tshark cannot read its own capture.
+    pub fn packets(&self, filter: &str) -> Vec<Packet> {
+        let mut command = Command::new("tshark");
+        // No checksums: between namespaces nobody computes them.
+        let output =
+            command.arg("-r").arg(&self.0).args(["-Y", filter, "-T", "json"]).output().expect("tshark");
+        assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
+        let packets: Value = serde_json::from_slice(&output.stdout).expect("JSON of tshark");
+        let packets = packets.as_array().cloned().unwrap_or_default();
+        packets.into_iter().map(|mut packet| Packet(packet["_source"]["layers"].take())).collect()
+    }
+}
+
+/// One decoded packet.
+#[derive(Debug)]
+pub struct Packet(Value);
+
+impl Packet {
+    /// A field by tshark's name, as text; empty where the packet has none.
+    pub fn text(&self, field: &str) -> &str {
+        find(&self.0, field).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// A field as a number, decimal or hexadecimal.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn number(&self, field: &str) -> i64 {
+        let text = self.text(field);
+        let number = match text.strip_prefix("0x") {
+            Some(hex) => i64::from_str_radix(hex, 16),
+            None => text.parse(),
+        };
+        number.unwrap_or_else(|_| panic!("{field} is {text:?} in {}", self.0))
+    }
+
+    /// When it was captured, s since 1970.
+    ///
+    /// # Panics
+    /// When it does not say.
+    pub fn time(&self) -> f64 {
+        self.text("frame.time_epoch").parse().expect("a time")
+    }
+}
+
+fn find<'a>(value: &'a Value, field: &str) -> Option<&'a Value> {
+    let object = value.as_object()?;
+    object.get(field).or_else(|| object.values().find_map(|inner| find(inner, field)))
+}

@@ -1,0 +1,183 @@
+//! The suite on two hosts: the leader on one, its followers on the other.
+
+use crate::namespace::{CABLE, Namespace};
+use crate::program::{Program, built};
+use crate::stage::Stage;
+use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, View};
+use dante_core::time::{Raw, Timestamp};
+use dante_core::{port, relay, steer};
+use dante_os::clock::raw_now;
+use dante_os::page::PageReader;
+use dante_sim::oscillator::Oscillator;
+use dante_sim::truth::Truth;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Two hosts on one cable, and what one test has for itself.
+#[derive(Debug)]
+pub struct Lab {
+    /// Where the leader is.
+    pub far: Namespace,
+    /// Where the suite is.
+    pub near: Namespace,
+    /// Names, logs, pages.
+    pub stage: Stage,
+    net: u8,
+}
+
+/// A leader, and what its time truly is.
+#[derive(Debug)]
+pub struct Leader {
+    /// `dantesim leader`.
+    pub program: Program,
+    file: PathBuf,
+}
+
+impl Leader {
+    /// Its time as a function of CLOCK_MONOTONIC_RAW, from which the first Sync on it is sent.
+    pub fn truth(&self) -> Oscillator {
+        let found = || serde_json::from_str::<Truth>(&std::fs::read_to_string(&self.file).ok()?).ok();
+        crate::wait_for("the leader's truth", Duration::from_secs(5), found).into()
+    }
+}
+
+impl Lab {
+    /// Sets it up; `None` where that needs a right or a tool that is missing, which is said.
+    pub fn new() -> Option<Self> {
+        if !nix::unistd::geteuid().is_root() {
+            crate::skip("network namespaces need root");
+            return None;
+        }
+        for tool in ["ip", "sysctl", "setpriv", "tshark"] {
+            if !has(tool) {
+                crate::skip(&format!("{tool} is not installed"));
+                return None;
+            }
+        }
+        let stage = Stage::new();
+        let net = u8::try_from(stage.number() % 250).unwrap_or(0) + 1;
+        let name = format!("{}-{}", std::process::id(), stage.number());
+        let [far, near] = Namespace::pair(&name, net);
+        Some(Self { far, near, stage, net })
+    }
+
+    /// The leader's address.
+    pub fn far_address(&self) -> String {
+        format!("10.77.{}.1", self.net)
+    }
+
+    /// The suite's address.
+    pub fn near_address(&self) -> String {
+        format!("10.77.{}.2", self.net)
+    }
+
+    /// A leader with these flags besides its interface.
+    pub fn leader(&self, words: &[&str]) -> Leader {
+        let name = format!("truth-{}.json", raw_now().ns());
+        let file = self.stage.folder().join(name);
+        let truth = format!("--truth={}", file.display());
+        let mut command = self.far.command(built("dantesim"));
+        command.args(["leader", "-i", CABLE, &truth]).args(words);
+        Leader { program: self.stage.start("dantesim", command), file }
+    }
+
+    /// dante4l with these flags besides its interface.
+    pub fn dante4l(&self, words: &[&str]) -> Program {
+        self.start("dante4l", &[&["-i", CABLE], words].concat())
+    }
+
+    /// dante2sys on a virtual clock.
+    pub fn dante2sys(&self) -> Program {
+        self.start("dante2sys", &["--clock=virtual"])
+    }
+
+    /// danteshm into the unit of the stage.
+    pub fn danteshm(&self) -> Program {
+        self.start("danteshm", &[&format!("--shm={}", self.stage.unit())])
+    }
+
+    /// A daemon beside the leader's followers.
+    pub fn start(&self, program: &str, words: &[&str]) -> Program {
+        self.stage.start(program, self.command(program, words))
+    }
+
+    /// Its command.
+    pub fn command(&self, program: &str, words: &[&str]) -> Command {
+        let mut command = self.near.command(built(program));
+        command.args(words);
+        if crate::stage::DAEMONS.contains(&program) {
+            command.args(self.stage.daemon_words());
+        }
+        command
+    }
+
+    /// Readers of all pages.
+    pub fn eyes(&self) -> Eyes {
+        Eyes { dante4l: self.stage.reader(), dante2sys: self.stage.reader(), danteshm: self.stage.reader() }
+    }
+}
+
+fn has(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(tool).exists())
+}
+
+/// Readers of all pages.
+pub struct Eyes {
+    dante4l: PageReader<Dante4l>,
+    dante2sys: PageReader<Dante2sys>,
+    danteshm: PageReader<Danteshm>,
+}
+
+impl Eyes {
+    /// dante4l's page, if it may be believed and its writer lives.
+    pub fn dante4l(&mut self) -> Option<View<Dante4l>> {
+        look(&mut self.dante4l)
+    }
+
+    /// dante2sys' page.
+    pub fn dante2sys(&mut self) -> Option<View<Dante2sys>> {
+        look(&mut self.dante2sys)
+    }
+
+    /// danteshm's page.
+    pub fn danteshm(&mut self) -> Option<View<Danteshm>> {
+        look(&mut self.danteshm)
+    }
+
+    /// The state of dante4l's port.
+    pub fn port(&mut self) -> Option<port::State> {
+        self.dante4l()?.body.selected()?.state()
+    }
+
+    /// Waits until dante4l's port is in this state, and says when that was first seen.
+    pub fn wait_for_port(&mut self, state: port::State, limit: Duration) -> Timestamp<Raw> {
+        crate::wait_for(&format!("dante4l {state}"), limit, || (self.port() == Some(state)).then(raw_now))
+    }
+
+    /// Waits until dante2sys is in this state, and returns its page then.
+    pub fn wait_for_steerer(&mut self, state: steer::State, limit: Duration) -> Dante2sys {
+        crate::wait_for(&format!("dante2sys {state}"), limit, || {
+            self.dante2sys().map(|view| view.body).filter(|body| body.state() == Some(state))
+        })
+    }
+
+    /// Waits until danteshm is in this state, and returns its page then.
+    pub fn wait_for_relay(&mut self, state: relay::State, limit: Duration) -> Danteshm {
+        crate::wait_for(&format!("danteshm {state}"), limit, || {
+            self.danteshm().map(|view| view.body).filter(|body| body.state() == Some(state))
+        })
+    }
+}
+
+fn look<B: Body>(reader: &mut PageReader<B>) -> Option<View<B>> {
+    reader.read(raw_now()).ok().filter(|view| view.freshness == Freshness::Fresh)
+}
+
+/// A number from `/proc/PID/status`.
+pub fn proc_status(pid: u32, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
+}

@@ -1,0 +1,56 @@
+//! The lab of the tests that cross programs: two hosts on one wire, made of network namespaces, and the suite on them.
+//!
+//! Build the programs first (`cargo build --workspace`, with `--release` for the benchmark): they are looked for beside
+//! the test itself. No test steps, slews or sets a clock of the machine: whatever is steered is `--clock virtual`.
+#![forbid(unsafe_code)]
+
+pub mod capture;
+pub mod clock_watch;
+pub mod lab;
+pub mod namespace;
+pub mod program;
+pub mod segment;
+pub mod stage;
+
+use std::time::{Duration, Instant};
+
+/// Limits that a healthy machine keeps are printed beside each figure; a test fails beyond this many times them, since
+/// machines that run tests are noisy.
+pub const TOLERANCE: f64 = 10.0;
+
+/// Looks every 10 ms until there is something, and returns it.
+///
+/// # Panics
+/// When there is nothing within `limit`.
+pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < end, "not seen within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Prints one figure beside its limit, and fails when it is beyond [`TOLERANCE`] times the limit.
+///
+/// # Panics
+/// Then, and when the figure is no number.
+pub fn judge(what: &str, figure: f64, limit: f64, unit: &str) {
+    println!("{what}: {figure:.3} {unit} (limit {limit} {unit})");
+    assert!(
+        figure.abs() <= limit * TOLERANCE,
+        "{what}: {figure} {unit} is beyond {TOLERANCE} times {limit} {unit}"
+    );
+}
+
+/// Whether a test that needs what is missing may be passed over. Where CI=true is set it may not.
+///
+/// # Panics
+/// Where it may not.
+pub fn skip(missing: &str) {
+    let strict = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!strict, "CI=true, and this test cannot run: {missing}");
+    println!("skipped: {missing}");
+}

@@ -1,0 +1,113 @@
+//! The NTP SHM segment, seen from two sides: through the suite's own reader in a program of its own, and byte by byte
+//! in danteshm's memory, against the layout of `struct shmTime` in ntpd's and chrony's refclock_shm.c.
+
+use crate::program::Program;
+use dante_core::time::{Raw, Real, Timestamp};
+use serde_json::Value;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The segment's fields as they lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fields {
+    /// 1: the count guards the rest.
+    pub mode: i32,
+    /// Rises by two with each sample.
+    pub count: i32,
+    /// The reference's date: s, us, ns.
+    pub clock: (i64, i32, u32),
+    /// The system clock's date: s, us, ns.
+    pub receive: (i64, i32, u32),
+    /// 0: no leap second.
+    pub leap: i32,
+    /// Log2 of seconds.
+    pub precision: i32,
+    /// 1: there is a sample.
+    pub valid: i32,
+}
+
+impl Fields {
+    /// As they lie in the memory of a process that has the segment of `unit` attached.
+    ///
+    /// # Panics
+    /// When it has not.
+    pub fn of_process(pid: u32, unit: u32) -> Self {
+        /// "NTP0"
+        const KEY: u32 = 0x4e54_5030;
+        let process = Path::new("/proc").join(pid.to_string());
+        let maps = std::fs::read_to_string(process.join("maps")).expect("the maps of a process");
+        let name = format!("/SYSV{:08x}", KEY + unit);
+        let line = maps.lines().find(|line| line.contains(&name)).expect("the segment in its memory");
+        let start =
+            line.split('-').next().and_then(|hex| u64::from_str_radix(hex, 16).ok()).expect("an address");
+        let memory = File::open(process.join("mem")).expect("the memory of a process");
+        // Read twice alike: not while it is being written.
+        let read = || {
+            let mut bytes = [0; 96];
+            memory.read_exact_at(&mut bytes, start).expect("96 bytes");
+            Self::of_bytes(&bytes)
+        };
+        crate::wait_for("a segment at rest", std::time::Duration::from_secs(1), || {
+            let first = read();
+            (first == read()).then_some(first)
+        })
+    }
+
+    fn of_bytes(bytes: &[u8; 96]) -> Self {
+        let four = |at: usize| -> [u8; 4] { bytes[at..at + 4].try_into().expect("4 bytes") };
+        let eight = |at: usize| i64::from_ne_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+        let int = |at| i32::from_ne_bytes(four(at));
+        let unsigned = |at| u32::from_ne_bytes(four(at));
+        Self {
+            mode: int(0),
+            count: int(4),
+            clock: (eight(8), int(16), unsigned(52)),
+            receive: (eight(24), int(32), unsigned(56)),
+            leap: int(36),
+            precision: int(40),
+            valid: int(48),
+        }
+    }
+}
+
+/// One sample as `shm-reader` saw it, and both clocks at the moment when it did.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// The segment's count.
+    pub count: i64,
+    /// What the reference showed.
+    pub reference: Timestamp<Real>,
+    /// What CLOCK_REALTIME showed.
+    pub received: Timestamp<Real>,
+    /// CLOCK_MONOTONIC_RAW when CLOCK_REALTIME showed `received`.
+    pub raw: Timestamp<Raw>,
+}
+
+/// What `shm-reader` has printed.
+///
+/// # Panics
+/// When that is no JSON.
+pub fn seen(reader: &Program) -> Vec<Seen> {
+    let said = reader.said();
+    // The last line may be half written.
+    let whole = said.rfind('\n').map_or("", |end| &said[..end]);
+    whole
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .map(of_json)
+        .collect()
+}
+
+fn of_json(line: Value) -> Seen {
+    let ns = |key: &str| line[key].as_i64().unwrap_or_else(|| panic!("no {key} in {line}"));
+    let received = Timestamp::from_ns(ns("received_ns"));
+    // Within the few ms since then the two clocks part by less than a ns per 100 us and ppm.
+    let since = Timestamp::<Real>::from_ns(ns("real_ns")) - received;
+    Seen {
+        count: ns("count"),
+        reference: Timestamp::from_ns(ns("reference_ns")),
+        received,
+        raw: Timestamp::from_ns(ns("raw_ns")) - since,
+    }
+}

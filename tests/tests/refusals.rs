@@ -1,0 +1,172 @@
+//! What cannot be done is said in one sentence, with the exit status that the help documents.
+
+use dante_core::port::State;
+use dante_tests::lab::{Lab, proc_status};
+use dante_tests::namespace::CABLE;
+use dante_tests::stage::Stage;
+use nix::unistd::geteuid;
+use std::net::UdpSocket;
+use std::process::Command;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn wrong_flags() {
+    let stage = Stage::new();
+    let cases: [(&str, &[&str], &[&str]); 17] = [
+        ("dante4l", &[], &["-i IFACE"]),
+        ("dante4l", &["--no-such-flag"], &["--no-such-flag"]),
+        ("dante4l", &["-i", "lo", "--delay=p2p"], &["p2p", "none", "e2e"]),
+        ("dante4l", &["-i", "lo", "--timestamping=best"], &["best", "software"]),
+        ("dante4l", &["-i", "lo", "--event-port=0"], &["--event-port"]),
+        ("dante4l", &["-i", "lo", "--event-port=70000"], &["70000"]),
+        ("dante4l", &["-i", "lo", "--event-port=5000", "--general-port=5000"], &["must differ"]),
+        ("dante4l", &["-i", "lo", "--subdomain=a-name-beyond-16-bytes"], &["--subdomain"]),
+        ("dante4l", &["-i", "lo", "--instance=../etc"], &["../etc", "letters"]),
+        ("dante4l", &["-i", "lo", "-l", "9"], &["9"]),
+        ("dante4l", &["-f", "/nonexistent/dante4l.toml"], &["/nonexistent/dante4l.toml"]),
+        ("dante2sys", &["--clock=wall"], &["wall", "virtual"]),
+        ("danteshm", &["--shm=-1"], &["-1"]),
+        ("danteshm", &["--shm-perm=777"], &["octal"]),
+        ("pmc-lite", &["get"], &["status"]),
+        ("dantesim", &["leader"], &["--interface"]),
+        ("dantesim", &["leader", "-i", "lo", "--ppm=a-lot"], &["a-lot", "ppm"]),
+    ];
+    for (program, words, says) in cases {
+        let ended = stage.run(program, words);
+        println!("{program} {}: {}", words.join(" "), ended.said.lines().next().unwrap_or_default());
+        ended.expect(2, says);
+    }
+    // A unit beyond the last key of System V.
+    stage.run("danteshm", &["--shm=4000000000"]).expect(2, &["4000000000"]);
+}
+
+#[test]
+fn wrong_configuration() {
+    let stage = Stage::new();
+    let file = stage.folder().join("dante4l.toml");
+    let name = file.display().to_string();
+    std::fs::write(&file, "[dante4l]\ninterface = \"lo\"\nevent_prt = 319\n").expect("a file");
+    let at = format!("{name}:3");
+    for words in [&["-f", &name][..], &["--check-config", "-f", &name]] {
+        stage.run("dante4l", words).expect(2, &[&at, "event_prt", "event"]);
+    }
+    std::fs::write(&file, "[dante4l]\ninterface = \"lo\"\n").expect("a file");
+    stage.run("dante4l", &["--check-config", "-f", &name]).expect(0, &["in order"]);
+}
+
+#[test]
+fn no_such_interface() {
+    let stage = Stage::new();
+    let ended = stage.run("dante4l", &["-i", "nosuch0", "--no-wait"]);
+    ended.expect(5, &["no network interface nosuch0", "lo", "-i"]);
+    stage.run("dantesim", &["leader", "-i", "nosuch0"]).expect(5, &["no network interface nosuch0"]);
+    assert_eq!(stage.status()["dante4l"]["page"], "absent", "it published before it knew");
+}
+
+#[test]
+fn an_interface_is_waited_for() {
+    let Some(lab) = Lab::new() else { return };
+    lab.near.ip(&["link", "set", CABLE, "down"]);
+    lab.near.ip(&["link", "set", CABLE, "name", "other0"]);
+    let dante4l = lab.dante4l(&[]);
+    let said = || dante4l.said().contains("no network interface veth0").then_some(());
+    dante_tests::wait_for("the warning", PATIENCE, said);
+    lab.stage.wait_for("dante4l", "state", "INITIALIZING", PATIENCE);
+    let _leader = lab.leader(&["--force"]);
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(dante4l.said().contains("waiting for it"), "{}", dante4l.said());
+    assert_eq!(dante4l.said().matches("no network interface").count(), 1, "said over and over");
+    lab.near.ip(&["link", "set", "other0", "name", CABLE]);
+    // It is there, but down: another reason.
+    dante_tests::wait_for("the next warning", PATIENCE, || dante4l.said().contains("is down").then_some(()));
+    lab.near.ip(&["link", "set", CABLE, "up"]);
+    lab.eyes().wait_for_port(State::Slave, PATIENCE);
+    // And gone again, under another number.
+    lab.near.ip(&["link", "set", CABLE, "down"]);
+    lab.near.ip(&["link", "set", CABLE, "name", "other0"]);
+    lab.eyes().wait_for_port(State::Faulty, PATIENCE);
+    lab.near.ip(&["link", "set", "other0", "name", CABLE]);
+    lab.near.ip(&["link", "set", CABLE, "up"]);
+    lab.eyes().wait_for_port(State::Slave, PATIENCE);
+}
+
+#[test]
+fn a_port_in_use() {
+    let Some(lab) = Lab::new() else { return };
+    for (port, flag) in [(319, "--event-port"), (320, "--general-port")] {
+        // std sets no SO_REUSEADDR on UDP sockets.
+        let socket = lab.near.within(|| UdpSocket::bind(("0.0.0.0", port)).expect("a free port"));
+        let ended = lab.dante4l(&[]).ended(PATIENCE);
+        ended.expect(3, &[&format!("UDP port {port} is taken"), "ss -ulnp", flag]);
+        drop(socket);
+    }
+}
+
+/// A program of the suite without any right.
+fn without_rights(lab: &Lab, program: &str, words: &[&str]) -> Command {
+    let prefix = lab.stage.unprivileged(program);
+    let mut command = lab.near.command(&prefix[0]);
+    command.args(&prefix[1..]).args(words);
+    command
+}
+
+#[test]
+fn a_right_that_is_missing() {
+    let Some(lab) = Lab::new() else { return };
+    // First of all: what is run in this way cannot steer a clock.
+    let mut prefix = lab.stage.unprivileged("dante2sys");
+    prefix.pop();
+    let mut sleeper = lab.near.command(&prefix[0]);
+    sleeper.args(&prefix[1..]).args(["sleep", "60"]);
+    let sleeper = lab.stage.start("sleep", sleeper);
+    dante_tests::wait_for("the change of user", PATIENCE, || {
+        (proc_status(sleeper.pid(), "Uid") == Some(65534)).then_some(())
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", sleeper.pid())).expect("its status");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(status.contains(&format!("{set}:\t0000000000000000")), "it has rights:\n{status}");
+    }
+    sleeper.kill();
+
+    let words = lab.stage.daemon_words();
+    let words = words.each_ref().map(String::as_str);
+    let run = |program: &str, own: &[&str], common: &[&str]| {
+        let command = without_rights(&lab, program, &[own, common].concat());
+        lab.stage.start(program, command).ended(PATIENCE)
+    };
+    let ended = run("dante4l", &["-i", CABLE], &words);
+    ended.expect(4, &["UDP port 319 on veth0", "CAP_NET_BIND_SERVICE", "--event-port"]);
+    run("dantesim", &["leader", "-i", CABLE], &[]).expect(4, &["UDP port 319 on veth0"]);
+    run("dante2sys", &["--clock=realtime"], &words).expect(4, &["not permitted", "CAP_SYS_TIME"]);
+}
+
+#[test]
+fn a_second_leader() {
+    let Some(lab) = Lab::new() else { return };
+    let mut first = lab.leader(&["--force"]);
+    let uuid = dante_tests::wait_for("the leader's name", PATIENCE, || {
+        let said = first.program.said();
+        said.split(" as ").nth(1)?.split(' ').next().map(str::to_owned)
+    });
+    // From the other end of the cable.
+    let ended =
+        lab.stage.start("dantesim", lab.command("dantesim", &["leader", "-i", CABLE])).ended(PATIENCE);
+    ended.expect(3, &[&uuid, "leads here already"]);
+    assert!(first.program.runs(), "the second one was heard: it sent before it had listened");
+}
+
+#[test]
+fn force_where_there_may_be_audio() {
+    if !geteuid().is_root() {
+        return dante_tests::skip("making an interface needs root");
+    }
+    let Some(lab) = Lab::new() else { return };
+    lab.near.ip(&["link", "add", "br0", "type", "bridge"]);
+    lab.near.ip(&["address", "add", "10.78.0.1/24", "dev", "br0"]);
+    lab.near.ip(&["link", "set", "br0", "up"]);
+    let command = lab.command("dantesim", &["leader", "-i", "br0", "--force"]);
+    lab.stage.start("dantesim", command).ended(PATIENCE).expect(3, &["--force", "br0", "audio"]);
+}
