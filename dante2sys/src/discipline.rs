@@ -87,6 +87,10 @@ impl Discipline {
                     self.steerer.handle(self.clock.read(), applied);
                 }
                 Output::Changed { from, to, reason } => log::info!("{from} to {to}: {reason}"),
+                Output::Adopted(size) => log::warn!(
+                    "the clock was stepped by {:+.6} s by another program, or the host slept: K is fixed anew, the clock stays where it is",
+                    size.span().secs_f64()
+                ),
                 Output::Epoch(change) => log::info!("{change}"),
             }
         }
@@ -161,13 +165,11 @@ impl Service for Discipline {
         self.steerer.deadline().map_or(self.page.renewal(), |due| due.min(self.page.renewal()))
     }
 
-    /// Looks at dante4l's page when its doorbell rang, and once a second in any case: a dead writer rings no more.
-    fn wake(&mut self, wake: &Wake) -> Result<(), Failure> {
+    /// Looks at dante4l's page: its doorbell rang, or it did not for up to a second, and a dead writer rings no more.
+    fn wake(&mut self, _: &Wake) -> Result<(), Failure> {
         let now = raw_now();
-        if wake.ready(0) || now >= self.page.renewal() {
-            let input = self.look(now);
-            self.handle(input);
-        }
+        let input = self.look(now);
+        self.handle(input);
         if self.steerer.deadline().is_some_and(|due| now >= due) {
             self.handle(Input::Deadline);
         }
@@ -177,7 +179,7 @@ impl Service for Discipline {
 
     /// Leaves the clock at the leader's rate, without the phase term.
     fn end(&mut self) {
-        self.handle(Input::Lost(Loss::Stopped));
+        self.handle(Input::Lost(Loss::Ending));
         self.publish(raw_now());
     }
 }

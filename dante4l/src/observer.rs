@@ -10,7 +10,7 @@ use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::{Buffer, Subdomain};
 use dante_os::clock::raw_now;
 use dante_os::daemon::{self, CommonArgs, Exit, Failure, Service, random};
-use dante_os::log::{Summary, SummaryLine, Throttle};
+use dante_os::log::{Budget, Summary, SummaryLine, Throttle};
 use dante_os::page::PageWriter;
 use dante_os::poll::{Fds, Wake};
 use dante_os::socket::SocketError;
@@ -19,7 +19,7 @@ use std::fmt;
 
 /// How often an interface that failed is tried again, and one that works is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// Packets taken from one socket before the others have their turn.
+/// Packets taken from each socket before deadlines and the page have their turn.
 const BATCH: usize = 64;
 /// Longer than any PTPv1 message; what is cut off is not looked at.
 const LONGEST: usize = 512;
@@ -36,15 +36,10 @@ pub struct Observer {
     body: Box<Dante4l>,
     dirty: bool,
     next_look: Timestamp<Raw>,
-    notices: Throttle<Said>,
+    changes: Budget,
+    notices: Throttle<Notice>,
+    troubles: Throttle<String>,
     summary: Summary,
-}
-
-/// What is said at most once a minute.
-#[derive(Debug, Clone, PartialEq)]
-enum Said {
-    Notice(Notice),
-    NoLink(String),
 }
 
 impl Observer {
@@ -75,7 +70,9 @@ impl Observer {
             body: Box::default(),
             dirty: true,
             next_look: raw_now() + LOOK,
+            changes: Budget::default(),
             notices: Throttle::default(),
+            troubles: Throttle::default(),
             summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
         };
         observer.body.port_count = 1;
@@ -85,37 +82,41 @@ impl Observer {
         Ok(observer)
     }
 
-    /// The event socket first: a Follow_Up that came in the same breath finds its Sync.
+    /// A packet of each socket in turn, the event socket first: after a stall a Follow_Up finds its Sync, and neither
+    /// socket starves the other.
     fn receive(&mut self, wake: &Wake) -> Result<(), SocketError> {
         if wake.error(0) {
             self.take_departures()?;
         }
-        for (i, channel) in [Channel::Event, Channel::General].into_iter().enumerate() {
-            if wake.ready(i) || wake.error(i) {
-                self.take_packets(channel)?;
+        let mut more = [0, 1].map(|socket| wake.ready(socket) || wake.error(socket));
+        for _ in 0..BATCH {
+            for (channel, more) in [Channel::Event, Channel::General].into_iter().zip(&mut more) {
+                *more = *more && self.take_packet(channel)?;
+            }
+            if more == [false; 2] {
+                break;
             }
         }
         Ok(())
     }
 
-    fn take_packets(&mut self, channel: Channel) -> Result<(), SocketError> {
+    /// Whether there was one.
+    fn take_packet(&mut self, channel: Channel) -> Result<bool, SocketError> {
         let mut buffer = [0; LONGEST];
-        for _ in 0..BATCH {
-            let Some(link) = &mut self.link else { return Ok(()) };
-            let socket = match channel {
-                Channel::Event => &mut link.event,
-                Channel::General => &mut link.general,
-            };
-            let Some(received) = socket.receive(&mut buffer)? else { return Ok(()) };
-            let arrived = match channel {
-                Channel::Event => self.stamps.translate(received.stamp),
-                Channel::General => Err(NoStamp::Missing),
-            };
-            let input = Input::Packet { channel, bytes: received.bytes, source: received.source, arrived };
-            self.port.handle(raw_now(), input);
-            self.drain();
-        }
-        Ok(())
+        let Some(link) = &mut self.link else { return Ok(false) };
+        let socket = match channel {
+            Channel::Event => &mut link.event,
+            Channel::General => &mut link.general,
+        };
+        let Some(received) = socket.receive(&mut buffer)? else { return Ok(false) };
+        let arrived = match channel {
+            Channel::Event => self.stamps.translate(received.stamp),
+            Channel::General => Err(NoStamp::Missing),
+        };
+        let input = Input::Packet { channel, bytes: received.bytes, source: received.source, arrived };
+        self.port.handle(raw_now(), input);
+        self.drain();
+        Ok(true)
     }
 
     fn take_departures(&mut self) -> Result<(), SocketError> {
@@ -134,15 +135,18 @@ impl Observer {
                 Output::Send { packet, token } => self.send(&packet, token),
                 Output::Sample(sample) => self.sample(&sample),
                 Output::Changed { from, to, reason } => {
-                    log::info!("port {}: {from} to {to}: {reason}", self.config.interface);
+                    let interface = &self.config.interface;
+                    self.changes.info(raw_now(), format_args!("port {interface}: {from} to {to}: {reason}"));
                     self.dirty = true;
                 }
                 Output::Timeline { number, reason } => {
-                    log::info!("port {}: timeline {number}: {reason}", self.config.interface);
+                    let interface = &self.config.interface;
+                    self.changes
+                        .info(raw_now(), format_args!("port {interface}: timeline {number}: {reason}"));
                     self.dirty = true;
                 }
                 Output::Notice(notice) => {
-                    if self.notices.allows(Said::Notice(notice), raw_now()) {
+                    if self.notices.allows(notice, raw_now()) {
                         log::warn!("port {}: {notice}", self.config.interface);
                     }
                 }
@@ -160,11 +164,8 @@ impl Observer {
         if let Some(token) = unstamped {
             self.port.handle(raw_now(), Input::Departed { token, stamp: Err(NoStamp::Missing) });
         }
-        if !stamped && self.notices.allows(Said::NoLink("tx".into()), raw_now()) {
-            log::warn!(
-                "port {}: no transmit stamps: the path delay cannot be measured",
-                self.config.interface
-            );
+        if !stamped {
+            self.trouble("no transmit stamps: the path delay cannot be measured");
         }
     }
 
@@ -213,23 +214,28 @@ impl Observer {
     fn opened(&mut self, now: Timestamp<Raw>, link: Result<Link, LinkError>) {
         match link {
             Ok(link) => {
-                log::info!("port {}: listening, time stamps: {}", self.config.interface, link.stamps());
+                let interface = &self.config.interface;
+                self.changes
+                    .info(now, format_args!("port {interface}: listening, time stamps: {}", link.stamps()));
                 let identity = follower_identity(link.interface.mac, self.seed);
                 self.link = Some(link);
                 self.port.handle(now, Input::Opened(identity));
             }
             Err(error) => {
-                let text = error.to_string();
-                if self.notices.allows(Said::NoLink(text.clone()), now) {
-                    log::warn!("{text}; waiting for it");
-                }
+                self.trouble(&format!("{error}; waiting for it"));
             }
         }
         self.dirty = true;
     }
 
+    fn trouble(&mut self, what: &str) {
+        if self.troubles.allows(what.to_owned(), raw_now()) {
+            log::warn!("port {}: {what}", self.config.interface);
+        }
+    }
+
     fn close(&mut self, why: &str) {
-        log::warn!("port {}: {why}", self.config.interface);
+        self.trouble(why);
         self.link = None;
         self.port.handle(raw_now(), Input::Failed);
         self.drain();

@@ -1,7 +1,7 @@
 //! From dante4l's page through the relay to the segment, and what was done to the page of danteshm.
 
 use dante_core::page::{Dante4l, Danteshm, Freshness, OutputKind, OutputRecord, View};
-use dante_core::relay::{Input, Output, RefclockSample, Relay};
+use dante_core::relay::{HUSH, Input, Output, RefclockSample, Relay, Told};
 use dante_core::steer::Loss;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_os::clock::raw_now;
@@ -33,12 +33,13 @@ impl Feed {
         unit: u32,
         segment: NtpShm,
         page: PageWriter<Danteshm>,
+        told: Option<Told>,
         common: &CommonArgs,
     ) -> Result<Self, Failure> {
         let mut feed = Self {
             leader: PageFollower::new(PageName::new(common.instance.as_ref()))?,
             seen: None,
-            relay: Relay::default(),
+            relay: Relay::new(told),
             segment,
             output: OutputRecord {
                 kind: u32::from(OutputKind::Shm as u8),
@@ -84,6 +85,12 @@ impl Feed {
                     log::info!("SHM unit {}: a sample for each Sync from now on", self.output.unit)
                 }
                 Output::Stopped(loss) => log::info!("SHM unit {}: no more samples: {loss}", self.output.unit),
+                Output::Hushed(jump) => log::warn!(
+                    "SHM unit {}: the reference would jump by {:+.6} s (the system clock was stepped, or K of the last run is lost): silent for {} s, then K is fixed anew",
+                    self.output.unit,
+                    jump.secs_f64(),
+                    HUSH.ms() / 1000
+                ),
                 Output::Epoch(change) => log::info!("{change}"),
             }
         }
@@ -113,8 +120,7 @@ impl Feed {
             *first = self.output;
         }
         if let Some(scale) = self.relay.timescale() {
-            body.has_epoch = 1;
-            body.epoch_ns = scale.epoch().ns();
+            body.set_timescale(scale);
         }
         self.page.publish(now, &body);
     }
@@ -152,7 +158,7 @@ impl Service for Feed {
 
     /// Leaves nothing in the segment that could be taken for a fresh sample.
     fn end(&mut self) {
-        self.handle(Input::Lost(Loss::Stopped));
+        self.handle(Input::Lost(Loss::Ending));
         self.publish(raw_now());
     }
 }

@@ -77,6 +77,9 @@ const GATE: f64 = 6.0;
 /// Dante devices mute at 1 ms themselves.
 const JUMP: Duration = Duration::from_ms(1);
 
+/// A rate that rests on fewer measurements is hardly better than the guess that it began with.
+const FOUNDED: usize = 5;
+
 /// So many rejected in a row (4 s at 4 Hz) and the map is no longer believed either: it is fitted anew.
 const DISTRUST: u32 = 16;
 
@@ -87,14 +90,9 @@ pub struct Estimator {
     acquisition: ArrayVec<Measurement, ACQUISITION>,
     filter: Option<Kalman>,
     noise: Noise,
-    suspect: Option<Suspect>,
+    /// The last rejected measurement, if it was far enough off to be a jump.
+    suspect: Option<Measurement>,
     rejected_in_a_row: u32,
-}
-
-/// The last rejected measurement that was far enough off to be a jump.
-#[derive(Debug, Clone, Copy)]
-struct Suspect {
-    measurement: Measurement,
 }
 
 impl Estimator {
@@ -112,10 +110,13 @@ impl Estimator {
 
     /// Forgets the map. The rate it had serves as a first guess; what is known of the network's noise stays.
     pub fn restart(&mut self) {
-        if let Some(filter) = self.filter.take()
-            && filter.rate_sigma_ppb() < RateGuess::another_leader(Ratio::ZERO).sigma.ppb()
-        {
-            self.guess = RateGuess::another_leader(Ratio::from_ppb(filter.rate_ppb()));
+        if let Some(filter) = self.filter.take() {
+            // A guess under which nothing could be fitted is a wrong one, and would reject the next fit too.
+            self.guess = if self.acquisition.len() < FOUNDED {
+                RateGuess::UNKNOWN
+            } else {
+                RateGuess::another_leader(Ratio::from_ppb(filter.rate_ppb()))
+            };
         }
         self.acquisition.clear();
         self.noise.interrupt();
@@ -135,12 +136,15 @@ impl Estimator {
         let predicted = filter.predicted(measurement.raw);
         let innovation = predicted.innovation_ns(measurement);
         let residual = Duration::from_ns_f64(-innovation);
+        if residual.abs() < JUMP {
+            // Also of what is rejected: else a noise thought too small would reject what could mend it.
+            self.noise.observe(measurement);
+        }
         if innovation.abs() > GATE * predicted.innovation_sigma_ns(self.noise.sigma_ns()) {
             return self.reject(measurement, residual);
         }
         self.suspect = None;
         self.rejected_in_a_row = 0;
-        self.noise.observe(measurement);
         if self.acquisition.is_full() {
             self.filter = Some(predicted.absorbed(innovation, self.noise.sigma_ns()));
         } else {
@@ -159,11 +163,11 @@ impl Estimator {
 
     fn reject(&mut self, measurement: Measurement, residual: Duration) -> Verdict {
         self.rejected_in_a_row += 1;
-        let agrees =
-            self.suspect.is_some_and(|suspect| suspect.agrees_with(measurement, self.noise.sigma_ns()));
+        let sigma = self.noise.sigma_ns();
+        let agrees = self.suspect.is_some_and(|suspect| are_of_one_line(suspect, measurement, sigma));
         let far = residual.abs() >= JUMP;
-        self.suspect = far.then_some(Suspect { measurement });
-        if far && agrees {
+        self.suspect = far.then_some(measurement);
+        if far && (agrees || self.rejected_in_a_row >= DISTRUST) {
             self.restart();
             self.begin(measurement);
             return Verdict::Jumped { residual };
@@ -194,11 +198,6 @@ impl Estimator {
         self.acquisition.len()
     }
 
-    /// The last measurement contradicted the map by more than a queue can.
-    pub fn is_contradicted(&self) -> bool {
-        self.suspect.is_some()
-    }
-
     /// One standard deviation of the measurements' noise, as found.
     pub fn noise(&self) -> Duration {
         Duration::from_ns_f64(self.noise.sigma_ns())
@@ -223,13 +222,11 @@ impl Estimator {
     }
 }
 
-impl Suspect {
-    /// Whether both lie on one line of any rate that a leader can have.
-    fn agrees_with(&self, later: Measurement, sigma_ns: f64) -> bool {
-        let raw = later.raw - self.measurement.raw;
-        let apart = ((later.dante - self.measurement.dante) - raw).ns_f64().abs();
-        apart <= GATE * std::f64::consts::SQRT_2 * sigma_ns + (raw * RateGuess::UNKNOWN.sigma).ns_f64().abs()
-    }
+/// Whether both lie on one line of any rate that a leader can have.
+fn are_of_one_line(earlier: Measurement, later: Measurement, sigma_ns: f64) -> bool {
+    let raw = later.raw - earlier.raw;
+    let apart = ((later.dante - earlier.dante) - raw).ns_f64().abs();
+    apart <= GATE * std::f64::consts::SQRT_2 * sigma_ns + (raw * RateGuess::UNKNOWN.sigma).ns_f64().abs()
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ const CONVERGED_PPM: f64 = 20.0;
 const CONVERGED_DEPTH: usize = 5;
 /// Ten advertised intervals without a Sync, and the leader is gone (PTP_SYNC_RECEIPT_TIMEOUT, 7.12 of IEEE 1588-2002).
 const RECEIPT_TIMEOUT: i64 = 10;
+/// So long a leader may keep itself waiting before others who are heard are told of.
+const PUZZLED: Duration = Duration::from_secs(4);
 /// So many Syncs in a row that cannot be used are worth a word.
 const UNUSABLE: u32 = 8;
 
@@ -76,6 +78,10 @@ pub struct Port {
     estimated: Option<PortIdentity>,
     delay: DelayMeter,
     last_sample: Option<Sample>,
+    /// When a Sync was measured last, or the leader chosen.
+    measured: Option<Timestamp<Raw>>,
+    /// Since when no leader is heard.
+    listening_since: Option<Timestamp<Raw>>,
     samples: u64,
     unpaired: u32,
     unstamped: u32,
@@ -98,6 +104,8 @@ impl Port {
             estimated: None,
             delay: DelayMeter::new(config.delay, config.seed),
             last_sample: None,
+            measured: None,
+            listening_since: None,
             samples: 0,
             unpaired: 0,
             unstamped: 0,
@@ -132,6 +140,11 @@ impl Port {
         }
         self.expire(now);
         self.request_delay(now);
+        if self.state != State::Listening {
+            self.listening_since = None;
+        } else if self.listening_since.is_none() {
+            self.listening_since = Some(now);
+        }
     }
 
     /// The next thing to be done or told; call until it is `None`.
@@ -141,8 +154,12 @@ impl Port {
 
     /// When [`Input::Deadline`] is due at the latest.
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
-        let silence = self.leader().map(|leader| leader.last_sync + leader.interval * RECEIPT_TIMEOUT);
-        [silence, self.delay.due()].into_iter().flatten().min()
+        let leader = self.leader();
+        let silence = leader.map(|leader| leader.last_sync + leader.interval * RECEIPT_TIMEOUT);
+        let unmeasured = leader
+            .zip(self.measured.filter(|_| self.state == State::Slave))
+            .map(|(leader, measured)| measured + leader.interval * RECEIPT_TIMEOUT);
+        [silence, unmeasured, self.delay.due()].into_iter().flatten().min()
     }
 
     /// Where the state machine stands.
@@ -198,14 +215,14 @@ impl Port {
     ) {
         let packet = match Packet::parse(bytes) {
             Ok(packet) => packet,
-            Err(error) => return self.malformed(error),
+            Err(error) => return self.malformed(now, error),
         };
         if self.identity.is_some_and(|own| own.uuid == packet.header.source.uuid) {
             return self.counters.add(Counter::Own);
         }
         if packet.header.subdomain != self.config.subdomain {
             self.counters.add(Counter::OtherSubdomain);
-            if self.state == State::Listening && matches!(packet.message, Message::Sync(_)) {
+            if self.misses_a_leader(now) && matches!(packet.message, Message::Sync(_)) {
                 self.tell(Output::Notice(Notice::OtherSubdomain(packet.header.subdomain)));
             }
             return;
@@ -219,18 +236,23 @@ impl Port {
         }
         match packet.message {
             Message::Sync(body) => self.sync(now, &packet.header, &body, source, arrived),
-            Message::FollowUp(body) => self.follow_up(&packet.header, body),
+            Message::FollowUp(body) => self.follow_up(now, &packet.header, body),
             Message::DelayResp(body) => self.delay_resp(&packet.header, body),
             Message::DelayReq(_) => self.counters.add(Counter::DelayReq),
             Message::Management(_) => self.counters.add(Counter::Management),
         }
     }
 
-    fn malformed(&mut self, error: WireError) {
+    fn malformed(&mut self, now: Timestamp<Raw>, error: WireError) {
         self.counters.add(Counter::of_error(error));
-        if error == WireError::Version2 && self.state == State::Listening {
+        if error == WireError::Version2 && self.misses_a_leader(now) {
             self.tell(Output::Notice(Notice::OnlyPtpV2));
         }
+    }
+
+    /// Long enough without a leader that there is something to explain.
+    fn misses_a_leader(&self, now: Timestamp<Raw>) -> bool {
+        self.state == State::Listening && self.listening_since.is_some_and(|since| now - since >= PUZZLED)
     }
 
     fn sync(
@@ -245,8 +267,9 @@ impl Port {
         if !self.state.is_open() {
             return;
         }
-        match self.leaders.heard(now, header, body, *source.ip()) {
+        match self.leaders.heard(now, header, body, *source.ip(), self.parent) {
             Heard::Taken => {}
+            Heard::Displacing => self.counters.add(Counter::TooManyLeaders),
             Heard::Repeated => return self.counters.add(Counter::Repeated),
             Heard::NoRoom => return self.counters.add(Counter::TooManyLeaders),
         }
@@ -260,7 +283,10 @@ impl Port {
                 });
                 self.unstamped = self.unstamped.saturating_add(1);
                 if self.unstamped == UNUSABLE {
-                    self.tell(Output::Notice(Notice::NoStamps));
+                    self.tell(Output::Notice(match why {
+                        NoStamp::Missing => Notice::NoStamps,
+                        NoStamp::ClockStepped => Notice::ClockDisturbed,
+                    }));
                 }
                 return;
             }
@@ -273,20 +299,18 @@ impl Port {
                     self.tell(Output::Notice(Notice::NoFollowUp));
                 }
             }
-            self.pairing.sync(header.source, header.sequence_id, stamp)
+            self.pairing.sync(now, header.source, header.sequence_id, stamp)
         } else {
             Some(Pair { source: header.source, arrived: stamp, origin: body.origin })
         };
-        self.measure(pair);
+        self.measure(now, pair);
     }
 
-    fn follow_up(&mut self, header: &Header, body: FollowUp) {
+    fn follow_up(&mut self, now: Timestamp<Raw>, header: &Header, body: FollowUp) {
         self.counters.add(Counter::FollowUp);
-        if self.leaders.get(header.source).is_none() && self.leaders.is_full() {
-            return;
-        }
-        let pair = self.pairing.follow_up(header.source, body.associated_sequence_id, body.precise_origin);
-        self.measure(pair);
+        let pair =
+            self.pairing.follow_up(now, header.source, body.associated_sequence_id, body.precise_origin);
+        self.measure(now, pair);
     }
 
     fn delay_resp(&mut self, header: &Header, body: DelayResp) {
@@ -310,6 +334,7 @@ impl Port {
             return;
         }
         self.parent = Some(best);
+        self.measured = None;
         self.unpaired = 0;
         // The map goes on if this is the leader that made it: after a silence its time is most likely continuous, and
         // if it is not, the estimator sees a jump.
@@ -321,12 +346,13 @@ impl Port {
             self.estimator.restart();
             self.estimated = Some(best);
             self.new_timeline(reason);
+            self.delay.forget();
         }
-        self.delay.new_leader();
+        self.delay.begin();
         self.step(Event::LeaderChosen, Reason::Leader(best));
     }
 
-    fn measure(&mut self, pair: Option<Pair>) {
+    fn measure(&mut self, now: Timestamp<Raw>, pair: Option<Pair>) {
         let Some(pair) = pair else { return };
         if self.parent != Some(pair.source) {
             return;
@@ -346,6 +372,7 @@ impl Port {
                 (Duration::ZERO, true)
             }
         };
+        self.measured = Some(now);
         self.samples += 1;
         let sample = Sample {
             number: self.samples,
@@ -375,6 +402,12 @@ impl Port {
     }
 
     fn expire(&mut self, now: Timestamp<Raw>) {
+        // Syncs that cannot be measured are as good as none, though it is known whose they are.
+        if let (Some(leader), Some(measured)) = (self.leader(), self.measured)
+            && now - measured >= leader.interval * RECEIPT_TIMEOUT
+        {
+            self.step(Event::Diverged, Reason::Unmeasured(now - measured));
+        }
         let silence = self.leader().map(|leader| (now - leader.last_sync, leader.interval * RECEIPT_TIMEOUT));
         self.leaders.expire(now, RECEIPT_TIMEOUT);
         if let Some((silent, allowed)) = silence

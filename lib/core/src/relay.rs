@@ -6,10 +6,14 @@
 
 use crate::port::Sample;
 use crate::steer::Loss;
-use crate::time::{Duration, Raw, Real, Timestamp};
-use crate::timescale::{EpochChange, TimelineKey, Timescale, Track};
+use crate::time::{Duration, Epoch, Raw, Real, Timestamp};
+use crate::timescale::{EpochChange, TimelineKey, Timescale, Track, was_stepped};
 use arrayvec::ArrayVec;
 use std::fmt;
+
+/// A K of an earlier run that leads further than this from the system clock is not gone on with: in between it was
+/// stepped, and more than an hour at 100 ppm it was not.
+const RESUMABLE: Duration = Duration::from_ms(500);
 
 /// Whether samples are being written. The numbers are those on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +79,22 @@ pub enum Output {
     Stopped(Loss),
     /// K was carried over to another timeline.
     Epoch(EpochChange),
+    /// The reference would jump by this much, since the system clock was stepped, the host slept or K of an earlier run
+    /// is lost. Nothing is written for [`HUSH`], and K is fixed anew then.
+    Hushed(Duration),
+}
+
+/// chrony unwraps a `local` refclock from sample to sample and follows a jump; after more than 3 s without a sample it
+/// begins anew, undisturbed.
+pub const HUSH: Duration = Duration::from_secs(4);
+
+/// K as it was told to chrony in an earlier run of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Under this timeline.
+    pub key: TimelineKey,
+    /// K.
+    pub epoch: Epoch,
 }
 
 /// The relay.
@@ -82,11 +102,19 @@ pub enum Output {
 pub struct Relay {
     feeding: bool,
     scale: Option<Timescale>,
-    last: Option<(TimelineKey, Timestamp<Raw>)>,
-    outputs: ArrayVec<Output, 4>,
+    told: Option<Told>,
+    /// The last sample: when it arrived, and how far the reference was from the system clock.
+    last: Option<(Timestamp<Raw>, Duration)>,
+    hush_until: Option<Timestamp<Raw>>,
+    outputs: ArrayVec<Output, 8>,
 }
 
 impl Relay {
+    /// A relay that goes on where one before it ended, if that told anything.
+    pub fn new(told: Option<Told>) -> Self {
+        Self { told, ..Self::default() }
+    }
+
     /// Takes in what happened.
     pub fn handle(&mut self, input: Input) {
         match input {
@@ -102,31 +130,46 @@ impl Relay {
 
     fn sync(&mut self, track: &Track, sample: &Sample, path_delay: Duration) {
         let Some(map) = track.live_map() else { return self.lost(Loss::NoLeader) };
+        let raw = sample.arrived.raw;
         let of_this_timeline = sample.timeline == track.key.number;
-        if !sample.accepted || !of_this_timeline || self.was_written(track.key, sample.arrived.raw) {
+        // A Sync is named by its instant: whatever the page repeats, it is written once.
+        let was_written = self.last.is_some_and(|(last, _)| raw <= last);
+        let is_hushed = self.hush_until.is_some_and(|until| raw < until);
+        if !sample.accepted || !of_this_timeline || was_written || is_hushed {
             return;
         }
-        let raw = sample.arrived.raw;
-        match &mut self.scale {
-            None => self.scale = Some(Timescale::fixed_at(track.key, *map, raw, sample.arrived.real)),
-            Some(scale) => {
-                if let Some(change) = scale.follow(track.key, *map, raw) {
-                    self.tell(Output::Epoch(change));
-                }
-            }
+        let mut scale = match (self.scale, self.told.take()) {
+            (Some(scale), _) => scale,
+            (None, None) => Timescale::fixed_at(track.key, *map, raw, sample.arrived.real),
+            (None, Some(told)) if told.key == track.key => Timescale::resumed(told.key, *map, told.epoch),
+            (None, Some(_)) => return self.hush(raw, Duration::ZERO),
+        };
+        if let Some(change) = scale.follow(track.key, *map, raw) {
+            self.tell(Output::Epoch(change));
         }
-        let Some(scale) = &self.scale else { return };
         let reference = scale.epoch().date_of(sample.origin + path_delay);
-        self.last = Some((track.key, raw));
+        let ahead = reference - sample.arrived.real;
+        let (last, before) = self.last.unwrap_or((raw, Duration::ZERO));
+        if was_stepped(ahead - before, raw - last) && (self.last.is_some() || ahead.abs() > RESUMABLE) {
+            return self.hush(raw, ahead - before);
+        }
+        self.scale = Some(scale);
+        self.last = Some((raw, ahead));
         if !std::mem::replace(&mut self.feeding, true) {
             self.tell(Output::Feeding);
         }
         self.tell(Output::Write(RefclockSample { reference, received: sample.arrived.real }));
     }
 
-    /// A Sync is named by its instant: whatever the page repeats, it is written once.
-    fn was_written(&self, key: TimelineKey, raw: Timestamp<Raw>) -> bool {
-        self.last.is_some_and(|(last_key, last_raw)| key.instance == last_key.instance && raw <= last_raw)
+    /// Chrony must not see the jump that would follow.
+    fn hush(&mut self, raw: Timestamp<Raw>, jump: Duration) {
+        self.scale = None;
+        self.last = None;
+        self.hush_until = Some(raw + HUSH);
+        self.tell(Output::Hushed(jump));
+        if std::mem::replace(&mut self.feeding, false) {
+            self.tell(Output::Withdraw);
+        }
     }
 
     fn lost(&mut self, loss: Loss) {
@@ -147,8 +190,9 @@ impl Relay {
     }
 
     fn tell(&mut self, output: Output) {
-        // Outputs are drained after each input, which makes at most three.
-        _ = self.outputs.try_push(output);
+        // Outputs are drained after each input, which makes at most four.
+        let told = self.outputs.try_push(output);
+        debug_assert!(told.is_ok(), "an output found no room");
     }
 }
 

@@ -12,7 +12,7 @@ mod state;
 pub use state::{Event, State};
 
 use crate::time::{Duration, Offset, Ratio, Raw, Reading, Timestamp};
-use crate::timescale::{EpochChange, TimelineKey, Timescale, Track};
+use crate::timescale::{EpochChange, TimelineKey, Timescale, Track, was_stepped};
 use arrayvec::ArrayVec;
 use std::fmt;
 
@@ -51,6 +51,8 @@ pub enum Loss {
     Stopped,
     /// There is no page of dante4l, or none that may be believed.
     NoPage,
+    /// This program was asked to end.
+    Ending,
 }
 
 impl fmt::Display for Loss {
@@ -60,6 +62,7 @@ impl fmt::Display for Loss {
             Self::Stale => "dante4l's page is stale",
             Self::Stopped => "dante4l was stopped",
             Self::NoPage => "no page of dante4l",
+            Self::Ending => "this program ends",
         })
     }
 }
@@ -80,6 +83,8 @@ pub enum Output {
     },
     /// K was carried over to another timeline.
     Epoch(EpochChange),
+    /// Somebody stepped the clock by this much, or the host slept: K is fixed anew to where the clock is now.
+    Adopted(Offset),
 }
 
 /// Why the state changed.
@@ -148,9 +153,11 @@ pub struct Steerer {
     scale: Option<Timescale>,
     frequency: Ratio,
     phase_error: Option<Offset>,
+    /// The phase error at the last look, and when that was.
+    looked: Option<(Timestamp<Raw>, Offset)>,
     review: Option<Timestamp<Raw>>,
     corrections: u64,
-    outputs: ArrayVec<Output, 4>,
+    outputs: ArrayVec<Output, 8>,
 }
 
 impl Steerer {
@@ -162,6 +169,7 @@ impl Steerer {
             scale: None,
             frequency,
             phase_error: None,
+            looked: None,
             review: None,
             corrections: 0,
             outputs: ArrayVec::new(),
@@ -226,7 +234,7 @@ impl Steerer {
         }
     }
 
-    /// Keeps the leader's rate, without the phase term, for which there is no fresh look any more.
+    /// Lets go: keeps the leader's rate, without the phase term, for which there is no fresh look any more.
     fn lost(&mut self, reason: Reason) {
         let was_locked = self.state == State::Locked;
         self.step(Event::Lost, reason);
@@ -243,19 +251,36 @@ impl Steerer {
         self.review = None;
         match self.state {
             State::Locked => self.correct(now),
-            State::Refused => self.tell(Output::Correct(Correction::Slew(self.frequency))),
+            State::Refused => {
+                // Never the phase term, which nobody would take away again.
+                let rate = self.scale.map_or(self.frequency, |scale| scale.map().line.rate);
+                self.tell(Output::Correct(Correction::Slew(rate.clamp(self.limits.frequency))));
+            }
             State::Waiting | State::Acquiring | State::Holdover => {}
         }
     }
 
     /// The law.
     fn correct(&mut self, now: Reading) {
-        let Some(scale) = &self.scale else { return };
-        let error = Offset::between(now.real, scale.date_at(now.raw));
+        let Some(scale) = &mut self.scale else { return };
+        let mut error = Offset::between(now.real, scale.date_at(now.raw));
+        let mut adopted = None;
+        if let Some((then, before)) = self.looked {
+            let moved = error.span() - before.span();
+            if was_stepped(moved, now.raw - then) {
+                *scale = Timescale::fixed_at(scale.key(), *scale.map(), now.raw, now.real);
+                adopted = Some(Offset::from_ns(moved.ns()));
+                error = Offset::ZERO;
+            }
+        }
+        self.looked = Some((now.raw, error));
         let term = (-error.span() / PHASE_TIME).clamp(self.limits.phase_term);
         let frequency = (scale.map().line.rate + term).clamp(self.limits.frequency);
         self.phase_error = Some(error);
         self.review = Some(now.raw + REVIEW);
+        if let Some(size) = adopted {
+            self.tell(Output::Adopted(size));
+        }
         self.tell(Output::Correct(Correction::Slew(frequency)));
     }
 
@@ -302,8 +327,9 @@ impl Steerer {
     }
 
     fn tell(&mut self, output: Output) {
-        // Outputs are drained after each input, which makes at most four.
-        _ = self.outputs.try_push(output);
+        // Outputs are drained after each input, which makes at most six.
+        let told = self.outputs.try_push(output);
+        debug_assert!(told.is_ok(), "an output found no room");
     }
 }
 

@@ -5,7 +5,7 @@
 //! that the date goes on where the old map, carried forward, had brought it.
 
 use crate::port::State;
-use crate::time::{ClockMap, Duration, Epoch, Raw, Real, Timestamp};
+use crate::time::{ClockMap, Duration, Epoch, Ratio, Raw, Real, Timestamp};
 use std::fmt;
 
 /// What one timeline of one run of dante4l is known by.
@@ -66,10 +66,21 @@ impl fmt::Display for EpochChange {
     }
 }
 
+/// How far a clock may move against the scale between two looks, and be the same clock still: the most that the kernel
+/// slews (500 ppm, and something to spare) and what readings err by. Beyond it, somebody stepped it or the host slept.
+pub fn was_stepped(moved: Duration, elapsed: Duration) -> bool {
+    moved.abs() > Duration::from_ms(1) + elapsed.abs() * Ratio::from_ppm(600.0)
+}
+
 impl Timescale {
     /// Fixes K such that the scale shows `date` at `raw`.
     pub fn fixed_at(key: TimelineKey, map: ClockMap, raw: Timestamp<Raw>, date: Timestamp<Real>) -> Self {
         Self { key, map, epoch: Epoch::fixed_at(date, map.dante_at(raw)) }
+    }
+
+    /// Goes on with the K that was fixed before, in another run of the program.
+    pub const fn resumed(key: TimelineKey, map: ClockMap, epoch: Epoch) -> Self {
+        Self { key, map, epoch }
     }
 
     /// Goes on with a newer map. On another timeline K is carried over at `now`, and that is told.

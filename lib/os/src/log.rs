@@ -3,6 +3,7 @@
 use crate::clock::raw_now;
 use dante_core::time::{Duration, Raw, Timestamp};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::fmt;
 use std::io::Write;
 use std::sync::Mutex;
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
@@ -101,6 +102,38 @@ impl<K: PartialEq> Throttle<K> {
         }
         self.said.push((what, now));
         true
+    }
+}
+
+/// So many lines a minute about changes that a peer can cause, and no more.
+#[derive(Debug, Default)]
+pub struct Budget {
+    since: Option<Timestamp<Raw>>,
+    spent: u32,
+}
+
+impl Budget {
+    const WINDOW: Duration = Duration::from_secs(60);
+    /// A start, a leader change and a loss of the link in one minute need some ten.
+    const LINES: u32 = 20;
+
+    /// Writes the line at the level of information, if the budget allows; the last one says that it was the last.
+    pub fn info(&mut self, now: Timestamp<Raw>, line: fmt::Arguments<'_>) {
+        if self.since.is_none_or(|since| now - since >= Self::WINDOW) {
+            *self = Self { since: Some(now), spent: 0 };
+        }
+        self.spent = self.spent.saturating_add(1);
+        if self.spent <= Self::LINES {
+            log::info!("{line}");
+        }
+        if self.spent == Self::LINES {
+            log::warn!("too many changes: for the rest of this minute they are not written any more");
+        }
+    }
+
+    /// Whether anything may still be written.
+    pub fn is_spent(&self) -> bool {
+        self.spent >= Self::LINES
     }
 }
 

@@ -51,6 +51,16 @@ pub enum ShmError {
         /// The unit.
         unit: u32,
     },
+    /// Somebody else may write to it.
+    #[error(
+        "NTP SHM unit {unit} belongs to user {owner}, who could forge what chronyd reads: remove it with ipcrm -M {:#x}, or choose another --shm", segment::KEY.wrapping_add(*unit)
+    )]
+    Foreign {
+        /// The unit.
+        unit: u32,
+        /// Who made or owns it.
+        owner: u32,
+    },
     /// Any other answer of the kernel.
     #[error("{tried} NTP SHM unit {unit}: {cause}")]
     Failed {
@@ -125,6 +135,11 @@ impl NtpShm {
         fill(fields);
         fence(Release);
         fields.count.store(count.wrapping_add(2), Relaxed);
+    }
+
+    /// Whether every local user may write to the segment, and so forge what chronyd reads.
+    pub fn is_open_to_all(&self) -> bool {
+        self.memory.is_open_to_all()
     }
 
     /// Gives the segment to another user, who may then attach it; its creator keeps the rights to it. So a writer of

@@ -95,7 +95,7 @@ impl World {
             leader: None,
             port: Port::new(config),
             steerer: Steerer::new(Limits::default(), clock.line().rate),
-            relay: Relay::default(),
+            relay: Relay::new(None),
             clock,
             bridge: Bridge::default(),
             steerer_said: Vec::new(),

@@ -1,7 +1,9 @@
 //! The page of danteshm: what chrony is told.
 
 use super::record::{body, numbered, record};
-use crate::relay::State;
+use crate::relay::{State, Told};
+use crate::time::Epoch;
+use crate::timescale::{TimelineKey, Timescale};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Outputs of danteshm.
@@ -20,6 +22,10 @@ record! {
         pub output_count: u32,
         /// K.
         pub epoch_ns: i64,
+        /// dante4l's instance that K belongs to.
+        pub key_instance: u64,
+        /// And its timeline.
+        pub key_number: u64,
         /// Where samples go.
         pub outputs: [OutputRecord; MAX_OUTPUTS],
     }
@@ -53,6 +59,20 @@ impl Danteshm {
     /// The state; `None` where the number is not one.
     pub fn state(&self) -> Option<State> {
         State::from_number(self.state)
+    }
+
+    /// Sets what belongs to the time scale.
+    pub fn set_timescale(&mut self, scale: &Timescale) {
+        self.has_epoch = 1;
+        self.epoch_ns = scale.epoch().ns();
+        self.key_instance = scale.key().instance;
+        self.key_number = scale.key().number;
+    }
+
+    /// The K that was told, if any was.
+    pub fn told(&self) -> Option<Told> {
+        let key = TimelineKey { instance: self.key_instance, number: self.key_number };
+        (self.has_epoch != 0).then_some(Told { key, epoch: Epoch::from_ns(self.epoch_ns) })
     }
 
     /// The outputs in use.

@@ -86,7 +86,7 @@ fn layouts_are_held_byte_for_byte() {
         (Danteshm::VERSION, Danteshm::SIZE, hash(relay.as_bytes())),
     ];
     let held =
-        [(1, 4576, 0xe1d4_771c_f393_d811), (1, 152, 0x76dd_20db_9361_2463), (1, 176, 0x474b_d48a_7295_08e9)];
+        [(1, 4576, 0xe1d4_771c_f393_d811), (1, 152, 0x76dd_20db_9361_2463), (1, 192, 0x0d7d_fbd4_84fa_83e9)];
     assert_eq!(figures, held);
     assert_eq!((MAGIC.to_ne_bytes(), HEAD_WORDS), (*b"D4L_PAGE", 8));
     assert_eq!(

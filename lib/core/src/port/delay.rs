@@ -59,11 +59,15 @@ impl DelayMeter {
         }
     }
 
-    /// Another way to another leader: what was measured is void.
-    pub(super) fn new_leader(&mut self) {
+    /// Another leader lies at the end of another way: what was measured is void.
+    pub(super) fn forget(&mut self) {
+        self.delays.clear();
+    }
+
+    /// There is a leader to ask from now on.
+    pub(super) fn begin(&mut self) {
         self.leader = Phase::NewLeader;
         self.asked = None;
-        self.delays.clear();
     }
 
     /// There is nobody to ask. The delay known so far goes on to serve the map in holdover.

@@ -149,6 +149,8 @@ pub enum Reason {
     Converged,
     /// The leader's time jumped.
     Jumped,
+    /// Syncs come, but for so long none could be measured.
+    Unmeasured(Duration),
     /// Too many measurements in a row were not believed: the map is fitted anew.
     Refitted,
     /// No Sync for so long.
@@ -163,6 +165,9 @@ impl fmt::Display for Reason {
             Self::Leader(identity) => write!(f, "leader {identity} chosen"),
             Self::Converged => write!(f, "rate of the leader known"),
             Self::Jumped => write!(f, "the leader's time jumped"),
+            Self::Unmeasured(span) => {
+                write!(f, "Syncs arrive, but none could be measured for {:.1} s", span.secs_f64())
+            }
             Self::Refitted => write!(f, "the path or the leader's rate changed, and the map is fitted anew"),
             Self::Silence(span) => write!(f, "no Sync for {:.1} s", span.secs_f64()),
         }
@@ -203,6 +208,8 @@ pub enum Notice {
     NoFollowUp,
     /// Syncs come without a kernel time stamp.
     NoStamps,
+    /// Syncs come while CLOCK_REALTIME is being stepped, or slewed in haste.
+    ClockDisturbed,
 }
 
 impl fmt::Display for Notice {
@@ -220,6 +227,10 @@ impl fmt::Display for Notice {
                 "Syncs arrive without their Follow_Up: UDP port 320 may be blocked by a firewall, or taken"
             ),
             Self::NoStamps => write!(f, "Syncs arrive without kernel time stamps: nothing can be measured"),
+            Self::ClockDisturbed => write!(
+                f,
+                "another program keeps stepping the system clock, or slews it by more than 500 ppm: nothing can be measured meanwhile"
+            ),
         }
     }
 }

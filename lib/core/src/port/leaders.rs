@@ -31,6 +31,8 @@ pub struct Leader {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     Taken,
+    /// Another one made room for it.
+    Displacing,
     Repeated,
     NoRoom,
 }
@@ -56,6 +58,7 @@ impl Leaders {
         header: &Header,
         body: &SyncBody,
         address: Ipv4Addr,
+        followed: Option<PortIdentity>,
     ) -> Heard {
         let log2 = body.sync_interval.clamp(*INTERVAL_LOG2.start(), *INTERVAL_LOG2.end());
         let interval = Duration::from_log2_secs(log2);
@@ -81,10 +84,23 @@ impl Leaders {
             sequence_id: header.sequence_id,
             qualified: false,
         };
-        match self.heard.try_push(new) {
-            Ok(()) => Heard::Taken,
-            Err(_) => Heard::NoRoom,
+        let crowded = self.heard.is_full();
+        if crowded && !self.make_room(followed) {
+            return Heard::NoRoom;
         }
+        self.heard.push(new);
+        if crowded { Heard::Displacing } else { Heard::Taken }
+    }
+
+    /// Whoever has sent but one Sync so far makes room, the oldest first, so that nobody can keep others out with a few
+    /// packets; never the one that is followed.
+    fn make_room(&mut self, followed: Option<PortIdentity>) -> bool {
+        let candidates = self.heard.iter().enumerate();
+        let oldest = candidates
+            .filter(|(_, leader)| !leader.qualified && Some(leader.identity) != followed)
+            .min_by_key(|(_, leader)| leader.last_sync)
+            .map(|(place, _)| place);
+        oldest.map(|place| self.heard.remove(place)).is_some()
     }
 
     pub(super) fn get(&self, identity: PortIdentity) -> Option<&Leader> {
@@ -106,10 +122,6 @@ impl Leaders {
 
     pub(super) fn expire(&mut self, now: Timestamp<Raw>, intervals: i64) {
         self.heard.retain(|leader| now - leader.last_sync < leader.interval * intervals);
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.heard.is_full()
     }
 
     pub(super) fn clear(&mut self) {

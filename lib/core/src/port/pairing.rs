@@ -1,7 +1,7 @@
 //! A two-step Sync and its Follow_Up, in whichever order they come (IEEE 1588-2002, 8.2 and 8.4).
 
 use super::Stamp;
-use crate::time::{Dante, Timestamp};
+use crate::time::{Dante, Duration, Raw, Timestamp};
 use crate::wire::PortIdentity;
 use arrayvec::ArrayVec;
 
@@ -19,30 +19,52 @@ enum Half {
     FollowUp(Timestamp<Dante>),
 }
 
-/// The halves that wait for each other. The oldest makes room: at 4 Hz a Follow_Up may be more than a second late,
-/// and a real one comes within 103 us.
+/// The longest that one half waits for the other: real Follow_Ups come within 103 us. Sequence numbers return, after
+/// 4.5 hours at 4 Hz, and must not meet a half from then.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The halves that wait for each other. The oldest makes room.
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
-    waiting: ArrayVec<(PortIdentity, u16, Half), 8>,
+    waiting: ArrayVec<Waiting, 16>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    since: Timestamp<Raw>,
+    source: PortIdentity,
+    sequence: u16,
+    half: Half,
 }
 
 impl Pairing {
-    pub(super) fn sync(&mut self, source: PortIdentity, sequence: u16, arrived: Stamp) -> Option<Pair> {
-        match self.take(source, sequence) {
+    pub(super) fn sync(
+        &mut self,
+        now: Timestamp<Raw>,
+        source: PortIdentity,
+        sequence: u16,
+        arrived: Stamp,
+    ) -> Option<Pair> {
+        match self.take(now, source, sequence) {
             Some(Half::FollowUp(origin)) => Some(Pair { source, arrived, origin }),
-            Some(Half::Sync(_)) | None => self.keep(source, sequence, Half::Sync(arrived)),
+            Some(Half::Sync(_)) | None => {
+                self.keep(Waiting { since: now, source, sequence, half: Half::Sync(arrived) })
+            }
         }
     }
 
     pub(super) fn follow_up(
         &mut self,
+        now: Timestamp<Raw>,
         source: PortIdentity,
         sequence: u16,
         origin: Timestamp<Dante>,
     ) -> Option<Pair> {
-        match self.take(source, sequence) {
+        match self.take(now, source, sequence) {
             Some(Half::Sync(arrived)) => Some(Pair { source, arrived, origin }),
-            Some(Half::FollowUp(_)) | None => self.keep(source, sequence, Half::FollowUp(origin)),
+            Some(Half::FollowUp(_)) | None => {
+                self.keep(Waiting { since: now, source, sequence, half: Half::FollowUp(origin) })
+            }
         }
     }
 
@@ -50,17 +72,18 @@ impl Pairing {
         self.waiting.clear();
     }
 
-    fn take(&mut self, source: PortIdentity, sequence: u16) -> Option<Half> {
-        let place =
-            self.waiting.iter().position(|&(from, number, _)| (from, number) == (source, sequence))?;
-        self.waiting.pop_at(place).map(|(_, _, half)| half)
+    fn take(&mut self, now: Timestamp<Raw>, source: PortIdentity, sequence: u16) -> Option<Half> {
+        self.waiting.retain(|waiting| now - waiting.since <= PATIENCE);
+        let is_other = |waiting: &Waiting| (waiting.source, waiting.sequence) == (source, sequence);
+        let place = self.waiting.iter().position(is_other)?;
+        self.waiting.pop_at(place).map(|waiting| waiting.half)
     }
 
-    fn keep(&mut self, source: PortIdentity, sequence: u16, half: Half) -> Option<Pair> {
+    fn keep(&mut self, waiting: Waiting) -> Option<Pair> {
         if self.waiting.is_full() {
             self.waiting.remove(0);
         }
-        self.waiting.push((source, sequence, half));
+        self.waiting.push(waiting);
         None
     }
 }

@@ -237,9 +237,14 @@ fn a_one_step_sync_carries_its_own_time() {
 fn all_sixteen_bytes_of_the_subdomain_count() {
     let mut bench = Bench::new(DelayMechanism::None);
     bench.subdomain = Subdomain(*b"_DFLT\0\0\0\0\0\0\0\0\0\0x");
-    bench.beats(leader(1), 1..5);
+    bench.beats(leader(1), 1..16);
+    assert!(
+        !bench.said.contains(&Output::Notice(Notice::OtherSubdomain(bench.subdomain))),
+        "too soon to be told"
+    );
+    bench.beats(leader(1), 16..19);
     assert_eq!(bench.port.state(), State::Listening);
-    assert_eq!(bench.count(Counter::OtherSubdomain), 8);
+    assert_eq!(bench.count(Counter::OtherSubdomain), 36);
     assert_eq!(bench.count(Counter::Sync), 0);
     assert!(bench.said.contains(&Output::Notice(Notice::OtherSubdomain(bench.subdomain))));
 }
@@ -443,12 +448,45 @@ fn syncs_without_follow_up_are_told() {
 }
 
 #[test]
+fn syncs_that_cannot_be_measured_end_the_lock_after_ten_intervals() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(1), 1..30);
+    assert_eq!(bench.port.state(), State::Slave);
+    for sequence in 30..38 {
+        bench.sync_with(leader(1), sequence, |_| {});
+        bench.pass(INTERVAL);
+    }
+    assert_eq!(bench.port.state(), State::Slave);
+    for sequence in 38..41 {
+        bench.sync_with(leader(1), sequence, |_| {});
+        bench.pass(INTERVAL);
+    }
+    assert_eq!(bench.port.state(), State::Uncalibrated, "whose Syncs they are is known");
+    bench.beats(leader(1), 41..43);
+    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+}
+
+#[test]
+fn a_follow_up_without_its_sync_does_not_wait_for_the_next_sync_of_that_number() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(1), 1..10);
+    bench.follow_up(leader(1), 20);
+    bench.pass(Duration::from_ms(2_001));
+    let before = bench.samples().len();
+    bench.sync_with(leader(1), 20, |_| {});
+    assert_eq!(bench.samples().len(), before);
+}
+
+#[test]
 fn hearing_only_ptpv2_is_told_as_such() {
     let mut bench = Bench::new(DelayMechanism::None);
     let mut announce = [0; 64];
     (announce[0], announce[1]) = (0x0b, 0x02);
     bench.hear(Channel::General, &announce, Err(NoStamp::Missing));
-    assert_eq!(bench.count(Counter::PtpV2), 1);
+    assert!(!bench.said.contains(&Output::Notice(Notice::OnlyPtpV2)), "PTPv1 may follow in a moment");
+    bench.pass(Duration::from_secs(4));
+    bench.hear(Channel::General, &announce, Err(NoStamp::Missing));
+    assert_eq!(bench.count(Counter::PtpV2), 2);
     assert!(bench.said.contains(&Output::Notice(Notice::OnlyPtpV2)));
 }
 
@@ -486,6 +524,10 @@ fn a_crowd_of_leaders_takes_a_fixed_place_and_the_one_followed_stays() {
     assert_eq!(bench.count(Counter::TooManyLeaders), 240 - 7);
     bench.beats(leader(1), 20..30);
     assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    let mut bench = Bench::new(DelayMechanism::None);
+    (10..20).for_each(|n| bench.sync_with(leader(n), 1, |said| said.sync_interval = 4));
+    bench.beats(leader(1), 1..10);
+    assert_eq!(bench.port.state(), State::Slave, "a full table keeps no leader out");
 }
 
 #[test]
@@ -528,6 +570,9 @@ fn delay_requests_are_random_within_the_standards_bounds_and_measure_the_path() 
         }
     }
     let delay = bench.port.path_delay().unwrap();
+    bench.pass(Duration::from_secs(10));
+    bench.beats(leader(1), sequence + 40..sequence + 44);
+    assert_eq!(bench.port.path_delay(), Some(delay), "the same leader after a silence: the same way");
     assert!((delay - PATH).abs() < Duration::from_ns(100), "{delay:?}");
     let error = bench.port.map().unwrap().dante_at(bench.now) - bench.line.at(bench.now);
     assert!(error.abs() < Duration::from_ns(100), "the map has the delay in it: {error:?}");

@@ -1,6 +1,6 @@
 use super::*;
 use crate::port::{Stamp, State as PortState};
-use crate::time::{Affine, ClockMap, Dante, Ratio, Uncertainty};
+use crate::time::{Affine, ClockMap, Dante, Epoch, Ratio, Uncertainty};
 
 const SYNC: i64 = 250_000_000;
 const DATE: i64 = 1_795_000_000_000_000_000;
@@ -22,7 +22,7 @@ impl Bench {
             rate: Ratio::from_ppm(12.0),
         };
         let key = TimelineKey { instance: 1, number: 1 };
-        Self { relay: Relay::default(), key, line, sent: 0, said: Vec::new() }
+        Self { relay: Relay::new(None), key, line, sent: 0, said: Vec::new() }
     }
 
     fn handle(&mut self, input: Input) -> Vec<Output> {
@@ -124,6 +124,48 @@ fn when_the_leader_is_gone_the_last_sample_is_withdrawn_once() {
     let epoch = bench.relay.timescale().unwrap().epoch();
     assert_eq!(bench.sync()[0], Output::Feeding);
     assert_eq!(bench.relay.timescale().unwrap().epoch(), epoch, "K is kept");
+}
+
+#[test]
+fn a_step_of_the_system_clock_or_a_suspend_is_answered_by_silence_and_a_new_k() {
+    let mut bench = Bench::new();
+    (0..20).for_each(|_| _ = bench.sync());
+    let mut stepped = bench.sample(0);
+    stepped.arrived.real = stepped.arrived.real + Duration::from_secs(10);
+    let said = bench.hear(PortState::Slave, stepped);
+    let [Output::Hushed(jump), Output::Withdraw] = said[..] else { panic!("{said:?}") };
+    assert_eq!((jump + Duration::from_secs(10)).ms(), 0);
+    let mut quiet = 0;
+    let first = loop {
+        let mut sample = bench.sample(0);
+        sample.arrived.real = sample.arrived.real + Duration::from_secs(10);
+        match bench.hear(PortState::Slave, sample)[..] {
+            [] => quiet += 1,
+            [Output::Feeding, Output::Write(first)] => break first,
+            ref other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(quiet, 15, "four seconds");
+    assert_eq!(first.reference, first.received);
+}
+
+#[test]
+fn a_restarted_relay_goes_on_with_the_k_that_it_told_before() {
+    let mut before = Bench::new();
+    (0..40).for_each(|_| _ = before.sync());
+    let told = Told { key: before.key, epoch: before.relay.timescale().unwrap().epoch() };
+    let mut bench = Bench { relay: Relay::new(Some(told)), sent: 48, ..Bench::new() };
+    let said = bench.sync();
+    let [Output::Feeding, Output::Write(sample)] = said[..] else { panic!("{said:?}") };
+    assert_eq!((sample.reference - sample.received).ns(), 48 * 3_000, "as if nothing had been");
+    let other = Told { key: TimelineKey { instance: 5, number: 1 }, ..told };
+    let mut bench = Bench { relay: Relay::new(Some(other)), ..Bench::new() };
+    assert_eq!(bench.sync(), [Output::Hushed(Duration::ZERO)], "K is lost: chrony must not see the jump");
+    let quiet = (0..100).take_while(|_| bench.sync().is_empty()).count();
+    assert_eq!(quiet, 15);
+    let stepped = Told { epoch: Epoch::from_ns(told.epoch.ns() + 3_000_000_000), ..told };
+    let mut bench = Bench { relay: Relay::new(Some(stepped)), ..Bench::new() };
+    assert!(matches!(bench.sync()[..], [Output::Hushed(_)]), "the system clock was stepped meanwhile");
 }
 
 #[test]

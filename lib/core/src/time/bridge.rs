@@ -30,8 +30,9 @@ pub struct Bridge {
 impl Bridge {
     /// At one reading a second or more, stamps that waited up to 7 s in a socket still fall between two of them.
     const DEPTH: usize = 8;
-    /// The kernel steers CLOCK_REALTIME by at most 500 ppm (adjtimex), and a tick by at most 10 % which nobody uses.
-    /// What moves further than this between two readings was stepped.
+    /// The kernel steers CLOCK_REALTIME by at most 500 ppm (ADJ_FREQUENCY). What moves further than this between two
+    /// readings was stepped, or slewed in haste: chronyd does that through ADJ_TICK, by some percent. Stamps of that
+    /// time are not worth having.
     const MAX_SLEW_PPM: i64 = 600;
     /// Reading noise (an interrupt between two reads of a reading) that is no step yet.
     const TOLERANCE: Duration = Duration::from_us(50);
@@ -54,7 +55,8 @@ impl Bridge {
 
     /// The raw time of the instant at which CLOCK_REALTIME showed `real`.
     ///
-    /// Between two readings it is interpolated, outside of them taken at the nearest one's distance.
+    /// A reading has to be noted after the stamp was taken. Between two readings it is interpolated, before all of them
+    /// taken at the oldest one's distance.
     ///
     /// # Errors
     /// [`Stepped`] if CLOCK_REALTIME was stepped between the two readings around `real`, or between the oldest
@@ -62,7 +64,9 @@ impl Bridge {
     pub fn to_raw(&self, real: Timestamp<Real>) -> Result<Timestamp<Raw>, Stepped> {
         let latest = self.readings.last().ok_or(Stepped)?;
         if real >= latest.real {
-            return Ok(latest.raw + (real - latest.real));
+            // The reading was taken after the stamp: if it shows an earlier time, the clock went back between them.
+            let ahead = real - latest.real;
+            return if ahead <= Self::TOLERANCE { Ok(latest.raw + ahead) } else { Err(Stepped) };
         }
         // Backwards from the present: the first pair that holds the stamp is the one under which it was taken.
         let mut after = latest;

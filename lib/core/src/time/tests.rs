@@ -89,6 +89,8 @@ fn bridge_refuses_a_stamp_from_before_a_step() {
     assert_eq!(bridge.to_raw(Timestamp::from_ns(1_200_000_000)), Err(Stepped), "stamped before the step");
     assert_eq!(bridge.to_raw(Timestamp::from_ns(11_249_999_000)), Err(Stepped), "cannot be told apart");
     assert!(bridge.to_raw(Timestamp::from_ns(11_250_000_100)).is_ok());
+    let back = bridge.to_raw(Timestamp::from_ns(18_450_000_000));
+    assert_eq!(back, Err(Stepped), "the clock was stepped back by two hours between stamp and reading");
     bridge.note(reading(500_000_000, 11_500_000_000));
     assert_eq!(bridge.to_raw(Timestamp::from_ns(11_400_000_000)).unwrap(), raw(400_000_000));
     bridge.note(reading(750_000_000, 1_750_000_000)); // and back

@@ -21,6 +21,17 @@ fn what_a_peer_can_make_us_say_is_bounded() {
 }
 
 #[test]
+fn a_budget_is_renewed_every_minute() {
+    let mut budget = Budget::default();
+    (0..19).for_each(|n| budget.info(at(n), format_args!("line")));
+    assert!(!budget.is_spent());
+    (0..1000).for_each(|_| budget.info(at(30), format_args!("line")));
+    assert!(budget.is_spent());
+    budget.info(at(60), format_args!("line"));
+    assert!(!budget.is_spent());
+}
+
+#[test]
 fn a_summary_is_due_after_its_interval_and_starts_anew() {
     let mut summary = Summary::new(Duration::from_secs(2));
     assert_eq!(summary.add(at(0), Duration::from_ns(-300)), None);

@@ -61,7 +61,28 @@ impl Mapping {
     pub fn create(unit: u32, mode: u32) -> Result<Self, ShmError> {
         let flags = libc::IPC_CREAT | i32::try_from(mode & 0o777).unwrap_or(0);
         let id = get(unit, size_of::<Fields>(), flags)?;
-        Self::attach(unit, id, 0)
+        let mapping = Self::attach(unit, id, 0)?;
+        // Whoever made it or owns it may write to it, and chronyd believes what stands there.
+        let perm = mapping.state()?.shm_perm;
+        let us = nix::unistd::geteuid().as_raw();
+        match [perm.uid, perm.cuid].into_iter().find(|user| ![0, us].contains(user)) {
+            Some(owner) => Err(ShmError::Foreign { unit, owner }),
+            None => Ok(mapping),
+        }
+    }
+
+    /// Whether every local user may write to it.
+    pub fn is_open_to_all(&self) -> bool {
+        self.state().is_ok_and(|state| state.shm_perm.mode & 0o002 != 0)
+    }
+
+    fn state(&self) -> Result<libc::shmid_ds, ShmError> {
+        // SAFETY: shmid_ds is made of integers alone, for which zero is a value.
+        let mut state: libc::shmid_ds = unsafe { std::mem::zeroed() };
+        // SAFETY: IPC_STAT fills the struct given, which outlives the call.
+        Errno::result(unsafe { libc::shmctl(self.id, libc::IPC_STAT, &raw mut state) })
+            .map_err(|cause| explain(self.unit, "looking at", cause))?;
+        Ok(state)
     }
 
     /// Through a mapping of this kind, only Relaxed loads are allowed.
@@ -89,16 +110,12 @@ impl Mapping {
     }
 
     pub fn give_to(&self, uid: u32) -> Result<(), ShmError> {
-        let failed = |cause| explain(self.unit, "giving away", cause);
-        // SAFETY: shmid_ds is made of integers alone, for which zero is a value.
-        let mut state: libc::shmid_ds = unsafe { std::mem::zeroed() };
-        // SAFETY: IPC_STAT fills the struct given, which outlives the call.
-        Errno::result(unsafe { libc::shmctl(self.id, libc::IPC_STAT, &raw mut state) }).map_err(failed)?;
+        let mut state = self.state()?;
         state.shm_perm.uid = uid;
         // SAFETY: IPC_SET reads owner, group and mode from the struct given.
         Errno::result(unsafe { libc::shmctl(self.id, libc::IPC_SET, &raw mut state) })
             .map(drop)
-            .map_err(failed)
+            .map_err(|cause| explain(self.unit, "giving away", cause))
     }
 }
 

@@ -202,6 +202,8 @@ fn another_user_is_refused_until_the_segment_is_given_away() {
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     shm.give_to(NOBODY).unwrap();
+    let foreign = NtpShm::create(unit.0, 0o600).unwrap_err();
+    assert!(matches!(foreign, ShmError::Foreign { owner: NOBODY, .. }), "{foreign}");
     let output = as_nobody("allowed").unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

@@ -76,6 +76,16 @@ pub struct PageReader<B> {
     mapping: Option<Mapping>,
 }
 
+/// A head that belongs to the body read with it.
+struct MatchingHead {
+    life: u64,
+    instance: u64,
+    heartbeat_until: Timestamp<Raw>,
+}
+
+/// A writer that was preempted in the middle of a change needs some ms at most to come back to it.
+const ATTEMPTS: u32 = 20;
+
 struct Mapping {
     start: NonNull<c_void>,
     length: NonZeroUsize,
@@ -102,21 +112,20 @@ impl<B: Body> PageReader<B> {
             self.mapping = Some(self.open()?);
         }
         let Some(mapping) = &self.mapping else { return Err(self.absent(String::new())) };
-        let words = mapping.words();
-        let load = |word| words.head(word).map_or(0, |place| place.load(Ordering::Relaxed));
-        let life = load(Head::Life);
-        let heartbeat_until = Timestamp::from_ns(load(Head::HeartbeatUntil).cast_signed());
-        fence(Ordering::Acquire);
         let mut body = B::new_zeroed();
-        let loaded = words.body().map_or(Err(Torn), |guarded| guarded.load(body.as_mut_bytes()));
-        loaded.map_err(|torn| ReadError::Torn { page: self.page(), program: B::NAME, torn })?;
+        let head = mapping.read(body.as_mut_bytes()).map_err(|torn| ReadError::Torn {
+            page: self.page(),
+            program: B::NAME,
+            torn,
+        })?;
+        let life = head.life;
         #[expect(clippy::cast_possible_truncation, reason = "the process id is in the low half")]
         let pid = life as u32;
-        let freshness = Freshness::judge(Life::of_word(life), heartbeat_until, now);
+        let freshness = Freshness::judge(Life::of_word(life), head.heartbeat_until, now);
         if freshness == Freshness::Absent {
             return Err(self.absent(String::new()));
         }
-        Ok(View { freshness, pid, instance: load(Head::Instance), body })
+        Ok(View { freshness, pid, instance: head.instance, body })
     }
 
     fn page(&self) -> String {
@@ -216,6 +225,26 @@ impl Mapping {
     fn words(&self) -> PageWords<'_> {
         // SAFETY: mapped for as long as `self` lives, page-aligned, `length` bytes; the readers only load.
         unsafe { PageWords::new(self.start.as_ptr().cast::<u8>().cast_const(), self.length.get() / 8) }
+    }
+
+    /// Reads the body, and the head with it: if the writer was restarted in between, both again.
+    fn read(&self, body: &mut [u8]) -> Result<MatchingHead, Torn> {
+        let words = self.words();
+        let guarded = words.body().ok_or(Torn)?;
+        let load = |word| words.head(word).map_or(0, |place| place.load(Ordering::Relaxed));
+        for _ in 0..ATTEMPTS {
+            let (life, instance) = (load(Head::Life), load(Head::Instance));
+            let heartbeat_until = Timestamp::from_ns(load(Head::HeartbeatUntil).cast_signed());
+            fence(Ordering::Acquire);
+            if guarded.load(body).is_ok() {
+                fence(Ordering::Acquire);
+                if (life, instance) == (load(Head::Life), load(Head::Instance)) {
+                    return Ok(MatchingHead { life, instance, heartbeat_until });
+                }
+            }
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        }
+        Err(Torn)
     }
 
     fn was_unlinked(&self) -> bool {

@@ -222,6 +222,32 @@ fn the_doorbell_wakes_a_follower_also_after_the_page_was_replaced() {
 }
 
 #[test]
+fn a_page_that_was_removed_is_made_anew_with_what_it_said() {
+    let scene = Scene::new();
+    let mut writer = scene.writer(5).unwrap();
+    writer.publish(at(0), &Scene::body(6));
+    let mut reader = scene.reader();
+    reader.read(at(0)).unwrap();
+    fs::remove_file(scene.name.path()).unwrap();
+    assert!(reader.read(at(0)).is_err());
+    writer.heartbeat(at(1_000));
+    let view = reader.read(at(1_000)).unwrap();
+    assert_eq!((view.freshness, view.instance, view.body.selected), (Freshness::Fresh, 5, 6));
+}
+
+#[test]
+fn a_readers_lock_keeps_no_writer_out() {
+    let scene = Scene::new();
+    scene.writer(1).unwrap().publish(at(0), &Scene::body(1));
+    let file = fs::File::open(scene.name.path()).unwrap();
+    let shared = libc::flock { l_type: 0, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_OFD_SETLK(&shared)).unwrap();
+    let mut writer = scene.writer(2).unwrap();
+    writer.publish(at(0), &Scene::body(2));
+    assert_eq!(scene.reader().read(at(0)).unwrap().instance, 2);
+}
+
+#[test]
 fn instance_names_cannot_leave_their_folder() {
     for bad in ["", "a/b", "..", "a b", "ä", &"x".repeat(33)] {
         assert!(bad.parse::<Instance>().is_err(), "{bad}");

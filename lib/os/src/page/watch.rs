@@ -33,11 +33,18 @@ impl<B: Body> PageFollower<B> {
     /// See [`ReadError`].
     pub fn read(&mut self, now: Timestamp<Raw>) -> Result<View<B>, ReadError> {
         self.drain();
+        let view = self.reader.read(now)?;
         if self.watch.is_none() {
-            let changes = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_DELETE_SELF;
+            // Only what is believed is watched: somebody else's file must not wake anybody.
+            let changes = AddWatchFlags::IN_MODIFY
+                | AddWatchFlags::IN_ATTRIB
+                | AddWatchFlags::IN_DELETE_SELF
+                | AddWatchFlags::IN_DONT_FOLLOW;
             self.watch = self.inotify.add_watch(&self.reader.name().path(), changes).ok();
+            // What was published before the watch stood has rung no bell.
+            return self.reader.read(now);
         }
-        self.reader.read(now)
+        Ok(view)
     }
 
     /// Forgets what the doorbell said, and the watch with it when the file lost its name.

@@ -9,7 +9,6 @@ use nix::unistd::{User, geteuid};
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::marker::PhantomData;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -59,12 +58,12 @@ impl WriteError {
 /// It holds a write lock on the file (an open-file-description lock, which the kernel gives up when the process dies,
 /// however it dies), so a second writer is refused exactly as long as the first one lives.
 pub struct PageWriter<B> {
+    name: PageName<B>,
     memory: Shmem,
     file: File,
     instance: u64,
     doorbell: u64,
     renewal: Timestamp<Raw>,
-    body: PhantomData<B>,
 }
 
 impl<B: Body> PageWriter<B> {
@@ -78,8 +77,18 @@ impl<B: Body> PageWriter<B> {
         for _ in 0..3 {
             let made = create(name).map_err(|cause| os_error("create", cause))?;
             let file = open_checked(name)?;
-            if !lock(&file).map_err(|cause| os_error("lock", cause))? {
-                return Err(WriteError::Running { program: B::NAME, pid: writer_of(&file) });
+            let pid = writer_of(&file);
+            match lock(&file).map_err(|cause| os_error("lock", cause))? {
+                Lock::Ours => {}
+                Lock::Obstructed if !is_running(pid, B::NAME) => {
+                    log::warn!(
+                        "{}: somebody reads it under a lock, to keep this program from it",
+                        name.path().display()
+                    );
+                }
+                Lock::Obstructed | Lock::Writers => {
+                    return Err(WriteError::Running { program: B::NAME, pid });
+                }
             }
             if !is_still_named(&file, name) {
                 continue;
@@ -103,10 +112,12 @@ impl<B: Body> PageWriter<B> {
                     .open()
                     .map_err(|error| os_error("map", io::Error::other(error)))?,
             };
-            // The page outlives its writer, so that readers see it stop.
             memory.set_owner(false);
+            // The crate makes it 0600; everybody may read it.
+            file.set_permissions(Permissions::from_mode(0o644))
+                .map_err(|cause| os_error("open to readers", cause))?;
             let mut writer =
-                Self { memory, file, instance, doorbell: 0, renewal: Timestamp::ZERO, body: PhantomData };
+                Self { name: name.clone(), memory, file, instance, doorbell: 0, renewal: Timestamp::ZERO };
             writer.begin();
             return Ok(writer);
         }
@@ -152,12 +163,36 @@ impl<B: Body> PageWriter<B> {
 
     /// Renews the heartbeat alone.
     pub fn heartbeat(&mut self, now: Timestamp<Raw>) {
+        if now >= self.renewal {
+            self.look_after(now);
+        }
         let words = self.words();
         if let (Some(until), Some(life)) = (words.head(Head::HeartbeatUntil), words.head(Head::Life)) {
             until.store((now + HEARTBEAT).ns().cast_unsigned(), Ordering::Relaxed);
             life.store(Life::Live.word(std::process::id()), Ordering::Release);
         }
         self.renewal = now + HEARTBEAT_RENEWAL;
+    }
+
+    /// Makes the page anew if somebody removed it: readers would wait for it in vain.
+    fn look_after(&mut self, now: Timestamp<Raw>) {
+        if is_still_named(&self.file, &self.name) {
+            return;
+        }
+        match Self::open(&self.name, self.instance) {
+            Ok(mut anew) => {
+                log::warn!("{} was removed by somebody; it is made anew", self.name.path().display());
+                if let (Some(from), Some(to)) = (self.words().body(), anew.words().body()) {
+                    let mut body = B::new_zeroed();
+                    if from.load(body.as_mut_bytes()).is_ok() {
+                        to.store(body.as_bytes());
+                    }
+                }
+                anew.renewal = now;
+                *self = anew;
+            }
+            Err(error) => log::debug!("{error}"),
+        }
     }
 
     /// When the heartbeat wants to be renewed.
@@ -193,9 +228,9 @@ impl<B> Drop for PageWriter<B> {
 /// Creates the page if there is none. `None`: there is one.
 fn create<B: Body>(name: &PageName<B>) -> io::Result<Option<Shmem>> {
     match ShmemConf::new().os_id(name.os_id()).size(B::SIZE).create() {
-        Ok(memory) => {
-            // The crate makes it 0600; everybody may read it.
-            std::fs::set_permissions(name.path(), Permissions::from_mode(0o644))?;
+        Ok(mut memory) => {
+            // The page outlives its writer, so that readers see it stop; and if another start was faster, it is its own.
+            memory.set_owner(false);
             Ok(Some(memory))
         }
         Err(ShmemError::MappingIdExists) => Ok(None),
@@ -235,10 +270,19 @@ fn open_checked<B: Body>(name: &PageName<B>) -> Result<File, WriteError> {
         .map_err(|cause| WriteError::Os { what: "open", path, cause })
 }
 
-/// Whether this process is the writer from now on.
+/// Who holds the page's lock.
+enum Lock {
+    /// This process, until it ends.
+    Ours,
+    /// Another writer.
+    Writers,
+    /// A reader: everybody may read the page, and so put a shared lock on it. No program of the suite does.
+    Obstructed,
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "small constants of the kernel, whose fields are short")]
-fn lock(file: &File) -> io::Result<bool> {
-    let whole = libc::flock {
+fn lock(file: &File) -> io::Result<Lock> {
+    let mut whole = libc::flock {
         l_type: libc::F_WRLCK as i16,
         l_whence: libc::SEEK_SET as i16,
         l_start: 0,
@@ -246,10 +290,17 @@ fn lock(file: &File) -> io::Result<bool> {
         l_pid: 0,
     };
     match fcntl(file, FcntlArg::F_OFD_SETLK(&whole)) {
-        Ok(_) => Ok(true),
-        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-        Err(errno) => Err(errno.into()),
+        Ok(_) => return Ok(Lock::Ours),
+        Err(Errno::EAGAIN | Errno::EACCES) => {}
+        Err(errno) => return Err(errno.into()),
     }
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut whole))?;
+    Ok(if whole.l_type == libc::F_RDLCK as i16 { Lock::Obstructed } else { Lock::Writers })
+}
+
+/// Whether the process that the page names is a running program of this name.
+fn is_running(pid: u32, program: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == program)
 }
 
 /// Whether the name still leads to this file.

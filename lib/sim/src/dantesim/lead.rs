@@ -116,7 +116,7 @@ pub fn lead(args: &Args) -> Result<(), Failure> {
             return Ok(());
         }
         if wake.ready(0) {
-            stage.hear(&mut leader)?;
+            stage.hear(&mut leader, args.force)?;
         }
         leader.handle(raw_now(), Input::Deadline);
         stage.perform(&mut leader, args.force)?;
@@ -178,12 +178,13 @@ impl Stage {
         })
     }
 
-    fn hear(&mut self, leader: &mut Leader) -> Result<(), Failure> {
+    fn hear(&mut self, leader: &mut Leader, force: bool) -> Result<(), Failure> {
         let mut buffer = [0; 512];
         for _ in 0..64 {
             let Some(received) = self.listener.receive(&mut buffer)? else { break };
             let arrived = self.stamps.translate(received.stamp);
             leader.handle(raw_now(), Input::Packet { bytes: received.bytes, arrived });
+            self.perform(leader, force)?;
         }
         Ok(())
     }
