@@ -138,7 +138,11 @@ impl Estimator {
         let residual = Duration::from_ns_f64(-innovation);
         if residual.abs() < JUMP {
             // Also of what is rejected: else a noise thought too small would reject what could mend it.
-            self.noise.observe(measurement);
+            let sigma = self.noise.sigma_ns();
+            let expected = predicted.innovation_sigma_ns(sigma);
+            let from_the_map =
+                (expected < sigma * std::f64::consts::SQRT_2).then_some(innovation * sigma / expected);
+            self.noise.observe(measurement, from_the_map);
         }
         if innovation.abs() > GATE * predicted.innovation_sigma_ns(self.noise.sigma_ns()) {
             return self.reject(measurement, residual);
@@ -157,7 +161,7 @@ impl Estimator {
     fn begin(&mut self, first: Measurement) {
         self.acquisition.clear();
         self.acquisition.push(first);
-        self.noise.observe(first);
+        self.noise.observe(first, None);
         self.replay();
     }
 

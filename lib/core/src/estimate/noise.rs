@@ -1,14 +1,17 @@
-//! The noise of the measurements, found without the filter's help.
+//! The noise of the measurements, found in two ways, of which the smaller counts.
 //!
 //! Of three measurements in a row the middle one is held against the line through its neighbours. That needs no map, no
-//! rate and no state, so a wrong map cannot make the noise look large, nor a wrong noise make the map look right. The
-//! median of the last ones shrugs off bursts.
+//! rate and no state, so a wrong map cannot make the noise look large. But one late packet spoils three such deviations,
+//! and with a tenth of them late the noise looks half as large again. Once the map is good, the measurements' distances
+//! from it, of which a late packet spoils one, tell it better. Medians of the last ones shrug off bursts in either.
 
 use super::Measurement;
 use arrayvec::ArrayVec;
 
-/// So many deviations are kept: 16 s at 4 Hz.
+/// So many are kept: 16 s at 4 Hz.
 const WINDOW: usize = 64;
+/// A median of fewer says too little.
+const ENOUGH: usize = 8;
 /// Before there are enough: somewhat more than plain software stamps of a real device show (6.8 us).
 const UNKNOWN_NS: f64 = 10_000.0;
 /// Below this the kernel's own reading of clocks shows, not the network.
@@ -20,14 +23,21 @@ const MEDIAN_OF_NORMAL: f64 = 0.6745;
 #[derive(Debug)]
 pub(super) struct Noise {
     last_two: ArrayVec<Measurement, 2>,
-    deviations: ArrayVec<f64, WINDOW>,
-    next: usize,
+    /// From the line through the neighbours.
+    deviations: Last,
+    /// From the map.
+    distances: Last,
     sigma_ns: f64,
 }
 
 impl Default for Noise {
     fn default() -> Self {
-        Self { last_two: ArrayVec::new(), deviations: ArrayVec::new(), next: 0, sigma_ns: UNKNOWN_NS }
+        Self {
+            last_two: ArrayVec::new(),
+            deviations: Last::default(),
+            distances: Last::default(),
+            sigma_ns: UNKNOWN_NS,
+        }
     }
 }
 
@@ -39,39 +49,56 @@ impl Noise {
     /// The next measurement does not continue the last one.
     pub(super) fn interrupt(&mut self) {
         self.last_two.clear();
+        self.distances = Last::default();
     }
 
-    pub(super) fn observe(&mut self, measurement: Measurement) {
+    /// Takes a measurement in, with its distance from the map (`innovation`) where the map adds little to it: scaled to
+    /// the noise alone.
+    pub(super) fn observe(&mut self, measurement: Measurement, innovation: Option<f64>) {
         if let [first, middle] = self.last_two.as_slice()
             && let Some(deviation) = deviation_ns(*first, *middle, measurement)
         {
-            self.keep(deviation);
+            self.deviations.keep(deviation);
         }
         if self.last_two.is_full() {
             self.last_two.remove(0);
         }
         self.last_two.push(measurement);
+        if let Some(innovation) = innovation {
+            self.distances.keep(innovation.abs());
+        }
+        if let Some(sigma) = self.deviations.sigma() {
+            self.sigma_ns = self.distances.sigma().map_or(sigma, |other| other.min(sigma)).max(FLOOR_NS);
+        }
     }
+}
 
-    fn keep(&mut self, deviation: f64) {
-        if self.deviations.is_full() {
-            if let Some(oldest) = self.deviations.get_mut(self.next) {
-                *oldest = deviation;
+/// The last of something, and the standard deviation that its median stands for.
+#[derive(Debug, Default)]
+struct Last {
+    kept: ArrayVec<f64, WINDOW>,
+    next: usize,
+}
+
+impl Last {
+    fn keep(&mut self, value: f64) {
+        if let Err(full) = self.kept.try_push(value) {
+            if let Some(oldest) = self.kept.get_mut(self.next) {
+                *oldest = full.element();
             }
             self.next = (self.next + 1) % WINDOW;
-        } else {
-            self.deviations.push(deviation);
         }
-        let mut sorted = self.deviations.clone();
+    }
+
+    fn sigma(&self) -> Option<f64> {
+        let mut sorted = self.kept.clone();
         sorted.sort_unstable_by(f64::total_cmp);
-        let Some(&median) = sorted.get(sorted.len() / 2) else { return };
+        let median = *sorted.get(sorted.len() / 2)?;
         let count = sorted.len();
-        if count >= 8 {
-            // A median of few is often too small, and a noise thought too small rejects what is right.
-            #[expect(clippy::cast_precision_loss, reason = "at most WINDOW")]
-            let caution = 1.0 + 8.0 / count as f64;
-            self.sigma_ns = (median / MEDIAN_OF_NORMAL * caution).max(FLOOR_NS);
-        }
+        // A median of few is often too small, and a noise thought too small rejects what is right.
+        #[expect(clippy::cast_precision_loss, reason = "at most WINDOW")]
+        let caution = 1.0 + (8.0 / count as f64 - 8.0 / WINDOW as f64);
+        (count >= ENOUGH).then_some(median / MEDIAN_OF_NORMAL * caution)
     }
 }
 

@@ -59,7 +59,7 @@ impl Bench {
     fn track(&self, state: PortState) -> Track {
         let map = ClockMap {
             line: self.line,
-            sigma: Uncertainty { offset: Duration::from_ns(100), rate: self.sigma },
+            sigma: Uncertainty { offset: Duration::from_ns(200), rate: self.sigma },
             correlation: Ratio::ZERO,
             wander: Ratio::ZERO,
         };
