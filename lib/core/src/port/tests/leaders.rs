@@ -1,0 +1,160 @@
+//! Leaders: qualification, best master, changes.
+
+use super::*;
+
+#[test]
+fn one_sync_does_not_qualify_a_leader_and_two_do() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beat(leader(1), 1);
+    assert_eq!((bench.port.state(), bench.port.leader()), (State::Listening, None));
+    bench.beat(leader(1), 2);
+    assert_eq!(bench.port.state(), State::Uncalibrated);
+    assert_eq!(bench.port.leader().unwrap().identity, leader(1));
+    assert_eq!(bench.port.timeline(), 1);
+}
+
+#[test]
+fn two_syncs_too_far_apart_do_not_qualify() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.sync_with(leader(1), 1, |_| {});
+    bench.pass(INTERVAL * 4 + Duration::from_ns(1));
+    bench.sync_with(leader(1), 2, |_| {});
+    assert_eq!(bench.port.state(), State::Listening);
+    bench.pass(INTERVAL * 4);
+    bench.sync_with(leader(1), 3, |_| {});
+    assert_eq!(bench.port.state(), State::Uncalibrated);
+}
+
+#[test]
+fn the_same_leader_after_a_silence_is_locked_at_once_on_the_same_timeline() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(1), 1..60);
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(bench.port.state(), State::Listening);
+    bench.beats(leader(1), 180..184);
+    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+}
+
+#[test]
+fn a_leader_that_was_rebooted_raises_the_timeline_and_is_locked_within_five_seconds() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(1), 1..60);
+    bench.line.at0 = Timestamp::from_ns(3_000_000_000);
+    bench.line.raw0 = bench.now;
+    bench.beats(leader(1), 1..21);
+    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
+    let jump = bench.said.iter().find_map(|said| match said {
+        Output::Timeline { number: 2, reason: Discontinuity::Jump(size) } => Some(*size),
+        _ => None,
+    });
+    assert!(jump.unwrap() < Duration::from_secs(-690), "{jump:?}");
+    assert!(bench.samples().iter().all(|sample| sample.timeline == 1 || sample.origin.ns() < 20_000_000_000));
+}
+
+#[test]
+fn another_leader_raises_the_timeline_and_keeps_the_old_rate_as_a_guess() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(5), 1..60);
+    bench.line = Affine { raw0: bench.now, at0: Timestamp::from_ns(7), rate: Ratio::from_ppm(-13.0) };
+    bench.beats(leader(1), 1..9);
+    assert_eq!(bench.port.leader().unwrap().identity, leader(1), "the lower UUID wins");
+    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
+    assert!((bench.port.map().unwrap().line.rate.ppm() + 13.0).abs() < 1.0);
+}
+
+#[test]
+fn a_worse_leader_never_disturbs() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(1), 1..30);
+    for sequence in 30..60 {
+        bench.sync_with(leader(7), sequence, |_| {});
+        bench.beat(leader(1), sequence);
+    }
+    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.port.leader().unwrap().identity, leader(1));
+}
+
+#[test]
+fn best_master_follows_the_order_of_the_standard() {
+    let base = Leader {
+        identity: leader(5),
+        subdomain: Subdomain::DFLT,
+        address: Ipv4Addr::LOCALHOST,
+        announced: body(leader(5)),
+        interval: INTERVAL,
+        last_sync: Timestamp::ZERO,
+        sequence_id: 7,
+        qualified: true,
+    };
+    let other = |n: u8, change: fn(&mut SyncBody)| {
+        let mut other = Leader { identity: leader(n), announced: body(leader(n)), ..base };
+        change(&mut other.announced);
+        other
+    };
+    let cases: [(&str, Leader, bool); 12] = [
+        ("lower UUID", other(4, |_| {}), true),
+        ("higher UUID", other(6, |_| {}), false),
+        ("preferred beats UUID", other(6, |b| b.grandmaster.preferred = true), true),
+        ("lower stratum", other(6, |b| b.grandmaster.stratum = 0x79), true),
+        ("higher stratum", other(4, |b| b.grandmaster.stratum = 0x9a), false),
+        (
+            "preferred beats stratum",
+            other(6, |b| (b.grandmaster.preferred, b.grandmaster.stratum) = (true, 255)),
+            true,
+        ),
+        (
+            "identifier means nothing above stratum 2",
+            other(6, |b| b.grandmaster.identifier = ClockIdentifier::GPS),
+            false,
+        ),
+        ("smaller variance", other(6, |b| b.grandmaster.variance = 0x7060 - 257), true),
+        ("variance within the threshold", other(6, |b| b.grandmaster.variance = 0x7060 - 256), false),
+        ("not a boundary clock", other(4, |b| b.grandmaster.is_boundary_clock = false), false),
+        ("itself", base, false),
+        (
+            "same grandmaster, one step further",
+            other(6, |b| {
+                b.grandmaster.port.uuid = leader(5).uuid;
+                b.local.steps_removed = 1;
+            }),
+            false,
+        ),
+    ];
+    for (name, candidate, wins) in cases {
+        assert_eq!(best::is_better(&candidate, &base), wins, "{name}");
+        if candidate != base {
+            assert_eq!(best::is_better(&base, &candidate), !wins, "{name}, the other way round");
+        }
+    }
+    let at_stratum_1 = |n: u8, identifier| {
+        let mut leader = other(n, |b| b.grandmaster.stratum = 1);
+        leader.announced.grandmaster.identifier = identifier;
+        leader
+    };
+    let ranks = [ClockIdentifier::NTP, ClockIdentifier::HAND, ClockIdentifier::INIT, ClockIdentifier::DFLT];
+    for pair in ranks.windows(2) {
+        assert!(best::is_better(&at_stratum_1(6, pair[0]), &at_stratum_1(4, pair[1])), "{pair:?}");
+    }
+    assert!(best::is_better(&at_stratum_1(4, ClockIdentifier::GPS), &at_stratum_1(6, ClockIdentifier::ATOM)));
+    let two_steps = other(4, |b| {
+        b.grandmaster.port.uuid = leader(5).uuid;
+        b.local.steps_removed = 2;
+    });
+    assert!(best::is_better(&base, &two_steps), "the shorter way to the same grandmaster");
+}
+
+#[test]
+fn a_crowd_of_leaders_takes_a_fixed_place_and_the_one_followed_stays() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(1), 1..20);
+    for n in 10..250 {
+        bench.sync_with(leader(n), 1, |said| said.grandmaster.preferred = true);
+    }
+    assert_eq!(bench.count(Counter::TooManyLeaders), 240 - 7);
+    bench.beats(leader(1), 20..30);
+    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    let mut bench = Bench::new(DelayMechanism::None);
+    (10..20).for_each(|n| bench.sync_with(leader(n), 1, |said| said.sync_interval = 4));
+    bench.beats(leader(1), 1..10);
+    assert_eq!(bench.port.state(), State::Slave, "a full table keeps no leader out");
+}
