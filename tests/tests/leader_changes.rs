@@ -81,7 +81,8 @@ fn judge_clock(testimony: &Testimony, leaders_ppm: &[f64]) {
         testimony.corrections(),
         testimony.largest_jump_ns()
     );
-    assert!(testimony.corrections() > 20, "the witness slept");
+    // Four a second while a leader is heard, which it is for more than four seconds of each of these tests.
+    assert!(testimony.corrections() >= 12, "the witness slept");
     // Each line is anchored at a whole ns. Where the witness missed one between two others, their rates tell by
     // some ns more.
     assert!(testimony.largest_jump_ns() <= 200, "the clock jumped");
