@@ -69,6 +69,15 @@ impl RateGuess {
 /// tenth and the random walk has not begun to matter.
 pub const ACQUISITION: usize = 32;
 
+/// So many fits at the most, each without what the one before found far off.
+const REFITS: usize = 8;
+/// Beyond this many times what is typical, a measurement of the acquisition is left out. Tried with a tenth of the
+/// packets 50 to 300 us late: at 6 the rate was within 1 ppm after 35 s in 95 % of the runs, at 4 after 24 s, at 3 after
+/// 12 s, where without late packets it takes 10 s.
+const ODD: f64 = 3.0;
+/// Of fewer measurements none can be called the odd one out.
+const DISCERNING: usize = 6;
+
 /// Beyond this many standard deviations a measurement is not believed. Queues make long tails, and a wrong rejection
 /// costs less than a wrong belief.
 const GATE: f64 = 6.0;
@@ -76,9 +85,6 @@ const GATE: f64 = 6.0;
 /// A residual beyond this is no queue on a local network: two in a row that agree are a jump of the leader's time.
 /// Dante devices mute at 1 ms themselves.
 const JUMP: Duration = Duration::from_ms(1);
-
-/// A rate that rests on fewer measurements is hardly better than the guess that it began with.
-const FOUNDED: usize = 5;
 
 /// So many rejected in a row (4 s at 4 Hz) and the map is no longer believed either: it is fitted anew.
 const DISTRUST: u32 = 16;
@@ -111,12 +117,7 @@ impl Estimator {
     /// Forgets the map. The rate it had serves as a first guess; what is known of the network's noise stays.
     pub fn restart(&mut self) {
         if let Some(filter) = self.filter.take() {
-            // A guess under which nothing could be fitted is a wrong one, and would reject the next fit too.
-            self.guess = if self.acquisition.len() < FOUNDED {
-                RateGuess::UNKNOWN
-            } else {
-                RateGuess::another_leader(Ratio::from_ppb(filter.rate_ppb()))
-            };
+            self.guess = RateGuess::another_leader(Ratio::from_ppb(filter.rate_ppb()));
         }
         self.acquisition.clear();
         self.noise.interrupt();
@@ -144,18 +145,31 @@ impl Estimator {
                 (expected < sigma * std::f64::consts::SQRT_2).then_some(innovation * sigma / expected);
             self.noise.observe(measurement, from_the_map);
         }
-        if innovation.abs() > GATE * predicted.innovation_sigma_ns(self.noise.sigma_ns()) {
+        let acquiring = !self.acquisition.is_full();
+        // While the map is being found, nothing but a jump speaks against a measurement: the map may be what is wrong.
+        let gate = if acquiring {
+            JUMP.ns_f64()
+        } else {
+            GATE * predicted.innovation_sigma_ns(self.noise.sigma_ns())
+        };
+        if innovation.abs() > gate {
             return self.reject(measurement, residual);
         }
         self.suspect = None;
         self.rejected_in_a_row = 0;
-        if self.acquisition.is_full() {
+        if !acquiring {
             self.filter = Some(predicted.absorbed(innovation, self.noise.sigma_ns()));
-        } else {
-            self.acquisition.push(measurement);
-            self.replay();
+        } else if !self.acquire(measurement) {
+            return Verdict::Outlier { residual };
         }
         Verdict::Accepted { residual }
+    }
+
+    /// Fits anew with one measurement more. Whether it is one of those that the fit rests on.
+    fn acquire(&mut self, measurement: Measurement) -> bool {
+        self.acquisition.push(measurement);
+        self.replay();
+        self.filter.is_some_and(|filter| filter.raw() == measurement.raw)
     }
 
     fn begin(&mut self, first: Measurement) {
@@ -183,18 +197,36 @@ impl Estimator {
         Verdict::Outlier { residual }
     }
 
-    /// Runs the filter over the measurements of the acquisition, with the noise as it is known now.
+    /// Runs the filter over the measurements of the acquisition, with the noise as it is known now; then again without
+    /// those that lie far from the line found, as long as that changes anything. One late packet at the very start would
+    /// else bend the rate for seconds.
     fn replay(&mut self) {
         let sigma = self.noise.sigma_ns();
-        let mut measurements = self.acquisition.iter();
-        let Some(&first) = measurements.next() else { return };
-        let mut filter = Kalman::new(first, self.guess, sigma);
-        for &measurement in measurements {
-            let predicted = filter.predicted(measurement.raw);
-            let innovation = predicted.innovation_ns(measurement);
-            filter = predicted.absorbed(innovation, sigma);
+        let mut furthest = f64::INFINITY;
+        for _ in 0..REFITS {
+            let line = self.filter.filter(|_| furthest.is_finite());
+            let is_near =
+                |one: &&Measurement| line.is_none_or(|line| line.distance_ns(**one).abs() <= furthest);
+            let mut near = self.acquisition.iter().filter(is_near);
+            let Some(&first) = near.next() else { return };
+            let filter = near.fold(Kalman::new(first, self.guess, sigma), |filter, &next| {
+                let predicted = filter.predicted(next.raw);
+                let innovation = predicted.innovation_ns(next);
+                predicted.absorbed(innovation, sigma)
+            });
+            self.filter = Some(filter);
+            if self.acquisition.len() < DISCERNING {
+                return;
+            }
+            let distances: ArrayVec<f64, ACQUISITION> =
+                self.acquisition.iter().map(|one| filter.distance_ns(*one).abs()).collect();
+            let Some(typical) = noise::sigma_of(&distances) else { return };
+            let limit = ODD * typical;
+            if !distances.iter().any(|distance| (*distance > limit) != (*distance > furthest)) {
+                return;
+            }
+            furthest = limit;
         }
-        self.filter = Some(filter);
     }
 
     /// How many measurements the map rests on, up to [`ACQUISITION`].

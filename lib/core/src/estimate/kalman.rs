@@ -62,6 +62,13 @@ impl Kalman {
         (measurement.dante - self.dante).ns_f64() - self.phase
     }
 
+    /// How far a measurement of any instant lies from the line through the state, ns.
+    pub(super) fn distance_ns(&self, measurement: Measurement) -> f64 {
+        let elapsed = measurement.raw - self.raw;
+        let excess = (measurement.dante - self.dante) - elapsed;
+        excess.ns_f64() - self.phase - self.rate * elapsed.secs_f64()
+    }
+
     /// The standard deviation that such an innovation should have, if the measurement's own is `sigma`.
     pub(super) fn innovation_sigma_ns(&self, sigma: f64) -> f64 {
         (self.p.0 + sigma * sigma).sqrt()

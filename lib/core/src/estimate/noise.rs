@@ -12,6 +12,8 @@ use arrayvec::ArrayVec;
 const WINDOW: usize = 64;
 /// A median of fewer says too little.
 const ENOUGH: usize = 8;
+/// How much more than a median says is believed, where it is one of few.
+const CAUTION: f64 = 4.0;
 /// Before there are enough: somewhat more than plain software stamps of a real device show (6.8 us).
 const UNKNOWN_NS: f64 = 10_000.0;
 /// Below this the kernel's own reading of clocks shows, not the network.
@@ -68,7 +70,12 @@ impl Noise {
             self.distances.keep(innovation.abs());
         }
         if let Some(sigma) = self.deviations.sigma() {
-            self.sigma_ns = self.distances.sigma().map_or(sigma, |other| other.min(sigma)).max(FLOOR_NS);
+            self.sigma_ns = self
+                .distances
+                .sigma()
+                .filter(|_| self.distances.kept.len() >= WINDOW / 2)
+                .map_or(sigma, |other| other.min(sigma))
+                .max(FLOOR_NS);
         }
     }
 }
@@ -91,15 +98,19 @@ impl Last {
     }
 
     fn sigma(&self) -> Option<f64> {
-        let mut sorted = self.kept.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let median = *sorted.get(sorted.len() / 2)?;
-        let count = sorted.len();
+        let count = self.kept.len();
         // A median of few is often too small, and a noise thought too small rejects what is right.
         #[expect(clippy::cast_precision_loss, reason = "at most WINDOW")]
-        let caution = 1.0 + (8.0 / count as f64 - 8.0 / WINDOW as f64);
-        (count >= ENOUGH).then_some(median / MEDIAN_OF_NORMAL * caution)
+        let caution = 1.0 + CAUTION * ((1.0 / count as f64).sqrt() - (1.0 / WINDOW as f64).sqrt());
+        sigma_of(&self.kept).filter(|_| count >= ENOUGH).map(|sigma| sigma * caution)
     }
+}
+
+/// The standard deviation for which the median of these absolute values speaks.
+pub(super) fn sigma_of<const N: usize>(values: &ArrayVec<f64, N>) -> Option<f64> {
+    let mut sorted = values.clone();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).map(|median| median / MEDIAN_OF_NORMAL)
 }
 
 /// |middle - line through its neighbours|, scaled to the standard deviation of one measurement.
