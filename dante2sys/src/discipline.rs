@@ -180,6 +180,7 @@ impl Service for Discipline {
     /// Leaves the clock at the leader's rate, without the phase term.
     fn end(&mut self) {
         self.handle(Input::Lost(Loss::Ending));
+        log::info!("the clock is left at {:+.0} ppb, without a phase term", self.steerer.frequency().ppb());
         self.publish(raw_now());
     }
 }

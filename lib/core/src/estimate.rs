@@ -69,6 +69,8 @@ impl RateGuess {
 /// tenth and the random walk has not begun to matter.
 pub const ACQUISITION: usize = 32;
 
+/// A change of rate of so many standard deviations is one.
+const SIGNIFICANT: f64 = 3.0;
 /// So many fits at the most, each without what the one before found far off.
 const REFITS: usize = 8;
 /// Beyond this many times what is typical, a measurement of the acquisition is left out. Tried with a tenth of the
@@ -86,8 +88,11 @@ const GATE: f64 = 6.0;
 /// Dante devices mute at 1 ms themselves.
 const JUMP: Duration = Duration::from_ms(1);
 
+/// So many that agree with one another are a jump; two may be two Follow_Ups that took the wrong Sync.
+const AGREEING: u32 = 3;
+
 /// So many rejected in a row (4 s at 4 Hz) and the map is no longer believed either: it is fitted anew.
-const DISTRUST: u32 = 16;
+const DISTRUST: usize = 16;
 
 /// The estimator: one leader's map at a time.
 #[derive(Debug)]
@@ -96,9 +101,10 @@ pub struct Estimator {
     acquisition: ArrayVec<Measurement, ACQUISITION>,
     filter: Option<Kalman>,
     noise: Noise,
-    /// The last rejected measurement, if it was far enough off to be a jump.
-    suspect: Option<Measurement>,
-    rejected_in_a_row: u32,
+    /// The last rejected measurement, if it was far enough off to be a jump, and how many before it agreed with it.
+    suspect: Option<(Measurement, u32)>,
+    /// Those rejected in a row.
+    rejected: ArrayVec<Measurement, DISTRUST>,
 }
 
 impl Estimator {
@@ -110,7 +116,7 @@ impl Estimator {
             filter: None,
             noise: Noise::default(),
             suspect: None,
-            rejected_in_a_row: 0,
+            rejected: ArrayVec::new(),
         }
     }
 
@@ -122,7 +128,7 @@ impl Estimator {
         self.acquisition.clear();
         self.noise.interrupt();
         self.suspect = None;
-        self.rejected_in_a_row = 0;
+        self.rejected.clear();
     }
 
     /// Takes a measurement in.
@@ -156,7 +162,7 @@ impl Estimator {
             return self.reject(measurement, residual);
         }
         self.suspect = None;
-        self.rejected_in_a_row = 0;
+        self.rejected.clear();
         if !acquiring {
             self.filter = Some(predicted.absorbed(innovation, self.noise.sigma_ns()));
         } else if !self.acquire(measurement) {
@@ -180,21 +186,51 @@ impl Estimator {
     }
 
     fn reject(&mut self, measurement: Measurement, residual: Duration) -> Verdict {
-        self.rejected_in_a_row += 1;
-        let sigma = self.noise.sigma_ns();
-        let agrees = self.suspect.is_some_and(|suspect| are_of_one_line(suspect, measurement, sigma));
+        self.rejected.push(measurement);
         let far = residual.abs() >= JUMP;
-        self.suspect = far.then_some(measurement);
-        if far && (agrees || self.rejected_in_a_row >= DISTRUST) {
+        let sigma = self.noise.sigma_ns();
+        let agreeing = match self.suspect {
+            Some((earlier, count)) if are_of_one_line(earlier, measurement, sigma) => count + 1,
+            _ => 1,
+        };
+        self.suspect = far.then_some((measurement, agreeing));
+        let distrusted = self.rejected.is_full();
+        if far && (agreeing >= AGREEING || distrusted) {
             self.restart();
             self.begin(measurement);
             return Verdict::Jumped { residual };
         }
-        if self.rejected_in_a_row >= DISTRUST {
-            self.restart();
-            self.begin(measurement);
+        if distrusted {
+            self.refit();
         }
         Verdict::Outlier { residual }
+    }
+
+    /// So many in a row cannot be wrong. If they have moved by one and the same amount, as when a switch begins to queue
+    /// or the path changes, the rate that is known stands and the phase is found anew from them; else the rate is, too.
+    fn refit(&mut self) {
+        let Some(filter) = &self.filter else { return };
+        let (sigma, rate, rate_sigma) = (self.noise.sigma_ns(), filter.rate_ppb(), filter.rate_sigma_ppb());
+        let slope = slope_ppb(&self.rejected, |one| filter.distance_ns(one));
+        let known = slope.is_some_and(|(slope, span)| {
+            #[expect(clippy::cast_precision_loss, reason = "a handful")]
+            let uncertainty = sigma * (12.0 / DISTRUST as f64).sqrt() / span;
+            slope.abs() < SIGNIFICANT * (uncertainty + rate_sigma)
+        });
+        let guess = if known {
+            RateGuess { rate: Ratio::from_ppb(rate), sigma: Ratio::from_ppb(rate_sigma) }
+        } else {
+            RateGuess::another_leader(Ratio::from_ppb(rate))
+        };
+        let mut moved = self.rejected.iter();
+        let Some(&first) = moved.next() else { return };
+        let start = Kalman::new(first, guess, sigma);
+        self.filter = Some(moved.fold(start, |filter, &next| {
+            let predicted = filter.predicted(next.raw);
+            predicted.absorbed(predicted.innovation_ns(next), sigma)
+        }));
+        self.rejected.clear();
+        self.suspect = None;
     }
 
     /// Runs the filter over the measurements of the acquisition, with the noise as it is known now; then again without
@@ -256,6 +292,19 @@ impl Estimator {
             wander: Ratio::from_ppb(kalman::RANDOM_WALK_PPB),
         })
     }
+}
+
+/// The slope, ppb, of what `distance` says of these measurements, and the seconds that they span.
+fn slope_ppb(measurements: &[Measurement], distance: impl Fn(Measurement) -> f64) -> Option<(f64, f64)> {
+    let (first, last) = (measurements.first()?, measurements.last()?);
+    let at = |one: &Measurement| (one.raw - first.raw).secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a handful")]
+    let count = measurements.len() as f64;
+    let mean_at = measurements.iter().map(at).sum::<f64>() / count;
+    let moment = |one: &Measurement| (at(one) - mean_at) * distance(*one);
+    let spread = measurements.iter().map(|one| (at(one) - mean_at).powi(2)).sum::<f64>();
+    let slope = measurements.iter().map(moment).sum::<f64>() / spread;
+    slope.is_finite().then(|| (slope, at(last)))
 }
 
 /// Whether both lie on one line of any rate that a leader can have.

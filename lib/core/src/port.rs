@@ -75,6 +75,8 @@ pub struct Port {
     pairing: Pairing,
     estimator: Estimator,
     timeline: u64,
+    /// The port was SLAVE on this timeline.
+    followed: bool,
     estimated: Option<PortIdentity>,
     delay: DelayMeter,
     last_sample: Option<Sample>,
@@ -101,6 +103,7 @@ impl Port {
             pairing: Pairing::default(),
             estimator: Estimator::new(RateGuess::UNKNOWN),
             timeline: 0,
+            followed: false,
             estimated: None,
             delay: DelayMeter::new(config.delay, config.seed),
             last_sample: None,
@@ -367,7 +370,10 @@ impl Port {
             }
             Verdict::Late => return self.counters.add(Counter::Late),
             Verdict::Jumped { residual } => {
-                self.new_timeline(Discontinuity::Jump(-residual));
+                // Nobody follows a timeline before the port was SLAVE on it: the first fit was wrong, not the leader.
+                if self.followed {
+                    self.new_timeline(Discontinuity::Jump(-residual));
+                }
                 self.step(Event::Diverged, Reason::Jumped);
                 (Duration::ZERO, true)
             }
@@ -387,6 +393,7 @@ impl Port {
             self.step(Event::Diverged, Reason::Refitted);
         } else if accepted {
             self.step(Event::Converged, Reason::Converged);
+            self.followed = true;
         }
         self.tell(Output::Sample(sample));
     }
@@ -398,6 +405,7 @@ impl Port {
 
     fn new_timeline(&mut self, reason: Discontinuity) {
         self.timeline += 1;
+        self.followed = false;
         self.tell(Output::Timeline { number: self.timeline, reason });
     }
 

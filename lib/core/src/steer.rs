@@ -43,7 +43,7 @@ pub enum Input {
 /// Why there is nothing to steer by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// dante4l has no leader.
+    /// dante4l has no leader, or does not know its rate yet.
     NoLeader,
     /// dante4l has not written its page for two seconds.
     Stale,
@@ -58,7 +58,7 @@ pub enum Loss {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoLeader => "dante4l has no leader",
+            Self::NoLeader => "dante4l has no leader that it knows well",
             Self::Stale => "dante4l's page is stale",
             Self::Stopped => "dante4l was stopped",
             Self::NoPage => "no page of dante4l",
@@ -142,6 +142,10 @@ const PHASE_TIME: (f64, f64) = (2.0, 120.0);
 /// The leader's rate must be known to this before the clock is locked to it: an error of 2 ppm is what a media clock
 /// does not feel, and the estimator comes to it within 3 s.
 const LOCK_PPM: f64 = 2.0;
+/// And is let go when it is known to no better than this: what is known of a noise that is only just being found moves.
+const UNLOCK_PPM: f64 = 6.0;
+/// Until the rate is known to this, the map's offset moves by microseconds as it is found, and K with it.
+const SETTLED_PPB: f64 = 200.0;
 /// A phase term stays in force no longer than this without a fresh look at the clock.
 const REVIEW: Duration = Duration::from_secs(1);
 
@@ -155,6 +159,8 @@ pub struct Steerer {
     phase_error: Option<Offset>,
     /// The phase error at the last look, and when that was.
     looked: Option<(Timestamp<Raw>, Offset)>,
+    /// K stands. While a timeline is new and its map still moves by microseconds, K moves with it.
+    settled: bool,
     review: Option<Timestamp<Raw>>,
     corrections: u64,
     outputs: ArrayVec<Output, 8>,
@@ -170,6 +176,7 @@ impl Steerer {
             frequency,
             phase_error: None,
             looked: None,
+            settled: false,
             review: None,
             corrections: 0,
             outputs: ArrayVec::new(),
@@ -214,16 +221,18 @@ impl Steerer {
         if self.state == State::Locked && self.scale.is_some_and(|scale| scale.key() != track.key) {
             self.lost(Reason::OtherTimeline);
         }
-        if map.uncertainty_at(now.raw).rate.ppm() > LOCK_PPM {
-            if self.state == State::Locked {
-                self.lost(Reason::Uncertain);
-            }
-            return;
+        let sigma = map.uncertainty_at(now.raw).rate.ppm();
+        match self.state {
+            State::Locked if sigma > UNLOCK_PPM => return self.lost(Reason::Uncertain),
+            State::Locked => {}
+            _ if sigma > LOCK_PPM => return,
+            _ => {}
         }
         match &mut self.scale {
             None => self.scale = Some(Timescale::fixed_at(track.key, *map, now.raw, now.real)),
             Some(scale) => {
                 if let Some(change) = scale.follow(track.key, *map, now.raw) {
+                    self.settled = false;
                     self.tell(Output::Epoch(change));
                 }
             }
@@ -264,14 +273,17 @@ impl Steerer {
     fn correct(&mut self, now: Reading) {
         let Some(scale) = &mut self.scale else { return };
         let mut error = Offset::between(now.real, scale.date_at(now.raw));
-        let mut adopted = None;
-        if let Some((then, before)) = self.looked {
+        let moved = |(then, before): (Timestamp<Raw>, Offset)| {
             let moved = error.span() - before.span();
-            if was_stepped(moved, now.raw - then) {
-                *scale = Timescale::fixed_at(scale.key(), *scale.map(), now.raw, now.real);
-                adopted = Some(Offset::from_ns(moved.ns()));
-                error = Offset::ZERO;
-            }
+            was_stepped(moved, now.raw - then).then_some(Offset::from_ns(moved.ns()))
+        };
+        let adopted = self.looked.and_then(moved);
+        if adopted.is_some() || !self.settled {
+            // A step by somebody else is his affair; and what the map learns of its own offset in the first seconds of
+            // a timeline is no error of the clock.
+            self.settled = scale.map().uncertainty_at(now.raw).rate.ppb() < SETTLED_PPB;
+            *scale = Timescale::fixed_at(scale.key(), *scale.map(), now.raw, now.real);
+            error = Offset::ZERO;
         }
         self.looked = Some((now.raw, error));
         let term = (-error.span() / phase_time(scale.map())).clamp(self.limits.phase_term);

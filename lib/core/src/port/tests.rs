@@ -233,15 +233,28 @@ fn ten_advertised_intervals_of_silence_and_the_port_listens_again() {
 }
 
 #[test]
-fn a_map_that_had_to_be_fitted_anew_is_not_slave_until_it_is_good_again() {
+fn a_lasting_shift_of_the_path_costs_neither_the_lock_nor_the_rate() {
     let mut bench = Bench::new(DelayMechanism::None);
     bench.beats(leader(1), 1..60);
     bench.line.at0 = bench.line.at0 + Duration::from_us(-400);
-    bench.beats(leader(1), 60..76);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Uncalibrated, 1));
-    assert_eq!(bench.count(Counter::Outlier), 16);
-    bench.beats(leader(1), 76..90);
+    bench.beats(leader(1), 60..80);
     assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.count(Counter::Outlier), 16, "four seconds, and then it is believed");
+    let map = bench.port.map().unwrap();
+    assert!((map.line.rate.ppm() - 12.0).abs() < 0.1, "{:?}", map.line.rate);
+    let error = map.dante_at(bench.now) - bench.line.at(bench.now - PATH);
+    assert!(error.abs() < Duration::from_us(1), "{error:?}");
+}
+
+#[test]
+fn a_leader_whose_rate_changed_at_once_is_found_again_on_the_same_timeline() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(1), 1..100);
+    bench.line = Affine { raw0: bench.now, at0: bench.line.at(bench.now), rate: Ratio::from_ppm(40.0) };
+    bench.beats(leader(1), 100..160);
+    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    let rate = bench.port.map().unwrap().line.rate.ppm();
+    assert!((rate - 40.0).abs() < 0.5, "{rate} ppm after 15 s");
 }
 
 #[test]
