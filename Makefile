@@ -1,7 +1,7 @@
 # make demo     show the suite at work on loopback: no root, no clock touched
 # make test     everything that is tested; as root, also in network namespaces
 # make check    formatting and lints
-# make bench    cost: ns per packet, wake-ups, memory
+# make bench    accuracy against the bound and the peers (docs/accuracy), cost: ns per packet, wake-ups, memory
 # make soak     the long runs: many seeds, many rounds
 # make install  DESTDIR= PREFIX=/usr/local
 
@@ -31,10 +31,12 @@ check:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 bench: build
+	$(CARGO) run --locked --release -p dante-bench --bin accuracy | tee docs/accuracy/table.txt
 	$(CARGO) bench --locked -p dante-core --bench decode
 	$(CARGO) bench --locked -p dante-tests --bench cost
 
 soak: build
+	SOAK=200 $(CARGO) test --locked --release -p dante-sim --test scenarios
 	PROPTEST_CASES=20000 $(CARGO) test --locked --release -p dante-core --lib
 	for round in 1 2 3 4 5 6 7 8 9 10; do $(CARGO) test --locked -p dante-tests || exit 1; done
 

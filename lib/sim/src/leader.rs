@@ -3,7 +3,7 @@
 //! Two-step Syncs, whose own time is about 61 us early, so that a follower that uses it instead of the Follow_Up's shows
 //! at once; uptime for seconds; stratum 0x99; answers to everybody's Delay_Req.
 
-use crate::oscillator::Oscillator;
+use crate::oscillator::Path;
 use arrayvec::ArrayVec;
 use dante_core::port::{Channel, NoStamp, Stamp};
 use dante_core::time::{Dante, Duration, Raw, Timestamp};
@@ -45,6 +45,9 @@ impl LeaderConfig {
 
 /// How much earlier a Sync's own time is than that of its Follow_Up; 58 to 65 us on real devices.
 const SYNC_IS_EARLY_BY: Duration = Duration::from_us(61);
+
+/// 2^32 s, in ns.
+const SECONDS_RUN_OVER: i64 = (1 << 32) * 1_000_000_000;
 
 /// Names one Sync that was handed out for sending.
 #[derive(Debug, PartialEq, Eq)]
@@ -94,7 +97,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Leader {
     config: LeaderConfig,
-    oscillator: Oscillator,
+    oscillator: Path,
     sequence: u16,
     next_sync: Timestamp<Raw>,
     outputs: ArrayVec<Output, 4>,
@@ -102,8 +105,19 @@ pub struct Leader {
 
 impl Leader {
     /// A leader that sends its first Sync at `start`.
-    pub fn new(config: LeaderConfig, oscillator: Oscillator, start: Timestamp<Raw>) -> Self {
-        Self { config, oscillator, sequence: 0, next_sync: start, outputs: ArrayVec::new() }
+    pub fn new(config: LeaderConfig, oscillator: impl Into<Path>, start: Timestamp<Raw>) -> Self {
+        Self {
+            config,
+            oscillator: oscillator.into(),
+            sequence: 0,
+            next_sync: start,
+            outputs: ArrayVec::new(),
+        }
+    }
+
+    /// The same, its first Sync following one with this number.
+    pub fn after_sequence(self, sequence: u16) -> Self {
+        Self { sequence, ..self }
     }
 
     /// Takes in what happened.
@@ -113,7 +127,8 @@ impl Leader {
             Input::Departed { token, stamp } => {
                 // Without a stamp nobody can say when it left: no Follow_Up is better than a wrong one.
                 if let Ok(stamp) = stamp {
-                    self.follow_up(token.0, self.oscillator.at(stamp.raw));
+                    let precise_origin = self.time_at(stamp.raw);
+                    self.follow_up(token.0, precise_origin);
                 }
             }
             Input::Deadline if now >= self.next_sync => self.sync(now),
@@ -131,9 +146,15 @@ impl Leader {
         self.next_sync
     }
 
-    /// The truth.
-    pub fn oscillator(&self) -> &Oscillator {
-        &self.oscillator
+    /// Its oscillator.
+    pub fn oscillator(&mut self) -> &mut Path {
+        &mut self.oscillator
+    }
+
+    /// The time that it tells, true to the ns. Its 32 bits of seconds run over, as the standard has them do.
+    pub fn time_at(&mut self, raw: Timestamp<Raw>) -> Timestamp<Dante> {
+        let at = self.oscillator.at(raw).ns();
+        Timestamp::from_ns(if at < SECONDS_RUN_OVER { at } else { at % SECONDS_RUN_OVER })
     }
 
     /// How far its Syncs are apart.
@@ -148,10 +169,12 @@ impl Leader {
             // After a stall the missed ones are not made up for.
             self.next_sync = now + self.interval();
         }
+        let at = self.time_at(now);
+        let has_run_over = self.oscillator.at(now).ns() >= SECONDS_RUN_OVER;
         let config = &self.config;
         let body = SyncBody {
-            origin: self.oscillator.at(now) - SYNC_IS_EARLY_BY,
-            epoch_number: 0,
+            origin: at - SYNC_IS_EARLY_BY,
+            epoch_number: u16::from(has_run_over),
             current_utc_offset: 0,
             grandmaster: Grandmaster {
                 port: PortIdentity { port_id: 0, ..config.identity },
@@ -193,8 +216,9 @@ impl Leader {
         match (packet.message, arrived) {
             (Message::Sync(_), _) => self.tell(Output::AnotherLeader(header.source)),
             (Message::DelayReq(_), Ok(stamp)) => {
+                let received = self.time_at(stamp.raw);
                 let packet = self.header(Flags::NONE, self.sequence).delay_resp(&DelayResp {
-                    received: self.oscillator.at(stamp.raw),
+                    received,
                     requesting: header.source,
                     requesting_sequence_id: header.sequence_id,
                 });

@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 pub mod leader;
+pub mod link;
 pub mod oscillator;
+pub mod scenario;
 pub mod truth;
 pub mod world;

@@ -1,4 +1,10 @@
 //! The leader's oscillator: a known function of CLOCK_MONOTONIC_RAW, so that the truth is known at any moment.
+//!
+//! [`Oscillator`] is a closed form that fits into a few numbers, for rehearsal; [`Path`] is a random one, for trials.
+
+mod path;
+
+pub use path::{Model, Path, Sine};
 
 use dante_core::time::{Affine, Dante, Duration, Ratio, Raw, Timestamp};
 use std::f64::consts::TAU;

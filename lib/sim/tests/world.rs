@@ -7,37 +7,42 @@ use dante_core::steer::{self, State};
 use dante_core::time::{Duration, Ratio, Timestamp};
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use dante_sim::leader::LeaderConfig;
-use dante_sim::oscillator::Oscillator;
-use dante_sim::world::{Link, World};
+use dante_sim::link::Profile;
+use dante_sim::oscillator::{Oscillator, Path};
+use dante_sim::world::{Act, Faults, LeaderId, Role, World};
 
 const LEADER: PortIdentity =
     PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]), port_id: 1 };
 
-fn world(seed: u64, link: Link, delay: DelayMechanism) -> World {
-    World::new(seed, link, PortConfig { subdomain: Subdomain::DFLT, delay, seed })
+fn world(seed: u64, delay: DelayMechanism) -> World {
+    World::new(seed, PortConfig { subdomain: Subdomain::DFLT, delay, seed })
 }
 
-fn lead(world: &mut World, uptime_s: i64, ppm: f64) -> Oscillator {
+fn role(oscillator: Oscillator, link: Profile) -> Role {
+    let (config, path) = (LeaderConfig::dante(LEADER), Path::from(oscillator));
+    Role { config, path, link, faults: Faults::default(), sequence: 0 }
+}
+
+fn lead(world: &mut World, link: Profile, uptime_s: i64, ppm: f64) -> (LeaderId, Oscillator) {
     let uptime = Timestamp::ZERO + Duration::from_secs(uptime_s);
     let oscillator = Oscillator::new(world.now(), uptime, Ratio::from_ppm(ppm), Ratio::ZERO);
-    world.start_leader(LeaderConfig::dante(LEADER), oscillator);
-    oscillator
+    (world.lead(role(oscillator, link)), oscillator)
 }
 
 fn rate_error_ppb(world: &World, truth: &Oscillator) -> f64 {
-    (world.port().map().unwrap().line.rate - truth.rate_at(world.now())).ppb()
+    (world.host().port().map().unwrap().line.rate - truth.rate_at(world.now())).ppb()
 }
 
 /// The steered clock against the leader's true time + K.
 fn phase_error(world: &World, truth: &Oscillator) -> Duration {
-    let epoch = world.steerer().timescale().unwrap().epoch();
-    world.clock().at(world.now()) - epoch.date_of(truth.at(world.now()))
+    let epoch = world.host().steerer().timescale().unwrap().epoch();
+    world.host().clock().at(world.now()) - epoch.date_of(truth.at(world.now()))
 }
 
 /// The clock's reading at both ends of every correction must be the same, and its rate within the law's bounds.
 fn assert_never_jumped(world: &World, slowest_ppm: f64, fastest_ppm: f64) {
-    for (at, ppb) in &world.frequencies {
-        let ppm = ppb / 1000.0;
+    for (at, rate) in &world.host().said().frequencies {
+        let ppm = rate.ppm();
         assert!((slowest_ppm - 5.0..=fastest_ppm + 5.0).contains(&ppm), "{ppm} ppm at {at:?}");
     }
 }
@@ -45,10 +50,10 @@ fn assert_never_jumped(world: &World, slowest_ppm: f64, fastest_ppm: f64) {
 #[test]
 fn the_chain_locks_within_seconds_on_every_seed() {
     for seed in 0..100 {
-        let mut world = world(seed, Link::VETH, DelayMechanism::None);
-        let truth = lead(&mut world, 699, 12.0);
+        let mut world = world(seed, DelayMechanism::None);
+        let (_, truth) = lead(&mut world, Profile::VETH, 699, 12.0);
         world.run(Duration::from_secs(2));
-        assert_eq!(world.port().state(), PortState::Slave, "seed {seed}, 2 s after the first Sync");
+        assert_eq!(world.host().port().state(), PortState::Slave, "seed {seed}, 2 s after the first Sync");
         world.run(Duration::from_secs(13));
         let rate = rate_error_ppb(&world, &truth);
         assert!(rate.abs() < 100.0, "seed {seed}: {rate} ppb after 15 s");
@@ -68,11 +73,11 @@ fn the_chain_locks_within_seconds_on_every_seed() {
 #[test]
 fn real_devices_with_plain_software_stamps_lock_too() {
     for seed in 0..30 {
-        let mut world = world(seed, Link::DANTE, DelayMechanism::None);
-        let truth = lead(&mut world, 541_867, -33.7);
+        let mut world = world(seed, DelayMechanism::None);
+        let (_, truth) = lead(&mut world, Profile::DANTE, 541_867, -33.7);
         world.run(Duration::from_secs(60));
         assert_eq!(
-            (world.port().state(), world.steerer().state()),
+            (world.host().port().state(), world.host().steerer().state()),
             (PortState::Slave, State::Locked),
             "seed {seed}"
         );
@@ -84,10 +89,10 @@ fn real_devices_with_plain_software_stamps_lock_too() {
 #[test]
 fn the_same_seed_gives_the_same_world() {
     let run = |seed| {
-        let mut world = world(seed, Link::DANTE, DelayMechanism::E2e);
-        lead(&mut world, 699, 12.0);
+        let mut world = world(seed, DelayMechanism::E2e);
+        lead(&mut world, Profile::DANTE, 699, 12.0);
         world.run(Duration::from_secs(30));
-        (world.clock().line(), world.port().map(), world.relayed.len())
+        (world.host().clock().line(), world.host().port().map(), world.host().said().relay.len())
     };
     assert_eq!(run(5), run(5));
     assert_ne!(run(5), run(6));
@@ -95,42 +100,45 @@ fn the_same_seed_gives_the_same_world() {
 
 #[test]
 fn the_path_delay_is_measured_when_asked_for_and_takes_the_clock_to_the_leaders_own_time() {
-    let mut world = world(3, Link::DANTE, DelayMechanism::E2e);
-    let truth = lead(&mut world, 699, 12.0);
+    let mut world = world(3, DelayMechanism::E2e);
+    let (_, truth) = lead(&mut world, Profile::DANTE, 699, 12.0);
     world.run(Duration::from_secs(120));
     // 30 us and the mean of a half-normal of scale 11.3 us.
-    let delay = world.port().path_delay().unwrap();
+    let delay = world.host().port().path_delay().unwrap();
     assert!((delay - Duration::from_us(39)).abs() < Duration::from_us(4), "{delay:?}");
-    let map = world.port().map().unwrap();
+    let map = world.host().port().map().unwrap();
     let error = map.dante_at(world.now()) - truth.at(world.now());
     assert!(error.abs() < Duration::from_us(4), "{error:?}");
 }
 
 #[test]
 fn a_silent_leader_means_holdover_and_its_return_makes_no_jump() {
-    let mut world = world(4, Link::VETH, DelayMechanism::None);
-    let truth = lead(&mut world, 699, 12.0);
+    let mut world = world(4, DelayMechanism::None);
+    let (id, truth) = lead(&mut world, Profile::VETH, 699, 12.0);
     world.run(Duration::from_secs(30));
-    let samples = world.refclock_samples().count();
+    let samples = world.host().said().refclock_samples().count();
     let stopped = world.now();
-    world.stop_leader().unwrap();
+    world.plan(Duration::ZERO, Act::Stop(id));
     world.run(Duration::from_secs(60));
-    assert_eq!((world.port().state(), world.steerer().state()), (PortState::Listening, State::Holdover));
-    let holdover = world.steerer_said.iter().find_map(|(at, said)| match said {
+    assert_eq!(
+        (world.host().port().state(), world.host().steerer().state()),
+        (PortState::Listening, State::Holdover)
+    );
+    let holdover = world.host().said().steerer.iter().find_map(|(at, said)| match said {
         steer::Output::Changed { to: State::Holdover, .. } => Some(*at - stopped),
         _ => None,
     });
     assert!(holdover.unwrap() <= Duration::from_ms(2501), "ten intervals after the last Sync: {holdover:?}");
-    assert!(world.refclock_samples().count() - samples <= 1, "nothing is fed meanwhile");
-    assert!(matches!(world.relayed.last(), Some((_, relay::Output::Withdraw))));
+    assert!(world.host().said().refclock_samples().count() - samples <= 1, "nothing is fed meanwhile");
+    assert!(matches!(world.host().said().relay.last(), Some((_, relay::Output::Withdraw))));
     let held = phase_error(&world, &truth);
     assert!(held.abs() < Duration::from_us(15), "60 s of holdover: {held:?}");
     let back = world.now();
-    world.start_leader(LeaderConfig::dante(LEADER), truth);
+    world.plan(Duration::ZERO, Act::Resume(id));
     world.run(Duration::from_secs(5));
-    assert_eq!((world.port().state(), world.port().timeline()), (PortState::Slave, 1));
-    assert_eq!(world.steerer().state(), State::Locked);
-    let locked = world.steerer_said.iter().rev().find_map(|(at, said)| match said {
+    assert_eq!((world.host().port().state(), world.host().port().timeline()), (PortState::Slave, 1));
+    assert_eq!(world.host().steerer().state(), State::Locked);
+    let locked = world.host().said().steerer.iter().rev().find_map(|(at, said)| match said {
         steer::Output::Changed { to: State::Locked, .. } => Some(*at - back),
         _ => None,
     });
@@ -140,21 +148,23 @@ fn a_silent_leader_means_holdover_and_its_return_makes_no_jump() {
 
 #[test]
 fn a_leader_with_another_uptime_and_rate_is_taken_over_without_a_jump() {
-    let mut world = world(5, Link::VETH, DelayMechanism::None);
-    lead(&mut world, 699, 12.0);
+    let mut world = world(5, DelayMechanism::None);
+    let (id, _) = lead(&mut world, Profile::VETH, 699, 12.0);
     world.run(Duration::from_secs(60));
-    world.stop_leader().unwrap();
-    let before = world.steerer().timescale().unwrap().date_at(world.now()) - world.clock().at(world.now());
-    let truth = lead(&mut world, 3, -13.0);
+    world.plan(Duration::ZERO, Act::Stop(id));
+    world.run(Duration::ZERO);
+    let before = world.host().steerer().timescale().unwrap().date_at(world.now())
+        - world.host().clock().at(world.now());
+    let (_, truth) = lead(&mut world, Profile::VETH, 3, -13.0);
     world.run(Duration::from_secs(5));
-    assert_eq!((world.port().state(), world.port().timeline()), (PortState::Slave, 2));
-    assert_eq!(world.steerer().state(), State::Locked);
-    assert!(world.steerer_said.iter().any(|(_, said)| matches!(said, steer::Output::Epoch(_))));
+    assert_eq!((world.host().port().state(), world.host().port().timeline()), (PortState::Slave, 2));
+    assert_eq!(world.host().steerer().state(), State::Locked);
+    assert!(world.host().said().steerer.iter().any(|(_, said)| matches!(said, steer::Output::Epoch(_))));
     assert!(before.abs() < Duration::from_us(1));
     world.run(Duration::from_secs(55));
     assert!(rate_error_ppb(&world, &truth).abs() < 50.0);
     assert_never_jumped(&world, -13.0, 12.0);
-    let references: Vec<_> = world.refclock_samples().copied().collect();
+    let references: Vec<_> = world.host().said().refclock_samples().copied().collect();
     for pair in references.windows(2) {
         let (reference, received) =
             (pair[1].reference - pair[0].reference, pair[1].received - pair[0].received);
@@ -164,14 +174,18 @@ fn a_leader_with_another_uptime_and_rate_is_taken_over_without_a_jump() {
 
 #[test]
 fn losses_and_doubles_disturb_nothing() {
-    let link = Link { loss: 0.05, duplication: 0.05, ..Link::VETH };
+    let link = Profile { loss: 0.05, duplication: 0.05, ..Profile::VETH };
     for seed in 0..20 {
-        let mut world = world(seed, link, DelayMechanism::E2e);
-        let truth = lead(&mut world, 699, 12.0);
+        let mut world = world(seed, DelayMechanism::E2e);
+        let (_, truth) = lead(&mut world, link, 699, 12.0);
         world.run(Duration::from_secs(60));
-        assert_eq!((world.port().state(), world.port().timeline()), (PortState::Slave, 1), "seed {seed}");
+        assert_eq!(
+            (world.host().port().state(), world.host().port().timeline()),
+            (PortState::Slave, 1),
+            "seed {seed}"
+        );
         assert!(rate_error_ppb(&world, &truth).abs() < 50.0, "seed {seed}");
-        let stamps: Vec<_> = world.refclock_samples().map(|sample| sample.received).collect();
+        let stamps: Vec<_> = world.host().said().refclock_samples().map(|sample| sample.received).collect();
         assert!(stamps.is_sorted_by(|a, b| a < b), "no sample twice, seed {seed}");
         assert!(stamps.len() > 190, "{} of 240, seed {seed}", stamps.len());
     }
@@ -179,16 +193,15 @@ fn losses_and_doubles_disturb_nothing() {
 
 #[test]
 fn a_day_at_four_hertz_brings_nothing_new() {
-    let mut world = world(6, Link::VETH, DelayMechanism::None);
+    let mut world = world(6, DelayMechanism::None);
     let uptime = Timestamp::ZERO + Duration::from_secs(4_294_880_000); // a day before 32 bits of seconds are full
     let oscillator = Oscillator::new(world.now(), uptime, Ratio::from_ppm(12.0), Ratio::from_ppb(20.0));
-    world.start_leader(LeaderConfig::dante(LEADER), oscillator);
+    world.lead(role(oscillator, Profile::VETH));
     for _ in 0..24 {
         world.run(Duration::from_secs(3_500));
         let rate = rate_error_ppb(&world, &oscillator);
         assert!(rate.abs() < 60.0, "{rate} ppb at {:?}", world.now());
-        world.frequencies.clear();
-        world.relayed.clear();
+        world.forget();
     }
-    assert_eq!((world.port().state(), world.port().timeline()), (PortState::Slave, 1));
+    assert_eq!((world.host().port().state(), world.host().port().timeline()), (PortState::Slave, 1));
 }

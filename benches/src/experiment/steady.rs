@@ -1,0 +1,93 @@
+//! The steady state, beside the bound.
+
+use super::{for_seeds, noise_of, rms};
+use crate::bound::{Optimal, Point, factor_to};
+use crate::ours::Ours;
+use crate::peers::Follower;
+use crate::trace::{Network, PER_SECOND, Trace};
+use dante_core::estimate::RateGuess;
+use dante_sim::oscillator::Model;
+
+/// Until then nothing counts, s: several times the slowest filter's time constant.
+const WARM_UP_S: usize = 400;
+
+/// What was seen, and what can be had.
+#[derive(Debug, Clone)]
+pub struct Steady {
+    /// The steered clock.
+    pub clock: Point,
+    /// The estimate itself: phase, and its rate at an instant.
+    pub estimate: Point,
+    /// What the estimator takes the packets' noise for, and what it is, ns.
+    pub noise_ns: (f64, f64),
+    /// The optimal filter's.
+    pub riccati: Point,
+    /// All that an optimal controller can have.
+    pub frontier: Vec<Point>,
+    /// How often a jump was believed in where there was none.
+    pub jumps: u64,
+}
+
+impl Steady {
+    /// Factor to the frontier.
+    pub fn factor(&self) -> f64 {
+        factor_to(&self.frontier, self.clock)
+    }
+
+    /// Phase and rate over those of the Riccati equation.
+    pub fn over_riccati(&self) -> (f64, f64) {
+        (self.clock.phase_ns / self.riccati.phase_ns, self.clock.rate_ppb / self.riccati.rate_ppb)
+    }
+}
+
+/// `span_s` seconds of each seed, after the warm-up.
+pub fn run(network: &Network, model: &Model, seeds: u64, span_s: usize) -> Steady {
+    let mean_ns = network.noise_ns().1;
+    let runs = for_seeds(seeds, |seed| {
+        let mut ours = Ours::new(RateGuess::UNKNOWN);
+        let mut phases = Vec::with_capacity(span_s * PER_SECOND);
+        let mut estimates = Vec::with_capacity(span_s * PER_SECOND);
+        let mut noises = 0.0;
+        for sync in Trace::drawn(network, model.clone(), 50.0, seed).take((WARM_UP_S + span_s) * PER_SECOND) {
+            ours.sync(&sync);
+            if sync.at_s() < WARM_UP_S as f64 {
+                continue;
+            }
+            phases.push(sync.phase_ns(ours.clock()));
+            noises += ours.noise().ns() as f64;
+            if let Some(map) = ours.map() {
+                let shown = (map.dante_at(sync.sent).ns() - sync.sent.ns() - crate::trace::BASE.ns()) as f64;
+                estimates.push((shown - sync.gained_ns + mean_ns, map.line.rate.ppb() - sync.slow_ppb));
+            }
+        }
+        (phases, estimates, noises, ours.jumps())
+    });
+    // K is fixed at each lock anew, so each run's own mean goes; the estimate's common error of the mean delay, too.
+    let phases = runs.iter().flat_map(|run| without_mean(run.0.iter().copied()));
+    let rates = runs.iter().flat_map(|run| rates(&run.0));
+    let clock = Point { phase_ns: rms(phases), rate_ppb: rms(rates) };
+    let of_estimate = |pick: fn(&(f64, f64)) -> f64| runs.iter().flat_map(|run| &run.1).map(pick);
+    let estimate =
+        Point { phase_ns: rms(without_mean(of_estimate(|e| e.0))), rate_ppb: rms(of_estimate(|e| e.1)) };
+    let samples: f64 = runs.iter().map(|run| run.0.len() as f64).sum();
+    let noise = noise_of(network, model);
+    let optimal = Optimal::new(&noise);
+    Steady {
+        clock,
+        estimate,
+        noise_ns: (runs.iter().map(|run| run.2).sum::<f64>() / samples, noise.packet_ns),
+        riccati: optimal.riccati(),
+        frontier: optimal.frontier(),
+        jumps: runs.iter().map(|run| run.3).sum(),
+    }
+}
+
+/// The mean rates over 1 s, ppb, from the phases at each Sync.
+pub(super) fn rates(phases: &[f64]) -> impl Iterator<Item = f64> {
+    phases.iter().zip(phases.iter().skip(PER_SECOND)).map(|(before, after)| after - before)
+}
+
+fn without_mean(values: impl Iterator<Item = f64> + Clone) -> impl Iterator<Item = f64> {
+    let (sum, n) = values.clone().fold((0.0, 0.0), |(sum, n), value| (sum + value, n + 1.0));
+    values.map(move |value| value - sum / n)
+}

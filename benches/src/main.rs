@@ -1,0 +1,138 @@
+//! Prints the table of accuracy and draws its plots.
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use dante_bench::bound::Optimal;
+use dante_bench::experiment::{acquisition, comparison, cost, honesty, noise_of, steady};
+use dante_bench::trace::NETWORKS;
+use dante_sim::oscillator::Model;
+use std::path::PathBuf;
+
+mod plot;
+
+/// Accuracy of the suite, beside its peers' algorithms and the bound.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Seeds of each experiment.
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// Fewer seeds and shorter runs.
+    #[arg(long)]
+    quick: bool,
+    /// Where the plots go.
+    #[arg(long, default_value = "docs/accuracy")]
+    out: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let seeds = if args.quick { args.seeds.min(100) } else { args.seeds };
+    let few = (seeds / 20).max(4);
+    let span_s = if args.quick { 1_000 } else { 4_000 };
+    std::fs::create_dir_all(&args.out)?;
+
+    println!("Acquisition: 95 % of {seeds} seeds are within it for good, s after the first Sync (limit)");
+    for network in &NETWORKS {
+        let acquired = acquisition::from_nothing(network, seeds);
+        let limits = match network.name {
+            "veth" => "(2, 8)",
+            "dante" => "(10, 50)",
+            _ => "(none)",
+        };
+        let (worst, clock) = acquisition::from_stored(network, seeds).worst();
+        println!(
+            "  {:6} 1 ppm {:6.2}  100 ppb {:6.2} {limits}; the clock itself {:6.2} {:6.2}; stored frequency: at worst {worst:.3} of it, the clock {clock:.3}",
+            network.name,
+            acquired.estimate_s.0,
+            acquired.estimate_s.1,
+            acquired.clock_s.0,
+            acquired.clock_s.1
+        );
+    }
+
+    println!("Steady state, {few} seeds of {span_s} s: phase ns, rate over 1 s ppb");
+    let mut found = Vec::new();
+    for (name, model) in [("pc", Model::PC), ("good", Model::GOOD)] {
+        for network in &NETWORKS {
+            let steady = steady::run(network, &model, few, span_s);
+            let (phase, rate) = steady.over_riccati();
+            println!(
+                "  {:6} {name:4} {:8.1} {:7.2}  Riccati {:8.1} {:7.2}  over it {phase:.2} {rate:.2}  factor to the frontier {:.3}; the estimate {:8.1} {:7.2}; noise taken for {:.0} ns, is {:.0}; false jumps {}",
+                network.name,
+                steady.clock.phase_ns,
+                steady.clock.rate_ppb,
+                steady.riccati.phase_ns,
+                steady.riccati.rate_ppb,
+                steady.factor(),
+                steady.estimate.phase_ns,
+                steady.estimate.rate_ppb,
+                steady.noise_ns.0,
+                steady.noise_ns.1,
+                steady.jumps,
+            );
+            if name == "pc" && network.name != "busy" {
+                found.push((network.name, steady));
+            }
+        }
+    }
+    plot::frontier(&args.out, &found)?;
+
+    println!(
+        "Followers, {few} seeds of {} s from a cold start: rate over 1 s, rms after 60 s (after 300 s), ppb",
+        comparison::SPAN_S
+    );
+    for network in &NETWORKS {
+        let outcomes = comparison::run(network, &Model::PC, few);
+        let ours = outcomes.first().map_or((1.0, 1.0), |ours| ours.rate_ppb);
+        let bound = Optimal::new(&noise_of(network, &Model::PC)).riccati().rate_ppb;
+        for outcome in &outcomes {
+            println!(
+                "  {:6} {:22} {:9.1} ({:9.1})  {:6.1} ({:6.1}) times ours, {:6.1} times the bound; phase peak to peak {:9.1} us",
+                network.name,
+                outcome.name,
+                outcome.rate_ppb.0,
+                outcome.rate_ppb.1,
+                outcome.rate_ppb.0 / ours.0,
+                outcome.rate_ppb.1 / ours.1,
+                outcome.rate_ppb.0 / bound,
+                outcome.peak_to_peak_ns / 1e3
+            );
+        }
+        plot::course(&args.out, network, &outcomes)?;
+    }
+
+    println!("Honesty, {seeds} seeds: share within 2 sigma, %");
+    for (name, model) in [("pc", Model::PC), ("good", Model::GOOD)] {
+        for network in &NETWORKS {
+            let honesty = honesty::run(network, &model, seeds);
+            let by_age = honesty.by_age.map(|share| format!("{:.1}", 100.0 * share)).join(" ");
+            println!(
+                "  {:6} {name:4} rate {:5.1} (0..10 s, 10..60 s, later: {by_age}), phase since lock {:5.1} (against the mean delay {:5.1}); error over sigma, rms: {:.2} {:.2}",
+                network.name,
+                100.0 * honesty.rate,
+                100.0 * honesty.phase_since_lock,
+                100.0 * honesty.phase,
+                honesty.boldness.0,
+                honesty.boldness.1
+            );
+        }
+    }
+
+    for network in &NETWORKS {
+        let stepped = honesty::stepped(network, 1.0, few);
+        println!(
+            "  {:6} pc   rate {:5.1} after a step of the rate by 1 ppm; the first {:.1} s after it, which statistics needs, are left out",
+            network.name,
+            100.0 * stepped.rate,
+            stepped.left_out_s
+        );
+    }
+
+    let [_, dante, _] = &NETWORKS;
+    let cost = cost::run(dante, if args.quick { 24 } else { 168 });
+    println!(
+        "Cost: estimator {:.0} ns a sample in the first hour, {:.0} in the last; with the law {:.0}, {:.0}; {} h at 4 Hz in {:.1} s",
+        cost.estimator_ns.0, cost.estimator_ns.1, cost.both_ns.0, cost.both_ns.1, cost.hours, cost.wall_s
+    );
+    Ok(())
+}

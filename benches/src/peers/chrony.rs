@@ -1,0 +1,150 @@
+//! chrony-like: a straight line through up to 64 samples, as many as look like noise about a line, and what is left of
+//! the offset slewed out.
+//!
+//! Simplified: a sample is the median of the four Syncs of a second, as a reference clock's poll of 1 s gives it; all
+//! samples weigh the same (chrony weighs by delay, which is constant here); the runs test is the normal approximation
+//! to chrony's table, at the same level of 5 %, without its look at older samples. Chrony's way of putting its own
+//! corrections on record amounts to regressing what a clock that nobody steers would have shown; here it is done so.
+
+use super::dantesync::median;
+use super::{Follower, clock_at, offset_ns, run_at};
+use crate::trace::{BEGIN, Sync};
+use dante_core::time::{Duration, Raw, Timestamp, VirtualClock};
+
+/// The kernel's bound.
+const BOUND_PPB: f64 = 500_000.0;
+const MOST: usize = 64;
+/// Fewer are not judged by their runs.
+const FEWEST: usize = 8;
+/// Chrony's corrtimeratio.
+const CORRECTION_TIME_RATIO: f64 = 3.0;
+
+/// A line through the samples, at the newest one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Line {
+    offset_ns: f64,
+    slope_ppb: f64,
+    offset_sd_ns: f64,
+}
+
+/// The follower.
+#[derive(Debug)]
+pub struct Chrony {
+    clock: VirtualClock,
+    pending_ns: Vec<f64>,
+    /// When, and what a clock without any correction would have been off by.
+    samples: Vec<(Timestamp<Raw>, f64)>,
+    /// The end of the slew in force, when the clock goes back to this frequency.
+    slew: Option<(Timestamp<Raw>, f64)>,
+}
+
+impl Default for Chrony {
+    fn default() -> Self {
+        Self { clock: clock_at(BEGIN), pending_ns: Vec::new(), samples: Vec::new(), slew: None }
+    }
+}
+
+impl Chrony {
+    /// How many samples the line rests on.
+    pub fn samples(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// What the clock has been moved by up to `raw`, ns.
+    fn corrected_ns(&self, raw: Timestamp<Raw>) -> f64 {
+        (self.clock.at(raw).ns() - clock_at(BEGIN).at(raw).ns()) as f64
+    }
+
+    fn end_slew(&mut self, now: Timestamp<Raw>) {
+        if let Some((end, frequency)) = self.slew
+            && now >= end
+        {
+            run_at(&mut self.clock, end, frequency, BOUND_PPB);
+            self.slew = None;
+        }
+    }
+
+    fn measured(&mut self, now: Timestamp<Raw>, offset_ns: f64) {
+        self.samples.push((now, offset_ns - self.corrected_ns(now)));
+        if self.samples.len() > MOST {
+            self.samples.remove(0);
+        }
+        let mut line = fit(&self.samples);
+        while self.samples.len() > FEWEST && has_few_runs(&self.samples, &line) {
+            self.samples.remove(0);
+            line = fit(&self.samples);
+        }
+        if self.samples.len() < 4 {
+            return;
+        }
+        // A clock that gains needs the opposite.
+        let frequency = -line.slope_ppb;
+        let remaining = line.offset_ns + self.corrected_ns(now);
+        // As sys_generic.c has it: the smaller the offset against its uncertainty, the longer it takes.
+        let per_s = CORRECTION_TIME_RATIO * 0.5 * line.offset_sd_ns;
+        let span_s = (per_s / remaining.abs().max(1e-3)).clamp(1.0, 1e4);
+        let slewing = run_at(&mut self.clock, now, frequency - remaining / span_s, BOUND_PPB);
+        // A slew that hits the bound takes longer.
+        let span_s = if slewing == frequency { 1.0 } else { (remaining / (frequency - slewing)).abs() };
+        self.slew = Some((now + Duration::from_secs_f64(span_s), frequency));
+    }
+}
+
+impl Follower for Chrony {
+    fn name(&self) -> &'static str {
+        "chrony-like"
+    }
+
+    fn sync(&mut self, sync: &Sync) {
+        self.end_slew(sync.arrived);
+        let offset = offset_ns(&self.clock, sync, Duration::ZERO);
+        self.pending_ns.push(offset - self.corrected_ns(sync.arrived));
+        if self.pending_ns.len() == crate::trace::PER_SECOND {
+            // The median lies at the middle of the four; carry it to the last by the line known so far.
+            let known = if self.samples.len() > 3 { fit(&self.samples).slope_ppb } else { 0.0 };
+            let ages = [0.75, 0.5, 0.25, 0.0];
+            let carried: Vec<f64> =
+                self.pending_ns.iter().zip(ages).map(|(ns, age)| ns + known * age).collect();
+            self.pending_ns.clear();
+            self.measured(sync.arrived, median(&carried) + self.corrected_ns(sync.arrived));
+        }
+    }
+
+    fn clock(&self) -> &VirtualClock {
+        &self.clock
+    }
+}
+
+/// Least squares.
+fn fit(samples: &[(Timestamp<Raw>, f64)]) -> Line {
+    let (Some(&(newest, zero)), n) = (samples.last(), samples.len() as f64) else {
+        return Line { offset_ns: 0.0, slope_ppb: 0.0, offset_sd_ns: 0.0 };
+    };
+    let point = |&(raw, ns): &(Timestamp<Raw>, f64)| ((raw - newest).secs_f64(), ns - zero);
+    let (st, sy) = samples.iter().map(point).fold((0.0, 0.0), |(t, y), (pt, py)| (t + pt, y + py));
+    let (mt, my) = (st / n, sy / n);
+    let (stt, sty) = samples
+        .iter()
+        .map(point)
+        .fold((0.0, 0.0), |(tt, ty), (t, y)| (tt + (t - mt) * (t - mt), ty + (t - mt) * (y - my)));
+    let slope = if stt > 0.0 { sty / stt } else { 0.0 };
+    let left: f64 = samples.iter().map(point).map(|(t, y)| (y - my - slope * (t - mt)).powi(2)).sum();
+    let variance = left / (n - 2.0).max(1.0);
+    let of_offset = if stt > 0.0 { variance * (1.0 / n + mt * mt / stt) } else { variance };
+    Line { offset_ns: zero + my - slope * mt, slope_ppb: slope, offset_sd_ns: of_offset.sqrt() }
+}
+
+/// Residuals of one sign in a row are a run; fewer runs than 95 % of random sequences have, and the line does not fit.
+fn has_few_runs(samples: &[(Timestamp<Raw>, f64)], line: &Line) -> bool {
+    let Some(&(newest, _)) = samples.last() else { return false };
+    let above = samples
+        .iter()
+        .map(|&(raw, ns)| ns - line.offset_ns - line.slope_ppb * (raw - newest).secs_f64() > 0.0);
+    let signs: Vec<bool> = above.collect();
+    let runs = 1 + signs.windows(2).filter(|pair| pair.first() != pair.last()).count();
+    let n = samples.len() as f64;
+    (runs as f64) < (n + 1.0) / 2.0 - 1.645 * (n - 1.0).sqrt() / 2.0
+}
+
+#[cfg(test)]
+mod tests;

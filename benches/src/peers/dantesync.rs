@@ -1,0 +1,167 @@
+//! dantesync 1.8: a loop on the rate of the offset, in three phases of ever smaller gains.
+//!
+//! Simplified: the offset's fraction of a second is taken without the path delay, as there; its NTP side, which sets
+//! the date, is left out, since it adds steps only; it works on each fourth Sync, with the median of four.
+//! Both terms act on the measured rate and add to the frequency, so that nothing holds the phase. (A proportional term
+//! that adds to a frequency only while it lasts would be let go at each change of phase, throw the loop back to the
+//! phase before, and settle much later than the program does.)
+
+use super::{Follower, clock_at, offset_ns, run_at};
+use crate::trace::{BEGIN, Sync};
+use dante_core::time::{Duration, Raw, Timestamp, VirtualClock};
+
+/// It never sets more.
+const BOUND_PPM: f64 = 500.0;
+/// Offsets in one median.
+const MEDIAN_OF: usize = 4;
+/// Rates that a spike is judged by.
+const SPIKES_OF: usize = 20;
+
+/// How far it has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Far off.
+    Acquiring,
+    /// Below 5 us/s.
+    Production,
+    /// Below 0.5 us/s for 15 medians in a row.
+    Nano,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Gains {
+    proportional: f64,
+    proportional_bound_ppm: f64,
+    integral: f64,
+    dead_band: f64,
+}
+
+impl Phase {
+    const fn gains(self) -> Gains {
+        match self {
+            Self::Acquiring => {
+                Gains { proportional: 0.8, proportional_bound_ppm: 200.0, integral: 0.05, dead_band: 0.0 }
+            }
+            Self::Production => {
+                Gains { proportional: 0.1, proportional_bound_ppm: 100.0, integral: 0.05, dead_band: 0.0 }
+            }
+            Self::Nano => {
+                Gains { proportional: 0.01, proportional_bound_ppm: 10.0, integral: 0.005, dead_band: 0.1 }
+            }
+        }
+    }
+
+    /// The phase for a rate of so many us/s, which were small for `calm` medians in a row.
+    fn after(rate: f64, calm: u32) -> Self {
+        match rate.abs() {
+            rate if rate < 0.5 && calm >= 15 => Self::Nano,
+            rate if rate < 5.0 => Self::Production,
+            _ => Self::Acquiring,
+        }
+    }
+}
+
+/// The follower.
+#[derive(Debug)]
+pub struct Dantesync {
+    clock: VirtualClock,
+    offsets_ns: Vec<f64>,
+    last: Option<(Timestamp<Raw>, f64)>,
+    rates: Vec<f64>,
+    spikes: usize,
+    frequency_ppm: f64,
+    phase: Phase,
+    calm: u32,
+}
+
+impl Default for Dantesync {
+    fn default() -> Self {
+        Self {
+            clock: clock_at(BEGIN),
+            offsets_ns: Vec::new(),
+            last: None,
+            rates: Vec::new(),
+            spikes: 0,
+            frequency_ppm: 0.0,
+            phase: Phase::Acquiring,
+            calm: 0,
+        }
+    }
+}
+
+impl Dantesync {
+    /// Where it stands.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Beyond some median absolute deviations a rate is not believed: 4 to 8 of them, more after each spike in a row, so
+    /// that a true change gets through.
+    fn is_spike(&mut self, rate: f64) -> bool {
+        if self.rates.len() < SPIKES_OF {
+            return false;
+        }
+        let centre = median(&self.rates);
+        let apart: Vec<f64> = self.rates.iter().map(|other| (other - centre).abs()).collect();
+        let bounds = [4.0, 5.0, 6.0, 8.0];
+        let bound = bounds.get(self.spikes).copied().unwrap_or(f64::INFINITY);
+        let spike = (rate - centre).abs() > bound * median(&apart).max(0.05);
+        self.spikes = if spike { self.spikes + 1 } else { 0 };
+        spike
+    }
+
+    /// A median of offsets.
+    fn measured(&mut self, now: Timestamp<Raw>, offset_ns: f64) {
+        let Some((then, before_ns)) = self.last.replace((now, offset_ns)) else { return };
+        // Modulo 1 s: the difference may have wrapped.
+        let moved = (offset_ns - before_ns + 5e8).rem_euclid(1e9) - 5e8;
+        let rate = moved / 1e3 / (now - then).secs_f64();
+        let spike = self.is_spike(rate);
+        self.rates.push(rate);
+        if self.rates.len() > SPIKES_OF {
+            self.rates.remove(0);
+        }
+        if spike {
+            return;
+        }
+        self.calm = if rate.abs() < 0.5 { self.calm + 1 } else { 0 };
+        self.phase = Phase::after(rate, self.calm);
+        let gains = self.phase.gains();
+        let felt = if rate.abs() < gains.dead_band { 0.0 } else { rate };
+        let proportional =
+            (gains.proportional * felt).clamp(-gains.proportional_bound_ppm, gains.proportional_bound_ppm);
+        self.frequency_ppm -= proportional + gains.integral * felt;
+        self.frequency_ppm = run_at(&mut self.clock, now, 1e3 * self.frequency_ppm, 1e3 * BOUND_PPM) / 1e3;
+    }
+}
+
+impl Follower for Dantesync {
+    fn name(&self) -> &'static str {
+        "dantesync"
+    }
+
+    fn sync(&mut self, sync: &Sync) {
+        let offset = offset_ns(&self.clock, sync, Duration::ZERO).rem_euclid(1e9);
+        self.offsets_ns.push(offset);
+        if self.offsets_ns.len() == MEDIAN_OF {
+            let middle = median(&self.offsets_ns);
+            self.offsets_ns.clear();
+            self.measured(sync.arrived, middle);
+        }
+    }
+
+    fn clock(&self) -> &VirtualClock {
+        &self.clock
+    }
+}
+
+/// The mean of the two middle ones where there are two.
+pub(super) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let pick = |i: usize| sorted.get(i).copied().unwrap_or(0.0);
+    (pick(sorted.len() / 2) + pick(sorted.len().saturating_sub(1) / 2)) / 2.0
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! Has the leader's rate, or the path, changed without anybody saying so?
+//!
+//! The filter follows a random walk of the rate and no more: a step of 1 ppm would take it minutes to find, under an
+//! uncertainty that knows nothing of it. So the last measurements are held against the filter's own line. If they lean
+//! away from it by more than chance allows, they are explained either by a rate that broke at some moment or by a phase
+//! that shifted at some moment, whichever leaves less unexplained, and the filter begins anew there.
+
+use super::Measurement;
+use super::kalman::Kalman;
+use arrayvec::ArrayVec;
+
+/// So many measurements are looked back on: 32 s at 4 Hz.
+const LONGEST: usize = 128;
+/// And fewer, for what is larger and shows sooner.
+const WINDOWS: [usize; 3] = [32, 64, LONGEST];
+/// A lean of so many standard deviations is no chance: over a week of Syncs, of which three windows are looked at each
+/// time, one of 5 would be met now and then.
+const SIGNIFICANT: f64 = 6.5;
+/// An oscillator that goes on running does not change its rate by more than this at once; a path does seem to.
+const PLAUSIBLE_PPB: f64 = 5_000.0;
+/// So many measurements after the break at least, or it is too early to say what it is.
+const AFTER: usize = 8;
+
+/// The last measurements that were believed.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    kept: ArrayVec<Measurement, LONGEST>,
+}
+
+/// What explains them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Change {
+    /// It happened with this one of the measurements kept.
+    pub from: usize,
+    /// By how much the rate changed, ppb; zero where the phase shifted.
+    pub rate_ppb: f64,
+}
+
+impl Recent {
+    pub(super) fn clear(&mut self) {
+        self.kept.clear();
+    }
+
+    pub(super) fn keep(&mut self, measurement: Measurement) {
+        if self.kept.is_full() {
+            self.kept.remove(0);
+        }
+        self.kept.push(measurement);
+    }
+
+    /// Those from the change on; what was before is forgotten.
+    pub(super) fn since(&mut self, change: Change) -> &[Measurement] {
+        self.kept.drain(..change.from.min(self.kept.len()));
+        &self.kept
+    }
+
+    /// A change that the measurements show against `filter`'s line, if their noise is `sigma` ns.
+    pub(super) fn change(&self, filter: &Kalman, sigma: f64) -> Option<Change> {
+        WINDOWS.into_iter().find_map(|window| self.change_within(window, filter, sigma))
+    }
+
+    fn change_within(&self, window: usize, filter: &Kalman, sigma: f64) -> Option<Change> {
+        let skipped = self.kept.len().checked_sub(window)?;
+        let last = self.kept.get(skipped..)?;
+        let first = last.first()?;
+        let points: ArrayVec<(f64, f64), LONGEST> =
+            last.iter().map(|one| ((one.raw - first.raw).secs_f64(), filter.distance_ns(*one))).collect();
+        let lean = Line::through(points.iter().copied())?;
+        let chance = (sigma * sigma / lean.spread + filter.rate_sigma_ppb().powi(2)).sqrt();
+        if lean.slope.abs() < SIGNIFICANT * chance {
+            return None;
+        }
+        let (from, rate_ppb, line) = best_break(&points)?;
+        // The noise as the filter takes it is itself only found, and may be half as large as it is.
+        #[expect(clippy::cast_precision_loss, reason = "at most LONGEST")]
+        let sigma = sigma.max((line.unexplained / (window as f64 - 3.0)).sqrt());
+        let certain = line.slope.abs() > SIGNIFICANT * sigma / line.spread.sqrt();
+        (certain && from + AFTER <= window).then_some(Change { from: skipped + from, rate_ppb })
+    }
+}
+
+/// Where the points break, the slope from there on (zero where they shift instead), and the line that says so.
+fn best_break(points: &[(f64, f64)]) -> Option<(usize, f64, Line)> {
+    let candidates = (0..points.len().saturating_sub(AFTER)).step_by(points.len() / 8);
+    let bent = candidates.clone().filter_map(|from| {
+        let begin = points.get(from)?.0;
+        let line = Line::through(points.iter().map(|(t, d)| ((t - begin).max(0.0), *d)))?;
+        let rate_ppb = if line.slope.abs() < PLAUSIBLE_PPB { line.slope } else { 0.0 };
+        Some((from, rate_ppb, line))
+    });
+    let shifted = candidates.skip(1).filter_map(|from| {
+        let line =
+            Line::through(points.iter().enumerate().map(|(i, (_, d))| (f64::from(u8::from(i >= from)), *d)))?;
+        Some((from, 0.0, line))
+    });
+    bent.chain(shifted).min_by(|a, b| a.2.unexplained.total_cmp(&b.2.unexplained))
+}
+
+/// A straight line by least squares.
+struct Line {
+    slope: f64,
+    /// Sum of the squares of the abscissae about their mean.
+    spread: f64,
+    /// Sum of the squares of what the line leaves over.
+    unexplained: f64,
+}
+
+impl Line {
+    fn through(points: impl Iterator<Item = (f64, f64)> + Clone) -> Option<Self> {
+        let (count, sum_x, sum_y) =
+            points.clone().fold((0.0, 0.0, 0.0), |(n, sx, sy), (x, y)| (n + 1.0, sx + x, sy + y));
+        let (mean_x, mean_y) = (sum_x / count, sum_y / count);
+        let (xx, xy, yy) = points.fold((0.0, 0.0, 0.0), |(xx, xy, yy), (x, y)| {
+            let (x, y) = (x - mean_x, y - mean_y);
+            (xx + x * x, xy + x * y, yy + y * y)
+        });
+        let slope = xy / xx;
+        slope.is_finite().then_some(Self { slope, spread: xx, unexplained: yy - slope * xy })
+    }
+}

@@ -1,0 +1,309 @@
+//! The host: a kernel with two clocks and sockets, and the three programs' engines.
+
+use arrayvec::ArrayVec;
+use dante_core::port::{self, Channel, NoStamp, Port, PortConfig, Sample, Stamp};
+use dante_core::relay::{self, RefclockSample, Relay};
+use dante_core::steer::{self, Correction, Limits, Loss, Steerer};
+use dante_core::time::{Bridge, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};
+use dante_core::timescale::{TimelineKey, Track};
+use dante_core::wire::Buffer;
+use std::net::SocketAddrV4;
+
+/// What the host's kernel does between a packet and the program.
+const WAKE_UP: Duration = Duration::from_us(30);
+/// A reading of both clocks serves all packets of one burst (dante_os::stamps does the same).
+const FRESH: Duration = Duration::from_ms(1);
+/// CLOCK_REALTIME when the world begins.
+const BEGIN: Timestamp<Real> = Timestamp::from_ns(1_795_000_000_000_000_000);
+/// The random number of the first observer; those after it count on.
+const INSTANCE: u64 = 7;
+
+/// All that the engines said.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// The port, but for samples.
+    pub port: Vec<(Timestamp<Raw>, port::Output)>,
+    /// The steerer, but for corrections.
+    pub steerer: Vec<(Timestamp<Raw>, steer::Output)>,
+    /// The relay.
+    pub relay: Vec<(Timestamp<Raw>, relay::Output)>,
+    /// The frequencies that the steerer set.
+    pub frequencies: Vec<(Timestamp<Raw>, Ratio)>,
+    /// The steps that the steerer made.
+    pub steps: Vec<(Timestamp<Raw>, Duration)>,
+}
+
+impl Said {
+    /// The samples that the relay wrote.
+    pub fn refclock_samples(&self) -> impl Iterator<Item = &RefclockSample> {
+        self.relay.iter().filter_map(|(_, output)| match output {
+            relay::Output::Write(sample) => Some(sample),
+            _ => None,
+        })
+    }
+}
+
+/// A packet in a socket.
+#[derive(Debug)]
+struct Received {
+    source: SocketAddrV4,
+    channel: Channel,
+    bytes: Buffer,
+    stamp: Option<Timestamp<Real>>,
+}
+
+/// The host.
+pub struct Host {
+    config: PortConfig,
+    port: Port,
+    instance: u64,
+    steerer: Steerer,
+    relay: Relay,
+    clock: VirtualClock,
+    /// What the steerer or somebody else set.
+    frequency: Ratio,
+    /// What somebody slews beside it.
+    slew: Ratio,
+    bridge: Bridge,
+    socket: Vec<Received>,
+    is_waking: bool,
+    /// The steerer is there from then on.
+    steerer_from: Timestamp<Raw>,
+    /// The observer is there from then on.
+    observer_from: Timestamp<Raw>,
+    pub(super) awake_from: Timestamp<Raw>,
+    pub(super) stamps_from: Timestamp<Raw>,
+    pub(super) sent: Vec<(Timestamp<Raw>, Buffer)>,
+    pub(super) said: Said,
+}
+
+impl Host {
+    pub(super) fn new(config: PortConfig, now: Timestamp<Raw>) -> Self {
+        let clock = VirtualClock::new(Reading { raw: now, real: BEGIN, width: Duration::ZERO });
+        let mut host = Self {
+            config,
+            port: Port::new(config),
+            instance: INSTANCE,
+            steerer: Steerer::new(Limits::default(), clock.line().rate),
+            relay: Relay::new(None),
+            clock,
+            frequency: Ratio::ZERO,
+            slew: Ratio::ZERO,
+            bridge: Bridge::default(),
+            socket: Vec::new(),
+            is_waking: false,
+            steerer_from: now,
+            observer_from: now,
+            awake_from: now,
+            stamps_from: now,
+            sent: Vec::new(),
+            said: Said::default(),
+        };
+        host.open(now);
+        host
+    }
+
+    /// The follower.
+    pub fn port(&self) -> &Port {
+        &self.port
+    }
+
+    /// The steerer.
+    pub fn steerer(&self) -> &Steerer {
+        &self.steerer
+    }
+
+    /// The steered clock.
+    pub fn clock(&self) -> &VirtualClock {
+        &self.clock
+    }
+
+    /// What was said.
+    pub fn said(&self) -> &Said {
+        &self.said
+    }
+
+    /// What a reader of dante4l's page would see now.
+    pub fn track(&self) -> Track {
+        Track {
+            key: TimelineKey { instance: self.instance, number: self.port.timeline() },
+            state: self.port.state(),
+            map: self.port.map(),
+        }
+    }
+
+    fn open(&mut self, now: Timestamp<Raw>) {
+        self.bridge = Bridge::default();
+        self.bridge.note(self.reading(now));
+        let identity = port::follower_identity([0; 6], self.config.seed);
+        self.port.handle(now, port::Input::Opened(identity));
+        self.drain_port(now);
+    }
+
+    /// A new observer, under a new random number.
+    pub(super) fn restart_observer(&mut self, at: Timestamp<Raw>) {
+        self.port = Port::new(self.config);
+        self.instance += 1;
+        self.observer_from = at;
+        self.socket.clear();
+    }
+
+    /// A new steerer, which knows only what frequency the clock runs at. The one before says goodbye.
+    pub(super) fn restart_steerer(&mut self, now: Timestamp<Raw>, at: Timestamp<Raw>) {
+        self.steer(now, steer::Input::Lost(Loss::Ending));
+        self.steerer = Steerer::new(Limits::default(), self.frequency);
+        self.steerer_from = at;
+    }
+
+    pub(super) fn is_stepped(&mut self, by: Duration) {
+        self.clock.step(by);
+    }
+
+    pub(super) fn is_slewed(&mut self, now: Timestamp<Raw>, slew: Ratio) {
+        self.slew = slew;
+        self.clock.set_frequency(now, self.frequency + slew);
+    }
+
+    pub(super) fn is_set(&mut self, now: Timestamp<Raw>, frequency: Ratio) {
+        self.frequency = frequency;
+        self.clock.set_frequency(now, frequency + self.slew);
+    }
+
+    /// When the programs want to do something.
+    pub(super) fn deadline(&self) -> Option<Timestamp<Raw>> {
+        let port = self.port.deadline().map(|at| at.max(self.observer_from));
+        let steerer = self.steerer.deadline().map(|at| at.max(self.steerer_from));
+        [port, steerer].into_iter().flatten().min().map(|at| at.max(self.awake_from))
+    }
+
+    pub(super) fn minds_deadlines(&mut self, now: Timestamp<Raw>) {
+        if now < self.awake_from {
+            return;
+        }
+        if now >= self.observer_from && self.port.deadline().is_some_and(|at| at <= now) {
+            self.port.handle(now, port::Input::Deadline);
+            self.drain_port(now);
+            self.look(now);
+        }
+        if self.steerer.deadline().is_some_and(|at| at <= now) {
+            self.steer(now, steer::Input::Deadline);
+        }
+    }
+
+    /// Once a second: a reading while nothing arrives, and a look at the page.
+    pub(super) fn ticks(&mut self, now: Timestamp<Raw>) {
+        if now < self.awake_from {
+            return;
+        }
+        if now >= self.observer_from {
+            if self.port.state() == port::State::Initializing {
+                self.open(now);
+            }
+            self.bridge.note(self.reading(now));
+        }
+        self.look(now);
+    }
+
+    /// The kernel takes a packet in and says when the programs are to be woken for it.
+    pub(super) fn receives(
+        &mut self,
+        now: Timestamp<Raw>,
+        source: SocketAddrV4,
+        channel: Channel,
+        bytes: Buffer,
+    ) -> Option<Timestamp<Raw>> {
+        if now < self.observer_from {
+            return None;
+        }
+        let is_stamped = channel == Channel::Event && now >= self.stamps_from;
+        let stamp = is_stamped.then(|| self.clock.at(now));
+        self.socket.push(Received { source, channel, bytes, stamp });
+        let is_waking = std::mem::replace(&mut self.is_waking, true);
+        (!is_waking).then(|| self.awake_from.max(now + WAKE_UP))
+    }
+
+    /// The programs wake up and read their sockets, first that of the event packets.
+    pub(super) fn wakes(&mut self, now: Timestamp<Raw>) {
+        self.is_waking = false;
+        let mut waiting = std::mem::take(&mut self.socket);
+        waiting.sort_by_key(|received| received.channel == Channel::General);
+        for received in waiting {
+            let arrived = match received.channel {
+                Channel::Event => self.translate(now, received.stamp),
+                Channel::General => Err(NoStamp::Missing),
+            };
+            let Received { source, channel, bytes, .. } = received;
+            self.port.handle(now, port::Input::Packet { channel, bytes: &bytes, source, arrived });
+            self.drain_port(now);
+        }
+        self.look(now);
+    }
+
+    fn reading(&self, now: Timestamp<Raw>) -> Reading {
+        Reading { raw: now, real: self.clock.at(now), width: Duration::ZERO }
+    }
+
+    /// A kernel's stamp as the program gets to know it.
+    fn translate(&mut self, now: Timestamp<Raw>, stamp: Option<Timestamp<Real>>) -> Result<Stamp, NoStamp> {
+        let real = stamp.ok_or(NoStamp::Missing)?;
+        if self.bridge.latest().is_none_or(|latest| latest.real <= real || now - latest.raw > FRESH) {
+            self.bridge.note(self.reading(now));
+        }
+        let raw = self.bridge.to_raw(real).map_err(|_| NoStamp::ClockStepped)?;
+        Ok(Stamp { raw, real })
+    }
+
+    fn drain_port(&mut self, now: Timestamp<Raw>) {
+        let mut samples = ArrayVec::<Sample, 8>::new();
+        while let Some(output) = self.port.poll() {
+            match output {
+                port::Output::Send { packet, token } => {
+                    self.sent.push((now, packet));
+                    let real = (now >= self.stamps_from).then(|| self.clock.at(now));
+                    let stamp = self.translate(now, real);
+                    self.port.handle(now, port::Input::Departed { token, stamp });
+                }
+                port::Output::Sample(sample) => samples.push(sample),
+                said => self.said.port.push((now, said)),
+            }
+        }
+        for sample in samples {
+            let path_delay = self.port.path_delay().unwrap_or_default();
+            self.relay.handle(relay::Input::Sync { track: self.track(), sample, path_delay });
+            self.look(now);
+        }
+    }
+
+    /// dante2sys and danteshm look at the page.
+    fn look(&mut self, now: Timestamp<Raw>) {
+        let track = self.track();
+        self.steer(now, steer::Input::Leader(track));
+        if track.live_map().is_none() {
+            self.relay.handle(relay::Input::Lost(Loss::NoLeader));
+        }
+        while let Some(output) = self.relay.poll() {
+            self.said.relay.push((now, output));
+        }
+    }
+
+    fn steer(&mut self, now: Timestamp<Raw>, input: steer::Input) {
+        if now < self.steerer_from {
+            return;
+        }
+        self.steerer.handle(self.reading(now), input);
+        while let Some(output) = self.steerer.poll() {
+            match output {
+                steer::Output::Correct(Correction::Slew(frequency)) => {
+                    self.is_set(now, frequency);
+                    self.said.frequencies.push((now, frequency));
+                    self.steerer.handle(self.reading(now), steer::Input::Applied(frequency));
+                }
+                steer::Output::Correct(Correction::Step(offset)) => {
+                    self.clock.step(-offset.span());
+                    self.said.steps.push((now, -offset.span()));
+                }
+                said => self.said.steerer.push((now, said)),
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What becomes of the host and its clock.
+
+use crate::*;
+
+fn veth(seed: u64) -> Trial {
+    Trial::new(seed, Profile::VETH, pc())
+}
+
+scenario! {
+    stepped_forward_by_another_program, 120, VETH, |seed| veth(seed).then(60, Act::Step(s(3600)));
+    stepped_back_by_another_program, 120, VETH, |seed| veth(seed).then(60, Act::Step(-s(3600)));
+    // A step too small to be told from a reading's error is a phase, made good by 5 ppm at most.
+    stepped_by_100_us, 240,
+        Figures { phase_us: 102.0, excursion_us: 104.0, excess_ppm: 5.1, ..VETH },
+        |seed| {
+            veth(seed).then(60, Act::Step(Duration::from_us(100)))
+        };
+    // Step upon step: none of them may be answered by another.
+    step_storm, 180, VETH, |seed| {
+        (0..20).fold(veth(seed), |trial, n| {
+            trial.then(60 + 2 * n, Act::Step(Duration::from_ms(if n % 2 == 0 { 700 } else { -700 })))
+        })
+    };
+    // adjtime moves the clock by 1 ms in 2 s; that is taken back at 5 ppm, in 200 s.
+    slewed_by_another_program, 400,
+        Figures { phase_us: 1_004.0, excursion_us: 1_004.0, excess_ppm: 5.1, ..VETH },
+        |seed| {
+            veth(seed).then(60, Act::Slew(Ratio::from_ppm(500.0), s(2)))
+        };
+    // Each second the frequency is 50 ppm off until the next Sync, 250 ms later: 12.5 us at once; 5 ppm
+    // against it.
+    fought_over_the_frequency, 240, Figures { phase_us: 150.0, excursion_us: 150.0, ..VETH }, |seed| {
+        veth(seed).then(60, Act::Fight(Ratio::from_ppm(62.0), s(10)))
+    };
+    // Two maps' errors meet, as at a change of leader.
+    suspend_of_an_hour, 180, Figures { unlocked_s: 5.0, phase_us: 2.5, timelines: 2, ..VETH }, |seed| {
+        veth(seed).then(60, Act::Suspend(s(3600)))
+    };
+    suspend_of_5_s, 180, Figures { unlocked_s: 5.0, phase_us: 2.5, timelines: 2, ..VETH }, |seed| {
+        veth(seed).then(60, Act::Suspend(s(5)))
+    };
+    no_stamps_for_20_s, 180,
+        Figures { unlocked_s: 20.0, ..VETH },
+        |seed| veth(seed).then(60, Act::NoStamps(s(20)));
+    some_stamps_missing, 180, VETH, |seed| {
+        (0..40).fold(veth(seed), |trial, n| trial.then(10 + 3 * n, Act::NoStamps(Duration::from_ms(400))))
+    };
+    // Ten intervals are allowed, and the packets were not lost: no lock is lost, nor is a sample wrong.
+    stall_of_2_s, 180, VETH, |seed| veth(seed).then(60, Act::Stall(s(2)));
+    stalls_again_and_again, 300, DANTE, |seed| {
+        let trial = Trial::new(seed, Profile::DANTE, pc());
+        (0..20).fold(trial, |trial, n| trial.then(60 + 10 * n, Act::Stall(s(2))))
+    };
+    // While locking, too.
+    stall_at_the_start, 120, Figures { lock_s: 6.0, ..VETH }, |seed| veth(seed).then(1, Act::Stall(s(2)));
+    // What is left in the kernel from before says nothing: the clock runs 300 ppm off until the lock.
+    wrong_frequency_at_the_start, 120, Figures { excess_ppm: 5.0, ..VETH }, |seed| {
+        veth(seed)
+            .then(0, Act::Fight(Ratio::from_ppm(-300.0), Duration::ZERO))
+            .then(0, Act::RestartSteerer(Duration::ZERO))
+    };
+    observer_restarts, 180,
+        Figures { unlocked_s: 6.0, ..VETH },
+        |seed| veth(seed).then(60, Act::RestartObserver(s(1)));
+    // The new one fixes K to where the clock is.
+    steerer_restarts, 180,
+        Figures { unlocked_s: 3.0, ..VETH },
+        |seed| veth(seed).then(60, Act::RestartSteerer(s(1)));
+    steerer_restarts_over_and_over, 180, Figures { unlocked_s: 30.0, excursion_us: 10.0, ..VETH }, |seed| {
+        (0..10).fold(veth(seed), |trial, n| trial.then(60 + 5 * n, Act::RestartSteerer(s(1))))
+    };
+}
