@@ -13,7 +13,7 @@ mod odd;
 
 use crate::time::{Affine, ClockMap, Dante, Duration, Ratio, Raw, Timestamp, Uncertainty};
 use arrayvec::ArrayVec;
-use change::Recent;
+use change::{Line, Recent};
 use kalman::Kalman;
 use noise::Noise;
 use odd::OddOnes;
@@ -234,11 +234,12 @@ impl Estimator {
     fn refit(&mut self) {
         let Some(filter) = &self.filter else { return };
         let (sigma, rate, rate_sigma) = (self.noise.sigma_ns(), filter.rate_ppb(), filter.rate_sigma_ppb());
-        let slope = slope_ppb(&self.rejected, |one| filter.distance_ns(one));
-        let known = slope.is_some_and(|(slope, span)| {
+        let (Some(first), Some(last)) = (self.rejected.first(), self.rejected.last()) else { return };
+        let point = |one: &Measurement| ((one.raw - first.raw).secs_f64(), filter.distance_ns(*one));
+        let known = Line::through(self.rejected.iter().map(point)).is_some_and(|line| {
             #[expect(clippy::cast_precision_loss, reason = "a handful")]
-            let uncertainty = sigma * (12.0 / DISTRUST as f64).sqrt() / span;
-            slope.abs() < SIGNIFICANT * (uncertainty + rate_sigma)
+            let uncertainty = sigma * (12.0 / DISTRUST as f64).sqrt() / (last.raw - first.raw).secs_f64();
+            line.slope.abs() < SIGNIFICANT * (uncertainty + rate_sigma)
         });
         let guess = if known {
             RateGuess { rate: Ratio::from_ppb(rate), sigma: Ratio::from_ppb(rate_sigma) }
@@ -303,19 +304,6 @@ fn fitted<'a>(
         let surprise = innovation.abs() / predicted.innovation_sigma_ns(sigma) / SURPRISING;
         predicted.absorbed(innovation, sigma * surprise.max(1.0))
     }))
-}
-
-/// The slope, ppb, of what `distance` says of these measurements, and the seconds that they span.
-fn slope_ppb(measurements: &[Measurement], distance: impl Fn(Measurement) -> f64) -> Option<(f64, f64)> {
-    let (first, last) = (measurements.first()?, measurements.last()?);
-    let at = |one: &Measurement| (one.raw - first.raw).secs_f64();
-    #[expect(clippy::cast_precision_loss, reason = "a handful")]
-    let count = measurements.len() as f64;
-    let mean_at = measurements.iter().map(at).sum::<f64>() / count;
-    let moment = |one: &Measurement| (at(one) - mean_at) * distance(*one);
-    let spread = measurements.iter().map(|one| (at(one) - mean_at).powi(2)).sum::<f64>();
-    let slope = measurements.iter().map(moment).sum::<f64>() / spread;
-    slope.is_finite().then(|| (slope, at(last)))
 }
 
 /// Whether both lie on one line of any rate that a leader can have.

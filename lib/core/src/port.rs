@@ -433,11 +433,11 @@ impl Port {
     }
 
     fn request_delay(&mut self, now: Timestamp<Raw>) {
-        let (Some(leader), Some(identity)) = (self.leaders.get_option(self.parent), self.identity) else {
+        let (Some(leader), Some(identity)) = (self.leader().copied(), self.identity) else {
             return;
         };
         if let Some(sequence) = self.delay.request(now, leader.interval) {
-            let packet = delay::request_packet(identity, leader, sequence);
+            let packet = delay::request_packet(identity, &leader, sequence);
             self.counters.add(Counter::DelayReqSent);
             self.tell(Output::Send { packet, token: SendToken(sequence) });
         }

@@ -5,7 +5,7 @@
 
 use crate::oscillator::Path;
 use arrayvec::ArrayVec;
-use dante_core::port::{Channel, NoStamp, Stamp};
+use dante_core::port::{NoStamp, Stamp};
 use dante_core::time::{Dante, Duration, Raw, Timestamp};
 use dante_core::wire::{
     Buffer, ClockIdentifier, DelayResp, Flags, FollowUp, Grandmaster, Header, LocalClock, Message, Packet,
@@ -241,16 +241,5 @@ impl Leader {
     fn tell(&mut self, output: Output) {
         // Outputs are drained after each input, which makes one.
         _ = self.outputs.try_push(output);
-    }
-}
-
-/// The socket that a packet of the leader's goes to.
-impl Output {
-    /// Event for Syncs, general for the rest.
-    pub const fn channel(&self) -> Channel {
-        match self {
-            Self::Sync { .. } => Channel::Event,
-            Self::General { .. } | Self::AnotherLeader(_) => Channel::General,
-        }
     }
 }

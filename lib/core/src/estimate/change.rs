@@ -97,8 +97,8 @@ fn best_break(points: &[(f64, f64)]) -> Option<(usize, f64, Line)> {
 }
 
 /// A straight line by least squares.
-struct Line {
-    slope: f64,
+pub(super) struct Line {
+    pub slope: f64,
     /// Sum of the squares of the abscissae about their mean.
     spread: f64,
     /// Sum of the squares of what the line leaves over.
@@ -106,7 +106,7 @@ struct Line {
 }
 
 impl Line {
-    fn through(points: impl Iterator<Item = (f64, f64)> + Clone) -> Option<Self> {
+    pub(super) fn through(points: impl Iterator<Item = (f64, f64)> + Clone) -> Option<Self> {
         let (count, sum_x, sum_y) =
             points.clone().fold((0.0, 0.0, 0.0), |(n, sx, sy), (x, y)| (n + 1.0, sx + x, sy + y));
         let (mean_x, mean_y) = (sum_x / count, sum_y / count);

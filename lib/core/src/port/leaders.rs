@@ -107,10 +107,6 @@ impl Leaders {
         self.heard.iter().find(|leader| leader.identity == identity)
     }
 
-    pub(super) fn get_option(&self, identity: Option<PortIdentity>) -> Option<&Leader> {
-        self.get(identity?)
-    }
-
     /// The best of those that qualify.
     pub(super) fn best(&self) -> Option<PortIdentity> {
         self.heard
