@@ -5,9 +5,9 @@ use crate::program::Program;
 use crate::stage::Stage;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A capture that runs.
 #[derive(Debug)]
@@ -35,13 +35,36 @@ impl Capture {
         Self { tshark, file }
     }
 
-    /// Ends it.
+    /// Ends it, once everything that was on the cable until now is in the file: packets reach it in batches, so what is
+    /// in it must be newer than this call. Only for a cable on which something is sent still.
+    ///
+    /// # Panics
+    /// When nothing comes any more, or tshark fails.
     pub fn stop(self) -> Caught {
+        let asked = SystemTime::now().duration_since(UNIX_EPOCH).expect("a date after 1970").as_secs_f64();
+        crate::wait_for("a packet after the end of the capture", Duration::from_secs(20), || {
+            (newest_packet(&self.file)? > asked).then_some(())
+        });
         self.tshark.signal(Signal::SIGINT);
         let ended = self.tshark.ended(Duration::from_secs(10));
         assert_eq!(ended.code, Some(0), "tshark: {}", ended.said);
         Caught(self.file)
     }
+}
+
+/// When the last whole packet in a pcap file was caught, s since 1970. The file has a head of 24 bytes, then packets with
+/// a head of 16 each: seconds, microseconds, length, true length.
+fn newest_packet(file: &Path) -> Option<f64> {
+    let bytes = std::fs::read(file).ok()?;
+    let mut rest = bytes.get(24..)?;
+    let mut newest = None;
+    while let Some((head, after)) = rest.split_first_chunk::<16>() {
+        let word = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let Some(next) = after.get(word(8) as usize..) else { break };
+        newest = Some(f64::from(word(0)) + f64::from(word(4)) / 1e6);
+        rest = next;
+    }
+    newest
 }
 
 impl Caught {
