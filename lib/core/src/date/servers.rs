@@ -1,0 +1,1 @@
+//! Several time servers: when each is asked, and whom to believe.
