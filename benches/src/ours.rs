@@ -2,6 +2,7 @@
 
 use crate::peers::{Follower, clock_at};
 use crate::trace::{BEGIN, Sync};
+use dante_core::date::DateRules;
 use dante_core::estimate::{Estimator, Measurement, RateGuess, Verdict};
 use dante_core::port;
 use dante_core::steer::{Correction, Input, Limits, Output, Steerer};
@@ -30,7 +31,7 @@ impl Ours {
         clock.set_frequency(BEGIN, guess.rate);
         Self {
             estimator: Estimator::new(guess),
-            steerer: Steerer::new(Limits::default(), guess.rate),
+            steerer: Steerer::new(Limits::default(), DateRules::default(), guess.rate),
             clock,
             key: TimelineKey { instance: 1, number: 1 },
             state: port::State::Listening,

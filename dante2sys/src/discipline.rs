@@ -1,5 +1,6 @@
 //! From dante4l's page through the steerer to the clock, and what was done to the page of dante2sys.
 
+use dante_core::date::DateRules;
 use dante_core::page::{
     Dante2sys, Dante4l, Freshness, STEER_HAS_LINE, STEER_HAS_PHASE, SteeredClock, UtcSource,
 };
@@ -44,7 +45,7 @@ impl Discipline {
         common: &CommonArgs,
     ) -> Result<Self, Failure> {
         let leader = PageFollower::new(PageName::new(common.instance.as_ref()))?;
-        let steerer = Steerer::new(Limits::default(), clock.frequency()?);
+        let steerer = Steerer::new(Limits::default(), DateRules::default(), clock.frequency()?);
         let mut discipline = Self {
             clock,
             leader,
@@ -87,11 +88,13 @@ impl Discipline {
                     self.steerer.handle(self.clock.read(), applied);
                 }
                 Output::Changed { from, to, reason } => log::info!("{from} to {to}: {reason}"),
-                Output::Adopted(size) => log::warn!(
+                Output::Adopted(size, _) => log::warn!(
                     "the clock was stepped by {:+.6} s by another program, or the host slept: K is fixed anew, the clock stays where it is",
                     size.span().secs_f64()
                 ),
                 Output::Epoch(change) => log::info!("{change}"),
+                Output::Date(news) => log::info!("{news}"),
+                Output::Take => {}
             }
         }
         if matches!(input, Input::Leader(_)) {
@@ -101,11 +104,11 @@ impl Discipline {
 
     fn correct(&mut self, correction: Correction) -> Input {
         let result = match correction {
-            Correction::Slew(frequency) => self.clock.set_frequency(frequency),
-            Correction::Step(offset) => self.clock.step(-offset.span()).and_then(|()| self.clock.frequency()),
+            Correction::Slew(frequency) => self.clock.set_frequency(frequency).map(Input::Applied),
+            Correction::Step(offset) => self.clock.step(-offset.span()).map(|()| Input::Stepped(offset)),
         };
         match result {
-            Ok(frequency) => Input::Applied(frequency),
+            Ok(input) => input,
             Err(error) => {
                 if self.complaints.allows(error.to_string(), raw_now()) {
                     log::error!("{error}");

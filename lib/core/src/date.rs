@@ -4,7 +4,14 @@
 //! Rate comes from the leader, the date from elsewhere. Every answer of a server is a pair (CLOCK_MONOTONIC_RAW, UTC),
 //! so that nothing that is done to the system clock, by us or by anybody, spoils what was measured.
 
+mod drift;
+mod keeper;
+mod policy;
 pub mod servers;
+
+pub use keeper::{DateError, DateKeeper, DateNews};
+pub use policy::{DateRules, Policy};
+pub use servers::Verdict;
 
 use crate::time::{Duration, Raw, Real, Timestamp};
 

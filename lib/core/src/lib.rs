@@ -14,6 +14,7 @@ compile_error!(
 pub mod date;
 pub mod estimate;
 pub mod page;
+mod phase_rate;
 pub mod port;
 pub mod relay;
 pub mod steer;

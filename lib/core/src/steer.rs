@@ -7,12 +7,15 @@
 //! [`Steerer::handle`] takes what happened together with a fresh reading of the clock, [`Steerer::poll`] hands out
 //! corrections and news, [`Steerer::deadline`] says when it wants to look again.
 
+mod dating;
 mod state;
 
+pub use dating::Jump;
 pub use state::{Event, State};
 
+use crate::date::{DateKeeper, DateNews, DateRules, Verdict};
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp};
-use crate::timescale::{EpochChange, TimelineKey, Timescale, Track, was_stepped};
+use crate::timescale::{EpochChange, TimelineKey, Timescale, Track};
 use arrayvec::ArrayVec;
 use std::fmt;
 
@@ -34,8 +37,18 @@ pub enum Input {
     Lost(Loss),
     /// A correction was applied; the clock took this frequency.
     Applied(Ratio),
+    /// The clock was stepped as it was asked for.
+    Stepped(Offset),
     /// The clock could not be corrected.
     Refused,
+    /// The servers agree on a date.
+    Date(Verdict),
+    /// The clock is about to be seen to have jumped, or was: for this reason.
+    Jumped(Jump),
+    /// Another program steers the clock too.
+    Disturbed,
+    /// The clock was taken in hand again; it runs at this frequency.
+    Taken(Ratio),
     /// The deadline came.
     Deadline,
 }
@@ -51,6 +64,8 @@ pub enum Loss {
     Stopped,
     /// There is no page of dante4l, or none that may be believed.
     NoPage,
+    /// dante4l follows a leader of a pull-up domain, which runs per cents off.
+    PullUp,
     /// This program was asked to end.
     Ending,
 }
@@ -62,6 +77,7 @@ impl fmt::Display for Loss {
             Self::Stale => "dante4l's page is stale",
             Self::Stopped => "dante4l was stopped",
             Self::NoPage => "no page of dante4l",
+            Self::PullUp => "the leader is one of a pull-up domain",
             Self::Ending => "this program ends",
         })
     }
@@ -83,8 +99,12 @@ pub enum Output {
     },
     /// K was carried over to another timeline.
     Epoch(EpochChange),
-    /// Somebody stepped the clock by this much, or the host slept: K is fixed anew to where the clock is now.
-    Adopted(Offset),
+    /// The clock jumped by this much, by nothing that was asked for: K is fixed anew to where the clock is now.
+    Adopted(Offset, Jump),
+    /// News of the date.
+    Date(DateNews),
+    /// Take the clock in hand again, if nobody else has it, and report with [`Input::Taken`], else [`Input::Disturbed`].
+    Take,
 }
 
 /// Why the state changed.
@@ -104,6 +124,10 @@ pub enum Reason {
     Refused,
     /// It can again.
     Accepted,
+    /// Another program steers the clock.
+    Disturbed,
+    /// It was left alone for long enough to be tried again.
+    Taken,
 }
 
 impl fmt::Display for Reason {
@@ -116,6 +140,8 @@ impl fmt::Display for Reason {
             Self::OtherTimeline => f.write_str("Dante time is not continuous"),
             Self::Refused => f.write_str("the clock cannot be corrected"),
             Self::Accepted => f.write_str("the clock takes corrections again"),
+            Self::Disturbed => f.write_str("another program steers the clock: it is left to it for a while"),
+            Self::Taken => f.write_str("the clock is taken in hand again"),
         }
     }
 }
@@ -149,53 +175,96 @@ const SETTLED_PPB: f64 = 200.0;
 /// A phase term stays in force no longer than this without a fresh look at the clock.
 const REVIEW: Duration = Duration::from_secs(1);
 
+/// The clock is left to another program for so long at first, and at most; twice as long each time.
+const YIELDS: (Duration, Duration) = (Duration::from_secs(16), Duration::from_secs(1024));
+/// A clock that was in our hands for so long without a disturbance is ours.
+const UNDISTURBED: Duration = Duration::from_secs(600);
+
 /// The steerer.
 #[derive(Debug)]
 pub struct Steerer {
     limits: Limits,
+    date: DateKeeper,
     state: State,
     scale: Option<Timescale>,
     frequency: Ratio,
     phase_error: Option<Offset>,
-    /// The phase error at the last look, and when that was.
-    looked: Option<(Timestamp<Raw>, Offset)>,
+    /// The last reading of the clock: what moved since then further than any frequency moves it, jumped.
+    watched: Option<Reading>,
     /// K stands. While a timeline is new and its map still moves by microseconds, K moves with it.
     settled: bool,
     review: Option<Timestamp<Raw>>,
+    /// K was moved on to here for the date's sake, but for this part of a ns.
+    advanced: Timestamp<Raw>,
+    carry: f64,
+    /// Why the clock is to jump soon, if it does, and since when that is known.
+    expected: Option<(Timestamp<Raw>, Jump)>,
+    /// How long the clock is left to another program the next time, and when it was last taken from it.
+    yields: Duration,
+    taken_at: Option<Timestamp<Raw>>,
     corrections: u64,
-    outputs: ArrayVec<Output, 8>,
+    date_steps: u64,
+    disturbances: u64,
+    outputs: ArrayVec<Output, 12>,
 }
 
 impl Steerer {
     /// A steerer of a clock that runs at `frequency` now.
-    pub fn new(limits: Limits, frequency: Ratio) -> Self {
+    pub fn new(limits: Limits, rules: DateRules, frequency: Ratio) -> Self {
         Self {
             limits,
+            date: DateKeeper::new(rules),
             state: State::Waiting,
             scale: None,
             frequency,
             phase_error: None,
-            looked: None,
+            watched: None,
             settled: false,
             review: None,
+            advanced: Timestamp::ZERO,
+            carry: 0.0,
+            expected: None,
+            yields: YIELDS.0,
+            taken_at: None,
             corrections: 0,
+            date_steps: 0,
+            disturbances: 0,
             outputs: ArrayVec::new(),
         }
     }
 
     /// Takes in what happened; `now` is a reading of the steered clock taken just before.
     pub fn handle(&mut self, now: Reading, input: Input) {
+        self.advance(now.raw);
+        self.watch(&now, &input);
         match input {
             Input::Leader(track) => self.leader(now, &track),
-            Input::Lost(loss) => self.lost(Reason::Lost(loss)),
+            Input::Lost(loss) => {
+                self.lost(Reason::Lost(loss));
+                self.mind_date(now);
+            }
             Input::Applied(frequency) => {
                 self.frequency = frequency;
                 self.corrections += 1;
                 self.step(Event::Accepted, Reason::Accepted);
             }
+            Input::Stepped(off) => self.stepped(now, off),
             Input::Refused => {
                 self.review = Some(now.raw + REVIEW);
                 self.step(Event::Refused, Reason::Refused);
+            }
+            Input::Date(verdict) => self.verdict(now, &verdict),
+            Input::Jumped(jump) => {
+                if jump == Jump::Slept {
+                    self.date.begin_anew(true);
+                }
+                self.expected = Some((now.raw, jump));
+            }
+            Input::Disturbed => self.yielded(now.raw),
+            Input::Taken(frequency) => {
+                self.frequency = frequency;
+                self.taken_at = Some(now.raw);
+                self.step(Event::Taken, Reason::Taken);
             }
             Input::Deadline => {
                 if self.review.is_some_and(|at| now.raw >= at) {
@@ -231,24 +300,50 @@ impl Steerer {
         match &mut self.scale {
             None => self.scale = Some(Timescale::fixed_at(track.key, *map, now.raw, now.real)),
             Some(scale) => {
+                let before = *scale.map();
                 if let Some(change) = scale.follow(track.key, *map, now.raw) {
                     self.settled = false;
+                    self.date.rebase(now.raw, Some(&before), None);
                     self.tell(Output::Epoch(change));
                 }
             }
         }
         self.step(Event::RateKnown, Reason::RateKnown);
+        self.mind_date(now);
         if self.state == State::Locked {
             self.correct(now);
         }
+    }
+
+    /// Leaves the clock to another program that steers it, each time for longer.
+    fn yielded(&mut self, now: Timestamp<Raw>) {
+        match self.state {
+            State::Refused => return,
+            State::Yielded => {}
+            _ => self.disturbances += 1,
+        }
+        if self.taken_at.is_some_and(|at| now - at > UNDISTURBED) {
+            self.yields = YIELDS.0;
+        }
+        self.phase_error = None;
+        self.settled = false;
+        self.date.begin_anew(false);
+        self.review = Some(now + self.yields);
+        self.yields = (self.yields * 2).min(YIELDS.1);
+        self.step(Event::Disturbed, Reason::Disturbed);
+    }
+
+    /// The rate that the clock is left at when nobody looks at it: without a phase term.
+    fn free_rate(&self) -> Option<Ratio> {
+        let scale = self.scale.as_ref()?;
+        Some((scale.map().line.rate + self.date.slew()).clamp(self.limits.frequency))
     }
 
     /// Lets go: keeps the leader's rate, without the phase term, for which there is no fresh look any more.
     fn lost(&mut self, reason: Reason) {
         let was_locked = self.state == State::Locked;
         self.step(Event::Lost, reason);
-        if let (true, Some(scale)) = (was_locked, &self.scale) {
-            let rate = scale.map().line.rate.clamp(self.limits.frequency);
+        if let (true, Some(rate)) = (was_locked, self.free_rate()) {
             self.phase_error = None;
             self.review = None;
             self.tell(Output::Correct(Correction::Slew(rate)));
@@ -262,9 +357,10 @@ impl Steerer {
             State::Locked => self.correct(now),
             State::Refused => {
                 // Never the phase term, which nobody would take away again.
-                let rate = self.scale.map_or(self.frequency, |scale| scale.map().line.rate);
-                self.tell(Output::Correct(Correction::Slew(rate.clamp(self.limits.frequency))));
+                let rate = self.free_rate().unwrap_or(self.frequency.clamp(self.limits.frequency));
+                self.tell(Output::Correct(Correction::Slew(rate)));
             }
+            State::Yielded => self.tell(Output::Take),
             State::Waiting | State::Acquiring | State::Holdover => {}
         }
     }
@@ -272,27 +368,19 @@ impl Steerer {
     /// The law.
     fn correct(&mut self, now: Reading) {
         let Some(scale) = &mut self.scale else { return };
-        let mut error = Offset::between(now.real, scale.date_at(now.raw));
-        let moved = |(then, before): (Timestamp<Raw>, Offset)| {
-            let moved = error.span() - before.span();
-            was_stepped(moved, now.raw - then).then_some(Offset::from_ns(moved.ns()))
-        };
-        let adopted = self.looked.and_then(moved);
-        if adopted.is_some() || !self.settled {
-            // A step by somebody else is his affair; and what the map learns of its own offset in the first seconds of
-            // a timeline is no error of the clock.
-            self.settled = scale.map().uncertainty_at(now.raw).rate.ppb() < SETTLED_PPB;
+        if !self.settled {
+            // What the map learns of its own offset in the first seconds of a timeline is no error of the clock.
             *scale = Timescale::fixed_at(scale.key(), *scale.map(), now.raw, now.real);
-            error = Offset::ZERO;
+            self.settled = scale.map().uncertainty_at(now.raw).rate.ppb() < SETTLED_PPB;
+            if self.settled {
+                self.date.rebase(now.raw, Some(scale.map()), Some(scale.map()));
+            }
         }
-        self.looked = Some((now.raw, error));
+        let error = Offset::between(now.real, scale.date_at(now.raw));
         let term = (-error.span() / phase_time(scale.map())).clamp(self.limits.phase_term);
-        let frequency = (scale.map().line.rate + term).clamp(self.limits.frequency);
+        let frequency = (scale.map().line.rate + self.date.slew() + term).clamp(self.limits.frequency);
         self.phase_error = Some(error);
         self.review = Some(now.raw + REVIEW);
-        if let Some(size) = adopted {
-            self.tell(Output::Adopted(size));
-        }
         self.tell(Output::Correct(Correction::Slew(frequency)));
     }
 
@@ -324,6 +412,21 @@ impl Steerer {
     /// The timeline that the clock is held on.
     pub fn key(&self) -> Option<TimelineKey> {
         self.scale.as_ref().map(Timescale::key)
+    }
+
+    /// The date and its policy.
+    pub fn date(&self) -> &DateKeeper {
+        &self.date
+    }
+
+    /// How often the clock was stepped for the date's sake.
+    pub fn date_steps(&self) -> u64 {
+        self.date_steps
+    }
+
+    /// How often another program was seen to steer the clock.
+    pub fn disturbances(&self) -> u64 {
+        self.disturbances
     }
 
     /// How many corrections the clock took.

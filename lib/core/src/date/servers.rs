@@ -1,1 +1,303 @@
 //! Several time servers: when each is asked, and whom to believe.
+//!
+//! Questions come in rounds. In a round each server is asked some times, [`SPACING`] apart, and the answer with the
+//! shortest round trip counts: the others waited in a queue somewhere, on one way and not on the other. Then a majority
+//! must agree (the intersection of Marzullo and of RFC 5905, section 11.2.1), and the best of those that agree speaks.
+
+use super::{Answer, Exchange, Leap};
+use crate::time::{Duration, Ratio, Raw, Real, Timestamp};
+use arrayvec::ArrayVec;
+use std::fmt;
+
+/// As many servers are asked at most.
+pub const MAX_SERVERS: usize = 8;
+/// Between two questions to one server: what public servers ask of a burst.
+pub const SPACING: Duration = Duration::from_secs(2);
+/// Rounds are at least and at most this far apart.
+pub const INTERVALS: (Duration, Duration) = (Duration::from_secs(16), Duration::from_secs(1024));
+/// Questions in a round.
+const BURST: u32 = 4;
+/// The first rounds are short and follow each other at once: the rate of the leader against UTC is to be known soon.
+const OPENING: Opening = Opening { rounds: 4, burst: 2, interval: Duration::from_secs(4) };
+/// A round in which nobody answered is tried again soon.
+const RETRY: Duration = Duration::from_secs(64);
+/// What the clock of a good server itself errs by, in what a majority is looked for. Its root distance is not known.
+const SERVER_ERROR: Duration = Duration::from_ms(5);
+/// What the raw clock may run wrong by between two answers.
+const RAW_ERROR: Ratio = Ratio::from_ppm(100.0);
+
+struct Opening {
+    rounds: u32,
+    burst: u32,
+    interval: Duration,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// The answer to the one question that is open at this server.
+    Answer {
+        /// By its place in the list.
+        server: usize,
+        /// What came of it.
+        answer: Answer,
+    },
+    /// The deadline came.
+    Deadline,
+    /// The date is doubtful: begin anew, with the short rounds of a start.
+    Hurry,
+}
+
+/// What is to be done or told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Ask this server, and report with [`Input::Answer`], whatever comes of it.
+    Ask(usize),
+    /// A round is over.
+    Round(Result<Verdict, NoVerdict>),
+}
+
+/// The date, as the best of a majority says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// At this instant,
+    pub raw: Timestamp<Raw>,
+    /// UTC was this,
+    pub utc: Timestamp<Real>,
+    /// give or take this much at worst, if the server is right: half the round trip.
+    pub margin: Duration,
+    /// What the majority announces.
+    pub leap: Leap,
+    /// How many servers agree.
+    pub agreeing: u8,
+    /// Of how many that answered.
+    pub answered: u8,
+}
+
+/// Why there is no date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoVerdict {
+    /// Nobody said a time.
+    NoAnswer,
+    /// So many did, and no majority of them agrees.
+    NoMajority(u8),
+}
+
+impl fmt::Display for NoVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAnswer => f.write_str("no NTP server answers with a time"),
+            Self::NoMajority(answered) => {
+                write!(
+                    f,
+                    "the {answered} NTP servers that answer disagree, and none has a majority: no date is taken"
+                )
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Server {
+    /// It told us never to ask again.
+    is_denied: bool,
+    /// It told us to ask less often: not before, and this far apart.
+    slowed: Option<(Timestamp<Raw>, Duration)>,
+    /// A question is open.
+    is_asked: bool,
+    /// Questions of this round that are still to be asked.
+    left: u32,
+    /// When the next one is.
+    ask_at: Timestamp<Raw>,
+    best: Option<Exchange>,
+}
+
+/// The servers.
+#[derive(Debug)]
+pub struct Servers {
+    servers: ArrayVec<Server, MAX_SERVERS>,
+    /// The next round, or `None` while one is going on.
+    next: Option<Timestamp<Raw>>,
+    /// The end of the last round.
+    ended: Timestamp<Raw>,
+    interval: Duration,
+    /// Rounds that were begun since the start or the last hurry.
+    rounds: u32,
+    outputs: ArrayVec<Output, { MAX_SERVERS + 2 }>,
+}
+
+impl Servers {
+    /// So many servers (at most [`MAX_SERVERS`]), to be asked from `now` on.
+    pub fn new(count: usize, now: Timestamp<Raw>) -> Self {
+        let server =
+            Server { is_denied: false, slowed: None, is_asked: false, left: 0, ask_at: now, best: None };
+        let servers = std::iter::repeat_n(server, count.min(MAX_SERVERS)).collect();
+        Self {
+            servers,
+            next: Some(now),
+            ended: now,
+            interval: INTERVALS.0,
+            rounds: 0,
+            outputs: ArrayVec::new(),
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Timestamp<Raw>, input: Input) {
+        match input {
+            Input::Answer { server, answer } => self.answered(now, server, answer),
+            Input::Deadline => {}
+            Input::Hurry => {
+                self.rounds = 0;
+                self.next = self.next.map(|_| now);
+            }
+        }
+        if self.next.is_some_and(|at| now >= at) {
+            self.begin(now);
+        }
+        self.ask(now);
+        self.conclude(now);
+    }
+
+    /// The next thing to be done or told; call until it is `None`.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_at(0)
+    }
+
+    /// When [`Input::Deadline`] is due; `None` while only answers are waited for.
+    pub fn deadline(&self) -> Option<Timestamp<Raw>> {
+        self.next
+            .or_else(|| self.servers.iter().filter(|s| !s.is_asked && s.left > 0).map(|s| s.ask_at).min())
+    }
+
+    /// How far apart the rounds are to be from now on; held within [`INTERVALS`].
+    pub fn set_interval(&mut self, wanted: Duration) {
+        self.interval = wanted.clamp(INTERVALS.0, INTERVALS.1);
+        if self.rounds >= OPENING.rounds {
+            self.next = self.next.map(|_| self.ended + self.interval);
+        }
+    }
+
+    /// How far apart the rounds are.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    fn rest(&self) -> Duration {
+        if self.rounds < OPENING.rounds { OPENING.interval } else { self.interval }
+    }
+
+    fn begin(&mut self, now: Timestamp<Raw>) {
+        self.next = None;
+        let burst = if self.rounds < OPENING.rounds { OPENING.burst } else { BURST };
+        self.rounds = self.rounds.saturating_add(1);
+        for server in &mut self.servers {
+            server.best = None;
+            let may = !server.is_denied && server.slowed.is_none_or(|(not_before, _)| now >= not_before);
+            server.left = if may { burst } else { 0 };
+            server.ask_at = now;
+            if let (true, Some((not_before, apart))) = (may, &mut server.slowed) {
+                // One question, no burst, until it stops complaining.
+                server.left = 1;
+                *not_before = now + *apart;
+            }
+        }
+    }
+
+    fn ask(&mut self, now: Timestamp<Raw>) {
+        for (number, server) in self.servers.iter_mut().enumerate() {
+            if !server.is_asked && server.left > 0 && now >= server.ask_at {
+                server.left -= 1;
+                server.is_asked = true;
+                let told = self.outputs.try_push(Output::Ask(number));
+                debug_assert!(told.is_ok(), "an output found no room");
+            }
+        }
+    }
+
+    fn answered(&mut self, now: Timestamp<Raw>, number: usize, answer: Answer) {
+        let Some(server) = self.servers.get_mut(number).filter(|server| server.is_asked) else { return };
+        server.is_asked = false;
+        server.ask_at = now + SPACING;
+        match answer {
+            Answer::Time(exchange) => {
+                if server.best.is_none_or(|best| exchange.round_trip < best.round_trip) {
+                    server.best = Some(exchange);
+                }
+            }
+            Answer::SlowDown => {
+                let before = server.slowed.map_or(self.interval, |(_, apart)| apart);
+                let apart = (before * 2).clamp(INTERVALS.0 * 4, INTERVALS.1);
+                server.slowed = Some((now + apart, apart));
+                server.left = 0;
+            }
+            Answer::Denied => {
+                server.is_denied = true;
+                server.left = 0;
+            }
+            Answer::Nothing => {}
+        }
+    }
+
+    fn conclude(&mut self, now: Timestamp<Raw>) {
+        let is_over = self.next.is_none() && self.servers.iter().all(|s| !s.is_asked && s.left == 0);
+        if !is_over {
+            return;
+        }
+        let heard: ArrayVec<Exchange, MAX_SERVERS> = self.servers.iter().filter_map(|s| s.best).collect();
+        let result = majority(&heard);
+        let wait = if result.is_ok() { self.rest() } else { self.rest().min(RETRY) };
+        self.ended = now;
+        self.next = Some(now + wait);
+        let told = self.outputs.try_push(Output::Round(result));
+        debug_assert!(told.is_ok(), "an output found no room");
+    }
+}
+
+/// The best exchange of those that a majority agrees with.
+fn majority(heard: &[Exchange]) -> Result<Verdict, NoVerdict> {
+    let Some(reference) = heard.first() else { return Err(NoVerdict::NoAnswer) };
+    // Each says: UTC minus the raw clock lies between these, as seen at the reference's instant.
+    let intervals: ArrayVec<(Duration, Duration), MAX_SERVERS> = heard
+        .iter()
+        .map(|exchange| {
+            let apart = exchange.raw - reference.raw;
+            let offset = (exchange.utc - reference.utc) - apart;
+            let half = exchange.round_trip / 2 + SERVER_ERROR + apart.abs() * RAW_ERROR;
+            (offset - half, offset + half)
+        })
+        .collect();
+    let agreeing_at =
+        |point: Duration| intervals.iter().filter(|(low, high)| (*low..=*high).contains(&point)).count();
+    // Where most intervals overlap, one of them begins.
+    let Some((point, agreeing)) =
+        intervals.iter().map(|(low, _)| (*low, agreeing_at(*low))).max_by_key(|(_, count)| *count)
+    else {
+        return Err(NoVerdict::NoAnswer);
+    };
+    let count = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
+    if agreeing * 2 <= heard.len() {
+        return Err(NoVerdict::NoMajority(count(heard.len())));
+    }
+    let believed = || {
+        heard
+            .iter()
+            .zip(&intervals)
+            .filter(|(_, (low, high))| (*low..=*high).contains(&point))
+            .map(|(e, _)| e)
+    };
+    let best = believed().min_by_key(|exchange| exchange.round_trip).unwrap_or(reference);
+    let announces = |leap: Leap| believed().filter(|exchange| exchange.leap == leap).count() * 2 > agreeing;
+    let leap = [Leap::Insert, Leap::Delete].into_iter().find(|leap| announces(*leap)).unwrap_or_default();
+    Ok(Verdict {
+        raw: best.raw,
+        utc: best.utc,
+        margin: best.round_trip / 2,
+        leap,
+        agreeing: count(agreeing),
+        answered: count(heard.len()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //!    +------- lost -------+                       +--- rate known ---+
 //!
 //! every state --refused--> REFUSED --accepted--> WAITING
+//! every state but REFUSED --disturbed--> YIELDED --taken--> WAITING
 //! ```
 
 use std::fmt;
@@ -24,6 +25,8 @@ pub enum State {
     Holdover = 3,
     /// The clock cannot be corrected.
     Refused = 4,
+    /// Another program steers the clock; it is left to it for a while.
+    Yielded = 5,
 }
 
 /// What moves the steerer from one state to another.
@@ -39,11 +42,16 @@ pub enum Event {
     Refused,
     /// A correction was taken.
     Accepted,
+    /// Another program steers the clock.
+    Disturbed,
+    /// The clock was taken in hand again.
+    Taken,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Waiting, Self::Acquiring, Self::Locked, Self::Holdover, Self::Refused];
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::Acquiring, Self::Locked, Self::Holdover, Self::Refused, Self::Yielded];
 
     /// The state after `event`; `None` where nothing changes.
     pub const fn after(self, event: Event) -> Option<Self> {
@@ -52,7 +60,10 @@ impl State {
             (Self::Acquiring | Self::Holdover, Event::RateKnown) => Some(Self::Locked),
             (Self::Acquiring, Event::Lost) => Some(Self::Waiting),
             (Self::Locked, Event::Lost) => Some(Self::Holdover),
-            (Self::Refused, Event::Accepted) => Some(Self::Waiting),
+            (Self::Refused, Event::Accepted) | (Self::Yielded, Event::Taken) => Some(Self::Waiting),
+            (Self::Waiting | Self::Acquiring | Self::Locked | Self::Holdover, Event::Disturbed) => {
+                Some(Self::Yielded)
+            }
             (Self::Waiting | Self::Acquiring | Self::Locked | Self::Holdover, Event::Refused) => {
                 Some(Self::Refused)
             }
@@ -74,6 +85,7 @@ impl fmt::Display for State {
             Self::Locked => "LOCKED",
             Self::Holdover => "HOLDOVER",
             Self::Refused => "REFUSED",
+            Self::Yielded => "YIELDED",
         })
     }
 }

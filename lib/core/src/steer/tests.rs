@@ -1,4 +1,5 @@
 use super::*;
+use crate::date::DateRules;
 use crate::port::State as PortState;
 use crate::time::{Affine, ClockMap, Dante, Real, Uncertainty, VirtualClock};
 
@@ -23,7 +24,7 @@ impl Bench {
         let line = Affine { raw0: now, at0: Timestamp::from_ns(699_000_000_000), rate: Ratio::from_ppm(ppm) };
         let real = Timestamp::<Real>::from_ns(1_795_000_000_000_000_000);
         Self {
-            steerer: Steerer::new(Limits::default(), Ratio::from_ppm(3.0)),
+            steerer: Steerer::new(Limits::default(), DateRules::default(), Ratio::from_ppm(3.0)),
             clock: VirtualClock::new(Reading { raw: now, real, width: Duration::ZERO }),
             now,
             line,
@@ -94,15 +95,16 @@ impl Bench {
 #[test]
 fn every_state_and_event_has_its_arrow() {
     use Event::*;
-    use State::{Acquiring, Holdover, Locked, Waiting};
-    const EVENTS: [Event; 5] = [Leader, RateKnown, Lost, Refused, Accepted];
-    let refused = Some(State::Refused);
+    use State::{Acquiring, Holdover, Locked, Waiting, Yielded};
+    const EVENTS: [Event; 7] = [Leader, RateKnown, Lost, Refused, Accepted, Disturbed, Taken];
+    let (refused, yielded) = (Some(State::Refused), Some(Yielded));
     let table = [
-        (Waiting, [Some(Acquiring), None, None, refused, None]),
-        (Acquiring, [None, Some(Locked), Some(Waiting), refused, None]),
-        (Locked, [None, None, Some(Holdover), refused, None]),
-        (Holdover, [None, Some(Locked), None, refused, None]),
-        (State::Refused, [None, None, None, None, Some(Waiting)]),
+        (Waiting, [Some(Acquiring), None, None, refused, None, yielded, None]),
+        (Acquiring, [None, Some(Locked), Some(Waiting), refused, None, yielded, None]),
+        (Locked, [None, None, Some(Holdover), refused, None, yielded, None]),
+        (Holdover, [None, Some(Locked), None, refused, None, yielded, None]),
+        (State::Refused, [None, None, None, None, Some(Waiting), None, None]),
+        (Yielded, [None, None, None, None, None, None, Some(Waiting)]),
     ];
     assert_eq!(table.map(|(from, _)| from), State::ALL);
     for (from, row) in table {
@@ -252,7 +254,7 @@ fn a_step_by_somebody_else_is_adopted_and_not_fought() {
         bench.clock.step(step);
         bench.syncs(20);
         let adopted = bench.said.iter().find_map(|said| match said {
-            Output::Adopted(size) => Some(size.span()),
+            Output::Adopted(size, _) => Some(size.span()),
             _ => None,
         });
         assert!((adopted.unwrap() - step).abs() < Duration::from_us(1), "{adopted:?}");
@@ -271,7 +273,7 @@ fn after_a_suspend_k_is_fixed_anew() {
     bench.line.at0 = bench.line.at0 + hour;
     bench.key.number = 2;
     bench.syncs(20);
-    assert!(bench.said.iter().any(|said| matches!(said, Output::Adopted(_))));
+    assert!(bench.said.iter().any(|said| matches!(said, Output::Adopted(..))));
     assert!(bench.error().abs() < Duration::from_us(5), "{:?}", bench.error());
 }
 

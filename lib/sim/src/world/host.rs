@@ -1,6 +1,7 @@
 //! The host: a kernel with two clocks and sockets, and the three programs' engines.
 
 use arrayvec::ArrayVec;
+use dante_core::date::DateRules;
 use dante_core::port::{self, Channel, NoStamp, Port, PortConfig, Sample, Stamp};
 use dante_core::relay::{self, RefclockSample, Relay};
 use dante_core::steer::{self, Correction, Limits, Loss, Steerer};
@@ -84,7 +85,7 @@ impl Host {
             config,
             port: Port::new(config),
             instance: INSTANCE,
-            steerer: Steerer::new(Limits::default(), clock.line().rate),
+            steerer: Steerer::new(Limits::default(), DateRules::default(), clock.line().rate),
             relay: Relay::new(None),
             clock,
             frequency: Ratio::ZERO,
@@ -151,7 +152,7 @@ impl Host {
     /// A new steerer, which knows only what frequency the clock runs at. The one before says goodbye.
     pub(super) fn restart_steerer(&mut self, now: Timestamp<Raw>, at: Timestamp<Raw>) {
         self.steer(now, steer::Input::Lost(Loss::Ending));
-        self.steerer = Steerer::new(Limits::default(), self.frequency);
+        self.steerer = Steerer::new(Limits::default(), DateRules::default(), self.frequency);
         self.steerer_from = at;
     }
 
@@ -301,6 +302,7 @@ impl Host {
                 steer::Output::Correct(Correction::Step(offset)) => {
                     self.clock.step(-offset.span());
                     self.said.steps.push((now, -offset.span()));
+                    self.steerer.handle(self.reading(now), steer::Input::Stepped(offset));
                 }
                 said => self.said.steerer.push((now, said)),
             }

@@ -1,0 +1,299 @@
+//! Keeps the date: what is known of UTC, and what the policy makes of it.
+
+use super::Leap;
+use super::drift::{Ahead, Drift, Taken};
+use super::policy::{DateRules, Policy};
+use super::servers::{INTERVALS, Verdict};
+use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Real, Timestamp};
+use std::fmt;
+
+/// Bounds of the time in which a policy that slews brings the date right: long enough that the servers' noise does not
+/// reach the rate, short enough to be done within a day.
+const DATE_TIME: (Duration, Duration) = (Duration::from_secs(64), Duration::from_secs(4 * 3600));
+/// The clock's rate is left alone until the rate of UTC is known to this, or better.
+const SLEW_FROM: Ratio = Ratio::from_ppm(1.0);
+/// Where a bound is stated, it is this many standard deviations.
+const BOUND_SIGMAS: i64 = 3;
+
+/// What the clock's date is worth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DateError {
+    /// The clock minus UTC, as estimated.
+    pub error: Offset,
+    /// One standard deviation of that.
+    pub sigma: Duration,
+    /// The date is certainly not further off than this, if the servers are right.
+    pub bound: Duration,
+    /// The rate at which the clock would drift off UTC if it ran at the leader's.
+    pub leader_rate: Ratio,
+    /// One standard deviation of it.
+    pub leader_rate_sigma: Ratio,
+    /// When it was last measured.
+    pub measured_at: Timestamp<Raw>,
+}
+
+/// What is to be said of the date.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DateNews {
+    /// A date from before the program was built, or from a time that nobody will see: refused.
+    Absurd(Timestamp<Real>),
+    /// The servers tell a time so far from what was expected that it is not believed yet.
+    Doubted(Duration),
+    /// They told it for so long that it is.
+    Believed(Duration),
+    /// The date was right at the start, or was set: this far off UTC.
+    Good(Offset),
+    /// UTC and leader differ by more than the policy may slew: the date drifts at this rate.
+    Drifts(Ratio),
+    /// It does not any more.
+    Holds,
+    /// Somebody set another date: it is left as it is.
+    Left,
+    /// The date that somebody set came to agree with the servers: the policy rules again.
+    Resumed,
+}
+
+impl fmt::Display for DateNews {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absurd(utc) => {
+                write!(f, "a server tells a date that cannot be ({} s since 1970): refused", utc.ns() / 1_000_000_000)
+            }
+            Self::Doubted(off) => {
+                write!(f, "the servers suddenly tell a time {:+.6} s off what was expected: not believed yet", off.secs_f64())
+            }
+            Self::Believed(off) => {
+                write!(f, "the servers have told a time {:+.6} s off for long enough: believed", off.secs_f64())
+            }
+            Self::Good(error) => write!(f, "the date is right: {:+.6} s off UTC", error.span().secs_f64()),
+            Self::Drifts(rate) => write!(
+                f,
+                "leader and UTC differ by more than the clock may be slewed: the date drifts by {:+.1} ppm, {:+.2} s a day",
+                rate.ppm(),
+                rate.fraction() * 86_400.0
+            ),
+            Self::Holds => f.write_str("the date is held again"),
+            Self::Left => f.write_str(
+                "the date that was set by hand is left as it is; restart dante2sys to have it from the servers again",
+            ),
+            Self::Resumed => f.write_str("the date agrees with the servers again, and is kept from now on"),
+        }
+    }
+}
+
+/// The keeper.
+#[derive(Debug, Clone)]
+pub struct DateKeeper {
+    rules: DateRules,
+    drift: Option<Drift>,
+    /// The drift is told against the leader's time; else against the raw clock.
+    is_on_leader: bool,
+    /// The date was right once, or was set.
+    is_set: bool,
+    /// Somebody set another date by hand.
+    is_left: bool,
+    has_drifted: bool,
+    stepped_at: Option<Timestamp<Raw>>,
+    slew: Ratio,
+    margin: Duration,
+    leap: Leap,
+}
+
+impl DateKeeper {
+    /// A keeper that knows nothing yet.
+    pub fn new(rules: DateRules) -> Self {
+        Self {
+            rules,
+            drift: None,
+            is_on_leader: false,
+            is_set: false,
+            is_left: false,
+            has_drifted: false,
+            stepped_at: None,
+            slew: Ratio::ZERO,
+            margin: Duration::ZERO,
+            leap: Leap::None,
+        }
+    }
+
+    /// Takes in what the servers say; `map` is the leader's.
+    pub(crate) fn observe(&mut self, verdict: &Verdict, map: Option<&ClockMap>) -> Option<DateNews> {
+        /// 2200: what lies beyond was never meant.
+        const LATEST: Timestamp<Real> = Timestamp::from_ns(7_258_118_400_000_000_000);
+        if verdict.utc < self.rules.earliest || verdict.utc > LATEST {
+            return Some(DateNews::Absurd(verdict.utc));
+        }
+        let offset = Duration::from_ns(verdict.utc.ns().saturating_sub(self.base_at(verdict.raw, map)));
+        let taken = match &mut self.drift {
+            Some(drift) => drift.observe(verdict.raw, offset, verdict.margin),
+            None => {
+                self.drift = Some(Drift::new(verdict.raw, offset, verdict.margin));
+                Taken::In
+            }
+        };
+        if let Taken::Doubted(off) = taken {
+            return Some(DateNews::Doubted(off));
+        }
+        self.margin = verdict.margin;
+        self.leap = verdict.leap;
+        match taken {
+            Taken::Anew(off) => Some(DateNews::Believed(off)),
+            _ => None,
+        }
+    }
+
+    /// The base in which the drift is told, ns.
+    fn base_at(&self, raw: Timestamp<Raw>, map: Option<&ClockMap>) -> i64 {
+        match map {
+            Some(map) if self.is_on_leader => map.dante_at(raw).ns(),
+            _ => raw.ns(),
+        }
+    }
+
+    /// UTC at `raw`, and how it runs against the raw clock.
+    fn utc_at(&self, raw: Timestamp<Raw>, map: Option<&ClockMap>) -> Option<(Timestamp<Real>, Ahead)> {
+        let mut ahead = self.drift.as_ref()?.at(raw);
+        let utc = Timestamp::from_ns(self.base_at(raw, map).saturating_add(ahead.offset.ns()));
+        if let (Some(map), true) = (map, self.is_on_leader) {
+            ahead.rate = ahead.rate + map.line.rate;
+        }
+        Some((utc, ahead))
+    }
+
+    /// What a clock's date is worth that shows `date` at `raw` and would run at `rate` (against the raw clock) if nothing
+    /// were done for the date's sake.
+    pub(crate) fn error(
+        &self,
+        raw: Timestamp<Raw>,
+        date: Timestamp<Real>,
+        rate: Ratio,
+        map: Option<&ClockMap>,
+    ) -> Option<DateError> {
+        let (utc, ahead) = self.utc_at(raw, map)?;
+        let error = Offset::between(date, utc);
+        Some(DateError {
+            error,
+            sigma: ahead.sigma,
+            bound: error.span().abs() + ahead.sigma * BOUND_SIGMAS + self.margin,
+            leader_rate: rate - ahead.rate,
+            leader_rate_sigma: ahead.rate_sigma,
+            measured_at: self.drift.as_ref()?.measured_at(),
+        })
+    }
+
+    /// The step that the policy wants now: the clock minus what is right.
+    pub(crate) fn step_wanted(
+        &mut self,
+        now: Timestamp<Raw>,
+        error: &DateError,
+    ) -> (Option<Offset>, Option<DateNews>) {
+        let size = error.error.span().abs();
+        if self.is_left {
+            let agrees = size <= self.rules.first_step;
+            self.is_left = !agrees;
+            return (None, agrees.then_some(DateNews::Resumed));
+        }
+        if !self.is_set {
+            if size > self.rules.first_step {
+                return (Some(error.error), None);
+            }
+            self.is_set = true;
+            return (None, Some(DateNews::Good(error.error)));
+        }
+        let is_early = self.stepped_at.is_some_and(|at| now - at < DateRules::STEPS_APART);
+        let is_known = error.sigma * BOUND_SIGMAS < self.rules.step_threshold;
+        let is_due = self.rules.policy == Policy::Step && size > self.rules.step_threshold;
+        ((is_due && is_known && !is_early).then_some(error.error), None)
+    }
+
+    /// The rate that the policy adds to the leader's from now on.
+    pub(crate) fn slewed(&mut self, error: &DateError) -> Option<DateNews> {
+        let bound = self.rules.slew_bound();
+        if bound == Ratio::ZERO || self.is_left || !self.is_set {
+            self.slew = Ratio::ZERO;
+            return None;
+        }
+        if self.rules.policy == Policy::Slew && error.leader_rate_sigma > SLEW_FROM {
+            return None;
+        }
+        let seconds = error.sigma.secs_f64() / error.leader_rate_sigma.fraction();
+        let time = Duration::from_secs_f64(seconds).clamp(DATE_TIME.0, DATE_TIME.1);
+        let wanted = -error.leader_rate + -error.error.span() / time;
+        self.slew = wanted.clamp(bound);
+        let left_over = error.leader_rate + self.slew;
+        let drifts = error.leader_rate.abs() > bound + error.leader_rate_sigma;
+        let changed = drifts != self.has_drifted;
+        self.has_drifted = drifts;
+        changed.then_some(if drifts { DateNews::Drifts(left_over) } else { DateNews::Holds })
+    }
+
+    /// The clock was stepped for the date's sake.
+    pub(crate) fn stepped(&mut self, now: Timestamp<Raw>) {
+        self.stepped_at = Some(now);
+        self.is_set = true;
+    }
+
+    /// Somebody set the clock: his date is left as it is.
+    pub(crate) fn leave(&mut self) -> Option<DateNews> {
+        self.drift.is_some().then(|| {
+            self.is_left = true;
+            self.slew = Ratio::ZERO;
+            DateNews::Left
+        })
+    }
+
+    /// UTC moved by a leap second, as the clock did.
+    pub(crate) fn leap_passed(&mut self, by: Duration) {
+        if let Some(drift) = &mut self.drift {
+            drift.leap(by);
+        }
+    }
+
+    /// The raw clock stood still, or the clock was in other hands: the date is to be set as at the start.
+    pub(crate) fn begin_anew(&mut self, forget: bool) {
+        if forget {
+            self.drift = None;
+            self.is_on_leader = false;
+        }
+        self.is_set = false;
+        self.is_left = false;
+        self.slew = Ratio::ZERO;
+    }
+
+    /// Tells the drift against another base from now on: the leader's time, or, without a map, the raw clock.
+    pub(crate) fn rebase(&mut self, now: Timestamp<Raw>, from: Option<&ClockMap>, to: Option<&ClockMap>) {
+        let from = from.filter(|_| self.is_on_leader);
+        self.is_on_leader = to.is_some();
+        let Some(drift) = &mut self.drift else { return };
+        let at = |map: Option<&ClockMap>| map.map_or(now.ns(), |map| map.dante_at(now).ns());
+        let rate = |map: Option<&ClockMap>| map.map_or(Ratio::ZERO, |map| map.line.rate);
+        let sigma = |map: Option<&ClockMap>| map.map_or(0.0, |map| map.uncertainty_at(now).rate.ppb());
+        let ahead = Duration::from_ns(at(to).saturating_sub(at(from)));
+        drift.rebase(ahead, rate(to) - rate(from), Ratio::from_ppb(sigma(from).hypot(sigma(to))), now);
+    }
+
+    /// The rate that is added to the leader's for the date's sake.
+    pub fn slew(&self) -> Ratio {
+        self.slew
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &DateRules {
+        &self.rules
+    }
+
+    /// A leap second at the end of the UTC day, as the servers announce it.
+    pub fn leap(&self) -> Leap {
+        self.leap
+    }
+
+    /// The date was set by hand, and is left as it is.
+    pub fn is_left(&self) -> bool {
+        self.is_left
+    }
+
+    /// How far apart the servers are to be asked, if it is `now`.
+    pub fn interval(&self, now: Duration) -> Duration {
+        self.drift.as_ref().map_or(INTERVALS.0, |drift| drift.interval(now)).clamp(INTERVALS.0, INTERVALS.1)
+    }
+}
