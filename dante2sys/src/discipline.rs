@@ -21,9 +21,8 @@ pub fn virtual_clock() -> SystemClock {
 /// CLOCK_REALTIME, made ready to be ruled by its frequency alone.
 pub fn system_clock() -> Result<SystemClock, ClockError> {
     let mut clock = Realtime::open()?;
-    clock.release_pll()?;
-    if let Some(tick) = clock.reset_tick()? {
-        log::warn!("the kernel's tick was {tick} us, left by another program; set to nominal");
+    for leftover in clock.take()? {
+        log::warn!("{leftover}");
     }
     Ok(SystemClock::Realtime(clock))
 }

@@ -1,9 +1,11 @@
 //! The kernel's clocks: CLOCK_MONOTONIC_RAW, on which everything is measured, and CLOCK_REALTIME, which `dante2sys`
 //! steers; and the virtual clock that stands in for the latter where no clock may be touched.
 
+mod disturbance;
 mod realtime;
 
-pub use realtime::{Realtime, Timex};
+pub use disturbance::{Disturbance, Leftover};
+pub use realtime::{Declared, KernelLeap, Realtime, Timex};
 
 use dante_core::time::{Affine, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};
 use nix::errno::Errno;
@@ -135,6 +137,53 @@ impl SystemClock {
         }
     }
 
+    /// Makes the frequency alone rule the clock, and returns what other programs had left there and was put right. A
+    /// virtual clock has nothing to be put right.
+    ///
+    /// # Errors
+    /// [`ClockError::Refused`] without CAP_SYS_TIME, also where there is nothing to put right.
+    pub fn take(&mut self) -> Result<Vec<Leftover>, ClockError> {
+        match self {
+            Self::Realtime(clock) => clock.take(),
+            Self::Virtual(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// What another program did to the clock since it was taken or its frequency set; see [`Realtime::disturbance`].
+    /// Nobody can do anything to a virtual clock.
+    ///
+    /// # Errors
+    /// When the kernel refuses to be asked.
+    pub fn disturbance(&self) -> Result<Option<Disturbance>, ClockError> {
+        match self {
+            Self::Realtime(clock) => clock.disturbance(),
+            Self::Virtual(_) => Ok(None),
+        }
+    }
+
+    /// Has the kernel tell others that the date is good, or that it is not; see [`Realtime::declare`]. Nobody else
+    /// reads a virtual clock: there it is remembered, and no more.
+    ///
+    /// # Errors
+    /// [`ClockError::Refused`] without CAP_SYS_TIME.
+    pub fn declare(&mut self, quality: Declared) -> Result<(), ClockError> {
+        match self {
+            Self::Realtime(clock) => clock.declare(quality),
+            Self::Virtual(clock) => {
+                clock.declared = Some(quality);
+                Ok(())
+            }
+        }
+    }
+
+    /// What was declared last. None before that, and after a step, by which the kernel declares its clock bad.
+    pub fn declared(&self) -> Option<Declared> {
+        match self {
+            Self::Realtime(clock) => clock.declared(),
+            Self::Virtual(clock) => clock.declared,
+        }
+    }
+
     /// The clock as a line over CLOCK_MONOTONIC_RAW, where that is known exactly: for the virtual one.
     pub fn line(&self) -> Option<Affine<Real>> {
         match self {
@@ -148,12 +197,13 @@ impl SystemClock {
 #[derive(Debug)]
 pub struct Virtual {
     clock: VirtualClock,
+    declared: Option<Declared>,
 }
 
 impl Virtual {
     /// A clock that equals CLOCK_REALTIME, which is read this once, and runs at the oscillator's own rate.
     pub fn start() -> Self {
-        Self { clock: VirtualClock::new(read_realtime()) }
+        Self { clock: VirtualClock::new(read_realtime()), declared: None }
     }
 
     /// The clock and CLOCK_MONOTONIC_RAW at one instant; exact, so the width is zero.
@@ -174,6 +224,7 @@ impl Virtual {
 
     /// Moves the clock by `by`.
     pub fn step(&mut self, by: Duration) {
+        self.declared = None;
         self.clock.step(by);
     }
 
