@@ -131,7 +131,8 @@ impl Discipline {
 
     fn publish(&mut self, now: Timestamp<Raw>) {
         let clock = match self.clock {
-            SystemClock::Realtime(_) => SteeredClock::Realtime,
+            // The page has no word for a hardware clock, which no flag can choose yet.
+            SystemClock::Realtime(_) | SystemClock::Hardware(_) => SteeredClock::Realtime,
             SystemClock::Virtual(_) => SteeredClock::Virtual,
         };
         let mut body = Dante2sys {

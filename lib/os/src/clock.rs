@@ -1,15 +1,19 @@
 //! The kernel's clocks: CLOCK_MONOTONIC_RAW, on which everything is measured, and CLOCK_REALTIME, which `dante2sys`
-//! steers; and the virtual clock that stands in for the latter where no clock may be touched.
+//! steers; a PTP hardware clock that it may steer instead; and the virtual clock that stands in where no clock may be
+//! touched.
 
 mod disturbance;
+mod phc;
 mod realtime;
 
 pub use disturbance::{Disturbance, Leftover};
+pub use phc::{Phc, PhcError};
 pub use realtime::{Declared, KernelLeap, Realtime, Timex};
 
 use dante_core::time::{Affine, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};
 use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
+use std::convert::Infallible;
 
 /// Why the kernel's clock could not be read or steered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +43,7 @@ pub enum ClockError {
 impl ClockError {
     /// Whether a missing right is the reason.
     pub fn is_permission(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+        matches!(self, Self::Refused { .. } | Self::Failed { cause: Errno::EPERM | Errno::EACCES, .. })
     }
 }
 
@@ -53,22 +57,28 @@ pub fn raw_now() -> Timestamp<Raw> {
 /// A bracket takes some tens of ns; one that an interrupt stretched loses against the others. The five are taken
 /// anew as a whole, never mixed, so a step of CLOCK_REALTIME between two of them does no harm.
 pub fn read_realtime() -> Reading {
+    let Ok(reading) = tightest(|| Ok::<_, Infallible>(now(ClockId::CLOCK_REALTIME)));
+    reading
+}
+
+/// The tightest of five brackets of a clock between two reads of CLOCK_MONOTONIC_RAW; the first error ends it.
+fn tightest<E>(clock: impl Fn() -> Result<Timestamp<Real>, E>) -> Result<Reading, E> {
     const BRACKETS: usize = 5;
-    let mut best = bracket();
+    let mut best = bracket(&clock)?;
     for _ in 1..BRACKETS {
-        let next = bracket();
+        let next = bracket(&clock)?;
         if next.width < best.width {
             best = next;
         }
     }
-    best
+    Ok(best)
 }
 
-fn bracket() -> Reading {
+fn bracket<E>(clock: impl Fn() -> Result<Timestamp<Real>, E>) -> Result<Reading, E> {
     let before = raw_now();
-    let real = now(ClockId::CLOCK_REALTIME);
+    let real = clock()?;
     let width = raw_now() - before;
-    Reading { raw: before + width / 2, real, width }
+    Ok(Reading { raw: before + width / 2, real, width })
 }
 
 /// # Panics
@@ -83,21 +93,25 @@ pub(crate) fn timestamp<C>(seconds: i64, nanoseconds: i64) -> Timestamp<C> {
     Timestamp::from_ns(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
 }
 
-/// The clock that a program steers. Both kinds have one interface and one range and grain of frequency.
+/// The clock that a program steers. All kinds have one interface, and one grain of frequency: 2^-16 ppm.
 #[derive(Debug)]
 pub enum SystemClock {
     /// The kernel's CLOCK_REALTIME.
     Realtime(Realtime),
     /// A clock inside this process.
     Virtual(Virtual),
+    /// A PTP hardware clock.
+    Hardware(Phc),
 }
 
 impl SystemClock {
-    /// The clock and CLOCK_MONOTONIC_RAW at one instant.
+    /// The clock and CLOCK_MONOTONIC_RAW at one instant. A hardware clock that is gone seems to run on; the next call
+    /// that can fail tells of it.
     pub fn read(&self) -> Reading {
         match self {
             Self::Realtime(_) => read_realtime(),
             Self::Virtual(clock) => clock.read(),
+            Self::Hardware(clock) => clock.read_or_continue(),
         }
     }
 
@@ -109,10 +123,19 @@ impl SystemClock {
         match self {
             Self::Realtime(clock) => clock.frequency(),
             Self::Virtual(clock) => Ok(clock.line().rate),
+            Self::Hardware(clock) => clock.frequency(),
         }
     }
 
-    /// Sets the frequency, held within +-500 ppm, and returns the one taken (its grain is 0.015 ppb).
+    /// The largest frequency that it takes, of either sign: 500 ppm, or what the driver of a hardware clock says.
+    pub fn limit(&self) -> Ratio {
+        match self {
+            Self::Realtime(_) | Self::Virtual(_) => realtime::LIMIT,
+            Self::Hardware(clock) => clock.limit(),
+        }
+    }
+
+    /// Sets the frequency, held within [`Self::limit`], and returns the one taken (its grain is 0.015 ppb).
     ///
     /// # Errors
     /// [`ClockError::Refused`] without CAP_SYS_TIME; [`ClockError::NotFinite`].
@@ -120,6 +143,7 @@ impl SystemClock {
         match self {
             Self::Realtime(clock) => clock.set_frequency(rate),
             Self::Virtual(clock) => clock.set_frequency(rate),
+            Self::Hardware(clock) => clock.set_frequency(rate),
         }
     }
 
@@ -134,11 +158,12 @@ impl SystemClock {
                 clock.step(by);
                 Ok(())
             }
+            Self::Hardware(clock) => clock.step(by),
         }
     }
 
     /// Makes the frequency alone rule the clock, and returns what other programs had left there and was put right. A
-    /// virtual clock has nothing to be put right.
+    /// virtual clock and a hardware clock have nothing to be put right.
     ///
     /// # Errors
     /// [`ClockError::Refused`] without CAP_SYS_TIME, also where there is nothing to put right.
@@ -146,6 +171,7 @@ impl SystemClock {
         match self {
             Self::Realtime(clock) => clock.take(),
             Self::Virtual(_) => Ok(Vec::new()),
+            Self::Hardware(clock) => clock.take().map(|()| Vec::new()),
         }
     }
 
@@ -158,11 +184,12 @@ impl SystemClock {
         match self {
             Self::Realtime(clock) => clock.disturbance(),
             Self::Virtual(_) => Ok(None),
+            Self::Hardware(clock) => clock.disturbance(),
         }
     }
 
-    /// Has the kernel tell others that the date is good, or that it is not; see [`Realtime::declare`]. Nobody else
-    /// reads a virtual clock: there it is remembered, and no more.
+    /// Has the kernel tell others that the date is good, or that it is not; see [`Realtime::declare`]. The kernel
+    /// keeps no such record of a hardware clock, and knows no virtual one: there it is remembered, and no more.
     ///
     /// # Errors
     /// [`ClockError::Refused`] without CAP_SYS_TIME.
@@ -170,6 +197,10 @@ impl SystemClock {
         match self {
             Self::Realtime(clock) => clock.declare(quality),
             Self::Virtual(clock) => {
+                clock.declared = Some(quality);
+                Ok(())
+            }
+            Self::Hardware(clock) => {
                 clock.declared = Some(quality);
                 Ok(())
             }
@@ -181,13 +212,14 @@ impl SystemClock {
         match self {
             Self::Realtime(clock) => clock.declared(),
             Self::Virtual(clock) => clock.declared,
+            Self::Hardware(clock) => clock.declared,
         }
     }
 
     /// The clock as a line over CLOCK_MONOTONIC_RAW, where that is known exactly: for the virtual one.
     pub fn line(&self) -> Option<Affine<Real>> {
         match self {
-            Self::Realtime(_) => None,
+            Self::Realtime(_) | Self::Hardware(_) => None,
             Self::Virtual(clock) => Some(clock.line()),
         }
     }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 /// One unit of `timex.freq`: 2^-16 ppm.
 const UNITS_PER_PPM: f64 = 65_536.0;
 /// The kernel's own limit, MAXFREQ (include/linux/timex.h).
-const LIMIT: Ratio = Ratio::from_ppm(500.0);
+pub(super) const LIMIT: Ratio = Ratio::from_ppm(500.0);
 /// Microseconds per tick of USER_HZ, which is 100 on every architecture that Rust's std knows.
 pub(super) const NOMINAL_TICK: i64 = 10_000;
 /// NTP_PHASE_LIMIT (kernel/time/ntp.c), us: the kernel holds both errors below it, and sets STA_UNSYNC by itself when
@@ -313,13 +313,21 @@ pub(super) fn frequency_alone(status: i32) -> i32 {
 }
 
 /// `timex.freq` for a rate: the nearest, held within the kernel's limit. None for what is no number.
-#[expect(clippy::cast_possible_truncation, reason = "at most 500 * 2^16 after the clamp")]
 pub(super) fn to_timex(rate: Ratio) -> Option<i64> {
-    rate.is_finite().then(|| (rate.clamp(LIMIT).ppm() * UNITS_PER_PPM).round() as i64)
+    to_timex_within(rate, LIMIT)
+}
+
+/// The same within the limit of another clock, which is never exceeded by rounding.
+#[expect(clippy::cast_possible_truncation, reason = "limits are below 2^31 ppb, and a float cast saturates")]
+pub(super) fn to_timex_within(rate: Ratio, limit: Ratio) -> Option<i64> {
+    let units = |ratio: Ratio| ratio.ppm() * UNITS_PER_PPM;
+    // A limit that is a whole number of ppb may come out a hair below it.
+    let most = (units(limit.abs()) + 1e-3).floor() as i64;
+    rate.is_finite().then(|| (units(rate).round() as i64).clamp(-most, most))
 }
 
 /// The rate that a `timex.freq` stands for.
-#[expect(clippy::cast_precision_loss, reason = "the kernel holds it below 2^25")]
+#[expect(clippy::cast_precision_loss, reason = "the kernel holds it below 2^47")]
 pub(super) fn from_timex(units: i64) -> Ratio {
     Ratio::from_ppm(units as f64 / UNITS_PER_PPM)
 }

@@ -1,0 +1,239 @@
+//! A PTP hardware clock, `/dev/ptpN`: the clock of a network card, steered as CLOCK_REALTIME is, through
+//! clock_adjtime(2) on the file's dynamic clock id.
+//!
+//! Interface: include/uapi/linux/ptp_clock.h; what the kernel makes of it: drivers/ptp/ptp_clock.c.
+
+use super::realtime::{from_timex, setoffset, to_timex_within};
+use super::{ClockError, Declared, Disturbance, raw_now, tightest, timestamp};
+use dante_core::time::{Duration, Ratio, Reading};
+use nix::errno::Errno;
+use nix::time::{ClockId, clock_gettime};
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Why a PTP hardware clock cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PhcError {
+    /// The file is no PTP hardware clock.
+    #[error("{path} is not a PTP hardware clock; `ethtool -T IFACE` names the one of a network card")]
+    NotAClock {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The process may not write to the file, without which the clock cannot be steered.
+    #[error(
+        "no right to steer {path}: it must be opened for writing; run this as root or as a service, or give the \
+         file to a group of this user's by a udev rule"
+    )]
+    NotPermitted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no such file.
+    #[error("there is no {path}: the card has no PTP hardware clock, or its driver is not loaded")]
+    Absent {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Anything else.
+    #[error("cannot {tried} {path}: {cause}")]
+    Failed {
+        /// What was tried.
+        tried: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        cause: io::Error,
+    },
+}
+
+impl PhcError {
+    /// Whether a missing right is the reason.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::NotPermitted { .. })
+    }
+}
+
+/// struct ptp_clock_caps.
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Capabilities {
+    /// The largest frequency, ppb.
+    max_adj: c_int,
+    /// Alarms, stamps, outputs and pins, which nothing here uses.
+    rest: [c_int; 19],
+}
+
+mod ioctl {
+    // PTP_CLOCK_GETCAPS: _IOR(PTP_CLK_MAGIC, 1, struct ptp_clock_caps)
+    nix::ioctl_read!(getcaps, b'=', 1, super::Capabilities);
+}
+
+/// A PTP hardware clock, to be steered.
+#[derive(Debug)]
+pub struct Phc {
+    /// Kept open: the clock id means this clock as long as the file is.
+    file: File,
+    limit: Ratio,
+    /// `timex.freq` as we last set it.
+    left: Option<i64>,
+    pub(super) declared: Option<Declared>,
+    last: Cell<Reading>,
+}
+
+impl Phc {
+    /// Opens `/dev/ptpN` for reading and writing, asks for its capabilities and reads it once; changes nothing.
+    ///
+    /// # Errors
+    /// See [`PhcError`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, PhcError> {
+        let path = path.as_ref();
+        let failed = |tried, cause| PhcError::Failed { tried, path: path.into(), cause };
+        // Without O_NONBLOCK, opening the wrong device (a terminal line) may wait for ever.
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let open = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
+        let file = open.map_err(|cause| match cause.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EACCES | Errno::EPERM) => PhcError::NotPermitted { path: path.into() },
+            Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => PhcError::Absent { path: path.into() },
+            Some(Errno::EISDIR) => PhcError::NotAClock { path: path.into() },
+            _ => failed("open", cause),
+        })?;
+        let mut caps = Capabilities::default();
+        // SAFETY: the descriptor is open, and the kernel writes one struct ptp_clock_caps, which `caps` is.
+        match unsafe { ioctl::getcaps(file.as_raw_fd(), &raw mut caps) } {
+            Ok(_) => {}
+            // Some devices answer a request unknown to them with EINVAL.
+            Err(Errno::ENOTTY | Errno::EINVAL) => return Err(PhcError::NotAClock { path: path.into() }),
+            Err(cause) => return Err(failed("ask for the capabilities of", cause.into())),
+        }
+        let first = read(file.as_raw_fd()).map_err(|cause| failed("read", cause.into()))?;
+        let limit = Ratio::from_ppb(f64::from(caps.max_adj));
+        Ok(Self { file, limit, left: None, declared: None, last: Cell::new(first) })
+    }
+
+    /// The largest frequency that the driver takes, of either sign.
+    pub fn limit(&self) -> Ratio {
+        self.limit
+    }
+
+    /// The clock and CLOCK_MONOTONIC_RAW at one instant: the tightest of five brackets RAW-PHC-RAW. A read over PCIe
+    /// takes about 1 us, and the width says so.
+    ///
+    /// # Errors
+    /// [`ClockError::Failed`], with ENODEV when the card is gone.
+    pub fn read(&self) -> Result<Reading, ClockError> {
+        let reading = read(self.file.as_raw_fd()).map_err(failed("reading the PTP hardware clock"))?;
+        self.last.set(reading);
+        Ok(reading)
+    }
+
+    /// As [`Self::read`]; of a clock that is gone, what it would show had it run on at the oscillator's rate, so that
+    /// no step is seen where there was none. What is tried next on the clock tells the error.
+    pub(super) fn read_or_continue(&self) -> Reading {
+        self.read().unwrap_or_else(|_| {
+            let (last, raw) = (self.last.get(), raw_now());
+            Reading { raw, real: last.real + (raw - last.raw), ..last }
+        })
+    }
+
+    /// The frequency dialled: +10 ppb, the clock gains 10 ns a second. Zero after the driver was loaded, whatever the
+    /// card was left at.
+    ///
+    /// # Errors
+    /// [`ClockError::Failed`], with ENODEV when the card is gone.
+    pub fn frequency(&self) -> Result<Ratio, ClockError> {
+        self.units().map(from_timex)
+    }
+
+    fn units(&self) -> Result<i64, ClockError> {
+        Ok(self.adjtime(0, "reading the frequency of the PTP hardware clock", |_| ())?.freq)
+    }
+
+    /// Sets the frequency, held within the driver's [limit](Self::limit), and returns the one taken. Its grain here
+    /// is 2^-16 ppm; the card's own may be coarser, and the kernel does not tell.
+    ///
+    /// # Errors
+    /// [`ClockError::Failed`], with ENODEV when the card is gone; [`ClockError::NotFinite`].
+    pub fn set_frequency(&mut self, rate: Ratio) -> Result<Ratio, ClockError> {
+        let units = to_timex_within(rate, self.limit).ok_or(ClockError::NotFinite)?;
+        let tried = "setting the frequency of the PTP hardware clock";
+        let took = self.adjtime(libc::ADJ_FREQUENCY, tried, |t| t.freq = units)?;
+        self.left = Some(took.freq);
+        Ok(from_timex(took.freq))
+    }
+
+    /// Moves the clock by `by` at once, forwards if positive.
+    ///
+    /// # Errors
+    /// [`ClockError::Failed`], with ENODEV when the card is gone.
+    pub fn step(&mut self, by: Duration) -> Result<(), ClockError> {
+        let time = setoffset(by);
+        let modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
+        self.adjtime(modes, "stepping the PTP hardware clock", |t| t.time = time)?;
+        self.declared = None;
+        Ok(())
+    }
+
+    /// Takes the frequency found as the one that was left. Nothing else rules such a clock.
+    ///
+    /// # Errors
+    /// [`ClockError::Failed`], with ENODEV when the card is gone.
+    pub fn take(&mut self) -> Result<(), ClockError> {
+        self.left = Some(self.units()?);
+        Ok(())
+    }
+
+    /// Whether another program set the frequency since [`Self::take`] or [`Self::set_frequency`].
+    ///
+    /// # Errors
+    /// [`ClockError::Failed`], with ENODEV when the card is gone.
+    pub fn disturbance(&self) -> Result<Option<Disturbance>, ClockError> {
+        let Some(left) = self.left else { return Ok(None) };
+        let found = self.units()?;
+        Ok((found != left)
+            .then(|| Disturbance::Frequency { left: from_timex(left), found: from_timex(found) }))
+    }
+
+    /// The one call of clock_adjtime: `fill` sets what `modes` names; returns what the kernel wrote back.
+    fn adjtime(
+        &self,
+        modes: u32,
+        tried: &'static str,
+        fill: impl FnOnce(&mut libc::timex),
+    ) -> Result<libc::timex, ClockError> {
+        // SAFETY: timex is made of integers alone, for which zero is a value.
+        let mut timex: libc::timex = unsafe { std::mem::zeroed() };
+        fill(&mut timex);
+        timex.modes = modes;
+        // SAFETY: the pointer is to a timex that lives through the call; the kernel reads and writes that struct only.
+        // The id is that of an open file, so no other clock is meant by it.
+        let result = unsafe { libc::clock_adjtime(clock_id(self.file.as_raw_fd()), &raw mut timex) };
+        Errno::result(result).map_err(failed(tried))?;
+        Ok(timex)
+    }
+}
+
+/// FD_TO_CLOCKID (include/linux/posix-timers.h): the clock of an open file. Negative, as no clock of the kernel's own.
+pub(super) fn clock_id(fd: RawFd) -> libc::clockid_t {
+    const CLOCKFD: libc::clockid_t = 3;
+    (!fd << 3) | CLOCKFD
+}
+
+fn read(fd: RawFd) -> nix::Result<Reading> {
+    tightest(|| {
+        let time = clock_gettime(ClockId::from_raw(clock_id(fd)))?;
+        Ok(timestamp(time.tv_sec(), time.tv_nsec()))
+    })
+}
+
+fn failed(tried: &'static str) -> impl Fn(Errno) -> ClockError {
+    move |cause| ClockError::Failed { tried, cause }
+}
+
+#[cfg(test)]
+mod tests;
