@@ -15,3 +15,4 @@ pub mod poll;
 pub mod process;
 pub mod socket;
 pub mod stamps;
+pub mod statefile;

@@ -1,0 +1,167 @@
+//! A small text that outlives the program, replaced as a whole: after a crash or a power cut there is the old text or
+//! the new one, never half of one.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The longest text, bytes: state is some lines, and a longer file is somebody else's.
+pub const LONGEST: usize = 4096;
+
+/// Why state could not be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Reading failed.
+    #[error("cannot read {path}: {cause}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Writing failed, and the file is as it was before.
+    #[error("cannot write {path}: {}", because(.cause, .path))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The new text is in its place, but a power cut may yet bring the old one back.
+    #[error("{path} was replaced, but its folder could not be written out to the disk: {cause}")]
+    NotDurable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// It is longer than any state.
+    #[error(
+        "{path} is longer than {LONGEST} bytes: it is not this program's; remove it, or name another file"
+    )]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not UTF-8.
+    #[error("{path} is not text: it is damaged or not this program's; remove it, or name another file")]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// The cause in a sentence that says what to do.
+fn because(cause: &io::Error, path: &Path) -> String {
+    match cause.kind() {
+        ErrorKind::StorageFull => "the disk is full".into(),
+        ErrorKind::QuotaExceeded => "the disk quota is used up".into(),
+        ErrorKind::ReadOnlyFilesystem => "the file system is read-only".into(),
+        ErrorKind::NotFound => format!("there is no folder {}", folder_of(path).display()),
+        ErrorKind::PermissionDenied => {
+            format!("no right to write to {}", folder_of(path).display())
+        }
+        _ => cause.to_string(),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file with one program's state. One thread of one process writes it.
+#[derive(Debug, Clone)]
+pub struct StateFile {
+    path: PathBuf,
+}
+
+impl StateFile {
+    /// State at `path`; nothing is touched yet. The folder is never made.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The text, or None if there is no such file.
+    ///
+    /// # Errors
+    /// [`StateError::Read`], [`StateError::TooLong`], [`StateError::NotText`].
+    pub fn read(&self) -> Result<Option<String>, StateError> {
+        let path = || self.path.clone();
+        // A FIFO in its place must not hold the program up.
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
+            Ok(file) => file,
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(StateError::Read { path: path(), cause }),
+        };
+        let mut bytes = Vec::new();
+        file.take(LONGEST as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|cause| StateError::Read { path: path(), cause })?;
+        if bytes.len() > LONGEST {
+            return Err(StateError::TooLong { path: path() });
+        }
+        String::from_utf8(bytes).map(Some).map_err(|_| StateError::NotText { path: path() })
+    }
+
+    /// Puts `text` in the file's place: written beside it, brought to the disk, and renamed. Readable by all.
+    ///
+    /// # Errors
+    /// [`StateError::Write`], after which the old text is untouched and nothing new is left behind;
+    /// [`StateError::NotDurable`]; [`StateError::TooLong`] for a text that could not be read back.
+    pub fn replace(&self, text: &str) -> Result<(), StateError> {
+        let path = || self.path.clone();
+        if text.len() > LONGEST {
+            return Err(StateError::TooLong { path: path() });
+        }
+        self.exchange(text).map_err(|cause| StateError::Write { path: path(), cause })?;
+        // The new name is on the disk when the folder is (fsync(2)).
+        File::open(folder_of(&self.path))
+            .and_then(|folder| folder.sync_all())
+            .map_err(|cause| StateError::NotDurable { path: path(), cause })
+    }
+
+    fn exchange(&self, text: &str) -> io::Result<()> {
+        let Some(name) = self.path.file_name() else {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "a folder's name, not a file's"));
+        };
+        let mut beside = std::ffi::OsString::from(".");
+        beside.push(name);
+        beside.push(format!(".{}", std::process::id()));
+        let beside = folder_of(&self.path).join(beside);
+        let file = match create(&beside) {
+            // Left by a process that had our id: in a container ids are few.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                std::fs::remove_file(&beside)?;
+                create(&beside)?
+            }
+            other => other?,
+        };
+        let done = fill(file, text).and_then(|()| std::fs::rename(&beside, &self.path));
+        if done.is_err() {
+            // The first failure is the one to tell.
+            _ = std::fs::remove_file(&beside);
+        }
+        done
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o644).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+fn fill(mut file: File, text: &str) -> io::Result<()> {
+    // Whatever the umask is.
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests;
