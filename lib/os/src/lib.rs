@@ -13,6 +13,7 @@ pub mod ntpshm;
 pub mod page;
 pub mod poll;
 pub mod process;
+pub mod rivals;
 pub mod socket;
 pub mod stamps;
 pub mod statefile;

@@ -1,0 +1,108 @@
+//! One process, as /proc tells of it (proc(5)). Whatever cannot be read is not known, and no error: a process may end at
+//! any moment, and some files are for its owner only.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// CAP_SYS_TIME (include/uapi/linux/capability.h), without which no clock can be steered.
+const CAP_SYS_TIME: u32 = 25;
+/// The most that is read of a file, bytes.
+const LONGEST: u64 = 1 << 16;
+
+#[derive(Debug)]
+pub(super) struct Process {
+    proc: PathBuf,
+    folder: PathBuf,
+    status: Option<String>,
+}
+
+impl Process {
+    pub(super) fn new(proc: &Path, pid: u32) -> Self {
+        let folder = proc.join(pid.to_string());
+        let status = text_of(&folder.join("status"));
+        Self { proc: proc.into(), folder, status }
+    }
+
+    /// Its name, cut to 15 characters; None when it has ended.
+    pub(super) fn name(&self) -> Option<String> {
+        text_of(&self.folder.join("comm")).map(|text| text.trim_end_matches('\n').to_owned())
+    }
+
+    fn status(&self, key: &str) -> Option<&str> {
+        self.status.as_ref()?.lines().find_map(|line| Some(line.strip_prefix(key)?.strip_prefix(':')?.trim()))
+    }
+
+    /// Whether it has ended, and its parent was not told yet.
+    pub(super) fn is_dead(&self) -> bool {
+        self.status("State").is_some_and(|state| state.starts_with(['Z', 'X']))
+    }
+
+    pub(super) fn parent(&self) -> Option<u32> {
+        self.status("PPid")?.parse().ok()
+    }
+
+    /// Whether it may steer the system clock; what is not known counts as yes.
+    pub(super) fn may_set_the_clock(&self) -> bool {
+        let rights = self.status("CapEff").and_then(|bits| u64::from_str_radix(bits, 16).ok());
+        rights.is_none_or(|bits| bits >> CAP_SYS_TIME & 1 == 1) && !self.is_of_another_user_namespace()
+    }
+
+    /// Rights within another user namespace, as an unprivileged container has them all, do not reach the clock.
+    fn is_of_another_user_namespace(&self) -> bool {
+        let namespace = |folder: &Path| std::fs::read_link(folder.join("ns/user")).ok();
+        match (namespace(&self.folder), namespace(&self.proc.join("self"))) {
+            (Some(its), Some(ours)) => its != ours,
+            _ => false,
+        }
+    }
+
+    /// The words of its command line; empty when it may not be read.
+    pub(super) fn words(&self) -> Vec<String> {
+        let text = text_of(&self.folder.join("cmdline")).unwrap_or_default();
+        text.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
+    }
+
+    /// A file that its command line names, seen from where it runs: in its own root, from its own folder.
+    pub(super) fn file(&self, path: &str) -> Option<String> {
+        let path = Path::new(path);
+        match path.strip_prefix("/") {
+            Ok(rest) => text_of(&self.folder.join("root").join(rest)),
+            Err(_) => text_of(&self.folder.join("cwd").join(path)),
+        }
+    }
+
+    /// The service that it belongs to: of systemd's own tree in a host with cgroup v1, of the one tree with v2.
+    pub(super) fn unit(&self) -> Option<String> {
+        let text = text_of(&self.folder.join("cgroup"))?;
+        text.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (fields.next()?, fields.next()?);
+            if controllers == "name=systemd" || controllers.is_empty() { service_of(path) } else { None }
+        })
+    }
+}
+
+/// The last service in a cgroup's path. What lies below a scope (a session, a container) or a user's own systemd is
+/// none that `systemctl` of this host could stop.
+fn service_of(path: &str) -> Option<String> {
+    let mut unit = None;
+    for part in path.split('/') {
+        if part.ends_with(".scope") || part.starts_with("user@") {
+            return None;
+        }
+        if part.ends_with(".service") {
+            unit = Some(part.to_owned());
+        }
+    }
+    unit
+}
+
+fn text_of(path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    // A FIFO must not hold the program up.
+    let file: File = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
+    file.take(LONGEST).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
