@@ -1,119 +1,139 @@
-//! From dante4l's page through the steerer to the clock, and what was done to the page of dante2sys.
+//! From dante4l's page and the date's source through the steerer to the clock, and what was done to the page of dante2sys.
 
-use dante_core::date::DateRules;
-use dante_core::page::{
-    Dante2sys, Dante4l, Freshness, STEER_HAS_LINE, STEER_HAS_PHASE, SteeredClock, UtcSource,
-};
-use dante_core::steer::{Correction, Input, Limits, Loss, Output, Steerer};
-use dante_core::time::{Duration, Raw, Reading, Timestamp};
-use dante_os::clock::{ClockError, Realtime, SystemClock, Virtual, raw_now};
-use dante_os::daemon::{CommonArgs, Failure, Service};
+use crate::args::Args;
+use crate::date::DateSource;
+use crate::drift_file::DriftFile;
+use crate::hands::Hands;
+use crate::publish;
+use crate::rtc::RtcKeeper;
+use dante_core::date::{DateNews, Leap, is_leap_day};
+use dante_core::page::{Dante2sys, Dante4l, Freshness, UtcSource};
+use dante_core::steer::{Input, Jump, Loss, Output, State, Steerer};
+use dante_core::time::{Duration, Ratio, Raw, Reading, Timestamp};
+use dante_core::wire::Subdomain;
+use dante_os::clock::raw_now;
+use dante_os::daemon::{Failure, Service};
 use dante_os::log::{Summary, Throttle};
 use dante_os::page::{PageFollower, PageName, PageWriter};
 use dante_os::poll::{Fds, Wake};
+use std::mem::Discriminant;
 use std::os::fd::AsFd;
 
-/// A clock in this process.
-pub fn virtual_clock() -> SystemClock {
-    SystemClock::Virtual(Virtual::start())
-}
-
-/// CLOCK_REALTIME, made ready to be ruled by its frequency alone.
-pub fn system_clock() -> Result<SystemClock, ClockError> {
-    let mut clock = Realtime::open()?;
-    for leftover in clock.take()? {
-        log::warn!("{leftover}");
-    }
-    Ok(SystemClock::Realtime(clock))
-}
+/// The leader's rate against UTC is worth a line when it is known to this; then so often.
+const LEADER_RATE_KNOWN: Ratio = Ratio::from_ppb(100.0);
+const LEADER_RATE_EVERY: Duration = Duration::from_secs(3600);
+/// A frequency is worth remembering when it is known to this.
+const FREQUENCY_KNOWN: Ratio = Ratio::from_ppb(500.0);
 
 /// The program's state.
 pub struct Discipline {
-    clock: SystemClock,
+    hands: Hands,
     leader: PageFollower<Dante4l>,
     steerer: Steerer,
+    source: DateSource,
+    rtc: RtcKeeper,
+    rtc_due: Option<Timestamp<Raw>>,
+    drift_file: DriftFile,
+    allows_pull_up: bool,
     page: PageWriter<Dante2sys>,
     complaints: Throttle<String>,
+    news: Throttle<Discriminant<DateNews>>,
     summary: Summary,
+    leader_rate_told: Option<Timestamp<Raw>>,
 }
 
 impl Discipline {
-    pub fn start(
-        clock: SystemClock,
-        page: PageWriter<Dante2sys>,
-        common: &CommonArgs,
-    ) -> Result<Self, Failure> {
-        let leader = PageFollower::new(PageName::new(common.instance.as_ref()))?;
-        let steerer = Steerer::new(Limits::default(), DateRules::default(), clock.frequency()?);
+    pub fn start(mut hands: Hands, page: PageWriter<Dante2sys>, args: &Args) -> Result<Self, Failure> {
+        let leader = PageFollower::new(PageName::new(args.common.instance.as_ref()))?;
+        let limits = args.limits(hands.clock().limit());
+        let rules = args.rules();
+        let drift_file = DriftFile::new(args.drift_path());
+        let clock = hands.clock_mut();
+        let frequency = match drift_file.read() {
+            Some(frequency) => clock.set_frequency(frequency.clamp(limits.frequency))?,
+            None => clock.frequency()?,
+        };
         let mut discipline = Self {
-            clock,
+            hands,
             leader,
-            steerer,
+            steerer: Steerer::new(limits, rules, frequency),
+            source: DateSource::start(args.utc_source(), &args.ntp_servers, rules.earliest, raw_now())?,
+            rtc: RtcKeeper::new(args.rtc_mode(), args.rtc_device.clone()),
+            rtc_due: None,
+            drift_file,
+            allows_pull_up: args.allow_pull_up,
             page,
             complaints: Throttle::default(),
-            summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
+            news: Throttle::default(),
+            summary: Summary::new(Duration::from_secs(i64::from(args.common.summary_interval))),
+            leader_rate_told: None,
         };
         discipline.wake(&Wake::default())?;
         Ok(discipline)
     }
 
-    fn look(&mut self, now: Timestamp<Raw>) -> Input {
+    /// dante4l's page, and what it means for the clock.
+    fn look(&mut self, now: Timestamp<Raw>) -> (Input, Option<Dante4l>) {
         let view = match self.leader.read(now) {
             Ok(view) => view,
             Err(error) => {
-                let text = error.to_string();
-                if self.complaints.allows(text.clone(), now) {
-                    log::warn!("{text}");
-                }
-                return Input::Lost(Loss::NoPage);
+                self.complain(now, error.to_string());
+                return (Input::Lost(Loss::NoPage), None);
             }
         };
         match view.freshness {
-            Freshness::Fresh => {
-                view.body.track(view.instance).map_or(Input::Lost(Loss::NoLeader), Input::Leader)
-            }
-            Freshness::Stopped => Input::Lost(Loss::Stopped),
-            _ => Input::Lost(Loss::Stale),
+            Freshness::Fresh => {}
+            Freshness::Stopped => return (Input::Lost(Loss::Stopped), None),
+            _ => return (Input::Lost(Loss::Stale), None),
         }
+        let subdomain = view.body.selected().map_or(Subdomain::DFLT, |port| Subdomain(port.subdomain));
+        if subdomain.is_pull_up() && !self.allows_pull_up {
+            self.complain(
+                now,
+                format!("dante4l follows {subdomain}, a pull-up domain, whose rate is per cents off: it is not followed (--allow-pull-up)"),
+            );
+            return (Input::Lost(Loss::PullUp), None);
+        }
+        let track = view.body.track(view.instance);
+        (track.map_or(Input::Lost(Loss::NoLeader), Input::Leader), Some(view.body))
     }
 
     fn handle(&mut self, input: Input) {
-        let reading = self.clock.read();
+        let reading = self.hands.read();
         self.steerer.handle(reading, input);
         while let Some(output) = self.steerer.poll() {
             match output {
                 Output::Correct(correction) => {
-                    let applied = self.correct(correction);
-                    self.steerer.handle(self.clock.read(), applied);
+                    let done = self.hands.correct(correction);
+                    self.steerer.handle(self.hands.read(), done);
+                }
+                Output::Take => {
+                    let taken = self.hands.take();
+                    self.steerer.handle(self.hands.read(), taken);
                 }
                 Output::Changed { from, to, reason } => log::info!("{from} to {to}: {reason}"),
-                Output::Adopted(size, _) => log::warn!(
-                    "the clock was stepped by {:+.6} s by another program, or the host slept: K is fixed anew, the clock stays where it is",
-                    size.span().secs_f64()
-                ),
+                Output::Adopted(size, jump) => {
+                    let why = match jump {
+                        Jump::Slept => "while the host slept",
+                        Jump::Leap => "by a leap second",
+                        Jump::Set => "by another program",
+                    };
+                    log::warn!(
+                        "the clock was stepped by {:+.6} s {why}: K is fixed anew, the clock stays where it is",
+                        size.span().secs_f64()
+                    );
+                    self.source.hurry(reading.raw);
+                }
                 Output::Epoch(change) => log::info!("{change}"),
-                Output::Date(news) => log::info!("{news}"),
-                Output::Take => {}
+                Output::Date(news) => {
+                    if self.news.allows(std::mem::discriminant(&news), reading.raw) {
+                        log::info!("{news}");
+                    }
+                }
             }
         }
         if matches!(input, Input::Leader(_)) {
             self.summarise(&reading);
-        }
-    }
-
-    fn correct(&mut self, correction: Correction) -> Input {
-        let result = match correction {
-            Correction::Slew(frequency) => self.clock.set_frequency(frequency).map(Input::Applied),
-            Correction::Step(offset) => self.clock.step(-offset.span()).map(|()| Input::Stepped(offset)),
-        };
-        match result {
-            Ok(input) => input,
-            Err(error) => {
-                if self.complaints.allows(error.to_string(), raw_now()) {
-                    log::error!("{error}");
-                }
-                Input::Refused
-            }
         }
     }
 
@@ -129,54 +149,100 @@ impl Discipline {
         }
     }
 
-    fn publish(&mut self, now: Timestamp<Raw>) {
-        let clock = match self.clock {
-            // The page has no word for a hardware clock, which no flag can choose yet.
-            SystemClock::Realtime(_) | SystemClock::Hardware(_) => SteeredClock::Realtime,
-            SystemClock::Virtual(_) => SteeredClock::Virtual,
-        };
-        let mut body = Dante2sys {
-            state: self.steerer.state() as u8,
-            clock: clock as u8,
-            utc_source: UtcSource::None as u8,
-            frequency: self.steerer.frequency().fraction(),
-            corrections: self.steerer.corrections(),
-            ..Dante2sys::default()
-        };
-        if let Some(scale) = self.steerer.timescale() {
-            body.set_timescale(scale);
-            body.rate_error = self.steerer.rate_error().unwrap_or_default().fraction();
+    /// Tells the kernel, keeps the RTC and the drift file, and publishes.
+    fn keep(&mut self) {
+        let now = self.hands.read();
+        let is_ours = !matches!(self.steerer.state(), State::Yielded | State::Refused);
+        if self.source.kind() != UtcSource::None && is_ours {
+            let good = self.date_bound(&now);
+            let leap = if is_leap_day(now.real) { self.steerer.date().leap() } else { Leap::None };
+            self.hands.declare(now.raw, good, leap);
         }
-        if let Some(error) = self.steerer.phase_error() {
-            body.flags |= STEER_HAS_PHASE;
-            body.phase_error_ns = error.ns();
+        self.rtc_due = self.rtc.keep(self.hands.read(), self.is_worth_keeping() && is_ours);
+        let known = self.known_frequency(now.raw).filter(|_| self.steerer.state() == State::Locked);
+        self.drift_file.keep(now.raw, known);
+        self.tell_leader_rate(&now);
+        let body = publish::body(&self.steerer, &self.hands, &self.source, &self.rtc, &now);
+        self.page.publish(raw_now(), &body);
+    }
+
+    /// How far the clock's date may be off, and how far it is expected to be, where that is good enough.
+    fn date_bound(&self, now: &Reading) -> Option<(Duration, Duration)> {
+        let date = self.steerer.date_error(now)?;
+        let phase = self.steerer.phase_error().map_or(Duration::ZERO, |error| error.span().abs());
+        let bound = date.bound + phase;
+        let is_good = bound < self.steerer.date().rules().max_error && !self.steerer.date().is_left();
+        is_good.then_some((bound, date.error.span().abs() + date.sigma))
+    }
+
+    /// The clock tells a date that the RTC should tell too: a good one, or, where nobody tells a date, the only one.
+    fn is_worth_keeping(&self) -> bool {
+        match self.source.kind() {
+            UtcSource::None => self.steerer.timescale().is_some(),
+            UtcSource::Ntp | UtcSource::Leader => self.hands.is_good(),
         }
-        if let Some(line) = self.clock.line() {
-            body.flags |= STEER_HAS_LINE;
-            body.line = line.into();
+    }
+
+    /// The frequency to go on with where there is no leader, and what it may be wrong by.
+    fn known_frequency(&self, now: Timestamp<Raw>) -> Option<(Ratio, Ratio)> {
+        let sigma = self.steerer.timescale()?.map().uncertainty_at(now).rate;
+        Some((self.steerer.free_rate()?, sigma)).filter(|_| sigma < FREQUENCY_KNOWN)
+    }
+
+    fn tell_leader_rate(&mut self, now: &Reading) {
+        let is_early = self.leader_rate_told.is_some_and(|at| now.raw - at < LEADER_RATE_EVERY);
+        if is_early || self.steerer.state() != State::Locked || self.source.kind() == UtcSource::None {
+            return;
         }
-        self.page.publish(now, &body);
+        let Some(date) = self.steerer.date_error(now) else { return };
+        if date.leader_rate_sigma < LEADER_RATE_KNOWN {
+            self.leader_rate_told = Some(now.raw);
+            log::info!(
+                "leader runs {:+.2} ppm against UTC (known to {:.3}): the date would drift {:.2} s a day",
+                date.leader_rate.ppm(),
+                date.leader_rate_sigma.ppm(),
+                date.leader_rate.fraction() * 86_400.0
+            );
+        }
+    }
+
+    fn complain(&mut self, now: Timestamp<Raw>, text: String) {
+        if self.complaints.allows(text.clone(), now) {
+            log::warn!("{text}");
+        }
     }
 }
 
 impl Service for Discipline {
     fn fds(&self) -> Fds<'_> {
-        [self.leader.as_fd()].into_iter().collect()
+        [self.leader.as_fd()].into_iter().chain(self.source.fd()).collect()
     }
 
     fn deadline(&self) -> Timestamp<Raw> {
-        self.steerer.deadline().map_or(self.page.renewal(), |due| due.min(self.page.renewal()))
+        let wanted = [self.steerer.deadline(), self.source.deadline(), self.rtc_due];
+        wanted.into_iter().flatten().fold(self.page.renewal(), Timestamp::min)
     }
 
-    /// Looks at dante4l's page: its doorbell rang, or it did not for up to a second, and a dead writer rings no more.
+    /// Looks at everything: a doorbell rang, or it did not for up to a second, and a dead writer rings no more.
     fn wake(&mut self, _: &Wake) -> Result<(), Failure> {
         let now = raw_now();
-        let input = self.look(now);
+        for happened in self.hands.look(now, self.steerer.state() != State::Yielded) {
+            self.handle(happened);
+            if matches!(happened, Input::Jumped(Jump::Slept)) {
+                self.source.hurry(now);
+            }
+        }
+        let (input, leader) = self.look(now);
+        while let Some(verdict) = self.source.verdict(now, leader.as_ref()) {
+            self.handle(Input::Date(verdict));
+            let date = self.steerer.date();
+            self.source.set_interval(|interval| date.interval(interval));
+        }
         self.handle(input);
         if self.steerer.deadline().is_some_and(|due| now >= due) {
             self.handle(Input::Deadline);
         }
-        self.publish(raw_now());
+        self.keep();
         Ok(())
     }
 
@@ -184,6 +250,10 @@ impl Service for Discipline {
     fn end(&mut self) {
         self.handle(Input::Lost(Loss::Ending));
         log::info!("the clock is left at {:+.0} ppb, without a phase term", self.steerer.frequency().ppb());
-        self.publish(raw_now());
+        let may = self.is_worth_keeping() && !matches!(self.steerer.state(), State::Yielded | State::Refused);
+        self.rtc.end(|| self.hands.read(), may);
+        self.drift_file.end(self.known_frequency(raw_now()));
+        let now = self.hands.read();
+        self.page.publish(now.raw, &publish::body(&self.steerer, &self.hands, &self.source, &self.rtc, &now));
     }
 }

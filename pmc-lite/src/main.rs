@@ -3,6 +3,7 @@
 
 mod status;
 mod text;
+mod wait;
 
 use clap::{ArgAction, Parser, Subcommand};
 use dante_os::page::Instance;
@@ -14,7 +15,8 @@ use std::process::ExitCode;
 #[command(
     version,
     disable_version_flag = true,
-    after_help = "Exit status: 0 dante4l is running, 1 it is not (what is known of it is shown all the same), 2 wrong flags."
+    after_help = "Exit status: 0 dante4l is running, or what was waited for is there; 1 it is not (what is known of it is shown all the \
+                  same); 2 wrong flags."
 )]
 struct Args {
     /// Print the version
@@ -31,6 +33,16 @@ enum Action {
     Get {
         #[command(subcommand)]
         what: What,
+    },
+    /// Wait until the clock is steered: LOCKED, and the date good where it comes from somewhere
+    Wait {
+        /// Seconds to wait at most; 0: for ever
+        #[arg(long, value_name = "S", default_value_t = 0)]
+        timeout: u32,
+
+        /// Name of the instance to wait for
+        #[arg(long, value_name = "NAME")]
+        instance: Option<Instance>,
     },
 }
 
@@ -49,8 +61,14 @@ enum What {
 }
 
 fn main() -> ExitCode {
-    let Action::Get { what: What::Status { json, instance } } = Args::parse().action;
-    let found = status::read(instance.as_ref());
+    match Args::parse().action {
+        Action::Get { what: What::Status { json, instance } } => status(json, instance.as_ref()),
+        Action::Wait { timeout, instance } => wait::until_steered(timeout, instance.as_ref()),
+    }
+}
+
+fn status(json: bool, instance: Option<&Instance>) -> ExitCode {
+    let found = status::read(instance);
     let shown = if json {
         serde_json::to_string_pretty(&found.status)
             .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))

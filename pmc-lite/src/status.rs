@@ -2,10 +2,10 @@
 
 use dante_core::page::{
     Body, Dante2sys, Dante4l, Danteshm, Freshness, LeaderRecord, OutputKind, OutputRecord, PortRecord,
-    StampSource, SteeredClock, UtcSource, View,
+    RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, StampSource, SteeredClock, UtcSource, View,
 };
 use dante_core::port::Counters;
-use dante_core::time::{Offset, Raw, Timestamp};
+use dante_core::time::{Duration, Offset, Raw, Timestamp};
 use dante_core::wire::{ClockIdentifier, Subdomain, Uuid};
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageName, PageReader};
@@ -103,12 +103,39 @@ pub struct Steering {
     pub frequency_ppb: f64,
     pub rate_error_ppb: Option<f64>,
     pub phase_error_ns: Option<i64>,
+    pub phase_uncertainty_ns: Option<i64>,
+    pub rate_uncertainty_ppb: Option<f64>,
+    pub epoch: Option<SplitOffset>,
+    pub corrections: u64,
+    pub interference: u64,
     pub utc: Utc,
+    pub rtc: Rtc,
 }
 
 #[derive(Debug, Serialize)]
 pub struct Utc {
     pub source: &'static str,
+    pub policy: String,
+    pub good: bool,
+    pub set_by_hand: bool,
+    pub offset_ns: Option<i64>,
+    pub uncertainty_ns: Option<i64>,
+    pub bound_ns: Option<i64>,
+    pub age_s: Option<f64>,
+    pub leader_rate_ppb: Option<f64>,
+    pub leader_rate_uncertainty_ppb: Option<f64>,
+    pub slew_ppb: f64,
+    pub drift_ppb: Option<f64>,
+    pub steps: u64,
+    pub servers_agreeing: u8,
+    pub interval_s: f64,
+    pub leap: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Rtc {
+    pub mode: &'static str,
+    pub written_utc_s: Option<i64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -140,7 +167,7 @@ pub fn read(instance: Option<&Instance>) -> Found {
     let (life, view) = page::<Dante4l>(instance, now, &mut troubles);
     let dante4l = Observer { life, said: view.map(|view| following(&view.body, now)) };
     let (life, view) = page::<Dante2sys>(instance, now, &mut troubles);
-    let dante2sys = Steerer { life, said: view.map(|view| steering(&view.body)) };
+    let dante2sys = Steerer { life, said: view.map(|view| steering(&view.body, now)) };
     let (life, view) = page::<Danteshm>(instance, now, &mut troubles);
     let danteshm = Relay { life, said: view.map(|view| relaying(&view.body, now)) };
     Found { status: Status { schema: 1, dante4l, dante2sys, danteshm }, troubles }
@@ -219,14 +246,53 @@ fn port_of(port: &PortRecord) -> Port {
     }
 }
 
-fn steering(body: &Dante2sys) -> Steering {
+fn steering(body: &Dante2sys, now: Timestamp<Raw>) -> Steering {
+    let has_scale = body.epoch().is_some();
     Steering {
         state: body.state().map_or(UNKNOWN.into(), |state| state.to_string()),
         clock: SteeredClock::from_number(body.clock).map_or(UNKNOWN, SteeredClock::name),
         frequency_ppb: body.frequency * 1e9,
         rate_error_ppb: body.rate_error().map(|rate| rate.ppb()),
         phase_error_ns: body.phase_error().map(Offset::ns),
-        utc: Utc { source: UtcSource::from_number(body.utc_source).map_or(UNKNOWN, UtcSource::name) },
+        phase_uncertainty_ns: has_scale.then_some(body.phase_sigma_ns),
+        rate_uncertainty_ppb: has_scale.then_some(body.rate_sigma * 1e9),
+        epoch: body.epoch().map(|epoch| {
+            let (s, ns) = Offset::from_ns(epoch.ns()).split();
+            SplitOffset { s, ns }
+        }),
+        corrections: body.corrections,
+        interference: body.disturbances,
+        utc: utc(body, now),
+        rtc: Rtc {
+            mode: RtcMode::from_number(body.rtc).map_or(UNKNOWN, RtcMode::name),
+            written_utc_s: (body.rtc_written_ns != 0).then_some(body.rtc_written_ns / 1_000_000_000),
+        },
+    }
+}
+
+fn utc(body: &Dante2sys, now: Timestamp<Raw>) -> Utc {
+    let date = body.date();
+    Utc {
+        source: UtcSource::from_number(body.utc_source).map_or(UNKNOWN, UtcSource::name),
+        policy: body.policy().map_or(UNKNOWN.into(), |policy| policy.to_string()),
+        good: body.flags & STEER_DATE_GOOD != 0,
+        set_by_hand: body.flags & STEER_DATE_LEFT != 0,
+        offset_ns: date.map(|date| date.error_ns),
+        uncertainty_ns: date.map(|date| date.sigma_ns),
+        bound_ns: date.map(|date| date.bound_ns),
+        age_s: date.map(|date| (now - Timestamp::from_ns(date.measured_raw_ns)).secs_f64()),
+        leader_rate_ppb: date.map(|date| date.leader_rate * 1e9),
+        leader_rate_uncertainty_ppb: date.map(|date| date.leader_rate_sigma * 1e9),
+        slew_ppb: body.slew * 1e9,
+        drift_ppb: date.map(|date| (date.leader_rate + body.slew) * 1e9),
+        steps: body.date_steps,
+        servers_agreeing: body.agreeing,
+        interval_s: Duration::from_ns(body.interval_ns).secs_f64(),
+        leap: match body.leap {
+            1 => "insert",
+            2 => "delete",
+            _ => "none",
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 //! The status for people: from top to bottom as the data flows.
 
-use crate::status::{Following, Found, Page, Port, Relaying, Steering};
+use crate::status::{Following, Found, Page, Port, Relaying, Steering, Utc};
+use dante_core::time::Duration;
 use std::fmt::{self, Write};
 
 /// One screen.
@@ -99,7 +100,65 @@ fn steering(out: &mut String, said: &Steering) -> fmt::Result {
     if let Some(error) = said.rate_error_ppb {
         row(out, "rate", &format!("{error:+.1} ppb, clock against leader"))?;
     }
-    row(out, "date from", said.utc.source)
+    if let Some(epoch) = &said.epoch {
+        row(out, "K", &format!("{}.{:09} s, the date of the leader's zero", epoch.s, epoch.ns.abs()))?;
+    }
+    date(out, &said.utc)?;
+    let written = match said.rtc.written_utc_s {
+        Some(at) => format!("written last at {at} s since 1970"),
+        None => "not written yet".into(),
+    };
+    match said.rtc.mode {
+        "device" => row(out, "RTC", &written)?,
+        mode => row(out, "RTC", mode)?,
+    }
+    if said.interference > 0 {
+        let times = if said.interference == 1 { "once" } else { &format!("{} times", said.interference) };
+        row(out, "others", &format!("another program was seen to steer the clock {times}"))?;
+    }
+    Ok(())
+}
+
+fn date(out: &mut String, utc: &Utc) -> fmt::Result {
+    if utc.source == "none" {
+        return row(out, "date from", "none: the rate alone is steered");
+    }
+    let servers = match utc.servers_agreeing {
+        0 => String::new(),
+        count => format!(", {count} agreeing"),
+    };
+    row(out, "date from", &format!("{}{servers}, policy {}", utc.source, utc.policy))?;
+    let (Some(offset), Some(sigma), Some(age)) = (utc.offset_ns, utc.uncertainty_ns, utc.age_s) else {
+        return row(out, "date", "not known yet");
+    };
+    let worth = match (utc.good, utc.set_by_hand) {
+        (_, true) => "set by hand, left as it is",
+        (true, _) => "good",
+        (false, _) => "not good",
+    };
+    let us = |ns: i64| Duration::from_ns(ns).secs_f64() * 1e6;
+    row(
+        out,
+        "date",
+        &format!("{worth}: {:+.1} us off UTC +/- {:.1}, measured {age:.0} s ago", us(offset), us(sigma)),
+    )?;
+    if let (Some(rate), Some(sigma), Some(drift)) =
+        (utc.leader_rate_ppb, utc.leader_rate_uncertainty_ppb, utc.drift_ppb)
+    {
+        let a_day = drift * 1e-9 * 86_400.0;
+        row(
+            out,
+            "leader",
+            &format!(
+                "{:+.3} ppm against UTC +/- {:.3}; the date drifts {a_day:+.3} s a day (slewed {:+.3} ppm, {} steps)",
+                rate / 1e3,
+                sigma / 1e3,
+                utc.slew_ppb / 1e3,
+                utc.steps
+            ),
+        )?;
+    }
+    Ok(())
 }
 
 fn relaying(out: &mut String, said: &Relaying) -> fmt::Result {

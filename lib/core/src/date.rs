@@ -6,10 +6,12 @@
 
 mod drift;
 mod keeper;
+mod leap;
 mod policy;
 pub mod servers;
 
 pub use keeper::{DateError, DateKeeper, DateNews};
+pub use leap::is_leap_day;
 pub use policy::{DateRules, Policy};
 pub use servers::Verdict;
 

@@ -236,6 +236,9 @@ impl Steerer {
     /// Takes in what happened; `now` is a reading of the steered clock taken just before.
     pub fn handle(&mut self, now: Reading, input: Input) {
         self.advance(now.raw);
+        if let Input::Jumped(jump) = input {
+            self.expected = Some((now.raw, jump));
+        }
         self.watch(&now, &input);
         match input {
             Input::Leader(track) => self.leader(now, &track),
@@ -254,12 +257,8 @@ impl Steerer {
                 self.step(Event::Refused, Reason::Refused);
             }
             Input::Date(verdict) => self.verdict(now, &verdict),
-            Input::Jumped(jump) => {
-                if jump == Jump::Slept {
-                    self.date.begin_anew(true);
-                }
-                self.expected = Some((now.raw, jump));
-            }
+            Input::Jumped(Jump::Slept) => self.date.begin_anew(true),
+            Input::Jumped(Jump::Leap | Jump::Set) => {}
             Input::Disturbed => self.yielded(now.raw),
             Input::Taken(frequency) => {
                 self.frequency = frequency;
@@ -334,7 +333,7 @@ impl Steerer {
     }
 
     /// The rate that the clock is left at when nobody looks at it: without a phase term.
-    fn free_rate(&self) -> Option<Ratio> {
+    pub fn free_rate(&self) -> Option<Ratio> {
         let scale = self.scale.as_ref()?;
         Some((scale.map().line.rate + self.date.slew()).clamp(self.limits.frequency))
     }

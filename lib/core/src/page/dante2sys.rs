@@ -1,6 +1,7 @@
 //! The page of dante2sys: what is done to the clock.
 
 use super::record::{body, numbered, record};
+use crate::date::{DateError, Policy};
 use crate::steer::State;
 use crate::time::{Affine, Epoch, Offset, Ratio, Real, Timestamp};
 use crate::timescale::Timescale;
@@ -15,10 +16,16 @@ record! {
         pub clock: u8,
         /// [`UtcSource`].
         pub utc_source: u8,
-        /// `STEER_HAS_*`.
+        /// `STEER_*`.
         pub flags: u8,
-        /// Zero.
-        pub reserved: u32,
+        /// [`Policy`].
+        pub policy: u8,
+        /// [`RtcMode`].
+        pub rtc: u8,
+        /// [`Leap`](crate::date::Leap), as the servers announce it.
+        pub leap: u8,
+        /// How many time servers agreed the last time.
+        pub agreeing: u8,
         /// The frequency that the clock was last given, fraction.
         pub frequency: f64,
         /// The clock's rate minus the leader's, fraction; with `STEER_HAS_SCALE`.
@@ -35,6 +42,40 @@ record! {
         pub line: LineRecord,
         /// Corrections that the clock took.
         pub corrections: u64,
+        /// One standard deviation of Dante + K, now: it grows in holdover; with `STEER_HAS_SCALE`.
+        pub phase_sigma_ns: i64,
+        /// One standard deviation of the leader's rate, now, fraction; with `STEER_HAS_SCALE`.
+        pub rate_sigma: f64,
+        /// What the date policy adds to the leader's rate, fraction.
+        pub slew: f64,
+        /// The date; with `STEER_HAS_DATE`.
+        pub date: DateRecord,
+        /// How far apart the time servers are asked.
+        pub interval_ns: i64,
+        /// Steps of the clock for the date's sake.
+        pub date_steps: u64,
+        /// How often another program was seen to steer the clock.
+        pub disturbances: u64,
+        /// UTC when the RTC was last written; 0: never.
+        pub rtc_written_ns: i64,
+    }
+}
+
+record! {
+    /// What the clock's date is worth.
+    pub struct DateRecord {
+        /// The clock minus UTC, as estimated.
+        pub error_ns: i64,
+        /// One standard deviation of that.
+        pub sigma_ns: i64,
+        /// The date is not further off than this, if the servers are right.
+        pub bound_ns: i64,
+        /// When it was last measured, CLOCK_MONOTONIC_RAW.
+        pub measured_raw_ns: i64,
+        /// The leader's rate against UTC, fraction.
+        pub leader_rate: f64,
+        /// One standard deviation of it.
+        pub leader_rate_sigma: f64,
     }
 }
 
@@ -44,6 +85,12 @@ pub const STEER_HAS_SCALE: u8 = 1;
 pub const STEER_HAS_PHASE: u8 = 2;
 /// `line` means something.
 pub const STEER_HAS_LINE: u8 = 4;
+/// `date` means something.
+pub const STEER_HAS_DATE: u8 = 8;
+/// The date is good: the kernel is told so.
+pub const STEER_DATE_GOOD: u8 = 16;
+/// The date was set by hand, and is left as it is.
+pub const STEER_DATE_LEFT: u8 = 32;
 
 record! {
     /// A clock as a line over CLOCK_MONOTONIC_RAW.
@@ -57,7 +104,7 @@ record! {
     }
 }
 
-body!(Dante2sys, "dante2sys", 2, 1);
+body!(Dante2sys, "dante2sys", 2, 2);
 
 numbered! {
     /// What dante2sys steers.
@@ -66,6 +113,8 @@ numbered! {
         Realtime = 0 "realtime",
         /// A clock in the process.
         Virtual = 1 "virtual",
+        /// A PTP hardware clock.
+        Hardware = 2 "hardware",
     }
 }
 
@@ -74,12 +123,41 @@ numbered! {
     pub enum UtcSource {
         /// Nowhere: rate alone.
         None = 0 "none",
+        /// NTP servers.
+        Ntp = 1 "ntp",
+        /// The leader, whose time is a date.
+        Leader = 2 "leader",
+    }
+}
+
+numbered! {
+    /// Who writes the RTC.
+    pub enum RtcMode {
+        /// Nobody.
+        Off = 0 "off",
+        /// dante2sys.
+        Device = 1 "device",
+        /// The kernel, every 11 minutes while the date is good.
+        Kernel = 2 "kernel",
     }
 }
 
 impl From<Affine<Real>> for LineRecord {
     fn from(line: Affine<Real>) -> Self {
         Self { raw0_ns: line.raw0.ns(), real0_ns: line.at0.ns(), rate: line.rate.fraction() }
+    }
+}
+
+impl From<DateError> for DateRecord {
+    fn from(date: DateError) -> Self {
+        Self {
+            error_ns: date.error.ns(),
+            sigma_ns: date.sigma.ns(),
+            bound_ns: date.bound.ns(),
+            measured_raw_ns: date.measured_at.ns(),
+            leader_rate: date.leader_rate.fraction(),
+            leader_rate_sigma: date.leader_rate_sigma.fraction(),
+        }
     }
 }
 
@@ -95,6 +173,16 @@ impl Dante2sys {
         self.epoch_ns = scale.epoch().ns();
         self.key_instance = scale.key().instance;
         self.key_number = scale.key().number;
+    }
+
+    /// The date policy; `None` where the number is not one.
+    pub fn policy(&self) -> Option<Policy> {
+        Policy::from_number(self.policy)
+    }
+
+    /// What the date is worth, once somebody told it.
+    pub fn date(&self) -> Option<&DateRecord> {
+        (self.flags & STEER_HAS_DATE != 0).then_some(&self.date)
     }
 
     /// K, once it was fixed.

@@ -87,8 +87,8 @@ record! {
         pub stratum: u8,
         /// 1: the grandmaster is Preferred Leader.
         pub preferred: u8,
-        /// Zero.
-        pub reserved: u16,
+        /// currentUTCOffset: the leader's time minus UTC, s.
+        pub utc_offset_s: i16,
         /// The interval that it advertises, ns.
         pub sync_interval_ns: i64,
     }
@@ -136,7 +136,7 @@ record! {
     }
 }
 
-body!(Dante4l, "dante4l", 1, 1);
+body!(Dante4l, "dante4l", 1, 2);
 
 numbered! {
     /// Where a port's time stamps come from.
@@ -211,7 +211,7 @@ impl PortRecord {
                 steps_removed: leader.announced.local.steps_removed,
                 stratum: grandmaster.stratum,
                 preferred: u8::from(grandmaster.preferred),
-                reserved: 0,
+                utc_offset_s: leader.announced.current_utc_offset,
                 sync_interval_ns: leader.interval.ns(),
             };
         }

@@ -38,8 +38,8 @@ fn port() -> PortRecord {
             steps_removed: 0x0304,
             stratum: 0x99,
             preferred: 1,
+            utc_offset_s: 37,
             sync_interval_ns: 250_000_000,
-            ..LeaderRecord::new_zeroed()
         },
         timeline: 5,
         map: map().into(),
@@ -67,7 +67,12 @@ fn layouts_are_held_byte_for_byte() {
     let steerer = Dante2sys {
         state: 2,
         clock: 1,
-        flags: 7,
+        utc_source: 1,
+        flags: 0x3f,
+        policy: 1,
+        rtc: 1,
+        leap: 1,
+        agreeing: 3,
         frequency: 1e-6,
         rate_error: 2e-9,
         phase_error_ns: -3,
@@ -76,7 +81,21 @@ fn layouts_are_held_byte_for_byte() {
         key_number: 6,
         line: LineRecord { raw0_ns: 7, real0_ns: 8, rate: 9e-6 },
         corrections: 10,
-        ..Dante2sys::default()
+        phase_sigma_ns: 11,
+        rate_sigma: 12e-9,
+        slew: 13e-6,
+        date: DateRecord {
+            error_ns: -14,
+            sigma_ns: 15,
+            bound_ns: 16,
+            measured_raw_ns: 17,
+            leader_rate: 18e-6,
+            leader_rate_sigma: 19e-9,
+        },
+        interval_ns: 20,
+        date_steps: 21,
+        disturbances: 22,
+        rtc_written_ns: 23,
     };
     let mut relay = Danteshm { state: 1, has_epoch: 1, output_count: 1, epoch_ns: 2, ..Danteshm::default() };
     relay.outputs[0] = OutputRecord { kind: 0, unit: 2, samples: 3, last_sample_raw_ns: 4 };

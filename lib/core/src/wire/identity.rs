@@ -100,6 +100,11 @@ impl Subdomain {
     /// `_ALT4`: Dante's pull-down by 4 %. Not a name of the standard's: it shares a group with `_ALT2`.
     pub const ALT4: Self = Self(*b"_ALT4\0\0\0\0\0\0\0\0\0\0\0");
 
+    /// Whether Dante devices of this subdomain run per cents or tenths of one off the usual rate.
+    pub fn is_pull_up(&self) -> bool {
+        [Self::ALT1, Self::ALT2, Self::ALT3, Self::ALT4].contains(self)
+    }
+
     /// The multicast group of the subdomain: 224.0.1.129 for `_DFLT`, 224.0.1.130 to .132 for `_ALT1` to `_ALT3`; any
     /// other name goes to one of these three by the CRC-32 of its 16 bytes (IEEE 1588-2002, annex D).
     pub const fn group(&self) -> Ipv4Addr {

@@ -1,0 +1,191 @@
+//! Where the date comes from: time servers, or the leader.
+
+use dante_core::date::servers::{Input, NoVerdict, Output, Servers};
+use dante_core::date::{Leap, Verdict};
+use dante_core::page::{Dante4l, PortRecord, UtcSource};
+use dante_core::port::State;
+use dante_core::time::{Duration, Ratio, Raw, Real, Timestamp};
+use dante_os::log::Throttle;
+use dante_os::ntp::NtpClient;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// The leader's time is looked at so often.
+const LEADER_INTERVAL: Duration = Duration::from_secs(16);
+/// And once the map is known to this.
+const LEADER_FROM: Ratio = Ratio::from_ppb(200.0);
+
+/// A source of dates.
+pub enum DateSource {
+    None,
+    Ntp(Ntp),
+    Leader(LeaderDate),
+}
+
+impl DateSource {
+    pub fn start(
+        source: UtcSource,
+        servers: &[String],
+        earliest: Timestamp<Real>,
+        now: Timestamp<Raw>,
+    ) -> io::Result<Self> {
+        Ok(match source {
+            UtcSource::None => Self::None,
+            UtcSource::Leader => {
+                Self::Leader(LeaderDate { earliest, next: now, complaints: Throttle::default() })
+            }
+            UtcSource::Ntp => Self::Ntp(Ntp {
+                client: NtpClient::start(servers.to_vec())?,
+                servers: Servers::new(servers.len(), now),
+                names: servers.to_vec(),
+                verdicts: VecDeque::new(),
+                agreeing: 0,
+                complaints: Throttle::default(),
+            }),
+        })
+    }
+
+    pub fn kind(&self) -> UtcSource {
+        match self {
+            Self::None => UtcSource::None,
+            Self::Ntp(_) => UtcSource::Ntp,
+            Self::Leader(_) => UtcSource::Leader,
+        }
+    }
+
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Ntp(ntp) => Some(ntp.client.as_fd()),
+            Self::None | Self::Leader(_) => None,
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Timestamp<Raw>> {
+        match self {
+            Self::Ntp(ntp) => ntp.servers.deadline(),
+            Self::None | Self::Leader(_) => None,
+        }
+    }
+
+    /// What the source says now, if anything new; `leader` is dante4l's page, where it tells something.
+    pub fn verdict(&mut self, now: Timestamp<Raw>, leader: Option<&Dante4l>) -> Option<Verdict> {
+        match self {
+            Self::None => None,
+            Self::Ntp(ntp) => ntp.verdict(now),
+            Self::Leader(date) => date.verdict(now, leader.and_then(Dante4l::selected)?),
+        }
+    }
+
+    /// The date is doubtful: ask at once.
+    pub fn hurry(&mut self, now: Timestamp<Raw>) {
+        match self {
+            Self::Ntp(ntp) => ntp.handle(now, Input::Hurry),
+            Self::Leader(date) => date.next = now,
+            Self::None => {}
+        }
+    }
+
+    /// How far apart the servers are to be asked, given how far apart it is now.
+    pub fn set_interval(&mut self, of: impl FnOnce(Duration) -> Duration) {
+        if let Self::Ntp(ntp) = self {
+            ntp.servers.set_interval(of(ntp.servers.interval()));
+        }
+    }
+
+    pub fn interval(&self) -> Duration {
+        match self {
+            Self::None => Duration::ZERO,
+            Self::Ntp(ntp) => ntp.servers.interval(),
+            Self::Leader(_) => LEADER_INTERVAL,
+        }
+    }
+
+    /// How many servers agreed the last time.
+    pub fn agreeing(&self) -> u8 {
+        match self {
+            Self::Ntp(ntp) => ntp.agreeing,
+            Self::None | Self::Leader(_) => 0,
+        }
+    }
+}
+
+/// Time servers.
+pub struct Ntp {
+    client: NtpClient,
+    servers: Servers,
+    names: Vec<String>,
+    verdicts: VecDeque<Verdict>,
+    agreeing: u8,
+    complaints: Throttle<String>,
+}
+
+impl Ntp {
+    fn verdict(&mut self, now: Timestamp<Raw>) -> Option<Verdict> {
+        for reply in self.client.take() {
+            if let Some(said) = reply.said {
+                let name = self.names.get(reply.server).map_or("?", String::as_str);
+                self.complain(now, format!("NTP server {name}: {said}"));
+            }
+            self.handle(now, Input::Answer { server: reply.server, answer: reply.answer });
+        }
+        self.handle(now, Input::Deadline);
+        self.verdicts.pop_front()
+    }
+
+    fn handle(&mut self, now: Timestamp<Raw>, input: Input) {
+        self.servers.handle(now, input);
+        while let Some(output) = self.servers.poll() {
+            match output {
+                Output::Ask(server) => self.client.ask(server),
+                Output::Round(Ok(verdict)) => {
+                    self.agreeing = verdict.agreeing;
+                    self.verdicts.push_back(verdict);
+                }
+                Output::Round(Err(none)) => {
+                    self.agreeing = 0;
+                    // Which of them failed and why was said of each.
+                    if let NoVerdict::NoMajority(_) = none {
+                        self.complain(now, none.to_string());
+                    }
+                }
+            }
+        }
+    }
+
+    fn complain(&mut self, now: Timestamp<Raw>, text: String) {
+        if self.complaints.allows(text.clone(), now) {
+            log::warn!("{text}");
+        }
+    }
+}
+
+/// The leader's own time.
+pub struct LeaderDate {
+    earliest: Timestamp<Real>,
+    next: Timestamp<Raw>,
+    complaints: Throttle<String>,
+}
+
+impl LeaderDate {
+    fn verdict(&mut self, now: Timestamp<Raw>, port: &PortRecord) -> Option<Verdict> {
+        let map = port.map().filter(|_| port.state() == Some(State::Slave))?;
+        let sigma = map.uncertainty_at(now);
+        if now < self.next || sigma.rate > LEADER_FROM {
+            return None;
+        }
+        self.next = now + LEADER_INTERVAL;
+        let dante = map.dante_at(now);
+        let behind = port.leader().map_or(0, |leader| i64::from(leader.utc_offset_s));
+        let utc = Timestamp::from_ns(dante.ns()) - Duration::from_secs(behind);
+        if utc < self.earliest {
+            let text = "the leader's time is its uptime and no date: --utc leader is of no use here";
+            if self.complaints.allows(text.into(), now) {
+                let hours = (dante - Timestamp::from_ns(0)).secs_f64() / 3600.0;
+                log::warn!("{text} (it says {hours:.1} h)");
+            }
+            return None;
+        }
+        Some(Verdict { raw: now, utc, margin: sigma.offset * 3, leap: Leap::None, agreeing: 1, answered: 1 })
+    }
+}

@@ -1,0 +1,98 @@
+//! The frequency that the clock was left at, remembered from run to run: two numbers in ppm, as in chrony's drift file,
+//! the frequency and what it may be wrong by.
+
+use dante_core::time::{Duration, Ratio, Raw, Timestamp};
+use dante_os::statefile::StateFile;
+use std::path::PathBuf;
+
+/// The first time it is written is so long after the lock, the next ones so far apart.
+const FIRST: Duration = Duration::from_secs(60);
+const APART: Duration = Duration::from_secs(3600);
+/// Nobody's clock is further off.
+const LIMIT_PPM: f64 = 500.0;
+
+/// The file, if there is to be one.
+pub struct DriftFile {
+    file: Option<StateFile>,
+    /// When it is written next, once the clock was locked.
+    due: Option<Timestamp<Raw>>,
+    /// The last attempt failed, and that was said.
+    has_failed: bool,
+}
+
+impl DriftFile {
+    pub fn new(path: Option<PathBuf>) -> Self {
+        Self { file: path.map(StateFile::new), due: None, has_failed: false }
+    }
+
+    /// The frequency of the last run, if one is remembered.
+    pub fn read(&self) -> Option<Ratio> {
+        let file = self.file.as_ref()?;
+        let path = file.path().display();
+        match file.read() {
+            Ok(None) => None,
+            Ok(Some(text)) => {
+                let frequency = parse(&text);
+                match frequency {
+                    Some(frequency) => log::info!("frequency of the last run: {:+.0} ppb, from {path}", frequency.ppb()),
+                    None => log::warn!("{path} is no drift file, and is ignored: two numbers in ppm are expected"),
+                }
+                frequency
+            }
+            Err(error) => {
+                log::warn!("{error}: the frequency of the last run is not known");
+                None
+            }
+        }
+    }
+
+    /// Writes it if it is due; `known` is the frequency of a locked clock and what it may be wrong by.
+    pub fn keep(&mut self, now: Timestamp<Raw>, known: Option<(Ratio, Ratio)>) {
+        let Some(known) = known.filter(|_| self.file.is_some()) else { return };
+        let due = *self.due.get_or_insert(now + FIRST);
+        if now >= due {
+            self.write(known);
+            self.due = Some(now + if self.has_failed { FIRST } else { APART });
+        }
+    }
+
+    /// Writes it at the end.
+    pub fn end(&mut self, known: Option<(Ratio, Ratio)>) {
+        if let Some(known) = known {
+            self.write(known);
+        }
+    }
+
+    fn write(&mut self, (frequency, sigma): (Ratio, Ratio)) {
+        let Some(file) = &self.file else { return };
+        let result = file.replace(&format!("{:.6} {:.6}\n", frequency.ppm(), sigma.ppm()));
+        match (&result, self.has_failed) {
+            (Err(error), false) => log::warn!("{error}: the frequency is not remembered; tried again each minute"),
+            (Ok(()), true) => log::info!("the frequency is remembered again"),
+            _ => {}
+        }
+        self.has_failed = result.is_err();
+    }
+}
+
+fn parse(text: &str) -> Option<Ratio> {
+    let mut numbers = text.split_ascii_whitespace().map(str::parse::<f64>);
+    let (Some(Ok(frequency)), Some(Ok(sigma)), None) = (numbers.next(), numbers.next(), numbers.next()) else {
+        return None;
+    };
+    (frequency.abs() <= LIMIT_PPM && (0.0..=LIMIT_PPM).contains(&sigma)).then_some(Ratio::from_ppm(frequency))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_two_numbers_within_reason_are_a_drift_file() {
+        assert_eq!(parse("12.345678 0.012\n"), Some(Ratio::from_ppm(12.345678)));
+        assert_eq!(parse(" -37.0\t0 "), Some(Ratio::from_ppm(-37.0)));
+        for garbage in ["", "12.3", "12.3 x", "NaN 0", "inf 0", "1 2 3", "501 0", "1 -1", "12,3 0", "\0\0"] {
+            assert_eq!(parse(garbage), None, "{garbage:?}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The clock in this program's hands: taken where nobody else steers it, watched for others, given back.
+
+use crate::args::Clock;
+use dante_core::date::Leap;
+use dante_core::page::SteeredClock;
+use dante_core::steer::{Correction, Input, Jump};
+use dante_core::time::{Duration, Raw, Reading, Timestamp};
+use dante_os::clock::{
+    ClockError, Declared, KernelLeap, Phc, PhcError, Realtime, SystemClock, Virtual, raw_now, suspended,
+};
+use dante_os::daemon::{Exit, Failure};
+use dante_os::log::Throttle;
+use dante_os::rivals::Rivals;
+
+/// Both readings that tell how long the host slept are taken one after the other.
+const SLEPT: Duration = Duration::from_ms(100);
+/// The kernel is told about the date so often: between, its maxerror grows by 500 us a second.
+const DECLARED_EVERY: Duration = Duration::from_secs(4);
+
+/// The clock, and what is known of others who might touch it.
+pub struct Hands {
+    clock: SystemClock,
+    is_forced: bool,
+    slept: Duration,
+    leap_passes: bool,
+    declared_at: Option<Timestamp<Raw>>,
+    is_good: Option<bool>,
+    complaints: Throttle<String>,
+}
+
+impl Hands {
+    /// Takes a clock in hand; the system clock only where no other program steers it.
+    pub fn open(clock: &Clock, is_forced: bool) -> Result<Self, Failure> {
+        let mut clock = match clock {
+            Clock::Virtual => SystemClock::Virtual(Virtual::start()),
+            Clock::Hardware(path) => SystemClock::Hardware(Phc::open(path).map_err(phc_failure)?),
+            Clock::Realtime => {
+                let rivals = if is_forced { Vec::new() } else { Rivals::find() };
+                if !rivals.is_empty() {
+                    let named: Vec<String> = rivals.iter().map(ToString::to_string).collect();
+                    let what = format!(
+                        "{} (--force starts all the same; beside chrony, danteshm is what is wanted)",
+                        named.join("; ")
+                    );
+                    return Err(Failure::new(Exit::Refused, anyhow::anyhow!(what)));
+                }
+                SystemClock::Realtime(Realtime::open().map_err(clock_failure)?)
+            }
+        };
+        for leftover in clock.take().map_err(clock_failure)? {
+            log::warn!("{leftover}");
+        }
+        Ok(Self {
+            clock,
+            is_forced,
+            slept: suspended(),
+            leap_passes: false,
+            declared_at: None,
+            is_good: None,
+            complaints: Throttle::default(),
+        })
+    }
+
+    pub fn clock(&self) -> &SystemClock {
+        &self.clock
+    }
+
+    pub fn clock_mut(&mut self) -> &mut SystemClock {
+        &mut self.clock
+    }
+
+    pub fn read(&self) -> Reading {
+        self.clock.read()
+    }
+
+    pub fn kind(&self) -> SteeredClock {
+        match self.clock {
+            SystemClock::Realtime(_) => SteeredClock::Realtime,
+            SystemClock::Virtual(_) => SteeredClock::Virtual,
+            SystemClock::Hardware(_) => SteeredClock::Hardware,
+        }
+    }
+
+    /// What happened to the clock since the last look, by nothing that this program did; `is_ours`: it is in hand.
+    pub fn look(&mut self, now: Timestamp<Raw>, is_ours: bool) -> Vec<Input> {
+        let mut found = Vec::new();
+        let slept = suspended();
+        if slept - self.slept > SLEPT {
+            log::info!("the host slept for {:.1} s: the date is found anew", (slept - self.slept).secs_f64());
+            found.push(Input::Jumped(Jump::Slept));
+        }
+        self.slept = slept;
+        if let SystemClock::Realtime(clock) = &self.clock
+            && let Ok(timex) = clock.timex()
+        {
+            let passes = matches!(timex.leap, KernelLeap::Passing | KernelLeap::Over);
+            if passes && !self.leap_passes {
+                log::info!("the kernel passes a leap second");
+                found.push(Input::Jumped(Jump::Leap));
+            }
+            self.leap_passes = passes;
+        }
+        if !is_ours {
+            return found;
+        }
+        match self.clock.disturbance() {
+            Ok(Some(disturbance)) => {
+                self.complain(now, format!("another program steers the clock: {disturbance}"));
+                found.push(Input::Disturbed);
+            }
+            Ok(None) => {}
+            Err(error) => self.complain(now, error.to_string()),
+        }
+        found
+    }
+
+    /// Does what the steerer asks for, and tells what came of it.
+    pub fn correct(&mut self, correction: Correction) -> Input {
+        let result = match correction {
+            Correction::Slew(frequency) => self.clock.set_frequency(frequency).map(Input::Applied),
+            Correction::Step(off) => self.clock.step(-off.span()).map(|()| {
+                log::warn!("the clock is stepped by {:+.6} s for the date's sake", -off.span().secs_f64());
+                self.declared_at = None;
+                Input::Stepped(off)
+            }),
+        };
+        result.unwrap_or_else(|error| {
+            self.complain(raw_now(), error.to_string());
+            Input::Refused
+        })
+    }
+
+    /// Takes the clock in hand again, unless somebody else has it.
+    pub fn take(&mut self) -> Input {
+        if let (SystemClock::Realtime(_), false) = (&self.clock, self.is_forced) {
+            let rivals = Rivals::find();
+            for rival in &rivals {
+                self.complain(raw_now(), rival.to_string());
+            }
+            if !rivals.is_empty() {
+                return Input::Disturbed;
+            }
+        }
+        let taken = self.clock.take().and_then(|leftovers| {
+            leftovers.iter().for_each(|leftover| log::warn!("{leftover}"));
+            self.clock.frequency()
+        });
+        match taken {
+            Ok(frequency) => Input::Taken(frequency),
+            Err(error) => {
+                self.complain(raw_now(), error.to_string());
+                Input::Refused
+            }
+        }
+    }
+
+    /// Has the kernel tell whether the date is good: off by less than `max_error`, or not.
+    pub fn declare(&mut self, now: Timestamp<Raw>, good: Option<(Duration, Duration)>, leap: Leap) {
+        let is_known = self.is_good == Some(good.is_some());
+        if is_known && self.declared_at.is_some_and(|at| now - at < DECLARED_EVERY) {
+            return;
+        }
+        let quality = good.map_or(Declared::Bad, |(max_error, est_error)| Declared::Good { max_error, est_error, leap });
+        match self.clock.declare(quality) {
+            Ok(()) => {
+                if !is_known {
+                    match good {
+                        Some((error, _)) => log::info!(
+                            "the date is good to {:.3} ms: the kernel is told that the clock is synchronised",
+                            error.secs_f64() * 1e3
+                        ),
+                        None => log::info!("the date is not good: the kernel is told that the clock is not synchronised"),
+                    }
+                }
+                self.is_good = Some(good.is_some());
+                self.declared_at = Some(now);
+            }
+            Err(error) => self.complain(now, error.to_string()),
+        }
+    }
+
+    /// Whether the kernel was told that the date is good.
+    pub fn is_good(&self) -> bool {
+        self.is_good == Some(true)
+    }
+
+    fn complain(&mut self, now: Timestamp<Raw>, text: String) {
+        if self.complaints.allows(text.clone(), now) {
+            log::warn!("{text}");
+        }
+    }
+}
+
+fn clock_failure(error: ClockError) -> Failure {
+    let exit = if error.is_permission() { Exit::NotPermitted } else { Exit::Failed };
+    Failure::new(exit, error)
+}
+
+fn phc_failure(error: PhcError) -> Failure {
+    let exit = if error.is_permission() { Exit::NotPermitted } else { Exit::Failed };
+    Failure::new(exit, error)
+}
