@@ -9,6 +9,7 @@ pub mod clock;
 pub mod daemon;
 pub mod log;
 pub mod net;
+pub mod ntp;
 pub mod ntpshm;
 pub mod page;
 pub mod poll;
