@@ -109,7 +109,10 @@ impl FromStr for Clock {
             "realtime" => Ok(Self::Realtime),
             "virtual" => Ok(Self::Virtual),
             path if path.starts_with('/') => Ok(Self::Hardware(path.into())),
-            _ => Err("a clock is realtime, virtual, or the path of a PTP hardware clock such as /dev/ptp0".into()),
+            _ => {
+                Err("a clock is realtime, virtual, or the path of a PTP hardware clock such as /dev/ptp0"
+                    .into())
+            }
         }
     }
 }
@@ -146,9 +149,12 @@ impl FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let units = [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("", 1.0)];
-        let (number, unit) =
-            units.into_iter().find_map(|(unit, s)| Some((text.strip_suffix(unit)?, s))).unwrap_or((text, 1.0));
-        let seconds: f64 = number.trim().parse().map_err(|_| format!("{text} is no time: write 20ms, 1.5s or 0.02"))?;
+        let (number, unit) = units
+            .into_iter()
+            .find_map(|(unit, s)| Some((text.strip_suffix(unit)?, s)))
+            .unwrap_or((text, 1.0));
+        let seconds: f64 =
+            number.trim().parse().map_err(|_| format!("{text} is no time: write 20ms, 1.5s or 0.02"))?;
         let span = Duration::from_secs_f64(seconds * unit);
         if seconds.is_finite() && span > Duration::ZERO && span <= Duration::from_secs(86_400) {
             Ok(Self(span))

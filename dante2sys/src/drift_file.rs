@@ -34,8 +34,12 @@ impl DriftFile {
             Ok(Some(text)) => {
                 let frequency = parse(&text);
                 match frequency {
-                    Some(frequency) => log::info!("frequency of the last run: {:+.0} ppb, from {path}", frequency.ppb()),
-                    None => log::warn!("{path} is no drift file, and is ignored: two numbers in ppm are expected"),
+                    Some(frequency) => {
+                        log::info!("frequency of the last run: {:+.0} ppb, from {path}", frequency.ppb())
+                    }
+                    None => {
+                        log::warn!("{path} is no drift file, and is ignored: two numbers in ppm are expected")
+                    }
                 }
                 frequency
             }
@@ -67,7 +71,9 @@ impl DriftFile {
         let Some(file) = &self.file else { return };
         let result = file.replace(&format!("{:.6} {:.6}\n", frequency.ppm(), sigma.ppm()));
         match (&result, self.has_failed) {
-            (Err(error), false) => log::warn!("{error}: the frequency is not remembered; tried again each minute"),
+            (Err(error), false) => {
+                log::warn!("{error}: the frequency is not remembered; tried again each minute")
+            }
             (Ok(()), true) => log::info!("the frequency is remembered again"),
             _ => {}
         }
@@ -77,7 +83,8 @@ impl DriftFile {
 
 fn parse(text: &str) -> Option<Ratio> {
     let mut numbers = text.split_ascii_whitespace().map(str::parse::<f64>);
-    let (Some(Ok(frequency)), Some(Ok(sigma)), None) = (numbers.next(), numbers.next(), numbers.next()) else {
+    let (Some(Ok(frequency)), Some(Ok(sigma)), None) = (numbers.next(), numbers.next(), numbers.next())
+    else {
         return None;
     };
     (frequency.abs() <= LIMIT_PPM && (0.0..=LIMIT_PPM).contains(&sigma)).then_some(Ratio::from_ppm(frequency))

@@ -160,7 +160,11 @@ impl Hands {
         if is_known && self.declared_at.is_some_and(|at| now - at < DECLARED_EVERY) {
             return;
         }
-        let quality = good.map_or(Declared::Bad, |(max_error, est_error)| Declared::Good { max_error, est_error, leap });
+        let quality = good.map_or(Declared::Bad, |(max_error, est_error)| Declared::Good {
+            max_error,
+            est_error,
+            leap,
+        });
         match self.clock.declare(quality) {
             Ok(()) => {
                 if !is_known {
@@ -169,7 +173,9 @@ impl Hands {
                             "the date is good to {:.3} ms: the kernel is told that the clock is synchronised",
                             error.secs_f64() * 1e3
                         ),
-                        None => log::info!("the date is not good: the kernel is told that the clock is not synchronised"),
+                        None => log::info!(
+                            "the date is not good: the kernel is told that the clock is not synchronised"
+                        ),
                     }
                 }
                 self.is_good = Some(good.is_some());

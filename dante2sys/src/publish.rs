@@ -9,7 +9,13 @@ use dante_core::page::{
 use dante_core::steer::Steerer;
 use dante_core::time::Reading;
 
-pub fn body(steerer: &Steerer, hands: &Hands, source: &DateSource, rtc: &RtcKeeper, now: &Reading) -> Dante2sys {
+pub fn body(
+    steerer: &Steerer,
+    hands: &Hands,
+    source: &DateSource,
+    rtc: &RtcKeeper,
+    now: &Reading,
+) -> Dante2sys {
     let date = steerer.date();
     let mut body = Dante2sys {
         state: steerer.state() as u8,

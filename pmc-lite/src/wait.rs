@@ -25,8 +25,9 @@ pub fn until_steered(timeout: u32, instance: Option<&Instance>) -> ExitCode {
 
 /// What is missing, in words.
 fn looked(instance: Option<&Instance>) -> Result<(), String> {
-    let view =
-        PageReader::new(PageName::<Dante2sys>::new(instance)).read(raw_now()).map_err(|error| error.to_string())?;
+    let view = PageReader::new(PageName::<Dante2sys>::new(instance))
+        .read(raw_now())
+        .map_err(|error| error.to_string())?;
     if view.freshness != Freshness::Fresh {
         return Err("dante2sys is not running".into());
     }

@@ -60,7 +60,9 @@ fn only_the_system_clock_has_an_rtc_and_a_drift_file_of_its_own() {
 
 #[test]
 fn bounds_are_held() {
-    for wrong in ["--max-slew=0", "--max-slew=501", "--max-frequency=NaN", "--max-frequency=-5", "--rt-priority=100"] {
+    for wrong in
+        ["--max-slew=0", "--max-slew=501", "--max-frequency=NaN", "--max-frequency=-5", "--rt-priority=100"]
+    {
         assert!(args(&[wrong]).is_err(), "{wrong}");
     }
     let limit = |words: &[&str], of| args(words).unwrap().limits(Ratio::from_ppm(of)).frequency.ppm().round();

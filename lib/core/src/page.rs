@@ -26,8 +26,8 @@ mod seqlock;
 mod text;
 
 pub use dante2sys::{
-    Dante2sys, DateRecord, LineRecord, RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, STEER_HAS_DATE, STEER_HAS_LINE,
-    STEER_HAS_PHASE, STEER_HAS_SCALE, SteeredClock, UtcSource,
+    Dante2sys, DateRecord, LineRecord, RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, STEER_HAS_DATE,
+    STEER_HAS_LINE, STEER_HAS_PHASE, STEER_HAS_SCALE, SteeredClock, UtcSource,
 };
 pub use dante4l::{
     Dante4l, LeaderRecord, MAX_PORTS, MapRecord, PORT_HAS_DELAY, PORT_HAS_LEADER, PORT_HAS_MAP,

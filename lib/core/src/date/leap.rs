@@ -32,8 +32,14 @@ mod tests {
     #[test]
     fn days_of_the_calendar() {
         // From date(1): date -u -d "2016-12-31" +%s, in days.
-        let known =
-            [(0, (1, 1)), (17_166, (12, 31)), (17_167, (1, 1)), (11_016, (2, 29)), (11_017, (3, 1)), (-1, (12, 31))];
+        let known = [
+            (0, (1, 1)),
+            (17_166, (12, 31)),
+            (17_167, (1, 1)),
+            (11_016, (2, 29)),
+            (11_017, (3, 1)),
+            (-1, (12, 31)),
+        ];
         for (days, expected) in known {
             assert_eq!(month_and_day(days), expected, "day {days}");
         }
@@ -41,7 +47,9 @@ mod tests {
 
     #[test]
     fn leap_seconds_are_at_the_end_of_june_and_december() {
-        let day = |days: i64, seconds: i64| is_leap_day(Timestamp::from_ns(days * DAY_NS + seconds * 1_000_000_000));
+        let day = |days: i64, seconds: i64| {
+            is_leap_day(Timestamp::from_ns(days * DAY_NS + seconds * 1_000_000_000))
+        };
         assert!(day(17_166, 0) && day(17_166, 86_399));
         assert!(!day(17_165, 86_399) && !day(17_167, 0));
         // 2015-06-30 and 2015-07-31.

@@ -105,12 +105,12 @@ fn layouts_are_held_byte_for_byte() {
         (Danteshm::VERSION, Danteshm::SIZE, hash(relay.as_bytes())),
     ];
     let held =
-        [(1, 4576, 0xe1d4_771c_f393_d811), (1, 152, 0x76dd_20db_9361_2463), (1, 192, 0x0d7d_fbd4_84fa_83e9)];
+        [(2, 4576, 0x05df_0c16_6884_ff70), (2, 256, 0x0e46_aeac_d78b_adc1), (1, 192, 0x0d7d_fbd4_84fa_83e9)];
     assert_eq!(figures, held);
     assert_eq!((MAGIC.to_ne_bytes(), HEAD_WORDS), (*b"D4L_PAGE", 8));
     assert_eq!(
         [layout_word::<Dante4l>(), layout_word::<Dante2sys>(), layout_word::<Danteshm>()],
-        [1 << 32 | 1, 2 << 32 | 1, 3 << 32 | 1]
+        [1 << 32 | 2, 2 << 32 | 2, 3 << 32 | 1]
     );
 }
 
