@@ -15,6 +15,7 @@ pub mod page;
 pub mod poll;
 pub mod process;
 pub mod rivals;
+pub mod rtc;
 pub mod socket;
 pub mod stamps;
 pub mod statefile;

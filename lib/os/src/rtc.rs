@@ -1,0 +1,232 @@
+//! The real-time clock, `/dev/rtc0`, from which the system clock starts at boot: rtc(4).
+//!
+//! It holds whole seconds of a civil date, in UTC or, where another operating system shares the machine, in local time.
+//! While a program has it open no other can open it, so it is opened for each call only.
+
+mod civil;
+
+use civil::Civil;
+use dante_core::time::{Real, Timestamp};
+use nix::errno::Errno;
+use std::ffi::c_int;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+/// Where hwclock(8) says which time the RTC holds.
+const ADJTIME: &str = "/etc/adjtime";
+
+/// Which time the RTC holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zone {
+    /// UTC.
+    Utc,
+    /// Local time of the system's time zone.
+    Local,
+}
+
+impl Zone {
+    /// As the third line of /etc/adjtime says (hwclock(8)): LOCAL, or else UTC, as also where there is no such line.
+    pub fn of_adjtime(text: &str) -> Self {
+        match text.lines().nth(2).map(str::trim) {
+            Some("LOCAL") => Self::Local,
+            _ => Self::Utc,
+        }
+    }
+}
+
+/// Why the RTC could not be read or set.
+#[derive(Debug, thiserror::Error)]
+pub enum RtcError {
+    /// There is none.
+    #[error("no RTC at {path}")]
+    Absent {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another program holds it open.
+    #[error("the RTC at {path} is busy: another program has it open")]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A right is missing.
+    #[error("no right to {tried} the RTC at {path}: it needs root, or access to the file and CAP_SYS_TIME")]
+    NotPermitted {
+        /// What was tried.
+        tried: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is there and is no RTC.
+    #[error("{path} is not an RTC")]
+    NotAClock {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What it holds is no date.
+    #[error("the RTC at {path} holds no valid date: it was never set, or its battery is empty")]
+    NoDate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The driver refused, or anything else.
+    #[error("cannot {tried} the RTC at {path}: {cause}")]
+    Failed {
+        /// What was tried.
+        tried: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+impl RtcError {
+    /// Whether a missing right is the reason.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::NotPermitted { .. })
+    }
+}
+
+/// struct rtc_time (include/uapi/linux/rtc.h).
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RtcTime {
+    sec: c_int,
+    min: c_int,
+    hour: c_int,
+    mday: c_int,
+    /// From 0.
+    mon: c_int,
+    /// Since 1900.
+    year: c_int,
+    wday: c_int,
+    yday: c_int,
+    isdst: c_int,
+}
+
+mod ioctl {
+    use super::RtcTime;
+
+    // RTC_RD_TIME: _IOR('p', 0x09, struct rtc_time)
+    nix::ioctl_read!(read_time, b'p', 0x09, RtcTime);
+    // RTC_SET_TIME: _IOW('p', 0x0a, struct rtc_time)
+    nix::ioctl_write_ptr!(set_time, b'p', 0x0a, RtcTime);
+}
+
+/// A real-time clock.
+#[derive(Debug, Clone)]
+pub struct Rtc {
+    path: PathBuf,
+}
+
+impl Rtc {
+    /// The RTC at `path`, usually `/dev/rtc0`; nothing is opened yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Sets it to the whole second of `utc`, rounded towards the past. On a PC the RTC's next second begins half a
+    /// second after this call (rtc_cmos): called in the middle of a UTC second, the two run together. In local time
+    /// where /etc/adjtime says so; it is looked at each time.
+    ///
+    /// # Errors
+    /// See [`RtcError`]. The kernel asks for CAP_SYS_TIME beside the right to open the file.
+    pub fn set(&self, utc: Timestamp<Real>) -> Result<(), RtcError> {
+        let tried = "set";
+        let (seconds, _) = utc.split();
+        let time = to_rtc(seconds, zone()).ok_or_else(|| self.error(tried, Errno::EOVERFLOW))?;
+        let file = self.open(tried)?;
+        // SAFETY: the descriptor is open, and the kernel reads one struct rtc_time, which lives through the call.
+        match unsafe { ioctl::set_time(file.as_raw_fd(), &raw const time) } {
+            Ok(_) => Ok(()),
+            Err(cause) => Err(self.error(tried, cause)),
+        }
+    }
+
+    /// What it shows, as UTC: up to a second in the past, since it tells whole seconds. Local time that the change to
+    /// winter time makes ambiguous is taken as libc's mktime(3) takes it.
+    ///
+    /// # Errors
+    /// See [`RtcError`].
+    pub fn read(&self) -> Result<Timestamp<Real>, RtcError> {
+        let tried = "read";
+        let file = self.open(tried)?;
+        let mut time = RtcTime::default();
+        // SAFETY: the descriptor is open, and the kernel writes one struct rtc_time, which `time` is.
+        unsafe { ioctl::read_time(file.as_raw_fd(), &raw mut time) }
+            .map_err(|cause| self.error(tried, cause))?;
+        let seconds = from_rtc(&time, zone()).and_then(|seconds| seconds.checked_mul(1_000_000_000));
+        seconds.map(Timestamp::from_ns).ok_or_else(|| RtcError::NoDate { path: self.path.clone() })
+    }
+
+    fn open(&self, tried: &'static str) -> Result<File, RtcError> {
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let opened = OpenOptions::new().read(true).custom_flags(flags).open(&self.path);
+        opened.map_err(|cause| match cause.raw_os_error() {
+            Some(errno) => self.error(tried, Errno::from_raw(errno)),
+            None => RtcError::Failed { tried, path: self.path.clone(), cause },
+        })
+    }
+
+    fn error(&self, tried: &'static str, cause: Errno) -> RtcError {
+        let path = self.path.clone();
+        match cause {
+            Errno::ENOENT | Errno::ENODEV | Errno::ENXIO => RtcError::Absent { path },
+            Errno::EBUSY => RtcError::Busy { path },
+            Errno::EACCES | Errno::EPERM => RtcError::NotPermitted { tried, path },
+            Errno::ENOTTY => RtcError::NotAClock { path },
+            // The driver's word for a date that is none.
+            Errno::EINVAL if tried == "read" => RtcError::NoDate { path },
+            _ => RtcError::Failed { tried, path, cause: cause.into() },
+        }
+    }
+}
+
+fn zone() -> Zone {
+    std::fs::read_to_string(ADJTIME).map_or(Zone::Utc, |text| Zone::of_adjtime(&text))
+}
+
+/// Seconds since 1970 as the RTC is to hold them.
+fn to_rtc(seconds: i64, zone: Zone) -> Option<RtcTime> {
+    // A civil date in local time is the one that UTC would have, that many seconds later.
+    let shown = match zone {
+        Zone::Utc => seconds,
+        Zone::Local => seconds.checked_add(civil::local_offset(seconds)?)?,
+    };
+    let Civil { year, month, day, hour, minute, second } = Civil::at(shown);
+    Some(RtcTime {
+        sec: c_int::try_from(second).ok()?,
+        min: c_int::try_from(minute).ok()?,
+        hour: c_int::try_from(hour).ok()?,
+        mday: c_int::try_from(day).ok()?,
+        mon: c_int::try_from(month - 1).ok()?,
+        year: c_int::try_from(year - 1900).ok()?,
+        // The kernel computes these itself where a driver wants them.
+        wday: 0,
+        yday: 0,
+        isdst: 0,
+    })
+}
+
+/// Seconds since 1970 that the RTC stands for; None for what is no date.
+fn from_rtc(time: &RtcTime, zone: Zone) -> Option<i64> {
+    let shown = Civil {
+        year: i64::from(time.year) + 1900,
+        month: i64::from(time.mon) + 1,
+        day: i64::from(time.mday),
+        hour: i64::from(time.hour),
+        minute: i64::from(time.min),
+        second: i64::from(time.sec),
+    };
+    match zone {
+        Zone::Utc => shown.seconds(),
+        Zone::Local => civil::of_local(&shown),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Civil dates of the Gregorian calendar, and the system's time zone.
+
+/// A date and time of day, as people write it: month and day from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Civil {
+    pub year: i64,
+    pub month: i64,
+    pub day: i64,
+    pub hour: i64,
+    pub minute: i64,
+    pub second: i64,
+}
+
+const DAY: i64 = 86_400;
+/// Days from the first of March to that of each month that follows.
+const BEFORE: [i64; 12] = [0, 31, 61, 92, 122, 153, 184, 214, 245, 275, 306, 337];
+/// Days in 400 years, which is the calendar's period.
+const PERIOD: i64 = 146_097;
+/// Days from 0000-03-01 to 1970-01-01.
+const EPOCH: i64 = 719_468;
+
+impl Civil {
+    /// UTC's, so many seconds after 1970-01-01.
+    pub(super) fn at(seconds: i64) -> Self {
+        let (days, rest) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
+        // Years begin in March, so that the leap day is their last.
+        let days = days + EPOCH;
+        let (period, day) = (days.div_euclid(PERIOD), days.rem_euclid(PERIOD));
+        // Of the days so far, those that came on top of 365 a year: one in 4 years, less one in 100, more one in 400.
+        let year = (day - day / 1_460 + day / 36_524 - day / (PERIOD - 1)) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let index = BEFORE.iter().rposition(|before| *before <= day).unwrap_or(0);
+        let before = BEFORE.get(index).copied().unwrap_or(0);
+        let march_month = i64::try_from(index).unwrap_or(0);
+        let (month, next) = if march_month < 10 { (march_month + 3, 0) } else { (march_month - 9, 1) };
+        Self {
+            year: period * 400 + year + next,
+            month,
+            day: day - before + 1,
+            hour: rest / 3_600,
+            minute: rest / 60 % 60,
+            second: rest % 60,
+        }
+    }
+
+    /// Seconds after 1970-01-01, if this is a date of UTC between the years 1 and 9999; a leap second counts as the
+    /// second that follows it.
+    pub(super) fn seconds(&self) -> Option<i64> {
+        let Self { year, month, day, hour, minute, second } = *self;
+        let is_time = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
+        if !is_time || !(1..10_000).contains(&year) || !(1..=12).contains(&month) || day < 1 {
+            return None;
+        }
+        let (march_year, march_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let before = *BEFORE.get(usize::try_from(march_month).ok()?)?;
+        let years = 365 * march_year + march_year / 4 - march_year / 100 + march_year / 400;
+        let seconds = (years + before + day - 1 - EPOCH) * DAY + hour * 3_600 + minute * 60 + second;
+        // A day that the month does not have comes back as another's.
+        let back = Self::at(seconds - second);
+        (back.month == month && back.day == day).then_some(seconds)
+    }
+}
+
+/// By what local time is ahead of UTC then, s.
+pub(super) fn local_offset(seconds: i64) -> Option<i64> {
+    // localtime_r need not read the zone by itself (POSIX), and TZ may have changed since.
+    read_zone();
+    // SAFETY: tm is made of integers and a pointer, for which zero is a value.
+    let mut local: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to variables that live through the call, which keeps neither.
+    let done = unsafe { libc::localtime_r(&raw const seconds, &raw mut local) };
+    (!done.is_null()).then_some(local.tm_gmtoff)
+}
+
+/// Seconds after 1970-01-01 UTC of a date in local time. Where the clocks go forward and it does not exist, an hour off;
+/// where they go back and it is twice, one of the two.
+pub(super) fn of_local(date: &Civil) -> Option<i64> {
+    let shown = date.seconds()?;
+    // The offset is that of the time looked for: near a change the first guess may be of the other side.
+    let guess = shown - local_offset(shown)?;
+    Some(shown - local_offset(guess)?)
+}
+
+fn read_zone() {
+    unsafe extern "C" {
+        fn tzset();
+    }
+    // SAFETY: tzset reads the environment, which nothing in the suite changes after its start.
+    unsafe { tzset() };
+}
