@@ -1,5 +1,8 @@
-//! Child processes that never outlive their parent, however it ends.
+//! What a process asks of the kernel for itself, a real-time priority and memory that stays; and child processes that
+//! never outlive their parent, however it ends.
 
+use nix::errno::Errno;
+use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -7,6 +10,73 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
+
+/// Why the kernel did not grant it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProcessError {
+    /// A right is missing.
+    #[error("{tried}: not permitted: it needs root, {need}")]
+    Refused {
+        /// What was tried.
+        tried: &'static str,
+        /// What would grant it.
+        need: &'static str,
+    },
+    /// Any other answer of the kernel.
+    #[error("{tried}: {cause}")]
+    Failed {
+        /// What was tried.
+        tried: &'static str,
+        /// The kernel's answer.
+        cause: Errno,
+    },
+}
+
+impl ProcessError {
+    /// Whether a missing right is the reason.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+}
+
+/// Puts the calling thread before everything that has no real-time priority (SCHED_FIFO). `priority` is 1, the least,
+/// to 99. Threads started later inherit it, and so do child processes: start those that need none before.
+///
+/// # Errors
+/// [`ProcessError::Refused`] without CAP_SYS_NICE and beyond the limit RLIMIT_RTPRIO; [`ProcessError::Failed`] with
+/// EINVAL for a priority out of range. Nothing is changed then.
+pub fn real_time(priority: u8) -> Result<(), ProcessError> {
+    let tried = "taking a real-time priority";
+    // SAFETY: sched_param is made of integers alone (musl has more of them), for which zero is a value.
+    let mut wanted: libc::sched_param = unsafe { std::mem::zeroed() };
+    wanted.sched_priority = priority.into();
+    // Not libc's sched_setscheduler, which musl leaves unimplemented; in the kernel, 0 is the calling thread.
+    // SAFETY: the pointer is to a sched_param that lives through the call, and is only read.
+    let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_FIFO, &raw const wanted) };
+    match Errno::result(done) {
+        Ok(_) => Ok(()),
+        Err(Errno::EPERM) => {
+            Err(ProcessError::Refused { tried, need: "CAP_SYS_NICE, or LimitRTPRIO= in the service unit" })
+        }
+        Err(cause) => Err(ProcessError::Failed { tried, cause }),
+    }
+}
+
+/// Keeps all memory of this process, present and future, from being paged out: a page fault takes ms.
+///
+/// # Errors
+/// [`ProcessError::Refused`] without CAP_IPC_LOCK where RLIMIT_MEMLOCK is too low. Nothing is locked then.
+pub fn lock_memory() -> Result<(), ProcessError> {
+    let tried = "locking memory";
+    mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).map_err(|cause| match cause {
+        // ENOMEM: more than the limit; EPERM: a limit of none.
+        Errno::EPERM | Errno::ENOMEM | Errno::EAGAIN => ProcessError::Refused {
+            tried,
+            need: "CAP_IPC_LOCK, or LimitMEMLOCK=infinity in the service unit",
+        },
+        cause => ProcessError::Failed { tried, cause },
+    })
+}
 
 /// A child process, ended when this is dropped.
 #[derive(Debug)]
@@ -85,3 +155,6 @@ impl Drop for Bound {
         _ = self.end(Duration::from_secs(2));
     }
 }
+
+#[cfg(test)]
+mod tests;

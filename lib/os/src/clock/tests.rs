@@ -226,3 +226,13 @@ fn a_refusal_says_which_right_is_missing() {
     assert!(refused.is_permission() && refused.to_string().contains("CAP_SYS_TIME"));
     assert!(!ClockError::Failed { tried: "stepping CLOCK_REALTIME", cause: Errno::EINVAL }.is_permission());
 }
+
+#[test]
+fn time_asleep_is_told_to_less_than_a_millisecond() {
+    let (first, second) = (suspended(), suspended());
+    assert!(first >= Duration::ZERO);
+    assert!(
+        (second - first).abs() < Duration::from_ms(1),
+        "{first:?}, {second:?}: it cannot sleep in a test"
+    );
+}
