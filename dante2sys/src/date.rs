@@ -19,7 +19,7 @@ const LEADER_FROM: Ratio = Ratio::from_ppb(200.0);
 /// A source of dates.
 pub enum DateSource {
     None,
-    Ntp(Ntp),
+    Ntp(Box<Ntp>),
     Leader(LeaderDate),
 }
 
@@ -35,14 +35,14 @@ impl DateSource {
             UtcSource::Leader => {
                 Self::Leader(LeaderDate { earliest, next: now, complaints: Throttle::default() })
             }
-            UtcSource::Ntp => Self::Ntp(Ntp {
+            UtcSource::Ntp => Self::Ntp(Box::new(Ntp {
                 client: NtpClient::start(servers.to_vec())?,
                 servers: Servers::new(servers.len(), now),
                 names: servers.to_vec(),
                 verdicts: VecDeque::new(),
                 agreeing: 0,
                 complaints: Throttle::default(),
-            }),
+            })),
         })
     }
 

@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn the_middle_of_a_second_is_waited_for() {
-        let wait = |ms| to_middle(Timestamp::from_ns(0) + Duration::from_ms(1_795_000_000_000 + ms)).ms();
+        let wait =
+            |ms: i64| to_middle(Timestamp::from_ns(0) + Duration::from_ms(1_795_000_000_000 + ms)).ms();
         assert_eq!(
             [wait(0), wait(499), wait(500), wait(550), wait(551), wait(999)],
             [500, 1, 0, 0, 949, 501]

@@ -1,7 +1,7 @@
 //! The status for people: from top to bottom as the data flows.
 
 use crate::status::{Following, Found, Page, Port, Relaying, Steering, Utc};
-use dante_core::time::Duration;
+use dante_core::time::{Civil, Duration};
 use std::fmt::{self, Write};
 
 /// One screen.
@@ -105,7 +105,7 @@ fn steering(out: &mut String, said: &Steering) -> fmt::Result {
     }
     date(out, &said.utc)?;
     let written = match said.rtc.written_utc_s {
-        Some(at) => format!("written last at {at} s since 1970"),
+        Some(at) => format!("written last at {} UTC", Civil::at(at)),
         None => "not written yet".into(),
     };
     match said.rtc.mode {

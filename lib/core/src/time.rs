@@ -5,11 +5,13 @@
 
 mod affine;
 mod bridge;
+mod civil;
 mod units;
 mod virtual_clock;
 
 pub use affine::{Affine, ClockMap, Epoch, Uncertainty};
 pub use bridge::{Bridge, Reading, Stepped};
+pub use civil::Civil;
 pub use units::{Duration, Offset, Ratio};
 pub use virtual_clock::VirtualClock;
 

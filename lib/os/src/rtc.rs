@@ -3,10 +3,9 @@
 //! It holds whole seconds of a civil date, in UTC or, where another operating system shares the machine, in local time.
 //! While a program has it open no other can open it, so it is opened for each call only.
 
-mod civil;
+mod zone;
 
-use civil::Civil;
-use dante_core::time::{Real, Timestamp};
+use dante_core::time::{Civil, Real, Timestamp};
 use nix::errno::Errno;
 use std::ffi::c_int;
 use std::fs::{File, OpenOptions};
@@ -195,7 +194,7 @@ fn to_rtc(seconds: i64, zone: Zone) -> Option<RtcTime> {
     // A civil date in local time is the one that UTC would have, that many seconds later.
     let shown = match zone {
         Zone::Utc => seconds,
-        Zone::Local => seconds.checked_add(civil::local_offset(seconds)?)?,
+        Zone::Local => seconds.checked_add(zone::local_offset(seconds)?)?,
     };
     let Civil { year, month, day, hour, minute, second } = Civil::at(shown);
     Some(RtcTime {
@@ -224,7 +223,7 @@ fn from_rtc(time: &RtcTime, zone: Zone) -> Option<i64> {
     };
     match zone {
         Zone::Utc => shown.seconds(),
-        Zone::Local => civil::of_local(&shown),
+        Zone::Local => zone::of_local(&shown),
     }
 }
 

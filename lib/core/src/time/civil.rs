@@ -1,13 +1,21 @@
-//! Civil dates of the Gregorian calendar, and the system's time zone.
+//! Civil dates of the Gregorian calendar.
 
-/// A date and time of day, as people write it: month and day from 1.
+use std::fmt;
+
+/// A date and time of day, as people write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Civil {
+pub struct Civil {
+    /// The year.
     pub year: i64,
+    /// From 1.
     pub month: i64,
+    /// From 1.
     pub day: i64,
+    /// From 0 to 23.
     pub hour: i64,
+    /// From 0 to 59.
     pub minute: i64,
+    /// From 0 to 59, or 60 in a leap second.
     pub second: i64,
 }
 
@@ -21,7 +29,7 @@ const EPOCH: i64 = 719_468;
 
 impl Civil {
     /// UTC's, so many seconds after 1970-01-01.
-    pub(super) fn at(seconds: i64) -> Self {
+    pub fn at(seconds: i64) -> Self {
         let (days, rest) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
         // Years begin in March, so that the leap day is their last.
         let days = days + EPOCH;
@@ -45,7 +53,7 @@ impl Civil {
 
     /// Seconds after 1970-01-01, if this is a date of UTC between the years 1 and 9999; a leap second counts as the
     /// second that follows it.
-    pub(super) fn seconds(&self) -> Option<i64> {
+    pub fn seconds(&self) -> Option<i64> {
         let Self { year, month, day, hour, minute, second } = *self;
         let is_time = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
         if !is_time || !(1..10_000).contains(&year) || !(1..=12).contains(&month) || day < 1 {
@@ -61,30 +69,12 @@ impl Civil {
     }
 }
 
-/// By what local time is ahead of UTC then, s.
-pub(super) fn local_offset(seconds: i64) -> Option<i64> {
-    // localtime_r need not read the zone by itself (POSIX), and TZ may have changed since.
-    read_zone();
-    // SAFETY: tm is made of integers and a pointer, for which zero is a value.
-    let mut local: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to variables that live through the call, which keeps neither.
-    let done = unsafe { libc::localtime_r(&raw const seconds, &raw mut local) };
-    (!done.is_null()).then_some(local.tm_gmtoff)
-}
-
-/// Seconds after 1970-01-01 UTC of a date in local time. Where the clocks go forward and it does not exist, an hour off;
-/// where they go back and it is twice, one of the two.
-pub(super) fn of_local(date: &Civil) -> Option<i64> {
-    let shown = date.seconds()?;
-    // The offset is that of the time looked for: near a change the first guess may be of the other side.
-    let guess = shown - local_offset(shown)?;
-    Some(shown - local_offset(guess)?)
-}
-
-fn read_zone() {
-    unsafe extern "C" {
-        fn tzset();
+impl fmt::Display for Civil {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { year, month, day, hour, minute, second } = self;
+        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
     }
-    // SAFETY: tzset reads the environment, which nothing in the suite changes after its start.
-    unsafe { tzset() };
 }
+
+#[cfg(test)]
+mod tests;
