@@ -35,6 +35,16 @@ pub struct Leader {
 }
 
 impl Leader {
+    /// A leader on a host's cable, with these flags besides its interface.
+    pub fn start(stage: &Stage, host: &Namespace, words: &[&str]) -> Self {
+        let name = format!("truth-{}.json", raw_now().ns());
+        let file = stage.folder().join(name);
+        let truth = format!("--truth={}", file.display());
+        let mut command = host.command(built("dantesim"));
+        command.args(["leader", "-i", CABLE, &truth]).args(words);
+        Self { program: stage.start("dantesim", command), file }
+    }
+
     /// Its time as a function of CLOCK_MONOTONIC_RAW, from which the first Sync on it is sent.
     pub fn truth(&self) -> Oscillator {
         let found = || serde_json::from_str::<Truth>(&std::fs::read_to_string(&self.file).ok()?).ok();
@@ -45,15 +55,8 @@ impl Leader {
 impl Lab {
     /// Sets it up; `None` where that needs a right or a tool that is missing, which is said.
     pub fn new() -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            crate::skip("network namespaces need root");
+        if !may_use(&["ip", "sysctl", "setpriv", "tshark"]) {
             return None;
-        }
-        for tool in ["ip", "sysctl", "setpriv", "tshark"] {
-            if !has(tool) {
-                crate::skip(&format!("{tool} is not installed"));
-                return None;
-            }
         }
         let stage = Stage::new();
         let net = u8::try_from(stage.number() % 250).unwrap_or(0) + 1;
@@ -74,12 +77,7 @@ impl Lab {
 
     /// A leader with these flags besides its interface.
     pub fn leader(&self, words: &[&str]) -> Leader {
-        let name = format!("truth-{}.json", raw_now().ns());
-        let file = self.stage.folder().join(name);
-        let truth = format!("--truth={}", file.display());
-        let mut command = self.far.command(built("dantesim"));
-        command.args(["leader", "-i", CABLE, &truth]).args(words);
-        Leader { program: self.stage.start("dantesim", command), file }
+        Leader::start(&self.stage, &self.far, words)
     }
 
     /// dante4l with these flags besides its interface.
@@ -116,6 +114,19 @@ impl Lab {
     pub fn eyes(&self) -> Eyes {
         Eyes { dante4l: self.stage.reader(), dante2sys: self.stage.reader(), danteshm: self.stage.reader() }
     }
+}
+
+/// Whether there are root's rights and these tools; says what is missing.
+pub(crate) fn may_use(tools: &[&str]) -> bool {
+    if !nix::unistd::geteuid().is_root() {
+        crate::skip("network namespaces need root");
+        return false;
+    }
+    let missing = tools.iter().find(|tool| !has(tool));
+    if let Some(tool) = missing {
+        crate::skip(&format!("{tool} is not installed"));
+    }
+    missing.is_none()
 }
 
 fn has(tool: &str) -> bool {

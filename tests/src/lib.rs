@@ -6,11 +6,14 @@
 
 pub mod capture;
 pub mod clock_watch;
+pub mod guest;
 pub mod lab;
 pub mod namespace;
+pub mod ntp_server;
 pub mod program;
 pub mod segment;
 pub mod stage;
+pub mod switch;
 
 use std::time::{Duration, Instant};
 

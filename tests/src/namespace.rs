@@ -26,6 +26,17 @@ impl Namespace {
         namespace
     }
 
+    /// A host without any cable yet.
+    pub fn lone(name: &str) -> Self {
+        remove_orphans();
+        Self::new(format!("{PREFIX}{name}"))
+    }
+
+    /// What `ip netns` calls it.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
     /// Two hosts on one cable, with the addresses 10.77.`net`.1 and .2.
     pub fn pair(name: &str, net: u8) -> [Self; 2] {
         remove_orphans();

@@ -1,0 +1,394 @@
+//! A Debian that is booted in QEMU: the one place where a test may steer, step or set a kernel's clock and write a
+//! real-time clock. Nothing that happens in it reaches a clock of this machine.
+//!
+//! ```text
+//!  guest 10.78.N.2 --tap-- bridge in a namespace --cable-- 10.78.N.1, the leader's namespace
+//!                                  |
+//!                                  +------------cable-- further hosts: switch.host(3), ...
+//! ```
+//! QEMU runs in the bridge's namespace. The disk is made once by `tests/guest/image.sh`, and what a guest writes to it is
+//! gone with that guest, but survives its reboots. The programs come on a second disk, at /opt/dante. Always emulated,
+//! never KVM: the guest's oscillator is then exactly this machine's, and it runs on every machine.
+
+mod agent;
+
+pub use agent::Output;
+
+use crate::lab::Leader;
+use crate::namespace::Namespace;
+use crate::program::{Program, built};
+use crate::stage::Stage;
+use crate::switch::Switch;
+use agent::Agent;
+use dante_core::time::Duration as Span;
+use serde_json::Value;
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The guest's interface on the bridge.
+pub const INTERFACE: &str = "eth0";
+
+/// How long the guest may take to boot: it takes 10 s on a machine with two idle cores.
+const BOOT: Duration = Duration::from_secs(180);
+/// How long a script may take where nothing else is said.
+const SCRIPT: Duration = Duration::from_secs(30);
+/// The suite's programs, which are put on the second disk.
+const PROGRAMS: [&str; 5] = ["dante4l", "dante2sys", "danteshm", "pmc-lite", "dantesim"];
+
+/// What a guest is to be like.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// How far the guest's real-time clock is ahead of this machine's date at its start, s. systemd moves a date before
+    /// its own build on to that.
+    pub rtc_ahead_s: i64,
+    /// Further words of the kernel's command line.
+    pub kernel_words: Vec<String>,
+}
+
+impl Default for Setup {
+    /// A date 30 days ahead: a date of its own, far from every one that is to be had from outside.
+    fn default() -> Self {
+        Self { rtc_ahead_s: 30 * 86_400, kernel_words: Vec::new() }
+    }
+}
+
+/// A guest that has booted. It is ended when this is dropped.
+#[derive(Debug)]
+pub struct Guest {
+    agent: Agent,
+    qemu: Program,
+    started: Instant,
+    /// What it is connected to.
+    pub switch: Switch,
+    /// The host at address 1, for the leader.
+    pub far: Namespace,
+    /// Names, logs.
+    pub stage: Stage,
+}
+
+/// How far the guest's CLOCK_REALTIME was ahead of this machine's.
+#[derive(Debug, Clone, Copy)]
+pub struct DateError {
+    /// Guest minus machine; true to within half the width.
+    pub error: Span,
+    /// How long question and answer took together.
+    pub width: Span,
+}
+
+impl fmt::Display for DateError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let half = self.width.secs_f64() * 500.0;
+        write!(formatter, "{:+.6} s +- {half:.3} ms", self.error.secs_f64())
+    }
+}
+
+/// What `adjtimex --print` says in the guest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timex {
+    /// ppb; +10, the clock gains 10 ns a second on its uncorrected rate.
+    pub frequency_ppb: f64,
+    /// Microseconds per tick, nominally 10000.
+    pub tick: i64,
+    /// `STA_*` bits of `<sys/timex.h>`.
+    pub status: i32,
+}
+
+impl Guest {
+    /// Boots one; `None` where that needs a right or a tool that is missing, which is said.
+    ///
+    /// # Panics
+    /// When it does not boot.
+    pub fn boot(setup: &Setup) -> Option<Self> {
+        let tools = ["ip", "sysctl", "qemu-system-x86_64", "mmdebstrap", "mke2fs", "chronyd"];
+        if !crate::lab::may_use(&tools) {
+            return None;
+        }
+        let started = Instant::now();
+        let [disk, kernel] = image();
+        say(&format!("guest: image ready after {:.1} s", started.elapsed().as_secs_f64()));
+        let stage = Stage::new();
+        let net = u8::try_from(stage.number() % 250).unwrap_or(0) + 1;
+        let switch = Switch::new(&format!("{}-{}", std::process::id(), stage.number()), net);
+        let far = switch.host(1);
+        switch.tap("tap0");
+        let programs = second_disk(&stage);
+        let socket = stage.folder().join("control");
+        let mut command = switch.command("qemu-system-x86_64");
+        command.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "768"]);
+        command.args(["-display", "none", "-nodefaults", "-no-user-config"]);
+        command.arg("-kernel").arg(kernel).arg("-append").arg(kernel_line(&switch, setup));
+        command.args(["-rtc", &format!("base={},clock=host", utc(setup.rtc_ahead_s))]);
+        // On the root disk what is written is kept in a nameless file, and is gone with QEMU.
+        for (number, disk, mode) in [(0, &disk, "snapshot=on"), (1, &programs, "readonly=on")] {
+            let drive = format!("file={},format=raw,if=none,id=disk{number},{mode}", disk.display());
+            command.args(["-drive", &drive]);
+            command.args(["-device", &format!("nvme,drive=disk{number},serial=disk{number}")]);
+        }
+        command.args(["-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"]);
+        command.args(["-device", "virtio-net-pci,netdev=net"]);
+        command.arg("-serial").arg(format!("file:{}", stage.folder().join("console.log").display()));
+        command.arg("-chardev");
+        command.arg(format!("socket,id=control,path={},server=on,wait=off", socket.display()));
+        command.args(["-device", "virtio-serial", "-device", "virtserialport,chardev=control,name=control"]);
+        command.env("TMPDIR", stage.folder());
+        let qemu = stage.start("qemu", command);
+        let connect = || Agent::connect(&socket);
+        let agent = crate::wait_for("QEMU's end of the control port", Duration::from_secs(20), connect);
+        let mut guest = Self { agent, qemu, started, switch, far, stage };
+        guest.wait_until_up(BOOT);
+        say(&format!("guest: up after {:.1} s", guest.started.elapsed().as_secs_f64()));
+        Some(guest)
+    }
+
+    fn wait_until_up(&mut self, limit: Duration) {
+        let end = Instant::now() + limit;
+        while self.agent.time(Duration::from_secs(2)).is_none() {
+            assert!(self.qemu.runs(), "QEMU ended: {}", self.qemu.said());
+            assert!(Instant::now() < end, "the guest is not up within {limit:?}");
+        }
+    }
+
+    /// Runs a part of a test under a name, which is printed with the time that it took.
+    pub fn phase(&mut self, name: &str, part: impl FnOnce(&mut Self)) {
+        let begun = Instant::now();
+        say(&format!("guest: {name} ..."));
+        part(self);
+        let (took, total) = (begun.elapsed().as_secs_f64(), self.started.elapsed().as_secs_f64());
+        say(&format!("guest: {name}: {took:.1} s, {total:.1} s since the start"));
+    }
+
+    /// Runs a script for bash in the guest, as root, to its end. /opt/dante/bin is in its PATH.
+    ///
+    /// # Panics
+    /// When the guest does not answer.
+    pub fn run(&mut self, script: &str) -> Output {
+        self.run_within(script, SCRIPT)
+    }
+
+    /// The same with a time limit, after which it ends with code 124.
+    ///
+    /// # Panics
+    /// When the guest does not answer.
+    pub fn run_within(&mut self, script: &str, limit: Duration) -> Output {
+        let output = self.agent.run(script, limit);
+        output.unwrap_or_else(|| panic!("the guest did not answer within {limit:?}: {script}"))
+    }
+
+    /// Runs a script that has to end with code 0, and returns what it wrote to its standard output.
+    ///
+    /// # Panics
+    /// When it ends with another.
+    #[track_caller]
+    pub fn check(&mut self, script: &str) -> String {
+        let output = self.run(script);
+        assert_eq!(output.code, 0, "{script}: {output:?}");
+        output.stdout
+    }
+
+    /// Starts a program of the suite as the unit `name`, of its own name or another.
+    pub fn start(&mut self, name: &str, program: &str, words: &[&str]) {
+        let words = words.join(" ");
+        // Without --collect a unit that failed would keep its name.
+        self.check(&format!("systemd-run --quiet --collect --unit={name} /opt/dante/bin/{program} {words}"));
+    }
+
+    /// Starts a daemon of the suite as the unit of its own name. It writes to its standard output, that is, to the journal.
+    pub fn daemon(&mut self, program: &str, words: &[&str]) {
+        self.start(program, program, &[&["-m", "-q"], words].concat());
+    }
+
+    /// Ends a unit as `systemctl stop` does.
+    pub fn stop(&mut self, unit: &str) {
+        self.check(&format!("systemctl stop {unit}"));
+    }
+
+    /// Ends a unit as `kill -9` does, and waits until it is gone.
+    pub fn kill(&mut self, unit: &str) {
+        self.check(&format!(
+            "systemctl kill --signal=KILL {unit}; while systemctl --quiet is-active {unit}; do sleep 0.05; done"
+        ));
+    }
+
+    /// What a unit has said since the boot.
+    pub fn journal(&mut self, unit: &str) -> String {
+        self.check(&format!("journalctl --quiet --output=cat --boot --unit={unit}"))
+    }
+
+    /// `pmc-lite get status --json` in the guest.
+    ///
+    /// # Panics
+    /// When it prints no JSON.
+    pub fn status(&mut self) -> Value {
+        let output = self.run("pmc-lite get status --json");
+        serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
+    /// Waits until the program's part of the status has `key` at `value`, and returns the part.
+    ///
+    /// # Panics
+    /// When it has not within `limit`.
+    pub fn wait_for(&mut self, program: &str, key: &str, value: &str, limit: Duration) -> Value {
+        crate::wait_for(&format!("{program}: {key} {value}"), limit, || {
+            let part = self.status().get_mut(program)?.take();
+            (part[key] == value).then_some(part)
+        })
+    }
+
+    /// The kernel's clock as `adjtimex --print` shows it.
+    ///
+    /// # Panics
+    /// When it shows something else.
+    pub fn timex(&mut self) -> Timex {
+        let said = self.check("adjtimex --print");
+        let number = |key: &str| -> i64 {
+            let line = said.lines().find_map(|line| line.trim().strip_prefix(key));
+            let value = line.and_then(|rest| rest.trim().strip_prefix(':')).map(str::trim);
+            value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {key}: {said}"))
+        };
+        Timex {
+            // In units of 2^-16 ppm.
+            frequency_ppb: number("frequency") as f64 * 1e3 / 65_536.0,
+            tick: number("tick"),
+            status: i32::try_from(number("status")).expect("the status bits"),
+        }
+    }
+
+    /// How far the guest's clock is ahead of this machine's: the tightest of 20 brackets.
+    ///
+    /// # Panics
+    /// When the guest does not answer.
+    pub fn date_error(&mut self) -> DateError {
+        let best = (0..20).map(|_| self.bracket()).min_by_key(|one| one.width);
+        best.expect("20 brackets")
+    }
+
+    fn bracket(&mut self) -> DateError {
+        let before = now_ns();
+        let guest = self.agent.time(SCRIPT).expect("the guest's date");
+        let width = now_ns() - before;
+        DateError { error: Span::from_ns(guest - before - width / 2), width: Span::from_ns(width) }
+    }
+
+    /// The guest's own address.
+    pub fn address(&self) -> String {
+        self.switch.address(2)
+    }
+
+    /// A leader on the host at address 1, with these flags besides its interface.
+    pub fn leader(&self, words: &[&str]) -> Leader {
+        Leader::start(&self.stage, &self.far, words)
+    }
+
+    /// Reboots in good order, and waits until the guest is up again. The real-time clock and the disk go on.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn reboot(&mut self) {
+        self.reboot_by("systemctl --no-block reboot");
+    }
+
+    /// Reboots as the reset button does: nothing is ended, nothing is written.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn reset(&mut self) {
+        self.reboot_by("(sleep 0.2; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &");
+    }
+
+    fn reboot_by(&mut self, script: &str) {
+        const BOOT_ID: &str = "cat /proc/sys/kernel/random/boot_id";
+        let before = self.check(BOOT_ID);
+        let begun = Instant::now();
+        // The answer may be lost on the way down.
+        _ = self.agent.run(script, Duration::from_secs(1));
+        loop {
+            self.wait_until_up(BOOT);
+            let now = self.agent.run(BOOT_ID, Duration::from_secs(2));
+            if now.is_some_and(|output| output.code == 0 && output.stdout != before) {
+                break;
+            }
+            assert!(begun.elapsed() < BOOT, "the guest did not reboot within {BOOT:?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        say(&format!("guest: rebooted in {:.1} s", begun.elapsed().as_secs_f64()));
+    }
+}
+
+impl Drop for Guest {
+    /// The stage shows the log of the console; what the programs said is in the guest's journal.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let journal = self.agent.run("journalctl --boot --no-pager --output=short-monotonic", SCRIPT);
+            let said = journal.map_or("the guest does not answer".into(), |output| output.stdout);
+            _ = std::fs::write(self.stage.folder().join("journal.log"), said);
+        }
+    }
+}
+
+/// The disk and its kernel, made where they are not there yet: beside the profile's folder, target/guest.
+fn image() -> [PathBuf; 2] {
+    let profile = built("dante4l");
+    let target = profile.parent().and_then(Path::parent).expect("the target folder");
+    let output = Command::new(source("image.sh")).arg(target.join("guest")).output().expect("image.sh");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "image.sh: {said}{}", String::from_utf8_lossy(&output.stderr));
+    let mut paths = said.lines().map(PathBuf::from);
+    [(); 2].map(|()| paths.next().expect("the paths of disk and kernel"))
+}
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("guest").join(name)
+}
+
+/// A disk with the agent and the programs as they were built last.
+fn second_disk(stage: &Stage) -> PathBuf {
+    let folder = stage.folder().join("programs");
+    let bin = folder.join("bin");
+    std::fs::create_dir_all(&bin).expect("a folder for the programs");
+    std::fs::copy(source("agent"), folder.join("agent")).expect("the agent");
+    for program in PROGRAMS {
+        std::fs::copy(built(program), bin.join(program)).expect("a program");
+    }
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../files");
+    let copied = Command::new("cp").arg("-r").arg(files).arg(&folder).status();
+    assert!(copied.is_ok_and(|status| status.success()), "copying files/");
+    let disk = stage.folder().join("programs.img");
+    std::fs::File::create(&disk).and_then(|file| file.set_len(256 << 20)).expect("a disk for the programs");
+    let mut command = Command::new("mke2fs");
+    command.args(["-q", "-t", "ext4", "-O", "^has_journal", "-d"]).arg(&folder).arg(&disk);
+    assert!(command.status().is_ok_and(|status| status.success()), "mke2fs");
+    disk
+}
+
+fn kernel_line(switch: &Switch, setup: &Setup) -> String {
+    // The clock is QEMU's HPET, which counts this machine's CLOCK_MONOTONIC. The TSC would be calibrated at boot, under
+    // emulation to some hundred ppm.
+    let mut line =
+        "root=/dev/nvme0n1 rw console=ttyS0 quiet net.ifnames=0 mitigations=off fsck.mode=skip".to_owned();
+    line += &format!(" clocksource=hpet dante.address={}/24", switch.address(2));
+    for word in &setup.kernel_words {
+        line = line + " " + word;
+    }
+    line
+}
+
+fn now_ns() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a date after 1970");
+    i64::try_from(now.as_nanos()).expect("a date before 2262")
+}
+
+/// A date as QEMU's -rtc wants it.
+fn utc(ahead_s: i64) -> String {
+    let seconds = now_ns() / 1_000_000_000 + ahead_s;
+    let output =
+        Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%S", "-d", &format!("@{seconds}")]).output();
+    String::from_utf8_lossy(&output.expect("date of coreutils").stdout).trim().to_owned()
+}
+
+/// To be seen while the test runs, also where the harness keeps what tests print.
+fn say(line: &str) {
+    _ = writeln!(std::io::stderr(), "{line}");
+}
