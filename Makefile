@@ -1,5 +1,5 @@
 # make demo     show the suite at work on loopback: no root, no clock touched
-# make test     everything that is tested; as root, also in network namespaces
+# make test     everything that is tested; as root, also in network namespaces and a booted guest
 # make check    formatting and lints
 # make bench    accuracy against the bound and the peers (docs/accuracy), cost: ns per packet, wake-ups, memory
 # make soak     the long runs: many seeds, many rounds

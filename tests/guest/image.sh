@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes the disk of the guest that the tests boot, once: FOLDER/root-KEY.img with its kernel FOLDER/kernel-KEY, and
-# prints both paths. KEY is a hash of this script, so that a changed script makes a new disk and an unchanged one none.
+# Makes the disk of the guest that the tests boot, once: FOLDER/root-KEY.img, with its kernel FOLDER/kernel-KEY and, for
+# use outside of the guest, its chronyd with libraries in FOLDER/chrony-KEY. Prints the three paths. KEY is a hash of
+# this script, so that a changed script makes a new disk and an unchanged one none.
 # The suite's programs are not on it: they come on a second disk, so that a change of the code leaves this one alone.
 #
 #   tests/guest/image.sh FOLDER        needs root, mmdebstrap, mke2fs and a Debian mirror; 40 s
@@ -11,16 +12,18 @@ mkdir -p "$folder"
 key=$(sha256sum "$0" | cut -c1-12)
 disk=$folder/root-$key.img
 kernel=$folder/kernel-$key
+chrony=$folder/chrony-$key
+finish() {
+    printf '%s\n' "$disk" "$kernel" "$chrony"
+    exit 0
+}
 
 # One builder at a time; who waited finds the disk there.
 exec 9>"$folder/lock"
 flock 9
-if [ -e "$disk" ] && [ -e "$kernel" ]; then
-    echo "$disk"
-    echo "$kernel"
-    exit 0
-fi
-rm -rf "$folder"/*.partial "$folder"/root-*.img "$folder"/kernel-*
+# The disk comes last: where it is, all is.
+[ ! -e "$disk" ] || finish
+rm -rf "$folder"/*.partial "$folder"/root-*.img "$folder"/kernel-* "$folder"/chrony-*
 root=$folder/root.partial
 trap 'rm -rf "$folder"/*.partial' EXIT
 trap 'exit 1' HUP INT TERM
@@ -67,11 +70,15 @@ chroot "$root" systemctl --quiet enable agent.service
 
 # The kernel's own drivers find the disk (NVMe is built in), so there is no initial RAM disk.
 cp "$root"/boot/vmlinuz-* "$kernel.partial"
+mkdir "$chrony.partial"
+for file in /usr/sbin/chronyd $(chroot "$root" ldd /usr/sbin/chronyd | grep -o '/[^ ]*'); do
+    cp -L "$root$file" "$chrony.partial"
+done
 rm -f "$root"/boot/vmlinuz-* "$root"/boot/initrd.img-*
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*
 truncate -s 1G "$disk.partial"
 mke2fs -q -t ext4 -d "$root" "$disk.partial"
 mv "$kernel.partial" "$kernel"
+mv "$chrony.partial" "$chrony"
 mv "$disk.partial" "$disk"
-echo "$disk"
-echo "$kernel"
+finish

@@ -16,6 +16,7 @@ pub use agent::Output;
 
 use crate::lab::Leader;
 use crate::namespace::Namespace;
+use crate::ntp_server;
 use crate::program::{Program, built};
 use crate::stage::Stage;
 use crate::switch::Switch;
@@ -61,6 +62,7 @@ pub struct Guest {
     agent: Agent,
     qemu: Program,
     started: Instant,
+    chrony: PathBuf,
     /// What it is connected to.
     pub switch: Switch,
     /// The host at address 1, for the leader.
@@ -96,18 +98,38 @@ pub struct Timex {
     pub status: i32,
 }
 
+impl Timex {
+    /// What `adjtimex --print` has said.
+    ///
+    /// # Panics
+    /// When that is something else.
+    pub fn parse(said: &str) -> Self {
+        let number = |key: &str| -> i64 {
+            let line = said.lines().find_map(|line| line.trim().strip_prefix(key));
+            let value = line.and_then(|rest| rest.trim().strip_prefix(':')).map(str::trim);
+            value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {key}: {said}"))
+        };
+        Self {
+            // In units of 2^-16 ppm.
+            frequency_ppb: number("frequency") as f64 * 1e3 / 65_536.0,
+            tick: number("tick"),
+            status: i32::try_from(number("status")).expect("the status bits"),
+        }
+    }
+}
+
 impl Guest {
     /// Boots one; `None` where that needs a right or a tool that is missing, which is said.
     ///
     /// # Panics
     /// When it does not boot.
     pub fn boot(setup: &Setup) -> Option<Self> {
-        let tools = ["ip", "sysctl", "qemu-system-x86_64", "mmdebstrap", "mke2fs", "chronyd"];
+        let tools = ["ip", "sysctl", "qemu-system-x86_64", "mmdebstrap", "mke2fs"];
         if !crate::lab::may_use(&tools) {
             return None;
         }
         let started = Instant::now();
-        let [disk, kernel] = image();
+        let [disk, kernel, chrony] = image();
         say(&format!("guest: image ready after {:.1} s", started.elapsed().as_secs_f64()));
         let stage = Stage::new();
         let net = u8::try_from(stage.number() % 250).unwrap_or(0) + 1;
@@ -128,7 +150,7 @@ impl Guest {
             command.args(["-device", &format!("nvme,drive=disk{number},serial=disk{number}")]);
         }
         command.args(["-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"]);
-        command.args(["-device", "virtio-net-pci,netdev=net"]);
+        command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         command.arg("-serial").arg(format!("file:{}", stage.folder().join("console.log").display()));
         command.arg("-chardev");
         command.arg(format!("socket,id=control,path={},server=on,wait=off", socket.display()));
@@ -137,7 +159,7 @@ impl Guest {
         let qemu = stage.start("qemu", command);
         let connect = || Agent::connect(&socket);
         let agent = crate::wait_for("QEMU's end of the control port", Duration::from_secs(20), connect);
-        let mut guest = Self { agent, qemu, started, switch, far, stage };
+        let mut guest = Self { agent, qemu, started, chrony, switch, far, stage };
         guest.wait_until_up(BOOT);
         say(&format!("guest: up after {:.1} s", guest.started.elapsed().as_secs_f64()));
         Some(guest)
@@ -230,30 +252,17 @@ impl Guest {
     ///
     /// # Panics
     /// When it has not within `limit`.
-    pub fn wait_for(&mut self, program: &str, key: &str, value: &str, limit: Duration) -> Value {
+    pub fn wait_for(&mut self, program: &str, key: &str, value: impl Into<Value>, limit: Duration) -> Value {
+        let value = value.into();
         crate::wait_for(&format!("{program}: {key} {value}"), limit, || {
             let part = self.status().get_mut(program)?.take();
             (part[key] == value).then_some(part)
         })
     }
 
-    /// The kernel's clock as `adjtimex --print` shows it.
-    ///
-    /// # Panics
-    /// When it shows something else.
+    /// The kernel's clock as it is now.
     pub fn timex(&mut self) -> Timex {
-        let said = self.check("adjtimex --print");
-        let number = |key: &str| -> i64 {
-            let line = said.lines().find_map(|line| line.trim().strip_prefix(key));
-            let value = line.and_then(|rest| rest.trim().strip_prefix(':')).map(str::trim);
-            value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {key}: {said}"))
-        };
-        Timex {
-            // In units of 2^-16 ppm.
-            frequency_ppb: number("frequency") as f64 * 1e3 / 65_536.0,
-            tick: number("tick"),
-            status: i32::try_from(number("status")).expect("the status bits"),
-        }
+        Timex::parse(&self.check("adjtimex --print"))
     }
 
     /// How far the guest's clock is ahead of this machine's: the tightest of 20 brackets.
@@ -282,6 +291,11 @@ impl Guest {
         Leader::start(&self.stage, &self.far, words)
     }
 
+    /// chronyd as a server of stratum 3 with this machine's date, on port 123 of `host`.
+    pub fn chronyd(&self, host: &Namespace) -> Program {
+        ntp_server::chronyd(&self.chrony, &self.stage, host)
+    }
+
     /// Reboots in good order, and waits until the guest is up again. The real-time clock and the disk go on.
     ///
     /// # Panics
@@ -296,6 +310,22 @@ impl Guest {
     /// When it does not come up.
     pub fn reset(&mut self) {
         self.reboot_by("(sleep 0.2; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &");
+    }
+
+    /// Suspends to RAM (ACPI S3) until the real-time clock wakes the guest `seconds` later, and returns by how much
+    /// CLOCK_BOOTTIME has gained on CLOCK_MONOTONIC since the boot, s. The date afterwards is the real-time clock's, good
+    /// to a second. Suspend-to-idle (`freeze`) never wakes under QEMU 7.2.
+    ///
+    /// # Panics
+    /// When it does not wake.
+    pub fn suspend(&mut self, seconds: u8) -> f64 {
+        let script = format!("rtcwake --utc --mode mem --seconds {seconds}");
+        let slept = self.run_within(&script, Duration::from_secs(u64::from(seconds)) + SCRIPT);
+        assert_eq!(slept.code, 0, "{slept:?}");
+        let said = self.check("cat /proc/uptime; grep -m 1 'now at' /proc/timer_list");
+        let mut numbers = said.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
+        let (boottime, monotonic_ns) = (numbers.next(), numbers.next_back());
+        boottime.zip(monotonic_ns).map_or_else(|| panic!("{said}"), |(boot, ns)| boot - ns / 1e9)
     }
 
     fn reboot_by(&mut self, script: &str) {
@@ -328,15 +358,15 @@ impl Drop for Guest {
     }
 }
 
-/// The disk and its kernel, made where they are not there yet: beside the profile's folder, target/guest.
-fn image() -> [PathBuf; 2] {
+/// The disk, its kernel and its chronyd, made where they are not there yet: beside the profile's folder, target/guest.
+fn image() -> [PathBuf; 3] {
     let profile = built("dante4l");
     let target = profile.parent().and_then(Path::parent).expect("the target folder");
     let output = Command::new(source("image.sh")).arg(target.join("guest")).output().expect("image.sh");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "image.sh: {said}{}", String::from_utf8_lossy(&output.stderr));
     let mut paths = said.lines().map(PathBuf::from);
-    [(); 2].map(|()| paths.next().expect("the paths of disk and kernel"))
+    [(); 3].map(|()| paths.next().expect("the paths of disk, kernel and chronyd"))
 }
 
 fn source(name: &str) -> PathBuf {

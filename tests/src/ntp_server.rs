@@ -11,6 +11,7 @@ use rand_pcg::Pcg32;
 use std::fs::DirBuilder;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -252,9 +253,12 @@ fn ntp_short(seconds: f64) -> [u8; 4] {
 /// chronyd as a server of stratum 3 with this machine's date, on port 123 of `host`. -x: it touches no clock. Its command
 /// socket is chronyd.sock in the folder chronyd-HOST of the stage.
 ///
+/// It is the one of the guest's disk, taken out with its libraries to the folder `chrony`: the Debian package would start
+/// a daemon that steers the machine which runs the tests.
+///
 /// # Panics
 /// When it does not start.
-pub fn chronyd(stage: &Stage, host: &Namespace) -> Program {
+pub fn chronyd(chrony: &Path, stage: &Stage, host: &Namespace) -> Program {
     let folder = stage.folder().join(format!("chronyd-{}", host.name()));
     // chronyd refuses a command socket in a folder that others may read.
     DirBuilder::new().mode(0o750).create(&folder).expect("a folder for chronyd");
@@ -264,7 +268,8 @@ pub fn chronyd(stage: &Stage, host: &Namespace) -> Program {
         "local stratum 3\nallow all\ncmdport 0\nbindcmdaddress {place}/chronyd.sock\npidfile {place}/chronyd.pid\n"
     );
     std::fs::write(&file, text).expect("chronyd's configuration");
-    let mut command = host.command("chronyd");
+    let mut command = host.command(chrony.join("ld-linux-x86-64.so.2"));
+    command.arg("--library-path").arg(chrony).arg(chrony.join("chronyd"));
     command.args(["-x", "-d", "-u", "root", "-f"]).arg(&file);
     let mut chronyd = stage.start("chronyd", command);
     crate::wait_for("chronyd", Duration::from_secs(10), || {

@@ -3,10 +3,10 @@
 //! Each phase begins with what it needs started and ends with all of the suite stopped; what a phase did to the clock
 //! stays. The guest's oscillator is this machine's, and so the leader's `--ppm` is what the guest has to find.
 
-use dante_tests::guest::{Guest, INTERFACE, Setup};
+use dante_tests::guest::{Guest, INTERFACE, Setup, Timex};
 use dante_tests::judge;
 use dante_tests::lab::Leader;
-use dante_tests::ntp_server::{Behaviour, NtpServer, chronyd};
+use dante_tests::ntp_server::{Behaviour, NtpServer};
 use std::time::{Duration, Instant};
 
 /// What the leader gains on this machine's oscillator.
@@ -46,7 +46,7 @@ fn the_bench(guest: &mut Guest) {
     assert!((after.error.secs_f64() - ahead - 3600.0).abs() < 3.0, "{after}");
 
     let (real, other) = (guest.switch.host(3), guest.switch.host(4));
-    let chronyd = chronyd(&guest.stage, &real);
+    let chronyd = guest.chronyd(&real);
     let server = NtpServer::start(&other, Behaviour { offset_ns: 7_000_000_000, ..Behaviour::default() });
     for (number, ahead) in [(3, 0.0), (4, 7.0)] {
         let server = guest.switch.address(number);
@@ -59,6 +59,16 @@ fn the_bench(guest: &mut Guest) {
     }
     assert!(!server.requests().is_empty());
     chronyd.stop().expect(0, &[]);
+
+    let slept = guest.suspend(2);
+    let woken = guest.date_error();
+    println!("after a sleep of {slept:.2} s: {woken}");
+    assert!((1.0..10.0).contains(&slept));
+    assert!(
+        (woken.error - after.error).secs_f64().abs() < 2.0,
+        "the date is not the real-time clock's: {woken}"
+    );
+    guest.reset();
 }
 
 fn locks(guest: &mut Guest) {
@@ -86,17 +96,15 @@ fn locks(guest: &mut Guest) {
 /// What dante2sys publishes is what the kernel has, ppb. Corrections come four times a second, and each reading takes a
 /// good part of that: a pair is looked for between which no correction came.
 fn alike(guest: &mut Guest) -> (f64, f64) {
-    let pairs = "for i in {1..20}; do pmc-lite get status --json; echo; adjtimex --print; done";
-    let said = guest.check(pairs);
-    let (mut seen, mut published) = (Vec::new(), None);
-    for line in said.lines() {
-        if let Ok(status) = serde_json::from_str::<serde_json::Value>(line) {
-            published = status["dante2sys"]["frequency_ppb"].as_f64();
-        } else if let Some(units) = line.trim().strip_prefix("frequency: ") {
-            let kernel: f64 = units.trim().parse().expect("a number");
-            seen.extend(published.take().map(|published| (published, kernel * 1e3 / 65_536.0)));
-        }
-    }
+    let said = guest
+        .check("for i in {1..15}; do pmc-lite get status --json; echo @; adjtimex --print; echo @; done");
+    let parts: Vec<_> = said.split("@\n").collect();
+    let pair = |pair: &[&str]| {
+        let status: serde_json::Value = serde_json::from_str(pair[0]).expect("JSON of pmc-lite");
+        let published = status["dante2sys"]["frequency_ppb"].as_f64().expect("frequency_ppb");
+        (published, Timex::parse(pair[1]).frequency_ppb)
+    };
+    let seen: Vec<_> = parts.chunks_exact(2).map(pair).collect();
     // pmc-lite prints tenths.
     let alike = seen.iter().find(|(published, kernel)| (published - kernel).abs() < 0.1);
     *alike.unwrap_or_else(|| panic!("published, in the kernel: {seen:?}"))
@@ -125,7 +133,7 @@ fn falls_silent(guest: &mut Guest, leader: Leader) {
     assert_eq!(guest.timex(), held, "holdover changes the rate");
     let _leader = lead(guest, &[]);
     guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
-    guest.wait_for("dante4l", "timeline", "2", PATIENCE);
+    guest.wait_for("dante4l", "timeline", 2, PATIENCE);
 }
 
 fn killed(guest: &mut Guest) {
