@@ -60,7 +60,7 @@ fn the_bench(guest: &mut Guest) {
     assert!(!server.requests().is_empty());
     chronyd.stop().expect(0, &[]);
 
-    let slept = guest.suspend(2);
+    let slept = guest.suspend(3);
     let woken = guest.date_error();
     println!("after a sleep of {slept:.2} s: {woken}");
     assert!((1.0..10.0).contains(&slept));
