@@ -167,16 +167,15 @@ impl Hands {
         });
         match self.clock.declare(quality) {
             Ok(()) => {
-                if !is_known {
-                    match good {
-                        Some((error, _)) => log::info!(
-                            "the date is good to {:.3} ms: the kernel is told that the clock is synchronised",
-                            error.secs_f64() * 1e3
-                        ),
-                        None => log::info!(
-                            "the date is not good: the kernel is told that the clock is not synchronised"
-                        ),
+                match (good, self.is_good) {
+                    (Some((error, _)), None | Some(false)) => log::info!(
+                        "the date is good to {:.3} ms: the clock is declared synchronised",
+                        error.secs_f64() * 1e3
+                    ),
+                    (None, Some(true)) => {
+                        log::warn!("the date is not good any more: the clock is declared unsynchronised")
                     }
+                    _ => {}
                 }
                 self.is_good = Some(good.is_some());
                 self.declared_at = Some(now);

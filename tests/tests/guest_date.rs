@@ -1,0 +1,165 @@
+//! The date in a guest whose kernel clock is steered: every policy, and time servers that fail and lie.
+//!
+//! The truth is this machine's CLOCK_REALTIME, which the servers tell, too. The leader runs at +37 ppm on the oscillator
+//! that guest and machine share, so that is what it gains on UTC, give or take what this machine is steered by. Under
+//! emulation stamps scatter by 0.2 ms: rates are known to about 1 ppm here, and accuracy is for virtual time to judge.
+//! With SOAK set the phases take as long as a user would watch them.
+
+use dante_tests::guest::{Guest, INTERFACE, Setup};
+use dante_tests::judge;
+use dante_tests::ntp_server::{Answer, Behaviour, NtpServer};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+const PPM: f64 = 37.0;
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Brackets are good to 0.15 ms: a slope over some seconds to so much, ppm.
+const SLOPE_PPM: f64 = 15.0;
+
+#[test]
+fn each_policy_does_what_it_says() {
+    let Some(mut guest) = Guest::boot(&Setup::default()) else { return };
+    let _leader = guest.leader(&[&format!("--ppm={PPM}")]);
+    let real = guest.switch.host(3);
+    let _chronyd = guest.chronyd(&real);
+    let liar = NtpServer::start(&guest.switch.host(4), Behaviour::default());
+    guest.daemon("dante4l", &["-i", INTERFACE]);
+    guest.phase("step, with a server that lies, babbles and falls silent", |guest| step(guest, &liar));
+    guest.phase("slew", slew);
+    guest.phase("free", free);
+    guest.phase("utc", utc);
+}
+
+/// Seconds of a phase: `short`, or `long` with SOAK set.
+fn seconds(short: u64, long: u64) -> Duration {
+    Duration::from_secs(if std::env::var_os("SOAK").is_some() { long } else { short })
+}
+
+fn steer(guest: &mut Guest, server: u8, words: &[&str]) {
+    let server = guest.switch.address(server);
+    guest.daemon("dante2sys", &[&["--clock=realtime", "--ntp-server", &server], words].concat());
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+}
+
+fn date(guest: &mut Guest) -> Value {
+    guest.status()["dante2sys"]["utc"].take()
+}
+
+/// The guest's date minus the truth, ms.
+fn off_ms(guest: &mut Guest) -> f64 {
+    guest.date_error().error.secs_f64() * 1e3
+}
+
+/// Looks every second or so for so long, and returns the worst that the date was off, ms.
+fn worst_for(guest: &mut Guest, span: Duration) -> f64 {
+    let end = Instant::now() + span;
+    let mut worst: f64 = 0.0;
+    while Instant::now() < end {
+        worst = worst.max(off_ms(guest).abs());
+        std::thread::sleep(Duration::from_millis(700));
+    }
+    worst
+}
+
+/// How the date drifts, ppm.
+fn slope_ppm(guest: &mut Guest, span: Duration) -> f64 {
+    let (begun, before) = (Instant::now(), off_ms(guest));
+    std::thread::sleep(span);
+    (off_ms(guest) - before) / 1e3 / begun.elapsed().as_secs_f64() * 1e6
+}
+
+/// The sizes of the steps since the boot, s.
+fn steps(guest: &mut Guest) -> Vec<f64> {
+    let said = guest.journal("dante2sys");
+    let sizes =
+        said.lines().filter_map(|line| line.split("the clock is stepped by ").nth(1)?.split(' ').next());
+    sizes.map(|size| size.parse().expect("the size of a step")).collect()
+}
+
+/// One step at the start, over 30 days; then the date is held by steps of about the threshold. What the server does in
+/// between does not move it.
+fn step(guest: &mut Guest, server: &NtpServer) {
+    guest.daemon("dante2sys", &["--ntp-server", &guest.switch.address(4), "--step-threshold=2ms"]);
+    dante_tests::wait_for("the first step", PATIENCE, || (steps(guest).len() == 1).then_some(()));
+    let first = steps(guest);
+    println!("first step: {first:?} s");
+    let expected = Setup::default().rtc_ahead_s as f64;
+    assert!((first[0] + expected).abs() < 10.0, "{first:?}");
+    let begun = Instant::now();
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+    println!("LOCKED {:.1} s after the step", begun.elapsed().as_secs_f64());
+    assert_eq!(date(guest)["good"], true, "before the server begins to lie");
+    assert_eq!(guest.timex().status & 0x40, 0, "STA_UNSYNC");
+    let honest = worst_for(guest, seconds(5, 300));
+
+    server.change(|server| server.offset_ns = 1_000_000_000);
+    let lied = worst_for(guest, seconds(18, 300));
+    assert!(guest.journal("dante2sys").contains("not believed yet"), "a lie of 1 s is not doubted");
+    server.change(|server| (server.offset_ns, server.answer) = (0, Answer::Garbage));
+    let babbled = worst_for(guest, seconds(12, 300));
+    server.change(|server| server.answer = Answer::Nothing);
+    let silent = worst_for(guest, seconds(12, 300));
+    server.change(|server| server.answer = Answer::Time);
+    let after = dante_tests::wait_for("a step by the threshold", PATIENCE, || {
+        let worst = worst_for(guest, Duration::from_secs(1));
+        (steps(guest).len() > 1).then_some(worst)
+    });
+    println!(
+        "worst, ms: honest {honest:.2}, lying {lied:.2}, garbage {babbled:.2}, silent {silent:.2}, {after:.2}"
+    );
+    // The threshold is 2 ms, a step comes a minute after the last one, and brackets are good to 0.15 ms.
+    for worst in [honest, lied, babbled, silent, after] {
+        judge("date off", worst, 4.0, "ms");
+        assert!(worst < 100.0, "a server that lies by 1 s moved the date: {worst} ms");
+    }
+    let sizes = steps(guest);
+    println!("steps: {sizes:?} s");
+    for size in &sizes[1..] {
+        assert!((-0.010..-0.002).contains(size), "steps of about the threshold: {sizes:?}");
+    }
+    judge("rate - leader's", guest.timex().frequency_ppb / 1e3 - PPM, 1.0, "ppm");
+    guest.stop("dante2sys");
+}
+
+/// No step; the date drifts by what the bound leaves, and the page says so.
+fn slew(guest: &mut Guest) {
+    let before = steps(guest).len();
+    steer(guest, 3, &["--date=slew"]);
+    dante_tests::wait_for("slewing at the bound", PATIENCE, || {
+        let slewed = date(guest)["slew_ppb"].as_f64()?;
+        ((slewed + 5_000.0).abs() < 0.1).then_some(())
+    });
+    let slope = slope_ppm(guest, seconds(12, 300));
+    let drift = date(guest)["drift_ppb"].as_f64().expect("a drift") / 1e3;
+    println!("the date drifts by {slope:+.1} ppm, the page says {drift:+.1}");
+    assert!((slope - (PPM - 5.0)).abs() < SLOPE_PPM, "{slope}");
+    assert!((drift - (PPM - 5.0)).abs() < 6.0, "{drift}");
+    assert_eq!(steps(guest).len(), before, "slew does not step");
+    assert!(guest.journal("dante2sys").contains("differ by more than the clock may be slewed"));
+    guest.stop("dante2sys");
+}
+
+/// The leader's rate, and a date that drifts by all of it.
+fn free(guest: &mut Guest) {
+    let before = steps(guest).len();
+    steer(guest, 3, &["--date=free"]);
+    let slope = slope_ppm(guest, seconds(12, 300));
+    println!("the date drifts by {slope:+.1} ppm");
+    assert!((slope - PPM).abs() < SLOPE_PPM, "{slope}");
+    assert_eq!(steps(guest).len(), before);
+    assert_eq!(date(guest)["slew_ppb"], 0.0);
+    guest.stop("dante2sys");
+}
+
+/// Set at the start, and held from then on without a step.
+fn utc(guest: &mut Guest) {
+    let before = steps(guest).len();
+    steer(guest, 3, &["--date=utc", "--first-step-threshold=1ms"]);
+    let worst = worst_for(guest, seconds(25, 300));
+    let slope = slope_ppm(guest, seconds(10, 300));
+    println!("worst {worst:.2} ms, drifting by {slope:+.1} ppm at the end");
+    judge("date off", worst, 2.0, "ms");
+    assert!(slope.abs() < SLOPE_PPM, "{slope}");
+    assert!(steps(guest).len() <= before + 1, "no step but the first: {:?}", steps(guest));
+    guest.stop("dante2sys");
+}
