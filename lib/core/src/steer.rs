@@ -17,6 +17,7 @@ use crate::date::{DateKeeper, DateNews, DateRules, Verdict};
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp};
 use crate::timescale::{EpochChange, TimelineKey, Timescale, Track};
 use arrayvec::ArrayVec;
+use dating::Unexplained;
 use std::fmt;
 
 /// What is to be done to the clock. The caller does it and reports back.
@@ -199,6 +200,8 @@ pub struct Steerer {
     carry: f64,
     /// Why the clock is to jump soon, if it does, and since when that is known.
     expected: Option<(Timestamp<Raw>, Jump)>,
+    /// The last jump that nothing explained yet.
+    unexplained: Option<Unexplained>,
     /// How long the clock is left to another program the next time, and when it was last taken from it.
     yields: Duration,
     taken_at: Option<Timestamp<Raw>>,
@@ -224,6 +227,7 @@ impl Steerer {
             advanced: Timestamp::ZERO,
             carry: 0.0,
             expected: None,
+            unexplained: None,
             yields: YIELDS.0,
             taken_at: None,
             corrections: 0,
@@ -257,8 +261,7 @@ impl Steerer {
                 self.step(Event::Refused, Reason::Refused);
             }
             Input::Date(verdict) => self.verdict(now, &verdict),
-            Input::Jumped(Jump::Slept) => self.date.begin_anew(true),
-            Input::Jumped(Jump::Leap | Jump::Set) => {}
+            Input::Jumped(jump) => self.explained(now.raw, jump),
             Input::Disturbed => self.yielded(now.raw),
             Input::Taken(frequency) => {
                 self.frequency = frequency;
@@ -308,6 +311,11 @@ impl Steerer {
             }
         }
         self.step(Event::RateKnown, Reason::RateKnown);
+        if self.state == State::Locked {
+            // Before the date is looked at: what K was before the clock was in other hands is not the clock's error.
+            self.settle(now);
+            self.base_date(now);
+        }
         self.mind_date(now);
         if self.state == State::Locked {
             self.correct(now);
@@ -318,10 +326,12 @@ impl Steerer {
     fn yielded(&mut self, now: Timestamp<Raw>) {
         match self.state {
             State::Refused => return,
+            // What it does while it has the clock is no further disturbance; only the answer to Take is.
+            State::Yielded if self.review.is_some() => return,
             State::Yielded => {}
             _ => self.disturbances += 1,
         }
-        if self.taken_at.is_some_and(|at| now - at > UNDISTURBED) {
+        if self.taken_at.take().is_some_and(|at| now - at > UNDISTURBED) {
             self.yields = YIELDS.0;
         }
         self.phase_error = None;
@@ -364,17 +374,18 @@ impl Steerer {
         }
     }
 
-    /// The law.
-    fn correct(&mut self, now: Reading) {
-        let Some(scale) = &mut self.scale else { return };
-        if !self.settled {
-            // What the map learns of its own offset in the first seconds of a timeline is no error of the clock.
+    /// What the map learns of its own offset in the first seconds of a timeline is no error of the clock.
+    fn settle(&mut self, now: Reading) {
+        if let (false, Some(scale)) = (self.settled, &mut self.scale) {
             *scale = Timescale::fixed_at(scale.key(), *scale.map(), now.raw, now.real);
             self.settled = scale.map().uncertainty_at(now.raw).rate.ppb() < SETTLED_PPB;
-            if self.settled {
-                self.date.rebase(now.raw, Some(scale.map()), Some(scale.map()));
-            }
         }
+    }
+
+    /// The law.
+    fn correct(&mut self, now: Reading) {
+        self.settle(now);
+        let Some(scale) = &self.scale else { return };
         let error = Offset::between(now.real, scale.date_at(now.raw));
         let term = (-error.span() / phase_time(scale.map())).clamp(self.limits.phase_term);
         let frequency = (scale.map().line.rate + self.date.slew() + term).clamp(self.limits.frequency);

@@ -122,8 +122,8 @@ impl Drift {
         }
         let dt = (raw - self.raw).secs_f64();
         let measured = (offset - self.whole).ns_f64();
-        // A way longer than usual is a queue on one side of it.
-        let excess = (margin.ns_f64() - self.usual_margin).max(0.0);
+        // A way longer than usual is a queue on one side of it, or on both: the error is anything up to the excess.
+        let excess = (margin.ns_f64() - self.usual_margin).max(0.0) / 3.0_f64.sqrt();
         let sigma = self.noise.hypot(excess);
         let spoke = self.speaker().state.predicted(dt, self.speaker().wander);
         let off = measured - spoke.phase;

@@ -10,8 +10,13 @@ use std::fmt;
 /// Bounds of the time in which a policy that slews brings the date right: long enough that the servers' noise does not
 /// reach the rate, short enough to be done within a day.
 const DATE_TIME: (Duration, Duration) = (Duration::from_secs(64), Duration::from_secs(4 * 3600));
-/// The clock's rate is left alone until the rate of UTC is known to this, or better.
-const SLEW_FROM: Ratio = Ratio::from_ppm(1.0);
+/// The clock's rate is left alone until UTC's rate against the leader's is known to this, or better: the policy that
+/// slews by little for the date's sake can wait, the one that runs at UTC's rate loses up to 66 us a second.
+const SLEW_FROM: Ratio = Ratio::from_ppm(2.5);
+const RUN_FROM: Ratio = Ratio::from_ppm(5.0);
+/// The leader's time is taken as the base of the date once its rate is known to this: what is left of it adds less to the
+/// date over a minute than a good server's noise. Or earlier, where UTC's own rate is known no better.
+const LEADER_FROM: Ratio = Ratio::from_ppb(20.0);
 /// Where a bound is stated, it is this many standard deviations.
 const BOUND_SIGMAS: i64 = 3;
 
@@ -160,23 +165,25 @@ impl DateKeeper {
         Some((utc, ahead))
     }
 
-    /// What a clock's date is worth that shows `date` at `raw` and would run at `rate` (against the raw clock) if nothing
-    /// were done for the date's sake.
+    /// What a clock's date is worth that shows `date` at `raw` and would run at `rate` (against the raw clock, and known to
+    /// `rate_sigma`) if nothing were done for the date's sake.
     pub(crate) fn error(
         &self,
         raw: Timestamp<Raw>,
         date: Timestamp<Real>,
-        rate: Ratio,
+        (rate, rate_sigma): (Ratio, Ratio),
         map: Option<&ClockMap>,
     ) -> Option<DateError> {
         let (utc, ahead) = self.utc_at(raw, map)?;
         let error = Offset::between(date, utc);
+        // Against the leader, the leader's own rate drops out.
+        let rate_sigma = if self.is_on_leader { Ratio::ZERO } else { rate_sigma };
         Some(DateError {
             error,
             sigma: ahead.sigma,
             bound: error.span().abs() + ahead.sigma * BOUND_SIGMAS + self.margin,
             leader_rate: rate - ahead.rate,
-            leader_rate_sigma: ahead.rate_sigma,
+            leader_rate_sigma: Ratio::new(ahead.rate_sigma.fraction().hypot(rate_sigma.fraction())),
             measured_at: self.drift.as_ref()?.measured_at(),
         })
     }
@@ -209,19 +216,22 @@ impl DateKeeper {
     /// The rate that the policy adds to the leader's from now on.
     pub(crate) fn slewed(&mut self, error: &DateError) -> Option<DateNews> {
         let bound = self.rules.slew_bound();
-        if bound == Ratio::ZERO || self.is_left || !self.is_set {
+        let known_from = if self.rules.policy == Policy::Utc { RUN_FROM } else { SLEW_FROM };
+        if self.is_left || !self.is_set || self.rules.policy == Policy::Step {
             self.slew = Ratio::ZERO;
             return None;
         }
-        if self.rules.policy == Policy::Slew && error.leader_rate_sigma > SLEW_FROM {
+        if error.leader_rate_sigma > known_from {
             return None;
         }
         let seconds = error.sigma.secs_f64() / error.leader_rate_sigma.fraction();
         let time = Duration::from_secs_f64(seconds).clamp(DATE_TIME.0, DATE_TIME.1);
-        let wanted = -error.leader_rate + -error.error.span() / time;
-        self.slew = wanted.clamp(bound);
+        // However far UTC's rate is from the leader's, a date that is off is brought right gently.
+        let correction = (-error.error.span() / time).clamp(self.rules.max_slew);
+        self.slew = (-error.leader_rate + correction).clamp(bound);
         let left_over = error.leader_rate + self.slew;
-        let drifts = error.leader_rate.abs() > bound + error.leader_rate_sigma;
+        let (rate, sigma) = (error.leader_rate.abs(), error.leader_rate_sigma);
+        let drifts = if self.has_drifted { rate + sigma > bound } else { rate > bound + sigma };
         let changed = drifts != self.has_drifted;
         self.has_drifted = drifts;
         changed.then_some(if drifts { DateNews::Drifts(left_over) } else { DateNews::Holds })
@@ -231,6 +241,11 @@ impl DateKeeper {
     pub(crate) fn stepped(&mut self, now: Timestamp<Raw>) {
         self.stepped_at = Some(now);
         self.is_set = true;
+    }
+
+    /// Whether the date is left as somebody set it, after all.
+    pub(crate) fn set_left(&mut self, is_left: bool) {
+        self.is_left = is_left;
     }
 
     /// Somebody set the clock: his date is left as it is.
@@ -245,7 +260,8 @@ impl DateKeeper {
     /// UTC moved by a leap second, as the clock did.
     pub(crate) fn leap_passed(&mut self, by: Duration) {
         if let Some(drift) = &mut self.drift {
-            drift.leap(by);
+            // The jump was measured, and a leap second is one.
+            drift.leap(Duration::from_secs_f64(by.secs_f64().round()));
         }
     }
 
@@ -260,9 +276,23 @@ impl DateKeeper {
         self.slew = Ratio::ZERO;
     }
 
+    /// The drift is told against the leader's time.
+    pub(crate) fn is_on_leader(&self) -> bool {
+        self.is_on_leader
+    }
+
+    /// The leader's time is known so well that it is the better base.
+    pub(crate) fn prefers_leader(&self, now: Timestamp<Raw>, map: &ClockMap) -> bool {
+        let sigma = map.uncertainty_at(now).rate;
+        self.drift.as_ref().is_none_or(|drift| sigma <= LEADER_FROM || sigma <= drift.at(now).rate_sigma)
+    }
+
     /// Tells the drift against another base from now on: the leader's time, or, without a map, the raw clock.
     pub(crate) fn rebase(&mut self, now: Timestamp<Raw>, from: Option<&ClockMap>, to: Option<&ClockMap>) {
         let from = from.filter(|_| self.is_on_leader);
+        if from == to {
+            return;
+        }
         self.is_on_leader = to.is_some();
         let Some(drift) = &mut self.drift else { return };
         let at = |map: Option<&ClockMap>| map.map_or(now.ns(), |map| map.dante_at(now).ns());

@@ -149,7 +149,7 @@ impl Servers {
             Input::Deadline => {}
             Input::Hurry => {
                 self.rounds = 0;
-                self.next = self.next.map(|_| now);
+                self.next = self.next.map(|_| self.allowed(now));
             }
         }
         if self.next.is_some_and(|at| now >= at) {
@@ -174,13 +174,20 @@ impl Servers {
     pub fn set_interval(&mut self, wanted: Duration) {
         self.interval = wanted.clamp(INTERVALS.0, INTERVALS.1);
         if self.rounds >= OPENING.rounds {
-            self.next = self.next.map(|_| self.ended + self.interval);
+            self.next = self.next.map(|_| self.allowed(self.ended + self.interval));
         }
     }
 
     /// How far apart the rounds are.
     pub fn interval(&self) -> Duration {
         self.interval
+    }
+
+    /// `at`, or later if nobody may be asked by then: a round without a question would only tell that nobody answers.
+    fn allowed(&self, at: Timestamp<Raw>) -> Timestamp<Raw> {
+        let asked = self.servers.iter().filter(|server| !server.is_denied);
+        let earliest = asked.map(|server| server.slowed.map_or(at, |(not_before, _)| not_before)).min();
+        earliest.map_or(at, |earliest| earliest.max(at))
     }
 
     fn rest(&self) -> Duration {
@@ -195,9 +202,9 @@ impl Servers {
             server.best = None;
             let may = !server.is_denied && server.slowed.is_none_or(|(not_before, _)| now >= not_before);
             server.left = if may { burst } else { 0 };
-            server.ask_at = now;
+            server.ask_at = server.ask_at.max(now);
             if let (true, Some((not_before, apart))) = (may, &mut server.slowed) {
-                // One question, no burst, until it stops complaining.
+                // One question, no burst, ever again: who complained once would complain again.
                 server.left = 1;
                 *not_before = now + *apart;
             }
@@ -221,8 +228,10 @@ impl Servers {
         server.ask_at = now + SPACING;
         match answer {
             Answer::Time(exchange) => {
-                if server.best.is_none_or(|best| exchange.round_trip < best.round_trip) {
-                    server.best = Some(exchange);
+                // A server whose clock is coarse seems to answer before it was asked (RFC 5905, section 8).
+                let round_trip = exchange.round_trip.max(Duration::ZERO);
+                if server.best.is_none_or(|best| round_trip < best.round_trip) {
+                    server.best = Some(Exchange { round_trip, ..exchange });
                 }
             }
             Answer::SlowDown => {
@@ -248,7 +257,7 @@ impl Servers {
         let result = majority(&heard);
         let wait = if result.is_ok() { self.rest() } else { self.rest().min(RETRY) };
         self.ended = now;
-        self.next = Some(now + wait);
+        self.next = Some(self.allowed(now + wait));
         let told = self.outputs.try_push(Output::Round(result));
         debug_assert!(told.is_ok(), "an output found no room");
     }

@@ -21,6 +21,15 @@ pub enum Jump {
     Set,
 }
 
+/// A jump that was taken for somebody's doing, and may yet prove to be something else.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unexplained {
+    at: Timestamp<Raw>,
+    by: Offset,
+    /// The date was left as it was before that, too.
+    was_left: bool,
+}
+
 impl Steerer {
     /// K moves on at the rate that the date policy adds.
     pub(super) fn advance(&mut self, now: Timestamp<Raw>) {
@@ -43,9 +52,11 @@ impl Steerer {
         let map = self.map();
         match (&self.scale, self.state) {
             (Some(scale), State::Locked | State::Holdover) => {
-                self.date.error(now.raw, scale.date_at(now.raw), scale.map().line.rate, map.as_ref())
+                let sigma = scale.map().uncertainty_at(now.raw).rate;
+                let rate = (scale.map().line.rate, sigma);
+                self.date.error(now.raw, scale.date_at(now.raw), rate, map.as_ref())
             }
-            _ => self.date.error(now.raw, now.real, self.frequency, map.as_ref()),
+            _ => self.date.error(now.raw, now.real, (self.frequency, Ratio::ZERO), map.as_ref()),
         }
     }
 
@@ -54,23 +65,37 @@ impl Steerer {
         let map = self.map();
         let news = self.date.observe(verdict, map.as_ref());
         self.tell_date(news);
-        let Some(error) = self.date_error(&now) else { return };
         self.mind_date(now);
-        // Nothing runs off a rate that is not held.
-        if matches!(self.state, State::Locked | State::Holdover) {
-            let news = self.date.slewed(&error);
-            self.tell_date(news);
-            self.let_run();
+        self.reslew(now);
+        match (self.state, self.free_rate()) {
+            // At once: K runs at the new rate from now on, and the clock with it.
+            (State::Locked, _) => self.correct(now),
+            // Nothing else sets the frequency.
+            (State::Holdover, Some(rate)) if (rate - self.frequency).abs() > GRAIN => {
+                self.tell(Output::Correct(Correction::Slew(rate)));
+            }
+            _ => {}
         }
     }
 
-    /// In holdover nothing else sets the frequency.
-    fn let_run(&mut self) {
-        if let (State::Holdover, Some(rate)) = (self.state, self.free_rate())
-            && (rate - self.frequency).abs() > GRAIN
+    /// The rate that the policy adds, from what is known now. Nothing runs off a rate that is not held.
+    fn reslew(&mut self, now: Reading) {
+        if matches!(self.state, State::Locked | State::Holdover)
+            && let Some(error) = self.date_error(&now)
         {
-            self.tell(Output::Correct(Correction::Slew(rate)));
+            let news = self.date.slewed(&error);
+            self.tell_date(news);
         }
+    }
+
+    /// Has the date told against the leader's time once that is the better base; until then what is added to the
+    /// leader's rate follows what becomes known of that.
+    pub(super) fn base_date(&mut self, now: Reading) {
+        let Some(map) = self.map().filter(|_| !self.date.is_on_leader()) else { return };
+        if self.settled && self.date.prefers_leader(now.raw, &map) {
+            self.date.rebase(now.raw, None, Some(&map));
+        }
+        self.reslew(now);
     }
 
     /// Steps where the policy wants it.
@@ -108,24 +133,42 @@ impl Steerer {
         if let Some(scale) = &mut self.scale {
             *scale = Timescale::fixed_at(scale.key(), *scale.map(), now.raw, now.real);
         }
-        let by = moved - elapsed * self.frequency;
-        self.jumped(Offset::from_ns(by.ns()), jump);
+        let by = Offset::from_ns((moved - elapsed * self.frequency).ns());
+        let was_left = self.date.is_left();
+        self.unexplained = (jump == Jump::Set).then_some(Unexplained { at: now.raw, by, was_left });
+        self.tell(Output::Adopted(by, jump));
+        match jump {
+            // While the clock is left to another program, that one sets it as it likes.
+            Jump::Set if self.state == State::Yielded => {}
+            Jump::Set => {
+                let news = self.date.leave();
+                self.tell_date(news);
+            }
+            Jump::Slept => self.slept(),
+            Jump::Leap => self.date.leap_passed(by.span()),
+        }
     }
 
-    fn jumped(&mut self, by: Offset, jump: Jump) {
-        let news = match jump {
-            Jump::Set => self.date.leave(),
-            Jump::Slept => {
-                self.date.begin_anew(true);
-                None
+    /// A jump is explained: one that was seen already, or one that is yet to be seen.
+    pub(super) fn explained(&mut self, now: Timestamp<Raw>, jump: Jump) {
+        let seen = self.unexplained.take().filter(|seen| self.expected.is_some() && now - seen.at <= SOON);
+        if seen.is_some() {
+            self.expected = None;
+        }
+        match (jump, seen) {
+            (Jump::Slept, _) => self.slept(),
+            (Jump::Leap, Some(seen)) => {
+                self.date.leap_passed(seen.by.span());
+                self.date.set_left(seen.was_left);
             }
-            Jump::Leap => {
-                self.date.leap_passed(by.span());
-                None
-            }
-        };
-        self.tell(Output::Adopted(by, jump));
-        self.tell_date(news);
+            (Jump::Leap | Jump::Set, _) => {}
+        }
+    }
+
+    /// The raw clock stood still, and with it all that was told against it.
+    fn slept(&mut self) {
+        self.date.begin_anew(true);
+        self.settled = false;
     }
 
     fn tell_date(&mut self, news: Option<DateNews>) {
