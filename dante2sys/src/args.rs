@@ -5,7 +5,7 @@ use dante_core::date::{DateRules, Policy};
 use dante_core::page::{RtcMode, UtcSource};
 use dante_core::steer::Limits;
 use dante_core::time::{Duration, Ratio, Timestamp};
-use dante_os::daemon::{CommonArgs, DaemonArgs, EXIT_STATUS, Exit, Failure};
+use dante_os::daemon::{CommonArgs, DaemonArgs, EXIT_STATUS};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -91,6 +91,23 @@ impl DaemonArgs for Args {
     fn common(&self) -> &CommonArgs {
         &self.common
     }
+
+    fn check(&self) -> Result<(), String> {
+        let wrong = |what: &str| Err(what.to_owned());
+        if self.utc_source() == UtcSource::Ntp && self.ntp_servers.is_empty() {
+            return wrong("--utc ntp needs a server: --ntp-server HOST");
+        }
+        if self.utc_source() != UtcSource::Ntp && !self.ntp_servers.is_empty() {
+            return wrong("--ntp-server is of no use unless the date comes from --utc ntp");
+        }
+        if matches!(self.clock, Clock::Hardware(_)) && self.utc_source() != UtcSource::None {
+            return wrong("a PTP hardware clock is given the leader's rate alone: --utc none");
+        }
+        if self.ntp_servers.len() > dante_core::date::servers::MAX_SERVERS {
+            return wrong("more time servers than are of use: eight at most");
+        }
+        Ok(())
+    }
 }
 
 /// What is steered.
@@ -172,24 +189,6 @@ fn ppm(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
-    /// What does not fit together.
-    pub fn check(&self) -> Result<(), Failure> {
-        let wrong = |what: &str| Err(Failure::new(Exit::Usage, anyhow::anyhow!("{what}")));
-        if self.utc_source() == UtcSource::Ntp && self.ntp_servers.is_empty() {
-            return wrong("--utc ntp needs a server: --ntp-server HOST");
-        }
-        if self.utc_source() != UtcSource::Ntp && !self.ntp_servers.is_empty() {
-            return wrong("--ntp-server is of no use unless the date comes from --utc ntp");
-        }
-        if matches!(self.clock, Clock::Hardware(_)) && self.utc_source() != UtcSource::None {
-            return wrong("a PTP hardware clock is given the leader's rate alone: --utc none");
-        }
-        if self.ntp_servers.len() > dante_core::date::servers::MAX_SERVERS {
-            return wrong("more time servers than are of use: eight at most");
-        }
-        Ok(())
-    }
-
     pub fn utc_source(&self) -> UtcSource {
         match self.utc {
             Some(Utc::Ntp) => UtcSource::Ntp,
@@ -242,7 +241,7 @@ impl Args {
 }
 
 /// When the program was built: no date before it is believed.
-fn built() -> Timestamp<dante_core::time::Real> {
+pub fn built() -> Timestamp<dante_core::time::Real> {
     let seconds = env!("BUILT_AT").parse().unwrap_or(0);
     Timestamp::from_ns(0) + Duration::from_secs(seconds)
 }

@@ -22,6 +22,8 @@ use std::os::fd::AsFd;
 /// The leader's rate against UTC is worth a line when it is known to this; then so often.
 const LEADER_RATE_KNOWN: Ratio = Ratio::from_ppb(100.0);
 const LEADER_RATE_EVERY: Duration = Duration::from_secs(3600);
+/// The largest error that the kernel keeps (NTP_PHASE_LIMIT, include/linux/timex.h).
+const UNKNOWN: Duration = Duration::from_secs(16);
 /// A frequency is worth remembering when it is known to this.
 const FREQUENCY_KNOWN: Ratio = Ratio::from_ppb(500.0);
 
@@ -122,7 +124,7 @@ impl Discipline {
                         "the clock was stepped by {:+.6} s {why}: K is fixed anew, the clock stays where it is",
                         size.span().secs_f64()
                     );
-                    self.source.hurry(reading.raw);
+                    self.hands.was_stepped();
                 }
                 Output::Epoch(change) => log::info!("{change}"),
                 Output::Date(news) => {
@@ -154,11 +156,11 @@ impl Discipline {
         let now = self.hands.read();
         let is_ours = !matches!(self.steerer.state(), State::Yielded | State::Refused);
         if self.source.kind() != UtcSource::None && is_ours {
-            let good = self.date_bound(&now);
             let leap = if is_leap_day(now.real) { self.steerer.date().leap() } else { Leap::None };
-            self.hands.declare(now.raw, good, leap);
+            let (is_good, bounds) = self.date_worth(&now);
+            self.hands.declare(now.raw, is_good, bounds, leap);
         }
-        self.rtc_due = self.rtc.keep(self.hands.read(), self.is_worth_keeping() && is_ours);
+        self.rtc_due = self.rtc.keep(self.hands.read(), self.is_worth_keeping(&now) && is_ours);
         let known = self.known_frequency(now.raw).filter(|_| self.steerer.state() == State::Locked);
         self.drift_file.keep(now.raw, known);
         self.tell_leader_rate(&now);
@@ -166,20 +168,22 @@ impl Discipline {
         self.page.publish(raw_now(), &body);
     }
 
-    /// How far the clock's date may be off, and how far it is expected to be, where that is good enough.
-    fn date_bound(&self, now: &Reading) -> Option<(Duration, Duration)> {
-        let date = self.steerer.date_error(now)?;
-        let phase = self.steerer.phase_error().map_or(Duration::ZERO, |error| error.span().abs());
-        let bound = date.bound + phase;
-        let is_good = bound < self.steerer.date().rules().max_error && !self.steerer.date().is_left();
-        is_good.then_some((bound, date.error.span().abs() + date.sigma))
+    /// Whether the clock's date is good enough, how far it may be off, and how far it is expected to be.
+    fn date_worth(&self, now: &Reading) -> (bool, (Duration, Duration)) {
+        let Some(date) = self.steerer.date_error(now) else { return (false, (UNKNOWN, UNKNOWN)) };
+        let is_good = date.bound < self.steerer.date().rules().max_error && !self.steerer.date().is_left();
+        (is_good, (date.bound, date.error.span().abs() + date.sigma))
     }
 
     /// The clock tells a date that the RTC should tell too: a good one, or, where nobody tells a date, the only one.
-    fn is_worth_keeping(&self) -> bool {
+    fn is_worth_keeping(&self, now: &Reading) -> bool {
         match self.source.kind() {
-            UtcSource::None => self.steerer.timescale().is_some(),
-            UtcSource::Ntp | UtcSource::Leader => self.hands.is_good(),
+            UtcSource::None => {
+                self.steerer.timescale().is_some() && now.real > self.steerer.date().rules().earliest
+            }
+            UtcSource::Ntp | UtcSource::Leader => {
+                self.hands.is_good() && matches!(self.steerer.state(), State::Locked | State::Holdover)
+            }
         }
     }
 
@@ -250,7 +254,8 @@ impl Service for Discipline {
     fn end(&mut self) {
         self.handle(Input::Lost(Loss::Ending));
         log::info!("the clock is left at {:+.0} ppb, without a phase term", self.steerer.frequency().ppb());
-        let may = self.is_worth_keeping() && !matches!(self.steerer.state(), State::Yielded | State::Refused);
+        let may = self.is_worth_keeping(&self.hands.read())
+            && !matches!(self.steerer.state(), State::Yielded | State::Refused);
         self.rtc.end(|| self.hands.read(), may);
         self.drift_file.end(self.known_frequency(raw_now()));
         let now = self.hands.read();

@@ -23,6 +23,9 @@ pub struct Hands {
     is_forced: bool,
     slept: Duration,
     leap_passes: bool,
+    /// The kernel is not to be told of a leap second now: a step makes it forget the instant, but not that one is due, and
+    /// then none comes (ntp_clear, kernel/time/ntp.c). Taken back for a while and told again, it is armed anew.
+    is_disarmed: bool,
     declared_at: Option<Timestamp<Raw>>,
     is_good: Option<bool>,
     complaints: Throttle<String>,
@@ -51,10 +54,11 @@ impl Hands {
             log::warn!("{leftover}");
         }
         Ok(Self {
+            leap_passes: leap_passes(&clock),
             clock,
             is_forced,
             slept: suspended(),
-            leap_passes: false,
+            is_disarmed: true,
             declared_at: None,
             is_good: None,
             complaints: Throttle::default(),
@@ -90,16 +94,12 @@ impl Hands {
             found.push(Input::Jumped(Jump::Slept));
         }
         self.slept = slept;
-        if let SystemClock::Realtime(clock) = &self.clock
-            && let Ok(timex) = clock.timex()
-        {
-            let passes = matches!(timex.leap, KernelLeap::Passing | KernelLeap::Over);
-            if passes && !self.leap_passes {
-                log::info!("the kernel passes a leap second");
-                found.push(Input::Jumped(Jump::Leap));
-            }
-            self.leap_passes = passes;
+        let passes = leap_passes(&self.clock);
+        if passes && !self.leap_passes {
+            log::info!("the kernel passes a leap second");
+            found.push(Input::Jumped(Jump::Leap));
         }
+        self.leap_passes = passes;
         if !is_ours {
             return found;
         }
@@ -120,7 +120,7 @@ impl Hands {
             Correction::Slew(frequency) => self.clock.set_frequency(frequency).map(Input::Applied),
             Correction::Step(off) => self.clock.step(-off.span()).map(|()| {
                 log::warn!("the clock is stepped by {:+.6} s for the date's sake", -off.span().secs_f64());
-                self.declared_at = None;
+                self.was_stepped();
                 Input::Stepped(off)
             }),
         };
@@ -154,30 +154,40 @@ impl Hands {
         }
     }
 
-    /// Has the kernel tell whether the date is good: off by less than `max_error`, or not.
-    pub fn declare(&mut self, now: Timestamp<Raw>, good: Option<(Duration, Duration)>, leap: Leap) {
-        let is_known = self.is_good == Some(good.is_some());
-        if is_known && self.declared_at.is_some_and(|at| now - at < DECLARED_EVERY) {
+    /// The clock was stepped, by us or by somebody: the kernel declared it bad, and has lost a leap second.
+    pub fn was_stepped(&mut self) {
+        self.declared_at = None;
+        self.is_disarmed = true;
+    }
+
+    /// Has the kernel tell what the date is worth: off by `max_error` at most and by about `est_error`.
+    pub fn declare(
+        &mut self,
+        now: Timestamp<Raw>,
+        is_good: bool,
+        (max_error, est_error): (Duration, Duration),
+        leap: Leap,
+    ) {
+        if self.is_good == Some(is_good) && self.declared_at.is_some_and(|at| now - at < DECLARED_EVERY) {
             return;
         }
-        let quality = good.map_or(Declared::Bad, |(max_error, est_error)| Declared::Good {
-            max_error,
-            est_error,
-            leap,
-        });
+        let leap = if self.is_disarmed { Leap::None } else { leap };
+        let quality =
+            if is_good { Declared::Good { max_error, est_error, leap } } else { Declared::Bad { max_error } };
         match self.clock.declare(quality) {
             Ok(()) => {
-                match (good, self.is_good) {
-                    (Some((error, _)), None | Some(false)) => log::info!(
-                        "the date is good to {:.3} ms: the clock is declared synchronised",
-                        error.secs_f64() * 1e3
-                    ),
-                    (None, Some(true)) => {
-                        log::warn!("the date is not good any more: the clock is declared unsynchronised")
+                let ms = max_error.secs_f64() * 1e3;
+                match (is_good, self.is_good) {
+                    (true, None | Some(false)) => {
+                        log::info!("the date is good to {ms:.3} ms: the clock is declared synchronised")
+                    }
+                    (false, Some(true)) => {
+                        log::warn!("the date may be off by {ms:.3} ms: the clock is declared unsynchronised")
                     }
                     _ => {}
                 }
-                self.is_good = Some(good.is_some());
+                self.is_disarmed = false;
+                self.is_good = Some(is_good);
                 self.declared_at = Some(now);
             }
             Err(error) => self.complain(now, error.to_string()),
@@ -194,6 +204,11 @@ impl Hands {
             log::warn!("{text}");
         }
     }
+}
+
+fn leap_passes(clock: &SystemClock) -> bool {
+    let SystemClock::Realtime(clock) = clock else { return false };
+    clock.timex().is_ok_and(|timex| matches!(timex.leap, KernelLeap::Passing | KernelLeap::Over))
 }
 
 fn clock_failure(error: ClockError) -> Failure {

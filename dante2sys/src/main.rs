@@ -11,9 +11,9 @@ mod publish;
 mod rtc;
 
 use args::Args;
-use dante_os::daemon::{self, Failure};
+use dante_os::daemon::{self, Exit, Failure};
 use dante_os::poll::Poll;
-use dante_os::process;
+use dante_os::process::{self, ProcessError};
 use discipline::Discipline;
 use hands::Hands;
 use std::process::ExitCode;
@@ -23,18 +23,22 @@ fn main() -> ExitCode {
 }
 
 fn steer(args: Args) -> Result<(), Failure> {
-    args.check()?;
     let poll = Poll::new()?;
+    // What may be refused comes before the clock is touched.
+    if args.lock_memory {
+        process::lock_memory().map_err(refused)?;
+    }
+    if let Some(priority) = args.rt_priority {
+        process::real_time(priority).map_err(refused)?;
+    }
     // The page first: while another instance lives, its clock is not touched.
     let page = daemon::publish(&args.common)?;
     let hands = Hands::open(&args.clock, args.force)?;
-    if args.lock_memory {
-        process::lock_memory()?;
-    }
     let mut discipline = Discipline::start(hands, page, &args)?;
-    // The worker that asks time servers has been started by now, and waits like everybody else.
-    if let Some(priority) = args.rt_priority {
-        process::real_time(priority)?;
-    }
     daemon::serve(poll, &mut discipline)
+}
+
+fn refused(error: ProcessError) -> Failure {
+    let exit = if error.is_permission() { Exit::NotPermitted } else { Exit::Failed };
+    Failure::new(exit, error)
 }

@@ -6,7 +6,7 @@ use crate::rtc::RtcKeeper;
 use dante_core::page::{
     Dante2sys, STEER_DATE_GOOD, STEER_DATE_LEFT, STEER_HAS_DATE, STEER_HAS_LINE, STEER_HAS_PHASE,
 };
-use dante_core::steer::Steerer;
+use dante_core::steer::{State, Steerer};
 use dante_core::time::Reading;
 
 pub fn body(
@@ -53,7 +53,7 @@ pub fn body(
         body.flags |= STEER_HAS_DATE;
         body.date = error.into();
     }
-    if hands.is_good() {
+    if hands.is_good() && !matches!(steerer.state(), State::Yielded | State::Refused) {
         body.flags |= STEER_DATE_GOOD;
     }
     if date.is_left() {

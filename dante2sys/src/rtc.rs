@@ -2,7 +2,6 @@
 
 use dante_core::page::RtcMode;
 use dante_core::time::{Duration, Raw, Reading, Real, Timestamp};
-use dante_os::log::Throttle;
 use dante_os::rtc::Rtc;
 use std::path::PathBuf;
 
@@ -10,10 +9,7 @@ use std::path::PathBuf;
 const APART: Duration = Duration::from_secs(3600);
 const RETRY: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
-/// A PC's RTC begins its next second half a second after it was set (the divider chain of the MC146818, which
-/// drivers/rtc/rtc-mc146818-lib.c resets): set to the current second in the middle of it, its edges fall on UTC's.
-const MIDDLE: Duration = Duration::from_ms(500);
-/// Woken later than this after the middle, the next one is waited for.
+/// Woken later than this after the right moment, the next one is waited for.
 const LATE: Duration = Duration::from_ms(50);
 
 /// The keeper.
@@ -23,12 +19,13 @@ pub struct RtcKeeper {
     /// Not before then.
     due: Option<Timestamp<Raw>>,
     written: Option<Timestamp<Real>>,
-    complaints: Throttle<String>,
+    /// What is wrong, as it was said last.
+    trouble: Option<String>,
 }
 
 impl RtcKeeper {
     pub fn new(mode: RtcMode, path: PathBuf) -> Self {
-        Self { mode, rtc: Rtc::new(path), due: None, written: None, complaints: Throttle::default() }
+        Self { mode, rtc: Rtc::new(path), due: None, written: None, trouble: None }
     }
 
     pub fn mode(&self) -> RtcMode {
@@ -40,7 +37,7 @@ impl RtcKeeper {
         self.written
     }
 
-    /// Writes if it is due and the middle of a second is now; `may` says whether the clock is worth it. Returns when it
+    /// Writes if it is due and the right moment of a second is now; `may` says whether the clock is worth it. Returns when it
     /// wants to look again.
     pub fn keep(&mut self, now: Reading, may: bool) -> Option<Timestamp<Raw>> {
         if self.mode != RtcMode::Device || !may {
@@ -50,7 +47,7 @@ impl RtcKeeper {
         if now.raw < due {
             return Some(due);
         }
-        let wait = to_middle(now.real);
+        let wait = self.wait(now.real);
         if wait > Duration::ZERO {
             return Some(now.raw + wait);
         }
@@ -58,13 +55,18 @@ impl RtcKeeper {
         self.due
     }
 
-    /// Writes at the end: in the middle of the second, which is waited for.
+    /// Writes at the end: at the right moment, which is waited for.
     pub fn end(&mut self, read: impl Fn() -> Reading, may: bool) {
         if self.mode != RtcMode::Device || !may || self.due.is_none() {
             return;
         }
-        std::thread::sleep(to_middle(read().real).to_std());
+        std::thread::sleep(self.wait(read().real).to_std());
         self.write(read());
+    }
+
+    /// Set to the current second so long before the next one, the RTC's edges fall on the clock's.
+    fn wait(&self, date: Timestamp<Real>) -> Duration {
+        to_moment(date, self.rtc.set_offset())
     }
 
     fn write(&mut self, now: Reading) {
@@ -73,23 +75,25 @@ impl RtcKeeper {
                 if self.written.replace(now.real).is_none() {
                     log::info!("the RTC is set, and will be every hour");
                 }
+                self.trouble = None;
                 self.due = Some(now.raw + APART);
             }
             Err(error) => {
                 let text = error.to_string();
-                if self.complaints.allows(text.clone(), now.raw) {
+                if self.trouble.as_ref() != Some(&text) {
                     log::warn!("{text}; tried again each minute");
                 }
+                self.trouble = Some(text);
                 self.due = Some(now.raw + RETRY);
             }
         }
     }
 }
 
-/// How long to wait for the middle of a second; zero in it and shortly after.
-fn to_middle(date: Timestamp<Real>) -> Duration {
+/// How long to wait for the moment in a second that lies `before` its end; zero then and shortly after.
+fn to_moment(date: Timestamp<Real>, before: Duration) -> Duration {
     let within = Duration::from_ns(date.ns().rem_euclid(SECOND.ns()));
-    let past = within - MIDDLE;
+    let past = within - (SECOND - before);
     if past < Duration::ZERO {
         -past
     } else if past <= LATE {
@@ -104,13 +108,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_of_a_second_is_waited_for() {
-        let wait =
-            |ms: i64| to_middle(Timestamp::from_ns(0) + Duration::from_ms(1_795_000_000_000 + ms)).ms();
-        assert_eq!(
-            [wait(0), wait(499), wait(500), wait(550), wait(551), wait(999)],
-            [500, 1, 0, 0, 949, 501]
-        );
-        assert_eq!(to_middle(Timestamp::from_ns(-1)), Duration::from_ns(500_000_001));
+    fn the_right_moment_of_a_second_is_waited_for() {
+        let at = |ms: i64| Timestamp::from_ns(0) + Duration::from_ms(1_795_000_000_000 + ms);
+        let wait = |ms, before| to_moment(at(ms), Duration::from_ms(before)).ms();
+        // A PC's.
+        assert_eq!([0, 499, 500, 550, 551, 999].map(|ms| wait(ms, 500)), [500, 1, 0, 0, 949, 501]);
+        // One that begins at once.
+        assert_eq!([0, 50, 51, 999].map(|ms| wait(ms, 1000)), [0, 0, 949, 1]);
+        assert_eq!(to_moment(Timestamp::from_ns(-1), Duration::from_ms(500)), Duration::from_ns(500_000_001));
     }
 }

@@ -281,6 +281,31 @@ impl Guest {
         DateError { error: Span::from_ns(guest - before - width / 2), width: Span::from_ns(width) }
     }
 
+    /// By how much the guest's real-time clock is ahead of this machine's date, s: from one of its edges.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn rtc_error(&mut self) -> f64 {
+        // hwclock waits for an edge, and from it says what the clock showed when hwclock was started; the guest's own date
+        // at that moment ties it to ours.
+        let said = self.check("echo $EPOCHREALTIME; hwclock --get --utc");
+        let (started, shown) = said.trim().split_once('\n').expect("two lines of bash and hwclock");
+        let shown = self.check(&format!("date -u -d '{shown}' +%s.%N"));
+        let number = |text: &str| text.trim().parse::<f64>().expect("a date");
+        number(&shown) - number(started) + self.date_error().error.secs_f64()
+    }
+
+    /// Waits until dante2sys has written the real-time clock, and returns [`Self::rtc_error`].
+    ///
+    /// # Panics
+    /// When it does not within a minute and a half.
+    pub fn wait_for_rtc(&mut self) -> f64 {
+        crate::wait_for("dante2sys: the RTC written", Duration::from_secs(90), || {
+            self.status()["dante2sys"]["rtc"]["written_utc_s"].as_i64()
+        });
+        self.rtc_error()
+    }
+
     /// The guest's own address.
     pub fn address(&self) -> String {
         self.switch.address(2)

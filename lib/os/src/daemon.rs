@@ -106,6 +106,14 @@ pub trait DaemonArgs: CommandFactory + FromArgMatches {
 
     /// The flags that all daemons have.
     fn common(&self) -> &CommonArgs;
+
+    /// What does not fit together, in flags that are right each by itself.
+    ///
+    /// # Errors
+    /// Then.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Runs a daemon: reads flags and configuration, starts the log, runs `body`, and tells why it ended.
@@ -116,6 +124,9 @@ pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCo
         Err(error) => return exit(A::PROGRAM, Err(Failure::new(Exit::Usage, error))),
     };
     let common = args.common();
+    if let Err(wrong) = args.check() {
+        return exit(A::PROGRAM, Err(Failure::new(Exit::Usage, anyhow::anyhow!(wrong))));
+    }
     if common.check_config {
         match &common.config {
             Some(file) => println!("{}: {} is in order", A::PROGRAM, file.display()),

@@ -40,7 +40,7 @@ impl ProcessError {
 }
 
 /// Puts the calling thread before everything that has no real-time priority (SCHED_FIFO). `priority` is 1, the least,
-/// to 99. Threads started later inherit it, and so do child processes: start those that need none before.
+/// to 99. Threads and child processes started later do not inherit it.
 ///
 /// # Errors
 /// [`ProcessError::Refused`] without CAP_SYS_NICE and beyond the limit RLIMIT_RTPRIO; [`ProcessError::Failed`] with
@@ -51,8 +51,9 @@ pub fn real_time(priority: u8) -> Result<(), ProcessError> {
     let mut wanted: libc::sched_param = unsafe { std::mem::zeroed() };
     wanted.sched_priority = priority.into();
     // Not libc's sched_setscheduler, which musl leaves unimplemented; in the kernel, 0 is the calling thread.
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
     // SAFETY: the pointer is to a sched_param that lives through the call, and is only read.
-    let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_FIFO, &raw const wanted) };
+    let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const wanted) };
     match Errno::result(done) {
         Ok(_) => Ok(()),
         Err(Errno::EPERM) => {

@@ -5,14 +5,14 @@
 
 mod zone;
 
-use dante_core::time::{Civil, Real, Timestamp};
+use dante_core::time::{Civil, Duration, Real, Timestamp};
 use nix::errno::Errno;
 use std::ffi::c_int;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where hwclock(8) says which time the RTC holds.
 const ADJTIME: &str = "/etc/adjtime";
@@ -128,8 +128,21 @@ impl Rtc {
         Self { path: path.into() }
     }
 
-    /// Sets it to the whole second of `utc`, rounded towards the past. On a PC the RTC's next second begins half a
-    /// second after this call (rtc_cmos): called in the middle of a UTC second, the two run together. In local time
+    /// When its next second begins after it was set. A PC's needs half a second (rtc_cmos: the divider chain of the
+    /// MC146818 is reset, drivers/rtc/rtc-mc146818-lib.c), others begin at once with the second that is written: a
+    /// whole second later the next one follows.
+    pub fn set_offset(&self) -> Duration {
+        let name = self.path.file_name().map(|name| Path::new("/sys/class/rtc").join(name).join("name"));
+        let name = name.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        if name.trim().is_empty() || name.starts_with("rtc_cmos") {
+            Duration::from_ms(500)
+        } else {
+            Duration::from_secs(1)
+        }
+    }
+
+    /// Sets it to the whole second of `utc`, rounded towards the past: at that date's [`Self::set_offset`] before the
+    /// next second, the edges of both fall together. In local time
     /// where /etc/adjtime says so; it is looked at each time.
     ///
     /// # Errors

@@ -97,7 +97,10 @@ pub enum Declared {
         leap: Leap,
     },
     /// It is not known to be right.
-    Bad,
+    Bad {
+        /// By at most this it is wrong, as far as is known; the kernel holds it at 16 s.
+        max_error: Duration,
+    },
 }
 
 /// How the clock was left: whatever differs later, somebody else did.
@@ -216,19 +219,17 @@ impl Realtime {
     /// [`ClockError::Refused`] without CAP_SYS_TIME.
     pub fn declare(&mut self, quality: Declared) -> Result<(), ClockError> {
         let status = declared_status(read()?.1.status, quality);
-        match quality {
+        let (tried, max_error, est_error) = match quality {
             Declared::Good { max_error, est_error, .. } => {
-                let modes = libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR;
-                adjtimex(modes, "declaring CLOCK_REALTIME good", |t| {
-                    t.status = status;
-                    t.maxerror = whole_us(max_error);
-                    t.esterror = whole_us(est_error);
-                })?;
+                ("declaring CLOCK_REALTIME good", max_error, est_error)
             }
-            Declared::Bad => {
-                adjtimex(libc::ADJ_STATUS, "declaring CLOCK_REALTIME bad", |t| t.status = status)?;
-            }
-        }
+            Declared::Bad { max_error } => ("declaring CLOCK_REALTIME bad", max_error, max_error),
+        };
+        adjtimex(libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR, tried, |t| {
+            t.status = status;
+            t.maxerror = whole_us(max_error);
+            t.esterror = whole_us(est_error);
+        })?;
         self.declared = Some(quality);
         Ok(())
     }
@@ -298,7 +299,7 @@ pub(super) fn declared_status(found: i32, quality: Declared) -> i32 {
         Declared::Good { leap: Leap::None, .. } => 0,
         Declared::Good { leap: Leap::Insert, .. } => libc::STA_INS,
         Declared::Good { leap: Leap::Delete, .. } => libc::STA_DEL,
-        Declared::Bad => libc::STA_UNSYNC,
+        Declared::Bad { .. } => libc::STA_UNSYNC,
     }
 }
 

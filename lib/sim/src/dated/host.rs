@@ -128,7 +128,8 @@ impl Host {
         let error = self.date(around.now) - around.utc();
         let bound = self.steerer.date_error(&self.reading(around.now)).map(|error| error.bound);
         let off_leader = around.leader.rate_at(around.now);
-        let true_rate = |rate: Ratio| Ratio::new((1.0 + rate.fraction()) * (1.0 + self.raw.rate.fraction()) - 1.0);
+        let true_rate =
+            |rate: Ratio| Ratio::new((1.0 + rate.fraction()) * (1.0 + self.raw.rate.fraction()) - 1.0);
         let added = true_rate(self.steerer.frequency()) - off_leader;
         self.figures.look(error, bound, self.steerer.date().slew(), added, agreement);
     }

@@ -1,0 +1,190 @@
+//! The suite on a whole host, in a guest: installed as units, through reboots and sleep, beside other programs that
+//! steer the clock, without a disk or an RTC, and with the rights that its unit gives it.
+
+use dante_tests::guest::{Guest, INTERFACE, Setup};
+use dante_tests::judge;
+use dante_tests::ntp_server::{Behaviour, NtpServer};
+use std::time::{Duration, Instant};
+
+const PPM: f64 = 37.0;
+const PATIENCE: Duration = Duration::from_secs(90);
+
+#[test]
+fn a_host_is_left_in_good_order_whatever_happens() {
+    let Some(mut guest) = Guest::boot(&Setup { rtc_ahead_s: 3600, ..Setup::default() }) else { return };
+    let _leader = guest.leader(&[&format!("--ppm={PPM}")]);
+    let server = NtpServer::start(&guest.switch.host(3), Behaviour::default());
+    guest.phase("units, as an administrator starts them", units);
+    guest.phase("chronyd started beside it, and it beside chronyd", beside_chronyd);
+    guest.phase("a frequency set by hand", set_by_hand);
+    guest.phase("reboot: the frequency, the date in the RTC, the wait unit", reboots);
+    guest.phase("sleep", sleeps);
+    guest.phase("a leap second", |guest| leaps(guest, &server));
+    guest.phase("disk full, RTC missing, garbage for a drift file", without);
+}
+
+fn off_s(guest: &mut Guest) -> f64 {
+    guest.date_error().error.secs_f64()
+}
+
+fn wait_for_line(guest: &mut Guest, unit: &str, line: &str) {
+    dante_tests::wait_for(&format!("{unit} saying: {line}"), PATIENCE, || {
+        guest.journal(unit).contains(line).then_some(())
+    });
+}
+
+/// The shipped units and the shipped configuration, with what a user sets in it.
+fn units(guest: &mut Guest) {
+    let server = guest.switch.address(3);
+    guest.check(
+        "ln -sf /opt/dante/bin/* /usr/sbin/ && cp /opt/dante/files/systemd/*.service /etc/systemd/system/ && \
+         systemctl daemon-reload && systemd-analyze verify dante4l.service dante2sys.service dante2sys-wait.service",
+    );
+    guest.check(&format!(
+        "sed -e 's/^interface.*/interface = \"{INTERFACE}\"/' -e 's/^#ntp-server.*/ntp-server = [\"{server}\"]/' \
+             /opt/dante/files/dante4l.toml >/etc/dante4l.toml && dante2sys -f /etc/dante4l.toml --check-config"
+    ));
+    guest.check("systemctl enable --quiet --now dante4l.service dante2sys.service");
+    guest.check("systemctl enable --quiet dante2sys-wait.service");
+    let waited = guest.run_within("pmc-lite wait --timeout 80", PATIENCE);
+    assert_eq!(waited.code, 0, "{waited:?}");
+    let off = off_s(guest);
+    println!("date off by {:.2} ms", off * 1e3);
+    judge("date off", off * 1e3, 12.0, "ms");
+    // CAP_SYS_TIME and nothing else.
+    let rights = guest.check("grep CapEff /proc/$(systemctl show --value -p MainPID dante2sys)/status");
+    assert_eq!(rights.split_whitespace().nth(1), Some("0000000002000000"), "{rights}");
+    // The RTC, written within the hour that it was off by.
+    let written = guest.wait_for_rtc();
+    println!("the RTC is off by {written:+.3} s");
+    judge("RTC off", written, 0.1, "s");
+}
+
+fn beside_chronyd(guest: &mut Guest) {
+    // Behind systemd's back: the unit would be stopped by Conflicts=.
+    let server = guest.switch.address(3);
+    guest.check(&format!(
+        "systemd-run --quiet --collect --unit=rival chronyd -d 'server {server} minpoll 0 maxpoll 0' \
+         'pidfile /run/rival.pid' 'bindcmdaddress /' 'cmdport 0' 'makestep 0.0001 -1' 'driftfile /run/rival.drift'"
+    ));
+    guest.wait_for("dante2sys", "state", "YIELDED", PATIENCE);
+    let said = guest.journal("dante2sys");
+    assert!(said.contains("another program steers the clock"), "{said}");
+    let status = guest.status();
+    assert_eq!(status["dante2sys"]["interference"], 1, "{status}");
+    // Left to it, for as long as it is there.
+    let tried = guest.run("dante2sys --instance=second -m -q");
+    assert_eq!(tried.code, 3, "{tried:?}");
+    let said = tried.stdout + &tried.stderr;
+    assert!(said.contains("chronyd") && said.contains("systemctl disable --now rival.service"), "{said}");
+    assert!(said.contains("dante2sys"), "the first dante2sys is a rival of a second one, too: {said}");
+    guest.check("systemctl stop rival.service");
+    // A chronyd that only serves the clock is no rival.
+    guest.check(
+        "systemd-run --quiet --collect --unit=server chronyd -x -d 'local stratum 10' 'pidfile /run/s.pid' \
+         'bindcmdaddress /' 'cmdport 0' 'port 0'",
+    );
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+    guest.check("systemctl stop server.service");
+}
+
+fn set_by_hand(guest: &mut Guest) {
+    guest.check("adjtimex --frequency 6553600 --tick 10001");
+    guest.wait_for("dante2sys", "state", "YIELDED", Duration::from_secs(10));
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+    let timex = guest.timex();
+    assert_eq!(timex.tick, 10_000, "{timex:?}");
+    judge("rate - leader's", timex.frequency_ppb / 1e3 - PPM, 3.0, "ppm");
+}
+
+fn reboots(guest: &mut Guest) {
+    guest.check("systemctl stop dante2sys.service");
+    let stored = guest.check("cat /var/lib/dante2sys/drift");
+    println!("remembered: {} ppm", stored.trim());
+    let frequency: f64 = stored.split(' ').next().and_then(|ppm| ppm.parse().ok()).expect("a frequency");
+    judge("remembered - leader's", frequency - PPM, 2.0, "ppm");
+    guest.reboot();
+    wait_for_line(guest, "dante2sys", "frequency of the last run");
+    let at_once = guest.timex().frequency_ppb / 1e3;
+    println!("set at once: {at_once:+.4} ppm");
+    assert!((at_once - frequency).abs() < 6.0, "within the phase term of what was remembered");
+    let rtc = guest.rtc_error();
+    println!("the RTC is off by {rtc:+.3} s after the reboot");
+    assert!(rtc.abs() < 1.0, "{rtc}");
+    let waited =
+        guest.run_within("systemctl start time-sync.target; systemctl is-active time-sync.target", PATIENCE);
+    assert_eq!(waited.stdout.trim(), "active", "{waited:?}");
+    let order = guest.check(
+        "systemctl show --value -p ActiveEnterTimestampMonotonic dante2sys-wait.service time-sync.target | grep -v '^$'",
+    );
+    let times: Vec<u64> = order.split_whitespace().map(|us| us.parse().expect("us")).collect();
+    assert!(times[0] > 0 && times[0] <= times[1], "the target waits for the clock: {times:?}");
+    judge("date off", off_s(guest) * 1e3, 12.0, "ms");
+}
+
+fn sleeps(guest: &mut Guest) {
+    let slept = guest.suspend(3);
+    println!("slept {slept:.2} s");
+    wait_for_line(guest, "dante2sys", "the host slept for");
+    let begun = Instant::now();
+    dante_tests::wait_for("the date after the sleep", PATIENCE, || {
+        (off_s(guest).abs() < 0.025).then_some(())
+    });
+    println!("the date is right {:.1} s after waking", begun.elapsed().as_secs_f64());
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+}
+
+/// The kernel inserts a second that the server announces, at the end of a June that is far away.
+fn leaps(guest: &mut Guest, server: &NtpServer) {
+    guest.check("systemctl stop dante2sys.service");
+    // 2029-06-30 23:59:35.
+    const END_OF_JUNE: i64 = 1_877_558_400;
+    let now = i64::try_from(
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a date").as_secs(),
+    )
+    .expect("a date");
+    let ahead_s = END_OF_JUNE - 25 - now;
+    server.change(|server| (server.offset_ns, server.leap) = (ahead_s * 1_000_000_000, 1));
+    guest.check("systemctl start dante2sys.service");
+    wait_for_line(guest, "dante2sys", "declared synchronised");
+    const STA_INS: i32 = 0x10;
+    dante_tests::wait_for("STA_INS", PATIENCE, || (guest.timex().status & STA_INS != 0).then_some(()));
+    wait_for_line(guest, "dante2sys", "by a leap second");
+    // The day after: UTC went on a second later than the seconds before, and no one announces another.
+    server.change(|server| (server.offset_ns, server.leap) = ((ahead_s - 1) * 1_000_000_000, 0));
+    dante_tests::wait_for("STA_INS taken back", PATIENCE, || {
+        (guest.timex().status & STA_INS == 0).then_some(())
+    });
+    let off = off_s(guest) - (ahead_s - 1) as f64;
+    println!("date off by {:.2} ms after the leap second", off * 1e3);
+    assert!(off.abs() < 0.1, "{off}");
+    let said = guest.journal("dante2sys");
+    let steps = said.lines().filter(|line| line.contains("for the date's sake")).count();
+    println!("steps for the date's sake since the boot: {steps}");
+    guest.check("systemctl stop dante2sys.service");
+    server.change(|server| server.offset_ns = 0);
+}
+
+fn without(guest: &mut Guest) {
+    let server = guest.switch.address(3);
+    // A full disk under the drift file, and no RTC.
+    guest.check(
+        "mkdir -p /run/full && mount -t tmpfs -o size=4k,nr_inodes=3 none /run/full && \
+         echo '36.5 0.1' >/run/full/drift && ! head -c 8192 /dev/zero >/run/full/fill",
+    );
+    guest.daemon(
+        "dante2sys",
+        &["--ntp-server", &server, "--drift-file=/run/full/drift", "--rtc-device=/dev/rtc9"],
+    );
+    wait_for_line(guest, "dante2sys", "no RTC at /dev/rtc9");
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+    guest.stop("dante2sys");
+    wait_for_line(guest, "dante2sys", "the frequency is not remembered");
+    assert_eq!(guest.check("cat /run/full/drift"), "36.5 0.1\n", "the old file stays whole");
+    guest.check("echo nonsense >/run/garbage");
+    guest.daemon("dante2sys", &["--ntp-server", &server, "--drift-file=/run/garbage", "--rtc=off"]);
+    wait_for_line(guest, "dante2sys", "is no drift file, and is ignored");
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+    guest.stop("dante2sys");
+    guest.stop("dante4l");
+}
