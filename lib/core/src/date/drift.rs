@@ -1,15 +1,16 @@
 //! How UTC runs against the suite's own time base, from what the servers say.
 //!
 //! The base is the leader's time where its map is settled: two good clocks, averaged over hours. How steady the leader's
-//! crystal is differs from device to device and from day to day, so three filters run side by side that believe in
-//! little, some and much wander, and the one that predicts best speaks.
+//! crystal is differs from device to device and from day to day, so filters run side by side that believe in none, little,
+//! some and much wander (a bank of Kalman filters, weighed by the likelihood of their innovations: D. T. Magill, 1965).
+//! The steadiest speaks that predicts about as well as the best: it averages over the longest time.
 
 use crate::phase_rate::{PhaseRate, Wander};
 use crate::time::{Duration, Ratio, Raw, Timestamp};
 
-/// Random-walk frequency noise that the filters believe in, ppb over 1 s: a warm ovenless crystal at rest wanders by
-/// the first over hours, one beside a fan by the last.
-const WALKS_PPB: [f64; 3] = [0.03, 0.3, 3.0];
+/// Random-walk frequency noise that the filters believe in, ppb over 1 s: a compensated crystal in a room of steady
+/// temperature wanders by the first (1 ppb a day), a plain one there by the second, one beside a fan by the last.
+const WALKS_PPB: [f64; 4] = [0.003, 0.03, 0.3, 3.0];
 /// White frequency noise over 1 s, ppb.
 const WHITE_PPB: f64 = 1.0;
 /// What a leader's crystal may run off UTC by: real ones showed 6 to 66 ppm.
@@ -22,14 +23,17 @@ const LEAST_NOISE_NS: f64 = 1_000.0;
 const GATE: f64 = 6.0;
 /// How fast the filters' past predictions are forgotten.
 const SCORE_MEMORY: f64 = 0.99;
-/// Another filter speaks when it is so much likelier (natural logarithm).
-const SCORE_LEAD: f64 = 2.0;
+/// A filter is no worse than the best while that one is not likelier by this (natural logarithm): over the memory, luck
+/// makes for 2.
+const SCORE_LEAD: f64 = 4.0;
+/// One that is so much worse follows something that is not there any more: it goes on from where the best one stands.
+const SCORE_LOST: f64 = 8.0;
 /// A server that suddenly tells another time is believed when it has told it for as long as it was right before, but no
 /// longer than this, and at least so many times.
 const TRUST: Duration = Duration::from_secs(1800);
 const WITNESSES: u32 = 4;
-/// The uncertainty is to be this small a part of the measurements' noise: what some 64 of them give.
-const WANTED_PART: f64 = 8.0;
+/// The uncertainty is to be this small a part of the measurements' noise: what some 100 of them give, offset and rate together.
+const WANTED_PART: f64 = 5.0;
 /// And nothing below this is wanted, ns.
 const LEAST_WANTED_NS: f64 = 10_000.0;
 
@@ -140,15 +144,7 @@ impl Drift {
             filter.score = filter.score * SCORE_MEMORY - surprise / 2.0 - expected.ln();
             filter.state = filter.state.absorbed(innovation, sigma);
         }
-        let best = |filters: &[Filter]| {
-            let numbered = filters.iter().enumerate();
-            numbered.max_by(|(_, a), (_, b)| a.score.total_cmp(&b.score)).map_or(0, |(number, _)| number)
-        };
-        let best = best(&self.filters);
-        let lead = self.filters.get(best).map_or(0.0, |best| best.score - self.speaker().score);
-        if lead > SCORE_LEAD {
-            self.speaker = best;
-        }
+        self.choose();
         if excess == 0.0 {
             self.learn(off, spoke.innovation_sigma(sigma), sigma);
         }
@@ -161,6 +157,20 @@ impl Drift {
             filter.state.phase -= whole.ns_f64();
         }
         Taken::In
+    }
+
+    /// Who speaks.
+    fn choose(&mut self) {
+        let Some(best) = self.filters.iter().max_by(|a, b| a.score.total_cmp(&b.score)).copied() else {
+            return;
+        };
+        for filter in &mut self.filters {
+            if filter.score < best.score - SCORE_LOST {
+                *filter = Filter { state: best.state, score: best.score - SCORE_LOST, ..*filter };
+            }
+        }
+        let steadiest = self.filters.iter().position(|filter| filter.score >= best.score - SCORE_LEAD);
+        self.speaker = steadiest.unwrap_or(self.speaker);
     }
 
     /// The measurements' noise: an innovation times what is left of it after the measurement was taken in has the

@@ -17,6 +17,8 @@ const RUN_FROM: Ratio = Ratio::from_ppm(5.0);
 /// The leader's time is taken as the base of the date once its rate is known to this: what is left of it adds less to the
 /// date over a minute than a good server's noise. Or earlier, where UTC's own rate is known no better.
 const LEADER_FROM: Ratio = Ratio::from_ppb(20.0);
+/// What the date is off by beyond all doubt is brought right within this.
+const CERTAIN_TIME: Duration = Duration::from_secs(256);
 /// Where a bound is stated, it is this many standard deviations.
 const BOUND_SIGMAS: i64 = 3;
 
@@ -227,7 +229,10 @@ impl DateKeeper {
         let seconds = error.sigma.secs_f64() / error.leader_rate_sigma.fraction();
         let time = Duration::from_secs_f64(seconds).clamp(DATE_TIME.0, DATE_TIME.1);
         // However far UTC's rate is from the leader's, a date that is off is brought right gently.
-        let correction = (-error.error.span() / time).clamp(self.rules.max_slew);
+        let off = error.error.span();
+        let doubtful = error.sigma * BOUND_SIGMAS;
+        let certain = off - off.min(doubtful).max(-doubtful);
+        let correction = (-(off - certain) / time + -certain / CERTAIN_TIME).clamp(self.rules.max_slew);
         self.slew = (-error.leader_rate + correction).clamp(bound);
         let left_over = error.leader_rate + self.slew;
         let (rate, sigma) = (error.leader_rate.abs(), error.leader_rate_sigma);

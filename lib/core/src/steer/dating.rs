@@ -66,39 +66,22 @@ impl Steerer {
         let news = self.date.observe(verdict, map.as_ref());
         self.tell_date(news);
         self.mind_date(now);
-        self.reslew(now);
-        match (self.state, self.free_rate()) {
+        if self.state == State::Locked {
             // At once: K runs at the new rate from now on, and the clock with it.
-            (State::Locked, _) => self.correct(now),
-            // Nothing else sets the frequency.
-            (State::Holdover, Some(rate)) if (rate - self.frequency).abs() > GRAIN => {
-                self.tell(Output::Correct(Correction::Slew(rate)));
-            }
-            _ => {}
+            self.correct(now);
         }
     }
 
-    /// The rate that the policy adds, from what is known now. Nothing runs off a rate that is not held.
-    fn reslew(&mut self, now: Reading) {
-        if matches!(self.state, State::Locked | State::Holdover)
-            && let Some(error) = self.date_error(&now)
-        {
-            let news = self.date.slewed(&error);
-            self.tell_date(news);
-        }
-    }
-
-    /// Has the date told against the leader's time once that is the better base; until then what is added to the
-    /// leader's rate follows what becomes known of that.
+    /// Has the date told against the leader's time once that is the better base.
     pub(super) fn base_date(&mut self, now: Reading) {
-        let Some(map) = self.map().filter(|_| !self.date.is_on_leader()) else { return };
-        if self.settled && self.date.prefers_leader(now.raw, &map) {
+        let Some(map) = self.map().filter(|_| self.settled && !self.date.is_on_leader()) else { return };
+        if self.date.prefers_leader(now.raw, &map) {
             self.date.rebase(now.raw, None, Some(&map));
         }
-        self.reslew(now);
     }
 
-    /// Steps where the policy wants it.
+    /// Steps where the policy wants it, and finds the rate that it adds to the leader's from now on: each time anew, so
+    /// that a correction ends when it is done, also where no server answers any more.
     pub(super) fn mind_date(&mut self, now: Reading) {
         if matches!(self.state, State::Refused | State::Yielded) {
             return;
@@ -108,6 +91,18 @@ impl Steerer {
         self.tell_date(news);
         if let Some(off) = step {
             self.tell(Output::Correct(Correction::Step(off)));
+        }
+        // Nothing runs off a rate that is not held.
+        if !matches!(self.state, State::Locked | State::Holdover) {
+            return;
+        }
+        let news = self.date.slewed(&error);
+        self.tell_date(news);
+        // In holdover nothing else sets the frequency.
+        if let (State::Holdover, Some(rate)) = (self.state, self.free_rate())
+            && (rate - self.frequency).abs() > GRAIN
+        {
+            self.tell(Output::Correct(Correction::Slew(rate)));
         }
     }
 
