@@ -190,7 +190,7 @@ impl Discipline {
     /// The frequency to go on with where there is no leader, and what it may be wrong by.
     fn known_frequency(&self, now: Timestamp<Raw>) -> Option<(Ratio, Ratio)> {
         let sigma = self.steerer.timescale()?.map().uncertainty_at(now).rate;
-        Some((self.steerer.free_rate()?, sigma)).filter(|_| sigma < FREQUENCY_KNOWN)
+        Some((self.steerer.lasting_rate()?, sigma)).filter(|_| sigma < FREQUENCY_KNOWN)
     }
 
     fn tell_leader_rate(&mut self, now: &Reading) {

@@ -67,6 +67,8 @@ pub enum Loss {
     NoPage,
     /// dante4l follows a leader of a pull-up domain, which runs per cents off.
     PullUp,
+    /// The leader runs further off than a frequency may be set.
+    TooFast,
     /// This program was asked to end.
     Ending,
 }
@@ -79,6 +81,7 @@ impl fmt::Display for Loss {
             Self::Stopped => "dante4l was stopped",
             Self::NoPage => "no page of dante4l",
             Self::PullUp => "the leader is one of a pull-up domain",
+            Self::TooFast => "the leader's rate is beyond the largest frequency that may be set",
             Self::Ending => "this program ends",
         })
     }
@@ -248,7 +251,9 @@ impl Steerer {
             Input::Leader(track) => self.leader(now, &track),
             Input::Lost(loss) => {
                 self.lost(Reason::Lost(loss));
-                self.mind_date(now);
+                if loss != Loss::Ending {
+                    self.mind_date(now);
+                }
             }
             Input::Applied(frequency) => {
                 self.frequency = frequency;
@@ -257,7 +262,8 @@ impl Steerer {
             }
             Input::Stepped(off) => self.stepped(now, off),
             Input::Refused => {
-                self.review = Some(now.raw + REVIEW);
+                let wait = if self.state == State::Yielded { YIELDS.0 } else { REVIEW };
+                self.review = Some(now.raw + wait);
                 self.step(Event::Refused, Reason::Refused);
             }
             Input::Date(verdict) => self.verdict(now, &verdict),
@@ -299,6 +305,11 @@ impl Steerer {
             _ if sigma > LOCK_PPM => return,
             _ => {}
         }
+        // Clamped, the clock would run away from Dante + K for ever, and be stepped after it.
+        let room = self.limits.frequency - (map.line.rate + self.date.steady_slew()).abs();
+        if room < Ratio::ZERO {
+            return self.lost(Reason::Lost(Loss::TooFast));
+        }
         match &mut self.scale {
             None => self.scale = Some(Timescale::fixed_at(track.key, *map, now.raw, now.real)),
             Some(scale) => {
@@ -336,23 +347,32 @@ impl Steerer {
         }
         self.phase_error = None;
         self.settled = false;
-        self.date.begin_anew(false);
+        self.date.yielded();
         self.review = Some(now + self.yields);
         self.yields = (self.yields * 2).min(YIELDS.1);
         self.step(Event::Disturbed, Reason::Disturbed);
     }
 
-    /// The rate that the clock is left at when nobody looks at it: without a phase term.
-    pub fn free_rate(&self) -> Option<Ratio> {
+    /// The rate of a clock that is held without a look at the leader: no phase term, but what brings the date right.
+    fn held_rate(&self) -> Option<Ratio> {
         let scale = self.scale.as_ref()?;
         Some((scale.map().line.rate + self.date.slew()).clamp(self.limits.frequency))
     }
 
+    /// The rate to leave a clock at that nobody looks at any more, and to begin with the next time.
+    pub fn lasting_rate(&self) -> Option<Ratio> {
+        let scale = self.scale.as_ref()?;
+        Some((scale.map().line.rate + self.date.steady_slew()).clamp(self.limits.frequency))
+    }
+
     /// Lets go: keeps the leader's rate, without the phase term, for which there is no fresh look any more.
     fn lost(&mut self, reason: Reason) {
+        let was_held = matches!(self.state, State::Locked | State::Holdover);
         let was_locked = self.state == State::Locked;
         self.step(Event::Lost, reason);
-        if let (true, Some(rate)) = (was_locked, self.free_rate()) {
+        let is_ending = reason == Reason::Lost(Loss::Ending);
+        let rate = if is_ending { self.lasting_rate() } else { self.held_rate() };
+        if let (true, Some(rate)) = (was_locked || (was_held && is_ending), rate) {
             self.phase_error = None;
             self.review = None;
             self.tell(Output::Correct(Correction::Slew(rate)));
@@ -366,7 +386,7 @@ impl Steerer {
             State::Locked => self.correct(now),
             State::Refused => {
                 // Never the phase term, which nobody would take away again.
-                let rate = self.free_rate().unwrap_or(self.frequency.clamp(self.limits.frequency));
+                let rate = self.lasting_rate().unwrap_or(self.frequency.clamp(self.limits.frequency));
                 self.tell(Output::Correct(Correction::Slew(rate)));
             }
             State::Yielded => self.tell(Output::Take),

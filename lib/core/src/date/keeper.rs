@@ -19,6 +19,8 @@ const RUN_FROM: Ratio = Ratio::from_ppm(5.0);
 const LEADER_FROM: Ratio = Ratio::from_ppb(20.0);
 /// What the date is off by beyond all doubt is brought right within this.
 const CERTAIN_TIME: Duration = Duration::from_secs(256);
+/// What a good server's own clock may be off by: its root distance is not known.
+const SERVER_ERROR: Duration = Duration::from_ms(5);
 /// Where a bound is stated, it is this many standard deviations.
 const BOUND_SIGMAS: i64 = 3;
 
@@ -101,8 +103,12 @@ pub struct DateKeeper {
     is_left: bool,
     has_drifted: bool,
     stepped_at: Option<Timestamp<Raw>>,
+    /// What is added to the leader's rate, and the part of it that is no correction of the date but the rate of UTC.
     slew: Ratio,
+    steady: Ratio,
     margin: Duration,
+    /// By how much what is doubted differs, and how often it was told.
+    doubt: Option<(Duration, u32)>,
     leap: Leap,
 }
 
@@ -118,7 +124,9 @@ impl DateKeeper {
             has_drifted: false,
             stepped_at: None,
             slew: Ratio::ZERO,
+            steady: Ratio::ZERO,
             margin: Duration::ZERO,
+            doubt: None,
             leap: Leap::None,
         }
     }
@@ -139,12 +147,19 @@ impl DateKeeper {
             }
         };
         if let Taken::Doubted(off) = taken {
+            let told = self.doubt.map_or(1, |(_, told)| told.saturating_add(1));
+            self.doubt = Some((off, told));
             return Some(DateNews::Doubted(off));
         }
+        self.doubt = None;
         self.margin = verdict.margin;
         self.leap = verdict.leap;
         match taken {
-            Taken::Anew(off) => Some(DateNews::Believed(off)),
+            Taken::Anew(off) => {
+                // As at the start: what was set before was set to something else.
+                self.is_set = false;
+                Some(DateNews::Believed(off))
+            }
             _ => None,
         }
     }
@@ -180,10 +195,12 @@ impl DateKeeper {
         let error = Offset::between(date, utc);
         // Against the leader, the leader's own rate drops out.
         let rate_sigma = if self.is_on_leader { Ratio::ZERO } else { rate_sigma };
+        // Told once, it may be a fluke; told again, it may be true.
+        let doubt = self.doubt.filter(|(_, told)| *told > 1).map_or(Duration::ZERO, |(off, _)| off.abs());
         Some(DateError {
             error,
             sigma: ahead.sigma,
-            bound: error.span().abs() + ahead.sigma * BOUND_SIGMAS + self.margin,
+            bound: error.span().abs() + ahead.sigma * BOUND_SIGMAS + self.margin + SERVER_ERROR + doubt,
             leader_rate: rate - ahead.rate,
             leader_rate_sigma: Ratio::new(ahead.rate_sigma.fraction().hypot(rate_sigma.fraction())),
             measured_at: self.drift.as_ref()?.measured_at(),
@@ -219,11 +236,13 @@ impl DateKeeper {
     pub(crate) fn slewed(&mut self, error: &DateError) -> Option<DateNews> {
         let bound = self.rules.slew_bound();
         let known_from = if self.rules.policy == Policy::Utc { RUN_FROM } else { SLEW_FROM };
-        if self.is_left || !self.is_set || self.rules.policy == Policy::Step {
-            self.slew = Ratio::ZERO;
+        if self.is_left || !self.is_set || bound == Ratio::ZERO {
+            self.stop_slewing();
             return None;
         }
-        if error.leader_rate_sigma > known_from {
+        // Where they certainly differ by more than the bound, it does not matter by how much.
+        let is_beyond = error.leader_rate.abs() > bound + error.leader_rate_sigma + error.leader_rate_sigma;
+        if error.leader_rate_sigma > known_from && !is_beyond {
             return None;
         }
         let seconds = error.sigma.secs_f64() / error.leader_rate_sigma.fraction();
@@ -234,6 +253,7 @@ impl DateKeeper {
         let certain = off - off.min(doubtful).max(-doubtful);
         let correction = (-(off - certain) / time + -certain / CERTAIN_TIME).clamp(self.rules.max_slew);
         self.slew = (-error.leader_rate + correction).clamp(bound);
+        self.steady = (-error.leader_rate).clamp(bound);
         let left_over = error.leader_rate + self.slew;
         let (rate, sigma) = (error.leader_rate.abs(), error.leader_rate_sigma);
         let drifts = if self.has_drifted { rate + sigma > bound } else { rate > bound + sigma };
@@ -257,7 +277,7 @@ impl DateKeeper {
     pub(crate) fn leave(&mut self) -> Option<DateNews> {
         self.drift.is_some().then(|| {
             self.is_left = true;
-            self.slew = Ratio::ZERO;
+            self.stop_slewing();
             DateNews::Left
         })
     }
@@ -270,15 +290,23 @@ impl DateKeeper {
         }
     }
 
-    /// The raw clock stood still, or the clock was in other hands: the date is to be set as at the start.
-    pub(crate) fn begin_anew(&mut self, forget: bool) {
-        if forget {
-            self.drift = None;
-            self.is_on_leader = false;
-        }
-        self.is_set = false;
+    /// The raw clock stood still: all that was told against it is void, and the date is to be set as at the start.
+    pub(crate) fn slept(&mut self) {
+        self.drift = None;
+        self.doubt = None;
+        self.is_on_leader = false;
         self.is_left = false;
-        self.slew = Ratio::ZERO;
+        self.yielded();
+    }
+
+    /// The clock is in other hands: it is to be set as at the start once it is taken again, unless its date was set by hand.
+    pub(crate) fn yielded(&mut self) {
+        self.is_set = false;
+        self.stop_slewing();
+    }
+
+    fn stop_slewing(&mut self) {
+        (self.slew, self.steady) = (Ratio::ZERO, Ratio::ZERO);
     }
 
     /// The drift is told against the leader's time.
@@ -310,6 +338,11 @@ impl DateKeeper {
     /// The rate that is added to the leader's for the date's sake.
     pub fn slew(&self) -> Ratio {
         self.slew
+    }
+
+    /// The part of it that is to stay when nobody looks at the clock any more: the rate of UTC, without what corrects the date.
+    pub fn steady_slew(&self) -> Ratio {
+        self.steady
     }
 
     /// The rules.

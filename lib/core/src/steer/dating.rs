@@ -50,14 +50,21 @@ impl Steerer {
     /// What the date of the steered clock is worth; `None` where nobody told the date yet.
     pub fn date_error(&self, now: &Reading) -> Option<DateError> {
         let map = self.map();
-        match (&self.scale, self.state) {
-            (Some(scale), State::Locked | State::Holdover) => {
-                let sigma = scale.map().uncertainty_at(now.raw).rate;
-                let rate = (scale.map().line.rate, sigma);
-                self.date.error(now.raw, scale.date_at(now.raw), rate, map.as_ref())
+        let (rate, held) = match (map, self.state) {
+            (Some(map), State::Locked) => ((map.line.rate, map.uncertainty_at(now.raw).rate), None),
+            (Some(map), State::Holdover) => {
+                let sigma = map.uncertainty_at(now.raw);
+                // Nobody measures the leader, against whose time the date is told.
+                ((map.line.rate, sigma.rate), Some(sigma.offset))
             }
-            _ => self.date.error(now.raw, now.real, (self.frequency, Ratio::ZERO), map.as_ref()),
+            _ => ((self.frequency, Ratio::ZERO), None),
+        };
+        let mut error = self.date.error(now.raw, now.real, rate, map.as_ref())?;
+        if let Some(sigma) = held {
+            error.bound = error.bound + sigma * 3;
+            error.sigma = Duration::from_secs_f64(error.sigma.secs_f64().hypot(sigma.secs_f64()));
         }
+        Some(error)
     }
 
     /// The servers agreed on a date.
@@ -99,7 +106,7 @@ impl Steerer {
         let news = self.date.slewed(&error);
         self.tell_date(news);
         // In holdover nothing else sets the frequency.
-        if let (State::Holdover, Some(rate)) = (self.state, self.free_rate())
+        if let (State::Holdover, Some(rate)) = (self.state, self.held_rate())
             && (rate - self.frequency).abs() > GRAIN
         {
             self.tell(Output::Correct(Correction::Slew(rate)));
@@ -123,12 +130,13 @@ impl Steerer {
         if matches!(input, Input::Stepped(_)) || !was_stepped(moved, elapsed) {
             return;
         }
+        let by = Offset::from_ns((moved - elapsed * self.frequency).ns());
         let expected = self.expected.take().filter(|(since, _)| now.raw - *since <= SOON);
         let jump = expected.map_or(Jump::Set, |(_, jump)| jump);
+        let jump = if jump == Jump::Leap && !is_a_second(by) { Jump::Set } else { jump };
         if let Some(scale) = &mut self.scale {
             *scale = Timescale::fixed_at(scale.key(), *scale.map(), now.raw, now.real);
         }
-        let by = Offset::from_ns((moved - elapsed * self.frequency).ns());
         let was_left = self.date.is_left();
         self.unexplained = (jump == Jump::Set).then_some(Unexplained { at: now.raw, by, was_left });
         self.tell(Output::Adopted(by, jump));
@@ -136,6 +144,7 @@ impl Steerer {
             // While the clock is left to another program, that one sets it as it likes.
             Jump::Set if self.state == State::Yielded => {}
             Jump::Set => {
+                self.disturbances += 1;
                 let news = self.date.leave();
                 self.tell_date(news);
             }
@@ -152,7 +161,8 @@ impl Steerer {
         }
         match (jump, seen) {
             (Jump::Slept, _) => self.slept(),
-            (Jump::Leap, Some(seen)) => {
+            (Jump::Leap, Some(seen)) if is_a_second(seen.by) => {
+                self.disturbances = self.disturbances.saturating_sub(1);
                 self.date.leap_passed(seen.by.span());
                 self.date.set_left(seen.was_left);
             }
@@ -162,7 +172,7 @@ impl Steerer {
 
     /// The raw clock stood still, and with it all that was told against it.
     fn slept(&mut self) {
-        self.date.begin_anew(true);
+        self.date.slept();
         self.settled = false;
     }
 
@@ -171,4 +181,9 @@ impl Steerer {
             self.tell(Output::Date(news));
         }
     }
+}
+
+/// As a leap second makes a clock jump.
+fn is_a_second(by: Offset) -> bool {
+    (by.span().abs() - Duration::from_secs(1)).abs() < Duration::from_ms(50)
 }
