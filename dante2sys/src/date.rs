@@ -77,10 +77,13 @@ impl DateSource {
         }
     }
 
-    /// The date is doubtful: ask at once.
-    pub fn hurry(&mut self, now: Timestamp<Raw>) {
+    /// The raw clock stood still: all that was told is void.
+    pub fn begin_anew(&mut self, now: Timestamp<Raw>) {
         match self {
-            Self::Ntp(ntp) => ntp.handle(now, Input::Hurry),
+            Self::Ntp(ntp) => {
+                ntp.verdicts.clear();
+                ntp.handle(now, Input::Anew);
+            }
             Self::Leader(date) => date.next = now,
             Self::None => {}
         }

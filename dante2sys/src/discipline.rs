@@ -233,14 +233,15 @@ impl Service for Discipline {
         for happened in self.hands.look(now, self.steerer.state() != State::Yielded) {
             self.handle(happened);
             if matches!(happened, Input::Jumped(Jump::Slept)) {
-                self.source.hurry(now);
+                self.source.begin_anew(now);
             }
         }
         let (input, leader) = self.look(now);
         while let Some(verdict) = self.source.verdict(now, leader.as_ref()) {
             self.handle(Input::Date(verdict));
             let date = self.steerer.date();
-            self.source.set_interval(|interval| date.interval(interval));
+            let is_doubted = date.is_doubted();
+            self.source.set_interval(|now| if is_doubted { Duration::ZERO } else { date.interval(now) });
         }
         self.handle(input);
         if self.steerer.deadline().is_some_and(|due| now >= due) {

@@ -345,6 +345,11 @@ impl DateKeeper {
         self.steady
     }
 
+    /// What the servers told last is not believed: they are to be asked as often as may be.
+    pub fn is_doubted(&self) -> bool {
+        self.doubt.is_some()
+    }
+
     /// The rules.
     pub fn rules(&self) -> &DateRules {
         &self.rules

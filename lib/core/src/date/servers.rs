@@ -21,6 +21,12 @@ const BURST: u32 = 4;
 const OPENING: Opening = Opening { rounds: 4, burst: 2, interval: Duration::from_secs(4) };
 /// A round in which nobody answered is tried again soon.
 const RETRY: Duration = Duration::from_secs(64);
+/// No answer comes after this.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A server that complained is asked no more often than this.
+const COMPLAINED: Duration = Duration::from_secs(64);
+/// One that denied twice is tried again after this.
+const DENIED: Duration = Duration::from_secs(86_400);
 /// What the clock of a good server itself errs by, in what a majority is looked for. Its root distance is not known.
 const SERVER_ERROR: Duration = Duration::from_ms(5);
 /// What the raw clock may run wrong by between two answers.
@@ -44,8 +50,8 @@ pub enum Input {
     },
     /// The deadline came.
     Deadline,
-    /// The date is doubtful: begin anew, with the short rounds of a start.
-    Hurry,
+    /// The raw clock stood still: all that was told is void. Begin anew, with the short rounds of a start.
+    Anew,
 }
 
 /// What is to be done or told.
@@ -99,12 +105,12 @@ impl fmt::Display for NoVerdict {
 
 #[derive(Debug, Clone, Copy)]
 struct Server {
-    /// It told us never to ask again.
-    is_denied: bool,
+    /// How often in a row it told us never to ask again.
+    denials: u32,
     /// It told us to ask less often: not before, and this far apart.
     slowed: Option<(Timestamp<Raw>, Duration)>,
-    /// A question is open.
-    is_asked: bool,
+    /// A question is open since then.
+    asked: Option<Timestamp<Raw>>,
     /// Questions of this round that are still to be asked.
     left: u32,
     /// When the next one is.
@@ -121,16 +127,17 @@ pub struct Servers {
     /// The end of the last round.
     ended: Timestamp<Raw>,
     interval: Duration,
-    /// Rounds that were begun since the start or the last hurry.
+    /// Rounds that were begun since the start or the last beginning.
     rounds: u32,
+    /// What was told of instants before this is void.
+    since: Timestamp<Raw>,
     outputs: ArrayVec<Output, { MAX_SERVERS + 2 }>,
 }
 
 impl Servers {
     /// So many servers (at most [`MAX_SERVERS`]), to be asked from `now` on.
     pub fn new(count: usize, now: Timestamp<Raw>) -> Self {
-        let server =
-            Server { is_denied: false, slowed: None, is_asked: false, left: 0, ask_at: now, best: None };
+        let server = Server { denials: 0, slowed: None, asked: None, left: 0, ask_at: now, best: None };
         let servers = std::iter::repeat_n(server, count.min(MAX_SERVERS)).collect();
         Self {
             servers,
@@ -138,6 +145,7 @@ impl Servers {
             ended: now,
             interval: INTERVALS.0,
             rounds: 0,
+            since: now,
             outputs: ArrayVec::new(),
         }
     }
@@ -146,9 +154,13 @@ impl Servers {
     pub fn handle(&mut self, now: Timestamp<Raw>, input: Input) {
         match input {
             Input::Answer { server, answer } => self.answered(now, server, answer),
-            Input::Deadline => {}
-            Input::Hurry => {
+            Input::Deadline => self.give_up(now),
+            Input::Anew => {
                 self.rounds = 0;
+                self.since = now;
+                for server in &mut self.servers {
+                    (server.left, server.best) = (0, None);
+                }
                 self.next = self.next.map(|_| self.allowed(now));
             }
         }
@@ -164,10 +176,21 @@ impl Servers {
         self.outputs.pop_at(0)
     }
 
-    /// When [`Input::Deadline`] is due; `None` while only answers are waited for.
+    /// When [`Input::Deadline`] is due; `None` only without servers.
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
-        self.next
-            .or_else(|| self.servers.iter().filter(|s| !s.is_asked && s.left > 0).map(|s| s.ask_at).min())
+        let due = |server: &Server| match server.asked {
+            Some(at) => Some(at + PATIENCE),
+            None => (server.left > 0).then_some(server.ask_at),
+        };
+        self.next.or_else(|| self.servers.iter().filter_map(due).min())
+    }
+
+    /// A question that is open for so long will not be answered: who was to ask it died.
+    fn give_up(&mut self, now: Timestamp<Raw>) {
+        let is_late = |server: &Server| server.asked.is_some_and(|at| now - at >= PATIENCE);
+        while let Some(server) = self.servers.iter().position(is_late) {
+            self.answered(now, server, Answer::Nothing);
+        }
     }
 
     /// How far apart the rounds are to be from now on; held within [`INTERVALS`].
@@ -185,8 +208,8 @@ impl Servers {
 
     /// `at`, or later if nobody may be asked by then: a round without a question would only tell that nobody answers.
     fn allowed(&self, at: Timestamp<Raw>) -> Timestamp<Raw> {
-        let asked = self.servers.iter().filter(|server| !server.is_denied);
-        let earliest = asked.map(|server| server.slowed.map_or(at, |(not_before, _)| not_before)).min();
+        let earliest =
+            self.servers.iter().map(|server| server.slowed.map_or(at, |(not_before, _)| not_before)).min();
         earliest.map_or(at, |earliest| earliest.max(at))
     }
 
@@ -200,7 +223,7 @@ impl Servers {
         self.rounds = self.rounds.saturating_add(1);
         for server in &mut self.servers {
             server.best = None;
-            let may = !server.is_denied && server.slowed.is_none_or(|(not_before, _)| now >= not_before);
+            let may = server.slowed.is_none_or(|(not_before, _)| now >= not_before);
             server.left = if may { burst } else { 0 };
             server.ask_at = server.ask_at.max(now);
             if let (true, Some((not_before, apart))) = (may, &mut server.slowed) {
@@ -213,9 +236,9 @@ impl Servers {
 
     fn ask(&mut self, now: Timestamp<Raw>) {
         for (number, server) in self.servers.iter_mut().enumerate() {
-            if !server.is_asked && server.left > 0 && now >= server.ask_at {
+            if server.asked.is_none() && server.left > 0 && now >= server.ask_at {
                 server.left -= 1;
-                server.is_asked = true;
+                server.asked = Some(now);
                 let told = self.outputs.try_push(Output::Ask(number));
                 debug_assert!(told.is_ok(), "an output found no room");
             }
@@ -223,25 +246,30 @@ impl Servers {
     }
 
     fn answered(&mut self, now: Timestamp<Raw>, number: usize, answer: Answer) {
-        let Some(server) = self.servers.get_mut(number).filter(|server| server.is_asked) else { return };
-        server.is_asked = false;
+        let since = self.since;
+        let Some(server) = self.servers.get_mut(number).filter(|s| s.asked.is_some()) else { return };
+        server.asked = None;
         server.ask_at = now + SPACING;
         match answer {
+            Answer::Time(exchange) if exchange.raw < since => {}
             Answer::Time(exchange) => {
+                server.denials = 0;
+                if let Some((_, apart)) = &mut server.slowed {
+                    *apart = (*apart / 2).max(COMPLAINED);
+                }
                 // A server whose clock is coarse seems to answer before it was asked (RFC 5905, section 8).
                 let round_trip = exchange.round_trip.max(Duration::ZERO);
                 if server.best.is_none_or(|best| round_trip < best.round_trip) {
                     server.best = Some(Exchange { round_trip, ..exchange });
                 }
             }
-            Answer::SlowDown => {
+            Answer::SlowDown | Answer::Denied => {
                 let before = server.slowed.map_or(self.interval, |(_, apart)| apart);
-                let apart = (before * 2).clamp(INTERVALS.0 * 4, INTERVALS.1);
+                server.denials = if answer == Answer::Denied { server.denials.saturating_add(1) } else { 0 };
+                // One denial alone may be forged by anybody who guesses the port.
+                let apart =
+                    if server.denials > 1 { DENIED } else { (before * 2).clamp(COMPLAINED, INTERVALS.1) };
                 server.slowed = Some((now + apart, apart));
-                server.left = 0;
-            }
-            Answer::Denied => {
-                server.is_denied = true;
                 server.left = 0;
             }
             Answer::Nothing => {}
@@ -249,7 +277,7 @@ impl Servers {
     }
 
     fn conclude(&mut self, now: Timestamp<Raw>) {
-        let is_over = self.next.is_none() && self.servers.iter().all(|s| !s.is_asked && s.left == 0);
+        let is_over = self.next.is_none() && self.servers.iter().all(|s| s.asked.is_none() && s.left == 0);
         if !is_over {
             return;
         }

@@ -121,7 +121,7 @@ impl Host {
         self.clock.step(span + Duration::from_ms(300));
         self.answers.clear();
         self.steer(around, Input::Jumped(Jump::Slept));
-        self.serve(around, servers::Input::Hurry);
+        self.serve(around, servers::Input::Anew);
     }
 
     pub(super) fn look(&mut self, around: &Surroundings, agreement: Duration) {
