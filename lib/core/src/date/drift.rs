@@ -278,3 +278,6 @@ impl Drift {
         self.filters.get(self.speaker).unwrap_or(&self.filters[0])
     }
 }
+
+#[cfg(test)]
+mod tests;

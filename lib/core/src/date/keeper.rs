@@ -370,3 +370,6 @@ impl DateKeeper {
         self.drift.as_ref().map_or(INTERVALS.0, |drift| drift.interval(now)).clamp(INTERVALS.0, INTERVALS.1)
     }
 }
+
+#[cfg(test)]
+mod tests;
