@@ -3,6 +3,8 @@ use crate::date::DateRules;
 use crate::port::State as PortState;
 use crate::time::{Affine, ClockMap, Dante, Real, Uncertainty, VirtualClock};
 
+mod dating;
+
 /// A leader of known time, and a clock that does what the steerer says.
 struct Bench {
     steerer: Steerer,
