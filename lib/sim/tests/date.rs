@@ -1,6 +1,12 @@
 //! The date over days: what the policies hold it to, what it costs in rate and in questions, and what goes wrong. One seed
 //! in an ordinary run; `SOAK=20` runs 20, `SEED=7` one and tells what was said in it.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by a panic"
+)]
 
 use dante_core::date::{DateNews, DateRules, Policy};
 use dante_core::steer::{Output, State};
