@@ -105,7 +105,7 @@ fn each_policy_slews_within_its_bound() {
 
 #[test]
 fn nothing_is_slewed_before_the_rate_is_known() {
-    for (policy, sigma) in [(Policy::Slew, 1.0), (Policy::Utc, 5.0)] {
+    for (policy, sigma) in [(Policy::Slew, SLEW_FROM.ppm()), (Policy::Utc, RUN_FROM.ppm())] {
         let mut keeper = set(policy);
         keeper.slewed(&off(ms(5), 3.0, sigma * 1.01));
         assert_eq!(keeper.slew(), Ratio::ZERO);
