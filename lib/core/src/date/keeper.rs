@@ -236,7 +236,7 @@ impl DateKeeper {
     pub(crate) fn slewed(&mut self, error: &DateError) -> Option<DateNews> {
         let bound = self.rules.slew_bound();
         let known_from = if self.rules.policy == Policy::Utc { RUN_FROM } else { SLEW_FROM };
-        if self.is_left || !self.is_set || bound == Ratio::ZERO {
+        if self.is_left || !self.is_set || self.rules.policy == Policy::Step {
             self.stop_slewing();
             return None;
         }

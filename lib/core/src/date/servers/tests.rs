@@ -138,18 +138,43 @@ fn a_server_that_complains_is_asked_once_and_half_as_often() {
     bench.rounds(14, honest);
     assert_eq!(bench.asked.len(), 3, "no burst any more");
     let asked = bench.asked.len();
-    bench.handle(Input::Hurry);
+    bench.handle(Input::Anew);
     assert_eq!(bench.asked.len(), asked, "nor in a hurry");
 }
 
 #[test]
-fn a_server_that_denied_is_never_asked_again() {
+fn a_server_that_denied_twice_is_left_alone_for_a_day() {
     let mut bench = Bench::new(2);
-    bench.rounds(8, |server, raw| if server == 0 { Answer::Denied } else { honest(server, raw) });
-    assert_eq!(bench.asked.iter().filter(|(_, server)| *server == 0).count(), 1);
+    bench.rounds(30, |server, raw| if server == 0 { Answer::Denied } else { honest(server, raw) });
+    assert_eq!(bench.asked.iter().filter(|(_, server)| *server == 0).count(), 2);
     let mut bench = Bench::new(1);
-    bench.rounds(20, |_, _| Answer::Denied);
-    assert_eq!(bench.asked.len(), 1);
+    bench.rounds(8, |_, _| Answer::Denied);
+    let apart: Vec<_> = bench.asked.windows(2).map(|two| (two[1].0 - two[0].0).ms() / 1000).collect();
+    assert_eq!(apart[..3], [64, 86_400, 86_400]);
+}
+
+#[test]
+fn a_question_that_nobody_answers_at_all_is_given_up() {
+    let mut servers = Servers::new(1, Timestamp::ZERO);
+    servers.handle(Timestamp::ZERO, Input::Deadline);
+    assert_eq!(servers.poll(), Some(Output::Ask(0)));
+    assert_eq!(servers.deadline(), Some(Timestamp::ZERO + PATIENCE));
+    servers.handle(Timestamp::ZERO + PATIENCE, Input::Deadline);
+    let again = servers.deadline().unwrap();
+    servers.handle(again, Input::Deadline);
+    assert_eq!(servers.poll(), Some(Output::Ask(0)));
+}
+
+#[test]
+fn what_was_told_before_a_sleep_is_void() {
+    let mut servers = Servers::new(1, Timestamp::ZERO);
+    servers.handle(Timestamp::ZERO, Input::Deadline);
+    assert_eq!(servers.poll(), Some(Output::Ask(0)));
+    // The question was on its way when the host fell asleep.
+    servers.handle(Timestamp::ZERO + s(1), Input::Anew);
+    let answer = time(Timestamp::ZERO, ms(1), ms(1));
+    servers.handle(Timestamp::ZERO + s(1), Input::Answer { server: 0, answer });
+    assert_eq!(servers.poll(), Some(Output::Round(Err(NoVerdict::NoAnswer))));
 }
 
 #[test]
@@ -159,7 +184,7 @@ fn in_a_hurry_it_begins_anew_without_a_flood() {
     bench.servers.set_interval(s(1024));
     bench.asked.clear();
     let begin = bench.now;
-    bench.handle(Input::Hurry);
+    bench.handle(Input::Anew);
     bench.rounds(9, honest);
     assert!(bench.asked[0].0 - begin <= SPACING && bench.now - begin < s(30), "{:?}", bench.asked);
     assert_eq!(bench.asked.len(), 8, "four short rounds");
@@ -208,17 +233,17 @@ proptest! {
     ) {
         let mut servers = Servers::new(count, Timestamp::ZERO);
         let mut now = Timestamp::ZERO;
-        let mut open = [false; 12];
+        let mut open: [Option<Timestamp<Raw>>; 12] = [None; 12];
         for (kind, server, wait) in moves {
             let input = match kind {
-                0 => Input::Hurry,
+                0 => Input::Anew,
                 1..=3 => {
                     now = servers.deadline().map_or(now + ms(wait), |due| due.max(now));
                     Input::Deadline
                 }
                 _ => {
                     now = now + ms(wait);
-                    open[server] = false;
+                    open[server] = None;
                     let answer = match kind {
                         4 => Answer::SlowDown,
                         5 if wait > 2_900 => Answer::Denied,
@@ -229,13 +254,17 @@ proptest! {
                 }
             };
             servers.handle(now, input);
+            // A question that was open for too long is given up, and another may be asked.
+            for at in &mut open {
+                *at = at.filter(|at| now - *at < PATIENCE);
+            }
             while let Some(output) = servers.poll() {
                 if let Output::Ask(server) = output {
-                    prop_assert!(server < count.min(MAX_SERVERS) && !open[server]);
-                    open[server] = true;
+                    prop_assert!(server < count.min(MAX_SERVERS) && open[server].is_none());
+                    open[server] = Some(now);
                 }
             }
-            prop_assert!(servers.deadline().is_some() || open.contains(&true));
+            prop_assert!(servers.deadline().is_some() || count == 0);
         }
     }
 }
