@@ -13,7 +13,7 @@ use dante_core::time::{Duration, Ratio, Raw, Reading, Timestamp};
 use dante_core::wire::Subdomain;
 use dante_os::clock::raw_now;
 use dante_os::daemon::{Failure, Service};
-use dante_os::log::{Summary, Throttle};
+use dante_os::log::{Budget, Summary, Throttle};
 use dante_os::page::{PageFollower, PageName, PageWriter};
 use dante_os::poll::{Fds, Wake};
 use std::mem::Discriminant;
@@ -24,8 +24,8 @@ const LEADER_RATE_KNOWN: Ratio = Ratio::from_ppb(100.0);
 const LEADER_RATE_EVERY: Duration = Duration::from_secs(3600);
 /// The largest error that the kernel keeps (NTP_PHASE_LIMIT, include/linux/timex.h).
 const UNKNOWN: Duration = Duration::from_secs(16);
-/// A frequency is worth remembering when it is known to this.
-const FREQUENCY_KNOWN: Ratio = Ratio::from_ppb(500.0);
+/// A frequency is worth remembering when it is known to this: what a clock is locked at.
+const FREQUENCY_KNOWN: Ratio = Ratio::from_ppm(2.0);
 
 /// The program's state.
 pub struct Discipline {
@@ -40,8 +40,14 @@ pub struct Discipline {
     page: PageWriter<Dante2sys>,
     complaints: Throttle<String>,
     news: Throttle<Discriminant<DateNews>>,
+    /// What other programs and the network can cause without end.
+    changes: Budget,
     summary: Summary,
     leader_rate_told: Option<Timestamp<Raw>>,
+    /// When the date and a holdover are told next, and how far apart.
+    told_next: Timestamp<Raw>,
+    told_every: Duration,
+    held_since: Timestamp<Raw>,
 }
 
 impl Discipline {
@@ -67,8 +73,12 @@ impl Discipline {
             page,
             complaints: Throttle::default(),
             news: Throttle::default(),
+            changes: Budget::default(),
             summary: Summary::new(Duration::from_secs(i64::from(args.common.summary_interval))),
             leader_rate_told: None,
+            told_next: raw_now(),
+            told_every: Duration::from_secs(i64::from(args.common.summary_interval.max(1))),
+            held_since: raw_now(),
         };
         discipline.wake(&Wake::default())?;
         Ok(discipline)
@@ -113,20 +123,28 @@ impl Discipline {
                     let taken = self.hands.take();
                     self.steerer.handle(self.hands.read(), taken);
                 }
-                Output::Changed { from, to, reason } => log::info!("{from} to {to}: {reason}"),
+                Output::Changed { from, to, reason } => {
+                    if to == State::Holdover {
+                        self.held_since = reading.raw;
+                    }
+                    self.changes.info(reading.raw, format_args!("{from} to {to}: {reason}"));
+                }
                 Output::Adopted(size, jump) => {
                     let why = match jump {
                         Jump::Slept => "while the host slept",
                         Jump::Leap => "by a leap second",
                         Jump::Set => "by another program",
                     };
-                    log::warn!(
-                        "the clock was stepped by {:+.6} s {why}: K is fixed anew, the clock stays where it is",
-                        size.span().secs_f64()
+                    self.changes.info(
+                        reading.raw,
+                        format_args!(
+                            "the clock was stepped by {:+.6} s {why}: K is fixed anew, the clock stays where it is",
+                            size.span().secs_f64()
+                        ),
                     );
                     self.hands.was_stepped();
                 }
-                Output::Epoch(change) => log::info!("{change}"),
+                Output::Epoch(change) => self.changes.info(reading.raw, format_args!("{change}")),
                 Output::Date(news) => {
                     if self.news.allows(std::mem::discriminant(&news), reading.raw) {
                         log::info!("{news}");
@@ -164,6 +182,10 @@ impl Discipline {
         let known = self.known_frequency(now.raw).filter(|_| self.steerer.state() == State::Locked);
         self.drift_file.keep(now.raw, known);
         self.tell_leader_rate(&now);
+        if now.raw >= self.told_next {
+            self.told_next = now.raw + self.told_every;
+            self.tell_summary(&now);
+        }
         let body = publish::body(&self.steerer, &self.hands, &self.source, &self.rtc, &now);
         self.page.publish(raw_now(), &body);
     }
@@ -191,6 +213,30 @@ impl Discipline {
     fn known_frequency(&self, now: Timestamp<Raw>) -> Option<(Ratio, Ratio)> {
         let sigma = self.steerer.timescale()?.map().uncertainty_at(now).rate;
         Some((self.steerer.lasting_rate()?, sigma)).filter(|_| sigma < FREQUENCY_KNOWN)
+    }
+
+    /// Beside the line that tells rms and frequency: what a holdover is worth, and the date.
+    fn tell_summary(&self, now: &Reading) {
+        if let (State::Holdover, Some(scale)) = (self.steerer.state(), self.steerer.timescale()) {
+            let sigma = scale.map().uncertainty_at(now.raw);
+            log::info!(
+                "HOLDOVER for {:.0} s: freq {:+.0} +/- {:.0}, phase known to {} ns",
+                (now.raw - self.held_since).secs_f64(),
+                self.steerer.frequency().ppb(),
+                sigma.rate.ppb(),
+                sigma.offset.ns()
+            );
+        }
+        if let Some(date) = self.steerer.date_error(now) {
+            log::info!(
+                "date {:+.1} us off UTC +/- {:.1}, from {} {:.0} s ago, policy {}",
+                date.error.span().secs_f64() * 1e6,
+                date.sigma.secs_f64() * 1e6,
+                self.source.kind(),
+                (now.raw - date.measured_at).secs_f64(),
+                self.steerer.date().rules().policy
+            );
+        }
     }
 
     fn tell_leader_rate(&mut self, now: &Reading) {

@@ -105,7 +105,7 @@ impl Hands {
         }
         match self.clock.disturbance() {
             Ok(Some(disturbance)) => {
-                self.complain(now, format!("another program steers the clock: {disturbance}"));
+                self.complain(now, disturbance.to_string());
                 found.push(Input::Disturbed);
             }
             Ok(None) => {}

@@ -15,8 +15,8 @@ fn a_host_is_left_in_good_order_whatever_happens() {
     let _leader = guest.leader(&[&format!("--ppm={PPM}")]);
     let server = NtpServer::start(&guest.switch.host(3), Behaviour::default());
     guest.phase("units, as an administrator starts them", units);
-    guest.phase("chronyd started beside it, and it beside chronyd", beside_chronyd);
     guest.phase("a frequency set by hand", set_by_hand);
+    guest.phase("chronyd started beside it, and it beside chronyd", beside_chronyd);
     guest.phase("reboot: the frequency, the date in the RTC, the wait unit", reboots);
     guest.phase("sleep", sleeps);
     guest.phase("a leap second", |guest| leaps(guest, &server));
@@ -57,21 +57,29 @@ fn units(guest: &mut Guest) {
     // The RTC, written within the hour that it was off by.
     let written = guest.wait_for_rtc();
     println!("the RTC is off by {written:+.3} s");
-    judge("RTC off", written, 0.1, "s");
+    // Whole seconds: where Linux runs on an AMD processor, which this guest has, it does not reset the divider chain.
+    assert!(written.abs() < 1.0, "{written}");
 }
 
 fn beside_chronyd(guest: &mut Guest) {
     // Behind systemd's back: the unit would be stopped by Conflicts=.
     let server = guest.switch.address(3);
+    // Where Debian's AppArmor profile lets chronyd write.
+    guest.check("install -d -o _chrony -g _chrony -m 750 /run/chrony");
     guest.check(&format!(
         "systemd-run --quiet --collect --unit=rival chronyd -d 'server {server} minpoll 0 maxpoll 0' \
-         'pidfile /run/rival.pid' 'bindcmdaddress /' 'cmdport 0' 'makestep 0.0001 -1' 'driftfile /run/rival.drift'"
+         'pidfile /run/chrony/rival.pid' 'bindcmdaddress /' 'cmdport 0' 'makestep 0.0001 -1'"
     ));
     guest.wait_for("dante2sys", "state", "YIELDED", PATIENCE);
     let said = guest.journal("dante2sys");
-    assert!(said.contains("another program steers the clock"), "{said}");
+    assert!(said.contains("another program set the clock's frequency"), "{said}");
     let status = guest.status();
-    assert_eq!(status["dante2sys"]["interference"], 1, "{status}");
+    // By hand, and by chronyd, which may have stepped the clock before it set its frequency.
+    assert!(
+        status["dante2sys"]["interference"].as_u64().is_some_and(|times| (2..=4).contains(&times)),
+        "{status}"
+    );
+    assert_eq!(status["dante2sys"]["utc"]["set_by_hand"], false, "a program is no administrator: {status}");
     // Left to it, for as long as it is there.
     let tried = guest.run("dante2sys --instance=second -m -q");
     assert_eq!(tried.code, 3, "{tried:?}");
@@ -81,8 +89,8 @@ fn beside_chronyd(guest: &mut Guest) {
     guest.check("systemctl stop rival.service");
     // A chronyd that only serves the clock is no rival.
     guest.check(
-        "systemd-run --quiet --collect --unit=server chronyd -x -d 'local stratum 10' 'pidfile /run/s.pid' \
-         'bindcmdaddress /' 'cmdport 0' 'port 0'",
+        "systemd-run --quiet --collect --unit=server chronyd -x -d 'local stratum 10' 'pidfile /run/chrony/server.pid' \
+         'bindcmdaddress /' 'cmdport 0' 'allow 127/8'",
     );
     guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
     guest.check("systemctl stop server.service");
@@ -111,9 +119,9 @@ fn reboots(guest: &mut Guest) {
     let rtc = guest.rtc_error();
     println!("the RTC is off by {rtc:+.3} s after the reboot");
     assert!(rtc.abs() < 1.0, "{rtc}");
-    let waited =
-        guest.run_within("systemctl start time-sync.target; systemctl is-active time-sync.target", PATIENCE);
-    assert_eq!(waited.stdout.trim(), "active", "{waited:?}");
+    dante_tests::wait_for("time-sync.target", PATIENCE, || {
+        (guest.run("systemctl is-active time-sync.target").stdout.trim() == "active").then_some(())
+    });
     let order = guest.check(
         "systemctl show --value -p ActiveEnterTimestampMonotonic dante2sys-wait.service time-sync.target | grep -v '^$'",
     );

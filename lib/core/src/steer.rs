@@ -347,6 +347,7 @@ impl Steerer {
         }
         self.phase_error = None;
         self.settled = false;
+        self.jump_was_anothers(now);
         self.date.yielded();
         self.review = Some(now + self.yields);
         self.yields = (self.yields * 2).min(YIELDS.1);

@@ -170,6 +170,13 @@ impl Steerer {
         }
     }
 
+    /// A jump just before another program was seen to steer the clock was that program's, and nobody's will.
+    pub(super) fn jump_was_anothers(&mut self, now: Timestamp<Raw>) {
+        if let Some(seen) = self.unexplained.take().filter(|seen| now - seen.at <= SOON) {
+            self.date.set_left(seen.was_left);
+        }
+    }
+
     /// The raw clock stood still, and with it all that was told against it.
     fn slept(&mut self) {
         self.date.slept();
