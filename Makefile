@@ -2,7 +2,7 @@
 # make test     everything that is tested; as root, also in network namespaces and a booted guest
 # make check    formatting and lints
 # make bench    accuracy against the bound and the peers (docs/accuracy), cost: ns per packet, wake-ups, memory
-# make soak     the long runs: many seeds, many rounds
+# make soak     the long runs: many seeds, many rounds; as root, also a guest with a PTP hardware clock
 # make install  DESTDIR= PREFIX=/usr/local
 
 CARGO  ?= cargo
@@ -38,6 +38,7 @@ bench: build
 soak: build
 	SOAK=200 $(CARGO) test --locked --release -p dante-sim --test scenarios
 	PROPTEST_CASES=20000 $(CARGO) test --locked --release -p dante-core --lib
+	SOAK=1 $(CARGO) test --locked -p dante-tests --test guest_phc -- --nocapture
 	for round in 1 2 3 4 5 6 7 8 9 10; do $(CARGO) test --locked -p dante-tests || exit 1; done
 
 install: build

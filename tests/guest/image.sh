@@ -5,16 +5,20 @@
 # The suite's programs are not on it: they come on a second disk, so that a change of the code leaves this one alone.
 #
 #   tests/guest/image.sh FOLDER        needs root, mmdebstrap, mke2fs and a Debian mirror; 40 s
+#   tests/guest/image.sh FOLDER igb    a disk with the driver of igb cards and linuxptp, in a folder of its own; prints
+#                                      its initial RAM disk, FOLDER/initrd-KEY, as a fourth path
 set -eu
 
 folder=${1:?the folder for the image}
+card=${2-}
 mkdir -p "$folder"
 key=$(sha256sum "$0" | cut -c1-12)
 disk=$folder/root-$key.img
 kernel=$folder/kernel-$key
 chrony=$folder/chrony-$key
+initrd=$folder/initrd-$key
 finish() {
-    printf '%s\n' "$disk" "$kernel" "$chrony"
+    printf '%s\n' "$disk" "$kernel" "$chrony" ${card:+"$initrd"}
     exit 0
 }
 
@@ -23,14 +27,19 @@ exec 9>"$folder/lock"
 flock 9
 # The disk comes last: where it is, all is.
 [ ! -e "$disk" ] || finish
-rm -rf "$folder"/*.partial "$folder"/root-*.img "$folder"/kernel-* "$folder"/chrony-*
+rm -rf "$folder"/*.partial "$folder"/root-*.img "$folder"/kernel-* "$folder"/chrony-* "$folder"/initrd-*
 root=$folder/root.partial
 trap 'rm -rf "$folder"/*.partial' EXIT
 trap 'exit 1' HUP INT TERM
 
 # systemd-timesyncd cannot stand beside chrony in Debian.
 packages=systemd,systemd-sysv,dbus,udev,kmod,iproute2,chrony,util-linux-extra,adjtimex,apparmor,libcap2-bin
-mmdebstrap --quiet --variant=minbase --include="$packages,linux-image-cloud-amd64" \
+# The cloud kernel has no driver of igb cards.
+case $card in
+igb) packages=$packages,linux-image-amd64,initramfs-tools,linuxptp,ethtool ;;
+*) packages=$packages,linux-image-cloud-amd64 ;;
+esac
+mmdebstrap --quiet --variant=minbase --include="$packages" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     bookworm "$root" >&2
@@ -68,8 +77,16 @@ WantedBy=multi-user.target
 UNIT
 chroot "$root" systemctl --quiet enable agent.service
 
-# The kernel's own drivers find the disk (NVMe is built in), so there is no initial RAM disk.
 cp "$root"/boot/vmlinuz-* "$kernel.partial"
+# The cloud kernel finds the disk by itself (NVMe is built in); the other needs these modules first.
+if [ -n "$card" ]; then
+    mkdir -p "$root/etc/initramfs-tools/conf.d"
+    echo 'MODULES=list' >"$root/etc/initramfs-tools/conf.d/guest"
+    printf '%s\n' nvme ext4 >>"$root/etc/initramfs-tools/modules"
+    chroot "$root" update-initramfs -u >&2
+    cp "$root"/boot/initrd.img-* "$initrd.partial"
+    mv "$initrd.partial" "$initrd"
+fi
 mkdir "$chrony.partial"
 for file in /usr/sbin/chronyd $(chroot "$root" ldd /usr/sbin/chronyd | grep -o '/[^ ]*'); do
     cp -L "$root$file" "$chrony.partial"

@@ -47,12 +47,23 @@ pub struct Setup {
     pub rtc_ahead_s: i64,
     /// Further words of the kernel's command line.
     pub kernel_words: Vec<String>,
+    /// Its network card.
+    pub card: Card,
+}
+
+/// A network card for the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Card {
+    /// One without a clock.
+    Virtio,
+    /// One with a PTP hardware clock, /dev/ptp0. QEMU has it from version 10 on, and `tests/guest/igb.sh` fetches one.
+    Igb,
 }
 
 impl Default for Setup {
     /// A date 30 days ahead: a date of its own, far from every one that is to be had from outside.
     fn default() -> Self {
-        Self { rtc_ahead_s: 30 * 86_400, kernel_words: Vec::new() }
+        Self { rtc_ahead_s: 30 * 86_400, kernel_words: Vec::new(), card: Card::Virtio }
     }
 }
 
@@ -124,12 +135,15 @@ impl Guest {
     /// # Panics
     /// When it does not boot.
     pub fn boot(setup: &Setup) -> Option<Self> {
-        let tools = ["ip", "sysctl", "qemu-system-x86_64", "mmdebstrap", "mke2fs"];
+        let mut tools = vec!["ip", "sysctl", "mmdebstrap", "mke2fs"];
+        if setup.card == Card::Virtio {
+            tools.push("qemu-system-x86_64");
+        }
         if !crate::lab::may_use(&tools) {
             return None;
         }
         let started = Instant::now();
-        let [disk, kernel, chrony] = image();
+        let image = Image::ready(setup.card);
         say(&format!("guest: image ready after {:.1} s", started.elapsed().as_secs_f64()));
         let stage = Stage::new();
         let net = u8::try_from(stage.number() % 250).unwrap_or(0) + 1;
@@ -138,19 +152,25 @@ impl Guest {
         switch.tap("tap0");
         let programs = second_disk(&stage);
         let socket = stage.folder().join("control");
-        let mut command = switch.command("qemu-system-x86_64");
+        let mut command = switch.command(&image.qemu);
         command.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "768"]);
         command.args(["-display", "none", "-nodefaults", "-no-user-config"]);
-        command.arg("-kernel").arg(kernel).arg("-append").arg(kernel_line(&switch, setup));
+        command.arg("-kernel").arg(&image.kernel).arg("-append").arg(kernel_line(&switch, setup));
+        if let Some(initrd) = &image.initrd {
+            command.arg("-initrd").arg(initrd);
+        }
         command.args(["-rtc", &format!("base={},clock=host", utc(setup.rtc_ahead_s))]);
         // On the root disk what is written is kept in a nameless file, and is gone with QEMU.
-        for (number, disk, mode) in [(0, &disk, "snapshot=on"), (1, &programs, "readonly=on")] {
+        for (number, disk, mode) in [(0, &image.disk, "snapshot=on"), (1, &programs, "readonly=on")] {
             let drive = format!("file={},format=raw,if=none,id=disk{number},{mode}", disk.display());
             command.args(["-drive", &drive]);
             command.args(["-device", &format!("nvme,drive=disk{number},serial=disk{number}")]);
         }
         command.args(["-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"]);
-        command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+        match setup.card {
+            Card::Virtio => command.args(["-device", "virtio-net-pci,netdev=net,romfile="]),
+            Card::Igb => command.args(["-machine", "q35", "-device", "igb,netdev=net,romfile="]),
+        };
         command.arg("-serial").arg(format!("file:{}", stage.folder().join("console.log").display()));
         command.arg("-chardev");
         command.arg(format!("socket,id=control,path={},server=on,wait=off", socket.display()));
@@ -159,7 +179,7 @@ impl Guest {
         let qemu = stage.start("qemu", command);
         let connect = || Agent::connect(&socket);
         let agent = crate::wait_for("QEMU's end of the control port", Duration::from_secs(20), connect);
-        let mut guest = Self { agent, qemu, started, chrony, switch, far, stage };
+        let mut guest = Self { agent, qemu, started, chrony: image.chrony, switch, far, stage };
         guest.wait_until_up(BOOT);
         say(&format!("guest: up after {:.1} s", guest.started.elapsed().as_secs_f64()));
         Some(guest)
@@ -383,15 +403,40 @@ impl Drop for Guest {
     }
 }
 
-/// The disk, its kernel and its chronyd, made where they are not there yet: beside the profile's folder, target/guest.
-fn image() -> [PathBuf; 3] {
-    let profile = built("dante4l");
-    let target = profile.parent().and_then(Path::parent).expect("the target folder");
-    let output = Command::new(source("image.sh")).arg(target.join("guest")).output().expect("image.sh");
+/// What a guest is booted from, and with.
+struct Image {
+    qemu: String,
+    disk: PathBuf,
+    kernel: PathBuf,
+    chrony: PathBuf,
+    initrd: Option<PathBuf>,
+}
+
+impl Image {
+    /// Made where it is not there yet: beside the profile's folder, target/guest.
+    fn ready(card: Card) -> Self {
+        let profile = built("dante4l");
+        let folder = profile.parent().and_then(Path::parent).expect("the target folder").join("guest");
+        let mut paths = match card {
+            Card::Virtio => run("image.sh", &folder),
+            Card::Igb => run("igb.sh", &folder.join("igb")),
+        };
+        let mut next = || paths.next().expect("the paths of disk, kernel, chronyd");
+        let [disk, kernel, chrony] = [(); 3].map(|()| PathBuf::from(next()));
+        let (initrd, qemu) = match card {
+            Card::Virtio => (None, "qemu-system-x86_64".to_owned()),
+            Card::Igb => (Some(next().into()), next()),
+        };
+        Self { qemu, disk, kernel, chrony, initrd }
+    }
+}
+
+/// The lines that a script beside this crate prints for a folder.
+fn run(script: &str, folder: &Path) -> std::vec::IntoIter<String> {
+    let output = Command::new(source(script)).arg(folder).output().expect(script);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "image.sh: {said}{}", String::from_utf8_lossy(&output.stderr));
-    let mut paths = said.lines().map(PathBuf::from);
-    [(); 3].map(|()| paths.next().expect("the paths of disk, kernel and chronyd"))
+    assert!(output.status.success(), "{script}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    said.lines().map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 fn source(name: &str) -> PathBuf {

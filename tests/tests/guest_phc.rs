@@ -1,0 +1,122 @@
+//! The suite where it steers a PTP hardware clock: that of an emulated igb card in a guest. Runs only where SOAK is set,
+//! since QEMU 10 and a disk of its own are fetched for it.
+//!
+//! Each change of this card's frequency also moves its phase, whoever changes it: by (change x time since the card
+//! started), and by 2^41 ns where the frequency falls. No card of silicon does so. Rates are judged here, never phases.
+
+use dante_tests::guest::{Card, Guest, INTERFACE, Setup};
+use dante_tests::judge;
+use std::time::{Duration, Instant};
+
+/// What the leader gains on this machine's oscillator, and so on that of the card.
+const PPM: f64 = 37.0;
+/// Receive stamps scatter by 0.2 ms under emulation.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Where another program leaves the clock.
+const OTHER_PPB: f64 = 1000.0;
+
+#[test]
+fn the_suite_steers_a_hardware_clock() {
+    if std::env::var_os("SOAK").is_none() {
+        println!("not run: SOAK is not set");
+        return;
+    }
+    let setup = Setup { card: Card::Igb, ..Setup::default() };
+    let Some(mut guest) = Guest::boot(&setup) else { return };
+    let _leader = guest.leader(&[&format!("--ppm={PPM}")]);
+    let (date, timex) = (guest.date_error(), guest.timex());
+    assert!(frequency(&mut guest).abs() < 1e-3, "somebody steers the card's clock");
+    guest.phase("locks", locks);
+    guest.phase("kill -9 leaves the rate", killed);
+    guest.phase("another program sets the frequency", disturbed);
+    assert_eq!(guest.timex(), timex, "the system clock was touched");
+    let moved = (guest.date_error().error - date.error).secs_f64() * 1e3;
+    judge("the guest's date moved by", moved, 1.0, "ms");
+}
+
+/// The frequency that the driver has, ppb.
+fn frequency(guest: &mut Guest) -> f64 {
+    dialled(&guest.check("phc_ctl /dev/ptp0 freq 2>&1"))
+}
+
+fn dialled(said: &str) -> f64 {
+    let number = said.split("frequency offset is ").nth(1).and_then(|rest| rest.split("ppb").next());
+    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no frequency: {said}"))
+}
+
+/// CLOCK_REALTIME minus the card's clock, ns, and the guest's uptime then, s.
+fn compared(guest: &mut Guest) -> (f64, f64) {
+    let said = guest.check("phc_ctl /dev/ptp0 cmp 2>&1; cat /proc/uptime");
+    let offset =
+        said.split_whitespace().find_map(|word| word.strip_suffix("ns").and_then(|ns| ns.parse().ok()));
+    let uptime = said.lines().last().and_then(|line| line.split(' ').next()?.parse().ok());
+    offset.zip(uptime).unwrap_or_else(|| panic!("{said}"))
+}
+
+fn steer(guest: &mut Guest) {
+    guest.daemon("dante2sys", &["--clock=/dev/ptp0", "--utc=none"]);
+}
+
+fn locks(guest: &mut Guest) {
+    let begun = Instant::now();
+    guest.daemon("dante4l", &["-i", INTERFACE]);
+    steer(guest);
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+    println!("LOCKED after {:.1} s", begun.elapsed().as_secs_f64());
+    dante_tests::wait_for("the leader's rate", PATIENCE, || {
+        ((frequency(guest) / 1e3 - PPM).abs() < 2.0).then_some(())
+    });
+    println!("within 2 ppm after {:.1} s", begun.elapsed().as_secs_f64());
+    let (published, driver) = alike(guest);
+    println!("published {published:+.3} ppb, in the driver {driver:+.3} ppb");
+    let status = guest.status();
+    assert_eq!(status["dante2sys"]["clock"], "hardware", "{status}");
+    assert_eq!(status["dante2sys"]["interference"], 0, "{status}");
+}
+
+/// What dante2sys publishes is what the driver has, ppb: a pair is looked for between which no correction came.
+fn alike(guest: &mut Guest) -> (f64, f64) {
+    let both = "pmc-lite get status --json; echo @; phc_ctl /dev/ptp0 freq 2>&1; echo @";
+    let said = guest.check(&format!("for i in {{1..15}}; do {both}; done"));
+    let parts: Vec<_> = said.split("@\n").collect();
+    let pair = |pair: &[&str]| {
+        let status: serde_json::Value = serde_json::from_str(pair[0]).expect("JSON of pmc-lite");
+        (status["dante2sys"]["frequency_ppb"].as_f64().expect("frequency_ppb"), dialled(pair[1]))
+    };
+    let seen: Vec<_> = parts.chunks_exact(2).map(pair).collect();
+    let alike = seen.iter().find(|(published, driver)| (published - driver).abs() < 0.1);
+    *alike.unwrap_or_else(|| panic!("published, in the driver: {seen:?}"))
+}
+
+/// The clock runs on as it was left, and truly at what the driver says.
+fn killed(guest: &mut Guest) {
+    guest.kill("dante2sys");
+    let left = frequency(guest);
+    judge("rate left, off the leader's", left / 1e3 - PPM, 5.0, "ppm");
+    let (before, then) = compared(guest);
+    std::thread::sleep(Duration::from_secs(20));
+    let (after, now) = compared(guest);
+    let rate = (before - after) / (now - then) / 1e3;
+    judge("rate by the clocks, off the driver's", rate - left / 1e3, 1.0, "ppm");
+    assert!((frequency(guest) - left).abs() < 1e-3, "the rate changed by itself");
+}
+
+fn disturbed(guest: &mut Guest) {
+    steer(guest);
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+    guest.check(&format!("phc_ctl /dev/ptp0 freq {OTHER_PPB}"));
+    let begun = Instant::now();
+    let part = guest.wait_for("dante2sys", "state", "YIELDED", Duration::from_secs(5));
+    println!("YIELDED after {:.1} s", begun.elapsed().as_secs_f64());
+    assert_eq!(part["interference"], 1, "{part}");
+    assert!((frequency(guest) - OTHER_PPB).abs() < 0.1, "the other's frequency was not left alone");
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+    println!("taken again after {:.1} s", begun.elapsed().as_secs_f64());
+    let rate = frequency(guest) / 1e3;
+    judge("rate after that, off the leader's", rate - PPM, 5.0, "ppm");
+    guest.stop("dante2sys");
+    guest.stop("dante4l");
+    judge("rate at the end, off the leader's", frequency(guest) / 1e3 - PPM, 5.0, "ppm");
+    let said = guest.journal("dante2sys");
+    assert!(said.contains("set the clock's frequency to +1000.000 ppb"), "{said}");
+}
