@@ -3,6 +3,7 @@
 
 use dante_tests::guest::{Guest, INTERFACE, Setup};
 use dante_tests::judge;
+use dante_tests::lab::Leader;
 use dante_tests::ntp_server::{Behaviour, NtpServer};
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,15 @@ const PATIENCE: Duration = Duration::from_secs(90);
 #[test]
 fn a_host_is_left_in_good_order_whatever_happens() {
     let Some(mut guest) = Guest::boot(&Setup { rtc_ahead_s: 3600, ..Setup::default() }) else { return };
-    let _leader = guest.leader(&[&format!("--ppm={PPM}")]);
+    let leader = guest.leader(&[&format!("--ppm={}", PPM - 25.0)]);
     let server = NtpServer::start(&guest.switch.host(3), Behaviour::default());
     guest.phase("units, as an administrator starts them", units);
+    let mut second = None;
+    guest.phase("a leader that falls silent, and another 25 ppm away", |guest| {
+        second = Some(silent(guest, leader));
+    });
+    guest.phase("kill -9", killed);
+    guest.phase("a date set by hand", date_by_hand);
     guest.phase("a frequency set by hand", set_by_hand);
     guest.phase("chronyd started beside it, and it beside chronyd", beside_chronyd);
     guest.phase("reboot: the frequency, the date in the RTC, the wait unit", reboots);
@@ -44,10 +51,17 @@ fn units(guest: &mut Guest) {
         "sed -e 's/^interface.*/interface = \"{INTERFACE}\"/' -e 's/^#ntp-server.*/ntp-server = [\"{server}\"]/' \
              /opt/dante/files/dante4l.toml >/etc/dante4l.toml && dante2sys -f /etc/dante4l.toml --check-config"
     ));
+    // What others may leave in the clock.
+    guest.check("adjtimex --tick 10010 --status 1");
     guest.check("systemctl enable --quiet --now dante4l.service dante2sys.service");
     guest.check("systemctl enable --quiet dante2sys-wait.service");
     let waited = guest.run_within("pmc-lite wait --timeout 80", PATIENCE);
     assert_eq!(waited.code, 0, "{waited:?}");
+    let said = guest.journal("dante2sys");
+    assert!(said.contains("the kernel's tick was 10010 us, left by another program"), "{said}");
+    let timex = guest.timex();
+    // No PLL, and no STA_UNSYNC.
+    assert_eq!((timex.tick, timex.status & 0x41), (10_000, 0), "{timex:?}");
     let off = off_s(guest);
     println!("date off by {:.2} ms", off * 1e3);
     judge("date off", off * 1e3, 12.0, "ms");
@@ -96,6 +110,70 @@ fn beside_chronyd(guest: &mut Guest) {
     guest.check("systemctl stop server.service");
 }
 
+/// Holdover keeps the rate; another leader takes over without a jump.
+fn silent(guest: &mut Guest, leader: Leader) -> Leader {
+    leader.program.kill();
+    guest.wait_for("dante2sys", "state", "HOLDOVER", Duration::from_secs(15));
+    let (held, before) = (guest.timex(), off_s(guest));
+    std::thread::sleep(Duration::from_secs(if std::env::var_os("SOAK").is_some() { 300 } else { 3 }));
+    assert_eq!(guest.timex().frequency_ppb, held.frequency_ppb, "holdover changes the rate");
+    let second = guest.leader(&[&format!("--ppm={PPM}")]);
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+    let jumped = off_s(guest) - before;
+    println!("the clock moved by {:+.2} ms over the change of leaders", jumped * 1e3);
+    assert!(jumped.abs() < 0.03, "no jump, and no step: {jumped} s");
+    dante_tests::wait_for("the second leader's rate", PATIENCE, || {
+        ((guest.timex().frequency_ppb / 1e3 - PPM).abs() < 4.0).then_some(())
+    });
+    second
+}
+
+/// The clock runs on at its rate; systemd starts the program again, which goes on from there.
+fn killed(guest: &mut Guest) {
+    guest.check("systemctl kill --signal=KILL dante2sys.service");
+    let left = guest.timex();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(guest.timex().frequency_ppb, left.frequency_ppb);
+    assert!((left.frequency_ppb / 1e3 - PPM).abs() < 8.0, "{left:?}");
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+    guest.check("systemctl kill --signal=KILL dante4l.service");
+    guest.wait_for("dante2sys", "state", "HOLDOVER", Duration::from_secs(15));
+    let before = off_s(guest);
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+    let jumped = off_s(guest) - before;
+    println!("the clock moved by {:+.2} ms over dante4l's death", jumped * 1e3);
+    assert!(jumped.abs() < 0.03, "{jumped} s");
+}
+
+/// Left where it is, and declared to be off; a restart has it from the servers again.
+fn date_by_hand(guest: &mut Guest) {
+    wait_for_date(guest, "good", true);
+    let before = off_s(guest);
+    guest.check("date -s '+5 sec'");
+    wait_for_date(guest, "set_by_hand", true);
+    std::thread::sleep(Duration::from_secs(5));
+    let stepped = off_s(guest) - before;
+    // date sets whole seconds, or rather its own reading of them some ms later.
+    assert!((stepped - 5.0).abs() < 1.0, "the clock did not stay where it was set: {stepped} s");
+    assert_ne!(guest.timex().status & 0x40, 0, "STA_UNSYNC");
+    let said = guest.journal("dante2sys");
+    assert_eq!(
+        said.lines().filter(|line| line.contains("s by another program: K is fixed")).count(),
+        1,
+        "{said}"
+    );
+    guest.check("systemctl restart dante2sys.service");
+    wait_for_date(guest, "good", true);
+    assert!(off_s(guest).abs() < 0.025);
+    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
+}
+
+fn wait_for_date(guest: &mut Guest, key: &str, value: bool) {
+    dante_tests::wait_for(&format!("date: {key} {value}"), PATIENCE, || {
+        (guest.status()["dante2sys"]["utc"][key] == value).then_some(())
+    });
+}
+
 fn set_by_hand(guest: &mut Guest) {
     guest.check("adjtimex --frequency 6553600 --tick 10001");
     guest.wait_for("dante2sys", "state", "YIELDED", Duration::from_secs(10));
@@ -139,19 +217,18 @@ fn sleeps(guest: &mut Guest) {
         (off_s(guest).abs() < 0.025).then_some(())
     });
     println!("the date is right {:.1} s after waking", begun.elapsed().as_secs_f64());
-    guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
 }
 
 /// The kernel inserts a second that the server announces, at the end of a June that is far away.
 fn leaps(guest: &mut Guest, server: &NtpServer) {
     guest.check("systemctl stop dante2sys.service");
-    // 2029-06-30 23:59:35.
+    // 2029-06-30 23:59:42.
     const END_OF_JUNE: i64 = 1_877_558_400;
     let now = i64::try_from(
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a date").as_secs(),
     )
     .expect("a date");
-    let ahead_s = END_OF_JUNE - 25 - now;
+    let ahead_s = END_OF_JUNE - 18 - now;
     server.change(|server| (server.offset_ns, server.leap) = (ahead_s * 1_000_000_000, 1));
     guest.check("systemctl start dante2sys.service");
     wait_for_line(guest, "dante2sys", "declared synchronised");
@@ -175,24 +252,25 @@ fn leaps(guest: &mut Guest, server: &NtpServer) {
 
 fn without(guest: &mut Guest) {
     let server = guest.switch.address(3);
+    // The shipped unit has the name.
+    guest.check("systemctl stop dante2sys.service");
     // A full disk under the drift file, and no RTC.
     guest.check(
         "mkdir -p /run/full && mount -t tmpfs -o size=4k,nr_inodes=3 none /run/full && \
          echo '36.5 0.1' >/run/full/drift && ! head -c 8192 /dev/zero >/run/full/fill",
     );
-    guest.daemon(
-        "dante2sys",
-        &["--ntp-server", &server, "--drift-file=/run/full/drift", "--rtc-device=/dev/rtc9"],
-    );
-    wait_for_line(guest, "dante2sys", "no RTC at /dev/rtc9");
+    let words = ["-m", "-q", "--ntp-server", &server];
+    let poor = [&words[..], &["--drift-file=/run/full/drift", "--rtc-device=/dev/rtc9"]].concat();
+    guest.start("poor", "dante2sys", &poor);
+    wait_for_line(guest, "poor", "no RTC at /dev/rtc9");
     guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
-    guest.stop("dante2sys");
-    wait_for_line(guest, "dante2sys", "the frequency is not remembered");
+    guest.stop("poor");
+    wait_for_line(guest, "poor", "the frequency is not remembered");
     assert_eq!(guest.check("cat /run/full/drift"), "36.5 0.1\n", "the old file stays whole");
     guest.check("echo nonsense >/run/garbage");
-    guest.daemon("dante2sys", &["--ntp-server", &server, "--drift-file=/run/garbage", "--rtc=off"]);
-    wait_for_line(guest, "dante2sys", "is no drift file, and is ignored");
+    let garbage = [&words[..], &["--drift-file=/run/garbage", "--rtc=off"]].concat();
+    guest.start("garbage", "dante2sys", &garbage);
+    wait_for_line(guest, "garbage", "is no drift file, and is ignored");
     guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
-    guest.stop("dante2sys");
-    guest.stop("dante4l");
+    guest.stop("garbage");
 }
