@@ -46,6 +46,7 @@ install: build
 	    install -D -m 755 target/release/$$program $(DESTDIR)$(PREFIX)/sbin/$$program || exit 1; done
 	install -D -m 755 target/release/dantesim $(DESTDIR)$(PREFIX)/bin/dantesim
 	install -D -m 644 files/dante4l.toml $(DESTDIR)/etc/dante4l.toml.example
+	[ -e $(DESTDIR)/etc/dante4l.toml ] || install -m 644 files/dante4l.toml $(DESTDIR)/etc/dante4l.toml
 	for unit in files/systemd/*.service; do \
 	    install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && sed 's|/usr/sbin/|$(PREFIX)/sbin/|' $$unit \
 	        > $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done

@@ -200,6 +200,14 @@ fn set_by_hand(guest: &mut Guest) {
 
 fn reboots(guest: &mut Guest) {
     guest.check("systemctl stop dante2sys.service");
+    // At a clean exit the RTC is written, too.
+    let stopped: i64 = guest.check("date +%s").trim().parse().expect("s");
+    let written = guest.status()["dante2sys"]["rtc"]["written_utc_s"].as_i64().expect("a date");
+    assert!(
+        (0..5).contains(&(stopped - written)),
+        "the RTC was written {} s before the end",
+        stopped - written
+    );
     let stored = guest.check("cat /var/lib/dante2sys/drift");
     println!("remembered: {} ppm", stored.trim());
     let frequency: f64 = stored.split(' ').next().and_then(|ppm| ppm.parse().ok()).expect("a frequency");
@@ -276,9 +284,14 @@ fn without(guest: &mut Guest) {
     );
     let words = ["-m", "-q", "--ntp-server", &server];
     let poor = [&words[..], &["--drift-file=/run/full/drift", "--rtc-device=/dev/rtc9"]].concat();
+    let poor = [&poor[..], &["--rt-priority=50", "--lock-memory"]].concat();
     guest.start("poor", "dante2sys", &poor);
     wait_for_line(guest, "poor", "no RTC at /dev/rtc9");
     wait_until_locked(guest);
+    let taken = guest
+        .check("pid=$(systemctl show --value -p MainPID poor); chrt -p $pid; grep VmLck /proc/$pid/status");
+    assert!(taken.contains("SCHED_FIFO") && taken.contains("priority: 50"), "{taken}");
+    assert!(!taken.contains("VmLck:\t       0 kB"), "{taken}");
     guest.stop("poor");
     wait_for_line(guest, "poor", "the frequency is not remembered");
     assert_eq!(guest.check("cat /run/full/drift"), "36.5 0.1\n", "the old file stays whole");

@@ -18,7 +18,11 @@ fn a_real_time_priority_is_the_threads_own() {
     let policy = || unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) };
     let before = policy();
     let run = move || match real_time(1) {
-        Ok(()) => assert_eq!(policy(), i64::from(libc::SCHED_FIFO)),
+        Ok(()) => {
+            assert_eq!(policy(), i64::from(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK));
+            let inherited = std::thread::spawn(policy).join().unwrap();
+            assert_eq!(inherited, i64::from(libc::SCHED_OTHER), "a thread started later has none");
+        }
         Err(error) => {
             assert!(error.is_permission(), "{error}");
             eprintln!("skipped: {error}");
