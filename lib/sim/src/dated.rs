@@ -1,6 +1,6 @@
 //! A world of virtual time for the date: hosts on one leader, and time servers some way off.
 //!
-//! The engines that choose the date are the very ones that dante2sys runs, [`Servers`] and [`Steerer`]. What dante4l makes
+//! The engines that choose the date are the very ones that dante2sys runs, `Servers` and `Steerer`. What dante4l makes
 //! of the leader's packets is not: each host is handed a map once a second that is the true line, but for a stated error
 //! that changes slowly. So weeks pass in seconds, and the figures are those of the date alone.
 //!

@@ -240,8 +240,10 @@ impl DateKeeper {
             self.stop_slewing();
             return None;
         }
-        // Where they certainly differ by more than the bound, it does not matter by how much.
-        let is_beyond = error.leader_rate.abs() > bound + error.leader_rate_sigma + error.leader_rate_sigma;
+        // Where they certainly differ by more than the bound, it does not matter by how much; and where nothing but UTC's rate
+        // holds the date, half of it known is better than nothing.
+        let surely = if self.rules.policy == Policy::Utc { Ratio::ZERO } else { bound };
+        let is_beyond = error.leader_rate.abs() > surely + error.leader_rate_sigma + error.leader_rate_sigma;
         if error.leader_rate_sigma > known_from && !is_beyond {
             return None;
         }
