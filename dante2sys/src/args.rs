@@ -26,6 +26,11 @@ pub struct Args {
     #[arg(long = "ntp-server", value_name = "HOST")]
     pub ntp_servers: Vec<String>,
 
+    /// Ask the servers in rounds this far apart where that is needed, and up to 1024 s where it is not. Below 16 s only a
+    /// server of your own: public ones complain
+    #[arg(long, value_name = "SECONDS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(4..=1024))]
+    pub ntp_min_interval: u32,
+
     /// What gives way where leader and UTC differ: step (the date, by steps), slew (the rate, within --max-slew), free (the
     /// date, which drifts), utc (the rate, which is UTC's in the long run)
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Date::Step)]
@@ -197,6 +202,10 @@ impl Args {
             None if self.ntp_servers.is_empty() => UtcSource::None,
             None => UtcSource::Ntp,
         }
+    }
+
+    pub fn ntp_min_interval(&self) -> Duration {
+        Duration::from_secs(self.ntp_min_interval.into())
     }
 
     pub fn rules(&self) -> DateRules {

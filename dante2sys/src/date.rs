@@ -1,5 +1,6 @@
 //! Where the date comes from: time servers, or the leader.
 
+use crate::args::Args;
 use dante_core::date::servers::{Input, NoVerdict, Output, Servers};
 use dante_core::date::{Leap, Verdict};
 use dante_core::page::{Dante4l, PortRecord, UtcSource};
@@ -24,20 +25,18 @@ pub enum DateSource {
 }
 
 impl DateSource {
-    pub fn start(
-        source: UtcSource,
-        servers: &[String],
-        earliest: Timestamp<Real>,
-        now: Timestamp<Raw>,
-    ) -> io::Result<Self> {
-        Ok(match source {
+    pub fn start(args: &Args, now: Timestamp<Raw>) -> io::Result<Self> {
+        let servers = &args.ntp_servers;
+        Ok(match args.utc_source() {
             UtcSource::None => Self::None,
-            UtcSource::Leader => {
-                Self::Leader(LeaderDate { earliest, next: now, complaints: Throttle::default() })
-            }
+            UtcSource::Leader => Self::Leader(LeaderDate {
+                earliest: args.rules().earliest,
+                next: now,
+                complaints: Throttle::default(),
+            }),
             UtcSource::Ntp => Self::Ntp(Box::new(Ntp {
                 client: NtpClient::start(servers.to_vec())?,
-                servers: Servers::new(servers.len(), now),
+                servers: Servers::new(servers.len(), now).with_shortest_interval(args.ntp_min_interval()),
                 names: servers.to_vec(),
                 verdicts: VecDeque::new(),
                 agreeing: 0,

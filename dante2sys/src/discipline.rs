@@ -65,7 +65,7 @@ impl Discipline {
             hands,
             leader,
             steerer: Steerer::new(limits, rules, frequency),
-            source: DateSource::start(args.utc_source(), &args.ntp_servers, rules.earliest, raw_now())?,
+            source: DateSource::start(args, raw_now())?,
             rtc: RtcKeeper::new(args.rtc_mode(), args.rtc_device.clone()),
             rtc_due: None,
             drift_file,

@@ -3,7 +3,7 @@
 use super::Leap;
 use super::drift::{Ahead, Drift, Taken};
 use super::policy::{DateRules, Policy};
-use super::servers::{INTERVALS, Verdict};
+use super::servers::Verdict;
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Real, Timestamp};
 use std::fmt;
 
@@ -369,7 +369,7 @@ impl DateKeeper {
 
     /// How far apart the servers are to be asked, if it is `now`.
     pub fn interval(&self, now: Duration) -> Duration {
-        self.drift.as_ref().map_or(INTERVALS.0, |drift| drift.interval(now)).clamp(INTERVALS.0, INTERVALS.1)
+        self.drift.as_ref().map_or(now, |drift| drift.interval(now))
     }
 }
 

@@ -13,7 +13,7 @@ use std::fmt;
 pub const MAX_SERVERS: usize = 8;
 /// Between two questions to one server: what public servers ask of a burst.
 pub const SPACING: Duration = Duration::from_secs(2);
-/// Rounds are at least and at most this far apart.
+/// Rounds are at least and at most this far apart where nothing else is said.
 pub const INTERVALS: (Duration, Duration) = (Duration::from_secs(16), Duration::from_secs(1024));
 /// Questions in a round.
 const BURST: u32 = 4;
@@ -127,6 +127,7 @@ pub struct Servers {
     /// The end of the last round.
     ended: Timestamp<Raw>,
     interval: Duration,
+    shortest: Duration,
     /// Rounds that were begun since the start or the last beginning.
     rounds: u32,
     /// What was told of instants before this is void.
@@ -144,10 +145,19 @@ impl Servers {
             next: Some(now),
             ended: now,
             interval: INTERVALS.0,
+            shortest: INTERVALS.0,
             rounds: 0,
             since: now,
             outputs: ArrayVec::new(),
         }
+    }
+
+    /// Rounds may be so close to each other, but no closer than the opening ones.
+    #[must_use]
+    pub fn with_shortest_interval(mut self, shortest: Duration) -> Self {
+        self.shortest = shortest.clamp(OPENING.interval, INTERVALS.1);
+        self.interval = self.shortest;
+        self
     }
 
     /// Takes in what happened.
@@ -193,9 +203,9 @@ impl Servers {
         }
     }
 
-    /// How far apart the rounds are to be from now on; held within [`INTERVALS`].
+    /// How far apart the rounds are to be from now on; held within the bounds.
     pub fn set_interval(&mut self, wanted: Duration) {
-        self.interval = wanted.clamp(INTERVALS.0, INTERVALS.1);
+        self.interval = wanted.clamp(self.shortest, INTERVALS.1);
         if self.rounds >= OPENING.rounds {
             self.next = self.next.map(|_| self.allowed(self.ended + self.interval));
         }

@@ -198,6 +198,12 @@ fn the_interval_stays_within_its_bounds() {
         servers.set_interval(s(wanted));
         assert_eq!(servers.interval(), s(held));
     }
+    let mut eager = Servers::new(1, Timestamp::ZERO).with_shortest_interval(s(8));
+    assert_eq!(eager.interval(), s(8));
+    eager.set_interval(s(4));
+    assert_eq!(eager.interval(), s(8));
+    let greedy = Servers::new(1, Timestamp::ZERO).with_shortest_interval(s(1));
+    assert_eq!(greedy.interval(), OPENING.interval);
 }
 
 #[test]

@@ -1,0 +1,50 @@
+//! The suite in a booted guest, where it may steer, step and set a clock: the date's policies, then a whole host. One boot
+//! serves all, for under emulation a boot and the first lock take half a minute.
+//!
+//! The truth is this machine's CLOCK_REALTIME, which the servers tell, too. The leader runs at +37 ppm on the oscillator
+//! that guest and machine share, so that is what it gains on UTC, give or take what this machine is steered by. Under
+//! emulation stamps scatter by 0.2 ms: rates are known to about 1 ppm here, and accuracy is for virtual time to judge.
+//! With SOAK set the phases take as long as a user would watch them.
+
+mod date;
+mod host;
+
+use dante_tests::guest::{Guest, Setup};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The leader's rate.
+const PPM: f64 = 37.0;
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The server is the tests' own, and rates are to be known soon.
+const EAGER: &str = "--ntp-min-interval=4";
+
+#[test]
+fn the_suite_in_a_guest() {
+    let Some(mut guest) = Guest::boot(&Setup::default()) else { return };
+    date::phases(&mut guest);
+    host::phases(&mut guest);
+}
+
+/// Seconds of a phase: `short`, or `long` with SOAK set.
+fn seconds(short: u64, long: u64) -> Duration {
+    Duration::from_secs(if std::env::var_os("SOAK").is_some() { long } else { short })
+}
+
+/// How far the guest's date is off, s.
+fn off_s(guest: &mut Guest) -> f64 {
+    guest.date_error().error.secs_f64()
+}
+
+/// What dante2sys' page says of the date.
+fn date(guest: &mut Guest) -> Value {
+    guest.status()["dante2sys"]["utc"].take()
+}
+
+/// By a dante2sys that runs: the page of a dead one tells its last state still.
+fn wait_for_state(guest: &mut Guest, state: &str) {
+    dante_tests::wait_for(&format!("dante2sys {state}"), PATIENCE, || {
+        let status = guest.status();
+        (status["dante2sys"]["running"] == true && status["dante2sys"]["state"] == state).then_some(())
+    });
+}
