@@ -72,6 +72,7 @@ impl Default for Setup {
 /// A guest that has booted. It is ended when this is dropped.
 #[derive(Debug)]
 pub struct Guest {
+    name: &'static str,
     agent: Agent,
     qemu: Program,
     started: Instant,
@@ -132,11 +133,11 @@ impl Timex {
 }
 
 impl Guest {
-    /// Boots one; `None` where that needs a right or a tool that is missing, which is said.
+    /// Boots one, called so where several speak at once; `None` where that needs a right or a tool that is missing, which is said.
     ///
     /// # Panics
     /// When it does not boot.
-    pub fn boot(setup: &Setup) -> Option<Self> {
+    pub fn boot(name: &'static str, setup: &Setup) -> Option<Self> {
         let mut tools = vec!["ip", "sysctl", "mmdebstrap", "mke2fs"];
         if setup.card == Card::Virtio {
             tools.push("qemu-system-x86_64");
@@ -146,7 +147,7 @@ impl Guest {
         }
         let started = Instant::now();
         let image = Image::ready(setup.card);
-        say(&format!("guest: image ready after {:.1} s", started.elapsed().as_secs_f64()));
+        say(name, &format!("image ready after {:.1} s", started.elapsed().as_secs_f64()));
         let stage = Stage::new();
         let net = u8::try_from(stage.number() % 250).unwrap_or(0) + 1;
         let switch = Switch::new(&format!("{}-{}", std::process::id(), stage.number()), net);
@@ -181,10 +182,14 @@ impl Guest {
         let qemu = stage.start("qemu", command);
         let connect = || Agent::connect(&socket);
         let agent = crate::wait_for("QEMU's end of the control port", Duration::from_secs(20), connect);
-        let mut guest = Self { agent, qemu, started, chrony: image.chrony, switch, far, stage };
+        let mut guest = Self { name, agent, qemu, started, chrony: image.chrony, switch, far, stage };
         guest.wait_until_up(BOOT);
-        say(&format!("guest: up after {:.1} s", guest.started.elapsed().as_secs_f64()));
+        guest.say(&format!("up after {:.1} s", guest.started.elapsed().as_secs_f64()));
         Some(guest)
+    }
+
+    fn say(&self, line: &str) {
+        say(self.name, line);
     }
 
     fn wait_until_up(&mut self, limit: Duration) {
@@ -198,10 +203,10 @@ impl Guest {
     /// Runs a part of a test under a name, which is printed with the time that it took.
     pub fn phase(&mut self, name: &str, part: impl FnOnce(&mut Self)) {
         let begun = Instant::now();
-        say(&format!("guest: {name} ..."));
+        self.say(&format!("{name} ..."));
         part(self);
         let (took, total) = (begun.elapsed().as_secs_f64(), self.started.elapsed().as_secs_f64());
-        say(&format!("guest: {name}: {took:.1} s, {total:.1} s since the start"));
+        self.say(&format!("{name}: {took:.1} s, {total:.1} s since the start"));
     }
 
     /// Runs a script for bash in the guest, as root, to its end. /opt/dante/bin is in its PATH.
@@ -380,7 +385,7 @@ impl Guest {
     fn reboot_by(&mut self, script: &str) {
         const SLOW: Duration = Duration::from_secs(75);
         if self.boot_anew(script) > SLOW {
-            say("guest: in slow motion, and reset");
+            self.say("in slow motion, and reset");
             self.boot_anew(RESET);
         }
     }
@@ -400,7 +405,7 @@ impl Guest {
             assert!(begun.elapsed() < BOOT, "the guest did not reboot within {BOOT:?}");
             std::thread::sleep(Duration::from_millis(200));
         }
-        say(&format!("guest: rebooted in {:.1} s", begun.elapsed().as_secs_f64()));
+        self.say(&format!("rebooted in {:.1} s", begun.elapsed().as_secs_f64()));
         begun.elapsed()
     }
 }
@@ -502,6 +507,6 @@ fn utc(ahead_s: i64) -> String {
 }
 
 /// To be seen while the test runs, also where the harness keeps what tests print.
-fn say(line: &str) {
-    _ = writeln!(std::io::stderr(), "{line}");
+fn say(name: &str, line: &str) {
+    _ = writeln!(std::io::stderr(), "guest {name}: {line}");
 }

@@ -22,7 +22,7 @@ fn the_suite_steers_a_hardware_clock() {
         return;
     }
     let setup = Setup { card: Card::Igb, ..Setup::default() };
-    let Some(mut guest) = Guest::boot(&setup) else { return };
+    let Some(mut guest) = Guest::boot("phc", &setup) else { return };
     let _leader = guest.leader(&[&format!("--ppm={PPM}")]);
     let (date, timex) = (guest.date_error(), guest.timex());
     assert!(frequency(&mut guest).abs() < 1e-3, "somebody steers the card's clock");
