@@ -17,6 +17,8 @@ const LEADER_INTERVAL: Duration = Duration::from_secs(16);
 /// And once the map is known to this.
 const LEADER_FROM: Ratio = Ratio::from_ppb(200.0);
 
+const UPTIME: &str = "the leader's time is its uptime and no date: --utc leader is of no use here";
+
 /// A source of dates.
 pub enum DateSource {
     None,
@@ -33,6 +35,7 @@ impl DateSource {
                 earliest: args.rules().earliest,
                 next: now,
                 complaints: Throttle::default(),
+                is_uptime: false,
             }),
             UtcSource::Ntp => Self::Ntp(Box::new(Ntp {
                 client: NtpClient::start(servers.to_vec())?,
@@ -41,6 +44,7 @@ impl DateSource {
                 verdicts: VecDeque::new(),
                 agreeing: 0,
                 complaints: Throttle::default(),
+                trouble: None,
             })),
         })
     }
@@ -103,6 +107,15 @@ impl DateSource {
         }
     }
 
+    /// Why there is no date, or none that is new.
+    pub fn trouble(&self) -> Option<&str> {
+        match self {
+            Self::Ntp(ntp) => ntp.trouble.as_deref(),
+            Self::Leader(date) => date.is_uptime.then_some(UPTIME),
+            Self::None => None,
+        }
+    }
+
     /// How many servers agreed the last time.
     pub fn agreeing(&self) -> u8 {
         match self {
@@ -120,6 +133,8 @@ pub struct Ntp {
     verdicts: VecDeque<Verdict>,
     agreeing: u8,
     complaints: Throttle<String>,
+    /// What was wrong last, until they agree again.
+    trouble: Option<String>,
 }
 
 impl Ntp {
@@ -142,6 +157,7 @@ impl Ntp {
                 Output::Ask(server) => self.client.ask(server),
                 Output::Round(Ok(verdict)) => {
                     self.agreeing = verdict.agreeing;
+                    self.trouble = None;
                     self.verdicts.push_back(verdict);
                 }
                 Output::Round(Err(none)) => {
@@ -159,6 +175,7 @@ impl Ntp {
         if self.complaints.allows(text.clone(), now) {
             log::warn!("{text}");
         }
+        self.trouble = Some(text);
     }
 }
 
@@ -167,6 +184,7 @@ pub struct LeaderDate {
     earliest: Timestamp<Real>,
     next: Timestamp<Raw>,
     complaints: Throttle<String>,
+    is_uptime: bool,
 }
 
 impl LeaderDate {
@@ -180,11 +198,11 @@ impl LeaderDate {
         let dante = map.dante_at(now);
         let behind = port.leader().map_or(0, |leader| i64::from(leader.utc_offset_s));
         let utc = Timestamp::from_ns(dante.ns()) - Duration::from_secs(behind);
-        if utc < self.earliest {
-            let text = "the leader's time is its uptime and no date: --utc leader is of no use here";
-            if self.complaints.allows(text.into(), now) {
+        self.is_uptime = utc < self.earliest;
+        if self.is_uptime {
+            if self.complaints.allows(UPTIME.into(), now) {
                 let hours = (dante - Timestamp::from_ns(0)).secs_f64() / 3600.0;
-                log::warn!("{text} (it says {hours:.1} h)");
+                log::warn!("{UPTIME} (it says {hours:.1} h)");
             }
             return None;
         }

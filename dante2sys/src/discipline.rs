@@ -7,17 +7,21 @@ use crate::hands::Hands;
 use crate::publish;
 use crate::rtc::RtcKeeper;
 use dante_core::date::{DateNews, Leap, is_leap_day};
-use dante_core::page::{Dante2sys, Dante4l, Freshness, UtcSource};
-use dante_core::steer::{Input, Jump, Loss, Output, State, Steerer};
+use dante_core::page::{Dante2sys, Dante4l, Freshness, PortRecord, UtcSource};
+use dante_core::port;
+use dante_core::steer::{Input, Jump, Loss, Output, Reason, State, Steerer};
 use dante_core::time::{Duration, Ratio, Raw, Reading, Timestamp};
-use dante_core::wire::Subdomain;
+use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use dante_os::clock::raw_now;
 use dante_os::daemon::{Failure, Service};
 use dante_os::log::{Budget, Summary, Throttle};
 use dante_os::page::{PageFollower, PageName, PageWriter};
 use dante_os::poll::{Fds, Wake};
+use std::fmt;
 use std::mem::Discriminant;
 use std::os::fd::AsFd;
+
+mod status;
 
 /// The leader's rate against UTC is worth a line when it is known to this; then so often.
 const LEADER_RATE_KNOWN: Ratio = Ratio::from_ppb(100.0);
@@ -37,6 +41,12 @@ pub struct Discipline {
     rtc_due: Option<Timestamp<Raw>>,
     drift_file: DriftFile,
     allows_pull_up: bool,
+    /// Who leads, and the state of dante4l's port, as its page said last; why that page says nothing now.
+    followed: Option<PortIdentity>,
+    port: Option<port::State>,
+    page_trouble: Option<String>,
+    /// Why the state is what it is.
+    reason: Option<Reason>,
     page: PageWriter<Dante2sys>,
     complaints: Throttle<String>,
     news: Throttle<Discriminant<DateNews>>,
@@ -70,6 +80,10 @@ impl Discipline {
             rtc_due: None,
             drift_file,
             allows_pull_up: args.allow_pull_up,
+            followed: None,
+            port: None,
+            page_trouble: None,
+            reason: None,
             page,
             complaints: Throttle::default(),
             news: Throttle::default(),
@@ -90,24 +104,41 @@ impl Discipline {
             Ok(view) => view,
             Err(error) => {
                 self.complain(now, error.to_string());
+                self.page_trouble = Some(error.to_string());
                 return (Input::Lost(Loss::NoPage), None);
             }
         };
-        match view.freshness {
-            Freshness::Fresh => {}
-            Freshness::Stopped => return (Input::Lost(Loss::Stopped), None),
-            _ => return (Input::Lost(Loss::Stale), None),
+        let loss = match view.freshness {
+            Freshness::Fresh => None,
+            Freshness::Stopped => Some(Loss::Stopped),
+            _ => Some(Loss::Stale),
+        };
+        self.page_trouble = loss.map(|loss| loss.to_string());
+        if let Some(loss) = loss {
+            return (Input::Lost(loss), None);
         }
+        self.note(view.body.selected());
         let subdomain = view.body.selected().map_or(Subdomain::DFLT, |port| Subdomain(port.subdomain));
         if subdomain.is_pull_up() && !self.allows_pull_up {
-            self.complain(
-                now,
-                format!("dante4l follows {subdomain}, a pull-up domain, whose rate is per cents off: it is not followed (--allow-pull-up)"),
+            let text = format!(
+                "dante4l follows {subdomain}, a pull-up domain, whose rate is per cents off: it is not followed (--allow-pull-up)"
             );
+            self.page_trouble = Some(text.clone());
+            self.complain(now, text);
             return (Input::Lost(Loss::PullUp), None);
         }
         let track = view.body.track(view.instance);
         (track.map_or(Input::Lost(Loss::NoLeader), Input::Leader), Some(view.body))
+    }
+
+    /// What the status is to say of dante4l.
+    fn note(&mut self, port: Option<&PortRecord>) {
+        self.port = port.and_then(PortRecord::state);
+        if let Some(leader) = port.and_then(PortRecord::leader) {
+            let technology = PortIdentity::ETHERNET;
+            self.followed =
+                Some(PortIdentity { technology, uuid: Uuid(leader.uuid), port_id: leader.port_id });
+        }
     }
 
     fn handle(&mut self, input: Input) {
@@ -124,6 +155,7 @@ impl Discipline {
                     self.steerer.handle(self.hands.read(), taken);
                 }
                 Output::Changed { from, to, reason } => {
+                    self.reason = Some(reason);
                     if to == State::Holdover {
                         self.held_since = reading.raw;
                     }
@@ -295,6 +327,10 @@ impl Service for Discipline {
         }
         self.keep();
         Ok(())
+    }
+
+    fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        self.write_status(to)
     }
 
     /// Leaves the clock at the leader's rate, without the phase term.

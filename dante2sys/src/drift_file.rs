@@ -16,13 +16,13 @@ pub struct DriftFile {
     file: Option<StateFile>,
     /// When it is written next, once the clock was locked.
     due: Option<Timestamp<Raw>>,
-    /// The last attempt failed, and that was said.
-    has_failed: bool,
+    /// Why the last attempt failed, as it was said.
+    trouble: Option<String>,
 }
 
 impl DriftFile {
     pub fn new(path: Option<PathBuf>) -> Self {
-        Self { file: path.map(StateFile::new), due: None, has_failed: false }
+        Self { file: path.map(StateFile::new), due: None, trouble: None }
     }
 
     /// The frequency of the last run, if one is remembered.
@@ -56,7 +56,7 @@ impl DriftFile {
         let due = *self.due.get_or_insert(now + FIRST);
         if now >= due {
             self.write(known);
-            self.due = Some(now + if self.has_failed { FIRST } else { APART });
+            self.due = Some(now + if self.trouble.is_some() { FIRST } else { APART });
         }
     }
 
@@ -70,14 +70,19 @@ impl DriftFile {
     fn write(&mut self, (frequency, sigma): (Ratio, Ratio)) {
         let Some(file) = &self.file else { return };
         let result = file.replace(&format!("{:.6} {:.6}\n", frequency.ppm(), sigma.ppm()));
-        match (&result, self.has_failed) {
-            (Err(error), false) => {
+        match (&result, &self.trouble) {
+            (Err(error), None) => {
                 log::warn!("{error}: the frequency is not remembered; tried again each minute")
             }
-            (Ok(()), true) => log::info!("the frequency is remembered again"),
+            (Ok(()), Some(_)) => log::info!("the frequency is remembered again"),
             _ => {}
         }
-        self.has_failed = result.is_err();
+        self.trouble = result.err().map(|error| error.to_string());
+    }
+
+    /// Why the frequency is not remembered.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Hands {
     declared_at: Option<Timestamp<Raw>>,
     is_good: Option<bool>,
     complaints: Throttle<String>,
+    /// What went wrong last.
+    trouble: Option<String>,
 }
 
 impl Hands {
@@ -62,6 +64,7 @@ impl Hands {
             declared_at: None,
             is_good: None,
             complaints: Throttle::default(),
+            trouble: None,
         })
     }
 
@@ -199,10 +202,16 @@ impl Hands {
         self.is_good == Some(true)
     }
 
+    /// What went wrong last, or what another program did to the clock.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
     fn complain(&mut self, now: Timestamp<Raw>, text: String) {
         if self.complaints.allows(text.clone(), now) {
             log::warn!("{text}");
         }
+        self.trouble = Some(text);
     }
 }
 

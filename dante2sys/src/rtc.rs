@@ -37,6 +37,11 @@ impl RtcKeeper {
         self.written
     }
 
+    /// Why the date could not be written.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
     /// Writes if it is due and the right moment of a second is now; `may` says whether the clock is worth it. Returns when it
     /// wants to look again.
     pub fn keep(&mut self, now: Reading, may: bool) -> Option<Timestamp<Raw>> {

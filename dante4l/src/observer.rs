@@ -17,6 +17,8 @@ use dante_os::socket::SocketError;
 use dante_os::stamps::Stamps;
 use std::fmt;
 
+mod status;
+
 /// How often an interface that failed is tried again, and one that works is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Packets taken from each socket before deadlines and the page have their turn.
@@ -28,7 +30,11 @@ const LONGEST: usize = 512;
 pub struct Observer {
     config: LinkConfig,
     link: Option<Link>,
+    /// Why there is no link.
+    hindrance: String,
     port: Port,
+    /// What explains why there is no lock.
+    notice: Option<Notice>,
     /// For what has to be random: the times of requests, and a name where the interface gives none.
     seed: u64,
     stamps: Stamps,
@@ -63,7 +69,9 @@ impl Observer {
         let mut observer = Self {
             config,
             link: None,
+            hindrance: String::new(),
             port,
+            notice: None,
             seed,
             stamps: Stamps::start(),
             page,
@@ -137,6 +145,7 @@ impl Observer {
                 Output::Changed { from, to, reason } => {
                     let interface = &self.config.interface;
                     self.changes.info(raw_now(), format_args!("port {interface}: {from} to {to}: {reason}"));
+                    self.notice = self.notice.filter(|_| to.is_open() && to != State::Slave);
                     self.dirty = true;
                 }
                 Output::Timeline { number, reason } => {
@@ -146,6 +155,7 @@ impl Observer {
                     self.dirty = true;
                 }
                 Output::Notice(notice) => {
+                    self.notice = Some(notice);
                     if self.notices.allows(notice, raw_now()) {
                         log::warn!("port {}: {notice}", self.config.interface);
                     }
@@ -222,6 +232,7 @@ impl Observer {
                 self.port.handle(now, Input::Opened(identity));
             }
             Err(error) => {
+                self.hindrance = error.to_string();
                 self.trouble(&format!("{error}; waiting for it"));
             }
         }
@@ -236,6 +247,7 @@ impl Observer {
 
     fn close(&mut self, why: &str) {
         self.trouble(why);
+        self.hindrance = why.to_owned();
         self.link = None;
         self.port.handle(raw_now(), Input::Failed);
         self.drain();
@@ -279,6 +291,10 @@ impl Service for Observer {
             self.page.heartbeat(now);
         }
         Ok(())
+    }
+
+    fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        status::write(self, to)
     }
 
     /// The page says by itself that its writer ended.

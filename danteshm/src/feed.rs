@@ -1,7 +1,7 @@
 //! From dante4l's page through the relay to the segment, and what was done to the page of danteshm.
 
 use dante_core::page::{Dante4l, Danteshm, Freshness, OutputKind, OutputRecord, View};
-use dante_core::relay::{HUSH, Input, Output, RefclockSample, Relay, Told};
+use dante_core::relay::{HUSH, Input, Output, RefclockSample, Relay, State, Told};
 use dante_core::steer::Loss;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_os::clock::raw_now;
@@ -10,6 +10,7 @@ use dante_os::log::{Summary, Throttle};
 use dante_os::ntpshm::{NtpShm, ShmSample};
 use dante_os::page::{PageFollower, PageName, PageWriter};
 use dante_os::poll::{Fds, Wake};
+use std::fmt;
 use std::os::fd::AsFd;
 
 /// Precision told to the reader, log2 of seconds: about 1 us, that of software stamps. chrony does not look at it.
@@ -21,6 +22,8 @@ pub struct Feed {
     /// dante4l's instance, and how many of its samples were looked at.
     seen: Option<(u64, u64)>,
     relay: Relay,
+    /// Why nothing is relayed.
+    lost: Option<Loss>,
     segment: NtpShm,
     output: OutputRecord,
     page: PageWriter<Danteshm>,
@@ -40,6 +43,7 @@ impl Feed {
             leader: PageFollower::new(PageName::new(common.instance.as_ref()))?,
             seen: None,
             relay: Relay::new(told),
+            lost: None,
             segment,
             output: OutputRecord {
                 kind: u32::from(OutputKind::Shm as u8),
@@ -76,6 +80,7 @@ impl Feed {
     }
 
     fn handle(&mut self, input: Input) {
+        self.lost = if let Input::Lost(loss) = input { Some(loss) } else { None };
         self.relay.handle(input);
         while let Some(output) = self.relay.poll() {
             match output {
@@ -154,6 +159,15 @@ impl Service for Feed {
         }
         self.publish(raw_now());
         Ok(())
+    }
+
+    fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        write!(to, "SHM unit {}: ", self.output.unit)?;
+        match (self.relay.state(), self.lost) {
+            (State::Feeding, _) => to.write_str("a sample for each Sync"),
+            (State::Waiting, Some(loss)) => write!(to, "waiting: {loss}"),
+            (State::Waiting, None) => to.write_str("waiting for the next Sync that may be told"),
+        }
     }
 
     /// Leaves nothing in the segment that could be taken for a fresh sample.

@@ -65,12 +65,14 @@ impl Stage {
 }
 
 /// Loops until `leader` has sent so many Syncs and the observer has taken them.
-fn exchange(observer: &mut Observer, stage: &mut Stage, poll: &mut Poll, syncs: u64) {
+fn exchange(observer: &mut Observer, stage: &mut Stage, poll: &mut Poll, syncs: u64, status: &mut String) {
     let end = observer.body.samples + syncs;
     while observer.body.samples < end {
         let deadline = observer.deadline().min(stage.leader.deadline());
         let wake = poll.wait(&observer.fds(), Some(deadline)).unwrap();
         observer.wake(&wake).unwrap();
+        status.clear();
+        observer.status(status).unwrap();
         stage.act();
     }
 }
@@ -88,14 +90,17 @@ fn after_start_up_the_packet_path_allocates_nothing() {
     let mut observer =
         Observer::start(config.clone(), Subdomain::DFLT, DelayMechanism::None, true, &flags.common).unwrap();
     let mut stage = Stage::new(&config);
-    exchange(&mut observer, &mut stage, &mut poll, 20);
+    let mut status = String::with_capacity(256);
+    exchange(&mut observer, &mut stage, &mut poll, 20, &mut status);
     assert_eq!(observer.port.state(), State::Slave);
 
     let before = observer.body.samples;
-    let allocated = allocation_counter::measure(|| exchange(&mut observer, &mut stage, &mut poll, 32));
+    let allocated =
+        allocation_counter::measure(|| exchange(&mut observer, &mut stage, &mut poll, 32, &mut status));
     let taken = observer.body.samples - before;
     _ = std::fs::remove_file(format!("/dev/shm/{}.{instance}", Dante4l::NAME));
     assert!(taken >= 32);
+    assert!(status.starts_with("SLAVE of 02:00:00:00:00:01/1 on lo, rate "), "{status}");
     assert_eq!(
         allocated.count_total, 0,
         "{allocated:?} over {taken} Syncs, with the leader's part of the work"

@@ -1,15 +1,18 @@
 //! What the programs have in common: flags, the configuration file, exit status.
 
 mod config;
+mod notify;
 
 pub use config::ConfigError;
 
+use crate::clock::raw_now;
 use crate::log::{self, Destination};
 use crate::page::{Instance, PageName, PageWriter};
 use crate::poll::{Fds, Poll, Signal, Wake};
 use clap::{ArgAction, CommandFactory, FromArgMatches};
 use dante_core::page::Body;
 use dante_core::time::{Raw, Timestamp};
+use notify::Manager;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -159,20 +162,31 @@ pub trait Service {
     /// What ends the program.
     fn wake(&mut self, wake: &Wake) -> Result<(), Failure>;
 
+    /// Writes what it is doing, or what it waits for, in one line for people: `systemctl status` shows it. Costs little, and
+    /// leaves out digits that never rest: each change is told.
+    ///
+    /// # Errors
+    /// Those of `to`.
+    fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result;
+
     /// The last thing that is done, when the program was asked to end.
     fn end(&mut self);
 }
 
-/// The one loop of every daemon: runs until a signal asks it to end.
+/// The one loop of every daemon: runs until a signal asks it to end, and tells the service manager how it fares.
 ///
 /// # Errors
 /// What [`Service::wake`] gives, or a sleep that failed.
 pub fn serve(mut poll: Poll, service: &mut impl Service) -> Result<(), Failure> {
+    let mut manager = Manager::find(raw_now());
+    manager.ready(raw_now(), service);
     loop {
-        let wake = poll.wait(&service.fds(), Some(service.deadline()))?;
+        let deadline = manager.deadline(service.deadline());
+        let wake = poll.wait(&service.fds(), Some(deadline))?;
         match wake.signal {
             Some(Signal::Terminate | Signal::Interrupt) => {
                 ::log::info!("ended by a signal");
+                manager.stopping();
                 service.end();
                 return Ok(());
             }
@@ -182,6 +196,7 @@ pub fn serve(mut poll: Poll, service: &mut impl Service) -> Result<(), Failure> 
             None => {}
         }
         service.wake(&wake)?;
+        manager.tell(raw_now(), service);
     }
 }
 
@@ -190,6 +205,7 @@ pub fn exit(program: &str, result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            notify::failed(&failure);
             eprintln!("{program}: {failure}");
             ExitCode::from(failure.exit as u8)
         }
