@@ -3,6 +3,7 @@
 use clap::{Parser, ValueEnum};
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
 use dante_os::daemon::{CommonArgs, DaemonArgs, EXIT_STATUS};
+use dante_os::net::Interface;
 use dante_os::socket::Timestamping;
 
 /// Follow a PTPv1 leader on a Dante network
@@ -52,5 +53,29 @@ impl DaemonArgs for Args {
 
     fn common(&self) -> &CommonArgs {
         &self.common
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.interface()?;
+        if self.event_port == self.general_port {
+            return Err("--event-port and --general-port must differ".into());
+        }
+        Ok(())
+    }
+
+    fn doubt(&self) -> Option<String> {
+        let missing = Interface::find(self.interface().ok()?).err()?;
+        Some(format!("as things are now, {} would wait: {missing}", Self::PROGRAM))
+    }
+}
+
+impl Args {
+    /// The interface, which has to be named.
+    pub fn interface(&self) -> Result<&str, String> {
+        self.interface.as_deref().ok_or_else(|| {
+            "which interface is on the Dante network? Name it with -i IFACE, or in section [dante4l] of the \
+             configuration: interface = \"IFACE\""
+                .into()
+        })
     }
 }

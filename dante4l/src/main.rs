@@ -20,15 +20,7 @@ fn main() -> ExitCode {
 }
 
 fn follow(args: Args) -> Result<(), Failure> {
-    let Some(interface) = args.interface else {
-        let ask = anyhow!(
-            "which interface is on the Dante network? Name it with -i IFACE, or in the configuration"
-        );
-        return Err(Failure::new(Exit::Usage, ask));
-    };
-    if args.event_port == args.general_port {
-        return Err(Failure::new(Exit::Usage, anyhow!("--event-port and --general-port must differ")));
-    }
+    let interface = args.interface().map_err(|wrong| Failure::new(Exit::Usage, anyhow!(wrong)))?.to_owned();
     let link = LinkConfig {
         interface,
         group: args.subdomain.group(),

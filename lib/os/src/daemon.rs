@@ -117,6 +117,11 @@ pub trait DaemonArgs: CommandFactory + FromArgMatches {
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
+
+    /// What is in order, and yet not likely to be meant, as the host is now; `--check-config` tells it.
+    fn doubt(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Runs a daemon: reads flags and configuration, starts the log, runs `body`, and tells why it ended.
@@ -128,12 +133,19 @@ pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCo
     };
     let common = args.common();
     if let Err(wrong) = args.check() {
+        let wrong = match &common.config {
+            Some(file) => format!("{}: {wrong}", file.display()),
+            None => wrong,
+        };
         return exit(A::PROGRAM, Err(Failure::new(Exit::Usage, anyhow::anyhow!(wrong))));
     }
     if common.check_config {
         match &common.config {
             Some(file) => println!("{}: {} is in order", A::PROGRAM, file.display()),
             None => println!("{}: the flags are in order", A::PROGRAM),
+        }
+        if let Some(doubt) = args.doubt() {
+            println!("{}: {doubt}", A::PROGRAM);
         }
         return ExitCode::SUCCESS;
     }

@@ -4,8 +4,10 @@
 //! command line, so a key cannot mean anything else than its flag, and what the command line says wins. Each key is
 //! tried alone first, so that a mistake is told with its line.
 
+mod words;
+
 use super::DaemonArgs;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction};
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -37,9 +39,6 @@ pub enum ConfigError {
     },
 }
 
-/// Sections that a suite's file may have.
-const SECTIONS: [&str; 3] = ["dante4l", "dante2sys", "danteshm"];
-
 /// The flags of this process, with those of the configuration file before them.
 pub(super) fn arguments<A: DaemonArgs>() -> Result<A, ConfigError> {
     merged(std::env::args_os().collect())
@@ -67,14 +66,18 @@ struct File<'a> {
 
 impl<'a> File<'a> {
     fn read(path: &'a Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.into(), cause })?;
+        let bytes = std::fs::read(path).map_err(|cause| ConfigError::Read { path: path.into(), cause })?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let (readable, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+            let what = "this is not UTF-8 text: save the file as UTF-8".into();
+            ConfigError::At { path: path.into(), line: 1 + line_breaks(readable), what }
+        })?;
         match Document::parse(text.clone()) {
             Ok(document) => Ok(Self { path, document }),
             Err(error) => Err(ConfigError::At {
                 path: path.into(),
                 line: line_of(&text, error.span()),
-                what: error.message().trim().replace('\n', ", "),
+                what: words::unreadable(&text, error.span(), error.message()),
             }),
         }
     }
@@ -86,77 +89,73 @@ impl<'a> File<'a> {
     /// The flags that the program's section amounts to.
     fn flags<A: DaemonArgs>(&self) -> Result<Vec<String>, ConfigError> {
         for (name, item) in self.document.iter() {
-            if !SECTIONS.contains(&name) {
-                let span = self.document.key(name).and_then(|key| key.span()).or_else(|| item.span());
-                let what = format!("unknown section [{name}]; sections are {}", SECTIONS.join(", "));
+            let span = self.document.key(name).and_then(|key| key.span()).or_else(|| item.span());
+            if !words::is_section(name) {
+                return Err(self.error(span, words::no_section(name, item.is_value())));
+            }
+            if !item.is_table_like() {
+                let what = format!("{name} is a section: write [{name}] on a line of its own");
                 return Err(self.error(span, what));
             }
         }
-        let Some(section) = self.document.get(A::PROGRAM) else { return Ok(Vec::new()) };
-        let Some(table) = section.as_table_like() else {
-            let what = format!("{} is a section: write [{}] on a line of its own", A::PROGRAM, A::PROGRAM);
-            return Err(self.error(section.span(), what));
-        };
-        self.table_flags::<A>(table)
+        match self.document.get(A::PROGRAM).and_then(Item::as_table_like) {
+            Some(table) => self.table_flags::<A>(table),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn table_flags<A: DaemonArgs>(&self, table: &dyn TableLike) -> Result<Vec<String>, ConfigError> {
+        let command = A::command();
+        let keys: Vec<(&str, &Arg)> =
+            command.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg))).collect();
         let mut flags = Vec::new();
         for (key, item) in table.iter() {
             let span = table.key(key).and_then(|key| key.span()).or_else(|| item.span());
-            if ["config", "check-config", "help", "version"].contains(&key) {
-                return Err(self.error(span, format!("{key} is a flag of the command line only")));
+            let wrong = |what| self.error(span.clone(), what);
+            if words::is_for_the_command_line(key) {
+                return Err(wrong(format!("{key} is a flag of the command line only")));
             }
-            for flag in flags_of(key, item).map_err(|what| self.error(span.clone(), what))? {
-                self.try_alone::<A>(key, &flag, span.clone())?;
+            let Some((_, arg)) = keys.iter().find(|(name, _)| *name == key) else {
+                let own: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
+                return Err(wrong(words::no_key(A::PROGRAM, key, &own)));
+            };
+            for flag in flags_of(key, item, arg).map_err(wrong)? {
+                // Alone, so that a mistake can be told with its line.
+                if let Err(error) = A::command().try_get_matches_from([A::PROGRAM, &flag]) {
+                    return Err(wrong(words::wrong_value(key, &error)));
+                }
                 flags.push(flag);
             }
         }
         Ok(flags)
     }
-
-    /// So that a mistake can be told with its line.
-    fn try_alone<A: DaemonArgs>(
-        &self,
-        key: &str,
-        flag: &str,
-        span: Option<Range<usize>>,
-    ) -> Result<(), ConfigError> {
-        let Err(error) = A::command().try_get_matches_from([A::PROGRAM, flag]) else { return Ok(()) };
-        let what = match error.kind() {
-            ErrorKind::UnknownArgument => match error.get(ContextKind::SuggestedArg) {
-                Some(ContextValue::String(near)) => {
-                    format!("unknown key {key}; did you mean {}?", near.trim_start_matches('-'))
-                }
-                _ => format!("unknown key {key} in [{}]", A::PROGRAM),
-            },
-            // The first line says it; the rest speaks of the command line.
-            _ => {
-                let text = error.to_string();
-                let first = text.lines().next().unwrap_or_default();
-                first.trim_start_matches("error: ").replace("--", "")
-            }
-        };
-        Err(self.error(span, what))
-    }
 }
 
-fn flags_of(key: &str, item: &Item) -> Result<Vec<String>, String> {
+fn flags_of(key: &str, item: &Item, arg: &Arg) -> Result<Vec<String>, String> {
     let Some(value) = item.as_value() else { return Err(format!("{key} wants a value, not a section")) };
+    let takes_value = arg.get_action().takes_values();
     let one = |value: &Value| match value {
+        Value::Boolean(on) if !takes_value => Ok(on.value().then(|| format!("--{key}"))),
+        _ if !takes_value => Err(format!("{key} wants true or false, without quotes")),
         Value::String(text) => Ok(Some(format!("--{key}={}", text.value()))),
         Value::Integer(number) => Ok(Some(format!("--{key}={}", number.value()))),
         Value::Float(number) => Ok(Some(format!("--{key}={}", number.value()))),
-        Value::Boolean(on) => Ok(on.value().then(|| format!("--{key}"))),
-        _ => Err(format!("{key} wants a text, a number, true or false, or a list of these")),
+        _ => Err(format!("{key} wants a text in quotes, or a number")),
     };
-    match value {
-        Value::Array(list) => list.iter().filter_map(|value| one(value).transpose()).collect(),
-        single => Ok(one(single)?.into_iter().collect()),
+    match (value, arg.get_action()) {
+        (Value::Array(list), ArgAction::Append) => {
+            list.iter().filter_map(|value| one(value).transpose()).collect()
+        }
+        (Value::Array(_), _) => Err(format!("{key} wants one value, not a list")),
+        (single, _) => Ok(one(single)?.into_iter().collect()),
     }
 }
 
 fn line_of(text: &str, span: Option<Range<usize>>) -> usize {
     let start = span.map_or(0, |span| span.start);
-    1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count()
+    1 + line_breaks(text.as_bytes().get(..start).unwrap_or(text.as_bytes()))
+}
+
+fn line_breaks(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte == b'\n').count()
 }

@@ -14,6 +14,12 @@ struct Args {
     event_port: u16,
     #[arg(long)]
     no_wait: bool,
+    #[arg(long, value_parser = ["none", "e2e"])]
+    delay: Option<String>,
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=99))]
+    priority: Option<u8>,
+    #[arg(long)]
+    server: Vec<String>,
 }
 
 impl DaemonArgs for Args {
@@ -24,11 +30,15 @@ impl DaemonArgs for Args {
 }
 
 fn with_file(text: &str, flags: &[&str]) -> Result<Args, String> {
+    with_bytes(text.as_bytes(), flags)
+}
+
+fn with_bytes(bytes: &[u8], flags: &[&str]) -> Result<Args, String> {
     let dir =
         std::env::temp_dir().join(format!("dante-config-{}-{:x}", std::process::id(), random().unwrap()));
     std::fs::create_dir(&dir).unwrap();
     let path = dir.join("suite.toml");
-    std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
     let mut words = vec!["dante4l".to_owned(), "-f".to_owned(), path.display().to_string()];
     words.extend(flags.iter().map(|flag| (*flag).to_owned()));
     let result = config::merged::<Args>(words.into_iter().map(OsString::from).collect());
@@ -48,22 +58,123 @@ fn a_key_is_its_flag_and_the_command_line_wins() {
     assert!(with_file("", &[]).is_ok());
 }
 
+/// What is said of a file whose third line, the first in its section, is this.
+fn said_of(line: &str) -> String {
+    with_file(&format!("# The suite\n[dante4l]\n{line}\n"), &[]).unwrap_err()
+}
+
 #[test]
-fn mistakes_are_told_with_file_line_and_the_key_meant() {
+fn mistakes_are_told_with_file_line_and_what_was_meant() {
+    let said = [
+        // Keys.
+        ("intreface = \"eth0\"", "unknown key intreface; did you mean interface?"),
+        ("event_port = 5319", "unknown key event_port; did you mean event-port?"),
+        ("shm = 2", "shm is a key of section [danteshm], not of [dante4l]: move it there"),
+        (
+            "first-step-threshold = 1",
+            "first-step-threshold is a key of section [dante2sys], not of [dante4l]: move it there",
+        ),
+        ("config = \"/x\"", "config is a flag of the command line only"),
+        (
+            "interface = \"eth0\"\ninterface = \"eth1\"",
+            "interface is set twice in this section: remove one of them",
+        ),
+        // Quotes.
+        ("interface = eth1", "a text stands in quotes: write interface = \"eth1\""),
+        ("interface = eth1   # the card", "a text stands in quotes: write interface = \"eth1\""),
+        ("interface = eth1.2", "a text stands in quotes: write interface = \"eth1.2\""),
+        ("interface = \u{201c}eth1\u{201d}", "these are typographic quotes: write interface = \"eth1\""),
+        ("interface = \u{201e}eth1\u{201c}", "these are typographic quotes: write interface = \"eth1\""),
+        ("interface = \u{2018}eth1\u{2019}", "these are typographic quotes: write interface = \"eth1\""),
+        ("event-port = \u{201c}5319\u{201d}", "these are typographic quotes: write event-port = 5319"),
+        ("interface = \"eth1", "a text stands in quotes: write interface = \"eth1\""),
+        ("interface eth1", "there is no = between key and value: write interface = \"eth1\""),
+        ("interface\teth1", "there is no = between key and value: write interface = \"eth1\""),
+        ("interface: eth1", "there is no = between key and value: write interface = \"eth1\""),
+        ("interface =", "a key and its value are written interface = \"value\""),
+        ("interface", "a key and its value are written interface = \"value\""),
+        // Values.
+        ("event-port = 70000", "event-port cannot be 70000: 70000 is not in 0..=65535"),
+        ("priority = 100", "priority cannot be 100: 100 is not in 1..=99"),
+        ("priority = \"high\"", "priority cannot be high: a whole number is meant"),
+        ("delay = \"e2\"", "delay cannot be \"e2\": it is one of none, e2e; did you mean e2e?"),
+        ("no-wait = \"yes\"", "no-wait wants true or false, without quotes"),
+        ("no-wait = 1", "no-wait wants true or false, without quotes"),
+        ("interface = true", "interface wants a text in quotes, or a number"),
+        ("interface = 2026-01-01", "interface wants a text in quotes, or a number"),
+        ("interface = [\"eth0\", \"eth1\"]", "interface wants one value, not a list"),
+        ("server = [[\"a\"]]", "server wants a text in quotes, or a number"),
+        ("interface = { a = 1 }", "interface wants a text in quotes, or a number"),
+    ];
+    for (line, what) in said {
+        let at = if line.contains('\n') { 4 } else { 3 };
+        assert_eq!(said_of(line), format!("suite.toml:{at}: {what}"), "{line}");
+    }
+    let strange = said_of("qqq = 1");
+    assert!(
+        strange.starts_with("suite.toml:3: unknown key qqq in [dante4l], which has instance, log-level,"),
+        "{strange}"
+    );
+    assert!(strange.contains(", interface, ") && !strange.contains("check-config"), "{strange}");
+}
+
+#[test]
+fn sections_that_are_none_are_told() {
     let error = |text: &str| with_file(text, &[]).unwrap_err();
-    let unknown = error("# x\n[dante4l]\nintreface = \"eth0\"\n");
-    assert_eq!(unknown, "suite.toml:3: unknown key intreface; did you mean interface?");
-    let bad = error("[dante4l]\n\nevent-port = 70000\n");
-    assert!(bad.starts_with("suite.toml:3: invalid value '70000' for 'event-port <EVENT_PORT>'"), "{bad}");
-    let section = error("[dante4]\ninterface = \"x\"\n");
-    assert!(section.starts_with("suite.toml:1: unknown section [dante4]; sections are dante4l"), "{section}");
-    let quotes = error("[dante4l]\ninterface = eth0\n");
-    assert!(quotes.starts_with("suite.toml:2: "), "{quotes}");
-    let only = error("[dante4l]\nconfig = \"/x\"\n");
-    assert_eq!(only, "suite.toml:2: config is a flag of the command line only");
-    let table = error("[dante4l]\ninterface = { a = 1 }\n");
-    assert!(table.contains(":2: interface wants a text"), "{table}");
-    assert!(error("dante4l = 3\n").contains("is a section"));
+    assert_eq!(
+        error("[dante4]\ninterface = \"x\"\n"),
+        "suite.toml:1: unknown section [dante4]; did you mean [dante4l]?"
+    );
+    assert_eq!(
+        error("\n[ptp]\n"),
+        "suite.toml:2: unknown section [ptp]; sections are dante4l, dante2sys, danteshm"
+    );
+    assert_eq!(
+        error("[dante4l\ninterface = \"x\"\n"),
+        "suite.toml:1: a section is written [dante4l], on a line of its own"
+    );
+    assert_eq!(
+        error("[dante4l]\n[dante2sys]\n[dante4l]\n"),
+        "suite.toml:3: section [dante4l] is there twice: put all of its keys under one"
+    );
+    assert_eq!(
+        error("interface = \"x\"\n"),
+        "suite.toml:1: interface stands in no section: write [dante4l] on a line above it"
+    );
+    assert!(
+        error("log-level = 6\n").contains("in no section: sections are [dante4l], [dante2sys], [danteshm]")
+    );
+    assert_eq!(
+        error("dante4l = 3\n"),
+        "suite.toml:1: dante4l is a section: write [dante4l] on a line of its own"
+    );
+    assert!(error("[dante4l.interface]\n").contains(":1: interface wants a value, not a section"));
+}
+
+#[test]
+fn what_is_unusual_and_in_order() {
+    let read = |bytes: &[u8]| with_bytes(bytes, &[]).unwrap();
+    let args = read(b"[dante4l]\r\ninterface = \"eth1\"\r\nevent-port = 5319\r\n");
+    assert_eq!((args.interface.as_deref(), args.event_port), (Some("eth1"), 5319));
+    let args = read(b"\xef\xbb\xbf[dante4l]\n\tinterface\t=\t'eth1'\t# tabs");
+    assert_eq!(args.interface.as_deref(), Some("eth1"));
+    let args =
+        read(b"[dante4l]\nevent-port = \"5319\"\nserver = [\"a\", \"b\"]\ndelay = \"e2e\"\npriority = 7\n");
+    assert_eq!((args.event_port, args.server.join(" "), args.priority), (5319, "a b".into(), Some(7)));
+    assert_eq!(args.delay.as_deref(), Some("e2e"));
+    assert_eq!(read(b"").interface, None);
+    assert_eq!(read(b"[dante4l]\nserver = \"a\"\n").server, ["a"]);
+}
+
+#[test]
+fn a_file_that_is_no_text() {
+    let latin1 = with_bytes(b"[dante4l]\n# f\xfcr Dante\ninterface = \"eth1\"\n", &[]).unwrap_err();
+    assert_eq!(latin1, "suite.toml:2: this is not UTF-8 text: save the file as UTF-8");
+    let utf16 = with_bytes(b"\xff\xfe[\0d\0", &[]).unwrap_err();
+    assert_eq!(utf16, "suite.toml:1: this is not UTF-8 text: save the file as UTF-8");
+    let words = ["dante4l", "-f", "/"].map(OsString::from).to_vec();
+    let directory = config::merged::<Args>(words).unwrap_err().to_string();
+    assert!(directory.starts_with("cannot read /: Is a directory"), "{directory}");
 }
 
 #[test]
