@@ -3,21 +3,25 @@
 # make check    formatting and lints
 # make bench    accuracy against the bound and the peers (docs/accuracy), cost: ns per packet, wake-ups, memory
 # make soak     the long runs: many seeds, many rounds; as root, also a guest with a PTP hardware clock
-# make install  DESTDIR= PREFIX=/usr/local
+# make install  DESTDIR= PREFIX=/usr/local; PROFILE=dev, also of make deb, where it has to be quick
+# make deb      the Debian package, target/debian/dante4l_*.deb
 
 CARGO  ?= cargo
 PREFIX ?= /usr/local
+# dev builds quickly, in target/debug; release is small and fast.
+PROFILE ?= release
+BUILT  = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PROGRAMS = dante4l dante2sys danteshm pmc-lite
 
-.PHONY: all build demo test check bench soak install clean
+.PHONY: all build demo test check bench soak install deb clean
 
 all: build
 
 build:
-	$(CARGO) build --release --locked --workspace --bins
+	$(CARGO) build --profile $(PROFILE) --locked --workspace --bins
 
 demo: build
-	@./target/release/dantesim demo
+	@./$(BUILT)/dantesim demo
 
 test:
 	@tests/packages.sh
@@ -41,15 +45,42 @@ soak: build
 	SOAK=1 $(CARGO) test --locked -p dante-tests --test guest --test guest_phc -- --nocapture
 	for round in 1 2 3 4 5 6 7 8 9 10; do $(CARGO) test --locked -p dante-tests || exit 1; done
 
+# The one list of what is installed, and where, for `make deb` too. $(call put,MODE,FILES,FOLDER): as many as there are.
+ROOT   = $(DESTDIR)$(PREFIX)
+DOC    = $(ROOT)/share/doc/dante4l
+UNITS  = $(ROOT)/lib/systemd/system
+ZSH    = site-functions
+put    = for file in $(wildcard $(2)); do install -D -m $(1) -t $(3) $$file || exit 1; done
+move   = sed -i 's|/usr/sbin/\(dante\|pmc\)|$(PREFIX)/sbin/\1|'
+
 install: build
-	for program in $(PROGRAMS); do \
-	    install -D -m 755 target/release/$$program $(DESTDIR)$(PREFIX)/sbin/$$program || exit 1; done
-	install -D -m 755 target/release/dantesim $(DESTDIR)$(PREFIX)/bin/dantesim
-	install -D -m 644 files/dante4l.toml $(DESTDIR)/etc/dante4l.toml.example
-	[ -e $(DESTDIR)/etc/dante4l.toml ] || install -m 644 files/dante4l.toml $(DESTDIR)/etc/dante4l.toml
-	for unit in files/systemd/*.service; do \
-	    install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && sed 's|/usr/sbin/|$(PREFIX)/sbin/|' $$unit \
-	        > $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done
+	$(call put,755,$(PROGRAMS:%=$(BUILT)/%),$(ROOT)/sbin)
+	$(call put,755,$(BUILT)/dantesim,$(ROOT)/bin)
+	$(call put,644,files/systemd/*.service,$(UNITS))
+	sed -e 's|^Description=.*|& (%i)|' -e 's|-f /etc/dante4l.toml|-f /etc/dante4l.%i.toml --instance=%i|' \
+	    -e '/^# dante4l@NAME/d' $(UNITS)/dante4l.service >$(UNITS)/dante4l@.service
+	chmod 644 $(UNITS)/dante4l@.service
+	$(move) $(UNITS)/dante*.service
+	$(call put,644,files/systemd/chrony.service.d/*.conf,$(UNITS)/chrony.service.d)
+	$(call put,644,files/sysusers.d/*.conf,$(ROOT)/lib/sysusers.d)
+	$(call put,644,files/tmpfiles.d/*.conf,$(ROOT)/lib/tmpfiles.d)
+	$(call put,644,files/udev/*.rules,$(ROOT)/lib/udev/rules.d)
+	$(call put,644,files/dante4l.toml files/systemd/examples/*.conf files/chrony/dante-refclock-*.conf,$(DOC)/examples)
+	[ -e $(DESTDIR)/etc/dante4l.toml ] || install -D -m 644 -t $(DESTDIR)/etc files/dante4l.toml
+	[ -e $(DESTDIR)/etc/chrony/dante-ntpd.conf ] || { $(call put,644,files/chrony/dante-ntpd.conf,$(DESTDIR)/etc/chrony); }
+	$(call put,644,README.md files/debian/copyright,$(DOC))
+	install -m 644 CHANGELOG.md $(DOC)/changelog
+	$(call put,644,docs/*.md,$(DOC)/docs)
+	$(call put,644,docs/accuracy/*,$(DOC)/docs/accuracy)
+	$(call put,644,target/man/*.1,$(ROOT)/share/man/man1)
+	$(call put,644,target/man/*.5,$(ROOT)/share/man/man5)
+	$(call put,644,target/man/*.8,$(ROOT)/share/man/man8)
+	$(call put,644,target/completions/bash/*,$(ROOT)/share/bash-completion/completions)
+	$(call put,644,target/completions/zsh/*,$(ROOT)/share/zsh/$(ZSH))
+	$(call put,644,target/completions/fish/*,$(ROOT)/share/fish/vendor_completions.d)
+
+deb: build
+	@files/debian/package.sh
 
 clean:
 	$(CARGO) clean

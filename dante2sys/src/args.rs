@@ -86,6 +86,10 @@ pub struct Args {
     #[arg(long)]
     pub lock_memory: bool,
 
+    /// Only set the remembered frequency where a dante2sys that died has left the system clock: for ExecStopPost= of a unit
+    #[arg(long)]
+    pub leave: bool,
+
     #[command(flatten)]
     pub common: CommonArgs,
 }

@@ -220,7 +220,7 @@ fn leap_passes(clock: &SystemClock) -> bool {
     clock.timex().is_ok_and(|timex| matches!(timex.leap, KernelLeap::Passing | KernelLeap::Over))
 }
 
-fn clock_failure(error: ClockError) -> Failure {
+pub fn clock_failure(error: ClockError) -> Failure {
     let exit = if error.is_permission() { Exit::NotPermitted } else { Exit::Failed };
     Failure::new(exit, error)
 }

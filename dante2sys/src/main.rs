@@ -7,6 +7,7 @@ mod date;
 mod discipline;
 mod drift_file;
 mod hands;
+mod leave;
 mod publish;
 mod rtc;
 
@@ -23,6 +24,9 @@ fn main() -> ExitCode {
 }
 
 fn steer(args: Args) -> Result<(), Failure> {
+    if args.leave {
+        return leave::leave(&args);
+    }
     let poll = Poll::new()?;
     // What may be refused comes before the clock is touched.
     if args.lock_memory {

@@ -211,6 +211,16 @@ impl Realtime {
         Ok(disturbance_of(left, found.freq, &timex_of(state, &found), adjtime_left()?))
     }
 
+    /// Has [`Self::disturbance`] tell what differs from a clock that another process took and last gave this frequency.
+    ///
+    /// # Errors
+    /// [`ClockError::NotFinite`].
+    pub fn assume_left_at(&mut self, frequency: Ratio) -> Result<(), ClockError> {
+        let units = to_timex(frequency).ok_or(ClockError::NotFinite)?;
+        self.left = Some(Left { units, tick: NOMINAL_TICK, self_steering: 0 });
+        Ok(())
+    }
+
     /// Has the kernel tell others that the date is good, or that it is not, in one call of adjtimex. Of what can be
     /// written to the status, only STA_UNSYNC, STA_INS, STA_DEL are touched, and what [`Self::take`] turns off is
     /// turned off. Errors are rounded up to whole us.

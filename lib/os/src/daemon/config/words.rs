@@ -36,7 +36,7 @@ const SECTIONS: [(&str, &[&str]); 3] = [
     ),
     ("danteshm", &["shm", "shm-perm"]),
 ];
-const COMMAND_LINE: [&str; 4] = ["config", "check-config", "help", "version"];
+const COMMAND_LINE: [&str; 5] = ["config", "check-config", "leave", "help", "version"];
 /// As like as clap wants a flag to be for it to suggest that.
 const LIKE: f64 = 0.7;
 
