@@ -4,7 +4,7 @@ use clap::{Parser, ValueEnum};
 use dante_core::date::{DateRules, Policy};
 use dante_core::page::{RtcMode, UtcSource};
 use dante_core::steer::Limits;
-use dante_core::time::{Duration, Ratio, Timestamp};
+use dante_core::time::{Duration, Ratio, Real, Timestamp};
 use dante_os::daemon::{CommonArgs, DaemonArgs, EXIT_STATUS};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -212,7 +212,8 @@ impl Args {
         Duration::from_secs(self.ntp_min_interval.into())
     }
 
-    pub fn rules(&self) -> DateRules {
+    /// The date's policy; no date before `earliest` is believed.
+    pub fn rules(&self, earliest: Timestamp<Real>) -> DateRules {
         DateRules {
             policy: match self.date {
                 Date::Step => Policy::Step,
@@ -224,7 +225,7 @@ impl Args {
             step_threshold: self.step_threshold.0,
             max_slew: Ratio::from_ppm(self.max_slew),
             max_error: self.max_date_error.0,
-            earliest: built(),
+            earliest,
         }
     }
 
@@ -253,11 +254,7 @@ impl Args {
     }
 }
 
-/// When the program was built: no date before it is believed.
-pub fn built() -> Timestamp<dante_core::time::Real> {
-    let seconds = env!("BUILT_AT").parse().unwrap_or(0);
-    Timestamp::from_ns(0) + Duration::from_secs(seconds)
-}
-
+// By its path, since the manual includes this file too.
 #[cfg(test)]
+#[path = "args/tests.rs"]
 mod tests;

@@ -19,6 +19,12 @@ const LEADER_FROM: Ratio = Ratio::from_ppb(200.0);
 
 const UPTIME: &str = "the leader's time is its uptime and no date: --utc leader is of no use here";
 
+/// When the program was built: no date before it is believed.
+pub fn built() -> Timestamp<Real> {
+    let seconds = env!("BUILT_AT").parse().unwrap_or(0);
+    Timestamp::from_ns(0) + Duration::from_secs(seconds)
+}
+
 /// A source of dates.
 pub enum DateSource {
     None,
@@ -32,7 +38,7 @@ impl DateSource {
         Ok(match args.utc_source() {
             UtcSource::None => Self::None,
             UtcSource::Leader => Self::Leader(LeaderDate {
-                earliest: args.rules().earliest,
+                earliest: built(),
                 next: now,
                 complaints: Throttle::default(),
                 is_uptime: false,
@@ -207,5 +213,15 @@ impl LeaderDate {
             return None;
         }
         Some(Verdict { raw: now, utc, margin: sigma.offset * 3, leap: Leap::None, agreeing: 1, answered: 1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::built;
+
+    #[test]
+    fn a_build_knows_its_date() {
+        assert!(built().ns() > 1_700_000_000_000_000_000, "{}", built().ns());
     }
 }

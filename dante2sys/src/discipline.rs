@@ -1,7 +1,7 @@
 //! From dante4l's page and the date's source through the steerer to the clock, and what was done to the page of dante2sys.
 
 use crate::args::Args;
-use crate::date::DateSource;
+use crate::date::{self, DateSource};
 use crate::drift_file::DriftFile;
 use crate::hands::Hands;
 use crate::publish;
@@ -64,7 +64,7 @@ impl Discipline {
     pub fn start(mut hands: Hands, page: PageWriter<Dante2sys>, args: &Args) -> Result<Self, Failure> {
         let leader = PageFollower::new(PageName::new(args.common.instance.as_ref()))?;
         let limits = args.limits(hands.clock().limit());
-        let rules = args.rules();
+        let rules = args.rules(date::built());
         let drift_file = DriftFile::new(args.drift_path());
         let clock = hands.clock_mut();
         let frequency = match drift_file.read() {

@@ -3,6 +3,7 @@
 //! ExecStopPost= of the unit. Whatever is doubtful is left as it is: a clock that runs on is within bounds.
 
 use crate::args::{Args, Clock};
+use crate::date::built;
 use crate::drift_file::DriftFile;
 use crate::hands::clock_failure;
 use dante_core::page::{Dante2sys, Freshness, SteeredClock, View};
@@ -65,7 +66,7 @@ fn is_left_alone(view: &View<Dante2sys>) -> bool {
 /// The remembered frequency, unless it is further from the one in force than all corrections together may be: then another
 /// leader was followed since it was written.
 fn better(in_force: Ratio, remembered: Ratio, args: &Args) -> Option<Ratio> {
-    let corrections = Limits::default().phase_term + args.rules().max_slew;
+    let corrections = Limits::default().phase_term + args.rules(built()).max_slew;
     let remembered = remembered.clamp(Ratio::from_ppm(args.max_frequency));
     ((remembered - in_force).abs() <= corrections).then_some(remembered)
 }

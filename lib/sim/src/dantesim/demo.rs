@@ -3,6 +3,7 @@
 //! Unprivileged UDP ports, a virtual clock, pages and an SHM unit with names of their own: it needs no root, touches no
 //! clock and leaves nothing behind.
 
+use crate::args::DemoArgs;
 use anyhow::{Context, anyhow, bail};
 use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm};
 use dante_core::port::State;
@@ -21,18 +22,6 @@ use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Flags of `dantesim demo`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// How much faster than this machine's oscillator the leader's runs
-    #[arg(long, value_name = "PPM", default_value_t = 12.0, allow_negative_numbers = true)]
-    ppm: f64,
-
-    /// How long to show it, seconds
-    #[arg(long, value_name = "S", default_value_t = 25, value_parser = clap::value_parser!(u8).range(5..=50))]
-    seconds: u8,
-}
-
 /// Limits of the verdict. A busy machine makes stamps on loopback late by some ten us now and then; what is judged is
 /// that everything locks and follows, not how well this machine does.
 const RATE_PPB: f64 = 1_000.0;
@@ -40,7 +29,7 @@ const PHASE: Duration = Duration::from_us(100);
 const REFCLOCK: Duration = Duration::from_ms(5);
 
 /// Shows the suite at work; an error if anything did not lock.
-pub fn demo(args: &Args) -> Result<(), Failure> {
+pub fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let mut poll = Poll::new()?;
     let mut stage = Stage::set(args)?;
     println!("A leader at {:+} ppm and the four programs, over UDP multicast on loopback.", args.ppm);
@@ -120,7 +109,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn set(args: &Args) -> anyhow::Result<Self> {
+    fn set(args: &DemoArgs) -> anyhow::Result<Self> {
         let own = std::env::current_exe()?;
         let beside = own.parent().context("no folder")?.to_owned();
         for name in ["dante4l", "dante2sys", "danteshm", "pmc-lite"] {

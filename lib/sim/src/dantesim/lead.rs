@@ -1,9 +1,10 @@
 //! `dantesim leader`: the leader engine on real sockets.
 
+use crate::args::LeaderArgs;
 use anyhow::{Context, anyhow};
 use dante_core::port::Channel;
 use dante_core::time::{Duration, Ratio, Timestamp};
-use dante_core::wire::{EVENT_PORT, GENERAL_PORT, PortIdentity, Subdomain, Uuid};
+use dante_core::wire::PortIdentity;
 use dante_os::clock::raw_now;
 use dante_os::daemon::{Exit, Failure, random};
 use dante_os::net::{Interface, Kind};
@@ -15,72 +16,13 @@ use dante_sim::oscillator::Oscillator;
 use dante_sim::truth::Truth;
 use std::net::SocketAddrV4;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-
-/// Flags of `dantesim leader`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The network interface to lead on
-    #[arg(short, long, value_name = "IFACE")]
-    interface: String,
-
-    /// The PTPv1 subdomain to lead
-    #[arg(long, value_name = "NAME", default_value_t = Subdomain::DFLT)]
-    subdomain: Subdomain,
-
-    /// UDP port of event messages
-    #[arg(long, value_name = "PORT", default_value_t = EVENT_PORT)]
-    event_port: u16,
-
-    /// UDP port of general messages
-    #[arg(long, value_name = "PORT", default_value_t = GENERAL_PORT)]
-    general_port: u16,
-
-    /// How much faster than this machine's oscillator the leader's runs
-    #[arg(long, value_name = "PPM", default_value_t = 0.0, allow_negative_numbers = true, value_parser = ppm)]
-    ppm: f64,
-
-    /// Swing the rate by this much, a full swing in 300 s
-    #[arg(long, value_name = "PPB", default_value_t = 0.0)]
-    wander: f64,
-
-    /// What the leader's clock shows at the start, seconds: a Dante leader counts its uptime
-    #[arg(long, value_name = "S", default_value_t = 699)]
-    uptime: u32,
-
-    /// What the leader calls itself; where nothing is said, by the interface's hardware address
-    #[arg(long, value_name = "UUID")]
-    uuid: Option<Uuid>,
-
-    /// Stratum to announce
-    #[arg(long, default_value_t = 0x99)]
-    stratum: u8,
-
-    /// Announce Preferred Leader
-    #[arg(long)]
-    preferred: bool,
-
-    /// Lead even where another leader is heard; on lo, veth and tap interfaces only
-    #[arg(long)]
-    force: bool,
-
-    /// Write the leader's true time as a function of CLOCK_MONOTONIC_RAW to FILE, as JSON
-    #[arg(long, value_name = "FILE")]
-    truth: Option<PathBuf>,
-}
-
-fn ppm(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(ppm) if ppm.abs() <= 1000.0 => Ok(ppm),
-        _ => Err("a number of ppm, -1000 to 1000".into()),
-    }
-}
+use std::path::Path;
 
 /// So long the network is listened to before anything is sent: ten intervals of a Dante leader.
 const LISTEN: Duration = Duration::from_ms(2500);
 
 /// Leads until it is told to stop, or hears somebody else lead.
-pub fn lead(args: &Args) -> Result<(), Failure> {
+pub fn lead(args: &LeaderArgs) -> Result<(), Failure> {
     let interface =
         Interface::find(&args.interface).map_err(|error| Failure::new(Exit::NoInterface, error))?;
     if args.force && interface.kind == Kind::Other {
@@ -137,7 +79,7 @@ fn write_truth(oscillator: Oscillator, path: &Path) -> anyhow::Result<()> {
 }
 
 /// Of the interface, or a random one, locally administered, where it has no hardware address.
-fn identity(args: &Args, interface: &Interface) -> Result<PortIdentity, Failure> {
+fn identity(args: &LeaderArgs, interface: &Interface) -> Result<PortIdentity, Failure> {
     let own = dante_core::port::follower_identity(interface.mac, random()?);
     Ok(PortIdentity { uuid: args.uuid.unwrap_or(own.uuid), ..own })
 }
@@ -154,7 +96,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn open(args: &Args, interface: &Interface) -> Result<Self, Failure> {
+    fn open(args: &LeaderArgs, interface: &Interface) -> Result<Self, Failure> {
         let group = args.subdomain.group();
         let failed = |error: SocketError| {
             let exit = match &error {

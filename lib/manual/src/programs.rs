@@ -1,0 +1,57 @@
+//! The programs, by the very files that tell each its flags.
+
+use clap::{Command, CommandFactory};
+
+#[path = "../../../dante2sys/src/args.rs"]
+#[expect(dead_code, reason = "the flags are described here; what they amount to is dante2sys' own business")]
+mod dante2sys;
+#[path = "../../../dante4l/src/args.rs"]
+mod dante4l;
+#[path = "../../../danteshm/src/args.rs"]
+mod danteshm;
+#[path = "../../sim/src/dantesim/args.rs"]
+mod dantesim;
+#[path = "../../../pmc-lite/src/args.rs"]
+mod pmc_lite;
+
+/// A program and what is written about it by hand.
+pub struct Program {
+    /// Its flags.
+    pub command: Command,
+    /// Of the manual.
+    pub section: u8,
+    /// Markdown.
+    pub prose: &'static str,
+}
+
+/// Those that read the configuration file, in the order of its sections.
+pub const DAEMONS: [&str; 3] = ["dante4l", "dante2sys", "danteshm"];
+
+/// What is written by hand about the configuration file.
+pub const CONFIGURATION: &str = include_str!("../../../files/man/dante4l.toml.5.md");
+
+/// All of them.
+pub fn all() -> [Program; 5] {
+    let program = |command: Command, name: &'static str, section, prose| Program {
+        command: command.name(name),
+        section,
+        prose,
+    };
+    [
+        program(dante4l::Args::command(), "dante4l", 8, include_str!("../../../files/man/dante4l.8.md")),
+        program(
+            dante2sys::Args::command(),
+            "dante2sys",
+            8,
+            include_str!("../../../files/man/dante2sys.8.md"),
+        ),
+        program(danteshm::Args::command(), "danteshm", 8, include_str!("../../../files/man/danteshm.8.md")),
+        program(pmc_lite::Args::command(), "pmc-lite", 8, include_str!("../../../files/man/pmc-lite.8.md")),
+        program(dantesim::Args::command(), "dantesim", 1, include_str!("../../../files/man/dantesim.1.md")),
+    ]
+}
+
+/// One of them.
+pub fn named<'a>(programs: &'a [Program], name: &str) -> Option<&'a Command> {
+    programs.iter().map(|program| &program.command).find(|command| command.get_name() == name)
+}

@@ -1,0 +1,54 @@
+//! The flags.
+
+use clap::{ArgAction, Parser, Subcommand};
+use dante_os::page::Instance;
+
+/// Show what dante4l, dante2sys and danteshm do
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    disable_version_flag = true,
+    after_help = "Exit status: 0 dante4l is running, or what was waited for is there; 1 it is not (what is known of it is shown all the \
+                  same); 2 wrong flags."
+)]
+pub struct Args {
+    /// Print the version
+    #[arg(short = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
+
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Read something
+    Get {
+        #[command(subcommand)]
+        what: What,
+    },
+    /// Wait until the clock is steered: LOCKED, and the date good where it comes from somewhere
+    Wait {
+        /// Seconds to wait at most; 0: for ever
+        #[arg(long, value_name = "S", default_value_t = 0)]
+        timeout: u32,
+
+        /// Name of the instance to wait for
+        #[arg(long, value_name = "NAME")]
+        instance: Option<Instance>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// The whole chain: leader, dante4l, dante2sys, danteshm
+    Status {
+        /// As JSON, schema 1
+        #[arg(long)]
+        json: bool,
+
+        /// Name of the instance to look at
+        #[arg(long, value_name = "NAME")]
+        instance: Option<Instance>,
+    },
+}
