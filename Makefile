@@ -3,6 +3,7 @@
 # make check    formatting and lints
 # make bench    accuracy against the bound and the peers (docs/accuracy), cost: ns per packet, wake-ups, memory
 # make soak     the long runs: many seeds, many rounds; as root, also a guest with a PTP hardware clock
+# make man      man pages and shell completions, to target/man and target/completions
 # make install  DESTDIR= PREFIX=/usr/local; PROFILE=dev, also of make deb, where it has to be quick
 # make deb      the Debian package, target/debian/dante4l_*.deb
 
@@ -13,7 +14,7 @@ PROFILE ?= release
 BUILT  = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PROGRAMS = dante4l dante2sys danteshm pmc-lite
 
-.PHONY: all build demo test check bench soak install deb clean
+.PHONY: all build demo test check bench soak man install deb clean
 
 all: build
 
@@ -45,6 +46,9 @@ soak: build
 	SOAK=1 $(CARGO) test --locked -p dante-tests --test guest --test guest_phc -- --nocapture
 	for round in 1 2 3 4 5 6 7 8 9 10; do $(CARGO) test --locked -p dante-tests || exit 1; done
 
+man: build
+	@./$(BUILT)/dante-manual target
+
 # The one list of what is installed, and where, for `make deb` too. $(call put,MODE,FILES,FOLDER): as many as there are.
 ROOT   = $(DESTDIR)$(PREFIX)
 DOC    = $(ROOT)/share/doc/dante4l
@@ -53,7 +57,7 @@ ZSH    = site-functions
 put    = for file in $(wildcard $(2)); do install -D -m $(1) -t $(3) $$file || exit 1; done
 move   = sed -i 's|/usr/sbin/\(dante\|pmc\)|$(PREFIX)/sbin/\1|'
 
-install: build
+install: build man
 	$(call put,755,$(PROGRAMS:%=$(BUILT)/%),$(ROOT)/sbin)
 	$(call put,755,$(BUILT)/dantesim,$(ROOT)/bin)
 	$(call put,644,files/systemd/*.service,$(UNITS))

@@ -50,7 +50,7 @@ fn entry(roff: &mut Roff, key: &str, arg: &Arg) {
         .iter()
         .filter(|value| !value.is_hide_set())
         .map(|value| match value.get_help() {
-            Some(help) => format!("{} ({help})", value.get_name()),
+            Some(help) => format!("{} ({})", value.get_name(), help.to_string().to_lowercase()),
             None => value.get_name().to_owned(),
         })
         .collect();

@@ -5,7 +5,7 @@ use crate::{keys, prose};
 use anyhow::{Context, Result, bail};
 use clap::Command;
 use clap_mangen::Man;
-use roff::{bold, line_break, roman};
+use roff::{bold, roman};
 
 /// What stands in the head and the foot of a page.
 #[derive(Debug, Clone)]
@@ -35,9 +35,8 @@ pub fn of_program(command: &Command, section: u8, prose: &str, edition: &Edition
     let mut page = edition.title(command.get_name(), section);
     page += &rendered(|out| Man::new(command.clone()).render_name_section(out))?;
     page += ".SH SYNOPSIS\n";
-    for leaf in leaves(&command) {
-        page += &synopsis(leaf);
-    }
+    let usages: Vec<String> = leaves(&command).into_iter().map(usage).collect();
+    page += &usages.join(".br\n");
     page += &to_roff(prose, |words| match words {
         "options" => options(&command),
         other => bail!("a program's page has <!-- options -->, not {other:?}"),
@@ -64,11 +63,11 @@ pub fn of_configuration(name: &str, programs: &[&Command], prose: &str, edition:
 }
 
 /// clap's own line of usage: clap_mangen's names every option, but not its value.
-fn synopsis(leaf: &Command) -> String {
+fn usage(leaf: &Command) -> String {
     let name = leaf.get_bin_name().unwrap_or_else(|| leaf.get_name());
     let usage = leaf.clone().render_usage().to_string();
     let words = usage.trim_start_matches("Usage: ").trim_start_matches(name);
-    prose::lines(|roff| _ = roff.text([bold(name), roman(words), line_break()]))
+    prose::lines(|roff| _ = roff.text([bold(name), roman(words)]))
 }
 
 /// The options of the program, and of each of its commands below a heading of its own.

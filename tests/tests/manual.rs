@@ -1,0 +1,282 @@
+//! The man pages and the completions, against what the programs themselves say.
+
+use dante_core::{port, relay, steer};
+use dante_os::daemon::Exit;
+use dante_tests::program::built;
+use dante_tests::stage::Stage;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Each page, with the sections that it has to have between SYNOPSIS and SEE ALSO.
+const PAGES: [(&str, &[&str]); 6] = [
+    ("dante4l.8", &["STATES", "LOG MESSAGES", "EXIT STATUS", "FILES", "ENVIRONMENT", "NOTES", "EXAMPLES"]),
+    ("dante2sys.8", &["STATES", "LOG MESSAGES", "EXIT STATUS", "FILES", "ENVIRONMENT", "NOTES", "EXAMPLES"]),
+    ("danteshm.8", &["STATES", "LOG MESSAGES", "EXIT STATUS", "FILES", "ENVIRONMENT", "NOTES", "EXAMPLES"]),
+    ("pmc-lite.8", &["STATES", "EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES"]),
+    ("dantesim.1", &["EXIT STATUS", "FILES", "ENVIRONMENT", "NOTES", "EXAMPLES"]),
+    ("dante4l.toml.5", &["SECTIONS", "FILES", "EXAMPLES"]),
+];
+
+/// Each program with the commands that have flags of their own.
+const COMMANDS: [(&str, &[&[&str]]); 5] = [
+    ("dante4l", &[&[]]),
+    ("dante2sys", &[&[]]),
+    ("danteshm", &[&[]]),
+    ("pmc-lite", &[&[], &["get", "status"], &["wait"]]),
+    ("dantesim", &[&[], &["leader"], &["demo"]]),
+];
+
+const DAEMONS: [&str; 3] = ["dante4l", "dante2sys", "danteshm"];
+const COMMAND_LINE_ONLY: [&str; 4] = ["config", "check-config", "help", "version"];
+
+/// The manual, written anew.
+struct Manual {
+    stage: Stage,
+}
+
+impl Manual {
+    fn new() -> Self {
+        let stage = Stage::new();
+        let written = said(Command::new(built("dante-manual")).arg(stage.folder()));
+        assert!(written.status.success(), "{written:?}");
+        Self { stage }
+    }
+
+    fn path(&self, page: &str) -> PathBuf {
+        self.stage.folder().join("man").join(page)
+    }
+
+    /// Without the marks of fonts and dashes.
+    fn page(&self, page: &str) -> String {
+        let text = fs::read_to_string(self.path(page)).expect(page);
+        let marks = [("\\fB", ""), ("\\fI", ""), ("\\fR", ""), ("\\-", "-"), ("\\*(Aq", "'")];
+        marks.into_iter().fold(text, |text, (mark, plain)| text.replace(mark, plain))
+    }
+
+    /// What stands below a heading; below one of a section, its subsections too.
+    fn section(&self, page: &str, heading: &str) -> Vec<String> {
+        let text = self.page(page);
+        let mut lines = text.lines();
+        let is_it = |line: &str| {
+            let name = line.strip_prefix(".SH ").or(line.strip_prefix(".SS "));
+            name.is_some_and(|name| name.trim_matches('"') == heading)
+        };
+        let found = lines.find(|line| is_it(line)).unwrap_or_else(|| panic!("{page} has no {heading}"));
+        let ends =
+            |line: &str| line.starts_with(".SH ") || (found.starts_with(".SS ") && line.starts_with(".SS "));
+        lines.take_while(|line| !ends(line)).map(str::to_owned).collect()
+    }
+
+    /// What is explained there: the lines that follow `.TP`.
+    fn terms(&self, page: &str, heading: &str) -> Vec<String> {
+        let mut lines = self.section(page, heading).into_iter();
+        std::iter::from_fn(|| lines.find(|line| line == ".TP").and_then(|_| lines.next())).collect()
+    }
+}
+
+fn said(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+fn has(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(tool).exists())
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
+}
+
+/// The long flags that lines of options begin with, in a help or in a page.
+fn flags<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    lines
+        .map(str::trim_start)
+        .filter(|line| line.starts_with('-'))
+        .filter_map(|line| line.split([' ', ',']).find_map(|word| word.strip_prefix("--")))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What the program itself says that it takes.
+fn flags_of(program: &str, words: &[&str]) -> BTreeSet<String> {
+    let help = said(Command::new(built(program)).args(words).arg("--help")).stdout;
+    flags(String::from_utf8(help).expect("a help").lines())
+}
+
+#[test]
+fn every_page_is_shown_without_a_warning() {
+    if !has("mandoc") {
+        return dante_tests::skip("mandoc is not installed");
+    }
+    let manual = Manual::new();
+    for (page, _) in PAGES {
+        let lint = said(Command::new("mandoc").args(["-Tlint", "-Wwarning"]).arg(manual.path(page)));
+        let complaints = String::from_utf8_lossy(&lint.stdout).into_owned();
+        assert!(lint.status.success() && complaints.is_empty(), "{complaints}");
+    }
+}
+
+#[test]
+fn every_page_has_its_sections_in_order() {
+    let manual = Manual::new();
+    for (page, sections) in PAGES {
+        let text = manual.page(page);
+        let found: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(".SH "))
+            .map(|name| name.trim_matches('"'))
+            .collect();
+        let first: &[&str] = match page {
+            "dante4l.toml.5" => &["NAME", "DESCRIPTION"],
+            _ => &["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS"],
+        };
+        assert_eq!(found, [first, sections, &["SEE ALSO"]].concat(), "{page}");
+    }
+}
+
+#[test]
+fn every_flag_is_in_its_page_and_no_other() {
+    let manual = Manual::new();
+    for (program, commands) in COMMANDS {
+        let page = if program == "dantesim" { "dantesim.1".into() } else { format!("{program}.8") };
+        let told = flags(manual.section(&page, "OPTIONS").iter().map(String::as_str));
+        let taken: BTreeSet<String> = commands.iter().flat_map(|words| flags_of(program, words)).collect();
+        assert!(taken.len() > 2, "{program} --help was not understood: {taken:?}");
+        assert_eq!(told, taken, "{page}");
+    }
+}
+
+#[test]
+fn the_states_are_those_of_the_engines() {
+    let manual = Manual::new();
+    let terms = |page| manual.terms(page, "STATES");
+    assert_eq!(terms("dante4l.8"), port::State::ALL.map(|state| state.to_string()));
+    assert_eq!(terms("dante2sys.8"), steer::State::ALL.map(|state| state.to_string()));
+    assert_eq!(terms("danteshm.8"), [relay::State::Waiting, relay::State::Feeding].map(|s| s.to_string()));
+}
+
+#[test]
+fn the_exit_statuses_are_the_programs() {
+    // A status that is added breaks this, and then the pages want it.
+    let number = |exit: Exit| match exit {
+        Exit::Ok | Exit::Failed | Exit::Usage | Exit::Refused | Exit::NotPermitted | Exit::NoInterface => {
+            (exit as u8).to_string()
+        }
+    };
+    let without_link = [Exit::Ok, Exit::Failed, Exit::Usage, Exit::Refused, Exit::NotPermitted].map(number);
+    let all = [&without_link[..], &[number(Exit::NoInterface)]].concat();
+    let manual = Manual::new();
+    let terms = |page| manual.terms(page, "EXIT STATUS");
+    assert_eq!(terms("dante4l.8"), all);
+    assert_eq!(terms("dantesim.1"), all);
+    assert_eq!(terms("dante2sys.8"), without_link);
+    assert_eq!(terms("danteshm.8"), without_link);
+    assert_eq!(terms("pmc-lite.8"), ["0", "1", "2"]);
+}
+
+/// Every line that a page explains is written somewhere in the programs; what varies in it is in italics there.
+#[test]
+fn every_log_message_is_one_that_the_programs_write() {
+    let mut source = String::new();
+    for folder in ["dante4l/src", "dante2sys/src", "danteshm/src", "lib/core/src", "lib/os/src"] {
+        read_sources(&root().join(folder), &mut source);
+    }
+    for page in ["dante4l.8", "dante2sys.8", "danteshm.8"] {
+        let text = fs::read_to_string(root().join("files/man").join(format!("{page}.md"))).expect(page);
+        let (_, rest) = text.split_once("# LOG MESSAGES\n").expect("the section");
+        let section = rest.split("\n# ").next().expect("its text");
+        let lines: Vec<&str> = section.lines().collect();
+        let messages = lines.windows(2).filter(|pair| pair[1].starts_with(": ")).map(|pair| pair[0]);
+        let mut count = 0;
+        for message in messages {
+            count += 1;
+            let fixed: Vec<&str> = message.split('*').step_by(2).map(|part| part.trim_matches('`')).collect();
+            assert!(fixed.iter().any(|part| part.trim().len() > 1), "{page}: {message} says nothing");
+            for part in fixed {
+                assert!(source.contains(part.trim()), "{page}: no program writes {part:?} of {message:?}");
+            }
+        }
+        assert!(count > 4, "{page}: {count} messages");
+    }
+}
+
+fn read_sources(folder: &Path, into: &mut String) {
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.file_stem().is_some_and(|name| name == "tests") {
+            continue;
+        } else if entry.is_dir() {
+            read_sources(&entry, into);
+        } else {
+            let text = fs::read_to_string(&entry).expect("a source");
+            // A text that goes on in the next line of the source.
+            let joined: Vec<&str> = text.split("\\\n").map(str::trim_start).collect();
+            into.push_str(&joined.concat());
+        }
+    }
+}
+
+#[test]
+fn the_keys_are_those_of_the_example_file_and_of_the_programs() {
+    let manual = Manual::new();
+    let key_of = |line: &str| line.split_once(" = ").map(|(key, _)| key.to_owned());
+    let keys = |heading: &str| -> BTreeSet<String> {
+        manual.terms("dante4l.toml.5", heading).iter().filter_map(|term| key_of(term)).collect()
+    };
+    let common = keys("In every section");
+    let example = fs::read_to_string(root().join("files/dante4l.toml")).expect("the example");
+    // Every key set, to what is shown.
+    let whole: Vec<&str> = example
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+        .collect();
+    let file = manual.stage.folder().join("whole.toml");
+    fs::write(&file, whole.join("\n")).expect("a file");
+    let mut shown_common = BTreeSet::new();
+    for program in DAEMONS {
+        let taken: BTreeSet<String> = flags_of(program, &[])
+            .into_iter()
+            .filter(|flag| !COMMAND_LINE_ONLY.contains(&flag.as_str()))
+            .collect();
+        let own = keys(&format!("[{program}]"));
+        assert_eq!(&own | &common, taken, "dante4l.toml.5, [{program}], against {program} --help");
+        let lines = whole.iter().skip_while(|line| **line != format!("[{program}]")).skip(1);
+        let shown: BTreeSet<String> =
+            lines.take_while(|line| !line.starts_with('[')).filter_map(|line| key_of(line)).collect();
+        assert_eq!(&shown - &common, own, "[{program}] of files/dante4l.toml, against dante4l.toml.5");
+        shown_common.extend(&shown & &common);
+        let checked = said(Command::new(built(program)).arg("--check-config").arg("-f").arg(&file));
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    }
+    assert_eq!(shown_common, common, "what files/dante4l.toml shows of the keys of every section");
+}
+
+#[test]
+fn completions_are_taken_by_their_shells() {
+    let manual = Manual::new();
+    let folder = manual.stage.folder().join("completions");
+    let mut seen = 0;
+    for (program, _) in COMMANDS {
+        for (shell, words, file) in [
+            ("bash", &["-n"][..], format!("bash/{program}")),
+            ("zsh", &["-n"], format!("zsh/_{program}")),
+            ("fish", &["--no-execute"], format!("fish/{program}.fish")),
+        ] {
+            let file = folder.join(file);
+            assert!(file.exists(), "{}", file.display());
+            if has(shell) {
+                let read = said(Command::new(shell).args(words).arg(&file));
+                assert!(read.status.success() && read.stderr.is_empty(), "{shell}: {read:?}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= COMMANDS.len(), "bash at least is everywhere");
+    let script = format!(
+        "source {}; COMP_WORDS=(dante4l --del); COMP_CWORD=1; _dante4l dante4l --del dante4l; echo ${{COMPREPLY[@]}}",
+        folder.join("bash/dante4l").display()
+    );
+    let completed = said(Command::new("bash").args(["-c", &script])).stdout;
+    assert_eq!(String::from_utf8_lossy(&completed).trim(), "--delay");
+}
