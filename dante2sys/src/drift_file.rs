@@ -100,6 +100,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_keeps_it_from_being_written_is_told_until_it_is() {
+        let folder = std::env::temp_dir().join(format!("drift-file-{}", std::process::id()));
+        let mut file = DriftFile::new(Some(folder.join("drift")));
+        let known = Some((Ratio::from_ppm(12.0), Ratio::from_ppb(3.0)));
+        let at = |s: i64| Timestamp::from_ns(0) + Duration::from_secs(s);
+        file.keep(at(0), known);
+        assert_eq!(file.trouble(), None, "nothing was tried yet");
+        file.keep(at(60), known);
+        let trouble = file.trouble().unwrap_or_default().to_owned();
+        assert!(trouble.starts_with(&format!("cannot write {}", folder.display())), "{trouble}");
+        std::fs::create_dir(&folder).unwrap();
+        file.keep(at(120), known);
+        let (trouble, read) = (file.trouble().map(str::to_owned), file.read());
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!((trouble, read), (None, Some(Ratio::from_ppm(12.0))));
+    }
+
+    #[test]
     fn only_two_numbers_within_reason_are_a_drift_file() {
         assert_eq!(parse("12.345678 0.012\n"), Some(Ratio::from_ppm(12.345678)));
         assert_eq!(parse(" -37.0\t0 "), Some(Ratio::from_ppm(-37.0)));

@@ -140,16 +140,23 @@ fn the_daemons_tell_how_they_fare() {
         let stopping = heard.iter().position(|(_, line)| line == "STOPPING=1");
         assert_eq!(stopping, Some(heard.len() - 2), "{heard:#?}");
         assert!(manager.times("WATCHDOG=1").is_empty(), "it was not asked for");
-        // Each tells something else than the one before, and a second later.
+        // Each tells something else than the one before.
         let mut statuses = manager.statuses();
-        statuses.pop();
-        for pair in statuses.windows(2) {
-            let [(before, told), (at, next)] = pair else { continue };
-            assert_ne!(told, next);
-            // What the sender holds apart, the listener's own sleep may bring closer.
-            assert!(*at - *before > Duration::from_millis(500), "{statuses:#?}");
-        }
+        statuses.dedup_by(|(_, next), (_, told)| next == told);
+        assert_eq!(statuses.len(), manager.statuses().len(), "{:#?}", manager.statuses());
     }
+}
+
+/// What keeps the date from being known stands in the line too.
+#[test]
+fn a_time_server_that_does_not_answer() {
+    let stage = Stage::new();
+    let manager = Manager::new(&stage, "dante2sys");
+    // Nobody listens there.
+    let command = stage.command("dante2sys", &["--clock=virtual", "--ntp-server=127.0.0.1:9"]);
+    let program = started(&stage, &manager, "dante2sys", command);
+    manager.wait_for(&["WAITING: ", ", no time server has told the date yet; NTP server 127.0.0.1:9: "]);
+    program.stop().expect(0, &[]);
 }
 
 /// A sign of life each half of the time that is tolerated, by the loop alone, and only where it is asked for.
@@ -162,17 +169,17 @@ fn signs_of_life() {
     for (name, words) in programs {
         let manager = Manager::new(&stage, name);
         let mut command = stage.command(name, words);
-        command.env("WATCHDOG_USEC", "400000");
+        command.env("WATCHDOG_USEC", "1200000");
         let program = started(&stage, &manager, name, command);
-        dante_tests::wait_for("signs of life", PATIENCE, || manager.times("WATCHDOG=1").get(15).copied());
+        dante_tests::wait_for("signs of life", PATIENCE, || manager.times("WATCHDOG=1").get(5).copied());
         program.stop().expect(0, &[]);
         let signs = manager.times("WATCHDOG=1");
-        let span = *signs.last().expect("signs") - signs[0];
-        let apart = span.as_secs_f64() / (signs.len() - 1) as f64;
-        println!("{name}: {} signs of life, {apart:.3} s apart", signs.len());
-        // A machine that is busy makes it later, none makes it earlier; without the watchdog the loop wakes once a second.
-        assert!(apart > 0.195, "{apart} s");
-        assert!(apart < 0.5, "{apart} s");
+        let apart: Vec<f64> = signs.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        let mean = apart.iter().sum::<f64>() / apart.len() as f64;
+        let shortest = apart.iter().copied().fold(f64::INFINITY, f64::min);
+        println!("{name}: signs of life {mean:.3} s apart, at least {shortest:.3} s");
+        // A machine that is busy makes one late, never early; by itself the loop would come round once a second.
+        assert!(mean > 0.5 && shortest < 0.9, "{apart:?}");
     }
 }
 

@@ -58,9 +58,9 @@ impl Manager {
 
     /// The loop came round: gives the sign of life that is due, and tells a status that changed.
     pub(super) fn tell(&mut self, now: Timestamp<Raw>, service: &impl Service) {
-        if let Some((every, due)) = self.watchdog.filter(|(_, due)| now >= *due) {
+        if let Some((every, _)) = self.watchdog.filter(|(_, due)| now >= *due) {
             // Counted from now on: after a sleep of the host none is made up for.
-            self.watchdog = Some((every, now.max(due) + every));
+            self.watchdog = Some((every, now + every));
             self.say(&[NotifyState::Watchdog]);
         }
         if !self.is_told || self.told_at.is_some_and(|at| now - at < APART) {
@@ -113,3 +113,6 @@ fn socket() -> String {
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
+
+#[cfg(test)]
+mod tests;
