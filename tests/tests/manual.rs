@@ -29,7 +29,7 @@ const COMMANDS: [(&str, &[&[&str]]); 5] = [
 ];
 
 const DAEMONS: [&str; 3] = ["dante4l", "dante2sys", "danteshm"];
-const COMMAND_LINE_ONLY: [&str; 4] = ["config", "check-config", "help", "version"];
+const COMMAND_LINE_ONLY: [&str; 5] = ["config", "check-config", "leave", "help", "version"];
 
 /// The manual, written anew.
 struct Manual {
