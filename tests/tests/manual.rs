@@ -210,8 +210,10 @@ fn read_sources(folder: &Path, into: &mut String) {
             read_sources(&entry, into);
         } else {
             let text = fs::read_to_string(&entry).expect("a source");
+            let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
             // A text that goes on in the next line of the source.
-            let joined: Vec<&str> = text.split("\\\n").map(str::trim_start).collect();
+            let joined: Vec<String> =
+                code.join("\n").split("\\\n").map(|part| part.trim_start().into()).collect();
             into.push_str(&joined.concat().replace('`', ""));
         }
     }
