@@ -1,13 +1,13 @@
 //! The configuration file that is shipped, and what a mistake in one's own leads to, as the programs themselves say it.
 
+use dante_os::daemon::COMMAND_LINE_ONLY;
 use dante_tests::program::{Ended, built};
 use dante_tests::stage::{DAEMONS, Stage};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Flags that every daemon has, and that are not in the file: no keys, or of use on the command line.
-const NOT_SHOWN: [&str; 7] =
-    ["config", "check-config", "help", "version", "instance", "messages", "no-syslog"];
+const NOT_SHOWN: [&str; 3] = ["instance", "messages", "no-syslog"];
 /// Those that are.
 const COMMON: [&str; 2] = ["log-level", "summary-interval"];
 /// Keys that are not commented out: the one that has to be given, and one for the command line.
@@ -100,7 +100,8 @@ fn the_shipped_file_is_in_order_and_shows_the_defaults() {
         }
         for (flag, _) in &flags {
             let shown = keys.iter().any(|(section, key, _)| section == program && key == flag);
-            let may_lack = NOT_SHOWN.iter().chain(&NOT_COMMENTED).any(|name| name == flag);
+            let may_lack =
+                COMMAND_LINE_ONLY.iter().chain(&NOT_SHOWN).chain(&NOT_COMMENTED).any(|name| name == flag);
             assert!(shown || may_lack, "{program}'s {flag} is not in the file");
         }
     }
@@ -116,7 +117,9 @@ fn a_key_in_the_wrong_section() {
     for program in DAEMONS {
         let other = if program == "dante2sys" { "danteshm" } else { "dante2sys" };
         let own = flags(program).into_iter().map(|(key, _)| key);
-        for key in own.filter(|key| !NOT_SHOWN.iter().chain(&COMMON).any(|name| name == key)) {
+        for key in own
+            .filter(|key| !COMMAND_LINE_ONLY.iter().chain(&NOT_SHOWN).chain(&COMMON).any(|name| name == key))
+        {
             let ended = check(&stage, other, &format!("[{other}]\n\n{key} = 1\n"));
             let says =
                 format!("own.toml:3: {key} is a key of section [{program}], not of [{other}]: move it there");

@@ -1,7 +1,7 @@
 //! The man pages and the completions, against what the programs themselves say.
 
 use dante_core::{port, relay, steer};
-use dante_os::daemon::Exit;
+use dante_os::daemon::{COMMAND_LINE_ONLY, Exit};
 use dante_tests::program::built;
 use dante_tests::stage::Stage;
 use std::collections::BTreeSet;
@@ -29,7 +29,6 @@ const COMMANDS: [(&str, &[&[&str]]); 5] = [
 ];
 
 const DAEMONS: [&str; 3] = ["dante4l", "dante2sys", "danteshm"];
-const COMMAND_LINE_ONLY: [&str; 5] = ["config", "check-config", "leave", "help", "version"];
 
 /// Not shown in the example: who runs several suites names each on the command line, as dante4l@.service does.
 const NOT_SHOWN: &str = "instance";

@@ -2,10 +2,8 @@
 
 use crate::prose;
 use clap::{Arg, ArgAction, Command};
+use dante_os::daemon::COMMAND_LINE_ONLY;
 use roff::{Roff, bold, italic, roman};
-
-/// Flags that no file may have: they say which file, or do something else and end.
-const COMMAND_LINE_ONLY: [&str; 5] = ["config", "check-config", "leave", "help", "version"];
 
 /// Those that all of `programs` have.
 pub fn common(programs: &[&Command]) -> String {

@@ -6,6 +6,8 @@
 
 mod words;
 
+pub use words::COMMAND_LINE_ONLY;
+
 use super::DaemonArgs;
 use clap::{Arg, ArgAction};
 use std::ffi::OsString;

@@ -108,18 +108,18 @@ struct Stage {
     pmc: PathBuf,
 }
 
+/// The folder of the four programs: as built, dantesim's own; as installed, sbin beside its bin.
+fn programs_near(own: &Path) -> Option<PathBuf> {
+    [own.to_owned(), own.join("../sbin")].into_iter().find(|folder| folder.join("dante4l").exists())
+}
+
 impl Stage {
     fn set(args: &DemoArgs) -> anyhow::Result<Self> {
         let own = std::env::current_exe()?;
-        let beside = own.parent().context("no folder")?.to_owned();
-        for name in ["dante4l", "dante2sys", "danteshm", "pmc-lite"] {
-            if !beside.join(name).exists() {
-                bail!(
-                    "{} is not there: build the workspace first (make demo does)",
-                    beside.join(name).display()
-                );
-            }
-        }
+        let own_folder = own.parent().context("no folder")?;
+        let programs = programs_near(own_folder).with_context(|| {
+            format!("no dante4l beside {}: build the workspace first (make demo does)", own.display())
+        })?;
         let random = random()?;
         let instance = format!("demo-{:x}", random & 0xffff_ffff);
         let name: Instance = instance.parse().map_err(anyhow::Error::msg)?;
@@ -134,7 +134,7 @@ impl Stage {
             dante4l: PageReader::new(PageName::new(Some(&name))),
             dante2sys: PageReader::new(PageName::new(Some(&name))),
             danteshm: PageReader::new(PageName::new(Some(&name))),
-            pmc: beside.join("pmc-lite"),
+            pmc: programs.join("pmc-lite"),
         };
         let ports = [format!("--event-port={event}"), format!("--general-port={general}")];
         let truth = format!("--truth={}", stage.truth_file().display());
@@ -144,11 +144,15 @@ impl Stage {
         let words = |own: &[&str], more: &[String]| -> Vec<String> {
             own.iter().map(|word| (*word).to_owned()).chain(more.iter().cloned()).collect()
         };
-        stage.start("danteshm", &beside, words(&[&unit], &common))?;
-        stage.start("dante2sys", &beside, words(&["--clock=virtual"], &common))?;
+        stage.start("danteshm", &programs, words(&[&unit], &common))?;
+        stage.start("dante2sys", &programs, words(&["--clock=virtual"], &common))?;
         let observer = words(&["-i", "lo", "--delay=e2e"], &[&common[..], &ports[..]].concat());
-        stage.start("dante4l", &beside, observer)?;
-        stage.start("dantesim", &beside, words(&["leader", "-i", "lo", "--force", &ppm, &truth], &ports))?;
+        stage.start("dante4l", &programs, observer)?;
+        stage.start(
+            "dantesim",
+            own_folder,
+            words(&["leader", "-i", "lo", "--force", &ppm, &truth], &ports),
+        )?;
         Ok(stage)
     }
 
@@ -156,9 +160,9 @@ impl Stage {
         self.folder.join("truth.json")
     }
 
-    fn start(&mut self, program: &'static str, beside: &Path, words: Vec<String>) -> anyhow::Result<()> {
+    fn start(&mut self, program: &'static str, folder: &Path, words: Vec<String>) -> anyhow::Result<()> {
         let log = File::create(self.folder.join(program).with_extension("log"))?;
-        let mut command = Command::new(beside.join(program));
+        let mut command = Command::new(folder.join(program));
         command.args(words).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let bound = Bound::spawn(&mut command).with_context(|| format!("cannot start {program}"))?;
         self.programs.push((program, bound));

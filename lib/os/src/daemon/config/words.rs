@@ -36,7 +36,8 @@ const SECTIONS: [(&str, &[&str]); 3] = [
     ),
     ("danteshm", &["shm", "shm-perm"]),
 ];
-const COMMAND_LINE: [&str; 5] = ["config", "check-config", "leave", "help", "version"];
+/// Flags that no file may have: they say which file, or do something else and end.
+pub const COMMAND_LINE_ONLY: [&str; 5] = ["config", "check-config", "leave", "help", "version"];
 /// As like as clap wants a flag to be for it to suggest that.
 const LIKE: f64 = 0.7;
 
@@ -45,7 +46,7 @@ pub(super) fn is_section(name: &str) -> bool {
 }
 
 pub(super) fn is_for_the_command_line(key: &str) -> bool {
-    COMMAND_LINE.contains(&key)
+    COMMAND_LINE_ONLY.contains(&key)
 }
 
 /// `name` stands where only sections may.
