@@ -1,6 +1,6 @@
 //! The flags.
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use dante_os::page::Instance;
 
 /// Show what dante4l, dante2sys and danteshm do
@@ -27,8 +27,12 @@ pub enum Action {
         #[command(subcommand)]
         what: What,
     },
-    /// Wait until the clock is steered: LOCKED, and the date good where it comes from somewhere
+    /// Wait until the clock is steered, or until its date is to be trusted or lost
     Wait {
+        /// What to wait for
+        #[arg(long = "for", value_name = "WHAT", value_enum, default_value_t = Goal::Steered)]
+        goal: Goal,
+
         /// Seconds to wait at most; 0: for ever
         #[arg(long, value_name = "S", default_value_t = 0)]
         timeout: u32,
@@ -51,4 +55,15 @@ pub enum What {
         #[arg(long, value_name = "NAME")]
         instance: Option<Instance>,
     },
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Goal {
+    /// The clock is steered: LOCKED, and its date good where it comes from somewhere and was not set by hand
+    Steered,
+    /// The date may be passed on to other hosts: the system clock's, LOCKED or HOLDOVER, good, and not set by hand
+    Date,
+    /// The date may no longer be passed on
+    DateLost,
 }

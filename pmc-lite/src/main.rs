@@ -15,7 +15,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match Args::parse().action {
         Action::Get { what: What::Status { json, instance } } => status(json, instance.as_ref()),
-        Action::Wait { timeout, instance } => wait::until_steered(timeout, instance.as_ref()),
+        Action::Wait { goal, timeout, instance } => wait::until(goal, timeout, instance.as_ref()),
     }
 }
 

@@ -1,45 +1,105 @@
-//! `pmc-lite wait`: for units that need the clock to be right before they start.
+//! `pmc-lite wait`: for units and scripts that need the clock to be right before they start, or for as long as they run.
 
-use dante_core::page::{Dante2sys, Freshness, STEER_DATE_GOOD, STEER_DATE_LEFT, UtcSource};
+use crate::args::Goal;
+use dante_core::page::{
+    Dante2sys, Freshness, STEER_DATE_GOOD, STEER_DATE_LEFT, SteeredClock, UtcSource, View,
+};
 use dante_core::steer::State;
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageName, PageReader};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+#[cfg(test)]
+mod tests;
+
 /// Between two looks at the page, which costs its writer nothing.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Waits until dante2sys holds its clock, at most `timeout` seconds (0: for ever).
-pub fn until_steered(timeout: u32, instance: Option<&Instance>) -> ExitCode {
+impl Goal {
+    /// Why it is reached, in words, or what is missing.
+    fn look(self, seen: &Result<View<Dante2sys>, String>) -> Result<String, String> {
+        let view = seen.as_ref().map_err(Clone::clone);
+        match self {
+            Self::Steered => steered(view?),
+            Self::Date => dated(view?),
+            Self::DateLost => match view.and_then(dated) {
+                Ok(good) => Err(good),
+                Err(lost) => Ok(lost),
+            },
+        }
+    }
+}
+
+/// Waits until `goal` is reached, at most `timeout` seconds (0: for ever), and says on standard error what is missing
+/// whenever that changes.
+pub fn until(goal: Goal, timeout: u32, instance: Option<&Instance>) -> ExitCode {
     let begun = Instant::now();
+    let mut page = PageReader::new(PageName::<Dante2sys>::new(instance));
+    let mut told = String::new();
     loop {
-        let Err(missing) = looked(instance) else { return ExitCode::SUCCESS };
+        let missing = match goal.look(&page.read(raw_now()).map_err(|error| error.to_string())) {
+            Ok(reached) => {
+                eprintln!("pmc-lite: {reached}");
+                return ExitCode::SUCCESS;
+            }
+            Err(missing) => missing,
+        };
         if timeout > 0 && begun.elapsed() >= Duration::from_secs(timeout.into()) {
             eprintln!("pmc-lite: not within {timeout} s: {missing}");
             return ExitCode::FAILURE;
+        }
+        if missing != told {
+            eprintln!("pmc-lite: waiting: {missing}");
+            told = missing;
         }
         std::thread::sleep(LOOK);
     }
 }
 
-/// What is missing, in words.
-fn looked(instance: Option<&Instance>) -> Result<(), String> {
-    let view = PageReader::new(PageName::<Dante2sys>::new(instance))
-        .read(raw_now())
-        .map_err(|error| error.to_string())?;
-    if view.freshness != Freshness::Fresh {
-        return Err("dante2sys is not running".into());
-    }
-    match view.body.state() {
-        Some(State::Locked) => {}
-        Some(state) => return Err(format!("dante2sys is {state}, not LOCKED")),
-        None => return Err("dante2sys is in an unknown state".into()),
+fn steered(view: &View<Dante2sys>) -> Result<String, String> {
+    match running(view)? {
+        State::Locked => {}
+        state => return Err(format!("dante2sys is {state}, not LOCKED")),
     }
     // A date that was set by hand is somebody's will.
     let needs_date = view.body.utc_source != UtcSource::None as u8 && view.body.flags & STEER_DATE_LEFT == 0;
     if needs_date && view.body.flags & STEER_DATE_GOOD == 0 {
         return Err("the clock is LOCKED, but its date is not known well enough".into());
     }
-    Ok(())
+    Ok("the clock is steered".into())
+}
+
+/// More is asked of a date that others take than of one that this host lives with.
+fn dated(view: &View<Dante2sys>) -> Result<String, String> {
+    // Holdover alone takes nothing from a date: while it lasts, the bound on the date grows, and `good` is judged by that.
+    match running(view)? {
+        State::Locked | State::Holdover => {}
+        state => return Err(format!("dante2sys is {state}, not LOCKED")),
+    }
+    let body = &view.body;
+    match SteeredClock::from_number(body.clock) {
+        Some(SteeredClock::Realtime) => {}
+        clock => {
+            let clock = clock.map_or("unknown", SteeredClock::name);
+            return Err(format!("dante2sys steers a {clock} clock, and not the system clock"));
+        }
+    }
+    if body.utc_source == UtcSource::None as u8 {
+        return Err("nobody tells dante2sys the date (--utc none)".into());
+    }
+    if body.flags & STEER_DATE_LEFT != 0 {
+        return Err("the date was set by hand".into());
+    }
+    if body.flags & STEER_DATE_GOOD == 0 {
+        return Err("the date is not known well enough".into());
+    }
+    Ok("the date is good".into())
+}
+
+fn running(view: &View<Dante2sys>) -> Result<State, String> {
+    if view.freshness != Freshness::Fresh {
+        return Err("dante2sys is not running".into());
+    }
+    view.body.state().ok_or_else(|| "dante2sys is in an unknown state".into())
 }

@@ -132,6 +132,12 @@ impl Timex {
     }
 }
 
+/// The folder of the chronyd that is on the guest's disk, for [`ntp_server::chronyd_with`]; `None` where the disk cannot be
+/// made, which is said.
+pub fn chrony() -> Option<PathBuf> {
+    crate::lab::may_use(&["ip", "sysctl", "mmdebstrap", "mke2fs"]).then(|| Image::ready(Card::Virtio).chrony)
+}
+
 impl Guest {
     /// Boots one, called so where several speak at once; `None` where that needs a right or a tool that is missing, which is said.
     ///

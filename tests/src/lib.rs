@@ -9,6 +9,7 @@ pub mod clock_watch;
 pub mod guest;
 pub mod lab;
 pub mod namespace;
+pub mod ntp_client;
 pub mod ntp_server;
 pub mod program;
 pub mod segment;

@@ -11,15 +11,16 @@ use rand_pcg::Pcg32;
 use std::fs::DirBuilder;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Seconds from the zero of NTP's first era, 1900, to 1970.
-const NTP_TO_UNIX: i128 = 2_208_988_800;
-const PACKET: usize = 48;
+pub(crate) const NTP_TO_UNIX: i128 = 2_208_988_800;
+pub(crate) const PACKET: usize = 48;
 
 /// What a server answers. The defaults are those of an honest server of stratum 1 with this machine's date.
 #[derive(Debug, Clone)]
@@ -250,31 +251,61 @@ fn ntp_short(seconds: f64) -> [u8; 4] {
     ((seconds * 65_536.0) as u32).to_be_bytes()
 }
 
-/// chronyd as a server of stratum 3 with this machine's date, on port 123 of `host`. -x: it touches no clock. Its command
-/// socket is chronyd.sock in the folder chronyd-HOST of the stage.
-///
-/// It is the one of the guest's disk, taken out with its libraries to the folder `chrony`: the Debian package would start
-/// a daemon that steers the machine which runs the tests.
+/// chronyd as a server of stratum 3 with this machine's date, on port 123 of `host`.
 ///
 /// # Panics
 /// When it does not start.
 pub fn chronyd(chrony: &Path, stage: &Stage, host: &Namespace) -> Program {
+    chronyd_with(chrony, stage, host, |_| "local stratum 3\nallow all\n".into())
+}
+
+/// chronyd with what `text` says for a folder in which it may put its files. -x: it touches no clock. Its command socket is
+/// chronyd.sock in that folder, chronyd-HOST of the stage.
+///
+/// # Panics
+/// When it does not start.
+pub fn chronyd_with(
+    chrony: &Path,
+    stage: &Stage,
+    host: &Namespace,
+    text: impl FnOnce(&Path) -> String,
+) -> Program {
     let folder = stage.folder().join(format!("chronyd-{}", host.name()));
     // chronyd refuses a command socket in a folder that others may read.
     DirBuilder::new().mode(0o750).create(&folder).expect("a folder for chronyd");
     let file = folder.join("chrony.conf");
     let place = folder.display();
-    let text = format!(
-        "local stratum 3\nallow all\ncmdport 0\nbindcmdaddress {place}/chronyd.sock\npidfile {place}/chronyd.pid\n"
-    );
-    std::fs::write(&file, text).expect("chronyd's configuration");
-    let mut command = host.command(chrony.join("ld-linux-x86-64.so.2"));
-    command.arg("--library-path").arg(chrony).arg(chrony.join("chronyd"));
-    command.args(["-x", "-d", "-u", "root", "-f"]).arg(&file);
+    // The last line of a kind counts.
+    let own = format!("cmdport 0\nbindcmdaddress {place}/chronyd.sock\npidfile {place}/chronyd.pid\n");
+    std::fs::write(&file, text(&folder) + "\n" + &own).expect("chronyd's configuration");
+    let mut command = host.command(chrony.join(LOADER));
+    command.args(chronyd_words(chrony)).args(["-x", "-d", "-u", "root", "-f"]).arg(&file);
     let mut chronyd = stage.start("chronyd", command);
     crate::wait_for("chronyd", Duration::from_secs(10), || {
         assert!(chronyd.runs(), "chronyd ended: {}", chronyd.said());
-        chronyd.said().contains("Disabled control of system clock").then_some(())
+        // The last that it says before it serves.
+        chronyd.said().contains("Running with root privileges").then_some(())
     });
+    assert!(chronyd.said().contains("Disabled control of system clock"), "{}", chronyd.said());
     chronyd
+}
+
+/// Whether chronyd takes a configuration file, and what it says to it: it prints it, or what is wrong. It does nothing else.
+///
+/// # Panics
+/// When chronyd cannot be run.
+pub fn chronyd_takes(chrony: &Path, file: &Path) -> Result<String, String> {
+    let mut command = Command::new(chrony.join(LOADER));
+    let output = command.args(chronyd_words(chrony)).args(["-p", "-f"]).arg(file).output().expect("chronyd");
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+}
+
+/// chronyd is that of the guest's disk, taken out with its libraries to the folder `chrony`: the Debian package would start
+/// a daemon that steers the machine which runs the tests.
+const LOADER: &str = "ld-linux-x86-64.so.2";
+
+/// The loader's words.
+fn chronyd_words(chrony: &Path) -> [PathBuf; 3] {
+    ["--library-path".into(), chrony.into(), chrony.join("chronyd")]
 }

@@ -1,7 +1,7 @@
 //! The suite on a whole host, in a guest: installed as units, through reboots and sleep, beside other programs that
 //! steer the clock, without a disk or an RTC, and with the rights that its unit gives it.
 
-use super::{EAGER, PATIENCE, PPM, date, off_s, seconds, wait_for_state};
+use super::{EAGER, PATIENCE, PPM, date, ntpd, off_s, seconds, wait_for_state};
 use dante_tests::guest::{Guest, INTERFACE};
 use dante_tests::judge;
 use dante_tests::lab::Leader;
@@ -27,6 +27,7 @@ pub fn phases(guest: &mut Guest) {
     guest.phase("kill -9 of dante4l", dante4l_killed);
     guest.phase("reboot: the frequency, the date in the RTC, the wait unit", reboots);
     guest.phase("sleep", sleeps);
+    ntpd::phases(guest, &server);
     guest.phase("a leap second", |guest| leaps(guest, &server));
     guest.phase("disk full, RTC missing, garbage for a drift file", without);
 }

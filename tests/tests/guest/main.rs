@@ -8,6 +8,7 @@
 
 mod date;
 mod host;
+mod ntpd;
 
 use dante_tests::guest::{Guest, Setup};
 use serde_json::Value;
