@@ -32,7 +32,7 @@ pub fn ask(host: &Namespace, from: &str, server: &str) -> Option<Answer> {
     socket.set_read_timeout(Some(PATIENCE)).expect("the socket's time limit");
     // Version 4, mode 3.
     let mut packet = [0; PACKET];
-    packet[0] = 4 << 3 | 3;
+    packet[0] = (4 << 3) | 3;
     // Where nobody listens the kernel says so, to the next call.
     socket.send_to(&packet, (server, 123)).ok()?;
     let (length, _) = socket.recv_from(&mut packet).ok()?;
@@ -45,7 +45,7 @@ impl Answer {
         let word =
             |at: usize| u32::from_be_bytes([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]]);
         let (seconds, fraction) = (i128::from(word(40)), i128::from(word(44)));
-        let ns = (seconds - NTP_TO_UNIX) * 1_000_000_000 + (fraction * 1_000_000_000 >> 32);
+        let ns = (seconds - NTP_TO_UNIX) * 1_000_000_000 + ((fraction * 1_000_000_000) >> 32);
         Self {
             leap: packet[0] >> 6,
             stratum: packet[1],

@@ -1,0 +1,104 @@
+//! `pmc-lite wait` beside a page that changes as dante2sys' does: what units hang on it see it end, and when.
+
+use dante_core::page::{Dante2sys, STEER_DATE_GOOD, STEER_DATE_LEFT, SteeredClock, UtcSource};
+use dante_core::steer::State;
+use dante_os::clock::raw_now;
+use dante_os::page::PageWriter;
+use dante_tests::program::Program;
+use dante_tests::stage::Stage;
+use dante_tests::wait_for;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// dante2sys as its page shows it: it holds the system clock, and knows no date yet.
+struct Shown {
+    page: PageWriter<Dante2sys>,
+    body: Dante2sys,
+}
+
+impl Shown {
+    fn new(stage: &Stage) -> Self {
+        let page = PageWriter::open(&stage.page_name(), 1).expect("a page");
+        let body = Dante2sys {
+            state: State::Locked as u8,
+            clock: SteeredClock::Realtime as u8,
+            utc_source: UtcSource::Ntp as u8,
+            ..Dante2sys::default()
+        };
+        Self { page, body }
+    }
+
+    fn publish(&mut self) {
+        self.page.publish(raw_now(), &self.body);
+    }
+
+    /// Goes on as it is for so long, and sees that `program` waits all the time.
+    fn see_waiting(&mut self, program: &mut Program, span: Duration) {
+        let end = Instant::now() + span;
+        while Instant::now() < end {
+            self.publish();
+            assert!(program.runs(), "{}", program.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Goes on as it is until `program` has ended.
+    fn see_ended(&mut self, mut program: Program) -> String {
+        wait_for("pmc-lite wait ended", PATIENCE, || {
+            self.publish();
+            (!program.runs()).then_some(())
+        });
+        let ended = program.ended(PATIENCE);
+        ended.expect(0, &[]);
+        ended.said
+    }
+}
+
+fn wait(stage: &Stage, goal: &str) -> Program {
+    let instance = stage.instance();
+    stage.start("pmc-lite", stage.command("pmc-lite", &["wait", "--for", goal, "--instance", &instance]))
+}
+
+#[test]
+fn for_a_date_to_pass_on_and_for_its_loss() {
+    let stage = Stage::new();
+    let mut good = wait(&stage, "date");
+    wait_for("a word about dante2sys", PATIENCE, || good.said().contains("not running").then_some(()));
+    let mut shown = Shown::new(&stage);
+    shown.see_waiting(&mut good, Duration::from_secs(1));
+    assert!(good.said().contains("not known well enough"), "{}", good.said());
+    shown.body.flags = STEER_DATE_GOOD;
+    assert!(shown.see_ended(good).contains("the date is good"));
+
+    // What takes nothing from a date does not end it.
+    let mut lost = wait(&stage, "date-lost");
+    shown.see_waiting(&mut lost, Duration::from_secs(1));
+    shown.body.state = State::Holdover as u8;
+    shown.see_waiting(&mut lost, Duration::from_secs(1));
+    shown.body.flags = STEER_DATE_LEFT;
+    assert!(shown.see_ended(lost).contains("set by hand"));
+
+    // dante2sys is killed: its page is stale after 2 s.
+    shown.body.flags = STEER_DATE_GOOD;
+    let mut lost = wait(&stage, "date-lost");
+    shown.see_waiting(&mut lost, Duration::from_secs(1));
+    let killed = Instant::now();
+    let ended = lost.ended(PATIENCE);
+    println!("lost {:.1} s after the last word", killed.elapsed().as_secs_f64());
+    ended.expect(0, &["dante2sys is not running"]);
+}
+
+#[test]
+fn as_long_as_it_is_told() {
+    let stage = Stage::new();
+    let instance = stage.instance();
+    let words = ["wait", "--for=date", "--timeout=1", "--instance", &instance];
+    stage.run("pmc-lite", &words).expect(1, &["not within 1 s", "dante2sys is not running"]);
+    stage.run("pmc-lite", &["wait", "--for=ever"]).expect(2, &["steered", "date", "date-lost"]);
+    let mut shown = Shown::new(&stage);
+    shown.body.clock = SteeredClock::Virtual as u8;
+    shown.body.flags = STEER_DATE_GOOD;
+    shown.publish();
+    stage.run("pmc-lite", &words).expect(1, &["steers a virtual clock, and not the system clock"]);
+}
