@@ -55,7 +55,7 @@ DOC    = $(ROOT)/share/doc/dante4l
 UNITS  = $(ROOT)/lib/systemd/system
 ZSH    = site-functions
 put    = for file in $(wildcard $(2)); do install -D -m $(1) -t $(3) $$file || exit 1; done
-move   = sed -i 's|/usr/sbin/\(dante\|pmc\)|$(PREFIX)/sbin/\1|'
+move   = sed -i 's,/usr/sbin/\(dante\|pmc\),$(PREFIX)/sbin/\1,'
 
 install: build man
 	$(call put,755,$(PROGRAMS:%=$(BUILT)/%),$(ROOT)/sbin)

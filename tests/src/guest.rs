@@ -51,6 +51,8 @@ pub struct Setup {
     pub kernel_words: Vec<String>,
     /// Its network card.
     pub card: Card,
+    /// Versions of the Debian package that are on the second disk, as /opt/dante/VERSION.deb.
+    pub packages: Vec<String>,
 }
 
 /// A network card for the guest.
@@ -65,7 +67,7 @@ pub enum Card {
 impl Default for Setup {
     /// A date 30 days ahead: a date of its own, far from every one that is to be had from outside.
     fn default() -> Self {
-        Self { rtc_ahead_s: 30 * 86_400, kernel_words: Vec::new(), card: Card::Virtio }
+        Self { rtc_ahead_s: 30 * 86_400, kernel_words: Vec::new(), card: Card::Virtio, packages: Vec::new() }
     }
 }
 
@@ -145,6 +147,9 @@ impl Guest {
     /// When it does not boot.
     pub fn boot(name: &'static str, setup: &Setup) -> Option<Self> {
         let mut tools = vec!["ip", "sysctl", "mmdebstrap", "mke2fs"];
+        if !setup.packages.is_empty() {
+            tools.extend(["make", "dpkg-shlibdeps", "strip"]);
+        }
         if setup.card == Card::Virtio {
             tools.push("qemu-system-x86_64");
         }
@@ -159,7 +164,7 @@ impl Guest {
         let switch = Switch::new(&format!("{}-{}", std::process::id(), stage.number()), net);
         let far = switch.host(1);
         switch.tap("tap0");
-        let programs = second_disk(&stage);
+        let programs = second_disk(&stage, &setup.packages);
         let socket = stage.folder().join("control");
         // What else this machine does is not to stop the guest's clock and its stamps.
         let mut command = switch.command("nice");
@@ -469,18 +474,21 @@ fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("guest").join(name)
 }
 
-/// A disk with the agent and the programs as they were built last.
-fn second_disk(stage: &Stage) -> PathBuf {
+/// A disk with the agent, the programs as they were built last, and packages of them.
+fn second_disk(stage: &Stage, packages: &[String]) -> PathBuf {
     let folder = stage.folder().join("programs");
     let bin = folder.join("bin");
     std::fs::create_dir_all(&bin).expect("a folder for the programs");
-    std::fs::copy(source("agent"), folder.join("agent")).expect("the agent");
+    for script in ["agent", "rights", "rights.conf"] {
+        std::fs::copy(source(script), folder.join(script)).expect("a script");
+    }
     for program in PROGRAMS {
         std::fs::copy(built(program), bin.join(program)).expect("a program");
     }
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../files");
-    let copied = Command::new("cp").arg("-r").arg(files).arg(&folder).status();
-    assert!(copied.is_ok_and(|status| status.success()), "copying files/");
+    for version in packages {
+        let package = crate::package::make_deb(version, stage.folder());
+        std::fs::copy(package, folder.join(format!("{version}.deb"))).expect("a package");
+    }
     let disk = stage.folder().join("programs.img");
     std::fs::File::create(&disk).and_then(|file| file.set_len(256 << 20)).expect("a disk for the programs");
     let mut command = Command::new("mke2fs");

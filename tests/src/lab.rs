@@ -129,7 +129,8 @@ pub(crate) fn may_use(tools: &[&str]) -> bool {
     missing.is_none()
 }
 
-fn has(tool: &str) -> bool {
+/// Whether there is such a program in PATH.
+pub fn has(tool: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(tool).exists())
 }

@@ -11,6 +11,7 @@ pub mod lab;
 pub mod namespace;
 pub mod ntp_client;
 pub mod ntp_server;
+pub mod package;
 pub mod program;
 pub mod segment;
 pub mod stage;

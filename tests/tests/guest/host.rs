@@ -1,7 +1,7 @@
 //! The suite on a whole host, in a guest: installed as units, through reboots and sleep, beside other programs that
 //! steer the clock, without a disk or an RTC, and with the rights that its unit gives it.
 
-use super::{EAGER, PATIENCE, PPM, date, ntpd, off_s, seconds, wait_for_state};
+use super::{EAGER, PATIENCE, PPM, date, ntpd, off_s, package, seconds, wait_for_state};
 use dante_tests::guest::{Guest, INTERFACE};
 use dante_tests::judge;
 use dante_tests::lab::Leader;
@@ -10,8 +10,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The address of the time server.
 const SERVER: u8 = 5;
+/// An interface of the guest that comes up late, and the number of its address.
+const LATE: &str = "late0";
+const LATE_ADDRESS: u8 = 9;
 /// The clock moved by less than this where nobody may move it: 4 s at a rate that is some ppm off are far below it.
-const STILL_S: f64 = 0.03;
+pub const STILL_S: f64 = 0.03;
 
 pub fn phases(guest: &mut Guest) {
     let leader = guest.leader(&[&format!("--ppm={}", PPM - 25.0)]);
@@ -23,6 +26,8 @@ pub fn phases(guest: &mut Guest) {
     });
     guest.phase("a date set by hand", date_by_hand);
     guest.phase("a frequency set by hand", set_by_hand);
+    guest.phase("loops that hang", package::hung);
+    guest.phase("the package, upgraded", package::upgrade);
     guest.phase("chronyd started beside it, and it beside chronyd", beside_chronyd);
     guest.phase("kill -9 of dante4l", dante4l_killed);
     guest.phase("reboot: the frequency, the date in the RTC, the wait unit", reboots);
@@ -41,19 +46,18 @@ fn wait_for_line(guest: &mut Guest, unit: &str, line: &str) {
 /// The shipped units and the shipped configuration, with what a user sets in it.
 fn units(guest: &mut Guest) {
     let server = guest.switch.address(SERVER);
-    guest.check(
-        "ln -sf /opt/dante/bin/* /usr/sbin/ && cp /opt/dante/files/systemd/*.service /etc/systemd/system/ && \
-         systemctl daemon-reload && systemd-analyze verify dante4l.service dante2sys.service dante2sys-wait.service",
-    );
+    // The interface is one that is not there yet.
     guest.check(&format!(
-        "sed -e 's/^interface.*/interface = \"{INTERFACE}\"/' -e 's/^#ntp-server.*/ntp-server = [\"{server}\"]/' \
-             -e 's/^#ntp-min-interval.*/ntp-min-interval = 4/' \
-             /opt/dante/files/dante4l.toml >/etc/dante4l.toml && dante2sys -f /etc/dante4l.toml --check-config"
+        "sed -i -e 's/^interface.*/interface = \"{LATE}\"/' -e 's/^#ntp-server.*/ntp-server = [\"{server}\"]/' \
+             -e 's/^#ntp-min-interval.*/ntp-min-interval = 4/' /etc/dante4l.toml && \
+         dante2sys -f /etc/dante4l.toml --check-config"
     ));
     // What others may leave in the clock.
     guest.check("adjtimex --tick 10010 --status 1");
     guest.check("systemctl enable --quiet --now dante4l.service dante2sys.service");
     guest.check("systemctl enable --quiet dante2sys-wait.service");
+    package::wait_for_status(guest, "dante4l", &format!("waiting for interface {LATE}"));
+    plug_in(guest);
     let waited = guest.run_within("pmc-lite wait --timeout 80", PATIENCE);
     assert_eq!(waited.code, 0, "{waited:?}");
     let said = guest.journal("dante2sys");
@@ -64,6 +68,11 @@ fn units(guest: &mut Guest) {
     let off = off_s(guest);
     println!("date off by {:.2} ms", off * 1e3);
     judge("date off", off * 1e3, 12.0, "ms");
+    let leader = guest.status()["dante4l"]["leader"]["uuid"].as_str().expect("a leader").to_owned();
+    package::wait_for_status(guest, "dante4l", &format!("SLAVE of {leader}"));
+    package::wait_for_status(guest, "dante2sys", &format!("LOCKED on {leader}"));
+    let priority = guest.check("chrt --pid $(systemctl show --value -p MainPID dante4l)");
+    assert!(priority.contains("SCHED_FIFO") && priority.contains("priority: 10"), "{priority}");
     // CAP_SYS_TIME and nothing else.
     let rights = guest.check("grep CapEff /proc/$(systemctl show --value -p MainPID dante2sys)/status");
     assert_eq!(rights.split_whitespace().nth(1), Some("0000000002000000"), "{rights}");
@@ -74,9 +83,17 @@ fn units(guest: &mut Guest) {
     assert!(written.abs() < 1.0, "{written}");
 }
 
+/// The interface comes up.
+fn plug_in(guest: &mut Guest) {
+    let address = guest.switch.address(LATE_ADDRESS);
+    guest.check(&format!(
+        "ip link add {LATE} link {INTERFACE} type macvlan mode bridge && ip address add {address}/24 dev {LATE} && \
+         ip link set {LATE} up"
+    ));
+}
+
+/// Started anew, dante2sys leaves the clock to others for 16 s at first.
 fn beside_chronyd(guest: &mut Guest) {
-    // Anew, the clock is left to others for 16 s at first.
-    guest.check("systemctl restart dante2sys.service");
     wait_for_state(guest, "LOCKED");
     // Behind systemd's back: the unit would be stopped by Conflicts=.
     let server = guest.switch.address(SERVER);
@@ -137,20 +154,18 @@ fn silent(guest: &mut Guest, leader: Leader) -> Leader {
 /// Killed in a state, it leaves a clock that runs on at its rate; systemd starts it again, and it goes on from there.
 fn kill_9(guest: &mut Guest, state: &str) {
     wait_for_state(guest, state);
-    let restarts = |guest: &mut Guest| {
-        let said = guest.check("systemctl show --value -p NRestarts dante2sys.service");
-        said.trim().parse::<u32>().expect("a number")
-    };
-    let (before, held, off) = (restarts(guest), guest.timex(), off_s(guest));
+    let (before, held, off) = (package::restarts(guest, "dante2sys"), guest.timex(), off_s(guest));
     guest.check("systemctl kill --signal=KILL dante2sys.service");
-    let left = guest.timex();
     std::thread::sleep(Duration::from_secs(1));
-    assert_eq!(guest.timex().frequency_ppb, left.frequency_ppb, "killed while {state}");
+    let left = guest.timex();
+    if state == "YIELDED" {
+        assert_eq!(left.frequency_ppb, held.frequency_ppb, "what somebody else set stays");
+    }
     // The phase term may have changed in between.
     let changed = (left.frequency_ppb - held.frequency_ppb) / 1e3;
     assert!(changed.abs() < 6.0, "killed while {state}: {held:?}, {left:?}");
     dante_tests::wait_for("dante2sys started again", PATIENCE, || {
-        (restarts(guest) == before + 1).then_some(())
+        (package::restarts(guest, "dante2sys") == before + 1).then_some(())
     });
     let moved = off_s(guest) - off;
     println!("killed while {state}: the clock moved by {:+.2} ms", moved * 1e3);
@@ -202,7 +217,12 @@ fn wait_for_date(guest: &mut Guest, key: &str, value: bool) {
 
 /// Yielded to whoever did it. Killed then and started again, it finds nobody at the clock, and takes it at once.
 fn set_by_hand(guest: &mut Guest) {
+    // Something else than what the clock runs at, which is corrected at every moment.
+    let remembered = PPM - 0.5;
+    guest.check(&format!("echo '{remembered} 0.1' >/var/lib/dante2sys/drift"));
     kill_9(guest, "LOCKED");
+    let left = format!("the clock is left at {:+.0} ppb, without its last correction", remembered * 1e3);
+    wait_for_line(guest, "dante2sys", &left);
     wait_for_state(guest, "LOCKED");
     guest.check(MISSET);
     kill_9(guest, "YIELDED");
@@ -234,6 +254,9 @@ fn reboots(guest: &mut Guest) {
     let frequency: f64 = stored.split(' ').next().and_then(|ppm| ppm.parse().ok()).expect("a frequency");
     judge("remembered - leader's", frequency - PPM, 2.0, "ppm");
     guest.reboot();
+    // The network comes up after the daemons.
+    package::wait_for_status(guest, "dante4l", &format!("waiting for interface {LATE}"));
+    plug_in(guest);
     wait_for_line(guest, "dante2sys", "frequency of the last run");
     let at_once = guest.timex().frequency_ppb / 1e3;
     println!("set at once: {at_once:+.4} ppm");

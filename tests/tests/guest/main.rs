@@ -1,5 +1,5 @@
 //! The suite in booted guests, where it may steer, step and set a clock: in one the date's policies, in another all that
-//! befalls a host. They run side by side, for both wait most of the time.
+//! befalls a host with the Debian package. They run side by side, for both wait most of the time.
 //!
 //! The truth is this machine's CLOCK_REALTIME, which the servers tell, too. The leader runs at +37 ppm on the oscillator
 //! that guest and machine share, so that is what it gains on UTC, give or take what this machine is steered by. Under
@@ -9,6 +9,7 @@
 mod date;
 mod host;
 mod ntpd;
+mod package;
 
 use dante_tests::guest::{Guest, Setup};
 use serde_json::Value;
@@ -29,8 +30,12 @@ fn each_policy_does_what_it_says() {
 
 #[test]
 fn a_host_is_left_in_good_order_whatever_happens() {
-    if let Some(mut guest) = Guest::boot("host", &Setup { rtc_ahead_s: 3600, ..Setup::default() }) {
+    let packages = package::VERSIONS.map(String::from).to_vec();
+    if let Some(mut guest) = Guest::boot("host", &Setup { rtc_ahead_s: 3600, packages, ..Setup::default() }) {
+        guest.phase("the package, installed", package::install);
+        guest.phase("the rights of its units", package::rights);
         host::phases(&mut guest);
+        guest.phase("the package, removed and purged", package::remove);
     }
 }
 

@@ -1,0 +1,186 @@
+//! The Debian package: installed as a user would, its units' rights, an upgrade while the clock is steered, and what is left
+//! when it is gone.
+
+use super::{PATIENCE, off_s};
+use dante_tests::guest::Guest;
+
+/// The versions on the second disk.
+pub const VERSIONS: [&str; 2] = ["1.0-1", "1.0-2"];
+/// The daemons' units.
+const UNITS: [&str; 3] = ["dante4l", "dante2sys", "danteshm"];
+/// `systemd-analyze security` of each at most; with hardware.conf the last.
+const EXPOSURE: [(&str, f64); 4] =
+    [("dante4l", 1.7), ("dante2sys", 2.7), ("danteshm", 1.2), ("dante4l@hardware", 2.1)];
+
+/// Installs it; systemd has nothing to say against its units, and nothing runs yet.
+pub fn install(guest: &mut Guest) {
+    // The guest is without documents otherwise.
+    guest.check(&format!(
+        "apt-get install -qq -y -o 'Dpkg::Options::=--path-include=/usr/share/doc/dante4l/*' /opt/dante/{}.deb",
+        VERSIONS[0]
+    ));
+    let said = guest.check(
+        "cd /usr/lib/systemd/system && systemd-analyze verify --man=no dante*.service chrony.service 2>&1",
+    );
+    assert_eq!(said, "", "systemd-analyze verify");
+    let states = guest.run(
+        "systemctl is-enabled dante4l dante2sys danteshm; systemctl is-active dante4l dante2sys danteshm",
+    );
+    assert_eq!(states.stdout, "disabled\n".repeat(3) + &"inactive\n".repeat(3), "{states:?}");
+    let pages = guest.check("cd /dev/shm && stat -c '%n %U %a' dante4l dante2sys danteshm");
+    assert_eq!(pages, "dante4l dante4l 644\ndante2sys dante2sys 644\ndanteshm danteshm 644\n");
+    assert_eq!(guest.check("udevadm settle; stat -c '%G %a' /dev/rtc0"), "clock 660\n");
+    exposure(guest);
+}
+
+/// Drop-ins for [`UNITS`], and an instance of dante4l, for exposure and [`rights`]. Each reload takes seconds here.
+fn drop_in(guest: &mut Guest) {
+    let folder = "/run/systemd/system";
+    guest.check(&format!(
+        "cd {folder} && mkdir -p dante4l@hardware.service.d && \
+         cp /usr/share/doc/dante4l/examples/hardware.conf dante4l@hardware.service.d && \
+         for unit in {}; do mkdir -p $unit.service.d && cp /opt/dante/rights.conf $unit.service.d; done && \
+         systemctl daemon-reload",
+        UNITS.join(" ")
+    ));
+}
+
+fn exposure(guest: &mut Guest) {
+    drop_in(guest);
+    for (unit, limit) in EXPOSURE {
+        let said = guest.check(&format!("systemd-analyze security --no-pager {unit}.service | tail -n 1"));
+        let level = said.split_whitespace().find_map(|word| word.parse::<f64>().ok()).expect("a level");
+        println!("{unit}: exposure {level} (limit {limit})");
+        assert!(level <= limit, "{said}");
+    }
+}
+
+/// What each unit may do is tried in that very unit, with another program in it.
+pub fn rights(guest: &mut Guest) {
+    let mut attempts = 0;
+    // SocketBindDeny= needs it, and Debian 12 is without.
+    let has_bpf = guest.check("systemctl --version").contains("+BPF_FRAMEWORK");
+    for unit in UNITS {
+        let found = guest.check(&format!(
+            "systemctl start {unit}; journalctl --sync; journalctl --quiet --output=cat --boot --unit={unit} --identifier=rights"
+        ));
+        let allowed: Vec<&str> = found.lines().filter_map(|line| line.strip_prefix("allowed ")).collect();
+        attempts = found.lines().count();
+        let page = format!("write the page of {unit}");
+        // /var/tmp is one of its own.
+        let expected: &[&str] = match unit {
+            "dante4l" if has_bpf => &["port 319", "write to /var/tmp", &page],
+            "dante4l" => &["port 123", "port 319", "write to /var/tmp", &page],
+            "dante2sys" => &[
+                "set the frequency",
+                "set the date",
+                "write the RTC",
+                "write to /var/tmp",
+                "write to /var/lib/dante2sys",
+                &page,
+            ],
+            _ => &[&page],
+        };
+        assert_eq!(allowed, expected, "{unit}: {found}");
+        println!("{unit}: {} of {attempts} attempts denied", attempts - allowed.len());
+    }
+    // It is the units that deny them, not how they are tried.
+    let all = guest.check(
+        "bash /opt/dante/rights; rm -f /{etc,usr,run,root,var/tmp,var/lib/dante2sys,dev}/attempt; \
+         modprobe -r dummy; ip link set lo mtu 65536; rm -r /run/systemd/system/dante*.service.d; \
+         systemctl daemon-reload",
+    );
+    assert!(all.lines().all(|line| line.starts_with("allowed ")), "as root: {all}");
+    assert_eq!(all.lines().count(), attempts);
+}
+
+/// Processes that live and do nothing: the watchdog ends them, they are started again, and the clock does not jump.
+pub fn hung(guest: &mut Guest) {
+    let units = ["dante4l", "dante2sys"];
+    let before = units.map(|unit| restarts(guest, unit));
+    let off = off_s(guest);
+    for unit in units {
+        guest.check(&format!("systemctl kill --kill-who=main --signal=STOP {unit}.service"));
+    }
+    for (unit, before) in units.into_iter().zip(before) {
+        dante_tests::wait_for(&format!("{unit} started again"), PATIENCE, || {
+            (restarts(guest, unit) == before + 1).then_some(())
+        });
+        let said = guest.journal(unit);
+        assert!(said.contains("Watchdog timeout"), "{said}");
+    }
+    let moved = off_s(guest) - off;
+    println!("the clock moved by {:+.2} ms while nobody looked after it", moved * 1e3);
+    assert!(moved.abs() < super::host::STILL_S, "{moved} s");
+}
+
+/// How often systemd has started a unit again by itself.
+pub fn restarts(guest: &mut Guest, unit: &str) -> u32 {
+    let said = guest.check(&format!("systemctl show --value -p NRestarts {unit}.service"));
+    said.trim().parse().expect("a number")
+}
+
+/// Waits until the line that `systemctl status` shows has these words in it.
+pub fn wait_for_status(guest: &mut Guest, unit: &str, words: &str) {
+    let line = dante_tests::wait_for(&format!("{unit} telling: {words}"), PATIENCE, || {
+        let said = guest.run(&format!("systemctl status --no-pager --lines=0 {unit}.service")).stdout;
+        let line = said.lines().find_map(|line| line.trim().strip_prefix("Status: "));
+        line.filter(|line| line.contains(words)).map(str::to_owned)
+    });
+    println!("{unit}: {line}");
+}
+
+/// To the next version while the clock is steered: the new programs run, dante4l first, and the clock does not jump. The
+/// administrator's configuration stays.
+pub fn upgrade(guest: &mut Guest) {
+    let file = "/etc/dante4l.toml";
+    let (set, off) = (guest.check(&format!("cat {file}")), off_s(guest));
+    guest.check(&format!("dpkg --install /opt/dante/{}.deb", VERSIONS[1]));
+    assert_eq!(guest.check(&format!("cat {file}")), set);
+    assert_eq!(guest.check("dpkg-query --show --showformat '${Version}' dante4l"), VERSIONS[1]);
+    let times = guest.check(
+        "for unit in dante4l dante2sys; do
+            [ /proc/$(systemctl show --value -p MainPID $unit)/exe -ef /usr/sbin/$unit ] || echo old
+            systemctl show --value -p ExecMainStartTimestampMonotonic $unit
+        done",
+    );
+    let times: Vec<u64> =
+        times.split_whitespace().map(|us| us.parse().expect("us, of the new one")).collect();
+    assert!(times[0] < times[1], "dante4l starts first: {times:?}");
+    let moved = off_s(guest) - off;
+    println!("the clock moved by {:+.2} ms over the upgrade", moved * 1e3);
+    assert!(moved.abs() < super::host::STILL_S, "{moved} s");
+    let left = guest.journal("dante2sys");
+    assert!(left.contains("ppb, without a phase term"), "ended in good order: {left}");
+}
+
+/// Removed, nothing of it runs or lies in memory; purged, nothing lies on the disk.
+pub fn remove(guest: &mut Guest) {
+    // A segment of System V outlives its maker.
+    guest.check("systemctl start danteshm.service");
+    let segments = "awk -v uid=$(id -u danteshm) '$10 == uid' /proc/sysvipc/shm | wc -l";
+    assert_eq!(guest.check(segments), "1\n");
+    let files = guest.check("dpkg --listfiles dante4l");
+    guest.check("apt-get remove -qq -y dante4l >/dev/null");
+    assert_eq!(guest.check(segments), "0\n");
+    assert_eq!(guest.check("find /dev/shm -name 'dante*'"), "");
+    let processes =
+        guest.check("for user in dante4l dante2sys danteshm; do find /proc -maxdepth 1 -user $user; done");
+    assert_eq!(processes, "");
+    let units =
+        guest.check("systemctl list-units --all --plain --no-legend 'dante*' 'chrony*' --state=active");
+    assert_eq!(units, "");
+    assert!(
+        guest.check("ls /etc/dante4l.toml /var/lib/dante2sys/drift").contains("drift"),
+        "kept until purged"
+    );
+    guest.check("apt-get purge -qq -y dante4l >/dev/null");
+    let own: Vec<&str> = files.lines().filter(|file| file.contains("dante")).collect();
+    assert!(own.len() > 20, "{files}");
+    let left = guest.run(&format!("ls -d {} 2>/dev/null", own.join(" ")));
+    assert_eq!(left.stdout, "");
+    let left = guest
+        .check("find /etc /var/lib /run/systemd -name '*dante*' -not -path '/etc/systemd/system/agent*'");
+    assert_eq!(left, "");
+    println!("nothing is left, of {} files", own.len());
+}
