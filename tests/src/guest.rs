@@ -11,21 +11,23 @@
 //! never KVM: the guest's oscillator is then exactly this machine's, and it runs on every machine.
 
 mod agent;
+mod disks;
 
 pub use agent::Output;
 
 use crate::lab::Leader;
 use crate::namespace::Namespace;
 use crate::ntp_server;
-use crate::program::{Program, built};
+use crate::program::Program;
 use crate::stage::Stage;
 use crate::switch::Switch;
 use agent::Agent;
 use dante_core::time::Duration as Span;
+use disks::{Image, second_disk};
 use serde_json::Value;
 use std::fmt;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -38,8 +40,6 @@ const BOOT: Duration = Duration::from_secs(180);
 const RESET: &str = "(sleep 0.2; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &";
 /// How long a script may take where nothing else is said.
 const SCRIPT: Duration = Duration::from_secs(30);
-/// The suite's programs, which are put on the second disk.
-const PROGRAMS: [&str; 5] = ["dante4l", "dante2sys", "danteshm", "pmc-lite", "dantesim"];
 
 /// What a guest is to be like.
 #[derive(Debug, Clone)]
@@ -432,69 +432,6 @@ impl Drop for Guest {
             _ = std::fs::write(self.stage.folder().join("journal.log"), said);
         }
     }
-}
-
-/// What a guest is booted from, and with.
-struct Image {
-    qemu: String,
-    disk: PathBuf,
-    kernel: PathBuf,
-    chrony: PathBuf,
-    initrd: Option<PathBuf>,
-}
-
-impl Image {
-    /// Made where it is not there yet: beside the profile's folder, target/guest.
-    fn ready(card: Card) -> Self {
-        let profile = built("dante4l");
-        let folder = profile.parent().and_then(Path::parent).expect("the target folder").join("guest");
-        let mut paths = match card {
-            Card::Virtio => run("image.sh", &folder),
-            Card::Igb => run("igb.sh", &folder.join("igb")),
-        };
-        let mut next = || paths.next().expect("the paths of disk, kernel, chronyd");
-        let [disk, kernel, chrony] = [(); 3].map(|()| PathBuf::from(next()));
-        let (initrd, qemu) = match card {
-            Card::Virtio => (None, "qemu-system-x86_64".to_owned()),
-            Card::Igb => (Some(next().into()), next()),
-        };
-        Self { qemu, disk, kernel, chrony, initrd }
-    }
-}
-
-/// The lines that a script beside this crate prints for a folder.
-fn run(script: &str, folder: &Path) -> std::vec::IntoIter<String> {
-    let output = Command::new(source(script)).arg(folder).output().expect(script);
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{script}: {said}{}", String::from_utf8_lossy(&output.stderr));
-    said.lines().map(str::to_owned).collect::<Vec<_>>().into_iter()
-}
-
-fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("guest").join(name)
-}
-
-/// A disk with the agent, the programs as they were built last, and packages of them.
-fn second_disk(stage: &Stage, packages: &[String]) -> PathBuf {
-    let folder = stage.folder().join("programs");
-    let bin = folder.join("bin");
-    std::fs::create_dir_all(&bin).expect("a folder for the programs");
-    for script in ["agent", "rights", "rights.conf"] {
-        std::fs::copy(source(script), folder.join(script)).expect("a script");
-    }
-    for program in PROGRAMS {
-        std::fs::copy(built(program), bin.join(program)).expect("a program");
-    }
-    for version in packages {
-        let package = crate::package::make_deb(version, stage.folder());
-        std::fs::copy(package, folder.join(format!("{version}.deb"))).expect("a package");
-    }
-    let disk = stage.folder().join("programs.img");
-    std::fs::File::create(&disk).and_then(|file| file.set_len(256 << 20)).expect("a disk for the programs");
-    let mut command = Command::new("mke2fs");
-    command.args(["-q", "-t", "ext4", "-O", "^has_journal", "-d"]).arg(&folder).arg(&disk);
-    assert!(command.status().is_ok_and(|status| status.success()), "mke2fs");
-    disk
 }
 
 fn kernel_line(switch: &Switch, setup: &Setup) -> String {

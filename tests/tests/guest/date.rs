@@ -19,6 +19,7 @@ pub fn phases(guest: &mut Guest) {
     guest.phase("slew", slew);
     guest.phase("free", free);
     guest.phase("utc", utc);
+    guest.stop("dante4l");
 }
 
 fn steer(guest: &mut Guest, server: u8, words: &[&str]) {

@@ -1,11 +1,12 @@
-//! The suite in booted guests, where it may steer, step and set a clock: in one the date's policies, in another all that
-//! befalls a host with the Debian package. They run side by side, for both wait most of the time.
+//! The suite in booted guests, where it may steer, step and set a clock: in one the date's policies and chrony
+//! with danteshm, in another all that befalls a host with the Debian package. They run side by side, for both wait most of the time.
 //!
 //! The truth is this machine's CLOCK_REALTIME, which the servers tell, too. The leader runs at +37 ppm on the oscillator
 //! that guest and machine share, so that is what it gains on UTC, give or take what this machine is steered by. Under
 //! emulation stamps scatter by 0.2 ms: rates are known to about 1 ppm here, and accuracy is for virtual time to judge.
 //! With SOAK set the phases take as long as a user would watch them.
 
+mod chrony;
 mod date;
 mod host;
 mod ntpd;
@@ -23,8 +24,10 @@ const EAGER: &str = "--ntp-min-interval=4";
 
 #[test]
 fn each_policy_does_what_it_says() {
-    if let Some(mut guest) = Guest::boot("date", &Setup::default()) {
+    let packages = vec![package::VERSIONS[0].to_owned()];
+    if let Some(mut guest) = Guest::boot("date", &Setup { packages, ..Setup::default() }) {
         date::phases(&mut guest);
+        chrony::phases(&mut guest);
     }
 }
 

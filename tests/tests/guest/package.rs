@@ -12,13 +12,18 @@ const UNITS: [&str; 3] = ["dante4l", "dante2sys", "danteshm"];
 const EXPOSURE: [(&str, f64); 4] =
     [("dante4l", 1.7), ("dante2sys", 2.7), ("danteshm", 1.2), ("dante4l@hardware", 2.1)];
 
-/// Installs it; systemd has nothing to say against its units, and nothing runs yet.
-pub fn install(guest: &mut Guest) {
+/// Installs it.
+pub fn unpack(guest: &mut Guest) {
     // The guest is without documents otherwise.
     guest.check(&format!(
         "apt-get install -qq -y -o 'Dpkg::Options::=--path-include=/usr/share/doc/dante4l/*' /opt/dante/{}.deb",
         VERSIONS[0]
     ));
+}
+
+/// Installs it; systemd has nothing to say against its units, and nothing runs yet.
+pub fn install(guest: &mut Guest) {
+    unpack(guest);
     let said = guest.check(
         "cd /usr/lib/systemd/system && systemd-analyze verify --man=no dante*.service chrony.service 2>&1",
     );
