@@ -9,31 +9,32 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Everything outside of the documents, with its mode.
-const FILES: [(&str, &str); 19] = [
-    ("/etc/dante4l.toml", "-rw-r--r--"),
-    ("/usr/bin/dantesim", "-rwxr-xr-x"),
-    ("/usr/lib/systemd/system/chrony.service.d/dante.conf", "-rw-r--r--"),
-    ("/usr/lib/systemd/system/dante2sys-wait.service", "-rw-r--r--"),
-    ("/usr/lib/systemd/system/dante2sys.service", "-rw-r--r--"),
-    ("/usr/lib/systemd/system/dante4l.service", "-rw-r--r--"),
-    ("/usr/lib/systemd/system/dante4l@.service", "-rw-r--r--"),
-    ("/usr/lib/systemd/system/danteshm.service", "-rw-r--r--"),
-    ("/usr/lib/sysusers.d/dante4l.conf", "-rw-r--r--"),
-    ("/usr/lib/tmpfiles.d/dante4l.conf", "-rw-r--r--"),
-    ("/usr/lib/udev/rules.d/60-dante4l.rules", "-rw-r--r--"),
-    ("/usr/sbin/dante2sys", "-rwxr-xr-x"),
-    ("/usr/sbin/dante4l", "-rwxr-xr-x"),
-    ("/usr/sbin/danteshm", "-rwxr-xr-x"),
-    ("/usr/sbin/pmc-lite", "-rwxr-xr-x"),
-    ("/usr/share/doc/dante4l/changelog.Debian.gz", "-rw-r--r--"),
-    ("/usr/share/doc/dante4l/changelog.gz", "-rw-r--r--"),
-    ("/usr/share/doc/dante4l/copyright", "-rw-r--r--"),
-    ("/usr/share/doc/dante4l/examples/hardware.conf", "-rw-r--r--"),
+/// What is made, with its mode.
+const MADE: [(&str, u32); 8] = [
+    ("/usr/bin/dantesim", 0o755),
+    ("/usr/lib/systemd/system/dante4l@.service", 0o644),
+    ("/usr/sbin/dante2sys", 0o755),
+    ("/usr/sbin/dante4l", 0o755),
+    ("/usr/sbin/danteshm", 0o755),
+    ("/usr/sbin/pmc-lite", 0o755),
+    ("/usr/share/doc/dante4l/changelog.Debian.gz", 0o644),
+    ("/usr/share/doc/dante4l/changelog.gz", 0o644),
+];
+/// Where the files of each folder in files/ go, beginning with the first that fits; what fits none is not installed.
+const PLACES: [(&str, &str); 9] = [
+    ("systemd/examples/", "/usr/share/doc/dante4l/examples/"),
+    ("systemd/", "/usr/lib/systemd/system/"),
+    ("sysusers.d/", "/usr/lib/sysusers.d/"),
+    ("tmpfiles.d/", "/usr/lib/tmpfiles.d/"),
+    ("udev/", "/usr/lib/udev/rules.d/"),
+    ("chrony/dante-refclock-", "/usr/share/doc/dante4l/examples/dante-refclock-"),
+    ("chrony/", "/etc/chrony/"),
+    ("dante4l.toml", "/etc/dante4l.toml"),
+    ("debian/copyright", "/usr/share/doc/dante4l/copyright"),
 ];
 /// An administrator changes these, and keeps them.
-const CONFFILES: [&str; 1] = ["/etc/dante4l.toml"];
-/// Documents, of which there are as many as there are.
+const CONFFILES: [&str; 2] = ["/etc/chrony/dante-ntpd.conf", "/etc/dante4l.toml"];
+/// Documents, of which there are many: the manual's are looked for below.
 const DOCUMENTS: [&str; 5] = [
     "/usr/share/doc/dante4l/",
     "/usr/share/man/man",
@@ -61,18 +62,34 @@ fn the_package_holds_what_make_install_installs_and_lintian_finds_no_fault_in_it
         if mode.starts_with('d') {
             assert_eq!(mode, "drwxr-xr-x", "{line}");
         } else {
-            found.insert(path.to_owned(), mode.to_owned());
+            let mode = match mode {
+                "-rwxr-xr-x" => 0o755,
+                "-rw-r--r--" => 0o644,
+                _ => panic!("{line}"),
+            };
+            found.insert(path.to_owned(), mode);
         }
     }
-    for (path, mode) in FILES {
-        assert_eq!(found.get(path).map(String::as_str), Some(mode), "{path}: {list}");
+    let expected = expected();
+    for (path, mode) in &expected {
+        assert_eq!(found.get(path), Some(mode), "{path}: {list}");
     }
     for (path, mode) in &found {
-        let is_document = mode == "-rw-r--r--" && DOCUMENTS.iter().any(|folder| path.starts_with(folder));
-        assert!(is_document || FILES.iter().any(|(known, _)| known == path), "{mode} {path} is not expected");
+        let is_document = *mode == 0o644 && DOCUMENTS.iter().any(|folder| path.starts_with(folder));
+        assert!(is_document || expected.contains_key(path), "{mode:o} {path} is not expected");
+    }
+    for page in
+        ["1/dantesim.1", "5/dante4l.toml.5", "8/dante4l.8", "8/dante2sys.8", "8/danteshm.8", "8/pmc-lite.8"]
+    {
+        assert!(found.contains_key(&format!("/usr/share/man/man{page}.gz")), "{page}: {list}");
+    }
+    for folder in &DOCUMENTS[2..] {
+        assert_eq!(found.keys().filter(|path| path.starts_with(folder)).count(), 5, "{folder}: {list}");
     }
     let conffiles = said("dpkg-deb", &["--info", package, "conffiles"]);
-    assert_eq!(conffiles.split_whitespace().collect::<Vec<_>>(), CONFFILES);
+    let mut conffiles: Vec<&str> = conffiles.split_whitespace().collect();
+    conffiles.sort_unstable();
+    assert_eq!(conffiles, CONFFILES);
     let control = said("dpkg-deb", &["--field", package]);
     for field in ["Package: dante4l\n", "Version: 1.0-1\n", "Suggests: chrony\n", "libc6 (>="] {
         assert!(control.contains(field), "{field}: {control}");
@@ -93,7 +110,7 @@ fn the_package_holds_what_make_install_installs_and_lintian_finds_no_fault_in_it
             } else {
                 path
             };
-            (path.to_owned(), if mode.contains('x') { 0o755 } else { 0o644 })
+            (path.to_owned(), *mode)
         })
         .collect();
     assert_eq!(installed, packed);
@@ -135,6 +152,22 @@ fn make_install_goes_where_it_is_told() {
         fs::read(example).expect("the example"),
         fs::read(sources().join("files/dante4l.toml")).expect("the file")
     );
+}
+
+/// Everything outside of the documents: what is made, and the files of files/.
+fn expected() -> BTreeMap<String, u32> {
+    let root = sources().join("files");
+    let mut shipped = BTreeMap::new();
+    walk(&root, &root, &mut shipped);
+    let placed = shipped.keys().filter_map(|path| {
+        let path = path.trim_start_matches('/');
+        let place = |(from, to): &(&str, &str)| Some(format!("{to}{}", path.strip_prefix(from)?));
+        PLACES.iter().find_map(place).map(|path| (path, 0o644))
+    });
+    let expected: BTreeMap<String, u32> =
+        placed.chain(MADE.map(|(path, mode)| (path.to_owned(), mode))).collect();
+    assert!(expected.len() > 20, "{expected:?}");
+    expected
 }
 
 /// Paths and modes of all files below a folder.
