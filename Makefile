@@ -74,6 +74,7 @@ install: build man
 	[ -e $(DESTDIR)/etc/chrony/dante-ntpd.conf ] || { $(call put,644,files/chrony/dante-ntpd.conf,$(DESTDIR)/etc/chrony); }
 	$(call put,644,README.md files/debian/copyright,$(DOC))
 	install -m 644 CHANGELOG.md $(DOC)/changelog
+	install -D -m 644 files/debian/lintian-overrides $(ROOT)/share/lintian/overrides/dante4l
 	$(call put,644,docs/*.md,$(DOC)/docs)
 	$(call put,644,docs/accuracy/*,$(DOC)/docs/accuracy)
 	$(call put,644,target/man/*.1,$(ROOT)/share/man/man1)

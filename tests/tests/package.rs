@@ -21,7 +21,7 @@ const MADE: [(&str, u32); 8] = [
     ("/usr/share/doc/dante4l/changelog.gz", 0o644),
 ];
 /// Where the files of each folder in files/ go, beginning with the first that fits; what fits none is not installed.
-const PLACES: [(&str, &str); 9] = [
+const PLACES: [(&str, &str); 10] = [
     ("systemd/examples/", "/usr/share/doc/dante4l/examples/"),
     ("systemd/", "/usr/lib/systemd/system/"),
     ("sysusers.d/", "/usr/lib/sysusers.d/"),
@@ -30,6 +30,7 @@ const PLACES: [(&str, &str); 9] = [
     ("chrony/dante-refclock-", "/usr/share/doc/dante4l/examples/dante-refclock-"),
     ("chrony/", "/etc/chrony/"),
     ("dante4l.toml", "/etc/dante4l.toml"),
+    ("debian/lintian-overrides", "/usr/share/lintian/overrides/dante4l"),
     ("debian/copyright", "/usr/share/doc/dante4l/copyright"),
 ];
 /// An administrator changes these, and keeps them.
@@ -49,7 +50,7 @@ fn the_package_holds_what_make_install_installs_and_lintian_finds_no_fault_in_it
         return;
     }
     let stage = Stage::new();
-    let package = make_deb("1.0-1", stage.folder());
+    let package = make_deb("1.0-0upstream1", stage.folder());
     let package = package.to_str().expect("a path");
 
     // `drwxr-xr-x 0/0  0 2026-01-01 00:00 ./usr/`
@@ -91,7 +92,7 @@ fn the_package_holds_what_make_install_installs_and_lintian_finds_no_fault_in_it
     conffiles.sort_unstable();
     assert_eq!(conffiles, CONFFILES);
     let control = said("dpkg-deb", &["--field", package]);
-    for field in ["Package: dante4l\n", "Version: 1.0-1\n", "Suggests: chrony\n", "libc6 (>="] {
+    for field in ["Package: dante4l\n", "Version: 1.0-0upstream1\n", "Suggests: chrony\n", "libc6 (>="] {
         assert!(control.contains(field), "{field}: {control}");
     }
     assert!(!control.contains("Conflicts:") && !control.contains("Breaks:"), "{control}");
@@ -118,7 +119,7 @@ fn the_package_holds_what_make_install_installs_and_lintian_finds_no_fault_in_it
     let judged = Command::new("lintian").args(["--tag-display-limit", "0", "--allow-root", package]).output();
     let judged = String::from_utf8(judged.expect("lintian").stdout).expect("text");
     print!("{judged}");
-    assert!(!judged.lines().any(|line| line.starts_with("E:")), "{judged}");
+    assert!(!judged.lines().any(|line| line.starts_with("E:") || line.starts_with("W:")), "{judged}");
 }
 
 /// A packager's prefix is in the units, and an administrator's file is not written over.
