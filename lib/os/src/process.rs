@@ -56,9 +56,10 @@ pub fn real_time(priority: u8) -> Result<(), ProcessError> {
     let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const wanted) };
     match Errno::result(done) {
         Ok(_) => Ok(()),
-        Err(Errno::EPERM) => {
-            Err(ProcessError::Refused { tried, need: "CAP_SYS_NICE, or LimitRTPRIO= in the service unit" })
-        }
+        Err(Errno::EPERM) => Err(ProcessError::Refused {
+            tried,
+            need: "CAP_SYS_NICE; a service unit gives the priority itself (CPUSchedulingPolicy=)",
+        }),
         Err(cause) => Err(ProcessError::Failed { tried, cause }),
     }
 }
