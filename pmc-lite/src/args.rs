@@ -66,4 +66,6 @@ pub enum Goal {
     Date,
     /// The date may no longer be passed on
     DateLost,
+    /// The date may be passed on, which the service manager is told (READY=1), and then no longer: a unit that is up meanwhile
+    WhileDate,
 }

@@ -7,6 +7,7 @@ use dante_core::page::{
 use dante_core::steer::State;
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageName, PageReader};
+use sd_notify::NotifyState;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ impl Goal {
         let view = seen.as_ref().map_err(Clone::clone);
         match self {
             Self::Steered => steered(view?),
-            Self::Date => dated(view?),
+            Self::Date | Self::WhileDate => dated(view?),
             Self::DateLost => match view.and_then(dated) {
                 Ok(good) => Err(good),
                 Err(lost) => Ok(lost),
@@ -31,9 +32,18 @@ impl Goal {
     }
 }
 
-/// Waits until `goal` is reached, at most `timeout` seconds (0: for ever), and says on standard error what is missing
-/// whenever that changes.
+/// Waits until `goal` is reached, each time at most `timeout` seconds (0: for ever), and says on standard error and to the
+/// service manager what is missing whenever that changes.
 pub fn until(goal: Goal, timeout: u32, instance: Option<&Instance>) -> ExitCode {
+    let ended = wait(goal, timeout, instance);
+    if goal != Goal::WhileDate || ended != ExitCode::SUCCESS {
+        return ended;
+    }
+    tell(&[NotifyState::Ready]);
+    wait(Goal::DateLost, timeout, instance)
+}
+
+fn wait(goal: Goal, timeout: u32, instance: Option<&Instance>) -> ExitCode {
     let begun = Instant::now();
     let mut page = PageReader::new(PageName::<Dante2sys>::new(instance));
     let mut told = String::new();
@@ -51,9 +61,17 @@ pub fn until(goal: Goal, timeout: u32, instance: Option<&Instance>) -> ExitCode 
         }
         if missing != told {
             eprintln!("pmc-lite: waiting: {missing}");
+            tell(&[NotifyState::Status(&missing)]);
             told = missing;
         }
         std::thread::sleep(LOOK);
+    }
+}
+
+/// Where nobody asked to be told, nothing is done.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        eprintln!("pmc-lite: the service manager cannot be told: {error}");
     }
 }
 

@@ -7,6 +7,7 @@ use dante_os::page::PageWriter;
 use dante_tests::program::Program;
 use dante_tests::stage::Stage;
 use dante_tests::wait_for;
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -89,13 +90,41 @@ fn for_a_date_to_pass_on_and_for_its_loss() {
     ended.expect(0, &["dante2sys is not running"]);
 }
 
+/// As a unit of Type=notify: ready while the date may be passed on, and ended with it.
+#[test]
+fn as_a_unit_that_is_up_meanwhile() {
+    let stage = Stage::new();
+    let path = stage.folder().join("notify");
+    let manager = UnixDatagram::bind(&path).expect("a socket as systemd's");
+    manager.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    let hear = || {
+        let mut buffer = [0; 1024];
+        let length = manager.recv(&mut buffer).expect("a word");
+        String::from_utf8_lossy(&buffer[..length]).trim().to_owned()
+    };
+    let instance = stage.instance();
+    let mut command = stage.command("pmc-lite", &["wait", "--for=while-date", "--instance", &instance]);
+    command.env("NOTIFY_SOCKET", &path);
+    let mut unit = stage.start("pmc-lite", command);
+    assert!(hear().contains("dante2sys is not running"));
+    let mut shown = Shown::new(&stage);
+    shown.see_waiting(&mut unit, Duration::from_secs(1));
+    assert!(hear().contains("STATUS=the date is not known well enough"));
+    shown.body.flags = STEER_DATE_GOOD;
+    shown.see_waiting(&mut unit, Duration::from_secs(1));
+    assert_eq!(hear(), "READY=1");
+    assert_eq!(hear(), "STATUS=the date is good");
+    shown.body.state = State::Yielded as u8;
+    assert!(shown.see_ended(unit).contains("dante2sys is YIELDED"));
+}
+
 #[test]
 fn as_long_as_it_is_told() {
     let stage = Stage::new();
     let instance = stage.instance();
     let words = ["wait", "--for=date", "--timeout=1", "--instance", &instance];
     stage.run("pmc-lite", &words).expect(1, &["not within 1 s", "dante2sys is not running"]);
-    stage.run("pmc-lite", &["wait", "--for=ever"]).expect(2, &["steered", "date", "date-lost"]);
+    stage.run("pmc-lite", &["wait", "--for=ever"]).expect(2, &["steered", "date", "date-lost", "while-date"]);
     let mut shown = Shown::new(&stage);
     shown.body.clock = SteeredClock::Virtual as u8;
     shown.body.flags = STEER_DATE_GOOD;
