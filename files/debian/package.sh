@@ -14,7 +14,7 @@ flock 9
 tool=target/tools/bin/cargo-deb
 want=3.8.0
 if [ "$("$tool" --version 2>/dev/null)" != "$want" ]; then
-    "${CARGO:-cargo}" install --quiet --root target/tools cargo-deb --version "$want" --locked --no-default-features
+    "${CARGO:-cargo}" install --quiet --debug --root target/tools cargo-deb --version "$want" --locked --no-default-features
 fi
 
 # cargo-deb finds the tree by this name (dante4l/Cargo.toml).
