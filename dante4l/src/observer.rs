@@ -7,8 +7,9 @@ use dante_core::port::{
     follower_identity,
 };
 use dante_core::time::{Duration, Raw, Timestamp};
+use dante_core::timescale::KernelWord;
 use dante_core::wire::{Buffer, Subdomain};
-use dante_os::clock::raw_now;
+use dante_os::clock::{raw_now, timex};
 use dante_os::daemon::{self, CommonArgs, Exit, Failure, Service, random};
 use dante_os::log::{Budget, Summary, SummaryLine, Throttle};
 use dante_os::page::PageWriter;
@@ -84,6 +85,7 @@ impl Observer {
             summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
         };
         observer.body.port_count = 1;
+        observer.look_at_kernel();
         observer.opened(raw_now(), link);
         observer.drain();
         observer.publish(raw_now());
@@ -210,6 +212,7 @@ impl Observer {
     fn look(&mut self, now: Timestamp<Raw>) {
         self.next_look = now + LOOK;
         self.stamps.refresh();
+        self.look_at_kernel();
         match &self.link {
             Some(link) if link.is_current() => {}
             Some(_) => self.close("the interface is gone, or another one has its name"),
@@ -219,6 +222,18 @@ impl Observer {
             }
         }
         self.drain();
+    }
+
+    /// Whether the system clock is kept by anybody: danteshm, which may not ask, takes a date from it only then.
+    fn look_at_kernel(&mut self) {
+        let word = timex().ok().map(|timex| match timex.is_synchronised() {
+            true => KernelWord::Synchronised(timex.max_error),
+            false => KernelWord::Unsynchronised,
+        });
+        // The error grows by itself all the time: it goes out with what else is published.
+        let kind = |word: Option<KernelWord>| word.as_ref().map(std::mem::discriminant);
+        self.dirty |= kind(self.body.kernel_word()) != kind(word);
+        self.body.set_kernel_word(word);
     }
 
     fn opened(&mut self, now: Timestamp<Raw>, link: Result<Link, LinkError>) {

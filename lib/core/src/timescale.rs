@@ -35,6 +35,15 @@ impl Track {
     }
 }
 
+/// What the kernel says of the system clock (STA_UNSYNC of adjtimex).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KernelWord {
+    /// Somebody keeps it: it is not further off than this.
+    Synchronised(Duration),
+    /// Nobody does, or nobody says so.
+    Unsynchronised,
+}
+
 /// Dante + K.
 #[derive(Debug, Clone, Copy)]
 pub struct Timescale {

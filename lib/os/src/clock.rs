@@ -8,7 +8,7 @@ mod realtime;
 
 pub use disturbance::{Disturbance, Leftover};
 pub use phc::{Phc, PhcError};
-pub use realtime::{Declared, KernelLeap, Realtime, Timex};
+pub use realtime::{Declared, KernelLeap, Realtime, Timex, timex};
 
 use dante_core::time::{Affine, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};
 use nix::errno::Errno;

@@ -4,7 +4,7 @@ use super::Text;
 use super::record::{body, numbered, record};
 use crate::port::{Counters, Port, Sample, Stamp, State};
 use crate::time::{Affine, ClockMap, Duration, Ratio, Timestamp, Uncertainty};
-use crate::timescale::{TimelineKey, Track};
+use crate::timescale::{KernelWord, TimelineKey, Track};
 use std::net::Ipv4Addr;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
@@ -20,6 +20,12 @@ record! {
         pub selected: u32,
         /// How many of `ports` are in use.
         pub port_count: u32,
+        /// [`KernelClock`]: what the kernel says of CLOCK_REALTIME.
+        pub kernel_clock: u32,
+        /// Zero.
+        pub reserved: u32,
+        /// By at most this CLOCK_REALTIME is wrong, says the kernel; of no meaning unless it is synchronised.
+        pub kernel_max_error_ns: i64,
         /// One for each `-i`.
         pub ports: [PortRecord; MAX_PORTS],
         /// How many samples were ever put into `ring`.
@@ -136,7 +142,19 @@ record! {
     }
 }
 
-body!(Dante4l, "dante4l", 1, 2);
+body!(Dante4l, "dante4l", 1, 3);
+
+numbered! {
+    /// What the kernel says of CLOCK_REALTIME (adjtimex with modes 0).
+    pub enum KernelClock {
+        /// It could not be asked.
+        Unknown = 0 "unknown",
+        /// STA_UNSYNC is set.
+        Unsynchronised = 1 "unsynchronised",
+        /// Somebody keeps it right.
+        Synchronised = 2 "synchronised",
+    }
+}
 
 numbered! {
     /// Where a port's time stamps come from.
@@ -171,6 +189,28 @@ impl Dante4l {
             state: port.state()?,
             map: port.map(),
         })
+    }
+
+    /// What the kernel says of CLOCK_REALTIME; `None` where it could not be asked.
+    pub fn kernel_word(&self) -> Option<KernelWord> {
+        match u8::try_from(self.kernel_clock).ok().and_then(KernelClock::from_number)? {
+            KernelClock::Unknown => None,
+            KernelClock::Unsynchronised => Some(KernelWord::Unsynchronised),
+            KernelClock::Synchronised => {
+                Some(KernelWord::Synchronised(Duration::from_ns(self.kernel_max_error_ns)))
+            }
+        }
+    }
+
+    /// Sets that.
+    pub fn set_kernel_word(&mut self, word: Option<KernelWord>) {
+        let (clock, max_error) = match word {
+            None => (KernelClock::Unknown, Duration::ZERO),
+            Some(KernelWord::Unsynchronised) => (KernelClock::Unsynchronised, Duration::ZERO),
+            Some(KernelWord::Synchronised(max_error)) => (KernelClock::Synchronised, max_error),
+        };
+        self.kernel_clock = u32::from(clock as u8);
+        self.kernel_max_error_ns = max_error.ns();
     }
 
     /// Puts a sample into the ring.

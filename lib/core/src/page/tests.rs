@@ -1,5 +1,6 @@
 use super::*;
 use crate::time::{Affine, ClockMap, Ratio, Uncertainty};
+use crate::timescale::KernelWord;
 use zerocopy::FromZeros;
 
 /// A hash that tells any change of any byte (FNV-1a, 64 bits).
@@ -53,6 +54,7 @@ fn port() -> PortRecord {
 #[test]
 fn layouts_are_held_byte_for_byte() {
     let mut observer = Dante4l { selected: 0, port_count: 1, ..Dante4l::default() };
+    observer.set_kernel_word(Some(KernelWord::Synchronised(Duration::from_ns(10))));
     observer.ports[0] = port();
     observer.push(SampleRecord {
         number: 1,
@@ -105,12 +107,12 @@ fn layouts_are_held_byte_for_byte() {
         (Danteshm::VERSION, Danteshm::SIZE, hash(relay.as_bytes())),
     ];
     let held =
-        [(2, 4576, 0x05df_0c16_6884_ff70), (2, 256, 0x0e46_aeac_d78b_adc1), (1, 192, 0x0d7d_fbd4_84fa_83e9)];
+        [(3, 4592, 0x8ca8_d435_b317_0678), (2, 256, 0x0e46_aeac_d78b_adc1), (1, 192, 0x0d7d_fbd4_84fa_83e9)];
     assert_eq!(figures, held);
     assert_eq!((MAGIC.to_ne_bytes(), HEAD_WORDS), (*b"D4L_PAGE", 8));
     assert_eq!(
         [layout_word::<Dante4l>(), layout_word::<Dante2sys>(), layout_word::<Danteshm>()],
-        [1 << 32 | 2, 2 << 32 | 2, 3 << 32 | 1]
+        [1 << 32 | 3, 2 << 32 | 2, 3 << 32 | 1]
     );
 }
 
@@ -120,6 +122,12 @@ fn what_is_put_on_a_page_is_read_from_it() {
     assert_eq!(record.map(), Some(map()));
     assert_eq!(record.state(), Some(crate::port::State::Slave));
     assert_eq!(record.path_delay(), Some(Duration::from_ns(1235)));
+    let mut page = Dante4l::default();
+    assert_eq!(page.kernel_word(), None);
+    for word in [KernelWord::Unsynchronised, KernelWord::Synchronised(Duration::from_us(7))] {
+        page.set_kernel_word(Some(word));
+        assert_eq!(page.kernel_word(), Some(word));
+    }
     let without = PortRecord { flags: 0, ..record };
     assert_eq!((without.map(), without.path_delay(), without.last_sample()), (None, None, None));
     assert!(without.leader().is_none());

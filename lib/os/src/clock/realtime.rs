@@ -47,6 +47,21 @@ pub struct Timex {
     pub leap: KernelLeap,
 }
 
+impl Timex {
+    /// Whether somebody tells the kernel that the clock is right: STA_UNSYNC is clear.
+    pub fn is_synchronised(&self) -> bool {
+        self.status & libc::STA_UNSYNC == 0
+    }
+}
+
+/// What adjtimex says now, of a clock that is only looked at. It needs no right.
+///
+/// # Errors
+/// When the kernel refuses to be asked, as by a seccomp filter.
+pub fn timex() -> Result<Timex, ClockError> {
+    read().map(|(state, read)| timex_of(state, &read))
+}
+
 /// Where the kernel stands with a leap second: what adjtimex(2) returns (TIME_* of include/uapi/linux/timex.h). While
 /// the clock is declared bad, or a pulse-per-second signal fails, it is [`Self::Unsynchronised`] whatever is pending:
 /// then only the bits STA_INS and STA_DEL of [`Timex::status`] tell.
@@ -135,7 +150,7 @@ impl Realtime {
     /// # Errors
     /// When the kernel refuses to be asked.
     pub fn timex(&self) -> Result<Timex, ClockError> {
-        read().map(|(state, read)| timex_of(state, &read))
+        timex()
     }
 
     /// The frequency in force.
