@@ -28,14 +28,15 @@ pub enum ShmError {
     },
     /// The segment exists and belongs to somebody else, with rights that leave us out.
     #[error(
-        "NTP SHM unit {unit} exists and is not ours to use (`ipcs -m` shows its owner): chronyd made it first, as \
-         root. Start this program before chronyd, or choose another unit"
+        "NTP SHM unit {unit} was made by another user, as `ipcs -m` shows: by root, if chronyd, ntpd or gpsd was \
+         started first. It outlives them: stop chronyd, remove it with `ipcrm -M 0x{:08x}`, start this program, then \
+         chronyd; or choose another unit", segment::KEY.wrapping_add(*unit)
     )]
     Refused {
         /// The unit.
         unit: u32,
     },
-    /// The segment exists, but is smaller than the protocol's.
+    /// The segment exists, but is smaller or larger than the protocol's.
     #[error(
         "NTP SHM unit {unit} exists with another size than {} bytes: another program uses this key. Choose \
          another unit, or remove the segment with `ipcrm -M 0x{:08x}`",
@@ -142,8 +143,10 @@ impl NtpShm {
         self.memory.is_open_to_all()
     }
 
-    /// Gives the segment to another user, who may then attach it; its creator keeps the rights to it. So a writer of
-    /// its own user can make a unit for chronyd, which attaches as root, with mode 0600.
+    /// Gives the segment to another user, who may then attach it; its creator keeps all rights to it (ipcperms in the
+    /// kernel's ipc/util.c counts both as the owner), and so finds it again after a restart. So a writer of its own user
+    /// can make a unit for chronyd, which attaches as root, with mode 0600. Where it is that user's already, nothing is
+    /// done.
     ///
     /// # Errors
     /// [`ShmError::Failed`], as when the segment is not ours to give.

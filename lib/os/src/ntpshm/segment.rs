@@ -62,8 +62,13 @@ impl Mapping {
         let flags = libc::IPC_CREAT | i32::try_from(mode & 0o777).unwrap_or(0);
         let id = get(unit, size_of::<Fields>(), flags)?;
         let mapping = Self::attach(unit, id, 0)?;
+        let state = mapping.state()?;
+        // A larger one would be attached: it is not of this protocol all the same.
+        if state.shm_segsz != size_of::<Fields>() {
+            return Err(ShmError::WrongSize { unit });
+        }
         // Whoever made it or owns it may write to it, and chronyd believes what stands there.
-        let perm = mapping.state()?.shm_perm;
+        let perm = state.shm_perm;
         let us = nix::unistd::geteuid().as_raw();
         match [perm.uid, perm.cuid].into_iter().find(|user| ![0, us].contains(user)) {
             Some(owner) => Err(ShmError::Foreign { unit, owner }),
@@ -111,6 +116,9 @@ impl Mapping {
 
     pub fn give_to(&self, uid: u32) -> Result<(), ShmError> {
         let mut state = self.state()?;
+        if state.shm_perm.uid == uid {
+            return Ok(());
+        }
         state.shm_perm.uid = uid;
         // SAFETY: IPC_SET reads owner, group and mode from the struct given.
         Errno::result(unsafe { libc::shmctl(self.id, libc::IPC_SET, &raw mut state) })

@@ -151,11 +151,14 @@ fn a_torn_sample_is_never_believed() {
 fn a_segment_of_another_size_is_named_with_its_key() {
     let unit = Unit::private();
     let key = i32::try_from(segment::KEY + unit.0).unwrap();
-    // SAFETY: shmget takes and returns plain integers.
-    assert!(unsafe { libc::shmget(key, 40, libc::IPC_CREAT | 0o600) } >= 0);
-    let error = NtpShm::create(unit.0, 0o600).unwrap_err();
-    assert_eq!(error, ShmError::WrongSize { unit: unit.0 });
-    assert!(error.to_string().contains(&format!("ipcrm -M 0x{key:08x}")), "{error}");
+    for size in [40, 95, 97, 4096] {
+        // SAFETY: shmget takes and returns plain integers.
+        assert!(unsafe { libc::shmget(key, size, libc::IPC_CREAT | 0o600) } >= 0);
+        let error = NtpShm::create(unit.0, 0o600).unwrap_err();
+        assert_eq!(error, ShmError::WrongSize { unit: unit.0 }, "{size}");
+        assert!(error.to_string().contains(&format!("ipcrm -M 0x{key:08x}")), "{error}");
+        NtpShm::remove(unit.0).unwrap();
+    }
 }
 
 #[test]
