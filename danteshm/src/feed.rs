@@ -1,70 +1,83 @@
-//! From dante4l's page through the relay to the segment, and what was done to the page of danteshm.
+//! From dante4l's page through the relay to the outputs, and what was done to the page of danteshm.
 
-use dante_core::page::{Dante4l, Danteshm, Freshness, OutputKind, OutputRecord, View};
-use dante_core::relay::{HUSH, Input, Output, RefclockSample, Relay, State, Told};
+use crate::args::{Args, EpochFrom};
+use crate::outputs::Outputs;
+use dante_core::page::{Dante2sys, Dante4l, Danteshm, Freshness, STEER_DATE_GOOD, SteeredClock, View};
+use dante_core::relay::{
+    Config, EpochRule, Evidence, Input, Output, OverlayKeeper, RefclockSample, Relay, Steered, Told, Waiting,
+};
 use dante_core::steer::Loss;
 use dante_core::time::{Duration, Raw, Timestamp};
-use dante_os::clock::raw_now;
-use dante_os::daemon::{CommonArgs, Failure, Service};
-use dante_os::log::{Summary, Throttle};
-use dante_os::ntpshm::{NtpShm, ShmSample};
-use dante_os::page::{PageFollower, PageName, PageWriter};
+use dante_core::timescale::{KernelWord, TimelineKey};
+use dante_os::clock::{raw_now, suspended};
+use dante_os::daemon::{Failure, Service};
+use dante_os::log::{Budget, Summary, Throttle};
+use dante_os::page::{PageFollower, PageName, PageReader, PageWriter};
 use dante_os::poll::{Fds, Wake};
 use std::fmt;
 use std::os::fd::AsFd;
 
-/// Precision told to the reader, log2 of seconds: about 1 us, that of software stamps. chrony does not look at it.
-const PRECISION: i32 = -20;
+/// Clients of a usrvclock hear at least this often, also through holdover.
+const TELL: Duration = Duration::from_ms(900);
+/// CLOCK_BOOTTIME - CLOCK_MONOTONIC is read to some hundred ns; a sleep is longer.
+const SLEPT: Duration = Duration::from_ms(1);
 
 /// The program's state.
 pub struct Feed {
     leader: PageFollower<Dante4l>,
+    steerer: PageReader<Dante2sys>,
     /// dante4l's instance, and how many of its samples were looked at.
     seen: Option<(u64, u64)>,
     relay: Relay,
     /// Why nothing is relayed.
     lost: Option<Loss>,
-    segment: NtpShm,
-    output: OutputRecord,
+    keeper: OverlayKeeper,
+    slept: Duration,
+    next_telling: Timestamp<Raw>,
+    outputs: Outputs,
+    /// What chrony was told last, in this run or the one before.
+    told: Option<Told>,
     page: PageWriter<Danteshm>,
     complaints: Throttle<String>,
+    changes: Budget,
     summary: Summary,
 }
 
 impl Feed {
     pub fn start(
-        unit: u32,
-        segment: NtpShm,
+        args: &Args,
+        outputs: Outputs,
         page: PageWriter<Danteshm>,
         told: Option<Told>,
-        common: &CommonArgs,
     ) -> Result<Self, Failure> {
-        let mut feed = Self {
+        let common = &args.common;
+        Ok(Self {
             leader: PageFollower::new(PageName::new(common.instance.as_ref()))?,
+            steerer: PageReader::new(PageName::new(common.instance.as_ref())),
             seen: None,
-            relay: Relay::new(told),
+            relay: Relay::new(chosen(args), told),
             lost: None,
-            segment,
-            output: OutputRecord {
-                kind: u32::from(OutputKind::Shm as u8),
-                unit,
-                samples: 0,
-                last_sample_raw_ns: 0,
-            },
+            keeper: OverlayKeeper::default(),
+            slept: suspended(),
+            next_telling: raw_now(),
+            outputs,
+            told,
             page,
             complaints: Throttle::default(),
+            changes: Budget::default(),
             summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
-        };
-        // What a predecessor left there is not ours to vouch for.
-        feed.segment.withdraw();
-        feed.wake(&Wake::default())?;
-        Ok(feed)
+        })
     }
 
-    fn take(&mut self, view: &View<Dante4l>) {
+    fn take(&mut self, now: Timestamp<Raw>, view: &View<Dante4l>) {
         let Some(track) = view.body.track(view.instance) else { return };
         if track.live_map().is_none() {
-            self.handle(Input::Lost(Loss::NoLeader));
+            self.handle(now, Input::Lost(Loss::NoLeader));
+        }
+        if self.relay.timescale().is_none() {
+            let kernel = view.body.kernel_word();
+            let steered = self.steered(now);
+            self.handle(now, Input::Date(Evidence { steered, kernel }));
         }
         let path_delay = view.body.selected().and_then(|port| port.path_delay()).unwrap_or_default();
         // What was measured before this program looked for the first time is too old to tell.
@@ -74,44 +87,55 @@ impl Feed {
             None => view.body.samples,
         };
         for record in view.body.samples_after(seen) {
-            self.handle(Input::Sync { track, sample: (*record).into(), path_delay });
+            self.handle(now, Input::Sync { track, sample: (*record).into(), path_delay });
         }
         self.seen = Some((view.instance, view.body.samples));
+        // What chrony waits for came first.
+        if let Some(overlay) = self.keeper.follow(&track) {
+            self.next_telling = now + TELL;
+            self.outputs.tell(now, &overlay);
+        }
     }
 
-    fn handle(&mut self, input: Input) {
-        self.lost = if let Input::Lost(loss) = input { Some(loss) } else { None };
-        self.relay.handle(input);
+    /// dante2sys' K, while it runs and steers a clock that shows a date.
+    fn steered(&mut self, now: Timestamp<Raw>) -> Option<Steered> {
+        let view = self.steerer.read(now).ok().filter(|view| view.freshness == Freshness::Fresh)?;
+        let key = TimelineKey { instance: view.body.key_instance, number: view.body.key_number };
+        let is_good = view.body.flags & STEER_DATE_GOOD != 0;
+        let shows_date = view.body.clock != SteeredClock::Hardware as u8;
+        view.body.epoch().filter(|_| shows_date).map(|epoch| Steered { key, epoch, is_good })
+    }
+
+    fn handle(&mut self, now: Timestamp<Raw>, input: Input) {
+        match input {
+            Input::Lost(loss) => self.lost = Some(loss),
+            Input::Sync { .. } => self.lost = None,
+            Input::Date(_) => {}
+        }
+        self.relay.handle(now, input);
         while let Some(output) = self.relay.poll() {
             match output {
                 Output::Write(sample) => self.write(&sample),
-                Output::Withdraw => self.segment.withdraw(),
-                Output::Feeding => {
-                    log::info!("SHM unit {}: a sample for each Sync from now on", self.output.unit)
-                }
-                Output::Stopped(loss) => log::info!("SHM unit {}: no more samples: {loss}", self.output.unit),
-                Output::Hushed(jump) => log::warn!(
-                    "SHM unit {}: the reference would jump by {:+.6} s (the system clock was stepped, or K of the last run is lost): silent for {} s, then K is fixed anew",
-                    self.output.unit,
-                    jump.secs_f64(),
-                    HUSH.ms() / 1000
-                ),
-                Output::Epoch(change) => log::info!("{change}"),
+                Output::Withdraw => self.outputs.withdraw(),
+                Output::Feeding => self.changes.info(now, format_args!("a sample for each Sync from now on")),
+                Output::Stopped(loss) => self.changes.info(now, format_args!("no more samples: {loss}")),
+                Output::Fixed(fixed) => self.changes.info(now, format_args!("{fixed}")),
+                Output::Epoch(change) => self.changes.info(now, format_args!("{change}")),
+                Output::Hushed(why) => self.changes.info(now, format_args!("{why}")),
+                Output::Undated(word) => self.changes.info(now, format_args!("{}", undated(word))),
             }
         }
     }
 
     fn write(&mut self, sample: &RefclockSample) {
-        let RefclockSample { reference, received } = *sample;
-        self.segment.write(&ShmSample { reference, received, precision: PRECISION });
+        self.outputs.write(sample);
         let now = raw_now();
-        self.output.samples += 1;
-        self.output.last_sample_raw_ns = now.ns();
-        // As chrony sees it: the reference minus the system clock.
-        if let Some(line) = self.summary.add(now, reference - received) {
+        if let Some((scale, source)) = self.relay.timescale() {
+            self.told = Some(Told { key: scale.key(), epoch: scale.epoch(), source, last: now });
+        }
+        if let Some(line) = self.summary.add(now, sample.ahead()) {
             log::info!(
-                "SHM unit {}: {} samples, rms {} max {}",
-                self.output.unit,
+                "{} samples, reference minus system clock: rms {} max {}",
                 line.count,
                 line.rms.ns(),
                 line.largest.ns()
@@ -119,60 +143,112 @@ impl Feed {
         }
     }
 
-    fn publish(&mut self, now: Timestamp<Raw>) {
-        let mut body = Danteshm { state: self.relay.state() as u8, output_count: 1, ..Danteshm::default() };
-        if let Some(first) = body.outputs.first_mut() {
-            *first = self.output;
+    /// CLOCK_MONOTONIC_RAW stands still while the host sleeps, and the leader does not.
+    fn mind_sleep(&mut self, now: Timestamp<Raw>) {
+        let slept = suspended();
+        if slept - self.slept > SLEPT {
+            log::info!("the host slept for {:.3} s", (slept - self.slept).secs_f64());
+            self.keeper.slept(now);
         }
-        if let Some(scale) = self.relay.timescale() {
-            body.set_timescale(scale);
+        self.slept = slept;
+    }
+
+    fn publish(&mut self, now: Timestamp<Raw>) {
+        let records = self.outputs.records();
+        let mut body = Danteshm {
+            state: self.relay.state() as u8,
+            waiting: self.relay.waiting() as u8,
+            output_count: u32::try_from(records.len()).unwrap_or(0),
+            ..Danteshm::default()
+        };
+        for (to, from) in body.outputs.iter_mut().zip(records) {
+            *to = from;
+        }
+        if let Some(told) = &self.told {
+            body.set_told(told);
         }
         self.page.publish(now, &body);
     }
 }
 
+/// What the flags amount to.
+fn chosen(args: &Args) -> Config {
+    let rule = match args.epoch {
+        EpochFrom::Synchronised => EpochRule::Synchronised,
+        EpochFrom::Now => EpochRule::Now,
+    };
+    Config { rule, every: args.rate.map(|hz| Duration::from_secs(1) / i64::from(hz)) }
+}
+
+/// Why there is no K, and what to do.
+fn undated(word: Option<KernelWord>) -> &'static str {
+    match word {
+        Some(KernelWord::Synchronised(_)) => "K waits for a date",
+        Some(KernelWord::Unsynchronised) => {
+            "K waits for a date: the kernel says that the system clock is not synchronised (STA_UNSYNC). chrony tells it \
+             otherwise only if its configuration has rtcsync; --epoch now does not wait"
+        }
+        None => {
+            "K waits for a date: dante4l could not ask the kernel whether the system clock is synchronised (adjtimex was \
+             refused); --epoch now does not wait"
+        }
+    }
+}
+
 impl Service for Feed {
     fn fds(&self) -> Fds<'_> {
-        [self.leader.as_fd()].into_iter().collect()
+        [Some(self.leader.as_fd()), self.outputs.fd()].into_iter().flatten().collect()
     }
 
     fn deadline(&self) -> Timestamp<Raw> {
-        self.page.renewal()
+        match self.keeper.overlay() {
+            Some(_) if self.outputs.fd().is_some() => self.page.renewal().min(self.next_telling),
+            _ => self.page.renewal(),
+        }
     }
 
     /// Looks at dante4l's page: its doorbell rang, or a second has passed without it.
     fn wake(&mut self, _: &Wake) -> Result<(), Failure> {
         let now = raw_now();
+        self.mind_sleep(now);
         match self.leader.read(now) {
             Ok(view) => match view.freshness {
-                Freshness::Fresh => self.take(&view),
-                Freshness::Stopped => self.handle(Input::Lost(Loss::Stopped)),
-                _ => self.handle(Input::Lost(Loss::Stale)),
+                Freshness::Fresh => self.take(now, &view),
+                Freshness::Stopped => self.handle(now, Input::Lost(Loss::Stopped)),
+                _ => self.handle(now, Input::Lost(Loss::Stale)),
             },
             Err(error) => {
                 let text = error.to_string();
                 if self.complaints.allows(text.clone(), now) {
                     log::warn!("{text}");
                 }
-                self.handle(Input::Lost(Loss::NoPage));
+                self.handle(now, Input::Lost(Loss::NoPage));
             }
+        }
+        let overlay = self.keeper.overlay();
+        self.outputs.attend(now, overlay.as_ref());
+        if let Some(overlay) = overlay.filter(|_| now >= self.next_telling) {
+            self.next_telling = now + TELL;
+            self.outputs.tell(now, &overlay);
         }
         self.publish(raw_now());
         Ok(())
     }
 
     fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        write!(to, "SHM unit {}: ", self.output.unit)?;
-        match (self.relay.state(), self.lost) {
-            (State::Feeding, _) => to.write_str("a sample for each Sync"),
-            (State::Waiting, Some(loss)) => write!(to, "waiting: {loss}"),
-            (State::Waiting, None) => to.write_str("waiting for the next Sync that may be told"),
+        match (self.relay.waiting(), self.lost) {
+            (Waiting::Nothing, _) => to.write_str("a sample for each Sync")?,
+            (_, Some(loss)) => write!(to, "waiting: {loss}")?,
+            (Waiting::Leader, None) => to.write_str("waiting for the next Sync that may be told")?,
+            (Waiting::Date, None) => to.write_str("waiting until the system clock is synchronised")?,
+            (Waiting::Silence, None) => to.write_str("silent for a while, so that chrony sees no jump")?,
         }
+        self.outputs.status(to)
     }
 
-    /// Leaves nothing in the segment that could be taken for a fresh sample.
+    /// Leaves nothing in a segment that could be taken for a fresh sample.
     fn end(&mut self) {
-        self.handle(Input::Lost(Loss::Ending));
+        self.handle(raw_now(), Input::Lost(Loss::Ending));
         self.publish(raw_now());
     }
 }

@@ -1,18 +1,20 @@
-//! danteshm, the relay: gives chrony a sample for each Sync that dante4l measured, through an NTP shared-memory segment.
-//! It touches no clock.
+//! danteshm, the relay: gives chrony a sample for each Sync that dante4l measured, through NTP shared-memory segments and
+//! sockets, and other programs Dante's own time. It touches no clock, and behind its filter it cannot.
 #![forbid(unsafe_code)]
 
 mod args;
 mod feed;
+mod outputs;
 
 use args::Args;
 use dante_core::page::Danteshm;
 use dante_os::clock::raw_now;
-use dante_os::daemon::{self, Exit, Failure};
-use dante_os::ntpshm::{NtpShm, ShmError};
+use dante_os::daemon::{self, Failure, Service};
 use dante_os::page::{PageName, PageReader};
-use dante_os::poll::Poll;
+use dante_os::poll::{Poll, Wake};
+use dante_os::seccomp;
 use feed::Feed;
+use outputs::Outputs;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -24,19 +26,14 @@ fn relay(args: Args) -> Result<(), Failure> {
     // What an earlier run told chrony is gone on with, so that a restart is no jump.
     let mut before = PageReader::new(PageName::<Danteshm>::new(args.common.instance.as_ref()));
     let told = before.read(raw_now()).ok().and_then(|view| view.body.told());
+    drop(before);
     let page = daemon::publish(&args.common)?;
-    let segment = NtpShm::create(args.shm, args.shm_perm).map_err(|error| {
-        let exit = match error {
-            ShmError::Refused { .. } => Exit::NotPermitted,
-            ShmError::WrongSize { .. } | ShmError::Foreign { .. } => Exit::Refused,
-            ShmError::NoSuchUnit { .. } => Exit::Usage,
-            ShmError::Missing { .. } | ShmError::Failed { .. } => Exit::Failed,
-        };
-        Failure::new(exit, error)
-    })?;
-    if segment.is_open_to_all() {
-        log::warn!("SHM unit {}: every local user may write to it, and so forge what chrony reads", args.shm);
+    let outputs = Outputs::open(&args)?;
+    let mut feed = Feed::start(&args, outputs, page, told)?;
+    // Before anything that another program wrote is looked at: from here on no call sets a clock, whoever makes it.
+    if let Err(error) = seccomp::allow_only_what_a_relay_needs() {
+        log::warn!("{error}; going on without it");
     }
-    let mut feed = Feed::start(args.shm, segment, page, told, &args.common)?;
+    feed.wake(&Wake::default())?;
     daemon::serve(poll, &mut feed)
 }

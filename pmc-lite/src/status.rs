@@ -5,6 +5,7 @@ use dante_core::page::{
     RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, StampSource, SteeredClock, UtcSource, View,
 };
 use dante_core::port::Counters;
+use dante_core::relay::Waiting;
 use dante_core::time::{Duration, Offset, Raw, Timestamp};
 use dante_core::wire::{ClockIdentifier, Subdomain, Uuid};
 use dante_os::clock::raw_now;
@@ -149,14 +150,21 @@ pub struct Relay {
 #[derive(Debug, Serialize)]
 pub struct Relaying {
     pub state: String,
+    pub waiting_for: Option<&'static str>,
+    pub epoch: Option<SplitOffset>,
+    pub epoch_source: Option<&'static str>,
     pub outputs: Vec<Output>,
 }
 
 #[derive(Debug, Serialize)]
 pub struct Output {
     pub kind: &'static str,
-    pub unit: u32,
+    pub unit: Option<u32>,
+    pub path: Option<String>,
+    pub ready: bool,
+    pub clients: Option<u64>,
     pub samples: u64,
+    pub lost: u64,
     pub last_sample_age_s: Option<f64>,
 }
 
@@ -297,19 +305,32 @@ fn utc(body: &Dante2sys, now: Timestamp<Raw>) -> Utc {
 }
 
 fn relaying(body: &Danteshm, now: Timestamp<Raw>) -> Relaying {
-    let output = |output: &OutputRecord| Output {
-        kind: u8::try_from(output.kind)
-            .ok()
-            .and_then(OutputKind::from_number)
-            .map_or(UNKNOWN, OutputKind::name),
-        unit: output.unit,
-        samples: output.samples,
-        last_sample_age_s: (output.samples > 0)
-            .then(|| (now - Timestamp::from_ns(output.last_sample_raw_ns)).secs_f64()),
-    };
+    let told = body.told();
     Relaying {
         state: body.state().map_or(UNKNOWN.into(), |state| state.to_string()),
-        outputs: body.outputs().iter().map(output).collect(),
+        waiting_for: body.waiting().map_or(Some(UNKNOWN), Waiting::name),
+        epoch: told.map(|told| {
+            let (s, ns) = Offset::from_ns(told.epoch.ns()).split();
+            SplitOffset { s, ns }
+        }),
+        epoch_source: told.map(|told| told.source.name()),
+        outputs: body.outputs().iter().map(|record| output_of(record, now)).collect(),
+    }
+}
+
+fn output_of(record: &OutputRecord, now: Timestamp<Raw>) -> Output {
+    let kind = OutputKind::from_number(record.kind);
+    let is_shm = kind == Some(OutputKind::Shm);
+    let was_used = record.last_sample_raw_ns != 0;
+    Output {
+        kind: kind.map_or(UNKNOWN, OutputKind::name),
+        unit: is_shm.then_some(record.unit),
+        path: (!is_shm).then(|| record.path.to_string()),
+        ready: record.ready != 0,
+        clients: (kind == Some(OutputKind::Usrvclock)).then_some(record.clients),
+        samples: record.samples,
+        lost: record.lost,
+        last_sample_age_s: was_used.then(|| (now - Timestamp::from_ns(record.last_sample_raw_ns)).secs_f64()),
     }
 }
 

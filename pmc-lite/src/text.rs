@@ -1,6 +1,6 @@
 //! The status for people: from top to bottom as the data flows.
 
-use crate::status::{Following, Found, Page, Port, Relaying, Steering, Utc};
+use crate::status::{Following, Found, Output, Page, Port, Relaying, Steering, Utc};
 use dante_core::time::{Civil, Duration};
 use std::fmt::{self, Write};
 
@@ -162,13 +162,29 @@ fn date(out: &mut String, utc: &Utc) -> fmt::Result {
 }
 
 fn relaying(out: &mut String, said: &Relaying) -> fmt::Result {
-    row(out, "state", &said.state)?;
-    for output in &said.outputs {
-        let age =
-            output.last_sample_age_s.map_or("none yet".into(), |age| format!("the last {age:.2} s ago"));
-        row(out, output.kind, &format!("unit {}, {} samples, {age}", output.unit, output.samples))?;
+    let waiting = match said.waiting_for {
+        Some("leader") => ": dante4l has no leader that it knows well",
+        Some("date") => ": the system clock is not known to be synchronised (--epoch)",
+        Some("silence") => ": silent for 4 s, so that chrony sees no jump",
+        _ => "",
+    };
+    row(out, "state", &format!("{}{waiting}", said.state))?;
+    if let (Some(epoch), Some(source)) = (&said.epoch, said.epoch_source) {
+        row(out, "K", &format!("{}.{:09} s, from {source}", epoch.s, epoch.ns.abs()))?;
     }
-    Ok(())
+    said.outputs.iter().try_for_each(|each| output(out, each))
+}
+
+fn output(out: &mut String, said: &Output) -> fmt::Result {
+    let mut words = Vec::new();
+    words.extend(said.unit.map(|unit| format!("unit {unit}")));
+    words.extend(said.path.clone());
+    words.extend((!said.ready).then(|| "nobody there".into()));
+    words.extend(said.clients.map(|clients| format!("{clients} clients")));
+    words.push(format!("{} samples", said.samples));
+    words.extend((said.lost > 0).then(|| format!("{} lost", said.lost)));
+    words.push(said.last_sample_age_s.map_or("none yet".into(), |age| format!("the last {age:.2} s ago")));
+    row(out, said.kind, &words.join(", "))
 }
 
 fn row(out: &mut String, name: &str, value: &str) -> fmt::Result {

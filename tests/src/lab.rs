@@ -90,9 +90,15 @@ impl Lab {
         self.start("dante2sys", &["--clock=virtual"])
     }
 
-    /// danteshm into the unit of the stage.
+    /// danteshm into the unit of the stage. Nobody vouches for the clock of a machine that runs tests.
     pub fn danteshm(&self) -> Program {
-        self.start("danteshm", &[&format!("--shm={}", self.stage.unit())])
+        self.danteshm_with(&[])
+    }
+
+    /// The same with more outputs.
+    pub fn danteshm_with(&self, words: &[&str]) -> Program {
+        let unit = format!("--shm={}", self.stage.unit());
+        self.start("danteshm", &[&["--epoch=now", &unit], words].concat())
     }
 
     /// A daemon beside the leader's followers.

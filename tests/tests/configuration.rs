@@ -13,7 +13,7 @@ const COMMON: [&str; 2] = ["log-level", "summary-interval"];
 /// Keys that are not commented out: the one that has to be given, and one for the command line.
 const NOT_COMMENTED: [&str; 2] = ["interface", "no-wait"];
 /// Keys whose default is no value of theirs.
-const WITHOUT_DEFAULT: [&str; 3] = ["ntp-server", "utc", "rt-priority"];
+const WITHOUT_DEFAULT: [&str; 6] = ["ntp-server", "utc", "rt-priority", "sock", "usrvclock", "rate"];
 
 fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../files/dante4l.toml")

@@ -106,7 +106,7 @@ fn the_daemons_tell_how_they_fare() {
     };
 
     // From the end of the chain to its beginning: each says what it waits for.
-    let danteshm = start("danteshm", for_danteshm, &[&unit]);
+    let danteshm = start("danteshm", for_danteshm, &[&unit, "--epoch=now"]);
     for_danteshm.wait_for(&[&format!("SHM unit {}", stage.unit()), "waiting: no page of dante4l"]);
     let dante2sys = start("dante2sys", for_dante2sys, &["--clock=virtual"]);
     for_dante2sys.wait_for(&["WAITING: there is no page", "dante4l is not running", "clock virtual"]);
@@ -233,7 +233,7 @@ fn a_socket_that_is_not_there_is_no_reason_to_end() {
     let programs = [
         start("dante4l", &["-i", "veth0"]),
         start("dante2sys", &["--clock=virtual"]),
-        start("danteshm", &[&format!("--shm={}", lab.stage.unit())]),
+        start("danteshm", &["--epoch=now", &format!("--shm={}", lab.stage.unit())]),
     ];
     let _leader = lab.leader(&["--ppm=12"]);
     let mut eyes = lab.eyes();

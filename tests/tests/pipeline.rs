@@ -2,7 +2,7 @@
 
 use dante_core::page::SampleRecord;
 use dante_core::port::State;
-use dante_core::time::{Duration, Epoch, Raw, Timestamp};
+use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::{relay, steer};
 use dante_os::clock::{raw_now, read_realtime};
 use dante_os::process::Bound;
@@ -108,8 +108,7 @@ fn take_samples(eyes: &mut Eyes, samples: &mut BTreeMap<u64, SampleRecord>) {
 fn judge_segment(eyes: &mut Eyes, truth: &Oscillator, samples: &BTreeMap<u64, SampleRecord>, seen: &[Seen]) {
     let page = eyes.danteshm().expect("danteshm's page").body;
     assert_eq!(page.state(), Some(relay::State::Feeding));
-    assert_eq!(page.has_epoch, 1);
-    let epoch = Epoch::from_ns(page.epoch_ns);
+    let epoch = page.told().expect("K").epoch;
     let (first, last) = (seen.first().expect("a sample"), seen.last().expect("a sample"));
     let window = first.received.ns()..=last.received.ns();
     let during: Vec<_> = samples.values().filter(|one| window.contains(&one.arrived_real_ns)).collect();
@@ -228,6 +227,8 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     let output = &status["danteshm"]["outputs"][0];
     assert_eq!(output["kind"], "shm");
     assert_eq!(output["unit"], lab.stage.unit());
+    assert_eq!(status["danteshm"]["waiting_for"], serde_json::Value::Null);
+    assert_eq!((&output["ready"], &output["lost"]), (&true.into(), &0.into()));
     assert!(output["samples"].as_u64().expect("samples") > 90, "{output}");
     for words in ["SLAVE", "LOCKED", "software time stamps"] {
         assert!(lab.stage.screen().contains(words), "{}", lab.stage.screen());

@@ -35,7 +35,7 @@ pub use dante4l::{
 };
 pub use danteshm::{Danteshm, MAX_OUTPUTS, OutputKind, OutputRecord};
 pub use seqlock::{Torn, Words};
-pub use text::Text;
+pub use text::{SocketPath, Text};
 
 use crate::time::{Duration, Raw, Timestamp};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

@@ -67,10 +67,11 @@ impl fmt::Display for EpochChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "K carried over to another timeline after {:.3} s without a measurement: {} to {} ns; no jump",
+            "K carried over to another timeline after {:.3} s without a measurement: {} to {} ns, by {:+.9} s; no jump",
             self.gap.secs_f64(),
             self.from.ns(),
-            self.to.ns()
+            self.to.ns(),
+            Duration::from_ns(self.to.ns().saturating_sub(self.from.ns())).secs_f64()
         )
     }
 }

@@ -1,10 +1,11 @@
 //! Every system call of the suite, and every `unsafe`: kernel clocks, interfaces, PTP sockets with kernel time
-//! stamps, the one poll loop of a program, pages of shared memory, the NTP shared-memory segment, messages, and what
-//! the programs' command lines have in common.
+//! stamps, the one poll loop of a program, pages of shared memory, the NTP shared-memory segment, chrony's and usrvclock's
+//! sockets, a filter over system calls, messages, and what the programs' command lines have in common.
 //!
 //! Linux only. What is decided from the numbers read here is decided in `dante-core`, which can do none of this.
 //! Errors say what was tried, on what, why it failed and what to do; the cause is part of the sentence.
 
+pub mod chronysock;
 pub mod clock;
 pub mod daemon;
 pub mod log;
@@ -16,6 +17,8 @@ pub mod poll;
 pub mod process;
 pub mod rivals;
 pub mod rtc;
+pub mod seccomp;
 pub mod socket;
 pub mod stamps;
 pub mod statefile;
+pub mod usrvclock;

@@ -99,20 +99,40 @@ fn layouts_are_held_byte_for_byte() {
         disturbances: 22,
         rtc_written_ns: 23,
     };
-    let mut relay = Danteshm { state: 1, has_epoch: 1, output_count: 1, epoch_ns: 2, ..Danteshm::default() };
-    relay.outputs[0] = OutputRecord { kind: 0, unit: 2, samples: 3, last_sample_raw_ns: 4 };
+    let mut relay = Danteshm {
+        state: 1,
+        epoch_source: 2,
+        waiting: 3,
+        output_count: 4,
+        epoch_ns: 5,
+        key_instance: 6,
+        key_number: 7,
+        last_told_raw_ns: 8,
+        ..Danteshm::default()
+    };
+    relay.outputs[0] = OutputRecord {
+        kind: 2,
+        ready: 1,
+        reserved: 0,
+        unit: 2,
+        clients: 3,
+        samples: 4,
+        lost: 5,
+        last_sample_raw_ns: 6,
+        path: SocketPath::new("/run/chrony.dante.sock"),
+    };
     let figures = [
         (Dante4l::VERSION, Dante4l::SIZE, hash(observer.as_bytes())),
         (Dante2sys::VERSION, Dante2sys::SIZE, hash(steerer.as_bytes())),
         (Danteshm::VERSION, Danteshm::SIZE, hash(relay.as_bytes())),
     ];
     let held =
-        [(3, 4592, 0x8ca8_d435_b317_0678), (2, 256, 0x0e46_aeac_d78b_adc1), (1, 192, 0x0d7d_fbd4_84fa_83e9)];
+        [(3, 4592, 0x8ca8_d435_b317_0678), (2, 256, 0x0e46_aeac_d78b_adc1), (2, 1320, 0x0632_119f_5eb1_5b6c)];
     assert_eq!(figures, held);
     assert_eq!((MAGIC.to_ne_bytes(), HEAD_WORDS), (*b"D4L_PAGE", 8));
     assert_eq!(
         [layout_word::<Dante4l>(), layout_word::<Dante2sys>(), layout_word::<Danteshm>()],
-        [1 << 32 | 3, 2 << 32 | 2, 3 << 32 | 1]
+        [1 << 32 | 3, 2 << 32 | 2, 3 << 32 | 2]
     );
 }
 

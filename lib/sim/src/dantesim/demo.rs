@@ -144,7 +144,7 @@ impl Stage {
         let words = |own: &[&str], more: &[String]| -> Vec<String> {
             own.iter().map(|word| (*word).to_owned()).chain(more.iter().cloned()).collect()
         };
-        stage.start("danteshm", &programs, words(&[&unit], &common))?;
+        stage.start("danteshm", &programs, words(&[&unit, "--epoch=now"], &common))?;
         stage.start("dante2sys", &programs, words(&["--clock=virtual"], &common))?;
         let observer = words(&["-i", "lo", "--delay=e2e"], &[&common[..], &ports[..]].concat());
         stage.start("dante4l", &programs, observer)?;

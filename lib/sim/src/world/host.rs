@@ -86,7 +86,7 @@ impl Host {
             port: Port::new(config),
             instance: INSTANCE,
             steerer: Steerer::new(Limits::default(), DateRules::default(), clock.line().rate),
-            relay: Relay::new(None),
+            relay: Relay::new(relay::Config { rule: relay::EpochRule::Now, every: None }, None),
             clock,
             frequency: Ratio::ZERO,
             slew: Ratio::ZERO,
@@ -270,7 +270,7 @@ impl Host {
         }
         for sample in samples {
             let path_delay = self.port.path_delay().unwrap_or_default();
-            self.relay.handle(relay::Input::Sync { track: self.track(), sample, path_delay });
+            self.relay.handle(now, relay::Input::Sync { track: self.track(), sample, path_delay });
             self.look(now);
         }
     }
@@ -280,7 +280,7 @@ impl Host {
         let track = self.track();
         self.steer(now, steer::Input::Leader(track));
         if track.live_map().is_none() {
-            self.relay.handle(relay::Input::Lost(Loss::NoLeader));
+            self.relay.handle(now, relay::Input::Lost(Loss::NoLeader));
         }
         while let Some(output) = self.relay.poll() {
             self.said.relay.push((now, output));

@@ -34,7 +34,7 @@ const SECTIONS: [(&str, &[&str]); 3] = [
             "lock-memory",
         ],
     ),
-    ("danteshm", &["shm", "shm-perm"]),
+    ("danteshm", &["shm", "shm-perm", "sock", "usrvclock", "usrvclock-mode", "epoch", "rate"]),
 ];
 /// Flags that no file may have: they say which file, or do something else and end.
 pub const COMMAND_LINE_ONLY: [&str; 5] = ["config", "check-config", "leave", "help", "version"];

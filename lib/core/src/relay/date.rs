@@ -1,0 +1,203 @@
+//! What a date may be taken from, and what is said about it.
+
+use super::HUSH;
+use crate::time::{Duration, Epoch, Raw, Timestamp};
+use crate::timescale::{KernelWord, TimelineKey};
+use std::fmt;
+
+/// When K may be fixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EpochRule {
+    /// To dante2sys' K if its date is good, else to the system clock once the kernel calls that synchronised.
+    #[default]
+    Synchronised,
+    /// At the first Sync: to dante2sys' K, else to wherever the system clock is.
+    Now,
+}
+
+impl EpochRule {
+    /// Whether a K from there is to be gone on with.
+    pub(super) fn allows(self, source: EpochSource) -> bool {
+        self == Self::Now || source != EpochSource::Unsynchronised
+    }
+}
+
+/// Where K is from. The numbers are those on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EpochSource {
+    /// The system clock, which was synchronised.
+    Clock = 1,
+    /// The system clock, of which that was not known.
+    Unsynchronised = 2,
+    /// dante2sys.
+    Dante2sys = 3,
+}
+
+impl EpochSource {
+    /// From the number on a page.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Clock, Self::Unsynchronised, Self::Dante2sys].into_iter().find(|one| *one as u8 == number)
+    }
+
+    /// As the JSON schema spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clock => "clock",
+            Self::Unsynchronised => "unsynchronised",
+            Self::Dante2sys => "dante2sys",
+        }
+    }
+}
+
+impl fmt::Display for EpochSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clock => "the system clock, which is synchronised",
+            Self::Unsynchronised => "the system clock as it is",
+            Self::Dante2sys => "dante2sys' K",
+        })
+    }
+}
+
+/// dante2sys' K.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steered {
+    /// Of this timeline.
+    pub key: TimelineKey,
+    /// K.
+    pub epoch: Epoch,
+    /// Its date source says that the date is good.
+    pub is_good: bool,
+}
+
+/// What a date may be taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Evidence {
+    /// dante2sys runs, and has a K.
+    pub steered: Option<Steered>,
+    /// What the kernel says; None where dante4l could not ask it.
+    pub kernel: Option<KernelWord>,
+}
+
+impl Evidence {
+    /// What a K of this timeline may be taken from, by the rule.
+    pub(super) fn source(&self, rule: EpochRule, key: TimelineKey) -> Option<EpochSource> {
+        let is_synchronised = matches!(self.kernel, Some(KernelWord::Synchronised(_)));
+        match (self.steered, rule) {
+            (Some(steered), _) if steered.key == key && (steered.is_good || rule == EpochRule::Now) => {
+                Some(EpochSource::Dante2sys)
+            }
+            _ if is_synchronised => Some(EpochSource::Clock),
+            (_, EpochRule::Now) => Some(EpochSource::Unsynchronised),
+            (_, EpochRule::Synchronised) => None,
+        }
+    }
+}
+
+/// K as it was told to chrony in an earlier run of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Under this timeline.
+    pub key: TimelineKey,
+    /// K.
+    pub epoch: Epoch,
+    /// Where it was from.
+    pub source: EpochSource,
+    /// When the last sample was told.
+    pub last: Timestamp<Raw>,
+}
+
+/// K was fixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fixed {
+    /// K.
+    pub epoch: Epoch,
+    /// Where it is from.
+    pub source: EpochSource,
+    /// It is that of the run before, so that nothing jumps.
+    pub is_resumed: bool,
+    /// By how much the date told differs from what it would have been by the K before; None where there was none.
+    pub moved: Option<Duration>,
+    /// The date told minus the system clock.
+    pub ahead: Duration,
+}
+
+impl fmt::Display for Fixed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "K {} ns, ", self.epoch.ns())?;
+        match (self.is_resumed, self.moved) {
+            (true, _) => f.write_str("as the run before told it: no jump")?,
+            (_, Some(moved)) => {
+                write!(f, "from {}: the date told moves by {:+.9} s", self.source, moved.secs_f64())?;
+            }
+            (_, None) => write!(f, "from {}: the first", self.source)?,
+        }
+        write!(f, "; the reference is {:+.9} s ahead of the system clock", self.ahead.secs_f64())
+    }
+}
+
+/// Why the reference cannot go on without a jump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// The system clock was stepped, or slewed faster than the kernel does by itself, or the host slept: it moved by this
+    /// against CLOCK_MONOTONIC_RAW between two Syncs.
+    Stepped(Duration),
+    /// The reference itself moved by this against the system clock.
+    Jump(Duration),
+    /// Another timeline begins, and the old map has become this uncertain meanwhile (one standard deviation).
+    Uncertain(Duration),
+    /// K of the last run belongs to another timeline, or is far from the system clock.
+    Forgotten,
+}
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stepped(by) => {
+                write!(
+                    f,
+                    "the system clock moved by {:+.6} s (a step, a hasty slew, or sleep)",
+                    by.secs_f64()
+                )
+            }
+            Self::Jump(by) => write!(f, "the reference would jump by {:+.6} s", by.secs_f64()),
+            Self::Uncertain(sigma) => {
+                write!(f, "another leader after too long: the date is not known to {:.6} s", sigma.secs_f64())
+            }
+            Self::Forgotten => f.write_str("K of the last run does not hold any more"),
+        }?;
+        write!(f, "; silent for {} s, so that chrony begins anew, then K is fixed anew", HUSH.ms() / 1000)
+    }
+}
+
+/// What is missing while no samples are written. The numbers are those on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Waiting {
+    /// They are written.
+    Nothing = 0,
+    /// dante4l has no leader that it knows well.
+    Leader = 1,
+    /// There is no date to fix K to.
+    Date = 2,
+    /// chrony is to notice the silence.
+    Silence = 3,
+}
+
+impl Waiting {
+    /// From the number on a page.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Nothing, Self::Leader, Self::Date, Self::Silence].into_iter().find(|one| *one as u8 == number)
+    }
+
+    /// As the JSON schema spells it; None where nothing is.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Leader => Some("leader"),
+            Self::Date => Some("date"),
+            Self::Silence => Some("silence"),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A folder with a socket in it, removed in the end.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("dante-sock-{}-{number}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.join("chrony.dante.sock")
+    }
+
+    /// As chronyd does at its start.
+    fn bind(&self) -> UnixDatagram {
+        _ = std::fs::remove_file(self.path());
+        let socket = UnixDatagram::bind(self.path()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn sample(ahead_ns: i64) -> RefclockSample {
+    let received = Timestamp::from_ns(1_795_000_000_123_456_789);
+    RefclockSample { reference: received + Duration::from_ns(ahead_ns), received }
+}
+
+fn at(ms: i64) -> Timestamp<Raw> {
+    Timestamp::from_ns(ms * 1_000_000)
+}
+
+/// The time of the reference, ns, as chronyd computes it, in more digits than an f64 has.
+fn as_chronyd_does(bytes: &[u8]) -> i128 {
+    let eight = |from: usize| bytes[from..from + 8].try_into().unwrap();
+    let int = |from: usize| i32::from_ne_bytes(bytes[from..from + 4].try_into().unwrap());
+    assert_eq!(bytes.len(), 40);
+    assert_eq!([int(24), int(28), int(36)], [0, 0, 0x534f_434b], "pulse, leap, magic");
+    let (s, us) = (i64::from_ne_bytes(eight(0)), i64::from_ne_bytes(eight(8)));
+    assert!((0..1_000_000).contains(&us));
+    let offset = f64::from_ne_bytes(eight(16));
+    #[expect(clippy::cast_possible_truncation, reason = "a small offset")]
+    let offset_ns = (offset * 1e9).round() as i128;
+    i128::from(s) * 1_000_000_000 + i128::from(us) * 1000 + offset_ns
+}
+
+#[test]
+fn a_datagram_is_what_chronyd_reads() {
+    for ahead in [0, 1, -1, 250_000, -999_999_999, 37_000_000_000] {
+        let sample = sample(ahead);
+        let cut = sample.received.ns() % 1000;
+        let reference = as_chronyd_does(&datagram(&sample));
+        // Local time and offset belong together: at the local time cut, the reference was earlier by what was cut.
+        assert_eq!(reference, i128::from(sample.reference.ns() - cut), "{ahead}");
+    }
+    // Before 1970 too, us are counted forwards.
+    let early = Timestamp::from_ns(-1);
+    assert_eq!(as_chronyd_does(&datagram(&RefclockSample { reference: early, received: early })), -1000);
+}
+
+#[test]
+fn a_socket_that_comes_goes_and_comes_again_is_found_again_once_a_second() {
+    let place = Place::new();
+    let mut sock = ChronySock::new(place.path());
+    let missing = sock.send(at(0), &sample(1)).unwrap_err();
+    assert!(missing.to_string().contains("refclock SOCK"), "{missing}");
+    let chronyd = place.bind();
+    assert_eq!(sock.send(at(999), &sample(1)), Err(missing), "not looked for in vain all the time");
+    sock.send(at(1000), &sample(2)).unwrap();
+    sock.send(at(1250), &sample(3)).unwrap();
+    let mut bytes = [0; 64];
+    let received: Vec<usize> = std::iter::from_fn(|| chronyd.recv(&mut bytes).ok()).collect();
+    assert_eq!(received, [40, 40]);
+
+    // It ends, and its file stays.
+    drop(chronyd);
+    let refused = sock.send(at(3000), &sample(4)).unwrap_err();
+    assert!(refused.to_string().contains("chronyd has ended"), "{refused}");
+    assert!(!sock.is_connected());
+    let chronyd = place.bind();
+    sock.send(at(4000), &sample(5)).unwrap();
+    // A restart between two samples costs none.
+    drop(chronyd);
+    let chronyd = place.bind();
+    sock.send(at(6000), &sample(6)).unwrap();
+    assert_eq!(chronyd.recv(&mut bytes).unwrap(), 40);
+}
+
+#[test]
+fn a_reader_that_hangs_never_holds_anybody_up() {
+    let place = Place::new();
+    let _chronyd = place.bind();
+    let mut sock = ChronySock::new(place.path());
+    let begun = std::time::Instant::now();
+    let lost = (0..4000).filter(|n| sock.send(at(*n), &sample(*n)).is_err()).count();
+    assert!(lost > 1000, "a queue without an end? {lost} of 4000 lost");
+    assert!(begun.elapsed().as_secs() < 5, "it waited");
+    let full = sock.send(at(10_000), &sample(0)).unwrap_err();
+    assert!(full.to_string().contains("full"), "{full}");
+}
+
+/// Needs a user that rights mean something to; root passes it over.
+#[test]
+fn a_socket_for_others_says_what_to_do() {
+    let sentence =
+        SockError { path: "/run/x".into(), cause: ErrorKind::PermissionDenied, text: String::new() };
+    assert!(sentence.to_string().contains("chgrp"), "{sentence}");
+    let place = Place::new();
+    let _chronyd = place.bind();
+    if nix::unistd::geteuid().is_root() {
+        return;
+    }
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o400)).unwrap();
+    let error = ChronySock::new(place.path()).send(at(0), &sample(0)).unwrap_err();
+    assert_eq!(error.cause, ErrorKind::PermissionDenied);
+}

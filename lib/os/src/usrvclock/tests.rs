@@ -1,0 +1,191 @@
+use super::*;
+use dante_core::time::Ratio;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A folder, removed in the end.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("dante-usrvclock-{}-{number}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn server(&self) -> ClockServer {
+        ClockServer::open(self.path("clock"), 0o666).unwrap()
+    }
+
+    /// A client that has registered.
+    fn client(&self, name: &str) -> UnixDatagram {
+        let client = UnixDatagram::bind(self.path(name)).unwrap();
+        client.set_nonblocking(true).unwrap();
+        client.connect(self.path("clock")).unwrap();
+        client.send(&[]).unwrap();
+        client
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const OVERLAY: Overlay = Overlay {
+    last_sync: Timestamp::from_ns(123_456_789_012),
+    shift: Duration::from_ns(-23_000_000_001),
+    freq_scale: Ratio::new(12_345.6e-9),
+};
+
+fn at(ms: i64) -> Timestamp<Raw> {
+    Timestamp::from_ns(ms * 1_000_000)
+}
+
+fn received(client: &UnixDatagram) -> Vec<Vec<u8>> {
+    let mut bytes = [0; 64];
+    std::iter::from_fn(|| client.recv(&mut bytes).ok().map(|length| bytes[..length].to_vec())).collect()
+}
+
+#[test]
+fn a_datagram_has_the_published_form() {
+    let bytes = datagram(&OVERLAY);
+    let int = |from: usize| i64::from_ne_bytes(bytes[from..from + 8].try_into().unwrap());
+    assert_eq!(&bytes[..2], b"VC");
+    let words: Vec<u16> =
+        [2, 4, 6].map(|at| u16::from_ne_bytes(bytes[at..at + 2].try_into().unwrap())).into();
+    assert_eq!(words, [1, 0, 1], "major, minor, flags");
+    assert_eq!([int(8), int(16), int(24)], [4, 123_456_789_012, -23_000_000_001]);
+    assert_eq!(f64::from_ne_bytes(bytes[32..].try_into().unwrap()), 12_345.6e-9);
+}
+
+#[test]
+fn a_client_is_answered_at_once_and_told_from_then_on() {
+    let place = Place::new();
+    let mut server = place.server();
+    let client = place.client("client");
+    server.receive(None);
+    assert_eq!((server.clients(), received(&client).len()), (1, 0), "there is nothing to tell yet");
+    server.tell(&OVERLAY);
+    assert_eq!(received(&client), [datagram(&OVERLAY)]);
+    // It registers again, and is one client.
+    client.send(&[]).unwrap();
+    server.receive(Some(&OVERLAY));
+    assert_eq!((server.clients(), received(&client)), (1, vec![datagram(&OVERLAY).to_vec()]));
+    let other = place.client("other");
+    server.receive(Some(&OVERLAY));
+    assert_eq!((received(&other).len(), received(&client).len()), (1, 0));
+    server.tell(&OVERLAY);
+    assert_eq!((received(&other).len(), received(&client).len(), server.sent()), (1, 1, 5));
+}
+
+#[test]
+fn dead_and_stuck_clients_are_forgotten() {
+    let place = Place::new();
+    let mut server = place.server();
+    let clients = ["one", "two", "three"].map(|name| place.client(name));
+    server.receive(Some(&OVERLAY));
+    let [one, two, three] = clients;
+    drop(one); // its name stays
+    drop(two);
+    fs::remove_file(place.path("two")).unwrap();
+    server.tell(&OVERLAY);
+    assert_eq!((server.clients(), server.lost()), (1, 2));
+    // The third one does not read: its queue is full before long.
+    (0..2000).for_each(|_| server.tell(&OVERLAY));
+    assert_eq!(server.clients(), 0);
+    drop(three);
+}
+
+#[test]
+fn clients_are_counted() {
+    let place = Place::new();
+    let mut server = place.server();
+    let clients: Vec<UnixDatagram> = (0..MAX_CLIENTS + 3)
+        .map(|n| {
+            let client = place.client(&n.to_string());
+            server.receive(Some(&OVERLAY));
+            client
+        })
+        .collect();
+    assert_eq!(server.clients(), MAX_CLIENTS);
+    assert_eq!(server.notices().len(), 3);
+    let answered = clients.iter().filter(|client| !received(client).is_empty()).count();
+    assert_eq!(answered, MAX_CLIENTS);
+}
+
+#[test]
+fn the_socket_has_the_mode_asked_for_whatever_the_umask() {
+    let place = Place::new();
+    for mode in [0o600, 0o660, 0o666] {
+        let server = ClockServer::open(place.path("clock"), mode).unwrap();
+        let found = fs::metadata(place.path("clock")).unwrap().permissions().mode();
+        assert_eq!(found & 0o777, mode, "{found:o}");
+        drop(server);
+        assert!(!place.path("clock").exists(), "it is taken away in the end");
+    }
+}
+
+#[test]
+fn what_a_predecessor_left_is_replaced_and_nothing_else() {
+    let place = Place::new();
+    drop(UnixDatagram::bind(place.path("clock")).unwrap());
+    let mut server = place.server();
+    assert!(server.is_ready(), "a stale socket is replaced");
+    // A second one is refused, and the first one serves on.
+    let second = ClockServer::open(place.path("clock"), 0o666).unwrap_err();
+    assert!(second.is_refusal() && second.to_string().contains("another program serves"), "{second}");
+    let client = place.client("client");
+    server.receive(Some(&OVERLAY));
+    assert_eq!(received(&client).len(), 1, "asking whether it lives is no registration");
+    assert_eq!(server.clients(), 1);
+
+    fs::write(place.path("file"), "mine").unwrap();
+    let error = ClockServer::open(place.path("file"), 0o666).unwrap_err();
+    assert!(error.is_refusal() && error.to_string().contains("no socket"), "{error}");
+    assert_eq!(fs::read_to_string(place.path("file")).unwrap(), "mine");
+    std::os::unix::fs::symlink(place.path("clock"), place.path("link")).unwrap();
+    assert!(ClockServer::open(place.path("link"), 0o666).is_err_and(|error| error.is_refusal()));
+
+    if nix::unistd::geteuid().is_root() {
+        drop(UnixDatagram::bind(place.path("theirs")).unwrap());
+        std::os::unix::fs::lchown(place.path("theirs"), Some(65_534), Some(65_534)).unwrap();
+        let error = ClockServer::open(place.path("theirs"), 0o666).unwrap_err();
+        assert!(error.to_string().contains("user 65534") && place.path("theirs").exists(), "{error}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_missing_or_a_socket_that_was_removed_is_looked_after() {
+    let place = Place::new();
+    let path = place.path("later").join("clock");
+    let mut server = ClockServer::open(path.clone(), 0o666).unwrap();
+    assert!(!server.is_ready());
+    let notices = server.notices();
+    assert!(notices.len() == 1 && notices[0].contains("No such file"), "{notices:?}");
+    server.look(at(0));
+    fs::create_dir(place.path("later")).unwrap();
+    server.look(at(999));
+    assert!(!server.is_ready(), "once a second");
+    server.look(at(1000));
+    assert!(server.is_ready() && path.exists());
+
+    fs::remove_file(&path).unwrap();
+    server.look(at(1500));
+    server.look(at(2000));
+    assert!(server.is_ready() && path.exists());
+    // Another one's socket in its place is not touched, not even in the end.
+    fs::remove_file(&path).unwrap();
+    let other = UnixDatagram::bind(&path).unwrap();
+    server.look(at(3000));
+    assert!(!server.is_ready());
+    drop(server);
+    assert!(path.exists());
+    drop(other);
+}
