@@ -43,6 +43,7 @@ bench: build
 soak: build
 	SOAK=200 $(CARGO) test --locked --release -p dante-sim --test scenarios
 	PROPTEST_CASES=20000 $(CARGO) test --locked --release -p dante-core --lib
+	SOAK=1 $(CARGO) test --locked --release -p dante-os --lib -- --nocapture torn_sample
 	SOAK=1 $(CARGO) test --locked -p dante-tests --test guest --test guest_phc -- --nocapture
 	for round in 1 2 3 4 5 6 7 8 9 10; do $(CARGO) test --locked -p dante-tests || exit 1; done
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+pub mod chronyd;
 pub mod clock_watch;
 pub mod guest;
 pub mod lab;

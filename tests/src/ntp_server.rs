@@ -270,16 +270,32 @@ pub fn chronyd_with(
     host: &Namespace,
     text: impl FnOnce(&Path) -> String,
 ) -> Program {
+    chronyd_behind(&[], chrony, stage, host, text)
+}
+
+/// The same, run by another program that becomes it, as setpriv does. What one that ran there before left is there still.
+///
+/// # Panics
+/// When it does not start.
+pub fn chronyd_behind(
+    before: &[&str],
+    chrony: &Path,
+    stage: &Stage,
+    host: &Namespace,
+    text: impl FnOnce(&Path) -> String,
+) -> Program {
     let folder = stage.folder().join(format!("chronyd-{}", host.name()));
     // chronyd refuses a command socket in a folder that others may read.
-    DirBuilder::new().mode(0o750).create(&folder).expect("a folder for chronyd");
+    let made = DirBuilder::new().mode(0o750).create(&folder);
+    assert!(made.is_ok() || folder.is_dir(), "a folder for chronyd: {made:?}");
     let file = folder.join("chrony.conf");
     let place = folder.display();
     // The last line of a kind counts.
     let own = format!("cmdport 0\nbindcmdaddress {place}/chronyd.sock\npidfile {place}/chronyd.pid\n");
     std::fs::write(&file, text(&folder) + "\n" + &own).expect("chronyd's configuration");
-    let mut command = host.command(chrony.join(LOADER));
-    command.args(chronyd_words(chrony)).args(["-x", "-d", "-u", "root", "-f"]).arg(&file);
+    let mut words = before.iter().map(PathBuf::from).chain([chrony.join(LOADER)]);
+    let mut command = host.command(words.next().unwrap_or_default());
+    command.args(words).args(chronyd_words(chrony)).args(["-x", "-d", "-u", "root", "-f"]).arg(&file);
     let mut chronyd = stage.start("chronyd", command);
     crate::wait_for("chronyd", Duration::from_secs(10), || {
         assert!(chronyd.runs(), "chronyd ended: {}", chronyd.said());

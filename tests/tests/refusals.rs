@@ -14,7 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[test]
 fn wrong_flags() {
     let stage = Stage::new();
-    let cases: [(&str, &[&str], &[&str]); 17] = [
+    let long = &format!("/run/{}", "x".repeat(103));
+    let cases: [(&str, &[&str], &[&str]); 24] = [
         ("dante4l", &[], &["-i IFACE"]),
         ("dante4l", &["--no-such-flag"], &["--no-such-flag"]),
         ("dante4l", &["-i", "lo", "--delay=p2p"], &["p2p", "none", "e2e"]),
@@ -29,6 +30,13 @@ fn wrong_flags() {
         ("dante2sys", &["--clock=wall"], &["wall", "virtual"]),
         ("danteshm", &["--shm=-1"], &["-1"]),
         ("danteshm", &["--shm-perm=777"], &["octal"]),
+        ("danteshm", &["--usrvclock-mode=rw"], &["octal"]),
+        ("danteshm", &["--epoch=later"], &["later", "synchronised", "now"]),
+        ("danteshm", &["--rate=0"], &["--rate", "1..=8"]),
+        ("danteshm", &["--sock=chrony.sock"], &["chrony.sock", "whole path"]),
+        ("danteshm", &["--shm=3", "--sock=/run/x", "--sock=/run/x"], &["/run/x", "twice"]),
+        ("danteshm", &["--shm=3", "--shm=3"], &["3 is named twice"]),
+        ("danteshm", &["--sock", long], &["at most 107 bytes"]),
         ("pmc-lite", &["get"], &["status"]),
         ("dantesim", &["leader"], &["--interface"]),
         ("dantesim", &["leader", "-i", "lo", "--ppm=a-lot"], &["a-lot", "ppm"]),

@@ -173,6 +173,42 @@ fn a_leader_with_another_uptime_and_rate_is_taken_over_without_a_jump() {
 }
 
 #[test]
+fn a_system_clock_stepped_by_ten_seconds_makes_the_relay_silent_and_k_anew() {
+    for by in [Duration::from_secs(10), Duration::from_secs(-10), Duration::from_ms(3)] {
+        let mut world = world(8, DelayMechanism::None);
+        lead(&mut world, Profile::VETH, 699, 12.0);
+        // No steerer: the clock is somebody else's.
+        world.plan(Duration::ZERO, Act::RestartSteerer(Duration::from_secs(86_400)));
+        world.run(Duration::from_secs(30));
+        let stepped = world.now();
+        world.plan(Duration::ZERO, Act::Step(by));
+        world.run(Duration::from_secs(30));
+        let said = &world.host().said().relay;
+        let after: Vec<_> = said.iter().filter(|(at, _)| *at > stepped).collect();
+        assert!(
+            matches!(after[0].1, relay::Output::Hushed(relay::Break::Stepped(moved)) if (moved - by).abs() < Duration::from_ms(1)),
+            "{by:?}: {:?}",
+            after[0]
+        );
+        assert_eq!(after[1].1, relay::Output::Withdraw);
+        let relay::Output::Fixed(fixed) = after[2].1 else { panic!("{by:?}: {:?}", after[2]) };
+        // Also told: by how much. The leader gained 12 ppm on the clock until then.
+        assert!((fixed.moved.unwrap() - by).abs() < Duration::from_ms(1), "{fixed:?}");
+        let written = |(at, output): &&(_, relay::Output)| match output {
+            relay::Output::Write(sample) => Some((*at, *sample)),
+            _ => None,
+        };
+        let last = said.iter().filter(|(at, _)| *at <= stepped).rev().find_map(|one| written(&one)).unwrap();
+        let first = after.iter().find_map(written).unwrap();
+        let silence: Duration = first.0 - last.0;
+        assert!(silence > Duration::from_ms(3_900), "{by:?}: chrony needs 3 s: {silence:?}");
+        for (_, sample) in after.iter().filter_map(written) {
+            assert!(sample.ahead().abs() < Duration::from_ms(1), "{by:?}: a wrong sample: {sample:?}");
+        }
+    }
+}
+
+#[test]
 fn losses_and_doubles_disturb_nothing() {
     let link = Profile { loss: 0.05, duplication: 0.05, ..Profile::VETH };
     for seed in 0..20 {

@@ -116,35 +116,70 @@ fn the_segment_outlives_its_writer_and_is_attached_again() {
     assert_eq!(NtpShmReader::attach(unit.0).unwrap_err(), ShmError::Missing { unit: unit.0 });
 }
 
+/// Takes samples as chrony does: it clears `valid` behind each, so that none is read twice.
+fn takes(unit: u32, reader: &NtpShmReader) -> Option<ShmSample> {
+    let (sample, _) = reader.read()?;
+    let fields = Mapping::create(unit, 0o600).unwrap();
+    fields.fields().valid.store(0, Relaxed);
+    Some(sample)
+}
+
+/// Keeps the calling thread on one core, if there is more than one.
+fn stay_on_core(nth: usize) {
+    let cores = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).unwrap();
+    let mut usable = (0..nix::sched::CpuSet::count()).filter(|core| cores.is_set(*core).unwrap());
+    if let Some(core) = usable.nth(nth) {
+        let mut one = nix::sched::CpuSet::new();
+        one.set(core).unwrap();
+        nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &one).unwrap();
+    }
+}
+
+/// A writer at full speed on one core, readers on another: two seconds, with SOAK a minute.
 #[test]
 fn a_torn_sample_is_never_believed() {
+    let seconds = if std::env::var_os("SOAK").is_some() { 60 } else { 2 };
     let unit = Unit::private();
     let mut shm = NtpShm::create(unit.0, 0o600).unwrap();
     let reader = NtpShmReader::attach(unit.0).unwrap();
     let done = AtomicBool::new(false);
-    let mut reads = 0u64;
+    let (mut believed, mut taken, mut dropped) = (0u64, 0u64, 0u64);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let writer = scope.spawn(|| {
+            stay_on_core(0);
             let mut n: i64 = 1;
             while !done.load(Relaxed) {
                 // Every field depends on every other.
                 shm.write(&sample(n * 3_000_000_007));
                 n += 1;
             }
+            n
         });
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(1);
+        stay_on_core(1);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
         while std::time::Instant::now() < end {
-            for _ in 0..1000 {
-                if let Some((read, _)) = reader.read() {
-                    reads += 1;
-                    assert_eq!(read, sample(read.reference.ns()), "after {reads} reads");
-                    assert_eq!(read.reference.ns() % 3_000_000_007, 0, "after {reads} reads");
+            for nth in 0..1000 {
+                // Now and then as one who takes it away, else as one who looks on.
+                let read =
+                    if nth == 0 { takes(unit.0, &reader) } else { reader.read().map(|(read, _)| read) };
+                match read {
+                    Some(read) => {
+                        believed += 1;
+                        taken += u64::from(nth == 0);
+                        assert_eq!(read, sample(read.reference.ns()), "after {believed} samples");
+                        assert_eq!(read.reference.ns() % 3_000_000_007, 0, "after {believed} samples");
+                    }
+                    None => dropped += 1,
                 }
             }
         }
         done.store(true, Relaxed);
+        let written = writer.join().unwrap();
+        println!(
+            "{written} written, {believed} believed, {taken} of them taken, {dropped} met a change and were dropped"
+        );
     });
-    assert!(reads > 100, "only {reads} samples were read: this proves nothing");
+    assert!(believed > 100 && dropped > 100, "{believed} and {dropped}: this proves nothing");
 }
 
 #[test]

@@ -1,0 +1,118 @@
+//! A real chronyd with reference clocks beside the suite, which touches no clock, and what it makes of their samples.
+
+use crate::namespace::Namespace;
+use crate::ntp_server::chronyd_behind;
+use crate::program::Program;
+use crate::stage::Stage;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A chronyd that runs.
+#[derive(Debug)]
+pub struct Chronyd {
+    /// The process.
+    pub program: Program,
+    folder: PathBuf,
+}
+
+/// A line of refclocks.log that tells a sample of a driver.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logged {
+    /// UTC of the sample, us since 1970.
+    pub at_us: i64,
+    /// Which reference clock.
+    pub refid: String,
+    /// As the driver got it, s.
+    pub offset_s: f64,
+}
+
+impl Chronyd {
+    /// Starts one in `host` with these lines of configuration, and takes a right away from it if one is named (as
+    /// `setpriv --bounding-set` names them). Files of one that ran there before go on.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(chrony: &Path, stage: &Stage, host: &Namespace, lines: &str, without: Option<&str>) -> Self {
+        let right = without.map(|right| format!("--bounding-set=-{right}"));
+        let before: Vec<&str> = right.iter().flat_map(|right| ["setpriv", right]).collect();
+        let text = |folder: &Path| format!("{lines}\nlogdir {}\n", folder.display());
+        let program = chronyd_behind(&before, chrony, stage, host, text);
+        Self { program, folder: stage.folder().join(format!("chronyd-{}", host.name())) }
+    }
+
+    /// The samples in refclocks.log (`log refclocks`), without those that chronyd made of them.
+    ///
+    /// # Panics
+    /// When a line is none.
+    pub fn logged(&self) -> Vec<Logged> {
+        let text = std::fs::read_to_string(self.folder.join("refclocks.log")).unwrap_or_default();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        // 2026-11-21 08:00:00.123456 DSHM    3 N 1  4.900000e-07 -6.741777e-07  1.000e-06
+        let words = whole.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let samples = words.filter(|words| words.len() == 9 && words[0].starts_with("20") && words[3] != "-");
+        samples.map(|words| of_words(&words)).collect()
+    }
+
+    /// How far the reference clock `refid` was reached at its last eight polls, as `chronyc sources` shows it in octal.
+    /// `None` while chronyd does not answer.
+    pub fn reach(&self, refid: &str) -> Option<u16> {
+        let own = self.folder.join("tests.sock");
+        _ = std::fs::remove_file(&own);
+        let socket = UnixDatagram::bind(&own).ok()?;
+        socket.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+        socket.connect(self.folder.join("chronyd.sock")).ok()?;
+        let found = (0..8).find_map(|index| reach_of(&socket, index, refid));
+        _ = std::fs::remove_file(&own);
+        found
+    }
+
+    /// Waits until all of the last eight polls of the reference clock brought a sample.
+    ///
+    /// # Panics
+    /// When that does not come.
+    pub fn wait_for_reach(&self, refid: &str) {
+        crate::wait_for(&format!("reach 377 of {refid}"), Duration::from_secs(60), || {
+            std::thread::sleep(Duration::from_millis(200));
+            (self.reach(refid) == Some(0o377)).then_some(())
+        });
+    }
+}
+
+/// One request of chrony's command protocol (candm.h, version 6): SOURCE_DATA of the source with this index.
+fn reach_of(socket: &UnixDatagram, index: u8, refid: &str) -> Option<u16> {
+    // A request is as long as its reply, at least.
+    let mut request = [0; 200];
+    request[0] = 6;
+    request[1] = 1;
+    request[5] = 15;
+    request[23] = index;
+    socket.send(&request).ok()?;
+    let mut reply = [0; 512];
+    let length = socket.recv(&mut reply).ok()?;
+    // The identifier of a reference clock stands in place of an address.
+    let is_it = length >= 60 && reply[28..32].starts_with(refid.as_bytes());
+    is_it.then(|| u16::from_be_bytes([reply[58], reply[59]]))
+}
+
+fn of_words(words: &[&str]) -> Logged {
+    let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("no number: {words:?}"));
+    let date: Vec<i64> = words[0].split('-').map(number).collect();
+    let (clock, us) = words[1].split_once('.').unwrap_or_else(|| panic!("no time: {words:?}"));
+    let clock: Vec<i64> = clock.split(':').map(number).collect();
+    let seconds =
+        days_since_1970(date[0], date[1], date[2]) * 86_400 + clock[0] * 3600 + clock[1] * 60 + clock[2];
+    Logged {
+        at_us: seconds * 1_000_000 + number(us),
+        refid: words[2].to_owned(),
+        offset_s: words[6].parse().unwrap_or_else(|_| panic!("no offset: {words:?}")),
+    }
+}
+
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let years: i64 = (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum();
+    let february = if is_leap(year) { 29 } else { 28 };
+    let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    years + months.iter().zip(1..month).map(|(days, _)| days).sum::<i64>() + day - 1
+}
