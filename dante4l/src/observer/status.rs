@@ -36,6 +36,6 @@ pub(super) fn write(observer: &Observer, to: &mut dyn fmt::Write) -> fmt::Result
 
 /// Nothing was heard but what this port itself sent.
 fn is_silent(counters: &Counters) -> bool {
-    let own = [Counter::Own, Counter::DelayReqSent].map(|counter| counter as usize);
+    let own = [Counter::Own, Counter::DelayReqSent, Counter::Rejoined].map(|counter| counter as usize);
     counters.values().iter().enumerate().all(|(i, count)| *count == 0 || own.contains(&i))
 }

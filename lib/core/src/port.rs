@@ -139,6 +139,8 @@ impl Port {
                 let map = self.estimator.map();
                 self.delay.departed(token.0, stamp.ok(), map.as_ref());
             }
+            Input::Dropped(count) => self.counters.add_many(Counter::KernelDropped, u64::from(count)),
+            Input::Rejoined => self.counters.add(Counter::Rejoined),
             Input::Deadline => {}
         }
         self.expire(now);

@@ -48,6 +48,10 @@ pub enum Counter {
     ClockStepped,
     /// Something to tell that found no room: a fault of this program.
     OutputLost,
+    /// Packets that the kernel dropped, since nobody fetched them in time.
+    KernelDropped,
+    /// How often the membership of the multicast group was told to the network anew.
+    Rejoined,
 }
 
 /// All counters of a port.
@@ -59,7 +63,7 @@ impl Counters {
     pub const COUNT: usize = Self::NAMES.len();
 
     /// What they are called outside, in the order of [`Counter`].
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 23] = [
         "sync",
         "follow_up",
         "delay_req",
@@ -81,6 +85,8 @@ impl Counters {
         "tx_stamp_missing",
         "clock_stepped",
         "output_lost",
+        "kernel_dropped",
+        "rejoined",
     ];
 
     /// As read from a page.
@@ -104,8 +110,12 @@ impl Counters {
     }
 
     pub(super) fn add(&mut self, counter: Counter) {
+        self.add_many(counter, 1);
+    }
+
+    pub(super) fn add_many(&mut self, counter: Counter, count: u64) {
         if let Some(value) = self.0.get_mut(counter as usize) {
-            *value = value.saturating_add(1);
+            *value = value.saturating_add(count);
         }
     }
 }
@@ -128,4 +138,4 @@ impl Counter {
     }
 }
 
-const _: () = assert!(Counter::OutputLost as usize + 1 == Counters::COUNT, "a counter without a name");
+const _: () = assert!(Counter::Rejoined as usize + 1 == Counters::COUNT, "a counter without a name");

@@ -83,6 +83,10 @@ pub enum Input<'a> {
         /// When, if it is known.
         stamp: Result<Stamp, NoStamp>,
     },
+    /// The kernel dropped so many packets since this was said last, for want of room in a socket (SO_RXQ_OVFL).
+    Dropped(u32),
+    /// The membership of the multicast group was told to the network anew.
+    Rejoined,
     /// The deadline came.
     Deadline,
 }

@@ -150,3 +150,14 @@ proptest! {
         prop_assert_eq!(bench.count(Counter::OutputLost), 0);
     }
 }
+
+#[test]
+fn what_the_kernel_dropped_and_what_was_told_to_switches_is_counted() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.handle(Input::Dropped(40));
+    bench.handle(Input::Dropped(2));
+    bench.handle(Input::Rejoined);
+    let counters = bench.port.counters();
+    assert_eq!((counters.get(Counter::KernelDropped), counters.get(Counter::Rejoined)), (42, 1));
+    assert_eq!(counters.by_name().filter(|(_, count)| *count > 0).count(), 2, "and nothing else");
+}
