@@ -7,6 +7,7 @@
 //! is run over all of them again at each one, with the noise as it is known by then.
 
 mod change;
+mod doubt;
 mod kalman;
 mod noise;
 mod odd;
@@ -14,6 +15,7 @@ mod odd;
 use crate::time::{Affine, ClockMap, Dante, Duration, Ratio, Raw, Timestamp, Uncertainty};
 use arrayvec::ArrayVec;
 use change::{Line, Recent};
+use doubt::{DISTRUST, Doubted, Finding};
 use kalman::Kalman;
 use noise::Noise;
 use odd::OddOnes;
@@ -67,6 +69,11 @@ impl RateGuess {
     pub const fn another_leader(rate: Ratio) -> Self {
         Self { rate, sigma: Ratio::from_ppm(25.0) }
     }
+
+    /// A leader that was followed before: two crystals move by some ppm with the temperature and the years.
+    pub const fn same_leader(rate: Ratio) -> Self {
+        Self { rate, sigma: Ratio::from_ppm(5.0) }
+    }
 }
 
 /// How many measurements the filter is run over again at each new one: 8 s at 4 Hz, by when the noise is known to a
@@ -85,15 +92,8 @@ const SURPRISING: f64 = 3.0;
 /// costs less than a wrong belief.
 const GATE: f64 = 6.0;
 
-/// A residual beyond this is no queue on a local network: two in a row that agree are a jump of the leader's time.
-/// Dante devices mute at 1 ms themselves.
+/// A residual beyond this is no queue on a local network. Dante devices mute at 1 ms themselves.
 const JUMP: Duration = Duration::from_ms(1);
-
-/// So many that agree with one another are a jump; two may be two Follow_Ups that took the wrong Sync.
-const AGREEING: u32 = 3;
-
-/// So many rejected in a row (4 s at 4 Hz) and the map is no longer believed either: it is fitted anew.
-const DISTRUST: usize = 16;
 
 /// The estimator: one leader's map at a time.
 #[derive(Debug)]
@@ -102,10 +102,8 @@ pub struct Estimator {
     acquisition: ArrayVec<Measurement, ACQUISITION>,
     filter: Option<Kalman>,
     noise: Noise,
-    /// The last rejected measurement, if it was far enough off to be a jump, and how many before it agreed with it.
-    suspect: Option<(Measurement, u32)>,
     /// Those rejected in a row.
-    rejected: ArrayVec<Measurement, DISTRUST>,
+    doubted: Doubted,
     /// Those believed since the acquisition.
     recent: Recent,
 }
@@ -118,25 +116,27 @@ impl Estimator {
             acquisition: ArrayVec::new(),
             filter: None,
             noise: Noise::default(),
-            suspect: None,
-            rejected: ArrayVec::new(),
+            doubted: Doubted::default(),
             recent: Recent::default(),
         }
     }
 
-    /// Forgets the map. The rate it had serves as a first guess; what is known of the network's noise stays.
-    pub fn restart(&mut self) {
+    /// Forgets the map, for the Syncs of another leader. The rate it had serves as a first guess, unless one is `known`
+    /// for that leader; what is known of the network's noise stays.
+    pub fn restart(&mut self, known: Option<RateGuess>) {
+        self.restart_from(known, RateGuess::another_leader);
+    }
+
+    fn restart_from(&mut self, known: Option<RateGuess>, guess: impl Fn(Ratio) -> RateGuess) {
         let rate = self.filter.take().map(|filter| Ratio::from_ppb(filter.rate_ppb()));
         // A rate that rests on a few measurements, or that no oscillator has, is no better guess than the last one.
-        if let Some(rate) = rate.filter(|_| self.acquisition.len() >= odd::DISCERNING)
-            && rate.abs() < RateGuess::UNKNOWN.sigma
-        {
-            self.guess = RateGuess::another_leader(rate);
-        }
+        let rate = rate.filter(|rate| {
+            self.acquisition.len() >= odd::DISCERNING && rate.abs() < RateGuess::UNKNOWN.sigma
+        });
+        self.guess = known.or(rate.map(guess)).unwrap_or(self.guess);
         self.acquisition.clear();
         self.noise.interrupt();
-        self.suspect = None;
-        self.rejected.clear();
+        self.doubted.clear();
         self.recent.clear();
     }
 
@@ -170,8 +170,7 @@ impl Estimator {
         if innovation.abs() > gate {
             return self.reject(measurement, residual);
         }
-        self.suspect = None;
-        self.rejected.clear();
+        self.doubted.clear();
         if !acquiring {
             self.absorb(measurement, predicted.absorbed(innovation, self.noise.sigma_ns()));
         } else if !self.acquire(measurement) {
@@ -209,22 +208,21 @@ impl Estimator {
     }
 
     fn reject(&mut self, measurement: Measurement, residual: Duration) -> Verdict {
-        self.rejected.push(measurement);
-        let far = residual.abs() >= JUMP;
-        let sigma = self.noise.sigma_ns();
-        let agreeing = match self.suspect {
-            Some((earlier, count)) if are_of_one_line(earlier, measurement, sigma) => count + 1,
-            _ => 1,
-        };
-        self.suspect = far.then_some((measurement, agreeing));
-        let distrusted = self.rejected.is_full();
-        if far && (agreeing >= AGREEING || distrusted) {
-            self.restart();
-            self.begin(measurement);
-            return Verdict::Jumped { residual };
-        }
-        if distrusted {
-            self.refit();
+        let Some(filter) = &self.filter else { return Verdict::Outlier { residual } };
+        match self.doubted.judge(measurement, filter, self.noise.sigma_ns()) {
+            Finding::Open => {}
+            Finding::Jump(count) => {
+                let agreeing: ArrayVec<Measurement, ACQUISITION> =
+                    self.doubted.last(count).iter().copied().take(ACQUISITION).collect();
+                self.restart_from(None, RateGuess::same_leader);
+                for one in &agreeing {
+                    self.noise.observe(*one, None);
+                }
+                self.acquisition = agreeing;
+                self.replay();
+                return Verdict::Jumped { residual };
+            }
+            Finding::Shift => self.refit(),
         }
         Verdict::Outlier { residual }
     }
@@ -234,9 +232,10 @@ impl Estimator {
     fn refit(&mut self) {
         let Some(filter) = &self.filter else { return };
         let (sigma, rate, rate_sigma) = (self.noise.sigma_ns(), filter.rate_ppb(), filter.rate_sigma_ppb());
-        let (Some(first), Some(last)) = (self.rejected.first(), self.rejected.last()) else { return };
+        let rejected = self.doubted.last(DISTRUST);
+        let (Some(first), Some(last)) = (rejected.first(), rejected.last()) else { return };
         let point = |one: &Measurement| ((one.raw - first.raw).secs_f64(), filter.distance_ns(*one));
-        let known = Line::through(self.rejected.iter().map(point)).is_some_and(|line| {
+        let known = Line::through(rejected.iter().map(point)).is_some_and(|line| {
             #[expect(clippy::cast_precision_loss, reason = "a handful")]
             let uncertainty = sigma * (12.0 / DISTRUST as f64).sqrt() / (last.raw - first.raw).secs_f64();
             line.slope.abs() < SIGNIFICANT * (uncertainty + rate_sigma)
@@ -246,10 +245,9 @@ impl Estimator {
         } else {
             RateGuess::another_leader(Ratio::from_ppb(rate))
         };
-        self.filter = fitted(self.rejected.iter(), guess, sigma);
-        self.rejected.clear();
+        self.filter = fitted(rejected.iter(), guess, sigma);
+        self.doubted.clear();
         self.recent.clear();
-        self.suspect = None;
     }
 
     /// Runs the filter over the measurements of the acquisition, with the noise as it is known now, but for those that
@@ -258,7 +256,9 @@ impl Estimator {
         let sigma = self.noise.sigma_ns();
         let odd = OddOnes::among(&self.acquisition);
         let near = self.acquisition.iter().filter(|one| !odd.as_ref().is_some_and(|odd| odd.has(one)));
-        self.filter = fitted(near, self.guess, sigma);
+        // What was known of the rate may hold no longer: another clock source, another device under the old name.
+        let refuted = odd.as_ref().is_some_and(|odd| odd.refutes(&self.guess, &self.acquisition));
+        self.filter = fitted(near, if refuted { RateGuess::UNKNOWN } else { self.guess }, sigma);
     }
 
     /// How many measurements the map rests on, up to [`ACQUISITION`].
@@ -304,13 +304,6 @@ fn fitted<'a>(
         let surprise = innovation.abs() / predicted.innovation_sigma_ns(sigma) / SURPRISING;
         predicted.absorbed(innovation, sigma * surprise.max(1.0))
     }))
-}
-
-/// Whether both lie on one line of any rate that a leader can have.
-fn are_of_one_line(earlier: Measurement, later: Measurement, sigma_ns: f64) -> bool {
-    let raw = later.raw - earlier.raw;
-    let apart = ((later.dante - earlier.dante) - raw).ns_f64().abs();
-    apart <= GATE * std::f64::consts::SQRT_2 * sigma_ns + (raw * RateGuess::UNKNOWN.sigma).ns_f64().abs()
 }
 
 #[cfg(test)]

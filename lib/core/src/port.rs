@@ -348,7 +348,7 @@ impl Port {
                 None => Discontinuity::First(best),
                 Some(_) => Discontinuity::AnotherLeader(best),
             };
-            self.estimator.restart();
+            self.estimator.restart(None);
             self.estimated = Some(best);
             self.new_timeline(reason);
             self.delay.forget();

@@ -45,6 +45,8 @@ pub struct World {
     events_made: u64,
     leaders: Vec<Led>,
     host: Host,
+    /// Until then packets are taken in late, by something between these two.
+    late: Option<(Timestamp<Raw>, [Duration; 2])>,
 }
 
 impl World {
@@ -60,6 +62,7 @@ impl World {
             events_made: 0,
             leaders: Vec::new(),
             host: Host::new(config, Self::BEGIN),
+            late: None,
         };
         world.schedule(Self::BEGIN, Event::Tick);
         world
@@ -208,9 +211,18 @@ impl World {
         for (channel, bytes, later) in packets {
             for _ in 0..link.copies(&mut self.rng) {
                 let left = now + later;
-                let at = left + link.transit(&mut self.rng, left);
+                let at = left + link.transit(&mut self.rng, left) + self.lateness();
                 self.schedule(at, Event::ToHost { from: id, channel, bytes: bytes.clone() });
             }
+        }
+    }
+
+    fn lateness(&mut self) -> Duration {
+        match self.late {
+            Some((until, [least, most])) if self.now < until => {
+                Duration::from_ns(self.rng.random_range(least.ns()..=most.ns()))
+            }
+            _ => Duration::ZERO,
         }
     }
 

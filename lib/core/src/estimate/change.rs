@@ -117,4 +117,11 @@ impl Line {
         let slope = xy / xx;
         slope.is_finite().then_some(Self { slope, spread: xx, unexplained: yy - slope * xy })
     }
+
+    /// The standard deviation of what the line through `count` points leaves over.
+    pub(super) fn scatter(&self, count: usize) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "some dozens")]
+        let freedom = count.saturating_sub(2).max(1) as f64;
+        (self.unexplained.max(0.0) / freedom).sqrt()
+    }
 }

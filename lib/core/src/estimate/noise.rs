@@ -16,8 +16,12 @@ const ENOUGH: usize = 8;
 const CAUTION: f64 = 4.0;
 /// Before there are enough: somewhat more than plain software stamps of a real device show (6.8 us).
 const UNKNOWN_NS: f64 = 10_000.0;
+/// Of as few as this it is only believed that it is far more than that, ...
+const FEW: usize = 3;
+/// ... by so many times, as where a busy machine's guest stamps. Else five measurements would seem to give a rate.
+const FAR_MORE: f64 = 3.0;
 /// Below this the kernel's own reading of clocks shows, not the network.
-const FLOOR_NS: f64 = 20.0;
+pub(super) const FLOOR_NS: f64 = 20.0;
 /// The median of |x| of a normal variable, over its standard deviation.
 const MEDIAN_OF_NORMAL: f64 = 0.6745;
 
@@ -76,6 +80,10 @@ impl Noise {
                 .filter(|_| self.distances.kept.len() >= WINDOW / 2)
                 .map_or(sigma, |other| other.min(sigma))
                 .max(FLOOR_NS);
+        } else if let Some(sigma) =
+            sigma_of(&self.deviations.kept).filter(|_| self.deviations.kept.len() >= FEW)
+        {
+            self.sigma_ns = if sigma > FAR_MORE * UNKNOWN_NS { sigma } else { UNKNOWN_NS };
         }
     }
 }

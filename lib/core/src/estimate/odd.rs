@@ -3,7 +3,7 @@
 //! A fit by least squares cannot tell: a late packet at either end pulls the line to itself. The median of the slopes
 //! between all pairs (Theil 1950, Sen 1968) is right as long as fewer than 29 % of the measurements are wrong.
 
-use super::{ACQUISITION, Measurement, noise};
+use super::{ACQUISITION, Measurement, RateGuess, noise};
 use arrayvec::ArrayVec;
 
 /// Beyond this many times what is typical, a measurement of the acquisition is left out. With a tenth of the packets 50 to
@@ -11,6 +11,8 @@ use arrayvec::ArrayVec;
 const ODD: f64 = 4.0;
 /// Of fewer measurements none can be called the odd one out.
 pub(super) const DISCERNING: usize = 6;
+/// A rate known from before is given up where the measurements speak against it by so many standard deviations.
+const REFUTED: f64 = 5.0;
 /// Pairs of so many measurements.
 const PAIRS: usize = ACQUISITION * (ACQUISITION - 1) / 2;
 
@@ -37,6 +39,15 @@ impl OddOnes {
         let level = median(&mut levels)?;
         levels.iter_mut().for_each(|one| *one = (*one - level).abs());
         Some(Self { first, slope, level, limit: ODD * noise::sigma_of(&levels)? })
+    }
+
+    /// Whether the slope of the measurements, with its own uncertainty, is none that `guess` allows.
+    pub(super) fn refutes(&self, guess: &RateGuess, measurements: &[Measurement]) -> bool {
+        let [first, .., last] = measurements else { return false };
+        #[expect(clippy::cast_precision_loss, reason = "at most ACQUISITION")]
+        let count = measurements.len() as f64;
+        let sigma = self.limit / ODD * (12.0 / count).sqrt() / (last.raw - first.raw).secs_f64();
+        (self.slope - guess.rate.ppb()).abs() > REFUTED * (sigma + guess.sigma.ppb())
     }
 
     /// Whether this is one of them.

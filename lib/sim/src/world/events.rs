@@ -72,6 +72,9 @@ pub enum Act {
     NoStamps(Duration),
     /// No program runs for so long; packets wait in the sockets.
     Stall(Duration),
+    /// The kernel itself is held up for so long, as a guest of a busy host is: it takes each packet in, and stamps it,
+    /// between the two other spans too late.
+    Late(Duration, [Duration; 2]),
     /// The observer is started anew; it was gone for so long.
     RestartObserver(Duration),
     /// The steerer is started anew; it was gone for so long.
@@ -140,6 +143,7 @@ impl World {
             }
             Act::NoStamps(span) => self.host.stamps_from = now + span,
             Act::Stall(span) => self.host.awake_from = now + span,
+            Act::Late(span, late) => self.late = Some((now + span, late)),
             Act::RestartObserver(gone) => self.host.restart_observer(now + gone),
             Act::RestartSteerer(gone) => self.host.restart_steerer(now, now + gone),
         }

@@ -6,6 +6,28 @@ fn veth(seed: u64) -> Trial {
     Trial::new(seed, Profile::VETH, pc())
 }
 
+/// As the stamps of an emulated guest scatter.
+const EMULATED: Profile = Profile { queue: Queue::HalfNormal(Duration::from_us(330)), ..Profile::DANTE };
+const GUEST: Figures = Figures {
+    lock_s: 90.0,
+    unlocked_s: 0.0,
+    phase_us: 400.0,
+    phase_left_us: 120.0,
+    excursion_us: 500.0,
+    excess_ppm: 15.0,
+    rate_left_ppb: 300.0,
+    timelines: 1,
+};
+
+fn ms(ms: i64) -> Duration {
+    Duration::from_ms(ms)
+}
+
+/// Every 10 s from the 60th on, one or two seconds of late stamps.
+fn late(trial: Trial, times: i64, least: Duration, most: Duration) -> Trial {
+    (0..times).fold(trial, |trial, n| trial.then(60 + 10 * n, Act::Late(s(1 + n % 2), [least, most])))
+}
+
 scenario! {
     stepped_forward_by_another_program, 120, VETH, |seed| veth(seed).then(60, Act::Step(s(3600)));
     stepped_back_by_another_program, 120, VETH, |seed| veth(seed).then(60, Act::Step(-s(3600)));
@@ -50,6 +72,23 @@ scenario! {
     stalls_again_and_again, 300, DANTE, |seed| {
         let trial = Trial::new(seed, Profile::DANTE, pc());
         (0..20).fold(trial, |trial, n| trial.then(60 + 10 * n, Act::Stall(s(2))))
+    };
+    // A busy machine's guest: for one or two seconds each packet is stamped 5 to 30 ms late. That is no jump of the
+    // leader's, and the clock goes on at the rate that is known.
+    late_stamps_again_and_again, 600, Figures { phase_us: 30.0, ..DANTE }, |seed| {
+        late(Trial::new(seed, Profile::DANTE, pc()), 50, ms(5), ms(30))
+    };
+    // Its stamps scatter by 0.2 ms at the best of times: among ten times as much, three alike are no rarity.
+    late_stamps_of_a_guest, 600, GUEST, |seed| late(Trial::new(seed, EMULATED, pc()), 50, ms(1), ms(20));
+    // And from the very start, half of the time.
+    late_stamps_from_the_start, 300, Figures { rate_left_ppb: 600.0, ..GUEST }, |seed| {
+        (0..60).fold(Trial::new(seed, EMULATED, pc()), |trial, n| {
+            trial.then(3 * n, Act::Late(s(1) + ms(n % 2 * 1_000), [ms(1), ms(20)]))
+        })
+    };
+    // For longer than anything is waited for elsewhere.
+    late_stamps_for_20_s, 300, Figures { phase_us: 30.0, ..DANTE }, |seed| {
+        Trial::new(seed, Profile::DANTE, pc()).then(100, Act::Late(s(20), [ms(1), ms(25)]))
     };
     // While locking, too.
     stall_at_the_start, 120, Figures { lock_s: 6.0, ..VETH }, |seed| veth(seed).then(1, Act::Stall(s(2)));
