@@ -214,7 +214,10 @@ impl Estimator {
             Finding::Jump(count) => {
                 let agreeing: ArrayVec<Measurement, ACQUISITION> =
                     self.doubted.last(count).iter().copied().take(ACQUISITION).collect();
-                self.restart_from(None, RateGuess::same_leader);
+                // What a young map says of the rate is no better a guess than another leader's.
+                let settled = self.acquisition.is_full();
+                let guess = if settled { RateGuess::same_leader } else { RateGuess::another_leader };
+                self.restart_from(None, guess);
                 for one in &agreeing {
                     self.noise.observe(*one, None);
                 }
@@ -257,7 +260,7 @@ impl Estimator {
         let odd = OddOnes::among(&self.acquisition);
         let near = self.acquisition.iter().filter(|one| !odd.as_ref().is_some_and(|odd| odd.has(one)));
         // What was known of the rate may hold no longer: another clock source, another device under the old name.
-        let refuted = odd.as_ref().is_some_and(|odd| odd.refutes(&self.guess, &self.acquisition));
+        let refuted = odd.as_ref().is_some_and(|odd| odd.refutes(&self.guess, &self.acquisition, sigma));
         self.filter = fitted(near, if refuted { RateGuess::UNKNOWN } else { self.guess }, sigma);
     }
 

@@ -12,7 +12,9 @@ const ODD: f64 = 4.0;
 /// Of fewer measurements none can be called the odd one out.
 pub(super) const DISCERNING: usize = 6;
 /// A rate known from before is given up where the measurements speak against it by so many standard deviations.
-const REFUTED: f64 = 5.0;
+const REFUTED: f64 = 6.0;
+/// So many of them: fewer look alike by chance now and then, and seem to know better than they do.
+const REFUTING: usize = 16;
 /// Pairs of so many measurements.
 const PAIRS: usize = ACQUISITION * (ACQUISITION - 1) / 2;
 
@@ -42,11 +44,14 @@ impl OddOnes {
     }
 
     /// Whether the slope of the measurements, with its own uncertainty, is none that `guess` allows.
-    pub(super) fn refutes(&self, guess: &RateGuess, measurements: &[Measurement]) -> bool {
+    pub(super) fn refutes(&self, guess: &RateGuess, measurements: &[Measurement], noise: f64) -> bool {
         let [first, .., last] = measurements else { return false };
+        if measurements.len() < REFUTING {
+            return false;
+        }
         #[expect(clippy::cast_precision_loss, reason = "at most ACQUISITION")]
         let count = measurements.len() as f64;
-        let sigma = self.limit / ODD * (12.0 / count).sqrt() / (last.raw - first.raw).secs_f64();
+        let sigma = noise.max(self.limit / ODD) * (12.0 / count).sqrt() / (last.raw - first.raw).secs_f64();
         (self.slope - guess.rate.ppb()).abs() > REFUTED * (sigma + guess.sigma.ppb())
     }
 
