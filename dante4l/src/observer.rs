@@ -65,7 +65,7 @@ impl Observer {
             }
         }
         let seed = random()?;
-        let port = Port::new(PortConfig { subdomain, delay, seed });
+        let port = Port::new(PortConfig { subdomain, delay, seed, ..PortConfig::default() });
         let page = daemon::publish(common)?;
         let mut observer = Self {
             config,

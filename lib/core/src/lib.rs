@@ -16,6 +16,7 @@ pub mod estimate;
 pub mod page;
 mod phase_rate;
 pub mod port;
+pub mod redundancy;
 pub mod relay;
 pub mod steer;
 pub mod time;

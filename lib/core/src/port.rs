@@ -9,48 +9,78 @@
 //!
 //! States are those of IEEE 1588-2002; see [`State`] for the arrows between them.
 
-mod best;
+pub(crate) mod best;
+mod choice;
 mod counters;
+mod damping;
 mod delay;
 mod events;
 mod leaders;
+mod notice;
 mod pairing;
+mod rates;
+mod receive;
+mod rules;
 mod state;
 
 pub use counters::{Counter, Counters};
-pub use events::{Channel, Discontinuity, Input, NoStamp, Notice, Output, Reason, Sample, SendToken, Stamp};
+pub use events::{Channel, Discontinuity, Input, NoStamp, Output, Reason, Sample, SendToken, Stamp};
 pub use leaders::Leader;
+pub use notice::Notice;
+pub use rates::{KnownRate, KnownRates, MAX_RATES};
+pub use rules::{LeaderName, LeaderNameError, LeaderRules, MAX_NAMES};
 pub use state::{Event, State};
 
 use crate::estimate::{Estimator, Measurement, RateGuess, Verdict};
 use crate::time::{ClockMap, Duration, Raw, Timestamp};
-use crate::wire::{
-    DelayResp, FollowUp, Header, Message, Packet, PortIdentity, Subdomain, SyncBody, Uuid, WireError,
-};
+use crate::wire::{PortIdentity, Subdomain, Uuid};
 use arrayvec::ArrayVec;
+use choice::Choice;
 use delay::DelayMeter;
-use leaders::{Heard, Leaders};
+use leaders::{Leaders, Sender};
+use notice::Noticed;
 use pairing::{Pair, Pairing};
-use std::net::SocketAddrV4;
 
 /// Whether the path delay is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DelayMechanism {
     /// Never send anything.
     None,
+    /// Never send anything: a Sync needs so long from the leader to us.
+    Fixed(Duration),
     /// Delay_Req and Delay_Resp (IEEE 1588-2002, 6.2.4.4).
     E2e,
 }
 
 /// What a port is told at its start.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct PortConfig {
     /// The one subdomain that is followed, all 16 bytes of it.
     pub subdomain: Subdomain,
     /// Whether to measure the path delay.
     pub delay: DelayMechanism,
+    /// How much longer a packet needs from the leader to us than the mean of both ways, which is what is measured. As
+    /// linuxptp's delayAsymmetry.
+    pub asymmetry: Duration,
+    /// Who may be followed.
+    pub rules: LeaderRules,
+    /// The rates of leaders that were followed before.
+    pub rates: KnownRates,
     /// For the random times of Delay_Req.
     pub seed: u64,
+}
+
+impl Default for PortConfig {
+    fn default() -> Self {
+        Self {
+            subdomain: Subdomain::DFLT,
+            delay: DelayMechanism::None,
+            asymmetry: Duration::ZERO,
+            rules: LeaderRules::default(),
+            rates: KnownRates::default(),
+            seed: 0,
+        }
+    }
 }
 
 /// A sample's rate must be known to this before the port calls itself SLAVE. Leaders differ by up to 25 ppm.
@@ -59,19 +89,22 @@ const CONVERGED_PPM: f64 = 20.0;
 const CONVERGED_DEPTH: usize = 5;
 /// Ten advertised intervals without a Sync, and the leader is gone (PTP_SYNC_RECEIPT_TIMEOUT, 7.12 of IEEE 1588-2002).
 const RECEIPT_TIMEOUT: i64 = 10;
-/// So long a leader may keep itself waiting before others who are heard are told of.
-const PUZZLED: Duration = Duration::from_secs(4);
-/// So many Syncs in a row that cannot be used are worth a word.
-const UNUSABLE: u32 = 8;
+/// No queue and no host holds a packet up for so long: what is so far off is not late but another time.
+const IMPLAUSIBLE: Duration = Duration::from_ms(100);
+/// Sequence numbers that began anew so long ago go with a jump of the leader's time.
+const RESTARTED: Duration = Duration::from_secs(10);
 
 /// The follower engine.
 #[derive(Debug)]
 pub struct Port {
-    config: PortConfig,
+    subdomain: Subdomain,
+    rules: LeaderRules,
+    rates: KnownRates,
     identity: Option<PortIdentity>,
     state: State,
     leaders: Leaders,
-    parent: Option<PortIdentity>,
+    choice: Choice,
+    parent: Option<Sender>,
     pairing: Pairing,
     estimator: Estimator,
     timeline: u64,
@@ -87,7 +120,12 @@ pub struct Port {
     samples: u64,
     unpaired: u32,
     unstamped: u32,
+    /// Measurements of another time since the last that fitted.
+    implausible: u32,
+    /// Such, in all, of this leader.
+    contradictions: u32,
     counters: Counters,
+    noticed: Noticed,
     outputs: ArrayVec<Output, 8>,
 }
 
@@ -95,24 +133,30 @@ impl Port {
     /// A port that knows nothing yet.
     pub fn new(config: PortConfig) -> Self {
         Self {
-            config,
+            subdomain: config.subdomain,
+            rules: config.rules,
+            rates: config.rates,
             identity: None,
             state: State::Initializing,
             leaders: Leaders::default(),
+            choice: Choice::default(),
             parent: None,
             pairing: Pairing::default(),
             estimator: Estimator::new(RateGuess::UNKNOWN),
             timeline: 0,
             followed: false,
             estimated: None,
-            delay: DelayMeter::new(config.delay, config.seed),
+            delay: DelayMeter::new(config.delay, config.asymmetry, config.seed),
             last_sample: None,
             measured: None,
             listening_since: None,
             samples: 0,
             unpaired: 0,
             unstamped: 0,
+            implausible: 0,
+            contradictions: 0,
             counters: Counters::default(),
+            noticed: Noticed::default(),
             outputs: ArrayVec::new(),
         }
     }
@@ -122,6 +166,7 @@ impl Port {
         match input {
             Input::Opened(identity) => {
                 self.identity = Some(identity);
+                self.delay.opened();
                 self.step(Event::Opened, Reason::Opened);
             }
             Input::Failed => {
@@ -137,9 +182,16 @@ impl Port {
                     self.counters.add(Counter::TxStampMissing);
                 }
                 let map = self.estimator.map();
-                self.delay.departed(token.0, stamp.ok(), map.as_ref());
+                if let Some(notice) = self.delay.departed(token.0, stamp, map.as_ref()) {
+                    self.notice(now, notice);
+                }
             }
-            Input::Dropped(count) => self.counters.add_many(Counter::KernelDropped, u64::from(count)),
+            Input::Dropped(count) => {
+                self.counters.add_many(Counter::KernelDropped, u64::from(count));
+                if count > 0 {
+                    self.notice(now, Notice::Dropped);
+                }
+            }
             Input::Rejoined => self.counters.add(Counter::Rejoined),
             Input::Deadline => {}
         }
@@ -185,7 +237,7 @@ impl Port {
         Some(map)
     }
 
-    /// The mean path delay, if it was measured.
+    /// How long a Sync needs from the leader to us, if that was measured or given.
     pub fn path_delay(&self) -> Option<Duration> {
         self.delay.path_delay()
     }
@@ -207,174 +259,34 @@ impl Port {
 
     /// The subdomain that is followed.
     pub fn subdomain(&self) -> Subdomain {
-        self.config.subdomain
+        self.subdomain
     }
 
-    fn packet(
-        &mut self,
-        now: Timestamp<Raw>,
-        channel: Channel,
-        bytes: &[u8],
-        source: SocketAddrV4,
-        arrived: Result<Stamp, NoStamp>,
-    ) {
-        let packet = match Packet::parse(bytes) {
-            Ok(packet) => packet,
-            Err(error) => return self.malformed(now, error),
-        };
-        if self.identity.is_some_and(|own| own.uuid == packet.header.source.uuid) {
-            return self.counters.add(Counter::Own);
-        }
-        if packet.header.subdomain != self.config.subdomain {
-            self.counters.add(Counter::OtherSubdomain);
-            if self.misses_a_leader(now) && matches!(packet.message, Message::Sync(_)) {
-                self.tell(Output::Notice(Notice::OtherSubdomain(packet.header.subdomain)));
-            }
-            return;
-        }
-        let expected = match packet.message {
-            Message::Sync(_) | Message::DelayReq(_) => Channel::Event,
-            Message::FollowUp(_) | Message::DelayResp(_) | Message::Management(_) => Channel::General,
-        };
-        if channel != expected {
-            return self.counters.add(Counter::WrongPort);
-        }
-        match packet.message {
-            Message::Sync(body) => self.sync(now, &packet.header, &body, source, arrived),
-            Message::FollowUp(body) => self.follow_up(now, &packet.header, body),
-            Message::DelayResp(body) => self.delay_resp(&packet.header, body),
-            Message::DelayReq(_) => self.counters.add(Counter::DelayReq),
-            Message::Management(_) => self.counters.add(Counter::Management),
-        }
-    }
-
-    fn malformed(&mut self, now: Timestamp<Raw>, error: WireError) {
-        self.counters.add(Counter::of_error(error));
-        if error == WireError::Version2 && self.misses_a_leader(now) {
-            self.tell(Output::Notice(Notice::OnlyPtpV2));
-        }
-    }
-
-    /// Long enough without a leader that there is something to explain.
-    fn misses_a_leader(&self, now: Timestamp<Raw>) -> bool {
-        self.state == State::Listening && self.listening_since.is_some_and(|since| now - since >= PUZZLED)
-    }
-
-    fn sync(
-        &mut self,
-        now: Timestamp<Raw>,
-        header: &Header,
-        body: &SyncBody,
-        source: SocketAddrV4,
-        arrived: Result<Stamp, NoStamp>,
-    ) {
-        self.counters.add(Counter::Sync);
-        if !self.state.is_open() {
-            return;
-        }
-        match self.leaders.heard(now, header, body, *source.ip(), self.parent) {
-            Heard::Taken => {}
-            Heard::Displacing => self.counters.add(Counter::TooManyLeaders),
-            Heard::Repeated => return self.counters.add(Counter::Repeated),
-            Heard::NoRoom => return self.counters.add(Counter::TooManyLeaders),
-        }
-        self.choose();
-        let stamp = match arrived {
-            Ok(stamp) => stamp,
-            Err(why) => {
-                self.counters.add(match why {
-                    NoStamp::Missing => Counter::RxStampMissing,
-                    NoStamp::ClockStepped => Counter::ClockStepped,
-                });
-                self.unstamped = self.unstamped.saturating_add(1);
-                if self.unstamped == UNUSABLE {
-                    self.tell(Output::Notice(match why {
-                        NoStamp::Missing => Notice::NoStamps,
-                        NoStamp::ClockStepped => Notice::ClockDisturbed,
-                    }));
-                }
-                return;
-            }
-        };
-        self.unstamped = 0;
-        let pair = if header.flags.assist() {
-            if self.parent == Some(header.source) {
-                self.unpaired = self.unpaired.saturating_add(1);
-                if self.unpaired == UNUSABLE {
-                    self.tell(Output::Notice(Notice::NoFollowUp));
-                }
-            }
-            self.pairing.sync(now, header.source, header.sequence_id, stamp)
-        } else {
-            Some(Pair { source: header.source, arrived: stamp, origin: body.origin })
-        };
-        self.measure(now, pair);
-    }
-
-    fn follow_up(&mut self, now: Timestamp<Raw>, header: &Header, body: FollowUp) {
-        self.counters.add(Counter::FollowUp);
-        let pair =
-            self.pairing.follow_up(now, header.source, body.associated_sequence_id, body.precise_origin);
-        self.measure(now, pair);
-    }
-
-    fn delay_resp(&mut self, header: &Header, body: DelayResp) {
-        self.counters.add(Counter::DelayResp);
-        if Some(body.requesting) == self.identity && Some(header.source) == self.parent {
-            let map = self.estimator.map();
-            self.delay.answered(body.requesting_sequence_id, body.received, map.as_ref());
-        }
-    }
-
-    /// Best master: the best of the leaders that qualify. One that was chosen stays until it is silent or beaten.
-    fn choose(&mut self) {
-        let Some(best) = self.leaders.best() else { return };
-        if self.parent == Some(best) {
-            return;
-        }
-        if let Some(present) = self.leader()
-            && let Some(other) = self.leaders.get(best)
-            && !best::is_better(other, present)
-        {
-            return;
-        }
-        self.parent = Some(best);
-        self.measured = None;
-        self.unpaired = 0;
-        // The map goes on if this is the leader that made it: after a silence its time is most likely continuous, and
-        // if it is not, the estimator sees a jump.
-        if self.estimated != Some(best) {
-            let reason = match self.estimated {
-                None => Discontinuity::First(best),
-                Some(_) => Discontinuity::AnotherLeader(best),
-            };
-            self.estimator.restart(None);
-            self.estimated = Some(best);
-            self.new_timeline(reason);
-            self.delay.forget();
-        }
-        self.delay.begin();
-        self.step(Event::LeaderChosen, Reason::Leader(best));
-    }
-
-    fn measure(&mut self, now: Timestamp<Raw>, pair: Option<Pair>) {
-        let Some(pair) = pair else { return };
-        if self.parent != Some(pair.source) {
-            return;
-        }
+    /// Takes in a Sync of the leader that is followed.
+    fn measure(&mut self, now: Timestamp<Raw>, pair: Pair) {
+        let Some(parent) = self.parent else { return };
         self.unpaired = 0;
         let measurement = Measurement { raw: pair.arrived.raw, dante: pair.origin };
         let (residual, accepted) = match self.estimator.update(measurement) {
-            Verdict::Accepted { residual } => (residual, true),
+            Verdict::Accepted { residual } => {
+                // A jump would not have come to this.
+                let times = std::mem::take(&mut self.implausible);
+                if times > 0 {
+                    self.contradicted(now, parent.identity, times);
+                }
+                (residual, true)
+            }
             Verdict::Outlier { residual } => {
                 self.counters.add(Counter::Outlier);
+                self.implausible += u32::from(residual.abs() >= IMPLAUSIBLE);
                 (residual, false)
             }
             Verdict::Late => return self.counters.add(Counter::Late),
             Verdict::Jumped { residual } => {
+                self.implausible = 0;
                 // Nobody follows a timeline before the port was SLAVE on it: the first fit was wrong, not the leader.
                 if self.followed {
-                    self.new_timeline(Discontinuity::Jump(-residual));
+                    self.new_timeline(self.jump(now, -residual));
                 }
                 self.step(Event::Diverged, Reason::Jumped);
                 (Duration::ZERO, true)
@@ -396,8 +308,16 @@ impl Port {
         } else if accepted {
             self.step(Event::Converged, Reason::Converged);
             self.followed = true;
+            self.tell_rate(&sample);
         }
         self.tell(Output::Sample(sample));
+    }
+
+    /// What a jump of the leader's time by so much is.
+    fn jump(&self, now: Timestamp<Raw>, size: Duration) -> Discontinuity {
+        let restarted = self.leader().and_then(|leader| leader.restarted);
+        let rebooted = restarted.is_some_and(|at| now - at < RESTARTED) || size < -Duration::from_secs(1);
+        if rebooted { Discontinuity::Reboot(size) } else { Discontinuity::Jump(size) }
     }
 
     fn has_converged(&self) -> bool {
@@ -411,29 +331,6 @@ impl Port {
         self.tell(Output::Timeline { number: self.timeline, reason });
     }
 
-    fn expire(&mut self, now: Timestamp<Raw>) {
-        // Syncs that cannot be measured are as good as none, though it is known whose they are.
-        if let (Some(leader), Some(measured)) = (self.leader(), self.measured)
-            && now - measured >= leader.interval * RECEIPT_TIMEOUT
-        {
-            self.step(Event::Diverged, Reason::Unmeasured(now - measured));
-        }
-        let silence = self.leader().map(|leader| (now - leader.last_sync, leader.interval * RECEIPT_TIMEOUT));
-        self.leaders.expire(now, RECEIPT_TIMEOUT);
-        if let Some((silent, allowed)) = silence
-            && silent >= allowed
-        {
-            self.lose_leader(Event::Silence, Reason::Silence(silent));
-            self.choose();
-        }
-    }
-
-    fn lose_leader(&mut self, event: Event, reason: Reason) {
-        self.parent = None;
-        self.delay.stop();
-        self.step(event, reason);
-    }
-
     fn request_delay(&mut self, now: Timestamp<Raw>) {
         let (Some(leader), Some(identity)) = (self.leader().copied(), self.identity) else {
             return;
@@ -441,6 +338,9 @@ impl Port {
         if let Some(sequence) = self.delay.request(now, leader.interval) {
             let packet = delay::request_packet(identity, &leader, sequence);
             self.counters.add(Counter::DelayReqSent);
+            if self.delay.is_unanswered() {
+                self.notice(now, Notice::NoDelayResp);
+            }
             self.tell(Output::Send { packet, token: SendToken(sequence) });
         }
     }
@@ -454,7 +354,7 @@ impl Port {
         }
     }
 
-    /// Outputs are drained after each input, which makes at most four: there is always room.
+    /// Outputs are drained after each input, which makes at most six: there is always room.
     fn tell(&mut self, output: Output) {
         if self.outputs.try_push(output).is_err() {
             self.counters.add(Counter::OutputLost);

@@ -155,7 +155,7 @@ pub fn run(world: &mut World, span: Duration, path: Duration, host_steps: usize)
             judge_phase(world, leader, path, is_end, &mut figures);
         }
     }
-    figures.timelines = world.host().port().timeline();
+    figures.timelines = world.host().track().key.number;
     for (_, frequency) in &world.host().said().frequencies {
         let excess = (frequency.ppm() - rates.1).max(rates.0 - frequency.ppm());
         figures.excess_ppm = figures.excess_ppm.max(excess);

@@ -26,6 +26,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 struct Led {
     leader: Leader,
     link: Profile,
+    network: usize,
     faults: Faults,
     config: leader::LeaderConfig,
     /// It does nothing while this is set.
@@ -55,13 +56,18 @@ impl World {
 
     /// A host where nobody leads yet.
     pub fn new(seed: u64, config: PortConfig) -> Self {
+        Self::of_networks(seed, config, 1)
+    }
+
+    /// The same, with an interface on each of so many networks.
+    pub fn of_networks(seed: u64, config: PortConfig, networks: usize) -> Self {
         let mut world = Self {
             rng: Pcg64Mcg::seed_from_u64(seed),
             now: Self::BEGIN,
             events: BTreeMap::new(),
             events_made: 0,
             leaders: Vec::new(),
-            host: Host::new(config, Self::BEGIN),
+            host: Host::new(config, networks, Self::BEGIN),
             late: None,
         };
         world.schedule(Self::BEGIN, Event::Tick);
@@ -74,6 +80,7 @@ impl World {
         self.leaders.push(Led {
             leader,
             link: role.link,
+            network: role.network,
             faults: role.faults,
             config: role.config,
             is_off: false,
@@ -141,7 +148,8 @@ impl World {
         while let Some(next) = self.events.first_entry().filter(|next| next.key().0 <= self.now) {
             match next.remove() {
                 Event::ToHost { from, channel, bytes } => {
-                    if let Some(at) = self.host.receives(self.now, address(from), channel, bytes) {
+                    let network = self.leaders.get(from.0).map_or(0, |led| led.network);
+                    if let Some(at) = self.host.receives(self.now, network, address(from), channel, bytes) {
                         self.schedule(at, Event::Wake);
                     }
                 }
@@ -166,11 +174,11 @@ impl World {
         self.deliver_requests();
     }
 
-    /// What the host multicast goes to all leaders.
+    /// What the host multicast goes to all leaders of that network.
     fn deliver_requests(&mut self) {
-        while let Some((left, bytes)) = self.host.sent.pop() {
+        while let Some((left, network, bytes)) = self.host.sent.pop() {
             for (id, led) in self.leaders.iter().enumerate() {
-                if !led.is_off && led.silent_until <= self.now {
+                if led.network == network && !led.is_off && led.silent_until <= self.now {
                     for _ in 0..led.link.copies(&mut self.rng) {
                         let at = left + led.link.transit_back(&mut self.rng, left);
                         self.events_made += 1;

@@ -3,9 +3,10 @@
 //! tells what was said in it. The worst figures of a scenario are printed (`--nocapture`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by a panic")]
 
-use dante_core::port::{DelayMechanism, PortConfig};
+use dante_core::port::{DelayMechanism, LeaderRules, PortConfig};
+use dante_core::redundancy::Change;
 use dante_core::time::{Duration, Ratio, Timestamp};
-use dante_core::wire::{PortIdentity, Subdomain, Uuid};
+use dante_core::wire::{PortIdentity, Uuid};
 use dante_sim::leader::LeaderConfig;
 use dante_sim::link::{Detour, Load, Profile, Queue};
 use dante_sim::oscillator::{Model, Path, Sine};
@@ -16,6 +17,7 @@ mod scenarios {
     pub mod hosts;
     pub mod leaders;
     pub mod links;
+    pub mod networks;
     pub mod oscillators;
 }
 
@@ -62,9 +64,22 @@ impl Trial {
     }
 
     fn measuring(seed: u64, role: Role, delay: DelayMechanism) -> Self {
-        let mut world = World::new(seed, PortConfig { subdomain: Subdomain::DFLT, delay, seed });
+        Self::configured(role, PortConfig { delay, seed, ..PortConfig::default() })
+    }
+
+    fn configured(role: Role, config: PortConfig) -> Self {
+        let mut world = World::new(config.seed, config);
         let path = mean_transit(&role.link);
         world.lead(role);
+        Self { world, host_steps: 0, path }
+    }
+
+    /// Two networks, with a leader on each.
+    fn redundant(seed: u64, primary: Role, secondary: Role) -> Self {
+        let mut world = World::of_networks(seed, PortConfig { seed, ..PortConfig::default() }, 2);
+        let path = mean_transit(&primary.link);
+        world.lead(primary);
+        world.lead(Role { network: 1, ..secondary });
         Self { world, host_steps: 0, path }
     }
 
@@ -82,7 +97,14 @@ fn role(number: u8, seed: u64, link: Profile, model: Model, uptime_s: i64) -> Ro
     let identity = PortIdentity { technology: 1, uuid, port_id: 1 };
     let uptime = Timestamp::ZERO + s(uptime_s);
     let path = Path::new(model, World::BEGIN, uptime, seed.wrapping_mul(31) + u64::from(number) + 1);
-    Role { config: LeaderConfig::dante(identity), path, link, faults: Faults::default(), sequence: 0 }
+    Role {
+        config: LeaderConfig::dante(identity),
+        path,
+        link,
+        network: 0,
+        faults: Faults::default(),
+        sequence: 0,
+    }
 }
 
 fn pc() -> Model {
@@ -101,6 +123,7 @@ fn first() -> LeaderId {
 fn tell(world: &World) {
     let said = world.host().said();
     let mut lines: Vec<_> = said.port.iter().map(|(at, output)| (*at, format!("port: {output:?}"))).collect();
+    lines.extend(said.redundancy.iter().map(|(at, change)| (*at, format!("redundancy: {change:?}"))));
     lines.extend(said.steerer.iter().map(|(at, output)| (*at, format!("steerer: {output:?}"))));
     lines.sort_by_key(|(at, _)| *at);
     for (at, line) in lines {

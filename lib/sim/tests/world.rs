@@ -5,7 +5,7 @@ use dante_core::port::{DelayMechanism, PortConfig, State as PortState};
 use dante_core::relay;
 use dante_core::steer::{self, State};
 use dante_core::time::{Duration, Ratio, Timestamp};
-use dante_core::wire::{PortIdentity, Subdomain, Uuid};
+use dante_core::wire::{PortIdentity, Uuid};
 use dante_sim::leader::LeaderConfig;
 use dante_sim::link::Profile;
 use dante_sim::oscillator::{Oscillator, Path};
@@ -15,12 +15,12 @@ const LEADER: PortIdentity =
     PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]), port_id: 1 };
 
 fn world(seed: u64, delay: DelayMechanism) -> World {
-    World::new(seed, PortConfig { subdomain: Subdomain::DFLT, delay, seed })
+    World::new(seed, PortConfig { delay, seed, ..PortConfig::default() })
 }
 
 fn role(oscillator: Oscillator, link: Profile) -> Role {
     let (config, path) = (LeaderConfig::dante(LEADER), Path::from(oscillator));
-    Role { config, path, link, faults: Faults::default(), sequence: 0 }
+    Role { config, path, link, network: 0, faults: Faults::default(), sequence: 0 }
 }
 
 fn lead(world: &mut World, link: Profile, uptime_s: i64, ppm: f64) -> (LeaderId, Oscillator) {

@@ -52,6 +52,16 @@ pub enum Counter {
     KernelDropped,
     /// How often the membership of the multicast group was told to the network anew.
     Rejoined,
+    /// Packets of leaders that the operator does not permit.
+    NotPermitted,
+    /// Two-step Syncs of the leader whose Follow_Up never came.
+    SyncUnpaired,
+    /// Follow_Ups whose Sync never came.
+    FollowUpUnpaired,
+    /// Packets that claim the identity of another sender.
+    SecondAddress,
+    /// Syncs and Follow_Ups of the leader that contradict its others.
+    Contradicting,
 }
 
 /// All counters of a port.
@@ -63,7 +73,7 @@ impl Counters {
     pub const COUNT: usize = Self::NAMES.len();
 
     /// What they are called outside, in the order of [`Counter`].
-    pub const NAMES: [&'static str; 23] = [
+    pub const NAMES: [&'static str; 28] = [
         "sync",
         "follow_up",
         "delay_req",
@@ -87,6 +97,11 @@ impl Counters {
         "output_lost",
         "kernel_dropped",
         "rejoined",
+        "not_permitted",
+        "sync_unpaired",
+        "follow_up_unpaired",
+        "second_address",
+        "contradicting",
     ];
 
     /// As read from a page.
@@ -138,4 +153,4 @@ impl Counter {
     }
 }
 
-const _: () = assert!(Counter::Rejoined as usize + 1 == Counters::COUNT, "a counter without a name");
+const _: () = assert!(Counter::Contradicting as usize + 1 == Counters::COUNT, "a counter without a name");

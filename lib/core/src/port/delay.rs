@@ -3,7 +3,7 @@
 //! The map without the delay says when a Sync that arrives now left the leader, so it lags by the delay towards us. A
 //! request that leaves at t3 and arrives at the leader at t4 shows `t4 - map(t3)`: both ways' delays together.
 
-use super::{DelayMechanism, Leader, Stamp};
+use super::{DelayMechanism, Leader, NoStamp, Notice, Stamp};
 use crate::time::{ClockMap, Dante, Duration, Raw, Timestamp};
 use crate::wire::{Buffer, ClockIdentifier, Flags, Header, LocalClock, PortIdentity, SyncBody};
 use arrayvec::ArrayVec;
@@ -15,8 +15,13 @@ use std::ops::RangeInclusive;
 const FIRST: RangeInclusive<i64> = 4..=7;
 /// And then so many apart (PTP_DELAY_REQ_INTERVAL is 30).
 const APART: RangeInclusive<i64> = 2..=30;
-/// The median of so many exchanges is believed.
+/// The median of so many exchanges is believed, the lower one of an even number: queues only add. A minimum would not
+/// do: the map lags by the mean of what Syncs need, and it is that mean which is looked for, not the shortest way.
 const FILTER: usize = 9;
+/// So many requests in a row without a transmit stamp, and no more are sent: nothing is learnt from them.
+const UNSTAMPED: u32 = 5;
+/// So many in a row without an answer are worth a word.
+const UNANSWERED: u32 = 5;
 /// A delay beyond this is none of a local network.
 const LONGEST: Duration = Duration::from_ms(10);
 
@@ -24,11 +29,16 @@ const LONGEST: Duration = Duration::from_ms(10);
 #[derive(Debug)]
 pub(super) struct DelayMeter {
     mechanism: DelayMechanism,
+    /// How much longer a packet needs from the leader to us than the mean of both ways.
+    asymmetry: Duration,
     rng: Pcg64Mcg,
     leader: Phase,
     sequence: u16,
     asked: Option<Exchange>,
     delays: ArrayVec<Duration, FILTER>,
+    /// In a row.
+    unstamped: u32,
+    unanswered: u32,
 }
 
 /// Where the meter stands with its leader.
@@ -48,15 +58,29 @@ struct Exchange {
 }
 
 impl DelayMeter {
-    pub(super) fn new(mechanism: DelayMechanism, seed: u64) -> Self {
+    pub(super) fn new(mechanism: DelayMechanism, asymmetry: Duration, seed: u64) -> Self {
         Self {
             mechanism,
+            asymmetry,
             rng: Pcg64Mcg::seed_from_u64(seed),
             leader: Phase::NoLeader,
             sequence: 0,
             asked: None,
             delays: ArrayVec::new(),
+            unstamped: 0,
+            unanswered: 0,
         }
+    }
+
+    /// The sockets are new: they may give stamps where the old ones did not.
+    pub(super) fn opened(&mut self) {
+        self.unstamped = 0;
+        self.unanswered = 0;
+    }
+
+    /// Requests make sense.
+    fn asks(&self) -> bool {
+        self.mechanism == DelayMechanism::E2e && self.unstamped < UNSTAMPED
     }
 
     /// Another leader lies at the end of another way: what was measured is void.
@@ -77,15 +101,15 @@ impl DelayMeter {
     }
 
     pub(super) fn due(&self) -> Option<Timestamp<Raw>> {
-        match (self.mechanism, self.leader) {
-            (DelayMechanism::E2e, Phase::Due(at)) => Some(at),
+        match self.leader {
+            Phase::Due(at) if self.asks() => Some(at),
             _ => None,
         }
     }
 
     /// The sequence number of a request, if one is to be sent now.
     pub(super) fn request(&mut self, now: Timestamp<Raw>, interval: Duration) -> Option<u16> {
-        if self.mechanism == DelayMechanism::None {
+        if !self.asks() {
             return None;
         }
         let (intervals, due) = match self.leader {
@@ -97,20 +121,37 @@ impl DelayMeter {
         let (from, to) = ((interval * *intervals.start()).ns(), (interval * *intervals.end()).ns());
         self.leader = Phase::Due(now + Duration::from_ns(self.rng.random_range(from..=to)));
         due.then(|| {
+            self.unanswered = self.unanswered.saturating_add(u32::from(self.asked.is_some()));
             self.sequence = self.sequence.wrapping_add(1);
             self.asked = Some(Exchange { sequence: self.sequence, left: None, arrived: None });
             self.sequence
         })
     }
 
-    pub(super) fn departed(&mut self, sequence: u16, stamp: Option<Stamp>, map: Option<&ClockMap>) {
+    pub(super) fn departed(
+        &mut self,
+        sequence: u16,
+        stamp: Result<Stamp, NoStamp>,
+        map: Option<&ClockMap>,
+    ) -> Option<Notice> {
+        match stamp {
+            Ok(_) => self.unstamped = 0,
+            Err(NoStamp::Missing) => self.unstamped = self.unstamped.saturating_add(1),
+            Err(NoStamp::ClockStepped) => {}
+        }
         if let Some(asked) = self.asked.as_mut().filter(|asked| asked.sequence == sequence) {
             match stamp {
-                Some(stamp) => asked.left = Some(stamp),
-                None => self.asked = None,
+                Ok(stamp) => asked.left = Some(stamp),
+                Err(_) => self.asked = None,
             }
             self.complete(map);
         }
+        (stamp.is_err() && self.unstamped == UNSTAMPED).then_some(Notice::NoTransmitStamps)
+    }
+
+    /// The leader seems not to answer; told once each time it begins.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.unanswered == UNANSWERED
     }
 
     pub(super) fn answered(&mut self, sequence: u16, arrived: Timestamp<Dante>, map: Option<&ClockMap>) {
@@ -126,6 +167,7 @@ impl DelayMeter {
             return;
         };
         self.asked = None;
+        self.unanswered = 0;
         let delay = (arrived - map.dante_at(left.raw)) / 2;
         if delay.abs() > LONGEST {
             return;
@@ -136,10 +178,15 @@ impl DelayMeter {
         self.delays.push(delay);
     }
 
+    /// How long a Sync needs from the leader to us, if that is measured or given.
     pub(super) fn path_delay(&self) -> Option<Duration> {
+        if let DelayMechanism::Fixed(delay) = self.mechanism {
+            return Some(delay);
+        }
         let mut sorted = self.delays.clone();
         sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied()
+        let median = sorted.get(sorted.len().saturating_sub(1) / 2)?;
+        Some(*median + self.asymmetry)
     }
 }
 

@@ -1,8 +1,8 @@
 //! What goes into the port and what comes out of it.
 
-use super::State;
+use super::{KnownRate, Notice, State};
 use crate::time::{Dante, Duration, Raw, Real, Timestamp};
-use crate::wire::{Buffer, PortIdentity, Subdomain};
+use crate::wire::{Buffer, PortIdentity};
 use std::fmt;
 use std::net::SocketAddrV4;
 
@@ -119,8 +119,10 @@ pub enum Output {
     },
     /// One Sync was measured.
     Sample(Sample),
-    /// Something heard that explains a missing lock.
+    /// Something heard that explains a missing lock, or that is not as it should be.
     Notice(Notice),
+    /// The rate of a leader is known well, or was when it was left: worth remembering until the next start.
+    Rate(KnownRate),
 }
 
 /// One measured Sync.
@@ -185,7 +187,9 @@ pub enum Discontinuity {
     First(PortIdentity),
     /// Another device leads.
     AnotherLeader(PortIdentity),
-    /// The same device, but its time jumped by so much: it was rebooted or set.
+    /// The same device, but its time went back by so much, or its sequence numbers began anew: it was rebooted.
+    Reboot(Duration),
+    /// The same device, but its time jumped by so much: it was set.
     Jump(Duration),
 }
 
@@ -194,47 +198,12 @@ impl fmt::Display for Discontinuity {
         match self {
             Self::First(identity) => write!(f, "first leader {identity}"),
             Self::AnotherLeader(identity) => write!(f, "another leader, {identity}"),
+            Self::Reboot(size) => {
+                write!(f, "the leader was rebooted, its time jumped by {:+.6} s", size.secs_f64())
+            }
             Self::Jump(size) => {
-                write!(f, "the leader's time jumped by {:+.6} s (rebooted or set)", size.secs_f64())
+                write!(f, "the leader's time jumped by {:+.6} s: it was set", size.secs_f64())
             }
-        }
-    }
-}
-
-/// Something heard while there is no lock that explains why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    /// PTPv2 on the same groups and ports, but no PTPv1.
-    OnlyPtpV2,
-    /// PTPv1 in another subdomain.
-    OtherSubdomain(Subdomain),
-    /// Two-step Syncs whose Follow_Up does not come.
-    NoFollowUp,
-    /// Syncs come without a kernel time stamp.
-    NoStamps,
-    /// Syncs come while CLOCK_REALTIME is being stepped, or slewed in haste.
-    ClockDisturbed,
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OnlyPtpV2 => write!(
-                f,
-                "hearing PTPv2 only: the devices speak AES67 or PTPv2; enable PTPv1 (Dante) on one of them"
-            ),
-            Self::OtherSubdomain(name) => {
-                write!(f, "hearing PTPv1 in subdomain {name}, which is not the one followed (--subdomain)")
-            }
-            Self::NoFollowUp => write!(
-                f,
-                "Syncs arrive without their Follow_Up: UDP port 320 may be blocked by a firewall, or taken"
-            ),
-            Self::NoStamps => write!(f, "Syncs arrive without kernel time stamps: nothing can be measured"),
-            Self::ClockDisturbed => write!(
-                f,
-                "another program keeps stepping the system clock, or slews it by more than 500 ppm: nothing can be measured meanwhile"
-            ),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::best;
 use crate::time::{Duration, Raw, Timestamp};
 use crate::wire::{Header, PortIdentity, Subdomain, SyncBody};
 use arrayvec::ArrayVec;
+use std::cmp::Reverse;
 use std::net::Ipv4Addr;
 
 /// A device that sends Syncs.
@@ -19,12 +20,32 @@ pub struct Leader {
     pub announced: SyncBody,
     /// The interval that it advertises, within reason.
     pub interval: Duration,
+    /// When its first Sync was handled, of those without a gap that would make it count as gone.
+    pub since: Timestamp<Raw>,
     /// When its last Sync was handled.
     pub last_sync: Timestamp<Raw>,
     /// The sequence number of its last Sync.
     pub sequence_id: u16,
     /// It has sent two Syncs within four intervals.
     pub qualified: bool,
+    /// When its sequence numbers began anew, if they did: it was rebooted, or its old Syncs are replayed.
+    pub restarted: Option<Timestamp<Raw>>,
+    /// The operator prefers it.
+    pub preferred: bool,
+}
+
+/// Who packets come from: a device by its own word, at an address. Two addresses are two senders, even where the device
+/// claims to be the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sender {
+    pub identity: PortIdentity,
+    pub address: Ipv4Addr,
+}
+
+impl Leader {
+    pub(super) fn sender(&self) -> Sender {
+        Sender { identity: self.identity, address: self.address }
+    }
 }
 
 /// What became of a Sync.
@@ -41,6 +62,8 @@ pub(super) enum Heard {
 const INTERVAL_LOG2: std::ops::RangeInclusive<i8> = -4..=4;
 /// Two Syncs within so many intervals qualify a leader.
 const QUALIFICATION: i64 = 4;
+/// One that has said nothing for so many intervals is none to go over to, and has moved if another has its identity.
+const SPEAKING: i64 = 4;
 /// A sequence number this little behind the last one is a packet overtaken on its way; further behind, the leader
 /// was restarted.
 const REORDERED: u16 = 3;
@@ -57,35 +80,42 @@ impl Leaders {
         now: Timestamp<Raw>,
         header: &Header,
         body: &SyncBody,
-        address: Ipv4Addr,
-        followed: Option<PortIdentity>,
+        sender: Sender,
+        preferred: bool,
+        followed: Option<Sender>,
     ) -> Heard {
         let log2 = body.sync_interval.clamp(*INTERVAL_LOG2.start(), *INTERVAL_LOG2.end());
         let interval = Duration::from_log2_secs(log2);
-        if let Some(known) = self.heard.iter_mut().find(|leader| leader.identity == header.source) {
-            if known.sequence_id.wrapping_sub(header.sequence_id) <= REORDERED {
+        if let Some(known) = self.heard.iter_mut().find(|leader| leader.sender() == sender) {
+            let behind = known.sequence_id.wrapping_sub(header.sequence_id);
+            if behind <= REORDERED {
                 return Heard::Repeated;
+            }
+            if behind < u16::MAX / 2 {
+                known.restarted = Some(now);
             }
             known.qualified |= now - known.last_sync <= interval * QUALIFICATION;
             known.sequence_id = header.sequence_id;
             known.last_sync = now;
             known.announced = *body;
-            known.address = address;
             known.interval = interval;
             return Heard::Taken;
         }
         let new = Leader {
-            identity: header.source,
+            identity: sender.identity,
             subdomain: header.subdomain,
-            address,
+            address: sender.address,
             announced: *body,
             interval,
+            since: now,
             last_sync: now,
             sequence_id: header.sequence_id,
             qualified: false,
+            restarted: None,
+            preferred,
         };
         let crowded = self.heard.is_full();
-        if crowded && !self.make_room(followed) {
+        if crowded && !self.make_room(preferred, followed) {
             return Heard::NoRoom;
         }
         self.heard.push(new);
@@ -93,27 +123,50 @@ impl Leaders {
     }
 
     /// Whoever has sent but one Sync so far makes room, the oldest first, so that nobody can keep others out with a few
-    /// packets; never the one that is followed.
-    fn make_room(&mut self, followed: Option<PortIdentity>) -> bool {
+    /// packets; never the one that is followed. For one that the operator prefers anybody else does.
+    fn make_room(&mut self, for_preferred: bool, followed: Option<Sender>) -> bool {
         let candidates = self.heard.iter().enumerate();
         let oldest = candidates
-            .filter(|(_, leader)| !leader.qualified && Some(leader.identity) != followed)
-            .min_by_key(|(_, leader)| leader.last_sync)
+            .filter(|(_, leader)| Some(leader.sender()) != followed)
+            .filter(|(_, leader)| !leader.qualified || (for_preferred && !leader.preferred))
+            .min_by_key(|(_, leader)| (leader.qualified, leader.last_sync))
             .map(|(place, _)| place);
         oldest.map(|place| self.heard.remove(place)).is_some()
     }
 
-    pub(super) fn get(&self, identity: PortIdentity) -> Option<&Leader> {
-        self.heard.iter().find(|leader| leader.identity == identity)
+    pub(super) fn get(&self, sender: Sender) -> Option<&Leader> {
+        self.heard.iter().find(|leader| leader.sender() == sender)
     }
 
-    /// The best of those that qualify.
-    pub(super) fn best(&self) -> Option<PortIdentity> {
-        self.heard
+    /// One of this identity that qualifies, wherever its packets come from.
+    pub(super) fn qualified(&self, identity: PortIdentity) -> Option<&Leader> {
+        self.heard.iter().find(|leader| leader.qualified && leader.identity == identity)
+    }
+
+    /// Whether another sender claims this identity.
+    pub(super) fn is_claimed_elsewhere(&self, sender: Sender) -> bool {
+        self.heard.iter().any(|leader| leader.identity == sender.identity && leader.address != sender.address)
+    }
+
+    /// The best of those that qualify and have not fallen silent.
+    pub(super) fn best(&self, now: Timestamp<Raw>, followed: Option<Sender>) -> Option<&Leader> {
+        let beats = |other: &Leader, best: &Leader| {
+            if other.identity != best.identity {
+                return best::is_better(other, best);
+            }
+            // One device at two addresses: the one that is followed, unless it has moved; then who was there first.
+            let stays = |leader: &Leader| {
+                Some(leader.sender()) == followed && now - leader.last_sync < leader.interval * SPEAKING
+            };
+            (stays(other), Reverse(other.since)) > (stays(best), Reverse(best.since))
+        };
+        let speaks = |leader: &&Leader| now - leader.last_sync < leader.interval * SPEAKING;
+        let qualified = self
+            .heard
             .iter()
             .filter(|leader| leader.qualified)
-            .reduce(|best, other| if best::is_better(other, best) { other } else { best })
-            .map(|leader| leader.identity)
+            .filter(|leader| speaks(leader) || Some(leader.sender()) == followed);
+        qualified.reduce(|best, other| if beats(other, best) { other } else { best })
     }
 
     pub(super) fn expire(&mut self, now: Timestamp<Raw>, intervals: i64) {

@@ -3,15 +3,23 @@
 mod delay;
 mod hostile;
 mod leaders;
+mod operator;
+mod rates;
 
 use super::*;
 use crate::time::{Affine, Dante, Ratio};
-use crate::wire::{Buffer, ClockIdentifier, Flags, Grandmaster, LocalClock};
-use std::net::Ipv4Addr;
+use crate::wire::{
+    Buffer, ClockIdentifier, DelayResp, Flags, FollowUp, Grandmaster, Header, LocalClock, Message, Packet,
+    SyncBody,
+};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 const OURS: PortIdentity = PortIdentity { technology: 1, uuid: Uuid([2, 0, 0, 0, 0, 9]), port_id: 1 };
 const INTERVAL: Duration = Duration::from_ms(250);
 const PATH: Duration = Duration::from_us(30);
+/// Where leaders are, if nothing else is said.
+const HERE: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 2);
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 66);
 
 fn leader(n: u8) -> PortIdentity {
     PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0, 0, n]), port_id: 1 }
@@ -51,17 +59,28 @@ struct Bench {
     now: Timestamp<Raw>,
     line: Affine<Dante>,
     subdomain: Subdomain,
+    /// Where packets come from.
+    address: Ipv4Addr,
     said: Vec<Output>,
 }
 
 impl Bench {
     fn new(delay: DelayMechanism) -> Self {
-        let config = PortConfig { subdomain: Subdomain::DFLT, delay, seed: 1 };
+        Self::with(PortConfig { delay, ..PortConfig::default() })
+    }
+
+    fn with(config: PortConfig) -> Self {
         let now = Timestamp::from_ns(5_000_000_000);
         let line =
             Affine { raw0: now, at0: Timestamp::from_ns(699_000_000_000), rate: Ratio::from_ppm(12.0) };
-        let mut bench =
-            Self { port: Port::new(config), now, line, subdomain: Subdomain::DFLT, said: Vec::new() };
+        let mut bench = Self {
+            port: Port::new(config),
+            now,
+            line,
+            subdomain: Subdomain::DFLT,
+            address: HERE,
+            said: Vec::new(),
+        };
         bench.handle(Input::Opened(OURS));
         bench
     }
@@ -83,7 +102,7 @@ impl Bench {
     }
 
     fn hear(&mut self, channel: Channel, bytes: &[u8], arrived: Result<Stamp, NoStamp>) {
-        let source = SocketAddrV4::new(Ipv4Addr::new(169, 254, 1, 2), 49_155);
+        let source = SocketAddrV4::new(self.address, 49_155);
         self.handle(Input::Packet { channel, bytes, source, arrived });
     }
 
@@ -127,6 +146,13 @@ impl Bench {
         self.said
             .iter()
             .filter_map(|said| if let Output::Sample(s) = said { Some(*s) } else { None })
+            .collect()
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        self.said
+            .iter()
+            .filter_map(|said| if let Output::Notice(notice) = said { Some(*notice) } else { None })
             .collect()
     }
 

@@ -41,6 +41,8 @@ pub struct Role {
     pub path: Path,
     /// Its way to the host.
     pub link: Profile,
+    /// Which of the host's networks it is on, from 0.
+    pub network: usize,
     /// What it does wrong.
     pub faults: Faults,
     /// The number before that of its first Sync.

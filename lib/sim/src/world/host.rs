@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 use dante_core::date::DateRules;
 use dante_core::port::{self, Channel, NoStamp, Port, PortConfig, Sample, Stamp};
+use dante_core::redundancy::{self, Network, Redundancy};
 use dante_core::relay::{self, RefclockSample, Relay};
 use dante_core::steer::{self, Correction, Limits, Loss, Steerer};
 use dante_core::time::{Bridge, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};
@@ -22,8 +23,10 @@ const INSTANCE: u64 = 7;
 /// All that the engines said.
 #[derive(Debug, Default)]
 pub struct Said {
-    /// The port, but for samples.
+    /// The ports, but for samples.
     pub port: Vec<(Timestamp<Raw>, port::Output)>,
+    /// Which network is used, and why.
+    pub redundancy: Vec<(Timestamp<Raw>, redundancy::Change)>,
     /// The steerer, but for corrections.
     pub steerer: Vec<(Timestamp<Raw>, steer::Output)>,
     /// The relay.
@@ -47,6 +50,7 @@ impl Said {
 /// A packet in a socket.
 #[derive(Debug)]
 struct Received {
+    network: usize,
     source: SocketAddrV4,
     channel: Channel,
     bytes: Buffer,
@@ -56,7 +60,9 @@ struct Received {
 /// The host.
 pub struct Host {
     config: PortConfig,
-    port: Port,
+    /// One on each network.
+    ports: Vec<Port>,
+    redundancy: Redundancy,
     instance: u64,
     steerer: Steerer,
     relay: Relay,
@@ -74,16 +80,17 @@ pub struct Host {
     observer_from: Timestamp<Raw>,
     pub(super) awake_from: Timestamp<Raw>,
     pub(super) stamps_from: Timestamp<Raw>,
-    pub(super) sent: Vec<(Timestamp<Raw>, Buffer)>,
+    pub(super) sent: Vec<(Timestamp<Raw>, usize, Buffer)>,
     pub(super) said: Said,
 }
 
 impl Host {
-    pub(super) fn new(config: PortConfig, now: Timestamp<Raw>) -> Self {
+    pub(super) fn new(config: PortConfig, networks: usize, now: Timestamp<Raw>) -> Self {
         let clock = VirtualClock::new(Reading { raw: now, real: BEGIN, width: Duration::ZERO });
         let mut host = Self {
+            ports: ports_on(networks, &config),
+            redundancy: Redundancy::default(),
             config,
-            port: Port::new(config),
             instance: INSTANCE,
             steerer: Steerer::new(Limits::default(), DateRules::default(), clock.line().rate),
             relay: Relay::new(relay::Config { rule: relay::EpochRule::Now, every: None }, None),
@@ -104,9 +111,15 @@ impl Host {
         host
     }
 
-    /// The follower.
+    /// The follower on the network that is used.
+    #[expect(clippy::indexing_slicing, reason = "one of the ports that were considered")]
     pub fn port(&self) -> &Port {
-        &self.port
+        &self.ports[self.redundancy.selected()]
+    }
+
+    /// Which network is used.
+    pub fn redundancy(&self) -> &Redundancy {
+        &self.redundancy
     }
 
     /// The steerer.
@@ -127,23 +140,28 @@ impl Host {
     /// What a reader of dante4l's page would see now.
     pub fn track(&self) -> Track {
         Track {
-            key: TimelineKey { instance: self.instance, number: self.port.timeline() },
-            state: self.port.state(),
-            map: self.port.map(),
+            key: TimelineKey {
+                instance: self.instance,
+                number: self.redundancy.timeline(self.redundancy.selected()),
+            },
+            state: self.port().state(),
+            map: self.port().map(),
         }
     }
 
     fn open(&mut self, now: Timestamp<Raw>) {
         self.bridge = Bridge::default();
         self.bridge.note(self.reading(now));
-        let identity = port::follower_identity([0; 6], self.config.seed);
-        self.port.handle(now, port::Input::Opened(identity));
-        self.drain_port(now);
+        for network in 0..self.ports.len() {
+            let identity = port::follower_identity([0; 6], self.config.seed + network as u64);
+            self.tell(now, network, port::Input::Opened(identity));
+        }
     }
 
     /// A new observer, under a new random number.
     pub(super) fn restart_observer(&mut self, at: Timestamp<Raw>) {
-        self.port = Port::new(self.config);
+        self.ports = ports_on(self.ports.len(), &self.config);
+        self.redundancy = Redundancy::default();
         self.instance += 1;
         self.observer_from = at;
         self.socket.clear();
@@ -172,7 +190,7 @@ impl Host {
 
     /// When the programs want to do something.
     pub(super) fn deadline(&self) -> Option<Timestamp<Raw>> {
-        let port = self.port.deadline().map(|at| at.max(self.observer_from));
+        let port = self.ports.iter().filter_map(Port::deadline).min().map(|at| at.max(self.observer_from));
         let steerer = self.steerer.deadline().map(|at| at.max(self.steerer_from));
         [port, steerer].into_iter().flatten().min().map(|at| at.max(self.awake_from))
     }
@@ -181,10 +199,12 @@ impl Host {
         if now < self.awake_from {
             return;
         }
-        if now >= self.observer_from && self.port.deadline().is_some_and(|at| at <= now) {
-            self.port.handle(now, port::Input::Deadline);
-            self.drain_port(now);
-            self.look(now);
+        for network in 0..self.ports.len() {
+            let due = self.ports.get(network).and_then(Port::deadline);
+            if now >= self.observer_from && due.is_some_and(|at| at <= now) {
+                self.tell(now, network, port::Input::Deadline);
+                self.look(now);
+            }
         }
         if self.steerer.deadline().is_some_and(|at| at <= now) {
             self.steer(now, steer::Input::Deadline);
@@ -197,7 +217,7 @@ impl Host {
             return;
         }
         if now >= self.observer_from {
-            if self.port.state() == port::State::Initializing {
+            if self.port().state() == port::State::Initializing {
                 self.open(now);
             }
             self.bridge.note(self.reading(now));
@@ -209,6 +229,7 @@ impl Host {
     pub(super) fn receives(
         &mut self,
         now: Timestamp<Raw>,
+        network: usize,
         source: SocketAddrV4,
         channel: Channel,
         bytes: Buffer,
@@ -218,7 +239,7 @@ impl Host {
         }
         let is_stamped = channel == Channel::Event && now >= self.stamps_from;
         let stamp = is_stamped.then(|| self.clock.at(now));
-        self.socket.push(Received { source, channel, bytes, stamp });
+        self.socket.push(Received { network, source, channel, bytes, stamp });
         let is_waking = std::mem::replace(&mut self.is_waking, true);
         (!is_waking).then(|| self.awake_from.max(now + WAKE_UP))
     }
@@ -233,9 +254,8 @@ impl Host {
                 Channel::Event => self.translate(now, received.stamp),
                 Channel::General => Err(NoStamp::Missing),
             };
-            let Received { source, channel, bytes, .. } = received;
-            self.port.handle(now, port::Input::Packet { channel, bytes: &bytes, source, arrived });
-            self.drain_port(now);
+            let Received { network, source, channel, bytes, .. } = received;
+            self.tell(now, network, port::Input::Packet { channel, bytes: &bytes, source, arrived });
         }
         self.look(now);
     }
@@ -254,23 +274,38 @@ impl Host {
         Ok(Stamp { raw, real })
     }
 
-    fn drain_port(&mut self, now: Timestamp<Raw>) {
+    /// Tells a port what happened, and does what it wants.
+    fn tell(&mut self, now: Timestamp<Raw>, network: usize, input: port::Input<'_>) {
+        let Some(port) = self.ports.get_mut(network) else { return };
+        port.handle(now, input);
         let mut samples = ArrayVec::<Sample, 8>::new();
-        while let Some(output) = self.port.poll() {
+        while let Some(output) = self.ports.get_mut(network).and_then(Port::poll) {
             match output {
                 port::Output::Send { packet, token } => {
-                    self.sent.push((now, packet));
+                    self.sent.push((now, network, packet));
                     let real = (now >= self.stamps_from).then(|| self.clock.at(now));
                     let stamp = self.translate(now, real);
-                    self.port.handle(now, port::Input::Departed { token, stamp });
+                    if let Some(port) = self.ports.get_mut(network) {
+                        port.handle(now, port::Input::Departed { token, stamp });
+                    }
                 }
                 port::Output::Sample(sample) => samples.push(sample),
                 said => self.said.port.push((now, said)),
             }
         }
+        let networks: ArrayVec<Network, { redundancy::NETWORKS }> =
+            self.ports.iter().map(Network::from).collect();
+        let changes = self.redundancy.consider(now, &networks);
+        self.said.redundancy.extend(changes.into_iter().map(|change| (now, change)));
+        if network != self.redundancy.selected() {
+            return;
+        }
         for sample in samples {
-            let path_delay = self.port.path_delay().unwrap_or_default();
-            self.relay.handle(now, relay::Input::Sync { track: self.track(), sample, path_delay });
+            let path_delay = self.port().path_delay().unwrap_or_default();
+            let own = sample.timeline == self.port().timeline();
+            let track = self.track();
+            let sample = Sample { timeline: if own { track.key.number } else { 0 }, ..sample };
+            self.relay.handle(now, relay::Input::Sync { track, sample, path_delay });
             self.look(now);
         }
     }
@@ -308,4 +343,9 @@ impl Host {
             }
         }
     }
+}
+
+fn ports_on(networks: usize, config: &PortConfig) -> Vec<Port> {
+    let seeded = |network| PortConfig { seed: config.seed + network, ..config.clone() };
+    (0..networks as u64).map(|network| Port::new(seeded(network))).collect()
 }

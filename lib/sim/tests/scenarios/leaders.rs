@@ -11,6 +11,14 @@ fn other(number: u8, seed: u64, ppm: f64) -> Role {
     role(number, seed, Profile::VETH, Model::PC.at_ppm(ppm), 541_867)
 }
 
+/// With `--leader`.
+fn only(seed: u64, name: &str) -> Trial {
+    let only = std::iter::once(name.parse().unwrap()).collect();
+    let rules = LeaderRules { only, ..LeaderRules::default() };
+    let config = PortConfig { rules, seed, ..PortConfig::default() };
+    Trial::configured(role(0, seed, Profile::VETH, pc(), 699), config)
+}
+
 /// A change of leader: ten intervals until the old one counts as gone, then as at the start. The old rate is carried
 /// on meanwhile; at 25 ppm of difference the first guess of the new one may be as far off, but what is set is not.
 /// The errors of two maps meet where K is carried over.
@@ -45,16 +53,45 @@ scenario! {
         Trial::new(seed, Profile::VETH, pc()).then(60, Act::Stop(first()))
             .then(60, Act::Lead(Box::new(other(1, seed, -13.0))))
     };
-    // A leader that has the role to and fro every 20 s: ten locks, ten chances for a phase of five standard
-    // deviations.
-    leaders_take_turns, 300,
-        Figures { unlocked_s: 60.0, phase_us: 2.5, excursion_us: 30.0, timelines: 11, ..VETH },
+    // A leader that has the role to and fro every 20 s: each change makes the next one wait for longer, until the one
+    // that is always there is followed. At 220 s the better one stays, and is followed a minute later.
+    leaders_take_turns, 400,
+        Figures { unlocked_s: 30.0, phase_us: 2.5, excursion_us: 20.0, timelines: 7, ..VETH },
         |seed| {
             let trial = Trial::new(seed, Profile::VETH, pc()).then(10, Act::Lead(Box::new(other(1, seed, -13.0))));
             (1..=5).fold(trial, |trial, turn| {
                 trial.then(40 * turn, Act::Stop(first())).then(40 * turn + 20, Act::Resume(first()))
             })
         };
+    // A preferred one beside it that is there for 6 s and gone for 6 s: taken up once, and not again.
+    preferred_leader_comes_and_goes, 300, Figures { unlocked_s: 6.0, phase_us: 2.5, excursion_us: 6.0, timelines: 3, ..VETH }, |seed| {
+        let mut second = other(1, seed, -13.0);
+        second.config.preferred = true;
+        let trial = Trial::new(seed, Profile::VETH, pc()).then(30, Act::Lead(Box::new(second)));
+        (1..20).fold(trial, |trial, n| {
+            let act = if n % 2 == 1 { Act::Stop(LeaderId::nth(1)) } else { Act::Resume(LeaderId::nth(1)) };
+            trial.then(30 + 6 * n, act)
+        })
+    };
+    // Another host sends under the leader's UUID, better in all it says of itself, from its own address.
+    leaders_name_is_forged, 180, VETH, |seed| {
+        let leader = role(0, seed, Profile::VETH, pc(), 699);
+        let mut forger = other(1, seed, -13.0);
+        forger.config = LeaderConfig { preferred: true, stratum: 1, ..leader.config };
+        Trial::led(seed, leader).then(30, Act::Lead(Box::new(forger)))
+    };
+    // A fool that claims to be preferred: held off by `--leader`, with its UUID or with the address.
+    forbidden_leader_is_preferred, 180, VETH, |seed| {
+        let mut forger = other(1, seed, -13.0);
+        forger.config.preferred = true;
+        only(seed, "169.254.61.114").then(30, Act::Lead(Box::new(forger)))
+    };
+    forbidden_leader_was_there_first, 180, Figures { lock_s: 23.0, ..VETH }, |seed| {
+        let mut trial = only(seed, "00:1d:c1:a1:72:3c");
+        trial.world.plan(Duration::ZERO, Act::Stop(first()));
+        trial.world.plan(Duration::ZERO, Act::Lead(Box::new(other(1, seed, -13.0))));
+        trial.then(19, Act::Resume(first()))
+    };
     reboot, 180, Figures { unlocked_s: 35.0, ..CHANGE }, |seed| {
         Trial::new(seed, Profile::VETH, pc()).then(60, Act::Reboot(first(), s(30)))
     };

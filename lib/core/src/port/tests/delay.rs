@@ -59,14 +59,83 @@ fn delay_requests_are_random_within_the_standards_bounds_and_measure_the_path() 
 #[test]
 fn a_request_without_a_transmit_stamp_measures_nothing() {
     let mut bench = Bench::new(DelayMechanism::E2e);
+    let mut kept = Vec::new();
     for sequence in 1..200 {
         bench.beat(leader(1), sequence);
         for said in std::mem::take(&mut bench.said) {
-            if let Output::Send { token, .. } = said {
-                bench.handle(Input::Departed { token, stamp: Err(NoStamp::Missing) });
+            match said {
+                Output::Send { token, .. } => {
+                    bench.handle(Input::Departed { token, stamp: Err(NoStamp::Missing) });
+                }
+                said => kept.push(said),
             }
         }
     }
-    assert!(bench.count(Counter::TxStampMissing) > 2);
+    bench.said = kept;
+    assert_eq!(bench.count(Counter::TxStampMissing), 5);
     assert_eq!(bench.port.path_delay(), None);
+    assert_eq!(bench.count(Counter::DelayReqSent), 5, "and after five no more are sent");
+    let told = bench.said.iter().filter(|said| **said == Output::Notice(Notice::NoTransmitStamps)).count();
+    assert_eq!(told, 1);
+    bench.handle(Input::Failed);
+    bench.handle(Input::Opened(OURS));
+    bench.beats(leader(1), 200..300);
+    assert!(bench.count(Counter::DelayReqSent) > 5, "new sockets may have stamps");
+}
+
+#[test]
+fn a_leader_that_never_answers_is_told_of() {
+    let mut bench = Bench::new(DelayMechanism::E2e);
+    for sequence in 1..400 {
+        bench.beat(leader(1), sequence);
+        for said in std::mem::take(&mut bench.said) {
+            match said {
+                Output::Send { token, .. } => bench.handle(Input::Departed { token, stamp: bench.stamp() }),
+                Output::Notice(Notice::NoDelayResp) => return,
+                _ => {}
+            }
+        }
+    }
+    panic!("not told");
+}
+
+#[test]
+fn a_given_delay_is_used_and_nothing_is_sent() {
+    let given = Duration::from_ns(12_345);
+    let mut bench = Bench::with(PortConfig {
+        delay: DelayMechanism::Fixed(given),
+        asymmetry: Duration::from_us(5),
+        ..PortConfig::default()
+    });
+    bench.beats(leader(1), 1..200);
+    assert!(!bench.said.iter().any(|said| matches!(said, Output::Send { .. })));
+    assert_eq!(bench.port.path_delay(), Some(given), "asymmetry belongs to a measured one");
+    let error = bench.port.map().unwrap().dante_at(bench.now) - (bench.line.at(bench.now) - PATH + given);
+    assert!(error.abs() < Duration::from_ns(100), "{error:?}");
+}
+
+#[test]
+fn the_way_here_is_the_mean_of_both_and_the_asymmetry_and_a_held_answer_does_not_count() {
+    let asymmetry = Duration::from_us(4);
+    let mut bench =
+        Bench::with(PortConfig { delay: DelayMechanism::E2e, asymmetry, ..PortConfig::default() });
+    let mut exchanges = 0;
+    for sequence in 1..600 {
+        bench.beat(leader(1), sequence);
+        for said in std::mem::take(&mut bench.said) {
+            let Output::Send { packet, token } = said else { continue };
+            exchanges += 1;
+            bench.handle(Input::Departed { token, stamp: bench.stamp() });
+            // Every third one is held up on its way by 0.3 ms, the first among them.
+            let held = if exchanges % 3 == 1 { Duration::from_us(300) } else { Duration::ZERO };
+            let received = bench.line.at(bench.now + PATH + held);
+            let requesting_sequence_id = Packet::parse(&packet).unwrap().header.sequence_id;
+            let answer = DelayResp { received, requesting: OURS, requesting_sequence_id };
+            let packet = bench.packet(leader(1), sequence, Flags::NONE, Message::DelayResp(answer));
+            bench.hear(Channel::General, &packet, Err(NoStamp::Missing));
+            let off = bench.port.path_delay().unwrap() - PATH - asymmetry;
+            assert!(exchanges == 1 || off.abs() < Duration::from_ns(200), "exchange {exchanges}: {off:?}");
+        }
+    }
+    assert!(exchanges > 9);
 }

@@ -42,6 +42,7 @@ fn sequence_numbers_wrap_and_repeated_or_overtaken_syncs_are_passed_over() {
     bench.beat(leader(1), 65_535);
     bench.beat(leader(1), 65_534);
     assert_eq!((bench.samples().len(), bench.count(Counter::Repeated)), (7, 3), "three behind: overtaken");
+    bench.pass(Duration::from_ms(500));
     bench.beat(leader(1), 65_533);
     assert_eq!((bench.samples().len(), bench.count(Counter::Repeated)), (8, 3), "four behind: restarted");
 }
@@ -92,6 +93,61 @@ fn hearing_only_ptpv2_is_told_as_such() {
     bench.hear(Channel::General, &announce, Err(NoStamp::Missing));
     assert_eq!(bench.count(Counter::PtpV2), 2);
     assert!(bench.said.contains(&Output::Notice(Notice::OnlyPtpV2)));
+}
+
+/// What is heard for six seconds, and what is said of it.
+#[test]
+fn what_explains_a_missing_lock_is_said_once() {
+    let hear = |change: fn(&mut Buffer), channel, message: fn() -> Message| {
+        let mut bench = Bench::new(DelayMechanism::None);
+        for sequence in 1..25 {
+            let mut packet = bench.packet(leader(1), sequence, Flags::ASSIST, message());
+            change(&mut packet);
+            bench.hear(channel, &packet, bench.stamp());
+            bench.pass(INTERVAL);
+        }
+        assert_eq!(bench.port.state(), State::Listening);
+        bench.notices()
+    };
+    let sync = || Message::Sync(body(leader(1)));
+    let follow_up =
+        || Message::FollowUp(FollowUp { associated_sequence_id: 1, precise_origin: Timestamp::ZERO });
+    assert_eq!(hear(|packet| packet.truncate(60), Channel::Event, sync), [Notice::WrongLength]);
+    assert_eq!(hear(|packet| packet[1] = 3, Channel::Event, sync), [Notice::UnknownVersion(3)]);
+    assert_eq!(hear(|packet| packet[1] = 2, Channel::Event, sync), [Notice::OnlyPtpV2]);
+    assert_eq!(
+        hear(|packet| packet[22..28].copy_from_slice(&OURS.uuid.0), Channel::Event, sync),
+        [Notice::OnlyOwn]
+    );
+    assert_eq!(hear(|_| {}, Channel::General, follow_up), [Notice::NoSync]);
+}
+
+#[test]
+fn halves_that_wait_in_vain_are_counted() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(1), 1..30);
+    for sequence in 30..40 {
+        match sequence % 2 {
+            0 => bench.sync_with(leader(1), sequence, |_| {}),
+            _ => bench.follow_up(leader(1), sequence),
+        }
+        bench.pass(INTERVAL);
+    }
+    bench.beats(leader(1), 40..50);
+    assert_eq!(
+        [Counter::SyncUnpaired, Counter::FollowUpUnpaired].map(|counter| bench.count(counter)),
+        [5, 5]
+    );
+}
+
+#[test]
+fn what_the_kernel_drops_is_counted_and_said() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.handle(Input::Dropped(0));
+    assert!(bench.said.iter().all(|said| !matches!(said, Output::Notice(_))));
+    bench.handle(Input::Dropped(40));
+    bench.handle(Input::Dropped(2));
+    assert_eq!((bench.count(Counter::KernelDropped), bench.notices()), (42, vec![Notice::Dropped]));
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn a_leader_that_was_rebooted_raises_the_timeline_and_is_locked_within_five_seco
     bench.beats(leader(1), 1..21);
     assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
     let jump = bench.said.iter().find_map(|said| match said {
-        Output::Timeline { number: 2, reason: Discontinuity::Jump(size) } => Some(*size),
+        Output::Timeline { number: 2, reason: Discontinuity::Reboot(size) } => Some(*size),
         _ => None,
     });
     assert!(jump.unwrap() < Duration::from_secs(-690), "{jump:?}");
@@ -74,6 +74,69 @@ fn a_worse_leader_never_disturbs() {
     assert_eq!(bench.port.leader().unwrap().identity, leader(1));
 }
 
+/// Both send on, each Sync of the one a moment after the other's; `says` changes what the second says.
+fn both(bench: &mut Bench, sequences: std::ops::Range<u16>, says: impl Fn(u16, &mut SyncBody)) {
+    for sequence in sequences {
+        bench.sync_with(leader(7), sequence, |body| says(sequence, body));
+        bench.follow_up(leader(7), sequence);
+        bench.beat(leader(5), sequence);
+    }
+}
+
+#[test]
+fn a_better_leader_beside_one_that_goes_on_has_to_be_it_for_two_seconds() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(5), 1..30);
+    both(&mut bench, 30..39, |_, body| body.grandmaster.preferred = true);
+    assert_eq!(bench.port.leader().unwrap().identity, leader(5));
+    assert_eq!(bench.port.state(), State::Slave, "nothing is disturbed meanwhile");
+    both(&mut bench, 39..48, |_, body| body.grandmaster.preferred = true);
+    assert_eq!(bench.port.leader().unwrap().identity, leader(7));
+    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
+}
+
+#[test]
+fn leaders_that_swap_ranks_every_few_seconds_do_not_flap() {
+    for every in [4, 12, 20, 40] {
+        let mut bench = Bench::new(DelayMechanism::None);
+        bench.beats(leader(5), 1..30);
+        both(&mut bench, 30..1_230, |n, body| body.grandmaster.preferred = (n / every) % 2 == 0);
+        assert!(
+            bench.port.timeline() <= 5,
+            "every {every} Syncs: {} timelines in 5 min",
+            bench.port.timeline()
+        );
+        assert_eq!(bench.port.state(), State::Slave);
+    }
+}
+
+#[test]
+fn leaders_that_are_silent_in_turn_do_not_flap() {
+    // A hand's breadth beyond the ten intervals after which one counts as gone.
+    for turn in [4, 8, 12, 20] {
+        let mut bench = Bench::new(DelayMechanism::None);
+        bench.beats(leader(5), 1..30);
+        for n in 0..1_200 {
+            bench.beat(leader(if (n / turn) % 2 == 0 { 7 } else { 5 }), 30 + n);
+        }
+        assert!(
+            bench.port.timeline() <= 4,
+            "{turn} Syncs each: {} timelines in 5 min",
+            bench.port.timeline()
+        );
+    }
+}
+
+#[test]
+fn a_leader_whose_address_changed_is_followed_on_the_same_timeline() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(1), 1..30);
+    bench.address = ELSEWHERE;
+    bench.beats(leader(1), 30..50);
+    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.port.leader().unwrap().address, ELSEWHERE);
+}
+
 #[test]
 fn best_master_follows_the_order_of_the_standard() {
     let base = Leader {
@@ -82,9 +145,12 @@ fn best_master_follows_the_order_of_the_standard() {
         address: Ipv4Addr::LOCALHOST,
         announced: body(leader(5)),
         interval: INTERVAL,
+        since: Timestamp::ZERO,
         last_sync: Timestamp::ZERO,
         sequence_id: 7,
         qualified: true,
+        restarted: None,
+        preferred: false,
     };
     let other = |n: u8, change: fn(&mut SyncBody)| {
         let mut other = Leader { identity: leader(n), announced: body(leader(n)), ..base };
@@ -126,6 +192,17 @@ fn best_master_follows_the_order_of_the_standard() {
             assert_eq!(best::is_better(&base, &candidate), !wins, "{name}, the other way round");
         }
     }
+    let by_variance = |variance| {
+        let mut leader = other(6, |_| {});
+        leader.announced.grandmaster.variance = variance;
+        leader
+    };
+    assert!(
+        !best::takes_over(&by_variance(0x7060 - 384), &base),
+        "marginally better is not enough to take over"
+    );
+    assert!(best::takes_over(&by_variance(0x7060 - 385), &base));
+    assert!(!best::takes_over(&Leader { identity: leader(4), ..by_variance(0x7060 + 300) }, &base));
     let at_stratum_1 = |n: u8, identifier| {
         let mut leader = other(n, |b| b.grandmaster.stratum = 1);
         leader.announced.grandmaster.identifier = identifier;
