@@ -1,18 +1,22 @@
 //! The flags.
 
 use clap::{Parser, ValueEnum};
+use dante_core::page::MAX_PORTS;
+use dante_core::port::{DelayMechanism, LeaderName, LeaderRules, MAX_NAMES};
+use dante_core::time::Duration;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
 use dante_os::daemon::{CommonArgs, DaemonArgs, EXIT_STATUS};
 use dante_os::net::Interface;
 use dante_os::socket::Timestamping;
+use std::path::PathBuf;
 
 /// Follow a PTPv1 leader on a Dante network
 #[derive(Debug, Parser)]
 #[command(version, disable_version_flag = true, after_help = EXIT_STATUS)]
 pub struct Args {
-    /// The network interface on the Dante network
+    /// The network interface on the Dante network; twice: on Dante's primary network, and on its secondary one
     #[arg(short, long, value_name = "IFACE")]
-    pub interface: Option<String>,
+    pub interface: Vec<String>,
 
     /// The PTPv1 subdomain to follow
     #[arg(long, value_name = "NAME", default_value_t = Subdomain::DFLT)]
@@ -29,6 +33,36 @@ pub struct Args {
     /// How to find the path delay: none sends nothing at all, e2e sends a Delay_Req every few seconds
     #[arg(long, value_enum, default_value_t = Delay::None)]
     pub delay: Delay,
+
+    /// A Sync needs so long from the leader to this host: used instead of measuring it
+    #[arg(long, value_name = "NS", value_parser = clap::value_parser!(i64).range(0..=10_000_000))]
+    pub path_delay: Option<i64>,
+
+    /// With --delay e2e: a packet needs so much longer from the leader to this host than the mean of both ways
+    #[arg(
+        long,
+        value_name = "NS",
+        default_value_t = 0,
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i64).range(-10_000_000..=10_000_000)
+    )]
+    pub delay_asymmetry: i64,
+
+    /// Follow this leader alone, or these: by UUID or by the IPv4 address that its packets come from
+    #[arg(long, value_name = "LEADER")]
+    pub leader: Vec<LeaderName>,
+
+    /// Never follow this leader
+    #[arg(long, value_name = "LEADER")]
+    pub deny: Vec<LeaderName>,
+
+    /// Follow this leader rather than any other that may be followed
+    #[arg(long, value_name = "LEADER")]
+    pub prefer: Vec<LeaderName>,
+
+    /// Where the leaders' rates are remembered [default: /var/lib/dante4l/rates, with --instance rates.NAME]
+    #[arg(long, value_name = "FILE")]
+    pub rates_file: Option<PathBuf>,
 
     /// Where time stamps are to come from
     #[arg(long, value_enum, default_value_t = Timestamping::Auto)]
@@ -56,26 +90,68 @@ impl DaemonArgs for Args {
     }
 
     fn check(&self) -> Result<(), String> {
-        self.interface()?;
+        self.interfaces()?;
+        self.rules()?;
         if self.event_port == self.general_port {
             return Err("--event-port and --general-port must differ".into());
+        }
+        if self.path_delay.is_some() && matches!(self.delay, Delay::E2e) {
+            return Err(
+                "--path-delay and --delay e2e exclude one another: the delay is given, or measured".into()
+            );
         }
         Ok(())
     }
 
     fn doubt(&self) -> Option<String> {
-        let missing = Interface::find(self.interface().ok()?).err()?;
+        let missing = self.interfaces().ok()?.iter().find_map(|name| Interface::find(name).err())?;
         Some(format!("as things are now, {} would wait: {missing}", Self::PROGRAM))
     }
 }
 
 impl Args {
-    /// The interface, which has to be named.
-    pub fn interface(&self) -> Result<&str, String> {
-        self.interface.as_deref().ok_or_else(|| {
-            "which interface is on the Dante network? Name it with -i IFACE, or in section [dante4l] of the \
-             configuration: interface = \"IFACE\""
-                .into()
+    /// The interfaces, of which one has to be named.
+    pub fn interfaces(&self) -> Result<&[String], String> {
+        match self.interface.as_slice() {
+            [] => Err("which interface is on the Dante network? Name it with -i IFACE, or in section [dante4l] of the \
+                       configuration: interface = \"IFACE\""
+                .into()),
+            [one, other] if one == other => Err(format!("-i {one} is given twice: the secondary network is another")),
+            names if names.len() > MAX_PORTS => {
+                Err(format!("-i is given {} times: Dante has a primary and a secondary network", names.len()))
+            }
+            names => Ok(names),
+        }
+    }
+
+    /// Who may be followed.
+    pub fn rules(&self) -> Result<LeaderRules, String> {
+        let list = |flag, names: &[LeaderName]| {
+            names
+                .try_into()
+                .map_err(|_| format!("{flag} is given {} times: at most {MAX_NAMES}", names.len()))
+        };
+        Ok(LeaderRules {
+            only: list("--leader", &self.leader)?,
+            deny: list("--deny", &self.deny)?,
+            prefer: list("--prefer", &self.prefer)?,
+        })
+    }
+
+    /// What the path delay is, or how it is found.
+    pub fn delay_mechanism(&self) -> DelayMechanism {
+        match (self.path_delay, self.delay) {
+            (Some(ns), _) => DelayMechanism::Fixed(Duration::from_ns(ns)),
+            (None, Delay::None) => DelayMechanism::None,
+            (None, Delay::E2e) => DelayMechanism::E2e,
+        }
+    }
+
+    /// Where the leaders' rates are remembered.
+    pub fn rates_path(&self) -> PathBuf {
+        self.rates_file.clone().unwrap_or_else(|| match &self.common.instance {
+            Some(name) => format!("/var/lib/dante4l/rates.{name}").into(),
+            None => "/var/lib/dante4l/rates".into(),
         })
     }
 }

@@ -5,14 +5,17 @@
 mod args;
 mod link;
 mod observer;
+mod rates_file;
 
 use anyhow::anyhow;
-use args::{Args, Delay};
-use dante_core::port::DelayMechanism;
+use args::Args;
+use dante_core::port::PortConfig;
+use dante_core::time::Duration;
 use dante_os::daemon::{self, Exit, Failure};
 use dante_os::poll::Poll;
 use link::LinkConfig;
 use observer::Observer;
+use rates_file::RatesFile;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -20,19 +23,23 @@ fn main() -> ExitCode {
 }
 
 fn follow(args: Args) -> Result<(), Failure> {
-    let interface = args.interface().map_err(|wrong| Failure::new(Exit::Usage, anyhow!(wrong)))?.to_owned();
-    let link = LinkConfig {
-        interface,
+    let usage = |wrong: String| Failure::new(Exit::Usage, anyhow!(wrong));
+    let links = args.interfaces().map_err(usage)?.iter().map(|interface| LinkConfig {
+        interface: interface.clone(),
         group: args.subdomain.group(),
         event_port: args.event_port,
         general_port: args.general_port,
         timestamping: args.timestamping,
-    };
-    let delay = match args.delay {
-        Delay::None => DelayMechanism::None,
-        Delay::E2e => DelayMechanism::E2e,
+    });
+    let port = PortConfig {
+        subdomain: args.subdomain,
+        delay: args.delay_mechanism(),
+        asymmetry: Duration::from_ns(args.delay_asymmetry),
+        rules: args.rules().map_err(usage)?,
+        ..PortConfig::default()
     };
     let poll = Poll::new()?;
-    let mut observer = Observer::start(link, args.subdomain, delay, args.no_wait, &args.common)?;
+    let rates = RatesFile::read(args.rates_path());
+    let mut observer = Observer::start(links.collect(), port, rates, args.no_wait, &args.common)?;
     daemon::serve(poll, &mut observer)
 }

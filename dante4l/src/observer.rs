@@ -1,107 +1,95 @@
 //! What happens between two sleeps: packets to the port, its outputs to the wire, the log and the page.
 
+mod network;
+mod status;
+
 use crate::link::{Link, LinkConfig, LinkError};
-use dante_core::page::{Dante4l, PortRecord, SampleRecord, StampSource};
-use dante_core::port::{
-    Channel, DelayMechanism, Input, NoStamp, Notice, Output, Port, PortConfig, Sample, SendToken, State,
-    follower_identity,
-};
+use crate::rates_file::RatesFile;
+use dante_core::page::{Dante4l, MAX_PORTS, PortRecord, SampleRecord};
+use dante_core::port::{Channel, Input, Output, Port, PortConfig, Sample, State};
+use dante_core::redundancy::{Change, Redundancy};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::timescale::KernelWord;
-use dante_core::wire::{Buffer, Subdomain};
 use dante_os::clock::{raw_now, timex};
 use dante_os::daemon::{self, CommonArgs, Exit, Failure, Service, random};
-use dante_os::log::{Budget, Summary, SummaryLine, Throttle};
+use dante_os::log::{Summary, SummaryLine};
 use dante_os::page::PageWriter;
 use dante_os::poll::{Fds, Wake};
 use dante_os::socket::SocketError;
-use dante_os::stamps::Stamps;
+use network::Network;
 use std::fmt;
-
-mod status;
 
 /// How often an interface that failed is tried again, and one that works is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Packets taken from each socket before deadlines and the page have their turn.
 const BATCH: usize = 64;
-/// Longer than any PTPv1 message; what is cut off is not looked at.
-const LONGEST: usize = 512;
 
 /// The program's state.
 pub struct Observer {
-    config: LinkConfig,
-    link: Option<Link>,
-    /// Why there is no link.
-    hindrance: String,
-    port: Port,
-    /// What explains why there is no lock.
-    notice: Option<Notice>,
-    /// For what has to be random: the times of requests, and a name where the interface gives none.
-    seed: u64,
-    stamps: Stamps,
+    /// One for each `-i`.
+    networks: Vec<Network>,
+    redundancy: Redundancy,
+    rates: RatesFile,
     page: PageWriter<Dante4l>,
     body: Box<Dante4l>,
     dirty: bool,
     next_look: Timestamp<Raw>,
-    changes: Budget,
-    notices: Throttle<Notice>,
-    troubles: Throttle<String>,
     summary: Summary,
 }
 
 impl Observer {
+    /// `port` is what all ports are told; each has its own seed.
     pub fn start(
-        config: LinkConfig,
-        subdomain: Subdomain,
-        delay: DelayMechanism,
+        configs: Vec<LinkConfig>,
+        port: PortConfig,
+        rates: RatesFile,
         no_wait: bool,
         common: &CommonArgs,
     ) -> Result<Self, Failure> {
-        let link = Link::open(&config);
-        if let Err(error) = &link {
+        let links: Vec<_> = configs.iter().map(Link::open).collect();
+        for error in links.iter().filter_map(|link| link.as_ref().err()) {
             let unwaited = matches!(error, LinkError::Interface(_)) && no_wait;
             if let Some(exit) = error.fatal().or(unwaited.then_some(Exit::NoInterface)) {
                 return Err(Failure::new(exit, anyhow::Error::msg(error.to_string())));
             }
         }
-        let seed = random()?;
-        let port = Port::new(PortConfig { subdomain, delay, seed, ..PortConfig::default() });
         let page = daemon::publish(common)?;
+        let mut networks = Vec::new();
+        for config in configs {
+            let rates = rates.rates().clone();
+            networks.push(Network::new(config, PortConfig { seed: random()?, rates, ..port.clone() }));
+        }
         let mut observer = Self {
-            config,
-            link: None,
-            hindrance: String::new(),
-            port,
-            notice: None,
-            seed,
-            stamps: Stamps::start(),
+            networks,
+            redundancy: Redundancy::default(),
+            rates,
             page,
             body: Box::default(),
             dirty: true,
             next_look: raw_now() + LOOK,
-            changes: Budget::default(),
-            notices: Throttle::default(),
-            troubles: Throttle::default(),
             summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
         };
-        observer.body.port_count = 1;
         observer.look_at_kernel();
-        observer.opened(raw_now(), link);
-        observer.drain();
+        for (place, link) in links.into_iter().enumerate() {
+            if let Some(network) = observer.networks.get_mut(place) {
+                network.opened(raw_now(), link);
+            }
+            observer.drain(place);
+        }
         observer.publish(raw_now());
         Ok(observer)
     }
 
     /// A packet of each socket in turn, the event socket first: after a stall a Follow_Up finds its Sync, and neither
-    /// socket starves the other.
-    fn receive(&mut self, wake: &Wake) -> Result<(), SocketError> {
-        if wake.error(0) {
-            self.take_departures()?;
+    /// socket starves the other. The network's descriptors begin with `first`.
+    fn receive(&mut self, wake: &Wake, place: usize, first: usize) -> Result<(), SocketError> {
+        if wake.error(first) {
+            while self.on(place, Network::take_departure)? {}
         }
-        let mut more = [0, 1].map(|socket| wake.ready(socket) || wake.error(socket));
+        let mut more = [first, first + 1].map(|socket| wake.ready(socket) || wake.error(socket));
         for _ in 0..BATCH {
             for (channel, more) in [Channel::Event, Channel::General].into_iter().zip(&mut more) {
-                *more = *more && self.take_packet(channel)?;
+                *more = *more && self.on(place, |network| network.take_packet(channel))?;
             }
             if more == [false; 2] {
                 break;
@@ -110,118 +98,87 @@ impl Observer {
         Ok(())
     }
 
-    /// Whether there was one.
-    fn take_packet(&mut self, channel: Channel) -> Result<bool, SocketError> {
-        let mut buffer = [0; LONGEST];
-        let Some(link) = &mut self.link else { return Ok(false) };
-        let socket = match channel {
-            Channel::Event => &mut link.event,
-            Channel::General => &mut link.general,
-        };
-        let Some(received) = socket.receive(&mut buffer)? else { return Ok(false) };
-        let arrived = match channel {
-            Channel::Event => self.stamps.translate(received.stamp),
-            Channel::General => Err(NoStamp::Missing),
-        };
-        let input = Input::Packet { channel, bytes: received.bytes, source: received.source, arrived };
-        self.port.handle(raw_now(), input);
-        self.drain();
-        Ok(true)
+    /// Does something on a network, and what comes of it. False where there is no such network.
+    fn on<E>(&mut self, place: usize, act: impl FnOnce(&mut Network) -> Result<bool, E>) -> Result<bool, E> {
+        let done = self.networks.get_mut(place).map_or(Ok(false), act)?;
+        self.drain(place);
+        Ok(done)
     }
 
-    fn take_departures(&mut self) -> Result<(), SocketError> {
-        while let Some((token, stamp)) = self.link.as_mut().map_or(Ok(None), Link::departed)? {
-            let stamp = self.stamps.translate(Some(stamp));
-            self.port.handle(raw_now(), Input::Departed { token, stamp });
-            self.drain();
-        }
-        Ok(())
-    }
-
-    /// Does and tells what the port wants.
-    fn drain(&mut self) {
-        while let Some(output) = self.port.poll() {
+    /// Does and tells what a port wants.
+    fn drain(&mut self, place: usize) {
+        while let Some(output) = self.networks.get_mut(place).and_then(Network::poll) {
+            let now = raw_now();
             match output {
-                Output::Send { packet, token } => self.send(&packet, token),
-                Output::Sample(sample) => self.sample(&sample),
-                Output::Changed { from, to, reason } => {
-                    let interface = &self.config.interface;
-                    self.changes.info(raw_now(), format_args!("port {interface}: {from} to {to}: {reason}"));
-                    self.notice = self.notice.filter(|_| to.is_open() && to != State::Slave);
-                    self.dirty = true;
-                }
-                Output::Timeline { number, reason } => {
-                    let interface = &self.config.interface;
-                    self.changes
-                        .info(raw_now(), format_args!("port {interface}: timeline {number}: {reason}"));
-                    self.dirty = true;
-                }
-                Output::Notice(notice) => {
-                    self.notice = Some(notice);
-                    if self.notices.allows(notice, raw_now()) {
-                        log::warn!("port {}: {notice}", self.config.interface);
+                Output::Rate(known) => self.rates.learn(now, known),
+                Output::Timeline { reason, .. } => {
+                    self.choose(now);
+                    let is_used = place == self.redundancy.selected();
+                    let number = self.redundancy.timeline(place);
+                    if let Some(Network { config, changes, .. }) = self.networks.get_mut(place) {
+                        let interface = &config.interface;
+                        if is_used {
+                            changes.info(now, format_args!("port {interface}: timeline {number}: {reason}"));
+                        } else {
+                            changes.info(now, format_args!("port {interface}: {reason}"));
+                        }
                     }
                 }
+                Output::Sample(sample) => {
+                    self.choose(now);
+                    self.sample(place, &sample);
+                }
+                _ => {}
             }
+            self.dirty = true;
         }
+        self.choose(raw_now());
     }
 
-    fn send(&mut self, packet: &Buffer, token: SendToken) {
-        let Some(link) = &mut self.link else { return };
-        let (unstamped, result) = link.send(packet, token);
-        let stamped = link.stamps() == StampSource::Software;
-        if let Err(error) = result {
-            log::debug!("{error}");
-        }
-        if let Some(token) = unstamped {
-            self.port.handle(raw_now(), Input::Departed { token, stamp: Err(NoStamp::Missing) });
-        }
-        if !stamped {
-            self.trouble("no transmit stamps: the path delay cannot be measured");
-        }
-    }
-
-    fn sample(&mut self, sample: &Sample) {
-        self.body.push(SampleRecord::of(sample, 0));
-        self.dirty = true;
-        if let Some(line) = self.summary.add(sample.arrived.raw, sample.residual) {
-            self.tell(sample, &line);
-        }
-    }
-
-    /// As ptp4l: each Sync with its offset, or rms and max over the interval.
-    fn tell(&self, sample: &Sample, line: &SummaryLine) {
-        let servo = match self.port.state() {
-            State::Slave => "s2",
-            State::Uncalibrated => "s1",
-            _ => "s0",
+    /// Which network is to be used?
+    fn choose(&mut self, now: Timestamp<Raw>) {
+        let ports: [_; MAX_PORTS] =
+            std::array::from_fn(|place| self.networks.get(place).map(|it| (&it.port).into()));
+        let changes = match ports {
+            [Some(primary), Some(secondary)] => self.redundancy.consider(now, &[primary, secondary]),
+            [Some(only), None] => self.redundancy.consider(now, &[only]),
+            _ => return,
         };
-        let Some(map) = self.port.map() else { return };
-        let (rate, sigma) = (map.line.rate.ppb(), map.sigma.rate.ppb());
-        let delay = OrDash(self.port.path_delay());
-        if line.count == 1 {
-            let offset = sample.residual.ns();
-            log::info!("leader offset {offset:+} {servo} rate {rate:+.0} path delay {delay}");
-        } else {
-            let (rms, max) = (line.rms.ns(), line.largest.ns());
-            log::info!("rms {rms} max {max} {servo} rate {rate:+.0} +/- {sigma:.0} path delay {delay}");
+        for change in changes {
+            let place = match change {
+                Change::Selected { to, .. } => to,
+                Change::TwoClocks(_) | Change::OneClock => 1 - self.redundancy.selected().min(1),
+            };
+            if let Some(Network { config, changes, .. }) = self.networks.get_mut(place) {
+                changes.info(now, format_args!("port {}: {change}", config.interface));
+            }
+            self.dirty = true;
         }
     }
 
-    /// Once a second: is the interface still the one that it was, or is it back?
+    /// Of the network that is used the samples are told.
+    fn sample(&mut self, place: usize, sample: &Sample) {
+        let Some(network) = self.networks.get(place).filter(|_| place == self.redundancy.selected()) else {
+            return;
+        };
+        self.body.push(record(sample, place, &network.port, &self.redundancy));
+        if let Some(line) = self.summary.add(sample.arrived.raw, sample.residual) {
+            tell(&network.port, sample, &line);
+        }
+    }
+
+    /// Once a second. The page is published even where nothing is measured: its counters tell why.
     fn look(&mut self, now: Timestamp<Raw>) {
         self.next_look = now + LOOK;
-        self.stamps.refresh();
         self.look_at_kernel();
-        match &self.link {
-            Some(link) if link.is_current() => {}
-            Some(_) => self.close("the interface is gone, or another one has its name"),
-            None => {
-                let link = Link::open(&self.config);
-                self.opened(now, link);
+        self.dirty = true;
+        for place in 0..self.networks.len() {
+            if let Some(network) = self.networks.get_mut(place) {
+                network.look(now);
             }
+            self.drain(place);
         }
-        self.drain();
+        self.rates.keep(now);
     }
 
     /// Whether the system clock is kept by anybody: danteshm, which may not ask, takes a date from it only then.
@@ -236,66 +193,80 @@ impl Observer {
         self.body.set_kernel_word(word);
     }
 
-    fn opened(&mut self, now: Timestamp<Raw>, link: Result<Link, LinkError>) {
-        match link {
-            Ok(link) => {
-                let interface = &self.config.interface;
-                self.changes
-                    .info(now, format_args!("port {interface}: listening, time stamps: {}", link.stamps()));
-                let identity = follower_identity(link.interface.mac, self.seed);
-                self.link = Some(link);
-                self.port.handle(now, Input::Opened(identity));
-            }
-            Err(error) => {
-                self.hindrance = error.to_string();
-                self.trouble(&format!("{error}; waiting for it"));
-            }
-        }
-        self.dirty = true;
-    }
-
-    fn trouble(&mut self, what: &str) {
-        if self.troubles.allows(what.to_owned(), raw_now()) {
-            log::warn!("port {}: {what}", self.config.interface);
-        }
-    }
-
-    fn close(&mut self, why: &str) {
-        self.trouble(why);
-        self.hindrance = why.to_owned();
-        self.link = None;
-        self.port.handle(raw_now(), Input::Failed);
-        self.drain();
-    }
-
     fn publish(&mut self, now: Timestamp<Raw>) {
-        let stamps = self.link.as_ref().map_or(StampSource::None, Link::stamps);
-        if let Some(record) = self.body.ports.first_mut() {
-            *record = PortRecord::of(&self.port, &self.config.interface, stamps);
+        self.body.selected = u32::try_from(self.redundancy.selected()).unwrap_or(0);
+        self.body.port_count = u32::try_from(self.networks.len()).unwrap_or(0);
+        for (place, (to, network)) in self.body.ports.iter_mut().zip(&self.networks).enumerate() {
+            *to = PortRecord::of(&network.port, network.name(), network.stamp_source());
+            to.timeline = self.redundancy.timeline(place);
+            if let Some(sample) = network.port.last_sample() {
+                to.last = record(sample, place, &network.port, &self.redundancy);
+            }
         }
         self.page.publish(now, &self.body);
         self.dirty = false;
     }
 }
 
+/// A sample as the page has it: its timeline is that of the suite, not its port's own.
+fn record(sample: &Sample, place: usize, port: &Port, redundancy: &Redundancy) -> SampleRecord {
+    let is_current = sample.timeline == port.timeline();
+    let timeline = if is_current { redundancy.timeline(place) } else { 0 };
+    SampleRecord::of(&Sample { timeline, ..*sample }, u32::try_from(place).unwrap_or(0))
+}
+
+/// As ptp4l: each Sync with its offset, or rms and max over the interval.
+fn tell(port: &Port, sample: &Sample, line: &SummaryLine) {
+    let servo = match port.state() {
+        State::Slave => "s2",
+        State::Uncalibrated => "s1",
+        _ => "s0",
+    };
+    let Some(map) = port.map() else { return };
+    let (rate, sigma) = (map.line.rate.ppb(), map.sigma.rate.ppb());
+    let delay = OrDash(port.path_delay());
+    if line.count == 1 {
+        let offset = sample.residual.ns();
+        log::info!("leader offset {offset:+} {servo} rate {rate:+.0} path delay {delay}");
+    } else {
+        let (rms, max) = (line.rms.ns(), line.largest.ns());
+        log::info!("rms {rms} max {max} {servo} rate {rate:+.0} +/- {sigma:.0} path delay {delay}");
+    }
+}
+
 impl Service for Observer {
     fn fds(&self) -> Fds<'_> {
-        self.link.iter().flat_map(Link::fds).collect()
+        self.networks.iter().filter_map(|network| network.link.as_ref()).flat_map(Link::fds).collect()
     }
 
     fn deadline(&self) -> Timestamp<Raw> {
-        let due = [self.port.deadline(), Some(self.page.renewal()), Some(self.next_look)];
-        due.into_iter().flatten().min().unwrap_or(self.next_look)
+        let ports = self.networks.iter().filter_map(|network| network.port.deadline());
+        ports.chain([self.page.renewal(), self.next_look]).min().unwrap_or(self.next_look)
     }
 
     fn wake(&mut self, wake: &Wake) -> Result<(), Failure> {
-        if let Err(error) = self.receive(wake) {
-            self.close(&error.to_string());
+        // As `fds` numbers them.
+        let mut first = 0;
+        for place in 0..self.networks.len() {
+            if self.networks.get(place).is_none_or(|network| network.link.is_none()) {
+                continue;
+            }
+            if let Err(error) = self.receive(wake, place, first) {
+                if let Some(network) = self.networks.get_mut(place) {
+                    network.close(&error.to_string());
+                }
+                self.drain(place);
+            }
+            first += 2;
         }
         let now = raw_now();
-        if self.port.deadline().is_some_and(|due| now >= due) {
-            self.port.handle(now, Input::Deadline);
-            self.drain();
+        for place in 0..self.networks.len() {
+            if let Some(network) = self.networks.get_mut(place)
+                && network.port.deadline().is_some_and(|due| now >= due)
+            {
+                network.port.handle(now, Input::Deadline);
+                self.drain(place);
+            }
         }
         if now >= self.next_look {
             self.look(now);
@@ -313,7 +284,12 @@ impl Service for Observer {
     }
 
     /// The page says by itself that its writer ended.
-    fn end(&mut self) {}
+    fn end(&mut self) {
+        for known in self.networks.iter().filter_map(|network| network.port.well_known_rate()) {
+            self.rates.learn(raw_now(), known);
+        }
+        self.rates.end(raw_now());
+    }
 }
 
 /// A path delay as a log line shows it, without allocating: ns, or a dash where it is not measured.

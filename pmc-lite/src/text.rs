@@ -76,12 +76,20 @@ fn following(out: &mut String, said: &Following) -> fmt::Result {
         Some(delay) => row(out, "path delay", &format!("{delay} ns"))?,
         None => row(out, "path delay", "not measured")?,
     }
-    said.ports.iter().try_for_each(|each| port(out, each))
+    let redundant = said.ports.len() > 1;
+    said.ports.iter().zip(0..).try_for_each(|(each, place)| {
+        let used = if redundant && place == said.selected { ", in use" } else { "" };
+        port(out, each, used)
+    })
 }
 
-fn port(out: &mut String, port: &Port) -> fmt::Result {
+fn port(out: &mut String, port: &Port, used: &str) -> fmt::Result {
     let Port { interface, subdomain, state, timestamping, counters } = port;
-    row(out, "port", &format!("{interface} {state}, subdomain {subdomain}, {timestamping} time stamps"))?;
+    row(
+        out,
+        "port",
+        &format!("{interface} {state}{used}, subdomain {subdomain}, {timestamping} time stamps"),
+    )?;
     let heard: Vec<String> = counters
         .by_name()
         .filter(|(_, count)| *count > 0)

@@ -37,12 +37,22 @@ pub struct Leader {
 impl Leader {
     /// A leader on a host's cable, with these flags besides its interface.
     pub fn start(stage: &Stage, host: &Namespace, words: &[&str]) -> Self {
+        Self::start_on(stage, host, CABLE, words)
+    }
+
+    /// The same, on this cable.
+    pub fn start_on(stage: &Stage, host: &Namespace, cable: &str, words: &[&str]) -> Self {
         let name = format!("truth-{}.json", raw_now().ns());
         let file = stage.folder().join(name);
         let truth = format!("--truth={}", file.display());
         let mut command = host.command(built("dantesim"));
-        command.args(["leader", "-i", CABLE, &truth]).args(words);
+        command.args(["leader", "-i", cable, &truth]).args(words);
         Self { program: stage.start("dantesim", command), file }
+    }
+
+    /// Where its time stands, for the other port of the same clock.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Its time as a function of CLOCK_MONOTONIC_RAW, from which the first Sync on it is sent.
@@ -63,6 +73,11 @@ impl Lab {
         let name = format!("{}-{}", std::process::id(), stage.number());
         let [far, near] = Namespace::pair(&name, net);
         Some(Self { far, near, stage, net })
+    }
+
+    /// A second network between the same hosts.
+    pub fn second_cable(&self) {
+        Namespace::second_cable(&self.far, &self.near, self.net);
     }
 
     /// The leader's address.

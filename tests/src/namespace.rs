@@ -8,6 +8,9 @@ use std::process::Command;
 /// The interface of each host on the cable.
 pub const CABLE: &str = "veth0";
 
+/// The interface on the second cable, where there is one.
+pub const SECOND_CABLE: &str = "veth1";
+
 /// A network namespace, removed on drop.
 #[derive(Debug)]
 pub struct Namespace(String);
@@ -42,12 +45,21 @@ impl Namespace {
         remove_orphans();
         let hosts = ["a", "b"].map(|side| Self::new(format!("{PREFIX}{name}-{side}")));
         let [a, b] = &hosts;
-        a.ip(&["link", "add", CABLE, "type", "veth", "peer", "name", CABLE, "netns", &b.0]);
-        for (host, number) in [(a, 1), (b, 2)] {
-            host.ip(&["address", "add", &format!("10.77.{net}.{number}/24"), "dev", CABLE]);
-            host.ip(&["link", "set", CABLE, "up"]);
-        }
+        Self::join(a, b, CABLE, &format!("10.77.{net}"));
         hosts
+    }
+
+    /// A second cable between two hosts, with the addresses 10.79.`net`.1 and .2.
+    pub fn second_cable(a: &Self, b: &Self, net: u8) {
+        Self::join(a, b, SECOND_CABLE, &format!("10.79.{net}"));
+    }
+
+    fn join(a: &Self, b: &Self, cable: &str, net: &str) {
+        a.ip(&["link", "add", cable, "type", "veth", "peer", "name", cable, "netns", &b.0]);
+        for (host, number) in [(a, 1), (b, 2)] {
+            host.ip(&["address", "add", &format!("{net}.{number}/24"), "dev", cable]);
+            host.ip(&["link", "set", cable, "up"]);
+        }
     }
 
     /// `program`, to be run inside. `ip netns exec` becomes the program, so its process id is the program's.

@@ -13,7 +13,18 @@ const COMMON: [&str; 2] = ["log-level", "summary-interval"];
 /// Keys that are not commented out: the one that has to be given, and one for the command line.
 const NOT_COMMENTED: [&str; 2] = ["interface", "no-wait"];
 /// Keys whose default is no value of theirs.
-const WITHOUT_DEFAULT: [&str; 6] = ["ntp-server", "utc", "rt-priority", "sock", "usrvclock", "rate"];
+const WITHOUT_DEFAULT: [&str; 10] = [
+    "ntp-server",
+    "utc",
+    "rt-priority",
+    "sock",
+    "usrvclock",
+    "rate",
+    "path-delay",
+    "leader",
+    "deny",
+    "prefer",
+];
 
 fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../files/dante4l.toml")

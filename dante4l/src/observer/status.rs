@@ -1,15 +1,26 @@
 //! The status in one line, for people.
 
-use super::Observer;
+use super::{Network, Observer};
 use dante_core::port::{Counter, Counters, State};
 use dante_core::wire::Subdomain;
 use std::fmt;
 
 pub(super) fn write(observer: &Observer, to: &mut dyn fmt::Write) -> fmt::Result {
-    let Observer { port, config, .. } = observer;
+    let selected = observer.redundancy.selected();
+    if let Some(network) = observer.networks.get(selected) {
+        write_one(network, to)?;
+    }
+    for (_, other) in observer.networks.iter().enumerate().filter(|(place, _)| *place != selected) {
+        write!(to, "; {} on {}", other.port.state(), other.name())?;
+    }
+    Ok(())
+}
+
+fn write_one(network: &Network, to: &mut dyn fmt::Write) -> fmt::Result {
+    let Network { port, config, .. } = network;
     let (state, interface) = (port.state(), &config.interface);
-    if observer.link.is_none() {
-        return write!(to, "{state}, waiting for interface {interface}: {}", observer.hindrance);
+    if network.link.is_none() {
+        return write!(to, "{state}, waiting for interface {interface}: {}", network.hindrance);
     }
     match (state, port.leader()) {
         (State::Slave, Some(leader)) => {
@@ -28,7 +39,7 @@ pub(super) fn write(observer: &Observer, to: &mut dyn fmt::Write) -> fmt::Result
     if port.subdomain() != Subdomain::DFLT {
         write!(to, ", subdomain {}", port.subdomain())?;
     }
-    match &observer.notice {
+    match &network.notice {
         Some(notice) => write!(to, "; {notice}"),
         None => Ok(()),
     }

@@ -1,7 +1,9 @@
 use super::*;
 use clap::Parser;
 use dante_core::page::{Body, Dante4l};
+use dante_core::port::follower_identity;
 use dante_core::time::Ratio;
+use dante_core::wire::Subdomain;
 use dante_os::net::Interface;
 use dante_os::poll::Poll;
 use dante_os::socket::{PtpSocket, Timestamping};
@@ -87,12 +89,13 @@ fn after_start_up_the_packet_path_allocates_nothing() {
     let instance = format!("test-{:x}", random().unwrap());
     let flags = Flags::parse_from(["test", "--instance", &instance]);
     let mut poll = Poll::new().unwrap();
+    let rates = RatesFile::read("/nonexistent/rates".into());
     let mut observer =
-        Observer::start(config.clone(), Subdomain::DFLT, DelayMechanism::None, true, &flags.common).unwrap();
+        Observer::start(vec![config.clone()], PortConfig::default(), rates, true, &flags.common).unwrap();
     let mut stage = Stage::new(&config);
     let mut status = String::with_capacity(256);
     exchange(&mut observer, &mut stage, &mut poll, 20, &mut status);
-    assert_eq!(observer.port.state(), State::Slave);
+    assert_eq!(observer.networks[0].port.state(), State::Slave);
 
     let before = observer.body.samples;
     let allocated =

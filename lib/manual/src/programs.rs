@@ -6,6 +6,7 @@ use clap::{Command, CommandFactory};
 #[expect(dead_code, reason = "the flags are described here; what they amount to is dante2sys' own business")]
 mod dante2sys;
 #[path = "../../../dante4l/src/args.rs"]
+#[expect(dead_code, reason = "and so is dante4l's")]
 mod dante4l;
 #[path = "../../../danteshm/src/args.rs"]
 mod danteshm;

@@ -9,6 +9,7 @@ mod words;
 pub use words::COMMAND_LINE_ONLY;
 
 use super::DaemonArgs;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction};
 use std::ffi::OsString;
 use std::ops::Range;
@@ -50,7 +51,11 @@ pub(super) fn merged<A: DaemonArgs>(given: Vec<OsString>) -> Result<A, ConfigErr
     let args = parse::<A>(given.clone())?;
     let Some(path) = &args.common().config else { return Ok(args) };
     let mut all: Vec<OsString> = given.first().cloned().into_iter().collect();
-    all.extend(File::read(path)?.flags::<A>()?.into_iter().map(OsString::from));
+    let lists = given_lists::<A>(&given)?;
+    // What may be given several times would come on top of the file's.
+    let is_overridden = |flag: &String| lists.iter().any(|list| flag.starts_with(list));
+    let flags = File::read(path)?.flags::<A>()?;
+    all.extend(flags.into_iter().filter(|flag| !is_overridden(flag)).map(OsString::from));
     all.extend(given.into_iter().skip(1));
     Ok(parse::<A>(all)?)
 }
@@ -59,6 +64,21 @@ fn parse<A: DaemonArgs>(words: Vec<OsString>) -> Result<A, clap::Error> {
     let mut command = A::command().args_override_self(true);
     let matches = command.try_get_matches_from_mut(words)?;
     A::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// What stands on the command line and may do so several times, each as `--name=`.
+fn given_lists<A: DaemonArgs>(given: &[OsString]) -> Result<Vec<String>, clap::Error> {
+    let mut command = A::command().args_override_self(true);
+    let matches = command.try_get_matches_from_mut(given)?;
+    let is_given = |arg: &&Arg| {
+        matches!(arg.get_action(), ArgAction::Append)
+            && matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+    };
+    Ok(command
+        .get_arguments()
+        .filter(is_given)
+        .filter_map(|arg| Some(format!("--{}=", arg.get_long()?)))
+        .collect())
 }
 
 struct File<'a> {

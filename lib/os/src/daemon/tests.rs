@@ -56,6 +56,13 @@ fn a_key_is_its_flag_and_the_command_line_wins() {
     let args = with_file("[dante4l]\nno-wait = false\n", &[]).unwrap();
     assert_eq!((args.interface, args.no_wait), (None, false));
     assert!(with_file("", &[]).is_ok());
+    let list = "[dante4l]\nserver = [\"a\", \"b\"]\n";
+    assert_eq!(with_file(list, &[]).unwrap().server, ["a", "b"]);
+    assert_eq!(
+        with_file(list, &["--server=c"]).unwrap().server,
+        ["c"],
+        "in place of the file's, not beside them"
+    );
 }
 
 /// What is said of a file whose third line, the first in its section, is this.

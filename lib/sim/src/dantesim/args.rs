@@ -56,6 +56,11 @@ pub struct LeaderArgs {
     #[arg(long, value_name = "S", default_value_t = 699)]
     pub uptime: u32,
 
+    /// Tell the time that another leader wrote to FILE with --truth: two ports of one clock, as on Dante's primary and
+    /// secondary network
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ppm", "wander", "uptime"])]
+    pub same_clock: Option<PathBuf>,
+
     /// What the leader calls itself; where nothing is said, by the interface's hardware address
     #[arg(long, value_name = "UUID")]
     pub uuid: Option<Uuid>,

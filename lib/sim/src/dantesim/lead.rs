@@ -40,7 +40,10 @@ pub fn lead(args: &LeaderArgs) -> Result<(), Failure> {
     };
     let start = if args.force { raw_now() } else { raw_now() + LISTEN };
     let uptime = Timestamp::ZERO + Duration::from_secs(i64::from(args.uptime));
-    let oscillator = Oscillator::new(start, uptime, Ratio::from_ppm(args.ppm), Ratio::from_ppb(args.wander));
+    let oscillator = match &args.same_clock {
+        Some(file) => read_truth(file)?,
+        None => Oscillator::new(start, uptime, Ratio::from_ppm(args.ppm), Ratio::from_ppb(args.wander)),
+    };
     if let Some(file) = &args.truth {
         write_truth(oscillator, file)?;
     }
@@ -67,6 +70,12 @@ pub fn lead(args: &LeaderArgs) -> Result<(), Failure> {
             stage.perform(&mut leader, args.force)?;
         }
     }
+}
+
+fn read_truth(path: &Path) -> anyhow::Result<Oscillator> {
+    let failed = || format!("cannot read the truth from {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(failed)?;
+    Ok(serde_json::from_str::<Truth>(&text).with_context(failed)?.into())
 }
 
 /// Writes it whole or not at all.

@@ -2,7 +2,7 @@ use super::*;
 use crate::leader::LeaderConfig;
 use crate::oscillator::{Model, Path};
 use crate::world::{Act, Faults, Role};
-use dante_core::port::{DelayMechanism, PortConfig};
+use dante_core::port::PortConfig;
 use dante_core::wire::{PortIdentity, Uuid};
 
 const LIMITS: Figures = Figures { lock_s: 3.0, timelines: 1, ..Figures::NONE };
