@@ -70,7 +70,8 @@ impl RateGuess {
         Self { rate, sigma: Ratio::from_ppm(25.0) }
     }
 
-    /// A leader that was followed before: two crystals move by some ppm with the temperature and the years.
+    /// A leader that was followed before: two crystals move by some ppm with the temperature and the years. No less, or the
+    /// steerer, which locks at 2 ppm, would believe what is remembered before anything measured speaks for it.
     pub const fn same_leader(rate: Ratio) -> Self {
         Self { rate, sigma: Ratio::from_ppm(5.0) }
     }

@@ -3,7 +3,7 @@
 //! tells what was said in it. The worst figures of a scenario are printed (`--nocapture`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by a panic")]
 
-use dante_core::port::{DelayMechanism, LeaderRules, PortConfig};
+use dante_core::port::{DelayMechanism, KnownRate, KnownRates, LeaderRules, PortConfig};
 use dante_core::redundancy::Change;
 use dante_core::time::{Duration, Ratio, Timestamp};
 use dante_core::wire::{PortIdentity, Uuid};

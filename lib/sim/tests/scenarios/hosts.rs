@@ -9,7 +9,7 @@ fn veth(seed: u64) -> Trial {
 /// As the stamps of an emulated guest scatter.
 const EMULATED: Profile = Profile { queue: Queue::HalfNormal(Duration::from_us(330)), ..Profile::DANTE };
 const GUEST: Figures = Figures {
-    lock_s: 90.0,
+    lock_s: 120.0,
     unlocked_s: 0.0,
     phase_us: 400.0,
     phase_left_us: 120.0,

@@ -11,6 +11,14 @@ fn other(number: u8, seed: u64, ppm: f64) -> Role {
     role(number, seed, Profile::VETH, Model::PC.at_ppm(ppm), 541_867)
 }
 
+/// With a rate of the leader's that is remembered.
+fn known(seed: u64, link: Profile, ppm: f64) -> Trial {
+    let role = role(0, seed, link, pc(), 699);
+    let mut rates = KnownRates::default();
+    rates.learn(KnownRate { leader: role.config.identity, rate: Ratio::from_ppm(ppm) });
+    Trial::configured(role, PortConfig { rates, seed, ..PortConfig::default() })
+}
+
 /// With `--leader`.
 fn only(seed: u64, name: &str) -> Trial {
     let only = std::iter::once(name.parse().unwrap()).collect();
@@ -92,6 +100,12 @@ scenario! {
         trial.world.plan(Duration::ZERO, Act::Lead(Box::new(other(1, seed, -13.0))));
         trial.then(19, Act::Resume(first()))
     };
+    // The leader's rate is known from the last run to 1 ppm.
+    known_rate_at_the_start, 300, Figures { lock_s: 6.5, ..DANTE }, |seed| known(seed, Profile::DANTE, 13.0);
+    // Or wrongly, since the host is another: 92 ppm off where 5 were expected, until sixteen Syncs refute it.
+    wrongly_known_rate_at_the_start, 120,
+        Figures { lock_s: 4.0, phase_us: 40.0, excursion_us: 10.0, excess_ppm: 15.0, ..VETH },
+        |seed| known(seed, Profile::VETH, -80.0);
     reboot, 180, Figures { unlocked_s: 35.0, ..CHANGE }, |seed| {
         Trial::new(seed, Profile::VETH, pc()).then(60, Act::Reboot(first(), s(30)))
     };

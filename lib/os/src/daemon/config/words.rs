@@ -10,7 +10,21 @@ use std::ops::Range;
 const SECTIONS: [(&str, &[&str]); 3] = [
     (
         "dante4l",
-        &["interface", "subdomain", "event-port", "general-port", "delay", "timestamping", "no-wait"],
+        &[
+            "interface",
+            "subdomain",
+            "event-port",
+            "general-port",
+            "delay",
+            "path-delay",
+            "delay-asymmetry",
+            "leader",
+            "deny",
+            "prefer",
+            "rates-file",
+            "timestamping",
+            "no-wait",
+        ],
     ),
     (
         "dante2sys",
