@@ -75,7 +75,7 @@ pub fn rights(guest: &mut Guest) {
         // /var/tmp is one of its own.
         let expected: &[&str] = match unit {
             "dante4l" if has_bpf => &["port 319", "write to /var/tmp", &page],
-            "dante4l" => &["port 123", "port 319", "write to /var/tmp", &page],
+            "dante4l" => &["port 123", "port 319", "write to /var/tmp", "write to /var/lib/dante4l", &page],
             "dante2sys" => &[
                 "set the frequency",
                 "set the date",
