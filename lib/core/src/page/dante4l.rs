@@ -30,7 +30,7 @@ record! {
         pub ports: [PortRecord; MAX_PORTS],
         /// How many samples were ever put into `ring`.
         pub samples: u64,
-        /// The last samples; number n stands at (n - 1) % RING.
+        /// The last samples of the ports selected; number n stands at (n - 1) % RING.
         pub ring: [SampleRecord; RING],
     }
 }
@@ -52,7 +52,8 @@ record! {
         pub reserved: u32,
         /// The leader; of no meaning without `PORT_HAS_LEADER`.
         pub leader: LeaderRecord,
-        /// Count of discontinuities of Dante time, 0 before the first leader.
+        /// The timeline: a count of discontinuities of Dante time, from 1. Ports with the same number tell the same time; 0: no
+        /// leader yet, or a time other than that of the port selected.
         pub timeline: u64,
         /// The map; of no meaning without `PORT_HAS_MAP`.
         pub map: MapRecord,
