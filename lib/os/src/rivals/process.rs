@@ -49,10 +49,12 @@ impl Process {
         rights.is_none_or(|bits| bits >> CAP_SYS_TIME & 1 == 1) && !self.is_of_another_user_namespace()
     }
 
-    /// Rights within another user namespace, as an unprivileged container has them all, do not reach the clock.
+    /// Rights within another user namespace, as an unprivileged container has them all, do not reach the clock. The link
+    /// `ns/user` would tell, but takes the rights of a debugger; its users are there for all to read
+    /// (user_namespaces(7)), and only a namespace with all users of ours looks the same.
     fn is_of_another_user_namespace(&self) -> bool {
-        let namespace = |folder: &Path| std::fs::read_link(folder.join("ns/user")).ok();
-        match (namespace(&self.folder), namespace(&self.proc.join("self"))) {
+        let users = |folder: &Path| text_of(&folder.join("uid_map")).filter(|text| !text.is_empty());
+        match (users(&self.folder), users(&self.proc.join("self"))) {
             (Some(its), Some(ours)) => its != ours,
             _ => false,
         }

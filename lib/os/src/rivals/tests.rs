@@ -198,17 +198,41 @@ fn what_may_not_steer_is_no_rival() {
 #[test]
 fn rights_in_a_namespace_of_its_own_do_not_count() {
     let proc = Proc::new("namespace");
-    let link = |of: &str, namespace: &str| {
-        std::fs::create_dir_all(proc.0.join(of).join("ns")).unwrap();
-        std::os::unix::fs::symlink(namespace, proc.0.join(of).join("ns/user")).unwrap();
+    // As the kernel writes it (kernel/user_namespace.c).
+    let users = |of: &str, first: u32, count: u32| {
+        std::fs::create_dir_all(proc.0.join(of)).unwrap();
+        std::fs::write(proc.0.join(of).join("uid_map"), format!("{:10} {first:10} {count:10}\n", 0)).unwrap();
     };
-    proc.add(1, "chronyd");
-    proc.add(2, "ntpd");
-    link("1", "user:[4026532999]");
-    link("2", "user:[4026531837]");
-    assert_eq!(proc.pids(), [1, 2], "ours is not known");
-    link("self", "user:[4026531837]");
-    assert_eq!(proc.pids(), [2]);
+    for pid in 1..=3 {
+        proc.add(pid, "chronyd");
+        proc.write(pid, "cgroup", &format!("0::/system.slice/chrony-{pid}.service\n"));
+    }
+    users("1", 100_000, 65_536);
+    users("2", 0, u32::MAX);
+    proc.write(3, "uid_map", ""); // ended while it was looked at
+    assert_eq!(proc.pids(), [1, 2, 3], "ours is not known");
+    users("self", 0, u32::MAX);
+    assert_eq!(proc.pids(), [2, 3]);
+}
+
+/// A real one, seen by a user who may not trace it: what a daemon of its own user sees of a container.
+#[test]
+fn a_namespace_of_its_own_is_known_without_rights_over_it() {
+    let run = |script: &str| std::process::Command::new("sh").args(["-c", script]).output().unwrap();
+    let can =
+        run("setpriv --reuid=65534 --clear-groups unshare --user --map-root-user true").status.success();
+    if !can || !nix::unistd::Uid::effective().is_root() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "this test needs root and user namespaces");
+        return eprintln!("skipped: needs root and user namespaces");
+    }
+    let told = run(
+        "unshare --user --map-root-user sleep 60 & trap 'kill $!' EXIT
+         until ! cmp -s /proc/self/uid_map /proc/$!/uid_map; do sleep 0.01; done
+         setpriv --reuid=65534 --clear-groups sh -c \"cmp -s /proc/self/uid_map /proc/$!/uid_map || echo differs
+         cat /proc/$!/uid_map; readlink /proc/$!/ns/user || echo no link\"",
+    );
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert_eq!(told.split_whitespace().collect::<Vec<_>>().join(" "), "differs 0 0 1 no link");
 }
 
 #[test]
