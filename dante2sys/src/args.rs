@@ -6,6 +6,7 @@ use dante_core::page::{RtcMode, UtcSource};
 use dante_core::steer::Limits;
 use dante_core::time::{Duration, Ratio, Real, Timestamp};
 use dante_os::daemon::{CommonArgs, DaemonArgs, EXIT_STATUS};
+use dante_os::ntp::NtpClient;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -23,7 +24,7 @@ pub struct Args {
     pub utc: Option<Utc>,
 
     /// A time server, HOST or HOST:PORT; give three or more and a wrong one is outvoted
-    #[arg(long = "ntp-server", value_name = "HOST")]
+    #[arg(long = "ntp-server", value_name = "HOST", value_parser = NtpClient::server_name)]
     pub ntp_servers: Vec<String>,
 
     /// Ask the servers in rounds this far apart where that is needed, and up to 1024 s where it is not. Below 16 s only a

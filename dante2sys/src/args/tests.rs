@@ -27,6 +27,15 @@ fn the_date_comes_from_the_servers_where_there_are_any() {
 }
 
 #[test]
+fn a_server_is_one_name() {
+    for wrong in ["ntp1 ntp2", "host:", "host:0", "host:99999", "[::1", ""] {
+        let said = args(&["--ntp-server", wrong]).unwrap_err().to_string();
+        assert!(said.contains("is no server: write host, host:port or [v6]:port"), "{said}");
+    }
+    assert_eq!(args(&["--ntp-server=[::1]:123"]).unwrap().ntp_servers, ["[::1]:123"]);
+}
+
+#[test]
 fn flags_that_do_not_fit_together_are_told() {
     let told = |words: &[&str]| args(words).unwrap().check().err();
     assert_eq!(told(&[]), None);

@@ -57,6 +57,14 @@ pub struct NtpClient {
 }
 
 impl NtpClient {
+    /// A server's name as it was given, if [`Self::start`] would take it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn server_name(text: &str) -> Result<String, String> {
+        Server::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    }
+
     /// Starts the thread, which asks nobody yet and looks no name up. A server is `host`, `host:port`, an IPv4 or IPv6
     /// address, or `[v6]:port`; the port is 123 where none is named. Start it after [`crate::poll::Poll::new`], so that
     /// signals do not go to this thread.
