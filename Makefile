@@ -4,7 +4,8 @@
 # make bench    accuracy against the bound and the peers (docs/accuracy), cost: ns per packet, wake-ups, memory
 # make soak     the long runs: many seeds, many rounds; as root, also a guest with a PTP hardware clock
 # make man      man pages and shell completions, to target/man and target/completions
-# make install  DESTDIR= PREFIX=/usr/local; PROFILE=dev, also of make deb, where it has to be quick
+# make install  DESTDIR= PREFIX=/usr/local; without DESTDIR also users, pages and devices are made ready, as by the package;
+#               PROFILE=dev, also of make deb, where it has to be quick
 # make deb      the Debian package, target/debian/dante4l_*.deb
 
 CARGO  ?= cargo
@@ -66,7 +67,7 @@ install: build man
 	    -e '/^# dante4l@NAME/d' $(UNITS)/dante4l.service >$(UNITS)/dante4l@.service
 	chmod 644 $(UNITS)/dante4l@.service
 	$(move) $(UNITS)/dante*.service
-	$(call put,644,files/systemd/chrony.service.d/*.conf,$(UNITS)/chrony.service.d)
+	for unit in chrony chronyd; do $(call put,644,files/systemd/chrony.service.d/*.conf,$(UNITS)/$$unit.service.d); done
 	$(call put,644,files/sysusers.d/*.conf,$(ROOT)/lib/sysusers.d)
 	$(call put,644,files/tmpfiles.d/*.conf,$(ROOT)/lib/tmpfiles.d)
 	$(call put,644,files/udev/*.rules,$(ROOT)/lib/udev/rules.d)
@@ -84,6 +85,8 @@ install: build man
 	$(call put,644,target/completions/bash/*,$(ROOT)/share/bash-completion/completions)
 	$(call put,644,target/completions/zsh/*,$(ROOT)/share/zsh/$(ZSH))
 	$(call put,644,target/completions/fish/*,$(ROOT)/share/fish/vendor_completions.d)
+	$(if $(DESTDIR),,$(if $(filter /usr /usr/local,$(PREFIX)),files/debian/postinst configure, \
+	    @echo 'systemd does not look into $(PREFIX): docs/package.md says what is left to do'))
 
 deb: build
 	@files/debian/package.sh

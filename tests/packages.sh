@@ -1,15 +1,16 @@
 #!/bin/sh
-# Installs the Debian packages that the tests use, where this user may; says which are missing where not.
+# Installs the Debian packages that the tests use, where this user may; says which are missing where not. And builds the tool
+# that packs, so that no test has to.
 set -eu
 
 missing=
 for pair in ip:iproute2 tshark:tshark setpriv:util-linux cc:gcc qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mke2fs:e2fsprogs \
-    dpkg-shlibdeps:dpkg-dev lintian:lintian strip:binutils systemd-analyze:systemd mandoc:mandoc; do
+    dpkg-shlibdeps:dpkg-dev lintian:lintian strip:binutils systemd-analyze:systemd mandoc:mandoc zsh:zsh fish:fish; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
-[ -n "$missing" ] || exit 0
-
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+if [ -z "$missing" ]; then
+    :
+elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing$missing"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
@@ -18,3 +19,5 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 else
     echo "not installed:$missing; the tests that need them are skipped"
 fi
+
+"$(dirname "$0")/../files/debian/package.sh" tool || echo "no cargo-deb; the tests that need it are skipped"

@@ -4,6 +4,8 @@
 #   DEB_VERSION=   version and revision; by default Cargo.toml's version and 0upstream1, which is older than Debian's own first
 #   DEB_OUTPUT=    the folder of the package
 #   DEBFULLNAME= DEBEMAIL=   whose package it is, as for all of Debian's tools
+#
+# `package.sh tool` only builds what packs, cargo-deb, into target/tools.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -16,6 +18,7 @@ want=3.8.0
 if [ "$("$tool" --version 2>/dev/null)" != "$want" ]; then
     "${CARGO:-cargo}" install --quiet --debug --root target/tools cargo-deb --version "$want" --locked --no-default-features
 fi
+[ "${1-}" != tool ] || exit 0
 
 # cargo-deb finds the tree by this name (dante4l/Cargo.toml).
 root=target/package/root

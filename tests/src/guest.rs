@@ -153,7 +153,7 @@ impl Guest {
         if setup.card == Card::Virtio {
             tools.push("qemu-system-x86_64");
         }
-        if !crate::lab::may_use(&tools) {
+        if !crate::lab::may_use(&tools) || !(setup.packages.is_empty() || crate::package::may_make_deb()) {
             return None;
         }
         let started = Instant::now();

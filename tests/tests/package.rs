@@ -1,17 +1,18 @@
 //! The Debian package and `make install`: what is in them, with which rights; and what systemd and lintian say. What the
 //! package does on a host is seen in the guest.
 
-use dante_tests::package::{make, make_deb, sources};
+use dante_tests::package::{make, make_deb, make_within, may_make_deb, sources};
 use dante_tests::stage::Stage;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
 /// What is made, with its mode.
-const MADE: [(&str, u32); 8] = [
+const MADE: [(&str, u32); 9] = [
     ("/usr/bin/dantesim", 0o755),
+    ("/usr/lib/systemd/system/chronyd.service.d/dante.conf", 0o644),
     ("/usr/lib/systemd/system/dante4l@.service", 0o644),
     ("/usr/sbin/dante2sys", 0o755),
     ("/usr/sbin/dante4l", 0o755),
@@ -46,7 +47,7 @@ const DOCUMENTS: [&str; 5] = [
 
 #[test]
 fn the_package_holds_what_make_install_installs_and_lintian_finds_no_fault_in_it() {
-    if !may_use(&["make", "dpkg-deb", "dpkg-shlibdeps", "strip", "lintian"]) {
+    if !may_use(&["make", "dpkg-deb", "dpkg-shlibdeps", "strip", "lintian"]) || !may_make_deb() {
         return;
     }
     let stage = Stage::new();
@@ -155,6 +156,117 @@ fn make_install_goes_where_it_is_told() {
     );
 }
 
+/// `systemd-analyze security` of each unit at most; with hardware.conf the last.
+const EXPOSURE: [(&str, f64); 7] = [
+    ("dante4l", 1.7),
+    ("dante2sys", 2.7),
+    ("danteshm", 1.2),
+    ("dante2sys-wait", 0.8),
+    ("dante-ntpd", 0.8),
+    ("dante-ntpd-chronyd", 1.8),
+    ("hardware", 2.1),
+];
+
+#[test]
+fn the_units_are_exposed_as_little_as_is_said() {
+    if !may_use(&["systemd-analyze"]) {
+        return;
+    }
+    let units = sources().join("files/systemd");
+    let read = |file: &str| fs::read_to_string(units.join(file)).expect("a unit");
+    let stage = Stage::new();
+    for (unit, limit) in EXPOSURE {
+        let text = match unit {
+            "hardware" => read("dante4l.service") + &read("examples/hardware.conf"),
+            unit => read(&format!("{unit}.service")),
+        };
+        let file = stage.folder().join(format!("{unit}.service"));
+        fs::write(&file, text).expect("a unit");
+        let file = file.to_str().expect("a path");
+        let judged = said("systemd-analyze", &["security", "--offline=true", "--no-pager", file]);
+        let level = judged.lines().last().expect("the sum").split_whitespace();
+        let level = level.filter_map(|word| word.parse::<f64>().ok()).next().expect("a level");
+        println!("{unit}: exposure {level} (limit {limit})");
+        assert!(level <= limit, "{judged}");
+    }
+}
+
+/// A host of the scripts' own: what they do to users, units, pages and segments stays in it.
+const HOST: &str = r#"
+    mount -t tmpfs none "$0"
+    for folder in etc usr var; do
+        mkdir -p "$0/$folder/upper" "$0/$folder/work"
+        mount -t overlay -o "lowerdir=/$folder,upperdir=$0/$folder/upper,workdir=$0/$folder/work" none "/$folder"
+    done
+    mount -t tmpfs none /run
+    mount -t tmpfs -o mode=1777 none /dev/shm
+    sed -i -e '/^dante/d' -e '/^clock:/d' /etc/passwd /etc/group /etc/shadow /etc/gshadow
+"#;
+
+/// Installed right onto a host, users, pages and devices are ready; who has put files under the pages' names there before
+/// has nothing of it. The scripts leave the memory of a host alone in whose chroot they run.
+#[test]
+fn make_install_onto_this_host_makes_it_ready_and_the_scripts_keep_to_their_own() {
+    let tools = ["make", "unshare", "systemd-sysusers", "systemd-tmpfiles", "ipcmk", "setpriv"];
+    if !may_use(&tools) || !may_be_root() {
+        return;
+    }
+    let stage = Stage::new();
+    let script = format!(
+        r#"{HOST}
+        as_user() {{ setpriv --reuid="$1" --clear-groups "${{@:2}}"; }}
+        # A stranger's file, which stays open; a stranger's link, and a folder.
+        cd /dev/shm
+        as_user 65534 touch dante4l stranger
+        chmod 666 dante4l
+        exec 8>>dante4l
+        as_user 65534 ln -s stranger dante2sys
+        as_user 65534 mkdir -p danteshm/folder
+        "$@"
+        echo forged >&8
+        ls -A
+        stat -c '%n %F %U %a %s' dante4l dante2sys danteshm stranger
+        getent group clock | cut -d : -f 1
+        ls /usr/local/lib/systemd/system/chron*.d/dante.conf
+        # Nothing of what is right is touched.
+        echo page >dante4l
+        inode=$(stat -c %i dante4l)
+        {postinst} configure
+        [ "$inode" = "$(stat -c %i dante4l)" ] && cat dante4l
+        # In a chroot there is no systemd.
+        as_user dante4l touch dante4l.second other
+        as_user dante4l ipcmk -M 64 >/dev/null
+        {postrm} remove
+        echo left $(ls) $(ipcs -m | grep -c ^0x)
+        mkdir -p /run/systemd/system
+        {postrm} remove >/dev/null 2>&1
+        echo left $(ls) $(ipcs -m | grep -c ^0x)
+        "#,
+        postinst = sources().join("files/debian/postinst").display(),
+        postrm = sources().join("files/debian/postrm").display(),
+    );
+    let place = stage.folder().join("host");
+    fs::create_dir(&place).expect("a folder");
+    let host = ["unshare", "--mount", "--ipc", "bash", "-euc", &script, place.to_str().expect("a path")];
+    let said = make_within(&host, &["install", "DESTDIR=", "PREFIX=/usr/local"]);
+    let expected = "dante2sys
+dante4l
+danteshm
+stranger
+dante4l regular empty file dante4l 644 0
+dante2sys regular empty file dante2sys 644 0
+danteshm regular empty file danteshm 644 0
+stranger regular empty file nobody 644 0
+clock
+/usr/local/lib/systemd/system/chrony.service.d/dante.conf
+/usr/local/lib/systemd/system/chronyd.service.d/dante.conf
+page
+left dante2sys dante4l dante4l.second danteshm other stranger 1
+left other stranger 0
+";
+    assert_eq!(said, expected);
+}
+
 /// Everything outside of the documents: what is made, and the files of files/.
 fn expected() -> BTreeMap<String, u32> {
     let root = sources().join("files");
@@ -188,6 +300,14 @@ fn said(program: &str, words: &[&str]) -> String {
     let output = Command::new(program).args(words).output().expect(program);
     assert!(output.status.success(), "{program} {words:?}: {output:?}");
     String::from_utf8(output.stdout).expect("text")
+}
+
+fn may_be_root() -> bool {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|data| data.uid() == 0);
+    if !is_root {
+        dante_tests::skip("mounting needs root");
+    }
+    is_root
 }
 
 fn may_use(tools: &[&str]) -> bool {
