@@ -19,6 +19,7 @@ pub const STILL_S: f64 = 0.03;
 pub fn phases(guest: &mut Guest) {
     let leader = guest.leader(&[&format!("--ppm={}", PPM - 25.0)]);
     let server = NtpServer::start(&guest.switch.host(SERVER), Behaviour::default());
+    guest.phase("one of dante2sys, systemd-timesyncd and chrony runs", conflicts);
     guest.phase("units, as an administrator starts them", units);
     let mut second = None;
     guest.phase("a leader that falls silent, another 25 ppm away, and kill -9 meanwhile", |guest| {
@@ -81,6 +82,43 @@ fn units(guest: &mut Guest) {
     println!("the RTC is off by {written:+.3} s");
     // Whole seconds: where Linux runs on an AMD processor, which this guest has, it does not reset the divider chain.
     assert!(written.abs() < 1.0, "{written}");
+}
+
+/// What runs by default on many hosts. The guest's Debian cannot have it beside chrony, so this is its unit with a program of
+/// its name.
+const TIMESYNCD: &str = "systemd-timesyncd.service";
+
+/// Whoever is started last runs alone, whichever it is.
+fn conflicts(guest: &mut Guest) {
+    // Its dependencies are those of systemd 252.
+    guest.check(&format!(
+        "cp /bin/sleep /usr/local/sbin/systemd-timesyncd && rm /etc/systemd/system/{TIMESYNCD} && \
+         printf '%s\\n' '[Unit]' 'DefaultDependencies=no' 'After=systemd-sysusers.service' \
+             'Before=time-set.target sysinit.target shutdown.target' 'Conflicts=shutdown.target' 'Wants=time-set.target' \
+             '[Service]' 'ExecStart=/usr/local/sbin/systemd-timesyncd infinity' \
+             '[Install]' 'WantedBy=sysinit.target' >/etc/systemd/system/{TIMESYNCD} && \
+         systemctl enable --quiet --now {TIMESYNCD}"
+    ));
+    for started in
+        ["dante2sys.service", TIMESYNCD, "dante2sys.service", "chrony.service", "dante2sys.service"]
+    {
+        guest.check(&format!("systemctl start {started}"));
+        only_one(guest, started);
+    }
+    // Where dante2sys finds one at the clock, it ends at once, and is not started again.
+    assert_eq!(package::restarts(guest, "dante2sys"), 0);
+    guest.check("systemctl stop dante2sys.service dante4l.service");
+}
+
+fn only_one(guest: &mut Guest, unit: &str) {
+    let units = ["dante2sys.service", TIMESYNCD, "chrony.service"];
+    let states = guest.run(&format!("systemctl is-active {}", units.join(" "))).stdout;
+    let running: Vec<&str> = units
+        .into_iter()
+        .zip(states.lines())
+        .filter_map(|(unit, state)| (state == "active").then_some(unit))
+        .collect();
+    assert_eq!(running, [unit], "{states}");
 }
 
 /// The interface comes up.
@@ -219,6 +257,11 @@ fn wait_for_date(guest: &mut Guest, key: &str, value: bool) {
 fn set_by_hand(guest: &mut Guest) {
     // Something else than what the clock runs at, which is corrected at every moment.
     let remembered = PPM - 0.5;
+    // One in a container, which has every right in there and none over the clock: no rival of the one that is started.
+    guest.check(
+        "cp /bin/sleep /root/chronyd && \
+         systemd-run --quiet --collect --unit=contained unshare --user --map-root-user /root/chronyd infinity",
+    );
     guest.check(&format!("echo '{remembered} 0.1' >/var/lib/dante2sys/drift"));
     kill_9(guest, "LOCKED");
     let left = format!("the clock is left at {:+.0} ppb, without its last correction", remembered * 1e3);
@@ -227,6 +270,7 @@ fn set_by_hand(guest: &mut Guest) {
     guest.check(MISSET);
     kill_9(guest, "YIELDED");
     put_right(guest);
+    guest.check("pidof chronyd; systemctl stop contained.service");
 }
 
 /// What nobody would leave behind: 100 ppm, and ticks that are 100 ppm long.
@@ -272,6 +316,9 @@ fn reboots(guest: &mut Guest) {
     );
     let times: Vec<u64> = order.split_whitespace().map(|us| us.parse().expect("us")).collect();
     assert!(times[0] > 0 && times[0] <= times[1], "the target waits for the clock: {times:?}");
+    // Both are enabled.
+    only_one(guest, "dante2sys.service");
+    guest.check(&format!("systemctl disable --quiet {TIMESYNCD}"));
     judge("date off", off_s(guest) * 1e3, 12.0, "ms");
 }
 
@@ -317,17 +364,13 @@ fn leaps(guest: &mut Guest, server: &NtpServer) {
 
 fn without(guest: &mut Guest) {
     let server = guest.switch.address(SERVER);
-    // The shipped unit has the name.
     guest.check("systemctl stop dante2sys.service");
-    // A full disk under the drift file, and no RTC.
-    guest.check(
-        "mkdir -p /run/full && mount -t tmpfs -o size=4k,nr_inodes=3 none /run/full && \
-         echo '36.5 0.1' >/run/full/drift && ! head -c 8192 /dev/zero >/run/full/fill",
-    );
+    guest.check("echo nonsense >/run/garbage");
     let words = ["-m", "-q", "--ntp-server", &server, EAGER];
-    let poor = [&words[..], &["--drift-file=/run/full/drift", "--rtc-device=/dev/rtc9"]].concat();
+    let poor = [&words[..], &["--drift-file=/run/garbage", "--rtc-device=/dev/rtc9"]].concat();
     let poor = [&poor[..], &["--rt-priority=50", "--lock-memory"]].concat();
     guest.start("poor", "dante2sys", &poor);
+    wait_for_line(guest, "poor", "is no drift file, and is ignored");
     wait_for_line(guest, "poor", "no RTC at /dev/rtc9");
     wait_for_state(guest, "LOCKED");
     let taken = guest
@@ -335,12 +378,20 @@ fn without(guest: &mut Guest) {
     assert!(taken.contains("SCHED_FIFO") && taken.contains("priority: 50"), "{taken}");
     assert!(!taken.contains("VmLck:\t       0 kB"), "{taken}");
     guest.stop("poor");
-    wait_for_line(guest, "poor", "the frequency is not remembered");
-    assert_eq!(guest.check("cat /run/full/drift"), "36.5 0.1\n", "the old file stays whole");
-    guest.check("echo nonsense >/run/garbage");
-    let garbage = [&words[..], &["--drift-file=/run/garbage", "--rtc=off"]].concat();
-    guest.start("garbage", "dante2sys", &garbage);
-    wait_for_line(guest, "garbage", "is no drift file, and is ignored");
+    // The shipped unit, on a disk that is full.
+    guest.check(
+        "mount -t tmpfs -o size=4k,nr_inodes=3,mode=755,uid=$(id -u dante2sys),gid=$(id -g dante2sys) none /var/lib/dante2sys && \
+         cd /var/lib/dante2sys && echo '36.5 0.1' >drift && ! head -c 8192 /dev/zero >fill && \
+         chown dante2sys: drift && systemctl start dante2sys.service",
+    );
     wait_for_state(guest, "LOCKED");
-    guest.stop("garbage");
+    if std::env::var_os("SOAK").is_some() {
+        // Written a minute after the lock.
+        package::wait_for_status(guest, "dante2sys", "the disk is full");
+    }
+    guest.stop("dante2sys");
+    wait_for_line(guest, "dante2sys", "the disk is full: the frequency is not remembered");
+    let left =
+        guest.check("cd /var/lib/dante2sys && cat drift && ls -A && cd / && umount /var/lib/dante2sys");
+    assert_eq!(left, "36.5 0.1\ndrift\nfill\n", "the old file stays whole");
 }
