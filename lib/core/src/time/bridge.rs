@@ -85,6 +85,24 @@ impl Bridge {
         Ok(after.raw - (after.real - real))
     }
 
+    /// What CLOCK_REALTIME showed at `raw`, or would have shown, were it steered then as it is now: across a step the
+    /// time after it counts. `None` if nothing was read yet.
+    pub fn to_real(&self, raw: Timestamp<Raw>) -> Option<Timestamp<Real>> {
+        let mut after = self.readings.last()?;
+        for before in self.readings.iter().rev().skip(1) {
+            if raw >= after.raw || Self::stepped(before, after) {
+                break;
+            }
+            if before.raw <= raw {
+                let (span_real, span_raw) = (after.real - before.real, after.raw - before.raw);
+                let into = raw - before.raw;
+                return Some(before.real + into + into * ((span_real - span_raw) / span_raw));
+            }
+            after = before;
+        }
+        Some(after.real + (raw - after.raw))
+    }
+
     fn stepped(before: &Reading, after: &Reading) -> bool {
         let span = after.raw - before.raw;
         let moved = (after.real - before.real) - span;

@@ -82,6 +82,21 @@ fn bridge_interpolates_between_readings() {
 }
 
 #[test]
+fn bridge_leads_back_to_where_it_came_from() {
+    let mut bridge = Bridge::default();
+    assert_eq!(bridge.to_real(Timestamp::from_ns(0)), None);
+    bridge.note(reading(0, 1_000_000_000));
+    bridge.note(reading(2_000_000_000, 3_000_074_000));
+    for raw in [-5, 0, 1_000_000_000, 1_999_999_999, 2_000_000_000, 2_000_000_040] {
+        let raw = Timestamp::from_ns(raw);
+        assert_eq!(bridge.to_raw(bridge.to_real(raw).unwrap()), Ok(raw));
+    }
+    // Across a step: as CLOCK_REALTIME counts now.
+    bridge.note(reading(3_000_000_000, 14_000_074_000));
+    assert_eq!(bridge.to_real(Timestamp::from_ns(2_500_000_000)), Some(Timestamp::from_ns(13_500_074_000)));
+}
+
+#[test]
 fn bridge_refuses_a_stamp_from_before_a_step() {
     let mut bridge = Bridge::default();
     bridge.note(reading(0, 1_000_000_000));
