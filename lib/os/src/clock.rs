@@ -7,7 +7,7 @@ mod phc;
 mod realtime;
 
 pub use disturbance::{Disturbance, Leftover};
-pub use phc::{Phc, PhcError};
+pub use phc::{Phc, PhcError, PhcReader};
 pub use realtime::{Declared, KernelLeap, Realtime, Timex, timex};
 
 use dante_core::time::{Affine, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};

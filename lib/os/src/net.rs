@@ -1,11 +1,17 @@
-//! The network interface that a program was told to use.
+//! The network interface that a program was told to use: what it is, what becomes of it, how its card stamps packets.
+
+mod card;
+mod request;
+mod watch;
+
+pub use card::{Card, CardError, Filter, Setting};
+pub use watch::{News, Watch};
 
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
-use socket2::{Domain, Socket, Type};
+use request::driver;
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd;
 
 /// Why an interface cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,50 +126,6 @@ impl Interface {
 /// The index of the interface that has this name now: one system call.
 pub fn current_index(name: &str) -> Option<u32> {
     if_nametoindex(name).ok()
-}
-
-/// `struct ethtool_drvinfo` of `<linux/ethtool.h>`.
-#[repr(C)]
-struct DriverInfo {
-    cmd: u32,
-    driver: [u8; 32],
-    rest: [u8; 160],
-}
-
-const _: () = assert!(size_of::<DriverInfo>() == 196);
-
-/// ETHTOOL_GDRVINFO of `<linux/ethtool.h>`.
-const GDRVINFO: u32 = 3;
-
-mod ioctl {
-    nix::ioctl_readwrite_bad!(
-        /// ethtool's requests, on any socket.
-        ethtool,
-        libc::SIOCETHTOOL,
-        libc::ifreq
-    );
-}
-
-/// The name of the driver behind an interface, if it says. Needs no right.
-fn driver(name: &str) -> Option<String> {
-    // Not bound to an address: a network namespace need not have any yet.
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).ok()?;
-    let mut info = DriverInfo { cmd: GDRVINFO, driver: [0; 32], rest: [0; 160] };
-    // SAFETY: ifreq is made of integers and a pointer, for all of which zero is a value.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    // The last byte stays zero: a name that does not fit is none.
-    if name.len() >= request.ifr_name.len() {
-        return None;
-    }
-    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-        *to = libc::c_char::from_ne_bytes([from]);
-    }
-    request.ifr_ifru.ifru_data = (&raw mut info).cast();
-    // SAFETY: the request holds a terminated name and a pointer to a drvinfo of the kernel's size; both outlive the
-    // call, in which the kernel writes nothing else.
-    unsafe { ioctl::ethtool(socket.as_raw_fd(), &raw mut request) }.ok()?;
-    let text = info.driver.split(|byte| *byte == 0).next()?;
-    String::from_utf8(text.to_vec()).ok()
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@
 //! Interface: include/uapi/linux/ptp_clock.h; what the kernel makes of it: drivers/ptp/ptp_clock.c.
 
 use super::realtime::{from_timex, setoffset, to_timex_within};
-use super::{ClockError, Declared, Disturbance, raw_now, tightest, timestamp};
+use super::{ClockError, Declared, Disturbance};
 use dante_core::time::{Duration, Ratio, Reading};
 use nix::errno::Errno;
-use nix::time::{ClockId, clock_gettime};
+use reading::{Source, continued};
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::fs::{File, OpenOptions};
@@ -15,6 +15,10 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+mod reading;
+
+pub use reading::PhcReader;
 
 /// Why a PTP hardware clock cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +35,14 @@ pub enum PhcError {
          file to a group of this user's by a udev rule"
     )]
     NotPermitted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The process may not even read the file.
+    #[error(
+        "no right to read {path}: run this as root, or as a user of the group that a udev rule gives the file to"
+    )]
+    NotReadable {
         /// The file.
         path: PathBuf,
     },
@@ -55,7 +67,7 @@ pub enum PhcError {
 impl PhcError {
     /// Whether a missing right is the reason.
     pub fn is_permission(&self) -> bool {
-        matches!(self, Self::NotPermitted { .. })
+        matches!(self, Self::NotPermitted { .. } | Self::NotReadable { .. })
     }
 }
 
@@ -78,7 +90,7 @@ mod ioctl {
 #[derive(Debug)]
 pub struct Phc {
     /// Kept open: the clock id means this clock as long as the file is.
-    file: File,
+    source: Source,
     limit: Ratio,
     /// `timex.freq` as we last set it.
     left: Option<i64>,
@@ -93,27 +105,18 @@ impl Phc {
     /// See [`PhcError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, PhcError> {
         let path = path.as_ref();
-        let failed = |tried, cause| PhcError::Failed { tried, path: path.into(), cause };
-        // Without O_NONBLOCK, opening the wrong device (a terminal line) may wait for ever.
-        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        let open = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
-        let file = open.map_err(|cause| match cause.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EACCES | Errno::EPERM) => PhcError::NotPermitted { path: path.into() },
-            Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => PhcError::Absent { path: path.into() },
-            Some(Errno::EISDIR) => PhcError::NotAClock { path: path.into() },
-            _ => failed("open", cause),
-        })?;
-        let mut caps = Capabilities::default();
-        // SAFETY: the descriptor is open, and the kernel writes one struct ptp_clock_caps, which `caps` is.
-        match unsafe { ioctl::getcaps(file.as_raw_fd(), &raw mut caps) } {
-            Ok(_) => {}
-            // Some devices answer a request unknown to them with EINVAL.
-            Err(Errno::ENOTTY | Errno::EINVAL) => return Err(PhcError::NotAClock { path: path.into() }),
-            Err(cause) => return Err(failed("ask for the capabilities of", cause.into())),
-        }
-        let first = read(file.as_raw_fd()).map_err(|cause| failed("read", cause.into()))?;
+        let (file, caps) = open(path, true)?;
+        let source = Source::new(file);
+        let failed =
+            |cause: Errno| PhcError::Failed { tried: "read", path: path.into(), cause: cause.into() };
+        let first = source.read().map_err(failed)?;
         let limit = Ratio::from_ppb(f64::from(caps.max_adj));
-        Ok(Self { file, limit, left: None, declared: None, last: Cell::new(first) })
+        Ok(Self { source, limit, left: None, declared: None, last: Cell::new(first) })
+    }
+
+    /// The file of the clock with this number.
+    pub fn path(number: u32) -> PathBuf {
+        format!("/dev/ptp{number}").into()
     }
 
     /// The largest frequency that the driver takes, of either sign.
@@ -121,13 +124,13 @@ impl Phc {
         self.limit
     }
 
-    /// The clock and CLOCK_MONOTONIC_RAW at one instant: the tightest of five brackets RAW-PHC-RAW. A read over PCIe
-    /// takes about 1 us, and the width says so.
+    /// The clock and CLOCK_MONOTONIC_RAW at one instant: by a cross time stamp of the hardware where it has that, else
+    /// the tightest of five brackets RAW-PHC-RAW. A read over PCIe takes about 1 us, and the width says so.
     ///
     /// # Errors
     /// [`ClockError::Failed`], with ENODEV when the card is gone.
     pub fn read(&self) -> Result<Reading, ClockError> {
-        let reading = read(self.file.as_raw_fd()).map_err(failed("reading the PTP hardware clock"))?;
+        let reading = self.source.read().map_err(failed("reading the PTP hardware clock"))?;
         self.last.set(reading);
         Ok(reading)
     }
@@ -135,10 +138,7 @@ impl Phc {
     /// As [`Self::read`]; of a clock that is gone, what it would show had it run on at the oscillator's rate, so that
     /// no step is seen where there was none. What is tried next on the clock tells the error.
     pub(super) fn read_or_continue(&self) -> Reading {
-        self.read().unwrap_or_else(|_| {
-            let (last, raw) = (self.last.get(), raw_now());
-            Reading { raw, real: last.real + (raw - last.raw), ..last }
-        })
+        self.read().unwrap_or_else(|_| continued(self.last.get()))
     }
 
     /// The frequency dialled: +10 ppb, the clock gains 10 ns a second. Zero after the driver was loaded, whatever the
@@ -212,7 +212,7 @@ impl Phc {
         timex.modes = modes;
         // SAFETY: the pointer is to a timex that lives through the call; the kernel reads and writes that struct only.
         // The id is that of an open file, so no other clock is meant by it.
-        let result = unsafe { libc::clock_adjtime(clock_id(self.file.as_raw_fd()), &raw mut timex) };
+        let result = unsafe { libc::clock_adjtime(clock_id(self.source.as_raw_fd()), &raw mut timex) };
         Errno::result(result).map_err(failed(tried))?;
         Ok(timex)
     }
@@ -224,11 +224,27 @@ pub(super) fn clock_id(fd: RawFd) -> libc::clockid_t {
     (!fd << 3) | CLOCKFD
 }
 
-fn read(fd: RawFd) -> nix::Result<Reading> {
-    tightest(|| {
-        let time = clock_gettime(ClockId::from_raw(clock_id(fd)))?;
-        Ok(timestamp(time.tv_sec(), time.tv_nsec()))
-    })
+/// Opens a clock and asks for its capabilities, by which it is known to be one.
+fn open(path: &Path, write: bool) -> Result<(File, Capabilities), PhcError> {
+    let failed = |tried, cause| PhcError::Failed { tried, path: path.into(), cause };
+    // Without O_NONBLOCK, opening the wrong device (a terminal line) may wait for ever.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).write(write).custom_flags(flags).open(path);
+    let file = file.map_err(|cause| match cause.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EACCES | Errno::EPERM) if write => PhcError::NotPermitted { path: path.into() },
+        Some(Errno::EACCES | Errno::EPERM) => PhcError::NotReadable { path: path.into() },
+        Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => PhcError::Absent { path: path.into() },
+        Some(Errno::EISDIR) => PhcError::NotAClock { path: path.into() },
+        _ => failed("open", cause),
+    })?;
+    let mut caps = Capabilities::default();
+    // SAFETY: the descriptor is open, and the kernel writes one struct ptp_clock_caps, which `caps` is.
+    match unsafe { ioctl::getcaps(file.as_raw_fd(), &raw mut caps) } {
+        Ok(_) => Ok((file, caps)),
+        // Some devices answer a request unknown to them with EINVAL, and a folder can be opened for reading.
+        Err(Errno::ENOTTY | Errno::EINVAL) => Err(PhcError::NotAClock { path: path.into() }),
+        Err(cause) => Err(failed("ask for the capabilities of", cause.into())),
+    }
 }
 
 fn failed(tried: &'static str) -> impl Fn(Errno) -> ClockError {

@@ -1,0 +1,130 @@
+use super::*;
+use crate::poll::Poll;
+use std::process::Command;
+
+/// What a message says, with its name owned.
+#[derive(Debug, PartialEq)]
+enum Said {
+    Link(u32, String, bool),
+    Address(u32),
+    Missed,
+}
+
+fn said(bytes: &[u8]) -> Vec<Said> {
+    let mut all = Vec::new();
+    each(bytes, &mut |news| all.push(own(news)));
+    all
+}
+
+fn own(news: News<'_>) -> Said {
+    match news {
+        News::Link { index, name, running } => Said::Link(index, name.into(), running),
+        News::Address { index } => Said::Address(index),
+        News::Missed => Said::Missed,
+    }
+}
+
+fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER + body.len()).unwrap();
+    let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; 10], body].concat();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(4 + value.len()).unwrap();
+    let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+fn link(index: u32, flags: u32, attributes: &[Vec<u8>]) -> Vec<u8> {
+    [&[0; 4][..], &index.to_ne_bytes(), &flags.to_ne_bytes(), &[0; 4], &attributes.concat()].concat()
+}
+
+#[test]
+fn messages_about_links_and_addresses_are_told_in_their_order() {
+    let named = [attribute(1, &[2, 0, 0, 0, 0, 1]), attribute(libc::IFLA_IFNAME, b"eth1\0")];
+    let bytes = [
+        message(libc::RTM_NEWLINK, &link(7, 0x1043, &named)),
+        message(libc::RTM_NEWADDR, &[2, 24, 0, 0, 7, 0, 0, 0]),
+        message(libc::RTM_NEWROUTE, &[0; 12]),
+        message(libc::RTM_DELLINK, &link(7, 0x1002, &named)),
+        message(libc::RTM_DELADDR, &[2, 24, 0, 0, 7, 0, 0, 0]),
+    ];
+    let running = |running| Said::Link(7, "eth1".into(), running);
+    assert_eq!(said(&bytes.concat()), [running(true), Said::Address(7), running(false), Said::Address(7)]);
+}
+
+#[test]
+fn what_is_cut_off_is_looked_at_and_never_read_beyond() {
+    let whole = message(libc::RTM_NEWLINK, &link(7, 0x1043, &[attribute(libc::IFLA_IFNAME, b"eth1\0")]));
+    for length in 1..whole.len() {
+        assert_eq!(said(&whole[..length]), [Said::Missed], "{length} bytes");
+    }
+    // The message's own length is right, and its body is cut: what is there counts.
+    assert_eq!(said(&message(libc::RTM_NEWLINK, &[0; 8])), [Said::Missed]);
+    assert_eq!(said(&message(libc::RTM_NEWADDR, &[0; 6])), [Said::Missed]);
+    assert_eq!(said(&message(libc::RTM_NEWLINK, &link(7, 0, &[]))), [Said::Link(7, String::new(), false)]);
+    for attribute in [vec![0; 4], vec![255; 4], attribute(libc::IFLA_IFNAME, &[0xff, 0])] {
+        let bytes = message(libc::RTM_NEWLINK, &link(7, 0, &[attribute]));
+        assert_eq!(said(&bytes), [Said::Link(7, String::new(), false)]);
+    }
+    // A length of less than its own header would never come to an end.
+    assert_eq!(said(&[0; 64]), [Said::Missed]);
+}
+
+/// In a network namespace of its own: needs root and ip(8), and is passed over without them.
+#[test]
+fn the_kernel_tells_what_becomes_of_an_interface() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    std::thread::spawn(|| {
+        if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
+            return;
+        }
+        let mut watch = Watch::open().unwrap();
+        let ip = |line: &str| Command::new("ip").args(line.split(' ')).status().is_ok_and(|s| s.success());
+        if !ip("link add v0 type veth peer name v1") {
+            return;
+        }
+        let mut poll = Poll::new().unwrap();
+        let mut wait = |watch: &mut Watch, wanted: &dyn Fn(&Said) -> bool| {
+            let deadline = crate::clock::raw_now() + dante_core::time::Duration::from_secs(5);
+            loop {
+                let mut seen = false;
+                watch.read(|news| seen |= wanted(&own(news)));
+                if seen {
+                    return;
+                }
+                let wake = poll.wait(&[watch.as_fd()], Some(deadline)).unwrap();
+                assert!(!wake.is_deadline(), "the kernel told nothing");
+            }
+        };
+        let v0 = super::super::current_index("v0").unwrap();
+        let is = |running| Said::Link(v0, "v0".into(), running);
+        wait(&mut watch, &|said| *said == is(false));
+        assert!(ip("link set v0 up") && ip("link set v1 up"));
+        wait(&mut watch, &|said| *said == is(true));
+        assert!(ip("addr add 169.254.7.7/16 dev v0"));
+        wait(&mut watch, &|said| *said == Said::Address(v0));
+        assert!(ip("link set v1 down"));
+        wait(&mut watch, &|said| *said == is(false));
+        assert!(ip("link del v0"));
+        wait(&mut watch, &|said| *said == is(false));
+        // More than the socket holds: it is told that something was missed, and it goes on.
+        nix::sys::socket::setsockopt(&watch.socket, nix::sys::socket::sockopt::RcvBuf, &1).unwrap();
+        for _ in 0..20 {
+            assert!(ip("link add v0 type veth peer name v1") && ip("link del v0"));
+        }
+        wait(&mut watch, &|said| *said == Said::Missed);
+        let mut rest = 0;
+        watch.read(|_| rest += 1);
+        nix::sys::socket::setsockopt(&watch.socket, nix::sys::socket::sockopt::RcvBuf, &200_000).unwrap();
+        assert!(ip("link add v0 type veth peer name v1"));
+        wait(&mut watch, &|said| matches!(said, Said::Link(_, name, false) if name == "v0"));
+    })
+    .join()
+    .unwrap();
+}
