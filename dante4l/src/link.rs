@@ -1,13 +1,24 @@
-//! The sockets on one interface, and the stamps of what comes and goes through them.
+//! One interface: its sockets, the stamps of what comes and goes through them, and what becomes of it.
+
+mod membership;
+mod trial;
 
 use dante_core::page::StampSource;
-use dante_core::port::{Channel, SendToken};
-use dante_core::time::{Real, Timestamp};
+use dante_core::port::{Channel, NoStamp, SendToken, Stamp};
+use dante_core::time::{Raw, Timestamp};
+use dante_core::wire::{Message, Packet};
+use dante_os::clock::{PhcReader, raw_now};
 use dante_os::daemon::Exit;
-use dante_os::net::{Interface, NetError, current_index};
+use dante_os::net::{Card, CardError, Interface, NetError, News, current_index};
 use dante_os::socket::{PtpSocket, SocketError, Timestamping};
+use dante_os::stamps::Stamps;
+use membership::Membership;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
+use trial::Trial;
+
+/// What is said of an interface that is up and yet cannot be heard through.
+pub const NO_CARRIER: &str = "no carrier: the cable is out, or what it leads to is off";
 
 /// Where to listen.
 #[derive(Debug, Clone)]
@@ -17,17 +28,60 @@ pub struct LinkConfig {
     pub event_port: u16,
     pub general_port: u16,
     pub timestamping: Timestamping,
+    /// Whether anything is sent, whose stamps are needed then.
+    pub sends: bool,
 }
 
 /// Open sockets on one interface.
 #[derive(Debug)]
 pub struct Link {
     pub interface: Interface,
-    pub event: PtpSocket,
-    pub general: PtpSocket,
+    event: PtpSocket,
+    general: PtpSocket,
     group: SocketAddrV4,
     /// The packet whose transmit stamp is awaited.
     sent: Option<(u32, SendToken)>,
+    stamps: Stamps,
+    /// The card, where it stamps.
+    card: Option<Card>,
+    trial: Trial,
+    /// Software stamps may stand in.
+    may_fall_back: bool,
+    /// When to tell the network anew which group this host is in.
+    pub membership: Membership,
+    /// How many dropped packets were told of.
+    dropped: u32,
+}
+
+/// A packet that arrived.
+#[derive(Debug)]
+pub struct Arrival<'b> {
+    pub bytes: &'b [u8],
+    pub source: SocketAddrV4,
+    /// When, if it is of the event channel.
+    pub stamp: Result<Stamp, NoStamp>,
+}
+
+/// A packet that left.
+#[derive(Debug)]
+pub struct Departed {
+    pub token: SendToken,
+    pub stamp: Result<Stamp, NoStamp>,
+}
+
+/// What became of the interface.
+#[derive(Debug)]
+pub enum Change {
+    /// Nothing that matters here.
+    None,
+    /// Nothing can be heard; the sockets wait for it to come back.
+    Down(String),
+    /// It can be heard again.
+    Up,
+    /// It has another address.
+    Address(Ipv4Addr),
+    /// It is not there any more, or another one has its name: the sockets are of no use.
+    Gone,
 }
 
 /// Why there is no link.
@@ -35,6 +89,8 @@ pub struct Link {
 pub enum LinkError {
     #[error(transparent)]
     Interface(#[from] NetError),
+    #[error(transparent)]
+    Card(#[from] CardError),
     #[error(transparent)]
     Socket(#[from] SocketError),
 }
@@ -44,36 +100,186 @@ impl LinkError {
     pub fn fatal(&self) -> Option<Exit> {
         match self {
             Self::Interface(_) => None,
+            Self::Card(error) if error.is_permission() => Some(Exit::NotPermitted),
+            Self::Card(error) if error.is_lacking() => Some(Exit::Usage),
+            Self::Card(_) => Some(Exit::Refused),
             Self::Socket(error) if error.is_permission() => Some(Exit::NotPermitted),
             Self::Socket(error) if error.is_in_use() => Some(Exit::Refused),
-            Self::Socket(SocketError::NoHardware { .. }) => Some(Exit::Usage),
             Self::Socket(_) => None,
         }
     }
 }
 
 impl Link {
+    /// Opens the sockets, and has the card stamp if that is asked for or can be had.
     pub fn open(config: &LinkConfig) -> Result<Self, LinkError> {
         let interface = Interface::find(&config.interface)?;
-        let open =
-            |port, channel| PtpSocket::open(&interface, config.group, port, channel, config.timestamping);
+        let (card, stamps) = match stamping(config, &interface)? {
+            Some((card, clock)) => (Some(card), Stamps::of_card(clock)),
+            None => (None, Stamps::start()),
+        };
+        let source = if card.is_some() { StampSource::Hardware } else { StampSource::Software };
+        let open = |port, channel| PtpSocket::open(&interface, config.group, port, channel, source);
+        let mut membership = Membership::default();
+        membership.told(raw_now());
         let event = open(config.event_port, Channel::Event)?;
         let general = open(config.general_port, Channel::General)?;
-        let group = SocketAddrV4::new(config.group, config.event_port);
-        Ok(Self { event, general, group, sent: None, interface })
+        Ok(Self {
+            event,
+            general,
+            group: SocketAddrV4::new(config.group, config.event_port),
+            sent: None,
+            stamps,
+            card,
+            trial: Trial::default(),
+            may_fall_back: config.timestamping == Timestamping::Auto,
+            membership,
+            dropped: 0,
+            interface,
+        })
     }
 
+    /// Of the event channel, and of the general one.
     pub fn fds(&self) -> [BorrowedFd<'_>; 2] {
         [self.event.as_fd(), self.general.as_fd()]
     }
 
-    pub fn stamps(&self) -> StampSource {
+    /// Where time stamps come from.
+    pub fn source(&self) -> StampSource {
         self.event.stamps()
     }
 
-    /// The name leads to the same interface as when the sockets were opened.
-    pub fn is_current(&self) -> bool {
+    /// The same for people.
+    pub fn describe_stamps(&self) -> String {
+        match &self.card {
+            Some(card) => format!("{}, {card}", self.source()),
+            None => self.source().to_string(),
+        }
+    }
+
+    /// The next packet of a channel, its stamp translated.
+    pub fn receive<'b>(
+        &mut self,
+        now: Timestamp<Raw>,
+        channel: Channel,
+        buffer: &'b mut [u8],
+    ) -> Result<Option<Arrival<'b>>, SocketError> {
+        let socket = match channel {
+            Channel::Event => &mut self.event,
+            Channel::General => &mut self.general,
+        };
+        let Some(received) = socket.receive(buffer)? else { return Ok(None) };
+        let (bytes, source) = (received.bytes, received.source);
+        let stamp = match channel {
+            Channel::Event => {
+                let arrived = received.stamp;
+                if self.card.is_some() {
+                    self.judge_card(now, arrived.is_some(), bytes)?;
+                }
+                self.stamps.translate(arrived)
+            }
+            Channel::General => Err(NoStamp::Missing),
+        };
+        Ok(Some(Arrival { bytes, source, stamp }))
+    }
+
+    /// Some cards take the filter and then stamp nothing of PTPv1.
+    fn judge_card(&mut self, now: Timestamp<Raw>, stamped: bool, bytes: &[u8]) -> Result<(), SocketError> {
+        if stamped {
+            self.trial.stamped();
+            return Ok(());
+        }
+        // Nothing but Syncs need be stamped, whatever the filter.
+        let is_sync = Packet::parse(bytes).is_ok_and(|packet| matches!(packet.message, Message::Sync(_)));
+        if !is_sync {
+            return Ok(());
+        }
+        let Some(count) = self.trial.unstamped(now) else { return Ok(()) };
+        let interface = &self.interface.name;
+        let is_as_left = self.card.as_ref().is_some_and(Card::is_as_left);
+        let why = if is_as_left {
+            "the card took the filter and does not stamp PTPv1 (as the emulated igb does)"
+        } else {
+            "another program changed the card's filter"
+        };
+        if self.may_fall_back {
+            log::warn!(
+                "port {interface}: {count} Syncs without a hardware time stamp: {why}; software time stamps from here on"
+            );
+            self.card = None;
+            self.stamps = Stamps::start();
+            return self.event.stamp_by_software();
+        }
+        log::warn!(
+            "port {interface}: {count} Syncs without a hardware time stamp: {why}; nothing is measured without \
+             (--timestamping hardware)"
+        );
+        Ok(())
+    }
+
+    /// How many packets the kernel has dropped since this was asked last.
+    pub fn newly_dropped(&mut self) -> u32 {
+        let total = self.event.dropped().wrapping_add(self.general.dropped());
+        let new = total.wrapping_sub(self.dropped);
+        self.dropped = total;
+        new
+    }
+
+    /// Reads the clocks while nothing arrives.
+    pub fn refresh(&mut self) {
+        self.stamps.refresh();
+    }
+
+    /// Whether news are about this interface.
+    pub fn concerns(name: &str, news: News<'_>) -> bool {
+        match news {
+            News::Link { name: other, index, .. } => other == name || current_index(name) == Some(index),
+            News::Address { index } => current_index(name) == Some(index),
+            News::Missed => true,
+        }
+    }
+
+    /// Looks what became of the interface. `was_up`: it could be heard before.
+    pub fn look(&mut self, was_up: bool) -> Result<Change, SocketError> {
+        let found = match Interface::find(&self.interface.name) {
+            Ok(found) => found,
+            // The sockets are members still, and hear again as soon as it is up.
+            Err(error @ NetError::Down { .. }) if self.is_current() => {
+                return Ok(if was_up { Change::Down(error.to_string()) } else { Change::None });
+            }
+            // What is multicast arrives all the same, and the address comes back with the next lease.
+            Err(NetError::NoAddress { .. }) if self.is_current() => return Ok(Change::None),
+            Err(_) => return Ok(Change::Gone),
+        };
+        if found.index != self.interface.index || found.mac != self.interface.mac {
+            return Ok(Change::Gone);
+        }
+        let before = std::mem::replace(&mut self.interface, found);
+        let has_moved = before.address != self.interface.address;
+        if has_moved {
+            self.event.send_from(&self.interface)?;
+            self.general.send_from(&self.interface)?;
+        }
+        Ok(match (was_up, self.interface.up) {
+            (true, false) => Change::Down(NO_CARRIER.into()),
+            (false, true) => Change::Up,
+            (true, true) if has_moved => Change::Address(self.interface.address),
+            _ => Change::None,
+        })
+    }
+
+    fn is_current(&self) -> bool {
         current_index(&self.interface.name) == Some(self.interface.index)
+    }
+
+    /// Makes the kernel tell the network anew that this host is in the group (IGMP). That is all that goes out.
+    pub fn rejoin(&mut self, now: Timestamp<Raw>) -> Result<(), SocketError> {
+        self.event.leave();
+        self.general.leave();
+        self.event.join()?;
+        self.general.join()?;
+        self.membership.told(now);
+        Ok(())
     }
 
     /// Multicasts an event packet. What is returned is the token of the one before, if its stamp never came.
@@ -89,12 +295,34 @@ impl Link {
     }
 
     /// The next packet whose transmit stamp has come.
-    pub fn departed(&mut self) -> Result<Option<(SendToken, Timestamp<Real>)>, SocketError> {
+    pub fn departed(&mut self) -> Result<Option<Departed>, SocketError> {
         while let Some(departure) = self.event.departed()? {
             if let Some((_, token)) = self.sent.take_if(|(key, _)| *key == departure.key) {
-                return Ok(Some((token, departure.stamp)));
+                let stamp = self.stamps.translate(Some(departure.stamp));
+                log::debug!("port {}: {} transmit stamp", self.interface.name, self.source());
+                return Ok(Some(Departed { token, stamp }));
             }
         }
         Ok(None)
+    }
+}
+
+/// The card, told to stamp, with its clock; `None`: software stamps.
+fn stamping(config: &LinkConfig, interface: &Interface) -> Result<Option<(Card, PhcReader)>, LinkError> {
+    if config.timestamping == Timestamping::Software {
+        return Ok(None);
+    }
+    match Card::prepare(interface, config.sends) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if config.timestamping == Timestamping::Hardware => Err(error.into()),
+        // Most cards have none, and it is said all the same which stamps are used.
+        Err(error @ CardError::NoStamps { .. }) => {
+            log::debug!("port {}: {error}", config.interface);
+            Ok(None)
+        }
+        Err(error) => {
+            log::info!("port {}: {error}; software time stamps are taken instead", config.interface);
+            Ok(None)
+        }
     }
 }

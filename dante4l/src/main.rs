@@ -9,7 +9,7 @@ mod rates_file;
 
 use anyhow::anyhow;
 use args::Args;
-use dante_core::port::PortConfig;
+use dante_core::port::{DelayMechanism, PortConfig};
 use dante_core::time::Duration;
 use dante_os::daemon::{self, Exit, Failure};
 use dante_os::poll::Poll;
@@ -30,6 +30,7 @@ fn follow(args: Args) -> Result<(), Failure> {
         event_port: args.event_port,
         general_port: args.general_port,
         timestamping: args.timestamping,
+        sends: args.delay_mechanism() == DelayMechanism::E2e,
     });
     let port = PortConfig {
         subdomain: args.subdomain,

@@ -6,26 +6,28 @@ mod status;
 use crate::link::{Link, LinkConfig, LinkError};
 use crate::rates_file::RatesFile;
 use dante_core::page::{Dante4l, MAX_PORTS, PortRecord, SampleRecord};
-use dante_core::port::{Channel, Input, Output, Port, PortConfig, Sample, State};
+use dante_core::port::{Channel, Output, Port, PortConfig, Sample, State};
 use dante_core::redundancy::{Change, Redundancy};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::timescale::KernelWord;
 use dante_os::clock::{raw_now, timex};
 use dante_os::daemon::{self, CommonArgs, Exit, Failure, Service, random};
 use dante_os::log::{Summary, SummaryLine};
+use dante_os::net::Watch;
 use dante_os::page::PageWriter;
 use dante_os::poll::{Fds, Wake};
 use dante_os::socket::SocketError;
 use network::Network;
 use std::fmt;
+use std::os::fd::AsFd;
 
-/// How often an interface that failed is tried again, and one that works is looked at.
-const LOOK: Duration = Duration::from_secs(1);
 /// Packets taken from each socket before deadlines and the page have their turn.
 const BATCH: usize = 64;
 
 /// The program's state.
 pub struct Observer {
+    /// What the kernel tells of interfaces, if it does.
+    watch: Option<Watch>,
     /// One for each `-i`.
     networks: Vec<Network>,
     redundancy: Redundancy,
@@ -33,7 +35,6 @@ pub struct Observer {
     page: PageWriter<Dante4l>,
     body: Box<Dante4l>,
     dirty: bool,
-    next_look: Timestamp<Raw>,
     summary: Summary,
 }
 
@@ -46,6 +47,14 @@ impl Observer {
         no_wait: bool,
         common: &CommonArgs,
     ) -> Result<Self, Failure> {
+        // Before one looks for the first time, so that nothing is missed in between.
+        let watch = Watch::open()
+            .inspect_err(|cause| {
+                log::info!(
+                    "the kernel does not tell of interfaces ({cause}): they are looked at each second"
+                );
+            })
+            .ok();
         let links: Vec<_> = configs.iter().map(Link::open).collect();
         for error in links.iter().filter_map(|link| link.as_ref().err()) {
             let unwaited = matches!(error, LinkError::Interface(_)) && no_wait;
@@ -57,19 +66,19 @@ impl Observer {
         let mut networks = Vec::new();
         for config in configs {
             let rates = rates.rates().clone();
-            networks.push(Network::new(config, PortConfig { seed: random()?, rates, ..port.clone() }));
+            let port = PortConfig { seed: random()?, rates, ..port.clone() };
+            networks.push(Network::new(config, port, watch.is_some()));
         }
         let mut observer = Self {
+            watch,
             networks,
             redundancy: Redundancy::default(),
             rates,
             page,
             body: Box::default(),
             dirty: true,
-            next_look: raw_now() + LOOK,
             summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
         };
-        observer.look_at_kernel();
         for (place, link) in links.into_iter().enumerate() {
             if let Some(network) = observer.networks.get_mut(place) {
                 network.opened(raw_now(), link);
@@ -167,30 +176,22 @@ impl Observer {
         }
     }
 
-    /// Once a second. The page is published even where nothing is measured: its counters tell why.
-    fn look(&mut self, now: Timestamp<Raw>) {
-        self.next_look = now + LOOK;
-        self.look_at_kernel();
-        self.dirty = true;
-        for place in 0..self.networks.len() {
+    /// What the kernel told of interfaces since the last time.
+    fn hear_news(&mut self, now: Timestamp<Raw>) {
+        let Self { watch: Some(watch), networks, .. } = self else { return };
+        let mut is_meant = [false; MAX_PORTS];
+        watch.read(|news| {
+            for (network, is_meant) in networks.iter().zip(&mut is_meant) {
+                *is_meant = *is_meant || network.is_meant(news);
+            }
+        });
+        for (place, _) in is_meant.into_iter().enumerate().filter(|(_, is_meant)| *is_meant) {
             if let Some(network) = self.networks.get_mut(place) {
                 network.look(now);
             }
             self.drain(place);
+            self.dirty = true;
         }
-        self.rates.keep(now);
-    }
-
-    /// Whether the system clock is kept by anybody: danteshm, which may not ask, takes a date from it only then.
-    fn look_at_kernel(&mut self) {
-        let word = timex().ok().map(|timex| match timex.is_synchronised() {
-            true => KernelWord::Synchronised(timex.max_error),
-            false => KernelWord::Unsynchronised,
-        });
-        // The error grows by itself all the time: it goes out with what else is published.
-        let kind = |word: Option<KernelWord>| word.as_ref().map(std::mem::discriminant);
-        self.dirty |= kind(self.body.kernel_word()) != kind(word);
-        self.body.set_kernel_word(word);
     }
 
     fn publish(&mut self, now: Timestamp<Raw>) {
@@ -203,9 +204,20 @@ impl Observer {
                 to.last = record(sample, place, &network.port, &self.redundancy);
             }
         }
+        self.body.set_kernel_word(kernel_word());
         self.page.publish(now, &self.body);
         self.dirty = false;
     }
+}
+
+/// Whether the system clock is kept by anybody: danteshm, which may not ask, takes a date from it only then.
+fn kernel_word() -> Option<KernelWord> {
+    let timex = timex().ok()?;
+    Some(if timex.is_synchronised() {
+        KernelWord::Synchronised(timex.max_error)
+    } else {
+        KernelWord::Unsynchronised
+    })
 }
 
 /// A sample as the page has it: its timeline is that of the suite, not its port's own.
@@ -236,17 +248,19 @@ fn tell(port: &Port, sample: &Sample, line: &SummaryLine) {
 
 impl Service for Observer {
     fn fds(&self) -> Fds<'_> {
-        self.networks.iter().filter_map(|network| network.link.as_ref()).flat_map(Link::fds).collect()
+        let watch = self.watch.iter().map(AsFd::as_fd);
+        let links = self.networks.iter().filter_map(|network| network.link.as_ref());
+        watch.chain(links.flat_map(Link::fds)).collect()
     }
 
     fn deadline(&self) -> Timestamp<Raw> {
-        let ports = self.networks.iter().filter_map(|network| network.port.deadline());
-        ports.chain([self.page.renewal(), self.next_look]).min().unwrap_or(self.next_look)
+        let networks = self.networks.iter().filter_map(Network::deadline);
+        networks.fold(self.page.renewal(), Timestamp::min)
     }
 
     fn wake(&mut self, wake: &Wake) -> Result<(), Failure> {
         // As `fds` numbers them.
-        let mut first = 0;
+        let mut first = usize::from(self.watch.is_some());
         for place in 0..self.networks.len() {
             if self.networks.get(place).is_none_or(|network| network.link.is_none()) {
                 continue;
@@ -260,21 +274,22 @@ impl Service for Observer {
             first += 2;
         }
         let now = raw_now();
+        if self.watch.is_some() && (wake.ready(0) || wake.error(0)) {
+            self.hear_news(now);
+        }
         for place in 0..self.networks.len() {
-            if let Some(network) = self.networks.get_mut(place)
-                && network.port.deadline().is_some_and(|due| now >= due)
-            {
-                network.port.handle(now, Input::Deadline);
+            if self.networks.get_mut(place).is_some_and(|network| network.act(now)) {
                 self.drain(place);
             }
         }
-        if now >= self.next_look {
-            self.look(now);
+        self.rates.keep(now);
+        // Once a second also where nothing is measured: the counters tell why.
+        let is_idle = now >= self.page.renewal();
+        if is_idle {
+            self.networks.iter_mut().filter_map(|network| network.link.as_mut()).for_each(Link::refresh);
         }
-        if self.dirty {
+        if self.dirty || is_idle {
             self.publish(now);
-        } else if now >= self.page.renewal() {
-            self.page.heartbeat(now);
         }
         Ok(())
     }

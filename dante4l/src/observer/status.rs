@@ -19,7 +19,7 @@ pub(super) fn write(observer: &Observer, to: &mut dyn fmt::Write) -> fmt::Result
 fn write_one(network: &Network, to: &mut dyn fmt::Write) -> fmt::Result {
     let Network { port, config, .. } = network;
     let (state, interface) = (port.state(), &config.interface);
-    if network.link.is_none() {
+    if !state.is_open() {
         return write!(to, "{state}, waiting for interface {interface}: {}", network.hindrance);
     }
     match (state, port.leader()) {

@@ -85,7 +85,8 @@ fn after_start_up_the_packet_path_allocates_nothing() {
     let [event_port, general_port] = ports.map(|socket| socket.local_addr().unwrap().port());
     let group = Subdomain::DFLT.group();
     let timestamping = Timestamping::Auto;
-    let config = LinkConfig { interface: "lo".into(), group, event_port, general_port, timestamping };
+    let config =
+        LinkConfig { interface: "lo".into(), group, event_port, general_port, timestamping, sends: false };
     let instance = format!("test-{:x}", random().unwrap());
     let flags = Flags::parse_from(["test", "--instance", &instance]);
     let mut poll = Poll::new().unwrap();

@@ -1,6 +1,7 @@
 //! UDP sockets for PTP: one interface, one port, kernel time stamps of what arrives and of what left.
 //!
-//! The stamps are of CLOCK_REALTIME; `dante_core::time::Bridge` takes them to CLOCK_MONOTONIC_RAW.
+//! The stamps are of CLOCK_REALTIME, or of the card's own clock (SCM_TIMESTAMPING, the first and the third of its times);
+//! [`Stamps`](crate::stamps::Stamps) takes them to CLOCK_MONOTONIC_RAW.
 //!
 //! Loops back: what this host multicasts is not given to its own other sockets, except on `lo`, where the wire itself
 //! ends on this host. Tried on Linux 6.18: on `lo` every member gets exactly one copy, whether IP_MULTICAST_LOOP is on
@@ -17,7 +18,7 @@ use dante_core::page::StampSource;
 use dante_core::port::Channel;
 use dante_core::time::{Real, Timestamp};
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, Timestamps, recvmsg};
 use nix::sys::time::TimeSpec;
 use socket2::{SockAddr, Socket};
 use std::io::IoSliceMut;
@@ -27,12 +28,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 /// Which stamps to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Timestamping {
-    /// The best there are.
+    /// The network card's where they are to be had, else the kernel's
     #[default]
     Auto,
-    /// The kernel's, taken in the driver or just above it.
+    /// The kernel's, taken in the driver or just above it
     Software,
-    /// The network card's, or an error.
+    /// The network card's, or none
     Hardware,
 }
 
@@ -43,7 +44,7 @@ pub struct Received<'b> {
     pub bytes: &'b [u8],
     /// Who sent it.
     pub source: SocketAddrV4,
-    /// When it arrived. Some cards and the first packets after start have none.
+    /// When it arrived, on the clock of the socket's stamps. Some cards and the first packets after start have none.
     pub stamp: Option<Timestamp<Real>>,
     /// It was longer than the buffer.
     pub truncated: bool,
@@ -54,7 +55,7 @@ pub struct Received<'b> {
 pub struct Departure {
     /// What [`PtpSocket::send`] returned for it.
     pub key: u32,
-    /// When it left the driver's software.
+    /// When it left the driver's software, or the card; on the clock of the socket's stamps.
     pub stamp: Timestamp<Real>,
 }
 
@@ -69,6 +70,8 @@ struct Control([u8; 256]);
 pub struct PtpSocket {
     socket: Socket,
     interface: String,
+    /// The group joined, and on which interface.
+    member: Option<(Ipv4Addr, u32)>,
     stamps: StampSource,
     control: Control,
     /// The key of the next datagram, and of the one that the kernel counts as 0.
@@ -79,7 +82,8 @@ pub struct PtpSocket {
 
 impl PtpSocket {
     /// A socket that receives what is sent to `port`, to this host or to `group`, on `interface` alone, and sends
-    /// from that port.
+    /// from that port. What it stamps, if its channel is stamped, has its time from `stamps`; the card has to be told
+    /// before ([`Card`](crate::net::Card)).
     ///
     /// # Errors
     /// [`SocketError`]: among others the port is taken, or needs a right that is missing.
@@ -88,11 +92,13 @@ impl PtpSocket {
         group: Ipv4Addr,
         port: u16,
         channel: Channel,
-        requested: Timestamping,
+        stamps: StampSource,
     ) -> Result<Self, SocketError> {
         let socket = options::bound(interface, port, channel)?;
-        options::join(&socket, interface, group)?;
-        Self::with_stamps(socket, interface, channel, requested)
+        let mut socket = Self::with_stamps(socket, interface, channel, stamps)?;
+        socket.member = Some((group, interface.index));
+        socket.join()?;
+        Ok(socket)
     }
 
     /// A socket that sends from a port which the kernel chooses, as Dante devices do. It joins no group.
@@ -101,23 +107,63 @@ impl PtpSocket {
     /// [`SocketError`].
     pub fn sender(interface: &Interface, channel: Channel) -> Result<Self, SocketError> {
         let socket = options::bound(interface, 0, channel)?;
-        Self::with_stamps(socket, interface, channel, Timestamping::Auto)
+        Self::with_stamps(socket, interface, channel, StampSource::Software)
     }
 
     fn with_stamps(
         socket: Socket,
         interface: &Interface,
         channel: Channel,
-        requested: Timestamping,
+        stamps: StampSource,
     ) -> Result<Self, SocketError> {
         let interface = interface.name.clone();
-        let stamps = match (requested, channel) {
-            (Timestamping::Hardware, _) => return Err(SocketError::NoHardware { interface }),
-            (_, Channel::General) => StampSource::None,
-            (_, Channel::Event) => options::stamp(&socket, &interface)?,
+        let stamps = match channel {
+            Channel::General => StampSource::None,
+            Channel::Event => options::stamp(&socket, stamps, &interface)?,
         };
         let control = Control([0; 256]);
-        Ok(Self { socket, interface, stamps, control, next_key: 0, key_base: 0, dropped: 0 })
+        let (next_key, key_base, dropped) = (0, 0, 0);
+        Ok(Self { socket, interface, member: None, stamps, control, next_key, key_base, dropped })
+    }
+
+    /// Has the kernel stamp from now on, where the card was to do it. Stamps on their way are given up.
+    ///
+    /// # Errors
+    /// [`SocketError::NoStamps`].
+    pub fn stamp_by_software(&mut self) -> Result<(), SocketError> {
+        self.stamps = options::stamp(&self.socket, StampSource::Software, &self.interface)?;
+        self.count_anew();
+        Ok(())
+    }
+
+    /// Joins the group again after [`Self::leave`].
+    ///
+    /// # Errors
+    /// [`SocketError::Join`].
+    pub fn join(&self) -> Result<(), SocketError> {
+        let Some((group, index)) = self.member else { return Ok(()) };
+        options::join(&self.socket, index, group).map_err(|cause| {
+            let interface = self.interface.clone();
+            SocketError::Join { group, interface, cause }
+        })
+    }
+
+    /// Leaves the group. When all sockets of this host have left it and one joins it again, the kernel tells the
+    /// network so (IGMP), and a switch that had forgotten this host learns of it.
+    pub fn leave(&self) {
+        if let Some((group, index)) = self.member {
+            // A membership that is lost already is no loss.
+            _ = options::leave(&self.socket, index, group);
+        }
+    }
+
+    /// Sends from the address that the interface has now.
+    ///
+    /// # Errors
+    /// [`SocketError::Setup`].
+    pub fn send_from(&self, interface: &Interface) -> Result<(), SocketError> {
+        options::send_from(&self.socket, interface)
+            .map_err(|cause| SocketError::setup("IP_MULTICAST_IF", interface, cause))
     }
 
     /// Where this socket's stamps come from.
@@ -142,7 +188,7 @@ impl PtpSocket {
     /// [`SocketError::Receive`], as when the interface went away. A missing stamp is no error.
     pub fn receive<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<Received<'b>>, SocketError> {
         let arrival = loop {
-            match fetch(&self.socket, buffer, &mut self.control.0) {
+            match fetch(&self.socket, self.stamps, buffer, &mut self.control.0) {
                 Ok(arrival) => break arrival,
                 Err(Errno::EAGAIN) => return Ok(None),
                 Err(Errno::EINTR) => {}
@@ -198,7 +244,7 @@ impl PtpSocket {
             let (mut key, mut stamp) = (None, None);
             for control in message.cmsgs().into_iter().flatten() {
                 match control {
-                    ControlMessageOwned::ScmTimestampsns(stamps) => stamp = taken_at(stamps.system),
+                    ControlMessageOwned::ScmTimestampsns(stamps) => stamp = taken_by(self.stamps, stamps),
                     ControlMessageOwned::Ipv4RecvErr(report, _)
                         if report.ee_origin == libc::SO_EE_ORIGIN_TIMESTAMPING =>
                     {
@@ -217,11 +263,11 @@ impl PtpSocket {
     /// After a failed send nobody knows whether the kernel counted the datagram (a firewall's refusal it counts, a
     /// datagram too long it does not), and every later stamp might get another's key. So its counter is set to 0.
     fn count_anew(&mut self) {
-        if self.stamps != StampSource::Software {
+        if !matches!(self.stamps, StampSource::Software | StampSource::Hardware) {
             return;
         }
         while let Ok(Some(_)) = self.departed() {}
-        if options::restart_keys(&self.socket).is_ok() {
+        if options::restart_keys(&self.socket, self.stamps).is_ok() {
             self.key_base = self.next_key;
         }
     }
@@ -242,7 +288,12 @@ struct Arrival {
     dropped: Option<u32>,
 }
 
-fn fetch(socket: &Socket, buffer: &mut [u8], control: &mut [u8]) -> nix::Result<Arrival> {
+fn fetch(
+    socket: &Socket,
+    source: StampSource,
+    buffer: &mut [u8],
+    control: &mut [u8],
+) -> nix::Result<Arrival> {
     let mut into = [IoSliceMut::new(buffer)];
     let message =
         recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut into, Some(control), MsgFlags::MSG_DONTWAIT)?;
@@ -250,7 +301,7 @@ fn fetch(socket: &Socket, buffer: &mut [u8], control: &mut [u8]) -> nix::Result<
     // None of them where not all did fit (MSG_CTRUNC): the packet counts, without a stamp.
     for control in message.cmsgs().into_iter().flatten() {
         match control {
-            ControlMessageOwned::ScmTimestampsns(stamps) => stamp = taken_at(stamps.system),
+            ControlMessageOwned::ScmTimestampsns(stamps) => stamp = taken_by(source, stamps),
             ControlMessageOwned::ScmTimestampns(time) => stamp = taken_at(time),
             ControlMessageOwned::RxqOvfl(count) => dropped = Some(count),
             _ => {}
@@ -264,6 +315,10 @@ fn fetch(socket: &Socket, buffer: &mut [u8], control: &mut [u8]) -> nix::Result<
         truncated: message.flags.contains(MsgFlags::MSG_TRUNC),
         dropped,
     })
+}
+
+fn taken_by(source: StampSource, stamps: Timestamps) -> Option<Timestamp<Real>> {
+    taken_at(if source == StampSource::Hardware { stamps.hw_raw } else { stamps.system })
 }
 
 /// The kernel leaves a stamp that it did not take at zero.

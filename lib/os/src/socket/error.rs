@@ -43,15 +43,6 @@ pub enum SocketError {
         /// The kernel's answer.
         cause: io::Error,
     },
-    /// Hardware stamps are not implemented.
-    #[error(
-        "hardware stamps were asked for on {interface}, but this version takes the kernel's alone: ask for software \
-         or auto"
-    )]
-    NoHardware {
-        /// The interface.
-        interface: String,
-    },
     /// The kernel stamps nothing.
     #[error("asking for time stamps on {interface}: {cause}: without them no time can be measured")]
     NoStamps {

@@ -18,6 +18,11 @@ sockopt_impl!(
     libc::ip_mreqn
 );
 
+/// Room for what arrives while the program cannot fetch it: two seconds beside some hundred followers, of which each
+/// multicasts a request about once a second and is answered. The kernel counts up to 2.3 kB for each packet and doubles
+/// what is asked for. Without a further right it gives no more than net.core.rmem_max, 208 KiB on most hosts.
+const ROOM: usize = 1 << 20;
+
 /// A non-blocking socket, closed on exec, bound to `interface` and `port` (0: any), with the channel's precedence.
 pub(super) fn bound(interface: &Interface, port: u16, channel: Channel) -> Result<Socket, SocketError> {
     let setup = |tried| move |cause| SocketError::setup(tried, interface, cause);
@@ -32,33 +37,44 @@ pub(super) fn bound(interface: &Interface, port: u16, channel: Channel) -> Resul
         .map_err(|cause| SocketError::bind(port, channel, interface, cause))?;
     // Only the groups that this socket joined, not those of every program on the host.
     socket.set_multicast_all_v4(false).map_err(setup("IP_MULTICAST_ALL"))?;
-    setsockopt(&socket, MulticastInterface, &by_index(interface))
-        .map_err(io::Error::from)
-        .map_err(setup("IP_MULTICAST_IF"))?;
+    send_from(&socket, interface).map_err(setup("IP_MULTICAST_IF"))?;
     socket.set_multicast_ttl_v4(1).map_err(setup("IP_MULTICAST_TTL"))?;
     socket.set_ttl_v4(1).map_err(setup("IP_TTL"))?;
     // lo makes one copy for each member either way.
     socket.set_multicast_loop_v4(interface.kind == Kind::Loopback).map_err(setup("IP_MULTICAST_LOOP"))?;
     socket.set_tos_v4(u32::from(channel.dscp()) << 2).map_err(setup("IP_TOS"))?;
+    socket.set_recv_buffer_size(ROOM).map_err(setup("SO_RCVBUF"))?;
     // Only a count: a kernel without it counts nothing.
     let _ = setsockopt(&socket, RxqOvfl, &1);
     Ok(socket)
 }
 
-pub(super) fn join(socket: &Socket, interface: &Interface, group: Ipv4Addr) -> Result<(), SocketError> {
-    socket
-        .join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface.index))
-        .map_err(|cause| SocketError::Join { group, interface: interface.name.clone(), cause })
+pub(super) fn join(socket: &Socket, index: u32, group: Ipv4Addr) -> io::Result<()> {
+    socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))
 }
 
-/// Asks for software stamps both ways; where the kernel does not know that, for what arrives alone.
-pub(super) fn stamp(socket: &Socket, interface: &str) -> Result<StampSource, SocketError> {
-    if setsockopt(socket, Timestamping, &flags()).is_ok() {
-        return Ok(StampSource::Software);
+pub(super) fn leave(socket: &Socket, index: u32, group: Ipv4Addr) -> io::Result<()> {
+    socket.leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))
+}
+
+/// What is multicast has the interface's address as it is now.
+pub(super) fn send_from(socket: &Socket, interface: &Interface) -> io::Result<()> {
+    setsockopt(socket, MulticastInterface, &by_index(interface)).map_err(io::Error::from)
+}
+
+/// Asks for stamps both ways, of this source; where the kernel does not know that, for software's of what arrives alone.
+pub(super) fn stamp(
+    socket: &Socket,
+    wanted: StampSource,
+    interface: &str,
+) -> Result<StampSource, SocketError> {
+    let failed = |cause| SocketError::NoStamps { interface: interface.to_owned(), cause };
+    match setsockopt(socket, Timestamping, &flags(wanted)) {
+        Ok(()) => return Ok(wanted),
+        Err(cause) if wanted == StampSource::Hardware => return Err(failed(cause.into())),
+        Err(_) => {}
     }
-    stamp_arrivals(socket)
-        .map(|()| StampSource::SoftwareNs)
-        .map_err(|cause| SocketError::NoStamps { interface: interface.to_owned(), cause })
+    stamp_arrivals(socket).map(|()| StampSource::SoftwareNs).map_err(failed)
 }
 
 pub(super) fn stamp_arrivals(socket: &Socket) -> io::Result<()> {
@@ -66,19 +82,31 @@ pub(super) fn stamp_arrivals(socket: &Socket) -> io::Result<()> {
 }
 
 /// The kernel counts from 0 again each time OPT_ID is turned on.
-pub(super) fn restart_keys(socket: &Socket) -> io::Result<()> {
-    setsockopt(socket, Timestamping, &(flags() - TimestampingFlag::SOF_TIMESTAMPING_OPT_ID))?;
-    setsockopt(socket, Timestamping, &flags()).map_err(io::Error::from)
+pub(super) fn restart_keys(socket: &Socket, stamps: StampSource) -> io::Result<()> {
+    let flags = flags(stamps);
+    setsockopt(socket, Timestamping, &(flags - TimestampingFlag::SOF_TIMESTAMPING_OPT_ID))?;
+    setsockopt(socket, Timestamping, &flags).map_err(io::Error::from)
 }
 
 /// OPT_TSONLY: the error queue gives the stamp and the key without the packet, which an unprivileged program would not
 /// get where the sysctl tstamp_allow_data is 0.
-fn flags() -> TimestampingFlag {
-    TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
-        | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
-        | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
-        | TimestampingFlag::SOF_TIMESTAMPING_OPT_ID
-        | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY
+///
+/// Where both are asked for on departure, a packet that the card stamps gets no other stamp; so only one is asked for.
+fn flags(source: StampSource) -> TimestampingFlag {
+    let common = TimestampingFlag::SOF_TIMESTAMPING_OPT_ID | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY;
+    let of_source = match source {
+        StampSource::Hardware => {
+            TimestampingFlag::SOF_TIMESTAMPING_RX_HARDWARE
+                | TimestampingFlag::SOF_TIMESTAMPING_TX_HARDWARE
+                | TimestampingFlag::SOF_TIMESTAMPING_RAW_HARDWARE
+        }
+        StampSource::Software | StampSource::SoftwareNs | StampSource::None => {
+            TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
+                | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
+                | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
+        }
+    };
+    common | of_source
 }
 
 fn by_index(interface: &Interface) -> libc::ip_mreqn {

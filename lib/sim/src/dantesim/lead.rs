@@ -2,6 +2,7 @@
 
 use crate::args::LeaderArgs;
 use anyhow::{Context, anyhow};
+use dante_core::page::StampSource;
 use dante_core::port::Channel;
 use dante_core::time::{Duration, Ratio, Timestamp};
 use dante_core::wire::PortIdentity;
@@ -9,7 +10,7 @@ use dante_os::clock::raw_now;
 use dante_os::daemon::{Exit, Failure, random};
 use dante_os::net::{Interface, Kind};
 use dante_os::poll::{Poll, Signal};
-use dante_os::socket::{PtpSocket, SocketError, Timestamping};
+use dante_os::socket::{PtpSocket, SocketError};
 use dante_os::stamps::Stamps;
 use dante_sim::leader::{Input, Leader, LeaderConfig, Output, SyncToken};
 use dante_sim::oscillator::Oscillator;
@@ -116,7 +117,7 @@ impl Stage {
             Failure::new(exit, error)
         };
         let listener =
-            PtpSocket::open(interface, group, args.event_port, Channel::Event, Timestamping::Software)
+            PtpSocket::open(interface, group, args.event_port, Channel::Event, StampSource::Software)
                 .map_err(failed)?;
         Ok(Self {
             listener,
