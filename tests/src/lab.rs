@@ -133,12 +133,12 @@ impl Lab {
 
     /// Readers of all pages.
     pub fn eyes(&self) -> Eyes {
-        Eyes { dante4l: self.stage.reader(), dante2sys: self.stage.reader(), danteshm: self.stage.reader() }
+        Eyes::of(&self.stage)
     }
 }
 
 /// Whether there are root's rights and these tools; says what is missing.
-pub(crate) fn may_use(tools: &[&str]) -> bool {
+pub fn may_use(tools: &[&str]) -> bool {
     if !nix::unistd::geteuid().is_root() {
         crate::skip("network namespaces need root");
         return false;
@@ -164,6 +164,11 @@ pub struct Eyes {
 }
 
 impl Eyes {
+    /// Those of this stage.
+    pub fn of(stage: &Stage) -> Self {
+        Self { dante4l: stage.reader(), dante2sys: stage.reader(), danteshm: stage.reader() }
+    }
+
     /// dante4l's page, if it may be believed and its writer lives.
     pub fn dante4l(&mut self) -> Option<View<Dante4l>> {
         look(&mut self.dante4l)

@@ -26,6 +26,9 @@ fn the_suite_steers_a_hardware_clock() {
     let _leader = guest.leader(&[&format!("--ppm={PPM}")]);
     let (date, timex) = (guest.date_error(), guest.timex());
     assert!(frequency(&mut guest).abs() < 1e-3, "somebody steers the card's clock");
+    guest.phase("hardware time stamps that stay away", stamps_stay_away);
+    guest.phase("hardware time stamps and nothing else", hardware_alone);
+    guest.phase("a filter of another program", foreign_filter);
     guest.phase("locks", locks);
     guest.phase("kill -9 leaves the rate", killed);
     guest.phase("another program sets the frequency", disturbed);
@@ -51,6 +54,94 @@ fn compared(guest: &mut Guest) -> (f64, f64) {
         said.split_whitespace().find_map(|word| word.strip_suffix("ns").and_then(|ns| ns.parse().ok()));
     let uptime = said.lines().last().and_then(|line| line.split(' ').next()?.parse().ok());
     offset.zip(uptime).unwrap_or_else(|| panic!("{said}"))
+}
+
+/// What the card is set to: tx_type and rx_filter, by their numbers. hwstamp_ctl asks and changes nothing.
+fn stamping(guest: &mut Guest) -> [i64; 2] {
+    let said = guest.check(&format!("hwstamp_ctl -i {INTERFACE} 2>&1"));
+    let number = |key: &str| -> i64 {
+        let word = said.split(key).nth(1).and_then(|rest| rest.split_whitespace().next());
+        word.and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("no {key}: {said}"))
+    };
+    [number("tx_type"), number("rx_filter")]
+}
+
+/// This card takes the filter for PTPv1's Syncs, and stamps none: software stamps stand in within seconds.
+fn stamps_stay_away(guest: &mut Guest) {
+    assert_eq!(stamping(guest), [0, 0], "somebody uses the card's stamps");
+    let begun = Instant::now();
+    guest.daemon("dante4l", &["-i", INTERFACE, "-l", "7", "--delay=e2e"]);
+    dante_tests::wait_for("software stamps", PATIENCE, || {
+        (guest.status()["dante4l"]["ports"][0]["timestamping"] == "software").then_some(())
+    });
+    println!("software stamps after {:.1} s", begun.elapsed().as_secs_f64());
+    guest.wait_for("dante4l", "state", "SLAVE", PATIENCE);
+    println!("SLAVE after {:.1} s", begun.elapsed().as_secs_f64());
+    let said = guest.journal("dante4l");
+    let place = |words: &str| said.find(words).unwrap_or_else(|| panic!("not said: {words}: {said}"));
+    let event = place("filter ptpv1-l4-event asked for: ERANGE");
+    let sync = place("filter ptpv1-l4-sync asked for, ptpv1-l4-sync set");
+    let used = place("listening, time stamps: hardware, filter ptpv1-l4-sync, clock /dev/ptp0");
+    let away =
+        place("Syncs without a hardware time stamp: the card took the filter and does not stamp PTPv1");
+    assert!(event < sync && sync < used && used < away, "{said}");
+    assert_eq!(said.matches("Syncs without a hardware time stamp").count(), 1, "said once: {said}");
+    assert_eq!(stamping(guest), [0, 0], "the card was not left as it was found");
+    guest.stop("dante4l");
+}
+
+/// Told so, it does not fall back; what it sends itself, the card does stamp. Two programs share the setting.
+fn hardware_alone(guest: &mut Guest) {
+    let begun = Instant::now();
+    guest.daemon("dante4l", &["-i", INTERFACE, "-l", "7", "--delay=e2e", "--timestamping=hardware"]);
+    let said = dante_tests::wait_for("a transmit stamp of the card", PATIENCE, || {
+        let said = guest.journal("dante4l");
+        said.contains("hardware transmit stamp").then_some(said)
+    });
+    println!("a transmit stamp of the card after {:.1} s", begun.elapsed().as_secs_f64());
+    assert!(said.contains("the PTP hardware clock is read by ExtendedRealtime"), "{said}");
+    let complaint = "nothing is measured without (--timestamping hardware)";
+    dante_tests::wait_for(complaint, PATIENCE, || guest.journal("dante4l").contains(complaint).then_some(()));
+    let part = guest.status()["dante4l"].take();
+    let port = &part["ports"][0];
+    assert_eq!(port["timestamping"], "hardware", "{part}");
+    assert_eq!(
+        (&part["state"], port["counters"]["clock_stepped"].as_u64()),
+        (&"UNCALIBRATED".into(), Some(0)),
+        "{part}"
+    );
+    assert!(port["counters"]["rx_stamp_missing"].as_u64() >= Some(8), "{part}");
+    assert_eq!(
+        port["counters"]["tx_stamp_missing"], 0,
+        "a transmit stamp came and was not understood: {part}"
+    );
+    assert_eq!(stamping(guest), [1, 4]);
+    guest.stop("dante4l");
+    assert_eq!(stamping(guest), [0, 0], "the card was not left as it was found");
+}
+
+/// What another program has set is left to it, and so is what it sets later.
+fn foreign_filter(guest: &mut Guest) {
+    const V2_EVENT: [i64; 2] = [1, 12];
+    guest.check(&format!("hwstamp_ctl -i {INTERFACE} -t 1 -r 12"));
+    assert_eq!(stamping(guest), V2_EVENT);
+    guest.daemon("dante4l", &["-i", INTERFACE]);
+    guest.wait_for("dante4l", "state", "SLAVE", PATIENCE);
+    assert_eq!(guest.status()["dante4l"]["ports"][0]["timestamping"], "software");
+    assert_eq!(stamping(guest), V2_EVENT, "the other's filter was changed");
+    let said = guest.journal("dante4l");
+    assert!(
+        said.contains("another program has set eth0 to stamp ptpv2-event, which leaves PTPv1 out"),
+        "{said}"
+    );
+    guest.stop("dante4l");
+    guest.check(&format!("hwstamp_ctl -i {INTERFACE} -t 0 -r 0"));
+    guest.daemon("dante4l", &["-i", INTERFACE, "--timestamping=hardware"]);
+    dante_tests::wait_for("the card's setting", PATIENCE, || (stamping(guest) == [0, 4]).then_some(()));
+    guest.check(&format!("hwstamp_ctl -i {INTERFACE} -t 1 -r 12"));
+    guest.stop("dante4l");
+    assert_eq!(stamping(guest), V2_EVENT, "what was set since was set back");
+    guest.check(&format!("hwstamp_ctl -i {INTERFACE} -t 0 -r 0"));
 }
 
 fn steer(guest: &mut Guest) {
