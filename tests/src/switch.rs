@@ -21,8 +21,11 @@ impl Switch {
     /// A switch that listens to IGMP and gives multicast to those who asked for it. It takes itself for the querier after
     /// a second, and then asks nobody for two minutes.
     pub fn snooping(name: &str, net: u8) -> Self {
-        let words = ["mcast_snooping", "1", "mcast_querier", "1", "mcast_startup_query_count", "1"];
-        Self::of_kind(name, net, &[&words[..], &["mcast_query_response_interval", "100"]].concat())
+        let timing = ["mcast_startup_query_count", "1", "mcast_query_response_interval", "100"];
+        let switch = Self::of_kind(name, net, &[&["mcast_snooping", "1"], &timing[..]].concat());
+        // Only now: its first question gives hosts the time to answer that was in force, 10 s by default.
+        switch.inside.ip(&["link", "set", "br0", "type", "bridge", "mcast_querier", "1"]);
+        switch
     }
 
     fn of_kind(name: &str, net: u8, words: &[&str]) -> Self {

@@ -90,18 +90,26 @@ fn stamps_stay_away(guest: &mut Guest) {
     guest.stop("dante4l");
 }
 
+/// What dante4l has said since it had said `before` bytes, in this run or others.
+fn said_since(guest: &mut Guest, before: usize) -> String {
+    guest.journal("dante4l").split_off(before)
+}
+
 /// Told so, it does not fall back; what it sends itself, the card does stamp. Two programs share the setting.
 fn hardware_alone(guest: &mut Guest) {
+    let before = guest.journal("dante4l").len();
     let begun = Instant::now();
     guest.daemon("dante4l", &["-i", INTERFACE, "-l", "7", "--delay=e2e", "--timestamping=hardware"]);
     let said = dante_tests::wait_for("a transmit stamp of the card", PATIENCE, || {
-        let said = guest.journal("dante4l");
+        let said = said_since(guest, before);
         said.contains("hardware transmit stamp").then_some(said)
     });
     println!("a transmit stamp of the card after {:.1} s", begun.elapsed().as_secs_f64());
     assert!(said.contains("the PTP hardware clock is read by ExtendedRealtime"), "{said}");
     let complaint = "nothing is measured without (--timestamping hardware)";
-    dante_tests::wait_for(complaint, PATIENCE, || guest.journal("dante4l").contains(complaint).then_some(()));
+    dante_tests::wait_for(complaint, PATIENCE, || {
+        said_since(guest, before).contains(complaint).then_some(())
+    });
     let part = guest.status()["dante4l"].take();
     let port = &part["ports"][0];
     assert_eq!(port["timestamping"], "hardware", "{part}");
@@ -110,7 +118,7 @@ fn hardware_alone(guest: &mut Guest) {
         (&"UNCALIBRATED".into(), Some(0)),
         "{part}"
     );
-    assert!(port["counters"]["rx_stamp_missing"].as_u64() >= Some(8), "{part}");
+    assert!(port["counters"]["rx_stamp_missing"].as_u64() >= Some(6), "{part}");
     assert_eq!(
         port["counters"]["tx_stamp_missing"], 0,
         "a transmit stamp came and was not understood: {part}"
@@ -125,6 +133,7 @@ fn foreign_filter(guest: &mut Guest) {
     const V2_EVENT: [i64; 2] = [1, 12];
     guest.check(&format!("hwstamp_ctl -i {INTERFACE} -t 1 -r 12"));
     assert_eq!(stamping(guest), V2_EVENT);
+    let before = guest.journal("dante4l").len();
     guest.daemon("dante4l", &["-i", INTERFACE]);
     guest.wait_for("dante4l", "state", "SLAVE", PATIENCE);
     assert_eq!(guest.status()["dante4l"]["ports"][0]["timestamping"], "software");
