@@ -9,7 +9,7 @@ use dante_core::time::{Raw, Timestamp};
 use dante_core::wire::{Message, Packet};
 use dante_os::clock::{PhcReader, raw_now};
 use dante_os::daemon::Exit;
-use dante_os::net::{Card, CardError, Interface, NetError, News, current_index};
+use dante_os::net::{Card, CardError, Interface, NetError, current_index};
 use dante_os::socket::{PtpSocket, SocketError, Timestamping};
 use dante_os::stamps::Stamps;
 use membership::Membership;
@@ -228,15 +228,6 @@ impl Link {
     /// Reads the clocks while nothing arrives.
     pub fn refresh(&mut self) {
         self.stamps.refresh();
-    }
-
-    /// Whether news are about this interface.
-    pub fn concerns(name: &str, news: News<'_>) -> bool {
-        match news {
-            News::Link { name: other, index, .. } => other == name || current_index(name) == Some(index),
-            News::Address { index } => current_index(name) == Some(index),
-            News::Missed => true,
-        }
     }
 
     /// Looks what became of the interface. `was_up`: it could be heard before.

@@ -9,7 +9,7 @@ use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Buffer;
 use dante_os::clock::raw_now;
 use dante_os::log::{Budget, Throttle};
-use dante_os::net::News;
+use dante_os::net::{News, current_index};
 use dante_os::socket::SocketError;
 
 /// Longer than any PTPv1 message; what is cut off is not looked at.
@@ -150,9 +150,17 @@ impl Network {
         true
     }
 
-    /// Whether news are about this interface.
+    /// Whether news are about this interface: the one that has its name, or that had it when the sockets were opened.
     pub fn is_meant(&self, news: News<'_>) -> bool {
-        Link::concerns(self.name(), news)
+        let own = || {
+            let opened = self.link.as_ref().map(|link| link.interface.index);
+            opened.or_else(|| current_index(self.name()))
+        };
+        match news {
+            News::Link { name, index, .. } => name == self.name() || own() == Some(index),
+            News::Address { index } => own() == Some(index),
+            News::Missed => true,
+        }
     }
 
     /// Is the interface still the one that it was, can it be heard, or is it back?

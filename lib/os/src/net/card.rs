@@ -167,7 +167,10 @@ pub enum CardError {
         interface: String,
     },
     /// Its clock cannot be read.
-    #[error("the clock of {interface}: {cause}")]
+    #[error(
+        "{interface} has hardware time stamps, but its clock cannot be read: {cause} (to a service the drop-in \
+         hardware.conf among the examples gives the file and the right)"
+    )]
     Clock {
         /// The interface.
         interface: String,
