@@ -1,4 +1,5 @@
-//! The suite where it steers a PTP hardware clock: that of an emulated igb card in a guest. Runs only where SOAK is set,
+//! The suite where there is a PTP hardware clock, that of an emulated igb card in a guest: dante4l has the card stamp packets,
+//! and dante2sys steers its clock. Runs only where SOAK is set,
 //! since QEMU 10 and a disk of its own are fetched for it.
 //!
 //! Each change of this card's frequency also moves its phase, whoever changes it: by (change x time since the card
@@ -138,7 +139,7 @@ fn foreign_filter(guest: &mut Guest) {
     guest.wait_for("dante4l", "state", "SLAVE", PATIENCE);
     assert_eq!(guest.status()["dante4l"]["ports"][0]["timestamping"], "software");
     assert_eq!(stamping(guest), V2_EVENT, "the other's filter was changed");
-    let said = guest.journal("dante4l");
+    let said = said_since(guest, before);
     assert!(
         said.contains("another program has set eth0 to stamp ptpv2-event, which leaves PTPv1 out"),
         "{said}"
