@@ -151,7 +151,7 @@ fn what_does_not_fit_together_is_told_by_check_config_too() {
     check(&stage, "dante2sys", "[dante2sys]\nutc = \"ntp\"\n")
         .expect(2, &["own.toml: --utc ntp needs a server"]);
     check(&stage, "dante2sys", "[dante2sys]\nntp-server = [\"ntp1 ntp2\"]\n")
-        .expect(2, &["own.toml", "line 2", "\"ntp1 ntp2\" is no server: write host, host:port or [v6]:port"]);
+        .expect(2, &["own.toml:2: ", "\"ntp1 ntp2\" is no server: write host, host:port or [v6]:port"]);
     check(&stage, "dante2sys", "").expect(0, &["in order"]);
     check(&stage, "danteshm", "[danteshm]\r\nshm = 3\r\n").expect(0, &["in order"]);
     stage.run("dante4l", &["--check-config"]).expect(2, &["dante4l: which interface"]);
