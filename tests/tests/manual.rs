@@ -11,7 +11,20 @@ use std::process::{Command, Output};
 
 /// Each page, with the sections that it has to have between SYNOPSIS and SEE ALSO.
 const PAGES: [(&str, &[&str]); 6] = [
-    ("dante4l.8", &["STATES", "LOG MESSAGES", "EXIT STATUS", "FILES", "ENVIRONMENT", "NOTES", "EXAMPLES"]),
+    (
+        "dante4l.8",
+        &[
+            "LEADERS",
+            "TWO NETWORKS",
+            "STATES",
+            "LOG MESSAGES",
+            "EXIT STATUS",
+            "FILES",
+            "ENVIRONMENT",
+            "NOTES",
+            "EXAMPLES",
+        ],
+    ),
     ("dante2sys.8", &["STATES", "LOG MESSAGES", "EXIT STATUS", "FILES", "ENVIRONMENT", "NOTES", "EXAMPLES"]),
     ("danteshm.8", &["STATES", "LOG MESSAGES", "EXIT STATUS", "FILES", "ENVIRONMENT", "NOTES", "EXAMPLES"]),
     ("pmc-lite.8", &["STATES", "EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES"]),
@@ -328,9 +341,9 @@ fn completions_are_taken_by_their_shells() {
     }
     assert!(seen >= COMMANDS.len(), "bash at least is everywhere");
     let script = format!(
-        "source {}; COMP_WORDS=(dante4l --del); COMP_CWORD=1; _dante4l dante4l --del dante4l; echo ${{COMPREPLY[@]}}",
+        "source {}; COMP_WORDS=(dante4l --sub); COMP_CWORD=1; _dante4l dante4l --sub dante4l; echo ${{COMPREPLY[@]}}",
         folder.join("bash/dante4l").display()
     );
     let completed = said(Command::new("bash").args(["-c", &script])).stdout;
-    assert_eq!(String::from_utf8_lossy(&completed).trim(), "--delay");
+    assert_eq!(String::from_utf8_lossy(&completed).trim(), "--subdomain");
 }
