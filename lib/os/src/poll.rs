@@ -3,7 +3,7 @@
 
 use crate::clock::raw_now;
 use arrayvec::ArrayVec;
-use dante_core::time::{Raw, Timestamp};
+use dante_core::time::{Duration, Raw, Timestamp};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal as Number};
@@ -13,6 +13,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// Descriptors of one program, without the signals': two channels of two networks, a page, a worker and some to spare.
 pub const MAX_FDS: usize = 8;
+
+/// Who has not slept for so long lets others run for [`REST`]: a flood of packets must not hold a processor for good, nor
+/// use up what time without a sleep a thread of real-time priority is given (RLIMIT_RTTIME), which would end it.
+const BREATHLESS: Duration = Duration::from_secs(1);
+/// What arrives meanwhile waits in the sockets.
+const REST: Duration = Duration::from_ms(1);
 
 /// The descriptors that a program waits for.
 pub type Fds<'a> = ArrayVec<BorrowedFd<'a>, MAX_FDS>;
@@ -79,6 +85,8 @@ fn bit(i: usize) -> u32 {
 #[derive(Debug)]
 pub struct Poll {
     signals: SignalFd,
+    /// When it last had nothing to do but to sleep.
+    slept: Timestamp<Raw>,
 }
 
 impl Poll {
@@ -97,7 +105,7 @@ impl Poll {
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let signals =
             SignalFd::with_flags(&mask, flags).map_err(failed("opening a descriptor for signals"))?;
-        Ok(Self { signals })
+        Ok(Self { signals, slept: raw_now() })
     }
 
     /// Sleeps until one of `fds` is ready, a signal arrives or `deadline` has come; without a deadline, for ever.
@@ -117,8 +125,13 @@ impl Poll {
         let mut polled: ArrayVec<PollFd<'_>, { MAX_FDS + 1 }> =
             fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         polled.push(PollFd::new(self.signals.as_fd(), PollFlags::POLLIN));
+        if raw_now() - self.slept >= BREATHLESS {
+            std::thread::sleep(REST.to_std());
+            self.slept = raw_now();
+        }
+        // Looks first, so that it is known whether it slept.
+        let mut timeout = Some(TimeSpec::new(0, 0));
         loop {
-            let timeout = deadline.map(|deadline| TimeSpec::from_duration((deadline - raw_now()).to_std()));
             match ppoll(&mut polled, timeout, None) {
                 Ok(0) if deadline.is_none_or(|deadline| raw_now() < deadline) => {}
                 Ok(0) => return Ok(Wake::default()),
@@ -132,6 +145,8 @@ impl Poll {
                 Err(Errno::EINTR) => {}
                 Err(cause) => return Err(PollError::Failed { tried: "waiting for packets", cause }),
             }
+            timeout = deadline.map(|deadline| TimeSpec::from_duration((deadline - raw_now()).to_std()));
+            self.slept = raw_now();
         }
     }
 

@@ -49,6 +49,24 @@ fn a_hangup_wakes_the_reader() {
 }
 
 #[test]
+fn who_never_has_to_wait_rests_now_and_then() {
+    let rests = || -> u64 {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+        line.trim().parse().unwrap()
+    };
+    let mut poll = Poll::new().unwrap();
+    let (mut writer, busy) = UnixStream::pair().unwrap();
+    writer.write_all(b"x").unwrap();
+    let (before, begun) = (rests(), raw_now());
+    while rests() == before {
+        assert!(poll.wait(&[busy.as_fd()], None).unwrap().ready(0));
+        assert!(raw_now() - begun < Duration::from_secs(30), "it never rests");
+    }
+    assert!(raw_now() - begun > Duration::from_ms(500), "it rests too often");
+}
+
+#[test]
 fn each_signal_arrives_once_and_by_its_name() {
     let mut poll = Poll::new().unwrap();
     for (number, name) in [
