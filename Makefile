@@ -3,6 +3,7 @@
 # make check    formatting and lints
 # make bench    accuracy against the bound and the peers (docs/accuracy), cost: ns per packet, wake-ups, memory
 # make soak     the long runs: many seeds, many rounds; as root, also a guest with a PTP hardware clock
+# make fuzz     what comes from outside, by coverage: FUZZ_SECONDS=600 for each target
 # make man      man pages and shell completions, to target/man and target/completions
 # make install  DESTDIR= PREFIX=/usr/local; without DESTDIR also users, pages and devices are made ready, as by the package;
 #               PROFILE=dev, also of make deb, where it has to be quick
@@ -15,7 +16,7 @@ PROFILE ?= release
 BUILT  = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PROGRAMS = dante4l dante2sys danteshm pmc-lite
 
-.PHONY: all build demo test check bench soak man install deb clean
+.PHONY: all build demo test check bench soak fuzz corpora man install deb clean
 
 all: build
 
@@ -46,7 +47,28 @@ soak: build
 	PROPTEST_CASES=20000 $(CARGO) test --locked --release -p dante-core --lib
 	SOAK=1 $(CARGO) test --locked --release -p dante-os --lib -- --nocapture torn_sample
 	SOAK=1 $(CARGO) test --locked -p dante-tests --test guest --test guest_phc -- --nocapture
+	SOAK=30 $(CARGO) test --locked -p dante-tests --test flood --test corpora -- --nocapture
 	for round in 1 2 3 4 5 6 7 8 9 10; do $(CARGO) test --locked -p dante-tests || exit 1; done
+
+# Without a sanitizer, which only a nightly compiler has: the code that is fuzzed is safe Rust, but for the mapping of a page.
+# What is found goes to target/fuzz; `make corpora` keeps what reaches code that nothing in fuzz/corpus reaches.
+FUZZ_SECONDS ?= 600
+TARGETS = config engine management packet page
+fuzz     = target/tools/bin/cargo-fuzz
+fuzzing  = $(fuzz) run --sanitizer none --target-dir target/fuzz
+
+$(fuzz):
+	$(CARGO) install cargo-fuzz --version 0.13.2 --locked --root target/tools
+
+fuzz: $(fuzz)
+	for target in $(TARGETS); do mkdir -p target/fuzz/corpus/$$target && \
+	    $(fuzzing) $$target target/fuzz/corpus/$$target fuzz/corpus/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 || exit 1; done
+
+corpora: $(fuzz)
+	for target in $(TARGETS); do \
+	    $(fuzzing) $$target fuzz/corpus/$$target target/fuzz/corpus/$$target -- \
+	        -set_cover_merge=1 -use_counters=0 -max_len=2048 || exit 1; done
 
 man: build
 	@./$(BUILT)/dante-manual target

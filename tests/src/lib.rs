@@ -17,6 +17,7 @@ pub mod program;
 pub mod segment;
 pub mod stage;
 pub mod switch;
+pub mod targets;
 
 use std::time::{Duration, Instant};
 

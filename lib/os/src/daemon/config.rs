@@ -44,10 +44,14 @@ pub enum ConfigError {
 
 /// The flags of this process, with those of the configuration file before them.
 pub(super) fn arguments<A: DaemonArgs>() -> Result<A, ConfigError> {
-    merged(std::env::args_os().collect())
+    arguments_of(std::env::args_os().collect())
 }
 
-pub(super) fn merged<A: DaemonArgs>(given: Vec<OsString>) -> Result<A, ConfigError> {
+/// The flags given, the program's name first, with those of the configuration file that they name before them.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn arguments_of<A: DaemonArgs>(given: Vec<OsString>) -> Result<A, ConfigError> {
     let args = parse::<A>(given.clone())?;
     let Some(path) = &args.common().config else { return Ok(args) };
     let mut all: Vec<OsString> = given.first().cloned().into_iter().collect();

@@ -41,7 +41,7 @@ fn with_bytes(bytes: &[u8], flags: &[&str]) -> Result<Args, String> {
     std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
     let mut words = vec!["dante4l".to_owned(), "-f".to_owned(), path.display().to_string()];
     words.extend(flags.iter().map(|flag| (*flag).to_owned()));
-    let result = config::merged::<Args>(words.into_iter().map(OsString::from).collect());
+    let result = arguments_of::<Args>(words.into_iter().map(OsString::from).collect());
     let shown = result.map_err(|error| error.to_string().replace(&format!("{}/", dir.display()), ""));
     std::fs::remove_dir_all(&dir).unwrap();
     shown
@@ -180,13 +180,13 @@ fn a_file_that_is_no_text() {
     let utf16 = with_bytes(b"\xff\xfe[\0d\0", &[]).unwrap_err();
     assert_eq!(utf16, "suite.toml:1: this is not UTF-8 text: save the file as UTF-8");
     let words = ["dante4l", "-f", "/"].map(OsString::from).to_vec();
-    let directory = config::merged::<Args>(words).unwrap_err().to_string();
+    let directory = arguments_of::<Args>(words).unwrap_err().to_string();
     assert!(directory.starts_with("cannot read /: Is a directory"), "{directory}");
 }
 
 #[test]
 fn a_missing_file_is_told() {
     let words = ["dante4l", "-f", "/nowhere/suite.toml"].map(OsString::from).to_vec();
-    let error = config::merged::<Args>(words).unwrap_err().to_string();
+    let error = arguments_of::<Args>(words).unwrap_err().to_string();
     assert!(error.starts_with("cannot read /nowhere/suite.toml: No such file"), "{error}");
 }

@@ -1,0 +1,118 @@
+//! A page in shared memory, and what is done with what stands there.
+
+use dante_core::date::{DateRules, Policy};
+use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, HEAD_WORDS, Life, MAGIC, View, layout_word};
+use dante_core::relay::{self, Relay};
+use dante_core::steer::{self, Correction, Limits, Steerer};
+use dante_core::time::{Duration, Ratio, Raw, Reading, Timestamp};
+use dante_os::page::{Instance, PageName, PageReader};
+
+const NOW: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
+
+/// Any bytes as a daemon's page, with a good head before them or without: the reader says what is wrong with it, or
+/// what is read there does no harm. The first byte says whose page, and whether the head is right.
+///
+/// # Panics
+/// When it does.
+pub fn page(bytes: &[u8]) {
+    let Some((first, rest)) = bytes.split_first() else { return };
+    let good = first & 0x80 == 0;
+    match first % 3 {
+        0 => _ = read::<Dante4l>(good, rest).map(|view| follow(&view)),
+        1 => _ = read::<Dante2sys>(good, rest).map(|view| show_steerer(&view.body)),
+        _ => {
+            let view = read::<Danteshm>(good, rest);
+            let told = view.and_then(|view| view.body.outputs().len().checked_sub(1).and(view.body.told()));
+            _ = Relay::new(relay::Config::default(), told).poll();
+        }
+    }
+}
+
+/// Through a file, as a reader finds it.
+fn read<B: Body>(good: bool, bytes: &[u8]) -> Option<View<B>> {
+    let mut page = vec![0; B::SIZE];
+    if good {
+        let until = (NOW + Duration::from_secs(1)).ns().cast_unsigned();
+        let head = [MAGIC, layout_word::<B>(), B::SIZE as u64, Life::Live.word(1), 7, until, 0, 2];
+        for (to, word) in page.chunks_exact_mut(8).zip(head) {
+            to.copy_from_slice(&word.to_ne_bytes());
+        }
+        page[HEAD_WORDS * 8..].iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
+    } else {
+        page.truncate(bytes.len());
+        page.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
+    }
+    let thread = std::thread::current().id();
+    let instance = format!("fuzz-{}-{thread:?}", std::process::id()).replace(['(', ')'], "");
+    let instance: Instance = instance.parse().expect("an instance's name");
+    let name = PageName::<B>::new(Some(&instance));
+    let path = name.path();
+    std::fs::write(&path, &page).expect("a page");
+    let result = PageReader::new(name).read(NOW);
+    std::fs::remove_file(&path).expect("the page");
+    if good {
+        assert!(result.is_ok(), "{:?}", result.err());
+    }
+    result.inspect_err(|error| assert!(!error.to_string().is_empty())).ok()
+}
+
+/// What danteshm and dante2sys do with what dante4l says.
+fn follow(view: &View<Dante4l>) {
+    for port in view.body.ports() {
+        _ = format!("{} {:?} {:?} {:?}", port.interface, port.state(), port.leader(), port.path_delay());
+        _ = (port.counters().by_name().count(), port.last_sample());
+    }
+    let delay = view.body.selected().and_then(|port| port.path_delay()).unwrap_or_default();
+    let Some(track) = view.body.track(view.instance) else { return };
+    for every in [None, Some(Duration::from_secs(1))] {
+        let mut relay = Relay::new(relay::Config { every, ..relay::Config::default() }, None);
+        for record in view.body.samples_after(0) {
+            relay.handle(NOW, relay::Input::Sync { track, sample: (*record).into(), path_delay: delay });
+            while relay.poll().is_some() {}
+        }
+    }
+    for policy in [Policy::Step, Policy::Utc] {
+        steer(policy, &[track; 4]);
+    }
+}
+
+/// Whatever the page says, no frequency beyond the bound is set.
+fn steer(policy: Policy, tracks: &[dante_core::timescale::Track]) {
+    let limits = Limits::default();
+    let rules = DateRules {
+        policy,
+        first_step: Duration::from_ms(10),
+        step_threshold: Duration::from_ms(10),
+        max_slew: Ratio::from_ppm(5.0),
+        max_error: Duration::from_ms(100),
+        earliest: Timestamp::ZERO,
+    };
+    let mut steerer = Steerer::new(limits, rules, Ratio::ZERO);
+    let date = 1_795_000_000_000_000_000;
+    for (passed, track) in (1..).zip(tracks) {
+        let raw = NOW + Duration::from_ms(250 * passed);
+        let real = Timestamp::from_ns(date + raw.ns());
+        let reading = Reading { raw, real, width: Duration::from_ns(100) };
+        steerer.handle(reading, steer::Input::Leader(*track));
+        while let Some(output) = steerer.poll() {
+            match output {
+                steer::Output::Correct(Correction::Slew(rate)) => {
+                    assert!(rate.is_finite() && rate.abs() <= limits.frequency, "{rate:?} is set");
+                    steerer.handle(reading, steer::Input::Applied(rate));
+                }
+                steer::Output::Correct(Correction::Step(by)) => {
+                    panic!("a step by {by:?}, and no date is known")
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn show_steerer(body: &Dante2sys) {
+    _ = format!("{:?} {:?} {:?} {:?}", body.state(), body.policy(), body.date(), body.epoch());
+    _ = (body.rate_error(), body.phase_error());
+    if let Some(line) = body.line() {
+        _ = line.at(NOW);
+    }
+}

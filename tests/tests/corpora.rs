@@ -1,0 +1,124 @@
+//! What fuzzing has found so far, and random changes to it: a short run of what `make fuzz` does at length.
+
+use dante_tests::targets::{ALL, Target};
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use std::path::Path;
+
+/// No input is longer.
+const LONGEST: usize = 8192;
+
+/// Shows the input that made a target panic.
+struct Running<'a>(&'a str, &'a [u8]);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let hex: String = self.1.iter().map(|byte| format!("{byte:02x}")).collect();
+            println!("{} fails with these {} bytes:\n{hex}", self.0, self.1.len());
+        }
+    }
+}
+
+fn corpus(name: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("a file").path()).collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).expect("a file")).collect()
+}
+
+/// Replays the corpus, then changes of it, `rounds` times; `SOAK` makes it that many times more.
+fn smoke(name: &str, rounds: u32) {
+    let (_, target): (_, Target) = *ALL.iter().find(|(of, _)| *of == name).expect("a target");
+    let inputs = corpus(name);
+    assert!(inputs.len() >= 5, "a corpus of {} files", inputs.len());
+    for input in &inputs {
+        let _shown = Running(name, input);
+        target(input);
+    }
+    let times = std::env::var("SOAK").ok().and_then(|soak| soak.parse().ok()).unwrap_or(1u32);
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1588);
+    println!("{name}: {} files, then {rounds} * {times} changes of them, SEED={seed}", inputs.len());
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    for _ in 0..rounds * times {
+        let mut input = inputs.choose(&mut rng).expect("a file").clone();
+        for _ in 0..rng.random_range(1..6) {
+            change(&mut input, inputs.choose(&mut rng).expect("a file"), &mut rng);
+        }
+        input.truncate(LONGEST);
+        let _shown = Running(name, &input);
+        target(&input);
+    }
+}
+
+/// One change, of the kinds that libFuzzer makes.
+fn change(input: &mut Vec<u8>, other: &[u8], rng: &mut Pcg64Mcg) {
+    let place = rng.random_range(0..=input.len());
+    let extreme = [0u8, 1, 0x7f, 0x80, 0xff];
+    match rng.random_range(0..8) {
+        0 => input.insert(place, rng.random()),
+        1 => input.truncate(place),
+        2 => {
+            let end = rng.random_range(place..=input.len());
+            drop(input.drain(place..end));
+        }
+        3 => {
+            let from = rng.random_range(0..=other.len());
+            let to = rng.random_range(from..=other.len().min(from + 64));
+            drop(input.splice(place..place, other[from..to].iter().copied()));
+        }
+        4 => {
+            let from = place.min(other.len());
+            input.truncate(from);
+            input.extend_from_slice(&other[from..]);
+        }
+        kind => {
+            if let Some(byte) = input.get_mut(place) {
+                *byte = match kind {
+                    5 => rng.random(),
+                    6 => *byte ^ 1 << rng.random_range(0..8),
+                    _ => *extreme.choose(rng).expect("a byte"),
+                };
+            }
+        }
+    }
+}
+
+#[test]
+fn packets() {
+    smoke("packet", 400_000);
+}
+
+#[test]
+fn events_of_the_engine() {
+    smoke("engine", 20_000);
+}
+
+#[test]
+fn pages() {
+    smoke("page", 40_000);
+}
+
+#[test]
+fn configurations() {
+    smoke("config", 3_000);
+}
+
+#[test]
+fn management_messages() {
+    smoke("management", 200_000);
+}
+
+#[test]
+fn every_target_is_fuzzed_by_coverage_too() {
+    for (name, _) in ALL {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../fuzz/targets/{name}.rs"));
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(text.contains(&format!("dante_tests::targets::{name}(")), "{}", path.display());
+        let manifest = include_str!("../../fuzz/Cargo.toml");
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} is not in fuzz/Cargo.toml");
+    }
+}
