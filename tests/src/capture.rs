@@ -3,6 +3,7 @@
 use crate::namespace::{CABLE, Namespace};
 use crate::program::Program;
 use crate::stage::Stage;
+use dante_os::net::Interface;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -23,9 +24,14 @@ pub struct Caught(PathBuf);
 impl Capture {
     /// Everything that this host sends and hears on the cable, from now on.
     pub fn start(stage: &Stage, host: &Namespace) -> Self {
+        Self::of(stage, host, "")
+    }
+
+    /// Only what this capture filter (pcap-filter(7)) lets through.
+    pub fn of(stage: &Stage, host: &Namespace, filter: &str) -> Self {
         let file = stage.folder().join("capture.pcap");
         let mut command = host.command("tshark");
-        command.args(["-i", CABLE, "-F", "pcap", "-q", "-w"]).arg(&file);
+        command.args(["-i", CABLE, "-f", filter, "-F", "pcap", "-q", "-w"]).arg(&file);
         let tshark = stage.start("tshark", command);
         // Ready is what writes the file's head.
         crate::wait_for("tshark capturing", Duration::from_secs(20), || {
@@ -82,6 +88,40 @@ impl Caught {
         let packets = packets.as_array().cloned().unwrap_or_default();
         packets.into_iter().map(|mut packet| Packet(packet["_source"]["layers"].take())).collect()
     }
+
+    /// What this host sent, whatever address it bore, is nothing but Delay_Reqs without a fault, besides what its kernel
+    /// says of groups and addresses. Returns them.
+    ///
+    /// # Panics
+    /// When it is anything else.
+    pub fn requests_of(&self, host: &Namespace) -> Vec<Packet> {
+        let mac = hardware_address(host);
+        let sent = self.packets(&format!("eth.src == {mac} && !igmp && !arp"));
+        let faulty = self.packets(&format!("eth.src == {mac} && (_ws.malformed || _ws.expert)"));
+        assert!(faulty.is_empty(), "tshark complains of {faulty:?}");
+        for packet in &sent {
+            assert_eq!(packet.text("ptp.controlfield"), "1", "{packet:?}");
+            assert_eq!(packet.number("ptp.versionptp"), 1);
+            assert_eq!(packet.number("ptp.messagetype"), 1);
+            assert_eq!(packet.text("ptp.subdomain"), "_DFLT");
+            assert_eq!(packet.text("ptp.sourceuuid"), mac);
+            assert_eq!(packet.number("ptp.flags"), 0);
+            assert_eq!(packet.number("ptp.sdr.localclockstratum"), 255, "slave-only");
+            assert_eq!((packet.text("ip.dst"), packet.number("ip.ttl")), ("224.0.1.129", 1));
+            assert_eq!((packet.number("udp.dstport"), packet.number("udp.length")), (319, 124 + 8));
+            assert_eq!(packet.number("ip.dsfield.dscp"), 56);
+        }
+        sent
+    }
+}
+
+/// The hardware address of a host on the cable, as tshark writes it.
+///
+/// # Panics
+/// When it has none.
+pub fn hardware_address(host: &Namespace) -> String {
+    let mac = host.within(|| Interface::find(CABLE)).expect("the cable").mac;
+    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 /// One decoded packet.

@@ -3,6 +3,7 @@
 use crate::namespace::{CABLE, Namespace};
 use crate::program::{Program, built};
 use crate::stage::Stage;
+use crate::switch::Switch;
 use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, View};
 use dante_core::time::{Raw, Timestamp};
 use dante_core::{port, relay, steer};
@@ -24,6 +25,8 @@ pub struct Lab {
     /// Names, logs, pages.
     pub stage: Stage,
     net: u8,
+    /// The switch between the hosts, where it is more than a cable.
+    switch: Option<Switch>,
 }
 
 /// A leader, and what its time truly is.
@@ -65,14 +68,27 @@ impl Leader {
 impl Lab {
     /// Sets it up; `None` where that needs a right or a tool that is missing, which is said.
     pub fn new() -> Option<Self> {
+        let (stage, net, name) = Self::place()?;
+        let [far, near] = Namespace::pair(&name, net);
+        Some(Self { far, near, stage, net, switch: None })
+    }
+
+    /// The same on a switch, with a third host on it, of which no good is to be expected.
+    pub fn with_stranger() -> Option<(Self, Namespace)> {
+        let (stage, net, name) = Self::place()?;
+        let switch = Switch::new(&name, net);
+        let [far, near, stranger] = [1, 2, 3].map(|number| switch.host(number));
+        Some((Self { far, near, stage, net, switch: Some(switch) }, stranger))
+    }
+
+    fn place() -> Option<(Stage, u8, String)> {
         if !may_use(&["ip", "sysctl", "setpriv", "tshark"]) {
             return None;
         }
         let stage = Stage::new();
         let net = u8::try_from(stage.number() % 250).unwrap_or(0) + 1;
         let name = format!("{}-{}", std::process::id(), stage.number());
-        let [far, near] = Namespace::pair(&name, net);
-        Some(Self { far, near, stage, net })
+        Some((stage, net, name))
     }
 
     /// A second network between the same hosts.
@@ -82,12 +98,19 @@ impl Lab {
 
     /// The leader's address.
     pub fn far_address(&self) -> String {
-        format!("10.77.{}.1", self.net)
+        self.address(1)
     }
 
     /// The suite's address.
     pub fn near_address(&self) -> String {
-        format!("10.77.{}.2", self.net)
+        self.address(2)
+    }
+
+    fn address(&self, number: u8) -> String {
+        match &self.switch {
+            Some(switch) => switch.address(number),
+            None => format!("10.77.{}.{number}", self.net),
+        }
     }
 
     /// A leader with these flags besides its interface.

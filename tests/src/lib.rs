@@ -16,6 +16,7 @@ pub mod package;
 pub mod program;
 pub mod segment;
 pub mod stage;
+pub mod stranger;
 pub mod switch;
 pub mod targets;
 

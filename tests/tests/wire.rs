@@ -1,14 +1,16 @@
 //! What the programs send, decoded and judged by tshark.
 
-use dante_core::port::State;
-use dante_tests::capture::{Capture, Caught, Packet};
+use dante_core::port::{Channel, State};
+use dante_core::time::Timestamp;
+use dante_core::wire::{DelayResp, FollowUp, Management, Payload, PortIdentity, Uuid};
+use dante_tests::capture::{Capture, Caught, Packet, hardware_address};
 use dante_tests::lab::{Eyes, Lab};
+use dante_tests::stranger::{Stranger, header, sync};
 use dante_tests::{judge, wait_for};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SYNC: &str = "ptp.controlfield == 0";
-const DELAY_REQ: &str = "ptp.controlfield == 1";
 const FOLLOW_UP: &str = "ptp.controlfield == 2";
 const DELAY_RESP: &str = "ptp.controlfield == 3";
 /// 2^-2 s.
@@ -130,15 +132,12 @@ fn judge_follow_ups(caught: &Caught, syncs: &BTreeMap<i64, Packet>) {
 }
 
 fn judge_requests(caught: &Caught, lab: &Lab, syncs: &BTreeMap<i64, Packet>) {
-    let requests = caught.packets(DELAY_REQ);
+    let requests = caught.requests_of(&lab.near);
     let answers = caught.packets(DELAY_RESP);
     let leader = syncs.values().next().expect("a Sync");
     let first_sync = leader.time();
     for request in &requests {
-        assert_channel(request, 56, 319, 1, 124);
         assert_eq!(request.text("ip.src"), lab.near_address());
-        assert_eq!(request.number("ptp.flags"), 0);
-        assert_eq!(request.number("ptp.sdr.localclockstratum"), 255, "slave-only");
         assert_eq!(request.text("ptp.sdr.grandmasterclockuuid"), leader.text("ptp.sourceuuid"));
         assert_eq!(request.text("ptp.sdr.parentuuid"), leader.text("ptp.sourceuuid"));
         assert_eq!(request.number("ptp.sdr.syncinterval"), -2);
@@ -182,10 +181,85 @@ fn dante4l_sends_nothing_unless_asked_to() {
     assert!(caught.packets(SYNC).len() > 20, "the capture caught the leader at least");
     let joins = caught.packets(&format!("ip.src == {} && igmp", lab.near_address()));
     assert!(!joins.is_empty(), "the capture sees what this host sends: the IGMP join");
-    let own = caught.packets(&format!("ip.src == {} && !igmp", lab.near_address()));
-    assert!(own.is_empty(), "sent: {own:?}");
-    // Whatever address it bears.
-    let mac = joins[0].text("eth.src").to_owned();
-    let own = caught.packets(&format!("eth.src == {mac} && !igmp && !arp"));
+    let own = caught.requests_of(&lab.near);
     assert!(own.is_empty(), "sent: {own:?}");
 }
+
+/// Neither questions nor forgeries make dante4l say anything else, nor say it more often.
+#[test]
+fn nothing_but_requests_is_sent_whatever_is_heard() {
+    let Some((lab, host)) = Lab::with_stranger() else { return };
+    let capture = Capture::start(&lab.stage, &lab.near);
+    let leader = lab.leader(&["--ppm=12", "--force"]);
+    let dante4l = lab.dante4l(&["--delay=e2e"]);
+    lab.eyes().wait_for_port(State::Slave, Duration::from_secs(20));
+    let mut stranger = Stranger::on(&host);
+    let begun = Instant::now();
+    let mut sequence = 0;
+    while begun.elapsed() < Duration::from_secs(12) {
+        sequence += 1;
+        provocations(sequence, &hardware_address(&lab.near))
+            .for_each(|(channel, bytes)| stranger.say(channel, &bytes));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let requests = wait_for("two requests", Duration::from_secs(30), || {
+        let counters = lab.stage.status()["dante4l"]["ports"][0]["counters"].take();
+        counters["delay_req_sent"].as_u64().filter(|sent| *sent >= 2)
+    });
+    println!("{}", dante4l.said());
+    dante4l.stop().expect(0, &[]);
+    let caught = capture.stop();
+    let sent = caught.requests_of(&lab.near);
+    assert!(sent.len() as u64 >= requests, "{} of {requests} were seen", sent.len());
+    // The shortest interval that a leader can advertise is 62.5 ms, and two lie between requests at the least.
+    for pair in sent.windows(2) {
+        assert!(pair[1].time() - pair[0].time() > 0.1, "{pair:?}");
+    }
+    assert!(caught.packets("ptp.controlfield == 4").len() > 100, "the questions were there");
+    leader.program.stop().expect(0, &[]);
+}
+
+/// Questions of all kinds, requests as of another follower, answers to none, and Syncs with the wildest intervals of a
+/// leader that is better than the real one.
+fn provocations(sequence: u16, near: &str) -> impl Iterator<Item = (Channel, Vec<u8>)> {
+    let uuid = |last| Uuid([0, 0x1d, 0xc1, 0, 0, last]);
+    let source = PortIdentity { technology: 1, uuid: uuid(1), port_id: 1 };
+    let near = PortIdentity { technology: 1, uuid: near.parse().expect("a UUID"), port_id: 1 };
+    let head = header(source, sequence);
+    let questions = [
+        Payload::ObtainIdentity,
+        Payload::GetDefaultDataSet,
+        Payload::GetCurrentDataSet,
+        Payload::GetParentDataSet,
+        Payload::GetPortDataSet,
+        Payload::GetGlobalTimeDataSet,
+        Payload::GetForeignDataSet { record_key: 0 },
+    ];
+    let asked = questions.into_iter().map(move |payload| {
+        let body = Management { target: near, starting_boundary_hops: 1, boundary_hops: 1, payload };
+        (Channel::General, head.management(&body).expect("a question").to_vec())
+    });
+    let mut wild = sync(source, sequence, true).to_vec();
+    wild[SYNC_INTERVAL] = if sequence % 100 < 50 { 0x80 } else { 0x7f };
+    let mut request = sync(PortIdentity { uuid: uuid(2), ..source }, sequence, false).to_vec();
+    request[CONTROL] = 1;
+    let answer = head.delay_resp(&DelayResp {
+        received: Timestamp::from_ns(i64::from(sequence)),
+        requesting: near,
+        requesting_sequence_id: sequence,
+    });
+    let follow_up = FollowUp { associated_sequence_id: sequence, precise_origin: Timestamp::from_ns(1) };
+    let follow_up = head.follow_up(&follow_up).to_vec();
+    let v2 = vec![0x0b, 2, 0, 64];
+    asked.chain([
+        (Channel::Event, wild),
+        (Channel::Event, request),
+        (Channel::General, answer.to_vec()),
+        (Channel::General, follow_up),
+        (Channel::General, v2),
+    ])
+}
+
+/// Bytes of a message (IEEE 1588-2002, 8.2 and 8.3).
+const CONTROL: usize = 32;
+const SYNC_INTERVAL: usize = 83;

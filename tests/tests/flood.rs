@@ -1,0 +1,101 @@
+//! A fool with a packet generator.
+
+use dante_core::port::State;
+use dante_core::wire::{PortIdentity, Uuid};
+use dante_os::clock::raw_now;
+use dante_tests::capture::{Capture, hardware_address};
+use dante_tests::judge;
+use dante_tests::lab::{Lab, proc_status};
+use dante_tests::stranger::{Stranger, sync};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use std::time::Duration;
+
+/// Packets a second.
+const RATE: u32 = 100_000;
+const INTERVAL_S: f64 = 0.25;
+/// What the allocator and the pages that are touched for the first time come to.
+const GROWTH_KB: u64 = 256;
+const LINES: usize = 20;
+
+/// A third of noise, a third of messages cut short, a third of Syncs of 10,000 leaders, better than the real one.
+fn packets() -> Vec<Vec<u8>> {
+    let mut rng = Pcg64Mcg::seed_from_u64(1588);
+    let of = |number: u32| {
+        let [_, a, b, c] = number.to_be_bytes();
+        PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, a, b, c]), port_id: 1 }
+    };
+    let three = |number: u32| {
+        let noise = (0..rng.random_range(0..200)).map(|_| rng.random()).collect();
+        let whole = sync(of(number), rng.random(), true).to_vec();
+        let cut = whole[..rng.random_range(0..whole.len())].to_vec();
+        [noise, cut, whole]
+    };
+    (0..10_000).flat_map(three).collect()
+}
+
+#[test]
+fn a_flood_does_not_disturb_the_lock() {
+    let Some((lab, host)) = Lab::with_stranger() else { return };
+    let soak = std::env::var_os("SOAK").is_some();
+    let span = Duration::from_secs(if soak { 30 } else { 5 });
+    let leader = lab.leader(&["--ppm=12", "--force"]);
+    let dante4l = lab.dante4l(&[]);
+    let mut eyes = lab.eyes();
+    eyes.wait_for_port(State::Slave, Duration::from_secs(30));
+    std::thread::sleep(Duration::from_secs(if soak { 20 } else { 10 }));
+    let own = format!("ether src {} or src host {}", hardware_address(&lab.near), lab.far_address());
+    let capture = Capture::of(&lab.stage, &lab.near, &own);
+    let stranger = Stranger::on(&host);
+    let packets = packets();
+
+    let resident = || proc_status(dante4l.pid(), "VmRSS").expect("VmRSS");
+    let (resident_before, said_before) = (resident(), dante4l.said());
+    let page = |eyes: &mut dante_tests::lab::Eyes| eyes.dante4l().expect("dante4l's page").body;
+    let (page_before, begun) = (page(&mut eyes), raw_now());
+    let (truth_ppb, mut worst) = (leader.truth().line.rate.ppb(), 0.0f64);
+    let sent = std::thread::scope(|scope| {
+        let flood = scope.spawn(|| stranger.flood(&packets, RATE, span));
+        while !flood.is_finished() {
+            let page = page(&mut eyes);
+            let port = page.selected().expect("a port");
+            assert_eq!((port.state(), port.timeline), (Some(State::Slave), 1), "{}", dante4l.said());
+            let rate = port.map().expect("a map").line.rate;
+            worst = worst.max((rate.ppb() - truth_ppb).abs());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        flood.join().expect("the flood")
+    });
+    let (page_after, lasted) = (page(&mut eyes), (raw_now() - begun).secs_f64());
+
+    let count = |name: &str| -> u64 {
+        let of = |page: &dante_core::page::Dante4l| {
+            let counters = page.selected().expect("a port").counters();
+            counters.by_name().find(|(of, _)| *of == name).expect("a counter").1
+        };
+        of(&page_after) - of(&page_before)
+    };
+    for name in ["sync", "too_many_leaders", "wrong_length", "unknown_version", "malformed", "kernel_dropped"]
+    {
+        println!("{name}: {}", count(name));
+    }
+    println!("sent {sent} packets in {lasted:.1} s: {:.0} a second", sent as f64 / lasted);
+    assert!(count("too_many_leaders") > 1000, "the flood did not arrive");
+    let measured = (page_after.samples - page_before.samples) as f64;
+    println!(
+        "of the leader's Syncs {:.1} % were lost",
+        100.0 * (1.0 - measured * INTERVAL_S / lasted).max(0.0)
+    );
+    judge("rate - truth in the flood, worst", worst, 200.0, "ppb");
+    let grown = resident().saturating_sub(resident_before);
+    println!("resident: {resident_before} kB before, {grown} kB more after");
+    assert!(grown <= GROWTH_KB, "the memory grew by {grown} kB");
+    let said = dante4l.said();
+    let said = said.strip_prefix(&said_before).expect("a log that goes on");
+    println!("{said}");
+    assert!(said.lines().count() < LINES, "{} lines", said.lines().count());
+    assert!(said.contains("more leaders are heard than are remembered"), "dante4l says what it sees");
+    dante4l.stop().expect(0, &[]);
+    let sent = capture.stop().requests_of(&lab.near);
+    assert!(sent.is_empty(), "sent: {sent:?}");
+}
