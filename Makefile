@@ -50,7 +50,8 @@ soak: build
 	SOAK=30 $(CARGO) test --locked -p dante-tests --test flood --test corpora -- --nocapture
 	for round in 1 2 3 4 5 6 7 8 9 10; do $(CARGO) test --locked -p dante-tests || exit 1; done
 
-# Without a sanitizer, which only a nightly compiler has: the code that is fuzzed is safe Rust, but for the mapping of a page.
+# Needs a C++ compiler. Without a sanitizer, which only a nightly Rust has: what is fuzzed is safe Rust, but for the mapping
+# of a page.
 # What is found goes to target/fuzz; `make corpora` keeps what reaches code that nothing in fuzz/corpus reaches.
 FUZZ_SECONDS ?= 600
 TARGETS = config engine management packet page
