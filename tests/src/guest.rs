@@ -24,10 +24,11 @@ use crate::switch::Switch;
 use agent::Agent;
 use dante_core::time::Duration as Span;
 use disks::{Image, second_disk};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fmt;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -36,6 +37,8 @@ pub const INTERFACE: &str = "eth0";
 
 /// How long the guest may take to boot: it takes 10 s on a machine with two idle cores.
 const BOOT: Duration = Duration::from_secs(180);
+/// One that takes so long runs in slow motion, or not at all.
+const SLOW: Duration = Duration::from_secs(75);
 /// The reset button: nothing is ended, nothing is written.
 const RESET: &str = "(sleep 0.2; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &";
 /// How long a script may take where nothing else is said.
@@ -165,37 +168,16 @@ impl Guest {
         let far = switch.host(1);
         switch.tap("tap0");
         let programs = second_disk(&stage, &setup.packages);
-        let socket = stage.folder().join("control");
-        // What else this machine does is not to stop the guest's clock and its stamps.
-        let mut command = switch.command("nice");
-        command.args(["-n", "-15", &image.qemu]);
-        command.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "768"]);
-        command.args(["-display", "none", "-nodefaults", "-no-user-config"]);
-        command.arg("-kernel").arg(&image.kernel).arg("-append").arg(kernel_line(&switch, setup));
-        if let Some(initrd) = &image.initrd {
-            command.arg("-initrd").arg(initrd);
+        let disks = [image.disk.as_path(), &programs];
+        let (qemu, agent) = start(&image, disks, setup, &switch, &stage);
+        let chrony = image.chrony.clone();
+        let mut guest = Self { name, agent, qemu, started, chrony, switch, far, stage };
+        if !guest.is_up_within(SLOW) {
+            guest.say("in slow motion, and started anew");
+            guest.qemu.signal(Signal::SIGKILL);
+            let (qemu, agent) = start(&image, disks, setup, &guest.switch, &guest.stage);
+            (guest.qemu, guest.agent) = (qemu, agent);
         }
-        command.args(["-rtc", &format!("base={},clock=host", utc(setup.rtc_ahead_s))]);
-        // On the root disk what is written is kept in a nameless file, and is gone with QEMU.
-        for (number, disk, mode) in [(0, &image.disk, "snapshot=on"), (1, &programs, "readonly=on")] {
-            let drive = format!("file={},format=raw,if=none,id=disk{number},{mode}", disk.display());
-            command.args(["-drive", &drive]);
-            command.args(["-device", &format!("nvme,drive=disk{number},serial=disk{number}")]);
-        }
-        command.args(["-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"]);
-        match setup.card {
-            Card::Virtio => command.args(["-device", "virtio-net-pci,netdev=net,romfile="]),
-            Card::Igb => command.args(["-machine", "q35", "-device", "igb,netdev=net,romfile="]),
-        };
-        command.arg("-serial").arg(format!("file:{}", stage.folder().join("console.log").display()));
-        command.arg("-chardev");
-        command.arg(format!("socket,id=control,path={},server=on,wait=off", socket.display()));
-        command.args(["-device", "virtio-serial", "-device", "virtserialport,chardev=control,name=control"]);
-        command.env("TMPDIR", stage.folder());
-        let qemu = stage.start("qemu", command);
-        let connect = || Agent::connect(&socket);
-        let agent = crate::wait_for("QEMU's end of the control port", Duration::from_secs(20), connect);
-        let mut guest = Self { name, agent, qemu, started, chrony: image.chrony, switch, far, stage };
         guest.wait_until_up(BOOT);
         guest.say(&format!("up after {:.1} s", guest.started.elapsed().as_secs_f64()));
         Some(guest)
@@ -205,12 +187,19 @@ impl Guest {
         say(self.name, line);
     }
 
-    fn wait_until_up(&mut self, limit: Duration) {
+    fn is_up_within(&mut self, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         while self.agent.time(Duration::from_secs(2)).is_none() {
             assert!(self.qemu.runs(), "QEMU ended: {}", self.qemu.said());
-            assert!(Instant::now() < end, "the guest is not up within {limit:?}");
+            if Instant::now() > end {
+                return false;
+            }
         }
+        true
+    }
+
+    fn wait_until_up(&mut self, limit: Duration) {
+        assert!(self.is_up_within(limit), "the guest is not up within {limit:?}");
     }
 
     /// Runs a part of a test under a name, which is printed with the time that it took.
@@ -394,9 +383,8 @@ impl Guest {
     }
 
     /// Once in a while the kernel calibrates its timers against an emulated one that stood still for a moment, and then all
-    /// of the guest runs in slow motion: such a boot is done again.
+    /// of the guest runs in slow motion: such a boot is done again, as at the start.
     fn reboot_by(&mut self, script: &str) {
-        const SLOW: Duration = Duration::from_secs(75);
         if self.boot_anew(script) > SLOW {
             self.say("in slow motion, and reset");
             self.boot_anew(RESET);
@@ -432,6 +420,48 @@ impl Drop for Guest {
             _ = std::fs::write(self.stage.folder().join("journal.log"), said);
         }
     }
+}
+
+/// QEMU, and the hand in the guest once it has booted.
+fn start(
+    image: &Image,
+    disks: [&Path; 2],
+    setup: &Setup,
+    switch: &Switch,
+    stage: &Stage,
+) -> (Program, Agent) {
+    let socket = stage.folder().join("control");
+    // What else this machine does is not to stop the guest's clock and its stamps.
+    let mut command = switch.command("nice");
+    command.args(["-n", "-15", &image.qemu]);
+    // One processor: several that wait for one another stall where two guests share two real ones.
+    command.args(["-accel", "tcg,thread=multi", "-smp", "1", "-m", "768"]);
+    command.args(["-display", "none", "-nodefaults", "-no-user-config"]);
+    command.arg("-kernel").arg(&image.kernel).arg("-append").arg(kernel_line(switch, setup));
+    if let Some(initrd) = &image.initrd {
+        command.arg("-initrd").arg(initrd);
+    }
+    command.args(["-rtc", &format!("base={},clock=host", utc(setup.rtc_ahead_s))]);
+    // On the root disk what is written is kept in a nameless file, and is gone with QEMU.
+    for (number, disk, mode) in [(0, disks[0], "snapshot=on"), (1, disks[1], "readonly=on")] {
+        let drive = format!("file={},format=raw,if=none,id=disk{number},{mode}", disk.display());
+        command.args(["-drive", &drive]);
+        command.args(["-device", &format!("nvme,drive=disk{number},serial=disk{number}")]);
+    }
+    command.args(["-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"]);
+    match setup.card {
+        Card::Virtio => command.args(["-device", "virtio-net-pci,netdev=net,romfile="]),
+        Card::Igb => command.args(["-machine", "q35", "-device", "igb,netdev=net,romfile="]),
+    };
+    command.arg("-serial").arg(format!("file:{}", stage.folder().join("console.log").display()));
+    command.arg("-chardev");
+    command.arg(format!("socket,id=control,path={},server=on,wait=off", socket.display()));
+    command.args(["-device", "virtio-serial", "-device", "virtserialport,chardev=control,name=control"]);
+    command.env("TMPDIR", stage.folder());
+    let qemu = stage.start("qemu", command);
+    let connect = || Agent::connect(&socket);
+    let agent = crate::wait_for("QEMU's end of the control port", Duration::from_secs(20), connect);
+    (qemu, agent)
 }
 
 fn kernel_line(switch: &Switch, setup: &Setup) -> String {

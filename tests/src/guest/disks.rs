@@ -3,8 +3,10 @@
 use super::Card;
 use crate::program::built;
 use crate::stage::Stage;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// The suite's programs, which are put on the second disk.
 const PROGRAMS: [&str; 5] = ["dante4l", "dante2sys", "danteshm", "pmc-lite", "dantesim"];
@@ -49,6 +51,16 @@ fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("guest").join(name)
 }
 
+/// The package as this version; made once, however many guests want it.
+fn deb(version: &str, stage: &Stage) -> Vec<u8> {
+    static MADE: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = made.entry(version.to_owned()).or_insert_with(|| {
+        std::fs::read(crate::package::make_deb(version, stage.folder())).expect("the package")
+    });
+    made.clone()
+}
+
 /// A disk with the agent, the programs as they were built last, and packages of them.
 pub fn second_disk(stage: &Stage, packages: &[String]) -> PathBuf {
     let folder = stage.folder().join("programs");
@@ -61,8 +73,7 @@ pub fn second_disk(stage: &Stage, packages: &[String]) -> PathBuf {
         std::fs::copy(built(program), bin.join(program)).expect("a program");
     }
     for version in packages {
-        let package = crate::package::make_deb(version, stage.folder());
-        std::fs::copy(package, folder.join(format!("{version}.deb"))).expect("a package");
+        std::fs::write(folder.join(format!("{version}.deb")), deb(version, stage)).expect("a package");
     }
     let disk = stage.folder().join("programs.img");
     std::fs::File::create(&disk).and_then(|file| file.set_len(256 << 20)).expect("a disk for the programs");
