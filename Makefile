@@ -14,8 +14,6 @@ PREFIX ?= /usr/local
 # dev builds quickly, in target/debug; release is small and fast.
 PROFILE ?= release
 BUILT  = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
-# Most tests wait most of the time, for packets, clocks and guests.
-THREADS ?= 6
 PROGRAMS = dante4l dante2sys danteshm pmc-lite
 
 .PHONY: all build demo test check bench soak fuzz corpora man install deb clean
@@ -31,7 +29,7 @@ demo: build
 test:
 	@tests/packages.sh
 	$(CARGO) build --locked --workspace --bins
-	RUST_TEST_THREADS=$(THREADS) $(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace
 	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --target-dir target/loom -p dante-core --lib seqlock
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
