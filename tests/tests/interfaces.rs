@@ -3,6 +3,7 @@
 
 use dante_core::page::PortRecord;
 use dante_core::port::State;
+use dante_core::time::Duration as Span;
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_tests::capture::Capture;
@@ -207,8 +208,15 @@ fn a_switch_that_forgot_its_member_is_told_again() {
     std::thread::sleep(Duration::from_secs(if rejoined == 0 { 3 } else { 11 }));
     let capture = Capture::start(&network.stage, &network.near);
     network.switch.forget_member(NEAR, GROUP);
-    let forgotten = raw_now();
-    let silent = network.wait_for(State::Listening);
+    let mut forgotten = raw_now();
+    // A report that came by itself at the same time, or a bridge that floods still: then it forgets once more.
+    let silent = wait_for("silence", PATIENCE * 2, || {
+        if raw_now() - forgotten > Span::from_secs(4) && network.switch.has_member(NEAR, GROUP) {
+            network.switch.forget_member(NEAR, GROUP);
+            forgotten = raw_now();
+        }
+        (network.port().state() == Some(State::Listening)).then(raw_now)
+    });
     let slave = network.wait_for(State::Slave);
     println!("silence noticed after {:.3} s", (silent - forgotten).secs_f64());
     judge("SLAVE after the silence was noticed", (slave - silent).secs_f64(), 3.0, "s");
