@@ -272,17 +272,6 @@ impl Card {
         let mut refusals: ArrayVec<(Filter, Errno), 3> = ArrayVec::new();
         for wanted in settings {
             match request::set_stamping(&self.interface, wanted) {
-                Ok(made) if made.serves(self.transmit) => {
-                    log::debug!(
-                        "{}: filter {} asked for, {} set",
-                        self.interface,
-                        wanted.filter,
-                        made.filter
-                    );
-                    (self.set, self.changed) = (made, true);
-                    return Ok(());
-                }
-                // It took the request and made something else of it.
                 Ok(made) => {
                     log::debug!(
                         "{}: filter {} asked for, {} set",
@@ -291,6 +280,10 @@ impl Card {
                         made.filter
                     );
                     (self.set, self.changed) = (made, true);
+                    if made.serves(self.transmit) {
+                        return Ok(());
+                    }
+                    // It took the request and made something else of it.
                     refusals.push((wanted.filter, Errno::ERANGE));
                 }
                 Err(Errno::EPERM | Errno::EACCES) => {
