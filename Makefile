@@ -1,6 +1,6 @@
 # make demo     show the suite at work on loopback: no root, no clock touched
 # make test     everything that is tested; as root, also in network namespaces and a booted guest
-# make check    formatting and lints
+# make check    formatting, lints, and the documentation's links
 # make bench    accuracy against the bound and the peers (docs/accuracy), cost: ns per packet, wake-ups, memory
 # make soak     the long runs: many seeds, many rounds; as root, also a guest with a PTP hardware clock
 # make fuzz     what comes from outside, by coverage: FUZZ_SECONDS=600 for each target
@@ -31,11 +31,11 @@ test:
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
 	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --target-dir target/loom -p dante-core --lib seqlock
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 bench: build
 	$(CARGO) run --locked --release -p dante-bench --bin accuracy | tee docs/accuracy/table.txt

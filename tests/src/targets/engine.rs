@@ -22,7 +22,7 @@ const LONGEST_PASS: u8 = 50;
 /// details, zeros where the bytes end. Leaders lead honestly in it, and whatever else is sent in their names.
 ///
 /// # Panics
-/// When the port breaks one of the rules in [`World::handle`].
+/// When the port breaks one of the rules in `World::handle`.
 pub fn engine(bytes: &[u8]) {
     let mut script = Script(bytes);
     let mut world = World::new(script.byte());
