@@ -16,6 +16,10 @@ pub struct Args {
     #[arg(short = 'v', long, action = ArgAction::Version)]
     version: Option<bool>,
 
+    /// Name of the instance to look at
+    #[arg(long, value_name = "NAME", global = true)]
+    pub instance: Option<Instance>,
+
     #[command(subcommand)]
     pub action: Action,
 }
@@ -36,10 +40,6 @@ pub enum Action {
         /// Seconds to wait at most; 0: for ever
         #[arg(long, value_name = "S", default_value_t = 0)]
         timeout: u32,
-
-        /// Name of the instance to wait for
-        #[arg(long, value_name = "NAME")]
-        instance: Option<Instance>,
     },
 }
 
@@ -50,10 +50,6 @@ pub enum What {
         /// As JSON, schema 1
         #[arg(long)]
         json: bool,
-
-        /// Name of the instance to look at
-        #[arg(long, value_name = "NAME")]
-        instance: Option<Instance>,
     },
 }
 

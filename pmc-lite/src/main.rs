@@ -2,6 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod finding;
+mod pages;
+#[cfg(test)]
+mod scenes;
 mod status;
 mod text;
 mod wait;
@@ -9,25 +13,36 @@ mod wait;
 use args::{Action, Args, What};
 use clap::Parser;
 use dante_os::page::Instance;
+use pages::Pages;
+use status::Status;
 use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match Args::parse().action {
-        Action::Get { what: What::Status { json, instance } } => status(json, instance.as_ref()),
-        Action::Wait { goal, timeout, instance } => wait::until(goal, timeout, instance.as_ref()),
+    let Args { action, instance, .. } = Args::parse();
+    let instance = instance.as_ref();
+    match action {
+        Action::Get { what: What::Status { json } } => get_status(json, instance),
+        Action::Wait { goal, timeout } => wait::until(goal, timeout, instance),
     }
 }
 
-fn status(json: bool, instance: Option<&Instance>) -> ExitCode {
-    let found = status::read(instance);
-    let shown = if json {
-        serde_json::to_string_pretty(&found.status)
-            .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+fn get_status(json: bool, instance: Option<&Instance>) -> ExitCode {
+    let pages = Pages::read(instance);
+    let status = Status::of(&pages);
+    if json {
+        print(
+            &serde_json::to_string_pretty(&status)
+                .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")),
+        );
     } else {
-        text::screen(&found)
-    };
+        print(&text::screen(&status));
+    }
+    if pages.has_dante4l() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// On standard output, in colours only where that is a terminal.
+fn print(text: &str) {
     // A reader that closes the pipe early has seen enough.
-    _ = writeln!(std::io::stdout().lock(), "{}", shown.trim_end());
-    if found.status.dante4l.life.running { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    _ = writeln!(anstream::stdout().lock(), "{}", text.trim_end());
 }

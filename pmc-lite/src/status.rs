@@ -1,25 +1,22 @@
 //! The state of the whole chain, as `get status --json` prints it: schema 1, documented in docs/status.md.
 
+use crate::finding::{self, Finding};
+use crate::pages::{Pages, Read, freshness};
 use dante_core::page::{
-    Body, Dante2sys, Dante4l, Danteshm, Freshness, LeaderRecord, OutputKind, OutputRecord, PortRecord,
-    RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, StampSource, SteeredClock, UtcSource, View,
+    Body, Dante2sys, Dante4l, Danteshm, Freshness, HeardRecord, LeaderRecord, OutputKind, OutputRecord,
+    PortRecord, RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, StampSource, SteeredClock, UtcSource,
 };
 use dante_core::port::Counters;
 use dante_core::relay::Waiting;
 use dante_core::time::{Duration, Offset, Raw, Timestamp};
 use dante_core::wire::{ClockIdentifier, Subdomain, Uuid};
-use dante_os::clock::raw_now;
-use dante_os::page::{Instance, PageName, PageReader};
 use serde::{Serialize, Serializer};
 
 /// A number on a page that this program has no word for; its layout version should have told.
-const UNKNOWN: &str = "unknown";
+#[cfg(test)]
+mod tests;
 
-/// The status, and why a page told nothing.
-pub struct Found {
-    pub status: Status,
-    pub troubles: Vec<String>,
-}
+const UNKNOWN: &str = "unknown";
 
 #[derive(Debug, Serialize)]
 pub struct Status {
@@ -27,6 +24,7 @@ pub struct Status {
     pub dante4l: Observer,
     pub dante2sys: Steerer,
     pub danteshm: Relay,
+    pub findings: Vec<Finding>,
 }
 
 /// What every program's part begins with.
@@ -85,8 +83,19 @@ pub struct Port {
     pub subdomain: String,
     pub state: String,
     pub timestamping: &'static str,
+    pub uuid: Option<String>,
+    pub leaders: Vec<Heard>,
     #[serde(serialize_with = "by_name")]
     pub counters: Counters,
+}
+
+/// A leader that is heard, followed or not.
+#[derive(Debug, Serialize)]
+pub struct Heard {
+    #[serde(flatten)]
+    pub leader: Leader,
+    pub qualified: bool,
+    pub last_sync_age_s: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -168,41 +177,35 @@ pub struct Output {
     pub last_sample_age_s: Option<f64>,
 }
 
-/// Reads all pages of one instance.
-pub fn read(instance: Option<&Instance>) -> Found {
-    let now = raw_now();
-    let mut troubles = Vec::new();
-    let (life, view) = page::<Dante4l>(instance, now, &mut troubles);
-    let dante4l = Observer { life, said: view.map(|view| following(&view.body, now)) };
-    let (life, view) = page::<Dante2sys>(instance, now, &mut troubles);
-    let dante2sys = Steerer { life, said: view.map(|view| steering(&view.body, now)) };
-    let (life, view) = page::<Danteshm>(instance, now, &mut troubles);
-    let danteshm = Relay { life, said: view.map(|view| relaying(&view.body, now)) };
-    Found { status: Status { schema: 1, dante4l, dante2sys, danteshm }, troubles }
+impl Status {
+    pub fn of(pages: &Pages) -> Self {
+        let now = pages.now;
+        Self {
+            schema: 1,
+            dante4l: Observer {
+                life: life(&pages.dante4l),
+                said: body(&pages.dante4l, |it| following(it, now)),
+            },
+            dante2sys: Steerer {
+                life: life(&pages.dante2sys),
+                said: body(&pages.dante2sys, |it| steering(it, now)),
+            },
+            danteshm: Relay {
+                life: life(&pages.danteshm),
+                said: body(&pages.danteshm, |it| relaying(it, now)),
+            },
+            findings: finding::of(pages),
+        }
+    }
 }
 
-fn page<B: Body>(
-    instance: Option<&Instance>,
-    now: Timestamp<Raw>,
-    troubles: &mut Vec<String>,
-) -> (Page, Option<View<B>>) {
-    let read = PageReader::new(PageName::<B>::new(instance)).read(now);
-    let freshness = match &read {
-        Ok(view) => view.freshness,
-        Err(error) => error.freshness(),
-    };
-    match (&read, freshness) {
-        (Ok(_), Freshness::Fresh) => {}
-        (Ok(view), Freshness::Stopped) => {
-            troubles.push(format!("{} was stopped (process {})", B::NAME, view.pid))
-        }
-        (Ok(view), _) => {
-            troubles.push(format!("{} died or hangs (process {}); restart it", B::NAME, view.pid))
-        }
-        (Err(error), _) => troubles.push(error.to_string()),
-    }
-    let life = Page { running: freshness == Freshness::Fresh, page: freshness.name() };
-    (life, read.ok())
+fn life<B: Body>(read: &Read<B>) -> Page {
+    let freshness = freshness(read);
+    Page { running: freshness == Freshness::Fresh, page: freshness.name() }
+}
+
+fn body<B, T>(read: &Read<B>, say: impl FnOnce(&B) -> T) -> Option<T> {
+    read.as_ref().ok().map(|view| say(&view.body))
 }
 
 fn following(body: &Dante4l, now: Timestamp<Raw>) -> Following {
@@ -227,7 +230,7 @@ fn following(body: &Dante4l, now: Timestamp<Raw>) -> Following {
         path_delay_ns: port.and_then(PortRecord::path_delay).map(|delay| delay.ns()),
         sync_interval_ms: leader.map(|leader| leader.sync_interval_ns / 1_000_000),
         last_sync_age_s: sample.map(|sample| (now - sample.arrived.raw).secs_f64()),
-        ports: body.ports().iter().map(port_of).collect(),
+        ports: body.ports().iter().map(|port| port_of(port, now)).collect(),
     }
 }
 
@@ -244,12 +247,22 @@ fn leader_of(leader: &LeaderRecord) -> Leader {
     }
 }
 
-fn port_of(port: &PortRecord) -> Port {
+fn heard_of(heard: &HeardRecord, now: Timestamp<Raw>) -> Heard {
+    Heard {
+        leader: leader_of(&heard.leader),
+        qualified: heard.qualified != 0,
+        last_sync_age_s: (now - Timestamp::from_ns(heard.last_sync_raw_ns)).secs_f64(),
+    }
+}
+
+fn port_of(port: &PortRecord, now: Timestamp<Raw>) -> Port {
     Port {
         interface: port.interface.to_string(),
         subdomain: Subdomain(port.subdomain).to_string(),
         state: port.state().map_or(UNKNOWN.into(), |state| state.to_string()),
         timestamping: StampSource::from_number(port.stamp_source).map_or(UNKNOWN, StampSource::name),
+        uuid: port.identity().map(|identity| identity.uuid.to_string()),
+        leaders: port.heard().iter().map(|heard| heard_of(heard, now)).collect(),
         counters: port.counters(),
     }
 }

@@ -1,19 +1,38 @@
 //! The status for people: from top to bottom as the data flows.
 
-use crate::status::{Following, Found, Output, Page, Port, Relaying, Steering, Utc};
+use crate::finding::{Finding, Level};
+use crate::status::{Following, Heard, Output, Page, Port, Relaying, Status, Steering, Utc};
+use anstyle::{AnsiColor, Style};
 use dante_core::time::{Civil, Duration};
 use std::fmt::{self, Write};
 
-/// One screen.
-pub fn screen(found: &Found) -> String {
+#[cfg(test)]
+mod tests;
+
+const HEADING: Style = Style::new().bold();
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// One screen, with colours, which whoever prints it takes out where they are of no use.
+pub fn screen(status: &Status) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    _ = write(&mut out, found);
+    _ = write(&mut out, status);
     out
 }
 
-fn write(out: &mut String, found: &Found) -> fmt::Result {
-    let status = &found.status;
+/// How a finding of this level is shown.
+pub fn style(level: Level) -> Style {
+    match level {
+        Level::Ok => GOOD,
+        Level::Warning => DOUBTFUL,
+        Level::Failure => BAD,
+    }
+}
+
+fn write(out: &mut String, status: &Status) -> fmt::Result {
+    verdict(out, &status.findings)?;
     if let Some(said) = &status.dante4l.said {
         leader(out, said)?;
     }
@@ -29,32 +48,51 @@ fn write(out: &mut String, found: &Found) -> fmt::Result {
     if let Some(said) = &status.danteshm.said {
         relaying(out, said)?;
     }
-    for trouble in &found.troubles {
-        writeln!(out, "! {trouble}")?;
-    }
-    Ok(())
+    status.findings.iter().try_for_each(|each| finding(out, each))
+}
+
+/// The answer to "is it synchronised?".
+fn verdict(out: &mut String, findings: &[Finding]) -> fmt::Result {
+    let level = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
+    let style = style(level);
+    let words = match level {
+        Level::Ok => "in step with Dante",
+        Level::Warning => "look at the warning below",
+        Level::Failure => "NOT in step with Dante",
+    };
+    writeln!(out, "{style}{words}{style:#}")
+}
+
+fn finding(out: &mut String, finding: &Finding) -> fmt::Result {
+    let style = style(finding.level);
+    writeln!(out, "{style}!{style:#} {}", finding.what)?;
+    finding.remedy.iter().try_for_each(|remedy| writeln!(out, "  -> {remedy}"))
 }
 
 fn heading(out: &mut String, program: &str, page: &Page) -> fmt::Result {
-    let life = match page.page {
-        "fresh" => "running",
-        "stale" => "not running: its page is stale",
-        "stopped" => "stopped",
-        "absent" => "not running",
-        "foreign" => "its page is not to be believed",
-        _ => "its page is of another version",
+    let (life, style) = match page.page {
+        "fresh" => ("running", GOOD),
+        "stale" => ("not running: its page is stale", BAD),
+        "stopped" => ("stopped", DOUBTFUL),
+        "absent" => ("not running", DOUBTFUL),
+        "foreign" => ("its page is not to be believed", BAD),
+        _ => ("its page is of another version", BAD),
     };
-    writeln!(out, "{program:<10} {life}")
+    writeln!(out, "{HEADING}{program:<10}{HEADING:#} {style}{life}{style:#}")
 }
 
 fn leader(out: &mut String, said: &Following) -> fmt::Result {
     match &said.leader {
         Some(leader) => {
-            writeln!(out, "leader     {}/{} at {}", leader.uuid, leader.port_id, leader.address)?;
+            writeln!(
+                out,
+                "{HEADING}leader{HEADING:#}     {}/{} at {}",
+                leader.uuid, leader.port_id, leader.address
+            )?;
             let preferred = if leader.preferred { ", Preferred Leader" } else { "" };
             row(out, "clock", &format!("stratum {} {}{preferred}", leader.stratum, leader.identifier))
         }
-        None => writeln!(out, "leader     none"),
+        None => writeln!(out, "{HEADING}leader{HEADING:#}     none"),
     }
 }
 
@@ -84,7 +122,7 @@ fn following(out: &mut String, said: &Following) -> fmt::Result {
 }
 
 fn port(out: &mut String, port: &Port, used: &str) -> fmt::Result {
-    let Port { interface, subdomain, state, timestamping, counters } = port;
+    let Port { interface, subdomain, state, timestamping, leaders, counters, .. } = port;
     row(
         out,
         "port",
@@ -96,7 +134,16 @@ fn port(out: &mut String, port: &Port, used: &str) -> fmt::Result {
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     let heard = if heard.is_empty() { "no packets yet".into() } else { heard.join(", ") };
-    row(out, "heard", &heard)
+    row(out, "heard", &heard)?;
+    if leaders.len() > 1 {
+        let names: Vec<String> = leaders.iter().map(leader_heard).collect();
+        row(out, "leaders", &names.join(", "))?;
+    }
+    Ok(())
+}
+
+fn leader_heard(heard: &Heard) -> String {
+    format!("{} at {}, {:.1} s ago", heard.leader.uuid, heard.leader.address, heard.last_sync_age_s)
 }
 
 fn steering(out: &mut String, said: &Steering) -> fmt::Result {

@@ -30,8 +30,8 @@ pub use dante2sys::{
     STEER_HAS_LINE, STEER_HAS_PHASE, STEER_HAS_SCALE, SteeredClock, UtcSource,
 };
 pub use dante4l::{
-    Dante4l, KernelClock, LeaderRecord, MAX_PORTS, MapRecord, PORT_HAS_DELAY, PORT_HAS_LEADER, PORT_HAS_MAP,
-    PORT_HAS_SAMPLE, PortRecord, RING, SampleRecord, StampSource,
+    Dante4l, HeardRecord, KernelClock, LeaderRecord, MAX_PORTS, MapRecord, NoticeRecord, PORT_HAS_DELAY,
+    PORT_HAS_LEADER, PORT_HAS_MAP, PORT_HAS_SAMPLE, PortRecord, RING, SampleRecord, StampSource,
 };
 pub use danteshm::{Danteshm, MAX_OUTPUTS, OutputKind, OutputRecord};
 pub use seqlock::{Torn, Words};

@@ -25,7 +25,7 @@ mod state;
 
 pub use counters::{Counter, Counters};
 pub use events::{Channel, Discontinuity, Input, NoStamp, Output, Reason, Sample, SendToken, Stamp};
-pub use leaders::Leader;
+pub use leaders::{Leader, MAX_LEADERS};
 pub use notice::Notice;
 pub use rates::{KnownRate, KnownRates, MAX_RATES};
 pub use rules::{LeaderName, LeaderNameError, LeaderRules, MAX_NAMES};
@@ -227,6 +227,16 @@ impl Port {
     /// The leader that is followed.
     pub fn leader(&self) -> Option<&Leader> {
         self.leaders.get(self.parent?)
+    }
+
+    /// All leaders of the subdomain that are heard and permitted, the one followed among them.
+    pub fn heard(&self) -> &[Leader] {
+        self.leaders.all()
+    }
+
+    /// Who this port is on the wire; `None` while it has no sockets.
+    pub fn identity(&self) -> Option<PortIdentity> {
+        self.identity
     }
 
     /// The leader's time over CLOCK_MONOTONIC_RAW: the path delay is in it once it was measured. It outlives the

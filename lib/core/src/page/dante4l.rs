@@ -1,11 +1,15 @@
 //! The page of dante4l: what the network says.
 
+mod heard;
+
+pub use heard::{HeardRecord, LeaderRecord, NoticeRecord};
+
 use super::Text;
 use super::record::{body, numbered, record};
-use crate::port::{Counters, Port, Sample, Stamp, State};
-use crate::time::{Affine, ClockMap, Duration, Ratio, Timestamp, Uncertainty};
+use crate::port::{Counters, MAX_LEADERS, Notice, Port, Sample, Stamp, State};
+use crate::time::{Affine, ClockMap, Duration, Ratio, Raw, Timestamp, Uncertainty};
 use crate::timescale::{KernelWord, TimelineKey, Track};
-use std::net::Ipv4Addr;
+use crate::wire::{PortIdentity, Uuid};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// Dante's primary and secondary network.
@@ -48,9 +52,13 @@ record! {
         pub stamp_source: u8,
         /// `PORT_HAS_*`.
         pub flags: u16,
-        /// Zero.
-        pub reserved: u32,
-        /// The leader; of no meaning without `PORT_HAS_LEADER`.
+        /// How many of `heard` are in use.
+        pub heard_count: u32,
+        /// Its own UUID on the wire; zeros while it has no sockets.
+        pub uuid: [u8; 6],
+        /// Its own port number on the wire.
+        pub port_id: u16,
+        /// The leader that is followed; of no meaning without `PORT_HAS_LEADER`.
         pub leader: LeaderRecord,
         /// The timeline: a count of discontinuities of Dante time, from 1. Ports with the same number tell the same time; 0: no
         /// leader yet, or a time other than that of the port selected.
@@ -63,6 +71,10 @@ record! {
         pub last: SampleRecord,
         /// In the order of [`Counters::NAMES`]; the rest is zero.
         pub counters: [u64; 32],
+        /// The leaders that are heard, the one followed among them.
+        pub heard: [HeardRecord; MAX_LEADERS],
+        /// What was noticed, each kind at the place of its number.
+        pub notices: [NoticeRecord; Notice::KINDS],
     }
 }
 
@@ -74,32 +86,6 @@ pub const PORT_HAS_MAP: u16 = 2;
 pub const PORT_HAS_DELAY: u16 = 4;
 /// `PortRecord::last` means something.
 pub const PORT_HAS_SAMPLE: u16 = 8;
-
-record! {
-    /// A leader and what it says of its grandmaster.
-    pub struct LeaderRecord {
-        /// Who sends the Syncs.
-        pub uuid: [u8; 6],
-        /// Its port.
-        pub port_id: u16,
-        /// IPv4 address.
-        pub address: [u8; 4],
-        /// The grandmaster's clock identifier.
-        pub identifier: [u8; 4],
-        /// The grandmaster's variance.
-        pub variance: i16,
-        /// Steps from the grandmaster to the leader.
-        pub steps_removed: u16,
-        /// The grandmaster's stratum.
-        pub stratum: u8,
-        /// 1: the grandmaster is Preferred Leader.
-        pub preferred: u8,
-        /// currentUTCOffset: the leader's time minus UTC, s.
-        pub utc_offset_s: i16,
-        /// The interval that it advertises, ns.
-        pub sync_interval_ns: i64,
-    }
-}
 
 record! {
     /// [`ClockMap`].
@@ -143,7 +129,7 @@ record! {
     }
 }
 
-body!(Dante4l, "dante4l", 1, 3);
+body!(Dante4l, "dante4l", 1, 4);
 
 numbered! {
     /// What the kernel says of CLOCK_REALTIME (adjtimex with modes 0).
@@ -241,20 +227,7 @@ impl PortRecord {
             ..Self::new_zeroed()
         };
         if let Some(leader) = port.leader() {
-            let grandmaster = &leader.announced.grandmaster;
-            record.flags |= PORT_HAS_LEADER;
-            record.leader = LeaderRecord {
-                uuid: leader.identity.uuid.0,
-                port_id: leader.identity.port_id,
-                address: leader.address.octets(),
-                identifier: grandmaster.identifier.0,
-                variance: grandmaster.variance,
-                steps_removed: leader.announced.local.steps_removed,
-                stratum: grandmaster.stratum,
-                preferred: u8::from(grandmaster.preferred),
-                utc_offset_s: leader.announced.current_utc_offset,
-                sync_interval_ns: leader.interval.ns(),
-            };
+            record.leader = leader.into();
         }
         if let Some(map) = port.map() {
             record.flags |= PORT_HAS_MAP;
@@ -268,10 +241,42 @@ impl PortRecord {
             record.flags |= PORT_HAS_SAMPLE;
             record.last = SampleRecord::of(sample, 0);
         }
+        if let Some(identity) = port.identity() {
+            record.uuid = identity.uuid.0;
+            record.port_id = identity.port_id;
+        }
         for (to, from) in record.counters.iter_mut().zip(port.counters().values()) {
             *to = *from;
         }
+        for (to, leader) in record.heard.iter_mut().zip(port.heard()) {
+            *to = leader.into();
+            record.heard_count += 1;
+        }
+        for (notice, at) in port.notices() {
+            if let Some(to) = record.notices.get_mut(notice.kind()) {
+                *to = NoticeRecord::of(notice, at);
+            }
+        }
         record
+    }
+
+    /// Who it is on the wire; `None` while it has no sockets.
+    pub fn identity(&self) -> Option<PortIdentity> {
+        (self.port_id != 0).then_some(PortIdentity {
+            technology: PortIdentity::ETHERNET,
+            uuid: Uuid(self.uuid),
+            port_id: self.port_id,
+        })
+    }
+
+    /// The leaders that are heard, the one followed among them.
+    pub fn heard(&self) -> &[HeardRecord] {
+        self.heard.get(..self.heard_count as usize).unwrap_or(&self.heard)
+    }
+
+    /// What was noticed, the last of each kind, and when it was last true.
+    pub fn notices(&self) -> impl Iterator<Item = (Notice, Timestamp<Raw>)> {
+        self.notices.iter().enumerate().filter_map(|(kind, record)| record.read(kind))
     }
 
     /// Its state; `None` where the number is not one.
@@ -312,13 +317,6 @@ impl PortRecord {
 }
 
 const _: () = assert!(Counters::COUNT <= 32, "PortRecord::counters has room for 32");
-
-impl LeaderRecord {
-    /// Its address.
-    pub fn address(&self) -> Ipv4Addr {
-        self.address.into()
-    }
-}
 
 impl SampleRecord {
     /// `sample`, that came through the port of this index.

@@ -1,6 +1,9 @@
 use super::*;
+use crate::port::{MAX_LEADERS, Notice};
 use crate::time::{Affine, ClockMap, Ratio, Uncertainty};
 use crate::timescale::KernelWord;
+use crate::wire::{PortIdentity, Subdomain, Uuid};
+use std::net::Ipv4Addr;
 use zerocopy::FromZeros;
 
 /// A hash that tells any change of any byte (FNV-1a, 64 bits).
@@ -40,6 +43,8 @@ fn port() -> PortRecord {
             stratum: 0x99,
             preferred: 1,
             utc_offset_s: 37,
+            grandmaster: [0, 0x1d, 0xc1, 4, 5, 6],
+            grandmaster_port: 0x0506,
             sync_interval_ns: 250_000_000,
         },
         timeline: 5,
@@ -56,6 +61,16 @@ fn layouts_are_held_byte_for_byte() {
     let mut observer = Dante4l { selected: 0, port_count: 1, ..Dante4l::default() };
     observer.set_kernel_word(Some(KernelWord::Synchronised(Duration::from_ns(10))));
     observer.ports[0] = port();
+    observer.ports[0].uuid = [2, 0, 0, 7, 8, 9];
+    observer.ports[0].port_id = 1;
+    observer.ports[0].heard[7] = HeardRecord {
+        leader: port().leader,
+        since_raw_ns: 11,
+        last_sync_raw_ns: 12,
+        qualified: 1,
+        reserved: 0,
+    };
+    observer.ports[0].notices[15] = NoticeRecord { seen_raw_ns: 13, what: [14; 16] };
     observer.push(SampleRecord {
         number: 1,
         timeline: 5,
@@ -127,12 +142,12 @@ fn layouts_are_held_byte_for_byte() {
         (Danteshm::VERSION, Danteshm::SIZE, hash(relay.as_bytes())),
     ];
     let held =
-        [(3, 4592, 0x8ca8_d435_b317_0678), (2, 256, 0x0e46_aeac_d78b_adc1), (2, 1320, 0x0632_119f_5eb1_5b6c)];
+        [(4, 6416, 0xd4be_676b_3bfd_c6f3), (2, 256, 0x0e46_aeac_d78b_adc1), (2, 1320, 0x0632_119f_5eb1_5b6c)];
     assert_eq!(figures, held);
     assert_eq!((MAGIC.to_ne_bytes(), HEAD_WORDS), (*b"D4L_PAGE", 8));
     assert_eq!(
         [layout_word::<Dante4l>(), layout_word::<Dante2sys>(), layout_word::<Danteshm>()],
-        [1 << 32 | 3, 2 << 32 | 2, 3 << 32 | 2]
+        [1 << 32 | 4, 2 << 32 | 2, 3 << 32 | 2]
     );
 }
 
@@ -151,6 +166,49 @@ fn what_is_put_on_a_page_is_read_from_it() {
     let without = PortRecord { flags: 0, ..record };
     assert_eq!((without.map(), without.path_delay(), without.last_sample()), (None, None, None));
     assert!(without.leader().is_none());
+}
+
+#[test]
+fn every_notice_is_read_as_it_was_put() {
+    let leader = PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 7, 8, 9]), port_id: 0x0203 };
+    let address = Ipv4Addr::new(169, 254, 1, 2);
+    let all = [
+        Notice::OnlyPtpV2,
+        Notice::OtherSubdomain(Subdomain(*b"_ALT4\0\0\0\0\0\0\0\0\0\0\x01")),
+        Notice::NoFollowUp,
+        Notice::NoSync,
+        Notice::NoStamps,
+        Notice::ClockDisturbed,
+        Notice::OnlyOwn,
+        Notice::WrongLength,
+        Notice::UnknownVersion(0x0405),
+        Notice::NotPermitted(leader, address),
+        Notice::NoTransmitStamps,
+        Notice::NoDelayResp,
+        Notice::Dropped,
+        Notice::SecondAddress(leader, address),
+        Notice::Contradicting(leader),
+        Notice::TooManyLeaders,
+    ];
+    assert_eq!(all.map(Notice::kind), std::array::from_fn::<_, { Notice::KINDS }, _>(|kind| kind));
+    let mut record = port();
+    for (notice, n) in all.into_iter().zip(1..) {
+        record.notices[notice.kind()] = NoticeRecord::of(notice, Timestamp::from_ns(n));
+    }
+    let read: Vec<(Notice, i64)> = record.notices().map(|(notice, at)| (notice, at.ns())).collect();
+    assert_eq!(read, all.into_iter().zip(1..).collect::<Vec<_>>());
+    assert_eq!(port().notices().count(), 0, "what never was is not read");
+}
+
+#[test]
+fn leaders_that_are_heard_are_read_as_far_as_they_are_counted() {
+    let mut record = port();
+    assert_eq!(record.heard().len(), 0);
+    record.heard_count = 2;
+    assert_eq!(record.heard().len(), 2);
+    record.heard_count = u32::MAX;
+    assert_eq!(record.heard().len(), MAX_LEADERS);
+    assert_eq!(record.identity(), None, "a port without sockets is nobody yet");
 }
 
 #[test]

@@ -68,13 +68,20 @@ const SPEAKING: i64 = 4;
 /// was restarted.
 const REORDERED: u16 = 3;
 
+/// So many leaders are remembered.
+pub const MAX_LEADERS: usize = 8;
+
 /// The table of leaders.
 #[derive(Debug, Default)]
 pub(super) struct Leaders {
-    heard: ArrayVec<Leader, 8>,
+    heard: ArrayVec<Leader, MAX_LEADERS>,
 }
 
 impl Leaders {
+    pub(super) fn all(&self) -> &[Leader] {
+        &self.heard
+    }
+
     pub(super) fn heard(
         &mut self,
         now: Timestamp<Raw>,

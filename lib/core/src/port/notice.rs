@@ -50,9 +50,11 @@ pub enum Notice {
 }
 
 impl Notice {
-    const KINDS: usize = 16;
+    /// How many kinds there are.
+    pub const KINDS: usize = 16;
 
-    const fn kind(self) -> usize {
+    /// Which kind it is, from 0: its place on the page.
+    pub const fn kind(self) -> usize {
         match self {
             Self::OnlyPtpV2 => 0,
             Self::OtherSubdomain(_) => 1,
@@ -73,8 +75,8 @@ impl Notice {
         }
     }
 
-    /// It is of interest only while no leader is heard.
-    const fn explains(self) -> bool {
+    /// It explains why no leader is heard, and is of interest only then.
+    pub const fn explains(self) -> bool {
         matches!(
             self,
             Self::OnlyPtpV2
@@ -88,9 +90,17 @@ impl Notice {
     }
 }
 
-/// When each kind was said last.
+/// What was last noticed of each kind.
 #[derive(Debug, Default)]
-pub(super) struct Noticed([Option<Timestamp<Raw>>; Notice::KINDS]);
+pub(super) struct Noticed([Option<Seen>; Notice::KINDS]);
+
+/// A notice, when it was last true, and when it was last said.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    notice: Notice,
+    at: Timestamp<Raw>,
+    said: Timestamp<Raw>,
+}
 
 impl Port {
     /// Says it, unless it was said lately, or explains what needs no explanation.
@@ -98,12 +108,17 @@ impl Port {
         if notice.explains() && !self.misses_a_leader(now) {
             return;
         }
-        if let Some(said) = self.noticed.0.get_mut(notice.kind())
-            && said.is_none_or(|said| now - said >= SILENCE)
-        {
-            *said = Some(now);
+        let Some(place) = self.noticed.0.get_mut(notice.kind()) else { return };
+        let said = place.map(|seen| seen.said).filter(|said| now - *said < SILENCE);
+        *place = Some(Seen { notice, at: now, said: said.unwrap_or(now) });
+        if said.is_none() {
             self.tell(Output::Notice(notice));
         }
+    }
+
+    /// What was noticed so far, the last of each kind, and when it was last true.
+    pub fn notices(&self) -> impl Iterator<Item = (Notice, Timestamp<Raw>)> {
+        self.noticed.0.iter().flatten().map(|seen| (seen.notice, seen.at))
     }
 
     pub(super) fn malformed(&mut self, now: Timestamp<Raw>, error: WireError) {

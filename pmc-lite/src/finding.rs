@@ -1,0 +1,245 @@
+//! What is wrong, in words, with the next step: from the pages alone. `get status`, `watch` and `doctor` say it.
+
+use crate::pages::{Pages, Read, freshness, said};
+use dante_core::page::{
+    Body, Dante2sys, Dante4l, Danteshm, Freshness, OutputKind, PortRecord, STEER_DATE_GOOD, STEER_DATE_LEFT,
+    UtcSource,
+};
+use dante_core::port::{self, Notice};
+use dante_core::relay::Waiting;
+use dante_core::steer;
+use dante_core::time::{Duration, Raw, Timestamp};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Worth a look.
+    Warning,
+    /// This host is not in step, or will not be.
+    Failure,
+}
+
+/// One thing that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub level: Level,
+    /// In words.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    pub fn ok(what: impl Into<String>) -> Self {
+        Self { level: Level::Ok, what: what.into(), remedy: None }
+    }
+
+    pub fn warning(what: impl Into<String>) -> Self {
+        Self { level: Level::Warning, ..Self::ok(what) }
+    }
+
+    pub fn failure(what: impl Into<String>) -> Self {
+        Self { level: Level::Failure, ..Self::ok(what) }
+    }
+
+    pub fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
+    }
+}
+
+/// What explains a missing leader is told for so long after it was last true.
+const EXPLANATION: Duration = Duration::from_secs(10);
+/// Anything else that was noticed is.
+const MEMORY: Duration = Duration::from_secs(60);
+
+/// All that is not as it should be, in the order of the data's flow.
+pub fn of(pages: &Pages) -> Vec<Finding> {
+    let mut found = Vec::new();
+    observer(&mut found, pages);
+    steerer(&mut found, pages);
+    relay(&mut found, pages);
+    if let [Freshness::Fresh, Freshness::Absent, Freshness::Absent] =
+        [freshness(&pages.dante4l), freshness(&pages.dante2sys), freshness(&pages.danteshm)]
+    {
+        found.push(Finding::warning("neither dante2sys nor danteshm runs: no clock follows Dante").remedy(
+            "start dante2sys to steer the system clock, or danteshm to feed chrony; \
+                 where one of them will not start, `pmc-lite doctor` looks for the cause",
+        ));
+    }
+    found
+}
+
+/// A writer that is not there. Where it was never started, that is a failure only for dante4l.
+fn life<B: Body>(found: &mut Vec<Finding>, read: &Read<B>, needed: bool) {
+    let name = B::NAME;
+    let start = format!("start it: systemctl start {name}; if it ends again: journalctl -u {name} -n 20");
+    match (read, freshness(read)) {
+        (_, Freshness::Fresh) => {}
+        (Err(_), Freshness::Absent) if !needed => {}
+        (Err(error), Freshness::Absent) => found.push(Finding::failure(error.to_string()).remedy(start)),
+        (Err(error), _) => found.push(Finding::failure(error.to_string())),
+        (Ok(view), Freshness::Stopped) => {
+            let what = format!("{name} was stopped (process {})", view.pid);
+            found.push(if needed { Finding::failure(what) } else { Finding::warning(what) }.remedy(start));
+        }
+        (Ok(view), _) => found.push(
+            Finding::failure(format!(
+                "{name} died or hangs (process {}); what is shown of it is old",
+                view.pid
+            ))
+            .remedy(format!("restart it: systemctl restart {name}; why: journalctl -u {name} -n 20")),
+        ),
+    }
+}
+
+fn observer(found: &mut Vec<Finding>, pages: &Pages) {
+    life(found, &pages.dante4l, true);
+    let Some(body) = said::<Dante4l>(&pages.dante4l) else { return };
+    for port in body.ports() {
+        network(found, port, pages.now);
+    }
+}
+
+fn network(found: &mut Vec<Finding>, port: &PortRecord, now: Timestamp<Raw>) {
+    let interface = port.interface;
+    let notices: Vec<Notice> = port
+        .notices()
+        .filter(|(notice, at)| now - *at <= if notice.explains() { EXPLANATION } else { MEMORY })
+        .map(|(notice, _)| notice)
+        .collect();
+    let listens = port.state() == Some(port::State::Listening);
+    let told = notices.iter().filter(|notice| listens || !notice.explains());
+    match port.state() {
+        Some(port::State::Initializing | port::State::Faulty) => found.push(
+            Finding::failure(format!("dante4l cannot use {interface}: it is not there, down, or has no address"))
+                .remedy(format!("ip -br addr show {interface}; dante4l takes it as soon as it comes up")),
+        ),
+        Some(port::State::Listening) if !notices.iter().any(|notice| notice.explains()) => found.push(
+            Finding::failure(format!("no leader is heard on {interface}: no PTPv1 packets arrive")).remedy(
+                "is it the interface of the Dante network (-i), and does a Dante device run there? \
+                 `pmc-lite doctor` looks at cable, multicast and firewall",
+            ),
+        ),
+        Some(port::State::Listening) => {}
+        Some(port::State::Uncalibrated) => found.push(Finding::warning(format!(
+            "dante4l hears a leader on {interface} and does not know its rate well yet: that takes some seconds"
+        ))),
+        Some(port::State::Slave) => late(found, port, now),
+        None => {}
+    }
+    for notice in told {
+        let level = if notice.explains() { Level::Failure } else { Level::Warning };
+        found.push(Finding { level, what: format!("{interface}: {notice}"), remedy: None });
+    }
+    rivals(found, port);
+}
+
+/// Half way to the receipt timeout.
+const LATE_INTERVALS: i64 = 5;
+
+fn late(found: &mut Vec<Finding>, port: &PortRecord, now: Timestamp<Raw>) {
+    let (Some(leader), Some(sample)) = (port.leader(), port.last_sample()) else { return };
+    let age = now - sample.arrived.raw;
+    if age > Duration::from_ns(leader.sync_interval_ns) * LATE_INTERVALS {
+        found.push(
+            Finding::warning(format!(
+                "the last Sync of {} is {:.1} s old",
+                leader.identity(),
+                age.secs_f64()
+            ))
+            .remedy("look at the cable, the switch and the leader"),
+        );
+    }
+}
+
+/// Best masters but one fall silent within some seconds.
+fn rivals(found: &mut Vec<Finding>, port: &PortRecord) {
+    let leaders: BTreeSet<String> = port
+        .heard()
+        .iter()
+        .filter(|heard| heard.qualified != 0)
+        .map(|heard| format!("{} at {}", heard.leader.identity(), heard.leader.address()))
+        .collect();
+    if leaders.len() > 1 {
+        let names: Vec<String> = leaders.into_iter().collect();
+        found.push(
+            Finding::warning(format!("{} leaders are heard on {}: {}", names.len(), port.interface, names.join(", ")))
+                .remedy("if that lasts, two networks are joined or a device does not hear the others; dante4l follows the best"),
+        );
+    }
+}
+
+fn steerer(found: &mut Vec<Finding>, pages: &Pages) {
+    life(found, &pages.dante2sys, false);
+    let Some(body) = said::<Dante2sys>(&pages.dante2sys) else { return };
+    match body.state() {
+        Some(steer::State::Waiting) => {
+            found.push(Finding::warning(
+                "dante2sys waits for dante4l to follow a leader: the clock is left as it is",
+            ));
+        }
+        Some(steer::State::Acquiring) => {
+            found.push(Finding::warning("dante2sys takes the clock in hand: that needs some seconds"));
+        }
+        Some(steer::State::Holdover) => found.push(
+            Finding::warning("the leader is gone: the clock keeps the rate that it had, and drifts slowly")
+                .remedy("bring a leader back; no step follows"),
+        ),
+        Some(steer::State::Refused) => found.push(
+            Finding::failure("dante2sys cannot correct the clock")
+                .remedy("why: journalctl -u dante2sys -n 20"),
+        ),
+        Some(steer::State::Yielded) => found.push(
+            Finding::failure("another program steers the same clock: dante2sys leaves it alone meanwhile")
+                .remedy("find it with `pmc-lite doctor`, and stop it"),
+        ),
+        Some(steer::State::Locked) | None => {}
+    }
+    date(found, body);
+}
+
+fn date(found: &mut Vec<Finding>, body: &Dante2sys) {
+    if body.utc_source == UtcSource::None as u8 || body.flags & (STEER_DATE_GOOD | STEER_DATE_LEFT) != 0 {
+        return;
+    }
+    found.push(match body.date() {
+        None => Finding::warning("the date is not known yet")
+            .remedy("it needs answers of a time server; are they reachable? journalctl -u dante2sys -n 20"),
+        Some(_) => Finding::warning(
+            "the date is further off than --max-date-error allows: the kernel is told so",
+        )
+        .remedy("are the time servers reachable? and does --date let the clock follow them? man dante2sys"),
+    });
+}
+
+fn relay(found: &mut Vec<Finding>, pages: &Pages) {
+    life(found, &pages.danteshm, false);
+    let Some(body) = said::<Danteshm>(&pages.danteshm) else { return };
+    match body.waiting() {
+        Some(Waiting::Leader) => {
+            found.push(Finding::warning("danteshm is silent: dante4l has no leader that it knows well"));
+        }
+        Some(Waiting::Date) => found.push(
+            Finding::warning(
+                "danteshm is silent: the system clock is not synchronised, so nobody knows the date",
+            )
+            .remedy("give chrony a time server beside Dante; or --epoch: man danteshm"),
+        ),
+        _ => {}
+    }
+    for output in body.outputs().iter().filter(|output| output.ready == 0) {
+        found.push(match OutputKind::from_number(output.kind) {
+            Some(OutputKind::Shm) => {
+                Finding::warning(format!("SHM unit {} cannot be written to", output.unit))
+                    .remedy("why: journalctl -u danteshm -n 20")
+            }
+            _ => Finding::warning(format!("danteshm: nobody is at {}", output.path))
+                .remedy("is chronyd running, and does its configuration name this socket? man danteshm"),
+        });
+    }
+}

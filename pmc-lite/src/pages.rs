@@ -1,0 +1,69 @@
+//! The pages of one instance, read together.
+
+use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, View};
+use dante_core::time::{Raw, Timestamp};
+use dante_os::clock::raw_now;
+use dante_os::page::{Instance, PageName, PageReader, ReadError};
+
+/// One page, or why it tells nothing.
+pub type Read<B> = Result<View<B>, ReadError>;
+
+/// What the daemons say at one moment. All that is shown is made of this.
+pub struct Pages {
+    pub now: Timestamp<Raw>,
+    pub dante4l: Read<Dante4l>,
+    pub dante2sys: Read<Dante2sys>,
+    pub danteshm: Read<Danteshm>,
+}
+
+/// Reads them, over restarts of their writers.
+pub struct Readers {
+    dante4l: PageReader<Dante4l>,
+    dante2sys: PageReader<Dante2sys>,
+    danteshm: PageReader<Danteshm>,
+}
+
+impl Readers {
+    pub fn new(instance: Option<&Instance>) -> Self {
+        Self {
+            dante4l: PageReader::new(PageName::new(instance)),
+            dante2sys: PageReader::new(PageName::new(instance)),
+            danteshm: PageReader::new(PageName::new(instance)),
+        }
+    }
+
+    pub fn read(&mut self) -> Pages {
+        let now = raw_now();
+        Pages {
+            now,
+            dante4l: self.dante4l.read(now),
+            dante2sys: self.dante2sys.read(now),
+            danteshm: self.danteshm.read(now),
+        }
+    }
+}
+
+impl Pages {
+    /// Those of an instance, read once.
+    pub fn read(instance: Option<&Instance>) -> Self {
+        Readers::new(instance).read()
+    }
+
+    /// dante4l runs.
+    pub fn has_dante4l(&self) -> bool {
+        freshness(&self.dante4l) == Freshness::Fresh
+    }
+}
+
+/// How the page looks.
+pub fn freshness<B: Body>(read: &Read<B>) -> Freshness {
+    match read {
+        Ok(view) => view.freshness,
+        Err(error) => error.freshness(),
+    }
+}
+
+/// What its writer says, if it runs.
+pub fn said<B: Body>(read: &Read<B>) -> Option<&B> {
+    read.as_ref().ok().filter(|view| view.freshness == Freshness::Fresh).map(|view| &view.body)
+}

@@ -1,0 +1,333 @@
+//! What the daemons may say, made up for tests: every output is looked at in every one of these scenes.
+
+use crate::pages::Pages;
+use dante_core::date::Policy;
+use dante_core::page::{
+    Body, Dante2sys, Dante4l, Danteshm, DateRecord, Freshness, HeardRecord, KernelClock, LeaderRecord,
+    MapRecord, NoticeRecord, OutputKind, OutputRecord, PORT_HAS_LEADER, PORT_HAS_MAP, PORT_HAS_SAMPLE,
+    PortRecord, RING, RtcMode, STEER_DATE_GOOD, STEER_HAS_DATE, STEER_HAS_PHASE, STEER_HAS_SCALE,
+    SampleRecord, SocketPath, StampSource, SteeredClock, Text, UtcSource, View,
+};
+use dante_core::port::{self, Notice};
+use dante_core::relay::Waiting;
+use dante_core::time::{Raw, Timestamp};
+use dante_core::wire::Subdomain;
+use dante_core::{relay, steer};
+use dante_os::page::ReadError;
+use zerocopy::FromZeros;
+
+/// It is always so late, ns.
+const NOW: i64 = 100_000_000_000;
+const SECOND: i64 = 1_000_000_000;
+/// The date then, ns since 1970: 2026-11-18 10:55:00 UTC.
+const DATE: i64 = 1_794_999_300 * SECOND;
+/// The leader was switched on a while before.
+const UPTIME: i64 = 541_867 * SECOND;
+
+/// All of them, each with its name.
+pub fn all() -> Vec<(&'static str, Pages)> {
+    vec![
+        ("no_daemon", no_daemon()),
+        ("stale", stale()),
+        ("listening", listening(None)),
+        ("listening_ptp_v2", listening(Some(Notice::OnlyPtpV2))),
+        (
+            "listening_other_subdomain",
+            listening(Some(Notice::OtherSubdomain(Subdomain(*b"_ALT1\0\0\0\0\0\0\0\0\0\0\0")))),
+        ),
+        ("faulty", faulty()),
+        ("locked", locked()),
+        ("holdover", holdover()),
+        ("two_leaders", two_leaders()),
+        ("yielded", yielded()),
+        ("chrony", chrony()),
+        ("foreign_page", foreign_page()),
+    ]
+}
+
+/// Nothing was ever started.
+pub fn no_daemon() -> Pages {
+    Pages {
+        now: now(),
+        dante4l: absent("dante4l"),
+        dante2sys: absent("dante2sys"),
+        danteshm: absent("danteshm"),
+    }
+}
+
+/// All were killed.
+pub fn stale() -> Pages {
+    let killed = |pages: Pages| Pages {
+        dante4l: pages.dante4l.map(|view| View { freshness: Freshness::Stale, ..view }),
+        dante2sys: pages.dante2sys.map(|view| View { freshness: Freshness::Stale, ..view }),
+        danteshm: pages.danteshm.map(|view| View { freshness: Freshness::Stopped, ..view }),
+        ..pages
+    };
+    killed(Pages { danteshm: fresh(feeding()), ..locked() })
+}
+
+/// No leader, and what was noticed instead.
+pub fn listening(notice: Option<Notice>) -> Pages {
+    let mut port = PortRecord { state: port::State::Listening as u8, ..opened("eth1") };
+    if let Some(notice) = notice {
+        port.notices[notice.kind()] = NoticeRecord::of(notice, Timestamp::from_ns(NOW - SECOND));
+    }
+    let steered = Dante2sys {
+        state: steer::State::Waiting as u8,
+        utc_source: UtcSource::None as u8,
+        ..Dante2sys::default()
+    };
+    Pages { dante4l: fresh(observer(port)), dante2sys: fresh(steered), ..no_daemon() }
+}
+
+/// The interface is not there.
+pub fn faulty() -> Pages {
+    let port = PortRecord {
+        interface: Text::new("eth7"),
+        subdomain: Subdomain::DFLT.0,
+        state: port::State::Faulty as u8,
+        ..PortRecord::new_zeroed()
+    };
+    Pages { dante4l: fresh(observer(port)), ..no_daemon() }
+}
+
+/// Everything is as it should be; dante2sys steers the system clock.
+pub fn locked() -> Pages {
+    Pages { dante4l: fresh(observer(slave())), dante2sys: fresh(steered()), ..no_daemon() }
+}
+
+/// The leader is gone for 12 s.
+pub fn holdover() -> Pages {
+    let mut port = PortRecord {
+        state: port::State::Listening as u8,
+        flags: PORT_HAS_MAP | PORT_HAS_SAMPLE,
+        heard_count: 0,
+        ..slave()
+    };
+    port.last.arrived_raw_ns -= 12 * SECOND;
+    let steered = Dante2sys {
+        state: steer::State::Holdover as u8,
+        flags: steered().flags & !STEER_HAS_PHASE,
+        phase_sigma_ns: 2310,
+        ..steered()
+    };
+    Pages { dante4l: fresh(observer(port)), dante2sys: fresh(steered), ..no_daemon() }
+}
+
+/// Two devices lead, and one is followed.
+pub fn two_leaders() -> Pages {
+    let mut port = slave();
+    let other = LeaderRecord {
+        uuid: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x99],
+        address: [169, 254, 77, 5],
+        variance: 0x7060,
+        preferred: 0,
+        ..leader()
+    };
+    port.heard[1] = HeardRecord { leader: other, ..heard() };
+    port.heard_count = 2;
+    Pages { dante4l: fresh(observer(port)), ..locked() }
+}
+
+/// Another program steers the clock.
+pub fn yielded() -> Pages {
+    let steered = Dante2sys { state: steer::State::Yielded as u8, disturbances: 2, flags: 0, ..steered() };
+    Pages { dante2sys: fresh(steered), ..locked() }
+}
+
+/// chrony steers the clock, by danteshm.
+pub fn chrony() -> Pages {
+    Pages { dante2sys: absent("dante2sys"), danteshm: fresh(feeding()), ..locked() }
+}
+
+/// Somebody planted a page, and another is of an older version.
+pub fn foreign_page() -> Pages {
+    Pages {
+        dante4l: Err(ReadError::Foreign {
+            page: "/dev/shm/dante4l".into(),
+            program: "dante4l",
+            why: "it belongs to user 1000, who is neither root nor dante4l".into(),
+        }),
+        danteshm: Err(ReadError::Layout {
+            page: "/dev/shm/danteshm".into(),
+            found: "layout 1".into(),
+            wanted: 2,
+        }),
+        ..locked()
+    }
+}
+
+fn now() -> Timestamp<Raw> {
+    Timestamp::from_ns(NOW)
+}
+
+fn fresh<B: Body>(body: B) -> Result<View<B>, ReadError> {
+    Ok(View { freshness: Freshness::Fresh, pid: 812, instance: 7, body })
+}
+
+fn absent<B: Body>(program: &'static str) -> Result<View<B>, ReadError> {
+    Err(ReadError::Absent { page: format!("/dev/shm/{program}"), program, hint: String::new() })
+}
+
+/// A port that has its sockets, and has heard nothing.
+fn opened(interface: &str) -> PortRecord {
+    PortRecord {
+        interface: Text::new(interface),
+        subdomain: Subdomain::DFLT.0,
+        stamp_source: StampSource::Software as u8,
+        uuid: [0x3c, 0xec, 0xef, 0x11, 0x22, 0x33],
+        port_id: 1,
+        ..PortRecord::new_zeroed()
+    }
+}
+
+fn leader() -> LeaderRecord {
+    LeaderRecord {
+        uuid: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c],
+        port_id: 1,
+        address: [169, 254, 61, 114],
+        identifier: *b"DFLT",
+        variance: 0x7060,
+        steps_removed: 0,
+        stratum: 0x99,
+        preferred: 1,
+        utc_offset_s: 0,
+        grandmaster: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c],
+        grandmaster_port: 0,
+        sync_interval_ns: SECOND / 4,
+    }
+}
+
+fn heard() -> HeardRecord {
+    HeardRecord {
+        leader: leader(),
+        since_raw_ns: NOW - 80 * SECOND,
+        last_sync_raw_ns: NOW - SECOND / 8,
+        qualified: 1,
+        reserved: 0,
+    }
+}
+
+/// One that follows a leader.
+fn slave() -> PortRecord {
+    let mut port = PortRecord {
+        state: port::State::Slave as u8,
+        flags: PORT_HAS_LEADER | PORT_HAS_MAP | PORT_HAS_SAMPLE,
+        leader: leader(),
+        timeline: 1,
+        map: MapRecord {
+            raw0_ns: NOW,
+            dante0_ns: UPTIME,
+            rate: 12.0469e-6,
+            offset_sigma_ns: 106,
+            rate_sigma: 8.7e-9,
+            correlation: 0.0,
+            wander: 1e-10,
+        },
+        last: sample(320),
+        ..opened("eth1")
+    };
+    // sync, follow_up
+    port.counters[0] = 321;
+    port.counters[1] = 321;
+    port.heard[0] = heard();
+    port.heard_count = 1;
+    port
+}
+
+/// The 320th came an eighth of a second ago.
+fn sample(number: u64) -> SampleRecord {
+    let ago = (320 - number.cast_signed()) * SECOND / 4 + SECOND / 8;
+    // Something that looks like noise, and is the same each time.
+    let residual_ns = (number.cast_signed() * 7919) % 613 - 306;
+    SampleRecord {
+        number,
+        timeline: 1,
+        arrived_raw_ns: NOW - ago,
+        arrived_real_ns: DATE - ago,
+        origin_ns: UPTIME - ago - residual_ns,
+        residual_ns,
+        accepted: 1,
+        port: 0,
+    }
+}
+
+fn observer(port: PortRecord) -> Dante4l {
+    let mut body = Dante4l {
+        port_count: 1,
+        kernel_clock: KernelClock::Synchronised as u32,
+        kernel_max_error_ns: 1_512_345,
+        ..Dante4l::default()
+    };
+    body.ports[0] = port;
+    if port.flags & PORT_HAS_SAMPLE != 0 {
+        body.samples = 320 - RING as u64;
+        (body.samples + 1..=320).for_each(|number| body.push(sample(number)));
+    }
+    body
+}
+
+fn steered() -> Dante2sys {
+    Dante2sys {
+        state: steer::State::Locked as u8,
+        clock: SteeredClock::Realtime as u8,
+        utc_source: UtcSource::Ntp as u8,
+        flags: STEER_HAS_SCALE | STEER_HAS_PHASE | STEER_HAS_DATE | STEER_DATE_GOOD,
+        policy: Policy::Step as u8,
+        rtc: RtcMode::Device as u8,
+        leap: 0,
+        agreeing: 3,
+        frequency: 12.0376e-6,
+        rate_error: -9.3e-9,
+        phase_error_ns: 37,
+        epoch_ns: DATE - UPTIME,
+        key_instance: 7,
+        key_number: 1,
+        corrections: 412,
+        phase_sigma_ns: 106,
+        rate_sigma: 8.7e-9,
+        date: DateRecord {
+            error_ns: 812_345,
+            sigma_ns: 41_234,
+            bound_ns: 1_512_345,
+            measured_raw_ns: NOW - 12 * SECOND,
+            leader_rate: 12.3104e-6,
+            leader_rate_sigma: 31.2e-9,
+        },
+        interval_ns: 64 * SECOND,
+        date_steps: 3,
+        rtc_written_ns: DATE - 300 * SECOND,
+        ..Dante2sys::default()
+    }
+}
+
+fn feeding() -> Danteshm {
+    let mut body = Danteshm {
+        state: relay::State::Feeding as u8,
+        epoch_source: 1,
+        waiting: Waiting::Nothing as u8,
+        output_count: 2,
+        epoch_ns: DATE - UPTIME,
+        key_instance: 7,
+        key_number: 1,
+        last_told_raw_ns: NOW,
+        ..Danteshm::default()
+    };
+    body.outputs[0] = OutputRecord {
+        kind: OutputKind::Shm as u8,
+        ready: 1,
+        unit: 2,
+        samples: 96,
+        last_sample_raw_ns: NOW - SECOND / 8,
+        ..OutputRecord::new_zeroed()
+    };
+    body.outputs[1] = OutputRecord {
+        kind: OutputKind::Sock as u8,
+        samples: 90,
+        lost: 6,
+        last_sample_raw_ns: NOW - 2 * SECOND,
+        path: SocketPath::new("/run/chrony.dante.sock"),
+        ..OutputRecord::new_zeroed()
+    };
+    body
+}
