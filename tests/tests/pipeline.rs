@@ -164,7 +164,7 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
         keys
     };
     assert_eq!(status["schema"], 1);
-    assert_eq!(keys(&status), ["dante2sys", "dante4l", "danteshm", "schema"]);
+    assert_eq!(keys(&status), ["dante2sys", "dante4l", "danteshm", "findings", "schema"]);
     for program in ["dante4l", "dante2sys", "danteshm"] {
         assert_eq!(status[program]["running"], true, "{status:#}");
         assert_eq!(status[program]["page"], "fresh", "{status:#}");
@@ -204,6 +204,9 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     assert_eq!(observer["ports"][0]["interface"], "veth0");
     assert_eq!(observer["ports"][0]["subdomain"], "_DFLT");
     assert_eq!(observer["ports"][0]["timestamping"], "software");
+    let heard = observer["ports"][0]["leaders"].as_array().expect("leaders");
+    assert_eq!((heard.len(), &heard[0]["uuid"], &heard[0]["qualified"]), (1, &leader["uuid"], &true.into()));
+    assert_ne!(observer["ports"][0]["uuid"], leader["uuid"], "its own");
     let counters = &observer["ports"][0]["counters"];
     let (syncs, follow_ups) = (&counters["sync"], &counters["follow_up"]);
     let (syncs, follow_ups) = (syncs.as_u64().expect("sync"), follow_ups.as_u64().expect("follow_up"));
@@ -230,7 +233,8 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     assert_eq!(status["danteshm"]["waiting_for"], serde_json::Value::Null);
     assert_eq!((&output["ready"], &output["lost"]), (&true.into(), &0.into()));
     assert!(output["samples"].as_u64().expect("samples") > 90, "{output}");
-    for words in ["SLAVE", "LOCKED", "software time stamps"] {
+    assert_eq!(status["findings"], serde_json::json!([]), "nothing is wrong");
+    for words in ["in step with Dante", "SLAVE", "LOCKED", "software time stamps"] {
         assert!(lab.stage.screen().contains(words), "{}", lab.stage.screen());
     }
 }

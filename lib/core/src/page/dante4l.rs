@@ -227,6 +227,7 @@ impl PortRecord {
             ..Self::new_zeroed()
         };
         if let Some(leader) = port.leader() {
+            record.flags |= PORT_HAS_LEADER;
             record.leader = leader.into();
         }
         if let Some(map) = port.map() {
