@@ -8,6 +8,8 @@ use dante_os::page::Instance;
 #[command(
     version,
     disable_version_flag = true,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
     after_help = "Exit status: 0 dante4l is running, or what was waited for is there; 1 it is not (what is known of it is shown all the \
                   same); 2 wrong flags."
 )]
@@ -20,8 +22,20 @@ pub struct Args {
     #[arg(long, value_name = "NAME", global = true)]
     pub instance: Option<Instance>,
 
+    /// linuxptp's spelling: `GET CURRENT_DATA_SET` and the like, asked of dante4l
+    #[arg(value_name = "COMMAND")]
+    pub commands: Vec<String>,
+
+    /// Taken and not needed, as it stands in scripts for linuxptp's pmc
+    #[arg(short = 'u', hide = true)]
+    local: bool,
+
+    /// Taken and not needed, as it stands in scripts for linuxptp's pmc
+    #[arg(short = 'b', value_name = "HOPS", hide = true)]
+    hops: Option<u32>,
+
     #[command(subcommand)]
-    pub action: Action,
+    pub action: Option<Action>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -46,11 +60,23 @@ pub enum Action {
 #[derive(Debug, Subcommand)]
 pub enum What {
     /// The whole chain: leader, dante4l, dante2sys, danteshm
-    Status {
-        /// As JSON, schema 1
-        #[arg(long)]
-        json: bool,
-    },
+    Status(Form),
+    /// The leader that is followed, and all others that are heard
+    Leader(Form),
+    /// dante4l's ports
+    Port(Form),
+    /// What the ports heard, and what became of it
+    Counters(Form),
+    /// The last Syncs that were measured
+    Samples(Form),
+}
+
+/// In which form.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Form {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What is waited for.

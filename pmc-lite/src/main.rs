@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod datasets;
 mod finding;
+mod get;
 mod pages;
 #[cfg(test)]
 mod scenes;
@@ -10,35 +12,19 @@ mod status;
 mod text;
 mod wait;
 
-use args::{Action, Args, What};
+use args::{Action, Args};
 use clap::Parser;
-use dante_os::page::Instance;
-use pages::Pages;
-use status::Status;
 use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Args { action, instance, .. } = Args::parse();
+    let Args { action, commands, instance, .. } = Args::parse();
     let instance = instance.as_ref();
     match action {
-        Action::Get { what: What::Status { json } } => get_status(json, instance),
-        Action::Wait { goal, timeout } => wait::until(goal, timeout, instance),
+        Some(Action::Get { what }) => get::get(&what, instance),
+        Some(Action::Wait { goal, timeout }) => wait::until(goal, timeout, instance),
+        None => datasets::ask(&commands, instance),
     }
-}
-
-fn get_status(json: bool, instance: Option<&Instance>) -> ExitCode {
-    let pages = Pages::read(instance);
-    let status = Status::of(&pages);
-    if json {
-        print(
-            &serde_json::to_string_pretty(&status)
-                .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")),
-        );
-    } else {
-        print(&text::screen(&status));
-    }
-    if pages.has_dante4l() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// On standard output, in colours only where that is a terminal.

@@ -194,6 +194,8 @@ fn leader() -> LeaderRecord {
         utc_offset_s: 0,
         grandmaster: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c],
         grandmaster_port: 0,
+        boundary_clock: 1,
+        reserved: [0; 7],
         sync_interval_ns: SECOND / 4,
     }
 }

@@ -1,5 +1,9 @@
 //! The status for people: from top to bottom as the data flows.
 
+mod parts;
+
+pub use parts::{counters, leaders, ports, samples};
+
 use crate::finding::{Finding, Level};
 use crate::status::{Following, Heard, Output, Page, Port, Relaying, Status, Steering, Utc};
 use anstyle::{AnsiColor, Style};

@@ -155,6 +155,39 @@ fn judge_fields(eyes: &mut Eyes, pid: u32, unit: u32) {
     }
 }
 
+/// linuxptp's data sets and the parts of the status, as scripts ask for them.
+fn judge_parts(lab: &Lab, leader: &str) {
+    let instance = lab.stage.instance();
+    let ask = |words: &[&str], code, said: &[&str]| {
+        let words = [words, &["--instance", &instance]].concat();
+        let answer = lab.stage.run("pmc-lite", &words);
+        answer.expect(code, said);
+        answer.said
+    };
+    let clock = leader.replace(':', "");
+    let (front, back) = clock.split_at(6);
+    let parent = format!("parentPortIdentity                    {front}.fffe.{back}-1\n");
+    ask(&["GET PARENT_DATA_SET"], 0, &["sending: GET PARENT_DATA_SET\n\t", &parent]);
+    let two = ask(&["-u", "-b", "0", "GET CURRENT_DATA_SET", "GET PORT_DATA_SET"], 0, &[]);
+    for line in [
+        "\t\tstepsRemoved     1\n",
+        "-1 seq 0 RESPONSE MANAGEMENT PORT_DATA_SET \n",
+        "portState               SLAVE\n",
+    ] {
+        assert!(two.contains(line), "{two}");
+    }
+    ask(&["SET PRIORITY1 1"], 2, &["never"]);
+    ask(&["GET NOTHING"], 2, &["CURRENT_DATA_SET"]);
+    ask(&["get", "leader"], 0, &[leader, "followed"]);
+    ask(&["get", "port"], 0, &["veth0", "SLAVE"]);
+    ask(&["get", "counters"], 0, &["follow_up"]);
+    let samples: serde_json::Value =
+        serde_json::from_str(&ask(&["get", "samples", "--json"], 0, &[])).expect("JSON");
+    assert_eq!(samples.as_array().expect("an array").len(), 64);
+    let nobody = lab.stage.run("pmc-lite", &["GET CURRENT_DATA_SET", "--instance", "nobody"]);
+    nobody.expect(1, &["sending: GET CURRENT_DATA_SET", "not running"]);
+}
+
 /// The JSON says what the pages say, in the form that other programs depend on.
 fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     let status = lab.stage.status();
@@ -237,6 +270,7 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     for words in ["in step with Dante", "SLAVE", "LOCKED", "software time stamps"] {
         assert!(lab.stage.screen().contains(words), "{}", lab.stage.screen());
     }
+    judge_parts(lab, leader["uuid"].as_str().expect("uuid"));
 }
 
 /// The same without root, on loopback, as a newcomer first sees it. It leaves nothing behind.

@@ -45,6 +45,8 @@ fn port() -> PortRecord {
             utc_offset_s: 37,
             grandmaster: [0, 0x1d, 0xc1, 4, 5, 6],
             grandmaster_port: 0x0506,
+            boundary_clock: 1,
+            reserved: [0; 7],
             sync_interval_ns: 250_000_000,
         },
         timeline: 5,
@@ -142,7 +144,7 @@ fn layouts_are_held_byte_for_byte() {
         (Danteshm::VERSION, Danteshm::SIZE, hash(relay.as_bytes())),
     ];
     let held =
-        [(4, 6416, 0xd4be_676b_3bfd_c6f3), (2, 256, 0x0e46_aeac_d78b_adc1), (2, 1320, 0x0632_119f_5eb1_5b6c)];
+        [(4, 6560, 0x4fc2_b6dd_8de1_c8af), (2, 256, 0x0e46_aeac_d78b_adc1), (2, 1320, 0x0632_119f_5eb1_5b6c)];
     assert_eq!(figures, held);
     assert_eq!((MAGIC.to_ne_bytes(), HEAD_WORDS), (*b"D4L_PAGE", 8));
     assert_eq!(

@@ -32,6 +32,10 @@ record! {
         pub grandmaster: [u8; 6],
         /// And its port.
         pub grandmaster_port: u16,
+        /// 1: the grandmaster is a boundary clock.
+        pub boundary_clock: u8,
+        /// Zero.
+        pub reserved: [u8; 7],
         /// The interval that it advertises, ns.
         pub sync_interval_ns: i64,
     }
@@ -79,6 +83,8 @@ impl From<&Leader> for LeaderRecord {
             utc_offset_s: leader.announced.current_utc_offset,
             grandmaster: grandmaster.port.uuid.0,
             grandmaster_port: grandmaster.port.port_id,
+            boundary_clock: u8::from(grandmaster.is_boundary_clock),
+            reserved: [0; 7],
             sync_interval_ns: leader.interval.ns(),
         }
     }

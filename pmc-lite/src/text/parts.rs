@@ -1,0 +1,91 @@
+//! Parts of the status for people: leaders, ports, counters, samples.
+
+use super::{GOOD, HEADING, port, row};
+use crate::get::Sample;
+use crate::status::{Heard, Leader, Port};
+use std::fmt::{self, Write};
+
+/// All that are heard, with the one that is followed marked.
+pub fn leaders(ports: &[Port], followed: Option<&Leader>) -> String {
+    written(|out| {
+        let mut none = true;
+        for port in ports {
+            for heard in &port.leaders {
+                none = false;
+                let is_followed = followed.is_some_and(|leader| {
+                    (&leader.uuid, leader.port_id, &leader.address)
+                        == (&heard.leader.uuid, heard.leader.port_id, &heard.leader.address)
+                });
+                leader(out, &port.interface, heard, is_followed)?;
+            }
+        }
+        if none { writeln!(out, "no leader is heard") } else { Ok(()) }
+    })
+}
+
+fn leader(out: &mut String, interface: &str, heard: &Heard, is_followed: bool) -> fmt::Result {
+    let Heard { leader, qualified, last_sync_age_s } = heard;
+    let (mark, style) = if is_followed { (", followed", GOOD) } else { ("", HEADING) };
+    writeln!(
+        out,
+        "{style}{}/{}{style:#} at {} on {interface}{mark}",
+        leader.uuid, leader.port_id, leader.address
+    )?;
+    let preferred = if leader.preferred { ", Preferred Leader" } else { "" };
+    let Leader { stratum, identifier, variance, steps_removed, .. } = leader;
+    row(
+        out,
+        "clock",
+        &format!(
+            "stratum {stratum} {identifier}, variance {variance}{preferred}, {steps_removed} steps removed"
+        ),
+    )?;
+    let word = if *qualified { "" } else { ", not yet to be followed: its second Sync is missing" };
+    row(out, "last Sync", &format!("{last_sync_age_s:.2} s ago{word}"))
+}
+
+pub fn ports(ports: &[Port]) -> String {
+    written(|out| {
+        for each in ports {
+            writeln!(
+                out,
+                "{HEADING}{}{HEADING:#} {}",
+                each.interface,
+                each.uuid.as_deref().unwrap_or("has no sockets")
+            )?;
+            port(out, each, "")?;
+        }
+        Ok(())
+    })
+}
+
+/// All of them, those of no interest (zero) too.
+pub fn counters(ports: &[Port]) -> String {
+    written(|out| {
+        for port in ports {
+            writeln!(out, "{HEADING}{}{HEADING:#}", port.interface)?;
+            for (name, count) in port.counters.by_name() {
+                writeln!(out, "  {name:<20} {count:>12}")?;
+            }
+        }
+        Ok(())
+    })
+}
+
+pub fn samples(samples: &[Sample]) -> String {
+    written(|out| {
+        writeln!(out, "  {HEADING}sample        age    residual{HEADING:#}")?;
+        for Sample { number, age_s, residual_ns, accepted, .. } in samples {
+            let word = if *accepted { "" } else { "  not believed" };
+            writeln!(out, "{number:>8} {age_s:>8.2} s {residual_ns:>+8} ns{word}")?;
+        }
+        Ok(())
+    })
+}
+
+fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    _ = write(&mut out);
+    out
+}
