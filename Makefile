@@ -26,6 +26,8 @@ build:
 demo: build
 	@./$(BUILT)/dantesim demo
 
+# Most of the time the tests wait for what happens on a network: more of them at once than there are processors.
+test: export RUST_TEST_THREADS ?= 4
 test:
 	@tests/packages.sh
 	$(CARGO) build --locked --workspace --bins
@@ -47,7 +49,8 @@ soak: build
 	PROPTEST_CASES=20000 $(CARGO) test --locked --release -p dante-core --lib
 	SOAK=1 $(CARGO) test --locked --release -p dante-os --lib -- --nocapture torn_sample
 	SOAK=1 $(CARGO) test --locked -p dante-tests --test guest --test guest_phc -- --nocapture
-	SOAK=30 $(CARGO) test --locked -p dante-tests --test flood --test corpora -- --nocapture
+	SOAK=30 $(CARGO) test --locked -p dante-tests --test flood -- --nocapture
+	SOAK=30 $(CARGO) test --locked -p dante-tests --test suite -- --nocapture corpora::
 	for round in 1 2 3 4 5 6 7 8 9 10; do $(CARGO) test --locked -p dante-tests || exit 1; done
 
 # Needs a C++ compiler. Without a sanitizer, which only a nightly Rust has: what is fuzzed is safe Rust, but for the mapping

@@ -118,7 +118,7 @@ fn every_target_is_fuzzed_by_coverage_too() {
         let text =
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert!(text.contains(&format!("dante_tests::targets::{name}(")), "{}", path.display());
-        let manifest = include_str!("../../fuzz/Cargo.toml");
+        let manifest = include_str!("../../../fuzz/Cargo.toml");
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} is not in fuzz/Cargo.toml");
     }
 }

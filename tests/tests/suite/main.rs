@@ -1,0 +1,23 @@
+//! What needs no guest: the programs in network namespaces, what is installed with them, and the words about them. One binary, so
+//! that tests which mostly wait do so side by side.
+
+mod chrony;
+mod chrony_files;
+mod configuration;
+mod corpora;
+mod date;
+mod foreign_pages;
+mod interfaces;
+mod leader_changes;
+mod leaders;
+mod manual;
+mod notify;
+mod package;
+mod pipeline;
+mod refusals;
+mod relay;
+mod restarts;
+mod spoof;
+mod threats;
+mod wait;
+mod wire;
