@@ -49,8 +49,7 @@ soak: build
 	PROPTEST_CASES=20000 $(CARGO) test --locked --release -p dante-core --lib
 	SOAK=1 $(CARGO) test --locked --release -p dante-os --lib -- --nocapture torn_sample
 	SOAK=1 $(CARGO) test --locked -p dante-tests --test guest --test guest_phc -- --nocapture
-	SOAK=30 $(CARGO) test --locked -p dante-tests --test flood -- --nocapture
-	SOAK=30 $(CARGO) test --locked -p dante-tests --test suite -- --nocapture corpora::
+	SOAK=5 $(CARGO) test --locked -p dante-tests --test flood --test corpora -- --nocapture
 	for round in 1 2 3 4 5 6 7 8 9 10; do $(CARGO) test --locked -p dante-tests || exit 1; done
 
 # Needs a C++ compiler. Without a sanitizer, which only a nightly Rust has: what is fuzzed is safe Rust, but for the mapping

@@ -81,6 +81,14 @@ impl Lab {
         Some((Self { far, near, stage, net, switch: Some(switch) }, stranger))
     }
 
+    /// The leader does not hear the third host from now on.
+    ///
+    /// # Panics
+    /// Where there is no third host.
+    pub fn spare_the_leader(&self) {
+        self.switch.as_ref().expect("a switch").isolate(&[1, 3]);
+    }
+
     fn place() -> Option<(Stage, u8, String)> {
         if !may_use(&["ip", "sysctl", "setpriv", "tshark"]) {
             return None;

@@ -71,6 +71,23 @@ impl Stranger {
         }
         heard
     }
+}
+
+/// A packet generator. It hears nothing, which would cost it time.
+#[derive(Debug)]
+pub struct Generator(PtpSocket);
+
+impl Generator {
+    /// On this host.
+    ///
+    /// # Panics
+    /// When it has no socket to give.
+    pub fn on(host: &Namespace) -> Self {
+        host.within(|| {
+            let interface = Interface::find(CABLE).expect("the cable");
+            Self(PtpSocket::sender(&interface, Channel::General).expect("a socket"))
+        })
+    }
 
     /// Sends these over and over on the event port, so many a second as far as this machine can, and returns how many it
     /// sent.
@@ -92,7 +109,7 @@ impl Stranger {
                 std::thread::sleep(Duration::from_micros(200));
                 continue;
             }
-            let fd = self.sender.as_fd().as_raw_fd();
+            let fd = self.0.as_fd().as_raw_fd();
             match sendmmsg(fd, &mut headers, *batch, to, [], MsgFlags::empty()) {
                 Ok(results) => sent += results.count() as u64,
                 Err(Errno::EAGAIN | Errno::EINTR | Errno::ENOBUFS) => {}

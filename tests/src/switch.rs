@@ -101,6 +101,13 @@ impl Switch {
         self.inside.ip(&["link", "set", &port(number), if connected { "up" } else { "down" }]);
     }
 
+    /// These hosts hear nothing of one another, and the others of all.
+    pub fn isolate(&self, numbers: &[u8]) {
+        for number in numbers {
+            self.inside.ip(&["link", "set", &port(*number), "type", "bridge_slave", "isolated", "on"]);
+        }
+    }
+
     /// `program`, run inside, where the tap is.
     pub fn command(&self, program: &str) -> Command {
         self.inside.command(program)

@@ -6,7 +6,7 @@ use dante_os::clock::raw_now;
 use dante_tests::capture::{Capture, hardware_address};
 use dante_tests::judge;
 use dante_tests::lab::{Lab, proc_status};
-use dante_tests::stranger::{Stranger, sync};
+use dante_tests::stranger::{Generator, sync};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::time::Duration;
@@ -46,7 +46,9 @@ fn a_flood_does_not_disturb_the_lock() {
     std::thread::sleep(Duration::from_secs(if soak { 20 } else { 10 }));
     let own = format!("ether src {} or src host {}", hardware_address(&lab.near), lab.far_address());
     let capture = Capture::of(&lab.stage, &lab.near, &own);
-    let stranger = Stranger::on(&host);
+    // It stands on this machine, too, which has its packets to send, to carry and to take in.
+    lab.spare_the_leader();
+    let stranger = Generator::on(&host);
     let packets = packets();
 
     let resident = || proc_status(dante4l.pid(), "VmRSS").expect("VmRSS");

@@ -4,7 +4,6 @@
 mod chrony;
 mod chrony_files;
 mod configuration;
-mod corpora;
 mod date;
 mod foreign_pages;
 mod interfaces;
