@@ -33,7 +33,7 @@ trap 'rm -rf "$folder"/*.partial' EXIT
 trap 'exit 1' HUP INT TERM
 
 # systemd-timesyncd cannot stand beside chrony in Debian.
-packages=systemd,systemd-sysv,dbus,udev,kmod,iproute2,chrony,util-linux-extra,adjtimex,apparmor,libcap2-bin
+packages=systemd,systemd-sysv,dbus,udev,kmod,iproute2,chrony,util-linux-extra,adjtimex,apparmor,libcap2-bin,strace
 # The cloud kernel has no driver of igb cards.
 case $card in
 igb) packages=$packages,linux-image-amd64,initramfs-tools,linuxptp,ethtool ;;

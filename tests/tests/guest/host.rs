@@ -180,6 +180,9 @@ fn silent(guest: &mut Guest, leader: Leader) -> Leader {
     let second = guest.leader(&[&format!("--ppm={PPM}")]);
     kill_9(guest, "ACQUIRING");
     wait_for_state(guest, "LOCKED");
+    refuse(guest);
+    kill_9(guest, "REFUSED");
+    wait_for_state(guest, "LOCKED");
     let jumped = off_s(guest) - before;
     println!("the clock moved by {:+.2} ms over the change of leaders", jumped * 1e3);
     assert!(jumped.abs() < STILL_S, "no jump, and no step: {jumped} s");
@@ -187,6 +190,14 @@ fn silent(guest: &mut Guest, leader: Leader) -> Leader {
         ((guest.timex().frequency_ppb / 1e3 - PPM).abs() < 4.0).then_some(())
     });
     second
+}
+
+/// From now on the kernel takes no correction from dante2sys.
+fn refuse(guest: &mut Guest) {
+    guest.check(
+        "systemd-run --quiet --collect --unit=refusal strace -qq -o /dev/null -e trace=adjtimex,clock_adjtime \
+             -e inject=adjtimex,clock_adjtime:error=EPERM -p $(systemctl show --value -p MainPID dante2sys)",
+    );
 }
 
 /// Killed in a state, it leaves a clock that runs on at its rate; systemd starts it again, and it goes on from there.
