@@ -135,6 +135,15 @@ fn stay_on_core(nth: usize) {
     }
 }
 
+/// Tells the writer when it is dropped.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// A writer at full speed on one core, readers on another: two seconds, with SOAK a minute.
 #[test]
 fn a_torn_sample_is_never_believed() {
@@ -147,15 +156,17 @@ fn a_torn_sample_is_never_believed() {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             stay_on_core(0);
-            let mut n: i64 = 1;
+            let mut n: i64 = 0;
             while !done.load(Relaxed) {
-                // Every field depends on every other.
-                shm.write(&sample(n * 3_000_000_007));
+                // Every field depends on every other. A thousand million of them fit into the seconds of a sample.
+                shm.write(&sample((n % 1_000_000_000 + 1) * 3_000_000_007));
                 n += 1;
             }
             n
         });
         stay_on_core(1);
+        // Also where what follows fails: the writer ends.
+        let ended = Ended(&done);
         let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
         while std::time::Instant::now() < end {
             for nth in 0..1000 {
@@ -173,7 +184,7 @@ fn a_torn_sample_is_never_believed() {
                 }
             }
         }
-        done.store(true, Relaxed);
+        drop(ended);
         let written = writer.join().unwrap();
         println!(
             "{written} written, {believed} believed, {taken} of them taken, {dropped} met a change and were dropped"
