@@ -13,6 +13,7 @@ compile_error!(
 
 pub mod date;
 pub mod estimate;
+pub mod inquiry;
 pub mod page;
 mod phase_rate;
 pub mod port;

@@ -1,15 +1,17 @@
 //! The PTPv1 leader, as a real Dante device is one: an engine of the same shape as the follower.
 //!
 //! Two-step Syncs, whose own time is about 61 us early, so that a follower that uses it instead of the Follow_Up's shows
-//! at once; uptime for seconds; stratum 0x99; answers to everybody's Delay_Req.
+//! at once; uptime for seconds; stratum 0x99; answers to everybody's Delay_Req and questions.
+
+mod answers;
 
 use crate::oscillator::Path;
 use arrayvec::ArrayVec;
 use dante_core::port::{NoStamp, Stamp};
 use dante_core::time::{Dante, Duration, Raw, Timestamp};
 use dante_core::wire::{
-    Buffer, ClockIdentifier, DelayResp, Flags, FollowUp, Grandmaster, Header, LocalClock, Message, Packet,
-    PortIdentity, Subdomain, SyncBody,
+    Buffer, ClockIdentifier, DelayResp, EVENT_PORT, Flags, FollowUp, GENERAL_PORT, Grandmaster, Header,
+    LocalClock, Message, Packet, PortIdentity, Subdomain, SyncBody,
 };
 
 /// What the leader says of itself.
@@ -27,6 +29,10 @@ pub struct LeaderConfig {
     pub variance: i16,
     /// Preferred Leader.
     pub preferred: bool,
+    /// UDP port of event messages, as it tells who asks.
+    pub event_port: u16,
+    /// UDP port of general messages, likewise.
+    pub general_port: u16,
 }
 
 impl LeaderConfig {
@@ -39,6 +45,8 @@ impl LeaderConfig {
             stratum: 0x99,
             variance: 0x7060,
             preferred: false,
+            event_port: EVENT_PORT,
+            general_port: GENERAL_PORT,
         }
     }
 }
@@ -99,6 +107,10 @@ pub struct Leader {
     config: LeaderConfig,
     oscillator: Path,
     sequence: u16,
+    /// It has sent a Sync.
+    leads: bool,
+    /// Counts its answers.
+    answers: u16,
     next_sync: Timestamp<Raw>,
     outputs: ArrayVec<Output, 4>,
 }
@@ -110,6 +122,8 @@ impl Leader {
             config,
             oscillator: oscillator.into(),
             sequence: 0,
+            leads: false,
+            answers: 0,
             next_sync: start,
             outputs: ArrayVec::new(),
         }
@@ -123,7 +137,7 @@ impl Leader {
     /// Takes in what happened.
     pub fn handle(&mut self, now: Timestamp<Raw>, input: Input<'_>) {
         match input {
-            Input::Packet { bytes, arrived } => self.packet(bytes, arrived),
+            Input::Packet { bytes, arrived } => self.packet(now, bytes, arrived),
             Input::Departed { token, stamp } => {
                 // Without a stamp nobody can say when it left: no Follow_Up is better than a wrong one.
                 if let Ok(stamp) = stamp {
@@ -164,27 +178,20 @@ impl Leader {
 
     fn sync(&mut self, now: Timestamp<Raw>) {
         self.sequence = self.sequence.wrapping_add(1);
+        self.leads = true;
         self.next_sync = self.next_sync + self.interval();
         if self.next_sync <= now {
             // After a stall the missed ones are not made up for.
             self.next_sync = now + self.interval();
         }
         let at = self.time_at(now);
-        let has_run_over = self.oscillator.at(now).ns() >= SECONDS_RUN_OVER;
+        let epoch_number = self.epoch_number(now);
         let config = &self.config;
         let body = SyncBody {
             origin: at - SYNC_IS_EARLY_BY,
-            epoch_number: u16::from(has_run_over),
+            epoch_number,
             current_utc_offset: 0,
-            grandmaster: Grandmaster {
-                port: PortIdentity { port_id: 0, ..config.identity },
-                sequence_id: self.sequence,
-                stratum: config.stratum,
-                identifier: ClockIdentifier::DFLT,
-                variance: config.variance,
-                preferred: config.preferred,
-                is_boundary_clock: true,
-            },
+            grandmaster: self.grandmaster(),
             sync_interval: config.sync_interval,
             local: LocalClock {
                 variance: config.variance,
@@ -201,13 +208,32 @@ impl Leader {
         self.tell(Output::Sync { packet, token: SyncToken(self.sequence) });
     }
 
+    /// Itself, as Dante names a grandmaster.
+    fn grandmaster(&self) -> Grandmaster {
+        let config = &self.config;
+        Grandmaster {
+            port: PortIdentity { port_id: 0, ..config.identity },
+            sequence_id: self.sequence,
+            stratum: config.stratum,
+            identifier: ClockIdentifier::DFLT,
+            variance: config.variance,
+            preferred: config.preferred,
+            is_boundary_clock: true,
+        }
+    }
+
+    /// How often its 32 bits of seconds have run over: once at most, as long as it lives.
+    fn epoch_number(&mut self, now: Timestamp<Raw>) -> u16 {
+        u16::from(self.oscillator.at(now).ns() >= SECONDS_RUN_OVER)
+    }
+
     fn follow_up(&mut self, associated_sequence_id: u16, precise_origin: Timestamp<Dante>) {
         let body = FollowUp { associated_sequence_id, precise_origin };
         let packet = self.header(Flags::NONE, associated_sequence_id).follow_up(&body);
         self.tell(Output::General { packet });
     }
 
-    fn packet(&mut self, bytes: &[u8], arrived: Result<Stamp, NoStamp>) {
+    fn packet(&mut self, now: Timestamp<Raw>, bytes: &[u8], arrived: Result<Stamp, NoStamp>) {
         let Ok(packet) = Packet::parse(bytes) else { return };
         let header = &packet.header;
         if header.source.uuid == self.config.identity.uuid || header.subdomain != self.config.subdomain {
@@ -224,6 +250,7 @@ impl Leader {
                 });
                 self.tell(Output::General { packet });
             }
+            (Message::Management(question), _) => self.answer(now, header.source, &question),
             _ => {}
         }
     }

@@ -209,7 +209,7 @@ impl fmt::Debug for ClockIdentifier {
 
 /// Writes `bytes` without the `padding` at their end. A name comes from the network: no byte of it may reach a
 /// terminal or a log that is not printable ASCII.
-fn escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8], padding: &[u8]) -> fmt::Result {
+pub(super) fn escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8], padding: &[u8]) -> fmt::Result {
     let mut text = bytes;
     while let [head @ .., last] = text
         && padding.contains(last)

@@ -3,6 +3,7 @@
 //! The keys that change a device (reset, subdomain, preferred master, time, bursts, ports) are recognised as
 //! [`Payload::Other`] and never built.
 
+use super::identity::escaped;
 use super::layout::{Layout, management as layout};
 use super::{ClockIdentifier, Grandmaster, HEADER, PARAMETERS, PortIdentity, Subdomain, WireError, append};
 use crate::time::{Dante, Duration, Offset, Timestamp};
@@ -99,6 +100,22 @@ pub struct ClockIdentity {
     pub port: PortIdentity,
     /// manufacturerIdentity: text, padded with NUL.
     pub manufacturer: [u8; 48],
+}
+
+impl ClockIdentity {
+    /// manufacturerIdentity without its padding. What is not printable ASCII is displayed as `\xNN`.
+    pub fn manufacturer(&self) -> impl fmt::Display + '_ {
+        Text(&self.manufacturer)
+    }
+}
+
+/// Text of a peer's, padded with NUL or spaces.
+struct Text<'a>(&'a [u8]);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        escaped(f, self.0, b"\0 ")
+    }
 }
 
 /// DEFAULT_DATA_SET.
@@ -225,6 +242,11 @@ pub struct ForeignDataSet {
 pub struct PortState(pub u8);
 
 impl PortState {
+    /// PTP_LISTENING.
+    pub const LISTENING: Self = Self(3);
+    /// PTP_MASTER.
+    pub const MASTER: Self = Self(5);
+
     const NAMES: [&str; 9] = [
         "INITIALIZING",
         "FAULTY",

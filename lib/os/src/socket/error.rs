@@ -1,6 +1,7 @@
 //! What can go wrong with a PTP socket, and what to do about it.
 
 use super::Channel;
+use crate::daemon::{Exit, Failure};
 use crate::net::Interface;
 use nix::errno::Errno;
 use std::io;
@@ -108,6 +109,16 @@ impl SocketError {
             }
             _ => false,
         }
+    }
+
+    /// What it is for a program that cannot go on without the socket.
+    pub fn into_failure(self) -> Failure {
+        let exit = match &self {
+            error if error.is_permission() => Exit::NotPermitted,
+            error if error.is_in_use() => Exit::Refused,
+            _ => Exit::Failed,
+        };
+        Failure::new(exit, self)
     }
 
     /// Whether the port is another program's.

@@ -3,7 +3,7 @@
 use crate::args::LeaderArgs;
 use anyhow::{Context, anyhow};
 use dante_core::page::StampSource;
-use dante_core::port::Channel;
+use dante_core::port::{Channel, NoStamp};
 use dante_core::time::{Duration, Ratio, Timestamp};
 use dante_core::wire::PortIdentity;
 use dante_os::clock::raw_now;
@@ -37,6 +37,8 @@ pub fn lead(args: &LeaderArgs) -> Result<(), Failure> {
         subdomain: args.subdomain,
         stratum: args.stratum,
         preferred: args.preferred,
+        event_port: args.event_port,
+        general_port: args.general_port,
         ..LeaderConfig::dante(identity)
     };
     let start = if args.force { raw_now() } else { raw_now() + LISTEN };
@@ -57,12 +59,16 @@ pub fn lead(args: &LeaderArgs) -> Result<(), Failure> {
         (start - raw_now()).secs_f64()
     );
     loop {
-        let wake = poll.wait(&[stage.listener.as_fd(), stage.event.as_fd()], Some(leader.deadline()))?;
+        let fds = [stage.listener.as_fd(), stage.event.as_fd(), stage.questions.as_fd()];
+        let wake = poll.wait(&fds, Some(leader.deadline()))?;
         if matches!(wake.signal, Some(Signal::Terminate | Signal::Interrupt)) {
             return Ok(());
         }
         if wake.ready(0) {
             stage.hear(&mut leader, args.force)?;
+        }
+        if wake.ready(2) {
+            stage.hear_questions(&mut leader, args.force)?;
         }
         leader.handle(raw_now(), Input::Deadline);
         stage.perform(&mut leader, args.force)?;
@@ -97,6 +103,8 @@ fn identity(args: &LeaderArgs, interface: &Interface) -> Result<PortIdentity, Fa
 /// The sockets. Real devices send from ephemeral ports.
 struct Stage {
     listener: PtpSocket,
+    /// Where others ask about clocks.
+    questions: PtpSocket,
     event: PtpSocket,
     general: PtpSocket,
     event_to: SocketAddrV4,
@@ -108,19 +116,13 @@ struct Stage {
 impl Stage {
     fn open(args: &LeaderArgs, interface: &Interface) -> Result<Self, Failure> {
         let group = args.subdomain.group();
-        let failed = |error: SocketError| {
-            let exit = match &error {
-                error if error.is_permission() => Exit::NotPermitted,
-                error if error.is_in_use() => Exit::Refused,
-                _ => Exit::Failed,
-            };
-            Failure::new(exit, error)
+        let failed = SocketError::into_failure;
+        let open = |port, channel| {
+            PtpSocket::open(interface, group, port, channel, StampSource::Software).map_err(failed)
         };
-        let listener =
-            PtpSocket::open(interface, group, args.event_port, Channel::Event, StampSource::Software)
-                .map_err(failed)?;
         Ok(Self {
-            listener,
+            listener: open(args.event_port, Channel::Event)?,
+            questions: open(args.general_port, Channel::General)?,
             event: PtpSocket::sender(interface, Channel::Event).map_err(failed)?,
             general: PtpSocket::sender(interface, Channel::General).map_err(failed)?,
             event_to: SocketAddrV4::new(group, args.event_port),
@@ -135,6 +137,17 @@ impl Stage {
         for _ in 0..64 {
             let Some(received) = self.listener.receive(&mut buffer)? else { break };
             let arrived = self.stamps.translate(received.stamp);
+            leader.handle(raw_now(), Input::Packet { bytes: received.bytes, arrived });
+            self.perform(leader, force)?;
+        }
+        Ok(())
+    }
+
+    fn hear_questions(&mut self, leader: &mut Leader, force: bool) -> Result<(), Failure> {
+        let mut buffer = [0; 512];
+        for _ in 0..64 {
+            let Some(received) = self.questions.receive(&mut buffer)? else { break };
+            let arrived = Err(NoStamp::Missing);
             leader.handle(raw_now(), Input::Packet { bytes: received.bytes, arrived });
             self.perform(leader, force)?;
         }
