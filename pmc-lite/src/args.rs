@@ -1,6 +1,7 @@
 //! The flags.
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use dante_core::wire::{GENERAL_PORT, Subdomain, Uuid};
 use dante_os::page::Instance;
 
 /// Show what dante4l, dante2sys and danteshm do
@@ -10,8 +11,8 @@ use dante_os::page::Instance;
     disable_version_flag = true,
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 dante4l is running, or what was waited for is there; 1 it is not (what is known of it is shown all the \
-                  same); 2 wrong flags."
+    after_help = "Exit status: 0 dante4l is running, what was waited for is there, or somebody answered; 1 not so (what is known is shown \
+                  all the same); 2 wrong flags; query also 3 the port is taken, 4 a right is missing, 5 no such interface."
 )]
 pub struct Args {
     /// Print the version
@@ -55,6 +56,51 @@ pub enum Action {
         #[arg(long, value_name = "S", default_value_t = 0)]
         timeout: u32,
     },
+    /// Ask the clocks on the network about themselves; nothing else sends anything
+    Query(QueryArgs),
+}
+
+/// Flags of `pmc-lite query`.
+#[derive(Debug, clap::Args)]
+pub struct QueryArgs {
+    /// The network interface on the Dante network
+    #[arg(short, long, value_name = "IFACE")]
+    pub interface: String,
+
+    /// The one clock to ask; where none is named, all are
+    #[arg(value_name = "UUID")]
+    pub clock: Option<Uuid>,
+
+    /// The PTPv1 subdomain to ask in
+    #[arg(long, value_name = "NAME", default_value_t = Subdomain::DFLT)]
+    pub subdomain: Subdomain,
+
+    /// UDP port of general messages
+    #[arg(long, value_name = "PORT", default_value_t = GENERAL_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    pub general_port: u16,
+
+    /// How long to wait for answers, seconds: what has none then is asked once more
+    #[arg(long = "timeout", value_name = "S", default_value_t = 1.0, value_parser = seconds)]
+    pub patience: f64,
+
+    /// How many boundary clocks may pass a question on to other networks
+    #[arg(short, long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i16).range(0..))]
+    pub boundary_hops: i16,
+
+    /// Show so many clocks at most
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub max_clocks: u16,
+
+    /// As a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=60.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds, 0.1 to 60".into()),
+    }
 }
 
 #[derive(Debug, Subcommand)]

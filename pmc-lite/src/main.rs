@@ -1,4 +1,5 @@
-//! pmc-lite, the window: shows what the daemons of the suite publish. It reads their pages and changes nothing.
+//! pmc-lite, the window: shows what the daemons of the suite publish. It reads their pages and changes nothing. Only
+//! `query` sends anything to the network.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -6,6 +7,7 @@ mod datasets;
 mod finding;
 mod get;
 mod pages;
+mod query;
 #[cfg(test)]
 mod scenes;
 mod status;
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     match action {
         Some(Action::Get { what }) => get::get(&what, instance),
         Some(Action::Wait { goal, timeout }) => wait::until(goal, timeout, instance),
+        Some(Action::Query(args)) => query::query(&args),
         None => datasets::ask(&commands, instance),
     }
 }

@@ -13,7 +13,8 @@ use std::fmt::{self, Write};
 #[cfg(test)]
 mod tests;
 
-const HEADING: Style = Style::new().bold();
+/// What a block is about.
+pub const HEADING: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -246,6 +247,7 @@ fn output(out: &mut String, said: &Output) -> fmt::Result {
     row(out, said.kind, &words.join(", "))
 }
 
-fn row(out: &mut String, name: &str, value: &str) -> fmt::Result {
+/// One line of a block.
+pub fn row(out: &mut String, name: &str, value: &str) -> fmt::Result {
     writeln!(out, "  {name:<11} {value}")
 }
