@@ -89,13 +89,13 @@ impl Generator {
         })
     }
 
-    /// Sends these over and over on the event port, so many a second as far as this machine can, and returns how many it
+    /// Sends these over and over on a channel, so many a second as far as this machine can, and returns how many it
     /// sent.
     ///
     /// # Panics
     /// When the kernel refuses them.
-    pub fn flood(&self, packets: &[Vec<u8>], rate: u32, span: Duration) -> u64 {
-        let to = [Some(SockaddrIn::from(to(Channel::Event))); BATCH];
+    pub fn flood(&self, channel: Channel, packets: &[Vec<u8>], rate: u32, span: Duration) -> u64 {
+        let to = [Some(SockaddrIn::from(to(channel))); BATCH];
         let mut headers = MultiHeaders::preallocate(BATCH, None);
         let slices: Vec<_> = packets.iter().map(|packet| [IoSlice::new(packet)]).collect();
         let batches: Vec<_> = slices.chunks_exact(BATCH).collect();

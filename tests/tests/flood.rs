@@ -1,6 +1,6 @@
 //! A fool with a packet generator.
 
-use dante_core::port::State;
+use dante_core::port::{Channel, State};
 use dante_core::wire::{PortIdentity, Uuid};
 use dante_os::clock::raw_now;
 use dante_tests::capture::{Capture, hardware_address};
@@ -57,7 +57,7 @@ fn a_flood_does_not_disturb_the_lock() {
     let (page_before, begun) = (page(&mut eyes), raw_now());
     let (truth_ppb, mut worst) = (leader.truth().line.rate.ppb(), 0.0f64);
     let sent = std::thread::scope(|scope| {
-        let flood = scope.spawn(|| stranger.flood(&packets, RATE, span));
+        let flood = scope.spawn(|| stranger.flood(Channel::Event, &packets, RATE, span));
         while !flood.is_finished() {
             let page = page(&mut eyes);
             let port = page.selected().expect("a port");
