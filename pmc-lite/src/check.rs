@@ -7,8 +7,8 @@ use crate::args::CheckArgs;
 use crate::finding::{self, Level};
 use crate::pages::{Pages, Read, freshness, said};
 use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, PortRecord};
-use dante_core::relay::{self, Waiting};
 use dante_core::port;
+use dante_core::relay::{self, Waiting};
 use dante_core::steer::State;
 use dante_os::page::Instance;
 use std::cmp::Reverse;
@@ -171,7 +171,9 @@ fn relay(pages: &Pages) -> Verdict {
         (relay::State::Waiting, _) => Service::Critical,
     };
     let text = match port(pages).and_then(PortRecord::leader) {
-        Some(leader) => format!("{} {state} from {} at {}", Danteshm::NAME, leader.identity().uuid, leader.address()),
+        Some(leader) => {
+            format!("{} {state} from {} at {}", Danteshm::NAME, leader.identity().uuid, leader.address())
+        }
         None => format!("{} {state}", Danteshm::NAME),
     };
     (service, text)

@@ -20,7 +20,13 @@ fn judged(pages: &Pages, words: &[&str]) -> (Service, String) {
 
 #[test]
 fn the_line_of_every_scene() {
-    let words = ["--max-offset=200us", "--warn-offset=1us", "--max-rate-error=1", "--max-date-error=20ms", "--max-age=1"];
+    let words = [
+        "--max-offset=200us",
+        "--warn-offset=1us",
+        "--max-rate-error=1",
+        "--max-date-error=20ms",
+        "--max-age=1",
+    ];
     for (name, pages) in scenes::all() {
         let lines = [&[][..], &words].map(|words| {
             let (service, line) = judged(&pages, words);
@@ -144,7 +150,10 @@ fn a_limit_to_what_is_not_known_is_no_reassurance() {
     assert_eq!(holdover(&["--max-offset=3us"]).0, Service::Warning);
     let (service, line) = holdover(&["--max-offset=2us"]);
     assert_eq!(service, Service::Critical);
-    assert!(line.contains("the phase's uncertainty is 2.31 us, beyond 2 us") && line.contains("phase=U"), "{line}");
+    assert!(
+        line.contains("the phase's uncertainty is 2.31 us, beyond 2 us") && line.contains("phase=U"),
+        "{line}"
+    );
 
     // chrony steers: its phase is its own business, the date's error the kernel's word.
     let mut chrony = scenes::chrony();

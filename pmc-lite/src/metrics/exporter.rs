@@ -23,6 +23,8 @@ const PLACES: usize = MAX_FDS - 1;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// When others wait, it has only so long.
 const GRACE: Duration = Duration::from_ms(200);
+/// Who sends more than this after its request is not waited for.
+const SURPLUS: usize = 64 * 1024;
 /// More than any answer: what the kernel takes at once.
 const SEND_BUFFER: usize = 256 * 1024;
 
@@ -59,6 +61,8 @@ struct Client {
     heard: Vec<u8>,
     /// Its answer was sent: only its end is waited for.
     answered: bool,
+    /// Bytes that came after that.
+    surplus: usize,
     since: Timestamp<Raw>,
 }
 
@@ -119,7 +123,7 @@ impl Client {
         stream.set_nonblocking(true).ok()?;
         // What the kernel allows of it is enough, or the answer is cut off, which its length tells.
         _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
-        Some(Self { stream, heard: Vec::new(), answered: false, since: now })
+        Some(Self { stream, heard: Vec::new(), answered: false, surplus: 0, since: now })
     }
 
     /// Reads what is there and answers when it is enough; false where the connection is over.
@@ -143,10 +147,16 @@ impl Client {
                         Answer::Refused(refusal) => self.say(now, &refusal.response()),
                     }
                 }
-                // What comes after the first request is of no interest; a flood of it is.
-                Ok(length) if length == LONGEST => return false,
-                Ok(_) => {}
-                Err(error) => return error.kind() == ErrorKind::WouldBlock || error.kind() == ErrorKind::Interrupted,
+                // What follows is of no interest, and read all the same: the kernel would take the answer back with what is unread.
+                Ok(length) => {
+                    self.surplus += length;
+                    if self.surplus > SURPLUS {
+                        return false;
+                    }
+                }
+                Err(error) => {
+                    return error.kind() == ErrorKind::WouldBlock || error.kind() == ErrorKind::Interrupted;
+                }
             }
         }
     }

@@ -4,8 +4,8 @@ use super::sheet::{Labels, NUMBER, SECONDS, Sheet, ratio};
 use crate::finding::{self, Level};
 use crate::pages::{Pages, freshness, said};
 use dante_core::page::{
-    Body, Dante2sys, Dante4l, Danteshm, Freshness, LeaderRecord, OutputKind, OutputRecord,
-    PortRecord, RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, StampSource, SteeredClock, UtcSource,
+    Body, Dante2sys, Dante4l, Danteshm, Freshness, LeaderRecord, OutputKind, OutputRecord, PortRecord,
+    RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, StampSource, SteeredClock, UtcSource,
 };
 use dante_core::time::{Duration, Offset, Raw, Timestamp};
 use dante_core::timescale::KernelWord;
@@ -161,9 +161,8 @@ fn network(sheet: &mut Sheet, body: &Dante4l, now: Timestamp<Raw>) {
         "What the port heard, sent and noticed, by kind: docs/status.md tells what each counts",
         ports.iter().flat_map(|(labels, port)| {
             let counters = port.counters();
-            let event = |(name, count): (&str, u64)| {
-                ([&labels[..], &[("event", name.to_owned())]].concat(), count)
-            };
+            let event =
+                |(name, count): (&str, u64)| ([&labels[..], &[("event", name.to_owned())]].concat(), count);
             counters.by_name().map(event).collect::<Vec<_>>()
         }),
     );
@@ -209,7 +208,6 @@ fn leaders(sheet: &mut Sheet, ports: &[(Labels, &PortRecord)]) {
 }
 
 fn kernel(sheet: &mut Sheet, body: &Dante4l) {
-
     let word = body.kernel_word();
     let synchronised = match word {
         Some(KernelWord::Synchronised(_)) => Some(1.0),
@@ -286,7 +284,11 @@ fn clock(sheet: &mut Sheet, body: &Dante2sys) {
         "One standard deviation of the leader's rate, now; it grows in holdover",
         scale.map(|_| body.rate_sigma),
     );
-    sheet.counter("dante_clock_corrections", "Frequencies that were set", [(Labels::new(), body.corrections)]);
+    sheet.counter(
+        "dante_clock_corrections",
+        "Frequencies that were set",
+        [(Labels::new(), body.corrections)],
+    );
     sheet.counter(
         "dante_clock_interference",
         "How often another program was seen to steer the clock",
@@ -376,7 +378,11 @@ fn date(sheet: &mut Sheet, body: &Dante2sys, now: Timestamp<Raw>) {
         "The date that dante2sys last wrote to the RTC, since 1970",
         (body.rtc_written_ns != 0).then(|| ns(body.rtc_written_ns)),
     );
-    sheet.counter("dante_date_steps", "Steps of the clock for the date's sake", [(Labels::new(), body.date_steps)]);
+    sheet.counter(
+        "dante_date_steps",
+        "Steps of the clock for the date's sake",
+        [(Labels::new(), body.date_steps)],
+    );
 }
 
 fn relay(sheet: &mut Sheet, body: &Danteshm, now: Timestamp<Raw>) {
@@ -401,9 +407,7 @@ fn relay(sheet: &mut Sheet, body: &Danteshm, now: Timestamp<Raw>) {
         "dante_output_clients",
         NUMBER,
         "Programs that read a usrvclock",
-        each(&|output| {
-            (output.kind == OutputKind::Usrvclock as u8).then_some(output.clients as f64)
-        }),
+        each(&|output| (output.kind == OutputKind::Usrvclock as u8).then_some(output.clients as f64)),
     );
     sheet.gauge(
         "dante_output_sample_age",
@@ -418,7 +422,11 @@ fn relay(sheet: &mut Sheet, body: &Danteshm, now: Timestamp<Raw>) {
         outputs.iter().map(move |(labels, output)| (labels.clone(), value(output))).collect::<Vec<_>>()
     };
     sheet.counter("dante_output_samples", "Samples written or sent", count(|output| output.samples));
-    sheet.counter("dante_output_lost", "Samples that could not be written or sent", count(|output| output.lost));
+    sheet.counter(
+        "dante_output_lost",
+        "Samples that could not be written or sent",
+        count(|output| output.lost),
+    );
 }
 
 fn output_labels(output: &OutputRecord) -> Labels {

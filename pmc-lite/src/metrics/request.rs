@@ -3,6 +3,9 @@
 use super::Format;
 use std::fmt::Write;
 
+#[cfg(test)]
+mod tests;
+
 /// The longest request, bytes; that of Prometheus takes some hundreds.
 pub const LONGEST: usize = 8192;
 /// The most headers.

@@ -82,8 +82,11 @@ fn the_dead_tell_nothing() {
     for name in ["dante4l", "dante2sys", "danteshm"] {
         assert!(text.contains(&format!("dante_up{{program=\"{name}\"}} 0.0")), "{text}");
     }
-    let names: BTreeSet<&str> =
-        text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(['{', ' ']).next()).collect();
+    let names: BTreeSet<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect();
     assert_eq!(names, ["dante_findings", "dante_page_info", "dante_up"].into());
 }
 
