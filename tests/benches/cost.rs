@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo build --release --workspace && cargo bench -p dante-tests --bench cost
+//! cargo bench -p dante-tests --bench cost -- polled   # what monitoring costs, alone
 //! ```
 //! It prints and judges nothing: a busy machine wakes no program more often, but it may make it sleep in between.
 
@@ -11,6 +12,9 @@ use dante_tests::lab::{Lab, proc_status};
 use dante_tests::program::Program;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const WINDOW: Duration = Duration::from_secs(30);
@@ -19,6 +23,10 @@ const GOALS: &str = "at most 12 wake-ups/s (dante4l at 4 Hz), 1-2/s when nothing
 
 fn main() {
     let Some(lab) = Lab::new() else { return };
+    if std::env::args().any(|word| word == "polled") {
+        let _leader = lab.leader(&["--ppm=12"]);
+        return polled(&lab, &start(&lab, &[]));
+    }
     println!("Goals: {GOALS}. Wake-ups are voluntary context switches, each window {} s.", WINDOW.as_secs());
     println!(
         "{:<28}{:<11}{:>11}{:>10}{:>12}{:>9}{:>9}{:>9}",
@@ -28,6 +36,7 @@ fn main() {
     let programs = start(&lab, &[]);
     measure("4 Hz, listening only", &programs);
     delays(&lab);
+    polled(&lab, &programs);
     drop(programs);
     let programs = start(&lab, &["--delay=e2e"]);
     measure("4 Hz, --delay e2e", &programs);
@@ -120,23 +129,115 @@ impl Usage {
     }
 }
 
-fn measure(what: &str, programs: &[(&str, Program)]) {
+/// What one process used in a time, a second.
+#[derive(Clone, Copy, Default)]
+struct Rates {
+    wakes: f64,
+    preempted: f64,
+    /// Of a processor.
+    cpu_percent: f64,
+}
+
+fn rates(programs: &[(&str, Program)], window: Duration) -> Vec<Rates> {
     let begin = Instant::now();
     let before: Vec<Usage> = programs.iter().map(|(_, program)| Usage::of(program.pid())).collect();
-    std::thread::sleep(WINDOW);
+    std::thread::sleep(window);
     let seconds = begin.elapsed().as_secs_f64();
-    for ((name, program), before) in programs.iter().zip(before) {
+    let rates = programs.iter().zip(before).map(|((_, program), before)| {
         let after = Usage::of(program.pid());
         let per_second = |after: u64, before: u64| (after - before) as f64 / seconds;
+        Rates {
+            wakes: per_second(after.wakes, before.wakes),
+            preempted: per_second(after.preempted, before.preempted),
+            cpu_percent: per_second(after.cpu_ns, before.cpu_ns) / 1e7,
+        }
+    });
+    rates.collect()
+}
+
+fn measure(what: &str, programs: &[(&str, Program)]) {
+    for ((name, program), rates) in programs.iter().zip(rates(programs, WINDOW)) {
         let kb = |key| proc_status(program.pid(), key).unwrap_or(0);
         println!(
             "{what:<28}{name:<11}{:>11.2}{:>10.3}{:>12.2}{:>9}{:>9}{:>9}",
-            per_second(after.wakes, before.wakes),
-            per_second(after.cpu_ns, before.cpu_ns) / 1e7,
-            per_second(after.preempted, before.preempted),
+            rates.wakes,
+            rates.cpu_percent,
+            rates.preempted,
             kb("VmRSS"),
             kb("RssAnon"),
             kb("VmHWM"),
+        );
+    }
+}
+
+/// What a monitoring host that looks ten times a second, each time by `check`, by `metrics` and at the exporter, costs those that
+/// it looks at: as much as nobody. Quiet and polled windows take turns, so that what else the machine does falls on both.
+fn polled(lab: &Lab, programs: &[(&'static str, Program)]) {
+    const TURNS: u32 = 4;
+    const INTERVAL: Duration = Duration::from_millis(100);
+    let instance = format!("--instance={}", lab.stage.instance());
+    let listen = lab.stage.command("pmc-lite", &["metrics", "--listen=127.0.0.1:0", &instance]);
+    let exporter = lab.stage.start("exporter", listen);
+    let address = dante_tests::wait_for("the exporter", PATIENCE, || {
+        let said = exporter.said();
+        Some(said.split_once("http://")?.1.split_once('/')?.0.to_owned())
+    });
+    let look = || {
+        for action in ["check", "metrics"] {
+            let output = lab.stage.command("pmc-lite", &[action, &instance]).output().expect("pmc-lite");
+            assert!(!output.stdout.is_empty(), "{output:?}");
+        }
+        let mut stream = TcpStream::connect(&address).expect("the exporter");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").expect("a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    };
+    let (mut quiet, mut busy) = (Vec::new(), Vec::new());
+    let (mut looks, mut spent) = (0_u32, Duration::ZERO);
+    for _ in 0..TURNS {
+        quiet.push(rates(programs, WINDOW / TURNS));
+        let ended = AtomicBool::new(false);
+        busy.push(std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut next = Instant::now();
+                while !ended.load(Ordering::Relaxed) {
+                    let begin = Instant::now();
+                    look();
+                    looks += 1;
+                    spent += begin.elapsed();
+                    next += INTERVAL;
+                    std::thread::sleep(next.saturating_duration_since(Instant::now()));
+                }
+            });
+            let rates = rates(programs, WINDOW / TURNS);
+            ended.store(true, Ordering::Relaxed);
+            rates
+        }));
+    }
+    let per_second = f64::from(looks) / WINDOW.as_secs_f64();
+    let each = spent.as_secs_f64() * 1e3 / f64::from(looks.max(1));
+    println!(
+        "Goal while polled: ratio 1. {per_second:.1} looks/s, of three kinds, {each:.1} ms for all three."
+    );
+    println!(
+        "{:<11}{:>18}{:>10}{:>8}{:>14}{:>10}{:>8}",
+        "", "wake-ups/s: quiet", "polled", "ratio", "CPU %: quiet", "polled", "ratio"
+    );
+    for (place, (name, _)) in programs.iter().enumerate() {
+        let mean = |turns: &[Vec<Rates>], value: fn(&Rates) -> f64| {
+            turns.iter().filter_map(|turn| turn.get(place)).map(value).sum::<f64>() / f64::from(TURNS)
+        };
+        let [wakes, cpu] = [(|of: &Rates| of.wakes) as fn(&Rates) -> f64, |of: &Rates| of.cpu_percent]
+            .map(|value| (mean(&quiet, value), mean(&busy, value)));
+        println!(
+            "{name:<11}{:>18.2}{:>10.2}{:>8.3}{:>14.4}{:>10.4}{:>8.3}",
+            wakes.0,
+            wakes.1,
+            wakes.1 / wakes.0,
+            cpu.0,
+            cpu.1,
+            cpu.1 / cpu.0
         );
     }
 }

@@ -37,7 +37,7 @@ const COMMANDS: [(&str, &[&[&str]]); 5] = [
     ("dante4l", &[&[]]),
     ("dante2sys", &[&[]]),
     ("danteshm", &[&[]]),
-    ("pmc-lite", &[&[], &["get", "status"], &["wait"]]),
+    ("pmc-lite", &[&[], &["get", "status"], &["wait"], &["check"], &["metrics"]]),
     ("dantesim", &[&[], &["leader"], &["demo"]]),
 ];
 
@@ -188,7 +188,7 @@ fn the_exit_statuses_are_the_programs() {
     assert_eq!(terms("dantesim.1"), all);
     assert_eq!(terms("dante2sys.8"), without_link);
     assert_eq!(terms("danteshm.8"), without_link);
-    assert_eq!(terms("pmc-lite.8"), ["0", "1", "2"]);
+    assert_eq!(terms("pmc-lite.8"), ["0", "1", "2", "3"]);
 }
 
 /// What a page explains under LOG MESSAGES; what varies stands in italics there.
