@@ -6,7 +6,7 @@
 use crate::args::CheckArgs;
 use crate::finding::{self, Level};
 use crate::pages::{Pages, Read, freshness, said};
-use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, PortRecord};
+use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, PortRecord, SteeredClock};
 use dante_core::port;
 use dante_core::relay::{self, Waiting};
 use dante_core::steer::State;
@@ -155,6 +155,11 @@ fn steerer(pages: &Pages) -> Verdict {
     }
     if let Some(error) = body.phase_error() {
         text += &format!(", {:+} ns off", error.ns());
+    }
+    if let Some(clock @ (SteeredClock::Virtual | SteeredClock::Hardware)) =
+        SteeredClock::from_number(body.clock)
+    {
+        text += &format!(", a {clock} clock");
     }
     (service, text)
 }

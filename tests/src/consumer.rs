@@ -1,8 +1,8 @@
 //! The programs of tests/consumers: what reads the suite's output as its users' programs do, by Debian's own Python.
 
+use crate::package::sources;
 use serde_json::Value;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Debian's, whose modules are packages.
@@ -31,7 +31,7 @@ pub fn may_consume(modules: &[&str]) -> bool {
 /// When it cannot be run, or answers in no JSON.
 pub fn consume(consumer: &str, words: &[&str], input: &str) -> Result<Value, String> {
     let mut command = Command::new(PYTHON);
-    command.arg(root().join("tests/consumers").join(consumer)).args(words);
+    command.arg(sources().join("tests/consumers").join(consumer)).args(words);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("Python");
     // One that gives up early closes its end.
@@ -48,11 +48,6 @@ pub fn consume(consumer: &str, words: &[&str], input: &str) -> Result<Value, Str
 /// # Errors
 /// Where it is not what the schema says.
 pub fn status(json: &str, flags: &[&str]) -> Result<Value, String> {
-    let schema = root().join("docs/status.schema.json").display().to_string();
+    let schema = sources().join("docs/status.schema.json").display().to_string();
     consume("status.py", &[&[schema.as_str()], flags].concat(), json)
-}
-
-/// The sources.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

@@ -3,8 +3,9 @@
 
 use dante_core::port::State;
 use dante_core::{relay, steer};
-use dante_tests::consumer::{consume, may_consume, root, status};
+use dante_tests::consumer::{consume, may_consume, status};
 use dante_tests::lab::Lab;
+use dante_tests::package::sources;
 use dante_tests::program::Program;
 use dante_tests::stage::Stage;
 use dante_tests::wait_for;
@@ -188,7 +189,7 @@ fn every_scene_is_what_the_schema_says() {
     if !may_consume(&["jsonschema"]) {
         return;
     }
-    let folder = root().join("pmc-lite/src/status/snapshots");
+    let folder = sources().join("pmc-lite/src/status/snapshots");
     let mut seen = 0;
     for entry in fs::read_dir(folder).expect("the snapshots").flatten() {
         let text = fs::read_to_string(entry.path()).expect("a snapshot");
@@ -200,7 +201,7 @@ fn every_scene_is_what_the_schema_says() {
     }
     assert!(seen > 10, "{seen} scenes");
 
-    let path = root().join("pmc-lite/src/status/snapshots/pmc_lite__status__tests__locked.snap");
+    let path = sources().join("pmc-lite/src/status/snapshots/pmc_lite__status__tests__locked.snap");
     let text = fs::read_to_string(path).expect("a snapshot");
     let locked = text.splitn(3, "---\n").last().expect("JSON");
     for (from, to) in [

@@ -3,7 +3,9 @@ use crate::args::{Action, Args, CheckArgs};
 use crate::pages::Pages;
 use crate::scenes;
 use clap::Parser;
-use dante_core::page::{Dante2sys, Dante4l, Danteshm, Freshness, KernelClock, OutputKind, View};
+use dante_core::page::{
+    Dante2sys, Dante4l, Danteshm, Freshness, KernelClock, OutputKind, SteeredClock, View,
+};
 use dante_core::relay::Waiting;
 use dante_core::{port, relay, steer};
 
@@ -186,6 +188,15 @@ fn limits_that_exclude_each_other_are_told() {
     ] {
         assert!(wrong(&words).expect("an error").contains(&format!("--max-{name}")));
     }
+}
+
+/// Who only tries it out sees that the system clock is left alone.
+#[test]
+fn a_clock_other_than_the_systems_is_named() {
+    let mut pages = scenes::locked();
+    change(&mut pages.dante2sys, |body: &mut Dante2sys| body.clock = SteeredClock::Virtual as u8);
+    assert!(judged(&pages, &[]).1.contains(", a virtual clock |"), "{}", judged(&pages, &[]).1);
+    assert!(!judged(&scenes::locked(), &[]).1.contains("clock"));
 }
 
 /// A file's name may hold what would end the text, and the text is one line.
