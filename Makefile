@@ -97,6 +97,7 @@ install: build man
 	$(call put,644,files/tmpfiles.d/*.conf,$(ROOT)/lib/tmpfiles.d)
 	$(call put,644,files/udev/*.rules,$(ROOT)/lib/udev/rules.d)
 	$(call put,644,files/dante4l.toml files/systemd/examples/* files/chrony/dante-refclock-*.conf,$(DOC)/examples)
+	$(move) $(DOC)/examples/*.service
 	$(call put,644,files/grafana/*.json,$(ROOT)/share/dante4l/grafana)
 	[ -e $(DESTDIR)/etc/dante4l.toml ] || install -D -m 644 -t $(DESTDIR)/etc files/dante4l.toml
 	[ -e $(DESTDIR)/etc/chrony/dante-ntpd.conf ] || { $(call put,644,files/chrony/dante-ntpd.conf,$(DESTDIR)/etc/chrony); }

@@ -107,7 +107,7 @@ pub struct CheckArgs {
 /// Where the metrics go; to stdout unless told otherwise.
 #[derive(Debug, Default, Flags)]
 pub struct MetricsArgs {
-    /// Serve them at http://ADDRESS:PORT/metrics, in the format that is asked for
+    /// Serve them at http://ADDRESS:PORT/metrics, without a value at 127.0.0.1:9975, in the format that is asked for
     #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:9975", conflicts_with_all = ["output", "format"])]
     pub listen: Option<SocketAddr>,
 
