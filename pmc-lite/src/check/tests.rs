@@ -11,7 +11,7 @@ use dante_core::{port, relay, steer};
 
 fn limits(words: &[&str]) -> CheckArgs {
     match Args::try_parse_from(["pmc-lite", "check"].iter().chain(words)).expect("flags").action {
-        Action::Check(limits) => limits,
+        Some(Action::Check(limits)) => limits,
         other => panic!("{other:?}"),
     }
 }
