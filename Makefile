@@ -96,13 +96,15 @@ install: build man
 	$(call put,644,files/sysusers.d/*.conf,$(ROOT)/lib/sysusers.d)
 	$(call put,644,files/tmpfiles.d/*.conf,$(ROOT)/lib/tmpfiles.d)
 	$(call put,644,files/udev/*.rules,$(ROOT)/lib/udev/rules.d)
-	$(call put,644,files/dante4l.toml files/systemd/examples/*.conf files/chrony/dante-refclock-*.conf,$(DOC)/examples)
+	$(call put,644,files/dante4l.toml files/systemd/examples/* files/chrony/dante-refclock-*.conf,$(DOC)/examples)
+	$(move) $(DOC)/examples/*.service
+	$(call put,644,files/grafana/*.json,$(ROOT)/share/dante4l/grafana)
 	[ -e $(DESTDIR)/etc/dante4l.toml ] || install -D -m 644 -t $(DESTDIR)/etc files/dante4l.toml
 	[ -e $(DESTDIR)/etc/chrony/dante-ntpd.conf ] || { $(call put,644,files/chrony/dante-ntpd.conf,$(DESTDIR)/etc/chrony); }
 	$(call put,644,README.md files/debian/copyright,$(DOC))
 	install -m 644 CHANGELOG.md $(DOC)/changelog
 	install -D -m 644 files/debian/lintian-overrides $(ROOT)/share/lintian/overrides/dante4l
-	$(call put,644,docs/*.md,$(DOC)/docs)
+	$(call put,644,docs/*.md docs/*.json,$(DOC)/docs)
 	$(call put,644,docs/accuracy/*,$(DOC)/docs/accuracy)
 	$(call put,644,target/man/*.1,$(ROOT)/share/man/man1)
 	$(call put,644,target/man/*.5,$(ROOT)/share/man/man5)

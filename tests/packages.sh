@@ -8,6 +8,10 @@ for pair in ip:iproute2 tshark:tshark setpriv:util-linux cc:gcc qemu-system-x86_
     dpkg-shlibdeps:dpkg-dev lintian:lintian strip:binutils systemd-analyze:systemd mandoc:mandoc zsh:zsh fish:fish; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
+# Debian's own Python, for which these modules are.
+for pair in jsonschema:python3-jsonschema prometheus_client:python3-prometheus-client; do
+    /usr/bin/python3 -c "import ${pair%%:*}" 2>/dev/null || missing="$missing ${pair#*:}"
+done
 if [ -z "$missing" ]; then
     :
 elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -7,6 +7,7 @@ use dante_core::steer::Limits;
 use dante_core::time::{Duration, Ratio, Real, Timestamp};
 use dante_os::daemon::{CommonArgs, DaemonArgs, EXIT_STATUS};
 use dante_os::ntp::NtpClient;
+use dante_os::quantity::{Span, ppm};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -165,37 +166,6 @@ pub enum Rtc {
     Device,
     Kernel,
     Off,
-}
-
-/// A time as people write it: `20ms`, `100us`, `1.5s`, or, as linuxptp has it, seconds without a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let units = [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("", 1.0)];
-        let (number, unit) = units
-            .into_iter()
-            .find_map(|(unit, s)| Some((text.strip_suffix(unit)?, s)))
-            .unwrap_or((text, 1.0));
-        let seconds: f64 =
-            number.trim().parse().map_err(|_| format!("{text} is no time: write 20ms, 1.5s or 0.02"))?;
-        let span = Duration::from_secs_f64(seconds * unit);
-        if seconds.is_finite() && span > Duration::ZERO && span <= Duration::from_secs(86_400) {
-            Ok(Self(span))
-        } else {
-            Err(format!("{text}: a time above 0 and up to a day is meant"))
-        }
-    }
-}
-
-fn ppm(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(ppm) if (0.001..=500.0).contains(&ppm) => Ok(ppm),
-        _ => Err("a number of ppm from 0.001 to 500 is meant".into()),
-    }
 }
 
 impl Args {

@@ -1,8 +1,11 @@
 //! The flags.
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as Flags, Parser, Subcommand, ValueEnum};
 use dante_core::wire::{GENERAL_PORT, Subdomain, Uuid};
 use dante_os::page::Instance;
+use dante_os::quantity::{Span, ppm};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Show what dante4l, dante2sys and danteshm do
 #[derive(Debug, Parser)]
@@ -56,12 +59,81 @@ pub enum Action {
         #[arg(long, value_name = "S", default_value_t = 0)]
         timeout: u32,
     },
+    /// Judge this host in one line, as Nagios and what descends from it want it
+    #[command(after_help = CHECK_STATUS)]
+    Check(CheckArgs),
+    /// Write what is known as metrics for Prometheus (OpenMetrics), or serve them
+    Metrics(MetricsArgs),
     /// Ask the clocks on the network about themselves; nothing else sends anything
     Query(QueryArgs),
 }
 
+/// The exit status of `check`.
+const CHECK_STATUS: &str = "Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: no page, or wrong flags.";
+
+/// Limits to what is measured, beside the states. What is measured and reaches no limit is printed all the same.
+#[derive(Debug, Default, Flags)]
+pub struct CheckArgs {
+    /// CRITICAL if the steered clock is further off Dante + K; in HOLDOVER its standard deviation counts
+    #[arg(long, value_name = "TIME")]
+    pub max_offset: Option<Span>,
+
+    /// WARNING if further off
+    #[arg(long, value_name = "TIME")]
+    pub warn_offset: Option<Span>,
+
+    /// CRITICAL if the steered clock's rate is further off the leader's
+    #[arg(long, value_name = "PPM", value_parser = ppm)]
+    pub max_rate_error: Option<f64>,
+
+    /// WARNING if further off
+    #[arg(long, value_name = "PPM", value_parser = ppm)]
+    pub warn_rate_error: Option<f64>,
+
+    /// CRITICAL if the date may be further off UTC; without dante2sys by what the kernel says of the system clock
+    #[arg(long, value_name = "TIME")]
+    pub max_date_error: Option<Span>,
+
+    /// WARNING if further off
+    #[arg(long, value_name = "TIME")]
+    pub warn_date_error: Option<Span>,
+
+    /// CRITICAL if the last Sync is older
+    #[arg(long, value_name = "TIME")]
+    pub max_age: Option<Span>,
+
+    /// WARNING if older
+    #[arg(long, value_name = "TIME")]
+    pub warn_age: Option<Span>,
+}
+
+/// Where the metrics go; to stdout unless told otherwise.
+#[derive(Debug, Default, Flags)]
+pub struct MetricsArgs {
+    /// Serve them at http://ADDRESS:PORT/metrics, without a value at 127.0.0.1:9975, in the format that is asked for
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:9975", conflicts_with_all = ["output", "format"])]
+    pub listen: Option<SocketAddr>,
+
+    /// Put them in FILE's place at once, for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// How they are written [default: openmetrics, with --output prometheus]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<Format>,
+}
+
+/// How metrics are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// OpenMetrics 1.0
+    Openmetrics,
+    /// Prometheus' older text, which node_exporter's textfile collector reads
+    Prometheus,
+}
+
 /// Flags of `pmc-lite query`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Flags)]
 pub struct QueryArgs {
     /// The network interface on the Dante network
     #[arg(short, long, value_name = "IFACE")]
@@ -118,7 +190,7 @@ pub enum What {
 }
 
 /// In which form.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, Copy, Flags)]
 pub struct Form {
     /// As JSON
     #[arg(long)]

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Level {
     /// As it should be.
     Ok,
@@ -26,9 +27,11 @@ pub enum Level {
 
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
+    /// How bad it is.
     pub level: Level,
-    /// In words.
+    /// In words, for people: they may change.
     pub what: String,
     /// What to do about it.
     pub remedy: Option<String>,

@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod check;
 mod datasets;
 mod finding;
 mod get;
+mod metrics;
 mod pages;
 mod query;
 #[cfg(test)]
@@ -15,23 +17,46 @@ mod text;
 mod wait;
 
 use args::{Action, Args};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Args { action, commands, instance, .. } = Args::parse();
+    let Args { action, commands, instance, .. } = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if error.use_stderr() && is_check() => return check::not_understood(&error),
+        Err(error) => error.exit(),
+    };
     let instance = instance.as_ref();
     match action {
         Some(Action::Get { what }) => get::get(&what, instance),
         Some(Action::Wait { goal, timeout }) => wait::until(goal, timeout, instance),
         Some(Action::Query(args)) => query::query(&args),
+        Some(Action::Check(limits)) => check::run(&limits, instance),
+        Some(Action::Metrics(args)) => ended(metrics::run(&args, instance)),
         None => datasets::ask(&commands, instance),
     }
 }
 
+/// Whether `check` is meant, whatever is wrong behind it.
+fn is_check() -> bool {
+    let meant = Args::command().ignore_errors(true).try_get_matches();
+    meant.is_ok_and(|matches| matches.subcommand_name() == Some("check"))
+}
+
+/// Success, or what failed.
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pmc-lite: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// On standard output, in colours only where that is a terminal.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     // A reader that closes the pipe early has seen enough.
     _ = writeln!(anstream::stdout().lock(), "{}", text.trim_end());
 }

@@ -12,29 +12,47 @@ use dante_core::time::{Duration, Offset, Raw, Timestamp};
 use dante_core::wire::{ClockIdentifier, Subdomain, Uuid};
 use serde::{Serialize, Serializer};
 
-/// A number on a page that this program has no word for; its layout version should have told.
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod tests;
 
+/// A number on a page that this program has no word for; its layout version should have told.
 const UNKNOWN: &str = "unknown";
 
+/// The state of the whole suite on one host, as its programs publish it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Status {
+    /// The version of this schema: within it keys are only ever added.
+    #[cfg_attr(test, schemars(extend("const" = 1)))]
     pub schema: u32,
+    /// The observer.
     pub dante4l: Observer,
+    /// What steers the clock.
     pub dante2sys: Steerer,
+    /// What relays to chrony.
     pub danteshm: Relay,
+    /// What is not as it should be, in the order of the data's flow; empty while this host is in step.
     pub findings: Vec<Finding>,
 }
 
-/// What every program's part begins with.
+/// What every program's part begins with. What follows is there unless `page` is `absent`, `foreign` or `layout`; with `stale`
+/// and `stopped` it is the last that the program said.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Page {
+    /// True only if `page` is `fresh`.
     pub running: bool,
+    /// `stale`: the writer was killed or hangs; `stopped`: it ended in good order; `foreign`: the page belongs to somebody who must
+    /// not write it; `layout`: it is of another version.
+    #[cfg_attr(test, schemars(extend("enum" = schema::pages())))]
     pub page: &'static str,
 }
 
+/// dante4l. `state`, `leader`, `rate_ppb` and the rest speak of the port `selected`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Observer {
     #[serde(flatten)]
     pub life: Page,
@@ -43,62 +61,108 @@ pub struct Observer {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Following {
+    /// IEEE 1588-2002, 7.3; SLAVE follows a leader.
+    #[cfg_attr(test, schemars(extend("enum" = schema::port_states())))]
     pub state: String,
+    /// Index into `ports`.
     pub selected: u32,
+    /// Rises with each discontinuity of Dante time; 0 before the first leader.
     pub timeline: u64,
+    /// Who is followed.
     pub leader: Option<Leader>,
+    /// CLOCK_REALTIME minus the leader's time at the last Sync.
     pub offset: Option<SplitOffset>,
+    /// The last Sync against the map, ns: local minus leader, positive when it was late.
     pub residual_ns: Option<i64>,
+    /// The leader's rate against CLOCK_MONOTONIC_RAW; +10: the leader gains 10 ns a second.
     pub rate_ppb: Option<f64>,
+    /// One standard deviation of that, now.
     pub rate_uncertainty_ppb: Option<f64>,
+    /// One standard deviation of the map, now, ns; leaves out the path delay unless it was measured.
     pub offset_uncertainty_ns: Option<i64>,
+    /// Path delay from the leader to here, ns, asymmetry included; null unless measured or given.
     pub path_delay_ns: Option<i64>,
+    /// As the leader advertises it, ms.
     pub sync_interval_ms: Option<i64>,
+    /// Since the last Sync that was measured, s.
     pub last_sync_age_s: Option<f64>,
+    /// The networks that are listened to.
     pub ports: Vec<Port>,
 }
 
+/// A leader: who sends the Syncs, and what its grandmaster is.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Leader {
+    /// Of the sender.
     pub uuid: String,
+    /// Of the sender.
     pub port_id: u16,
+    /// IPv4 address of the sender.
     pub address: String,
+    /// Of the grandmaster.
     pub stratum: u8,
+    /// Of the grandmaster: where its time is from.
     pub identifier: String,
+    /// Of the grandmaster, as it is on the wire.
     pub variance: i16,
+    /// It is a Preferred Leader.
     pub preferred: bool,
+    /// Boundary clocks between the grandmaster and the sender.
     pub steps_removed: u16,
 }
 
+/// Seconds and nanoseconds of the same sign: a single number would lose digits beyond 2^53.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SplitOffset {
+    /// Whole seconds.
     pub s: i64,
+    /// The rest, ns.
     pub ns: i64,
 }
 
+/// One network.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Port {
+    /// Its name.
     pub interface: String,
+    /// PTP's subdomain that is followed there.
     pub subdomain: String,
+    /// IEEE 1588-2002, 7.3.
+    #[cfg_attr(test, schemars(extend("enum" = schema::port_states())))]
     pub state: String,
+    /// Where time stamps come from.
+    #[cfg_attr(test, schemars(extend("enum" = schema::names(StampSource::from_number, StampSource::name))))]
     pub timestamping: &'static str,
+    /// Its own on the wire; null while it has no sockets.
     pub uuid: Option<String>,
+    /// All leaders that are heard in the subdomain and permitted, up to eight, the one followed among them.
     pub leaders: Vec<Heard>,
+    /// What was heard, sent and noticed since the start.
     #[serde(serialize_with = "by_name")]
+    #[cfg_attr(test, schemars(schema_with = "schema::counters"))]
     pub counters: Counters,
 }
 
 /// A leader that is heard, followed or not.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Heard {
     #[serde(flatten)]
     pub leader: Leader,
+    /// It has sent two Syncs in a row, and may be followed.
     pub qualified: bool,
+    /// Since its last Sync, s.
     pub last_sync_age_s: f64,
 }
 
+/// dante2sys.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Steerer {
     #[serde(flatten)]
     pub life: Page,
@@ -107,48 +171,91 @@ pub struct Steerer {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Steering {
+    /// LOCKED: the clock is held on Dante + K.
+    #[cfg_attr(test, schemars(extend("enum" = schema::steerer_states())))]
     pub state: String,
+    /// What is steered; `hardware`: a PTP hardware clock.
+    #[cfg_attr(test, schemars(extend("enum" = schema::names(SteeredClock::from_number, SteeredClock::name))))]
     pub clock: &'static str,
+    /// What the clock was given, as timex knows it; +10: it gains 10 ns a second on CLOCK_MONOTONIC_RAW.
     pub frequency_ppb: f64,
+    /// The clock's rate minus the leader's.
     pub rate_error_ppb: Option<f64>,
+    /// Steered clock minus (Dante + K), ns; null while there is no leader.
     pub phase_error_ns: Option<i64>,
+    /// One standard deviation of Dante + K, now, ns; grows in holdover.
     pub phase_uncertainty_ns: Option<i64>,
+    /// One standard deviation of the leader's rate, now; grows in holdover.
     pub rate_uncertainty_ppb: Option<f64>,
+    /// K, the date of the leader's zero.
     pub epoch: Option<SplitOffset>,
+    /// Frequencies that were set.
     pub corrections: u64,
+    /// How often another program was seen to steer the clock.
     pub interference: u64,
+    /// The date.
     pub utc: Utc,
+    /// The hardware clock that tells the date at boot.
     pub rtc: Rtc,
 }
 
+/// What the clock's date is worth.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Utc {
+    /// Where it comes from.
+    #[cfg_attr(test, schemars(extend("enum" = schema::names(UtcSource::from_number, UtcSource::name))))]
     pub source: &'static str,
+    /// What gives way where leader and UTC differ.
+    #[cfg_attr(test, schemars(extend("enum" = schema::policies())))]
     pub policy: String,
+    /// The kernel is told that the clock is synchronised.
     pub good: bool,
+    /// Somebody set another date: it is left as it is.
     pub set_by_hand: bool,
+    /// The clock minus UTC, as estimated, ns.
     pub offset_ns: Option<i64>,
+    /// One standard deviation of that, ns.
     pub uncertainty_ns: Option<i64>,
+    /// The date is not further off, if the servers are right, ns.
     pub bound_ns: Option<i64>,
+    /// Since the date was last measured, s.
     pub age_s: Option<f64>,
+    /// The leader's rate against UTC; +12000: its seconds gain a second a day.
     pub leader_rate_ppb: Option<f64>,
+    /// One standard deviation of it.
     pub leader_rate_uncertainty_ppb: Option<f64>,
+    /// What the policy adds to the leader's rate.
     pub slew_ppb: f64,
+    /// The sum of both: how the clock drifts off UTC.
     pub drift_ppb: Option<f64>,
+    /// Steps for the date's sake since the start.
     pub steps: u64,
+    /// Time servers that agreed the last time.
     pub servers_agreeing: u8,
+    /// How far apart the servers are asked, s.
     pub interval_s: f64,
+    /// A leap second at the end of the UTC day, as the servers announce it.
+    #[cfg_attr(test, schemars(extend("enum" = ["none", "insert", "delete"])))]
     pub leap: &'static str,
 }
 
+/// The hardware clock that tells the date at boot.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Rtc {
+    /// Who keeps it: dante2sys (`device`), the kernel, nobody.
+    #[cfg_attr(test, schemars(extend("enum" = schema::names(RtcMode::from_number, RtcMode::name))))]
     pub mode: &'static str,
+    /// The date that dante2sys wrote last, s since 1970.
     pub written_utc_s: Option<i64>,
 }
 
+/// danteshm.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Relay {
     #[serde(flatten)]
     pub life: Page,
@@ -157,23 +264,43 @@ pub struct Relay {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Relaying {
+    /// FEEDING: chrony is told.
+    #[cfg_attr(test, schemars(extend("enum" = schema::relay_states())))]
     pub state: String,
+    /// What is missing; `silence`: chrony is to begin anew; null while feeding.
+    #[cfg_attr(test, schemars(extend("enum" = schema::waiting())))]
     pub waiting_for: Option<&'static str>,
+    /// K by which a date was last told, in this run or before.
     pub epoch: Option<SplitOffset>,
+    /// Where that K is from.
+    #[cfg_attr(test, schemars(extend("enum" = schema::epoch_sources())))]
     pub epoch_source: Option<&'static str>,
+    /// Where samples go.
     pub outputs: Vec<Output>,
 }
 
+/// One place where samples go.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Output {
+    /// An NTP SHM segment, a SOCK socket of chrony's, a usrvclock.
+    #[cfg_attr(test, schemars(extend("enum" = schema::names(OutputKind::from_number, OutputKind::name))))]
     pub kind: &'static str,
+    /// Of an SHM segment.
     pub unit: Option<u32>,
+    /// Of a socket.
     pub path: Option<String>,
+    /// What is sent there arrives, as far as can be told.
     pub ready: bool,
+    /// Programs that read a usrvclock.
     pub clients: Option<u64>,
+    /// Written or sent since the start.
     pub samples: u64,
+    /// That could not be.
     pub lost: u64,
+    /// Since the last one, s.
     pub last_sample_age_s: Option<f64>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo build --release --workspace && cargo bench -p dante-tests --bench cost
+//! cargo bench -p dante-tests --bench cost -- polled   # what monitoring costs, alone
 //! ```
 //! It prints and judges nothing: a busy machine wakes no program more often, but it may make it sleep in between.
 
@@ -11,6 +12,9 @@ use dante_tests::lab::{Lab, proc_status};
 use dante_tests::program::Program;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const WINDOW: Duration = Duration::from_secs(30);
@@ -19,6 +23,10 @@ const GOALS: &str = "at most 12 wake-ups/s (dante4l at 4 Hz), 1-2/s when nothing
 
 fn main() {
     let Some(lab) = Lab::new() else { return };
+    if std::env::args().any(|word| word == "polled") {
+        let _leader = lab.leader(&["--ppm=12"]);
+        return polled(&lab, &start(&lab, &[]));
+    }
     println!("Goals: {GOALS}. Wake-ups are voluntary context switches, each window {} s.", WINDOW.as_secs());
     println!(
         "{:<28}{:<11}{:>11}{:>10}{:>12}{:>9}{:>9}{:>9}",
@@ -28,6 +36,7 @@ fn main() {
     let programs = start(&lab, &[]);
     measure("4 Hz, listening only", &programs);
     delays(&lab);
+    polled(&lab, &programs);
     drop(programs);
     let programs = start(&lab, &["--delay=e2e"]);
     measure("4 Hz, --delay e2e", &programs);
@@ -120,23 +129,144 @@ impl Usage {
     }
 }
 
-fn measure(what: &str, programs: &[(&str, Program)]) {
+/// What one process used in a time, a second.
+#[derive(Clone, Copy, Default)]
+struct Rates {
+    wakes: f64,
+    preempted: f64,
+    /// Of a processor.
+    cpu_percent: f64,
+}
+
+fn rates(programs: &[(&str, Program)], window: Duration) -> Vec<Rates> {
     let begin = Instant::now();
     let before: Vec<Usage> = programs.iter().map(|(_, program)| Usage::of(program.pid())).collect();
-    std::thread::sleep(WINDOW);
+    std::thread::sleep(window);
     let seconds = begin.elapsed().as_secs_f64();
-    for ((name, program), before) in programs.iter().zip(before) {
+    let rates = programs.iter().zip(before).map(|((_, program), before)| {
         let after = Usage::of(program.pid());
         let per_second = |after: u64, before: u64| (after - before) as f64 / seconds;
+        Rates {
+            wakes: per_second(after.wakes, before.wakes),
+            preempted: per_second(after.preempted, before.preempted),
+            cpu_percent: per_second(after.cpu_ns, before.cpu_ns) / 1e7,
+        }
+    });
+    rates.collect()
+}
+
+fn measure(what: &str, programs: &[(&str, Program)]) {
+    for ((name, program), rates) in programs.iter().zip(rates(programs, WINDOW)) {
         let kb = |key| proc_status(program.pid(), key).unwrap_or(0);
         println!(
             "{what:<28}{name:<11}{:>11.2}{:>10.3}{:>12.2}{:>9}{:>9}{:>9}",
-            per_second(after.wakes, before.wakes),
-            per_second(after.cpu_ns, before.cpu_ns) / 1e7,
-            per_second(after.preempted, before.preempted),
+            rates.wakes,
+            rates.cpu_percent,
+            rates.preempted,
             kb("VmRSS"),
             kb("RssAnon"),
             kb("VmHWM"),
+        );
+    }
+}
+
+/// Looks at an instance as a monitoring host does, by `check`, by `metrics` and at the exporter.
+struct Monitor<'a> {
+    lab: &'a Lab,
+    instance: String,
+    address: String,
+    _exporter: Program,
+}
+
+impl<'a> Monitor<'a> {
+    fn of(lab: &'a Lab, instance: &str) -> Self {
+        let instance = format!("--instance={instance}");
+        let listen = lab.stage.command("pmc-lite", &["metrics", "--listen=127.0.0.1:0", &instance]);
+        let exporter = lab.stage.start("exporter", listen);
+        let address = dante_tests::wait_for("the exporter", PATIENCE, || {
+            let said = exporter.said();
+            Some(said.split_once("http://")?.1.split_once('/')?.0.to_owned())
+        });
+        Self { lab, instance, address, _exporter: exporter }
+    }
+
+    fn look(&self) {
+        for action in ["check", "metrics"] {
+            let output = self.lab.stage.command("pmc-lite", &[action, &self.instance]).output();
+            let output = output.expect("pmc-lite");
+            assert!(!output.stdout.is_empty(), "{output:?}");
+        }
+        let mut stream = TcpStream::connect(&self.address).expect("the exporter");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").expect("a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    /// Looks ten times a second until `ended`; returns how often.
+    fn watch(&self, ended: &AtomicBool) -> u32 {
+        let mut looks = 0;
+        let mut next = Instant::now();
+        while !ended.load(Ordering::Relaxed) {
+            self.look();
+            looks += 1;
+            next += Duration::from_millis(100);
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+        looks
+    }
+}
+
+/// What a monitoring host that looks ten times a second costs those that it looks at: as much as one that looks elsewhere. Windows
+/// in which nobody looks, and in which the same programs look at an instance that is not there, take turns with those that count,
+/// so that what else the machine does falls on all. dante4l wakes up once for a Sync and its Follow_Up or for each of both, by how
+/// quickly the machine wakes it: from 4 to 8 times a second at 4 Hz, whoever looks.
+fn polled(lab: &Lab, programs: &[(&'static str, Program)]) {
+    const TURNS: u32 = 8;
+    let window = WINDOW / 4;
+    const KINDS: [&str; 3] = ["nobody", "elsewhere", "here"];
+    let monitors = [None, Some(Monitor::of(lab, "elsewhere")), Some(Monitor::of(lab, &lab.stage.instance()))];
+    let mut seen = [const { Vec::new() }; KINDS.len()];
+    let mut looks = 0;
+    for _ in 0..TURNS {
+        for (monitor, seen) in monitors.iter().zip(&mut seen) {
+            let ended = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                let watching = monitor.as_ref().map(|monitor| scope.spawn(|| monitor.watch(&ended)));
+                seen.push(rates(programs, window));
+                ended.store(true, Ordering::Relaxed);
+                looks = watching.map_or(0, |watching| watching.join().expect("looks"));
+            });
+        }
+    }
+    let per_second = f64::from(looks) / window.as_secs_f64();
+    println!(
+        "Goal: who is looked at {per_second:.1} times a second, each time in three ways, does what it does anyway."
+    );
+    println!("{:<11}{:<12}{:>11}{:>10}{:>14}", "", "looked at", "wake-ups/s", "CPU %", "preempted/s");
+    for (place, (name, _)) in programs.iter().enumerate() {
+        for (kind, turns) in KINDS.iter().zip(&seen) {
+            let mean = |value: fn(&Rates) -> f64| {
+                turns.iter().filter_map(|turn| turn.get(place)).map(value).sum::<f64>() / f64::from(TURNS)
+            };
+            println!(
+                "{name:<11}{kind:<12}{:>11.2}{:>10.4}{:>14.2}",
+                mean(|of| of.wakes),
+                mean(|of| of.cpu_percent),
+                mean(|of| of.preempted)
+            );
+        }
+        let ratio = |value: fn(&Rates) -> f64| {
+            let sum = |turns: &[Vec<Rates>]| {
+                turns.iter().filter_map(|turn| turn.get(place)).map(value).sum::<f64>()
+            };
+            sum(&seen[2]) / sum(&seen[1])
+        };
+        println!(
+            "{name:<11}{:<12}{:>11.3}{:>10.3}",
+            "ratio",
+            ratio(|of| of.wakes),
+            ratio(|of| of.cpu_percent)
         );
     }
 }

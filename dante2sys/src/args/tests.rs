@@ -5,19 +5,6 @@ fn args(words: &[&str]) -> Result<Args, clap::Error> {
 }
 
 #[test]
-fn times_are_read_with_and_without_a_unit() {
-    let span = |text: &str| text.parse::<Span>().map(|span| span.0.ns());
-    assert_eq!(span("20ms"), Ok(20_000_000));
-    assert_eq!(span("100us"), Ok(100_000));
-    assert_eq!(span("1.5s"), Ok(1_500_000_000));
-    assert_eq!(span("0.02"), Ok(20_000_000));
-    assert_eq!(span("7ns"), Ok(7));
-    for wrong in ["", "ms", "-1ms", "0", "1h", "2d", "NaN", "inf", "1e9s", "20 m s"] {
-        assert!(span(wrong).is_err(), "{wrong:?}");
-    }
-}
-
-#[test]
 fn the_date_comes_from_the_servers_where_there_are_any() {
     let source = |words: &[&str]| args(words).unwrap().utc_source();
     assert_eq!(source(&[]), UtcSource::None);

@@ -15,6 +15,7 @@ pub mod ntpshm;
 pub mod page;
 pub mod poll;
 pub mod process;
+pub mod quantity;
 pub mod rivals;
 pub mod rtc;
 pub mod seccomp;

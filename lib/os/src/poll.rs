@@ -11,8 +11,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Descriptors of one program, without the signals': two channels of two networks, a page, a worker and some to spare.
-pub const MAX_FDS: usize = 8;
+/// Descriptors of one program, without the signals': as many as [`Wake`] has bits. A daemon needs two channels of two networks,
+/// a page, a worker; who serves connections limits them by this.
+pub const MAX_FDS: usize = 32;
 
 /// Who has not slept for so long lets others run for [`REST`]: a flood of packets must not hold a processor for good, nor
 /// use up what time without a sleep a thread of real-time priority is given (RLIMIT_RTTIME), which would end it.

@@ -116,40 +116,47 @@ impl StateFile {
     /// [`StateError::Write`], after which the old text is untouched and nothing new is left behind;
     /// [`StateError::NotDurable`]; [`StateError::TooLong`] for a text that could not be read back.
     pub fn replace(&self, text: &str) -> Result<(), StateError> {
-        let path = || self.path.clone();
         if text.len() > LONGEST {
-            return Err(StateError::TooLong { path: path() });
+            return Err(StateError::TooLong { path: self.path.clone() });
         }
-        self.exchange(text).map_err(|cause| StateError::Write { path: path(), cause })?;
-        // The new name is on the disk when the folder is (fsync(2)).
-        File::open(folder_of(&self.path))
-            .and_then(|folder| folder.sync_all())
-            .map_err(|cause| StateError::NotDurable { path: path(), cause })
+        replace(&self.path, text)
     }
+}
 
-    fn exchange(&self, text: &str) -> io::Result<()> {
-        let Some(name) = self.path.file_name() else {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "a folder's name, not a file's"));
-        };
-        let mut beside = std::ffi::OsString::from(".");
-        beside.push(name);
-        beside.push(format!(".{}", std::process::id()));
-        let beside = folder_of(&self.path).join(beside);
-        let file = match create(&beside) {
-            // Left by a process that had our id: in a container ids are few.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                std::fs::remove_file(&beside)?;
-                create(&beside)?
-            }
-            other => other?,
-        };
-        let done = fill(file, text).and_then(|()| std::fs::rename(&beside, &self.path));
-        if done.is_err() {
-            // The first failure is the one to tell.
-            _ = std::fs::remove_file(&beside);
+/// Puts `text` in a file's place, as [`StateFile::replace`] does, and be it longer than state is.
+///
+/// # Errors
+/// [`StateError::Write`], [`StateError::NotDurable`].
+pub fn replace(path: &Path, text: &str) -> Result<(), StateError> {
+    exchange(path, text).map_err(|cause| StateError::Write { path: path.into(), cause })?;
+    // The new name is on the disk when the folder is (fsync(2)).
+    File::open(folder_of(path))
+        .and_then(|folder| folder.sync_all())
+        .map_err(|cause| StateError::NotDurable { path: path.into(), cause })
+}
+
+fn exchange(path: &Path, text: &str) -> io::Result<()> {
+    let Some(name) = path.file_name() else {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "a folder's name, not a file's"));
+    };
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}", std::process::id()));
+    let beside = folder_of(path).join(beside);
+    let file = match create(&beside) {
+        // Left by a process that had our id: in a container ids are few.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            std::fs::remove_file(&beside)?;
+            create(&beside)?
         }
-        done
+        other => other?,
+    };
+    let done = fill(file, text).and_then(|()| std::fs::rename(&beside, path));
+    if done.is_err() {
+        // The first failure is the one to tell.
+        _ = std::fs::remove_file(&beside);
     }
+    done
 }
 
 fn create(path: &Path) -> io::Result<File> {

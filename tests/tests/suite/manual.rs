@@ -37,7 +37,7 @@ const COMMANDS: [(&str, &[&[&str]]); 5] = [
     ("dante4l", &[&[]]),
     ("dante2sys", &[&[]]),
     ("danteshm", &[&[]]),
-    ("pmc-lite", &[&[], &["get", "status"], &["wait"], &["query"]]),
+    ("pmc-lite", &[&[], &["get", "status"], &["wait"], &["check"], &["metrics"], &["query"]]),
     ("dantesim", &[&[], &["leader"], &["demo"]]),
 ];
 

@@ -22,7 +22,7 @@ const MADE: [(&str, u32); 9] = [
     ("/usr/share/doc/dante4l/changelog.gz", 0o644),
 ];
 /// Where the files of each folder in files/ go, beginning with the first that fits; what fits none is not installed.
-const PLACES: [(&str, &str); 10] = [
+const PLACES: [(&str, &str); 11] = [
     ("systemd/examples/", "/usr/share/doc/dante4l/examples/"),
     ("systemd/", "/usr/lib/systemd/system/"),
     ("sysusers.d/", "/usr/lib/sysusers.d/"),
@@ -30,6 +30,7 @@ const PLACES: [(&str, &str); 10] = [
     ("udev/", "/usr/lib/udev/rules.d/"),
     ("chrony/dante-refclock-", "/usr/share/doc/dante4l/examples/dante-refclock-"),
     ("chrony/", "/etc/chrony/"),
+    ("grafana/", "/usr/share/dante4l/grafana/"),
     ("dante4l.toml", "/etc/dante4l.toml"),
     ("debian/lintian-overrides", "/usr/share/lintian/overrides/dante4l"),
     ("debian/copyright", "/usr/share/doc/dante4l/copyright"),
@@ -157,7 +158,7 @@ fn make_install_goes_where_it_is_told() {
 }
 
 /// `systemd-analyze security` of each unit at most; with hardware.conf the last.
-const EXPOSURE: [(&str, f64); 7] = [
+const EXPOSURE: [(&str, f64); 8] = [
     ("dante4l", 1.7),
     ("dante2sys", 2.7),
     ("danteshm", 1.2),
@@ -165,6 +166,7 @@ const EXPOSURE: [(&str, f64); 7] = [
     ("dante-ntpd", 0.8),
     ("dante-ntpd-chronyd", 1.8),
     ("hardware", 2.1),
+    ("examples/dante-metrics", 1.3),
 ];
 
 #[test]
@@ -180,7 +182,7 @@ fn the_units_are_exposed_as_little_as_is_said() {
             "hardware" => read("dante4l.service") + &read("examples/hardware.conf"),
             unit => read(&format!("{unit}.service")),
         };
-        let file = stage.folder().join(format!("{unit}.service"));
+        let file = stage.folder().join(format!("{}.service", unit.replace('/', "-")));
         fs::write(&file, text).expect("a unit");
         let file = file.to_str().expect("a path");
         let judged = said("systemd-analyze", &["security", "--offline=true", "--no-pager", file]);

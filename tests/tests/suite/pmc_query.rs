@@ -341,7 +341,7 @@ const KEY: usize = 55;
 const IDENTITY: u8 = 2;
 
 /// Everything else only reads pages.
-const SILENT: [&[&str]; 8] = [
+const SILENT: [&[&str]; 10] = [
     &["get", "status"],
     &["get", "status", "--json"],
     &["get", "leader"],
@@ -350,6 +350,8 @@ const SILENT: [&[&str]; 8] = [
     &["get", "samples"],
     &["wait", "--timeout=1"],
     &["GET CURRENT_DATA_SET"],
+    &["check"],
+    &["metrics"],
 ];
 
 #[test]

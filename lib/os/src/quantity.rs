@@ -1,0 +1,42 @@
+//! Quantities as people write them behind a flag.
+
+use dante_core::time::Duration;
+use std::str::FromStr;
+
+/// A time as people write it: `20ms`, `100us`, `1.5s`, or, as linuxptp has it, seconds without a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let units = [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("", 1.0)];
+        let (number, unit) = units
+            .into_iter()
+            .find_map(|(unit, s)| Some((text.strip_suffix(unit)?, s)))
+            .unwrap_or((text, 1.0));
+        let seconds: f64 =
+            number.trim().parse().map_err(|_| format!("{text} is no time: write 20ms, 1.5s or 0.02"))?;
+        let span = Duration::from_secs_f64(seconds * unit);
+        if seconds.is_finite() && span > Duration::ZERO && span <= Duration::from_secs(86_400) {
+            Ok(Self(span))
+        } else {
+            Err(format!("{text}: a time above 0 and up to a day is meant"))
+        }
+    }
+}
+
+/// A rate in ppm, from 0.001 to 500: the kernel's own limit.
+///
+/// # Errors
+/// What is meant instead, in words.
+pub fn ppm(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ppm) if (0.001..=500.0).contains(&ppm) => Ok(ppm),
+        _ => Err("a number of ppm from 0.001 to 500 is meant".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+use super::{Service, judge};
+use crate::args::{Action, Args, CheckArgs};
+use crate::pages::Pages;
+use crate::scenes;
+use clap::Parser;
+use dante_core::page::{
+    Dante2sys, Dante4l, Danteshm, Freshness, KernelClock, OutputKind, SteeredClock, View,
+};
+use dante_core::relay::Waiting;
+use dante_core::{port, relay, steer};
+
+fn limits(words: &[&str]) -> CheckArgs {
+    match Args::try_parse_from(["pmc-lite", "check"].iter().chain(words)).expect("flags").action {
+        Some(Action::Check(limits)) => limits,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn judged(pages: &Pages, words: &[&str]) -> (Service, String) {
+    judge(pages, &limits(words))
+}
+
+#[test]
+fn the_line_of_every_scene() {
+    let words = [
+        "--max-offset=200us",
+        "--warn-offset=1us",
+        "--max-rate-error=1",
+        "--max-date-error=20ms",
+        "--max-age=1",
+    ];
+    for (name, pages) in scenes::all() {
+        let lines = [&[][..], &words].map(|words| {
+            let (service, line) = judged(&pages, words);
+            assert!(line.starts_with(&format!("DANTE {} - ", service.name())), "{line}");
+            assert_eq!(line.lines().count(), 1, "{line}");
+            format!("{}: {line}", service.status())
+        });
+        insta::assert_snapshot!(name, lines.join("\n"));
+    }
+}
+
+/// Each state of each program, by itself.
+#[test]
+fn the_verdict_of_every_state() {
+    let steered = |state: steer::State| {
+        let mut pages = scenes::locked();
+        change(&mut pages.dante2sys, |body: &mut Dante2sys| body.state = state as u8);
+        judged(&pages, &[]).0
+    };
+    for (state, service) in [
+        (steer::State::Waiting, Service::Critical),
+        (steer::State::Acquiring, Service::Warning),
+        (steer::State::Locked, Service::Ok),
+        (steer::State::Holdover, Service::Warning),
+        (steer::State::Refused, Service::Critical),
+        (steer::State::Yielded, Service::Critical),
+    ] {
+        assert_eq!(steered(state), service, "{state}");
+    }
+    let relayed = |state: relay::State, waiting: Waiting, port: port::State| {
+        let mut pages = scenes::chrony();
+        change(&mut pages.danteshm, |body: &mut Danteshm| {
+            body.state = state as u8;
+            body.waiting = waiting as u8;
+            body.output_count = 1;
+        });
+        change(&mut pages.dante4l, |body: &mut Dante4l| body.ports[0].state = port as u8);
+        judged(&pages, &[]).0
+    };
+    for (state, waiting, port, service) in [
+        (relay::State::Feeding, Waiting::Nothing, port::State::Slave, Service::Ok),
+        (relay::State::Waiting, Waiting::Silence, port::State::Slave, Service::Warning),
+        (relay::State::Waiting, Waiting::Date, port::State::Slave, Service::Critical),
+        (relay::State::Waiting, Waiting::Leader, port::State::Uncalibrated, Service::Warning),
+        (relay::State::Waiting, Waiting::Leader, port::State::Listening, Service::Critical),
+    ] {
+        assert_eq!(relayed(state, waiting, port), service, "{state} {waiting:?} {port}");
+    }
+    // Nobody follows dante4l.
+    for state in port::State::ALL {
+        let mut pages = Pages { dante2sys: scenes::no_daemon().dante2sys, ..scenes::locked() };
+        change(&mut pages.dante4l, |body: &mut Dante4l| body.ports[0].state = state as u8);
+        let is_near = [port::State::Slave, port::State::Uncalibrated].contains(&state);
+        let service = if is_near { Service::Warning } else { Service::Critical };
+        assert_eq!(judged(&pages, &[]).0, service, "{state}");
+    }
+}
+
+#[test]
+fn a_daemon_that_is_gone() {
+    let gone = |freshness| {
+        let mut pages = scenes::locked();
+        pages.dante4l = pages.dante4l.map(|view| View { freshness, ..view });
+        judged(&pages, &[])
+    };
+    for freshness in [Freshness::Stale, Freshness::Stopped] {
+        let (service, line) = gone(freshness);
+        assert_eq!(service, Service::Critical);
+        assert!(line.contains("dante4l does not run"), "{line}");
+    }
+    // chrony has taken over from a dante2sys that was stopped; from one that died it has not.
+    let replaced = |freshness| {
+        let mut pages = scenes::chrony();
+        change(&mut pages.danteshm, |body: &mut Danteshm| body.output_count = 1);
+        pages.dante2sys = scenes::locked().dante2sys.map(|view| View { freshness, ..view });
+        judged(&pages, &[])
+    };
+    let (service, line) = replaced(Freshness::Stopped);
+    assert_eq!(service, Service::Warning, "{line}");
+    assert!(line.contains("danteshm FEEDING") && line.contains("dante2sys was stopped"), "{line}");
+    assert_eq!(replaced(Freshness::Stale).0, Service::Critical);
+}
+
+#[test]
+fn limits_are_held() {
+    let locked = |words: &[&str]| judged(&scenes::locked(), words);
+    for (words, service) in [
+        // 37 ns, -0.0093 ppm, 1.512345 ms, 0.125 s.
+        (&["--max-offset=38ns"][..], Service::Ok),
+        (&["--max-offset=36ns"], Service::Critical),
+        (&["--warn-offset=36ns"], Service::Warning),
+        (&["--warn-offset=36ns", "--max-offset=1us"], Service::Warning),
+        (&["--max-rate-error=0.01"], Service::Ok),
+        (&["--max-rate-error=0.009"], Service::Critical),
+        (&["--warn-rate-error=0.009"], Service::Warning),
+        (&["--max-date-error=1.6ms"], Service::Ok),
+        (&["--max-date-error=1.5ms"], Service::Critical),
+        (&["--max-age=0.13"], Service::Ok),
+        (&["--max-age=120ms"], Service::Critical),
+        (&["--warn-age=120ms", "--max-age=10"], Service::Warning),
+    ] {
+        let (found, line) = locked(words);
+        assert_eq!(found, service, "{words:?}: {line}");
+        assert_eq!(line.contains("beyond"), service != Service::Ok, "{line}");
+    }
+    let (_, line) = locked(&["--warn-offset=10ns", "--max-offset=20ns"]);
+    assert!(line.contains("the phase error is 37 ns, beyond 20 ns"), "{line}");
+    assert!(line.contains("phase=0.000000037s;-0.000000010:0.000000010;-0.000000020:0.000000020 "), "{line}");
+
+    // A clock that is ahead or behind.
+    let mut behind = scenes::locked();
+    change(&mut behind.dante2sys, |body: &mut Dante2sys| body.phase_error_ns = -250_000);
+    assert_eq!(judged(&behind, &["--max-offset=200us"]).0, Service::Critical);
+    assert_eq!(judged(&behind, &["--max-offset=300us"]).0, Service::Ok);
+}
+
+#[test]
+fn a_limit_to_what_is_not_known_is_no_reassurance() {
+    // In holdover the uncertainty stands in: 2310 ns.
+    let holdover = |words: &[&str]| judged(&scenes::holdover(), words);
+    assert_eq!(holdover(&["--max-offset=3us"]).0, Service::Warning);
+    let (service, line) = holdover(&["--max-offset=2us"]);
+    assert_eq!(service, Service::Critical);
+    assert!(
+        line.contains("the phase's uncertainty is 2.31 us, beyond 2 us") && line.contains("phase=U"),
+        "{line}"
+    );
+
+    // chrony steers: its phase is its own business, the date's error the kernel's word.
+    let mut chrony = scenes::chrony();
+    change(&mut chrony.danteshm, |body: &mut Danteshm| body.output_count = 1);
+    assert_eq!(judged(&chrony, &[]).0, Service::Ok);
+    let (service, line) = judged(&chrony, &["--max-offset=1ms"]);
+    assert_eq!(service, Service::Unknown);
+    assert!(line.contains("the phase error is not known"), "{line}");
+    assert_eq!(judged(&chrony, &["--max-date-error=1.6ms"]).0, Service::Ok);
+    assert_eq!(judged(&chrony, &["--max-date-error=1.5ms"]).0, Service::Critical);
+    change(&mut chrony.dante4l, |body: &mut Dante4l| body.kernel_clock = KernelClock::Unsynchronised as u32);
+    assert_eq!(judged(&chrony, &["--max-date-error=1"]).0, Service::Critical);
+
+    // No Sync was ever measured.
+    let mut near = Pages { dante2sys: scenes::no_daemon().dante2sys, ..scenes::listening(None) };
+    change(&mut near.dante4l, |body: &mut Dante4l| body.ports[0].state = port::State::Uncalibrated as u8);
+    assert_eq!(judged(&near, &[]).0, Service::Warning);
+    assert_eq!(judged(&near, &["--max-age=1"]).0, Service::Critical);
+}
+
+#[test]
+fn limits_that_exclude_each_other_are_told() {
+    let wrong = |words: &[&str]| super::figures::check(&limits(words)).err();
+    assert_eq!(wrong(&["--warn-offset=1us", "--max-offset=2us", "--warn-age=3"]), None);
+    for (words, name) in [
+        (["--warn-offset=2us", "--max-offset=1us"], "offset"),
+        (["--warn-rate-error=2", "--max-rate-error=2"], "rate-error"),
+        (["--warn-date-error=20ms", "--max-date-error=10ms"], "date-error"),
+        (["--warn-age=2", "--max-age=1"], "age"),
+    ] {
+        assert!(wrong(&words).expect("an error").contains(&format!("--max-{name}")));
+    }
+}
+
+/// Who only tries it out sees that the system clock is left alone.
+#[test]
+fn a_clock_other_than_the_systems_is_named() {
+    let mut pages = scenes::locked();
+    change(&mut pages.dante2sys, |body: &mut Dante2sys| body.clock = SteeredClock::Virtual as u8);
+    assert!(judged(&pages, &[]).1.contains(", a virtual clock |"), "{}", judged(&pages, &[]).1);
+    assert!(!judged(&scenes::locked(), &[]).1.contains("clock"));
+}
+
+/// A file's name may hold what would end the text, and the text is one line.
+#[test]
+fn the_text_holds_no_bar_and_no_line_break() {
+    let mut pages = scenes::chrony();
+    change(&mut pages.danteshm, |body: &mut Danteshm| {
+        body.outputs[1].kind = OutputKind::Sock as u8;
+        body.outputs[1].path = dante_core::page::SocketPath::new("/run/a|b\nc");
+    });
+    let (_, line) = judged(&pages, &[]);
+    assert!(line.contains("/run/a/b"), "{line}");
+    assert_eq!((line.matches('|').count(), line.lines().count()), (1, 1), "{line}");
+}
+
+fn change<B>(page: &mut crate::pages::Read<B>, how: impl FnOnce(&mut B)) {
+    how(&mut page.as_mut().unwrap_or_else(|error| panic!("{error}")).body);
+}

@@ -1,0 +1,61 @@
+//! `pmc-lite metrics`: what the pages say, for Prometheus and what understands it.
+
+mod exporter;
+mod families;
+mod request;
+mod sheet;
+
+use crate::args::MetricsArgs;
+use crate::pages::Pages;
+use anyhow::Result;
+use dante_os::page::Instance;
+use dante_os::statefile;
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+
+pub use crate::args::Format;
+
+#[cfg(test)]
+mod tests;
+
+/// Does what the flags ask for.
+///
+/// # Errors
+/// An address that cannot be listened at, a file that cannot be written.
+pub fn run(args: &MetricsArgs, instance: Option<&Instance>) -> Result<()> {
+    if let Some(address) = args.listen {
+        return exporter::serve(address, instance);
+    }
+    let pages = Pages::read(instance);
+    match &args.output {
+        Some(file) => Ok(statefile::replace(file, &of(&pages, args.format.unwrap_or(Format::Prometheus)))?),
+        None => {
+            crate::print(&of(&pages, args.format.unwrap_or(Format::Openmetrics)));
+            Ok(())
+        }
+    }
+}
+
+/// The text.
+pub fn of(pages: &Pages, format: Format) -> String {
+    let sheet = families::of(pages);
+    let counters = sheet.counters();
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(sheet));
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    _ = text::encode(&mut out, &registry);
+    match format {
+        Format::Openmetrics => out,
+        Format::Prometheus => out.lines().filter_map(|line| older(line, &counters)).collect(),
+    }
+}
+
+/// A line as Prometheus' older text has it: there a counter is announced by its whole name, and units and an end are not told.
+fn older(line: &str, counters: &[&str]) -> Option<String> {
+    let Some(comment) = line.strip_prefix("# ") else { return Some(format!("{line}\n")) };
+    let (word, rest) = comment.split_once(' ')?;
+    let (name, rest) = rest.split_once(' ')?;
+    let total = if counters.contains(&name) { "_total" } else { "" };
+    ["HELP", "TYPE"].contains(&word).then(|| format!("# {word} {name}{total} {rest}\n"))
+}

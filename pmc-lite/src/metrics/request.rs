@@ -1,0 +1,118 @@
+//! One request of HTTP/1.1, and its answer.
+
+use super::Format;
+use std::fmt::Write;
+
+#[cfg(test)]
+mod tests;
+
+/// The longest request, bytes; that of Prometheus takes some hundreds.
+pub const LONGEST: usize = 8192;
+/// The most headers.
+const HEADERS: usize = 64;
+
+/// What to say to who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is not all there yet.
+    Wait,
+    /// The metrics in this format; the head alone for HEAD.
+    Metrics { format: Format, head_only: bool },
+    /// Why not.
+    Refused(Refusal),
+}
+
+/// A status of HTTP that tells of no success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    Malformed,
+    NoSuchPath,
+    Method,
+    TooSlow,
+    TooLong,
+}
+
+impl Refusal {
+    const fn status(self) -> &'static str {
+        match self {
+            Self::Malformed => "400 Bad Request",
+            Self::NoSuchPath => "404 Not Found",
+            Self::Method => "405 Method Not Allowed",
+            Self::TooSlow => "408 Request Timeout",
+            Self::TooLong => "431 Request Header Fields Too Large",
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "this is no request of HTTP/1.1",
+            Self::NoSuchPath => "the metrics are at /metrics",
+            Self::Method => "only GET and HEAD are of use here",
+            Self::TooSlow => "the request did not come in time",
+            Self::TooLong => "the request is too long",
+        }
+    }
+
+    /// The whole response.
+    pub fn response(self) -> String {
+        let more = if self == Self::Method { "Allow: GET, HEAD\r\n" } else { "" };
+        let body = format!("{}\n", self.reason());
+        response(self.status(), "text/plain; charset=utf-8", more, &body, false)
+    }
+}
+
+/// What to say to the bytes that came so far.
+pub fn answer(bytes: &[u8]) -> Answer {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) if bytes.len() < LONGEST => return Answer::Wait,
+        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
+            return Answer::Refused(Refusal::TooLong);
+        }
+        Err(_) => return Answer::Refused(Refusal::Malformed),
+    }
+    let path = request.path.and_then(|path| path.split('?').next());
+    let head_only = match request.method {
+        Some("GET") => false,
+        Some("HEAD") => true,
+        _ => return Answer::Refused(Refusal::Method),
+    };
+    if path != Some("/metrics") {
+        return Answer::Refused(Refusal::NoSuchPath);
+    }
+    let accepts = |kind: &str| {
+        request
+            .headers
+            .iter()
+            .filter(|header| header.name.eq_ignore_ascii_case("accept"))
+            .any(|header| String::from_utf8_lossy(header.value).to_ascii_lowercase().contains(kind))
+    };
+    let format = match (accepts("application/openmetrics-text"), accepts("text/plain")) {
+        (false, true) => Format::Prometheus,
+        _ => Format::Openmetrics,
+    };
+    Answer::Metrics { format, head_only }
+}
+
+/// The whole response with the metrics.
+pub fn metrics(format: Format, head_only: bool, text: &str) -> String {
+    let kind = match format {
+        Format::Openmetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+    };
+    response("200 OK", kind, "", text, head_only)
+}
+
+fn response(status: &str, kind: &str, more: &str, body: &str, head_only: bool) -> String {
+    let length = body.len();
+    let mut out = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{more}Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+    );
+    if !head_only {
+        // Writing to a String cannot fail.
+        _ = out.write_str(body);
+    }
+    out
+}

@@ -1,0 +1,59 @@
+use super::{Answer, LONGEST, Refusal, answer, metrics};
+use crate::metrics::Format;
+use proptest::prelude::*;
+
+fn accepted(accept: &str) -> Answer {
+    answer(format!("GET /metrics HTTP/1.1\r\nHost: a\r\n{accept}\r\n").as_bytes())
+}
+
+#[test]
+fn the_format_is_the_one_that_is_asked_for() {
+    let openmetrics = Answer::Metrics { format: Format::Openmetrics, head_only: false };
+    let older = Answer::Metrics { format: Format::Prometheus, head_only: false };
+    for (accept, expected) in [
+        ("", &openmetrics),
+        ("Accept: */*\r\n", &openmetrics),
+        // Prometheus 3, Prometheus 2.
+        (
+            "Accept: application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.1\r\n",
+            &openmetrics,
+        ),
+        ("accept: APPLICATION/OPENMETRICS-TEXT\r\n", &openmetrics),
+        ("Accept: text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n", &older),
+        ("ACCEPT: text/html, text/plain\r\n", &older),
+    ] {
+        assert_eq!(&accepted(accept), expected, "{accept}");
+    }
+}
+
+#[test]
+fn it_waits_for_all_of_a_request_and_no_longer() {
+    let whole = b"HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+    for length in 0..whole.len() {
+        assert_eq!(answer(&whole[..length]), Answer::Wait, "{length}");
+    }
+    assert_eq!(answer(whole), Answer::Metrics { format: Format::Openmetrics, head_only: true });
+    let endless = |length| [&b"GET /metrics HTTP/1.1\r\nA: "[..], &vec![b'a'; length]].concat();
+    assert_eq!(answer(&endless(LONGEST / 2)), Answer::Wait);
+    assert_eq!(answer(&endless(LONGEST)), Answer::Refused(Refusal::TooLong));
+}
+
+#[test]
+fn the_length_is_that_of_the_text() {
+    let whole = metrics(Format::Prometheus, false, "a 1\n");
+    assert!(whole.contains("\r\nContent-Length: 4\r\n") && whole.ends_with("\r\n\r\na 1\n"), "{whole}");
+    let head = metrics(Format::Prometheus, true, "a 1\n");
+    assert_eq!(whole.strip_suffix("a 1\n"), Some(head.as_str()));
+}
+
+proptest! {
+    /// Whatever comes is answered, or waited for no longer than it may be.
+    #[test]
+    fn garbage_is_no_request(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+        if let Answer::Metrics { .. } = answer(&bytes) {
+            panic!("{:?}", String::from_utf8_lossy(&bytes));
+        }
+        let long: Vec<u8> = bytes.iter().copied().cycle().take(if bytes.is_empty() { 0 } else { LONGEST }).collect();
+        prop_assert!(bytes.is_empty() || answer(&long) != Answer::Wait);
+    }
+}

@@ -1,0 +1,140 @@
+//! Families of metrics in the order in which they were written down.
+//!
+//! A family without a series is left out: what is not known has no value.
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+use std::fmt;
+
+/// Names and values.
+pub type Labels = Vec<(&'static str, String)>;
+
+/// The families.
+#[derive(Debug, Default)]
+pub struct Sheet(Vec<Family>);
+
+#[derive(Debug)]
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    unit: Option<Unit>,
+    kind: Kind,
+    series: Vec<(Labels, Value)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Gauge,
+    Counter,
+}
+
+#[derive(Debug)]
+enum Value {
+    Float(f64),
+    Count(u64),
+}
+
+/// What has no unit.
+pub const NUMBER: Option<Unit> = None;
+/// The base unit of time.
+pub const SECONDS: Option<Unit> = Some(Unit::Seconds);
+
+/// A fraction, not ppm: Prometheus' base unit has no plural.
+pub fn ratio() -> Option<Unit> {
+    Some(Unit::Other("ratio".into()))
+}
+
+impl Sheet {
+    /// Something that goes up and down. The unit is put behind the name.
+    pub fn gauge(
+        &mut self,
+        name: &'static str,
+        unit: Option<Unit>,
+        help: &'static str,
+        series: impl IntoIterator<Item = (Labels, f64)>,
+    ) {
+        let series = series.into_iter().map(|(labels, value)| (labels, Value::Float(value))).collect();
+        self.0.push(Family { name, help, unit, kind: Kind::Gauge, series });
+    }
+
+    /// Something that only rises while its program runs. `_total` is put behind the name.
+    pub fn counter(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        series: impl IntoIterator<Item = (Labels, u64)>,
+    ) {
+        let series = series.into_iter().map(|(labels, value)| (labels, Value::Count(value))).collect();
+        self.0.push(Family { name, help, unit: None, kind: Kind::Counter, series });
+    }
+
+    /// Words, as the labels of a constant 1. OpenMetrics has a type of its own for that (`info`), for whose sake node_exporter
+    /// and other readers of the older text refuse all of it: so it is a gauge.
+    pub fn info(&mut self, name: &'static str, help: &'static str, series: impl IntoIterator<Item = Labels>) {
+        self.gauge(name, NUMBER, help, series.into_iter().map(|labels| (labels, 1.0)));
+    }
+
+    /// One of several words: 1 for the one that is true, 0 for the others. A gauge for the same reason as
+    /// [`info`](Self::info).
+    pub fn states<S: fmt::Display + PartialEq>(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        all: &[S],
+        series: impl IntoIterator<Item = (Labels, Option<S>)>,
+    ) {
+        let each = |(labels, now): (Labels, Option<S>)| {
+            all.iter()
+                .map(|state| {
+                    let labels = [&labels[..], &[("state", state.to_string())]].concat();
+                    (labels, f64::from(now.as_ref() == Some(state)))
+                })
+                .collect::<Vec<_>>()
+        };
+        self.gauge(name, NUMBER, help, series.into_iter().flat_map(each));
+    }
+
+    /// The names of the counters, as they are announced.
+    pub fn counters(&self) -> Vec<&'static str> {
+        self.0.iter().filter(|family| family.kind == Kind::Counter).map(|family| family.name).collect()
+    }
+}
+
+impl Value {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
+        match self {
+            Self::Float(value) => ConstGauge::new(*value).encode(encoder),
+            Self::Count(value) => ConstCounter::new(*value).encode(encoder),
+        }
+    }
+}
+
+impl Collector for Sheet {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for family in self.0.iter().filter(|family| !family.series.is_empty()) {
+            family.encode(&mut encoder)?;
+        }
+        Ok(())
+    }
+}
+
+impl Family {
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Gauge => ConstGauge::new(0.0).metric_type(),
+            Kind::Counter => ConstCounter::new(0_u64).metric_type(),
+        };
+        let mut family = encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), kind)?;
+        for (labels, value) in &self.series {
+            match labels[..] {
+                // No empty braces.
+                [] => return value.encode(family),
+                _ => value.encode(family.encode_family(labels)?)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! docs/status.schema.json: the JSON schema of the status, made of its types and what is written about them there.
+
+use super::{Status, UNKNOWN};
+use dante_core::date::Policy;
+use dante_core::page::Freshness;
+use dante_core::port::{self, Counters};
+use dante_core::relay::{self, EpochSource, Waiting};
+use dante_core::steer;
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+pub fn port_states() -> Vec<String> {
+    words(&port::State::ALL)
+}
+
+pub fn steerer_states() -> Vec<String> {
+    words(&steer::State::ALL)
+}
+
+pub fn relay_states() -> Vec<String> {
+    names(relay::State::from_number, |state| state)
+}
+
+pub fn policies() -> Vec<String> {
+    names(Policy::from_number, |policy| policy)
+}
+
+/// Words for the numbers that a page may hold, and the one for a number that this program does not know.
+fn words<T: ToString>(all: &[T]) -> Vec<String> {
+    all.iter().map(T::to_string).chain([UNKNOWN.to_owned()]).collect()
+}
+
+pub fn names<T, N: ToString>(from_number: fn(u8) -> Option<T>, name: fn(T) -> N) -> Vec<String> {
+    let known: Vec<N> = (0..=u8::MAX).filter_map(from_number).map(name).collect();
+    words(&known)
+}
+
+pub fn pages() -> Vec<&'static str> {
+    use Freshness::{Absent, Foreign, Fresh, Layout, Stale, Stopped};
+    [Fresh, Stale, Stopped, Absent, Foreign, Layout].map(Freshness::name).into()
+}
+
+pub fn waiting() -> Vec<Option<&'static str>> {
+    let known = (0..=u8::MAX).filter_map(Waiting::from_number).map(Waiting::name);
+    known.chain([Some(UNKNOWN)]).collect()
+}
+
+pub fn epoch_sources() -> Vec<Option<&'static str>> {
+    let known = (0..=u8::MAX).filter_map(EpochSource::from_number).map(|source| Some(source.name()));
+    known.chain([None]).collect()
+}
+
+pub fn counters(_: &mut SchemaGenerator) -> Schema {
+    let each: serde_json::Map<String, Value> = Counters::NAMES
+        .iter()
+        .map(|name| ((*name).to_owned(), json!({"type": "integer", "minimum": 0})))
+        .collect();
+    json_schema!({"type": "object", "properties": each, "required": Counters::NAMES})
+}
+
+fn generated() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    settings.into_generator().into_root_schema_for::<Status>().to_value()
+}
+
+/// UPDATE_SCHEMA=1 writes it anew.
+#[test]
+fn the_schema_is_that_of_the_types() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/status.schema.json");
+    let text = serde_json::to_string_pretty(&generated()).expect("JSON") + "\n";
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(&path, &text).expect("the schema");
+    }
+    let written = std::fs::read_to_string(&path).expect("the schema");
+    assert!(written == text, "run `UPDATE_SCHEMA=1 cargo test -p pmc-lite`, and look at what git says");
+}
+
+/// What a program may rely on is explained to people too.
+#[test]
+fn every_key_is_described_in_the_schema_and_in_its_document() {
+    let document = include_str!("../../../docs/status.md");
+    let mut keys = BTreeSet::new();
+    collect(&generated(), &mut keys);
+    assert!(keys.len() > 60, "{keys:?}");
+    for (key, described) in keys {
+        assert!(document.contains(&format!("`{key}`")), "docs/status.md does not tell of {key}");
+        let is_counter = Counters::NAMES.contains(&key.as_str());
+        assert!(described || is_counter, "{key} has no description");
+    }
+}
+
+/// All keys of all objects, and whether each is described there.
+fn collect(value: &Value, into: &mut BTreeSet<(String, bool)>) {
+    let Value::Object(map) = value else { return };
+    if let Some(Value::Object(properties)) = map.get("properties") {
+        into.extend(properties.iter().map(|(key, value)| (key.clone(), value.get("description").is_some())));
+    }
+    map.values().for_each(|value| collect(value, into));
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/python3
+"""A program that reads `pmc-lite get status --json` by its schema alone, as a user would write one.
+
+    pmc-lite get status --json | status.py docs/status.schema.json
+
+Answers in one line of JSON: is this host in step, with whom, and how far off is its clock? Fails where the status is not what the
+schema says; with --strict also where it holds a key that the schema does not know, which another program has to overlook.
+"""
+import json
+import sys
+
+import jsonschema
+
+
+def strict(schema):
+    """The same schema, with no other keys."""
+    if isinstance(schema, list):
+        return [strict(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: strict(part) for key, part in schema.items()}
+    if schema.get("type") == "object" and "properties" in schema:
+        schema["additionalProperties"] = False
+    return schema
+
+
+def main():
+    words = [word for word in sys.argv[1:] if word != "--strict"]
+    with open(words[0], encoding="utf-8") as file:
+        schema = json.load(file)
+    if "--strict" in sys.argv:
+        schema = strict(schema)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    status = json.load(sys.stdin)
+    jsonschema.Draft202012Validator(schema).validate(status)
+
+    observer, steerer, relay = status["dante4l"], status["dante2sys"], status["danteshm"]
+    leader = observer.get("leader") if observer["running"] else None
+    print(json.dumps({
+        "locked": steerer["running"] and steerer["state"] == "LOCKED",
+        "feeding": relay["running"] and relay["state"] == "FEEDING",
+        "leader": leader and leader["uuid"],
+        "off_ns": steerer["phase_error_ns"] if steerer["running"] else None,
+        "troubles": [found["what"] for found in status["findings"]],
+    }))
+
+
+main()
