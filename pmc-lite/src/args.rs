@@ -2,6 +2,7 @@
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use dante_os::page::Instance;
+use std::path::PathBuf;
 
 /// Show what dante4l, dante2sys and danteshm do
 #[derive(Debug, Parser)]
@@ -55,6 +56,24 @@ pub enum Action {
         #[arg(long, value_name = "S", default_value_t = 0)]
         timeout: u32,
     },
+    /// Look for what is in the way, from the cable to the clock, and say what to do about it
+    Doctor(DoctorArgs),
+}
+
+/// Flags of `pmc-lite doctor`.
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Look at this interface; may be repeated [default: those of dante4l, or else of the configuration, or else all]
+    #[arg(short, long, value_name = "IFACE")]
+    pub interface: Vec<String>,
+
+    /// The configuration that dante4l is to run with [default: /etc/dante4l.toml]
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// As JSON, schema 1
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 
 mod args;
 mod datasets;
+mod doctor;
 mod finding;
 mod get;
 mod pages;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     match action {
         Some(Action::Get { what }) => get::get(&what, instance),
         Some(Action::Wait { goal, timeout }) => wait::until(goal, timeout, instance),
+        Some(Action::Doctor(args)) => doctor::run(&args, instance),
         None => datasets::ask(&commands, instance),
     }
 }
