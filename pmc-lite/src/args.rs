@@ -56,7 +56,10 @@ pub enum Action {
         #[arg(long, value_name = "S", default_value_t = 0)]
         timeout: u32,
     },
-    /// Look for what is in the way, from the cable to the clock, and say what to do about it
+    /// A host does not lock: look for what is in the way, from the cable to the clock, and say what to do
+    #[command(
+        after_help = "Exit status: 0 nothing is in the way, warnings or not; 1 a failure was found; 2 wrong flags."
+    )]
     Doctor(DoctorArgs),
 }
 

@@ -76,9 +76,9 @@ impl Host {
         let holders = holders(&[EVENT_PORT, GENERAL_PORT]);
         let mut networks: Vec<Network> =
             names.into_iter().map(|name| Network::look(name, subdomain, pages)).collect();
-        hear(&mut networks, pages);
-        let is_heard = networks.iter().any(|network| network.is_followed(pages) || network.has_leader());
-        let elsewhere = if is_heard { Vec::new() } else { listen_elsewhere(&networks) };
+        let elsewhere = hear(&mut networks, pages);
+        // The kernel tells of a carrier up to a second late.
+        networks.iter_mut().for_each(|network| network.link = Interface::find(&network.name));
         Self {
             choice,
             unreadable,
@@ -112,10 +112,9 @@ impl Network {
         }
     }
 
-    /// dante4l hears a leader here.
+    /// dante4l follows a leader here.
     pub fn is_followed(&self, pages: &Pages) -> bool {
-        let state = port_of(pages, &self.name).and_then(PortRecord::state);
-        matches!(state, Some(State::Slave | State::Uncalibrated))
+        port_of(pages, &self.name).and_then(PortRecord::state) == Some(State::Slave)
     }
 
     /// A leader of the subdomain that is wanted gets through.
@@ -149,15 +148,17 @@ fn choose(args: &DoctorArgs, pages: &Pages) -> Chosen {
     };
     let subdomain =
         read("subdomain").ok().and_then(|names| names.first()?.parse().ok()).unwrap_or(Subdomain::DFLT);
-    let on_page: Vec<String> = said::<Dante4l>(&pages.dante4l)
-        .map(|body| body.ports().iter().map(|port| port.interface.to_string()).collect())
+    // What a dead one says of its interfaces is as good as nothing else.
+    let on_page: Vec<String> = (pages.dante4l.as_ref())
+        .map(|view| view.body.ports().iter().map(|port| port.interface.to_string()).collect())
         .unwrap_or_default();
+    let runs = pages.has_dante4l() && !on_page.is_empty() && args.config.is_none();
     let (choice, names) = if !args.interface.is_empty() {
         (Choice::Flag, args.interface.clone())
-    } else if args.config.is_none() && !on_page.is_empty() {
-        (Choice::Page, on_page)
-    } else if !names.is_empty() {
+    } else if !names.is_empty() && !runs {
         (Choice::Configuration(path), names)
+    } else if !on_page.is_empty() && args.config.is_none() {
+        (Choice::Page, on_page)
     } else {
         (Choice::All, usable().map(|interface| interface.name).collect())
     };
@@ -170,21 +171,29 @@ fn usable() -> impl Iterator<Item = Interface> {
     names.filter_map(|name| Interface::find(&name).ok()).filter(|interface| interface.kind != Kind::Loopback)
 }
 
-fn hear(networks: &mut [Network], pages: &Pages) {
+/// Listens where dante4l follows nobody; if it does nowhere, on all other interfaces at the same time, and returns what they tell
+/// where that is worth telling.
+fn hear(networks: &mut [Network], pages: &Pages) -> Vec<(String, Heard)> {
+    let is_followed = networks.iter().any(|network| network.is_followed(pages));
     let mut silent: Vec<&mut Network> =
         networks.iter_mut().filter(|network| !network.is_followed(pages) && network.link.is_ok()).collect();
-    let interfaces: Vec<Interface> =
+    let mut interfaces: Vec<Interface> =
         silent.iter().filter_map(|network| network.link.as_ref().ok().cloned()).collect();
-    for (network, heard) in silent.iter_mut().zip(listen(&interfaces, LISTENED)) {
+    let own = interfaces.len();
+    if !is_followed {
+        let others: Vec<Interface> = usable()
+            .filter(|other| interfaces.iter().all(|interface| interface.name != other.name))
+            .collect();
+        interfaces.extend(others);
+    }
+    let mut heard = listen(&interfaces, LISTENED);
+    let others = interfaces.into_iter().skip(own).map(|interface| interface.name);
+    let elsewhere = others.zip(heard.split_off(own)).collect();
+    for (network, heard) in silent.iter_mut().zip(heard) {
         network.heard = Some(heard);
     }
-}
-
-fn listen_elsewhere(networks: &[Network]) -> Vec<(String, Heard)> {
-    let others: Vec<Interface> =
-        usable().filter(|interface| networks.iter().all(|network| network.name != interface.name)).collect();
-    let heard = listen(&others, LISTENED);
-    others.into_iter().map(|interface| interface.name).zip(heard).collect()
+    let has_leader = networks.iter().any(Network::has_leader);
+    if has_leader { Vec::new() } else { elsewhere }
 }
 
 /// The file that names the interface, for people.

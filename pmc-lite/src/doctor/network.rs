@@ -41,7 +41,7 @@ fn unnamed(host: &Host) -> Finding {
         .filter(|network| network.leader().is_some())
         .map(|network| network.name.as_str())
         .collect();
-    let finding = Finding::warning(
+    let finding = Finding::failure(
         "dante4l does not run, and no configuration says which interface is on the Dante network: all are looked at",
     );
     match with_leader.as_slice() {

@@ -13,6 +13,7 @@ mod manual;
 mod notify;
 mod package;
 mod pipeline;
+mod pmc_doctor;
 mod refusals;
 mod relay;
 mod restarts;

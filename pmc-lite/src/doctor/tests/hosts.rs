@@ -48,7 +48,7 @@ pub fn all() -> Vec<(&'static str, Host, Pages)> {
         (
             "no_refclock",
             Host { chrony: Chrony { refclocks: Vec::new(), ..chrony_fed().chrony }, ..chrony_fed() },
-            scenes::chrony(),
+            fed(),
         ),
         ("nobody_named_an_interface", unnamed(), scenes::no_daemon()),
     ]
