@@ -13,6 +13,7 @@ pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
     let steerer = said::<Dante2sys>(&pages.dante2sys);
     let clock = steerer.and_then(|body| SteeredClock::from_number(body.clock));
     let is_wanted = clock == Some(SteeredClock::Realtime);
+    let has_yielded = is_wanted && steerer.and_then(Dante2sys::state) == Some(steer::State::Yielded);
     let feeds = said::<Danteshm>(&pages.danteshm).is_some();
     let Some(rival) = others.first() else {
         let steers = steerer.and_then(Dante2sys::state) == Some(steer::State::Locked);
@@ -46,7 +47,9 @@ pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
                 Some(unit) => (format!("{name} ({unit}, pid {pid})"), format!("systemctl disable --now {unit}")),
                 None => (format!("{name} (pid {pid})"), format!("kill {pid}")),
             };
-            let what = if is_wanted {
+            let what = if has_yielded {
+                format!("{who} steers the system clock: dante2sys leaves it alone meanwhile")
+            } else if is_wanted {
                 format!("{who} steers the system clock beside dante2sys: two programs pull at one clock")
             } else {
                 format!("{who} steers the system clock, and not by Dante: dante2sys does not start beside it")

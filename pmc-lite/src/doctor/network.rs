@@ -228,7 +228,7 @@ fn filtered(host: &Host, network: &Network, gets_through: bool, shut_out: bool) 
         }
         Some(why) => {
             let what = format!("whether the firewall lets PTP in on {name} cannot be told: {why}");
-            Finding::warning(what).remedy(format!("as root it may be; or {LOOK}"))
+            Finding::warning(what).remedy(format!("sudo pmc-lite doctor; or {LOOK}"))
         }
         None => Finding::ok(format!("the firewall lets PTP in on {name}")),
     }
@@ -354,8 +354,16 @@ fn missing(host: &Host, network: &Network, heard: &Heard, port: Option<&PortReco
     let seconds = LISTENED.as_secs();
     let once = port.map_or(0, |port| port.counters().get(Counter::Sync));
     if once > 0 {
-        return Finding::failure(format!("the leader on {name} fell silent: {once} Syncs came, and none within {seconds} s"))
-            .remedy(
+        let anew = match port.map_or(0, |port| port.counters().get(Counter::Rejoined)) {
+            0 => String::new(),
+            count => {
+                format!(", although the membership of {} was told anew {count} times", subdomain.group())
+            }
+        };
+        return Finding::failure(format!(
+            "the leader on {name} fell silent: {once} Syncs came, and none within {seconds} s{anew}"
+        ))
+        .remedy(
                 "is it still there? If Syncs stop some minutes after each start of dante4l, a switch snoops IGMP and has no \
                  querier: turn a querier on in it, or snooping off",
             );

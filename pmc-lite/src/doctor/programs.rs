@@ -17,7 +17,7 @@ pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Finding> {
     let [writer, ..] = &host.writers;
     let mut found = Vec::new();
     finding::observer(&mut found, pages);
-    let mut found: Vec<Finding> = found.into_iter().filter_map(|finding| here(finding, is_clear)).collect();
+    let mut found: Vec<Finding> = found.into_iter().map(|finding| here(finding, is_clear)).collect();
     outdated(&mut found, &pages.dante4l, writer.as_ref());
     let is_well = !found.iter().any(|finding| finding.level == Level::Failure);
     if let Some(body) = said::<Dante4l>(&pages.dante4l).filter(|_| is_well) {
@@ -52,7 +52,8 @@ pub fn dante2sys(host: &Host, pages: &Pages) -> Vec<Finding> {
     finding::steerer(&mut found, pages);
     outdated(&mut found, &pages.dante2sys, writer.as_ref());
     finding::followers(&mut found, pages);
-    let mut found: Vec<Finding> = found.into_iter().filter_map(|finding| here(finding, true)).collect();
+    let is_alone = host.rivals.iter().all(|rival| rival.name == Dante2sys::NAME);
+    let mut found: Vec<Finding> = found.into_iter().map(|finding| here(finding, is_alone)).collect();
     if let Some(body) = said::<Dante2sys>(&pages.dante2sys) {
         if body.state() == Some(steer::State::Locked) {
             found.insert(0, Finding::ok("dante2sys runs, LOCKED"));
@@ -80,18 +81,18 @@ pub fn danteshm(host: &Host, pages: &Pages) -> Vec<Finding> {
 }
 
 /// Where a finding sends its reader to the doctor, the doctor has said already what it knows.
-fn here(finding: Finding, is_clear: bool) -> Option<Finding> {
+fn here(finding: Finding, is_clear: bool) -> Finding {
     let points_here = finding.remedy.as_ref().is_some_and(|remedy| remedy.contains("`pmc-lite doctor`"));
     match (points_here, finding.level) {
-        (false, _) => Some(finding),
-        (true, Level::Failure) if is_clear => {
-            Some(Finding { remedy: Some("journalctl -u dante4l -u dante2sys -n 40".into()), ..finding })
+        (false, _) => finding,
+        (true, _) if !is_clear => Finding { remedy: Some(ABOVE.into()), ..finding },
+        (true, Level::Failure) => {
+            Finding { remedy: Some("journalctl -u dante4l -u dante2sys -n 40".into()), ..finding }
         }
-        (true, Level::Failure) => Some(Finding { remedy: Some(ABOVE.into()), ..finding }),
-        (true, _) => Some(Finding {
+        (true, _) => Finding {
             remedy: Some("systemctl enable --now dante2sys, which steers the system clock; or danteshm, which feeds chrony".into()),
             ..finding
-        }),
+        },
     }
 }
 
@@ -121,6 +122,9 @@ fn owned<B: Body>(file: &PageFile, read: &Read<B>) -> Option<Finding> {
         (_, Freshness::Foreign) => None,
         (Some(own), Freshness::Fresh) => {
             Some(Finding::ok(format!("{} is {}'s, mode {:04o}", file.path, own.owner, own.mode)))
+        }
+        (Some(own), Freshness::Absent) if own.size == 0 => {
+            Some(Finding::ok(format!("{} is reserved for {}", file.path, own.owner)))
         }
         (None, _) if file.is_to_be_reserved => Some(
             Finding::warning(format!("{} is not reserved: another user could plant one there", file.path))

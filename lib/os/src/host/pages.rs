@@ -26,8 +26,6 @@ pub struct Ownership {
     pub mode: u32,
     /// Its size in bytes; 0: it is only reserved.
     pub size: u64,
-    /// Neither a link nor a device or the like.
-    pub is_regular: bool,
 }
 
 impl PageFile {
@@ -52,7 +50,6 @@ impl Ownership {
             owner: name.unwrap_or_else(|| meta.uid().to_string()),
             mode: meta.mode() & 0o7777,
             size: meta.len(),
-            is_regular: meta.is_file(),
         })
     }
 }

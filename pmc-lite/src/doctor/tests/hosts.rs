@@ -3,6 +3,7 @@
 use super::super::host::{Choice, Host, Network};
 use crate::pages::Pages;
 use crate::scenes;
+use dante_core::port::Counter;
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use dante_os::host::Running;
 use dante_os::host::chrony::{Chrony, Refclock};
@@ -41,6 +42,11 @@ pub fn all() -> Vec<(&'static str, Host, Pages)> {
             "chronyd_beside_dante2sys",
             Host { rivals: vec![chronyd(), dante2sys()], ..healthy() },
             scenes::locked(),
+        ),
+        (
+            "chronyd_began_later",
+            Host { rivals: vec![chronyd(), dante2sys()], ..healthy() },
+            scenes::yielded(),
         ),
         ("dante4l_dead", dead(None), scenes::stale()),
         ("dante4l_hangs", dead(Some(running("dante4l"))), scenes::stale()),
@@ -182,7 +188,8 @@ fn port_taken() -> Host {
 fn stopped_syncs() -> Pages {
     let mut pages = scenes::listening(None);
     if let Ok(view) = &mut pages.dante4l {
-        view.body.ports[0].counters[0] = 1_032;
+        view.body.ports[0].counters[Counter::Sync as usize] = 1_032;
+        view.body.ports[0].counters[Counter::Rejoined as usize] = 3;
     }
     pages
 }
@@ -242,6 +249,6 @@ fn running(name: &str) -> Running {
 }
 
 fn page(program: &str) -> PageFile {
-    let own = Ownership { owner: program.into(), mode: 0o644, size: 4096, is_regular: true };
+    let own = Ownership { owner: program.into(), mode: 0o644, size: 4096 };
     PageFile { path: format!("/dev/shm/{program}"), file: Some(own), is_to_be_reserved: true }
 }
