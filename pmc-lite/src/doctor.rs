@@ -86,7 +86,8 @@ impl Report {
 fn first(checks: &[Check]) -> Option<Check> {
     let stands_alone = |check: &&Check| check.finding.remedy.as_deref() != Some(programs::ABOVE);
     let of = |level| checks.iter().filter(stands_alone).find(move |check| check.finding.level == level);
-    of(Level::Failure).or_else(|| of(Level::Warning)).cloned()
+    let any = || checks.iter().find(|check| check.finding.level > Level::Ok);
+    of(Level::Failure).or_else(|| of(Level::Warning)).or_else(any).cloned()
 }
 
 impl fmt::Display for Report {

@@ -33,6 +33,17 @@ fn the_json_of_every_host() {
     }
 }
 
+/// Whatever is combined: who is told of a failure is told where to begin.
+#[test]
+fn there_is_always_somewhere_to_begin() {
+    for (name, host, _) in hosts::all() {
+        for (scene, pages) in scenes::all() {
+            let report = report(&host, &pages);
+            assert_eq!(report.first.is_some(), report.worst() > Level::Ok, "{name}, {scene}: {report}");
+        }
+    }
+}
+
 /// Every host but the sound ones has one thing in its way, which is named first.
 #[test]
 fn the_first_thing_to_do_is_the_one_that_is_wrong() {
