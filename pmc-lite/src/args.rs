@@ -59,6 +59,11 @@ pub enum Action {
         #[arg(long, value_name = "S", default_value_t = 0)]
         timeout: u32,
     },
+    /// A host does not lock: look for what is in the way, from the cable to the clock, and say what to do
+    #[command(
+        after_help = "Exit status: 0 nothing is in the way, warnings or not; 1 a failure was found; 2 wrong flags."
+    )]
+    Doctor(DoctorArgs),
     /// Judge this host in one line, as Nagios and what descends from it want it
     #[command(after_help = CHECK_STATUS)]
     Check(CheckArgs),
@@ -66,6 +71,22 @@ pub enum Action {
     Metrics(MetricsArgs),
     /// Ask the clocks on the network about themselves; nothing else sends anything
     Query(QueryArgs),
+}
+
+/// Flags of `pmc-lite doctor`.
+#[derive(Debug, Flags)]
+pub struct DoctorArgs {
+    /// Look at this interface; may be repeated [default: those of dante4l, or else of the configuration, or else all]
+    #[arg(short, long, value_name = "IFACE")]
+    pub interface: Vec<String>,
+
+    /// The configuration that dante4l is to run with [default: /etc/dante4l.toml]
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// As JSON, schema 1
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The exit status of `check`.

@@ -66,6 +66,12 @@ pub fn of(pages: &Pages) -> Vec<Finding> {
     observer(&mut found, pages);
     steerer(&mut found, pages);
     relay(&mut found, pages);
+    followers(&mut found, pages);
+    found
+}
+
+/// A leader that is followed, and no clock that follows.
+pub fn followers(found: &mut Vec<Finding>, pages: &Pages) {
     if let [Freshness::Fresh, Freshness::Absent, Freshness::Absent] =
         [freshness(&pages.dante4l), freshness(&pages.dante2sys), freshness(&pages.danteshm)]
     {
@@ -74,7 +80,6 @@ pub fn of(pages: &Pages) -> Vec<Finding> {
                  where one of them will not start, `pmc-lite doctor` looks for the cause",
         ));
     }
-    found
 }
 
 /// A writer that is not there. Where it was never started, that is a failure only for dante4l.
@@ -100,7 +105,8 @@ fn life<B: Body>(found: &mut Vec<Finding>, read: &Read<B>, needed: bool) {
     }
 }
 
-fn observer(found: &mut Vec<Finding>, pages: &Pages) {
+/// What dante4l's page tells.
+pub fn observer(found: &mut Vec<Finding>, pages: &Pages) {
     life(found, &pages.dante4l, true);
     let Some(body) = said::<Dante4l>(&pages.dante4l) else { return };
     for port in body.ports() {
@@ -177,7 +183,8 @@ fn rivals(found: &mut Vec<Finding>, port: &PortRecord) {
     }
 }
 
-fn steerer(found: &mut Vec<Finding>, pages: &Pages) {
+/// What dante2sys's page tells.
+pub fn steerer(found: &mut Vec<Finding>, pages: &Pages) {
     life(found, &pages.dante2sys, false);
     let Some(body) = said::<Dante2sys>(&pages.dante2sys) else { return };
     match body.state() {
@@ -220,7 +227,8 @@ fn date(found: &mut Vec<Finding>, body: &Dante2sys) {
     });
 }
 
-fn relay(found: &mut Vec<Finding>, pages: &Pages) {
+/// What danteshm's page tells.
+pub fn relay(found: &mut Vec<Finding>, pages: &Pages) {
     life(found, &pages.danteshm, false);
     let Some(body) = said::<Danteshm>(&pages.danteshm) else { return };
     match body.waiting() {

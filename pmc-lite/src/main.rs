@@ -5,6 +5,7 @@
 mod args;
 mod check;
 mod datasets;
+mod doctor;
 mod finding;
 mod get;
 mod metrics;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Some(Action::Query(args)) => query::query(&args),
         Some(Action::Check(limits)) => check::run(&limits, instance),
         Some(Action::Metrics(args)) => ended(metrics::run(&args, instance)),
+        Some(Action::Doctor(args)) => doctor::run(&args, instance),
         None => datasets::ask(&commands, instance),
     }
 }

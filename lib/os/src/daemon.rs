@@ -3,7 +3,7 @@
 mod config;
 mod notify;
 
-pub use config::{COMMAND_LINE_ONLY, ConfigError, arguments_of};
+pub use config::{COMMAND_LINE_ONLY, ConfigError, arguments_of, values};
 
 use crate::clock::raw_now;
 use crate::log::{self, Destination};

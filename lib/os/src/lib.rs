@@ -8,6 +8,7 @@
 pub mod chronysock;
 pub mod clock;
 pub mod daemon;
+pub mod host;
 pub mod log;
 pub mod net;
 pub mod ntp;

@@ -4,7 +4,7 @@ mod card;
 mod request;
 mod watch;
 
-pub use card::{Card, CardError, Filter, Setting};
+pub use card::{Abilities, Card, CardError, Filter, Setting};
 pub use watch::{News, Watch};
 
 use nix::errno::Errno;
@@ -121,6 +121,26 @@ impl Interface {
         let up = flags.contains(InterfaceFlags::IFF_RUNNING);
         Ok(Self { name, index, address, mac, up, kind })
     }
+}
+
+/// What the driver of this interface can stamp; `None` where it does not say. Needs no right.
+pub fn abilities(name: &str) -> Option<Abilities> {
+    request::abilities(name).ok()
+}
+
+/// The names of all interfaces, in the kernel's order.
+///
+/// # Errors
+/// [`NetError::Failed`].
+pub fn names() -> Result<Vec<String>, NetError> {
+    let failed = |cause| NetError::Failed { name: "any".into(), cause };
+    let mut names = Vec::new();
+    for entry in getifaddrs().map_err(failed)? {
+        if !names.contains(&entry.interface_name) {
+            names.push(entry.interface_name);
+        }
+    }
+    Ok(names)
 }
 
 /// The index of the interface that has this name now: one system call.

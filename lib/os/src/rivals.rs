@@ -3,7 +3,7 @@
 //!
 //! Where the command line leaves it open whether a program steers, it is counted: a warning too many costs a look.
 
-mod process;
+pub(crate) mod process;
 mod words;
 
 use process::Process;

@@ -13,6 +13,7 @@ mod manual;
 mod notify;
 mod package;
 mod pipeline;
+mod pmc_doctor;
 mod pmc_metrics;
 mod pmc_query;
 mod refusals;

@@ -37,7 +37,7 @@ const COMMANDS: [(&str, &[&[&str]]); 5] = [
     ("dante4l", &[&[]]),
     ("dante2sys", &[&[]]),
     ("danteshm", &[&[]]),
-    ("pmc-lite", &[&[], &["get", "status"], &["wait"], &["check"], &["metrics"], &["query"]]),
+    ("pmc-lite", &[&[], &["get", "status"], &["wait"], &["doctor"], &["check"], &["metrics"], &["query"]]),
     ("dantesim", &[&[], &["leader"], &["demo"]]),
 ];
 

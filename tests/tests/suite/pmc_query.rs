@@ -341,7 +341,7 @@ const KEY: usize = 55;
 const IDENTITY: u8 = 2;
 
 /// Everything else only reads pages.
-const SILENT: [&[&str]; 10] = [
+const SILENT: [&[&str]; 11] = [
     &["get", "status"],
     &["get", "status", "--json"],
     &["get", "leader"],
@@ -352,6 +352,7 @@ const SILENT: [&[&str]; 10] = [
     &["GET CURRENT_DATA_SET"],
     &["check"],
     &["metrics"],
+    &["doctor"],
 ];
 
 #[test]

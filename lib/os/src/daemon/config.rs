@@ -64,6 +64,21 @@ pub fn arguments_of<A: DaemonArgs>(given: Vec<OsString>) -> Result<A, ConfigErro
     Ok(parse::<A>(all)?)
 }
 
+/// The values of one key as they stand in the file, whether they make sense or not; a list is several, and a key that is not
+/// there is none.
+///
+/// # Errors
+/// [`ConfigError`], where the file is not to be read.
+pub fn values(path: &Path, section: &str, key: &str) -> Result<Vec<String>, ConfigError> {
+    let file = File::read(path)?;
+    let value = file.document.get(section).and_then(|section| section.get(key)).and_then(Item::as_value);
+    Ok(match value {
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(value) => value.as_str().map(str::to_owned).into_iter().collect(),
+        None => Vec::new(),
+    })
+}
+
 fn parse<A: DaemonArgs>(words: Vec<OsString>) -> Result<A, clap::Error> {
     let mut command = A::command().args_override_self(true);
     let matches = command.try_get_matches_from_mut(words)?;

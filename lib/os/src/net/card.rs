@@ -102,7 +102,13 @@ pub struct Abilities {
 }
 
 impl Abilities {
-    fn stamps_arrivals(self) -> bool {
+    /// Whether the kernel stamps what arrives.
+    pub fn stamps_arrivals_by_software(self) -> bool {
+        self.has(libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE)
+    }
+
+    /// Whether the card does.
+    pub fn stamps_arrivals(self) -> bool {
         self.has(libc::SOF_TIMESTAMPING_RX_HARDWARE | libc::SOF_TIMESTAMPING_RAW_HARDWARE)
     }
 

@@ -12,21 +12,21 @@ const CAP_SYS_TIME: u32 = 25;
 const LONGEST: u64 = 1 << 16;
 
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     proc: PathBuf,
     folder: PathBuf,
     status: Option<String>,
 }
 
 impl Process {
-    pub(super) fn new(proc: &Path, pid: u32) -> Self {
+    pub(crate) fn new(proc: &Path, pid: u32) -> Self {
         let folder = proc.join(pid.to_string());
         let status = text_of(&folder.join("status"));
         Self { proc: proc.into(), folder, status }
     }
 
     /// Its name, cut to 15 characters; None when it has ended.
-    pub(super) fn name(&self) -> Option<String> {
+    pub(crate) fn name(&self) -> Option<String> {
         text_of(&self.folder.join("comm")).map(|text| text.trim_end_matches('\n').to_owned())
     }
 
@@ -35,18 +35,22 @@ impl Process {
     }
 
     /// Whether it has ended, and its parent was not told yet.
-    pub(super) fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         self.status("State").is_some_and(|state| state.starts_with(['Z', 'X']))
     }
 
-    pub(super) fn parent(&self) -> Option<u32> {
+    pub(crate) fn parent(&self) -> Option<u32> {
         self.status("PPid")?.parse().ok()
     }
 
+    /// Its rights (capabilities(7)), a bit for each.
+    pub(crate) fn rights(&self) -> Option<u64> {
+        u64::from_str_radix(self.status("CapEff")?, 16).ok()
+    }
+
     /// Whether it may steer the system clock; what is not known counts as yes.
-    pub(super) fn may_set_the_clock(&self) -> bool {
-        let rights = self.status("CapEff").and_then(|bits| u64::from_str_radix(bits, 16).ok());
-        rights.is_none_or(|bits| bits >> CAP_SYS_TIME & 1 == 1) && !self.is_of_another_user_namespace()
+    pub(crate) fn may_set_the_clock(&self) -> bool {
+        self.rights().is_none_or(|bits| bits >> CAP_SYS_TIME & 1 == 1) && !self.is_of_another_user_namespace()
     }
 
     /// Rights within another user namespace, as an unprivileged container has them all, do not reach the clock. The link
@@ -61,14 +65,14 @@ impl Process {
     }
 
     /// The words of its command line; empty when it may not be read.
-    pub(super) fn words(&self) -> Vec<String> {
+    pub(crate) fn words(&self) -> Vec<String> {
         let text = text_of(&self.folder.join("cmdline")).unwrap_or_default();
         text.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
     }
 
     /// A file that its command line names, seen from where it runs: in its own root, from its own folder. To look into
     /// another's root takes more rights than to steer a clock does: without them, the root is taken to be ours.
-    pub(super) fn file(&self, path: &str) -> Option<String> {
+    pub(crate) fn file(&self, path: &str) -> Option<String> {
         let path = Path::new(path);
         match path.strip_prefix("/") {
             Ok(rest) => text_of(&self.folder.join("root").join(rest)).or_else(|| text_of(path)),
@@ -77,7 +81,7 @@ impl Process {
     }
 
     /// The service that it belongs to: of systemd's own tree in a host with cgroup v1, of the one tree with v2.
-    pub(super) fn unit(&self) -> Option<String> {
+    pub(crate) fn unit(&self) -> Option<String> {
         let text = text_of(&self.folder.join("cgroup"))?;
         text.lines().find_map(|line| {
             let mut fields = line.splitn(3, ':').skip(1);
@@ -102,7 +106,8 @@ fn service_of(path: &str) -> Option<String> {
     unit
 }
 
-fn text_of(path: &Path) -> Option<String> {
+/// Its text, as far as it is short.
+pub(crate) fn text_of(path: &Path) -> Option<String> {
     let mut bytes = Vec::new();
     // A FIFO must not hold the program up.
     let file: File = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;

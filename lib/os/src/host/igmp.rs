@@ -1,0 +1,57 @@
+//! Multicast groups that this host has joined, and the version of IGMP by which it tells the network so.
+
+use super::setting;
+use crate::rivals::process::text_of;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+/// What the kernel says of one interface.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Memberships {
+    /// The groups joined on it.
+    pub groups: Vec<Ipv4Addr>,
+    /// The version that is spoken now: the network's querier decides, or the kernel speaks 3.
+    pub version: Option<u8>,
+    /// The version that a setting of this host forces (`force_igmp_version`).
+    pub forced: Option<u8>,
+}
+
+impl Memberships {
+    /// Those of this interface; empty where there is no such interface.
+    pub fn of(interface: &str) -> Self {
+        Self::in_tree(Path::new("/proc"), interface)
+    }
+
+    pub(super) fn in_tree(proc: &Path, interface: &str) -> Self {
+        let mut found =
+            text_of(&proc.join("net/igmp")).map(|text| parse(&text, interface)).unwrap_or_default();
+        // The setting of `all` wins (IGMP_V1_SEEN and IGMP_V2_SEEN of net/ipv4/igmp.c).
+        found.forced = ["all", interface]
+            .into_iter()
+            .filter_map(|of| setting(proc, of, "force_igmp_version"))
+            .find(|version| *version != 0)
+            .and_then(|version| u8::try_from(version).ok());
+        found
+    }
+}
+
+/// A line for each interface, which ends with the version, and below it indented ones with its groups.
+fn parse(text: &str, interface: &str) -> Memberships {
+    let mut found = Memberships::default();
+    let mut is_ours = false;
+    for line in text.lines().skip(1) {
+        let mut words = line.split_whitespace();
+        if line.starts_with(char::is_whitespace) {
+            let group = words.next().filter(|_| is_ours).and_then(|word| u32::from_str_radix(word, 16).ok());
+            // The kernel prints the number as it lies in memory.
+            found.groups.extend(group.map(|number| Ipv4Addr::from(number.to_ne_bytes())));
+        } else {
+            is_ours = words.nth(1).is_some_and(|name| name.trim_end_matches(':') == interface);
+            if is_ours {
+                let last = words.last().and_then(|word| word.strip_prefix('V'));
+                found.version = last.and_then(|number| number.parse().ok());
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,115 @@
+//! `pmc-lite doctor`: looks at this host from the cable up, and says what is in the way of a clock in step with Dante.
+
+mod clock;
+mod firewall;
+mod host;
+mod network;
+mod ports;
+mod programs;
+#[cfg(test)]
+mod tests;
+
+use crate::args::DoctorArgs;
+use crate::finding::{Finding, Level};
+use crate::pages::Pages;
+use crate::text::style;
+use dante_os::page::Instance;
+use host::Host;
+use serde::Serialize;
+use std::fmt;
+use std::process::ExitCode;
+
+/// What was found out about one part of the way from the cable to the clock.
+#[derive(Debug, Clone, Serialize)]
+struct Check {
+    about: &'static str,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+/// All of it, as `--json` prints it: schema 1, documented in docs/pmc-lite.md.
+#[derive(Debug, Serialize)]
+struct Report {
+    schema: u32,
+    checks: Vec<Check>,
+    /// Where to begin; `None`: nothing is in the way.
+    first: Option<Check>,
+}
+
+pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> ExitCode {
+    let pages = Pages::read(instance);
+    let host = Host::look(args, &pages, instance);
+    // Looking takes seconds: what the pages say is to be of now.
+    let pages = Pages::read(instance);
+    let report = Report::of(&host, &pages);
+    if args.json {
+        crate::print(
+            &serde_json::to_string_pretty(&report)
+                .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")),
+        );
+    } else {
+        crate::print(&report.to_string());
+    }
+    if report.worst() == Level::Failure { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+impl Report {
+    /// Judges what is known.
+    fn of(host: &Host, pages: &Pages) -> Self {
+        let mut found = vec![
+            ("interface", network::interfaces(host)),
+            ("network", network::judge(host, pages)),
+            ("ports", ports::judge(host, pages)),
+        ];
+        let is_clear = found.iter().flat_map(|(_, found)| found).all(|finding| finding.level == Level::Ok);
+        found.extend([
+            ("dante4l", programs::dante4l(host, pages, is_clear)),
+            ("clock", clock::judge(host, pages)),
+            ("dante2sys", programs::dante2sys(host, pages)),
+            ("danteshm", programs::danteshm(host, pages)),
+            ("chrony", clock::chrony(host, pages)),
+        ]);
+        let checks: Vec<Check> = found
+            .into_iter()
+            .flat_map(|(about, found)| found.into_iter().map(move |finding| Check { about, finding }))
+            .collect();
+        let first = first(&checks);
+        Self { schema: 1, checks, first }
+    }
+
+    fn worst(&self) -> Level {
+        self.checks.iter().map(|check| check.finding.level).max().unwrap_or(Level::Ok)
+    }
+}
+
+/// The first failure is nearest to the cable, and what comes after may be its consequence.
+fn first(checks: &[Check]) -> Option<Check> {
+    let stands_alone = |check: &&Check| check.finding.remedy.as_deref() != Some(programs::ABOVE);
+    let of = |level| checks.iter().filter(stands_alone).find(move |check| check.finding.level == level);
+    let any = || checks.iter().find(|check| check.finding.level > Level::Ok);
+    of(Level::Failure).or_else(|| of(Level::Warning)).or_else(any).cloned()
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Check { about, finding } in &self.checks {
+            let style = style(finding.level);
+            let word = match finding.level {
+                Level::Ok => "ok",
+                Level::Warning => "warning",
+                Level::Failure => "FAILURE",
+            };
+            writeln!(f, "{style}{word:<8}{style:#} {about:<10} {}", finding.what)?;
+            finding.remedy.iter().try_for_each(|remedy| writeln!(f, "{:<19} -> {remedy}", ""))?;
+        }
+        let style = style(self.worst());
+        let begin = match self.worst() {
+            Level::Ok => return writeln!(f, "\n{style}Nothing is in the way.{style:#}"),
+            Level::Warning => "Nothing is broken; worth a look:",
+            Level::Failure => "Begin here:",
+        };
+        let Some(Check { finding, .. }) = &self.first else { return Ok(()) };
+        writeln!(f, "\n{style}{begin}{style:#} {}", finding.what)?;
+        finding.remedy.iter().try_for_each(|remedy| writeln!(f, "-> {remedy}"))
+    }
+}

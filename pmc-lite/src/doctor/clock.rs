@@ -1,0 +1,110 @@
+//! Who steers the system clock, and whether chrony takes what danteshm gives.
+
+use super::host::Host;
+use crate::finding::Finding;
+use crate::pages::{Pages, freshness, said};
+use dante_core::page::{Body, Dante2sys, Danteshm, Freshness, OutputKind, SteeredClock};
+use dante_core::steer;
+use dante_os::host::chrony::Refclock;
+use dante_os::rivals::Rival;
+
+pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
+    let others: Vec<&Rival> = host.rivals.iter().filter(|rival| rival.name != Dante2sys::NAME).collect();
+    let steerer = said::<Dante2sys>(&pages.dante2sys);
+    let clock = steerer.and_then(|body| SteeredClock::from_number(body.clock));
+    let is_wanted = clock == Some(SteeredClock::Realtime);
+    let has_yielded = is_wanted && steerer.and_then(Dante2sys::state) == Some(steer::State::Yielded);
+    let feeds = said::<Danteshm>(&pages.danteshm).is_some();
+    let Some(rival) = others.first() else {
+        let steers = steerer.and_then(Dante2sys::state) == Some(steer::State::Locked);
+        return vec![match (is_wanted && steers, feeds, clock) {
+            (true, ..) => Finding::ok("dante2sys alone steers the system clock"),
+            (false, true, _) if !is_wanted => {
+                Finding::warning("danteshm gives chrony the time, and no chronyd that steers the clock runs")
+                    .remedy("systemctl enable --now chrony")
+            }
+            (_, _, Some(clock)) if !is_wanted => {
+                Finding::ok(format!("dante2sys steers a {} clock, and nobody the system clock", clock.name()))
+            }
+            _ => Finding::ok("no other program steers the system clock"),
+        }];
+    };
+    let is_chronyd = |rival: &&&Rival| rival.name == "chronyd";
+    if clock.is_some() && !is_wanted {
+        return vec![Finding::ok(format!("{} steers the system clock; dante2sys another one", rival.name))];
+    }
+    // One that is fed is no rival, unless dante2sys wants the same clock.
+    let is_fed = feeds && !is_wanted && freshness(&pages.dante2sys) != Freshness::Stale;
+    if is_fed && others.iter().filter(is_chronyd).count() == others.len() {
+        return vec![Finding::ok("chronyd steers the system clock, and danteshm gives it Dante's time")];
+    }
+    others
+        .into_iter()
+        .filter(|rival| !(is_fed && is_chronyd(&rival)))
+        .map(|rival| {
+            let Rival { pid, name, unit } = rival;
+            let (who, stop) = match unit {
+                Some(unit) => (format!("{name} ({unit}, pid {pid})"), format!("systemctl disable --now {unit}")),
+                None => (format!("{name} (pid {pid})"), format!("kill {pid}")),
+            };
+            let what = if has_yielded {
+                format!("{who} steers the system clock: dante2sys leaves it alone meanwhile")
+            } else if is_wanted {
+                format!("{who} steers the system clock beside dante2sys: two programs pull at one clock")
+            } else {
+                format!("{who} steers the system clock, and not by Dante: dante2sys does not start beside it")
+            };
+            let own = format!("{stop}; systemctl enable --now dante2sys");
+            let remedy = if name == "chronyd" {
+                format!(
+                    "dante2sys is to steer: {own}; or chrony, with Dante as a reference: systemctl disable --now dante2sys; \
+                     systemctl enable --now danteshm, and a refclock line (docs/chrony.md)"
+                )
+            } else {
+                own
+            };
+            Finding::failure(what).remedy(remedy)
+        })
+        .collect()
+}
+
+/// chrony's side of danteshm's outputs.
+pub fn chrony(host: &Host, pages: &Pages) -> Vec<Finding> {
+    let Some(body) = said::<Danteshm>(&pages.danteshm) else { return Vec::new() };
+    let wanted: Vec<(Refclock, String)> = body
+        .outputs()
+        .iter()
+        .filter_map(|output| match OutputKind::from_number(output.kind)? {
+            OutputKind::Shm => {
+                let (unit, line) =
+                    (output.unit, format!("refclock SHM {} refid DNTE poll 2 dpoll -3 local", output.unit));
+                Some((Refclock::Shm(unit), line))
+            }
+            OutputKind::Sock => {
+                let path = output.path.to_string();
+                let line = format!("refclock SOCK {path} refid DNTE poll 2 local");
+                Some((Refclock::Sock(path), line))
+            }
+            OutputKind::Usrvclock => None,
+        })
+        .collect();
+    let Some((_, line)) = wanted.first() else { return Vec::new() };
+    let Some(file) = &host.chrony.file else {
+        return vec![
+            Finding::warning("danteshm runs, and chrony's configuration is not found: it is not looked into")
+                .remedy(format!("chrony needs this line: {line}")),
+        ];
+    };
+    let named = wanted.iter().find(|(refclock, _)| host.chrony.refclocks.contains(refclock));
+    vec![match named {
+        Some((Refclock::Shm(unit), _)) => {
+            Finding::ok(format!("chrony takes Dante's time from SHM unit {unit}"))
+        }
+        Some((Refclock::Sock(path), _)) => Finding::ok(format!("chrony takes Dante's time from {path}")),
+        None => Finding::warning(format!(
+            "danteshm runs, and no refclock line of {} takes what it gives",
+            file.display()
+        ))
+        .remedy(format!("add to /etc/chrony/conf.d/dante.conf: {line} (docs/chrony.md), and restart chrony")),
+    }]
+}

@@ -1,0 +1,205 @@
+//! What is known of this host, and how it is gathered. Reading it changes nothing.
+
+use crate::args::DoctorArgs;
+use crate::pages::{Pages, Read, said};
+use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, PortRecord};
+use dante_core::port::State;
+use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
+use dante_os::daemon;
+use dante_os::host::Running;
+use dante_os::host::chrony::Chrony;
+use dante_os::host::firewall::Rules;
+use dante_os::host::igmp::Memberships;
+use dante_os::host::listen::{Heard, listen};
+use dante_os::host::pages::PageFile;
+use dante_os::host::ports::{Holder, holders};
+use dante_os::host::routes::ReversePath;
+use dante_os::net::{self, Abilities, Interface, Kind, NetError};
+use dante_os::page::Instance;
+use dante_os::rivals::{Rival, Rivals};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Syncs come four times a second, and with other settings every two seconds at most.
+pub const LISTENED: Duration = Duration::from_millis(2_200);
+/// Where a host with the package has its configuration.
+const CONFIGURATION: &str = "/etc/dante4l.toml";
+
+/// All that is judged, beside the daemons' pages.
+#[derive(Debug)]
+pub struct Host {
+    pub choice: Choice,
+    /// What the file that was named, or the host's own, cannot be read for.
+    pub unreadable: Option<String>,
+    pub networks: Vec<Network>,
+    /// What is heard on this host's other interfaces, where no leader is heard on these.
+    pub elsewhere: Vec<(String, Heard)>,
+    pub firewall: Rules,
+    /// Who has UDP 319 and 320.
+    pub holders: Vec<Holder>,
+    /// Who steers CLOCK_REALTIME.
+    pub rivals: Vec<Rival>,
+    /// Files in the places of the three pages.
+    pub pages: [PageFile; 3],
+    /// The processes that the pages name as their writers, where they run.
+    pub writers: [Option<Running>; 3],
+    pub chrony: Chrony,
+}
+
+/// Who says which interfaces are looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    Flag,
+    Page,
+    Configuration(PathBuf),
+    /// Nobody: all are.
+    All,
+}
+
+/// One interface, and what is heard there.
+#[derive(Debug)]
+pub struct Network {
+    pub name: String,
+    pub subdomain: Subdomain,
+    pub link: Result<Interface, NetError>,
+    pub memberships: Memberships,
+    pub reverse_path: ReversePath,
+    pub stamps: Option<Abilities>,
+    /// What was heard; `None` where nobody listened, since dante4l follows a leader there or there is no such network.
+    pub heard: Option<Heard>,
+}
+
+impl Host {
+    pub fn look(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Self {
+        let (choice, names, subdomain, unreadable) = choose(args, pages);
+        // Before this program opens sockets of its own.
+        let holders = holders(&[EVENT_PORT, GENERAL_PORT]);
+        let mut networks: Vec<Network> =
+            names.into_iter().map(|name| Network::look(name, subdomain, pages)).collect();
+        let elsewhere = hear(&mut networks, pages);
+        // The kernel tells of a carrier up to a second late.
+        networks.iter_mut().for_each(|network| network.link = Interface::find(&network.name));
+        Self {
+            choice,
+            unreadable,
+            elsewhere,
+            networks,
+            holders,
+            firewall: Rules::read(),
+            rivals: Rivals::find(),
+            pages: [
+                PageFile::of::<Dante4l>(instance),
+                PageFile::of::<Dante2sys>(instance),
+                PageFile::of::<Danteshm>(instance),
+            ],
+            writers: [writer(&pages.dante4l), writer(&pages.dante2sys), writer(&pages.danteshm)],
+            chrony: Chrony::read(),
+        }
+    }
+}
+
+impl Network {
+    fn look(name: String, subdomain: Subdomain, pages: &Pages) -> Self {
+        let subdomain = port_of(pages, &name).map_or(subdomain, |port| Subdomain(port.subdomain));
+        Self {
+            subdomain,
+            link: Interface::find(&name),
+            memberships: Memberships::of(&name),
+            reverse_path: ReversePath::of(&name),
+            stamps: net::abilities(&name),
+            heard: None,
+            name,
+        }
+    }
+
+    /// dante4l follows a leader here.
+    pub fn is_followed(&self, pages: &Pages) -> bool {
+        port_of(pages, &self.name).and_then(PortRecord::state) == Some(State::Slave)
+    }
+
+    /// A leader of the subdomain that is wanted gets through.
+    fn has_leader(&self) -> bool {
+        let heard = self.heard.iter().flat_map(|heard| &heard.leaders);
+        heard.into_iter().any(|leader| leader.subdomain == self.subdomain)
+    }
+}
+
+/// What a running dante4l says of this interface.
+pub fn port_of<'a>(pages: &'a Pages, interface: &str) -> Option<&'a PortRecord> {
+    let body = said::<Dante4l>(&pages.dante4l)?;
+    body.ports().iter().find(|port| port.interface.to_string() == interface)
+}
+
+fn writer<B: Body>(read: &Read<B>) -> Option<Running> {
+    let running = Running::of(read.as_ref().ok()?.pid)?;
+    // The number may be another process' by now.
+    (running.name == B::NAME).then_some(running)
+}
+
+type Chosen = (Choice, Vec<String>, Subdomain, Option<String>);
+
+fn choose(args: &DoctorArgs, pages: &Pages) -> Chosen {
+    let path = args.config.clone().unwrap_or_else(|| CONFIGURATION.into());
+    let is_needed = args.config.is_some() || path.exists();
+    let read = |key| if is_needed { daemon::values(&path, "dante4l", key) } else { Ok(Vec::new()) };
+    let (names, unreadable) = match read("interface") {
+        Ok(names) => (names, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    let subdomain =
+        read("subdomain").ok().and_then(|names| names.first()?.parse().ok()).unwrap_or(Subdomain::DFLT);
+    // What a dead one says of its interfaces is as good as nothing else.
+    let on_page: Vec<String> = (pages.dante4l.as_ref())
+        .map(|view| view.body.ports().iter().map(|port| port.interface.to_string()).collect())
+        .unwrap_or_default();
+    let runs = pages.has_dante4l() && !on_page.is_empty() && args.config.is_none();
+    let (choice, names) = if !args.interface.is_empty() {
+        (Choice::Flag, args.interface.clone())
+    } else if !names.is_empty() && !runs {
+        (Choice::Configuration(path), names)
+    } else if !on_page.is_empty() && args.config.is_none() {
+        (Choice::Page, on_page)
+    } else {
+        (Choice::All, usable().map(|interface| interface.name).collect())
+    };
+    (choice, names, subdomain, unreadable)
+}
+
+/// Every interface that could be on a Dante network: up, with an address.
+fn usable() -> impl Iterator<Item = Interface> {
+    let names = net::names().unwrap_or_default().into_iter();
+    names.filter_map(|name| Interface::find(&name).ok()).filter(|interface| interface.kind != Kind::Loopback)
+}
+
+/// Listens where dante4l follows nobody; if it does nowhere, on all other interfaces at the same time, and returns what they tell
+/// where that is worth telling.
+fn hear(networks: &mut [Network], pages: &Pages) -> Vec<(String, Heard)> {
+    let is_followed = networks.iter().any(|network| network.is_followed(pages));
+    let mut silent: Vec<&mut Network> =
+        networks.iter_mut().filter(|network| !network.is_followed(pages) && network.link.is_ok()).collect();
+    let mut interfaces: Vec<Interface> =
+        silent.iter().filter_map(|network| network.link.as_ref().ok().cloned()).collect();
+    let own = interfaces.len();
+    if !is_followed {
+        let others: Vec<Interface> = usable()
+            .filter(|other| interfaces.iter().all(|interface| interface.name != other.name))
+            .collect();
+        interfaces.extend(others);
+    }
+    let mut heard = listen(&interfaces, LISTENED);
+    let others = interfaces.into_iter().skip(own).map(|interface| interface.name);
+    let elsewhere = others.zip(heard.split_off(own)).collect();
+    for (network, heard) in silent.iter_mut().zip(heard) {
+        network.heard = Some(heard);
+    }
+    let has_leader = networks.iter().any(Network::has_leader);
+    if has_leader { Vec::new() } else { elsewhere }
+}
+
+/// The file that names the interface, for people.
+pub fn configuration(choice: &Choice) -> &Path {
+    match choice {
+        Choice::Configuration(path) => path,
+        _ => Path::new(CONFIGURATION),
+    }
+}
