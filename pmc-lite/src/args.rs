@@ -2,6 +2,7 @@
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use dante_os::page::Instance;
+use std::path::PathBuf;
 
 /// Show what dante4l, dante2sys and danteshm do
 #[derive(Debug, Parser)]
@@ -41,6 +42,53 @@ pub enum Action {
         #[arg(long, value_name = "S", default_value_t = 0)]
         timeout: u32,
     },
+    /// Write each sample as a line, for analysis
+    Log(LogArgs),
+    /// Draw residual, rate and phase error of some time as a picture
+    Plot(PlotArgs),
+    /// Look on: running charts, a histogram, counters and findings in the terminal
+    Watch,
+}
+
+/// `pmc-lite log`.
+#[derive(Debug, clap::Args)]
+pub struct LogArgs {
+    /// How a line is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Csv)]
+    pub format: LogFormat,
+
+    /// Seconds until it ends; 0: never
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seconds: u32,
+
+    /// File to write to, anew; otherwise standard output
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// How a sample is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Comma-separated values, the names of the columns first
+    Csv,
+    /// A JSON object on each line
+    Json,
+}
+
+/// `pmc-lite plot`.
+#[derive(Debug, clap::Args)]
+pub struct PlotArgs {
+    /// Seconds to look on before it is drawn; SIGINT ends that earlier
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: u32,
+
+    /// Log of `pmc-lite log` to draw instead; `-`: standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "seconds")]
+    pub input: Option<PathBuf>,
+
+    /// The picture: FILE.svg or FILE.png
+    #[arg(value_name = "FILE")]
+    pub picture: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

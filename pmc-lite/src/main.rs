@@ -3,12 +3,17 @@
 
 mod args;
 mod finding;
+mod history;
+mod log;
 mod pages;
+mod plot;
+mod scale;
 #[cfg(test)]
 mod scenes;
 mod status;
 mod text;
 mod wait;
+mod watch;
 
 use args::{Action, Args, What};
 use clap::Parser;
@@ -24,6 +29,9 @@ fn main() -> ExitCode {
     match action {
         Action::Get { what: What::Status { json } } => get_status(json, instance),
         Action::Wait { goal, timeout } => wait::until(goal, timeout, instance),
+        Action::Log(args) => ended(log::log(&args, instance)),
+        Action::Plot(args) => ended(plot::plot(&args, instance)),
+        Action::Watch => ended(watch::watch(instance)),
     }
 }
 
@@ -39,6 +47,17 @@ fn get_status(json: bool, instance: Option<&Instance>) -> ExitCode {
         print(&text::screen(&status));
     }
     if pages.has_dante4l() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What went wrong is told in one line.
+fn ended(done: anyhow::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pmc-lite: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// On standard output, in colours only where that is a terminal.

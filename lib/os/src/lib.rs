@@ -21,4 +21,5 @@ pub mod seccomp;
 pub mod socket;
 pub mod stamps;
 pub mod statefile;
+pub mod terminal;
 pub mod usrvclock;

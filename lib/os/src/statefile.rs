@@ -120,46 +120,54 @@ impl StateFile {
         if text.len() > LONGEST {
             return Err(StateError::TooLong { path: path() });
         }
-        self.exchange(text).map_err(|cause| StateError::Write { path: path(), cause })?;
-        // The new name is on the disk when the folder is (fsync(2)).
-        File::open(folder_of(&self.path))
-            .and_then(|folder| folder.sync_all())
-            .map_err(|cause| StateError::NotDurable { path: path(), cause })
+        replace(&self.path, text.as_bytes())
     }
+}
 
-    fn exchange(&self, text: &str) -> io::Result<()> {
-        let Some(name) = self.path.file_name() else {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "a folder's name, not a file's"));
-        };
-        let mut beside = std::ffi::OsString::from(".");
-        beside.push(name);
-        beside.push(format!(".{}", std::process::id()));
-        let beside = folder_of(&self.path).join(beside);
-        let file = match create(&beside) {
-            // Left by a process that had our id: in a container ids are few.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                std::fs::remove_file(&beside)?;
-                create(&beside)?
-            }
-            other => other?,
-        };
-        let done = fill(file, text).and_then(|()| std::fs::rename(&beside, &self.path));
-        if done.is_err() {
-            // The first failure is the one to tell.
-            _ = std::fs::remove_file(&beside);
+/// Puts a file of these bytes at `path`, of any length, as [`StateFile::replace`] does.
+///
+/// # Errors
+/// [`StateError::Write`] and [`StateError::NotDurable`], as there.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    exchange(path, bytes).map_err(|cause| StateError::Write { path: path.to_owned(), cause })?;
+    // The new name is on the disk when the folder is (fsync(2)).
+    File::open(folder_of(path))
+        .and_then(|folder| folder.sync_all())
+        .map_err(|cause| StateError::NotDurable { path: path.to_owned(), cause })
+}
+
+fn exchange(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let Some(name) = path.file_name() else {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "a folder's name, not a file's"));
+    };
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}", std::process::id()));
+    let beside = folder_of(path).join(beside);
+    let file = match create(&beside) {
+        // Left by a process that had our id: in a container ids are few.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            std::fs::remove_file(&beside)?;
+            create(&beside)?
         }
-        done
+        other => other?,
+    };
+    let done = fill(file, bytes).and_then(|()| std::fs::rename(&beside, path));
+    if done.is_err() {
+        // The first failure is the one to tell.
+        _ = std::fs::remove_file(&beside);
     }
+    done
 }
 
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o644).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
-fn fill(mut file: File, text: &str) -> io::Result<()> {
+fn fill(mut file: File, bytes: &[u8]) -> io::Result<()> {
     // Whatever the umask is.
     file.set_permissions(Permissions::from_mode(0o644))?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 

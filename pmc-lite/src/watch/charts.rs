@@ -1,0 +1,150 @@
+//! What runs along with time: residual, rate, and the steered clock's phase error.
+
+use super::app::{App, Point};
+use super::view::{QUIET, empty, framed};
+use crate::scale::{Scale, rms, signed, unit_of};
+use dante_core::time::Duration;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Style, Stylize};
+use ratatui::symbols::Marker;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Axis, Chart, Dataset, GraphType};
+
+/// A chart needs so many lines to tell anything.
+const LEAST: u16 = 6;
+const MEASURED: Color = Color::Cyan;
+const REFUSED: Color = Color::Red;
+const BAND: Style = Style::new().fg(Color::Blue);
+
+/// A curve: its points and how they are drawn.
+type Curve = (Vec<(f64, f64)>, Style, GraphType);
+
+pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
+    let span = if area.width < 110 { Duration::from_secs(120) } else { Duration::from_secs(300) };
+    let recent: Vec<&Point> = app.recent(span).collect();
+    if recent.is_empty() {
+        let words = "no samples: dante4l measures nothing at present. They appear here as soon as they come.";
+        empty(frame, area, " charts ", words);
+        return;
+    }
+    let steered = recent.iter().any(|point| point.phase_error_ns.is_some());
+    let count = if steered && area.height >= 3 * (LEAST + 2) { 3 } else { 2 };
+    let areas = Layout::vertical(vec![Constraint::Fill(1); count]).split(area);
+    let mut areas = areas.iter();
+    for draw in [residual, rate, phase] {
+        if let Some(area) = areas.next() {
+            draw(frame, *area, app, &recent, span);
+        }
+    }
+}
+
+fn residual(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: Duration) {
+    let accepted = recent.iter().filter(|point| point.accepted);
+    let of = |points: &mut dyn Iterator<Item = &&Point>| -> Vec<(f64, f64)> {
+        points.map(|point| (app.seconds(point), as_f64(point.residual_ns))).collect()
+    };
+    let believed = of(&mut accepted.clone());
+    let refused = of(&mut recent.iter().filter(|point| !point.accepted));
+    let summary = rms(accepted.map(|point| as_f64(point.residual_ns)));
+    let curves =
+        vec![(believed, MEASURED.into(), GraphType::Scatter), (refused, REFUSED.into(), GraphType::Scatter)];
+    in_time(frame, area, "residual", summary, curves, span);
+}
+
+fn phase(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: Duration) {
+    let points: Vec<(f64, f64)> =
+        recent.iter().filter_map(|point| Some((app.seconds(point), as_f64(point.phase_error_ns?)))).collect();
+    let summary = rms(points.iter().map(|point| point.1));
+    in_time(frame, area, "phase error", summary, vec![(points, MEASURED.into(), GraphType::Line)], span);
+}
+
+/// A quantity that is a time, about zero, in a unit of its size.
+fn in_time(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    name: &str,
+    rms: Option<f64>,
+    mut curves: Vec<Curve>,
+    span: Duration,
+) {
+    let all = || curves.iter().flat_map(|curve| &curve.0).map(|point| point.1);
+    let (unit, size) = unit_of(all().fold(0.0, |most, value| value.abs().max(most)));
+    let scale = Scale::about_zero(all().map(|value| value / size), 20.0 / size, 4.0);
+    curves.iter_mut().flat_map(|curve| &mut curve.0).for_each(|point| point.1 /= size);
+    let summary = rms.map(|rms| format!("rms {:.*} {unit}", if size > 1.0 { 2 } else { 0 }, rms / size));
+    let zero = vec![(-span.secs_f64(), 0.0), (0.0, 0.0)];
+    curves.insert(0, (zero, QUIET, GraphType::Line));
+    chart(frame, area, format!(" {name} ({unit}) "), summary, &curves, &scale, span);
+}
+
+fn rate(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: Duration) {
+    let known = || {
+        recent.iter().filter_map(|point| {
+            Some((app.seconds(point), point.rate_ppb? / 1e3, point.rate_uncertainty_ppb? / 1e3))
+        })
+    };
+    let last = known().last();
+    // The first guesses would flatten all that follows.
+    let judged = || {
+        recent
+            .iter()
+            .filter(|point| point.settled)
+            .filter_map(|point| Some((point.rate_ppb? / 1e3, point.rate_uncertainty_ppb? / 1e3)))
+    };
+    let settled = || judged().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]);
+    let all = || known().flat_map(|(_, rate, sigma)| [rate - sigma, rate + sigma]);
+    let scale = if settled().next().is_some() {
+        Scale::around(settled(), 0.01, 4.0)
+    } else {
+        Scale::around(all(), 0.01, 4.0)
+    };
+    let curves = vec![
+        (known().map(|(at, rate, sigma)| (at, rate - sigma)).collect(), BAND, GraphType::Line),
+        (known().map(|(at, rate, sigma)| (at, rate + sigma)).collect(), BAND, GraphType::Line),
+        (known().map(|(at, rate, _)| (at, rate)).collect(), MEASURED.into(), GraphType::Line),
+    ];
+    let summary = last.map(|(_, rate, sigma)| format!("{} ppm +/- {sigma:.4}", signed(rate, 4)));
+    chart(frame, area, " rate (ppm) ".into(), summary, &curves, &scale, span);
+}
+
+fn chart(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    title: String,
+    summary: Option<String>,
+    curves: &[Curve],
+    scale: &Scale,
+    span: Duration,
+) {
+    let mut block = framed(Line::from(title).bold());
+    if let Some(summary) = summary {
+        block = block.title(Line::from(format!(" {summary} ")).right_aligned());
+    }
+    let sets = curves.iter().map(|(points, style, kind)| {
+        Dataset::default().marker(Marker::Braille).graph_type(*kind).style(*style).data(points)
+    });
+    let quiet = |text: String| Span::styled(text, QUIET);
+    let middle = (scale.low + scale.high) / 2.0;
+    // Of one width, so that nothing moves when the numbers change.
+    let number = |value| quiet(format!("{:>9}", Scale { step: scale.step / 2.0, ..*scale }.text(value)));
+    let minutes = span.ms() / 60_000;
+    let times = match minutes {
+        2 => vec!["2 min ago", "1 min ago", "now"],
+        _ => vec!["5 min ago", "2 1/2 min ago", "now"],
+    };
+    let x = Axis::default()
+        .style(QUIET)
+        .bounds([-span.secs_f64(), 0.0])
+        .labels(times.into_iter().map(|text| quiet(text.into())));
+    let y = Axis::default()
+        .style(QUIET)
+        .bounds([scale.low, scale.high])
+        .labels([scale.low, middle, scale.high].map(number));
+    frame.render_widget(Chart::new(sets.collect()).block(block).x_axis(x).y_axis(y), area);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a chart does not show it")]
+fn as_f64(ns: i64) -> f64 {
+    ns as f64
+}
