@@ -122,6 +122,16 @@ impl Entry {
         }
     }
 
+    /// dante4l followed a leader whose rate it knew well.
+    pub fn is_settled(&self) -> bool {
+        self.state.as_deref() == Some("SLAVE")
+    }
+
+    /// The rate and its standard deviation.
+    pub fn rate_ppm(&self) -> Option<(f64, f64)> {
+        Some((self.rate_ppb? / 1e3, self.rate_uncertainty_ppb? / 1e3))
+    }
+
     fn observed(&mut self, port: Option<&PortRecord>) {
         let Some(port) = port else { return };
         self.state = port.state().map(|state| state.to_string());

@@ -18,7 +18,10 @@ impl Scale {
         let spare = ((least - (high - low)) / 2.0).max(0.0);
         let (low, high) = (low - spare, high + spare);
         let step = round_up((high - low) / steps);
-        Self { low: (low / step).floor() * step, high: (high / step).ceil() * step, step }
+        let (first, last) = ((low / step).floor(), (high / step).ceil());
+        // The middle is on a step too.
+        let odd = (last - first) % 2.0;
+        Self { low: first * step, high: (last + odd) * step, step }
     }
 
     /// As far below zero as above.
@@ -130,11 +133,26 @@ impl Histogram {
         Some(Self { low: first * width, width, counts, mean, deviation: square.sqrt(), samples })
     }
 
+    /// Round numbers: those edges of bins that are a multiple of so many widths.
+    pub fn ticks(&self, every: u32) -> Vec<f64> {
+        let apart = self.width * f64::from(every);
+        let low = (self.low / apart - 1e-6).ceil() * apart;
+        let scale = Scale { low, high: self.edge(self.counts.len()), step: apart };
+        scale.ticks().into_iter().filter(|tick| *tick <= scale.high + self.width / 2.0).collect()
+    }
+
     /// Where bin `place` begins.
     #[expect(clippy::cast_precision_loss, reason = "a few bins")]
     pub fn edge(&self, place: usize) -> f64 {
         self.low + place as f64 * self.width
     }
+}
+
+/// Rates with their standard deviations, without those that are four times worse than the best: the guesses of the first
+/// seconds would flatten all that follows.
+pub fn good_rates(known: impl Iterator<Item = (f64, f64)> + Clone) -> Vec<(f64, f64)> {
+    let best = known.clone().map(|(_, sigma)| sigma).fold(f64::INFINITY, f64::min);
+    known.filter(|(rate, sigma)| rate.is_finite() && *sigma <= 4.0 * best).collect()
 }
 
 /// Root mean square; `None` of nothing.

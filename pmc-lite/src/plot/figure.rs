@@ -2,7 +2,7 @@
 
 use super::curve::{Point, runs, thinned};
 use crate::history::Entry;
-use crate::scale::{Histogram, Scale, decimals, rms, signed, unit_of};
+use crate::scale::{Histogram, Scale, good_rates, rms, signed, unit_of};
 
 /// More points than a panel has columns cannot be told apart.
 const COLUMNS: usize = 700;
@@ -56,7 +56,11 @@ impl Figure {
             title: title(entries, place),
             below: below(entries),
             panels,
-            histogram: Histogram::of(&settled(entries).collect::<Vec<_>>(), BINS, 0.001),
+            histogram: Histogram::of(
+                &good(entries).into_iter().map(|(rate, _)| rate).collect::<Vec<_>>(),
+                BINS,
+                0.001,
+            ),
             time: clock.axis(entries),
         }
     }
@@ -171,24 +175,22 @@ fn in_time(name: &str, mut points: Vec<Point>, mut refused: Vec<Point>, as_dots:
 fn rate(entries: &[Entry], clock: &Clock) -> Panel {
     let known: Vec<(f64, f64, f64)> = entries
         .iter()
-        .filter_map(|entry| Some((clock.at(entry), entry.rate_ppb? / 1e3, entry.rate_uncertainty_ppb? / 1e3)))
+        .filter_map(|entry| entry.rate_ppm().map(|(rate, sigma)| (clock.at(entry), rate, sigma)))
         .collect();
+    let mut judged = good(entries);
+    if judged.is_empty() {
+        judged.extend(known.iter().map(|(_, rate, sigma)| (*rate, *sigma)));
+    }
+    let scale =
+        Scale::around(judged.into_iter().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]), 0.01, 4.0);
+    let within = |known: &(f64, f64, f64)| (scale.low..=scale.high).contains(&known.1);
+    let shown: Vec<(f64, f64, f64)> = known.iter().copied().filter(within).collect();
     let curve = |of: fn(&(f64, f64, f64)) -> Point| -> Vec<Vec<Point>> {
-        let points: Vec<Point> = known.iter().map(of).collect();
+        let points: Vec<Point> = shown.iter().map(of).collect();
         runs(&thinned(&points, COLUMNS)).into_iter().map(<[_]>::to_vec).collect()
     };
     let lower = curve(|(at, rate, sigma)| (*at, rate - sigma));
     let upper = curve(|(at, rate, sigma)| (*at, rate + sigma));
-    // The first guesses would flatten all that follows.
-    let calm = entries.iter().filter(|entry| is_settled(entry));
-    let mut judged: Vec<f64> = calm
-        .filter_map(|entry| Some((entry.rate_ppb? / 1e3, entry.rate_uncertainty_ppb? / 1e3)))
-        .flat_map(|(rate, sigma)| [rate - sigma, rate + sigma])
-        .collect();
-    if judged.is_empty() {
-        judged.extend(known.iter().flat_map(|(_, rate, sigma)| [rate - sigma, rate + sigma]));
-    }
-    let scale = Scale::around(judged.into_iter(), 0.01, 4.0);
     let summary = known.last().map_or(String::new(), |(_, rate, sigma)| {
         format!("at the end {} ppm ± {sigma:.4}", signed(*rate, 4))
     });
@@ -205,18 +207,9 @@ fn rate(entries: &[Entry], clock: &Clock) -> Panel {
     }
 }
 
-fn is_settled(entry: &Entry) -> bool {
-    entry.state.as_deref() == Some("SLAVE")
-}
-
-/// The rates that the histogram counts, ppm.
-fn settled(entries: &[Entry]) -> impl Iterator<Item = f64> {
-    entries.iter().filter(|entry| is_settled(entry)).filter_map(|entry| Some(entry.rate_ppb? / 1e3))
-}
-
-/// Numbers below the histogram.
-pub fn bin_text(histogram: &Histogram, value: f64) -> String {
-    signed(value, decimals(histogram.width))
+/// The rates that count, with their standard deviations, ppm.
+fn good(entries: &[Entry]) -> Vec<(f64, f64)> {
+    good_rates(entries.iter().filter(|entry| entry.is_settled()).filter_map(Entry::rate_ppm))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "less than can be drawn")]

@@ -1,6 +1,6 @@
 //! Draws a [`Figure`], as SVG or PNG.
 
-use super::figure::{Figure, Panel, bin_text};
+use super::figure::{Figure, Panel};
 use crate::scale::{Histogram, Scale, decimals, signed};
 use anyhow::{Result, anyhow, bail};
 use plotters::coord::Shift;
@@ -44,7 +44,6 @@ const NUMBERS: u32 = 84;
 const DOTS: f64 = 1.5;
 const SMOOTH: u32 = 2;
 
-const FAMILY: &str = "sans-serif";
 const INK: RGBColor = RGBColor(0x22, 0x30, 0x3c);
 const QUIET: RGBColor = RGBColor(0x6b, 0x77, 0x85);
 const GRID: RGBColor = RGBColor(0xe4, 0xe9, 0xed);
@@ -58,7 +57,8 @@ pub fn draw(figure: &Figure, format: Format) -> Result<Vec<u8>> {
     for (style, font) in
         [(FontStyle::Normal, dejavu::sans::regular()), (FontStyle::Bold, dejavu::sans::bold())]
     {
-        register_font(FAMILY, style, font).map_err(|_| anyhow!("the font cannot be read"))?;
+        register_font(FontFamily::SansSerif.as_str(), style, font)
+            .map_err(|_| anyhow!("the font cannot be read"))?;
     }
     match format {
         Format::Svg => {
@@ -154,7 +154,7 @@ impl<B: DrawingBackend> Paper<'_, B> {
     }
 
     fn font(&self, size: u32, style: FontStyle, colour: RGBColor) -> TextStyle<'static> {
-        (FAMILY, f64::from(size) * self.factor).into_font().style(style).color(&colour)
+        FontDesc::new(FontFamily::SansSerif, f64::from(size) * self.factor, style).color(&colour)
     }
 
     fn write(
@@ -246,7 +246,7 @@ impl<B: DrawingBackend> Paper<'_, B> {
             .set_label_area_size(LabelAreaPosition::Left, self.dots(NUMBERS))
             .set_label_area_size(LabelAreaPosition::Bottom, self.dots(AXIS));
         let bins = histogram.counts.len();
-        let ticks: Vec<f64> = (0..=bins).step_by(8).map(|bin| histogram.edge(bin)).collect();
+        let ticks = histogram.ticks(10);
         let across = Marked { from: histogram.low, to: histogram.edge(bins), marks: ticks };
         let marks: Vec<f64> =
             up.ticks().into_iter().filter(|tick| up.step >= 1.0 || tick.fract() == 0.0).collect();
@@ -264,7 +264,7 @@ impl<B: DrawingBackend> Paper<'_, B> {
                 .axis_desc_style(text)
                 .y_desc("samples")
                 .x_desc("ppm, leader against this host's oscillator")
-                .x_label_formatter(&|value| bin_text(histogram, *value))
+                .x_label_formatter(&|value| signed(*value, decimals(10.0 * histogram.width)))
                 .y_label_formatter(&|value| format!("{value:.0}"))
                 .draw(),
         )?;

@@ -2,8 +2,9 @@ use super::curve::{runs, thinned};
 use super::figure::Figure;
 use super::parse;
 use super::picture::{Format, draw};
-use crate::history::{Entry, History};
+use crate::history::{Entry, History, rfc3339};
 use crate::scenes;
+use dante_core::time::Timestamp;
 use std::path::Path;
 
 /// Two minutes of a scene whose dante4l measures; `steered`: dante2sys tells its phase.
@@ -15,6 +16,7 @@ fn entries(count: usize, steered: bool) -> Vec<Entry> {
             let noise = (place * 7919) % 613 - 306;
             let settled = place > 8;
             Entry {
+                time: rfc3339(Timestamp::from_ns(model.real_ns + place * 250_000_000)),
                 raw_ns: model.raw_ns + place * 250_000_000,
                 sequence: 1 + place.cast_unsigned(),
                 residual_ns: noise,

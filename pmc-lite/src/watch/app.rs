@@ -2,6 +2,7 @@
 
 use crate::history::{Entry, History};
 use crate::pages::Pages;
+use crate::scale::good_rates;
 use crate::status::Status;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_os::page::Instance;
@@ -54,8 +55,8 @@ pub struct Point {
     pub accepted: bool,
     /// In state SLAVE.
     pub settled: bool,
-    pub rate_ppb: Option<f64>,
-    pub rate_uncertainty_ppb: Option<f64>,
+    /// With its standard deviation.
+    pub rate_ppm: Option<(f64, f64)>,
     pub phase_error_ns: Option<i64>,
 }
 
@@ -65,12 +66,16 @@ impl From<Entry> for Point {
             raw: Timestamp::from_ns(entry.raw_ns),
             residual_ns: entry.residual_ns,
             accepted: entry.accepted,
-            settled: entry.state.as_deref() == Some("SLAVE"),
-            rate_ppb: entry.rate_ppb,
-            rate_uncertainty_ppb: entry.rate_uncertainty_ppb,
+            settled: entry.is_settled(),
+            rate_ppm: entry.rate_ppm(),
             phase_error_ns: entry.phase_error_ns,
         }
     }
+}
+
+/// The rates that count, with their standard deviations, ppm.
+pub fn good<'a>(points: impl Iterator<Item = &'a Point> + Clone) -> Vec<(f64, f64)> {
+    good_rates(points.filter(|point| point.settled).filter_map(|point| point.rate_ppm))
 }
 
 /// All that the screen is made of.

@@ -1,6 +1,6 @@
 //! What runs along with time: residual, rate, and the steered clock's phase error.
 
-use super::app::{App, Point};
+use super::app::{App, Point, good};
 use super::view::{QUIET, empty, framed};
 use crate::scale::{Scale, rms, signed, unit_of};
 use dante_core::time::Duration;
@@ -13,6 +13,10 @@ use ratatui::widgets::{Axis, Chart, Dataset, GraphType};
 
 /// A chart needs so many lines to tell anything.
 const LEAST: u16 = 6;
+/// What a chart shows, and a wide one once there is as much.
+const SHORT: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(300);
+const WIDE: u16 = 110;
 const MEASURED: Color = Color::Cyan;
 const REFUSED: Color = Color::Red;
 const BAND: Style = Style::new().fg(Color::Blue);
@@ -21,7 +25,8 @@ const BAND: Style = Style::new().fg(Color::Blue);
 type Curve = (Vec<(f64, f64)>, Style, GraphType);
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let span = if area.width < 110 { Duration::from_secs(120) } else { Duration::from_secs(300) };
+    let is_long = app.points.front().is_some_and(|point| app.now - point.raw > SHORT);
+    let span = if area.width >= WIDE && is_long { LONG } else { SHORT };
     let recent: Vec<&Point> = app.recent(span).collect();
     if recent.is_empty() {
         let words = "no samples: dante4l measures nothing at present. They appear here as soon as they come.";
@@ -80,25 +85,17 @@ fn in_time(
 
 fn rate(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: Duration) {
     let known = || {
-        recent.iter().filter_map(|point| {
-            Some((app.seconds(point), point.rate_ppb? / 1e3, point.rate_uncertainty_ppb? / 1e3))
-        })
-    };
-    let last = known().last();
-    // The first guesses would flatten all that follows.
-    let judged = || {
         recent
             .iter()
-            .filter(|point| point.settled)
-            .filter_map(|point| Some((point.rate_ppb? / 1e3, point.rate_uncertainty_ppb? / 1e3)))
+            .filter_map(|point| point.rate_ppm.map(|(rate, sigma)| (app.seconds(point), rate, sigma)))
     };
-    let settled = || judged().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]);
-    let all = || known().flat_map(|(_, rate, sigma)| [rate - sigma, rate + sigma]);
-    let scale = if settled().next().is_some() {
-        Scale::around(settled(), 0.01, 4.0)
-    } else {
-        Scale::around(all(), 0.01, 4.0)
-    };
+    let last = known().last();
+    let mut judged = good(recent.iter().copied());
+    if judged.is_empty() {
+        judged.extend(known().map(|(_, rate, sigma)| (rate, sigma)));
+    }
+    let scale =
+        Scale::around(judged.into_iter().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]), 0.01, 4.0);
     let curves = vec![
         (known().map(|(at, rate, sigma)| (at, rate - sigma)).collect(), BAND, GraphType::Line),
         (known().map(|(at, rate, sigma)| (at, rate + sigma)).collect(), BAND, GraphType::Line),
@@ -127,12 +124,9 @@ fn chart(
     let quiet = |text: String| Span::styled(text, QUIET);
     let middle = (scale.low + scale.high) / 2.0;
     // Of one width, so that nothing moves when the numbers change.
-    let number = |value| quiet(format!("{:>9}", Scale { step: scale.step / 2.0, ..*scale }.text(value)));
-    let minutes = span.ms() / 60_000;
-    let times = match minutes {
-        2 => vec!["2 min ago", "1 min ago", "now"],
-        _ => vec!["5 min ago", "2 1/2 min ago", "now"],
-    };
+    let number = |value| quiet(format!("{:>9}", scale.text(value)));
+    let times =
+        if span == SHORT { ["2 min ago", "1 min ago", "now"] } else { ["5 min ago", "2 1/2 min ago", "now"] };
     let x = Axis::default()
         .style(QUIET)
         .bounds([-span.secs_f64(), 0.0])

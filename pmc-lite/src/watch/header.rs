@@ -25,7 +25,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
         Layout::vertical([Constraint::Length(1); HEIGHT as usize]).areas(area);
     let [title, leads, observes, steers, relays] = rows;
     let (words, level) = match verdict_of(&status.findings) {
-        (_, Level::Warning) => ("look at the findings: 4", Level::Warning),
+        (_, Level::Warning) => ("look at the findings (press 4)", Level::Warning),
         said => said,
     };
     let name = app
@@ -137,7 +137,9 @@ fn steering(said: &Steering) -> Vec<String> {
         parts.push(format!("phase {phase:+} ns"));
     }
     parts.push(format!("frequency {:+.4} ppm", said.frequency_ppb / 1e3));
-    parts.push(format!("{} clock", said.clock));
+    if said.clock != "realtime" {
+        parts.push(format!("{} clock", said.clock));
+    }
     if said.utc.source != "none" {
         parts.push(if said.utc.good { "date good".into() } else { "date not good".to_owned() });
     }

@@ -1,6 +1,6 @@
 //! How often the rate was where: the picture that Dante Controller's clock monitoring shows of each device.
 
-use super::app::App;
+use super::app::{App, good};
 use super::view::{QUIET, empty, framed};
 use crate::scale::{Histogram, decimals, signed};
 use ratatui::Frame;
@@ -15,16 +15,9 @@ const COLUMN: u16 = 3;
 const LEAST_BIN: f64 = 0.001;
 /// Left of the columns.
 const NUMBERS: u16 = 8;
-/// Between the numbers below them, cells.
-const APART: usize = 18;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let rates: Vec<f64> = app
-        .points
-        .iter()
-        .filter(|point| point.settled)
-        .filter_map(|point| Some(point.rate_ppb? / 1e3))
-        .collect();
+    let rates: Vec<f64> = good(app.points.iter()).into_iter().map(|(rate, _)| rate).collect();
     let block = framed(Line::from(" samples by ppm ").bold());
     let inner = block.inner(area);
     let [main, axis, names] =
@@ -42,10 +35,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
         return;
     };
     let summary = format!(
-        " {} samples, mean {} ppm, standard deviation {:.4} ",
-        histogram.samples,
+        " {} ppm +/- {:.4}, {} samples ",
         signed(histogram.mean, 4),
-        histogram.deviation
+        histogram.deviation,
+        histogram.samples
     );
     frame.render_widget(block.title(Line::from(summary).right_aligned()), area);
     let most = histogram.counts.iter().copied().max().unwrap_or(0);
@@ -82,13 +75,14 @@ fn counts(frame: &mut Frame<'_>, area: Rect, most: u64) {
 /// The axis and the bins' ppm, at the bins' left edges.
 fn below(frame: &mut Frame<'_>, axis: Rect, names: Rect, histogram: &Histogram) {
     let width = usize::from(axis.width.saturating_sub(NUMBERS));
-    let every = (APART / usize::from(COLUMN)).max(1);
-    let places = (0..histogram.counts.len()).step_by(every);
     let mut line: Vec<char> = "─".repeat(width).chars().collect();
-    let digits = decimals(histogram.width);
-    for place in places {
-        let column = place * usize::from(COLUMN);
-        let text = signed(histogram.edge(place), digits);
+    // As many as there is room for, at round numbers.
+    let every = if histogram.counts.len() > 60 { 10 } else { 5 };
+    let digits = decimals(histogram.width * f64::from(every));
+    for tick in histogram.ticks(every) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place on the screen")]
+        let column = ((tick - histogram.low) / histogram.width).round() as usize * usize::from(COLUMN);
+        let text = signed(tick, digits);
         if column + text.len() > width {
             break;
         }

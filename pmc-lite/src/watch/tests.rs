@@ -3,6 +3,7 @@ use super::view;
 use crate::pages::Pages;
 use crate::scenes;
 use dante_core::page::SampleRecord;
+use dante_core::port::State;
 use dante_core::time::{Duration, Timestamp};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -31,6 +32,7 @@ fn looked_at(pages: Pages) -> App {
         return app;
     };
     let end = view.clone();
+    let state = end.body.ports[0].state;
     let came = |view: &dante_core::page::View<dante_core::page::Dante4l>| view.body.samples;
     if came(&end) == 0 {
         app.see(&pages);
@@ -52,7 +54,8 @@ fn looked_at(pages: Pages) -> App {
         let port = &mut view.body.ports[0];
         port.map.raw0_ns = newest.arrived_raw_ns;
         port.map.rate =
-            12.0469e-6 + (noise * 2e-11 + (number as f64 / 70.0).sin() * 4e-9) * (1.0 + 40.0 / number as f64);
+            12.0469e-6 + (noise * 2e-11 + (number as f64 / 70.0).sin() * 4e-9) * (1.0 + 20.0 / number as f64);
+        port.state = if number > 8 { state } else { State::Uncalibrated as u8 };
         port.map.rate_sigma = 8.7e-9 + 300e-9 / number as f64;
         if let Ok(steered) = &mut pages.dante2sys {
             steered.body.phase_error_ns = 37 + (noise / 9.0) as i64;
