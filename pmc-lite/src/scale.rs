@@ -59,10 +59,13 @@ pub fn signed(value: f64, decimals: usize) -> String {
     }
 }
 
-/// How many decimals tell multiples of a step apart.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 9")]
+/// How many decimals write multiples of a step as they are.
 pub fn decimals(step: f64) -> usize {
-    (-(step.abs().log10() + 1e-9).floor()).clamp(0.0, 9.0) as usize
+    let is_whole = |digits: &i32| {
+        let scaled = step * 10f64.powi(*digits);
+        (scaled - scaled.round()).abs() < 1e-6 && scaled.round() != 0.0
+    };
+    (0..9).position(|digits| is_whole(&digits)).unwrap_or(9)
 }
 
 /// 1, 2 or 5 times a power of ten, not less than `width`.

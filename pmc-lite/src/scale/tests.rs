@@ -39,7 +39,7 @@ fn nothing_and_nonsense_have_a_scale_too() {
 
 #[test]
 fn numbers_have_as_many_decimals_as_they_need() {
-    assert_eq!([100.0, 1.0, 0.5, 0.002].map(decimals), [0, 0, 1, 3]);
+    assert_eq!([100.0, 1.0, 0.5, 0.002, 0.025].map(decimals), [0, 0, 1, 3, 3]);
     assert_eq!(signed(-0.0001, 2), "0.00");
     assert_eq!(signed(12.0, 1), "+12.0");
 }
