@@ -37,7 +37,7 @@ const COMMANDS: [(&str, &[&[&str]]); 5] = [
     ("dante4l", &[&[]]),
     ("dante2sys", &[&[]]),
     ("danteshm", &[&[]]),
-    ("pmc-lite", &[&[], &["get", "status"], &["wait"]]),
+    ("pmc-lite", &[&[], &["get", "status"], &["wait"], &["log"], &["plot"], &["watch"]]),
     ("dantesim", &[&[], &["leader"], &["demo"]]),
 ];
 

@@ -152,12 +152,12 @@ fn beside_the_suite() {
     // Whoever ends it, the terminal is left as it was.
     for end in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         terminal.line(&watch(&lab.stage));
-        terminal.wait_for("the screen", |screen| ends(screen));
+        terminal.wait_for("the screen", ends);
         kill(child(&terminal).expect("pmc-lite"), end).expect("a signal");
         judge_restored(&terminal);
     }
     terminal.line(&watch(&lab.stage));
-    terminal.wait_for("the screen", |screen| ends(screen));
+    terminal.wait_for("the screen", ends);
     terminal.key("C-c");
     judge_restored(&terminal);
 }

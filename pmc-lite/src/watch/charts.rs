@@ -89,7 +89,7 @@ fn rate(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: D
             .iter()
             .filter_map(|point| point.rate_ppm.map(|(rate, sigma)| (app.seconds(point), rate, sigma)))
     };
-    let last = known().last();
+    let last = known().next_back();
     let mut judged = good(recent.iter().copied());
     if judged.is_empty() {
         judged.extend(known().map(|(_, rate, sigma)| (rate, sigma)));

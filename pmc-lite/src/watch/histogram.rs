@@ -67,7 +67,7 @@ fn counts(frame: &mut Frame<'_>, area: Rect, most: u64) {
     if area.height > 0 {
         write(0, most);
     }
-    if area.height > 4 && most > 1 && most % 2 == 0 {
+    if area.height > 4 && most > 1 && most.is_multiple_of(2) {
         write(area.height / 2, most / 2);
     }
 }

@@ -40,12 +40,12 @@ fn looked_at(pages: Pages) -> App {
     }
     for number in 1..=480u64 {
         let ago = Duration::from_ms((480 - number.cast_signed()) * 250);
-        let noise = ((number.cast_signed() * 7919) % 613 - 306) as f64;
+        let noise = (number.cast_signed() * 7919) % 613 - 306;
         let view = pages.dante4l.as_mut().expect("a page");
         let newest = SampleRecord {
             number,
             arrived_raw_ns: (end_sample(&end).arrived_raw_ns) - ago.ns(),
-            residual_ns: noise as i64,
+            residual_ns: noise,
             accepted: u32::from(number % 97 != 0),
             ..end_sample(&end)
         };
@@ -53,12 +53,12 @@ fn looked_at(pages: Pages) -> App {
         view.body.push(newest);
         let port = &mut view.body.ports[0];
         port.map.raw0_ns = newest.arrived_raw_ns;
-        port.map.rate =
-            12.0469e-6 + (noise * 2e-11 + (number as f64 / 70.0).sin() * 4e-9) * (1.0 + 20.0 / number as f64);
+        port.map.rate = 12.0469e-6
+            + (noise as f64 * 2e-11 + (number as f64 / 70.0).sin() * 4e-9) * (1.0 + 20.0 / number as f64);
         port.state = if number > 8 { state } else { State::Uncalibrated as u8 };
         port.map.rate_sigma = 8.7e-9 + 300e-9 / number as f64;
         if let Ok(steered) = &mut pages.dante2sys {
-            steered.body.phase_error_ns = 37 + (noise / 9.0) as i64;
+            steered.body.phase_error_ns = 37 + noise / 9;
         }
         pages.now = last - ago;
         app.see(&pages);
