@@ -54,7 +54,8 @@ fn ended(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("pmc-lite: {error:#}");
+            // A terminal that is gone takes no message.
+            _ = writeln!(std::io::stderr(), "pmc-lite: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -151,11 +151,11 @@ impl Histogram {
     }
 }
 
-/// Rates with their standard deviations, without those that are four times worse than the best: the guesses of the first
+/// Rates with their standard deviations, without those that are ten times worse than the best: the guesses of the first
 /// seconds would flatten all that follows.
 pub fn good_rates(known: impl Iterator<Item = (f64, f64)> + Clone) -> Vec<(f64, f64)> {
     let best = known.clone().map(|(_, sigma)| sigma).fold(f64::INFINITY, f64::min);
-    known.filter(|(rate, sigma)| rate.is_finite() && *sigma <= 4.0 * best).collect()
+    known.filter(|(rate, sigma)| rate.is_finite() && *sigma <= 10.0 * best).collect()
 }
 
 /// Root mean square; `None` of nothing.

@@ -29,7 +29,7 @@ pub fn svg(screen: &str, (columns, rows): (u16, u16)) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\">\n\
          <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{PAPER}\"/>\n\
-         <g font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" font-size=\"14\" xml:space=\"preserve\">\n"
+         <g font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" font-size=\"14\">\n"
     );
     let mut look = Look::default();
     for (line, y) in screen.lines().zip((0..).map(|row| MARGIN + f64::from(row) * HEIGHT)) {
@@ -99,12 +99,23 @@ fn text(out: &mut String, (x, look, text): &(f64, Look, String), y: f64) {
     }
     let colour = if look.reversed { PAPER } else { ink(*look) };
     let weight = if look.bold { " font-weight=\"bold\"" } else { "" };
-    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    _ = writeln!(
-        out,
-        "<text x=\"{x:.1}\" y=\"{:.1}\" textLength=\"{width:.1}\" fill=\"{colour}\"{weight}>{escaped}</text>",
-        y + HEIGHT * 0.75
-    );
+    // Several spaces are not drawn alike everywhere.
+    let mut column = 0;
+    for part in text.split("  ") {
+        let lead = part.chars().take_while(|letter| *letter == ' ').count();
+        let (at, words) = (x + (column + lead) as f64 * WIDTH, part.trim());
+        column += part.chars().count() + 2;
+        if words.is_empty() {
+            continue;
+        }
+        let width = words.chars().count() as f64 * WIDTH;
+        let escaped = words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let y = y + HEIGHT * 0.75;
+        _ = writeln!(
+            out,
+            "<text x=\"{at:.1}\" y=\"{y:.1}\" textLength=\"{width:.1}\" fill=\"{colour}\"{weight}>{escaped}</text>"
+        );
+    }
 }
 
 fn is_drawn(letter: char) -> bool {
@@ -135,18 +146,16 @@ fn shape(out: &mut String, letter: char, (x, y): (f64, f64), colour: &str) {
         '\u{2800}'..='\u{28ff}' => {
             // Unicode numbers the dots of a cell so, column and row.
             let places = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3)];
+            let mut dots = String::new();
             for (bit, (column, row)) in places.into_iter().enumerate() {
                 if (letter as u32 >> bit) & 1 == 1 {
-                    let (across, down) = (
-                        x + WIDTH * (0.25 + 0.5 * f64::from(column)),
-                        y + HEIGHT * (0.125 + 0.25 * f64::from(row)),
-                    );
-                    _ = writeln!(
-                        out,
-                        "<circle cx=\"{across:.1}\" cy=\"{down:.1}\" r=\"1.3\" fill=\"{colour}\"/>"
-                    );
+                    let across = x + WIDTH * (0.25 + 0.5 * f64::from(column));
+                    let down = y + HEIGHT * (0.125 + 0.25 * f64::from(row));
+                    _ = write!(dots, "M{across:.1} {down:.1}h0");
                 }
             }
+            let style = "stroke-width=\"2.6\" stroke-linecap=\"round\"";
+            _ = writeln!(out, "<path d=\"{dots}\" stroke=\"{colour}\" {style}/>");
             return;
         }
         _ => return,

@@ -179,14 +179,14 @@ fn rate(entries: &[Entry], clock: &Clock) -> Panel {
         .collect();
     let mut judged = good(entries);
     if judged.is_empty() {
-        judged.extend(known.iter().map(|(_, rate, sigma)| (*rate, *sigma)));
+        judged = good_rates(known.iter().map(|(_, rate, sigma)| (*rate, *sigma)));
     }
     let scale =
         Scale::around(judged.into_iter().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]), 0.01, 4.0);
-    let within = |known: &(f64, f64, f64)| (scale.low..=scale.high).contains(&known.1);
-    let shown: Vec<(f64, f64, f64)> = known.iter().copied().filter(within).collect();
     let curve = |of: fn(&(f64, f64, f64)) -> Point| -> Vec<Vec<Point>> {
-        let points: Vec<Point> = shown.iter().map(of).collect();
+        // What is beyond shows at the edge.
+        let within = |(at, rate): Point| (at, rate.clamp(scale.low, scale.high));
+        let points: Vec<Point> = known.iter().map(of).map(within).collect();
         runs(&thinned(&points, COLUMNS)).into_iter().map(<[_]>::to_vec).collect()
     };
     let lower = curve(|(at, rate, sigma)| (*at, rate - sigma));

@@ -1,4 +1,4 @@
-use super::{Histogram, Scale, decimals, rms, round_up, signed, unit_of};
+use super::{Histogram, Scale, decimals, good_rates, rms, round_up, signed, unit_of};
 
 #[test]
 fn steps_are_round() {
@@ -67,4 +67,11 @@ fn every_value_is_in_a_bin() {
 fn the_mean_of_squares() {
     assert_eq!(rms([3.0, -4.0, 5.0, 0.0].into_iter()).map(|rms| (rms * 1e6).round()), Some(3_535_534.0));
     assert_eq!(rms(std::iter::empty()), None);
+}
+
+#[test]
+fn first_guesses_do_not_count() {
+    let known = [(13.0, 2.0), (12.1, 0.09), (12.0, 0.01), (f64::NAN, 0.01)];
+    assert_eq!(good_rates(known.into_iter()), [(12.1, 0.09), (12.0, 0.01)]);
+    assert_eq!(good_rates(std::iter::empty()), []);
 }

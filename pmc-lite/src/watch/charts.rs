@@ -2,7 +2,7 @@
 
 use super::app::{App, Point, good};
 use super::view::{QUIET, empty, framed};
-use crate::scale::{Scale, rms, signed, unit_of};
+use crate::scale::{Scale, good_rates, rms, signed, unit_of};
 use dante_core::time::Duration;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -45,13 +45,12 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
 }
 
 fn residual(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: Duration) {
-    let accepted = recent.iter().filter(|point| point.accepted);
-    let of = |points: &mut dyn Iterator<Item = &&Point>| -> Vec<(f64, f64)> {
-        points.map(|point| (app.seconds(point), as_f64(point.residual_ns))).collect()
+    let of = |accepted: bool| -> Vec<(f64, f64)> {
+        let chosen = recent.iter().filter(|point| point.accepted == accepted);
+        chosen.map(|point| (app.seconds(point), as_f64(point.residual_ns))).collect()
     };
-    let believed = of(&mut accepted.clone());
-    let refused = of(&mut recent.iter().filter(|point| !point.accepted));
-    let summary = rms(accepted.map(|point| as_f64(point.residual_ns)));
+    let (believed, refused) = (of(true), of(false));
+    let summary = rms(believed.iter().map(|point| point.1));
     let curves =
         vec![(believed, MEASURED.into(), GraphType::Scatter), (refused, REFUSED.into(), GraphType::Scatter)];
     in_time(frame, area, "residual", summary, curves, span);
@@ -64,7 +63,7 @@ fn phase(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: 
     in_time(frame, area, "phase error", summary, vec![(points, MEASURED.into(), GraphType::Line)], span);
 }
 
-/// A quantity that is a time, about zero, in a unit of its size.
+/// A quantity that is a time, about zero, in a unit of its size, which the first curve is judged by.
 fn in_time(
     frame: &mut Frame<'_>,
     area: Rect,
@@ -73,10 +72,13 @@ fn in_time(
     mut curves: Vec<Curve>,
     span: Duration,
 ) {
-    let all = || curves.iter().flat_map(|curve| &curve.0).map(|point| point.1);
-    let (unit, size) = unit_of(all().fold(0.0, |most, value| value.abs().max(most)));
-    let scale = Scale::about_zero(all().map(|value| value / size), 20.0 / size, 4.0);
-    curves.iter_mut().flat_map(|curve| &mut curve.0).for_each(|point| point.1 /= size);
+    // One that is far off and was not believed shows at the edge, and does not flatten the rest.
+    let first: Vec<f64> = curves.iter().take(1).flat_map(|curve| &curve.0).map(|point| point.1).collect();
+    let (unit, size) = unit_of(first.iter().fold(0.0, |most, value| value.abs().max(most)));
+    let scale = Scale::about_zero(first.iter().map(|value| value / size), 20.0 / size, 4.0);
+    for point in curves.iter_mut().flat_map(|curve| &mut curve.0) {
+        point.1 = (point.1 / size).clamp(scale.low, scale.high);
+    }
     let summary = rms.map(|rms| format!("rms {:.*} {unit}", if size > 1.0 { 2 } else { 0 }, rms / size));
     let zero = vec![(-span.secs_f64(), 0.0), (0.0, 0.0)];
     curves.insert(0, (zero, QUIET, GraphType::Line));
@@ -92,14 +94,18 @@ fn rate(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: D
     let last = known().next_back();
     let mut judged = good(recent.iter().copied());
     if judged.is_empty() {
-        judged.extend(known().map(|(_, rate, sigma)| (rate, sigma)));
+        judged = good_rates(known().map(|(_, rate, sigma)| (rate, sigma)));
     }
     let scale =
         Scale::around(judged.into_iter().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]), 0.01, 4.0);
+    // What is beyond shows at the edge.
+    let curve = |of: fn((f64, f64, f64)) -> (f64, f64)| -> Vec<(f64, f64)> {
+        known().map(of).map(|(at, rate)| (at, rate.clamp(scale.low, scale.high))).collect()
+    };
     let curves = vec![
-        (known().map(|(at, rate, sigma)| (at, rate - sigma)).collect(), BAND, GraphType::Line),
-        (known().map(|(at, rate, sigma)| (at, rate + sigma)).collect(), BAND, GraphType::Line),
-        (known().map(|(at, rate, _)| (at, rate)).collect(), MEASURED.into(), GraphType::Line),
+        (curve(|(at, rate, sigma)| (at, rate - sigma)), BAND, GraphType::Line),
+        (curve(|(at, rate, sigma)| (at, rate + sigma)), BAND, GraphType::Line),
+        (curve(|(at, rate, _)| (at, rate)), MEASURED.into(), GraphType::Line),
     ];
     let summary = last.map(|(_, rate, sigma)| format!("{} ppm +/- {sigma:.4}", signed(rate, 4)));
     chart(frame, area, " rate (ppm) ".into(), summary, &curves, &scale, span);

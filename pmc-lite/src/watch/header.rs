@@ -33,7 +33,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
         .as_ref()
         .map_or(" pmc-lite watch".into(), |name| format!(" pmc-lite watch, instance {name}"));
     frame.render_widget(Line::from(name).bold(), title);
-    frame.render_widget(Line::from(format!("{words} ")).bold().fg(colour(level)).right_aligned(), title);
+    frame.render_widget(Line::from(format!("{words} ").bold().fg(colour(level))).right_aligned(), title);
     let width = usize::from(area.width.saturating_sub(LABEL));
     let said = status.dante4l.said.as_ref();
     let leader = said.map_or_else(|| vec!["not known".into()], leader);

@@ -105,7 +105,8 @@ fn help(frame: &mut Frame<'_>, body: Rect) {
 
 /// A box with a title.
 pub fn framed(title: impl Into<Line<'static>>) -> Block<'static> {
-    Block::bordered().border_type(BorderType::Rounded).border_style(QUIET).title(title.into())
+    let title = title.into().fg(Color::Reset);
+    Block::bordered().border_type(BorderType::Rounded).border_style(QUIET).title(title)
 }
 
 /// A sentence in the middle of a box that has nothing else to show.
