@@ -1,7 +1,7 @@
 //! Draws a [`Figure`], as SVG or PNG.
 
 use super::figure::{Figure, Panel};
-use crate::scale::{Histogram, Scale, decimals, signed};
+use crate::scale::{Histogram, Scale, decimals, round_up, signed};
 use anyhow::{Result, anyhow, bail};
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
@@ -236,7 +236,9 @@ impl<B: DrawingBackend> Paper<'_, B> {
         self.heading("rate, samples by ppm", &summary)?;
         let most = histogram.counts.iter().copied().max().unwrap_or(0);
         #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
-        let up = Scale::around([0.0, most as f64].into_iter(), 1.0, 4.0);
+        let most = most as f64;
+        let step = round_up(most / 4.0).max(1.0);
+        let up = Scale { low: 0.0, high: (most / step).ceil().max(1.0) * step, step };
         let mut builder = ChartBuilder::on(self.area);
         builder
             .margin_left(self.dots(MARGIN))
@@ -248,9 +250,7 @@ impl<B: DrawingBackend> Paper<'_, B> {
         let bins = histogram.counts.len();
         let ticks = histogram.ticks(10);
         let across = Marked { from: histogram.low, to: histogram.edge(bins), marks: ticks };
-        let marks: Vec<f64> =
-            up.ticks().into_iter().filter(|tick| up.step >= 1.0 || tick.fract() == 0.0).collect();
-        let mut chart = told(builder.build_cartesian_2d(across, Marked::of(&up, marks)))?;
+        let mut chart = told(builder.build_cartesian_2d(across, Marked::of(&up, up.ticks())))?;
         let text = self.font(13, FontStyle::Normal, QUIET);
         told(
             chart
