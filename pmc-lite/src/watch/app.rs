@@ -109,8 +109,7 @@ impl App {
     /// Takes in what the pages say now.
     pub fn see(&mut self, pages: &Pages) {
         self.now = pages.now;
-        self.status = Some(Status::of(pages));
-        let first = self.points.is_empty();
+        let first = self.status.replace(Status::of(pages)).is_none();
         for entry in self.history.take(pages) {
             // What was before the first look is not missed by anybody.
             self.missed += if first { 0 } else { entry.missed };

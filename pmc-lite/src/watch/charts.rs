@@ -53,7 +53,11 @@ fn residual(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], spa
     let summary = rms(believed.iter().map(|point| point.1));
     let curves =
         vec![(believed, MEASURED.into(), GraphType::Scatter), (refused, REFUSED.into(), GraphType::Scatter)];
-    in_time(frame, area, "residual", summary, curves, span);
+    let name = match app.missed {
+        0 => "residual".to_owned(),
+        missed => format!("{missed} samples missed, residual"),
+    };
+    in_time(frame, area, &name, summary, curves, span);
 }
 
 fn phase(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: Duration) {

@@ -171,3 +171,14 @@ fn it_forgets_what_is_older_than_an_hour_or_cleared() {
     app.see(&later);
     assert!(app.points.is_empty());
 }
+
+/// A terminal that was stopped for longer than the ring lasts.
+#[test]
+fn what_was_missed_is_told() {
+    let mut app = looked_at(scenes::locked());
+    assert!(!screen(&app, SMALL).contains("missed"));
+    let mut later = scenes::locked();
+    later.dante4l.as_mut().expect("a page").body.samples = 480 + 64 + 9;
+    app.see(&later);
+    assert!(screen(&app, SMALL).contains("9 samples missed"), "{}", screen(&app, SMALL));
+}
