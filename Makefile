@@ -4,6 +4,7 @@
 # make bench    accuracy against the bound and the peers (docs/accuracy), cost: ns per packet, wake-ups, memory
 # make soak     the long runs: many seeds, many rounds; as root, also a guest with a PTP hardware clock
 # make fuzz     what comes from outside, by coverage: FUZZ_SECONDS=600 for each target
+# make pictures what docs/pictures shows, from the programs at work: as root, two minutes
 # make man      man pages and shell completions, to target/man and target/completions
 # make install  DESTDIR= PREFIX=/usr/local; without DESTDIR also users, pages and devices are made ready, as by the package;
 #               PROFILE=dev, also of make deb, where it has to be quick
@@ -16,7 +17,7 @@ PROFILE ?= release
 BUILT  = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PROGRAMS = dante4l dante2sys danteshm pmc-lite
 
-.PHONY: all build demo test check bench soak fuzz corpora man install deb clean
+.PHONY: all build demo test check bench soak fuzz corpora pictures man install deb clean
 
 all: build
 
@@ -73,6 +74,10 @@ corpora: $(fuzz)
 	    $(fuzzing) $$target fuzz/corpus/$$target target/fuzz/corpus/$$target -- \
 	        -set_cover_merge=1 -use_counters=0 -max_len=2048 || exit 1; done
 
+pictures:
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked -p dante-tests --test pictures
+
 man: build
 	@./$(BUILT)/dante-manual target
 
@@ -106,6 +111,7 @@ install: build man
 	install -D -m 644 files/debian/lintian-overrides $(ROOT)/share/lintian/overrides/dante4l
 	$(call put,644,docs/*.md docs/*.json,$(DOC)/docs)
 	$(call put,644,docs/accuracy/*,$(DOC)/docs/accuracy)
+	$(call put,644,docs/pictures/*,$(DOC)/docs/pictures)
 	$(call put,644,target/man/*.1,$(ROOT)/share/man/man1)
 	$(call put,644,target/man/*.5,$(ROOT)/share/man/man5)
 	$(call put,644,target/man/*.8,$(ROOT)/share/man/man8)

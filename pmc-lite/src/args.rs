@@ -59,6 +59,12 @@ pub enum Action {
         #[arg(long, value_name = "S", default_value_t = 0)]
         timeout: u32,
     },
+    /// Write each sample as a line, for analysis
+    Log(LogArgs),
+    /// Draw residual, rate and phase error of some time as a picture
+    Plot(PlotArgs),
+    /// Look on: running charts, a histogram, counters and findings in the terminal
+    Watch,
     /// A host does not lock: look for what is in the way, from the cable to the clock, and say what to do
     #[command(
         after_help = "Exit status: 0 nothing is in the way, warnings or not; 1 a failure was found; 2 wrong flags."
@@ -71,6 +77,47 @@ pub enum Action {
     Metrics(MetricsArgs),
     /// Ask the clocks on the network about themselves; nothing else sends anything
     Query(QueryArgs),
+}
+
+/// `pmc-lite log`.
+#[derive(Debug, Flags)]
+pub struct LogArgs {
+    /// How a line is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Csv)]
+    pub format: LogFormat,
+
+    /// Seconds until it ends; 0: never
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seconds: u32,
+
+    /// File to write to, anew; otherwise standard output
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// How a sample is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Comma-separated values, the names of the columns first
+    Csv,
+    /// A JSON object on each line
+    Json,
+}
+
+/// `pmc-lite plot`.
+#[derive(Debug, Flags)]
+pub struct PlotArgs {
+    /// Seconds to look on before it is drawn; SIGINT ends that earlier
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: u32,
+
+    /// Log of `pmc-lite log` to draw instead; `-`: standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "seconds")]
+    pub input: Option<PathBuf>,
+
+    /// The picture: FILE.svg or FILE.png
+    #[arg(value_name = "FILE")]
+    pub picture: PathBuf,
 }
 
 /// Flags of `pmc-lite doctor`.

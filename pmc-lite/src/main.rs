@@ -8,14 +8,19 @@ mod datasets;
 mod doctor;
 mod finding;
 mod get;
+mod history;
+mod log;
 mod metrics;
 mod pages;
+mod plot;
 mod query;
+mod scale;
 #[cfg(test)]
 mod scenes;
 mod status;
 mod text;
 mod wait;
+mod watch;
 
 use args::{Action, Args};
 use clap::{CommandFactory, Parser};
@@ -32,10 +37,13 @@ fn main() -> ExitCode {
     match action {
         Some(Action::Get { what }) => get::get(&what, instance),
         Some(Action::Wait { goal, timeout }) => wait::until(goal, timeout, instance),
-        Some(Action::Query(args)) => query::query(&args),
+        Some(Action::Doctor(args)) => doctor::run(&args, instance),
+        Some(Action::Watch) => ended(watch::watch(instance)),
+        Some(Action::Plot(args)) => ended(plot::plot(&args, instance)),
+        Some(Action::Log(args)) => ended(log::log(&args, instance)),
         Some(Action::Check(limits)) => check::run(&limits, instance),
         Some(Action::Metrics(args)) => ended(metrics::run(&args, instance)),
-        Some(Action::Doctor(args)) => doctor::run(&args, instance),
+        Some(Action::Query(args)) => query::query(&args),
         None => datasets::ask(&commands, instance),
     }
 }
@@ -46,12 +54,13 @@ fn is_check() -> bool {
     meant.is_ok_and(|matches| matches.subcommand_name() == Some("check"))
 }
 
-/// Success, or what failed.
-fn ended(result: anyhow::Result<()>) -> ExitCode {
-    match result {
+/// What went wrong is told in one line.
+fn ended(done: anyhow::Result<()>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("pmc-lite: {error:#}");
+            // A terminal that is gone takes no message.
+            _ = writeln!(std::io::stderr(), "pmc-lite: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -28,7 +28,10 @@ pub fn run(args: &MetricsArgs, instance: Option<&Instance>) -> Result<()> {
     }
     let pages = Pages::read(instance);
     match &args.output {
-        Some(file) => Ok(statefile::replace(file, &of(&pages, args.format.unwrap_or(Format::Prometheus)))?),
+        Some(file) => {
+            let text = of(&pages, args.format.unwrap_or(Format::Prometheus));
+            Ok(statefile::replace(file, text.as_bytes())?)
+        }
         None => {
             crate::print(&of(&pages, args.format.unwrap_or(Format::Openmetrics)));
             Ok(())

@@ -57,14 +57,19 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
 }
 
 /// The answer to "is it synchronised?".
-fn verdict(out: &mut String, findings: &[Finding]) -> fmt::Result {
+pub fn verdict_of(findings: &[Finding]) -> (&'static str, Level) {
     let level = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
-    let style = style(level);
     let words = match level {
         Level::Ok => "in step with Dante",
         Level::Warning => "look at the warning below",
         Level::Failure => "NOT in step with Dante",
     };
+    (words, level)
+}
+
+fn verdict(out: &mut String, findings: &[Finding]) -> fmt::Result {
+    let (words, level) = verdict_of(findings);
+    let style = style(level);
     writeln!(out, "{style}{words}{style:#}")
 }
 
@@ -74,15 +79,21 @@ fn finding(out: &mut String, finding: &Finding) -> fmt::Result {
     finding.remedy.iter().try_for_each(|remedy| writeln!(out, "  -> {remedy}"))
 }
 
+/// Whether a program runs, in words.
+pub fn life_of(page: &Page) -> (&'static str, Level) {
+    match page.page {
+        "fresh" => ("running", Level::Ok),
+        "stale" => ("not running: its page is stale", Level::Failure),
+        "stopped" => ("stopped", Level::Warning),
+        "absent" => ("not running", Level::Warning),
+        "foreign" => ("its page is not to be believed", Level::Failure),
+        _ => ("its page is of another version", Level::Failure),
+    }
+}
+
 fn heading(out: &mut String, program: &str, page: &Page) -> fmt::Result {
-    let (life, style) = match page.page {
-        "fresh" => ("running", GOOD),
-        "stale" => ("not running: its page is stale", BAD),
-        "stopped" => ("stopped", DOUBTFUL),
-        "absent" => ("not running", DOUBTFUL),
-        "foreign" => ("its page is not to be believed", BAD),
-        _ => ("its page is of another version", BAD),
-    };
+    let (life, level) = life_of(page);
+    let style = style(level);
     writeln!(out, "{HEADING}{program:<10}{HEADING:#} {style}{life}{style:#}")
 }
 

@@ -20,6 +20,7 @@ pub mod stage;
 pub mod stranger;
 pub mod switch;
 pub mod targets;
+pub mod tmux;
 
 use std::time::{Duration, Instant};
 

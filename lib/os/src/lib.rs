@@ -23,4 +23,5 @@ pub mod seccomp;
 pub mod socket;
 pub mod stamps;
 pub mod statefile;
+pub mod terminal;
 pub mod usrvclock;

@@ -119,23 +119,23 @@ impl StateFile {
         if text.len() > LONGEST {
             return Err(StateError::TooLong { path: self.path.clone() });
         }
-        replace(&self.path, text)
+        replace(&self.path, text.as_bytes())
     }
 }
 
-/// Puts `text` in a file's place, as [`StateFile::replace`] does, and be it longer than state is.
+/// Puts a file of these bytes at `path`, of any length, as [`StateFile::replace`] does.
 ///
 /// # Errors
-/// [`StateError::Write`], [`StateError::NotDurable`].
-pub fn replace(path: &Path, text: &str) -> Result<(), StateError> {
-    exchange(path, text).map_err(|cause| StateError::Write { path: path.into(), cause })?;
+/// [`StateError::Write`] and [`StateError::NotDurable`], as there.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    exchange(path, bytes).map_err(|cause| StateError::Write { path: path.to_owned(), cause })?;
     // The new name is on the disk when the folder is (fsync(2)).
     File::open(folder_of(path))
         .and_then(|folder| folder.sync_all())
-        .map_err(|cause| StateError::NotDurable { path: path.into(), cause })
+        .map_err(|cause| StateError::NotDurable { path: path.to_owned(), cause })
 }
 
-fn exchange(path: &Path, text: &str) -> io::Result<()> {
+fn exchange(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let Some(name) = path.file_name() else {
         return Err(io::Error::new(ErrorKind::InvalidInput, "a folder's name, not a file's"));
     };
@@ -151,7 +151,7 @@ fn exchange(path: &Path, text: &str) -> io::Result<()> {
         }
         other => other?,
     };
-    let done = fill(file, text).and_then(|()| std::fs::rename(&beside, path));
+    let done = fill(file, bytes).and_then(|()| std::fs::rename(&beside, path));
     if done.is_err() {
         // The first failure is the one to tell.
         _ = std::fs::remove_file(&beside);
@@ -163,10 +163,10 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o644).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
-fn fill(mut file: File, text: &str) -> io::Result<()> {
+fn fill(mut file: File, bytes: &[u8]) -> io::Result<()> {
     // Whatever the umask is.
     file.set_permissions(Permissions::from_mode(0o644))?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 

@@ -37,7 +37,21 @@ const COMMANDS: [(&str, &[&[&str]]); 5] = [
     ("dante4l", &[&[]]),
     ("dante2sys", &[&[]]),
     ("danteshm", &[&[]]),
-    ("pmc-lite", &[&[], &["get", "status"], &["wait"], &["doctor"], &["check"], &["metrics"], &["query"]]),
+    (
+        "pmc-lite",
+        &[
+            &[],
+            &["get", "status"],
+            &["wait"],
+            &["doctor"],
+            &["watch"],
+            &["plot"],
+            &["log"],
+            &["check"],
+            &["metrics"],
+            &["query"],
+        ],
+    ),
     ("dantesim", &[&[], &["leader"], &["demo"]]),
 ];
 

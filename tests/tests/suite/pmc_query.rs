@@ -341,7 +341,7 @@ const KEY: usize = 55;
 const IDENTITY: u8 = 2;
 
 /// Everything else only reads pages.
-const SILENT: [&[&str]; 11] = [
+const SILENT: [&[&str]; 12] = [
     &["get", "status"],
     &["get", "status", "--json"],
     &["get", "leader"],
@@ -353,6 +353,7 @@ const SILENT: [&[&str]; 11] = [
     &["check"],
     &["metrics"],
     &["doctor"],
+    &["log", "--seconds=1"],
 ];
 
 #[test]

@@ -1,0 +1,199 @@
+//! The samples of dante4l, one after the other, each once, with what the pages say beside it. `log`, `plot` and `watch` live on
+//! them.
+
+use crate::pages::Pages;
+use dante_core::page::{Dante2sys, Dante4l, PortRecord, SampleRecord, View};
+use dante_core::port::Sample;
+use dante_core::time::{Civil, Raw, Real, Timestamp};
+use dante_core::wire::Uuid;
+use dante_os::clock::raw_now;
+use dante_os::page::{Instance, PageFollower, PageName, PageReader};
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, BorrowedFd};
+
+#[cfg(test)]
+mod tests;
+
+/// One sample: a line of the log, whose columns are called as the fields are (docs/pmc-lite.md).
+///
+/// What the pages say of the present is given with the newest sample alone: what it was when an older one came is not known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Arrival, UTC as the system clock had it, RFC 3339.
+    pub time: String,
+    /// dante4l's random number, drawn at each start, hexadecimal.
+    pub instance: String,
+    /// Counts the samples of that start from 1.
+    pub sequence: u64,
+    /// So many samples before this one came too early to be read.
+    pub missed: u64,
+    pub timeline: u64,
+    pub interface: String,
+    pub raw_ns: i64,
+    pub real_ns: i64,
+    pub origin_ns: i64,
+    pub residual_ns: i64,
+    pub accepted: bool,
+    pub state: Option<String>,
+    pub leader: Option<String>,
+    pub rate_ppb: Option<f64>,
+    pub rate_uncertainty_ppb: Option<f64>,
+    pub path_delay_ns: Option<i64>,
+    pub dante2sys_state: Option<String>,
+    pub frequency_ppb: Option<f64>,
+    pub phase_error_ns: Option<i64>,
+    pub phase_uncertainty_ns: Option<i64>,
+}
+
+/// What was read so far.
+#[derive(Debug, Default)]
+pub struct History {
+    /// dante4l's instance, and how many of its samples were there.
+    seen: Option<(u64, u64)>,
+    /// What the ring holds at the first look is passed over.
+    skip_ring: bool,
+}
+
+impl History {
+    /// Begins with what the page still holds.
+    pub fn with_the_past() -> Self {
+        Self::default()
+    }
+
+    /// Begins with what comes from now on.
+    pub fn from_now() -> Self {
+        Self { skip_ring: true, ..Self::default() }
+    }
+
+    /// What came since the last time, oldest first. Also from a page whose writer has ended since.
+    pub fn take(&mut self, pages: &Pages) -> Vec<Entry> {
+        let first = std::mem::take(&mut self.skip_ring);
+        let Ok(view) = &pages.dante4l else { return Vec::new() };
+        let seen = match self.seen {
+            Some((instance, seen)) if instance == view.instance => seen,
+            None if first => view.body.samples,
+            _ => 0,
+        };
+        self.seen = Some((view.instance, view.body.samples));
+        let samples: Vec<SampleRecord> = view.body.samples_after(seen).copied().collect();
+        let held = samples.len() as u64;
+        let mut entries: Vec<Entry> = samples
+            .into_iter()
+            .zip(view.body.samples.saturating_sub(held) + 1..)
+            .map(|(record, sequence)| Entry::of(view, record, sequence))
+            .collect();
+        if let Some(first) = entries.first_mut() {
+            first.missed = first.sequence.saturating_sub(seen + 1);
+        }
+        if let Some(last) = entries.last_mut() {
+            last.observed(view.body.selected());
+            last.steered(pages.dante2sys.as_ref().ok().map(|view| &view.body));
+        }
+        entries
+    }
+}
+
+impl Entry {
+    /// The numbers of the sample itself.
+    fn of(view: &View<Dante4l>, record: SampleRecord, sequence: u64) -> Self {
+        let port = view.body.ports().get(record.port as usize);
+        let sample = Sample::from(record);
+        Self {
+            time: rfc3339(sample.arrived.real),
+            instance: format!("{:016x}", view.instance),
+            sequence,
+            missed: 0,
+            timeline: sample.timeline,
+            interface: port.map_or(String::new(), |port| port.interface.to_string()),
+            raw_ns: sample.arrived.raw.ns(),
+            real_ns: sample.arrived.real.ns(),
+            origin_ns: sample.origin.ns(),
+            residual_ns: sample.residual.ns(),
+            accepted: sample.accepted,
+            state: None,
+            leader: None,
+            rate_ppb: None,
+            rate_uncertainty_ppb: None,
+            path_delay_ns: None,
+            dante2sys_state: None,
+            frequency_ppb: None,
+            phase_error_ns: None,
+            phase_uncertainty_ns: None,
+        }
+    }
+
+    /// dante4l followed a leader whose rate it knew well.
+    pub fn is_settled(&self) -> bool {
+        self.state.as_deref() == Some("SLAVE")
+    }
+
+    /// The rate and its standard deviation.
+    pub fn rate_ppm(&self) -> Option<(f64, f64)> {
+        Some((self.rate_ppb? / 1e3, self.rate_uncertainty_ppb? / 1e3))
+    }
+
+    fn observed(&mut self, port: Option<&PortRecord>) {
+        let Some(port) = port else { return };
+        self.state = port.state().map(|state| state.to_string());
+        self.leader = port.leader().map(|leader| Uuid(leader.uuid).to_string());
+        self.path_delay_ns = port.path_delay().map(|delay| delay.ns());
+        if let Some(map) = port.map() {
+            self.rate_ppb = Some(map.line.rate.ppb());
+            let sigma = map.uncertainty_at(Timestamp::from_ns(self.raw_ns));
+            self.rate_uncertainty_ppb = Some(sigma.rate.ppb());
+        }
+    }
+
+    fn steered(&mut self, body: Option<&Dante2sys>) {
+        let Some(body) = body else { return };
+        self.dante2sys_state = body.state().map(|state| state.to_string());
+        self.frequency_ppb = Some(body.frequency * 1e9);
+        self.phase_error_ns = body.phase_error().map(|error| error.ns());
+        self.phase_uncertainty_ns = self.phase_error_ns.map(|_| body.phase_sigma_ns);
+    }
+}
+
+/// To the nanosecond.
+pub fn rfc3339(time: Timestamp<Real>) -> String {
+    let (s, ns) = time.split();
+    format!("{}.{ns:09}Z", Civil::at(s)).replace(' ', "T")
+}
+
+/// The pages, with dante4l's doorbell to be waited for.
+pub struct Follower {
+    dante4l: PageFollower<Dante4l>,
+    dante2sys: PageReader<Dante2sys>,
+    danteshm: PageReader<dante_core::page::Danteshm>,
+}
+
+impl Follower {
+    pub fn new(instance: Option<&Instance>) -> anyhow::Result<Self> {
+        let dante4l = PageFollower::new(PageName::new(instance)).map_err(|errno| {
+            anyhow::anyhow!(
+                "dante4l's page cannot be watched: {}; raise fs.inotify.max_user_instances",
+                errno.desc()
+            )
+        })?;
+        Ok(Self {
+            dante4l,
+            dante2sys: PageReader::new(PageName::new(instance)),
+            danteshm: PageReader::new(PageName::new(instance)),
+        })
+    }
+
+    pub fn read(&mut self) -> Pages {
+        let now: Timestamp<Raw> = raw_now();
+        Pages {
+            now,
+            dante4l: self.dante4l.read(now),
+            dante2sys: self.dante2sys.read(now),
+            danteshm: self.danteshm.read(now),
+        }
+    }
+}
+
+impl AsFd for Follower {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dante4l.as_fd()
+    }
+}

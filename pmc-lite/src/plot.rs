@@ -1,0 +1,98 @@
+//! `pmc-lite plot`: residual, rate, phase error and a histogram of ppm as a picture.
+
+mod curve;
+mod figure;
+mod picture;
+#[cfg(test)]
+mod tests;
+
+use crate::args::PlotArgs;
+use crate::history::{Entry, Follower, History};
+use anyhow::{Context, Result, bail};
+use dante_core::time::Duration;
+use dante_os::clock::raw_now;
+use dante_os::page::Instance;
+use dante_os::poll::Poll;
+use dante_os::statefile;
+use figure::Figure;
+use picture::Format;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// A page that is not there yet rings no bell.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Draws what comes, or what a log holds. The picture is written whole or not at all.
+pub fn plot(args: &PlotArgs, instance: Option<&Instance>) -> Result<()> {
+    let format = Format::of(&args.picture)?;
+    // A device would be replaced by a file.
+    if fs::symlink_metadata(&args.picture).is_ok_and(|found| !found.is_file()) {
+        bail!("{} is there and is no file: name another", args.picture.display());
+    }
+    let entries = match &args.input {
+        Some(path) => read(path).with_context(|| format!("cannot read {}", path.display()))?,
+        None => watch(args.seconds, instance)?,
+    };
+    if entries.is_empty() {
+        bail!("there is no sample to draw: is dante4l running and SLAVE? `pmc-lite get status` tells");
+    }
+    let host = match &args.input {
+        Some(path) => {
+            path.file_name().map_or("standard input".into(), |name| name.to_string_lossy().into_owned())
+        }
+        None => fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
+    };
+    let bytes = picture::draw(&Figure::of(&entries, &host), format)?;
+    Ok(statefile::replace(&args.picture, &bytes)?)
+}
+
+/// Looks on for so long, or until a signal ends it.
+fn watch(seconds: u32, instance: Option<&Instance>) -> Result<Vec<Entry>> {
+    let mut poll = Poll::new()?;
+    let mut follower = Follower::new(instance)?;
+    let mut history = History::from_now();
+    let mut entries = Vec::new();
+    let end = raw_now() + Duration::from_secs(seconds.into());
+    if io::stderr().is_terminal() {
+        eprintln!("pmc-lite: looking on for {seconds} s; Ctrl-C draws what is there by then");
+    }
+    loop {
+        let pages = follower.read();
+        entries.extend(history.take(&pages));
+        if pages.now >= end {
+            return Ok(entries);
+        }
+        let wake = poll.wait(&[follower.as_fd()], Some(end.min(pages.now + LOOK)))?;
+        if wake.signal.is_some() {
+            entries.extend(history.take(&follower.read()));
+            return Ok(entries);
+        }
+    }
+}
+
+/// What `pmc-lite log` wrote, in either format.
+fn read(path: &Path) -> Result<Vec<Entry>> {
+    let source: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+    parse(BufReader::new(source))
+}
+
+fn parse(mut source: impl BufRead) -> Result<Vec<Entry>> {
+    let is_json = source.fill_buf()?.first() == Some(&b'{');
+    let mut entries = Vec::new();
+    if is_json {
+        for (line, number) in source.lines().zip(1u64..) {
+            entries.push(
+                serde_json::from_str(&line?)
+                    .with_context(|| format!("line {number} is none of `pmc-lite log`"))?,
+            );
+        }
+        return Ok(entries);
+    }
+    for row in csv::Reader::from_reader(source).deserialize() {
+        entries.push(row.context("it is no log of `pmc-lite log`")?);
+    }
+    Ok(entries)
+}

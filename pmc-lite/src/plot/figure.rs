@@ -1,0 +1,218 @@
+//! What the picture shows: panels made of the samples, without a thought of how they are drawn.
+
+use super::curve::{Point, runs, thinned};
+use crate::history::Entry;
+use crate::scale::{Histogram, Scale, good_rates, rms, signed, unit_of};
+
+/// More points than a panel has columns cannot be told apart.
+const COLUMNS: usize = 700;
+/// Columns of the histogram.
+pub const BINS: usize = 48;
+
+/// The whole of it.
+#[derive(Debug)]
+pub struct Figure {
+    pub title: String,
+    pub below: String,
+    pub panels: Vec<Panel>,
+    pub histogram: Option<Histogram>,
+    /// Of the axes of time.
+    pub time: Axis,
+}
+
+/// A quantity over time.
+#[derive(Debug)]
+pub struct Panel {
+    pub title: String,
+    /// Numbers, to the right of the title.
+    pub summary: String,
+    pub unit: &'static str,
+    pub scale: Scale,
+    /// Lower and upper edges of what is uncertain.
+    pub band: Vec<(Vec<Point>, Vec<Point>)>,
+    pub lines: Vec<Vec<Point>>,
+    pub dots: Vec<Point>,
+    /// Dots of samples that were not believed.
+    pub refused: Vec<Point>,
+    /// Whether zero means something.
+    pub about_zero: bool,
+}
+
+/// The axis of time.
+#[derive(Debug)]
+pub struct Axis {
+    pub label: String,
+    pub scale: Scale,
+}
+
+impl Figure {
+    /// Of these samples, that were taken on this host, or stand in this file.
+    pub fn of(entries: &[Entry], place: &str) -> Self {
+        let first = entries.first().map_or(0, |entry| entry.raw_ns);
+        let clock = Clock::of(entries, first);
+        let mut panels = vec![residual(entries, &clock), rate(entries, &clock)];
+        panels.extend(phase(entries, &clock));
+        Self {
+            title: title(entries, place),
+            below: below(entries),
+            panels,
+            histogram: Histogram::of(
+                &good(entries).into_iter().map(|(rate, _)| rate).collect::<Vec<_>>(),
+                BINS,
+                0.001,
+            ),
+            time: clock.axis(entries),
+        }
+    }
+}
+
+/// Where a sample stands on the axis of time.
+struct Clock {
+    first: i64,
+    unit: (&'static str, f64),
+}
+
+impl Clock {
+    fn of(entries: &[Entry], first: i64) -> Self {
+        let last = entries.last().map_or(first, |entry| entry.raw_ns);
+        let seconds = as_f64(last.saturating_sub(first)) / 1e9;
+        let unit = match seconds {
+            s if s <= 600.0 => ("s", 1.0),
+            s if s <= 36_000.0 => ("min", 60.0),
+            _ => ("h", 3600.0),
+        };
+        Self { first, unit }
+    }
+
+    fn at(&self, entry: &Entry) -> f64 {
+        as_f64(entry.raw_ns.saturating_sub(self.first)) / 1e9 / self.unit.1
+    }
+
+    fn axis(&self, entries: &[Entry]) -> Axis {
+        let began = entries.first().map(|entry| minute(&entry.time)).unwrap_or_default();
+        let last = entries.iter().map(|entry| self.at(entry)).fold(0.0, f64::max);
+        let round = Scale::around([0.0, last].into_iter(), 1.0, 8.0);
+        Axis {
+            label: format!("{} since {began} UTC", self.unit.0),
+            scale: Scale { low: 0.0, high: last.max(round.step / 4.0), ..round },
+        }
+    }
+}
+
+/// To the second, without the T.
+fn minute(time: &str) -> String {
+    time.get(..19).unwrap_or(time).replace('T', " ")
+}
+
+fn title(entries: &[Entry], place: &str) -> String {
+    let mut leaders: Vec<&str> = entries.iter().filter_map(|entry| entry.leader.as_deref()).collect();
+    leaders.dedup();
+    match leaders.as_slice() {
+        [] => format!("no leader, seen by {place}"),
+        [leader] => format!("Dante leader {leader}, seen by {place}"),
+        [.., leader] => format!("Dante leader {leader} and others before it, seen by {place}"),
+    }
+}
+
+fn below(entries: &[Entry]) -> String {
+    let (first, last) = (entries.first(), entries.last());
+    let times = [first, last].map(|entry| entry.map(|entry| minute(&entry.time)).unwrap_or_default());
+    let missed: u64 = entries.iter().skip(1).map(|entry| entry.missed).sum();
+    let refused = entries.iter().filter(|entry| !entry.accepted).count();
+    let [from, to] = times;
+    let mut text = format!("{from} to {to} UTC, {} samples, {refused} not believed", entries.len());
+    if missed > 0 {
+        text.push_str(&format!(", {missed} missed"));
+    }
+    text
+}
+
+fn residual(entries: &[Entry], clock: &Clock) -> Panel {
+    let of = |accepted: bool| -> Vec<Point> {
+        let chosen = entries.iter().filter(|entry| entry.accepted == accepted);
+        chosen.map(|entry| (clock.at(entry), as_f64(entry.residual_ns))).collect()
+    };
+    in_time("residual of each Sync against the map", of(true), of(false), true)
+}
+
+fn phase(entries: &[Entry], clock: &Clock) -> Option<Panel> {
+    let points: Vec<Point> =
+        entries.iter().filter_map(|entry| Some((clock.at(entry), as_f64(entry.phase_error_ns?)))).collect();
+    (!points.is_empty()).then(|| in_time("phase error of the steered clock", points, Vec::new(), false))
+}
+
+/// A quantity that is a time, in a unit of its size.
+fn in_time(name: &str, mut points: Vec<Point>, mut refused: Vec<Point>, as_dots: bool) -> Panel {
+    let most = points.iter().map(|point| point.1.abs()).fold(0.0, f64::max);
+    let (unit, size) = unit_of(most);
+    points.iter_mut().chain(&mut refused).for_each(|point| point.1 /= size);
+    let scale = Scale::about_zero(points.iter().map(|point| point.1), 20.0 / size, 4.0);
+    // One that is far off shows at the edge, and does not flatten the rest.
+    refused.iter_mut().for_each(|point| point.1 = point.1.clamp(scale.low, scale.high));
+    let digits = if size > 1.0 { 2 } else { 0 };
+    let peak = points.iter().map(|point| point.1.abs()).fold(0.0, f64::max);
+    let summary = rms(points.iter().map(|point| point.1))
+        .map_or(String::new(), |rms| format!("rms {rms:.digits$} {unit}, at most {peak:.digits$} {unit}"));
+    let thin = thinned(&points, COLUMNS);
+    let (dots, lines) = if as_dots {
+        (thin, Vec::new())
+    } else {
+        (Vec::new(), runs(&thin).into_iter().map(<[_]>::to_vec).collect())
+    };
+    Panel {
+        title: name.into(),
+        summary,
+        unit,
+        scale,
+        band: Vec::new(),
+        lines,
+        dots,
+        refused: thinned(&refused, COLUMNS),
+        about_zero: true,
+    }
+}
+
+fn rate(entries: &[Entry], clock: &Clock) -> Panel {
+    let known: Vec<(f64, f64, f64)> = entries
+        .iter()
+        .filter_map(|entry| entry.rate_ppm().map(|(rate, sigma)| (clock.at(entry), rate, sigma)))
+        .collect();
+    let mut judged = good(entries);
+    if judged.is_empty() {
+        judged = good_rates(known.iter().map(|(_, rate, sigma)| (*rate, *sigma)));
+    }
+    let scale =
+        Scale::around(judged.into_iter().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]), 0.01, 4.0);
+    let curve = |of: fn(&(f64, f64, f64)) -> Point| -> Vec<Vec<Point>> {
+        // What is beyond shows at the edge.
+        let within = |(at, rate): Point| (at, rate.clamp(scale.low, scale.high));
+        let points: Vec<Point> = known.iter().map(of).map(within).collect();
+        runs(&thinned(&points, COLUMNS)).into_iter().map(<[_]>::to_vec).collect()
+    };
+    let lower = curve(|(at, rate, sigma)| (*at, rate - sigma));
+    let upper = curve(|(at, rate, sigma)| (*at, rate + sigma));
+    let summary = known.last().map_or(String::new(), |(_, rate, sigma)| {
+        format!("at the end {} ppm ± {sigma:.4}", signed(*rate, 4))
+    });
+    Panel {
+        title: "rate of the leader against this host, with its standard deviation".into(),
+        summary,
+        unit: "ppm",
+        scale,
+        band: lower.into_iter().zip(upper).collect(),
+        lines: curve(|(at, rate, _)| (*at, *rate)),
+        dots: Vec::new(),
+        refused: Vec::new(),
+        about_zero: false,
+    }
+}
+
+/// The rates that count, with their standard deviations, ppm.
+fn good(entries: &[Entry]) -> Vec<(f64, f64)> {
+    good_rates(entries.iter().filter(|entry| entry.is_settled()).filter_map(Entry::rate_ppm))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "less than can be drawn")]
+fn as_f64(ns: i64) -> f64 {
+    ns as f64
+}

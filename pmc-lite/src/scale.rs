@@ -1,0 +1,166 @@
+//! Round numbers for axes, and bins for histograms.
+
+#[cfg(test)]
+mod tests;
+
+/// An axis: bounds on whole steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    pub low: f64,
+    pub high: f64,
+    pub step: f64,
+}
+
+impl Scale {
+    /// From the least to the greatest of `values` and `least` at the least, in about so many steps.
+    pub fn around(values: impl Iterator<Item = f64>, least: f64, steps: f64) -> Self {
+        let (low, high) = bounds(values).unwrap_or((0.0, 0.0));
+        let spare = ((least - (high - low)) / 2.0).max(0.0);
+        let (low, high) = (low - spare, high + spare);
+        let step = round_up((high - low) / steps);
+        let (first, last) = ((low / step).floor(), (high / step).ceil());
+        // The middle is on a step too.
+        let odd = (last - first) % 2.0;
+        Self { low: first * step, high: (last + odd) * step, step }
+    }
+
+    /// As far below zero as above.
+    pub fn about_zero(values: impl Iterator<Item = f64>, least: f64, steps: f64) -> Self {
+        let far = values.map(f64::abs).filter(|value| value.is_finite()).fold(least / 2.0, f64::max);
+        let step = round_up(2.0 * far / steps);
+        let high = (far / step).ceil() * step;
+        Self { low: -high, high, step }
+    }
+
+    /// Where numbers stand.
+    pub fn ticks(&self) -> Vec<f64> {
+        let mut ticks = Vec::new();
+        let mut count = 0.0;
+        while self.low + count * self.step <= self.high + self.step / 2.0 {
+            ticks.push(self.low + count * self.step);
+            count += 1.0;
+        }
+        ticks
+    }
+
+    /// As it is written beside the axis.
+    pub fn text(&self, value: f64) -> String {
+        signed(value, decimals(self.step))
+    }
+}
+
+/// With its sign; zero has none.
+pub fn signed(value: f64, decimals: usize) -> String {
+    let text = format!("{value:+.decimals$}");
+    if text.bytes().any(|byte| byte.is_ascii_digit() && byte != b'0') {
+        text
+    } else {
+        text.trim_start_matches(['+', '-']).to_owned()
+    }
+}
+
+/// How many decimals write multiples of a step as they are.
+pub fn decimals(step: f64) -> usize {
+    let is_whole = |digits: &i32| {
+        let scaled = step * 10f64.powi(*digits);
+        (scaled - scaled.round()).abs() < 1e-6 && scaled.round() != 0.0
+    };
+    (0..9).position(|digits| is_whole(&digits)).unwrap_or(9)
+}
+
+/// 1, 2 or 5 times a power of ten, not less than `width`.
+pub fn round_up(width: f64) -> f64 {
+    let power = 10f64.powf(width.max(1e-12).log10().floor());
+    [1.0, 2.0, 5.0]
+        .into_iter()
+        .map(|m| m * power)
+        .find(|step| *step >= width * (1.0 - 1e-9))
+        .unwrap_or(10.0 * power)
+}
+
+fn bounds(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.filter(|value| value.is_finite()).fold(None, |found: Option<(f64, f64)>, value| {
+        Some(found.map_or((value, value), |(low, high)| (low.min(value), high.max(value))))
+    })
+}
+
+/// The unit for times of this size, and how many ns it has.
+pub fn unit_of(ns: f64) -> (&'static str, f64) {
+    match ns {
+        ns if ns < 10e3 => ("ns", 1.0),
+        ns if ns < 10e6 => ("µs", 1e3),
+        ns if ns < 10e9 => ("ms", 1e6),
+        _ => ("s", 1e9),
+    }
+}
+
+/// How often values lie where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Histogram {
+    /// Where the first bin begins.
+    pub low: f64,
+    /// Of each bin.
+    pub width: f64,
+    pub counts: Vec<u64>,
+    pub mean: f64,
+    /// Standard deviation.
+    pub deviation: f64,
+    pub samples: usize,
+}
+
+impl Histogram {
+    /// In exactly `bins` bins, of round width and not narrower than `least`, the values in their middle.
+    #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
+    pub fn of(values: &[f64], bins: usize, least: f64) -> Option<Self> {
+        let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+        let (low, high) = bounds(values.iter().copied())?;
+        let mut width = round_up(((high - low) / bins as f64).max(least));
+        let mut first = (low / width).floor();
+        while (high / width).floor() - first + 1.0 > bins as f64 {
+            width = round_up(width * 1.5);
+            first = (low / width).floor();
+        }
+        let used = (high / width).floor() - first + 1.0;
+        first -= ((bins as f64 - used) / 2.0).floor();
+        let mut counts = vec![0; bins];
+        for value in &values {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the bins")]
+            let place = ((value / width).floor() - first) as usize;
+            if let Some(count) = counts.get_mut(place) {
+                *count += 1;
+            }
+        }
+        let samples = values.len();
+        let mean = values.iter().sum::<f64>() / samples as f64;
+        let square = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / samples as f64;
+        Some(Self { low: first * width, width, counts, mean, deviation: square.sqrt(), samples })
+    }
+
+    /// Round numbers: those edges of bins that are a multiple of so many widths.
+    pub fn ticks(&self, every: u32) -> Vec<f64> {
+        let apart = self.width * f64::from(every);
+        let low = (self.low / apart - 1e-6).ceil() * apart;
+        let scale = Scale { low, high: self.edge(self.counts.len()), step: apart };
+        scale.ticks().into_iter().filter(|tick| *tick <= scale.high + self.width / 2.0).collect()
+    }
+
+    /// Where bin `place` begins.
+    #[expect(clippy::cast_precision_loss, reason = "a few bins")]
+    pub fn edge(&self, place: usize) -> f64 {
+        self.low + place as f64 * self.width
+    }
+}
+
+/// Rates with their standard deviations, without those that are ten times worse than the best: the guesses of the first
+/// seconds would flatten all that follows.
+pub fn good_rates(known: impl Iterator<Item = (f64, f64)> + Clone) -> Vec<(f64, f64)> {
+    let best = known.clone().map(|(_, sigma)| sigma).fold(f64::INFINITY, f64::min);
+    known.filter(|(rate, sigma)| rate.is_finite() && *sigma <= 10.0 * best).collect()
+}
+
+/// Root mean square; `None` of nothing.
+#[expect(clippy::cast_precision_loss, reason = "counts of samples")]
+pub fn rms(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (count, sum) = values.fold((0u64, 0.0), |(count, sum), value| (count + 1, sum + value * value));
+    (count > 0).then(|| (sum / count as f64).sqrt())
+}

@@ -1,0 +1,154 @@
+//! What runs along with time: residual, rate, and the steered clock's phase error.
+
+use super::app::{App, Point, good};
+use super::view::{QUIET, empty, framed};
+use crate::scale::{Scale, good_rates, rms, signed, unit_of};
+use dante_core::time::Duration;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Style, Stylize};
+use ratatui::symbols::Marker;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Axis, Chart, Dataset, GraphType};
+
+/// A chart needs so many lines to tell anything.
+const LEAST: u16 = 6;
+/// What a chart shows, and a wide one once there is as much.
+const SHORT: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(300);
+const WIDE: u16 = 110;
+const MEASURED: Color = Color::Cyan;
+const REFUSED: Color = Color::Red;
+const BAND: Style = Style::new().fg(Color::Blue);
+
+/// A curve: its points and how they are drawn.
+type Curve = (Vec<(f64, f64)>, Style, GraphType);
+
+pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
+    let is_long = app.points.front().is_some_and(|point| app.now - point.raw > SHORT);
+    let span = if area.width >= WIDE && is_long { LONG } else { SHORT };
+    let recent: Vec<&Point> = app.recent(span).collect();
+    if recent.is_empty() {
+        let words = "no samples: dante4l measures nothing at present. They appear here as soon as they come.";
+        empty(frame, area, " charts ", words);
+        return;
+    }
+    let steered = recent.iter().any(|point| point.phase_error_ns.is_some());
+    let count = if steered && area.height >= 3 * (LEAST + 2) { 3 } else { 2 };
+    let areas = Layout::vertical(vec![Constraint::Fill(1); count]).split(area);
+    let mut areas = areas.iter();
+    for draw in [residual, rate, phase] {
+        if let Some(area) = areas.next() {
+            draw(frame, *area, app, &recent, span);
+        }
+    }
+}
+
+fn residual(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: Duration) {
+    let of = |accepted: bool| -> Vec<(f64, f64)> {
+        let chosen = recent.iter().filter(|point| point.accepted == accepted);
+        chosen.map(|point| (app.seconds(point), as_f64(point.residual_ns))).collect()
+    };
+    let (believed, refused) = (of(true), of(false));
+    let summary = rms(believed.iter().map(|point| point.1));
+    let curves =
+        vec![(believed, MEASURED.into(), GraphType::Scatter), (refused, REFUSED.into(), GraphType::Scatter)];
+    let name = match app.missed {
+        0 => "residual".to_owned(),
+        missed => format!("{missed} samples missed, residual"),
+    };
+    in_time(frame, area, &name, summary, curves, span);
+}
+
+fn phase(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: Duration) {
+    let points: Vec<(f64, f64)> =
+        recent.iter().filter_map(|point| Some((app.seconds(point), as_f64(point.phase_error_ns?)))).collect();
+    let summary = rms(points.iter().map(|point| point.1));
+    in_time(frame, area, "phase error", summary, vec![(points, MEASURED.into(), GraphType::Line)], span);
+}
+
+/// A quantity that is a time, about zero, in a unit of its size, which the first curve is judged by.
+fn in_time(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    name: &str,
+    rms: Option<f64>,
+    mut curves: Vec<Curve>,
+    span: Duration,
+) {
+    // One that is far off and was not believed shows at the edge, and does not flatten the rest.
+    let first: Vec<f64> = curves.iter().take(1).flat_map(|curve| &curve.0).map(|point| point.1).collect();
+    let (unit, size) = unit_of(first.iter().fold(0.0, |most, value| value.abs().max(most)));
+    let scale = Scale::about_zero(first.iter().map(|value| value / size), 20.0 / size, 4.0);
+    for point in curves.iter_mut().flat_map(|curve| &mut curve.0) {
+        point.1 = (point.1 / size).clamp(scale.low, scale.high);
+    }
+    let summary = rms.map(|rms| format!("rms {:.*} {unit}", if size > 1.0 { 2 } else { 0 }, rms / size));
+    let zero = vec![(-span.secs_f64(), 0.0), (0.0, 0.0)];
+    curves.insert(0, (zero, QUIET, GraphType::Line));
+    chart(frame, area, format!(" {name} ({unit}) "), summary, &curves, &scale, span);
+}
+
+fn rate(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: Duration) {
+    let known = || {
+        recent
+            .iter()
+            .filter_map(|point| point.rate_ppm.map(|(rate, sigma)| (app.seconds(point), rate, sigma)))
+    };
+    let last = known().next_back();
+    let mut judged = good(recent.iter().copied());
+    if judged.is_empty() {
+        judged = good_rates(known().map(|(_, rate, sigma)| (rate, sigma)));
+    }
+    let scale =
+        Scale::around(judged.into_iter().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]), 0.01, 4.0);
+    // What is beyond shows at the edge.
+    let curve = |of: fn((f64, f64, f64)) -> (f64, f64)| -> Vec<(f64, f64)> {
+        known().map(of).map(|(at, rate)| (at, rate.clamp(scale.low, scale.high))).collect()
+    };
+    let curves = vec![
+        (curve(|(at, rate, sigma)| (at, rate - sigma)), BAND, GraphType::Line),
+        (curve(|(at, rate, sigma)| (at, rate + sigma)), BAND, GraphType::Line),
+        (curve(|(at, rate, _)| (at, rate)), MEASURED.into(), GraphType::Line),
+    ];
+    let summary = last.map(|(_, rate, sigma)| format!("{} ppm +/- {sigma:.4}", signed(rate, 4)));
+    chart(frame, area, " rate (ppm) ".into(), summary, &curves, &scale, span);
+}
+
+fn chart(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    title: String,
+    summary: Option<String>,
+    curves: &[Curve],
+    scale: &Scale,
+    span: Duration,
+) {
+    let mut block = framed(Line::from(title).bold());
+    if let Some(summary) = summary {
+        block = block.title(Line::from(format!(" {summary} ")).right_aligned());
+    }
+    let sets = curves.iter().map(|(points, style, kind)| {
+        Dataset::default().marker(Marker::Braille).graph_type(*kind).style(*style).data(points)
+    });
+    let quiet = |text: String| Span::styled(text, QUIET);
+    let middle = (scale.low + scale.high) / 2.0;
+    // Of one width, so that nothing moves when the numbers change.
+    let number = |value| quiet(format!("{:>9}", scale.text(value)));
+    let times =
+        if span == SHORT { ["2 min ago", "1 min ago", "now"] } else { ["5 min ago", "2 1/2 min ago", "now"] };
+    let x = Axis::default()
+        .style(QUIET)
+        .bounds([-span.secs_f64(), 0.0])
+        .labels(times.into_iter().map(|text| quiet(text.into())));
+    let y = Axis::default()
+        .style(QUIET)
+        .bounds([scale.low, scale.high])
+        .labels([scale.low, middle, scale.high].map(number));
+    frame.render_widget(Chart::new(sets.collect()).block(block).x_axis(x).y_axis(y), area);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a chart does not show it")]
+fn as_f64(ns: i64) -> f64 {
+    ns as f64
+}

@@ -1,0 +1,184 @@
+use super::app::{App, Next, View};
+use super::view;
+use crate::pages::Pages;
+use crate::scenes;
+use dante_core::page::SampleRecord;
+use dante_core::port::State;
+use dante_core::time::{Duration, Timestamp};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// The least size that everything has to be usable at, and a large one.
+const SMALL: (u16, u16) = (80, 24);
+const LARGE: (u16, u16) = (200, 50);
+
+/// The screen, as text.
+fn screen(app: &App, (width, height): (u16, u16)) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
+    terminal.draw(|frame| view::draw(frame, app)).expect("drawn");
+    let text = terminal.backend().to_string();
+    // The backend puts each line between quotation marks.
+    text.lines().map(|line| line.trim_matches('"').trim_end()).collect::<Vec<_>>().join("\n")
+}
+
+/// One that has seen a scene for two minutes, in which the rate settles.
+fn looked_at(pages: Pages) -> App {
+    let mut app = App::new(None);
+    let mut pages = pages;
+    let last = pages.now;
+    let Ok(view) = &mut pages.dante4l else {
+        app.see(&pages);
+        return app;
+    };
+    let end = view.clone();
+    let state = end.body.ports[0].state;
+    let came = |view: &dante_core::page::View<dante_core::page::Dante4l>| view.body.samples;
+    if came(&end) == 0 {
+        app.see(&pages);
+        return app;
+    }
+    for number in 1..=480u64 {
+        let ago = Duration::from_ms((480 - number.cast_signed()) * 250);
+        let noise = (number.cast_signed() * 7919) % 613 - 306;
+        let view = pages.dante4l.as_mut().expect("a page");
+        let newest = SampleRecord {
+            number,
+            arrived_raw_ns: (end_sample(&end).arrived_raw_ns) - ago.ns(),
+            residual_ns: noise,
+            accepted: u32::from(number % 97 != 0),
+            ..end_sample(&end)
+        };
+        view.body.samples = number - 1;
+        view.body.push(newest);
+        let port = &mut view.body.ports[0];
+        port.map.raw0_ns = newest.arrived_raw_ns;
+        port.map.rate = 12.0469e-6
+            + (noise as f64 * 2e-11 + (number as f64 / 70.0).sin() * 4e-9) * (1.0 + 20.0 / number as f64);
+        port.state = if number > 8 { state } else { State::Uncalibrated as u8 };
+        port.map.rate_sigma = 8.7e-9 + 300e-9 / number as f64;
+        if let Ok(steered) = &mut pages.dante2sys {
+            steered.body.phase_error_ns = 37 + noise / 9;
+        }
+        pages.now = last - ago;
+        app.see(&pages);
+    }
+    app
+}
+
+fn end_sample(view: &dante_core::page::View<dante_core::page::Dante4l>) -> SampleRecord {
+    view.body.ports[0].last
+}
+
+fn press(app: &mut App, code: KeyCode) -> Next {
+    app.press(KeyEvent::new(code, KeyModifiers::NONE))
+}
+
+#[test]
+fn every_view_of_every_scene_at_every_size() {
+    for (name, pages) in scenes::all() {
+        let mut app = looked_at(pages);
+        let large = screen(&app, LARGE);
+        insta::assert_snapshot!(format!("{name}_200x50"), large);
+        let views = View::ALL.map(|view| {
+            app.view = view;
+            screen(&app, SMALL)
+        });
+        insta::assert_snapshot!(format!("{name}_80x24"), views.join("\n\n"));
+    }
+}
+
+#[test]
+fn every_view_in_a_large_terminal() {
+    let mut app = looked_at(scenes::two_leaders());
+    for view in View::ALL {
+        app.view = view;
+        insta::assert_snapshot!(format!("{}_200x50", view.name()), screen(&app, LARGE));
+    }
+}
+
+#[test]
+fn before_any_sample_and_with_help() {
+    let mut app = App::new(None);
+    app.see(&scenes::locked());
+    insta::assert_snapshot!("the_ring_alone", screen(&app, SMALL));
+    press(&mut app, KeyCode::Char('?'));
+    insta::assert_snapshot!("help", screen(&app, SMALL));
+    assert_eq!(press(&mut app, KeyCode::Esc), Next::GoOn);
+    assert!(!app.help);
+}
+
+/// Whatever the size, nothing panics, and no word is cut where there is room for it.
+#[test]
+fn any_size_is_drawn() {
+    for (_, pages) in scenes::all() {
+        let mut app = looked_at(pages);
+        for view in View::ALL {
+            app.view = view;
+            for help in [false, true] {
+                app.help = help;
+                for size in [
+                    (1, 1),
+                    (20, 5),
+                    (59, 40),
+                    (60, 16),
+                    (61, 17),
+                    (100, 30),
+                    (120, 36),
+                    (133, 60),
+                    (300, 20),
+                ] {
+                    let text = screen(&app, size);
+                    assert!(text.lines().all(|line| line.chars().count() <= usize::from(size.0)), "{text}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn keys_switch_and_end() {
+    let mut app = App::new(None);
+    for (key, view) in
+        [('2', View::Histogram), ('3', View::Counters), ('4', View::Findings), ('1', View::Charts)]
+    {
+        assert_eq!(press(&mut app, KeyCode::Char(key)), Next::GoOn);
+        assert_eq!(app.view, view);
+    }
+    let seen: Vec<View> = (0..4)
+        .map(|_| {
+            press(&mut app, KeyCode::Tab);
+            app.view
+        })
+        .collect();
+    assert_eq!(seen, [View::Histogram, View::Counters, View::Findings, View::Charts]);
+    press(&mut app, KeyCode::BackTab);
+    assert_eq!(app.view, View::Findings);
+    assert_eq!(press(&mut app, KeyCode::Char('q')), Next::Quit);
+    assert_eq!(press(&mut app, KeyCode::Esc), Next::Quit);
+    assert_eq!(app.press(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Next::Quit);
+}
+
+#[test]
+fn it_forgets_what_is_older_than_an_hour_or_cleared() {
+    let mut app = looked_at(scenes::locked());
+    assert_eq!(app.points.len(), 480);
+    press(&mut app, KeyCode::Char('c'));
+    assert_eq!(app.points.len(), 0);
+    let mut app = looked_at(scenes::locked());
+    let mut later = scenes::locked();
+    later.now = Timestamp::from_ns(later.now.ns() + 4000 * 1_000_000_000);
+    app.see(&later);
+    assert!(app.points.is_empty());
+}
+
+/// A terminal that was stopped for longer than the ring lasts.
+#[test]
+fn what_was_missed_is_told() {
+    let mut app = looked_at(scenes::locked());
+    assert!(!screen(&app, SMALL).contains("missed"));
+    let mut later = scenes::locked();
+    later.dante4l.as_mut().expect("a page").body.samples = 480 + 64 + 9;
+    app.see(&later);
+    assert!(screen(&app, SMALL).contains("9 samples missed"), "{}", screen(&app, SMALL));
+}
