@@ -118,7 +118,8 @@ fn step(guest: &mut Guest, server: &NtpServer) {
 fn slew(guest: &mut Guest) {
     let before = steps(guest).len();
     steer(guest, 3, &["--date=slew"]);
-    dante_tests::wait_for("slewing at the bound", PATIENCE, || {
+    // A first answer that was held up on this machine makes the server a bad one for a while.
+    dante_tests::wait_for("slewing at the bound", PATIENCE * 2, || {
         let slewed = date(guest)["slew_ppb"].as_f64()?;
         ((slewed + 5_000.0).abs() < 0.1).then_some(())
     });

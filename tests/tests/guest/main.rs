@@ -1,5 +1,5 @@
-//! The suite in booted guests, where it may steer, step and set a clock: in one the date's policies and chrony
-//! with danteshm, in another all that befalls a host with the Debian package. They run side by side, for both wait most of the time.
+//! The suite in booted guests, where it may steer, step and set a clock: in one the date's policies, chrony
+//! with danteshm and the units' rights, in another all that befalls a host with the Debian package. They run side by side, for both wait most of the time.
 //!
 //! The truth is this machine's CLOCK_REALTIME, which the servers tell, too. The leader runs at +37 ppm on the oscillator
 //! that guest and machine share, so that is what it gains on UTC, give or take what this machine is steered by. Under
@@ -28,6 +28,7 @@ fn each_policy_does_what_it_says() {
     if let Some(mut guest) = Guest::boot("date", &Setup { packages, ..Setup::default() }) {
         date::phases(&mut guest);
         chrony::phases(&mut guest);
+        guest.phase("the rights of the package's units", package::rights);
     }
 }
 
@@ -36,7 +37,6 @@ fn a_host_is_left_in_good_order_whatever_happens() {
     let packages = package::VERSIONS.map(String::from).to_vec();
     if let Some(mut guest) = Guest::boot("host", &Setup { rtc_ahead_s: 3600, packages, ..Setup::default() }) {
         guest.phase("the package, installed", package::install);
-        guest.phase("the rights of its units", package::rights);
         host::phases(&mut guest);
         guest.phase("the package, removed and purged", package::remove);
     }
