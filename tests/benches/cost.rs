@@ -3,6 +3,7 @@
 //! ```text
 //! cargo build --release --workspace && cargo bench -p dante-tests --bench cost
 //! cargo bench -p dante-tests --bench cost -- polled   # what monitoring costs, alone
+//! cargo bench -p dante-tests --bench cost -- delays   # from a Sync to its sample in the segment, alone
 //! ```
 //! It prints and judges nothing: a busy machine wakes no program more often, but it may make it sleep in between.
 
@@ -23,9 +24,11 @@ const GOALS: &str = "at most 12 wake-ups/s (dante4l at 4 Hz), 1-2/s when nothing
 
 fn main() {
     let Some(lab) = Lab::new() else { return };
-    if std::env::args().any(|word| word == "polled") {
+    let is_asked = |what: &str| std::env::args().any(|word| word == what);
+    if is_asked("polled") || is_asked("delays") {
         let _leader = lab.leader(&["--ppm=12"]);
-        return polled(&lab, &start(&lab, &[]));
+        let programs = start(&lab, &[]);
+        return if is_asked("delays") { delays(&lab) } else { polled(&lab, &programs) };
     }
     println!("Goals: {GOALS}. Wake-ups are voluntary context switches, each window {} s.", WINDOW.as_secs());
     println!(
