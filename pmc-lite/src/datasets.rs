@@ -5,8 +5,10 @@
 
 mod mapping;
 
+use crate::args::What;
 use crate::pages::{Pages, said};
 use crate::print;
+use clap::Subcommand;
 use dante_core::page::{Dante4l, LeaderRecord, PortRecord, StampSource};
 use dante_core::port::{Counter, State};
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
@@ -67,6 +69,8 @@ impl DataSet {
 enum CommandError {
     #[error("{0} would change something, which pmc-lite never does")]
     Changes(String),
+    #[error("{0:?}: did you mean `pmc-lite get {0}`?")]
+    Short(String),
     #[error("{0:?}: a command is GET and one of {names}", names = DataSet::ALL.map(DataSet::name).join(", "))]
     Unknown(String),
 }
@@ -113,6 +117,9 @@ fn parse(command: &str) -> Result<DataSet, CommandError> {
     let (verb, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     if ["SET", "CMD", "COMMAND"].iter().any(|changing| verb.eq_ignore_ascii_case(changing)) {
         return Err(CommandError::Changes(command.to_owned()));
+    }
+    if What::has_subcommand(verb) {
+        return Err(CommandError::Short(verb.to_owned()));
     }
     if !verb.eq_ignore_ascii_case("GET") || words.next().is_some() {
         return Err(unknown());

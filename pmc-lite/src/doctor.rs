@@ -84,7 +84,9 @@ impl Report {
 
 /// The first failure is nearest to the cable, and what comes after may be its consequence.
 fn first(checks: &[Check]) -> Option<Check> {
-    let stands_alone = |check: &&Check| check.finding.remedy.as_deref() != Some(programs::ABOVE);
+    let stands_alone = |check: &&Check| {
+        !check.finding.remedy.as_deref().is_some_and(|remedy| remedy.starts_with(programs::ABOVE))
+    };
     let of = |level| checks.iter().filter(stands_alone).find(move |check| check.finding.level == level);
     let any = || checks.iter().find(|check| check.finding.level > Level::Ok);
     of(Level::Failure).or_else(|| of(Level::Warning)).or_else(any).cloned()
@@ -100,7 +102,7 @@ impl fmt::Display for Report {
                 Level::Failure => "FAILURE",
             };
             writeln!(f, "{style}{word:<8}{style:#} {about:<10} {}", finding.what)?;
-            finding.remedy.iter().try_for_each(|remedy| writeln!(f, "{:<19} -> {remedy}", ""))?;
+            ways(finding).try_for_each(|way| writeln!(f, "{:<19} -> {way}", ""))?;
         }
         let style = style(self.worst());
         let begin = match self.worst() {
@@ -110,6 +112,11 @@ impl fmt::Display for Report {
         };
         let Some(Check { finding, .. }) = &self.first else { return Ok(()) };
         writeln!(f, "\n{style}{begin}{style:#} {}", finding.what)?;
-        finding.remedy.iter().try_for_each(|remedy| writeln!(f, "-> {remedy}"))
+        ways(finding).try_for_each(|way| writeln!(f, "-> {way}"))
     }
+}
+
+/// Where there is more than one way out, each stands on a line.
+fn ways(finding: &Finding) -> impl Iterator<Item = &str> {
+    finding.remedy.iter().flat_map(|remedy| remedy.lines())
 }

@@ -9,6 +9,7 @@ use dante_core::port::{self, Notice};
 use dante_core::relay::Waiting;
 use dante_core::steer;
 use dante_core::time::{Duration, Raw, Timestamp};
+use dante_core::wire::Subdomain;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -21,7 +22,7 @@ pub enum Level {
     Ok,
     /// Worth a look.
     Warning,
-    /// This host is not in step, or will not be.
+    /// A part of the way to the clock does not work.
     Failure,
 }
 
@@ -35,11 +36,14 @@ pub struct Finding {
     pub what: String,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// Where `remedy` sends its reader to the doctor: what the doctor says who found nothing in the way.
+    #[serde(skip)]
+    pub otherwise: Option<String>,
 }
 
 impl Finding {
     pub fn ok(what: impl Into<String>) -> Self {
-        Self { level: Level::Ok, what: what.into(), remedy: None }
+        Self { level: Level::Ok, what: what.into(), remedy: None, otherwise: None }
     }
 
     pub fn warning(what: impl Into<String>) -> Self {
@@ -52,6 +56,11 @@ impl Finding {
 
     pub fn remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
+    }
+
+    /// The pages do not tell the cause: `remedy` names the doctor, who says `otherwise` if it does not find one.
+    fn unexplained(self, remedy: impl Into<String>, otherwise: impl Into<String>) -> Self {
+        Self { otherwise: Some(otherwise.into()), ..self.remedy(remedy) }
     }
 }
 
@@ -75,26 +84,44 @@ pub fn followers(found: &mut Vec<Finding>, pages: &Pages) {
     if let [Freshness::Fresh, Freshness::Absent, Freshness::Absent] =
         [freshness(&pages.dante4l), freshness(&pages.dante2sys), freshness(&pages.danteshm)]
     {
-        found.push(Finding::warning("neither dante2sys nor danteshm runs: no clock follows Dante").remedy(
-            "start dante2sys to steer the system clock, or danteshm to feed chrony; \
-                 where one of them will not start, `pmc-lite doctor` looks for the cause",
-        ));
+        let start = "dante2sys, which steers the system clock; or danteshm, which feeds chrony";
+        found.push(
+            Finding::warning("neither dante2sys nor danteshm runs: no clock follows Dante").unexplained(
+                format!("start {start}; where one of them will not start: pmc-lite doctor"),
+                format!("systemctl enable --now {start}"),
+            ),
+        );
     }
 }
 
-/// A writer that is not there. Where it was never started, that is a failure only for dante4l.
-fn life<B: Body>(found: &mut Vec<Finding>, read: &Read<B>, needed: bool) {
+/// How much a daemon is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Nothing goes without it.
+    Always,
+    /// Where it was started once, it is to run.
+    OnceStarted,
+    /// Another does its work.
+    Replaced,
+}
+
+/// A writer that is not there.
+fn life<B: Body>(found: &mut Vec<Finding>, read: &Read<B>, need: Need) {
     let name = B::NAME;
-    let start = format!("start it: systemctl start {name}; if it ends again: journalctl -u {name} -n 20");
+    let start = |again: &str| {
+        format!("start it: systemctl start {name}; if it ends again: {again}journalctl -u {name} -n 20")
+    };
+    let not_there = |what| Finding::failure(what).unexplained(start("pmc-lite doctor; "), start(""));
     match (read, freshness(read)) {
         (_, Freshness::Fresh) => {}
-        (Err(_), Freshness::Absent) if !needed => {}
-        (Err(error), Freshness::Absent) => found.push(Finding::failure(error.to_string()).remedy(start)),
+        (Err(_), Freshness::Absent) if need != Need::Always => {}
+        (Ok(_), Freshness::Stopped) if need == Need::Replaced => {}
+        (Err(error), Freshness::Absent) => found.push(not_there(error.to_string())),
         (Err(error), _) => found.push(Finding::failure(error.to_string())),
-        (Ok(view), Freshness::Stopped) => {
-            let what = format!("{name} was stopped (process {})", view.pid);
-            found.push(if needed { Finding::failure(what) } else { Finding::warning(what) }.remedy(start));
-        }
+        (Ok(view), Freshness::Stopped) => found.push(not_there(format!(
+            "{name} does not run: it was stopped, or refused to go on (process {})",
+            view.pid
+        ))),
         (Ok(view), _) => found.push(
             Finding::failure(format!(
                 "{name} died or hangs (process {}); what is shown of it is old",
@@ -107,7 +134,7 @@ fn life<B: Body>(found: &mut Vec<Finding>, read: &Read<B>, needed: bool) {
 
 /// What dante4l's page tells.
 pub fn observer(found: &mut Vec<Finding>, pages: &Pages) {
-    life(found, &pages.dante4l, true);
+    life(found, &pages.dante4l, Need::Always);
     let Some(body) = said::<Dante4l>(&pages.dante4l) else { return };
     for port in body.ports() {
         network(found, port, pages.now);
@@ -128,12 +155,20 @@ fn network(found: &mut Vec<Finding>, port: &PortRecord, now: Timestamp<Raw>) {
             Finding::failure(format!("dante4l cannot use {interface}: it is not there, down, or has no address"))
                 .remedy(format!("ip -br addr show {interface}; dante4l takes it as soon as it comes up")),
         ),
-        Some(port::State::Listening) if !notices.iter().any(|notice| notice.explains()) => found.push(
-            Finding::failure(format!("no leader is heard on {interface}: no PTPv1 packets arrive")).remedy(
-                "is it the interface of the Dante network (-i), and does a Dante device run there? \
-                 `pmc-lite doctor` looks at cable, multicast and firewall",
-            ),
-        ),
+        Some(port::State::Listening) if !notices.iter().any(|notice| notice.explains()) => {
+            let subdomain = Subdomain(port.subdomain);
+            found.push(
+                Finding::failure(format!(
+                    "no leader is heard on {interface} in subdomain {subdomain} ({})",
+                    subdomain.group()
+                ))
+                .unexplained(
+                    "is it the interface of the Dante network (-i), and does a Dante device run there, without pull-up? \
+                     pmc-lite doctor finds that out, and looks at cable, multicast and firewall",
+                    "journalctl -u dante4l -n 40",
+                ),
+            );
+        }
         Some(port::State::Listening) => {}
         Some(port::State::Uncalibrated) => found.push(Finding::warning(format!(
             "dante4l hears a leader on {interface} and does not know its rate well yet: that takes some seconds"
@@ -143,7 +178,7 @@ fn network(found: &mut Vec<Finding>, port: &PortRecord, now: Timestamp<Raw>) {
     }
     for notice in told {
         let level = if notice.explains() { Level::Failure } else { Level::Warning };
-        found.push(Finding { level, what: format!("{interface}: {notice}"), remedy: None });
+        found.push(Finding { level, ..Finding::ok(format!("{interface}: {notice}")) });
     }
     rivals(found, port);
 }
@@ -185,7 +220,8 @@ fn rivals(found: &mut Vec<Finding>, port: &PortRecord) {
 
 /// What dante2sys's page tells.
 pub fn steerer(found: &mut Vec<Finding>, pages: &Pages) {
-    life(found, &pages.dante2sys, false);
+    let is_replaced = freshness(&pages.danteshm) == Freshness::Fresh;
+    life(found, &pages.dante2sys, if is_replaced { Need::Replaced } else { Need::OnceStarted });
     let Some(body) = said::<Dante2sys>(&pages.dante2sys) else { return };
     match body.state() {
         Some(steer::State::Waiting) => {
@@ -196,21 +232,31 @@ pub fn steerer(found: &mut Vec<Finding>, pages: &Pages) {
         Some(steer::State::Acquiring) => {
             found.push(Finding::warning("dante2sys takes the clock in hand: that needs some seconds"));
         }
-        Some(steer::State::Holdover) => found.push(
-            Finding::warning("the leader is gone: the clock keeps the rate that it had, and drifts slowly")
-                .remedy("bring a leader back; no step follows"),
-        ),
+        Some(steer::State::Holdover) => found.push(holdover(pages)),
         Some(steer::State::Refused) => found.push(
             Finding::failure("dante2sys cannot correct the clock")
                 .remedy("why: journalctl -u dante2sys -n 20"),
         ),
         Some(steer::State::Yielded) => found.push(
             Finding::failure("another program steers the same clock: dante2sys leaves it alone meanwhile")
-                .remedy("find it with `pmc-lite doctor`, and stop it"),
+                .unexplained("pmc-lite doctor finds it: stop it", "journalctl -u dante2sys -n 40"),
         ),
         Some(steer::State::Locked) | None => {}
     }
     date(found, body);
+}
+
+fn holdover(pages: &Pages) -> Finding {
+    let drifts = "the clock keeps the rate that it had, and drifts slowly";
+    match pages.selected().map(PortRecord::state) {
+        None => Finding::warning(format!("dante4l tells nothing of a leader: {drifts}"))
+            .remedy("see dante4l above; no step follows when it is back"),
+        Some(Some(port::State::Slave | port::State::Uncalibrated)) => Finding::warning(format!(
+            "{drifts}, until the leader that is heard again is known well enough: some seconds"
+        )),
+        Some(_) => Finding::warning(format!("the leader is gone: {drifts}"))
+            .remedy("bring a leader back; no step follows"),
+    }
 }
 
 fn date(found: &mut Vec<Finding>, body: &Dante2sys) {
@@ -229,7 +275,8 @@ fn date(found: &mut Vec<Finding>, body: &Dante2sys) {
 
 /// What danteshm's page tells.
 pub fn relay(found: &mut Vec<Finding>, pages: &Pages) {
-    life(found, &pages.danteshm, false);
+    let is_replaced = freshness(&pages.dante2sys) == Freshness::Fresh;
+    life(found, &pages.danteshm, if is_replaced { Need::Replaced } else { Need::OnceStarted });
     let Some(body) = said::<Danteshm>(&pages.danteshm) else { return };
     match body.waiting() {
         Some(Waiting::Leader) => {

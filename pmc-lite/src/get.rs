@@ -18,8 +18,15 @@ mod tests;
 pub fn get(what: &What, instance: Option<&Instance>) -> ExitCode {
     let pages = Pages::read(instance);
     print(&shown(what, &pages));
-    if let (Err(error), false) = (&pages.dante4l, matches!(what, What::Status(_))) {
-        eprintln!("pmc-lite: {error}");
+    // The status says it itself.
+    if !matches!(what, What::Status(_)) {
+        match &pages.dante4l {
+            Err(error) => eprintln!("pmc-lite: {error}"),
+            Ok(_) if !pages.has_dante4l() => {
+                eprintln!("pmc-lite: dante4l is not running: this is the last that it said");
+            }
+            Ok(_) => {}
+        }
     }
     if pages.has_dante4l() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -19,6 +19,7 @@ mod scale;
 mod scenes;
 mod status;
 mod text;
+mod verdict;
 mod wait;
 mod watch;
 

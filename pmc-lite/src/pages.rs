@@ -1,6 +1,6 @@
 //! The pages of one instance, read together.
 
-use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, View};
+use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, PortRecord, View};
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageName, PageReader, ReadError};
@@ -47,6 +47,11 @@ impl Pages {
     /// Those of an instance, read once.
     pub fn read(instance: Option<&Instance>) -> Self {
         Readers::new(instance).read()
+    }
+
+    /// The port that a running dante4l follows its leader by.
+    pub fn selected(&self) -> Option<&PortRecord> {
+        said(&self.dante4l)?.selected()
     }
 
     /// dante4l runs.

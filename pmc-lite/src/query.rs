@@ -115,7 +115,8 @@ fn remarks(tally: &Tally, dropped: u32, nobody: bool, args: &QueryArgs) -> Vec<S
         let (interface, subdomain, asked) = (&args.interface, args.subdomain, tally.asked);
         lines.push(format!(
             "{whom} answered on {interface} in subdomain {subdomain} ({asked} questions): not every \
-             device does; `pmc-lite get status` shows the leaders that dante4l hears"
+             device does, and those with a pull-up are in another (--subdomain _ALT1 to _ALT4); `pmc-lite get status` shows \
+             the leaders that dante4l hears"
         ));
     }
     let heard = [

@@ -42,6 +42,9 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("yielded", yielded()),
         ("chrony", chrony()),
         ("foreign_page", foreign_page()),
+        ("nobody_follows", Pages { dante2sys: absent("dante2sys"), ..locked() }),
+        ("dante2sys_refused", dante2sys_refused()),
+        ("virtual_clock", virtual_clock()),
     ]
 }
 
@@ -132,6 +135,24 @@ pub fn two_leaders() -> Pages {
 /// Another program steers the clock.
 pub fn yielded() -> Pages {
     let steered = Dante2sys { state: steer::State::Yielded as u8, disturbances: 2, flags: 0, ..steered() };
+    Pages { dante2sys: fresh(steered), ..locked() }
+}
+
+/// dante2sys would not start.
+pub fn dante2sys_refused() -> Pages {
+    let waiting = Dante2sys { state: steer::State::Waiting as u8, ..Dante2sys::default() };
+    let ended = fresh(waiting).map(|view| View { freshness: Freshness::Stopped, ..view });
+    Pages { dante2sys: ended, ..locked() }
+}
+
+/// Somebody looks what would be done.
+pub fn virtual_clock() -> Pages {
+    let steered = Dante2sys {
+        clock: SteeredClock::Virtual as u8,
+        utc_source: UtcSource::None as u8,
+        flags: steered().flags & !(STEER_HAS_DATE | STEER_DATE_GOOD),
+        ..steered()
+    };
     Pages { dante2sys: fresh(steered), ..locked() }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::finding::{self, Finding};
 use crate::pages::{Pages, Read, freshness};
+use crate::verdict::{self, Verdict};
 use dante_core::page::{
     Body, Dante2sys, Dante4l, Danteshm, Freshness, HeardRecord, LeaderRecord, OutputKind, OutputRecord,
     PortRecord, RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, StampSource, SteeredClock, UtcSource,
@@ -27,13 +28,16 @@ pub struct Status {
     /// The version of this schema: within it keys are only ever added.
     #[cfg_attr(test, schemars(extend("const" = 1)))]
     pub schema: u32,
+    /// The answer in a word: `in_step`, soon (`acquiring`), without a leader (`holdover`), heard and not followed (`unused`), not,
+    /// or not known.
+    pub verdict: Verdict,
     /// The observer.
     pub dante4l: Observer,
     /// What steers the clock.
     pub dante2sys: Steerer,
     /// What relays to chrony.
     pub danteshm: Relay,
-    /// What is not as it should be, in the order of the data's flow; empty while this host is in step.
+    /// What is not as it should be, in the order of the data's flow; empty while nothing is wrong.
     pub findings: Vec<Finding>,
 }
 
@@ -309,6 +313,7 @@ impl Status {
         let now = pages.now;
         Self {
             schema: 1,
+            verdict: verdict::of(pages).0,
             dante4l: Observer {
                 life: life(&pages.dante4l),
                 said: body(&pages.dante4l, |it| following(it, now)),

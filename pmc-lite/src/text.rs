@@ -6,7 +6,10 @@ pub use parts::{counters, leaders, ports, samples};
 
 use crate::finding::{Finding, Level};
 use crate::status::{Following, Heard, Output, Page, Port, Relaying, Status, Steering, Utc};
+use crate::verdict::Verdict;
 use anstyle::{AnsiColor, Style};
+use dante_core::page::SteeredClock;
+use dante_core::port::Counter;
 use dante_core::time::{Civil, Duration};
 use std::fmt::{self, Write};
 
@@ -37,7 +40,7 @@ pub fn style(level: Level) -> Style {
 }
 
 fn write(out: &mut String, status: &Status) -> fmt::Result {
-    verdict(out, &status.findings)?;
+    verdict(out, status)?;
     if let Some(said) = &status.dante4l.said {
         leader(out, said)?;
     }
@@ -56,19 +59,25 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     status.findings.iter().try_for_each(|each| finding(out, each))
 }
 
-/// The answer to "is it synchronised?".
-pub fn verdict_of(findings: &[Finding]) -> (&'static str, Level) {
-    let level = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
-    let words = match level {
-        Level::Ok => "in step with Dante",
-        Level::Warning => "look at the warning below",
-        Level::Failure => "NOT in step with Dante",
-    };
-    (words, level)
+/// The answer to "is it synchronised?", in words; `more` says where to find what else there is to know.
+pub fn headline(status: &Status, more: &str) -> (String, Level) {
+    let worst = status.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
+    let mut words = status.verdict.words().to_owned();
+    if status.verdict != Verdict::InStep {
+        return (words, status.verdict.level().max(worst));
+    }
+    let steered = status.dante2sys.said.as_ref().filter(|_| status.dante2sys.life.running);
+    if steered.is_some_and(|steered| steered.clock == SteeredClock::Virtual.name()) {
+        words += " (virtual clock)";
+    }
+    if worst > Level::Ok {
+        words += more;
+    }
+    (words, worst.min(Level::Warning))
 }
 
-fn verdict(out: &mut String, findings: &[Finding]) -> fmt::Result {
-    let (words, level) = verdict_of(findings);
+fn verdict(out: &mut String, status: &Status) -> fmt::Result {
+    let (words, level) = headline(status, "; look at what is marked below");
     let style = style(level);
     writeln!(out, "{style}{words}{style:#}")
 }
@@ -146,7 +155,7 @@ fn port(out: &mut String, port: &Port, used: &str) -> fmt::Result {
     )?;
     let heard: Vec<String> = counters
         .by_name()
-        .filter(|(_, count)| *count > 0)
+        .filter(|(name, count)| *count > 0 && *name != Counter::Rejoined.name())
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     let heard = if heard.is_empty() { "no packets yet".into() } else { heard.join(", ") };

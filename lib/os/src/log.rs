@@ -35,7 +35,13 @@ pub fn start(program: &'static str, to: Destination) {
     };
     let syslog = if to.syslog {
         syslog::unix(formatter)
-            .map_err(|error| eprintln!("{program}: no syslog ({error}); -m writes messages to stdout"))
+            .map_err(|error| {
+                let cause = match error {
+                    syslog::Error::Initialization(cause) => cause.to_string(),
+                    other => other.to_string(),
+                };
+                eprintln!("{program}: no syslog runs here ({cause}); -m writes messages to stdout");
+            })
             .ok()
     } else {
         None

@@ -1,6 +1,6 @@
 //! The numbers of a check, and their limits.
 
-use super::{Service, Verdict, port};
+use super::{Judgement, Service};
 use crate::args::CheckArgs;
 use crate::pages::{Pages, said};
 use dante_core::steer::State;
@@ -52,7 +52,7 @@ pub fn of(pages: &Pages, limits: &CheckArgs) -> [Figure; 5] {
         KernelWord::Synchronised(max_error) => Some(max_error.ns()),
         KernelWord::Unsynchronised => None,
     };
-    let sample = port(pages).and_then(|port| port.last_sample());
+    let sample = pages.selected().and_then(|port| port.last_sample());
     [
         Figure {
             label: "phase",
@@ -138,7 +138,7 @@ impl Figure {
     }
 
     /// What is to be said of it, if anything.
-    pub fn verdict(&self) -> Option<Verdict> {
+    pub fn judged(&self) -> Option<Judgement> {
         let Limit { warning, critical } = self.limit;
         let Some(value) = self.value else {
             let is_wanted = warning.or(critical).is_some();

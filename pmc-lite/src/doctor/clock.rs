@@ -23,6 +23,11 @@ pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
                 Finding::warning("danteshm gives chrony the time, and no chronyd that steers the clock runs")
                     .remedy("systemctl enable --now chrony")
             }
+            (_, _, Some(SteeredClock::Virtual)) => {
+                Finding::warning("dante2sys steers a virtual clock, and nobody the system clock").remedy(
+                    "clock = \"realtime\" in section [dante2sys] (or --clock realtime), for the system clock",
+                )
+            }
             (_, _, Some(clock)) if !is_wanted => {
                 Finding::ok(format!("dante2sys steers a {} clock, and nobody the system clock", clock.name()))
             }
@@ -57,8 +62,9 @@ pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
             let own = format!("{stop}; systemctl enable --now dante2sys");
             let remedy = if name == "chronyd" {
                 format!(
-                    "dante2sys is to steer: {own}; or chrony, with Dante as a reference: systemctl disable --now dante2sys; \
-                     systemctl enable --now danteshm, and a refclock line (docs/chrony.md)"
+                    "dante2sys is to steer: {own}\n\
+                     or chrony, with Dante as a reference: systemctl disable --now dante2sys; systemctl enable --now danteshm, and a \
+                     refclock line (docs/chrony.md)"
                 )
             } else {
                 own

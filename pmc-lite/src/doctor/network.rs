@@ -64,8 +64,13 @@ fn interface(host: &Host, network: &Network) -> Finding {
             // The sentence has the remedy behind its last colon.
             let said = error.to_string();
             match (error, said.rsplit_once(": ")) {
-                (NetError::NotFound { .. }, Some((what, _))) => {
-                    Finding::failure(what).remedy(naming(host, "IFACE"))
+                (NetError::NotFound { present, .. }, Some((what, _))) => {
+                    let mut others = present.split(", ").filter(|name| *name != "lo");
+                    match (others.next(), others.next()) {
+                        (Some(only), None) => Finding::failure(what).remedy(naming(host, only)),
+                        _ => Finding::failure(what)
+                            .remedy(format!("for one of these: {}", naming(host, "IFACE"))),
+                    }
                 }
                 (_, Some((what, remedy))) => Finding::failure(what).remedy(remedy),
                 (_, None) => Finding::failure(said),
@@ -322,14 +327,21 @@ fn missing(host: &Host, network: &Network, heard: &Heard, port: Option<&PortReco
     let configuration = configuration(&host.choice).display();
     if let Some(leader) = heard.leaders.first() {
         let (theirs, who) = (leader.subdomain, leader.identity);
+        let follow = format!(
+            "subdomain = \"{theirs}\" in section [dante4l] of {configuration} (or --subdomain {theirs}), systemctl restart dante4l"
+        );
         return Finding::failure(format!(
             "{name} hears the leader {who} at {}, but in subdomain {theirs}, and {subdomain} is followed",
             leader.address
         ))
-        .remedy(format!(
-            "follow it: subdomain = \"{theirs}\" in section [dante4l] of {configuration} (or --subdomain {theirs}), \
-             systemctl restart dante4l; or set the devices' pull-up back in Dante Controller"
-        ));
+        .remedy(if theirs.is_pull_up() {
+            format!(
+                "set the devices' pull-up back to none in Dante Controller\n\
+                 or, for a clock that is per cents off UTC: {follow}, and allow-pull-up = true in section [dante2sys]"
+            )
+        } else {
+            format!("follow it: {follow}")
+        });
     }
     if let Some((other, leader)) = elsewhere(host) {
         return Finding::failure(format!(
@@ -373,8 +385,9 @@ fn missing(host: &Host, network: &Network, heard: &Heard, port: Option<&PortReco
     } else {
         "nothing that speaks PTP"
     };
-    Finding::failure(format!("no leader on {name}: {other} within {seconds} s")).remedy(
-        "is it the interface on the Dante network, and is a Dante device on and in the same VLAN? A switch that snoops IGMP \
-         needs a querier",
+    let nor: String = host.elsewhere.iter().map(|(name, _)| format!(", nor on {name}")).collect();
+    Finding::failure(format!("no leader on {name}{nor}: {other} within {seconds} s")).remedy(
+        "is a Dante device on, and in this network's VLAN? Dante Controller shows which one leads. A switch that snoops IGMP needs \
+         a querier",
     )
 }

@@ -8,7 +8,7 @@ use dante_core::{port, steer};
 use dante_os::host::pages::PageFile;
 use dante_os::host::{CAP_NET_BIND_SERVICE, CAP_SYS_TIME, Running};
 
-/// The remedy of what is a consequence.
+/// How the remedy of what may be a consequence begins.
 pub const ABOVE: &str = "see above";
 
 /// `is_clear`: nothing before it is in the way.
@@ -17,7 +17,16 @@ pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Finding> {
     let [writer, ..] = &host.writers;
     let mut found = Vec::new();
     finding::observer(&mut found, pages);
-    let mut found: Vec<Finding> = found.into_iter().map(|finding| here(finding, is_clear)).collect();
+    // Of another interface than those that were looked at nothing was found out.
+    let is_looked_at = said::<Dante4l>(&pages.dante4l).is_none_or(|body| {
+        body.ports()
+            .iter()
+            .all(|port| host.networks.iter().any(|network| network.name == port.interface.to_string()))
+    });
+    let mut found: Vec<Finding> = found
+        .into_iter()
+        .map(|finding| if is_looked_at { here(finding, is_clear) } else { finding })
+        .collect();
     outdated(&mut found, &pages.dante4l, writer.as_ref());
     let is_well = !found.iter().any(|finding| finding.level == Level::Failure);
     if let Some(body) = said::<Dante4l>(&pages.dante4l).filter(|_| is_well) {
@@ -72,6 +81,7 @@ pub fn danteshm(host: &Host, pages: &Pages) -> Vec<Finding> {
     let [.., writer] = &host.writers;
     let mut found = Vec::new();
     finding::relay(&mut found, pages);
+    let mut found: Vec<Finding> = found.into_iter().map(|finding| here(finding, true)).collect();
     outdated(&mut found, &pages.danteshm, writer.as_ref());
     if said::<Danteshm>(&pages.danteshm).is_some() && found.is_empty() {
         found.push(Finding::ok("danteshm runs, FEEDING"));
@@ -82,18 +92,12 @@ pub fn danteshm(host: &Host, pages: &Pages) -> Vec<Finding> {
 
 /// Where a finding sends its reader to the doctor, the doctor has said already what it knows.
 fn here(finding: Finding, is_clear: bool) -> Finding {
-    let points_here = finding.remedy.as_ref().is_some_and(|remedy| remedy.contains("`pmc-lite doctor`"));
-    match (points_here, finding.level) {
-        (false, _) => finding,
-        (true, _) if !is_clear => Finding { remedy: Some(ABOVE.into()), ..finding },
-        (true, Level::Failure) => {
-            Finding { remedy: Some("journalctl -u dante4l -u dante2sys -n 40".into()), ..finding }
-        }
-        (true, _) => Finding {
-            remedy: Some("systemctl enable --now dante2sys, which steers the system clock; or danteshm, which feeds chrony".into()),
-            ..finding
-        },
-    }
+    let remedy = match (&finding.otherwise, is_clear) {
+        (None, _) => return finding,
+        (Some(otherwise), false) => format!("{ABOVE}; if that is not it: {otherwise}"),
+        (Some(otherwise), true) => otherwise.clone(),
+    };
+    finding.remedy(remedy)
 }
 
 /// A page that is old, of a writer that is gone or not: what stands first says neither.

@@ -49,7 +49,7 @@ fn there_is_always_somewhere_to_begin() {
 fn the_first_thing_to_do_is_the_one_that_is_wrong() {
     let cases = [
         ("wrong_interface", "interface = \"eth2\""),
-        ("no_such_interface", "interface = \"IFACE\" in section [dante4l]"),
+        ("no_such_interface", "interface = \"eth1\" in section [dante4l]"),
         ("no_carrier", "plug the cable in"),
         ("no_leader", "nothing that speaks PTP"),
         ("ptp_v2_only", "enable PTPv1"),

@@ -7,6 +7,7 @@ mod outputs;
 use super::sheet::{NUMBER, Sheet};
 use crate::finding::{self, Level};
 use crate::pages::{Pages, freshness, said};
+use crate::verdict::{self, Verdict};
 use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness};
 use dante_core::time::{Duration, Offset};
 
@@ -47,6 +48,12 @@ fn programs(sheet: &mut Sheet, pages: &Pages) {
         "dante_page_info",
         "How the program's page looks: fresh, stale (its writer died or hangs), stopped, absent, foreign, layout (another version)",
         all.map(|(name, page)| vec![program(name), ("page", page.name().to_owned())]),
+    );
+    sheet.states(
+        "dante_verdict",
+        "1 for how this host's clock stands to Dante's, as `pmc-lite get status` says it",
+        &Verdict::ALL,
+        [(Vec::new(), Some(verdict::of(pages).0))],
     );
     let found = finding::of(pages);
     sheet.gauge(

@@ -87,7 +87,7 @@ fn the_dead_tell_nothing() {
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split(['{', ' ']).next())
         .collect();
-    assert_eq!(names, ["dante_findings", "dante_page_info", "dante_up"].into());
+    assert_eq!(names, ["dante_findings", "dante_page_info", "dante_up", "dante_verdict"].into());
 }
 
 /// Prometheus' older text knows no unit, no end, and a counter by its whole name.

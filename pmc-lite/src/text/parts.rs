@@ -19,7 +19,7 @@ pub fn leaders(ports: &[Port], followed: Option<&Leader>) -> String {
                 leader(out, &port.interface, heard, is_followed)?;
             }
         }
-        if none { writeln!(out, "no leader is heard") } else { Ok(()) }
+        if none { writeln!(out, "no leader is heard: pmc-lite doctor looks for the cause") } else { Ok(()) }
     })
 }
 
@@ -74,6 +74,9 @@ pub fn counters(ports: &[Port]) -> String {
 
 pub fn samples(samples: &[Sample]) -> String {
     written(|out| {
+        if samples.is_empty() {
+            return writeln!(out, "no Sync was measured yet");
+        }
         writeln!(out, "  {HEADING}sample        age    residual{HEADING:#}")?;
         for Sample { number, age_s, residual_ns, accepted, .. } in samples {
             let word = if *accepted { "" } else { "  not believed" };

@@ -4,7 +4,7 @@ use super::app::App;
 use super::view::{QUIET, colour};
 use crate::finding::Level;
 use crate::status::{Following, Page, Relaying, Status, Steering};
-use crate::text::{life_of, verdict_of};
+use crate::text::{headline, life_of};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Stylize;
@@ -15,19 +15,11 @@ pub const HEIGHT: u16 = 5;
 /// Where the text begins.
 const LABEL: u16 = 12;
 
-/// In words.
-pub fn verdict(status: &Status) -> &'static str {
-    verdict_of(&status.findings).0
-}
-
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
     let rows: [Rect; HEIGHT as usize] =
         Layout::vertical([Constraint::Length(1); HEIGHT as usize]).areas(area);
     let [title, leads, observes, steers, relays] = rows;
-    let (words, level) = match verdict_of(&status.findings) {
-        (_, Level::Warning) => ("look at the findings (press 4)", Level::Warning),
-        said => said,
-    };
+    let (words, level) = headline(status, "; press 4");
     let name = app
         .instance
         .as_ref()

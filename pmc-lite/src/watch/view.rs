@@ -4,6 +4,7 @@ use super::app::{App, View};
 use super::{charts, header, histogram, lists};
 use crate::finding::Level;
 use crate::status::Status;
+use crate::text::headline;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Margin, Rect};
 use ratatui::style::{Color, Style, Stylize};
@@ -22,7 +23,7 @@ pub fn draw(frame: &mut Frame<'_>, app: &App) {
     let area = frame.area();
     let Some(status) = &app.status else { return };
     if area.width < LEAST.0 || area.height < LEAST.1 {
-        let text = format!("{}\n\nwatch needs a larger terminal: 80x24 is enough", header::verdict(status));
+        let text = format!("{}\n\nwatch needs a larger terminal: 80x24 is enough", headline(status, "").0);
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
         return;
     }

@@ -197,7 +197,7 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
         keys
     };
     assert_eq!(status["schema"], 1);
-    assert_eq!(keys(&status), ["dante2sys", "dante4l", "danteshm", "findings", "schema"]);
+    assert_eq!(keys(&status), ["dante2sys", "dante4l", "danteshm", "findings", "schema", "verdict"]);
     for program in ["dante4l", "dante2sys", "danteshm"] {
         assert_eq!(status[program]["running"], true, "{status:#}");
         assert_eq!(status[program]["page"], "fresh", "{status:#}");
@@ -267,7 +267,8 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     assert_eq!((&output["ready"], &output["lost"]), (&true.into(), &0.into()));
     assert!(output["samples"].as_u64().expect("samples") > 90, "{output}");
     assert_eq!(status["findings"], serde_json::json!([]), "nothing is wrong");
-    for words in ["in step with Dante", "SLAVE", "LOCKED", "software time stamps"] {
+    assert_eq!(status["verdict"], "in_step");
+    for words in ["in step with Dante (virtual clock)\n", "SLAVE", "LOCKED", "software time stamps"] {
         assert!(lab.stage.screen().contains(words), "{}", lab.stage.screen());
     }
     judge_parts(lab, leader["uuid"].as_str().expect("uuid"));

@@ -145,7 +145,7 @@ fn beside_the_suite() {
     terminal.wait_for("no help", |screen| !screen.contains("╭ help"));
     // What happens is seen without a key.
     drop(leader);
-    terminal.wait_for("holdover", |screen| screen.contains("HOLDOVER") && screen.contains("NOT in step"));
+    terminal.wait_for("holdover", |screen| screen.contains("HOLDOVER") && screen.contains("in holdover"));
     terminal.key("q");
     judge_restored(&terminal);
 
@@ -172,7 +172,7 @@ fn before_anything_runs() {
     terminal.line(&watch(&lab.stage));
     let screen = terminal.wait_for("a word about it", |screen| screen.contains("no samples") && ends(screen));
     assert!(
-        screen.contains("NOT in step with Dante") && screen.contains("dante4l is not running"),
+        screen.contains("NOT known to be in step with Dante") && screen.contains("dante4l is not running"),
         "{screen}"
     );
     judge_shape(&screen, SMALL);

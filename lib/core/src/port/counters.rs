@@ -64,6 +64,13 @@ pub enum Counter {
     Contradicting,
 }
 
+impl Counter {
+    /// What it is called outside.
+    pub fn name(self) -> &'static str {
+        Counters::NAMES.get(self as usize).copied().unwrap_or_default()
+    }
+}
+
 /// All counters of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters([u64; Counters::COUNT]);

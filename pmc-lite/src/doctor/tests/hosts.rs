@@ -37,7 +37,7 @@ pub fn all() -> Vec<(&'static str, Host, Pages)> {
         ("unprivileged", unprivileged(), scenes::listening(None)),
         ("port_taken", port_taken(), scenes::no_daemon()),
         ("querier", silent(), stopped_syncs()),
-        ("chronyd", Host { rivals: vec![chronyd()], ..healthy() }, only_dante4l()),
+        ("chronyd", Host { rivals: vec![chronyd()], ..healthy() }, scenes::dante2sys_refused()),
         (
             "chronyd_beside_dante2sys",
             Host { rivals: vec![chronyd(), dante2sys()], ..healthy() },
@@ -200,11 +200,6 @@ fn chronyd() -> Rival {
 
 fn dante2sys() -> Rival {
     Rival { pid: 812, name: "dante2sys".into(), unit: Some("dante2sys.service".into()) }
-}
-
-/// dante2sys did not start beside chronyd.
-fn only_dante4l() -> Pages {
-    Pages { dante2sys: scenes::no_daemon().dante2sys, ..scenes::locked() }
 }
 
 fn chrony_fed() -> Host {

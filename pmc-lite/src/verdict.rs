@@ -1,0 +1,155 @@
+//! The answer to "is it synchronised?", from the pages alone. `get status`, `watch` and `metrics` say it, and `check` judges by it.
+
+use crate::finding::Level;
+use crate::pages::{Pages, Read, freshness, said};
+use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, PortRecord, SteeredClock};
+use dante_core::port;
+use dante_core::relay::{self, Waiting};
+use dante_core::steer::State;
+use serde::Serialize;
+use std::fmt;
+
+/// How this host's clock stands to Dante's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum Verdict {
+    /// dante2sys holds a clock on Dante, or danteshm tells chrony.
+    InStep,
+    /// It will be within seconds.
+    Acquiring,
+    /// There is no leader: the clock keeps the rate that it had.
+    Holdover,
+    /// dante4l hears a leader, and neither dante2sys nor danteshm runs.
+    Unused,
+    /// It is not, and will not be by itself.
+    NotInStep,
+    /// Nothing was started, or what says it is not to be believed.
+    Unknown,
+}
+
+impl Verdict {
+    pub const ALL: [Self; 6] =
+        [Self::InStep, Self::Acquiring, Self::Holdover, Self::Unused, Self::NotInStep, Self::Unknown];
+
+    /// For scripts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InStep => "in_step",
+            Self::Acquiring => "acquiring",
+            Self::Holdover => "holdover",
+            Self::Unused => "unused",
+            Self::NotInStep => "not_in_step",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::InStep => "in step with Dante",
+            Self::Acquiring => "not in step with Dante yet",
+            Self::Holdover => "in holdover: the clock keeps the rate that it had",
+            Self::Unused => "NOT in step with Dante: no clock follows it",
+            Self::NotInStep => "NOT in step with Dante",
+            Self::Unknown => "NOT known to be in step with Dante",
+        }
+    }
+
+    pub const fn level(self) -> Level {
+        match self {
+            Self::InStep => Level::Ok,
+            Self::Acquiring | Self::Holdover | Self::Unused => Level::Warning,
+            Self::NotInStep | Self::Unknown => Level::Failure,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The verdict, and in a few words what it is made of: the program by which this host's clock follows Dante, or the one that would
+/// let it. One that ended has been replaced by one that runs.
+pub fn of(pages: &Pages) -> (Verdict, String) {
+    use Freshness::{Absent, Fresh, Stopped};
+    match (freshness(&pages.dante4l), freshness(&pages.dante2sys), freshness(&pages.danteshm)) {
+        (Absent, Absent, Absent) => {
+            (Verdict::Unknown, "there are no pages here: the suite was not started since boot".into())
+        }
+        (_, Absent, Absent) => alone(pages),
+        (_, Absent, _) | (_, Stopped, Fresh) => relay(pages),
+        _ => steerer(pages),
+    }
+}
+
+/// Where its writer does not run, or its page tells nothing.
+pub fn lifeless<B: Body>(read: &Read<B>) -> (Verdict, String) {
+    match freshness(read) {
+        Freshness::Stale | Freshness::Stopped | Freshness::Absent => {
+            (Verdict::NotInStep, format!("{} does not run", B::NAME))
+        }
+        Freshness::Foreign | Freshness::Layout | Freshness::Fresh => {
+            (Verdict::Unknown, format!("what {} does is not known", B::NAME))
+        }
+    }
+}
+
+fn steerer(pages: &Pages) -> (Verdict, String) {
+    let Some((body, state)) = said(&pages.dante2sys).and_then(|body| Some((body, body.state()?))) else {
+        return lifeless(&pages.dante2sys);
+    };
+    let verdict = match state {
+        State::Locked => Verdict::InStep,
+        State::Acquiring => Verdict::Acquiring,
+        State::Holdover => Verdict::Holdover,
+        State::Waiting | State::Refused | State::Yielded => Verdict::NotInStep,
+    };
+    let mut text = format!("{} {state}", Dante2sys::NAME);
+    if let Some(leader) = pages.selected().and_then(PortRecord::leader) {
+        text += &format!(" on {} at {}", leader.identity().uuid, leader.address());
+    }
+    if let Some(error) = body.phase_error() {
+        text += &format!(", {:+} ns off", error.ns());
+    }
+    if let Some(clock @ (SteeredClock::Virtual | SteeredClock::Hardware)) =
+        SteeredClock::from_number(body.clock)
+    {
+        text += &format!(", a {clock} clock");
+    }
+    (verdict, text)
+}
+
+fn relay(pages: &Pages) -> (Verdict, String) {
+    let Some((body, state)) = said(&pages.danteshm).and_then(|body| Some((body, body.state()?))) else {
+        return lifeless(&pages.danteshm);
+    };
+    let is_near = pages.selected().and_then(PortRecord::state) == Some(port::State::Uncalibrated);
+    let verdict = match (state, body.waiting()) {
+        (relay::State::Feeding, _) => Verdict::InStep,
+        (_, Some(Waiting::Silence)) => Verdict::Acquiring,
+        (_, Some(Waiting::Leader)) if is_near => Verdict::Acquiring,
+        (relay::State::Waiting, _) => Verdict::NotInStep,
+    };
+    let text = match pages.selected().and_then(PortRecord::leader) {
+        Some(leader) => {
+            format!("{} {state} from {} at {}", Danteshm::NAME, leader.identity().uuid, leader.address())
+        }
+        None => format!("{} {state}", Danteshm::NAME),
+    };
+    (verdict, text)
+}
+
+/// dante4l without anybody who follows it.
+fn alone(pages: &Pages) -> (Verdict, String) {
+    let Some(state) = pages.selected().and_then(PortRecord::state) else {
+        return lifeless(&pages.dante4l);
+    };
+    let verdict = match state {
+        port::State::Slave | port::State::Uncalibrated => Verdict::Unused,
+        _ => Verdict::NotInStep,
+    };
+    (verdict, format!("{} {state}", Dante4l::NAME))
+}
