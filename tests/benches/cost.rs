@@ -8,6 +8,7 @@
 //! It prints and judges nothing: a busy machine wakes no program more often, but it may make it sleep in between.
 
 use dante_core::{port, steer};
+use dante_os::clock::raw_now;
 use dante_tests::capture::{Capture, Packet};
 use dante_tests::lab::{Lab, proc_status};
 use dante_tests::program::Program;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 const WINDOW: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(20);
+const WAKE_UPS: u32 = 100;
 const GOALS: &str = "at most 12 wake-ups/s (dante4l at 4 Hz), 1-2/s when nothing rings, 4096 kB resident";
 
 fn main() {
@@ -99,18 +101,45 @@ fn delays(lab: &Lab) {
         }
     }
     println!("Goals from a Sync's arrival to its sample in the segment: median 100 us, worst 1000 us.");
-    let figures = [("all of it", all), ("until the Follow_Up", waits), ("from then on", own)];
+    let figures = [
+        ("all of it", all),
+        ("until the Follow_Up", waits),
+        ("from then on", own),
+        ("a wake-up, as of anything", wake_ups()),
+    ];
     for (what, mut us) in figures {
         us.sort_by(f64::total_cmp);
         let at = |share: f64| us.get((us.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
         let worst = us.last().copied().unwrap_or(f64::NAN);
         println!(
-            "{what:<28}{:>4} Syncs: median {:>8.1} us, 90 % {:>8.1} us, worst {worst:>8.1} us",
+            "{what:<28}{:>4} times: median {:>8.1} us, 90 % {:>8.1} us, worst {worst:>8.1} us",
             us.len(),
             at(0.5),
             at(0.9)
         );
     }
+}
+
+/// How long this machine takes, idle, to wake up a thread that waits at a pipe, us: the suite does that twice after a Follow_Up.
+fn wake_ups() -> Vec<f64> {
+    let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+    let sleeper = std::thread::spawn(move || {
+        let mut woken = Vec::new();
+        let mut byte = [0];
+        while reader.read(&mut byte).is_ok_and(|count| count > 0) {
+            woken.push(raw_now());
+        }
+        woken
+    });
+    let mut rung = Vec::new();
+    for _ in 0..WAKE_UPS {
+        std::thread::sleep(Duration::from_millis(50));
+        rung.push(raw_now());
+        writer.write_all(&[0]).expect("a reader");
+    }
+    drop(writer);
+    let woken = sleeper.join().expect("no panic");
+    woken.into_iter().zip(rung).map(|(woken, rung)| (woken - rung).ns() as f64 / 1e3).collect()
 }
 
 /// What /proc tells of one process.
