@@ -3,7 +3,7 @@
 //! The filter follows a random walk of the rate and no more: a step of 1 ppm would take it minutes to find, under an
 //! uncertainty that knows nothing of it. So the last measurements are held against the filter's own line. If they lean
 //! away from it by more than chance allows, they are explained either by a rate that broke at some moment or by a phase
-//! that shifted at some moment, whichever leaves less unexplained, and the filter begins anew there.
+//! that shifted at some moment, whichever leaves clearly less unexplained, and the filter begins anew there.
 
 use super::Measurement;
 use super::kalman::Kalman;
@@ -18,6 +18,11 @@ const WINDOWS: [usize; 3] = [32, 64, LONGEST];
 const SIGNIFICANT: f64 = 7.0;
 /// An oscillator that goes on running does not change its rate by more than this at once; a path does seem to.
 const PLAUSIBLE_PPB: f64 = 5_000.0;
+/// By so many variances of the noise a bend has to explain more than the best shift does: of a path that shifts by some standard
+/// deviations the first measurements look like either.
+const BENT: f64 = 8.0;
+/// And a shift more than the best bend: a rate that has changed and is not believed to makes the stated uncertainty a lie.
+const SHIFTED: f64 = 16.0;
 /// So many measurements after the break at least, or it is too early to say what it is.
 const AFTER: usize = 8;
 
@@ -70,30 +75,53 @@ impl Recent {
         if lean.slope.abs() < SIGNIFICANT * chance {
             return None;
         }
-        let (from, rate_ppb, line) = best_break(&points)?;
+        let [bent, shifted] = breaks(&points);
+        let (best, other) = match (bent, shifted) {
+            (Some(bent), Some(shifted)) if shifted.line.unexplained < bent.line.unexplained => {
+                (shifted, Some(bent))
+            }
+            (Some(bent), shifted) => (bent, shifted),
+            (None, shifted) => (shifted?, None),
+        };
         // The noise as the filter takes it is itself only found, and may be half as large as it is.
         #[expect(clippy::cast_precision_loss, reason = "at most LONGEST")]
-        let sigma = sigma.max((line.unexplained / (window as f64 - 3.0)).sqrt());
-        let certain = line.slope.abs() > SIGNIFICANT * sigma / line.spread.sqrt();
-        (certain && from + AFTER <= window).then_some(Change { from: skipped + from, rate_ppb })
+        let variance = (sigma * sigma).max(best.line.unexplained / (window as f64 - 3.0));
+        let certain = best.line.slope.abs() > SIGNIFICANT * (variance / best.line.spread).sqrt();
+        let distinct = other.is_none_or(|other| {
+            let is_alike = other.rate_ppb == 0.0 && best.rate_ppb == 0.0;
+            let least = if best.rate_ppb == 0.0 { SHIFTED } else { BENT };
+            is_alike || other.line.unexplained - best.line.unexplained > least * variance
+        });
+        (certain && distinct && best.from + AFTER <= window)
+            .then_some(Change { from: skipped + best.from, rate_ppb: best.rate_ppb })
     }
 }
 
-/// Where the points break, the slope from there on (zero where they shift instead), and the line that says so.
-fn best_break(points: &[(f64, f64)]) -> Option<(usize, f64, Line)> {
-    let candidates = (0..points.len().saturating_sub(AFTER)).step_by(points.len() / 8);
-    let bent = candidates.clone().filter_map(|from| {
+/// Where the points break, and the line that says so.
+struct Break {
+    from: usize,
+    /// The slope from there on; zero where they shift instead.
+    rate_ppb: f64,
+    line: Line,
+}
+
+/// Where the points would be bent, and where shifted, if they are the one or the other. Also at the very end: what begins there is
+/// no reason to look for a change before it.
+fn breaks(points: &[(f64, f64)]) -> [Option<Break>; 2] {
+    let places = 0..points.len().saturating_sub(1);
+    let bent = places.clone().filter_map(|from| {
         let begin = points.get(from)?.0;
         let line = Line::through(points.iter().map(|(t, d)| ((t - begin).max(0.0), *d)))?;
         let rate_ppb = if line.slope.abs() < PLAUSIBLE_PPB { line.slope } else { 0.0 };
-        Some((from, rate_ppb, line))
+        Some(Break { from, rate_ppb, line })
     });
-    let shifted = candidates.skip(1).filter_map(|from| {
+    let shifted = places.skip(1).filter_map(|from| {
         let line =
             Line::through(points.iter().enumerate().map(|(i, (_, d))| (f64::from(u8::from(i >= from)), *d)))?;
-        Some((from, 0.0, line))
+        Some(Break { from, rate_ppb: 0.0, line })
     });
-    bent.chain(shifted).min_by(|a, b| a.2.unexplained.total_cmp(&b.2.unexplained))
+    let unexplained = |a: &Break, b: &Break| a.line.unexplained.total_cmp(&b.line.unexplained);
+    [bent.min_by(unexplained), shifted.min_by(unexplained)]
 }
 
 /// A straight line by least squares.

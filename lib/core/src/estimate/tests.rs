@@ -213,3 +213,29 @@ fn extreme_times_give_no_nan() {
         assert!(map.line.rate.is_finite() && map.sigma.rate.is_finite(), "{map:?}");
     }
 }
+
+/// Six standard deviations are just believed: the first of the shifted measurements could as well be a rate that changed.
+#[test]
+fn a_path_that_shifts_is_not_taken_for_a_rate_that_changes() {
+    for (shift_ns, length) in [-4_000, -2_500, 2_500, 4_000].into_iter().flat_map(|ns| [(ns, 12), (ns, 80)]) {
+        let mut far = 0;
+        for seed in 0..40 {
+            let mut link = Link::new(100 + seed, 700.0, 12.0);
+            let begin = 160 + seed.cast_signed();
+            let mut estimator = Estimator::new(RateGuess::UNKNOWN);
+            let mut worst = 0.0f64;
+            for n in 0..begin + length + 100 {
+                let one = link.sync(n);
+                let is_shifted = (begin..begin + length).contains(&n);
+                let shift = Duration::from_ns(if is_shifted { shift_ns } else { 0 });
+                estimator.update(Measurement { raw: one.raw + shift, ..one });
+                if n > begin {
+                    worst = worst.max(link.rate_error_ppb(&estimator).abs());
+                }
+            }
+            far += i32::from(worst > 200.0);
+            assert!(worst < 500.0, "{shift_ns} ns, seed {seed}: {worst} ppb");
+        }
+        assert!(far <= 2, "{shift_ns} ns for {length} Syncs: {far} of 40 seeds took it for a rate");
+    }
+}

@@ -36,6 +36,13 @@ scenario! {
             let detour = Some(Detour { at: at(100), more: Duration::from_us(50) });
             Trial::new(seed, Profile { detour, ..Profile::DANTE }, pc())
         };
+    // As one and the same software stamps a busy host and an idle one. It is no change of rate, and none is seen in it.
+    asymmetry_of_3_us_veth, 180,
+        Figures { phase_us: 5.0, phase_left_us: 4.5, excursion_us: 5.5, excess_ppm: 1.0, ..VETH },
+        |seed| {
+            let detour = Some(Detour { at: at(60), more: Duration::from_us(3) });
+            Trial::new(seed, Profile { detour, ..Profile::VETH }, pc())
+        };
     asymmetry_of_50_us_veth, 180,
         Figures { phase_us: 52.0, phase_left_us: 51.0, excursion_us: 54.0, ..VETH },
         |seed| {
