@@ -1,6 +1,6 @@
 //! What is wrong, in words, with the next step: from the pages alone. `get status`, `watch` and `doctor` say it.
 
-use crate::pages::{Pages, Read, freshness, said};
+use crate::pages::{Pages, Read, freshness, said, unit};
 use dante_core::page::{
     Body, Dante2sys, Dante4l, Danteshm, Freshness, OutputKind, PortRecord, STEER_DATE_GOOD, STEER_DATE_LEFT,
     UtcSource,
@@ -10,6 +10,7 @@ use dante_core::relay::Waiting;
 use dante_core::steer;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Subdomain;
+use dante_os::page::Instance;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -106,10 +107,10 @@ enum Need {
 }
 
 /// A writer that is not there.
-fn life<B: Body>(found: &mut Vec<Finding>, read: &Read<B>, need: Need) {
-    let name = B::NAME;
+fn life<B: Body>(found: &mut Vec<Finding>, read: &Read<B>, instance: Option<&Instance>, need: Need) {
+    let (name, unit) = (B::NAME, unit(B::NAME, instance));
     let start = |again: &str| {
-        format!("start it: systemctl start {name}; if it ends again: {again}journalctl -u {name} -n 20")
+        format!("start it: systemctl start {unit}; if it ends again: {again}journalctl -u {unit} -n 20")
     };
     let not_there = |what| Finding::failure(what).unexplained(start("pmc-lite doctor; "), start(""));
     match (read, freshness(read)) {
@@ -127,21 +128,22 @@ fn life<B: Body>(found: &mut Vec<Finding>, read: &Read<B>, need: Need) {
                 "{name} died or hangs (process {}); what is shown of it is old",
                 view.pid
             ))
-            .remedy(format!("restart it: systemctl restart {name}; why: journalctl -u {name} -n 20")),
+            .remedy(format!("restart it: systemctl restart {unit}; why: journalctl -u {unit} -n 20")),
         ),
     }
 }
 
 /// What dante4l's page tells.
 pub fn observer(found: &mut Vec<Finding>, pages: &Pages) {
-    life(found, &pages.dante4l, Need::Always);
+    life(found, &pages.dante4l, pages.instance.as_ref(), Need::Always);
     let Some(body) = said::<Dante4l>(&pages.dante4l) else { return };
     for port in body.ports() {
-        network(found, port, pages.now);
+        network(found, port, pages);
     }
 }
 
-fn network(found: &mut Vec<Finding>, port: &PortRecord, now: Timestamp<Raw>) {
+fn network(found: &mut Vec<Finding>, port: &PortRecord, pages: &Pages) {
+    let now = pages.now;
     let interface = port.interface;
     let notices: Vec<Notice> = port
         .notices()
@@ -165,7 +167,7 @@ fn network(found: &mut Vec<Finding>, port: &PortRecord, now: Timestamp<Raw>) {
                 .unexplained(
                     "is it the interface of the Dante network (-i), and does a Dante device run there, without pull-up? \
                      pmc-lite doctor finds that out, and looks at cable, multicast and firewall",
-                    "journalctl -u dante4l -n 40",
+                    format!("journalctl -u {} -n 40", unit(Dante4l::NAME, pages.instance.as_ref())),
                 ),
             );
         }
@@ -221,7 +223,12 @@ fn rivals(found: &mut Vec<Finding>, port: &PortRecord) {
 /// What dante2sys's page tells.
 pub fn steerer(found: &mut Vec<Finding>, pages: &Pages) {
     let is_replaced = freshness(&pages.danteshm) == Freshness::Fresh;
-    life(found, &pages.dante2sys, if is_replaced { Need::Replaced } else { Need::OnceStarted });
+    life(
+        found,
+        &pages.dante2sys,
+        pages.instance.as_ref(),
+        if is_replaced { Need::Replaced } else { Need::OnceStarted },
+    );
     let Some(body) = said::<Dante2sys>(&pages.dante2sys) else { return };
     match body.state() {
         Some(steer::State::Waiting) => {
@@ -276,7 +283,12 @@ fn date(found: &mut Vec<Finding>, body: &Dante2sys) {
 /// What danteshm's page tells.
 pub fn relay(found: &mut Vec<Finding>, pages: &Pages) {
     let is_replaced = freshness(&pages.dante2sys) == Freshness::Fresh;
-    life(found, &pages.danteshm, if is_replaced { Need::Replaced } else { Need::OnceStarted });
+    life(
+        found,
+        &pages.danteshm,
+        pages.instance.as_ref(),
+        if is_replaced { Need::Replaced } else { Need::OnceStarted },
+    );
     let Some(body) = said::<Danteshm>(&pages.danteshm) else { return };
     match body.waiting() {
         Some(Waiting::Leader) => {

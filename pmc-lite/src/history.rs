@@ -161,6 +161,7 @@ pub fn rfc3339(time: Timestamp<Real>) -> String {
 
 /// The pages, with dante4l's doorbell to be waited for.
 pub struct Follower {
+    instance: Option<Instance>,
     dante4l: PageFollower<Dante4l>,
     dante2sys: PageReader<Dante2sys>,
     danteshm: PageReader<dante_core::page::Danteshm>,
@@ -175,6 +176,7 @@ impl Follower {
             )
         })?;
         Ok(Self {
+            instance: instance.cloned(),
             dante4l,
             dante2sys: PageReader::new(PageName::new(instance)),
             danteshm: PageReader::new(PageName::new(instance)),
@@ -184,6 +186,7 @@ impl Follower {
     pub fn read(&mut self) -> Pages {
         let now: Timestamp<Raw> = raw_now();
         Pages {
+            instance: self.instance.clone(),
             now,
             dante4l: self.dante4l.read(now),
             dante2sys: self.dante2sys.read(now),

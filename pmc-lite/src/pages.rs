@@ -10,6 +10,8 @@ pub type Read<B> = Result<View<B>, ReadError>;
 
 /// What the daemons say at one moment. All that is shown is made of this.
 pub struct Pages {
+    /// Whose they are.
+    pub instance: Option<Instance>,
     pub now: Timestamp<Raw>,
     pub dante4l: Read<Dante4l>,
     pub dante2sys: Read<Dante2sys>,
@@ -18,6 +20,7 @@ pub struct Pages {
 
 /// Reads them, over restarts of their writers.
 pub struct Readers {
+    instance: Option<Instance>,
     dante4l: PageReader<Dante4l>,
     dante2sys: PageReader<Dante2sys>,
     danteshm: PageReader<Danteshm>,
@@ -26,6 +29,7 @@ pub struct Readers {
 impl Readers {
     pub fn new(instance: Option<&Instance>) -> Self {
         Self {
+            instance: instance.cloned(),
             dante4l: PageReader::new(PageName::new(instance)),
             dante2sys: PageReader::new(PageName::new(instance)),
             danteshm: PageReader::new(PageName::new(instance)),
@@ -35,6 +39,7 @@ impl Readers {
     pub fn read(&mut self) -> Pages {
         let now = raw_now();
         Pages {
+            instance: self.instance.clone(),
             now,
             dante4l: self.dante4l.read(now),
             dante2sys: self.dante2sys.read(now),
@@ -57,6 +62,14 @@ impl Pages {
     /// dante4l runs.
     pub fn has_dante4l(&self) -> bool {
         freshness(&self.dante4l) == Freshness::Fresh
+    }
+}
+
+/// The unit by which the package runs a daemon: only dante4l has one for each instance.
+pub fn unit(program: &str, instance: Option<&Instance>) -> String {
+    match instance {
+        Some(instance) if program == Dante4l::NAME => format!("{program}@{instance}"),
+        _ => program.to_owned(),
     }
 }
 

@@ -51,6 +51,7 @@ pub fn all() -> Vec<(&'static str, Pages)> {
 /// Nothing was ever started.
 pub fn no_daemon() -> Pages {
     Pages {
+        instance: None,
         now: now(),
         dante4l: absent("dante4l"),
         dante2sys: absent("dante2sys"),

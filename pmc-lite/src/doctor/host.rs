@@ -1,7 +1,7 @@
 //! What is known of this host, and how it is gathered. Reading it changes nothing.
 
 use crate::args::DoctorArgs;
-use crate::pages::{Pages, Read, said};
+use crate::pages::{Pages, Read, said, unit};
 use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, PortRecord};
 use dante_core::port::State;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
@@ -17,17 +17,16 @@ use dante_os::host::routes::ReversePath;
 use dante_os::net::{self, Abilities, Interface, Kind, NetError};
 use dante_os::page::Instance;
 use dante_os::rivals::{Rival, Rivals};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Syncs come four times a second, and with other settings every two seconds at most.
 pub const LISTENED: Duration = Duration::from_millis(2_200);
-/// Where a host with the package has its configuration.
-const CONFIGURATION: &str = "/etc/dante4l.toml";
 
 /// All that is judged, beside the daemons' pages.
 #[derive(Debug)]
 pub struct Host {
+    pub instance: Option<Instance>,
     pub choice: Choice,
     /// What the file that was named, or the host's own, cannot be read for.
     pub unreadable: Option<String>,
@@ -71,7 +70,7 @@ pub struct Network {
 
 impl Host {
     pub fn look(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Self {
-        let (choice, names, subdomain, unreadable) = choose(args, pages);
+        let (choice, names, subdomain, unreadable) = choose(args, pages, instance);
         // Before this program opens sockets of its own.
         let holders = holders(&[EVENT_PORT, GENERAL_PORT]);
         let mut networks: Vec<Network> =
@@ -80,6 +79,7 @@ impl Host {
         // The kernel tells of a carrier up to a second late.
         networks.iter_mut().for_each(|network| network.link = Interface::find(&network.name));
         Self {
+            instance: instance.cloned(),
             choice,
             unreadable,
             elsewhere,
@@ -95,6 +95,21 @@ impl Host {
             writers: [writer(&pages.dante4l), writer(&pages.dante2sys), writer(&pages.danteshm)],
             chrony: Chrony::read(),
         }
+    }
+}
+
+impl Host {
+    /// The file that names the interface, for people.
+    pub fn configuration(&self) -> PathBuf {
+        match &self.choice {
+            Choice::Configuration(path) => path.clone(),
+            _ => packaged(self.instance.as_ref()),
+        }
+    }
+
+    /// dante4l's unit.
+    pub fn unit(&self) -> String {
+        unit(Dante4l::NAME, self.instance.as_ref())
     }
 }
 
@@ -138,8 +153,8 @@ fn writer<B: Body>(read: &Read<B>) -> Option<Running> {
 
 type Chosen = (Choice, Vec<String>, Subdomain, Option<String>);
 
-fn choose(args: &DoctorArgs, pages: &Pages) -> Chosen {
-    let path = args.config.clone().unwrap_or_else(|| CONFIGURATION.into());
+fn choose(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Chosen {
+    let path = args.config.clone().unwrap_or_else(|| packaged(instance));
     let is_needed = args.config.is_some() || path.exists();
     let read = |key| if is_needed { daemon::values(&path, "dante4l", key) } else { Ok(Vec::new()) };
     let (names, unreadable) = match read("interface") {
@@ -196,10 +211,10 @@ fn hear(networks: &mut [Network], pages: &Pages) -> Vec<(String, Heard)> {
     if has_leader { Vec::new() } else { elsewhere }
 }
 
-/// The file that names the interface, for people.
-pub fn configuration(choice: &Choice) -> &Path {
-    match choice {
-        Choice::Configuration(path) => path,
-        _ => Path::new(CONFIGURATION),
+/// Where a host with the package has its configuration.
+fn packaged(instance: Option<&Instance>) -> PathBuf {
+    match instance {
+        Some(instance) => format!("/etc/dante4l.{instance}.toml").into(),
+        None => "/etc/dante4l.toml".into(),
     }
 }

@@ -1,7 +1,7 @@
 //! From the cable to the sockets: interfaces, what is heard on them, and what keeps it out.
 
 use super::firewall::{self, Arriving, Place, Verdict};
-use super::host::{Choice, Host, LISTENED, Network, configuration, port_of};
+use super::host::{Choice, Host, LISTENED, Network, port_of};
 use crate::finding::Finding;
 use crate::pages::Pages;
 use dante_core::page::PortRecord;
@@ -95,8 +95,9 @@ fn interface(host: &Host, network: &Network) -> Finding {
 /// How dante4l is told its interface.
 fn naming(host: &Host, interface: &str) -> String {
     format!(
-        "interface = \"{interface}\" in section [dante4l] of {} (or -i {interface}), and systemctl restart dante4l",
-        configuration(&host.choice).display()
+        "interface = \"{interface}\" in section [dante4l] of {} (or -i {interface}), and systemctl restart {}",
+        host.configuration().display(),
+        host.unit()
     )
 }
 
@@ -152,7 +153,7 @@ pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
         let shut_out = halves.iter().any(|half| network.is_shut_out(half));
         found.push(reverse_path(network, gets_through && !shut_out));
         found.push(filtered(host, network, gets_through && !shut_out, shut_out));
-        found.extend(membership(network, port));
+        found.extend(membership(host, network, port));
         found.extend(heard(host, network, pages));
     }
     found
@@ -257,7 +258,7 @@ fn permission(place: &Place, interface: &str) -> String {
 }
 
 /// Only who has joined the group is sent its packets by a switch that snoops.
-fn membership(network: &Network, port: Option<&PortRecord>) -> Vec<Finding> {
+fn membership(host: &Host, network: &Network, port: Option<&PortRecord>) -> Vec<Finding> {
     let (name, group) = (&network.name, network.subdomain.group());
     let mut found = Vec::new();
     let memberships = &network.memberships;
@@ -270,7 +271,7 @@ fn membership(network: &Network, port: Option<&PortRecord>) -> Vec<Finding> {
             Finding::failure(format!(
                 "{name} is no member of {group}: a switch need not send its packets here"
             ))
-            .remedy("systemctl restart dante4l")
+            .remedy(format!("systemctl restart {}", host.unit()))
         });
     }
     if let Some(version @ 1) = memberships.forced {
@@ -324,11 +325,12 @@ fn heard(host: &Host, network: &Network, pages: &Pages) -> Vec<Finding> {
 /// Why there is no leader.
 fn missing(host: &Host, network: &Network, heard: &Heard, port: Option<&PortRecord>) -> Finding {
     let Network { name, subdomain, .. } = network;
-    let configuration = configuration(&host.choice).display();
+    let (configuration, unit) = (host.configuration(), host.unit());
+    let configuration = configuration.display();
     if let Some(leader) = heard.leaders.first() {
         let (theirs, who) = (leader.subdomain, leader.identity);
         let follow = format!(
-            "subdomain = \"{theirs}\" in section [dante4l] of {configuration} (or --subdomain {theirs}), systemctl restart dante4l"
+            "subdomain = \"{theirs}\" in section [dante4l] of {configuration} (or --subdomain {theirs}), systemctl restart {unit}"
         );
         return Finding::failure(format!(
             "{name} hears the leader {who} at {}, but in subdomain {theirs}, and {subdomain} is followed",

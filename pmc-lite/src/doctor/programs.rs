@@ -2,7 +2,7 @@
 
 use super::host::Host;
 use crate::finding::{self, Finding, Level};
-use crate::pages::{Pages, Read, freshness, said};
+use crate::pages::{Pages, Read, freshness, said, unit};
 use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, SteeredClock};
 use dante_core::{port, steer};
 use dante_os::host::pages::PageFile;
@@ -47,7 +47,7 @@ pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Finding> {
         if let Some(writer) =
             writer.as_ref().filter(|writer| needs_sockets && !writer.may(CAP_NET_BIND_SERVICE))
         {
-            found.push(lacks(writer, "CAP_NET_BIND_SERVICE", "open UDP 319 and 320"));
+            found.push(lacks(host, writer, "CAP_NET_BIND_SERVICE", "open UDP 319 and 320"));
         }
     }
     found.extend(owned(file, &pages.dante4l));
@@ -69,7 +69,7 @@ pub fn dante2sys(host: &Host, pages: &Pages) -> Vec<Finding> {
         }
         let is_real = SteeredClock::from_number(body.clock) == Some(SteeredClock::Realtime);
         if let Some(writer) = writer.as_ref().filter(|writer| is_real && !writer.may(CAP_SYS_TIME)) {
-            found.push(lacks(writer, "CAP_SYS_TIME", "correct the clock"));
+            found.push(lacks(host, writer, "CAP_SYS_TIME", "correct the clock"));
         }
     }
     found.extend(owned(file, &pages.dante2sys));
@@ -115,9 +115,10 @@ fn outdated<B: Body>(found: &mut [Finding], read: &Read<B>, writer: Option<&Runn
     };
 }
 
-fn lacks(writer: &Running, right: &str, to: &str) -> Finding {
-    Finding::failure(format!("{} (pid {}) has no right to {to} ({right})", writer.name, writer.pid))
-        .remedy(format!("run it by its unit: systemctl restart {}", writer.name))
+fn lacks(host: &Host, writer: &Running, right: &str, to: &str) -> Finding {
+    Finding::failure(format!("{} (pid {}) has no right to {to} ({right})", writer.name, writer.pid)).remedy(
+        format!("run it by its unit: systemctl restart {}", unit(&writer.name, host.instance.as_ref())),
+    )
 }
 
 /// Whose the page is. One that is not believed is told of by whoever could not read it.

@@ -50,6 +50,7 @@ fn the_first_thing_to_do_is_the_one_that_is_wrong() {
     let cases = [
         ("wrong_interface", "interface = \"eth2\""),
         ("no_such_interface", "interface = \"eth1\" in section [dante4l]"),
+        ("another_instance", "of /etc/dante4l.stage.toml (or -i eth1), and systemctl restart dante4l@stage"),
         ("no_carrier", "plug the cable in"),
         ("no_leader", "nothing that speaks PTP"),
         ("ptp_v2_only", "enable PTPv1"),

@@ -23,6 +23,11 @@ pub fn all() -> Vec<(&'static str, Host, Pages)> {
         ("healthy", healthy(), scenes::locked()),
         ("chrony_fed", chrony_fed(), fed()),
         ("no_such_interface", no_such_interface(), scenes::faulty()),
+        (
+            "another_instance",
+            Host { instance: "stage".parse().ok(), ..no_such_interface() },
+            Pages { instance: "stage".parse().ok(), ..scenes::faulty() },
+        ),
         ("no_carrier", no_carrier(), scenes::listening(None)),
         (
             "wrong_interface",
@@ -63,6 +68,7 @@ pub fn all() -> Vec<(&'static str, Host, Pages)> {
 /// Nothing is wrong: dante4l and dante2sys run.
 pub fn healthy() -> Host {
     Host {
+        instance: None,
         choice: Choice::Page,
         unreadable: None,
         networks: vec![network(None)],
