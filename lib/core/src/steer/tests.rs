@@ -265,6 +265,29 @@ fn a_step_by_somebody_else_is_adopted_and_not_fought() {
     }
 }
 
+/// Between the reads of one reading the program was held up: the reading says how long, and so how much it may err.
+#[test]
+fn a_reading_that_took_long_shows_no_step() {
+    let mut bench = Bench::new(12.0);
+    bench.syncs(20);
+    let held_up = |bench: &mut Bench, late: Duration| {
+        let true_reading = bench.reading();
+        let reading = Reading { raw: true_reading.raw + late, width: late.abs() * 2, ..true_reading };
+        bench.steerer.handle(reading, Input::Deadline);
+    };
+    for late in [Duration::from_us(1_300), Duration::from_ms(40)] {
+        for late in [late, -late] {
+            held_up(&mut bench, late);
+            bench.syncs(4);
+        }
+    }
+    assert!(!bench.said.iter().any(|said| matches!(said, Output::Adopted(..))), "{:?}", bench.said);
+    assert_eq!(bench.steerer.disturbances(), 0);
+    bench.clock.step(Duration::from_ms(300));
+    held_up(&mut bench, Duration::from_us(1_300));
+    assert_eq!(bench.steerer.disturbances(), 1, "what is larger is one");
+}
+
 #[test]
 fn after_a_suspend_k_is_fixed_anew() {
     let mut bench = Bench::new(12.0);
