@@ -33,7 +33,6 @@ test:
 	@tests/packages.sh
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
-	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --target-dir target/loom -p dante-core --lib seqlock
 
 check:
 	$(CARGO) fmt --all --check

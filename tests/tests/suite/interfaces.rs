@@ -21,12 +21,13 @@ const GROUP: &str = "224.0.1.129";
 /// The follower's number on the switch; the leader has 1.
 const NEAR: u8 = 2;
 
+/// What runs ends before what it runs in.
 struct Network {
-    switch: Switch,
-    near: Namespace,
-    stage: Stage,
-    eyes: Eyes,
     _leader: Leader,
+    eyes: Eyes,
+    stage: Stage,
+    near: Namespace,
+    switch: Switch,
 }
 
 impl Network {
@@ -43,7 +44,7 @@ impl Network {
         let leader = Leader::start(&stage, &far, &["--ppm=12"]);
         leader.truth();
         let eyes = Eyes::of(&stage);
-        Some(Self { switch, near, stage, eyes, _leader: leader })
+        Some(Self { _leader: leader, eyes, stage, near, switch })
     }
 
     fn dante4l(&self, words: &[&str]) -> Program {

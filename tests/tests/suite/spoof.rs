@@ -21,14 +21,14 @@ const PRETENDER: &str = "00:1d:c1:00:00:01";
 const PREFERRED: [&str; 5] =
     ["--ppm=-3", "--uptime=90000", "--force", "--preferred", "--uuid=00:1d:c1:00:00:01"];
 
-/// The suite, its leader, and somebody else.
+/// The suite, its leader, and somebody else. What runs ends before what it runs in.
 struct Scene {
-    lab: Lab,
-    host: Namespace,
-    stranger: Stranger,
     leader: Leader,
     dante4l: Program,
     eyes: Eyes,
+    stranger: Stranger,
+    host: Namespace,
+    lab: Lab,
 }
 
 impl Scene {
@@ -42,7 +42,7 @@ impl Scene {
         let mut eyes = lab.eyes();
         eyes.wait_for_port(State::Slave, PATIENCE);
         std::thread::sleep(Span::from_secs(5));
-        Some(Self { lab, host, stranger, leader, dante4l, eyes })
+        Some(Self { leader, dante4l, eyes, stranger, host, lab })
     }
 
     fn page(&mut self) -> Box<Dante4l> {

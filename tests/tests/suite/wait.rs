@@ -82,6 +82,7 @@ fn for_a_date_to_pass_on_and_for_its_loss() {
 
     // dante2sys is killed: its page is stale after 2 s.
     shown.body.flags = STEER_DATE_GOOD;
+    shown.publish();
     let mut lost = wait(&stage, "date-lost");
     shown.see_waiting(&mut lost, Duration::from_secs(1));
     let killed = Instant::now();

@@ -6,9 +6,6 @@
 //! Rust allows on read-only memory. The pattern is the one of H.-J. Boehm, "Can seqlocks get along with programming
 //! language memory models?" (MSPC 2012), and a loom test walks through its interleavings.
 
-#[cfg(loom)]
-use loom::sync::atomic::{AtomicU64, Ordering, fence};
-#[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// So many torn reads in a row are not a writer at work (which takes under a microsecond) but a dead one.
@@ -19,25 +16,55 @@ const ATTEMPTS: usize = 64;
 #[error("the page is caught in the middle of a change: its writer died there")]
 pub struct Torn;
 
-/// A sequence word and the words that it guards.
-#[derive(Debug, Clone, Copy)]
-pub struct Words<'a> {
-    sequence: &'a AtomicU64,
-    words: &'a [AtomicU64],
+/// What a page is made of: the machine's own words, and in a test such as show every order that the memory model allows.
+pub trait Word {
+    /// A Relaxed load.
+    fn load(&self) -> u64;
+    /// A store of that ordering.
+    fn store(&self, value: u64, ordering: Ordering);
+    /// A fence among words of this kind.
+    fn fence(ordering: Ordering);
+    /// A moment for whoever writes.
+    fn pause();
 }
 
-impl<'a> Words<'a> {
+impl Word for AtomicU64 {
+    fn load(&self) -> u64 {
+        self.load(Ordering::Relaxed)
+    }
+
+    fn store(&self, value: u64, ordering: Ordering) {
+        self.store(value, ordering);
+    }
+
+    fn fence(ordering: Ordering) {
+        fence(ordering);
+    }
+
+    fn pause() {
+        std::hint::spin_loop();
+    }
+}
+
+/// A sequence word and the words that it guards.
+#[derive(Debug)]
+pub struct Words<'a, W = AtomicU64> {
+    sequence: &'a W,
+    words: &'a [W],
+}
+
+impl<'a, W: Word> Words<'a, W> {
     /// `words` guarded by `sequence`.
-    pub const fn new(sequence: &'a AtomicU64, words: &'a [AtomicU64]) -> Self {
+    pub const fn new(sequence: &'a W, words: &'a [W]) -> Self {
         Self { sequence, words }
     }
 
     /// Writes `bytes` (of the words' own length; what is missing stays as it was). There must be one writer only.
     /// A sequence that a dead writer left odd is made good.
     pub fn store(&self, bytes: &[u8]) {
-        let odd = self.sequence.load(Ordering::Relaxed) | 1;
+        let odd = self.sequence.load() | 1;
         self.sequence.store(odd, Ordering::Relaxed);
-        fence(Ordering::Release);
+        W::fence(Ordering::Release);
         for (word, chunk) in self.words.iter().zip(bytes.as_chunks::<8>().0) {
             word.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
         }
@@ -53,24 +80,21 @@ impl<'a> Words<'a> {
             if self.try_load(bytes) {
                 return Ok(());
             }
-            #[cfg(loom)]
-            loom::thread::yield_now();
-            #[cfg(not(loom))]
-            std::hint::spin_loop();
+            W::pause();
         }
         Err(Torn)
     }
 
     pub(super) fn try_load(&self, bytes: &mut [u8]) -> bool {
-        let before = self.sequence.load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
+        let before = self.sequence.load();
+        W::fence(Ordering::Acquire);
         if before % 2 == 1 {
             return false;
         }
         for (word, chunk) in self.words.iter().zip(bytes.as_chunks_mut::<8>().0) {
-            *chunk = word.load(Ordering::Relaxed).to_ne_bytes();
+            *chunk = word.load().to_ne_bytes();
         }
-        fence(Ordering::Acquire);
-        self.sequence.load(Ordering::Relaxed) == before
+        W::fence(Ordering::Acquire);
+        self.sequence.load() == before
     }
 }

@@ -266,9 +266,10 @@ fn text_is_cut_at_sixteen_bytes_and_shown_without_control_characters() {
     assert_eq!(Text::new("a\x1bb").to_string(), "a\\x1bb");
 }
 
-#[cfg(not(loom))]
 mod seqlock {
+    use super::super::seqlock::Word;
     use super::super::{Torn, Words};
+    use loom::sync::{Arc, atomic as model};
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[test]
@@ -300,19 +301,31 @@ mod seqlock {
             }
         });
     }
-}
 
-/// Every interleaving that the memory model allows: run with `RUSTFLAGS="--cfg loom"`.
-#[cfg(loom)]
-mod seqlock {
-    use super::super::Words;
-    use loom::sync::Arc;
-    use loom::sync::atomic::AtomicU64;
+    impl Word for model::AtomicU64 {
+        fn load(&self) -> u64 {
+            self.load(Ordering::Relaxed)
+        }
 
+        fn store(&self, value: u64, ordering: Ordering) {
+            self.store(value, ordering);
+        }
+
+        fn fence(ordering: Ordering) {
+            model::fence(ordering);
+        }
+
+        fn pause() {
+            loom::thread::yield_now();
+        }
+    }
+
+    /// Every interleaving that the memory model allows.
     #[test]
     fn no_interleaving_gives_a_torn_body() {
         loom::model(|| {
-            let memory = Arc::new((AtomicU64::new(0), [AtomicU64::new(0), AtomicU64::new(0)]));
+            let word = || model::AtomicU64::new(0);
+            let memory = Arc::new((word(), [word(), word()]));
             let writers = Arc::clone(&memory);
             let writer = loom::thread::spawn(move || {
                 let page = Words::new(&writers.0, &writers.1);
