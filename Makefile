@@ -21,8 +21,11 @@ PROGRAMS = dante4l dante2sys danteshm pmc-lite
 
 all: build
 
+# BUILD=true where everything is built already.
+BUILD = $(CARGO) build --profile $(PROFILE) --locked --workspace --bins
+
 build:
-	$(CARGO) build --profile $(PROFILE) --locked --workspace --bins
+	$(BUILD)
 
 demo: build
 	@./$(BUILT)/dantesim demo
@@ -31,7 +34,7 @@ demo: build
 test: export RUST_TEST_THREADS ?= 4
 test:
 	@tests/packages.sh
-	$(CARGO) build --locked --workspace --bins
+	$(CARGO) build --locked --workspace --bins --tests
 	$(CARGO) test --locked --workspace
 
 check:

@@ -23,7 +23,8 @@ pub fn may_make_deb() -> bool {
     there
 }
 
-/// `make` with these words, on the profile that this test was built with.
+/// `make` with these words, on the programs that were built along with this test: building them once more could exchange
+/// them under the other tests.
 ///
 /// # Panics
 /// When it fails.
@@ -50,6 +51,7 @@ pub fn make_within(outer: &[&str], words: &[&str]) -> String {
         .arg("-C")
         .arg(sources())
         .arg(format!("PROFILE={profile}"))
+        .arg("BUILD=true")
         .args(words);
     // What `cargo test` tells its tests would tell that cargo something else.
     for (name, _) in std::env::vars_os() {
