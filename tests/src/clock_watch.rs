@@ -14,12 +14,15 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct ClockWatch {
     enough: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Vec<Affine<Real>>>>,
+    thread: Option<JoinHandle<Vec<Seen>>>,
 }
+
+/// A line, and how many times the clock had been corrected by then.
+type Seen = (u64, Affine<Real>);
 
 /// What it has seen.
 #[derive(Debug)]
-pub struct Testimony(Vec<Affine<Real>>);
+pub struct Testimony(Vec<Seen>);
 
 impl ClockWatch {
     /// Watches from now on.
@@ -46,11 +49,12 @@ impl Drop for ClockWatch {
     }
 }
 
-fn watch(mut reader: PageReader<Dante2sys>, until: &AtomicBool) -> Vec<Affine<Real>> {
-    let mut lines = Vec::new();
+fn watch(mut reader: PageReader<Dante2sys>, until: &AtomicBool) -> Vec<Seen> {
+    let mut lines: Vec<Seen> = Vec::new();
     while !until.load(Ordering::Relaxed) {
-        let line = reader.read(raw_now()).ok().and_then(|view| view.body.line());
-        lines.extend(line.filter(|line| lines.last() != Some(line)));
+        let body = reader.read(raw_now()).ok().map(|view| view.body);
+        let seen = body.and_then(|body| Some((body.corrections, body.line()?)));
+        lines.extend(seen.filter(|(_, line)| lines.last().is_none_or(|(_, last)| last != line)));
         std::thread::sleep(Duration::from_millis(5));
     }
     lines
@@ -63,15 +67,23 @@ impl Testimony {
     }
 
     /// The largest difference, ns, between what two successive lines say of the moment at which the later one begins:
-    /// by so much did the clock jump.
+    /// by so much did the clock jump. Where the witness was held up and missed a line between two, they say nothing.
+    ///
+    /// # Panics
+    /// When it missed half of them.
     pub fn largest_jump_ns(&self) -> i64 {
-        let jumps = self.0.windows(2).map(|pair| (pair[1].at(pair[1].raw0) - pair[0].at(pair[1].raw0)).ns());
-        jumps.map(i64::abs).max().unwrap_or(0)
+        let jumps = self.0.windows(2).filter_map(|pair| {
+            let [(before, old), (after, new)] = pair else { return None };
+            (*after == before + 1).then(|| (new.at(new.raw0) - old.at(new.raw0)).ns().abs())
+        });
+        let jumps: Vec<i64> = jumps.collect();
+        assert!(jumps.len() * 2 + 1 >= self.0.len(), "{} neighbours in {:?}", jumps.len(), self.0);
+        jumps.into_iter().max().unwrap_or(0)
     }
 
     /// The slowest and the fastest rate of the clock against CLOCK_MONOTONIC_RAW, ppm.
     pub fn rates_ppm(&self) -> (f64, f64) {
-        let rates = self.0.iter().map(|line| line.rate.ppm());
+        let rates = self.0.iter().map(|(_, line)| line.rate.ppm());
         (rates.clone().fold(f64::INFINITY, f64::min), rates.fold(f64::NEG_INFINITY, f64::max))
     }
 }

@@ -42,7 +42,7 @@ const SLOW: Duration = Duration::from_secs(75);
 /// The reset button: nothing is ended, nothing is written.
 const RESET: &str = "(sleep 0.2; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &";
 /// How long a script may take where nothing else is said.
-const SCRIPT: Duration = Duration::from_secs(30);
+const SCRIPT: Duration = Duration::from_secs(90);
 
 /// What a guest is to be like.
 #[derive(Debug, Clone)]
@@ -175,6 +175,7 @@ impl Guest {
         if !guest.is_up_within(SLOW) {
             guest.say("in slow motion, and started anew");
             guest.qemu.signal(Signal::SIGKILL);
+            crate::wait_for("QEMU's end", BOOT, || (!guest.qemu.runs()).then_some(()));
             let (qemu, agent) = start(&image, disks, setup, &guest.switch, &guest.stage);
             (guest.qemu, guest.agent) = (qemu, agent);
         }

@@ -33,13 +33,33 @@ pub const TOLERANCE: f64 = 10.0;
 /// # Panics
 /// When there is nothing within `limit`.
 pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + limit;
+    let mut patience = Patience::new(limit);
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < end, "not seen within {limit:?}: {what}");
+        assert!(patience.goes_on(), "not seen within {limit:?}: {what}");
+    }
+}
+
+/// Time to look at something over and over: until a limit, and often also where the machine was held up meanwhile.
+#[derive(Debug)]
+pub struct Patience {
+    end: Instant,
+    looks: u32,
+}
+
+impl Patience {
+    /// From now on for so long.
+    pub fn new(limit: Duration) -> Self {
+        Self { end: Instant::now() + limit, looks: 100 }
+    }
+
+    /// Whether there is another look, 10 ms from now.
+    pub fn goes_on(&mut self) -> bool {
+        self.looks = self.looks.saturating_sub(1);
         std::thread::sleep(Duration::from_millis(10));
+        self.looks > 0 || Instant::now() < self.end
     }
 }
 

@@ -17,6 +17,10 @@ pub struct Namespace(String);
 
 impl Namespace {
     fn new(name: String) -> Self {
+        // A process that was killed may have had this one's number.
+        if Path::new("/run/netns").join(&name).exists() {
+            ip(&["netns", "del", &name]);
+        }
         ip(&["netns", "add", &name]);
         let namespace = Self(name);
         namespace.ip(&["link", "set", "lo", "up"]);

@@ -19,6 +19,19 @@ pub fn built(name: &str) -> PathBuf {
     path
 }
 
+/// Copies a program, such as may be run from there at once: this process never has the copy open for writing, which a
+/// child that another test is just starting would inherit ("Text file busy").
+///
+/// # Panics
+/// When it cannot be copied.
+pub fn copy(program: &Path, to: &Path) {
+    let done = Command::new("cp").arg(program).arg(to).status();
+    assert!(done.is_ok_and(|status| status.success()), "copying {}", program.display());
+}
+
+/// A program ends within this when it is told to.
+const GRACE: Duration = Duration::from_secs(20);
+
 /// A running program. It is ended when this is dropped.
 #[derive(Debug)]
 pub struct Program {
@@ -69,13 +82,13 @@ impl Program {
     /// Kills it as `kill -9` does.
     pub fn kill(self) {
         self.signal(Signal::SIGKILL);
-        self.ended(Duration::from_secs(5));
+        self.ended(GRACE);
     }
 
     /// Asks it to end (SIGTERM), and waits until it has.
     pub fn stop(self) -> Ended {
         self.signal(Signal::SIGTERM);
-        self.ended(Duration::from_secs(5))
+        self.ended(GRACE)
     }
 
     /// Whether it runs still.

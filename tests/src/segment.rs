@@ -42,15 +42,15 @@ impl Fields {
         let start =
             line.split('-').next().and_then(|hex| u64::from_str_radix(hex, 16).ok()).expect("an address");
         let memory = File::open(process.join("mem")).expect("the memory of a process");
-        // Read twice alike: not while it is being written.
+        // Read twice alike, at an even count: not while it is being written.
         let read = || {
             let mut bytes = [0; 96];
             memory.read_exact_at(&mut bytes, start).expect("96 bytes");
             Self::of_bytes(&bytes)
         };
-        crate::wait_for("a segment at rest", std::time::Duration::from_secs(1), || {
+        crate::wait_for("a segment at rest", std::time::Duration::from_secs(10), || {
             let first = read();
-            (first == read()).then_some(first)
+            (first == read() && first.count % 2 == 0).then_some(first)
         })
     }
 

@@ -39,10 +39,12 @@ impl Stage {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("dante-tests-{}-{number}", std::process::id()));
+        // A process that was killed may have had this one's number.
+        _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).expect("a folder for logs");
         // Programs that run as another user are put here.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("the folder's mode");
-        let first = 100_000 + (std::process::id() % 1_000_000) * 100 + number * 8;
+        let first = 100_000 + (std::process::id() % 20_000) * 40_000 + number * 8;
         let unit = (first..first + 8).find(|unit| !NtpShm::exists(*unit)).expect("a free SHM unit");
         Self { number, folder, unit, logs: AtomicU32::new(0) }
     }
@@ -90,7 +92,7 @@ impl Stage {
 
     /// Runs a program of the suite to its end.
     pub fn run(&self, program: &str, words: &[&str]) -> Ended {
-        self.start(program, self.command(program, words)).ended(Duration::from_secs(10))
+        self.start(program, self.command(program, words)).ended(Duration::from_secs(60))
     }
 
     /// The words that run a program of the suite without any right: user and group 65534, no capability.
@@ -100,7 +102,7 @@ impl Stage {
     pub fn unprivileged(&self, program: &str) -> Vec<String> {
         let copy = self.folder.join(program);
         if !copy.exists() {
-            fs::copy(built(program), &copy).expect("copying a program");
+            crate::program::copy(&built(program), &copy);
         }
         let own = copy.display().to_string();
         let set = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];

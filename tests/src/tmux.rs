@@ -1,5 +1,6 @@
 //! A terminal of tmux with a shell in it: what a person at a screen sees and types.
 
+use crate::Patience;
 use crate::stage::Stage;
 use std::path::PathBuf;
 use std::process::Command;
@@ -79,14 +80,16 @@ impl Tmux {
     /// # Panics
     /// When that takes too long; the screen is shown then.
     pub fn wait_for(&self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
-        let end = std::time::Instant::now() + PATIENCE;
+        let mut patience = Patience::new(PATIENCE);
+        let mut before = String::new();
         loop {
             let screen = self.screen();
-            if is_there(&screen) {
+            // Twice the same: not amid being drawn.
+            if screen == before && is_there(&screen) {
                 return screen;
             }
-            assert!(std::time::Instant::now() < end, "not seen: {what}\n{screen}");
-            std::thread::sleep(Duration::from_millis(20));
+            assert!(patience.goes_on(), "not seen: {what}\n{screen}");
+            before = screen;
         }
     }
 }

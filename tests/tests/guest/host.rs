@@ -215,7 +215,7 @@ fn kill_9(guest: &mut Guest, state: &str) {
     let changed = change_from(held.frequency_ppb / 1e3).min(change_from(PPM));
     assert!(changed < 6.0, "killed while {state}: {held:?}, {left:?}");
     dante_tests::wait_for("dante2sys started again", PATIENCE, || {
-        (package::restarts(guest, "dante2sys") == before + 1).then_some(())
+        (package::restarts(guest, "dante2sys") > before).then_some(())
     });
     let moved = off_s(guest) - off;
     println!("killed while {state}: the clock moved by {:+.2} ms", moved * 1e3);
@@ -296,15 +296,11 @@ fn put_right(guest: &mut Guest) {
 }
 
 fn reboots(guest: &mut Guest) {
-    guest.check("systemctl stop dante2sys.service");
+    let stopped = guest.check("date +%s; systemctl stop dante2sys.service");
     // At a clean exit the RTC is written, too.
-    let stopped: i64 = guest.check("date +%s").trim().parse().expect("s");
+    let stopped: i64 = stopped.trim().parse().expect("s");
     let written = guest.status()["dante2sys"]["rtc"]["written_utc_s"].as_i64().expect("a date");
-    assert!(
-        (0..5).contains(&(stopped - written)),
-        "the RTC was written {} s before the end",
-        stopped - written
-    );
+    assert!(written >= stopped, "the RTC was written {} s before the end", stopped - written);
     let stored = guest.check("cat /var/lib/dante2sys/drift");
     println!("remembered: {} ppm", stored.trim());
     let frequency: f64 = stored.split(' ').next().and_then(|ppm| ppm.parse().ok()).expect("a frequency");
@@ -348,11 +344,11 @@ fn sleeps(guest: &mut Guest) {
 /// The kernel inserts a second that the server announces, at the end of a June that is far away.
 fn leaps(guest: &mut Guest, server: &NtpServer) {
     guest.check("systemctl stop dante2sys.service");
-    // 2029-06-30 23:59:46.
+    // 2029-06-30 23:59:40.
     const END_OF_JUNE: i64 = 1_877_558_400;
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("a date").as_secs())
         .expect("a date");
-    let ahead_s = END_OF_JUNE - 14 - now;
+    let ahead_s = END_OF_JUNE - 20 - now;
     server.change(|server| (server.offset_ns, server.leap) = (ahead_s * 1_000_000_000, 1));
     guest.check("systemctl start dante2sys.service");
     wait_for_line(guest, "dante2sys", "declared synchronised");

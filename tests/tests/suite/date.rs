@@ -8,7 +8,7 @@ use dante_tests::ntp_server::{Answer, Behaviour, NtpServer};
 use dante_tests::program::Program;
 use dante_tests::{judge, wait_for};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -33,9 +33,8 @@ fn the_date_of_a_server_is_taken_and_its_faults_are_not() {
     let _dante4l = lab.dante4l(&[]);
     let _leader = lab.leader(&["--ppm=12"]);
     let dante2sys = lab.start("dante2sys", &["--clock=virtual", "--ntp-server", &lab.far_address()]);
-    wait_for_line(&dante2sys, "the clock is stepped by +3600.");
-    let waits = lab.stage.run("pmc-lite", &["wait", "--timeout=20", "--instance", &lab.stage.instance()]);
-    waits.expect(0, &[]);
+    wait_for_line(&dante2sys, "the clock is stepped by +");
+    lab.stage.run("pmc-lite", &["wait", "--timeout=50", "--instance", &lab.stage.instance()]).expect(0, &[]);
     let mut eyes = lab.eyes();
     let body: Dante2sys = eyes.wait_for_steerer(State::Locked, PATIENCE);
     assert_ne!(body.flags & STEER_DATE_GOOD, 0);
@@ -70,13 +69,15 @@ fn a_leaders_own_date_is_taken_and_its_uptime_is_not() {
     assert_eq!(date(&lab)["offset_ns"], Value::Null);
     leader.program.kill();
     // 2030-01-01.
+    let begun = Instant::now();
     let _leader = lab.leader(&["--uptime=1893456000"]);
     wait_for_line(&dante2sys, "for the date's sake");
-    wait_for("a good date", PATIENCE, || (date(&lab)["good"] == true).then_some(()));
+    wait_for("a good date", PATIENCE * 4, || (date(&lab)["good"] == true).then_some(()));
     let body = lab.eyes().wait_for_steerer(State::Locked, PATIENCE);
     let shown = body.line().expect("a line").at(dante_os::clock::raw_now());
     let since = shown.ns() / 1_000_000_000 - 1_893_456_000;
-    assert!((0..60).contains(&since), "{since} s after the leader's start");
+    let at_most = i64::try_from(begun.elapsed().as_secs()).expect("some seconds") + 1;
+    assert!((0..=at_most).contains(&since), "{since} s after the leader's start");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn see_refused(stage: &Stage, as_what: &str, words: &[&str]) {
             dante2sys.said().contains(word).then_some(())
         });
     }
-    assert_eq!(stage.status()["dante2sys"]["state"], "WAITING");
+    stage.wait_for("dante2sys", "state", "WAITING", PATIENCE);
     dante2sys.stop().expect(0, &[]);
 }
 

@@ -133,6 +133,7 @@ fn the_daemons_tell_how_they_fare() {
     danteshm.stop().expect(0, &[]);
 
     for manager in &managers {
+        dante_tests::wait_for("STOPPING=1", PATIENCE, || manager.times("STOPPING=1").first().copied());
         manager.wait_for(&["stopped"]);
         let heard = manager.heard();
         let first = heard.first().map(|(_, line)| line.as_str());

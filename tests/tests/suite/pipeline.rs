@@ -190,7 +190,10 @@ fn judge_parts(lab: &Lab, leader: &str) {
 
 /// The JSON says what the pages say, in the form that other programs depend on.
 fn judge_status(lab: &Lab, eyes: &mut Eyes) {
-    let status = lab.stage.status();
+    // Where the machine was held up, a Sync may be late at one look.
+    let status = wait_for("a status without a finding", Span::from_secs(20), || {
+        Some(lab.stage.status()).filter(|status| status["findings"] == serde_json::json!([]))
+    });
     let keys = |part: &serde_json::Value| -> Vec<String> {
         let mut keys: Vec<_> = part.as_object().expect("an object").keys().cloned().collect();
         keys.sort();
@@ -247,7 +250,7 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     let rate = observer["rate_ppb"].as_f64().expect("rate_ppb");
     assert!((rate - 12_000.0).abs() < 1_000.0, "{rate}");
     let age = observer["last_sync_age_s"].as_f64().expect("last_sync_age_s");
-    assert!((0.0..1.5).contains(&age), "{age}");
+    assert!((0.0..2.5).contains(&age), "{age}");
     // The offset, put together again, is the page's.
     let offset = (observer["offset"]["s"].as_i64(), observer["offset"]["ns"].as_i64());
     let (s, ns) = (offset.0.expect("s"), offset.1.expect("ns"));
@@ -266,11 +269,12 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     assert_eq!(status["danteshm"]["waiting_for"], serde_json::Value::Null);
     assert_eq!((&output["ready"], &output["lost"]), (&true.into(), &0.into()));
     assert!(output["samples"].as_u64().expect("samples") > 90, "{output}");
-    assert_eq!(status["findings"], serde_json::json!([]), "nothing is wrong");
     assert_eq!(status["verdict"], "in_step");
-    for words in ["in step with Dante (virtual clock)\n", "SLAVE", "LOCKED", "software time stamps"] {
-        assert!(lab.stage.screen().contains(words), "{}", lab.stage.screen());
-    }
+    let words = ["in step with Dante (virtual clock)\n", "SLAVE", "LOCKED", "software time stamps"];
+    wait_for("the same in words", Span::from_secs(20), || {
+        let screen = lab.stage.screen();
+        words.iter().all(|part| screen.contains(part)).then_some(())
+    });
     judge_parts(lab, leader["uuid"].as_str().expect("uuid"));
 }
 
@@ -279,7 +283,7 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
 fn demo_locks_and_leaves_nothing() {
     let stage = Stage::new();
     let before = leftovers();
-    let command = stage.command("dantesim", &["demo", "--seconds=10"]);
+    let command = stage.command("dantesim", &["demo", "--seconds=15"]);
     let demo = stage.start("demo", command);
     let pages = ".demo-";
     wait_for("the demonstration's pages", Span::from_secs(10), || {

@@ -82,7 +82,8 @@ fn nothing_is_in_the_way_of_a_host_that_follows() {
 fn the_wrong_interface() {
     let Some(lab) = Lab::new() else { return };
     lab.second_cable();
-    let _leader = lab.leader(&["--force"]);
+    let leader = lab.leader(&["--force"]);
+    leader.truth();
     let dante4l = lab.start("dante4l", &["-i", SECOND_CABLE]);
     lab.eyes().wait_for_port(State::Listening, PATIENCE);
     begins_with(&doctor(&lab, &[]), &["veth1 is the wrong interface", "interface = \"veth0\""]);
@@ -143,7 +144,8 @@ fn ptpv2_only() {
 #[test]
 fn another_subdomain() {
     let Some(lab) = Lab::new() else { return };
-    let _leader = lab.leader(&["--force", "--subdomain=_ALT1"]);
+    let leader = lab.leader(&["--force", "--subdomain=_ALT1"]);
+    leader.truth();
     let _dante4l = listening(&lab, &[]);
     begins_with(&doctor(&lab, &[]), &["in subdomain _ALT1, and _DFLT is followed", "subdomain = \"_ALT1\""]);
 }
@@ -162,7 +164,7 @@ fn chronyd_steers_the_clock() {
         return skip("there are no user namespaces to be had");
     }
     let copy = lab.stage.folder().join("chronyd");
-    std::fs::copy("/bin/sleep", &copy).expect("a copy of sleep");
+    dante_tests::program::copy(Path::new("/bin/sleep"), &copy);
     let mut sleep = within(&copy);
     sleep.arg("600");
     let chronyd = lab.stage.start("chronyd", sleep);

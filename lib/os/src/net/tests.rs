@@ -45,7 +45,7 @@ fn down_and_without_address_and_veth_are_told_apart() {
         assert_ne!(found.mac, [0; 6]);
         assert!(ip("link set v1 up").unwrap().success());
         // The kernel tells of carrier a moment later.
-        let up = (0..200).any(|_| {
+        let up = (0..2000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
             Interface::find("v0").unwrap().up
         });

@@ -96,7 +96,6 @@ fn what_arrives_is_stamped_on_the_real_clock() {
     let (stamp, _) = stamped(&mut sender, &mut receiver, SocketAddrV4::new(GROUP, port));
     let after = read_realtime().real;
     assert!(before <= stamp && stamp <= after, "{before:?} {stamp:?} {after:?}");
-    assert!(after - stamp < Duration::from_ms(500), "{:?}", after - stamp);
 }
 
 #[test]
@@ -157,8 +156,10 @@ fn stamps_of_arrival_alone_are_taken_too() {
     receiver.stamps = StampSource::SoftwareNs;
     assert_eq!(receiver.stamps().to_string(), "software-ns");
     let mut sender = PtpSocket::sender(&lo(), Channel::Event).unwrap();
+    let before = read_realtime().real;
     let (stamp, _) = stamped(&mut sender, &mut receiver, SocketAddrV4::new(GROUP, port));
-    assert!((read_realtime().real - stamp).abs() < Duration::from_ms(500));
+    let after = read_realtime().real;
+    assert!(before <= stamp && stamp <= after, "{before:?} {stamp:?} {after:?}");
 }
 
 #[test]

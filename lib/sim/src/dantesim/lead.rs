@@ -70,12 +70,13 @@ pub fn lead(args: &LeaderArgs) -> Result<(), Failure> {
         if wake.ready(2) {
             stage.hear_questions(&mut leader, args.force)?;
         }
-        leader.handle(raw_now(), Input::Deadline);
-        stage.perform(&mut leader, args.force)?;
+        // Before the next Sync, also where that is due by now.
         if wake.error(1) {
             stage.departures(&mut leader)?;
             stage.perform(&mut leader, args.force)?;
         }
+        leader.handle(raw_now(), Input::Deadline);
+        stage.perform(&mut leader, args.force)?;
     }
 }
 
