@@ -6,7 +6,7 @@ use dante_tests::judge;
 use dante_tests::ntp_server::{Answer, Behaviour, NtpServer};
 use std::time::{Duration, Instant};
 
-/// A slope is taken over so long that the brackets make it good to half of this, ppm.
+/// A slope is taken over so long that the brackets make it good to this, ppm.
 const SLOPE_PPM: f64 = 15.0;
 
 pub fn phases(guest: &mut Guest) {
@@ -51,7 +51,7 @@ fn slope_ppm(guest: &mut Guest, span: Duration) -> f64 {
         std::thread::sleep(span);
         let (after, elapsed) = (guest.date_error(), begun.elapsed());
         let doubt_s = (before.width + after.width).secs_f64() / 2.0;
-        if doubt_s / elapsed.as_secs_f64() * 1e6 < SLOPE_PPM / 2.0 || elapsed > PATIENCE * 2 {
+        if doubt_s / elapsed.as_secs_f64() * 1e6 < SLOPE_PPM || elapsed > PATIENCE {
             return (after.error - before.error).secs_f64() / elapsed.as_secs_f64() * 1e6;
         }
     }
