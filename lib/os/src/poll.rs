@@ -56,6 +56,7 @@ pub enum Signal {
 pub struct Wake {
     ready: u32,
     failed: u32,
+    hung_up: u32,
     /// The signal that arrived, one at a time.
     pub signal: Option<Signal>,
 }
@@ -70,6 +71,11 @@ impl Wake {
     /// arrive, or the call returns at once again.
     pub fn error(&self, i: usize) -> bool {
         bit(i) & self.failed != 0
+    }
+
+    /// Whether the other end of descriptor `i` hung up: a terminal that was closed.
+    pub fn hung_up(&self, i: usize) -> bool {
+        bit(i) & self.hung_up != 0
     }
 
     /// Whether it was the deadline, and nothing else.
@@ -160,6 +166,9 @@ impl Poll {
             }
             if events.intersects(PollFlags::POLLERR | PollFlags::POLLNVAL) {
                 wake.failed |= bit(i);
+            }
+            if events.contains(PollFlags::POLLHUP) {
+                wake.hung_up |= bit(i);
             }
         }
         wake

@@ -4,9 +4,9 @@ use crate::history::{Entry, History};
 use crate::pages::Pages;
 use crate::scale::good_rates;
 use crate::status::Status;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_os::page::Instance;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::collections::VecDeque;
 
 /// Samples are remembered for so long: what the histogram is made of.

@@ -2,12 +2,12 @@ use super::app::{App, Next, View};
 use super::view;
 use crate::pages::Pages;
 use crate::scenes;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use dante_core::page::SampleRecord;
 use dante_core::port::State;
 use dante_core::time::{Duration, Timestamp};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// The least size that everything has to be usable at, and a large one.
 const SMALL: (u16, u16) = (80, 24);

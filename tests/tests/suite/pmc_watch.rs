@@ -5,6 +5,7 @@ use dante_tests::lab::{Lab, may_use};
 use dante_tests::program::built;
 use dante_tests::stage::Stage;
 use dante_tests::tmux::{PROMPT, Tmux};
+use dante_tests::wait_for;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -185,6 +186,24 @@ fn before_anything_runs() {
     terminal.wait_for("what is needed", |screen| screen.contains("larger terminal"));
     terminal.resize(SMALL);
     terminal.wait_for("the charts again", |screen| screen.contains("residual (ns)") && ends(screen));
+}
+
+/// Its window is closed, or the connection that it came by: it ends also where no signal says so (nohup), and does not go on
+/// reading a terminal that is no more.
+#[test]
+fn without_its_terminal_it_ends() {
+    if !may_use(&["tmux"]) {
+        return;
+    }
+    let stage = Stage::new();
+    let terminal = Tmux::start(&stage, SMALL);
+    let code = stage.folder().join("code");
+    terminal.line(&format!("sh -c 'trap \"\" HUP; {}; echo $? >{}'", watch(&stage), code.display()));
+    terminal.wait_for("the screen", ends);
+    drop(terminal);
+    let ended =
+        wait_for("its end", PATIENCE, || std::fs::read_to_string(&code).ok().filter(|code| !code.is_empty()));
+    assert_eq!(ended, "0\n");
 }
 
 #[test]
