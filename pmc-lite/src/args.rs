@@ -12,8 +12,8 @@ use std::path::PathBuf;
 #[command(
     version,
     disable_version_flag = true,
-    args_conflicts_with_subcommands = true,
     arg_required_else_help = true,
+    override_usage = "pmc-lite [OPTIONS] <COMMAND>\n       pmc-lite [OPTIONS] 'GET DATA_SET'...",
     after_help = "Exit status: 0 dante4l is running, what was waited for is there, or somebody answered; 1 not so (what is known is shown \
                   all the same); 2 wrong flags; query also 3 the port is taken, 4 a right is missing, 5 no such interface."
 )]
@@ -27,7 +27,7 @@ pub struct Args {
     pub instance: Option<Instance>,
 
     /// linuxptp's spelling: `GET CURRENT_DATA_SET` and the like, asked of dante4l
-    #[arg(value_name = "COMMAND")]
+    #[arg(value_name = "GET DATA_SET")]
     pub commands: Vec<String>,
 
     /// Taken and not needed, as it stands in scripts for linuxptp's pmc

@@ -5,10 +5,10 @@
 
 mod mapping;
 
-use crate::args::What;
+use crate::args::{Args, What};
 use crate::pages::{Pages, said};
 use crate::print;
-use clap::Subcommand;
+use clap::{CommandFactory, Subcommand};
 use dante_core::page::{Dante4l, LeaderRecord, PortRecord, StampSource};
 use dante_core::port::{Counter, State};
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
@@ -69,8 +69,8 @@ impl DataSet {
 enum CommandError {
     #[error("{0} would change something, which pmc-lite never does")]
     Changes(String),
-    #[error("{0:?}: did you mean `pmc-lite get {0}`?")]
-    Short(String),
+    #[error("{typed:?}: did you mean `pmc-lite {meant}`?")]
+    Meant { typed: String, meant: String },
     #[error("{0:?}: a command is GET and one of {names}", names = DataSet::ALL.map(DataSet::name).join(", "))]
     Unknown(String),
 }
@@ -112,19 +112,36 @@ fn joined(words: &[String]) -> Vec<String> {
 }
 
 fn parse(command: &str) -> Result<DataSet, CommandError> {
-    let unknown = || CommandError::Unknown(command.to_owned());
+    let typed = || command.to_owned();
     let mut words = command.split_whitespace();
     let (verb, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     if ["SET", "CMD", "COMMAND"].iter().any(|changing| verb.eq_ignore_ascii_case(changing)) {
         return Err(CommandError::Changes(command.to_owned()));
     }
-    if What::has_subcommand(verb) {
-        return Err(CommandError::Short(verb.to_owned()));
+    let is_get = verb.eq_ignore_ascii_case("GET");
+    if is_get
+        && words.next().is_none()
+        && let Some(set) = DataSet::ALL.into_iter().find(|set| set.name().eq_ignore_ascii_case(name))
+    {
+        return Ok(set);
     }
-    if !verb.eq_ignore_ascii_case("GET") || words.next().is_some() {
-        return Err(unknown());
-    }
-    DataSet::ALL.into_iter().find(|set| set.name().eq_ignore_ascii_case(name)).ok_or_else(unknown)
+    Err(match meant(if is_get { name } else { verb }) {
+        Some(meant) => CommandError::Meant { typed: typed(), meant },
+        None => CommandError::Unknown(typed()),
+    })
+}
+
+/// The command that looks like this word.
+fn meant(word: &str) -> Option<String> {
+    let word = word.to_lowercase();
+    let likeness = |name: &str| strsim::jaro(&word, name);
+    let parts = What::augment_subcommands(clap::Command::new("get"));
+    let parts =
+        parts.get_subcommands().map(|part| (likeness(part.get_name()), format!("get {}", part.get_name())));
+    let all = Args::command();
+    let all = all.get_subcommands().map(|one| (likeness(one.get_name()), one.get_name().to_owned()));
+    let (likeness, name) = parts.chain(all).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (likeness > 0.85).then_some(name)
 }
 
 fn answers(sets: &[DataSet], pages: &Pages) -> String {

@@ -102,7 +102,7 @@ impl fmt::Display for Report {
                 Level::Failure => "FAILURE",
             };
             writeln!(f, "{style}{word:<8}{style:#} {about:<10} {}", finding.what)?;
-            ways(finding).try_for_each(|way| writeln!(f, "{:<19} -> {way}", ""))?;
+            finding.ways().try_for_each(|way| writeln!(f, "{:<19} -> {way}", ""))?;
         }
         let style = style(self.worst());
         let begin = match self.worst() {
@@ -112,11 +112,6 @@ impl fmt::Display for Report {
         };
         let Some(Check { finding, .. }) = &self.first else { return Ok(()) };
         writeln!(f, "\n{style}{begin}{style:#} {}", finding.what)?;
-        ways(finding).try_for_each(|way| writeln!(f, "-> {way}"))
+        finding.ways().try_for_each(|way| writeln!(f, "-> {way}"))
     }
-}
-
-/// Where there is more than one way out, each stands on a line.
-fn ways(finding: &Finding) -> impl Iterator<Item = &str> {
-    finding.remedy.iter().flat_map(|remedy| remedy.lines())
 }

@@ -1,6 +1,6 @@
 //! What is wrong, in words, with the next step: from the pages alone. `get status`, `watch` and `doctor` say it.
 
-use crate::pages::{Pages, Read, freshness, said, unit};
+use crate::pages::{Pages, Read, configuration, freshness, said, unit};
 use dante_core::page::{
     Body, Dante2sys, Dante4l, Danteshm, Freshness, OutputKind, PortRecord, STEER_DATE_GOOD, STEER_DATE_LEFT,
     UtcSource,
@@ -35,7 +35,7 @@ pub struct Finding {
     pub level: Level,
     /// In words, for people: they may change.
     pub what: String,
-    /// What to do about it.
+    /// What to do about it; where there is more than one way out, each on a line.
     pub remedy: Option<String>,
     /// Where `remedy` sends its reader to the doctor: what the doctor says who found nothing in the way.
     #[serde(skip)]
@@ -57,6 +57,11 @@ impl Finding {
 
     pub fn remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
+    }
+
+    /// What may be done about it.
+    pub fn ways(&self) -> impl Iterator<Item = &str> {
+        self.remedy.iter().flat_map(|remedy| remedy.lines())
     }
 
     /// The pages do not tell the cause: `remedy` names the doctor, who says `otherwise` if it does not find one.
@@ -231,11 +236,10 @@ pub fn steerer(found: &mut Vec<Finding>, pages: &Pages) {
     );
     let Some(body) = said::<Dante2sys>(&pages.dante2sys) else { return };
     match body.state() {
-        Some(steer::State::Waiting) => {
-            found.push(Finding::warning(
-                "dante2sys waits for dante4l to follow a leader: the clock is left as it is",
-            ));
+        Some(steer::State::Waiting | steer::State::Holdover) if pulled_up(pages).is_some() => {
+            found.extend(pulled_up(pages));
         }
+        Some(steer::State::Waiting) => found.push(waiting(pages)),
         Some(steer::State::Acquiring) => {
             found.push(Finding::warning("dante2sys takes the clock in hand: that needs some seconds"));
         }
@@ -251,6 +255,30 @@ pub fn steerer(found: &mut Vec<Finding>, pages: &Pages) {
         Some(steer::State::Locked) | None => {}
     }
     date(found, body);
+}
+
+/// A leader that dante4l follows and dante2sys does not, for its subdomain.
+fn pulled_up(pages: &Pages) -> Option<Finding> {
+    let port = pages.selected().filter(|port| port.state() == Some(port::State::Slave))?;
+    let subdomain = Subdomain(port.subdomain);
+    let configuration = configuration(pages.instance.as_ref());
+    subdomain.is_pull_up().then(|| {
+        Finding::failure(format!(
+            "dante4l follows {subdomain}, a pull-up domain, whose rate is per cents off: dante2sys does not"
+        ))
+        .remedy(format!(
+            "set the devices' pull-up back to none in Dante Controller, and subdomain = \"_DFLT\" in section [dante4l] of {configuration}\n\
+             or, for a clock that is per cents off UTC: allow-pull-up = true in section [dante2sys], and systemctl restart dante2sys"
+        ))
+    })
+}
+
+fn waiting(pages: &Pages) -> Finding {
+    match pages.selected().map(PortRecord::state) {
+        Some(Some(port::State::Slave)) => Finding::warning("dante2sys has not taken up the leader yet")
+            .remedy("that needs a moment; if it stays so: journalctl -u dante2sys -n 20"),
+        _ => Finding::warning("dante2sys waits for dante4l to follow a leader: the clock is left as it is"),
+    }
 }
 
 fn holdover(pages: &Pages) -> Finding {

@@ -73,6 +73,14 @@ pub fn unit(program: &str, instance: Option<&Instance>) -> String {
     }
 }
 
+/// Where a host with the package has its configuration.
+pub fn configuration(instance: Option<&Instance>) -> String {
+    match instance {
+        Some(instance) => format!("/etc/dante4l.{instance}.toml"),
+        None => "/etc/dante4l.toml".into(),
+    }
+}
+
 /// How the page looks.
 pub fn freshness<B: Body>(read: &Read<B>) -> Freshness {
     match read {

@@ -45,6 +45,7 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("nobody_follows", Pages { dante2sys: absent("dante2sys"), ..locked() }),
         ("dante2sys_refused", dante2sys_refused()),
         ("virtual_clock", virtual_clock()),
+        ("pull_up", pull_up()),
     ]
 }
 
@@ -144,6 +145,17 @@ pub fn dante2sys_refused() -> Pages {
     let waiting = Dante2sys { state: steer::State::Waiting as u8, ..Dante2sys::default() };
     let ended = fresh(waiting).map(|view| View { freshness: Freshness::Stopped, ..view });
     Pages { dante2sys: ended, ..locked() }
+}
+
+/// dante4l was told of the devices' subdomain, and dante2sys was not.
+pub fn pull_up() -> Pages {
+    let subdomain = *b"_ALT2\0\0\0\0\0\0\0\0\0\0\0";
+    let waiting = Dante2sys { state: steer::State::Waiting as u8, ..Dante2sys::default() };
+    Pages {
+        dante4l: fresh(observer(PortRecord { subdomain, ..slave() })),
+        dante2sys: fresh(waiting),
+        ..locked()
+    }
 }
 
 /// Somebody looks what would be done.

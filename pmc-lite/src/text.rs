@@ -85,7 +85,7 @@ fn verdict(out: &mut String, status: &Status) -> fmt::Result {
 fn finding(out: &mut String, finding: &Finding) -> fmt::Result {
     let style = style(finding.level);
     writeln!(out, "{style}!{style:#} {}", finding.what)?;
-    finding.remedy.iter().try_for_each(|remedy| writeln!(out, "  -> {remedy}"))
+    finding.ways().try_for_each(|way| writeln!(out, "  -> {way}"))
 }
 
 /// Whether a program runs, in words.

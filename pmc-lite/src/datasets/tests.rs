@@ -16,11 +16,20 @@ fn a_command_is_read_as_pmc_reads_it() {
         assert_eq!(parse(&format!("GET {}", set.name())), Ok(set));
         assert_eq!(parse(&format!(" get  {}", set.name().to_lowercase())), Ok(set));
     }
-    for wrong in ["", "GET", "GET NOTHING", "GET CURRENT_DATA_SET 1", "CURRENT_DATA_SET", "stats"] {
+    for wrong in ["", "GET", "GET NOTHING", "GET CURRENT_DATA_SET 1", "CURRENT_DATA_SET", "nonsense"] {
         assert_eq!(parse(wrong), Err(CommandError::Unknown(wrong.into())));
     }
-    for short in ["status", "leader", "samples"] {
-        assert_eq!(parse(short), Err(CommandError::Short(short.into())));
+    for (typed, meant) in [
+        ("status", "get status"),
+        ("GET status", "get status"),
+        ("staus", "get status"),
+        ("leader", "get leader"),
+        ("samples", "get samples"),
+        ("docter", "doctor"),
+        ("chek", "check"),
+    ] {
+        let meant = CommandError::Meant { typed: typed.into(), meant: meant.into() };
+        assert_eq!(parse(typed), Err(meant));
     }
     for change in ["SET PRIORITY1 1", "set domain 3", "COMMAND ENABLE_PORT", "CMD INITIALIZE"] {
         assert_eq!(parse(change), Err(CommandError::Changes(change.into())));

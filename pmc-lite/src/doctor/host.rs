@@ -1,7 +1,7 @@
 //! What is known of this host, and how it is gathered. Reading it changes nothing.
 
 use crate::args::DoctorArgs;
-use crate::pages::{Pages, Read, said, unit};
+use crate::pages::{Pages, Read, configuration, said, unit};
 use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, PortRecord};
 use dante_core::port::State;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
@@ -103,7 +103,7 @@ impl Host {
     pub fn configuration(&self) -> PathBuf {
         match &self.choice {
             Choice::Configuration(path) => path.clone(),
-            _ => packaged(self.instance.as_ref()),
+            _ => configuration(self.instance.as_ref()).into(),
         }
     }
 
@@ -154,7 +154,7 @@ fn writer<B: Body>(read: &Read<B>) -> Option<Running> {
 type Chosen = (Choice, Vec<String>, Subdomain, Option<String>);
 
 fn choose(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Chosen {
-    let path = args.config.clone().unwrap_or_else(|| packaged(instance));
+    let path = args.config.clone().unwrap_or_else(|| configuration(instance).into());
     let is_needed = args.config.is_some() || path.exists();
     let read = |key| if is_needed { daemon::values(&path, "dante4l", key) } else { Ok(Vec::new()) };
     let (names, unreadable) = match read("interface") {
@@ -209,12 +209,4 @@ fn hear(networks: &mut [Network], pages: &Pages) -> Vec<(String, Heard)> {
     }
     let has_leader = networks.iter().any(Network::has_leader);
     if has_leader { Vec::new() } else { elsewhere }
-}
-
-/// Where a host with the package has its configuration.
-fn packaged(instance: Option<&Instance>) -> PathBuf {
-    match instance {
-        Some(instance) => format!("/etc/dante4l.{instance}.toml").into(),
-        None => "/etc/dante4l.toml".into(),
-    }
 }

@@ -339,7 +339,7 @@ fn missing(host: &Host, network: &Network, heard: &Heard, port: Option<&PortReco
         .remedy(if theirs.is_pull_up() {
             format!(
                 "set the devices' pull-up back to none in Dante Controller\n\
-                 or, for a clock that is per cents off UTC: {follow}, and allow-pull-up = true in section [dante2sys]"
+                 or, for a clock that is per cents off UTC: {follow}, allow-pull-up = true in section [dante2sys], and systemctl restart dante2sys"
             )
         } else {
             format!("follow it: {follow}")

@@ -63,9 +63,7 @@ pub fn findings(frame: &mut Frame<'_>, area: Rect, findings: &[Finding]) {
     let mut top = inner;
     for finding in findings {
         let mut lines = wrapped(&finding.what, inner.width, "! ", finding.level);
-        if let Some(remedy) = &finding.remedy {
-            lines.extend(wrapped(remedy, inner.width, "  -> ", Level::Ok));
-        }
+        lines.extend(finding.ways().flat_map(|way| wrapped(way, inner.width, "  -> ", Level::Ok)));
         let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
         if height > top.height {
             let more = Line::styled("more: make the terminal larger, or `pmc-lite get status`", QUIET);
