@@ -236,14 +236,11 @@ pub fn steerer(found: &mut Vec<Finding>, pages: &Pages) {
     );
     let Some(body) = said::<Dante2sys>(&pages.dante2sys) else { return };
     match body.state() {
-        Some(steer::State::Waiting | steer::State::Holdover) if pulled_up(pages).is_some() => {
-            found.extend(pulled_up(pages));
-        }
-        Some(steer::State::Waiting) => found.push(waiting(pages)),
+        Some(steer::State::Waiting) => found.push(pulled_up(pages).unwrap_or_else(|| waiting(pages))),
         Some(steer::State::Acquiring) => {
             found.push(Finding::warning("dante2sys takes the clock in hand: that needs some seconds"));
         }
-        Some(steer::State::Holdover) => found.push(holdover(pages)),
+        Some(steer::State::Holdover) => found.push(pulled_up(pages).unwrap_or_else(|| holdover(pages))),
         Some(steer::State::Refused) => found.push(
             Finding::failure("dante2sys cannot correct the clock")
                 .remedy("why: journalctl -u dante2sys -n 20"),

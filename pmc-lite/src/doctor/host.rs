@@ -96,9 +96,7 @@ impl Host {
             chrony: Chrony::read(),
         }
     }
-}
 
-impl Host {
     /// The file that names the interface, for people.
     pub fn configuration(&self) -> PathBuf {
         match &self.choice {

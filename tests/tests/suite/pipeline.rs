@@ -250,7 +250,7 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     let rate = observer["rate_ppb"].as_f64().expect("rate_ppb");
     assert!((rate - 12_000.0).abs() < 1_000.0, "{rate}");
     let age = observer["last_sync_age_s"].as_f64().expect("last_sync_age_s");
-    assert!((0.0..2.5).contains(&age), "{age}");
+    assert!((0.0..1.5).contains(&age), "{age}");
     // The offset, put together again, is the page's.
     let offset = (observer["offset"]["s"].as_i64(), observer["offset"]["ns"].as_i64());
     let (s, ns) = (offset.0.expect("s"), offset.1.expect("ns"));

@@ -75,15 +75,17 @@ fn complete(rows: &[Row]) {
     }
 }
 
-/// What is in dante4l's ring is in the log, too.
+/// Each sample of dante4l's ring, from the first to the last in the log, is in the log as it is there.
 fn as_on_the_page(rows: &[Row], page: &Dante4l) {
-    let mut common = 0;
-    for sample in page.samples_after(0) {
-        let Some(row) = rows.iter().find(|row| row.sequence == sample.number) else { continue };
+    let [first, .., last] = rows else { panic!("{rows:?}") };
+    let logged = first.sequence..=last.sequence;
+    let samples: Vec<_> = page.samples_after(0).filter(|sample| logged.contains(&sample.number)).collect();
+    assert!(samples.len() > 20, "{} of {rows:?}", samples.len());
+    for sample in samples {
+        let row = rows.iter().find(|row| row.sequence == sample.number);
+        let row = row.unwrap_or_else(|| panic!("{sample:?} is not in the log"));
         assert_eq!((row.raw_ns, row.origin_ns), (sample.arrived_raw_ns, sample.origin_ns), "{row:?}");
-        common += 1;
     }
-    assert!(common > 2, "{rows:?}");
 }
 
 #[test]
@@ -210,5 +212,6 @@ fn a_disk_that_is_full_and_a_pipe_that_is_closed() {
     let output = child.wait_with_output().expect("its end");
     assert_eq!(output.status.code(), Some(0));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!said.contains("cannot write"), "{said}");
+    // Where the machine was held up, the page was old for a moment.
+    assert!(said.lines().all(|line| line.starts_with("pmc-lite: waiting")), "{said}");
 }

@@ -146,7 +146,6 @@ fn monitoring_sees_what_becomes_of_a_host() {
     assert_eq!(value(&seen, "dante_rate_ratio", &[]), None, "what a dead one said last is no longer true");
 }
 
-/// On a host that is LOCKED and FEEDING all of them tell the same.
 /// The service ends so, and says so, as soon as the pages do.
 fn wait_for_check(stage: &Stage, code: i32, words: &str) {
     wait_for(words, PATIENCE, || {
@@ -155,6 +154,7 @@ fn wait_for_check(stage: &Stage, code: i32, words: &str) {
     });
 }
 
+/// On a host that is LOCKED and FEEDING all of them tell the same.
 fn judge_locked(lab: &Lab) {
     let stage = &lab.stage;
     let said = answer(stage);
