@@ -7,7 +7,7 @@ use dante_core::estimate::{Estimator, Measurement, RateGuess, Verdict};
 use dante_core::port;
 use dante_core::steer::{Correction, Input, Limits, Output, Steerer};
 use dante_core::time::{ClockMap, Duration, Raw, Reading, Timestamp, VirtualClock};
-use dante_core::timescale::{TimelineKey, Track};
+use dante_core::track::{TimelineKey, Track};
 
 /// As the port judges it: so many measurements, and the rate known to this.
 const CONVERGED_DEPTH: usize = 5;

@@ -9,7 +9,7 @@ use dante_core::page::{Dante4l, MAX_PORTS, PortRecord, SampleRecord};
 use dante_core::port::{Channel, Output, Port, PortConfig, Sample, State};
 use dante_core::redundancy::{Change, Redundancy};
 use dante_core::time::{Duration, Raw, Timestamp};
-use dante_core::timescale::KernelWord;
+use dante_core::track::KernelWord;
 use dante_os::clock::{raw_now, timex};
 use dante_os::daemon::{self, CommonArgs, Exit, Failure, Service, random};
 use dante_os::log::{Summary, SummaryLine};

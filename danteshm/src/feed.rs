@@ -6,9 +6,8 @@ use dante_core::page::{Dante2sys, Dante4l, Danteshm, Freshness, STEER_DATE_GOOD,
 use dante_core::relay::{
     Config, EpochRule, Evidence, Input, Output, OverlayKeeper, RefclockSample, Relay, Steered, Told, Waiting,
 };
-use dante_core::steer::Loss;
 use dante_core::time::{Duration, Raw, Timestamp};
-use dante_core::timescale::{KernelWord, TimelineKey};
+use dante_core::track::{KernelWord, Loss, TimelineKey};
 use dante_os::clock::{raw_now, suspended};
 use dante_os::daemon::{Failure, Service};
 use dante_os::log::{Budget, Summary, Throttle};

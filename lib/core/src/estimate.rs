@@ -12,7 +12,9 @@ mod kalman;
 mod noise;
 mod odd;
 
-use crate::time::{Affine, ClockMap, Dante, Duration, Ratio, Raw, Timestamp, Uncertainty};
+use crate::time::{
+    Affine, ClockMap, Correlation, Dante, Duration, Ratio, Raw, Timestamp, Uncertainty, Wander,
+};
 use arrayvec::ArrayVec;
 use change::{Line, Recent};
 use doubt::{DISTRUST, Doubted, Finding};
@@ -288,8 +290,8 @@ impl Estimator {
                 offset: Duration::from_ns_f64(filter.phase_sigma_ns()),
                 rate: Ratio::from_ppb(filter.rate_sigma_ppb()),
             },
-            correlation: Ratio::new(filter.correlation()),
-            wander: Ratio::from_ppb(kalman::RANDOM_WALK_PPB),
+            correlation: Correlation::new(filter.correlation()),
+            wander: Wander::from_ppb(kalman::RANDOM_WALK_PPB),
         })
     }
 }

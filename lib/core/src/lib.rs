@@ -14,6 +14,7 @@ compile_error!(
 pub mod date;
 pub mod estimate;
 pub mod inquiry;
+pub mod outputs;
 pub mod page;
 mod phase_rate;
 pub mod port;
@@ -22,4 +23,5 @@ pub mod relay;
 pub mod steer;
 pub mod time;
 pub mod timescale;
+pub mod track;
 pub mod wire;

@@ -3,7 +3,7 @@
 
 /// How a clock wanders.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Wander {
+pub(crate) struct FrequencyNoise {
     /// Random-walk frequency noise: the standard deviation of the change of rate over 1 s, ppb.
     pub walk_ppb: f64,
     /// White frequency noise: the standard deviation of the mean rate over 1 s, ppb.
@@ -28,8 +28,8 @@ impl PhaseRate {
     }
 
     /// The state `dt` s later, with its covariance grown.
-    pub fn predicted(&self, dt: f64, wander: Wander) -> Self {
-        let (q_walk, q_white) = (wander.walk_ppb * wander.walk_ppb, wander.white_ppb * wander.white_ppb);
+    pub fn predicted(&self, dt: f64, noise: FrequencyNoise) -> Self {
+        let (q_walk, q_white) = (noise.walk_ppb * noise.walk_ppb, noise.white_ppb * noise.white_ppb);
         let (p00, p01, p11) = self.p;
         Self {
             phase: self.phase + self.rate * dt,

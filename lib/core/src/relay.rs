@@ -12,9 +12,9 @@ pub use date::{Break, EpochRule, EpochSource, Evidence, Fixed, Steered, Told, Wa
 pub use overlay::{Overlay, OverlayKeeper};
 
 use crate::port::Sample;
-use crate::steer::Loss;
 use crate::time::{ClockMap, Duration, Raw, Real, Timestamp};
-use crate::timescale::{EpochChange, KernelWord, Timescale, Track, was_stepped};
+use crate::timescale::{EpochChange, Timescale, was_stepped};
+use crate::track::{KernelWord, Loss, Track};
 use arrayvec::ArrayVec;
 use average::Average;
 use std::fmt;

@@ -15,7 +15,8 @@ pub use state::{Event, State};
 
 use crate::date::{DateKeeper, DateNews, DateRules, Verdict};
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp};
-use crate::timescale::{EpochChange, TimelineKey, Timescale, Track};
+use crate::timescale::{EpochChange, Timescale};
+use crate::track::{Loss, TimelineKey, Track};
 use arrayvec::ArrayVec;
 use dating::Unexplained;
 use std::fmt;
@@ -52,39 +53,6 @@ pub enum Input {
     Taken(Ratio),
     /// The deadline came.
     Deadline,
-}
-
-/// Why there is nothing to steer by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// dante4l has no leader, or does not know its rate yet.
-    NoLeader,
-    /// dante4l has not written its page for two seconds.
-    Stale,
-    /// dante4l was stopped.
-    Stopped,
-    /// There is no page of dante4l, or none that may be believed.
-    NoPage,
-    /// dante4l follows a leader of a pull-up domain, which runs per cents off.
-    PullUp,
-    /// The leader runs further off than a frequency may be set.
-    TooFast,
-    /// This program was asked to end.
-    Ending,
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoLeader => "dante4l has no leader that it knows well",
-            Self::Stale => "dante4l's page is stale",
-            Self::Stopped => "dante4l was stopped",
-            Self::NoPage => "no page of dante4l",
-            Self::PullUp => "the leader is one of a pull-up domain",
-            Self::TooFast => "the leader's rate is beyond the largest frequency that may be set",
-            Self::Ending => "this program ends",
-        })
-    }
 }
 
 /// What is to be done or told.

@@ -6,13 +6,15 @@
 mod affine;
 mod bridge;
 mod civil;
+mod sleep;
 mod units;
 mod virtual_clock;
 
 pub use affine::{Affine, ClockMap, Epoch, Uncertainty};
 pub use bridge::{Bridge, Reading, Stepped};
 pub use civil::Civil;
-pub use units::{Duration, Offset, Ratio};
+pub use sleep::SleepDetector;
+pub use units::{Correlation, Duration, Offset, Ratio, Wander};
 pub use virtual_clock::VirtualClock;
 
 use std::fmt;

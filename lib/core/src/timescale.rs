@@ -4,45 +4,9 @@
 //! stand here once: K is fixed at the first lock, and at every change of the leader's timeline it is chosen anew so
 //! that the date goes on where the old map, carried forward, had brought it.
 
-use crate::port::State;
 use crate::time::{ClockMap, Duration, Epoch, Ratio, Raw, Real, Timestamp};
+use crate::track::TimelineKey;
 use std::fmt;
-
-/// What one timeline of one run of dante4l is known by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimelineKey {
-    /// A random number that dante4l draws when it starts.
-    pub instance: u64,
-    /// Its count of discontinuities.
-    pub number: u64,
-}
-
-/// The leader as dante4l's page shows it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Track {
-    /// Where Dante time is continuous.
-    pub key: TimelineKey,
-    /// The port's state.
-    pub state: State,
-    /// The map, if anything is known.
-    pub map: Option<ClockMap>,
-}
-
-impl Track {
-    /// The map of a leader that is being followed now.
-    pub fn live_map(&self) -> Option<&ClockMap> {
-        self.map.as_ref().filter(|_| self.state == State::Slave)
-    }
-}
-
-/// What the kernel says of the system clock (STA_UNSYNC of adjtimex).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KernelWord {
-    /// Somebody keeps it: it is not further off than this.
-    Synchronised(Duration),
-    /// Nobody does, or nobody says so.
-    Unsynchronised,
-}
 
 /// Dante + K.
 #[derive(Debug, Clone, Copy)]

@@ -111,6 +111,35 @@ impl<K: PartialEq> Throttle<K> {
     }
 }
 
+/// Warnings about what may go on for long: the same text at most once a minute. The last one is kept for the status line
+/// until it is cleared.
+#[derive(Debug, Default)]
+pub struct Complaints {
+    throttle: Throttle<String>,
+    last: Option<String>,
+}
+
+impl Complaints {
+    /// Writes the warning, unless it was written within the last minute.
+    pub fn warn(&mut self, now: Timestamp<Raw>, what: impl fmt::Display) {
+        let text = what.to_string();
+        if self.throttle.allows(text.clone(), now) {
+            log::warn!("{text}");
+        }
+        self.last = Some(text);
+    }
+
+    /// The last warning, written or not.
+    pub fn last(&self) -> Option<&str> {
+        self.last.as_deref()
+    }
+
+    /// The cause of the last warning is gone.
+    pub fn clear(&mut self) {
+        self.last = None;
+    }
+}
+
 /// So many lines a minute about changes that a peer can cause, and no more.
 #[derive(Debug, Default)]
 pub struct Budget {

@@ -16,9 +16,10 @@ use crate::link::{Profile, Queue};
 use crate::oscillator::Oscillator;
 use dante_core::date::{Answer, DateRules, Exchange, Leap};
 use dante_core::port::State as PortState;
-use dante_core::steer::Loss;
-use dante_core::time::{Affine, ClockMap, Dante, Duration, Ratio, Raw, Real, Timestamp, Uncertainty};
-use dante_core::timescale::{TimelineKey, Track};
+use dante_core::time::{
+    Affine, ClockMap, Correlation, Dante, Duration, Ratio, Raw, Real, Timestamp, Uncertainty, Wander,
+};
+use dante_core::track::{Loss, TimelineKey, Track};
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64Mcg;
@@ -111,7 +112,7 @@ impl Surroundings {
         let at0: Timestamp<Dante> =
             self.leader.at(self.now) + Duration::from_secs_f64(error.offset_ns * 1e-9);
         let line = Affine { raw0: clock.at(self.now), at0, rate: Ratio::new(rate) };
-        let map = ClockMap { line, sigma: MAP_SIGMA, correlation: Ratio::ZERO, wander: Ratio::ZERO };
+        let map = ClockMap { line, sigma: MAP_SIGMA, correlation: Correlation::ZERO, wander: Wander::ZERO };
         let key = TimelineKey { instance: 1, number: self.timeline };
         Ok(Track { key, state: PortState::Slave, map: Some(map) })
     }

@@ -5,7 +5,7 @@ use crate::args::CheckArgs;
 use crate::pages::{Pages, said};
 use dante_core::steer::State;
 use dante_core::time::{Duration, Ratio};
-use dante_core::timescale::KernelWord;
+use dante_core::track::KernelWord;
 use dante_os::quantity::Span;
 
 /// One number that is measured.

@@ -236,7 +236,7 @@ impl World {
         assert_eq!(port.timeline(), self.timeline, "a timeline that nobody was told of");
         if let Some(map) = port.map() {
             assert!(map.line.rate.is_finite() && map.sigma.rate.is_finite() && map.wander.is_finite());
-            assert!(map.correlation.is_finite() && map.sigma.offset >= Duration::ZERO, "{map:?}");
+            assert!(map.correlation.value().is_finite() && map.sigma.offset >= Duration::ZERO, "{map:?}");
         }
         if matches!(port.state(), State::Slave | State::Uncalibrated) {
             let leader = port.leader().expect("a leader, in this state");

@@ -77,7 +77,7 @@ fn follow(view: &View<Dante4l>) {
 }
 
 /// Whatever the page says, no frequency beyond the bound is set.
-fn steer(policy: Policy, tracks: &[dante_core::timescale::Track]) {
+fn steer(policy: Policy, tracks: &[dante_core::track::Track]) {
     let limits = Limits::default();
     let rules = DateRules {
         policy,

@@ -3,7 +3,7 @@
 use dante_core::port::State;
 use dante_core::relay;
 use dante_core::time::{Raw, Timestamp, Uncertainty};
-use dante_core::timescale::KernelWord;
+use dante_core::track::KernelWord;
 use dante_os::clock::raw_now;
 use dante_tests::lab::{Lab, proc_status};
 use dante_tests::ntp_server::{Behaviour, NtpServer};

@@ -5,7 +5,7 @@
 //! some and much wander (a bank of Kalman filters, weighed by the likelihood of their innovations: D. T. Magill, 1965).
 //! The steadiest speaks that predicts about as well as the best: it averages over the longest time.
 
-use crate::phase_rate::{PhaseRate, Wander};
+use crate::phase_rate::{FrequencyNoise, PhaseRate};
 use crate::time::{Duration, Ratio, Raw, Timestamp};
 
 /// Random-walk frequency noise that the filters believe in, ppb over 1 s: a compensated crystal in a room of steady
@@ -63,7 +63,7 @@ pub struct Ahead {
 
 #[derive(Debug, Clone, Copy)]
 struct Filter {
-    wander: Wander,
+    noise: FrequencyNoise,
     state: PhaseRate,
     /// The logarithm of how likely its predictions were.
     score: f64,
@@ -102,7 +102,7 @@ impl Drift {
         let noise = (margin.ns_f64() / 2.0).max(LEAST_NOISE_NS);
         let state = PhaseRate::new((0.0, noise), (0.0, RATE_SIGMA_PPM * 1e3));
         let filters = WALKS_PPB.map(|walk_ppb| Filter {
-            wander: Wander { walk_ppb, white_ppb: WHITE_PPB },
+            noise: FrequencyNoise { walk_ppb, white_ppb: WHITE_PPB },
             state,
             score: 0.0,
         });
@@ -129,7 +129,7 @@ impl Drift {
         // A way longer than usual is a queue on one side of it, or on both: the error is anything up to the excess.
         let excess = (margin.ns_f64() - self.usual_margin).max(0.0) / 3.0_f64.sqrt();
         let sigma = self.noise.hypot(excess);
-        let spoke = self.speaker().state.predicted(dt, self.speaker().wander);
+        let spoke = self.speaker().state.predicted(dt, self.speaker().noise);
         let off = measured - spoke.phase;
         if off.abs() > GATE * spoke.innovation_sigma(sigma) {
             return self.doubt(raw, offset, margin, Duration::from_ns_f64(off));
@@ -137,7 +137,7 @@ impl Drift {
         self.doubt = None;
         self.raw = raw;
         for filter in &mut self.filters {
-            filter.state = filter.state.predicted(dt, filter.wander);
+            filter.state = filter.state.predicted(dt, filter.noise);
             let innovation = measured - filter.state.phase;
             let expected = filter.state.innovation_sigma(sigma);
             let surprise = (innovation / expected).powi(2).min(GATE * GATE);
@@ -213,7 +213,7 @@ impl Drift {
         let dt = (raw - self.raw).secs_f64();
         let noise = self.noise.max(margin.ns_f64() / 2.0);
         for filter in &mut self.filters {
-            let carried = filter.state.predicted(dt, filter.wander);
+            let carried = filter.state.predicted(dt, filter.noise);
             filter.state = PhaseRate::new((0.0, noise), (carried.rate, carried.rate_sigma()));
             filter.score = 0.0;
         }
@@ -245,7 +245,7 @@ impl Drift {
     /// UTC against the base at `raw`.
     pub fn at(&self, raw: Timestamp<Raw>) -> Ahead {
         let filter = self.speaker();
-        let state = filter.state.predicted((raw - self.raw).secs_f64(), filter.wander);
+        let state = filter.state.predicted((raw - self.raw).secs_f64(), filter.noise);
         Ahead {
             offset: self.whole + Duration::from_ns_f64(state.phase),
             sigma: Duration::from_ns_f64(state.phase_sigma()),

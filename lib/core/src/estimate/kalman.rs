@@ -1,11 +1,11 @@
 //! The Kalman filter of the leader's clock over the raw clock.
 
 use super::{Measurement, RateGuess};
-use crate::phase_rate::{PhaseRate, Wander};
+use crate::phase_rate::{FrequencyNoise, PhaseRate};
 use crate::time::{Dante, Duration, Raw, Timestamp};
 
 /// What a PC's crystal shows at rest; a Dante device's is better, and the sum of both is what is measured.
-const WANDER: Wander = Wander { walk_ppb: RANDOM_WALK_PPB, white_ppb: 1.0 };
+const NOISE: FrequencyNoise = FrequencyNoise { walk_ppb: RANDOM_WALK_PPB, white_ppb: 1.0 };
 /// Random-walk frequency noise: the standard deviation of the change of rate over 1 s, ppb.
 pub(super) const RANDOM_WALK_PPB: f64 = 1.0;
 
@@ -29,7 +29,7 @@ impl Kalman {
     /// The state carried on to `raw`, with its covariance grown.
     pub(super) fn predicted(&self, raw: Timestamp<Raw>) -> Self {
         let elapsed = raw - self.raw;
-        let mut state = self.state.predicted(elapsed.secs_f64(), WANDER);
+        let mut state = self.state.predicted(elapsed.secs_f64(), NOISE);
         let whole = Duration::from_ns_f64(state.phase);
         state.phase -= whole.ns_f64();
         Self { raw, dante: self.dante + elapsed + whole, state }

@@ -7,8 +7,8 @@ pub use heard::{HeardRecord, LeaderRecord, NoticeRecord};
 use super::Text;
 use super::record::{body, numbered, record};
 use crate::port::{Counters, MAX_LEADERS, Notice, Port, Sample, Stamp, State};
-use crate::time::{Affine, ClockMap, Duration, Ratio, Raw, Timestamp, Uncertainty};
-use crate::timescale::{KernelWord, TimelineKey, Track};
+use crate::time::{Affine, ClockMap, Correlation, Duration, Ratio, Raw, Timestamp, Uncertainty, Wander};
+use crate::track::{KernelWord, TimelineKey, Track};
 use crate::wire::{PortIdentity, Uuid};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
@@ -294,7 +294,7 @@ impl PortRecord {
     pub fn map(&self) -> Option<ClockMap> {
         let map = ClockMap::from(self.map);
         let sane = map.line.rate.is_finite() && map.sigma.rate.is_finite() && map.wander.is_finite();
-        (self.flags & PORT_HAS_MAP != 0 && sane && map.correlation.is_finite()).then_some(map)
+        (self.flags & PORT_HAS_MAP != 0 && sane && self.map.correlation.is_finite()).then_some(map)
     }
 
     /// The mean path delay, if it was measured.
@@ -359,7 +359,7 @@ impl From<ClockMap> for MapRecord {
             rate: map.line.rate.fraction(),
             offset_sigma_ns: map.sigma.offset.ns(),
             rate_sigma: map.sigma.rate.fraction(),
-            correlation: map.correlation.fraction(),
+            correlation: map.correlation.value(),
             wander: map.wander.fraction(),
         }
     }
@@ -377,8 +377,8 @@ impl From<MapRecord> for ClockMap {
                 offset: Duration::from_ns(record.offset_sigma_ns),
                 rate: Ratio::new(record.rate_sigma),
             },
-            correlation: Ratio::new(record.correlation),
-            wander: Ratio::new(record.wander),
+            correlation: Correlation::new(record.correlation),
+            wander: Wander::new(record.wander),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::SocketPath;
 use super::record::{body, numbered, record};
 use crate::relay::{EpochSource, State, Told, Waiting};
 use crate::time::{Epoch, Timestamp};
-use crate::timescale::TimelineKey;
+use crate::track::TimelineKey;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Outputs of danteshm.

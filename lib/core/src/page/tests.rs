@@ -1,7 +1,7 @@
 use super::*;
 use crate::port::{MAX_LEADERS, Notice};
-use crate::time::{Affine, ClockMap, Ratio, Uncertainty};
-use crate::timescale::KernelWord;
+use crate::time::{Affine, ClockMap, Correlation, Ratio, Uncertainty, Wander};
+use crate::track::KernelWord;
 use crate::wire::{PortIdentity, Subdomain, Uuid};
 use std::net::Ipv4Addr;
 use zerocopy::FromZeros;
@@ -21,8 +21,8 @@ fn map() -> ClockMap {
             rate: Ratio::new(12e-6),
         },
         sigma: Uncertainty { offset: Duration::from_ns(0x21), rate: Ratio::new(1e-9) },
-        correlation: Ratio::new(0.5),
-        wander: Ratio::new(2e-9),
+        correlation: Correlation::new(0.5),
+        wander: Wander::new(2e-9),
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::time::{Affine, Dante, Ratio, Uncertainty};
+use crate::time::{Affine, Correlation, Dante, Ratio, Uncertainty, Wander};
 
 /// Two networks, and the time that each one's leader tells, from one moment to the next.
 struct Bench {
@@ -13,8 +13,8 @@ fn map(at: i64, now: Timestamp<Raw>) -> ClockMap {
     ClockMap {
         line: Affine { raw0: now, at0: Timestamp::<Dante>::from_ns(at), rate: Ratio::ZERO },
         sigma: Uncertainty { offset: Duration::from_us(1), rate: Ratio::from_ppb(10.0) },
-        correlation: Ratio::ZERO,
-        wander: Ratio::from_ppb(1.0),
+        correlation: Correlation::ZERO,
+        wander: Wander::from_ppb(1.0),
     }
 }
 

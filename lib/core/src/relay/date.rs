@@ -2,7 +2,7 @@
 
 use super::HUSH;
 use crate::time::{Duration, Epoch, Raw, Timestamp};
-use crate::timescale::{KernelWord, TimelineKey};
+use crate::track::{KernelWord, TimelineKey};
 use std::fmt;
 
 /// When K may be fixed.

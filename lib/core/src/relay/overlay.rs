@@ -1,7 +1,7 @@
 //! Dante's time as a clock over CLOCK_MONOTONIC_RAW, for programs that keep their own: `--usrvclock`.
 
 use crate::time::{Affine, Dante, Duration, Ratio, Raw, Timestamp};
-use crate::timescale::Track;
+use crate::track::Track;
 
 /// A clock laid over another: `overlay(t) = t + shift + round((t - last_sync) * freq_scale)`, where t is
 /// CLOCK_MONOTONIC_RAW and the result is the leader's own time, not a date.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::port::{Stamp, State as PortState};
-use crate::time::{Affine, Dante, Epoch, Ratio, Uncertainty};
-use crate::timescale::TimelineKey;
+use crate::time::{Affine, Correlation, Dante, Epoch, Ratio, Uncertainty, Wander};
+use crate::track::TimelineKey;
 
 const SYNC: i64 = 250_000_000;
 const DATE: i64 = 1_795_000_000_000_000_000;
@@ -69,7 +69,7 @@ impl Bench {
     fn track(&self, state: PortState) -> Track {
         let sigma = Uncertainty { offset: Duration::from_ns(100), rate: self.rate_sigma };
         let line = self.line.anchored_at(Timestamp::from_ns(self.sent * SYNC));
-        let map = ClockMap { line, sigma, correlation: Ratio::ZERO, wander: Ratio::ZERO };
+        let map = ClockMap { line, sigma, correlation: Correlation::ZERO, wander: Wander::ZERO };
         Track { key: self.key, state, map: Some(map) }
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::date::DateRules;
 use crate::port::State as PortState;
-use crate::time::{Affine, ClockMap, Dante, Real, Uncertainty, VirtualClock};
+use crate::time::{Affine, ClockMap, Correlation, Dante, Real, Uncertainty, VirtualClock, Wander};
 
 mod dating;
 
@@ -63,8 +63,8 @@ impl Bench {
         let map = ClockMap {
             line: self.line,
             sigma: Uncertainty { offset: Duration::from_ns(200), rate: self.sigma },
-            correlation: Ratio::ZERO,
-            wander: Ratio::ZERO,
+            correlation: Correlation::ZERO,
+            wander: Wander::ZERO,
         };
         Track { key: self.key, state, map: Some(map) }
     }

@@ -1,6 +1,6 @@
 //! What relates two clocks: a straight line, one with its uncertainty, and the date of the leader's zero.
 
-use super::{Dante, Duration, Offset, Ratio, Raw, Real, Timestamp};
+use super::{Correlation, Dante, Duration, Offset, Ratio, Raw, Real, Timestamp, Wander};
 
 /// A clock as a straight line over CLOCK_MONOTONIC_RAW: `C(raw) = at0 + (1 + rate) * (raw - raw0)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,10 +45,10 @@ pub struct ClockMap {
     pub line: Affine<Dante>,
     /// One standard deviation at `line.raw0`.
     pub sigma: Uncertainty,
-    /// Correlation of the errors of offset and rate at `line.raw0`, -1..1.
-    pub correlation: Ratio,
-    /// How far the rate wanders: the standard deviation of its change over one second. It grows with the root of time.
-    pub wander: Ratio,
+    /// Of the errors of offset and rate at `line.raw0`.
+    pub correlation: Correlation,
+    /// How far the rate wanders.
+    pub wander: Wander,
 }
 
 impl ClockMap {
@@ -63,7 +63,7 @@ impl ClockMap {
         let (offset, rate) = (self.sigma.offset.ns_f64(), self.sigma.rate.ppb());
         let walk = self.wander.ppb();
         let variance = offset * offset
-            + 2.0 * age * self.correlation.fraction() * offset * rate
+            + 2.0 * age * self.correlation.value() * offset * rate
             + age * age * rate * rate
             + walk * walk * age.powi(3) / 3.0;
         Uncertainty {

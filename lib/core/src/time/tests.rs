@@ -43,8 +43,8 @@ fn uncertainty_grows_with_age_and_never_shrinks() {
     let map = ClockMap {
         line: Affine { raw0: raw(0), at0: Timestamp::from_ns(0), rate: Ratio::ZERO },
         sigma: Uncertainty { offset: Duration::from_ns(100), rate: Ratio::from_ppb(10.0) },
-        correlation: Ratio::new(0.8),
-        wander: Ratio::from_ppb(1.0),
+        correlation: Correlation::new(0.8),
+        wander: Wander::from_ppb(1.0),
     };
     let at = |s: i64| map.uncertainty_at(raw(s * 1_000_000_000));
     assert_eq!(at(-5), at(0));
@@ -59,8 +59,8 @@ fn epoch_is_carried_over_without_a_jump_of_the_date() {
     let map = |at0, ppm| ClockMap {
         line: Affine { raw0: raw(0), at0: Timestamp::from_ns(at0), rate: Ratio::from_ppm(ppm) },
         sigma: Uncertainty { offset: Duration::ZERO, rate: Ratio::ZERO },
-        correlation: Ratio::ZERO,
-        wander: Ratio::ZERO,
+        correlation: Correlation::ZERO,
+        wander: Wander::ZERO,
     };
     let (old, new) = (map(699_000_000_000, 12.0), map(541_867_000_000_000, -13.0));
     let epoch = Epoch::fixed_at(Timestamp::from_ns(1_795_000_000_000_000_000), old.dante_at(raw(0)));

@@ -114,9 +114,9 @@ impl Mul<i64> for Duration {
 
 impl Div<i64> for Duration {
     type Output = Self;
-    /// Division by zero gives the longest span, as the limit would.
+    /// Division by zero gives zero, as everywhere in this crate: what cannot be computed moves nothing.
     fn div(self, by: i64) -> Self {
-        self.0.checked_div(by).map_or(Self::MAX, Self)
+        if by == 0 { Self::ZERO } else { Self(self.0.saturating_div(by)) }
     }
 }
 
@@ -174,7 +174,62 @@ impl fmt::Debug for Offset {
     }
 }
 
-/// A small difference of rates as a fraction: 1e-6 is 1 ppm. The only float that leaves this crate.
+/// Correlation of the errors of offset and rate of a clock map: -1..1.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Correlation(f64);
+
+impl Correlation {
+    /// Independent errors.
+    pub const ZERO: Self = Self(0.0);
+
+    /// Held within -1..=1; NaN is zero.
+    pub fn new(value: f64) -> Self {
+        if value.is_nan() { Self::ZERO } else { Self(value.clamp(-1.0, 1.0)) }
+    }
+
+    /// -1..=1.
+    pub const fn value(self) -> f64 {
+        self.0
+    }
+}
+
+/// Random-walk frequency noise: the standard deviation of the change of a rate over one second. It grows with the root
+/// of time.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Wander(f64);
+
+impl Wander {
+    /// A rate that stays what it is.
+    pub const ZERO: Self = Self(0.0);
+
+    /// ppb per root second.
+    pub const fn from_ppb(ppb: f64) -> Self {
+        Self(ppb * 1e-9)
+    }
+
+    /// A fraction per root second, as a page holds it.
+    pub const fn new(fraction: f64) -> Self {
+        Self(fraction)
+    }
+
+    /// As a fraction per root second.
+    pub const fn fraction(self) -> f64 {
+        self.0
+    }
+
+    /// ppb per root second.
+    pub const fn ppb(self) -> f64 {
+        self.0 * 1e9
+    }
+
+    /// Neither NaN nor infinite.
+    pub const fn is_finite(self) -> bool {
+        self.0.is_finite()
+    }
+}
+
+/// A small difference of rates as a fraction: 1e-6 is 1 ppm. Beside [`Correlation`] and [`Wander`] the only float that
+/// leaves this crate.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
 pub struct Ratio(f64);
 
@@ -249,7 +304,8 @@ impl Neg for Ratio {
     }
 }
 
-/// The rate at which a span is made good within another: a phase of 10 us over 2 s is 5 ppm.
+/// The rate at which a span is made good within another: a phase of 10 us over 2 s is 5 ppm. Over no time at all it is
+/// zero.
 impl Div for Duration {
     type Output = Ratio;
     fn div(self, over: Self) -> Ratio {

@@ -5,9 +5,9 @@ use dante_core::date::DateRules;
 use dante_core::port::{self, Channel, NoStamp, Port, PortConfig, Sample, Stamp};
 use dante_core::redundancy::{self, Network, Redundancy};
 use dante_core::relay::{self, RefclockSample, Relay};
-use dante_core::steer::{self, Correction, Limits, Loss, Steerer};
+use dante_core::steer::{self, Correction, Limits, Steerer};
 use dante_core::time::{Bridge, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};
-use dante_core::timescale::{TimelineKey, Track};
+use dante_core::track::{Loss, TimelineKey, Track};
 use dante_core::wire::Buffer;
 use std::net::SocketAddrV4;
 

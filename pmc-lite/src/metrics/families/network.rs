@@ -5,7 +5,7 @@ use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, ratio};
 use dante_core::page::{Dante4l, LeaderRecord, PortRecord, StampSource};
 use dante_core::port;
 use dante_core::time::{Duration, Raw, Timestamp};
-use dante_core::timescale::KernelWord;
+use dante_core::track::KernelWord;
 use dante_core::wire::{ClockIdentifier, Subdomain, Uuid};
 
 pub fn tell(sheet: &mut Sheet, body: &Dante4l, now: Timestamp<Raw>) {

@@ -1,0 +1,89 @@
+//! The leader as dante4l's page shows it, or the reason why there is none to follow. dante2sys and danteshm judge the
+//! page by the same rules, which stand here once.
+
+use crate::page::{Dante4l, Freshness, View};
+use crate::port::State;
+use crate::time::{ClockMap, Duration};
+use std::fmt;
+
+/// What one timeline of one run of dante4l is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimelineKey {
+    /// A random number that dante4l draws when it starts.
+    pub instance: u64,
+    /// Its count of discontinuities.
+    pub number: u64,
+}
+
+/// The leader as dante4l's page shows it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Track {
+    /// Where Dante time is continuous.
+    pub key: TimelineKey,
+    /// The port's state.
+    pub state: State,
+    /// The clock map (Dante over CLOCK_MONOTONIC_RAW), if anything is known.
+    pub map: Option<ClockMap>,
+}
+
+impl Track {
+    /// The leader on `page`; `None` stands for a page that is absent or not believed.
+    ///
+    /// # Errors
+    /// The [`Loss`], where the page gives nothing to follow.
+    pub fn of(page: Option<&View<Dante4l>>) -> Result<Self, Loss> {
+        let view = page.ok_or(Loss::NoPage)?;
+        match view.freshness {
+            Freshness::Fresh => view.body.track(view.instance).ok_or(Loss::NoLeader),
+            Freshness::Stopped => Err(Loss::Stopped),
+            _ => Err(Loss::Stale),
+        }
+    }
+
+    /// The map of a leader that is being followed now.
+    pub fn live_map(&self) -> Option<&ClockMap> {
+        self.map.as_ref().filter(|_| self.state == State::Slave)
+    }
+}
+
+/// Why there is no leader to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// dante4l has no leader, or does not know its rate yet.
+    NoLeader,
+    /// dante4l has not written its page for two seconds.
+    Stale,
+    /// dante4l was stopped.
+    Stopped,
+    /// There is no page of dante4l, or none that may be believed.
+    NoPage,
+    /// dante4l follows a leader of a pull-up domain, which runs per cents off.
+    PullUp,
+    /// The leader runs further off than a frequency may be set.
+    TooFast,
+    /// This program was asked to end.
+    Ending,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoLeader => "dante4l has no leader that it knows well",
+            Self::Stale => "dante4l's page is stale",
+            Self::Stopped => "dante4l was stopped",
+            Self::NoPage => "no page of dante4l",
+            Self::PullUp => "the leader is one of a pull-up domain",
+            Self::TooFast => "the leader's rate is beyond the largest frequency that may be set",
+            Self::Ending => "this program ends",
+        })
+    }
+}
+
+/// What the kernel says of the system clock (STA_UNSYNC of adjtimex).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KernelWord {
+    /// Somebody keeps it: it is not further off than this.
+    Synchronised(Duration),
+    /// Nobody does, or nobody says so.
+    Unsynchronised,
+}
