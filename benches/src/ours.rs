@@ -1,40 +1,42 @@
-//! The suite's own estimator and law, put together as its programs do it.
+//! The suite's own estimator and steerer, put together as its programs do it, without the network between them.
 
 use crate::peers::{Follower, clock_at};
 use crate::trace::{BEGIN, Sync};
-use dante_core::date::DateRules;
 use dante_core::estimate::{Estimator, Measurement, RateGuess, Verdict};
+use dante_core::page::{Dante4l, Freshness, PORT_HAS_MAP, View};
 use dante_core::port;
-use dante_core::steer::{Correction, Input, Limits, Output, Steerer};
-use dante_core::time::{ClockMap, Duration, Raw, Reading, Timestamp, VirtualClock};
-use dante_core::track::{TimelineKey, Track};
+use dante_core::steer::{Clock, Config, ExactClock, Input, Steerer, drive};
+use dante_core::time::{ClockMap, Duration, Raw, Timestamp, VirtualClock};
 
 /// As the port judges it: so many measurements, and the rate known to this.
 const CONVERGED_DEPTH: usize = 5;
 const CONVERGED_PPM: f64 = 20.0;
 
-/// dante4l and dante2sys in one, without the network and the page between them.
+/// dante4l and dante2sys in one.
 #[derive(Debug)]
 pub struct Ours {
     estimator: Estimator,
+    page: Box<View<Dante4l>>,
     steerer: Steerer,
-    clock: VirtualClock,
-    key: TimelineKey,
-    state: port::State,
+    clock: ExactClock,
     jumps: u64,
 }
 
 impl Ours {
     /// With what is known of the rate; a stored frequency is what the clock runs at, too.
     pub fn new(guess: RateGuess) -> Self {
-        let mut clock = clock_at(BEGIN);
-        clock.set_frequency(BEGIN, guess.rate);
+        let mut clock = ExactClock { clock: clock_at(BEGIN), now: BEGIN };
+        clock.clock.set_frequency(BEGIN, guess.rate);
+        let mut body = Dante4l { port_count: 1, ..Dante4l::default() };
+        if let Some(port) = body.ports.first_mut() {
+            port.timeline = 1;
+            port.state = port::State::Listening as u8;
+        }
         Self {
             estimator: Estimator::new(guess),
-            steerer: Steerer::new(Limits::default(), DateRules::default(), guess.rate),
+            page: Box::new(View { freshness: Freshness::Fresh, pid: 1, instance: 1, body }),
+            steerer: Steerer::new(Config::default(), &clock.read(), guess.rate),
             clock,
-            key: TimelineKey { instance: 1, number: 1 },
-            state: port::State::Listening,
             jumps: 0,
         }
     }
@@ -46,7 +48,7 @@ impl Ours {
 
     /// Whether the port would call itself SLAVE.
     pub fn is_slave(&self) -> bool {
-        self.state == port::State::Slave
+        self.page.body.selected().and_then(|port| port.state()) == Some(port::State::Slave)
     }
 
     /// What the estimator takes the measurements' noise for.
@@ -62,39 +64,22 @@ impl Ours {
     /// The estimator alone.
     pub fn estimate(&mut self, sync: &Sync) {
         let verdict = self.estimator.update(Measurement { raw: sync.arrived, dante: sync.stated });
-        if matches!(verdict, Verdict::Jumped { .. }) {
-            self.jumps += 1;
-            self.key.number += 1;
-        }
+        self.jumps += u64::from(matches!(verdict, Verdict::Jumped { .. }));
     }
 
-    /// The law alone.
+    /// The page and the steerer.
     pub fn steer(&mut self, now: Timestamp<Raw>) {
         let map = self.estimator.map();
-        let converged = self.estimator.depth() >= CONVERGED_DEPTH
-            && map.is_some_and(|map| map.sigma.rate.ppm() < CONVERGED_PPM);
-        if converged {
-            self.state = port::State::Slave;
-        }
-        self.tell(now, Input::Leader(Track { key: self.key, state: self.state, map }));
-    }
-
-    fn tell(&mut self, now: Timestamp<Raw>, input: Input) {
-        let reading = Reading { raw: now, real: self.clock.at(now), width: Duration::ZERO };
-        self.steerer.handle(reading, input);
-        while let Some(output) = self.steerer.poll() {
-            match output {
-                Output::Correct(Correction::Slew(rate)) => {
-                    self.clock.set_frequency(now, rate);
-                    self.steerer.handle(reading, Input::Applied(rate));
-                }
-                Output::Correct(Correction::Step(offset)) => {
-                    self.clock.step(-offset.span());
-                    self.steerer.handle(reading, Input::Applied(self.clock.line().rate));
-                }
-                _ => {}
+        if let (Some(port), Some(map)) = (self.page.body.ports.first_mut(), map) {
+            port.flags = PORT_HAS_MAP;
+            port.map = map.into();
+            port.timeline = 1 + self.jumps;
+            if self.estimator.depth() >= CONVERGED_DEPTH && map.sigma.rate.ppm() < CONVERGED_PPM {
+                port.state = port::State::Slave as u8;
             }
         }
+        self.clock.now = now;
+        drive(&mut self.steerer, &mut self.clock, Input::Page(Some(&self.page)), |_| ());
     }
 }
 
@@ -109,6 +94,6 @@ impl Follower for Ours {
     }
 
     fn clock(&self) -> &VirtualClock {
-        &self.clock
+        &self.clock.clock
     }
 }

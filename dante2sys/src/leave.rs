@@ -3,9 +3,9 @@
 //! ExecStopPost= of the unit. Whatever is doubtful is left as it is: a clock that runs on is within bounds.
 
 use crate::args::{Args, Clock};
-use crate::date::built;
+use crate::clock::clock_failure;
 use crate::drift_file::DriftFile;
-use crate::hands::clock_failure;
+use crate::ntp::built;
 use dante_core::page::{Dante2sys, Freshness, SteeredClock, View};
 use dante_core::steer::{Limits, State};
 use dante_core::time::Ratio;
@@ -27,8 +27,8 @@ pub fn leave(args: &Args) -> Result<(), Failure> {
     let mut body = view.body;
     let frequency = Ratio::new(body.frequency);
     let mut clock = Realtime::open().map_err(clock_failure)?;
-    clock.assume_left_at(frequency).map_err(clock_failure)?;
-    let disturbance = clock.disturbance().map_err(clock_failure)?.map(|found| found.to_string());
+    let kernel = clock.kernel().map_err(clock_failure)?;
+    let disturbance = kernel.disturbance(frequency).map(|found| found.to_string());
     let rival = if args.force { None } else { Rivals::find().first().map(ToString::to_string) };
     if let Some(other) = disturbance.or(rival) {
         log::info!("{other}: the clock is left as it is");

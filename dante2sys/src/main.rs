@@ -3,20 +3,19 @@
 #![forbid(unsafe_code)]
 
 mod args;
-mod date;
+mod clock;
 mod discipline;
 mod drift_file;
-mod hands;
 mod leave;
-mod publish;
+mod ntp;
 mod rtc;
 
 use args::Args;
+use clock::ControlledClock;
 use dante_os::daemon::{self, Exit, Failure};
 use dante_os::poll::Poll;
 use dante_os::process::{self, ProcessError};
 use discipline::Discipline;
-use hands::Hands;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -37,8 +36,8 @@ fn steer(args: Args) -> Result<(), Failure> {
     }
     // The page first: while another instance lives, its clock is not touched.
     let page = daemon::publish(&args.common)?;
-    let hands = Hands::open(&args.clock, args.force)?;
-    let mut discipline = Discipline::start(hands, page, &args)?;
+    let clock = ControlledClock::open(&args.clock, args.force)?;
+    let mut discipline = Discipline::start(clock, page, &args)?;
     daemon::serve(poll, &mut discipline)
 }
 

@@ -1,6 +1,7 @@
 //! Keeps the RTC, which tells the date at the next boot.
 
 use dante_core::page::RtcMode;
+use dante_core::steer::Clock;
 use dante_core::time::{Duration, Raw, Reading, Real, Timestamp};
 use dante_os::rtc::Rtc;
 use std::path::PathBuf;
@@ -61,12 +62,12 @@ impl RtcKeeper {
     }
 
     /// Writes at the end: at the right moment, which is waited for.
-    pub fn end(&mut self, read: impl Fn() -> Reading, may: bool) {
+    pub fn end(&mut self, clock: &mut impl Clock, may: bool) {
         if self.mode != RtcMode::Device || !may || self.due.is_none() {
             return;
         }
-        std::thread::sleep(self.wait(read().real).to_std());
-        self.write(read());
+        std::thread::sleep(self.wait(clock.read().reading.real).to_std());
+        self.write(clock.read().reading);
     }
 
     /// Set to the current second so long before the next one, the RTC's edges fall on the clock's.

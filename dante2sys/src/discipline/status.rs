@@ -8,7 +8,7 @@ use std::fmt;
 
 impl Discipline {
     pub(super) fn write_status(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        let now = self.hands.read();
+        let now = self.now.reading;
         let state = self.steerer.state();
         let frequency = self.steerer.frequency().ppm();
         match state {
@@ -21,29 +21,28 @@ impl Discipline {
             }
             State::Locked => write!(to, "{state} on {}, frequency {frequency:+.2} ppm", self.leader())?,
             State::Holdover => {
-                write!(to, "{state} for {}: ", Rounded(now.raw - self.held_since))?;
+                write!(to, "{state} for {}: ", Rounded(now.raw - self.journal.held_since))?;
                 self.write_loss(to)?;
                 write!(to, ", frequency {frequency:+.2} ppm")?;
             }
             State::Refused => write!(to, "{state}: the clock cannot be corrected")?,
             State::Yielded => write!(to, "{state}: another program steers the clock")?,
         }
-        if self.hands.kind() != SteeredClock::Realtime {
-            write!(to, ", clock {}", self.hands.kind())?;
+        if self.clock.kind() != SteeredClock::Realtime {
+            write!(to, ", clock {}", self.clock.kind())?;
         }
-        match state {
-            State::Refused | State::Yielded => {}
-            _ => self.write_date(to)?,
-        }
-        // What went wrong with the clock is told only where it is out of hand: some of it mends by itself.
+        // What went wrong with the clock is written only where it is out of hand: some of it mends by itself.
         let out_of_hand = matches!(state, State::Refused | State::Yielded);
-        let clock = self.hands.trouble().filter(|_| out_of_hand);
-        let troubles = [clock, self.source.trouble(), self.drift_file.trouble(), self.rtc.trouble()];
+        if !out_of_hand {
+            self.write_utc(to)?;
+        }
+        let clock = self.journal.clock.last().filter(|_| out_of_hand);
+        let troubles = [clock, self.journal.utc.last(), self.drift_file.trouble(), self.rtc.trouble()];
         troubles.into_iter().flatten().try_for_each(|trouble| write!(to, "; {trouble}"))
     }
 
     fn leader(&self) -> &dyn fmt::Display {
-        match &self.followed {
+        match &self.journal.followed {
             Some(identity) => identity,
             None => &"the leader",
         }
@@ -51,7 +50,7 @@ impl Discipline {
 
     /// Why the leader is not followed.
     fn write_loss(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        match (&self.page_trouble, self.reason, self.port) {
+        match (&self.journal.page_trouble, self.journal.reason, self.journal.port) {
             (Some(trouble), ..) => to.write_str(trouble),
             (None, Some(reason), Some(port)) => write!(to, "{reason} (dante4l is {port})"),
             (None, None, Some(port)) => write!(to, "dante4l has no leader yet (it is {port})"),
@@ -59,18 +58,18 @@ impl Discipline {
         }
     }
 
-    fn write_date(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        let now = self.hands.read();
-        let (is_good, (bound, _)) = self.date_worth(&now);
-        match (self.source.kind(), self.steerer.date_error(&now)) {
+    fn write_utc(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        let utc = self.steerer.utc();
+        let error = self.steerer.utc_error(&self.now.reading);
+        match (utc.source(), error) {
             (UtcSource::None, _) => to.write_str(", no source of the date: rate only"),
             (UtcSource::Ntp, None) => to.write_str(", no time server has told the date yet"),
             (UtcSource::Leader, None) => to.write_str(", the leader has told no date yet"),
-            (_, Some(_)) if self.steerer.date().is_left() => {
-                to.write_str(", date left as it was set by hand")
+            (_, Some(_)) if utc.keeper().is_left() => to.write_str(", date left as it was set by hand"),
+            (_, Some(error)) if error.bound < utc.keeper().rules().max_error => {
+                write!(to, ", date good to {}", Rounded(error.bound))
             }
-            (_, Some(_)) if is_good => write!(to, ", date good to {}", Rounded(bound)),
-            (_, Some(_)) => write!(to, ", date not good: it may be off by {}", Rounded(bound)),
+            (_, Some(error)) => write!(to, ", date not good: it may be off by {}", Rounded(error.bound)),
         }
     }
 }

@@ -27,6 +27,11 @@ impl<T, const N: usize> Outputs<T, N> {
         }
     }
 
+    /// Appends as many as there are.
+    pub fn extend(&mut self, outputs: impl IntoIterator<Item = T>) {
+        outputs.into_iter().for_each(|output| self.push(output));
+    }
+
     /// The oldest output.
     pub fn pop(&mut self) -> Option<T> {
         self.queue.pop_at(0)

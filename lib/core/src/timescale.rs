@@ -14,6 +14,9 @@ pub struct Timescale {
     key: TimelineKey,
     map: ClockMap,
     epoch: Epoch,
+    /// When [`Self::advance`] was called last, and the part of a ns that it is behind.
+    advanced: Timestamp<Raw>,
+    carry_ns: f64,
 }
 
 /// K was chosen anew.
@@ -49,12 +52,26 @@ pub fn was_stepped(moved: Duration, elapsed: Duration) -> bool {
 impl Timescale {
     /// Fixes K such that the scale shows `date` at `raw`.
     pub fn fixed_at(key: TimelineKey, map: ClockMap, raw: Timestamp<Raw>, date: Timestamp<Real>) -> Self {
-        Self { key, map, epoch: Epoch::fixed_at(date, map.dante_at(raw)) }
+        Self { advanced: raw, ..Self::resumed(key, map, Epoch::fixed_at(date, map.dante_at(raw))) }
     }
 
     /// Goes on with the K that was fixed before, in another run of the program.
     pub const fn resumed(key: TimelineKey, map: ClockMap, epoch: Epoch) -> Self {
-        Self { key, map, epoch }
+        Self { key, map, epoch, advanced: map.line.raw0, carry_ns: 0.0 }
+    }
+
+    /// Fixes K again: such that the scale shows `date` at `raw`.
+    pub fn refix(&mut self, raw: Timestamp<Raw>, date: Timestamp<Real>) {
+        self.epoch = Epoch::fixed_at(date, self.map.dante_at(raw));
+    }
+
+    /// Moves K on to `now` at the rate that the UTC policy adds to the leader's.
+    pub fn advance(&mut self, now: Timestamp<Raw>, rate: Ratio) {
+        let since = now - std::mem::replace(&mut self.advanced, now);
+        self.carry_ns += rate.ppb() * since.secs_f64();
+        let whole = Duration::from_ns_f64(self.carry_ns);
+        self.carry_ns -= whole.ns_f64();
+        self.shift(whole);
     }
 
     /// Goes on with a newer map. On another timeline K is carried over at `now`, and that is told.

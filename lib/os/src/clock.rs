@@ -2,14 +2,13 @@
 //! steers; a PTP hardware clock that it may steer instead; and the virtual clock that stands in where no clock may be
 //! touched.
 
-mod disturbance;
 mod phc;
 mod realtime;
 
-pub use disturbance::{Disturbance, Leftover};
 pub use phc::{Phc, PhcError, PhcReader};
-pub use realtime::{Declared, KernelLeap, Realtime, Timex, timex};
+pub use realtime::{Realtime, Timex, timex};
 
+use dante_core::steer::{Clock, ClockState, Fault, Kernel, Setting};
 use dante_core::time::{Affine, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};
 use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
@@ -121,28 +120,6 @@ pub enum SystemClock {
 }
 
 impl SystemClock {
-    /// The clock and CLOCK_MONOTONIC_RAW at one instant. A hardware clock that is gone seems to run on; the next call
-    /// that can fail tells of it.
-    pub fn read(&self) -> Reading {
-        match self {
-            Self::Realtime(_) => read_realtime(),
-            Self::Virtual(clock) => clock.read(),
-            Self::Hardware(clock) => clock.read_or_continue(),
-        }
-    }
-
-    /// The frequency in force: +10 ppb, the clock gains 10 ns a second on its uncorrected rate.
-    ///
-    /// # Errors
-    /// When the kernel refuses to be asked.
-    pub fn frequency(&self) -> Result<Ratio, ClockError> {
-        match self {
-            Self::Realtime(clock) => clock.frequency(),
-            Self::Virtual(clock) => Ok(clock.line().rate),
-            Self::Hardware(clock) => clock.frequency(),
-        }
-    }
-
     /// The largest frequency that it takes, of either sign: 500 ppm, or what the driver of a hardware clock says.
     pub fn limit(&self) -> Ratio {
         match self {
@@ -151,84 +128,15 @@ impl SystemClock {
         }
     }
 
-    /// Sets the frequency, held within [`Self::limit`], and returns the one taken (its grain is 0.015 ppb).
+    /// What the kernel says of it.
     ///
     /// # Errors
-    /// [`ClockError::Refused`] without CAP_SYS_TIME; [`ClockError::NotFinite`].
-    pub fn set_frequency(&mut self, rate: Ratio) -> Result<Ratio, ClockError> {
+    /// When the kernel refuses to be asked; of a hardware clock that is gone, ENODEV.
+    pub fn kernel(&self) -> Result<Kernel, ClockError> {
         match self {
-            Self::Realtime(clock) => clock.set_frequency(rate),
-            Self::Virtual(clock) => clock.set_frequency(rate),
-            Self::Hardware(clock) => clock.set_frequency(rate),
-        }
-    }
-
-    /// Moves the clock by `by` at once, forwards if positive.
-    ///
-    /// # Errors
-    /// [`ClockError::Refused`] without CAP_SYS_TIME; [`ClockError::Failed`] for a date that the kernel does not take.
-    pub fn step(&mut self, by: Duration) -> Result<(), ClockError> {
-        match self {
-            Self::Realtime(clock) => clock.step(by),
-            Self::Virtual(clock) => {
-                clock.step(by);
-                Ok(())
-            }
-            Self::Hardware(clock) => clock.step(by),
-        }
-    }
-
-    /// Makes the frequency alone rule the clock, and returns what other programs had left there and was put right. A
-    /// virtual clock and a hardware clock have nothing to be put right.
-    ///
-    /// # Errors
-    /// [`ClockError::Refused`] without CAP_SYS_TIME, also where there is nothing to put right.
-    pub fn take(&mut self) -> Result<Vec<Leftover>, ClockError> {
-        match self {
-            Self::Realtime(clock) => clock.take(),
-            Self::Virtual(_) => Ok(Vec::new()),
-            Self::Hardware(clock) => clock.take().map(|()| Vec::new()),
-        }
-    }
-
-    /// What another program did to the clock since it was taken or its frequency set; see [`Realtime::disturbance`].
-    /// Nobody can do anything to a virtual clock.
-    ///
-    /// # Errors
-    /// When the kernel refuses to be asked.
-    pub fn disturbance(&self) -> Result<Option<Disturbance>, ClockError> {
-        match self {
-            Self::Realtime(clock) => clock.disturbance(),
-            Self::Virtual(_) => Ok(None),
-            Self::Hardware(clock) => clock.disturbance(),
-        }
-    }
-
-    /// Has the kernel tell others that the date is good, or that it is not; see [`Realtime::declare`]. The kernel
-    /// keeps no such record of a hardware clock, and knows no virtual one: there it is remembered, and no more.
-    ///
-    /// # Errors
-    /// [`ClockError::Refused`] without CAP_SYS_TIME.
-    pub fn declare(&mut self, quality: Declared) -> Result<(), ClockError> {
-        match self {
-            Self::Realtime(clock) => clock.declare(quality),
-            Self::Virtual(clock) => {
-                clock.declared = Some(quality);
-                Ok(())
-            }
-            Self::Hardware(clock) => {
-                clock.declared = Some(quality);
-                Ok(())
-            }
-        }
-    }
-
-    /// What was declared last. None before that, and after a step, by which the kernel declares its clock bad.
-    pub fn declared(&self) -> Option<Declared> {
-        match self {
-            Self::Realtime(clock) => clock.declared(),
-            Self::Virtual(clock) => clock.declared,
-            Self::Hardware(clock) => clock.declared,
+            Self::Realtime(clock) => clock.kernel(),
+            Self::Virtual(clock) => Ok(Kernel::plain(clock.line().rate)),
+            Self::Hardware(clock) => clock.frequency().map(Kernel::plain),
         }
     }
 
@@ -239,19 +147,62 @@ impl SystemClock {
             Self::Virtual(clock) => Some(clock.line()),
         }
     }
+
+    fn try_set(&mut self, setting: Setting) -> Result<Ratio, ClockError> {
+        match (self, setting) {
+            (Self::Realtime(clock), Setting::Frequency(rate)) => clock.set_frequency(rate),
+            (Self::Virtual(clock), Setting::Frequency(rate)) => clock.set_frequency(rate),
+            (Self::Hardware(clock), Setting::Frequency(rate)) => clock.set_frequency(rate),
+            (Self::Realtime(clock), Setting::Control) => clock.take(),
+            (Self::Realtime(clock), Setting::Declared(quality)) => clock.declare(quality),
+            // The kernel keeps no record of what a hardware clock is worth, and knows no virtual one.
+            (Self::Virtual(clock), _) => Ok(clock.line().rate),
+            (Self::Hardware(clock), _) => clock.frequency(),
+        }
+    }
+}
+
+/// Whether another program steers the clock is not looked at here.
+impl Clock for SystemClock {
+    type Error = ClockError;
+
+    fn read(&mut self) -> ClockState {
+        let reading = match self {
+            Self::Realtime(_) => read_realtime(),
+            Self::Virtual(clock) => clock.read(),
+            Self::Hardware(clock) => clock.read_or_continue(),
+        };
+        ClockState { reading, suspended: suspended(), kernel: self.kernel().ok() }
+    }
+
+    /// Frequencies are held within [`Self::limit`]; the grain of the one returned is 0.015 ppb.
+    fn set(&mut self, setting: Setting) -> Result<Ratio, Fault<ClockError>> {
+        self.try_set(setting).map_err(Fault::Failed)
+    }
+
+    fn step(&mut self, by: Duration) -> Result<(), Fault<ClockError>> {
+        match self {
+            Self::Realtime(clock) => clock.step(by),
+            Self::Virtual(clock) => {
+                clock.step(by);
+                Ok(())
+            }
+            Self::Hardware(clock) => clock.step(by),
+        }
+        .map_err(Fault::Failed)
+    }
 }
 
 /// A clock in this process, over CLOCK_MONOTONIC_RAW: `--clock virtual`.
 #[derive(Debug)]
 pub struct Virtual {
     clock: VirtualClock,
-    declared: Option<Declared>,
 }
 
 impl Virtual {
     /// A clock that equals CLOCK_REALTIME, which is read this once, and runs at the oscillator's own rate.
     pub fn start() -> Self {
-        Self { clock: VirtualClock::new(read_realtime()), declared: None }
+        Self { clock: VirtualClock::new(read_realtime()) }
     }
 
     /// The clock and CLOCK_MONOTONIC_RAW at one instant; exact, so the width is zero.
@@ -272,7 +223,6 @@ impl Virtual {
 
     /// Moves the clock by `by`.
     pub fn step(&mut self, by: Duration) {
-        self.declared = None;
         self.clock.step(by);
     }
 

@@ -3,9 +3,12 @@
 use dante_core::date::{DateRules, Policy};
 use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, HEAD_WORDS, Life, MAGIC, View, layout_word};
 use dante_core::relay::{self, Relay};
-use dante_core::steer::{self, Correction, Limits, Steerer};
-use dante_core::time::{Duration, Ratio, Raw, Reading, Timestamp};
+use dante_core::steer::{
+    self, Clock, ClockState, Config, ExactClock, Fault, Limits, Setting, Steerer, drive,
+};
+use dante_core::time::{Duration, Ratio, Raw, Reading, Timestamp, VirtualClock};
 use dante_os::page::{Instance, PageName, PageReader};
+use std::convert::Infallible;
 
 const NOW: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
 
@@ -72,40 +75,42 @@ fn follow(view: &View<Dante4l>) {
         }
     }
     for policy in [Policy::Step, Policy::Utc] {
-        steer(policy, &[track; 4]);
+        steer(policy, view);
     }
 }
 
 /// Whatever the page says, no frequency beyond the bound is set.
-fn steer(policy: Policy, tracks: &[dante_core::track::Track]) {
-    let limits = Limits::default();
-    let rules = DateRules {
-        policy,
-        first_step: Duration::from_ms(10),
-        step_threshold: Duration::from_ms(10),
-        max_slew: Ratio::from_ppm(5.0),
-        max_error: Duration::from_ms(100),
-        earliest: Timestamp::ZERO,
-    };
-    let mut steerer = Steerer::new(limits, rules, Ratio::ZERO);
-    let date = 1_795_000_000_000_000_000;
-    for (passed, track) in (1..).zip(tracks) {
-        let raw = NOW + Duration::from_ms(250 * passed);
-        let real = Timestamp::from_ns(date + raw.ns());
-        let reading = Reading { raw, real, width: Duration::from_ns(100) };
-        steerer.handle(reading, steer::Input::Leader(*track));
-        while let Some(output) = steerer.poll() {
-            match output {
-                steer::Output::Correct(Correction::Slew(rate)) => {
-                    assert!(rate.is_finite() && rate.abs() <= limits.frequency, "{rate:?} is set");
-                    steerer.handle(reading, steer::Input::Applied(rate));
-                }
-                steer::Output::Correct(Correction::Step(by)) => {
-                    panic!("a step by {by:?}, and no date is known")
-                }
-                _ => {}
-            }
+fn steer(policy: Policy, view: &View<Dante4l>) {
+    let rules = DateRules { policy, ..DateRules::default() };
+    let real = Timestamp::from_ns(1_795_000_000_000_000_000);
+    let clock = VirtualClock::new(Reading { raw: NOW, real, width: Duration::ZERO });
+    let mut clock = BoundedClock(ExactClock { clock, now: NOW });
+    let mut steerer = Steerer::new(Config { rules, ..Config::default() }, &clock.read(), Ratio::ZERO);
+    for _ in 0..4 {
+        clock.0.now = clock.0.now + Duration::from_ms(250);
+        drive(&mut steerer, &mut clock, steer::Input::Page(Some(view)), |_| ());
+    }
+}
+
+/// A clock that is not to be set beyond the bound, nor stepped: no UTC is known.
+struct BoundedClock(ExactClock);
+
+impl Clock for BoundedClock {
+    type Error = Infallible;
+
+    fn read(&mut self) -> ClockState {
+        self.0.read()
+    }
+
+    fn set(&mut self, setting: Setting) -> Result<Ratio, Fault<Infallible>> {
+        if let Setting::Frequency(rate) = setting {
+            assert!(rate.is_finite() && rate.abs() <= Limits::default().frequency, "{rate:?} is set");
         }
+        self.0.set(setting)
+    }
+
+    fn step(&mut self, by: Duration) -> Result<(), Fault<Infallible>> {
+        panic!("a step by {by:?}, and no UTC is known")
     }
 }
 

@@ -2,9 +2,8 @@
 
 use super::record::{body, numbered, record};
 use crate::date::{DateError, Policy};
-use crate::steer::State;
-use crate::time::{Affine, Epoch, Offset, Ratio, Real, Timestamp};
-use crate::timescale::Timescale;
+use crate::steer::{State, Steerer};
+use crate::time::{Affine, Epoch, Offset, Ratio, Reading, Real, Timestamp};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 record! {
@@ -162,17 +161,61 @@ impl From<DateError> for DateRecord {
 }
 
 impl Dante2sys {
+    /// What `steerer` knows at `now`. Which clock it is, its line and the RTC are for the program to add.
+    pub fn of(steerer: &Steerer, now: &Reading) -> Self {
+        let (utc, keeper, state) = (steerer.utc(), steerer.utc().keeper(), steerer.state());
+        let (corrections, disturbances) = steerer.counts();
+        let mut body = Self {
+            state: state as u8,
+            utc_source: utc.source() as u8,
+            policy: keeper.rules().policy as u8,
+            leap: keeper.leap() as u8,
+            agreeing: utc.agreeing(),
+            frequency: steerer.frequency().fraction(),
+            corrections,
+            slew: utc.slew().fraction(),
+            interval_ns: utc.interval().ns(),
+            date_steps: utc.steps(),
+            disturbances,
+            ..Self::default()
+        };
+        if let Some(scale) = steerer.timescale() {
+            let sigma = scale.map().uncertainty_at(now.raw);
+            body.flags |= STEER_HAS_SCALE;
+            body.epoch_ns = scale.epoch().ns();
+            body.key_instance = scale.key().instance;
+            body.key_number = scale.key().number;
+            body.rate_error = (steerer.frequency() - scale.map().line.rate).fraction();
+            body.phase_sigma_ns = sigma.offset.ns();
+            body.rate_sigma = sigma.rate.fraction();
+        }
+        if let Some(error) = steerer.phase_error() {
+            body.flags |= STEER_HAS_PHASE;
+            body.phase_error_ns = error.ns();
+        }
+        if let Some(error) = steerer.utc_error(now) {
+            body.flags |= STEER_HAS_DATE;
+            body.date = error.into();
+        }
+        if utc.is_good() && !matches!(state, State::Yielded | State::Refused) {
+            body.flags |= STEER_DATE_GOOD;
+        }
+        if keeper.is_left() {
+            body.flags |= STEER_DATE_LEFT;
+        }
+        body
+    }
+
+    /// Adds the steered clock as a line.
+    pub fn with_line(mut self, line: Affine<Real>) -> Self {
+        self.flags |= STEER_HAS_LINE;
+        self.line = line.into();
+        self
+    }
+
     /// The state; `None` where the number is not one.
     pub fn state(&self) -> Option<State> {
         State::from_number(self.state)
-    }
-
-    /// Sets what belongs to the time scale.
-    pub fn set_timescale(&mut self, scale: &Timescale) {
-        self.flags |= STEER_HAS_SCALE;
-        self.epoch_ns = scale.epoch().ns();
-        self.key_instance = scale.key().instance;
-        self.key_number = scale.key().number;
     }
 
     /// The date policy; `None` where the number is not one.

@@ -70,7 +70,7 @@ impl Bench {
         let sigma = Uncertainty { offset: Duration::from_ns(100), rate: self.rate_sigma };
         let line = self.line.anchored_at(Timestamp::from_ns(self.sent * SYNC));
         let map = ClockMap { line, sigma, correlation: Correlation::ZERO, wander: Wander::ZERO };
-        Track { key: self.key, state, map: Some(map) }
+        Track { key: self.key, state, map: Some(map), is_pull_up: false }
     }
 
     fn sample(&mut self, noise_ns: i64) -> Sample {

@@ -5,11 +5,18 @@
 //!    ^                    |                       ^                  |
 //!    +------- lost -------+                       +--- rate known ---+
 //!
-//! every state --refused--> REFUSED --accepted--> WAITING
-//! every state but REFUSED --disturbed--> YIELDED --taken--> WAITING
+//! WAITING, ACQUIRING, LOCKED, HOLDOVER --refused---> REFUSED --accepted--> WAITING
+//!                                      --disturbed-> YIELDED --taken-----> WAITING
 //! ```
 
+use crate::time::Ratio;
 use std::fmt;
+
+/// The leader's rate must be known to this before the clock is locked to it: an error of 2 ppm is what a media clock
+/// does not feel, and the estimator comes to it within 3 s. So well a frequency has to be known to be remembered.
+const LOCK: Ratio = Ratio::from_ppm(2.0);
+/// And is let go when it is known to no better than this: what is known of a noise that is only just being found moves.
+const UNLOCK: Ratio = Ratio::from_ppm(6.0);
 
 /// Where the steerer stands. The numbers are those on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +76,11 @@ impl State {
             }
             _ => None,
         }
+    }
+
+    /// How well the leader's rate has to be known, one standard deviation, for the clock to be locked to it.
+    pub const fn needs(self) -> Ratio {
+        if matches!(self, Self::Locked) { UNLOCK } else { LOCK }
     }
 
     /// From the number on a page.

@@ -3,8 +3,8 @@
 //!
 //! Interface: include/uapi/linux/ptp_clock.h; what the kernel makes of it: drivers/ptp/ptp_clock.c.
 
+use super::ClockError;
 use super::realtime::{from_timex, setoffset, to_timex_within};
-use super::{ClockError, Declared, Disturbance};
 use dante_core::time::{Duration, Ratio, Reading};
 use nix::errno::Errno;
 use reading::{Source, continued};
@@ -92,9 +92,6 @@ pub struct Phc {
     /// Kept open: the clock id means this clock as long as the file is.
     source: Source,
     limit: Ratio,
-    /// `timex.freq` as we last set it.
-    left: Option<i64>,
-    pub(super) declared: Option<Declared>,
     last: Cell<Reading>,
 }
 
@@ -111,7 +108,7 @@ impl Phc {
             |cause: Errno| PhcError::Failed { tried: "read", path: path.into(), cause: cause.into() };
         let first = source.read().map_err(failed)?;
         let limit = Ratio::from_ppb(f64::from(caps.max_adj));
-        Ok(Self { source, limit, left: None, declared: None, last: Cell::new(first) })
+        Ok(Self { source, limit, last: Cell::new(first) })
     }
 
     /// The file of the clock with this number.
@@ -147,11 +144,8 @@ impl Phc {
     /// # Errors
     /// [`ClockError::Failed`], with ENODEV when the card is gone.
     pub fn frequency(&self) -> Result<Ratio, ClockError> {
-        self.units().map(from_timex)
-    }
-
-    fn units(&self) -> Result<i64, ClockError> {
-        Ok(self.adjtime(0, "reading the frequency of the PTP hardware clock", |_| ())?.freq)
+        let read = self.adjtime(0, "reading the frequency of the PTP hardware clock", |_| ())?;
+        Ok(from_timex(read.freq))
     }
 
     /// Sets the frequency, held within the driver's [limit](Self::limit), and returns the one taken. Its grain here
@@ -163,7 +157,6 @@ impl Phc {
         let units = to_timex_within(rate, self.limit).ok_or(ClockError::NotFinite)?;
         let tried = "setting the frequency of the PTP hardware clock";
         let took = self.adjtime(libc::ADJ_FREQUENCY, tried, |t| t.freq = units)?;
-        self.left = Some(took.freq);
         Ok(from_timex(took.freq))
     }
 
@@ -174,29 +167,7 @@ impl Phc {
     pub fn step(&mut self, by: Duration) -> Result<(), ClockError> {
         let time = setoffset(by);
         let modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
-        self.adjtime(modes, "stepping the PTP hardware clock", |t| t.time = time)?;
-        self.declared = None;
-        Ok(())
-    }
-
-    /// Takes the frequency found as the one that was left. Nothing else rules such a clock.
-    ///
-    /// # Errors
-    /// [`ClockError::Failed`], with ENODEV when the card is gone.
-    pub fn take(&mut self) -> Result<(), ClockError> {
-        self.left = Some(self.units()?);
-        Ok(())
-    }
-
-    /// Whether another program set the frequency since [`Self::take`] or [`Self::set_frequency`].
-    ///
-    /// # Errors
-    /// [`ClockError::Failed`], with ENODEV when the card is gone.
-    pub fn disturbance(&self) -> Result<Option<Disturbance>, ClockError> {
-        let Some(left) = self.left else { return Ok(None) };
-        let found = self.units()?;
-        Ok((found != left)
-            .then(|| Disturbance::Frequency { left: from_timex(left), found: from_timex(found) }))
+        self.adjtime(modes, "stepping the PTP hardware clock", |t| t.time = time).map(drop)
     }
 
     /// The one call of clock_adjtime: `fill` sets what `modes` names; returns what the kernel wrote back.

@@ -1,7 +1,8 @@
 //! CLOCK_REALTIME through adjtimex(2): its frequency, steps, and what other programs left behind in it.
 
-use super::{ClockError, Disturbance, Leftover};
+use super::ClockError;
 use dante_core::date::Leap;
+use dante_core::steer::{Declared, Kernel, KernelLeap, NOMINAL_TICK, SELF_STEERING};
 use dante_core::time::{Duration, Ratio};
 use nix::errno::Errno;
 
@@ -9,15 +10,9 @@ use nix::errno::Errno;
 const UNITS_PER_PPM: f64 = 65_536.0;
 /// The kernel's own limit, MAXFREQ (include/linux/timex.h).
 pub(super) const LIMIT: Ratio = Ratio::from_ppm(500.0);
-/// Microseconds per tick of USER_HZ, which is 100 on every architecture that Rust's std knows.
-pub(super) const NOMINAL_TICK: i64 = 10_000;
 /// NTP_PHASE_LIMIT (kernel/time/ntp.c), us: the kernel holds both errors below it, and sets STA_UNSYNC by itself when
 /// the maximum error has grown beyond it.
 const ERROR_LIMIT: i64 = 16_000_000;
-/// The kernel's PLL and FLL, and the pulse-per-second discipline, change the frequency by themselves; FREQHOLD makes
-/// the first two keep what was set.
-const SELF_STEERING: i32 =
-    libc::STA_PLL | libc::STA_FLL | libc::STA_FREQHOLD | libc::STA_PPSFREQ | libc::STA_PPSTIME;
 /// Bits that the kernel alone sets (STA_RONLY).
 const READ_ONLY: i32 = libc::STA_PPSSIGNAL
     | libc::STA_PPSJITTER
@@ -28,29 +23,21 @@ const READ_ONLY: i32 = libc::STA_PPSSIGNAL
     | libc::STA_MODE
     | libc::STA_CLK;
 
-/// What adjtimex says of CLOCK_REALTIME. What differs from what was left there is another program's doing.
+/// What adjtimex says of CLOCK_REALTIME.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timex {
-    /// +10 ppb: the clock gains 10 ns a second on its uncorrected rate.
-    pub frequency: Ratio,
-    /// Microseconds per tick, nominally 10000. One more is 100 ppm.
-    pub tick: i64,
-    /// `STA_*` bits of `<sys/timex.h>`; 0x40 is STA_UNSYNC.
-    pub status: i32,
-    /// What the kernel's PLL has yet to work off; positive, the clock gains it.
-    pub slew: Duration,
+    /// How it runs; of what is slewed, the PLL's part alone.
+    pub kernel: Kernel,
     /// The largest error that the kernel believes in; it grows by 500 ppm on its own.
     pub max_error: Duration,
     /// The estimated error.
     pub est_error: Duration,
-    /// Where the kernel stands with a leap second.
-    pub leap: KernelLeap,
 }
 
 impl Timex {
     /// Whether somebody tells the kernel that the clock is right: STA_UNSYNC is clear.
     pub fn is_synchronised(&self) -> bool {
-        self.status & libc::STA_UNSYNC == 0
+        self.kernel.status & libc::STA_UNSYNC == 0
     }
 }
 
@@ -62,79 +49,9 @@ pub fn timex() -> Result<Timex, ClockError> {
     read().map(|(state, read)| timex_of(state, &read))
 }
 
-/// Where the kernel stands with a leap second: what adjtimex(2) returns (TIME_* of include/uapi/linux/timex.h). While
-/// the clock is declared bad, or a pulse-per-second signal fails, it is [`Self::Unsynchronised`] whatever is pending:
-/// then only the bits STA_INS and STA_DEL of [`Timex::status`] tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KernelLeap {
-    /// TIME_OK: none, or none yet known to the kernel, which looks at its bits once a second.
-    None,
-    /// TIME_INS: the last minute of this UTC day will have 61 seconds.
-    Insert,
-    /// TIME_DEL: the last minute of this UTC day will have 59 seconds.
-    Delete,
-    /// TIME_OOP: the second inserted is passing, that is, 23:59:59 for the second time.
-    Passing,
-    /// TIME_WAIT: it is over, and the bit that asked for it is not cleared yet.
-    Over,
-    /// TIME_ERROR: the clock is not synchronised.
-    Unsynchronised,
-    /// A state that these headers do not know.
-    Unknown(i32),
-}
-
-impl KernelLeap {
-    pub(super) fn of(state: i32) -> Self {
-        match state {
-            libc::TIME_OK => Self::None,
-            libc::TIME_INS => Self::Insert,
-            libc::TIME_DEL => Self::Delete,
-            libc::TIME_OOP => Self::Passing,
-            libc::TIME_WAIT => Self::Over,
-            libc::TIME_ERROR => Self::Unsynchronised,
-            other => Self::Unknown(other),
-        }
-    }
-}
-
-/// What the kernel is to tell others of the clock's date. Told as good, the kernel copies it to the RTC every 11
-/// minutes, and timedatectl(1) and monitoring say that the clock is synchronised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Declared {
-    /// It is right.
-    Good {
-        /// By at most this it is wrong. The kernel lets it grow by 500 ppm, and declares the clock bad by itself at
-        /// 16 s: after 8.8 hours without another declaration, if it was small.
-        max_error: Duration,
-        /// By about this it is wrong.
-        est_error: Duration,
-        /// What the kernel does at the end of the present UTC day: a leap second further off must not be declared yet.
-        leap: Leap,
-    },
-    /// It is not known to be right.
-    Bad {
-        /// By at most this it is wrong, as far as is known; the kernel holds it at 16 s.
-        max_error: Duration,
-    },
-}
-
-/// How the clock was left: whatever differs later, somebody else did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Left {
-    /// `timex.freq`, as the kernel gave it back.
-    pub units: i64,
-    /// `timex.tick`.
-    pub tick: i64,
-    /// Those bits of [`SELF_STEERING`] that were on.
-    pub self_steering: i32,
-}
-
 /// CLOCK_REALTIME, to be steered. Reading it needs no right; the first change shows whether CAP_SYS_TIME is there.
 #[derive(Debug)]
-pub struct Realtime {
-    left: Option<Left>,
-    declared: Option<Declared>,
-}
+pub struct Realtime(());
 
 impl Realtime {
     /// Asks the kernel for the clock's state once, which changes nothing.
@@ -142,23 +59,16 @@ impl Realtime {
     /// # Errors
     /// When even that is refused, as by a seccomp filter.
     pub fn open() -> Result<Self, ClockError> {
-        read().map(|_| Self { left: None, declared: None })
+        read().map(|_| Self(()))
     }
 
-    /// What adjtimex says now.
+    /// How it runs, with what an adjtime(3) has yet to work off.
     ///
     /// # Errors
     /// When the kernel refuses to be asked.
-    pub fn timex(&self) -> Result<Timex, ClockError> {
-        timex()
-    }
-
-    /// The frequency in force.
-    ///
-    /// # Errors
-    /// When the kernel refuses to be asked.
-    pub fn frequency(&self) -> Result<Ratio, ClockError> {
-        self.timex().map(|timex| timex.frequency)
+    pub fn kernel(&self) -> Result<Kernel, ClockError> {
+        let kernel = timex()?.kernel;
+        Ok(Kernel { slew: kernel.slew + adjtime_left()?, ..kernel })
     }
 
     /// Sets the frequency, held within +-500 ppm, and returns the one that the kernel took.
@@ -169,7 +79,6 @@ impl Realtime {
         let units = to_timex(rate).ok_or(ClockError::NotFinite)?;
         let (_, took) =
             adjtimex(libc::ADJ_FREQUENCY, "setting the frequency of CLOCK_REALTIME", |t| t.freq = units)?;
-        self.left = Some(left_after_frequency(self.left, &took));
         Ok(from_timex(took.freq))
     }
 
@@ -181,20 +90,17 @@ impl Realtime {
     pub fn step(&mut self, by: Duration) -> Result<(), ClockError> {
         let time = setoffset(by);
         adjtimex(libc::ADJ_SETOFFSET | libc::ADJ_NANO, "stepping CLOCK_REALTIME", |t| t.time = time)?;
-        self.declared = None;
         Ok(())
     }
 
-    /// Makes the frequency alone rule the clock, and returns what was found and put right. The tick goes back to its
-    /// nominal length; what the kernel's PLL and adjtime(3) still had to work off ends; PLL, FLL and the
-    /// pulse-per-second discipline are turned off. The frequency, STA_UNSYNC and a pending leap second stay as they
-    /// are.
+    /// Makes the frequency alone rule the clock, and returns it. The tick goes back to its nominal length; what the
+    /// kernel's PLL and adjtime(3) still had to work off ends; PLL, FLL and the pulse-per-second discipline are turned
+    /// off. The frequency, STA_UNSYNC and a pending leap second stay as they are.
     ///
     /// # Errors
     /// [`ClockError::Refused`] without CAP_SYS_TIME, also where there is nothing to put right.
-    pub fn take(&mut self) -> Result<Vec<Leftover>, ClockError> {
-        let (state, found) = read()?;
-        let leftovers = leftovers(&timex_of(state, &found), adjtime_left()?);
+    pub fn take(&mut self) -> Result<Ratio, ClockError> {
+        let (_, found) = read()?;
         if found.tick != NOMINAL_TICK {
             let tick = |t: &mut libc::timex| t.tick = NOMINAL_TICK;
             adjtimex(libc::ADJ_TICK, "resetting the tick of CLOCK_REALTIME", tick)?;
@@ -208,32 +114,7 @@ impl Realtime {
         adjtimex(libc::ADJ_STATUS, "turning off the PLL of CLOCK_REALTIME", |t| t.status = off)?;
         adjtimex(libc::ADJ_OFFSET_SINGLESHOT, "ending an adjtime() of CLOCK_REALTIME", |t| t.offset = 0)?;
         // Read once more: the PLL may have changed the frequency until it was off.
-        let (_, now) = read()?;
-        self.left = Some(Left { units: now.freq, tick: NOMINAL_TICK, self_steering: 0 });
-        Ok(leftovers)
-    }
-
-    /// What another program did since this one last took the clock or set its frequency: the first that is found, of
-    /// self-steering, tick, slew and frequency. STA_UNSYNC, leap bits and errors are none. None before the first
-    /// [`Self::take`] or [`Self::set_frequency`]. It goes on being told until the one or the other is called anew:
-    /// `take` for all but the frequency.
-    ///
-    /// # Errors
-    /// When the kernel refuses to be asked.
-    pub fn disturbance(&self) -> Result<Option<Disturbance>, ClockError> {
-        let Some(left) = self.left else { return Ok(None) };
-        let (state, found) = read()?;
-        Ok(disturbance_of(left, found.freq, &timex_of(state, &found), adjtime_left()?))
-    }
-
-    /// Has [`Self::disturbance`] tell what differs from a clock that another process took and last gave this frequency.
-    ///
-    /// # Errors
-    /// [`ClockError::NotFinite`].
-    pub fn assume_left_at(&mut self, frequency: Ratio) -> Result<(), ClockError> {
-        let units = to_timex(frequency).ok_or(ClockError::NotFinite)?;
-        self.left = Some(Left { units, tick: NOMINAL_TICK, self_steering: 0 });
-        Ok(())
+        Ok(from_timex(read()?.1.freq))
     }
 
     /// Has the kernel tell others that the date is good, or that it is not, in one call of adjtimex. Of what can be
@@ -242,7 +123,7 @@ impl Realtime {
     ///
     /// # Errors
     /// [`ClockError::Refused`] without CAP_SYS_TIME.
-    pub fn declare(&mut self, quality: Declared) -> Result<(), ClockError> {
+    pub fn declare(&mut self, quality: Declared) -> Result<Ratio, ClockError> {
         let status = declared_status(read()?.1.status, quality);
         let (tried, max_error, est_error) = match quality {
             Declared::Good { max_error, est_error, .. } => {
@@ -250,70 +131,39 @@ impl Realtime {
             }
             Declared::Bad { max_error } => ("declaring CLOCK_REALTIME bad", max_error, max_error),
         };
-        adjtimex(libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR, tried, |t| {
+        let (_, took) = adjtimex(libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR, tried, |t| {
             t.status = status;
             t.maxerror = whole_us(max_error);
             t.esterror = whole_us(est_error);
         })?;
-        self.declared = Some(quality);
-        Ok(())
-    }
-
-    /// What was declared last. None before that, and after a step, by which the kernel declares the clock bad.
-    pub fn declared(&self) -> Option<Declared> {
-        self.declared
+        Ok(from_timex(took.freq))
     }
 }
 
 /// What adjtimex wrote, in our units. Offsets are in ns if STA_NANO is on, in us if not.
 pub(super) fn timex_of(state: i32, read: &libc::timex) -> Timex {
     let nano = read.status & libc::STA_NANO != 0;
-    Timex {
+    let kernel = Kernel {
         frequency: from_timex(read.freq),
         tick: read.tick,
         status: read.status,
         slew: if nano { Duration::from_ns(read.offset) } else { Duration::from_us(read.offset) },
-        max_error: Duration::from_us(read.maxerror),
-        est_error: Duration::from_us(read.esterror),
-        leap: KernelLeap::of(state),
-    }
+        leap: leap_of(state),
+    };
+    let (max_error, est_error) = (Duration::from_us(read.maxerror), Duration::from_us(read.esterror));
+    Timex { kernel, max_error, est_error }
 }
 
-/// What has to be put right before the frequency alone rules. `adjtime`: what an adjtime(3) has yet to work off.
-pub(super) fn leftovers(found: &Timex, adjtime: Duration) -> Vec<Leftover> {
-    let bits = found.status & SELF_STEERING;
-    let slew = found.slew + adjtime;
-    let tick = (found.tick != NOMINAL_TICK).then_some(Leftover::Tick(found.tick));
-    let steering = (bits != 0).then_some(Leftover::SelfSteering(bits));
-    let slew = (slew != Duration::ZERO).then_some(Leftover::Slew(slew));
-    [tick, steering, slew].into_iter().flatten().collect()
-}
-
-/// How the clock is left by a new frequency. Tick and status are those of the first call: taken from each one, they
-/// would hide what another program did to them between two calls.
-pub(super) fn left_after_frequency(before: Option<Left>, took: &libc::timex) -> Left {
-    let first = Left { units: took.freq, tick: took.tick, self_steering: took.status & SELF_STEERING };
-    Left { units: took.freq, ..before.unwrap_or(first) }
-}
-
-pub(super) fn disturbance_of(
-    left: Left,
-    units: i64,
-    found: &Timex,
-    adjtime: Duration,
-) -> Option<Disturbance> {
-    let bits = found.status & SELF_STEERING & !left.self_steering;
-    let slew = found.slew + adjtime;
-    if bits != 0 {
-        Some(Disturbance::SelfSteering(bits))
-    } else if found.tick != left.tick {
-        Some(Disturbance::Tick(found.tick))
-    } else if slew != Duration::ZERO {
-        Some(Disturbance::Slew(slew))
-    } else if units != left.units {
-        Some(Disturbance::Frequency { left: from_timex(left.units), found: found.frequency })
-    } else {
-        None
+/// What adjtimex(2) returns.
+fn leap_of(state: i32) -> KernelLeap {
+    match state {
+        libc::TIME_OK => KernelLeap::None,
+        libc::TIME_INS => KernelLeap::Insert,
+        libc::TIME_DEL => KernelLeap::Delete,
+        libc::TIME_OOP => KernelLeap::Passing,
+        libc::TIME_WAIT => KernelLeap::Over,
+        libc::TIME_ERROR => KernelLeap::Unsynchronised,
+        other => KernelLeap::Unknown(other),
     }
 }
 

@@ -1,11 +1,11 @@
 //! These tests read the kernel's clocks and never change them.
 
 use super::realtime::{
-    Left, NOMINAL_TICK, declared_status, disturbance_of, frequency_alone, from_timex, left_after_frequency,
-    leftovers, setoffset, timex_of, to_timex, whole_us,
+    declared_status, frequency_alone, from_timex, setoffset, timex_of, to_timex, whole_us,
 };
 use super::*;
 use dante_core::date::Leap;
+use dante_core::steer::{Declared, KernelLeap, NOMINAL_TICK, SELF_STEERING};
 
 #[test]
 fn frequency_saturates_at_500_ppm() {
@@ -47,9 +47,9 @@ fn only_what_steers_by_itself_is_turned_off() {
 
 #[test]
 fn the_clocks_state_is_read_without_rights() {
-    let timex = Realtime::open().unwrap().timex().unwrap();
-    assert!(timex.frequency.abs() <= Ratio::from_ppm(500.0), "{timex:?}");
-    assert!((9_000..=11_000).contains(&timex.tick), "{timex:?}");
+    let (kernel, timex) = (Realtime::open().unwrap().kernel().unwrap(), timex().unwrap());
+    assert!(kernel.frequency.abs() <= Ratio::from_ppm(500.0), "{kernel:?}");
+    assert!((9_000..=11_000).contains(&kernel.tick), "{kernel:?}");
     assert!(timex.max_error >= Duration::ZERO, "{timex:?}");
 }
 
@@ -61,13 +61,9 @@ fn kernel(fill: impl FnOnce(&mut libc::timex)) -> libc::timex {
     timex
 }
 
-fn timex(fill: impl FnOnce(&mut libc::timex)) -> Timex {
-    timex_of(libc::TIME_OK, &kernel(fill))
-}
-
 #[test]
 fn the_kernels_return_value_is_the_leap_state() {
-    let leap = |state| timex_of(state, &kernel(|_| ())).leap;
+    let leap = |state| timex_of(state, &kernel(|_| ())).kernel.leap;
     let known =
         [KernelLeap::None, KernelLeap::Insert, KernelLeap::Delete, KernelLeap::Passing, KernelLeap::Over];
     for (state, expected) in (0..).zip(known) {
@@ -78,74 +74,15 @@ fn the_kernels_return_value_is_the_leap_state() {
 
 #[test]
 fn an_offset_is_in_us_unless_the_kernel_says_ns() {
-    assert_eq!(timex(|t| t.offset = -7).slew, Duration::from_us(-7));
-    let nano = timex(|t| (t.offset, t.status) = (-7, libc::STA_NANO));
-    assert_eq!(nano.slew, Duration::from_ns(-7));
+    let slew = |status| timex_of(libc::TIME_OK, &kernel(|t| (t.offset, t.status) = (-7, status))).kernel.slew;
+    assert_eq!([0, libc::STA_NANO].map(slew), [Duration::from_us(-7), Duration::from_ns(-7)]);
 }
 
+/// dante-core knows the bits without libc.
 #[test]
-fn what_was_left_behind_is_told_in_sentences() {
-    let found = timex(|t| {
-        t.tick = 10_001;
-        t.status = libc::STA_PLL | libc::STA_UNSYNC | libc::STA_INS;
-        t.offset = 250;
-    });
-    let said: Vec<String> =
-        leftovers(&found, Duration::from_us(-1000)).iter().map(ToString::to_string).collect();
-    assert_eq!(
-        said,
-        [
-            "the kernel's tick was 10001 us, left by another program; set to nominal",
-            "the kernel's PLL was on (status 0x0001), left by another program; turned off",
-            "the kernel was still slewing the clock by -750 us, begun by another program; ended",
-        ]
-    );
-    let usual =
-        timex(|t| (t.status, t.freq, t.maxerror) = (libc::STA_UNSYNC | libc::STA_NANO, 77, 16_000_000));
-    assert_eq!(leftovers(&usual, Duration::ZERO), []);
-}
-
-#[test]
-fn a_clock_that_nobody_took_is_not_disturbed() {
-    assert_eq!(Realtime::open().unwrap().disturbance(), Ok(None));
-}
-
-#[test]
-fn what_another_program_did_is_found() {
-    let left = Left { units: 786_432, tick: NOMINAL_TICK, self_steering: 0 };
-    let found = |fill: fn(&mut libc::timex)| {
-        let mut now = kernel(|t| t.freq = left.units);
-        fill(&mut now);
-        disturbance_of(left, now.freq, &timex_of(libc::TIME_OK, &now), Duration::ZERO)
-    };
-    assert_eq!(found(|_| ()), None);
-    let harmless = libc::STA_UNSYNC | libc::STA_INS | libc::STA_DEL | libc::STA_NANO | libc::STA_CLOCKERR;
-    assert_eq!(harmless, 0x3070);
-    assert_eq!(found(|t| (t.status, t.maxerror, t.esterror) = (0x3070, 1, 1)), None);
-    assert_eq!(found(|t| t.tick = 9_999), Some(Disturbance::Tick(9_999)));
-    assert_eq!(
-        found(|t| t.status = libc::STA_FLL | libc::STA_UNSYNC),
-        Some(Disturbance::SelfSteering(libc::STA_FLL))
-    );
-    assert_eq!(found(|t| t.offset = 3), Some(Disturbance::Slew(Duration::from_us(3))));
-    // One unit, 0.015 ppb, is enough.
-    let frequency = found(|t| t.freq += 1).unwrap();
-    assert_eq!(frequency, Disturbance::Frequency { left: Ratio::from_ppm(12.0), found: from_timex(786_433) });
-    assert_eq!(
-        frequency.to_string(),
-        "another program set the clock's frequency to +12000.015 ppb; it was left at +12000.000 ppb"
-    );
-    let adjtime = disturbance_of(left, left.units, &timex(|_| ()), Duration::from_ms(2)).unwrap();
-    assert_eq!(adjtime.to_string(), "another program slews the clock; +2000 us of it are still to come");
-}
-
-#[test]
-fn a_frequency_of_ours_does_not_hide_the_tick_of_another() {
-    let first =
-        left_after_frequency(None, &kernel(|t| (t.freq, t.status) = (5, libc::STA_PLL | libc::STA_UNSYNC)));
-    assert_eq!(first, Left { units: 5, tick: NOMINAL_TICK, self_steering: libc::STA_PLL });
-    let second = left_after_frequency(Some(first), &kernel(|t| (t.freq, t.tick) = (6, 10_100)));
-    assert_eq!(second, Left { units: 6, ..first });
+fn the_bits_of_self_steering_are_the_kernels() {
+    let bits = libc::STA_PLL | libc::STA_FLL | libc::STA_FREQHOLD | libc::STA_PPSFREQ | libc::STA_PPSTIME;
+    assert_eq!(SELF_STEERING, bits);
 }
 
 #[test]
@@ -169,15 +106,14 @@ fn declared_errors_are_rounded_up_and_bounded() {
 }
 
 #[test]
-fn a_virtual_clock_is_never_disturbed_and_remembers_what_was_declared() {
+fn a_virtual_clock_is_ruled_by_its_frequency_alone() {
     let mut clock = SystemClock::Virtual(Virtual::start());
-    assert_eq!((clock.take(), clock.disturbance(), clock.declared()), (Ok(Vec::new()), Ok(None), None));
-    let good =
-        Declared::Good { max_error: Duration::from_ms(5), est_error: Duration::from_us(9), leap: Leap::None };
-    clock.declare(good).unwrap();
-    assert_eq!(clock.declared(), Some(good));
-    clock.step(Duration::from_secs(1)).unwrap();
-    assert_eq!(clock.declared(), None, "a step makes the kernel's clock a bad one");
+    let good = Declared::Good { max_error: Duration::ZERO, est_error: Duration::ZERO, leap: Leap::None };
+    for setting in [Setting::Frequency(Ratio::from_ppm(3.0)), Setting::Control, Setting::Declared(good)] {
+        assert_eq!(clock.set(setting), Ok(Ratio::from_ppm(3.0)), "{setting:?}");
+    }
+    let kernel = clock.read().kernel.unwrap();
+    assert_eq!((kernel.disturbance(Ratio::from_ppm(3.0)), kernel.leftovers().count()), (None, 0));
 }
 
 #[test]
@@ -204,22 +140,23 @@ fn a_reading_is_a_tight_bracket_of_now() {
 
 #[test]
 fn a_virtual_clock_starts_as_the_real_one() {
-    let clock = SystemClock::Virtual(Virtual::start());
-    let (real, stand_in) = (read_realtime(), clock.read());
+    let mut clock = SystemClock::Virtual(Virtual::start());
+    let (real, stand_in) = (read_realtime(), clock.read().reading);
     let apart = (stand_in.real - real.real) - (stand_in.raw - real.raw);
     assert!(apart.abs() < Duration::from_ms(5), "{apart:?}");
-    assert_eq!(clock.frequency(), Ok(Ratio::ZERO));
+    assert_eq!(clock.kernel().unwrap().frequency, Ratio::ZERO);
 }
 
 #[test]
 fn a_virtual_clock_takes_what_the_kernel_would() {
     let mut clock = SystemClock::Virtual(Virtual::start());
-    assert_eq!(clock.set_frequency(Ratio::from_ppm(900.0)), Ok(Ratio::from_ppm(500.0)));
-    assert_eq!(clock.set_frequency(Ratio::new(f64::NAN)), Err(ClockError::NotFinite));
-    assert_eq!(clock.frequency(), Ok(Ratio::from_ppm(500.0)), "a refused frequency changes nothing");
+    let mut set = |rate| clock.set(Setting::Frequency(rate));
+    assert_eq!(set(Ratio::from_ppm(900.0)), Ok(Ratio::from_ppm(500.0)));
+    assert_eq!(set(Ratio::new(f64::NAN)), Err(Fault::Failed(ClockError::NotFinite)));
     let before = clock.line().unwrap();
+    assert_eq!(before.rate, Ratio::from_ppm(500.0), "a refused frequency changes nothing");
     clock.step(Duration::from_secs(-3)).unwrap();
-    let reading = clock.read();
+    let reading = clock.read().reading;
     assert_eq!(before.at(reading.raw) - reading.real, Duration::from_secs(3));
 }
 

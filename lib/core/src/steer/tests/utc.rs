@@ -3,76 +3,63 @@
 use super::*;
 use crate::date::{Leap, Policy};
 
-const NEVER: usize = usize::MAX;
-
 impl Bench {
-    fn dated(policy: Policy, ppm: f64) -> Self {
-        let mut bench = Self::new(ppm);
+    fn with_policy(policy: Policy, ppm: f64) -> Self {
         let rules = DateRules { policy, ..DateRules::default() };
-        bench.steerer = Steerer::new(Limits::default(), rules, Ratio::ZERO);
-        bench
+        Self::with(Config { rules, ..Config::default() }, ppm)
     }
 
     /// UTC runs as the raw clock does; the clock of the bench begins on it.
     fn utc(&self, ahead: Duration) -> Timestamp<Real> {
-        Timestamp::from_ns(1_795_000_000_000_000_000) + (self.now - Timestamp::from_ns(1_000_000_000)) + ahead
+        DATE + (self.clock.exact.now - BEGIN) + ahead
     }
 
     fn date(&mut self, ahead: Duration) {
-        let utc = self.utc(ahead);
+        let (raw, utc) = (self.clock.exact.now, self.utc(ahead));
         let margin = Duration::from_us(200);
-        let verdict = Verdict { raw: self.now, utc, margin, leap: Leap::None, agreeing: 1, answered: 1 };
-        self.handle(Input::Date(verdict));
-        self.step_as_asked(NEVER);
-    }
-
-    /// Does the steps that were asked for, at most so many.
-    fn step_as_asked(&mut self, most: usize) -> usize {
-        let is_step = |said: &Output| matches!(said, Output::Correct(Correction::Step(_)));
-        let steps: Vec<_> = self.said.extract_if(.., |said| is_step(said)).take(most).collect();
-        for step in &steps {
-            if let Output::Correct(Correction::Step(off)) = step {
-                self.clock.step(-off.span());
-                self.handle(Input::Stepped(*off));
-            }
-        }
-        steps.len()
+        let verdict = Verdict { raw, utc, margin, leap: Leap::None, agreeing: 1, answered: 1 };
+        let now = self.clock.read();
+        self.steerer.observe(&now.reading, &verdict);
+        self.look();
     }
 
     /// Syncs for so many times 16 s, with a verdict after each.
     fn rounds(&mut self, count: usize, ahead: Duration) {
         for _ in 0..count {
-            for _ in 0..64 {
-                self.sync();
-                self.step_as_asked(NEVER);
-            }
+            self.syncs(64);
             self.date(ahead);
         }
     }
 
     fn off_utc(&self, ahead: Duration) -> Duration {
-        self.clock.at(self.now) - self.utc(ahead)
+        self.clock.exact.clock.at(self.clock.exact.now) - self.utc(ahead)
     }
 
     fn line_at_rate(&self, ppm: f64) -> Affine<Dante> {
-        Affine { raw0: self.now, at0: Timestamp::from_ns(5), rate: Ratio::from_ppm(ppm) }
+        Affine { raw0: self.clock.exact.now, at0: Timestamp::from_ns(5), rate: Ratio::from_ppm(ppm) }
     }
 
     fn has_said(&self, wanted: DateNews) -> bool {
         self.said.contains(&Output::Date(wanted))
     }
-}
 
-const S: Duration = Duration::from_secs(1);
+    fn utc_steps(&self) -> u64 {
+        self.steerer.utc().steps()
+    }
+
+    fn is_left(&self) -> bool {
+        self.steerer.utc().keeper().is_left()
+    }
+}
 
 #[test]
 fn the_first_date_steps_the_clock_and_k_with_it() {
     for policy in Policy::ALL {
-        let mut bench = Bench::dated(policy, 3.0);
+        let mut bench = Bench::with_policy(policy, 3.0);
         bench.syncs(40);
         bench.date(S * 100);
         assert!(bench.off_utc(S * 100).abs() < Duration::from_us(1), "{policy}");
-        assert_eq!(bench.steerer.date_steps(), 1);
+        assert_eq!(bench.utc_steps(), 1);
         bench.syncs(4);
         assert!(bench.error().abs() < Duration::from_us(1), "the phase stays what it was");
         assert!(!bench.said.iter().any(|said| matches!(said, Output::Adopted(..))));
@@ -82,7 +69,7 @@ fn the_first_date_steps_the_clock_and_k_with_it() {
 #[test]
 fn utc_and_slew_come_to_utc_and_stay_also_without_servers() {
     for (policy, ppm) in [(Policy::Slew, 3.0), (Policy::Utc, 12.0)] {
-        let mut bench = Bench::dated(policy, ppm);
+        let mut bench = Bench::with_policy(policy, ppm);
         bench.rounds(150, Duration::from_ms(3));
         assert!(bench.off_utc(Duration::from_ms(3)).abs() < Duration::from_us(30), "{policy}");
         bench.syncs(4 * 3600);
@@ -91,18 +78,18 @@ fn utc_and_slew_come_to_utc_and_stay_also_without_servers() {
             "a correction ends when it is done"
         );
         let bound = ppm.max(5.0) + 10.0;
-        assert!(bench.set.iter().all(|set| (set.ppm() - ppm).abs() <= bound), "{policy}");
+        assert!(bench.clock.set.iter().all(|set| (set.ppm() - ppm).abs() <= bound), "{policy}");
     }
 }
 
 #[test]
 fn in_holdover_clock_and_k_run_on_together() {
-    let mut bench = Bench::dated(Policy::Utc, 12.0);
+    let mut bench = Bench::with_policy(Policy::Utc, 12.0);
     bench.rounds(60, Duration::ZERO);
-    bench.handle(Input::Lost(Loss::Stale));
+    bench.lose();
     for _ in 0..600 {
         bench.pass(S);
-        bench.handle(Input::Lost(Loss::Stale));
+        bench.lose();
     }
     assert!(bench.steerer.frequency().ppm().abs() < 0.2, "UTC's rate: {:?}", bench.steerer.frequency());
     assert!(bench.error().abs() < Duration::from_us(1), "{:?}", bench.error());
@@ -114,58 +101,53 @@ fn in_holdover_clock_and_k_run_on_together() {
 
 #[test]
 fn a_step_that_was_not_done_is_asked_for_again_and_k_stays() {
-    let mut bench = Bench::dated(Policy::Step, 0.0);
+    let mut bench = Bench::with_policy(Policy::Step, 0.0);
     bench.syncs(40);
-    let verdict = Verdict {
-        raw: bench.now,
-        utc: bench.utc(S),
-        margin: Duration::from_us(200),
-        leap: Leap::None,
-        agreeing: 1,
-        answered: 1,
-    };
-    bench.handle(Input::Date(verdict));
+    bench.clock.refuses = true;
     let before = bench.steerer.timescale().unwrap().epoch();
-    bench.said.clear();
-    bench.handle(Input::Refused);
-    bench.sync();
     bench.date(S);
     assert_eq!(bench.steerer.state(), State::Refused);
-    assert_eq!((bench.steerer.date_steps(), bench.steerer.timescale().unwrap().epoch()), (0, before));
+    bench.sync();
+    bench.date(S);
+    assert_eq!((bench.utc_steps(), bench.steerer.timescale().unwrap().epoch()), (0, before));
+    bench.pass(S);
+    bench.syncs(1);
+    assert_eq!(bench.steerer.timescale().unwrap().epoch(), before);
+    bench.clock.refuses = false;
     bench.pass(S);
     bench.syncs(2);
-    assert_eq!(bench.steerer.timescale().unwrap().epoch(), before);
-    assert!(bench.step_as_asked(1) == 1 && bench.off_utc(S).abs() < Duration::from_us(1));
+    assert!(bench.utc_steps() == 1 && bench.off_utc(S).abs() < Duration::from_us(1));
 }
 
 #[test]
 fn a_date_set_by_hand_is_left_until_it_agrees_again() {
-    let mut bench = Bench::dated(Policy::Step, 0.0);
+    let mut bench = Bench::with_policy(Policy::Step, 0.0);
     bench.rounds(10, Duration::ZERO);
-    bench.clock.step(S * 3600);
+    bench.clock.exact.clock.step(S * 3600);
     bench.rounds(10, Duration::ZERO);
-    assert!(bench.steerer.date().is_left() && bench.has_said(DateNews::Left));
+    assert!(bench.is_left() && bench.has_said(DateNews::Left));
     assert_eq!(bench.off_utc(Duration::ZERO).ns() / 1_000_000_000, 3600);
-    bench.clock.step(S * -3600);
+    bench.clock.exact.clock.step(S * -3600);
     bench.syncs(2);
-    assert!(!bench.steerer.date().is_left() && bench.has_said(DateNews::Resumed));
+    assert!(!bench.is_left() && bench.has_said(DateNews::Resumed));
 }
 
 #[test]
 fn a_leap_second_moves_clock_k_and_utc_whether_told_before_or_after() {
     for is_told_before in [true, false] {
-        let mut bench = Bench::dated(Policy::Step, 0.0);
+        let mut bench = Bench::with_policy(Policy::Step, 0.0);
         bench.rounds(20, Duration::ZERO);
         if is_told_before {
-            bench.handle(Input::Jumped(Jump::Leap));
+            bench.clock.leap = KernelLeap::Passing;
+            bench.look();
         }
-        bench.clock.step(-S);
+        bench.clock.exact.clock.step(-S);
         bench.sync();
-        if !is_told_before {
-            bench.handle(Input::Jumped(Jump::Leap));
-        }
+        bench.clock.leap = KernelLeap::Over;
+        bench.look();
+        bench.clock.leap = KernelLeap::None;
         bench.rounds(20, -S);
-        assert_eq!((bench.steerer.date_steps(), bench.steerer.date().is_left()), (0, false));
+        assert_eq!((bench.utc_steps(), bench.is_left()), (0, false));
         assert!(bench.off_utc(-S).abs() < Duration::from_us(10));
         assert!(!bench.said.iter().any(|said| matches!(said, Output::Date(DateNews::Doubted(_)))));
     }
@@ -173,69 +155,80 @@ fn a_leap_second_moves_clock_k_and_utc_whether_told_before_or_after() {
 
 #[test]
 fn a_sleep_is_told_with_the_jump_in_sight_and_the_date_is_set_anew() {
-    let mut bench = Bench::dated(Policy::Slew, 0.0);
+    let mut bench = Bench::with_policy(Policy::Slew, 0.0);
     bench.rounds(20, Duration::ZERO);
     let slept = S * 3600;
-    bench.clock.step(slept + Duration::from_ms(400));
-    bench.handle(Input::Jumped(Jump::Slept));
+    bench.clock.exact.clock.step(slept + Duration::from_ms(400));
+    bench.clock.suspended = bench.clock.suspended + slept;
+    bench.look();
+    assert!(bench.said.contains(&Output::Slept(slept)));
     assert!(!bench.has_said(DateNews::Left));
     bench.rounds(1, slept);
     assert!(bench.off_utc(slept).abs() < Duration::from_us(10));
-    assert_eq!(bench.steerer.date_steps(), 1);
+    assert_eq!(bench.utc_steps(), 1);
 }
 
 #[test]
 fn a_disturbed_clock_is_left_for_longer_each_time_until_nobody_disturbs_it() {
-    let mut bench = Bench::dated(Policy::Step, 0.0);
+    let mut bench = Bench::with_policy(Policy::Step, 0.0);
     bench.rounds(4, Duration::ZERO);
-    bench.handle(Input::Disturbed);
+    (bench.clock.tick, bench.clock.in_use) = (10_001, true);
+    bench.look();
     assert_eq!(bench.steerer.state(), State::Yielded);
     let mut waits = Vec::new();
     for _ in 0..8 {
         let due = bench.steerer.deadline().unwrap();
-        waits.push((due - bench.now).ns() / 1_000_000_000);
-        bench.handle(Input::Disturbed); // meanwhile: nothing new
-        bench.clock.step(S); // and the date is the other program's
+        waits.push((due - bench.clock.exact.now).ns() / 1_000_000_000);
+        bench.look(); // meanwhile: nothing new
+        bench.clock.exact.clock.step(S); // and the date is the other program's
         bench.date(Duration::ZERO);
-        assert_eq!(bench.steerer.date_steps(), 0);
-        bench.now = due;
-        bench.handle(Input::Deadline);
-        assert_eq!(bench.said.pop(), Some(Output::Take));
-        bench.handle(Input::Disturbed);
+        assert_eq!(bench.utc_steps(), 0);
+        let failed = bench.failed;
+        bench.clock.exact.now = due;
+        bench.look();
+        assert_eq!(bench.failed, failed + 1, "taking it was tried");
     }
     assert_eq!(waits, [16, 32, 64, 128, 256, 512, 1024, 1024]);
     let take = |bench: &mut Bench| {
-        bench.now = bench.steerer.deadline().unwrap();
-        bench.handle(Input::Deadline);
-        bench.handle(Input::Taken(Ratio::ZERO));
+        bench.clock.in_use = false;
+        bench.clock.exact.now = bench.steerer.deadline().unwrap();
+        bench.look();
+        assert_eq!((bench.steerer.state(), bench.clock.tick), (State::Waiting, NOMINAL_TICK));
     };
     take(&mut bench);
     bench.rounds(1, Duration::ZERO);
-    assert!(!bench.steerer.date().is_left());
-    assert_eq!(bench.steerer.date_steps(), 1, "the date is set as at the start");
+    assert!(!bench.is_left());
+    assert_eq!(bench.utc_steps(), 1, "the date is set as at the start");
     assert!(bench.off_utc(Duration::ZERO).abs() < Duration::from_ms(1));
-    bench.handle(Input::Disturbed);
-    assert_eq!(bench.steerer.deadline().unwrap() - bench.now, S * 1024, "16 s were not long enough");
+    bench.clock.tick = 10_001;
+    bench.look();
+    assert_eq!(
+        bench.steerer.deadline().unwrap() - bench.clock.exact.now,
+        S * 1024,
+        "16 s were not long enough"
+    );
     take(&mut bench);
     bench.rounds(40, Duration::ZERO);
-    bench.handle(Input::Disturbed);
-    assert_eq!(bench.steerer.deadline().unwrap() - bench.now, S * 16);
-    assert_eq!(bench.steerer.disturbances(), 3);
+    bench.clock.tick = 10_001;
+    bench.look();
+    assert_eq!(bench.steerer.deadline().unwrap() - bench.clock.exact.now, S * 16);
+    assert_eq!(bench.steerer.counts().1, 3);
 }
 
 #[test]
 fn no_frequency_beyond_the_bound_is_set_for_the_dates_sake() {
-    let mut bench = Bench::dated(Policy::Utc, 485.0);
+    let mut bench = Bench::with_policy(Policy::Utc, 485.0);
     bench.rounds(40, Duration::ZERO);
     bench.line = bench.line_at_rate(-489.0);
     bench.key.number = 2;
     bench.rounds(40, Duration::from_ms(500));
-    assert!(bench.set.iter().all(|set| set.abs().ppm() <= 490.0));
+    assert!(bench.clock.set.len() > 1_000, "{}", bench.clock.set.len());
+    assert!(bench.clock.set.iter().all(|set| set.abs().ppm() <= 490.0));
 }
 
 #[test]
 fn another_leader_does_not_move_what_is_known_of_utc() {
-    let mut bench = Bench::dated(Policy::Utc, 12.0);
+    let mut bench = Bench::with_policy(Policy::Utc, 12.0);
     bench.rounds(150, Duration::ZERO);
     bench.key.number = 2;
     bench.line = bench.line_at_rate(37.0);

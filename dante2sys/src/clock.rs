@@ -1,0 +1,127 @@
+//! The clock that this program steers, where no other program does.
+
+use crate::args;
+use dante_core::page::SteeredClock;
+use dante_core::steer::{Clock, ClockState, Fault, Setting};
+use dante_core::time::{Affine, Duration, Ratio, Real};
+use dante_os::clock::{ClockError, Phc, PhcError, Realtime, SystemClock, Virtual};
+use dante_os::daemon::{Exit, Failure};
+use dante_os::log::Complaints;
+use dante_os::rivals::Rivals;
+use std::fmt;
+
+/// The clock, and whether it may be taken beside another program that seems to steer it.
+pub struct ControlledClock {
+    clock: SystemClock,
+    is_forced: bool,
+    complaints: Complaints,
+}
+
+/// Why the clock could not be steered.
+#[derive(Debug)]
+pub enum ControlError {
+    /// These programs steer it.
+    Rivals(String),
+    Clock(ClockError),
+}
+
+impl fmt::Display for ControlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rivals(named) => f.write_str(named),
+            Self::Clock(error) => error.fmt(f),
+        }
+    }
+}
+
+impl ControlledClock {
+    /// Takes a clock; the system clock only where no other program steers it.
+    pub fn open(clock: &args::Clock, is_forced: bool) -> Result<Self, Failure> {
+        let clock = match clock {
+            args::Clock::Virtual => SystemClock::Virtual(Virtual::start()),
+            args::Clock::Hardware(path) => SystemClock::Hardware(Phc::open(path).map_err(phc_failure)?),
+            args::Clock::Realtime => SystemClock::Realtime(Realtime::open().map_err(clock_failure)?),
+        };
+        let mut controlled = Self { clock, is_forced, complaints: Complaints::default() };
+        let kernel = controlled.clock.kernel().map_err(clock_failure)?;
+        controlled.set(Setting::Control).map_err(control_failure)?;
+        kernel.leftovers().for_each(|leftover| log::warn!("{leftover}"));
+        Ok(controlled)
+    }
+
+    /// Has it run at `frequency`, or leaves it at what it runs at. The frequency in force then.
+    pub fn start(&mut self, frequency: Option<Ratio>) -> Result<Ratio, Failure> {
+        match frequency {
+            Some(frequency) => self.set(Setting::Frequency(frequency)).map_err(control_failure),
+            None => self.clock.kernel().map(|kernel| kernel.frequency).map_err(clock_failure),
+        }
+    }
+
+    /// The largest frequency that it takes, of either sign.
+    pub fn limit(&self) -> Ratio {
+        self.clock.limit()
+    }
+
+    /// A virtual clock, as a line.
+    pub fn line(&self) -> Option<Affine<Real>> {
+        self.clock.line()
+    }
+
+    pub fn kind(&self) -> SteeredClock {
+        match self.clock {
+            SystemClock::Realtime(_) => SteeredClock::Realtime,
+            SystemClock::Virtual(_) => SteeredClock::Virtual,
+            SystemClock::Hardware(_) => SteeredClock::Hardware,
+        }
+    }
+}
+
+impl Clock for ControlledClock {
+    type Error = ControlError;
+
+    fn read(&mut self) -> ClockState {
+        let state = self.clock.read();
+        if let (None, Err(error)) = (state.kernel, self.clock.kernel()) {
+            self.complaints.warn(state.reading.raw, error);
+        }
+        state
+    }
+
+    fn set(&mut self, setting: Setting) -> Result<Ratio, Fault<ControlError>> {
+        if let (SystemClock::Realtime(_), Setting::Control, false) = (&self.clock, setting, self.is_forced) {
+            let rivals: Vec<String> = Rivals::find().iter().map(ToString::to_string).collect();
+            if !rivals.is_empty() {
+                return Err(Fault::InUse(ControlError::Rivals(rivals.join("; "))));
+            }
+        }
+        self.clock.set(setting).map_err(|fault| fault.map(ControlError::Clock))
+    }
+
+    fn step(&mut self, by: Duration) -> Result<(), Fault<ControlError>> {
+        self.clock.step(by).map_err(|fault| fault.map(ControlError::Clock))
+    }
+}
+
+fn control_failure(fault: Fault<ControlError>) -> Failure {
+    match fault {
+        Fault::InUse(ControlError::Rivals(named)) => {
+            let what =
+                format!("{named} (--force starts all the same; beside chrony, danteshm is what is wanted)");
+            Failure::new(Exit::Refused, anyhow::anyhow!(what))
+        }
+        Fault::InUse(ControlError::Clock(error)) | Fault::Failed(ControlError::Clock(error)) => {
+            clock_failure(error)
+        }
+        Fault::Failed(ControlError::Rivals(named)) => Failure::new(Exit::Failed, anyhow::anyhow!(named)),
+    }
+}
+
+pub fn clock_failure(error: ClockError) -> Failure {
+    let exit = if error.is_permission() { Exit::NotPermitted } else { Exit::Failed };
+    Failure::new(exit, error)
+}
+
+fn phc_failure(error: PhcError) -> Failure {
+    let exit = if error.is_permission() { Exit::NotPermitted } else { Exit::Failed };
+    Failure::new(exit, error)
+}
