@@ -29,14 +29,17 @@ pub struct Track {
 }
 
 impl Track {
-    /// The leader on `page`; `None` stands for a page that is absent or not believed.
+    /// The leader that `page` shows, with its live map; `None` stands for a page that is absent or not believed.
     ///
     /// # Errors
     /// The [`Loss`], where the page gives nothing to follow.
     pub fn of(page: Option<&View<Dante4l>>) -> Result<Self, Loss> {
         let view = page.ok_or(Loss::NoPage)?;
         match view.freshness {
-            Freshness::Fresh => view.body.track(view.instance).ok_or(Loss::NoLeader),
+            Freshness::Fresh => {
+                let track = view.body.track(view.instance);
+                track.filter(|track| track.live_map().is_some()).ok_or(Loss::NoLeader)
+            }
             Freshness::Stopped => Err(Loss::Stopped),
             _ => Err(Loss::Stale),
         }

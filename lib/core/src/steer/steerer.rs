@@ -130,7 +130,7 @@ impl Steerer {
     }
 
     fn leader(&mut self, now: &Reading, track: &Track) {
-        let Some(map) = track.live_map() else { return self.lost(Reason::Lost(Loss::NoLeader)) };
+        let Some(map) = &track.map else { return };
         self.step(Event::Leader, Reason::Leader);
         if self.state == State::Locked && self.timescale().is_some_and(|scale| scale.key() != track.key) {
             self.lost(Reason::OtherTimeline);

@@ -99,6 +99,21 @@ fn in_holdover_clock_and_k_run_on_together() {
     assert!(bench.off_utc(Duration::ZERO).abs() < Duration::from_us(100));
 }
 
+/// dante4l runs, but follows nobody: a correction that was under way ends when it is done.
+#[test]
+fn a_correction_of_utc_ends_while_dante4l_has_no_leader() {
+    let mut bench = Bench::with_policy(Policy::Slew, 1.0);
+    bench.rounds(40, Duration::from_ms(5));
+    assert!(bench.off_utc(Duration::from_ms(5)).abs() > Duration::from_us(200), "it is under way");
+    for _ in 0..7_200 {
+        bench.lead(PortState::Listening);
+        bench.pass(S);
+    }
+    assert_eq!(bench.steerer.state(), State::Holdover);
+    let left = bench.off_utc(Duration::from_ms(5));
+    assert!(left.abs() < Duration::from_us(300), "{left:?} after two hours");
+}
+
 #[test]
 fn a_step_that_was_not_done_is_asked_for_again_and_k_stays() {
     let mut bench = Bench::with_policy(Policy::Step, 0.0);
