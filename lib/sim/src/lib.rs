@@ -3,7 +3,6 @@
 //! Nothing in this library touches the machine that it runs on; only the program `dantesim` does.
 #![forbid(unsafe_code)]
 
-pub mod dated;
 pub mod leader;
 pub mod link;
 pub mod oscillator;

@@ -2,10 +2,12 @@
 
 use crate::link::{Profile, Queue};
 use crate::world::{LeaderId, World};
-use dante_core::port::{Counter, State as PortState};
+use dante_core::port::{Counter, Port, State as PortState};
 use dante_core::steer::State;
 use dante_core::time::{Duration, Ratio, Raw, Timestamp};
 use std::collections::HashSet;
+
+pub mod date;
 
 /// So long after the host was stepped its programs may need to see it; until then it is not their phase.
 const GRACE: Duration = Duration::from_secs(2);
@@ -155,7 +157,7 @@ pub fn run(world: &mut World, span: Duration, path: Duration, host_steps: usize)
             judge_phase(world, leader, path, is_end, &mut figures);
         }
     }
-    figures.timelines = world.host().track().key.number;
+    figures.timelines = world.host().key().number;
     for (_, frequency) in &world.host().said().frequencies {
         let excess = (frequency.ppm() - rates.1).max(rates.0 - frequency.ppm());
         figures.excess_ppm = figures.excess_ppm.max(excess);
@@ -171,13 +173,16 @@ fn judge_phase(world: &mut World, leader: LeaderId, path: Duration, is_end: bool
     let (now, truth) = (world.now(), world.true_time(leader));
     let rate = world.true_rate(leader);
     let host = world.host();
-    let (Some(truth), Some(scale)) = (truth, host.steerer().timescale()) else { return };
+    let (Some(truth), Some(scale), Some(port)) = (truth, host.steerer().timescale(), host.port()) else {
+        return;
+    };
     // A jump of the leader's that nobody could know of yet is no phase.
-    if scale.key() != host.track().key || host.port().state() != PortState::Slave {
+    if scale.key() != host.key() || port.state() != PortState::Slave {
         return;
     }
-    let is_unnoticed = (scale.map().dante_at(now) - truth).abs() > Duration::from_ms(100);
-    let measured = host.port().path_delay().unwrap_or(Duration::ZERO);
+    let is_unnoticed =
+        (scale.map().dante_at(host.clock().raw_at(now)) - truth).abs() > Duration::from_ms(100);
+    let measured = port.path_delay().unwrap_or(Duration::ZERO);
     let phase = host.clock().at(now) - scale.epoch().date_of(truth) + path - measured;
     if is_unnoticed {
         return;
@@ -186,7 +191,7 @@ fn judge_phase(world: &mut World, leader: LeaderId, path: Duration, is_end: bool
     figures.phase_us = figures.phase_us.max(us);
     if is_end {
         figures.phase_left_us = figures.phase_left_us.max(us);
-        if let (Some(map), Some(rate)) = (host.port().map(), rate) {
+        if let (Some(map), Some(rate)) = (port.map(), rate) {
             figures.rate_left_ppb = figures.rate_left_ppb.max((map.line.rate - rate).ppb().abs());
         }
     }
@@ -243,20 +248,17 @@ fn never(world: &World) -> Vec<String> {
     if let Some((at, by)) = said.steps.first() {
         found.push(format!("the suite stepped the clock by {by:?} at {at:?}"));
     }
-    let lost = world.host().port().counters().get(Counter::OutputLost);
+    let lost = world.host().port().map_or(0, |port| port.counters().get(Counter::OutputLost));
     if lost > 0 {
         found.push(format!("{lost} outputs of the port were lost"));
     }
-    let map = world.host().port().map();
+    let map = world.host().port().and_then(Port::map);
     if map.is_some_and(|map| !map.line.rate.is_finite() || !map.sigma.rate.is_finite()) {
         found.push(format!("{map:?}"));
     }
     let mut seen = HashSet::new();
     let mut last: Option<(Timestamp<Raw>, Duration)> = None;
-    for (at, sample) in said.relay.iter().filter_map(|(at, output)| match output {
-        dante_core::relay::Output::Write(sample) => Some((*at, sample)),
-        _ => None,
-    }) {
+    for (at, sample) in said.refclock_samples() {
         if !seen.insert((sample.reference.ns(), sample.received.ns())) {
             found.push(format!("relayed twice at {at:?}: {sample:?}"));
         }

@@ -1,113 +1,128 @@
-//! A world of virtual time: leaders, a wire, a host. Seeded, deterministic, and thousands of times faster than life.
+//! A world of virtual time: leaders, wires, time servers, hosts. Seeded, deterministic, and thousands of times faster
+//! than life.
 //!
-//! The engines in it are the very ones that the programs run; only what surrounds them is made up. True time is the
-//! host's CLOCK_MONOTONIC_RAW; its CLOCK_REALTIME is a clock of arithmetic that the steerer steers. Kernel stamps are
-//! taken on that clock, as the kernel does, and translated back as the programs do.
+//! The engines in it are the very ones that the programs run, and real pages pass between them; only what surrounds them
+//! is made up. True time runs as UTC does, and leaves out what the hosts sleep through. Each host's CLOCK_MONOTONIC_RAW
+//! runs off it at a constant rate; its CLOCK_REALTIME is a clock of arithmetic that the steerer steers. Kernel stamps
+//! are taken on that clock, as the kernel does, and translated back as the programs do.
 
+mod clock;
+pub mod engines;
 mod events;
+mod given;
 mod host;
+mod network;
+mod packets;
+mod page;
+mod said;
+mod servers;
 
-pub use events::{Act, Faults, LeaderId, Role};
-pub use host::{Host, Said};
+pub use clock::SimClock;
+pub use events::Act;
+pub use host::{Host, HostConfig, Observation};
+pub use network::{Faults, LeaderId, Role};
+pub use said::Said;
+pub use servers::NtpServer;
 
-use crate::leader::{self, Leader};
-use crate::link::Profile;
-use dante_core::port::{Channel, PortConfig, Stamp};
-use dante_core::time::{Dante, Duration, Ratio, Raw, Timestamp};
-use dante_core::wire::Buffer;
-use events::Event;
-use rand::{RngExt, SeedableRng};
+use crate::leader;
+use dante_core::time::{Dante, Duration, Ratio, Raw, Real, Timestamp};
+use events::{Agenda, Event};
+use network::{Led, address};
+use packets::Received;
+use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// A leader and its way to the host.
-#[derive(Debug)]
-struct Led {
-    leader: Leader,
-    link: Profile,
-    network: usize,
-    faults: Faults,
-    config: leader::LeaderConfig,
-    /// It does nothing while this is set.
-    is_off: bool,
-    /// Its cable is out until then.
-    silent_until: Timestamp<Raw>,
-    /// The times in its last Follow_Up, for the next one that is mispaired.
-    last_follow_up: Option<Buffer>,
-}
+/// True time, as if of a raw clock that runs exactly as UTC does.
+pub type True = Timestamp<Raw>;
+
+/// UTC when the world begins: in November 2026.
+const UTC_BEGIN: Timestamp<Real> = Timestamp::from_ns(1_795_000_000_000_000_000);
+/// The programs look around so often.
+const TICK: Duration = Duration::from_secs(1);
+/// Where dante4l is given, it looks so long after a full second: what is planned for that second comes before.
+const GIVEN_LATE: Duration = Duration::from_us(1);
 
 /// Where everything is tried.
 pub struct World {
     rng: Pcg64Mcg,
-    now: Timestamp<Raw>,
-    /// By time, and among those of one time by the order in which they were made.
-    events: BTreeMap<(Timestamp<Raw>, u64), Event>,
-    events_made: u64,
+    now: True,
+    agenda: Agenda,
     leaders: Vec<Led>,
-    host: Host,
+    servers: Vec<NtpServer>,
+    hosts: Vec<Host>,
+    /// So much of UTC the hosts slept through.
+    slept: Duration,
     /// Until then packets are taken in late, by something between these two.
-    late: Option<(Timestamp<Raw>, [Duration; 2])>,
+    late: Option<(True, [Duration; 2])>,
 }
 
 impl World {
-    /// CLOCK_MONOTONIC_RAW when the world begins.
-    pub const BEGIN: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
+    /// True time when the world begins, and CLOCK_MONOTONIC_RAW of its first host.
+    pub const BEGIN: True = Timestamp::from_ns(1_000_000_000_000);
 
-    /// A host where nobody leads yet.
-    pub fn new(seed: u64, config: PortConfig) -> Self {
-        Self::of_networks(seed, config, 1)
-    }
-
-    /// The same, with an interface on each of so many networks.
-    pub fn of_networks(seed: u64, config: PortConfig, networks: usize) -> Self {
+    /// A host among these time servers, where nobody leads yet.
+    pub fn new(seed: u64, servers: Vec<NtpServer>, first: HostConfig) -> Self {
         let mut world = Self {
             rng: Pcg64Mcg::seed_from_u64(seed),
             now: Self::BEGIN,
-            events: BTreeMap::new(),
-            events_made: 0,
+            agenda: Agenda::default(),
             leaders: Vec::new(),
-            host: Host::new(config, networks, Self::BEGIN),
+            servers,
+            hosts: Vec::new(),
+            slept: Duration::ZERO,
             late: None,
         };
-        world.schedule(Self::BEGIN, Event::Tick);
+        world.add_host(first);
         world
+    }
+
+    /// Another host begins now.
+    pub fn add_host(&mut self, config: HostConfig) {
+        self.agenda.add(self.now, Event::Tick { host: self.hosts.len() });
+        let host = Host::new(config, self.servers.len(), self.now, self.utc());
+        self.hosts.push(host);
     }
 
     /// A leader begins now.
     pub fn lead(&mut self, role: Role) -> LeaderId {
-        let leader = Leader::new(role.config, role.path, self.now).after_sequence(role.sequence);
-        self.leaders.push(Led {
-            leader,
-            link: role.link,
-            network: role.network,
-            faults: role.faults,
-            config: role.config,
-            is_off: false,
-            silent_until: self.now,
-            last_follow_up: None,
-        });
+        self.leaders.push(Led::new(role, self.now));
         LeaderId(self.leaders.len() - 1)
     }
 
     /// Has something happen so long from now.
     pub fn plan(&mut self, after: Duration, act: Act) {
-        self.schedule(self.now + after, Event::Act(Box::new(act)));
+        self.agenda.add(self.now + after, Event::Act(Box::new(act)));
     }
 
     /// True time.
-    pub fn now(&self) -> Timestamp<Raw> {
+    pub fn now(&self) -> True {
         self.now
     }
 
-    /// The host.
-    pub fn host(&self) -> &Host {
-        &self.host
+    /// UTC.
+    pub fn utc(&self) -> Timestamp<Real> {
+        UTC_BEGIN + (self.now - Self::BEGIN) + self.slept
     }
 
-    /// What the host has said so far is forgotten.
+    /// The first host.
+    #[expect(clippy::indexing_slicing, reason = "the world is made with it")]
+    pub fn host(&self) -> &Host {
+        &self.hosts[0]
+    }
+
+    /// All of them.
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// The time servers, to be changed.
+    pub fn servers(&mut self) -> &mut [NtpServer] {
+        &mut self.servers
+    }
+
+    /// What the hosts have said so far is forgotten.
     pub fn forget(&mut self) {
-        self.host.said = Said::default();
+        self.hosts.iter_mut().for_each(|host| host.said = Said::default());
     }
 
     /// The time that a leader tells now, true to the ns.
@@ -122,9 +137,14 @@ impl World {
         self.leaders.get_mut(of.0).map(|led| led.leader.oscillator().slow_rate_at(now))
     }
 
-    /// The leader that the host follows.
+    /// The leader that began last.
+    pub fn last_leader(&self) -> Option<LeaderId> {
+        self.leaders.len().checked_sub(1).map(LeaderId)
+    }
+
+    /// The leader that the first host follows.
     pub fn followed(&self) -> Option<LeaderId> {
-        let identity = self.host.port().leader()?.identity;
+        let identity = self.host().port()?.leader()?.identity;
         self.leaders.iter().position(|led| led.config.identity == identity).map(LeaderId)
     }
 
@@ -138,114 +158,84 @@ impl World {
         self.now = until;
     }
 
-    fn next(&self) -> Option<Timestamp<Raw>> {
-        let event = self.events.keys().next().map(|(at, _)| *at);
-        let syncs = self.leaders.iter().filter(|led| !led.is_off).map(|led| led.leader.deadline());
-        event.into_iter().chain(syncs).chain(self.host.deadline()).min()
+    fn next(&self) -> Option<True> {
+        let syncs = self.leaders.iter().filter(|led| self.leads(led)).map(|led| led.leader.deadline());
+        let programs = self.hosts.iter().filter_map(Host::deadline);
+        self.agenda.next().into_iter().chain(syncs).chain(programs).min()
+    }
+
+    /// Whether a leader sends anything: nobody is there to whom it would be of use otherwise.
+    fn leads(&self, led: &Led) -> bool {
+        !led.is_off && self.hosts.iter().any(|host| host.listens(led.network))
     }
 
     fn happen(&mut self) {
-        while let Some(next) = self.events.first_entry().filter(|next| next.key().0 <= self.now) {
-            match next.remove() {
-                Event::ToHost { from, channel, bytes } => {
-                    let network = self.leaders.get(from.0).map_or(0, |led| led.network);
-                    if let Some(at) = self.host.receives(self.now, network, address(from), channel, bytes) {
-                        self.schedule(at, Event::Wake);
-                    }
-                }
-                Event::ToLeader { to, bytes } => {
-                    let arrived = Ok(self.leaders_stamp());
-                    self.leader_does(to, leader::Input::Packet { bytes: &bytes, arrived });
-                }
-                Event::Wake => self.host.wakes(self.now),
-                Event::Tick => {
-                    self.host.ticks(self.now);
-                    self.schedule(self.now + Duration::from_secs(1), Event::Tick);
-                }
-                Event::Act(act) => self.act(*act),
+        while let Some(event) = self.agenda.due(self.now) {
+            self.pass(event);
+        }
+        for id in 0..self.leaders.len() {
+            if self.leaders.get(id).is_some_and(|led| self.leads(led) && led.leader.deadline() <= self.now) {
+                self.leader_does(LeaderId(id), leader::Input::Deadline);
             }
         }
-        for id in (0..self.leaders.len()).map(LeaderId) {
-            if self.leaders.get(id.0).is_some_and(|led| !led.is_off && led.leader.deadline() <= self.now) {
-                self.leader_does(id, leader::Input::Deadline);
-            }
-        }
-        self.host.minds_deadlines(self.now);
-        self.deliver_requests();
-    }
-
-    /// What the host multicast goes to all leaders of that network.
-    fn deliver_requests(&mut self) {
-        while let Some((left, network, bytes)) = self.host.sent.pop() {
-            for (id, led) in self.leaders.iter().enumerate() {
-                if led.network == network && !led.is_off && led.silent_until <= self.now {
-                    for _ in 0..led.link.copies(&mut self.rng) {
-                        let at = left + led.link.transit_back(&mut self.rng, left);
-                        self.events_made += 1;
-                        let event = Event::ToLeader { to: LeaderId(id), bytes: bytes.clone() };
-                        self.events.insert((at, self.events_made), event);
-                    }
-                }
-            }
+        self.hosts.iter_mut().for_each(|host| host.mind_deadlines(self.now));
+        for host in 0..self.hosts.len() {
+            self.deliver_requests(host);
+            self.ask_servers(host);
         }
     }
 
-    fn leader_does(&mut self, id: LeaderId, input: leader::Input<'_>) {
-        let (now, stamp) = (self.now, self.leaders_stamp());
-        let Some(led) = self.leaders.get_mut(id.0) else { return };
-        led.leader.handle(now, input);
-        let mut packets = Vec::new();
-        while let Some(output) = led.leader.poll() {
-            match output {
-                leader::Output::Sync { packet, token } => {
-                    packets.push((Channel::Event, packet, Duration::ZERO));
-                    led.leader.handle(now, leader::Input::Departed { token, stamp: Ok(stamp) });
+    fn pass(&mut self, event: Event) {
+        let now = self.now;
+        match event {
+            Event::ToHost { host, from, channel, bytes } => {
+                let network = self.leaders.get(from.0).map_or(0, |led| led.network);
+                let packet = Received { network, source: address(from), channel, bytes, stamp: None };
+                if let Some(at) = self.hosts.get_mut(host).and_then(|host| host.receives(now, packet)) {
+                    self.agenda.add(at, Event::Wake { host });
                 }
-                // Real devices send the Follow_Up 53 to 103 us after the Sync.
-                leader::Output::General { packet } => {
-                    let later = Duration::from_ns(self.rng.random_range(53_000..103_000));
-                    let is_follow_up = packet.len() == 52;
-                    if let Some((packet, more)) = led.spoil(&mut self.rng, packet, is_follow_up) {
-                        packets.push((Channel::General, packet, later + more));
-                    }
+            }
+            Event::ToLeader { to, bytes } => {
+                let arrived = Ok(self.leaders_stamp());
+                self.leader_does(to, leader::Input::Packet { bytes: &bytes, arrived });
+            }
+            Event::Answer { host, server, answer } => {
+                let awake = self.hosts.get(host).map_or(now, |host| host.awake_from);
+                if now < awake {
+                    self.agenda.add(awake, Event::Answer { host, server, answer });
+                } else if let Some(host) = self.hosts.get_mut(host) {
+                    host.answered(now, server, answer);
                 }
-                leader::Output::AnotherLeader(_) => {}
             }
-        }
-        if led.silent_until > now {
-            return;
-        }
-        let link = led.link;
-        for (channel, bytes, later) in packets {
-            for _ in 0..link.copies(&mut self.rng) {
-                let left = now + later;
-                let at = left + link.transit(&mut self.rng, left) + self.lateness();
-                self.schedule(at, Event::ToHost { from: id, channel, bytes: bytes.clone() });
+            Event::Wake { host } => {
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.wake(now);
+                }
             }
+            Event::Tick { host } => self.tick(host),
+            Event::Act(act) => self.act(*act),
         }
     }
 
-    fn lateness(&mut self) -> Duration {
-        match self.late {
-            Some((until, [least, most])) if self.now < until => {
-                Duration::from_ns(self.rng.random_range(least.ns()..=most.ns()))
-            }
-            _ => Duration::ZERO,
+    fn tick(&mut self, number: usize) {
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(number) else { return };
+        let leader = self.leaders.iter_mut().enumerate().rfind(|(_, led)| led.is_there(now));
+        host.tick(now, &mut self.rng, leader);
+        let is_first = (now - Self::BEGIN).ns() % TICK.ns() == 0;
+        let late = if is_first && host.observer().is_none() { GIVEN_LATE } else { Duration::ZERO };
+        self.agenda.add(now + TICK + late, Event::Tick { host: number });
+    }
+
+    /// A host's questions go to the time servers.
+    fn ask_servers(&mut self, host: usize) {
+        let utc = self.utc();
+        let Some(asker) = self.hosts.get_mut(host) else { return };
+        for server in std::mem::take(&mut asker.asked) {
+            let Some(asked) = self.servers.get(server) else { continue };
+            asker.said.questions += 1;
+            let (at, answer) = asked.answer(&mut self.rng, &asker.clock, self.now, utc);
+            self.agenda.add(at, Event::Answer { host, server, answer });
         }
     }
-
-    /// The leader stamps with its own clock: only the raw time of it is looked at.
-    fn leaders_stamp(&self) -> Stamp {
-        Stamp { raw: self.now, real: self.host.clock().at(self.now) }
-    }
-
-    fn schedule(&mut self, at: Timestamp<Raw>, event: Event) {
-        self.events_made += 1;
-        self.events.insert((at, self.events_made), event);
-    }
-}
-
-fn address(of: LeaderId) -> SocketAddrV4 {
-    let last = u8::try_from(of.0 % 100).unwrap_or(0) + 114;
-    SocketAddrV4::new(Ipv4Addr::new(169, 254, 61, last), 49_155)
 }

@@ -9,9 +9,13 @@
 )]
 
 use dante_core::date::{DateNews, DateRules, Policy};
+use dante_core::port::PortConfig;
 use dante_core::steer::{Output, State};
-use dante_core::time::{Duration, Ratio};
-use dante_sim::dated::{DatedWorld, Figures, NtpServer};
+use dante_core::time::{Affine, Duration, Ratio, Timestamp, Uncertainty};
+use dante_sim::link::Profile;
+use dante_sim::oscillator::Oscillator;
+use dante_sim::scenario::date::{Figures, Watched};
+use dante_sim::world::{Act, HostConfig, LeaderId, NtpServer, Observation, Role, True, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -32,10 +36,6 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
-fn rules(policy: Policy) -> DateRules {
-    DateRules { policy, ..DateRules::default() }
-}
-
 fn us(us: i64) -> Duration {
     Duration::from_us(us)
 }
@@ -44,39 +44,78 @@ fn s(s: i64) -> Duration {
     Duration::from_secs(s)
 }
 
-/// A host on one server of 1 ms jitter, 10 ms away.
-fn one(seed: u64, policy: Policy, leader_ppm: f64) -> DatedWorld {
-    let server = NtpServer::exponential(Duration::from_ms(10), Duration::from_ms(1));
-    let mut world = DatedWorld::new(seed, leader_ppm, vec![server]);
-    world.add_host(rules(policy), -20.0, Duration::from_ms(500));
-    world
+/// How well the hosts know the leader, one standard deviation.
+const MAP: Uncertainty = Uncertainty { offset: Duration::from_ns(20), rate: Ratio::from_ppb(1.0) };
+const FIRST: LeaderId = LeaderId::nth(0);
+
+/// A host whose raw clock runs `raw_ppm` off UTC and whose date is `ahead` of UTC.
+fn host(policy: Policy, raw_ppm: f64, ahead: Duration) -> HostConfig {
+    let raw_rate = Ratio::from_ppm(raw_ppm);
+    let given = HostConfig::new(Observation::Given { error: MAP }, PortConfig::default());
+    HostConfig { raw_rate, ahead, rules: DateRules { policy, ..DateRules::default() }, ..given }
 }
 
-fn tell(name: &str, seed: u64, world: &DatedWorld) {
-    for (number, host) in world.hosts().iter().enumerate() {
-        let interval = host.interval().secs_f64();
-        println!("{name:<34} seed {seed} host {number}  {}  interval {interval:4.0} s", host.figures());
+/// A leader that runs `ppm` off UTC.
+fn leader(now: True, uptime_s: i64, ppm: f64) -> Role {
+    let uptime = Timestamp::ZERO + s(uptime_s);
+    let oscillator = Oscillator::new(now, uptime, Ratio::from_ppm(ppm), Ratio::ZERO);
+    Role::dante(0, oscillator, Profile::VETH)
+}
+
+fn world(seed: u64, leader_ppm: f64, servers: Vec<NtpServer>, hosts: &[HostConfig]) -> Watched {
+    let (first, others) = hosts.split_first().unwrap();
+    let mut world = World::new(seed, servers, first.clone());
+    others.iter().for_each(|other| world.add_host(other.clone()));
+    world.lead(leader(World::BEGIN, 699, leader_ppm));
+    Watched::new(world)
+}
+
+/// What happens now.
+fn now(world: &mut Watched, act: Act) {
+    world.world.plan(Duration::ZERO, act);
+}
+
+/// Another leader takes over, so far off UTC.
+fn change_leader(world: &mut Watched, ppm: f64) {
+    let at = world.world.now();
+    now(world, Act::Stop(world.world.last_leader().unwrap()));
+    now(world, Act::Lead(Box::new(leader(at, 86_400, ppm))));
+}
+
+/// A host on one server of 1 ms jitter, 10 ms away.
+fn one(seed: u64, policy: Policy, leader_ppm: f64) -> Watched {
+    let server = NtpServer::exponential(Duration::from_ms(10), Duration::from_ms(1));
+    world(seed, leader_ppm, vec![server], &[host(policy, -20.0, Duration::from_ms(500))])
+}
+
+fn tell(name: &str, seed: u64, world: &Watched) {
+    for (number, host) in world.world.hosts().iter().enumerate() {
+        let interval = host.steerer().interval().secs_f64();
+        println!(
+            "{name:<34} seed {seed} host {number}  {}  interval {interval:4.0} s",
+            world.figures(number)
+        );
         if number_of("SEED").is_some() {
-            for (at, said) in host.said() {
-                println!("{:12.3} s  {said:?}", at.ns() as f64 / 1e9);
+            for (at, said) in &host.said().steerer {
+                println!("{:12.3} s  {said:?}", (*at - World::BEGIN).secs_f64());
             }
         }
     }
 }
 
-fn figures(world: &DatedWorld) -> &Figures {
-    world.hosts()[0].figures()
+fn figures(world: &Watched) -> Figures {
+    world.figures(0)
 }
 
 /// Runs a world for `span` and prints what was seen from here on.
-fn judged(name: &str, seed: u64, world: &mut DatedWorld, span: Duration) {
+fn judged(name: &str, seed: u64, world: &mut Watched, span: Duration) {
     world.judge();
     world.run(span);
     tell(name, seed, world);
 }
 
 /// As [`one`], run until it is settled.
-fn settled(seed: u64, policy: Policy, leader_ppm: f64) -> DatedWorld {
+fn settled(seed: u64, policy: Policy, leader_ppm: f64) -> Watched {
     let mut world = one(seed, policy, leader_ppm);
     world.run(SETTLING);
     assert_eq!(figures(&world).steps.len(), 1, "the first one, of half a second");
@@ -97,7 +136,7 @@ fn slew_holds_the_date_within_300_us_for_two_weeks() {
     for seed in seeds() {
         let mut world = settled(seed, Policy::Slew, 3.0);
         judged("slew, leader +3 ppm", seed, &mut world, DAY * 14);
-        holds(figures(&world), us(300), 5.0);
+        holds(&figures(&world), us(300), 5.0);
         assert!(figures(&world).rate_noise().ppb() < 5.0, "{}", figures(&world));
     }
 }
@@ -107,7 +146,7 @@ fn utc_holds_the_date_within_300_us_for_two_weeks() {
     for seed in seeds() {
         let mut world = settled(seed, Policy::Utc, 12.0);
         judged("utc, leader +12 ppm", seed, &mut world, DAY * 14);
-        holds(figures(&world), us(300), 12.5);
+        holds(&figures(&world), us(300), 12.5);
         assert!(figures(&world).rate_noise().ppb() < 5.0, "{}", figures(&world));
     }
 }
@@ -136,15 +175,14 @@ fn step_holds_the_date_within_the_threshold_at_exactly_the_leaders_rate() {
 fn three_hosts_agree_on_a_lan() {
     for seed in seeds() {
         let server = NtpServer::half_normal(us(100), us(100));
-        let mut world = DatedWorld::new(seed, 3.0, vec![server]);
-        for (ppm, ms) in [(-20.0, 300), (7.0, -15), (15.0, 40)] {
-            world.add_host(rules(Policy::Slew), ppm, Duration::from_ms(ms));
-        }
+        let hosts = [(-20.0, 300), (7.0, -15), (15.0, 40)]
+            .map(|(ppm, ms)| host(Policy::Slew, ppm, Duration::from_ms(ms)));
+        let mut world = world(seed, 3.0, vec![server], &hosts);
         world.run(SETTLING);
         judged("slew, three hosts on a LAN", seed, &mut world, DAY * 3);
-        for host in world.hosts() {
-            holds(host.figures(), us(100), 5.0);
-            assert!(host.figures().apart < us(100), "{}", host.figures());
+        for seen in (0..hosts.len()).map(|host| world.figures(host)) {
+            holds(&seen, us(100), 5.0);
+            assert!(seen.apart < us(100), "{seen}");
         }
     }
 }
@@ -154,9 +192,9 @@ fn utc_goes_on_over_a_change_of_the_leader() {
     for seed in seeds() {
         let mut world = settled(seed, Policy::Utc, 12.0);
         world.run(DAY);
-        world.change_leader(37.0);
+        change_leader(&mut world, 37.0);
         judged("utc, a leader 25 ppm faster", seed, &mut world, DAY);
-        holds(figures(&world), us(400), 37.5);
+        holds(&figures(&world), us(400), 37.5);
     }
 }
 
@@ -165,13 +203,13 @@ fn slew_says_when_another_leader_is_too_far_off_and_comes_back() {
     for seed in seeds() {
         let mut world = settled(seed, Policy::Slew, 3.0);
         world.run(DAY);
-        world.change_leader(-22.0);
+        change_leader(&mut world, -22.0);
         judged("slew, a leader 25 ppm slower", seed, &mut world, HOUR);
         let seen = figures(&world);
         assert!(seen.steps.is_empty() && seen.largest_slew.ppm() <= 5.0, "{seen}");
         assert!((us(60_500)..us(62_000)).contains(&seen.worst), "17 ppm for an hour: {seen}");
-        let news = |world: &DatedWorld| -> Vec<_> {
-            let said = world.hosts()[0].said().iter();
+        let news = |world: &Watched| -> Vec<_> {
+            let said = world.world.host().said().steerer.iter();
             said.filter(|(_, said)| matches!(said, Output::Date(DateNews::Drifts(_) | DateNews::Holds)))
                 .map(|(_, said)| *said)
                 .collect()
@@ -180,12 +218,12 @@ fn slew_says_when_another_leader_is_too_far_off_and_comes_back() {
             panic!("{:?}", news(&world));
         };
         assert!((rate.ppm() + 17.0).abs() < 0.5, "{rate:?}");
-        world.change_leader(2.0);
+        change_leader(&mut world, 2.0);
         world.run(HOUR * 7);
         assert_eq!(news(&world).len(), 2, "{:?}", news(&world));
         assert_eq!(news(&world).pop(), Some(Output::Date(DateNews::Holds)));
         judged("slew, the first leader again", seed, &mut world, DAY);
-        holds(figures(&world), us(300), 5.0);
+        holds(&figures(&world), us(300), 5.0);
     }
 }
 
@@ -196,16 +234,16 @@ fn nothing_moves_while_the_leader_is_gone_for_an_hour() {
             let mut world = settled(seed, policy, ppm);
             world.run(DAY);
             world.judge();
-            world.lead(false);
+            now(&mut world, Act::Stop(FIRST));
             world.run(HOUR);
-            assert_eq!(world.hosts()[0].steerer().state(), State::Holdover);
-            world.lead(true);
+            assert_eq!(world.world.host().steerer().state(), State::Holdover);
+            now(&mut world, Act::Resume(FIRST));
             world.run(s(1));
-            let phase = world.hosts()[0].steerer().phase_error().unwrap().span().abs();
+            let phase = world.world.host().steerer().phase_error().unwrap().span().abs();
             assert!(phase < us(20), "what 1 ppb makes in an hour, times five: {phase:?}");
             world.run(HOUR);
             tell(&format!("{policy}, leader gone for an hour"), seed, &world);
-            holds(figures(&world), us(300), ppm + 0.5);
+            holds(&figures(&world), us(300), ppm + 0.5);
         }
     }
 }
@@ -217,13 +255,13 @@ fn the_date_goes_on_while_no_server_answers_for_a_day() {
             let mut world = settled(seed, policy, ppm);
             world.run(DAY);
             world.judge();
-            world.servers()[0].is_there = false;
+            world.world.servers()[0].is_there = false;
             world.run(DAY);
-            world.servers()[0].is_there = true;
+            world.world.servers()[0].is_there = true;
             world.run(DAY);
             tell(&format!("{policy}, servers gone for a day"), seed, &world);
             // 3 ppb for a day, and what the date is held to else.
-            holds(figures(&world), us(600), ppm + 0.5);
+            holds(&figures(&world), us(600), ppm + 0.5);
         }
     }
 }
@@ -232,15 +270,15 @@ fn the_date_goes_on_while_no_server_answers_for_a_day() {
 fn one_liar_of_three_is_outvoted() {
     for seed in seeds() {
         let server = NtpServer::half_normal(Duration::from_ms(5), us(500));
-        let mut world = DatedWorld::new(seed, 3.0, vec![server; 3]);
+        let hosts = [host(Policy::Slew, -20.0, Duration::from_ms(5))];
+        let mut world = world(seed, 3.0, vec![server; 3], &hosts);
         // The liar is the nearest, too.
-        world.servers()[1].ahead = s(1);
-        world.servers()[1].way.delay = us(200);
-        world.add_host(rules(Policy::Slew), -20.0, Duration::from_ms(5));
+        world.world.servers()[1].ahead = s(1);
+        world.world.servers()[1].way.delay = us(200);
         judged("slew, one of three lies, start", seed, &mut world, SETTLING);
         assert!(figures(&world).worst < Duration::from_ms(15), "{}", figures(&world));
         judged("slew, one of three lies", seed, &mut world, DAY);
-        holds(figures(&world), us(300), 5.0);
+        holds(&figures(&world), us(300), 5.0);
     }
 }
 
@@ -250,13 +288,13 @@ fn the_only_server_lies_for_ten_minutes_and_is_not_believed() {
         for policy in [Policy::Step, Policy::Slew, Policy::Utc] {
             let mut world = settled(seed, policy, 0.001);
             world.judge();
-            world.servers()[0].ahead = s(1);
+            world.world.servers()[0].ahead = s(1);
             world.run(s(600));
-            world.servers()[0].ahead = Duration::ZERO;
+            world.world.servers()[0].ahead = Duration::ZERO;
             world.run(HOUR * 6);
             tell(&format!("{policy}, lies for 10 min"), seed, &world);
             let limit = if policy == Policy::Step { us(10_500) } else { us(400) };
-            holds(figures(&world), limit, 0.5);
+            holds(&figures(&world), limit, 0.5);
         }
     }
 }
@@ -266,7 +304,7 @@ fn free_drifts_and_k_is_never_moved() {
     for seed in seeds() {
         let mut world = one(seed, Policy::Free, 12.0);
         world.run(SETTLING);
-        let k = |world: &DatedWorld| world.hosts()[0].steerer().timescale().unwrap().epoch();
+        let k = |world: &Watched| world.world.host().steerer().timescale().unwrap().epoch();
         let before = k(&world);
         judged("free, leader +12 ppm", seed, &mut world, DAY);
         assert_eq!(k(&world), before);
@@ -285,7 +323,9 @@ fn after_a_suspend_the_date_is_set_again() {
         {
             let mut world = settled(seed, policy, ppm);
             world.judge();
-            world.sleep(HOUR);
+            // The machine's own clock counts whole seconds, and the kernel takes half of one off.
+            now(&mut world, Act::Suspend(HOUR));
+            now(&mut world, Act::Step(Duration::from_ms(300)));
             world.run(s(60));
             let steps = figures(&world).steps.clone();
             assert_eq!(steps.len(), 1, "{steps:?}");
@@ -293,7 +333,7 @@ fn after_a_suspend_the_date_is_set_again() {
             world.run(SETTLING);
             judged(&format!("{policy}, after a suspend"), seed, &mut world, HOUR * 6);
             if matches!(policy, Policy::Slew | Policy::Utc) {
-                holds(figures(&world), us(400), ppm + 0.5);
+                holds(&figures(&world), us(400), ppm + 0.5);
             }
         }
     }
@@ -304,10 +344,13 @@ fn after_a_suspend_the_date_is_set_again() {
 fn a_leader_that_wanders_with_the_day_is_followed() {
     for seed in seeds() {
         let mut world = settled(seed, Policy::Utc, 12.0);
-        world.warm_leader(Ratio::from_ppb(100.0), DAY);
+        let (raw0, at0) = (world.world.now(), Timestamp::ZERO);
+        let line = Affine { raw0, at0, rate: Ratio::from_ppm(12.0) };
+        let warmed = Oscillator { line, wander: Ratio::from_ppb(100.0), period: DAY };
+        now(&mut world, Act::Drift(FIRST, Box::new(warmed.into())));
         // The first day, until the filters have found out.
         world.run(DAY);
         judged("utc, leader wanders by 100 ppb", seed, &mut world, DAY * 5);
-        holds(figures(&world), us(1_500), 15.0);
+        holds(&figures(&world), us(1_500), 15.0);
     }
 }

@@ -6,12 +6,11 @@
 use dante_core::port::{DelayMechanism, KnownRate, KnownRates, LeaderRules, PortConfig};
 use dante_core::redundancy::Change;
 use dante_core::time::{Duration, Ratio, Timestamp};
-use dante_core::wire::{PortIdentity, Uuid};
 use dante_sim::leader::LeaderConfig;
 use dante_sim::link::{Detour, Load, Profile, Queue};
 use dante_sim::oscillator::{Model, Path, Sine};
 use dante_sim::scenario::{Figures, mean_transit, run};
-use dante_sim::world::{Act, Faults, LeaderId, Role, World};
+use dante_sim::world::{Act, Faults, HostConfig, LeaderId, Observation, Role, World};
 
 mod scenarios {
     pub mod hosts;
@@ -68,16 +67,16 @@ impl Trial {
     }
 
     fn configured(role: Role, config: PortConfig) -> Self {
-        let mut world = World::new(config.seed, config);
         let path = mean_transit(&role.link);
+        let mut world = world(config, 1);
         world.lead(role);
         Self { world, host_steps: 0, path }
     }
 
     /// Two networks, with a leader on each.
     fn redundant(seed: u64, primary: Role, secondary: Role) -> Self {
-        let mut world = World::of_networks(seed, PortConfig { seed, ..PortConfig::default() }, 2);
         let path = mean_transit(&primary.link);
+        let mut world = world(PortConfig { seed, ..PortConfig::default() }, 2);
         world.lead(primary);
         world.lead(Role { network: 1, ..secondary });
         Self { world, host_steps: 0, path }
@@ -91,20 +90,15 @@ impl Trial {
     }
 }
 
+fn world(port: PortConfig, networks: usize) -> World {
+    World::new(port.seed, Vec::new(), HostConfig::new(Observation::Packets { networks }, port))
+}
+
 /// A leader of this number: the lower one is the better.
 fn role(number: u8, seed: u64, link: Profile, model: Model, uptime_s: i64) -> Role {
-    let uuid = Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c + number]);
-    let identity = PortIdentity { technology: 1, uuid, port_id: 1 };
     let uptime = Timestamp::ZERO + s(uptime_s);
     let path = Path::new(model, World::BEGIN, uptime, seed.wrapping_mul(31) + u64::from(number) + 1);
-    Role {
-        config: LeaderConfig::dante(identity),
-        path,
-        link,
-        network: 0,
-        faults: Faults::default(),
-        sequence: 0,
-    }
+    Role::dante(number, path, link)
 }
 
 fn pc() -> Model {
@@ -122,8 +116,9 @@ fn first() -> LeaderId {
 /// What port and steerer said, in the order of time.
 fn tell(world: &World) {
     let said = world.host().said();
-    let mut lines: Vec<_> = said.port.iter().map(|(at, output)| (*at, format!("port: {output:?}"))).collect();
-    lines.extend(said.redundancy.iter().map(|(at, change)| (*at, format!("redundancy: {change:?}"))));
+    let observer = said.observer.iter();
+    let mut lines: Vec<_> =
+        observer.map(|(at, place, output)| (*at, format!("observer {place}: {output:?}"))).collect();
     lines.extend(said.steerer.iter().map(|(at, output)| (*at, format!("steerer: {output:?}"))));
     lines.sort_by_key(|(at, _)| *at);
     for (at, line) in lines {

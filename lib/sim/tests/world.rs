@@ -5,32 +5,26 @@ use dante_core::port::{DelayMechanism, PortConfig, State as PortState};
 use dante_core::relay;
 use dante_core::steer::{self, State};
 use dante_core::time::{Duration, Ratio, Timestamp};
-use dante_core::wire::{PortIdentity, Uuid};
-use dante_sim::leader::LeaderConfig;
 use dante_sim::link::Profile;
-use dante_sim::oscillator::{Oscillator, Path};
-use dante_sim::world::{Act, Faults, LeaderId, Role, World};
+use dante_sim::oscillator::Oscillator;
+use dante_sim::world::{Act, HostConfig, LeaderId, Observation, Role, World};
 
-const LEADER: PortIdentity =
-    PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]), port_id: 1 };
-
-fn world(seed: u64, delay: DelayMechanism) -> World {
-    World::new(seed, PortConfig { delay, seed, ..PortConfig::default() })
+fn config(seed: u64, delay: DelayMechanism) -> HostConfig {
+    HostConfig::new(Observation::Packets { networks: 1 }, PortConfig { delay, seed, ..PortConfig::default() })
 }
 
-fn role(oscillator: Oscillator, link: Profile) -> Role {
-    let (config, path) = (LeaderConfig::dante(LEADER), Path::from(oscillator));
-    Role { config, path, link, network: 0, faults: Faults::default(), sequence: 0 }
+fn world(seed: u64, delay: DelayMechanism) -> World {
+    World::new(seed, Vec::new(), config(seed, delay))
 }
 
 fn lead(world: &mut World, link: Profile, uptime_s: i64, ppm: f64) -> (LeaderId, Oscillator) {
     let uptime = Timestamp::ZERO + Duration::from_secs(uptime_s);
     let oscillator = Oscillator::new(world.now(), uptime, Ratio::from_ppm(ppm), Ratio::ZERO);
-    (world.lead(role(oscillator, link)), oscillator)
+    (world.lead(Role::dante(0, oscillator, link)), oscillator)
 }
 
 fn rate_error_ppb(world: &World, truth: &Oscillator) -> f64 {
-    (world.host().port().map().unwrap().line.rate - truth.rate_at(world.now())).ppb()
+    (world.host().port().unwrap().map().unwrap().line.rate - truth.rate_at(world.now())).ppb()
 }
 
 /// The steered clock against the leader's true time + K.
@@ -53,7 +47,11 @@ fn the_chain_locks_within_seconds_on_every_seed() {
         let mut world = world(seed, DelayMechanism::None);
         let (_, truth) = lead(&mut world, Profile::VETH, 699, 12.0);
         world.run(Duration::from_secs(2));
-        assert_eq!(world.host().port().state(), PortState::Slave, "seed {seed}, 2 s after the first Sync");
+        assert_eq!(
+            world.host().port().unwrap().state(),
+            PortState::Slave,
+            "seed {seed}, 2 s after the first Sync"
+        );
         world.run(Duration::from_secs(13));
         let rate = rate_error_ppb(&world, &truth);
         assert!(rate.abs() < 100.0, "seed {seed}: {rate} ppb after 15 s");
@@ -77,7 +75,7 @@ fn real_devices_with_plain_software_stamps_lock_too() {
         let (_, truth) = lead(&mut world, Profile::DANTE, 541_867, -33.7);
         world.run(Duration::from_secs(60));
         assert_eq!(
-            (world.host().port().state(), world.host().steerer().state()),
+            (world.host().port().unwrap().state(), world.host().steerer().state()),
             (PortState::Slave, State::Locked),
             "seed {seed}"
         );
@@ -92,7 +90,7 @@ fn the_same_seed_gives_the_same_world() {
         let mut world = world(seed, DelayMechanism::E2e);
         lead(&mut world, Profile::DANTE, 699, 12.0);
         world.run(Duration::from_secs(30));
-        (world.host().clock().line(), world.host().port().map(), world.host().said().relay.len())
+        (world.host().clock().line(), world.host().port().unwrap().map(), world.host().said().relay.len())
     };
     assert_eq!(run(5), run(5));
     assert_ne!(run(5), run(6));
@@ -104,9 +102,9 @@ fn the_path_delay_is_measured_when_asked_for_and_takes_the_clock_to_the_leaders_
     let (_, truth) = lead(&mut world, Profile::DANTE, 699, 12.0);
     world.run(Duration::from_secs(120));
     // 30 us and the mean of a half-normal of scale 11.3 us.
-    let delay = world.host().port().path_delay().unwrap();
+    let delay = world.host().port().unwrap().path_delay().unwrap();
     assert!((delay - Duration::from_us(39)).abs() < Duration::from_us(4), "{delay:?}");
-    let map = world.host().port().map().unwrap();
+    let map = world.host().port().unwrap().map().unwrap();
     let error = map.dante_at(world.now()) - truth.at(world.now());
     assert!(error.abs() < Duration::from_us(4), "{error:?}");
 }
@@ -121,7 +119,7 @@ fn a_silent_leader_means_holdover_and_its_return_makes_no_jump() {
     world.plan(Duration::ZERO, Act::Stop(id));
     world.run(Duration::from_secs(60));
     assert_eq!(
-        (world.host().port().state(), world.host().steerer().state()),
+        (world.host().port().unwrap().state(), world.host().steerer().state()),
         (PortState::Listening, State::Holdover)
     );
     let holdover = world.host().said().steerer.iter().find_map(|(at, said)| match said {
@@ -136,7 +134,10 @@ fn a_silent_leader_means_holdover_and_its_return_makes_no_jump() {
     let back = world.now();
     world.plan(Duration::ZERO, Act::Resume(id));
     world.run(Duration::from_secs(5));
-    assert_eq!((world.host().port().state(), world.host().port().timeline()), (PortState::Slave, 1));
+    assert_eq!(
+        (world.host().port().unwrap().state(), world.host().port().unwrap().timeline()),
+        (PortState::Slave, 1)
+    );
     assert_eq!(world.host().steerer().state(), State::Locked);
     let locked = world.host().said().steerer.iter().rev().find_map(|(at, said)| match said {
         steer::Output::Changed { to: State::Locked, .. } => Some(*at - back),
@@ -157,14 +158,17 @@ fn a_leader_with_another_uptime_and_rate_is_taken_over_without_a_jump() {
         - world.host().clock().at(world.now());
     let (_, truth) = lead(&mut world, Profile::VETH, 3, -13.0);
     world.run(Duration::from_secs(5));
-    assert_eq!((world.host().port().state(), world.host().port().timeline()), (PortState::Slave, 2));
+    assert_eq!(
+        (world.host().port().unwrap().state(), world.host().port().unwrap().timeline()),
+        (PortState::Slave, 2)
+    );
     assert_eq!(world.host().steerer().state(), State::Locked);
     assert!(world.host().said().steerer.iter().any(|(_, said)| matches!(said, steer::Output::Epoch(_))));
     assert!(before.abs() < Duration::from_us(1));
     world.run(Duration::from_secs(55));
     assert!(rate_error_ppb(&world, &truth).abs() < 50.0);
     assert_never_jumped(&world, -13.0, 12.0);
-    let references: Vec<_> = world.host().said().refclock_samples().copied().collect();
+    let references: Vec<_> = world.host().said().refclock_samples().map(|(_, sample)| *sample).collect();
     for pair in references.windows(2) {
         let (reference, received) =
             (pair[1].reference - pair[0].reference, pair[1].received - pair[0].received);
@@ -216,12 +220,13 @@ fn losses_and_doubles_disturb_nothing() {
         let (_, truth) = lead(&mut world, link, 699, 12.0);
         world.run(Duration::from_secs(60));
         assert_eq!(
-            (world.host().port().state(), world.host().port().timeline()),
+            (world.host().port().unwrap().state(), world.host().port().unwrap().timeline()),
             (PortState::Slave, 1),
             "seed {seed}"
         );
         assert!(rate_error_ppb(&world, &truth).abs() < 50.0, "seed {seed}");
-        let stamps: Vec<_> = world.host().said().refclock_samples().map(|sample| sample.received).collect();
+        let stamps: Vec<_> =
+            world.host().said().refclock_samples().map(|(_, sample)| sample.received).collect();
         assert!(stamps.is_sorted_by(|a, b| a < b), "no sample twice, seed {seed}");
         assert!(stamps.len() > 190, "{} of 240, seed {seed}", stamps.len());
     }
@@ -232,12 +237,59 @@ fn a_day_at_four_hertz_brings_nothing_new() {
     let mut world = world(6, DelayMechanism::None);
     let uptime = Timestamp::ZERO + Duration::from_secs(4_294_880_000); // a day before 32 bits of seconds are full
     let oscillator = Oscillator::new(world.now(), uptime, Ratio::from_ppm(12.0), Ratio::from_ppb(20.0));
-    world.lead(role(oscillator, Profile::VETH));
+    world.lead(Role::dante(0, oscillator, Profile::VETH));
     for _ in 0..24 {
         world.run(Duration::from_secs(3_500));
         let rate = rate_error_ppb(&world, &oscillator);
         assert!(rate.abs() < 60.0, "{rate} ppb at {:?}", world.now());
         world.forget();
     }
-    assert_eq!((world.host().port().state(), world.host().port().timeline()), (PortState::Slave, 1));
+    assert_eq!(
+        (world.host().port().unwrap().state(), world.host().port().unwrap().timeline()),
+        (PortState::Slave, 1)
+    );
+}
+
+#[test]
+fn hosts_with_different_oscillators_run_at_the_leaders_rate() {
+    let host =
+        |seed, ppm| HostConfig { raw_rate: Ratio::from_ppm(ppm), ..config(seed, DelayMechanism::None) };
+    let mut world = World::new(9, Vec::new(), host(1, 0.0));
+    world.add_host(host(2, -20.0));
+    world.add_host(host(3, 35.0));
+    let (_, truth) = lead(&mut world, Profile::VETH, 699, 12.0);
+    let errors = |world: &World| -> Vec<Duration> {
+        let epochs = world.hosts().iter().map(|host| host.steerer().timescale().unwrap().epoch());
+        let dates = epochs.map(|epoch| epoch.date_of(truth.at(world.now())));
+        dates.zip(world.hosts()).map(|(date, host)| host.clock().at(world.now()) - date).collect()
+    };
+    world.run(Duration::from_secs(30));
+    for _ in 0..60 {
+        world.run(Duration::from_secs(1));
+        let errors = errors(&world);
+        assert!(errors.iter().all(|error| error.abs() < Duration::from_us(10)), "{errors:?}");
+    }
+    let rates: Vec<_> = world.hosts().iter().map(|host| host.clock().line().rate.ppm()).collect();
+    assert!((rates[1] - 32.0).abs() < 0.5 && (rates[2] + 23.0).abs() < 0.5, "{rates:?}");
+}
+
+#[test]
+fn a_restarted_danteshm_resumes_the_epoch_of_the_run_before() {
+    let mut world = world(10, DelayMechanism::None);
+    lead(&mut world, Profile::VETH, 699, 12.0);
+    world.run(Duration::from_secs(30));
+    let epoch = |world: &World| {
+        let outputs = world.host().said().relay.iter();
+        let mut fixed = outputs.filter_map(|(_, output)| match output {
+            relay::Output::Fixed(fixed) => Some((fixed.epoch, fixed.is_resumed)),
+            _ => None,
+        });
+        (fixed.next(), fixed.next())
+    };
+    let (first, none) = epoch(&world);
+    assert!(matches!(first, Some((_, false))) && none.is_none());
+    world.plan(Duration::ZERO, Act::RestartRelay(Duration::from_secs(1)));
+    world.run(Duration::from_secs(5));
+    let (first, second) = epoch(&world);
+    assert_eq!(second, first.map(|(epoch, _)| (epoch, true)));
 }

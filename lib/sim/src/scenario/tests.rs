@@ -1,18 +1,21 @@
 use super::*;
-use crate::leader::LeaderConfig;
 use crate::oscillator::{Model, Path};
-use crate::world::{Act, Faults, Role};
+use crate::world::{Act, HostConfig, Observation, Role};
 use dante_core::port::PortConfig;
-use dante_core::wire::{PortIdentity, Uuid};
 
 const LIMITS: Figures = Figures { lock_s: 3.0, timelines: 1, ..Figures::NONE };
 
 fn world() -> (World, Duration) {
-    let mut world = World::new(1, PortConfig { seed: 1, ..PortConfig::default() });
-    let identity = PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0, 0, 1]), port_id: 1 };
+    let mut world = World::new(
+        1,
+        Vec::new(),
+        HostConfig::new(
+            Observation::Packets { networks: 1 },
+            PortConfig { seed: 1, ..PortConfig::default() },
+        ),
+    );
     let path = Path::new(Model::PC.at_ppm(12.0), World::BEGIN, Timestamp::from_ns(699_000_000_000), 1);
-    let (config, link, faults) = (LeaderConfig::dante(identity), Profile::VETH, Faults::default());
-    world.lead(Role { config, path, link, network: 0, faults, sequence: 0 });
+    world.lead(Role::dante(0, path, Profile::VETH));
     (world, mean_transit(&Profile::VETH))
 }
 

@@ -1,351 +1,311 @@
-//! The host: a kernel with two clocks and sockets, and the three programs' engines.
+//! A host: a kernel with its clocks and sockets, the three programs, and the pages between them.
+//!
+//! ```text
+//! packets -> dante4l =page=> dante2sys -> CLOCK_REALTIME
+//!                      |         | page
+//!                      +====> danteshm -> samples
+//! ```
 
-use arrayvec::ArrayVec;
-use dante_core::date::DateRules;
-use dante_core::port::{self, Channel, NoStamp, Port, PortConfig, Sample, Stamp};
-use dante_core::redundancy::{self, Network, Redundancy};
-use dante_core::relay::{self, RefclockSample, Relay};
-use dante_core::steer::{self, Correction, Limits, Steerer};
-use dante_core::time::{Bridge, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};
-use dante_core::track::{Loss, TimelineKey, Track};
-use dante_core::wire::Buffer;
-use std::net::SocketAddrV4;
+use super::engines::observe::Observer;
+use super::engines::relay::{self, Relay};
+use super::engines::{Clock, Input, Report, Steerer, drive};
+use super::given::Given;
+use super::packets::{Packets, Received};
+use super::page::SimPage;
+use super::{Led, Said, SimClock, True};
+use dante_core::date::{Answer, DateRules};
+use dante_core::page::{Dante2sys, Dante4l, Danteshm, View};
+use dante_core::port::{Port, PortConfig};
+use dante_core::relay::EpochRule;
+use dante_core::time::{Duration, Ratio, Raw, Real, Timestamp, Uncertainty};
+use dante_core::track::{KernelWord, TimelineKey};
+use rand::Rng;
 
 /// What the host's kernel does between a packet and the program.
 const WAKE_UP: Duration = Duration::from_us(30);
-/// A reading of both clocks serves all packets of one burst (dante_os::stamps does the same).
-const FRESH: Duration = Duration::from_ms(1);
-/// CLOCK_REALTIME when the world begins.
-const BEGIN: Timestamp<Real> = Timestamp::from_ns(1_795_000_000_000_000_000);
-/// The random number of the first observer; those after it count on.
+/// The random number of a program's first run; those after it count on.
 const INSTANCE: u64 = 7;
+/// CLOCK_MONOTONIC_RAW when a host begins.
+const UPTIME: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
 
-/// All that the engines said.
-#[derive(Debug, Default)]
-pub struct Said {
-    /// The ports, but for samples.
-    pub port: Vec<(Timestamp<Raw>, port::Output)>,
-    /// Which network is used, and why.
-    pub redundancy: Vec<(Timestamp<Raw>, redundancy::Change)>,
-    /// The steerer, but for corrections.
-    pub steerer: Vec<(Timestamp<Raw>, steer::Output)>,
-    /// The relay.
-    pub relay: Vec<(Timestamp<Raw>, relay::Output)>,
-    /// The frequencies that the steerer set.
-    pub frequencies: Vec<(Timestamp<Raw>, Ratio)>,
-    /// The steps that the steerer made.
-    pub steps: Vec<(Timestamp<Raw>, Duration)>,
+/// How a host gets to know the leader.
+#[derive(Debug, Clone, Copy)]
+pub enum Observation {
+    /// By packets, on an interface on each of the world's first networks.
+    Packets {
+        /// So many.
+        networks: usize,
+    },
+    /// Once a second the page of dante4l has the true line of the leader that began last and is there, but for an
+    /// error of this standard deviation.
+    Given {
+        /// It is stated on the page.
+        error: Uncertainty,
+    },
 }
 
-impl Said {
-    /// The samples that the relay wrote.
-    pub fn refclock_samples(&self) -> impl Iterator<Item = &RefclockSample> {
-        self.relay.iter().filter_map(|(_, output)| match output {
-            relay::Output::Write(sample) => Some(sample),
-            _ => None,
-        })
+/// A host.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// How it gets to know the leader.
+    pub observation: Observation,
+    /// Of its ports; the seed counts on from one to the next.
+    pub port: PortConfig,
+    /// The rate of its oscillator against true time.
+    pub raw_rate: Ratio,
+    /// By so much CLOCK_REALTIME is ahead of UTC when it begins.
+    pub ahead: Duration,
+    /// What dante2sys does about UTC. It asks all of the world's time servers.
+    pub rules: DateRules,
+}
+
+impl HostConfig {
+    /// A host whose clocks are right.
+    pub fn new(observation: Observation, port: PortConfig) -> Self {
+        let rules = DateRules::default();
+        Self { observation, port, raw_rate: Ratio::ZERO, ahead: Duration::ZERO, rules }
     }
 }
 
-/// A packet in a socket.
-#[derive(Debug)]
-struct Received {
-    network: usize,
-    source: SocketAddrV4,
-    channel: Channel,
-    bytes: Buffer,
-    stamp: Option<Timestamp<Real>>,
+enum Dante4lProgram {
+    Packets(Box<Packets>),
+    Given(Given),
 }
 
-/// The host.
+/// One of the hosts.
 pub struct Host {
-    config: PortConfig,
-    /// One on each network.
-    ports: Vec<Port>,
-    redundancy: Redundancy,
-    instance: u64,
+    config: HostConfig,
+    pub(super) clock: SimClock,
+    dante4l: Dante4lProgram,
+    dante4l_page: SimPage<Dante4l>,
+    servers: usize,
     steerer: Steerer,
+    dante2sys_page: SimPage<Dante2sys>,
     relay: Relay,
-    clock: VirtualClock,
-    /// What the steerer or somebody else set.
-    frequency: Ratio,
-    /// What somebody slews beside it.
-    slew: Ratio,
-    bridge: Bridge,
-    socket: Vec<Received>,
-    is_waking: bool,
-    /// The steerer is there from then on.
-    steerer_from: Timestamp<Raw>,
-    /// The observer is there from then on.
-    observer_from: Timestamp<Raw>,
-    pub(super) awake_from: Timestamp<Raw>,
-    pub(super) stamps_from: Timestamp<Raw>,
-    pub(super) sent: Vec<(Timestamp<Raw>, usize, Buffer)>,
+    danteshm_page: SimPage<Danteshm>,
+    /// No program runs before that.
+    pub(super) awake_from: True,
+    /// Time servers that are to be asked.
+    pub(super) asked: Vec<usize>,
     pub(super) said: Said,
 }
 
 impl Host {
-    pub(super) fn new(config: PortConfig, networks: usize, now: Timestamp<Raw>) -> Self {
-        let clock = VirtualClock::new(Reading { raw: now, real: BEGIN, width: Duration::ZERO });
-        let mut host = Self {
-            ports: ports_on(networks, &config),
-            redundancy: Redundancy::default(),
-            config,
-            instance: INSTANCE,
-            steerer: Steerer::new(Limits::default(), DateRules::default(), clock.line().rate),
-            relay: Relay::new(relay::Config { rule: relay::EpochRule::Now, every: None }, None),
-            clock,
-            frequency: Ratio::ZERO,
-            slew: Ratio::ZERO,
-            bridge: Bridge::default(),
-            socket: Vec::new(),
-            is_waking: false,
-            steerer_from: now,
-            observer_from: now,
-            awake_from: now,
-            stamps_from: now,
-            sent: Vec::new(),
-            said: Said::default(),
+    pub(super) fn new(config: HostConfig, servers: usize, now: True, utc: Timestamp<Real>) -> Self {
+        let mut clock = SimClock::new(now, UPTIME, utc + config.ahead, config.raw_rate);
+        let dante4l = match config.observation {
+            Observation::Packets { networks } => {
+                Dante4lProgram::Packets(Box::new(Packets::new(config.port.clone(), networks, now)))
+            }
+            Observation::Given { error } => Dante4lProgram::Given(Given::new(error)),
         };
-        host.open(now);
-        host
+        Self {
+            dante4l,
+            dante4l_page: SimPage::absent(INSTANCE, now),
+            servers,
+            steerer: Steerer::new(config.rules, servers, &clock.now(now).read()),
+            dante2sys_page: SimPage::absent(INSTANCE, now),
+            relay: relay(None),
+            danteshm_page: SimPage::absent(INSTANCE, now),
+            awake_from: now,
+            asked: Vec::new(),
+            said: Said::default(),
+            config,
+            clock,
+        }
     }
 
-    /// The follower on the network that is used.
-    #[expect(clippy::indexing_slicing, reason = "one of the ports that were considered")]
-    pub fn port(&self) -> &Port {
-        &self.ports[self.redundancy.selected()]
+    /// Its clocks.
+    pub fn clock(&self) -> &SimClock {
+        &self.clock
     }
 
-    /// Which network is used.
-    pub fn redundancy(&self) -> &Redundancy {
-        &self.redundancy
+    /// The engine of dante4l, where it observes packets.
+    pub fn observer(&self) -> Option<&Observer> {
+        match &self.dante4l {
+            Dante4lProgram::Packets(packets) => Some(&packets.observer),
+            Dante4lProgram::Given(_) => None,
+        }
     }
 
-    /// The steerer.
+    /// The port on the network that is used, where packets are observed.
+    pub fn port(&self) -> Option<&Port> {
+        self.observer().and_then(|observer| observer.port(observer.selected()))
+    }
+
+    /// The engine of dante2sys.
     pub fn steerer(&self) -> &Steerer {
         &self.steerer
     }
 
-    /// The steered clock.
-    pub fn clock(&self) -> &VirtualClock {
-        &self.clock
-    }
-
-    /// What was said.
+    /// What the engines reported.
     pub fn said(&self) -> &Said {
         &self.said
     }
 
-    /// What a reader of dante4l's page would see now.
-    pub fn track(&self) -> Track {
-        Track {
-            key: TimelineKey {
-                instance: self.instance,
-                number: self.redundancy.timeline(self.redundancy.selected()),
-            },
-            state: self.port().state(),
-            map: self.port().map(),
+    /// The timeline on the page of dante4l.
+    pub fn key(&self) -> TimelineKey {
+        let number = self.dante4l_page.body().selected().map_or(0, |port| port.timeline);
+        TimelineKey { instance: self.dante4l_page.instance(), number }
+    }
+
+    pub(super) fn packets(&mut self) -> Option<&mut Packets> {
+        match &mut self.dante4l {
+            Dante4lProgram::Packets(packets) => Some(packets),
+            Dante4lProgram::Given(_) => None,
         }
     }
 
-    fn open(&mut self, now: Timestamp<Raw>) {
-        self.bridge = Bridge::default();
-        self.bridge.note(self.reading(now));
-        for network in 0..self.ports.len() {
-            let identity = port::follower_identity([0; 6], self.config.seed + network as u64);
-            self.tell(now, network, port::Input::Opened(identity));
+    /// Whether it is on this network.
+    pub(super) fn listens(&self, network: usize) -> bool {
+        matches!(self.config.observation, Observation::Packets { networks } if network < networks)
+    }
+
+    /// A new dante4l, under a new random number, runs from `at` on.
+    pub(super) fn restart_observer(&mut self, at: True) {
+        match &mut self.dante4l {
+            Dante4lProgram::Packets(packets) => packets.restart(),
+            Dante4lProgram::Given(given) => given.restart(),
         }
+        self.dante4l_page.stop(at);
     }
 
-    /// A new observer, under a new random number.
-    pub(super) fn restart_observer(&mut self, at: Timestamp<Raw>) {
-        self.ports = ports_on(self.ports.len(), &self.config);
-        self.redundancy = Redundancy::default();
-        self.instance += 1;
-        self.observer_from = at;
-        self.socket.clear();
+    /// A new dante2sys, which knows only what frequency the clock runs at. The one before ends in good order.
+    pub(super) fn restart_steerer(&mut self, now: True, at: True) {
+        self.steer(now, |_| Input::End);
+        self.steerer = Steerer::new(self.config.rules, self.servers, &self.clock.now(now).read());
+        self.dante2sys_page.stop(at);
     }
 
-    /// A new steerer, which knows only what frequency the clock runs at. The one before says goodbye.
-    pub(super) fn restart_steerer(&mut self, now: Timestamp<Raw>, at: Timestamp<Raw>) {
-        self.steer(now, steer::Input::Lost(Loss::Ending));
-        self.steerer = Steerer::new(Limits::default(), DateRules::default(), self.frequency);
-        self.steerer_from = at;
-    }
-
-    pub(super) fn is_stepped(&mut self, by: Duration) {
-        self.clock.step(by);
-    }
-
-    pub(super) fn is_slewed(&mut self, now: Timestamp<Raw>, slew: Ratio) {
-        self.slew = slew;
-        self.clock.set_frequency(now, self.frequency + slew);
-    }
-
-    pub(super) fn is_set(&mut self, now: Timestamp<Raw>, frequency: Ratio) {
-        self.frequency = frequency;
-        self.clock.set_frequency(now, frequency + self.slew);
+    /// A new danteshm, which goes on with what the page of the one before says.
+    pub(super) fn restart_relay(&mut self, now: True, at: True) {
+        self.relay(now, |_, _| relay::Input::End);
+        self.relay = relay(self.danteshm_page.body().told());
+        self.danteshm_page.stop(at);
     }
 
     /// When the programs want to do something.
-    pub(super) fn deadline(&self) -> Option<Timestamp<Raw>> {
-        let port = self.ports.iter().filter_map(Port::deadline).min().map(|at| at.max(self.observer_from));
-        let steerer = self.steerer.deadline().map(|at| at.max(self.steerer_from));
-        [port, steerer].into_iter().flatten().min().map(|at| at.max(self.awake_from))
+    pub(super) fn deadline(&self) -> Option<True> {
+        let due = |at: Option<Timestamp<Raw>>, from: True| at.map(|at| self.clock.when(at).max(from));
+        let dante4l = match &self.dante4l {
+            Dante4lProgram::Packets(packets) => packets.deadline(),
+            Dante4lProgram::Given(_) => None,
+        };
+        let dante4l = due(dante4l, self.dante4l_page.written_from());
+        let dante2sys = due(self.steerer.deadline(), self.dante2sys_page.written_from());
+        [dante4l, dante2sys].into_iter().flatten().min().map(|at| at.max(self.awake_from))
     }
 
-    pub(super) fn minds_deadlines(&mut self, now: Timestamp<Raw>) {
+    pub(super) fn mind_deadlines(&mut self, now: True) {
         if now < self.awake_from {
             return;
         }
-        for network in 0..self.ports.len() {
-            let due = self.ports.get(network).and_then(Port::deadline);
-            if now >= self.observer_from && due.is_some_and(|at| at <= now) {
-                self.tell(now, network, port::Input::Deadline);
-                self.look(now);
-            }
+        if let Dante4lProgram::Packets(packets) = &mut self.dante4l
+            && self.dante4l_page.is_written(now)
+            && packets.mind_deadlines(now, &self.clock, &mut self.said)
+        {
+            self.publish(now);
         }
-        if self.steerer.deadline().is_some_and(|at| at <= now) {
-            self.steer(now, steer::Input::Deadline);
+        if self.steerer.deadline().is_some_and(|at| at <= self.clock.raw_at(now)) {
+            self.steer(now, |_| Input::Deadline);
         }
     }
 
-    /// Once a second: a reading while nothing arrives, and a look at the page.
-    pub(super) fn ticks(&mut self, now: Timestamp<Raw>) {
-        if now < self.awake_from {
-            return;
-        }
-        if now >= self.observer_from {
-            if self.port().state() == port::State::Initializing {
-                self.open(now);
-            }
-            self.bridge.note(self.reading(now));
-        }
-        self.look(now);
-    }
-
-    /// The kernel takes a packet in and says when the programs are to be woken for it.
-    pub(super) fn receives(
+    /// Once a second the programs look around. `leader` is what dante4l is given of, where it is given.
+    pub(super) fn tick(
         &mut self,
-        now: Timestamp<Raw>,
-        network: usize,
-        source: SocketAddrV4,
-        channel: Channel,
-        bytes: Buffer,
-    ) -> Option<Timestamp<Raw>> {
-        if now < self.observer_from {
-            return None;
-        }
-        let is_stamped = channel == Channel::Event && now >= self.stamps_from;
-        let stamp = is_stamped.then(|| self.clock.at(now));
-        self.socket.push(Received { network, source, channel, bytes, stamp });
-        let is_waking = std::mem::replace(&mut self.is_waking, true);
-        (!is_waking).then(|| self.awake_from.max(now + WAKE_UP))
-    }
-
-    /// The programs wake up and read their sockets, first that of the event packets.
-    pub(super) fn wakes(&mut self, now: Timestamp<Raw>) {
-        self.is_waking = false;
-        let mut waiting = std::mem::take(&mut self.socket);
-        waiting.sort_by_key(|received| received.channel == Channel::General);
-        for received in waiting {
-            let arrived = match received.channel {
-                Channel::Event => self.translate(now, received.stamp),
-                Channel::General => Err(NoStamp::Missing),
-            };
-            let Received { network, source, channel, bytes, .. } = received;
-            self.tell(now, network, port::Input::Packet { channel, bytes: &bytes, source, arrived });
-        }
-        self.look(now);
-    }
-
-    fn reading(&self, now: Timestamp<Raw>) -> Reading {
-        Reading { raw: now, real: self.clock.at(now), width: Duration::ZERO }
-    }
-
-    /// A kernel's stamp as the program gets to know it.
-    fn translate(&mut self, now: Timestamp<Raw>, stamp: Option<Timestamp<Real>>) -> Result<Stamp, NoStamp> {
-        let real = stamp.ok_or(NoStamp::Missing)?;
-        if self.bridge.latest().is_none_or(|latest| latest.real <= real || now - latest.raw > FRESH) {
-            self.bridge.note(self.reading(now));
-        }
-        let raw = self.bridge.to_raw(real).map_err(|_| NoStamp::ClockStepped)?;
-        Ok(Stamp { raw, real })
-    }
-
-    /// Tells a port what happened, and does what it wants.
-    fn tell(&mut self, now: Timestamp<Raw>, network: usize, input: port::Input<'_>) {
-        let Some(port) = self.ports.get_mut(network) else { return };
-        port.handle(now, input);
-        let mut samples = ArrayVec::<Sample, 8>::new();
-        while let Some(output) = self.ports.get_mut(network).and_then(Port::poll) {
-            match output {
-                port::Output::Send { packet, token } => {
-                    self.sent.push((now, network, packet));
-                    let real = (now >= self.stamps_from).then(|| self.clock.at(now));
-                    let stamp = self.translate(now, real);
-                    if let Some(port) = self.ports.get_mut(network) {
-                        port.handle(now, port::Input::Departed { token, stamp });
-                    }
-                }
-                port::Output::Sample(sample) => samples.push(sample),
-                said => self.said.port.push((now, said)),
-            }
-        }
-        let networks: ArrayVec<Network, { redundancy::NETWORKS }> =
-            self.ports.iter().map(Network::from).collect();
-        let changes = self.redundancy.consider(now, &networks);
-        self.said.redundancy.extend(changes.into_iter().map(|change| (now, change)));
-        if network != self.redundancy.selected() {
+        now: True,
+        rng: &mut (impl Rng + ?Sized),
+        leader: Option<(usize, &mut Led)>,
+    ) {
+        if now < self.awake_from {
             return;
         }
-        for sample in samples {
-            let path_delay = self.port().path_delay().unwrap_or_default();
-            let own = sample.timeline == self.port().timeline();
-            let track = self.track();
-            let sample = Sample { timeline: if own { track.key.number } else { 0 }, ..sample };
-            self.relay.handle(now, relay::Input::Sync { track, sample, path_delay });
-            self.look(now);
+        if !self.dante4l_page.is_written(now) {
+            return self.ring(now);
+        }
+        match &mut self.dante4l {
+            Dante4lProgram::Packets(packets) => {
+                packets.look_around(now, &self.clock, &mut self.said);
+            }
+            Dante4lProgram::Given(given) => given.observe(now, rng, &self.clock, leader),
+        }
+        self.publish(now);
+    }
+
+    /// The kernel takes a packet in and says when dante4l is to be woken for it.
+    pub(super) fn receives(&mut self, now: True, packet: Received) -> Option<True> {
+        let is_there = self.dante4l_page.is_written(now);
+        let Dante4lProgram::Packets(packets) = &mut self.dante4l else { return None };
+        let is_to_wake = is_there && packets.receives(now, &self.clock, packet);
+        is_to_wake.then(|| self.awake_from.max(now + WAKE_UP))
+    }
+
+    /// dante4l wakes up and reads its sockets.
+    pub(super) fn wake(&mut self, now: True) {
+        if let Dante4lProgram::Packets(packets) = &mut self.dante4l
+            && self.dante4l_page.is_written(now)
+        {
+            packets.read_sockets(now, &self.clock, &mut self.said);
+            self.publish(now);
         }
     }
 
-    /// dante2sys and danteshm look at the page.
-    fn look(&mut self, now: Timestamp<Raw>) {
-        let track = self.track();
-        self.steer(now, steer::Input::Leader(track));
-        if track.live_map().is_none() {
-            self.relay.handle(now, relay::Input::Lost(Loss::NoLeader));
+    /// The answer of a time server.
+    pub(super) fn answered(&mut self, now: True, server: usize, answer: Answer) {
+        self.steer(now, |_| Input::Answer { server, answer });
+    }
+
+    /// dante4l publishes.
+    fn publish(&mut self, now: True) {
+        let page = match &mut self.dante4l {
+            Dante4lProgram::Packets(packets) => packets.observer.page(Some(KernelWord::Unsynchronised)),
+            Dante4lProgram::Given(given) => given.page(),
+        };
+        self.dante4l_page.publish(self.clock.raw_at(now), page);
+        self.ring(now);
+    }
+
+    /// dante4l's doorbell: dante2sys and danteshm read its page.
+    fn ring(&mut self, now: True) {
+        self.steer(now, Input::Page);
+        self.relay(now, |dante4l, dante2sys| relay::Input::Page { dante4l, dante2sys });
+    }
+
+    fn steer<'a>(&'a mut self, now: True, input: impl FnOnce(Option<&'a View<Dante4l>>) -> Input<'a>) {
+        if !self.dante2sys_page.is_written(now) {
+            return;
         }
+        let raw = self.clock.raw_at(now);
+        let (said, asked) = (&mut self.said, &mut self.asked);
+        let input = input(self.dante4l_page.read(raw));
+        drive(&mut self.steerer, &mut self.clock.now(now), input, |report| match report {
+            Report::Output(output) => said.steerer.push((now, output)),
+            Report::Ask(server) => asked.push(server),
+            Report::Frequency(frequency) => said.frequencies.push((now, frequency)),
+            Report::Step(off) => said.steps.push((now, -off.span())),
+        });
+        self.dante2sys_page.publish(raw, &self.steerer.page());
+    }
+
+    fn relay<'a>(
+        &'a mut self,
+        now: True,
+        input: impl FnOnce(Option<&'a View<Dante4l>>, Option<&'a View<Dante2sys>>) -> relay::Input<'a>,
+    ) {
+        if !self.danteshm_page.is_written(now) {
+            return;
+        }
+        let raw = self.clock.raw_at(now);
+        let dante2sys = if self.relay.needs_epoch() { self.dante2sys_page.read(raw) } else { None };
+        self.relay.handle(raw, input(self.dante4l_page.read(raw), dante2sys));
         while let Some(output) = self.relay.poll() {
             self.said.relay.push((now, output));
         }
-    }
-
-    fn steer(&mut self, now: Timestamp<Raw>, input: steer::Input) {
-        if now < self.steerer_from {
-            return;
-        }
-        self.steerer.handle(self.reading(now), input);
-        while let Some(output) = self.steerer.poll() {
-            match output {
-                steer::Output::Correct(Correction::Slew(frequency)) => {
-                    self.is_set(now, frequency);
-                    self.said.frequencies.push((now, frequency));
-                    self.steerer.handle(self.reading(now), steer::Input::Applied(frequency));
-                }
-                steer::Output::Correct(Correction::Step(offset)) => {
-                    self.clock.step(-offset.span());
-                    self.said.steps.push((now, -offset.span()));
-                    self.steerer.handle(self.reading(now), steer::Input::Stepped(offset));
-                }
-                said => self.said.steerer.push((now, said)),
-            }
-        }
+        self.danteshm_page.publish(raw, &self.relay.page());
     }
 }
 
-fn ports_on(networks: usize, config: &PortConfig) -> Vec<Port> {
-    let seeded = |network| PortConfig { seed: config.seed + network, ..config.clone() };
-    (0..networks as u64).map(|network| Port::new(seeded(network))).collect()
+fn relay(told: Option<relay::Told>) -> Relay {
+    Relay::new(relay::Config { rule: EpochRule::Now, every: None }, told)
 }

@@ -105,6 +105,10 @@ scenario! {
     steerer_restarts, 180,
         Figures { unlocked_s: 3.0, ..VETH },
         |seed| veth(seed).then(60, Act::RestartSteerer(s(1)));
+    // Neither a sample twice nor a jump of the reference: K stands on its page.
+    relay_restarts_over_and_over, 180, VETH, |seed| {
+        (0..10).fold(veth(seed), |trial, n| trial.then(60 + 5 * n, Act::RestartRelay(s(1))))
+    };
     steerer_restarts_over_and_over, 180, Figures { unlocked_s: 30.0, excursion_us: 10.0, ..VETH }, |seed| {
         (0..10).fold(veth(seed), |trial, n| trial.then(60 + 5 * n, Act::RestartSteerer(s(1))))
     };

@@ -1,8 +1,57 @@
-//! What is seen of a host's date, once a second.
+//! The date of each host, watched once a second.
 
-use super::True;
+use crate::world::{Host, True, World};
 use dante_core::time::{Duration, Offset, Ratio};
 use std::fmt;
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A world and what is seen of the date in it.
+pub struct Watched {
+    /// The world.
+    pub world: World,
+    figures: Vec<Figures>,
+}
+
+impl Watched {
+    /// Figures are taken from now on.
+    pub fn new(world: World) -> Self {
+        let figures = vec![Figures::default(); world.hosts().len()];
+        Self { world, figures }
+    }
+
+    /// Lets so many whole seconds pass.
+    pub fn run(&mut self, span: Duration) {
+        let until = self.world.now() + span;
+        while self.world.now() < until {
+            self.world.run(LOOK);
+            let (now, utc) = (self.world.now(), self.world.utc());
+            let dates = self.world.hosts().iter().map(|host| host.clock().at(now));
+            let apart = dates.clone().max().zip(dates.min()).map(|(last, first)| last - first);
+            let leader =
+                self.world.last_leader().and_then(|last| self.world.true_rate(last)).unwrap_or_default();
+            for (figures, host) in self.figures.iter_mut().zip(self.world.hosts()) {
+                figures.look(host, now, host.clock().at(now) - utc, leader);
+                figures.apart = figures.apart.max(apart.unwrap_or_default());
+            }
+        }
+    }
+
+    /// Figures are taken from now on, and what was said so far is forgotten.
+    pub fn judge(&mut self) {
+        self.world.forget();
+        self.figures.fill(Figures::default());
+    }
+
+    /// What was seen of a host since it was last to be judged.
+    pub fn figures(&self, host: usize) -> Figures {
+        let figures = self.figures.get(host).cloned().unwrap_or_default();
+        let Some(said) = self.world.hosts().get(host).map(Host::said) else { return figures };
+        let steps = said.steps.iter().map(|(at, by)| (*at, Offset::from_ns(-by.ns()))).collect();
+        Figures { steps, questions: said.questions, ..figures }
+    }
+}
 
 /// Mean and standard deviation of numbers that come one by one (Welford).
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,27 +95,20 @@ pub struct Figures {
 }
 
 impl Figures {
-    pub(super) fn look(
-        &mut self,
-        error: Duration,
-        bound: Option<Duration>,
-        slew: Ratio,
-        added: Ratio,
-        agreement: Duration,
-    ) {
+    fn look(&mut self, host: &Host, now: True, error: Duration, leader: Ratio) {
+        let (steerer, clock) = (host.steerer(), host.clock());
+        let bound = steerer.date_error(&clock.reading(now)).map(|error| error.bound);
+        let slew = steerer.date().slew();
+        let raw = clock.raw_rate().fraction();
+        let rate = Ratio::new((1.0 + steerer.frequency().fraction()) * (1.0 + raw) - 1.0);
         self.errors.add(error.secs_f64());
         self.slews.add(slew.ppb());
-        self.added.add(added.ppb());
+        self.added.add((rate - leader).ppb());
         self.worst = self.worst.max(error.abs());
         self.beyond_bound += u64::from(bound.is_some_and(|bound| error.abs() > bound));
-        self.apart = self.apart.max(agreement);
         if slew.abs() > self.largest_slew {
             self.largest_slew = slew.abs();
         }
-    }
-
-    pub(super) fn stepped(&mut self, now: True, off: Offset) {
-        self.steps.push((now, off));
     }
 
     /// Root mean square of the date's error.

@@ -1,0 +1,73 @@
+//! dante4l where its clock map is given: the true line, with a stated error that changes slowly. No packet is sent, so
+//! weeks pass in seconds.
+
+use super::{Led, SimClock, True};
+use dante_core::page::{Dante4l, PORT_HAS_MAP};
+use dante_core::port::State;
+use dante_core::time::{Affine, ClockMap, Correlation, Duration, Ratio, Uncertainty, Wander};
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+/// Time constant of the error, s.
+const MEMORY_S: f64 = 60.0;
+
+/// What is given: Gauss-Markov processes of the stated standard deviations.
+#[derive(Debug)]
+pub(super) struct Given {
+    sigma: Uncertainty,
+    offset_ns: f64,
+    rate_ppb: f64,
+    /// The leader's place, and how often its time had jumped.
+    followed: Option<(usize, u64)>,
+    page: Box<Dante4l>,
+}
+
+impl Given {
+    pub(super) fn new(sigma: Uncertainty) -> Self {
+        let page = Box::new(Dante4l { port_count: 1, ..Dante4l::default() });
+        Self { sigma, offset_ns: 0.0, rate_ppb: 0.0, followed: None, page }
+    }
+
+    /// What a reader of the page is shown.
+    pub(super) fn page(&self) -> &Dante4l {
+        &self.page
+    }
+
+    /// Another run: its timelines count from 1 again.
+    pub(super) fn restart(&mut self) {
+        *self = Self::new(self.sigma);
+    }
+
+    /// A second passed, and the leader of this place is there.
+    pub(super) fn observe(
+        &mut self,
+        now: True,
+        rng: &mut (impl Rng + ?Sized),
+        clock: &SimClock,
+        leader: Option<(usize, &mut Led)>,
+    ) {
+        let keep = (-1.0 / MEMORY_S).exp();
+        let fresh = (1.0 - keep * keep).sqrt();
+        let mut next = |now: f64, sigma: f64| {
+            let normal: f64 = StandardNormal.sample(rng);
+            now * keep + sigma * fresh * normal
+        };
+        self.offset_ns = next(self.offset_ns, self.sigma.offset.secs_f64() * 1e9);
+        self.rate_ppb = next(self.rate_ppb, self.sigma.rate.ppb());
+        let Some(port) = self.page.ports.first_mut() else { return };
+        port.state = if leader.is_some() { State::Slave } else { State::Listening } as u8;
+        if let Some((place, led)) = leader {
+            let followed = Some((place, led.jumps));
+            if std::mem::replace(&mut self.followed, followed) != followed {
+                port.timeline += 1;
+            }
+            let (raw, path) = (clock.raw_rate().fraction(), led.leader.oscillator());
+            let rate = (path.slow_rate_at(now).fraction() - raw) / (1.0 + raw) + self.rate_ppb * 1e-9;
+            let at0 = path.at(now) + Duration::from_secs_f64(self.offset_ns * 1e-9);
+            let line = Affine { raw0: clock.raw_at(now), at0, rate: Ratio::new(rate) };
+            let (correlation, wander) = (Correlation::ZERO, Wander::ZERO);
+            port.map = ClockMap { line, sigma: self.sigma, correlation, wander }.into();
+            port.flags = PORT_HAS_MAP;
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Leaders, and the network between them and the hosts.
+
+use super::events::Event;
+use super::{Host, True, World};
+use crate::leader::{self, Leader, LeaderConfig};
+use crate::link::Profile;
+use crate::oscillator::Path;
+use dante_core::port::{Channel, Stamp};
+use dante_core::time::Duration;
+use dante_core::wire::{Buffer, PortIdentity, Uuid};
+use rand::RngExt;
+use rand_pcg::Pcg64Mcg;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// One of the world's leaders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaderId(pub(super) usize);
+
+impl LeaderId {
+    /// The leader that began as the `nth`, from 0.
+    pub const fn nth(nth: usize) -> Self {
+        Self(nth)
+    }
+}
+
+/// What a leader does wrong with its Follow_Ups: shares of them, 0..1.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    /// Comes 0 to 0.5 s later than it should.
+    pub late: f64,
+    /// Never comes.
+    pub lost: f64,
+    /// Carries the time of the one before.
+    pub mispaired: f64,
+}
+
+/// A leader.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// What it says of itself.
+    pub config: LeaderConfig,
+    /// Its oscillator.
+    pub path: Path,
+    /// Its way to the host.
+    pub link: Profile,
+    /// Which of the host's networks it is on, from 0.
+    pub network: usize,
+    /// What it does wrong.
+    pub faults: Faults,
+    /// The number before that of its first Sync.
+    pub sequence: u16,
+}
+
+impl Role {
+    /// A Dante device of this number on the first network: the lower one is the better leader.
+    pub fn dante(number: u8, path: impl Into<Path>, link: Profile) -> Self {
+        let uuid = Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c_u8.wrapping_add(number)]);
+        let config = LeaderConfig::dante(PortIdentity { technology: 1, uuid, port_id: 1 });
+        Self { config, path: path.into(), link, network: 0, faults: Faults::default(), sequence: 0 }
+    }
+}
+
+/// A leader and its way to the hosts.
+#[derive(Debug)]
+pub(super) struct Led {
+    pub leader: Leader,
+    pub link: Profile,
+    pub network: usize,
+    pub faults: Faults,
+    pub config: LeaderConfig,
+    /// It does nothing while this is set.
+    pub is_off: bool,
+    /// Its cable is out until then.
+    pub silent_until: True,
+    /// How often its time jumped.
+    pub jumps: u64,
+    /// The times in its last Follow_Up, for the next one that is mispaired.
+    pub last_follow_up: Option<Buffer>,
+}
+
+impl Led {
+    pub fn new(role: Role, now: True) -> Self {
+        Self {
+            leader: Leader::new(role.config, role.path, now).after_sequence(role.sequence),
+            link: role.link,
+            network: role.network,
+            faults: role.faults,
+            config: role.config,
+            is_off: false,
+            silent_until: now,
+            jumps: 0,
+            last_follow_up: None,
+        }
+    }
+
+    pub fn is_there(&self, now: True) -> bool {
+        !self.is_off && self.silent_until <= now
+    }
+
+    /// A general packet as its faults leave it, and how much later it leaves.
+    fn spoil(
+        &mut self,
+        rng: &mut Pcg64Mcg,
+        mut packet: Buffer,
+        is_follow_up: bool,
+    ) -> Option<(Buffer, Duration)> {
+        if !is_follow_up {
+            return Some((packet, Duration::ZERO));
+        }
+        let before = self.last_follow_up.replace(packet.clone());
+        if rng.random_bool(self.faults.lost) {
+            return None;
+        }
+        if let Some(before) = before
+            && rng.random_bool(self.faults.mispaired)
+            && let (Some(to), Some(from)) = (packet.get_mut(44..52), before.get(44..52))
+        {
+            to.copy_from_slice(from);
+        }
+        let is_late = rng.random_bool(self.faults.late);
+        let late = if is_late { rng.random_range(0..500_000_000) } else { 0 };
+        Some((packet, Duration::from_ns(late)))
+    }
+}
+
+impl World {
+    /// What a host multicast goes to all leaders of that network.
+    pub(super) fn deliver_requests(&mut self, host: usize) {
+        let Some(packets) = self.hosts.get_mut(host).and_then(Host::packets) else { return };
+        for (left, network, bytes) in std::mem::take(&mut packets.sent) {
+            for (id, led) in self.leaders.iter().enumerate() {
+                if led.network == network && led.is_there(self.now) {
+                    for _ in 0..led.link.copies(&mut self.rng) {
+                        let at = left + led.link.transit_back(&mut self.rng, left);
+                        self.agenda.add(at, Event::ToLeader { to: LeaderId(id), bytes: bytes.clone() });
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn leader_does(&mut self, id: LeaderId, input: leader::Input<'_>) {
+        let (now, stamp) = (self.now, self.leaders_stamp());
+        let Some(led) = self.leaders.get_mut(id.0) else { return };
+        led.leader.handle(now, input);
+        let mut packets = Vec::new();
+        while let Some(output) = led.leader.poll() {
+            match output {
+                leader::Output::Sync { packet, token } => {
+                    packets.push((Channel::Event, packet, Duration::ZERO));
+                    led.leader.handle(now, leader::Input::Departed { token, stamp: Ok(stamp) });
+                }
+                // Real devices send the Follow_Up 53 to 103 us after the Sync.
+                leader::Output::General { packet } => {
+                    let later = Duration::from_ns(self.rng.random_range(53_000..103_000));
+                    let is_follow_up = packet.len() == 52;
+                    if let Some((packet, more)) = led.spoil(&mut self.rng, packet, is_follow_up) {
+                        packets.push((Channel::General, packet, later + more));
+                    }
+                }
+                leader::Output::AnotherLeader(_) => {}
+            }
+        }
+        if led.silent_until > now {
+            return;
+        }
+        let (link, network) = (led.link, led.network);
+        let on_network = self.hosts.iter().enumerate().filter(|(_, host)| host.listens(network));
+        let listeners: Vec<_> = on_network.map(|(place, _)| place).collect();
+        for (channel, bytes, later) in packets {
+            for &host in &listeners {
+                for _ in 0..link.copies(&mut self.rng) {
+                    let left = now + later;
+                    let at = left + link.transit(&mut self.rng, left) + self.lateness();
+                    self.agenda.add(at, Event::ToHost { host, from: id, channel, bytes: bytes.clone() });
+                }
+            }
+        }
+    }
+
+    fn lateness(&mut self) -> Duration {
+        match self.late {
+            Some((until, [least, most])) if self.now < until => {
+                Duration::from_ns(self.rng.random_range(least.ns()..=most.ns()))
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// The leader stamps with its own clock: only the raw time of it is looked at.
+    pub(super) fn leaders_stamp(&self) -> Stamp {
+        Stamp { raw: self.now, real: self.utc() }
+    }
+}
+
+/// Where a leader sends from.
+pub(super) fn address(of: LeaderId) -> SocketAddrV4 {
+    let last = u8::try_from(of.0 % 100).unwrap_or(0) + 114;
+    SocketAddrV4::new(Ipv4Addr::new(169, 254, 61, last), 49_155)
+}
