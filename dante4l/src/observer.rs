@@ -1,13 +1,13 @@
-//! What happens between two sleeps: packets to the port, its outputs to the wire, the log and the page.
+//! What happens between two sleeps: packets to the engine, its outputs to the wire, the log and the page.
 
 mod network;
 mod status;
 
 use crate::link::{Link, LinkConfig, LinkError};
 use crate::rates_file::RatesFile;
-use dante_core::page::{Dante4l, MAX_PORTS, PortRecord, SampleRecord};
-use dante_core::port::{Channel, Output, Port, PortConfig, Sample, State};
-use dante_core::redundancy::{Change, Redundancy};
+use dante_core::observe::{Observer as Engine, Output};
+use dante_core::page::{Dante4l, MAX_PORTS};
+use dante_core::port::{Channel, Port, PortConfig, Sample, State};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::track::KernelWord;
 use dante_os::clock::{raw_now, timex};
@@ -30,11 +30,9 @@ pub struct Observer {
     watch: Option<Watch>,
     /// One for each `-i`.
     networks: Vec<Network>,
-    redundancy: Redundancy,
+    engine: Engine,
     rates: RatesFile,
     page: PageWriter<Dante4l>,
-    body: Box<Dante4l>,
-    dirty: bool,
     summary: Summary,
 }
 
@@ -63,29 +61,20 @@ impl Observer {
             }
         }
         let page = daemon::publish(common)?;
-        let mut networks = Vec::new();
-        for config in configs {
-            let rates = rates.rates().clone();
-            let port = PortConfig { seed: random()?, rates, ..port.clone() };
-            networks.push(Network::new(config, port, watch.is_some()));
+        let (mut networks, mut ports) = (Vec::new(), Vec::new());
+        for (place, config) in configs.into_iter().enumerate() {
+            let seed = random()?;
+            ports.push(PortConfig { seed, rates: rates.rates().clone(), ..port.clone() });
+            networks.push(Network::new(place, config, seed, watch.is_some()));
         }
-        let mut observer = Self {
-            watch,
-            networks,
-            redundancy: Redundancy::default(),
-            rates,
-            page,
-            body: Box::default(),
-            dirty: true,
-            summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
-        };
-        for (place, link) in links.into_iter().enumerate() {
-            if let Some(network) = observer.networks.get_mut(place) {
-                network.opened(raw_now(), link);
-            }
-            observer.drain(place);
+        let engine = Engine::new(networks.iter().map(Network::name).zip(ports));
+        let summary = Summary::new(Duration::from_secs(i64::from(common.summary_interval)));
+        let mut observer = Self { watch, networks, engine, rates, page, summary };
+        for (network, link) in observer.networks.iter_mut().zip(links) {
+            network.opened(&mut observer.engine, raw_now(), link);
         }
-        observer.publish(raw_now());
+        observer.drain();
+        observer.publish(raw_now(), true);
         Ok(observer)
     }
 
@@ -93,12 +82,12 @@ impl Observer {
     /// socket starves the other. The network's descriptors begin with `first`.
     fn receive(&mut self, wake: &Wake, place: usize, first: usize) -> Result<(), SocketError> {
         if wake.error(first) {
-            while self.on(place, Network::take_departure)? {}
+            while self.take(place, Network::take_departure)? {}
         }
         let mut more = [first, first + 1].map(|socket| wake.ready(socket) || wake.error(socket));
         for _ in 0..BATCH {
             for (channel, more) in [Channel::Event, Channel::General].into_iter().zip(&mut more) {
-                *more = *more && self.on(place, |network| network.take_packet(channel))?;
+                *more = *more && self.take(place, |network, engine| network.take_packet(engine, channel))?;
             }
             if more == [false; 2] {
                 break;
@@ -107,72 +96,33 @@ impl Observer {
         Ok(())
     }
 
-    /// Does something on a network, and what comes of it. False where there is no such network.
-    fn on<E>(&mut self, place: usize, act: impl FnOnce(&mut Network) -> Result<bool, E>) -> Result<bool, E> {
-        let done = self.networks.get_mut(place).map_or(Ok(false), act)?;
-        self.drain(place);
-        Ok(done)
+    /// Takes one thing from a network's sockets, if there is any, and does what comes of it.
+    fn take<E>(
+        &mut self,
+        place: usize,
+        take: impl FnOnce(&mut Network, &mut Engine) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        let Some(network) = self.networks.get_mut(place) else { return Ok(false) };
+        let taken = take(network, &mut self.engine)?;
+        self.drain();
+        Ok(taken)
     }
 
-    /// Does and tells what a port wants.
-    fn drain(&mut self, place: usize) {
-        while let Some(output) = self.networks.get_mut(place).and_then(Network::poll) {
-            let now = raw_now();
+    /// Does and logs what the engine wants.
+    fn drain(&mut self) {
+        while let Some((place, output)) = self.engine.poll() {
+            let Some(network) = self.networks.get_mut(place) else { continue };
             match output {
-                Output::Rate(known) => self.rates.learn(now, known),
-                Output::Timeline { reason, .. } => {
-                    self.choose(now);
-                    let is_used = place == self.redundancy.selected();
-                    let number = self.redundancy.timeline(place);
-                    if let Some(Network { config, changes, .. }) = self.networks.get_mut(place) {
-                        let interface = &config.interface;
-                        if is_used {
-                            changes.info(now, format_args!("port {interface}: timeline {number}: {reason}"));
-                        } else {
-                            changes.info(now, format_args!("port {interface}: {reason}"));
-                        }
+                Output::Send { packet, token } => network.send(&mut self.engine, &packet, token),
+                Output::Rate(known) => self.rates.learn(raw_now(), known),
+                Output::Sample(sample) => {
+                    let line = self.summary.add(sample.arrived.raw, sample.residual);
+                    if let Some((line, port)) = line.zip(self.engine.port(place)) {
+                        tell(port, &sample, &line);
                     }
                 }
-                Output::Sample(sample) => {
-                    self.choose(now);
-                    self.sample(place, &sample);
-                }
-                _ => {}
+                reported => network.report(&reported),
             }
-            self.dirty = true;
-        }
-        self.choose(raw_now());
-    }
-
-    /// Which network is to be used?
-    fn choose(&mut self, now: Timestamp<Raw>) {
-        let ports: [_; MAX_PORTS] =
-            std::array::from_fn(|place| self.networks.get(place).map(|it| (&it.port).into()));
-        let changes = match ports {
-            [Some(primary), Some(secondary)] => self.redundancy.consider(now, &[primary, secondary]),
-            [Some(only), None] => self.redundancy.consider(now, &[only]),
-            _ => return,
-        };
-        for change in changes {
-            let place = match change {
-                Change::Selected { to, .. } => to,
-                Change::TwoClocks(_) | Change::OneClock => 1 - self.redundancy.selected().min(1),
-            };
-            if let Some(Network { config, changes, .. }) = self.networks.get_mut(place) {
-                changes.info(now, format_args!("port {}: {change}", config.interface));
-            }
-            self.dirty = true;
-        }
-    }
-
-    /// Of the network that is used the samples are told.
-    fn sample(&mut self, place: usize, sample: &Sample) {
-        let Some(network) = self.networks.get(place).filter(|_| place == self.redundancy.selected()) else {
-            return;
-        };
-        self.body.push(record(sample, place, &network.port, &self.redundancy));
-        if let Some(line) = self.summary.add(sample.arrived.raw, sample.residual) {
-            tell(&network.port, sample, &line);
         }
     }
 
@@ -185,28 +135,20 @@ impl Observer {
                 *is_meant = *is_meant || network.is_meant(news);
             }
         });
-        for (place, _) in is_meant.into_iter().enumerate().filter(|(_, is_meant)| *is_meant) {
-            if let Some(network) = self.networks.get_mut(place) {
-                network.look(now);
-            }
-            self.drain(place);
-            self.dirty = true;
+        for (network, _) in networks.iter_mut().zip(is_meant).filter(|(_, is_meant)| *is_meant) {
+            network.look(&mut self.engine, now);
         }
+        self.drain();
     }
 
-    fn publish(&mut self, now: Timestamp<Raw>) {
-        self.body.selected = u32::try_from(self.redundancy.selected()).unwrap_or(0);
-        self.body.port_count = u32::try_from(self.networks.len()).unwrap_or(0);
-        for (place, (to, network)) in self.body.ports.iter_mut().zip(&self.networks).enumerate() {
-            *to = PortRecord::of(&network.port, network.name(), network.stamp_source());
-            to.timeline = self.redundancy.timeline(place);
-            if let Some(sample) = network.port.last_sample() {
-                to.last = record(sample, place, &network.port, &self.redundancy);
-            }
+    /// Publishes the page where it `is_due`, or where anything on it has changed.
+    fn publish(&mut self, now: Timestamp<Raw>, is_due: bool) {
+        for (place, network) in self.networks.iter().enumerate() {
+            self.engine.set_stamp_source(place, network.stamp_source());
         }
-        self.body.set_kernel_word(kernel_word());
-        self.page.publish(now, &self.body);
-        self.dirty = false;
+        if is_due || self.engine.is_changed() {
+            self.page.publish(now, self.engine.page(kernel_word()));
+        }
     }
 }
 
@@ -218,13 +160,6 @@ fn kernel_word() -> Option<KernelWord> {
     } else {
         KernelWord::Unsynchronised
     })
-}
-
-/// A sample as the page has it: its timeline is that of the suite, not its port's own.
-fn record(sample: &Sample, place: usize, port: &Port, redundancy: &Redundancy) -> SampleRecord {
-    let is_current = sample.timeline == port.timeline();
-    let timeline = if is_current { redundancy.timeline(place) } else { 0 };
-    SampleRecord::of(&Sample { timeline, ..*sample }, u32::try_from(place).unwrap_or(0))
 }
 
 /// As ptp4l: each Sync with its offset, or rms and max over the interval.
@@ -255,7 +190,7 @@ impl Service for Observer {
 
     fn deadline(&self) -> Timestamp<Raw> {
         let networks = self.networks.iter().filter_map(Network::deadline);
-        networks.fold(self.page.renewal(), Timestamp::min)
+        networks.chain(self.engine.deadline()).fold(self.page.renewal(), Timestamp::min)
     }
 
     fn wake(&mut self, wake: &Wake) -> Result<(), Failure> {
@@ -267,9 +202,9 @@ impl Service for Observer {
             }
             if let Err(error) = self.receive(wake, place, first) {
                 if let Some(network) = self.networks.get_mut(place) {
-                    network.close(&error.to_string());
+                    network.close(&mut self.engine, &error.to_string());
                 }
-                self.drain(place);
+                self.drain();
             }
             first += 2;
         }
@@ -277,20 +212,17 @@ impl Service for Observer {
         if self.watch.is_some() && (wake.ready(0) || wake.error(0)) {
             self.hear_news(now);
         }
-        for place in 0..self.networks.len() {
-            if self.networks.get_mut(place).is_some_and(|network| network.act(now)) {
-                self.drain(place);
-            }
+        for network in &mut self.networks {
+            network.act(&mut self.engine, now);
         }
+        self.drain();
         self.rates.keep(now);
         // Once a second also where nothing is measured: the counters tell why.
         let is_idle = now >= self.page.renewal();
         if is_idle {
             self.networks.iter_mut().filter_map(|network| network.link.as_mut()).for_each(Link::refresh);
         }
-        if self.dirty || is_idle {
-            self.publish(now);
-        }
+        self.publish(now, is_idle);
         Ok(())
     }
 
@@ -300,7 +232,8 @@ impl Service for Observer {
 
     /// The page says by itself that its writer ended.
     fn end(&mut self) {
-        for known in self.networks.iter().filter_map(|network| network.port.well_known_rate()) {
+        let ports = (0..self.networks.len()).filter_map(|place| self.engine.port(place));
+        for known in ports.filter_map(Port::well_known_rate) {
             self.rates.learn(raw_now(), known);
         }
         self.rates.end(raw_now());

@@ -1,24 +1,25 @@
 //! The status in one line, for people.
 
 use super::{Network, Observer};
-use dante_core::port::{Counter, Counters, State};
+use dante_core::port::{Counter, Counters, Port, State};
 use dante_core::wire::Subdomain;
 use std::fmt;
 
 pub(super) fn write(observer: &Observer, to: &mut dyn fmt::Write) -> fmt::Result {
-    let selected = observer.redundancy.selected();
-    if let Some(network) = observer.networks.get(selected) {
-        write_one(network, to)?;
+    let Observer { engine, networks, .. } = observer;
+    let selected = engine.selected();
+    if let Some((network, port)) = networks.get(selected).zip(engine.port(selected)) {
+        write_one(network, port, to)?;
     }
-    for (_, other) in observer.networks.iter().enumerate().filter(|(place, _)| *place != selected) {
-        write!(to, "; {} on {}", other.port.state(), other.name())?;
+    for (place, other) in networks.iter().enumerate().filter(|(place, _)| *place != selected) {
+        let Some(port) = engine.port(place) else { continue };
+        write!(to, "; {} on {}", port.state(), other.name())?;
     }
     Ok(())
 }
 
-fn write_one(network: &Network, to: &mut dyn fmt::Write) -> fmt::Result {
-    let Network { port, config, .. } = network;
-    let (state, interface) = (port.state(), &config.interface);
+fn write_one(network: &Network, port: &Port, to: &mut dyn fmt::Write) -> fmt::Result {
+    let (state, interface) = (port.state(), network.name());
     if !state.is_open() {
         return write!(to, "{state}, waiting for interface {interface}: {}", network.hindrance);
     }

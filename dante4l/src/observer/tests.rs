@@ -66,10 +66,15 @@ impl Stage {
     }
 }
 
+/// How many Syncs were measured.
+fn measured(observer: &Observer) -> u64 {
+    observer.engine.port(0).and_then(Port::last_sample).map_or(0, |sample| sample.number)
+}
+
 /// Loops until `leader` has sent so many Syncs and the observer has taken them.
 fn exchange(observer: &mut Observer, stage: &mut Stage, poll: &mut Poll, syncs: u64, status: &mut String) {
-    let end = observer.body.samples + syncs;
-    while observer.body.samples < end {
+    let end = measured(observer) + syncs;
+    while measured(observer) < end {
         let deadline = observer.deadline().min(stage.leader.deadline());
         let wake = poll.wait(&observer.fds(), Some(deadline)).unwrap();
         observer.wake(&wake).unwrap();
@@ -97,16 +102,18 @@ fn after_start_up_the_packet_path_allocates_nothing() {
     let mut status = String::with_capacity(256);
     exchange(&mut observer, &mut stage, &mut poll, 20, &mut status);
     // Where the machine was held up, the leader was silent.
-    while observer.networks[0].port.state() != State::Slave {
+    while observer.engine.port(0).map(Port::state) != Some(State::Slave) {
         exchange(&mut observer, &mut stage, &mut poll, 1, &mut status);
     }
 
-    let before = observer.body.samples;
+    let before = measured(&observer);
     let allocated =
         allocation_counter::measure(|| exchange(&mut observer, &mut stage, &mut poll, 32, &mut status));
-    let taken = observer.body.samples - before;
+    let taken = measured(&observer) - before;
     _ = std::fs::remove_file(format!("/dev/shm/{}.{instance}", Dante4l::NAME));
     assert!(taken >= 32);
+    let end = measured(&observer);
+    assert_eq!(observer.engine.page(None).samples, end, "each is on the page");
     assert!(status.starts_with("SLAVE of 02:00:00:00:00:01/1 on lo, rate "), "{status}");
     assert_eq!(
         allocated.count_total, 0,

@@ -14,6 +14,7 @@ compile_error!(
 pub mod date;
 pub mod estimate;
 pub mod inquiry;
+pub mod observe;
 pub mod outputs;
 pub mod page;
 mod phase_rate;

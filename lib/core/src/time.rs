@@ -7,6 +7,7 @@ mod affine;
 mod bridge;
 mod civil;
 mod sleep;
+mod translator;
 mod units;
 mod virtual_clock;
 
@@ -14,6 +15,7 @@ pub use affine::{Affine, ClockMap, Epoch, Uncertainty};
 pub use bridge::{Bridge, Reading, Stepped};
 pub use civil::Civil;
 pub use sleep::SleepDetector;
+pub use translator::StampTranslator;
 pub use units::{Correlation, Duration, Offset, Ratio, Wander};
 pub use virtual_clock::VirtualClock;
 

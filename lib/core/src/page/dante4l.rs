@@ -217,14 +217,20 @@ impl Dante4l {
 }
 
 impl PortRecord {
-    /// The state of `port`.
-    pub fn of(port: &Port, interface: &str, stamp_source: StampSource) -> Self {
+    /// The state of `port`: on the published timeline of this number, where `last` stands for its last Sync.
+    pub fn of(
+        port: &Port,
+        interface: &str,
+        stamp_source: StampSource,
+        timeline: u64,
+        last: Option<SampleRecord>,
+    ) -> Self {
         let mut record = Self {
             interface: Text::new(interface),
             subdomain: port.subdomain().0,
             state: port.state() as u8,
             stamp_source: stamp_source as u8,
-            timeline: port.timeline(),
+            timeline,
             ..Self::new_zeroed()
         };
         if let Some(leader) = port.leader() {
@@ -239,9 +245,9 @@ impl PortRecord {
             record.flags |= PORT_HAS_DELAY;
             record.path_delay_ns = delay.ns();
         }
-        if let Some(sample) = port.last_sample() {
+        if let Some(last) = last {
             record.flags |= PORT_HAS_SAMPLE;
-            record.last = SampleRecord::of(sample, 0);
+            record.last = last;
         }
         if let Some(identity) = port.identity() {
             record.uuid = identity.uuid.0;

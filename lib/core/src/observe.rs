@@ -1,0 +1,211 @@
+//! The engine of dante4l: a port on each network, the choice between the networks, and the page that is published.
+//!
+//! ```text
+//! input -> port of the network -> redundancy -> ring of samples, outputs -> page
+//! ```
+
+use crate::outputs::Outputs;
+use crate::page::{Dante4l, PortRecord, SampleRecord, StampSource};
+use crate::port::{
+    self, Discontinuity, KnownRate, Notice, Port, PortConfig, Reason, Sample, SendToken, State,
+};
+use crate::redundancy::{Change, NETWORKS, Network, Redundancy};
+use crate::time::{Raw, Timestamp};
+use crate::track::KernelWord;
+use crate::wire::Buffer;
+use arrayvec::ArrayVec;
+
+/// Outputs between two drains: an input causes at most six of a port and, with the choice between networks, two more.
+/// A driver may hand in several inputs before it drains, as when an interface fails and is opened again.
+const QUEUE: usize = 24;
+
+/// What the program has to do, log or remember, for one network.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// Multicast this event packet to the subdomain's group, and report its departure.
+    Send {
+        /// UDP payload.
+        packet: Buffer,
+        /// Identifies it in [`port::Input::Departed`].
+        token: SendToken,
+    },
+    /// The port's state changed.
+    Changed {
+        /// From this.
+        from: State,
+        /// To this.
+        to: State,
+        /// Because of this.
+        reason: Reason,
+    },
+    /// Dante time on this network is not continuous.
+    Timeline {
+        /// The number of the new published timeline, where this network is the one selected.
+        number: Option<u64>,
+        /// What broke.
+        reason: Discontinuity,
+    },
+    /// A Sync of the selected network was measured, with the number of the published timeline (0: of an earlier one).
+    Sample(Sample),
+    /// A diagnostic.
+    Notice(Notice),
+    /// The rate of a leader, to be remembered until the next start.
+    Rate(KnownRate),
+    /// The choice between the networks, reported on the network that it concerns.
+    Network(Change),
+}
+
+/// One network, named by its place, from 0.
+#[derive(Debug)]
+struct Interface {
+    name: String,
+    port: Port,
+    stamp_source: StampSource,
+}
+
+/// The ports, which of them is selected, and the page of dante4l.
+#[derive(Debug)]
+pub struct Observer {
+    interfaces: Vec<Interface>,
+    redundancy: Redundancy,
+    page: Box<Dante4l>,
+    is_changed: bool,
+    outputs: Outputs<(usize, Output), QUEUE>,
+}
+
+impl Observer {
+    /// A port for each network, under the name of its interface; networks beyond [`NETWORKS`] are ignored. Nothing is
+    /// allocated after this.
+    pub fn new<'a>(networks: impl IntoIterator<Item = (&'a str, PortConfig)>) -> Self {
+        let interface = |(name, config): (&str, _)| Interface {
+            name: name.to_owned(),
+            port: Port::new(config),
+            stamp_source: StampSource::None,
+        };
+        Self {
+            interfaces: networks.into_iter().take(NETWORKS).map(interface).collect(),
+            redundancy: Redundancy::default(),
+            page: Box::default(),
+            is_changed: true,
+            outputs: Outputs::default(),
+        }
+    }
+
+    /// Takes in what happened on a network. `now` never goes back. [`port::Input::Deadline`] is for each network whose
+    /// port's deadline has come.
+    pub fn handle(&mut self, now: Timestamp<Raw>, network: usize, input: port::Input<'_>) {
+        let Some(interface) = self.interfaces.get_mut(network) else { return };
+        self.is_changed |=
+            matches!(input, port::Input::Opened(_) | port::Input::Failed | port::Input::Rejoined);
+        interface.port.handle(now, input);
+        while let Some(output) = self.interfaces.get_mut(network).and_then(|it| it.port.poll()) {
+            self.is_changed = true;
+            self.pass_on(now, network, output);
+        }
+        self.consider(now);
+    }
+
+    /// The next output, with the place of its network; call until it is `None`.
+    pub fn poll(&mut self) -> Option<(usize, Output)> {
+        self.outputs.pop()
+    }
+
+    /// When the first of the ports has a deadline.
+    pub fn deadline(&self) -> Option<Timestamp<Raw>> {
+        self.interfaces.iter().filter_map(|it| it.port.deadline()).min()
+    }
+
+    /// The port on a network.
+    pub fn port(&self, network: usize) -> Option<&Port> {
+        self.interfaces.get(network).map(|it| &it.port)
+    }
+
+    /// The place of the network that the suite follows.
+    pub fn selected(&self) -> usize {
+        self.redundancy.selected()
+    }
+
+    /// The choice between the networks.
+    pub fn redundancy(&self) -> &Redundancy {
+        &self.redundancy
+    }
+
+    /// Where the timestamps of a network come from now.
+    pub fn set_stamp_source(&mut self, network: usize, source: StampSource) {
+        if let Some(interface) = self.interfaces.get_mut(network) {
+            self.is_changed |= interface.stamp_source != source;
+            interface.stamp_source = source;
+        }
+    }
+
+    /// Whether there is anything to publish since [`page`](Self::page) was taken, other than counters.
+    pub fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
+    /// The page as it is published. `kernel` is the kernel's statement on CLOCK_REALTIME, if it could be asked.
+    pub fn page(&mut self, kernel: Option<KernelWord>) -> &Dante4l {
+        let Self { interfaces, redundancy, page, .. } = self;
+        page.selected = index(redundancy.selected());
+        page.port_count = index(interfaces.len());
+        for (place, (to, it)) in page.ports.iter_mut().zip(interfaces).enumerate() {
+            let timeline = redundancy.timeline(place);
+            let last = it.port.last_sample().map(|sample| published(sample, &it.port, timeline));
+            let last = last.map(|sample| SampleRecord::of(&sample, index(place)));
+            *to = PortRecord::of(&it.port, &it.name, it.stamp_source, timeline, last);
+        }
+        page.set_kernel_word(kernel);
+        self.is_changed = false;
+        &self.page
+    }
+
+    fn pass_on(&mut self, now: Timestamp<Raw>, network: usize, output: port::Output) {
+        let output = match output {
+            port::Output::Send { packet, token } => Output::Send { packet, token },
+            port::Output::Changed { from, to, reason } => Output::Changed { from, to, reason },
+            port::Output::Notice(notice) => Output::Notice(notice),
+            port::Output::Rate(known) => Output::Rate(known),
+            port::Output::Timeline { reason, .. } => {
+                self.consider(now);
+                let number = (network == self.selected()).then(|| self.redundancy.timeline(network));
+                Output::Timeline { number, reason }
+            }
+            port::Output::Sample(sample) => {
+                self.consider(now);
+                let port = self.interfaces.get(network).map(|it| &it.port);
+                let Some(port) = port.filter(|_| network == self.selected()) else { return };
+                let sample = published(&sample, port, self.redundancy.timeline(network));
+                self.page.push(SampleRecord::of(&sample, index(network)));
+                Output::Sample(sample)
+            }
+        };
+        self.outputs.push((network, output));
+    }
+
+    /// Chooses between the networks by what their ports know now.
+    fn consider(&mut self, now: Timestamp<Raw>) {
+        let networks: ArrayVec<Network, NETWORKS> =
+            self.interfaces.iter().map(|it| Network::from(&it.port)).collect();
+        for change in self.redundancy.consider(now, &networks) {
+            let network = match change {
+                Change::Selected { to, .. } => to,
+                Change::TwoClocks(_) | Change::OneClock => 1 - self.selected().min(1),
+            };
+            self.is_changed = true;
+            self.outputs.push((network, Output::Network(change)));
+        }
+    }
+}
+
+/// A sample as the page has it: `timeline` is the published number of its port's present timeline.
+fn published(sample: &Sample, port: &Port, timeline: u64) -> Sample {
+    let is_current = sample.timeline == port.timeline();
+    Sample { timeline: if is_current { timeline } else { 0 }, ..*sample }
+}
+
+fn index(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

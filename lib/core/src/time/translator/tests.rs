@@ -1,0 +1,142 @@
+use super::*;
+use std::cell::Cell;
+
+const SECOND: i64 = 1_000_000_000;
+
+fn raw(ns: i64) -> Timestamp<Raw> {
+    Timestamp::from_ns(ns)
+}
+
+/// A clock that leads CLOCK_MONOTONIC_RAW by `ahead` ns and has been read `reads` times.
+#[derive(Default)]
+struct Bench {
+    translator: StampTranslator,
+    now: i64,
+    ahead: i64,
+    reads: Cell<u32>,
+    is_gone: bool,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut bench = Self { now: 10 * SECOND, ahead: SECOND, ..Self::default() };
+        bench.translator.note(bench.reading());
+        bench
+    }
+
+    fn reading(&self) -> Reading {
+        Reading { raw: raw(self.now), real: self.stamp(), width: Duration::ZERO }
+    }
+
+    /// The timestamp of a packet that arrives now.
+    fn stamp(&self) -> Timestamp<Real> {
+        Timestamp::from_ns(self.now + self.ahead)
+    }
+
+    fn translate(&mut self, stamp: Option<Timestamp<Real>>) -> Result<Stamp, NoStamp> {
+        let reading = (!self.is_gone).then(|| self.reading());
+        let reads = &self.reads;
+        self.translator.translate(raw(self.now), stamp, || {
+            reads.set(reads.get() + 1);
+            reading
+        })
+    }
+}
+
+#[test]
+fn one_reading_serves_a_burst_and_ages_after_a_millisecond() {
+    let mut bench = Bench::new();
+    let burst: Vec<_> = (1..=4).map(|n| (bench.now + n * 1_000, bench.ahead)).collect();
+    bench.now += 10_000;
+    for (at, ahead) in &burst {
+        let stamp = Timestamp::from_ns(at + ahead);
+        assert_eq!(bench.translate(Some(stamp)), Ok(Stamp { raw: raw(*at), real: stamp }));
+    }
+    assert_eq!(bench.reads.get(), 1, "the first timestamp of the burst follows the reading before it");
+    let (old, last) = (Timestamp::from_ns(burst[3].0 + bench.ahead), bench.now);
+    for (age, reads) in [(1_000_000, 1), (1_000_001, 2)] {
+        bench.now = last + age;
+        bench.translate(Some(old)).unwrap();
+        assert_eq!(bench.reads.get(), reads, "a reading {age} ns old");
+    }
+}
+
+#[test]
+fn a_stamp_read_after_a_stall_is_interpolated_between_two_readings() {
+    let mut bench = Bench::new();
+    let (begin, stamp) = (bench.now, bench.now + SECOND);
+    // 2 s at +37 ppm: the clock at the arrival, after half of the stall, and at its end.
+    let arrived = Timestamp::from_ns(stamp + bench.ahead + 37_000);
+    bench.now = begin + 2 * SECOND;
+    bench.ahead += 74_000;
+    assert_eq!(bench.translate(Some(arrived)), Ok(Stamp { raw: raw(stamp), real: arrived }));
+    assert_eq!(bench.reads.get(), 1);
+}
+
+#[test]
+fn a_step_between_stamp_and_reading_voids_the_stamp_in_either_direction() {
+    for step in [10 * SECOND, -10 * SECOND] {
+        let mut bench = Bench::new();
+        bench.now += SECOND;
+        let stamp = bench.stamp();
+        bench.ahead += step;
+        bench.now += 50_000;
+        assert_eq!(bench.translate(Some(stamp)), Err(NoStamp::ClockStepped), "step of {step} ns");
+        bench.now += 250_000_000;
+        let next = bench.stamp();
+        bench.now += 50_000;
+        assert_eq!(bench.translate(Some(next)), Ok(Stamp { raw: raw(bench.now - 50_000), real: next }));
+    }
+}
+
+#[test]
+fn a_stamp_after_a_step_back_is_not_translated_by_the_reading_before_the_step() {
+    let mut bench = Bench::new();
+    bench.now += 100_000_000;
+    bench.ahead -= 7_200 * SECOND;
+    let stamp = bench.stamp();
+    bench.now += 50_000;
+    assert_eq!(bench.translate(Some(stamp)), Err(NoStamp::ClockStepped), "not two hours ago");
+    assert_eq!(bench.reads.get(), 1, "it looks older than the last reading, which is not fresh");
+}
+
+#[test]
+fn a_missing_stamp_is_missing_and_costs_no_reading() {
+    let mut bench = Bench::new();
+    assert_eq!((bench.translate(None), bench.reads.get()), (Err(NoStamp::Missing), 0));
+}
+
+#[test]
+fn a_clock_that_cannot_be_read_is_judged_by_the_readings_before() {
+    let mut bench = Bench::new();
+    bench.is_gone = true;
+    bench.now += 20_000;
+    let stamp = bench.stamp();
+    assert_eq!(bench.translate(Some(stamp)), Ok(Stamp { raw: raw(bench.now), real: stamp }));
+    bench.now += SECOND;
+    let late = bench.stamp();
+    assert_eq!(bench.translate(Some(late)), Err(NoStamp::ClockStepped));
+    let mut never = Bench { is_gone: true, now: SECOND, ..Bench::default() };
+    assert_eq!(never.translate(Some(stamp)), Err(NoStamp::ClockStepped));
+    assert_eq!(never.translator.real_at(raw(5), raw(3), || None), None);
+}
+
+#[test]
+fn the_other_way_takes_a_reading_by_the_same_rule() {
+    let mut bench = Bench::new();
+    let begin = bench.now;
+    let reading =
+        |at: i64| Reading { raw: raw(at), real: Timestamp::from_ns(at + SECOND), width: Duration::ZERO };
+    let mut real_at = |now, at| {
+        let mut reads = 0;
+        let real = bench.translator.real_at(raw(now), raw(at), || {
+            reads += 1;
+            Some(reading(now))
+        });
+        (real, reads)
+    };
+    let shows = |at| Some(Timestamp::from_ns(at + SECOND));
+    assert_eq!(real_at(begin + 9_000, begin + 5_000), (shows(begin + 5_000), 1));
+    assert_eq!(real_at(begin + 9_500, begin + 8_999), (shows(begin + 8_999), 0));
+    assert_eq!(real_at(begin + 1_009_001, begin + 8_999), (shows(begin + 8_999), 1));
+}
