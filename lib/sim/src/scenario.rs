@@ -5,6 +5,7 @@ use crate::world::{LeaderId, World};
 use dante_core::port::{Counter, Port, State as PortState};
 use dante_core::steer::State;
 use dante_core::time::{Duration, Ratio, Raw, Timestamp};
+use dante_core::timescale::Timescale;
 use std::collections::HashSet;
 
 pub mod date;
@@ -143,14 +144,14 @@ pub fn run(world: &mut World, span: Duration, path: Duration, host_steps: usize)
                 jumps += 1;
                 jumped = now;
             }
-            if is_locked && key != world.host().steerer().key() {
-                key = world.host().steerer().key();
+            if is_locked && key != world.host().steerer().timescale().map(Timescale::key) {
+                key = world.host().steerer().timescale().map(Timescale::key);
                 then.changes_to(followed.unwrap_or(then.leader), world);
             }
             let us = (then.clock_ns - then.truth_ns - then.ahead_ns) as f64 / 1e3;
             figures.excursion_us = figures.excursion_us.max(us.abs());
         } else if let Some(leader) = followed.filter(|_| is_locked) {
-            key = world.host().steerer().key();
+            key = world.host().steerer().timescale().map(Timescale::key);
             continuation = Some(Continuation::new(leader, world));
         }
         if let Some(leader) = followed.filter(|_| is_locked && now - jumped >= GRACE) {

@@ -7,7 +7,6 @@
 //! are taken on that clock, as the kernel does, and translated back as the programs do.
 
 mod clock;
-pub mod engines;
 mod events;
 mod given;
 mod host;

@@ -90,7 +90,7 @@ fn one(seed: u64, policy: Policy, leader_ppm: f64) -> Watched {
 
 fn tell(name: &str, seed: u64, world: &Watched) {
     for (number, host) in world.world.hosts().iter().enumerate() {
-        let interval = host.steerer().interval().secs_f64();
+        let interval = host.steerer().utc().interval().secs_f64();
         println!(
             "{name:<34} seed {seed} host {number}  {}  interval {interval:4.0} s",
             world.figures(number)

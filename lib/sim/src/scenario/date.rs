@@ -97,8 +97,8 @@ pub struct Figures {
 impl Figures {
     fn look(&mut self, host: &Host, now: True, error: Duration, leader: Ratio) {
         let (steerer, clock) = (host.steerer(), host.clock());
-        let bound = steerer.date_error(&clock.reading(now)).map(|error| error.bound);
-        let slew = steerer.date().slew();
+        let bound = steerer.utc_error(&clock.reading(now)).map(|error| error.bound);
+        let slew = steerer.utc().slew();
         let raw = clock.raw_rate().fraction();
         let rate = Ratio::new((1.0 + steerer.frequency().fraction()) * (1.0 + raw) - 1.0);
         self.errors.add(error.secs_f64());

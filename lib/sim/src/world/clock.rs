@@ -1,8 +1,9 @@
 //! A host's clocks: the oscillator that nobody steers, and the kernel's clock above it.
 
 use super::True;
-use super::engines::{Clock, ClockState};
+use dante_core::steer::{Clock, ClockState, Declared, Fault, Kernel, Setting};
 use dante_core::time::{Affine, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};
+use dante_core::track::KernelWord;
 
 /// CLOCK_MONOTONIC_RAW and CLOCK_REALTIME of a host as functions of true time.
 #[derive(Debug)]
@@ -15,7 +16,14 @@ pub struct SimClock {
     slew: Ratio,
     /// CLOCK_BOOTTIME - CLOCK_MONOTONIC.
     suspended: Duration,
+    /// What the kernel publishes of it, while it calls it synchronised: the largest error.
+    max_error: Option<Duration>,
+    /// Another program steers it until then.
+    rival_until: True,
 }
+
+/// What is left of an adjtime(3), as long as it lasts: any amount does.
+const PENDING: Duration = Duration::from_us(100);
 
 impl SimClock {
     /// Clocks that show `raw` and `real` at `now`. CLOCK_MONOTONIC_RAW gains `rate` on true time.
@@ -26,6 +34,8 @@ impl SimClock {
             frequency: Ratio::ZERO,
             slew: Ratio::ZERO,
             suspended: Duration::ZERO,
+            max_error: None,
+            rival_until: now,
         }
     }
 
@@ -66,8 +76,21 @@ impl SimClock {
         Reading { raw, real: self.real.at(raw), width: Duration::ZERO }
     }
 
+    /// By a step the kernel declares the clock bad (ntp_clear, kernel/time/ntp.c).
     pub(super) fn step(&mut self, by: Duration) {
         self.real.step(by);
+        self.max_error = None;
+    }
+
+    /// What the kernel says of it.
+    pub(super) fn kernel_word(&self) -> KernelWord {
+        self.max_error.map_or(KernelWord::Unsynchronised, KernelWord::Synchronised)
+    }
+
+    /// Another program sets its frequency, and is there for so long.
+    pub(super) fn is_fought(&mut self, now: True, frequency: Ratio, span: Duration) {
+        self.set_frequency(now, frequency);
+        self.rival_until = now + span;
     }
 
     pub(super) fn set_frequency(&mut self, now: True, frequency: Ratio) {
@@ -86,6 +109,11 @@ impl SimClock {
         self.real.step(span);
     }
 
+    /// CLOCK_BOOTTIME - CLOCK_MONOTONIC.
+    pub(super) fn suspended(&self) -> Duration {
+        self.suspended
+    }
+
     /// The clock as dante2sys has it.
     pub(super) fn now(&mut self, now: True) -> ClockNow<'_> {
         ClockNow { clock: self, now }
@@ -99,21 +127,34 @@ pub(super) struct ClockNow<'a> {
 }
 
 impl Clock for ClockNow<'_> {
+    type Error = &'static str;
+
     fn read(&mut self) -> ClockState {
-        ClockState {
-            reading: self.clock.reading(self.now),
-            suspended: self.clock.suspended,
-            frequency: self.clock.frequency,
+        let clock = &self.clock;
+        let kernel = Kernel {
+            slew: if clock.slew == Ratio::ZERO { Duration::ZERO } else { PENDING },
+            ..Kernel::plain(clock.frequency)
+        };
+        ClockState { reading: clock.reading(self.now), suspended: clock.suspended, kernel: Some(kernel) }
+    }
+
+    fn set(&mut self, setting: Setting) -> Result<Ratio, Fault<&'static str>> {
+        match setting {
+            Setting::Frequency(frequency) => self.clock.set_frequency(self.now, frequency),
+            Setting::Control if self.now < self.clock.rival_until => {
+                return Err(Fault::InUse("another program steers the clock"));
+            }
+            Setting::Control => self.clock.set_slew(self.now, Ratio::ZERO),
+            Setting::Declared(quality) => {
+                self.clock.max_error = Some(quality).filter(|it| it.is_good()).map(Declared::max_error);
+            }
         }
+        Ok(self.clock.frequency)
     }
 
-    fn set(&mut self, frequency: Ratio) -> Ratio {
-        self.clock.set_frequency(self.now, frequency);
-        frequency
-    }
-
-    fn step(&mut self, by: Duration) {
+    fn step(&mut self, by: Duration) -> Result<(), Fault<&'static str>> {
         self.clock.step(by);
+        Ok(())
     }
 }
 

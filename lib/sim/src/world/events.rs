@@ -129,7 +129,7 @@ impl World {
                 }
             }
             Act::Fight(rate, span) => {
-                self.each_host(|host| host.clock.set_frequency(now, rate));
+                self.each_host(|host| host.clock.is_fought(now, rate, span));
                 let second = Duration::from_secs(1);
                 if span > second {
                     self.plan(second, Act::Fight(rate, span - second));

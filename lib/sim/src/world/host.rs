@@ -6,19 +6,18 @@
 //!                      +====> danteshm -> samples
 //! ```
 
-use super::engines::observe::Observer;
-use super::engines::relay::{self, Relay};
-use super::engines::{Clock, Input, Report, Steerer, drive};
 use super::given::Given;
 use super::packets::{Packets, Received};
 use super::page::SimPage;
 use super::{Led, Said, SimClock, True};
-use dante_core::date::{Answer, DateRules};
+use dante_core::date::{Answer, DateRules, servers};
+use dante_core::observe::Observer;
 use dante_core::page::{Dante2sys, Dante4l, Danteshm, View};
 use dante_core::port::{Port, PortConfig};
-use dante_core::relay::EpochRule;
+use dante_core::relay::{self, EpochRule, Relay};
+use dante_core::steer::{Clock, ClockState, Config, Input, Output, Report, Steerer, UtcConfig, drive};
 use dante_core::time::{Duration, Ratio, Raw, Real, Timestamp, Uncertainty};
-use dante_core::track::{KernelWord, TimelineKey};
+use dante_core::track::TimelineKey;
 use rand::Rng;
 
 /// What the host's kernel does between a packet and the program.
@@ -80,6 +79,8 @@ pub struct Host {
     dante4l_page: SimPage<Dante4l>,
     servers: usize,
     steerer: Steerer,
+    /// dante2sys and danteshm begin at their next look: until then nothing of them runs.
+    begins: [bool; 2],
     dante2sys_page: SimPage<Dante2sys>,
     relay: Relay,
     danteshm_page: SimPage<Danteshm>,
@@ -103,9 +104,10 @@ impl Host {
             dante4l,
             dante4l_page: SimPage::absent(INSTANCE, now),
             servers,
-            steerer: Steerer::new(config.rules, servers, &clock.now(now).read()),
+            steerer: steerer(&config, servers, &clock.now(now).read()),
+            begins: [false; 2],
             dante2sys_page: SimPage::absent(INSTANCE, now),
-            relay: relay(None),
+            relay: relay(None, Duration::ZERO),
             danteshm_page: SimPage::absent(INSTANCE, now),
             awake_from: now,
             asked: Vec::new(),
@@ -173,14 +175,14 @@ impl Host {
     /// A new dante2sys, which knows only what frequency the clock runs at. The one before ends in good order.
     pub(super) fn restart_steerer(&mut self, now: True, at: True) {
         self.steer(now, |_| Input::End);
-        self.steerer = Steerer::new(self.config.rules, self.servers, &self.clock.now(now).read());
+        self.begins[0] = true;
         self.dante2sys_page.stop(at);
     }
 
     /// A new danteshm, which goes on with what the page of the one before says.
     pub(super) fn restart_relay(&mut self, now: True, at: True) {
-        self.relay(now, |_, _| relay::Input::End);
-        self.relay = relay(self.danteshm_page.body().told());
+        self.relay(now, |_, _, _| relay::Input::End);
+        self.begins[1] = true;
         self.danteshm_page.stop(at);
     }
 
@@ -207,7 +209,7 @@ impl Host {
             self.publish(now);
         }
         if self.steerer.deadline().is_some_and(|at| at <= self.clock.raw_at(now)) {
-            self.steer(now, |_| Input::Deadline);
+            self.steer(now, Input::Page);
         }
     }
 
@@ -259,7 +261,7 @@ impl Host {
     /// dante4l publishes.
     fn publish(&mut self, now: True) {
         let page = match &mut self.dante4l {
-            Dante4lProgram::Packets(packets) => packets.observer.page(Some(KernelWord::Unsynchronised)),
+            Dante4lProgram::Packets(packets) => packets.observer.page(Some(self.clock.kernel_word())),
             Dante4lProgram::Given(given) => given.page(),
         };
         self.dante4l_page.publish(self.clock.raw_at(now), page);
@@ -269,43 +271,62 @@ impl Host {
     /// dante4l's doorbell: dante2sys and danteshm read its page.
     fn ring(&mut self, now: True) {
         self.steer(now, Input::Page);
-        self.relay(now, |dante4l, dante2sys| relay::Input::Page { dante4l, dante2sys });
+        self.relay(now, |dante4l, dante2sys, suspended| relay::Input::Page { dante4l, dante2sys, suspended });
     }
 
     fn steer<'a>(&'a mut self, now: True, input: impl FnOnce(Option<&'a View<Dante4l>>) -> Input<'a>) {
         if !self.dante2sys_page.is_written(now) {
             return;
         }
+        if std::mem::take(&mut self.begins[0]) {
+            self.steerer = steerer(&self.config, self.servers, &self.clock.now(now).read());
+        }
         let raw = self.clock.raw_at(now);
         let (said, asked) = (&mut self.said, &mut self.asked);
         let input = input(self.dante4l_page.read(raw));
-        drive(&mut self.steerer, &mut self.clock.now(now), input, |report| match report {
+        let state = drive(&mut self.steerer, &mut self.clock.now(now), input, |report| match report {
+            Report::Output(Output::Ask(server)) => asked.push(server),
             Report::Output(output) => said.steerer.push((now, output)),
-            Report::Ask(server) => asked.push(server),
             Report::Frequency(frequency) => said.frequencies.push((now, frequency)),
-            Report::Step(off) => said.steps.push((now, -off.span())),
+            Report::Step(by) => said.steps.push((now, by)),
+            Report::Leftover(_) | Report::Failed(_) => {}
         });
-        self.dante2sys_page.publish(raw, &self.steerer.page());
+        let body = Dante2sys::of(&self.steerer, &state.reading).with_line(self.clock.line());
+        self.dante2sys_page.publish(raw, &body);
     }
 
     fn relay<'a>(
         &'a mut self,
         now: True,
-        input: impl FnOnce(Option<&'a View<Dante4l>>, Option<&'a View<Dante2sys>>) -> relay::Input<'a>,
+        input: impl FnOnce(Option<&'a View<Dante4l>>, Option<&'a View<Dante2sys>>, Duration) -> relay::Input<'a>,
     ) {
         if !self.danteshm_page.is_written(now) {
             return;
         }
+        let suspended = self.clock.suspended();
+        if std::mem::take(&mut self.begins[1]) {
+            self.relay = relay(self.danteshm_page.body().told(), suspended);
+        }
         let raw = self.clock.raw_at(now);
         let dante2sys = if self.relay.needs_epoch() { self.dante2sys_page.read(raw) } else { None };
-        self.relay.handle(raw, input(self.dante4l_page.read(raw), dante2sys));
+        self.relay.handle(raw, input(self.dante4l_page.read(raw), dante2sys, suspended));
         while let Some(output) = self.relay.poll() {
-            self.said.relay.push((now, output));
+            // Nobody here reads a usrvclock.
+            if !matches!(output, relay::Output::Overlay(_)) {
+                self.said.relay.push((now, output));
+            }
         }
         self.danteshm_page.publish(raw, &self.relay.page());
     }
 }
 
-fn relay(told: Option<relay::Told>) -> Relay {
-    Relay::new(relay::Config { rule: EpochRule::Now, every: None }, told)
+fn steerer(config: &HostConfig, count: usize, clock: &ClockState) -> Steerer {
+    let servers = UtcConfig::Ntp { servers: count, shortest_interval: servers::INTERVALS.0 };
+    let utc = if count > 0 { servers } else { UtcConfig::None };
+    let frequency = clock.kernel.map_or(Ratio::ZERO, |kernel| kernel.frequency);
+    Steerer::new(Config { rules: config.rules, utc, ..Config::default() }, clock, frequency)
+}
+
+fn relay(told: Option<relay::Told>, suspended: Duration) -> Relay {
+    Relay::new(relay::Config { rule: EpochRule::Now, every: None }, told, suspended)
 }

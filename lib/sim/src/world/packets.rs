@@ -1,10 +1,9 @@
 //! dante4l where it observes packets: its sockets, the kernel's timestamps and the engine.
 
-use super::engines::StampTranslator;
-use super::engines::observe::{Observer, Output};
 use super::{Said, SimClock, True};
+use dante_core::observe::{Observer, Output};
 use dante_core::port::{self, Channel, NoStamp, PortConfig, State};
-use dante_core::time::{Raw, Real, Timestamp};
+use dante_core::time::{Raw, Real, StampTranslator, Timestamp};
 use dante_core::wire::Buffer;
 use std::net::SocketAddrV4;
 
@@ -116,13 +115,13 @@ impl Packets {
         self.observer.handle(raw, network, input);
         while let Some((network, output)) = self.observer.poll() {
             match output {
-                Output::Port(port::Output::Send { packet, token }) => {
+                Output::Send { packet, token } => {
                     self.sent.push((now, network, packet));
                     let real = (now >= self.stamps_from).then(|| clock.at(now));
                     let stamp = self.translate(now, clock, real);
                     self.observer.handle(raw, network, port::Input::Departed { token, stamp });
                 }
-                Output::Port(port::Output::Sample(_)) => {}
+                Output::Sample(_) => {}
                 output => said.observer.push((now, network, output)),
             }
         }

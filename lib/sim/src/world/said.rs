@@ -1,7 +1,7 @@
 //! What the engines of a host reported.
 
 use super::True;
-use super::engines::observe;
+use dante_core::observe;
 use dante_core::redundancy;
 use dante_core::relay::{self, RefclockSample};
 use dante_core::steer;
@@ -37,7 +37,7 @@ impl Said {
     pub fn network_changes(&self) -> impl Iterator<Item = redundancy::Change> {
         self.observer.iter().filter_map(|(.., output)| match output {
             observe::Output::Network(change) => Some(*change),
-            observe::Output::Port(_) => None,
+            _ => None,
         })
     }
 }

@@ -43,15 +43,16 @@ scenario! {
             trial.then(60 + 2 * n, Act::Step(Duration::from_ms(if n % 2 == 0 { 700 } else { -700 })))
         })
     };
-    // adjtime moves the clock by 1 ms in 2 s; that is taken back at 5 ppm, in 200 s.
+    // adjtime moves the clock by 1 ms in 2 s. dante2sys sees it at its next look, leaves the clock to that program for
+    // 16 s, and keeps it where it finds it then.
     slewed_by_another_program, 400,
-        Figures { phase_us: 1_004.0, excursion_us: 1_004.0, excess_ppm: 5.1, ..VETH },
+        Figures { unlocked_s: 16.5, phase_us: 100.0, excursion_us: 1_004.0, ..VETH },
         |seed| {
             veth(seed).then(60, Act::Slew(Ratio::from_ppm(500.0), s(2)))
         };
-    // Each second the frequency is 50 ppm off until the next Sync, 250 ms later: 12.5 us at once; 5 ppm
-    // against it.
-    fought_over_the_frequency, 240, Figures { phase_us: 150.0, excursion_us: 150.0, ..VETH }, |seed| {
+    // Another program sets the frequency 50 ppm off, once a second for 10 s. The clock is left to it for 16 s, in which it
+    // moves by 0.8 ms, and is kept where it is found then.
+    fought_over_the_frequency, 240, Figures { unlocked_s: 16.5, phase_us: 14.0, excursion_us: 815.0, ..VETH }, |seed| {
         veth(seed).then(60, Act::Fight(Ratio::from_ppm(62.0), s(10)))
     };
     // Two maps' errors meet, as at a change of leader.
