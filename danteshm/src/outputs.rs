@@ -8,7 +8,7 @@ use dante_core::time::{Raw, Timestamp};
 use dante_os::chronysock::ChronySock;
 use dante_os::clock::raw_now;
 use dante_os::daemon::{Exit, Failure};
-use dante_os::log::Throttle;
+use dante_os::log::Complaints;
 use dante_os::ntpshm::{NtpShm, ShmError, ShmSample};
 use dante_os::usrvclock::ClockServer;
 use std::fmt;
@@ -35,7 +35,7 @@ struct Output {
 pub struct Outputs {
     refclocks: Vec<Output>,
     usrvclock: Option<(ClockServer, OutputRecord)>,
-    complaints: Throttle<String>,
+    complaints: Complaints,
 }
 
 impl Outputs {
@@ -66,7 +66,7 @@ impl Outputs {
             }
             None => None,
         };
-        Ok(Self { refclocks, usrvclock, complaints: Throttle::default() })
+        Ok(Self { refclocks, usrvclock, complaints: Complaints::default() })
     }
 
     /// A sample for chrony, to all who want it.
@@ -92,7 +92,7 @@ impl Outputs {
                 }
                 Err(error) => {
                     record.lost += 1;
-                    complain(&mut self.complaints, now, error.to_string());
+                    self.complaints.warn(now, error);
                 }
             }
         }
@@ -119,7 +119,7 @@ impl Outputs {
             record.last_sample_raw_ns = now.ns();
         }
         for notice in server.notices() {
-            complain(&mut self.complaints, now, notice);
+            self.complaints.warn(now, notice);
         }
     }
 
@@ -189,12 +189,6 @@ fn record(kind: OutputKind, path: Option<&Path>) -> OutputRecord {
         lost: 0,
         last_sample_raw_ns: 0,
         path: SocketPath::new(&path),
-    }
-}
-
-fn complain(complaints: &mut Throttle<String>, now: Timestamp<Raw>, text: String) {
-    if complaints.allows(text.clone(), now) {
-        log::warn!("{text}");
     }
 }
 

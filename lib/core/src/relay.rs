@@ -1,4 +1,5 @@
-//! The relay: what danteshm says to chrony, and when.
+//! The relay: what danteshm says to chrony, and when. The engine takes the pages of dante4l and dante2sys and decides the
+//! rest.
 //!
 //! One sample for each Sync that dante4l believed, at the Sync's own instant and as raw as it was measured: chrony
 //! filters for itself. The reference is always a date (Dante + K), never Dante's own seconds, which a chrony without a
@@ -7,28 +8,24 @@
 mod average;
 mod date;
 mod overlay;
+mod refclock;
 
-pub use date::{Break, EpochRule, EpochSource, Evidence, Fixed, Steered, Told, Waiting};
-pub use overlay::{Overlay, OverlayKeeper};
+pub use date::{Break, EpochRule, EpochSource, Fixed, Told, Waiting};
+pub use overlay::Overlay;
+pub use refclock::RefclockSample;
 
-use crate::port::Sample;
-use crate::time::{ClockMap, Duration, Raw, Real, Timestamp};
-use crate::timescale::{EpochChange, Timescale, was_stepped};
+use crate::outputs::Outputs;
+use crate::page::{Dante2sys, Dante4l, Danteshm, RING, View};
+use crate::time::{ClockMap, Duration, Raw, SleepDetector, Timestamp};
+use crate::timescale::EpochChange;
 use crate::track::{KernelWord, Loss, Track};
-use arrayvec::ArrayVec;
-use average::Average;
+use date::{Evidence, Steered};
+use overlay::OverlayKeeper;
+use refclock::Refclock;
 use std::fmt;
 
-/// A K of an earlier run that leads further than this from the system clock is not gone on with: in between it was
-/// stepped, and more than an hour at 100 ppm it was not.
-const RESUMABLE: Duration = Duration::from_ms(500);
-
-/// A sample that is older when it is seen is not told: this program was held up.
-const LATE: Duration = Duration::from_secs(1);
-
-/// Another timeline is not joined to a map that has become more uncertain than this since its last measurement: what
-/// chrony is to see of a leader change.
-const JOINABLE: Duration = Duration::from_ms(1);
+/// Outputs of one page at most: three for each sample of a full ring, and a few that come once.
+const QUEUE: usize = 3 * RING + 4;
 
 /// Whether samples are being written. The numbers are those on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,42 +53,24 @@ impl fmt::Display for State {
     }
 }
 
-/// A sample for a reference clock driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RefclockSample {
-    /// The date that the reference shows.
-    pub reference: Timestamp<Real>,
-    /// CLOCK_REALTIME at the same instant.
-    pub received: Timestamp<Real>,
-}
-
-impl RefclockSample {
-    /// Reference minus system clock, as chrony looks at it: positive, the system clock is behind.
-    pub fn ahead(&self) -> Duration {
-        self.reference - self.received
-    }
-}
-
-/// What happened.
+/// An input of the relay.
 #[derive(Debug, Clone, Copy)]
-pub enum Input {
-    /// What a date may be taken from, from now on.
-    Date(Evidence),
-    /// A Sync on dante4l's page.
-    Sync {
-        /// The leader, as the page shows it.
-        track: Track,
-        /// The measurement.
-        sample: Sample,
-        /// The mean path delay, zero where it is not measured.
-        path_delay: Duration,
+pub enum Input<'a> {
+    /// The pages as they are now: dante4l's doorbell rang, a deadline passed, or a second did.
+    Page {
+        /// dante4l's page; `None` where it is absent or not believed.
+        dante4l: Option<&'a View<Dante4l>>,
+        /// dante2sys' page, likewise; of use while [`Relay::needs_epoch`].
+        dante2sys: Option<&'a View<Dante2sys>>,
+        /// CLOCK_BOOTTIME - CLOCK_MONOTONIC, the time spent in suspend since boot.
+        suspended: Duration,
     },
-    /// There is nothing to relay.
-    Lost(Loss),
+    /// The program ends.
+    End,
 }
 
 /// What is to be done or told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Output {
     /// Write this sample.
     Write(RefclockSample),
@@ -107,13 +86,13 @@ pub enum Output {
     Epoch(EpochChange),
     /// There is a leader, but no date to fix K to. Said once.
     Undated(Option<KernelWord>),
-    /// Nothing is written for [`HUSH`], and K is fixed anew then: else chrony would see a jump.
+    /// Nothing is written for some seconds, and K is fixed anew then: else chrony would see a jump.
     Hushed(Break),
+    /// Send the leader's own time to the clients of `--usrvclock`: it changed, or it is to be repeated.
+    Overlay(Overlay),
+    /// The host was suspended for this long.
+    Slept(Duration),
 }
-
-/// chrony unwraps a `local` refclock from sample to sample and follows a jump; after more than 3 s without a sample it
-/// begins anew, undisturbed.
-pub const HUSH: Duration = Duration::from_secs(4);
 
 /// What the user chose.
 #[derive(Debug, Clone, Copy, Default)]
@@ -124,225 +103,133 @@ pub struct Config {
     pub every: Option<Duration>,
 }
 
-/// The relay.
+/// The engine of danteshm.
 #[derive(Debug)]
 pub struct Relay {
-    rule: EpochRule,
-    average: Option<Average>,
-    evidence: Evidence,
-    feeding: bool,
-    /// There is a leader.
-    led: bool,
-    /// It has no date, and that was said.
-    undated: bool,
-    scale: Option<Timescale>,
-    /// Where its K is from.
-    source: EpochSource,
-    /// The scale that was given up last, to tell how far the next one is from it.
-    before: Option<Timescale>,
-    told: Option<Told>,
-    /// The last Sync that was looked at: both clocks at its arrival.
-    seen: Option<(Timestamp<Raw>, Timestamp<Real>)>,
-    /// The last Sync that was told: its arrival, and how far the reference was from the system clock.
-    last: Option<(Timestamp<Raw>, Duration)>,
-    hush_until: Option<Timestamp<Raw>>,
-    outputs: ArrayVec<Output, 8>,
+    refclock: Refclock,
+    overlay: OverlayKeeper,
+    sleep: SleepDetector,
+    /// dante4l's instance, and how many of its samples were taken.
+    seen: Option<(u64, u64)>,
+    lost: Option<Loss>,
+    outputs: Outputs<Output, QUEUE>,
 }
 
 impl Relay {
-    /// A relay that goes on where one before it ended, if that told anything.
-    pub fn new(config: Config, told: Option<Told>) -> Self {
+    /// An engine that resumes K of an earlier run, if that wrote a sample. `suspended`: as in [`Input::Page`].
+    pub fn new(config: Config, told: Option<Told>, suspended: Duration) -> Self {
         Self {
-            rule: config.rule,
-            average: config.every.map(Average::new),
-            evidence: Evidence::default(),
-            feeding: false,
-            led: false,
-            undated: false,
-            scale: None,
-            source: EpochSource::Clock,
-            before: None,
-            told,
+            refclock: Refclock::new(config, told),
+            overlay: OverlayKeeper::new(),
+            sleep: SleepDetector::new(suspended),
             seen: None,
-            last: None,
-            hush_until: None,
-            outputs: ArrayVec::new(),
+            lost: None,
+            outputs: Outputs::default(),
         }
     }
 
-    /// Takes in what happened.
-    pub fn handle(&mut self, now: Timestamp<Raw>, input: Input) {
+    /// Takes an input; then call [`Self::poll`] until it is `None`.
+    pub fn handle(&mut self, now: Timestamp<Raw>, input: Input<'_>) {
         match input {
-            Input::Date(evidence) => self.evidence = evidence,
-            Input::Sync { track, sample, path_delay } => self.sync(now, &track, &sample, path_delay),
-            Input::Lost(loss) => self.lost(loss),
-        }
-    }
-
-    /// The next thing to be done or told; call until it is `None`.
-    pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_at(0)
-    }
-
-    fn sync(&mut self, now: Timestamp<Raw>, track: &Track, sample: &Sample, path_delay: Duration) {
-        let Some(map) = track.live_map() else { return self.lost(Loss::NoLeader) };
-        self.led = true;
-        let (raw, real) = (sample.arrived.raw, sample.arrived.real);
-        let of_this_timeline = sample.timeline == track.key.number;
-        // A Sync is named by its instant: whatever the page repeats, it is looked at once.
-        let was_seen = self.seen.is_some_and(|(seen, _)| raw <= seen);
-        if !sample.accepted || !of_this_timeline || was_seen || now - raw > LATE {
-            return;
-        }
-        // Also while nothing is written: a clock that somebody steps, or slews in haste, is no date to take.
-        if let Some((raw_before, real_before)) = self.seen.replace((raw, real)) {
-            let elapsed = raw - raw_before;
-            let moved = (real - real_before) - elapsed;
-            if was_stepped(moved, elapsed) {
-                return self.hush(raw + HUSH, Break::Stepped(moved));
+            Input::Page { dante4l, dante2sys, suspended } => {
+                if let Some(slept) = self.sleep.look(suspended) {
+                    self.outputs.push(Output::Slept(slept));
+                    self.overlay.slept(now);
+                }
+                let followed = self.take(now, dante4l, dante2sys);
+                self.set_lost(followed.err());
+                // After the samples: chrony waits for those.
+                if let Some(overlay) = self.overlay.follow(now, followed.ok().as_ref()) {
+                    self.outputs.push(Output::Overlay(overlay));
+                }
             }
-        }
-        if self.hush_until.is_some_and(|until| raw < until) {
-            return;
-        }
-        self.hush_until = None;
-        let mut scale = match self.scale {
-            Some(scale) => scale,
-            None => match self.fixed(track, map, raw, real) {
-                Some(scale) => scale,
-                None => return,
-            },
-        };
-        if scale.key() != track.key && scale.map().uncertainty_at(raw).offset > JOINABLE {
-            return self.hush(raw + HUSH, Break::Uncertain(scale.map().uncertainty_at(raw).offset));
-        }
-        if let Some(change) = scale.follow(track.key, *map, raw) {
-            self.tell(Output::Epoch(change));
-        }
-        let reference = scale.epoch().date_of(sample.origin + path_delay);
-        let told = RefclockSample { reference, received: real };
-        if let Some((last, before)) = self.last
-            && was_stepped(told.ahead() - before, raw - last)
-        {
-            return self.hush(raw + HUSH, Break::Jump(told.ahead() - before));
-        }
-        self.scale = Some(scale);
-        self.last = Some((raw, told.ahead()));
-        if !std::mem::replace(&mut self.feeding, true) {
-            self.tell(Output::Feeding);
-        }
-        let told = match &mut self.average {
-            Some(average) => average.add(raw, told),
-            None => Some(told),
-        };
-        if let Some(told) = told {
-            self.tell(Output::Write(told));
+            Input::End => self.set_lost(Some(Loss::Ending)),
         }
     }
 
-    /// Fixes K: to that of the run before, to dante2sys', or to where the system clock is.
-    fn fixed(
+    /// Relays the samples that are new on dante4l's page. The map of the leader followed now.
+    fn take(
         &mut self,
-        track: &Track,
-        map: &ClockMap,
-        raw: Timestamp<Raw>,
-        real: Timestamp<Real>,
-    ) -> Option<Timescale> {
-        let mut resumed = None;
-        if let Some(told) = self.told.take() {
-            let scale = Timescale::resumed(told.key, *map, told.epoch);
-            let ahead = scale.date_at(raw) - real;
-            if told.key == track.key && self.rule.allows(told.source) && ahead.abs() <= RESUMABLE {
-                resumed = Some((scale, told.source));
-            } else if raw < told.last + HUSH {
-                self.hush(told.last + HUSH, Break::Forgotten);
-                return None;
-            }
-        }
-        let is_resumed = resumed.is_some();
-        let Some((scale, source)) = resumed.or_else(|| self.newly_fixed(track, map, raw, real)) else {
-            if !std::mem::replace(&mut self.undated, true) {
-                self.tell(Output::Undated(self.evidence.kernel));
-            }
-            return None;
+        now: Timestamp<Raw>,
+        dante4l: Option<&View<Dante4l>>,
+        dante2sys: Option<&View<Dante2sys>>,
+    ) -> Result<ClockMap, Loss> {
+        let view = dante4l.ok_or(Loss::NoPage)?;
+        let track = Track::of(Some(view))?;
+        let seen = match self.seen.replace((view.instance, view.body.samples)) {
+            Some((instance, seen)) if instance == view.instance => seen,
+            Some(_) => 0,
+            // Samples from before the first page read are too old.
+            None => view.body.samples,
         };
-        self.undated = false;
-        let moved = self.before.take().map(|before| scale.date_at(raw) - before.date_at(raw));
-        let ahead = scale.date_at(raw) - real;
-        let epoch = scale.epoch();
-        self.tell(Output::Fixed(Fixed { epoch, source, is_resumed, moved, ahead }));
-        self.source = source;
-        Some(scale)
-    }
-
-    fn newly_fixed(
-        &self,
-        track: &Track,
-        map: &ClockMap,
-        raw: Timestamp<Raw>,
-        real: Timestamp<Real>,
-    ) -> Option<(Timescale, EpochSource)> {
-        let source = self.evidence.source(self.rule, track.key)?;
-        let scale = match (source, self.evidence.steered) {
-            (EpochSource::Dante2sys, Some(steered)) => Timescale::resumed(track.key, *map, steered.epoch),
-            _ => Timescale::fixed_at(track.key, *map, raw, real),
-        };
-        Some((scale, source))
-    }
-
-    /// Chrony must not see the jump that would follow.
-    fn hush(&mut self, until: Timestamp<Raw>, why: Break) {
-        // A clock that goes on moving goes on being waited for, and that is said once.
-        if self.hush_until.is_none() || self.scale.is_some() {
-            self.tell(Output::Hushed(why));
+        let map = *track.live_map().ok_or(Loss::NoLeader)?;
+        if self.needs_epoch() {
+            let steered = dante2sys.and_then(Steered::of);
+            self.refclock.set_evidence(Evidence { steered, kernel: view.body.kernel_word() });
         }
-        self.before = self.scale.take().or(self.before);
-        self.last = None;
-        self.hush_until = Some(until);
-        self.cease();
+        let path_delay = view.body.selected().and_then(|port| port.path_delay()).unwrap_or_default();
+        for record in view.body.samples_after(seen) {
+            self.refclock.sync(now, track.key, &map, &(*record).into(), path_delay);
+            self.drain();
+        }
+        Ok(map)
     }
 
-    fn lost(&mut self, loss: Loss) {
-        if self.feeding {
-            self.tell(Output::Stopped(loss));
-        }
-        self.led = false;
-        self.cease();
-    }
-
-    fn cease(&mut self) {
-        if let Some(average) = &mut self.average {
-            average.forget();
-        }
-        if std::mem::replace(&mut self.feeding, false) {
-            self.tell(Output::Withdraw);
+    fn set_lost(&mut self, lost: Option<Loss>) {
+        self.lost = lost;
+        if let Some(loss) = lost {
+            self.refclock.lost(loss);
+            self.drain();
         }
     }
 
-    /// Whether samples are being written.
-    pub fn state(&self) -> State {
-        if self.feeding { State::Feeding } else { State::Waiting }
+    fn drain(&mut self) {
+        while let Some(output) = self.refclock.poll() {
+            self.outputs.push(output);
+        }
     }
 
-    /// What is missing while none are written.
+    /// The next output.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop()
+    }
+
+    /// When the pages are to be read again at the latest, to repeat the overlay; `None` while there is none.
+    pub fn deadline(&self) -> Option<Timestamp<Raw>> {
+        self.overlay.deadline()
+    }
+
+    /// Whether the next [`Input::Page`] should carry dante2sys' page: K is not fixed.
+    pub fn needs_epoch(&self) -> bool {
+        !self.refclock.has_epoch()
+    }
+
+    /// What is missing while no samples are written.
     pub fn waiting(&self) -> Waiting {
-        match (self.feeding, self.led, self.hush_until) {
-            (true, ..) => Waiting::Nothing,
-            (_, true, Some(_)) => Waiting::Silence,
-            (_, true, None) if self.undated => Waiting::Date,
-            _ => Waiting::Leader,
+        self.refclock.waiting()
+    }
+
+    /// Why there is no leader, by the last input.
+    pub fn lost(&self) -> Option<Loss> {
+        self.lost
+    }
+
+    /// The present overlay, for a client that registers between two of [`Output::Overlay`].
+    pub fn overlay(&self) -> Option<Overlay> {
+        self.overlay.overlay()
+    }
+
+    /// The page of danteshm, without its outputs, which the program knows.
+    pub fn page(&self) -> Danteshm {
+        let mut page = Danteshm {
+            state: self.refclock.state() as u8,
+            waiting: self.waiting() as u8,
+            ..Danteshm::default()
+        };
+        if let Some(told) = self.refclock.told() {
+            page.set_told(told);
         }
-    }
-
-    /// The time scale told to chrony, and where its K is from, once it was fixed.
-    pub fn timescale(&self) -> Option<(&Timescale, EpochSource)> {
-        self.scale.as_ref().map(|scale| (scale, self.source))
-    }
-
-    fn tell(&mut self, output: Output) {
-        // Outputs are drained after each input, which makes at most four.
-        let told = self.outputs.try_push(output);
-        debug_assert!(told.is_ok(), "an output found no room");
+        page
     }
 }
 

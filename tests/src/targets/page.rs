@@ -23,7 +23,7 @@ pub fn page(bytes: &[u8]) {
         _ => {
             let view = read::<Danteshm>(good, rest);
             let told = view.and_then(|view| view.body.outputs().len().checked_sub(1).and(view.body.told()));
-            _ = Relay::new(relay::Config::default(), told).poll();
+            _ = Relay::new(relay::Config::default(), told, Duration::ZERO).page();
         }
     }
 }
@@ -62,15 +62,19 @@ fn follow(view: &View<Dante4l>) {
         _ = format!("{} {:?} {:?} {:?}", port.interface, port.state(), port.leader(), port.path_delay());
         _ = (port.counters().by_name().count(), port.last_sample());
     }
-    let delay = view.body.selected().and_then(|port| port.path_delay()).unwrap_or_default();
-    let Some(track) = view.body.track(view.instance) else { return };
     for every in [None, Some(Duration::from_secs(1))] {
-        let mut relay = Relay::new(relay::Config { every, ..relay::Config::default() }, None);
-        for record in view.body.samples_after(0) {
-            relay.handle(NOW, relay::Input::Sync { track, sample: (*record).into(), path_delay: delay });
+        let config = relay::Config { rule: relay::EpochRule::Now, every };
+        let mut relay = Relay::new(config, None, Duration::ZERO);
+        // Of the second instance all samples are new.
+        for instance in [!view.instance, view.instance] {
+            let view = View { instance, ..view.clone() };
+            let suspended = Duration::ZERO;
+            relay.handle(NOW, relay::Input::Page { dante4l: Some(&view), dante2sys: None, suspended });
             while relay.poll().is_some() {}
+            _ = format!("{:?} {:?}", relay.page(), relay.overlay());
         }
     }
+    let Some(track) = view.body.track(view.instance) else { return };
     for policy in [Policy::Step, Policy::Utc] {
         steer(policy, &[track; 4]);
     }

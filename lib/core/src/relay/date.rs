@@ -1,6 +1,7 @@
 //! What a date may be taken from, and what is said about it.
 
-use super::HUSH;
+use super::refclock::HUSH;
+use crate::page::{Dante2sys, Freshness, STEER_DATE_GOOD, SteeredClock, View};
 use crate::time::{Duration, Epoch, Raw, Timestamp};
 use crate::track::{KernelWord, TimelineKey};
 use std::fmt;
@@ -62,7 +63,7 @@ impl fmt::Display for EpochSource {
 
 /// dante2sys' K.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Steered {
+pub(super) struct Steered {
     /// Of this timeline.
     pub key: TimelineKey,
     /// K.
@@ -71,9 +72,20 @@ pub struct Steered {
     pub is_good: bool,
 }
 
+impl Steered {
+    /// K on dante2sys' page, while it runs and steers a clock that shows a date.
+    pub fn of(view: &View<Dante2sys>) -> Option<Self> {
+        let body = &view.body;
+        let shows_date = view.freshness == Freshness::Fresh && body.clock != SteeredClock::Hardware as u8;
+        let epoch = body.epoch().filter(|_| shows_date)?;
+        let key = TimelineKey { instance: body.key_instance, number: body.key_number };
+        Some(Self { key, epoch, is_good: body.flags & STEER_DATE_GOOD != 0 })
+    }
+}
+
 /// What a date may be taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Evidence {
+pub(super) struct Evidence {
     /// dante2sys runs, and has a K.
     pub steered: Option<Steered>,
     /// What the kernel says; None where dante4l could not ask it.

@@ -1,7 +1,6 @@
 //! Dante's time as a clock over CLOCK_MONOTONIC_RAW, for programs that keep their own: `--usrvclock`.
 
-use crate::time::{Affine, Dante, Duration, Ratio, Raw, Timestamp};
-use crate::track::Track;
+use crate::time::{Affine, ClockMap, Dante, Duration, Ratio, Raw, Timestamp};
 
 /// A clock laid over another: `overlay(t) = t + shift + round((t - last_sync) * freq_scale)`, where t is
 /// CLOCK_MONOTONIC_RAW and the result is the leader's own time, not a date.
@@ -22,32 +21,52 @@ impl From<Affine<Dante>> for Overlay {
     }
 }
 
-/// The overlay that is told: that of the last leader that was known well, through holdover and until the next one is.
-#[derive(Debug, Default)]
-pub struct OverlayKeeper {
+/// Interval at which the overlay is sent again while it does not change, also in holdover: clients expect one at least
+/// once a second.
+const REPEAT: Duration = Duration::from_ms(900);
+
+/// The overlay of the last leader that was known well, kept through holdover and until the next one is, and when it is
+/// sent.
+#[derive(Debug)]
+pub(super) struct OverlayKeeper {
     overlay: Option<Overlay>,
+    /// When it is sent next.
+    due: Timestamp<Raw>,
     /// Maps that were measured before are void.
     void_until: Option<Timestamp<Raw>>,
 }
 
 impl OverlayKeeper {
-    /// Looks at the leader. The overlay, if that is a newer one.
-    pub fn follow(&mut self, track: &Track) -> Option<Overlay> {
-        let line = track.live_map()?.line;
-        if self.void_until.is_some_and(|until| line.raw0 <= until) {
-            return None;
+    pub const fn new() -> Self {
+        Self { overlay: None, due: Timestamp::ZERO, void_until: None }
+    }
+
+    /// Takes the map of the leader followed now, if there is one. The overlay, if it is to be sent: a newer one at once.
+    pub fn follow(&mut self, now: Timestamp<Raw>, map: Option<&ClockMap>) -> Option<Overlay> {
+        let line = map.map(|map| map.line);
+        let newer =
+            line.filter(|line| self.void_until.is_none_or(|until| line.raw0 > until)).map(Overlay::from);
+        if newer.is_some() && newer != self.overlay {
+            self.overlay = newer;
+            self.due = now;
         }
-        let overlay = Overlay::from(line);
-        (self.overlay.replace(overlay) != Some(overlay)).then_some(overlay)
+        let overlay = self.overlay.filter(|_| now >= self.due)?;
+        self.due = now + REPEAT;
+        Some(overlay)
     }
 
     /// The host slept until now. CLOCK_MONOTONIC_RAW stood still, the leader did not: nothing is known.
     pub fn slept(&mut self, now: Timestamp<Raw>) {
-        *self = Self { overlay: None, void_until: Some(now) };
+        *self = Self { void_until: Some(now), ..Self::new() };
     }
 
-    /// What is to be told, once anything was known.
+    /// The present overlay, once anything was known.
     pub fn overlay(&self) -> Option<Overlay> {
         self.overlay
+    }
+
+    /// When it is to be sent again.
+    pub fn deadline(&self) -> Option<Timestamp<Raw>> {
+        self.overlay.map(|_| self.due)
     }
 }

@@ -1,79 +1,50 @@
+mod overlay;
+
 use super::*;
-use crate::port::{Stamp, State as PortState};
-use crate::time::{Affine, Correlation, Dante, Epoch, Ratio, Uncertainty, Wander};
+use crate::page::{
+    Freshness, PORT_HAS_DELAY, PORT_HAS_MAP, STEER_DATE_GOOD, STEER_HAS_SCALE, SampleRecord, SteeredClock,
+};
+use crate::port::{Sample, Stamp, State as PortState};
+use crate::time::{Affine, Correlation, Dante, Ratio, Uncertainty, Wander};
 use crate::track::TimelineKey;
 
-const SYNC: i64 = 250_000_000;
-const DATE: i64 = 1_795_000_000_000_000_000;
+pub(super) const SYNC: i64 = 250_000_000;
+pub(super) const DATE: i64 = 1_795_000_000_000_000_000;
+pub(super) const NOW: Config = Config { rule: EpochRule::Now, every: None };
+pub(super) const SYNCHRONISED: Config = Config { rule: EpochRule::Synchronised, every: None };
 
 /// A leader at +12 ppm and a system clock that runs free.
-struct Bench {
-    relay: Relay,
-    key: TimelineKey,
-    line: Affine<Dante>,
-    rate_sigma: Ratio,
-    sent: i64,
+pub(super) struct Leader {
+    pub key: TimelineKey,
+    pub line: Affine<Dante>,
+    pub rate_sigma: Ratio,
+    pub sent: i64,
     /// What somebody did to the system clock.
-    stepped: Duration,
+    pub stepped: Duration,
 }
 
-const NOW: Config = Config { rule: EpochRule::Now, every: None };
-const SYNCHRONISED: Config = Config { rule: EpochRule::Synchronised, every: None };
-
-impl Bench {
-    fn new() -> Self {
-        Self::with(NOW, None)
-    }
-
-    fn with(config: Config, told: Option<Told>) -> Self {
+impl Leader {
+    pub fn new() -> Self {
         let line = Affine {
             raw0: Timestamp::ZERO,
             at0: Timestamp::from_ns(699_000_000_000),
             rate: Ratio::from_ppm(12.0),
         };
         let key = TimelineKey { instance: 1, number: 1 };
-        let relay = Relay::new(config, told);
-        Self { relay, key, line, rate_sigma: Ratio::from_ppb(10.0), sent: 0, stepped: Duration::ZERO }
+        Self { key, line, rate_sigma: Ratio::from_ppb(10.0), sent: 0, stepped: Duration::ZERO }
     }
 
-    fn now(&self) -> Timestamp<Raw> {
+    pub fn now(&self) -> Timestamp<Raw> {
         Timestamp::from_ns(self.sent * SYNC + 200_000)
     }
 
-    fn handle(&mut self, input: Input) -> Vec<Output> {
-        self.relay.handle(self.now(), input);
-        std::iter::from_fn(|| self.relay.poll()).collect()
-    }
-
-    /// What a run that ends now leaves to the next.
-    fn told(&self) -> Told {
-        let (scale, source) = self.relay.timescale().unwrap();
-        let last = Timestamp::from_ns(self.sent * SYNC);
-        Told { key: self.key, epoch: scale.epoch(), source, last }
-    }
-
-    fn knows(&mut self, steered: Option<Steered>, kernel: Option<KernelWord>) {
-        assert_eq!(self.handle(Input::Date(Evidence { steered, kernel })), []);
-    }
-
-    /// How many Syncs are followed by nothing, and what follows the next one.
-    fn quiet(&mut self) -> (usize, Vec<Output>) {
-        let mut said = Vec::new();
-        let quiet = (0..1000).take_while(|_| {
-            said = self.sync();
-            said.is_empty()
-        });
-        (quiet.count(), said)
-    }
-
-    fn track(&self, state: PortState) -> Track {
+    pub fn map(&self) -> ClockMap {
         let sigma = Uncertainty { offset: Duration::from_ns(100), rate: self.rate_sigma };
         let line = self.line.anchored_at(Timestamp::from_ns(self.sent * SYNC));
-        let map = ClockMap { line, sigma, correlation: Correlation::ZERO, wander: Wander::ZERO };
-        Track { key: self.key, state, map: Some(map) }
+        ClockMap { line, sigma, correlation: Correlation::ZERO, wander: Wander::ZERO }
     }
 
-    fn sample(&mut self, noise_ns: i64) -> Sample {
+    pub fn sample(&mut self, noise_ns: i64) -> Sample {
         self.sent += 1;
         let raw = Timestamp::from_ns(self.sent * SYNC + noise_ns);
         Sample {
@@ -85,301 +56,269 @@ impl Bench {
             accepted: true,
         }
     }
+}
 
+/// The engine, and the pages of the two programs that it reads.
+struct Bench {
+    relay: Relay,
+    leader: Leader,
+    dante4l: View<Dante4l>,
+    dante2sys: Option<View<Dante2sys>>,
+    suspended: Duration,
+    /// Time since the last Sync.
+    idle: Duration,
+}
+
+impl Bench {
+    /// Has read a page without a sample.
+    fn new(config: Config) -> Self {
+        let mut bench = Self::unread(config, None);
+        assert_eq!(bench.read(), []);
+        bench
+    }
+
+    fn unread(config: Config, told: Option<Told>) -> Self {
+        let leader = Leader::new();
+        let mut body = Dante4l { port_count: 1, ..Dante4l::default() };
+        body.ports[0].state = PortState::Uncalibrated as u8;
+        let suspended = Duration::from_secs(5);
+        Self {
+            relay: Relay::new(config, told, suspended),
+            dante4l: View { freshness: Freshness::Fresh, pid: 1, instance: leader.key.instance, body },
+            leader,
+            dante2sys: None,
+            suspended,
+            idle: Duration::ZERO,
+        }
+    }
+
+    /// Has relayed so many Syncs.
+    fn feeding(syncs: usize) -> Self {
+        let mut bench = Self::new(NOW);
+        (0..syncs).for_each(|_| _ = bench.sync());
+        assert_eq!(bench.relay.page().state(), Some(State::Feeding));
+        bench
+    }
+
+    fn now(&self) -> Timestamp<Raw> {
+        self.leader.now() + self.idle
+    }
+
+    fn handle(&mut self, input: Input<'_>) -> Vec<Output> {
+        self.relay.handle(self.now(), input);
+        std::iter::from_fn(|| self.relay.poll()).collect()
+    }
+
+    fn read_page(&mut self, dante4l: Option<&View<Dante4l>>) -> Vec<Output> {
+        let dante2sys = self.dante2sys.clone();
+        self.handle(Input::Page { dante4l, dante2sys: dante2sys.as_ref(), suspended: self.suspended })
+    }
+
+    fn read(&mut self) -> Vec<Output> {
+        let dante4l = self.dante4l.clone();
+        self.read_page(Some(&dante4l))
+    }
+
+    /// What dante4l writes after a Sync.
+    fn measure(&mut self, state: PortState) {
+        let sample = self.leader.sample(0);
+        self.idle = Duration::ZERO;
+        self.dante4l.body.push(SampleRecord::of(&sample, 0));
+        let port = &mut self.dante4l.body.ports[0];
+        port.state = state as u8;
+        port.flags |= PORT_HAS_MAP;
+        port.map = self.leader.map().into();
+        port.timeline = self.leader.key.number;
+    }
+
+    /// A Sync, and what is made of it except for the overlay, which is a new one each time.
     fn sync(&mut self) -> Vec<Output> {
-        let sample = self.sample(0);
-        self.hear(PortState::Slave, sample)
+        self.measure(PortState::Slave);
+        let mut said = self.read();
+        assert_eq!(said.pop(), Some(Output::Overlay(self.leader.map().line.into())), "after the samples");
+        said
     }
 
-    fn hear(&mut self, state: PortState, sample: Sample) -> Vec<Output> {
-        let track = self.track(state);
-        self.handle(Input::Sync { track, sample, path_delay: Duration::ZERO })
+    /// dante2sys' page with a K that is `by` away from where the system clock is.
+    fn steered(&mut self, by: Duration) -> &mut View<Dante2sys> {
+        let mut body = Dante2sys { flags: STEER_HAS_SCALE | STEER_DATE_GOOD, ..Dante2sys::default() };
+        body.epoch_ns = DATE - 699_000_000_000 + by.ns();
+        (body.key_instance, body.key_number) = (self.leader.key.instance, self.leader.key.number);
+        self.dante2sys.insert(View { freshness: Freshness::Fresh, pid: 2, instance: 9, body })
     }
 }
 
-/// The sample that is written, and nothing else is said.
-#[track_caller]
-fn only_write(said: &[Output]) -> RefclockSample {
-    let [Output::Write(sample)] = said else { panic!("{said:?}") };
-    *sample
-}
+/// What a test does to a page.
+type Change<B> = fn(&mut View<B>);
 
-/// K is fixed, and the first sample written.
-#[track_caller]
-fn fixed(said: &[Output]) -> (Fixed, RefclockSample) {
-    let [Output::Fixed(fixed), Output::Feeding, Output::Write(sample)] = said else { panic!("{said:?}") };
-    (*fixed, *sample)
-}
-
-#[test]
-fn each_sync_gives_one_sample_whose_reference_is_a_date() {
-    let mut bench = Bench::new();
-    let (k, sample) = fixed(&bench.sync());
-    assert_eq!(sample.reference, sample.received, "K is taken from the system clock at the first Sync");
-    assert_eq!((k.source, k.moved, k.ahead), (EpochSource::Unsynchronised, None, Duration::ZERO));
-    for n in 2..100 {
-        let sample = only_write(&bench.sync());
-        // The leader gains 12 ppm on the system clock: 3 us a Sync.
-        assert_eq!(sample.ahead().ns(), (n - 1) * 3_000, "Sync {n}");
-    }
-    assert_eq!(bench.relay.waiting(), Waiting::Nothing);
-}
-
-#[test]
-fn samples_are_raw_and_carry_the_path_delay() {
-    let mut bench = Bench::new();
-    bench.sync();
-    let sample = bench.sample(700);
-    let track = bench.track(PortState::Slave);
-    let said = bench.handle(Input::Sync { track, sample, path_delay: Duration::from_us(2) });
-    assert_eq!(only_write(&said).ahead().ns(), 3_000 - 700 + 2_000);
-}
-
-#[test]
-fn a_sample_is_never_written_twice_nor_late_nor_one_that_was_not_believed() {
-    let mut bench = Bench::new();
-    bench.sync();
-    let sample = bench.sample(0);
-    assert_eq!(bench.hear(PortState::Slave, sample).len(), 1);
-    assert_eq!(bench.hear(PortState::Slave, sample), []);
-    let mut outlier = bench.sample(0);
-    outlier.accepted = false;
-    assert_eq!(bench.hear(PortState::Slave, outlier), []);
-    let mut of_the_last_timeline = bench.sample(0);
-    of_the_last_timeline.timeline = 0;
-    assert_eq!(bench.hear(PortState::Slave, of_the_last_timeline), []);
-    // A program that was stopped for 1.5 s finds six in the ring.
-    let waiting: Vec<Sample> = (0..6).map(|_| bench.sample(0)).collect();
-    let told = waiting.into_iter().filter(|sample| !bench.hear(PortState::Slave, *sample).is_empty());
-    assert_eq!(
-        told.map(|sample| sample.number).collect::<Vec<_>>(),
-        [7, 8, 9, 10],
-        "those of the last second"
-    );
+fn samples(said: &[Output]) -> usize {
+    said.iter().filter(|output| matches!(output, Output::Write(_))).count()
 }
 
 #[test]
 fn nothing_is_written_while_dante4l_acquires_or_listens() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::new(NOW);
     for state in [PortState::Uncalibrated, PortState::Listening, PortState::Faulty] {
-        let sample = bench.sample(0);
-        assert_eq!(bench.hear(state, sample), [], "{state}");
+        bench.measure(state);
+        assert_eq!(bench.read(), [], "{state}");
+        assert_eq!(bench.relay.lost(), Some(Loss::NoLeader));
     }
-    assert_eq!((bench.relay.state(), bench.relay.timescale().is_none()), (State::Waiting, true));
+    assert_eq!((bench.relay.page().state(), bench.relay.needs_epoch()), (Some(State::Waiting), true));
     assert_eq!(bench.relay.waiting(), Waiting::Leader);
+    // Nor afterwards, although the last of these samples is 250 ms old.
+    assert_eq!(samples(&bench.sync()), 1);
+    assert_eq!((bench.relay.waiting(), bench.relay.lost()), (Waiting::Nothing, None));
 }
 
 #[test]
-fn when_the_leader_is_gone_the_last_sample_is_withdrawn_once() {
-    let mut bench = Bench::new();
-    assert_eq!(bench.handle(Input::Lost(Loss::Stale)), [], "nothing to withdraw yet");
-    bench.sync();
-    let gone = bench.handle(Input::Lost(Loss::NoLeader));
-    assert_eq!(gone, [Output::Stopped(Loss::NoLeader), Output::Withdraw]);
-    assert_eq!(bench.handle(Input::Lost(Loss::NoLeader)), []);
-    let epoch = bench.told().epoch;
-    assert!(matches!(bench.sync()[..], [Output::Feeding, Output::Write(_)]), "K is kept");
-    assert_eq!(bench.told().epoch, epoch);
-}
-
-#[test]
-fn a_step_of_the_system_clock_or_a_suspend_is_answered_by_silence_and_a_new_k() {
-    let mut bench = Bench::new();
-    (0..20).for_each(|_| _ = bench.sync());
-    let ten = Duration::from_secs(10);
-    bench.stepped = ten;
-    let said = bench.sync();
-    let [Output::Hushed(Break::Stepped(by)), Output::Withdraw] = said[..] else { panic!("{said:?}") };
-    assert_eq!((by, bench.relay.waiting()), (ten, Waiting::Silence));
-    let (quiet, said) = bench.quiet();
-    assert_eq!(quiet, 15, "four seconds");
-    let (k, sample) = fixed(&said);
-    assert_eq!(sample.reference, sample.received);
-    let moved = k.moved.unwrap();
-    // Ten seconds, less what the leader gained on the clock in 36 Syncs.
-    assert_eq!((moved - ten).ns(), -36 * 3_000, "what K changed by is told");
-}
-
-#[test]
-fn a_clock_that_goes_on_moving_is_waited_for() {
-    let mut bench = Bench::new();
-    (0..20).for_each(|_| _ = bench.sync());
-    // chrony slews by up to 8.3 %: 400 ms in 5 s.
-    let mut said = Vec::new();
-    for _ in 0..20 {
-        bench.stepped = bench.stepped + Duration::from_ms(20);
-        said.extend(bench.sync());
+fn samples_are_relayed_once_and_not_those_from_before_the_first_page() {
+    let mut bench = Bench::unread(NOW, None);
+    (0..3).for_each(|_| bench.measure(PortState::Slave));
+    assert!(matches!(bench.read()[..], [Output::Overlay(_)]), "old samples");
+    assert_eq!(bench.relay.waiting(), Waiting::Leader);
+    assert_eq!(samples(&bench.sync()), 1);
+    assert_eq!(bench.read(), [], "the same page again");
+    // Late by two Syncs.
+    (0..3).for_each(|_| bench.measure(PortState::Slave));
+    assert_eq!(samples(&bench.read()), 3);
+    // A program that was held up for 16 s.
+    (0..RING).for_each(|_| bench.measure(PortState::Slave));
+    assert_eq!(samples(&bench.read()), 4, "those of the last second");
+    // All of the ring, 10 ms apart.
+    let first = bench.leader.sample(0);
+    for (n, _) in (0..).zip(0..RING) {
+        let later = Duration::from_ms(10) * n;
+        let arrived = Stamp { raw: first.arrived.raw + later, real: first.arrived.real + later };
+        let sample = Sample { arrived, origin: first.origin + later, ..first };
+        bench.dante4l.body.push(SampleRecord::of(&sample, 0));
     }
-    assert!(matches!(said[..], [Output::Hushed(_), Output::Withdraw]), "said once: {said:?}");
-    let (quiet, said) = bench.quiet();
-    assert_eq!(quiet, 15, "four seconds after the last that moved");
-    assert_eq!(fixed(&said).1.ahead(), Duration::ZERO);
+    bench.idle = Duration::from_ms(640);
+    assert_eq!(samples(&bench.read()), RING);
 }
 
 #[test]
-fn a_clock_that_moves_before_k_is_fixed_is_no_date() {
-    let mut bench = Bench::with(SYNCHRONISED, None);
-    bench.sync();
-    bench.stepped = Duration::from_secs(-3);
-    assert!(matches!(bench.sync()[..], [Output::Hushed(_)]));
-    bench.knows(None, Some(KernelWord::Synchronised(Duration::from_ms(5))));
-    assert_eq!(bench.quiet().0, 15);
+fn the_path_delay_on_the_page_is_added() {
+    let mut bench = Bench::feeding(1);
+    let port = &mut bench.dante4l.body.ports[0];
+    (port.flags, port.path_delay_ns) = (port.flags | PORT_HAS_DELAY, 2_000);
+    let [Output::Write(sample)] = bench.sync()[..] else { panic!("a sample") };
+    assert_eq!(sample.ahead().ns(), 3_000 + 2_000);
 }
 
 #[test]
-fn k_waits_until_the_kernel_calls_the_clock_synchronised() {
-    let mut bench = Bench::with(SYNCHRONISED, None);
-    assert_eq!(bench.sync(), [Output::Undated(None)], "dante4l could not ask");
-    bench.knows(None, Some(KernelWord::Unsynchronised));
-    assert_eq!(bench.sync(), [], "said once");
-    assert_eq!(bench.relay.waiting(), Waiting::Date);
-    bench.knows(None, Some(KernelWord::Synchronised(Duration::from_ms(5))));
-    assert_eq!(fixed(&bench.sync()).0.source, EpochSource::Clock);
-    // Fixed is fixed.
-    bench.knows(None, Some(KernelWord::Unsynchronised));
-    only_write(&bench.sync());
-    // But not what comes after a step.
-    bench.stepped = Duration::from_secs(1);
-    bench.sync();
-    assert_eq!(bench.quiet(), (15, vec![Output::Undated(Some(KernelWord::Unsynchronised))]));
+fn the_ring_of_a_restarted_dante4l_is_taken_from_its_start() {
+    let mut bench = Bench::feeding(20);
+    bench.leader.key = TimelineKey { instance: 2, number: 1 };
+    bench.dante4l.instance = 2;
+    bench.dante4l.body.samples = 0;
+    (0..3).for_each(|_| bench.measure(PortState::Slave));
+    let said = bench.read();
+    assert!(matches!(said[0], Output::Epoch(_)), "another timeline: {said:?}");
+    assert_eq!(samples(&said), 3, "{said:?}");
 }
 
 #[test]
-fn k_is_that_of_dante2sys_where_its_date_is_good() {
-    let epoch = Epoch::from_ns(DATE - 699_000_000_000 + 7_000_000);
-    for (is_good, number, source) in [
-        (true, 1, EpochSource::Dante2sys),
-        (false, 1, EpochSource::Clock),
-        // Of another timeline it says nothing about this one.
-        (true, 2, EpochSource::Clock),
-    ] {
-        let mut bench = Bench::with(SYNCHRONISED, None);
-        let key = TimelineKey { number, ..bench.key };
-        let kernel = Some(KernelWord::Synchronised(Duration::from_ms(5)));
-        bench.knows(Some(Steered { key, epoch, is_good }), kernel);
-        let (k, sample) = fixed(&bench.sync());
-        assert_eq!(k.source, source);
+fn a_page_that_shows_no_leader_ends_the_samples_until_it_does_again() {
+    let changes: [(Loss, Change<Dante4l>); 6] = [
+        (Loss::Stopped, |view| view.freshness = Freshness::Stopped),
+        (Loss::Stale, |view| view.freshness = Freshness::Stale),
+        (Loss::Stale, |view| view.freshness = Freshness::Foreign),
+        (Loss::NoLeader, |view| view.body.ports[0].state = PortState::Listening as u8),
+        (Loss::NoLeader, |view| view.body.ports[0].flags = 0),
+        (Loss::NoLeader, |view| view.body.selected = 7),
+    ];
+    let pages = changes.map(|(loss, change)| (loss, Some(change)));
+    for (loss, change) in pages.into_iter().chain([(Loss::NoPage, None)]) {
+        let mut bench = Bench::feeding(4);
+        let overlay = bench.relay.overlay();
+        bench.measure(PortState::Slave);
+        let view = change.map(|change| {
+            let mut view = bench.dante4l.clone();
+            change(&mut view);
+            view
+        });
+        assert_eq!(bench.read_page(view.as_ref()), [Output::Stopped(loss), Output::Withdraw]);
+        assert_eq!(bench.read_page(view.as_ref()), [], "once");
+        assert_eq!((bench.relay.lost(), bench.relay.waiting()), (Some(loss), Waiting::Leader));
+        assert_eq!(
+            (bench.relay.overlay(), bench.relay.needs_epoch()),
+            (overlay, false),
+            "{loss}: both are kept"
+        );
+        let said = bench.sync();
+        assert!(matches!(said[..], [Output::Feeding, Output::Write(_), ..]), "{loss}: {said:?}");
+    }
+}
+
+#[test]
+fn k_is_that_on_dante2sys_page_and_then_fixed() {
+    let by = Duration::from_ms(7);
+    let unsynchronised = EpochSource::Unsynchronised;
+    let cases: [(Change<Dante2sys>, EpochSource); 6] = [
+        (|_| {}, EpochSource::Dante2sys),
+        (|view| view.body.flags = STEER_HAS_SCALE, EpochSource::Dante2sys),
+        (|view| view.freshness = Freshness::Stale, unsynchronised),
+        (|view| view.body.clock = SteeredClock::Hardware as u8, unsynchronised),
+        (|view| view.body.flags = STEER_DATE_GOOD, unsynchronised),
+        (|view| view.body.key_instance += 1, unsynchronised),
+    ];
+    for (n, (change, source)) in cases.into_iter().enumerate() {
+        let mut bench = Bench::new(NOW);
+        change(bench.steered(by));
+        assert!(bench.relay.needs_epoch());
+        let [Output::Fixed(fixed), Output::Feeding, Output::Write(sample)] = bench.sync()[..] else {
+            panic!("case {n}")
+        };
+        assert_eq!(fixed.source, source, "case {n}");
         let ahead = if source == EpochSource::Dante2sys { 7_003_000 } else { 0 };
-        assert_eq!(sample.ahead().ns(), ahead, "the date is that of the one, not of the other");
+        assert_eq!(sample.ahead().ns(), ahead, "case {n}");
+        assert!(!bench.relay.needs_epoch());
+        bench.steered(Duration::from_ms(9));
+        let said = bench.sync();
+        assert!(
+            matches!(said[..], [Output::Write(next)] if next.ahead().ns() == ahead + 3_000),
+            "{n}: {said:?}"
+        );
     }
-    let mut bench = Bench::new();
-    bench.knows(Some(Steered { key: bench.key, epoch, is_good: false }), None);
-    assert_eq!(fixed(&bench.sync()).0.source, EpochSource::Dante2sys, "--epoch now asks for no more");
+    // By the stricter rule its date has to be good.
+    let mut bench = Bench::new(SYNCHRONISED);
+    bench.steered(by).body.flags = STEER_HAS_SCALE;
+    assert_eq!(bench.sync(), [Output::Undated(None)]);
+    bench.dante4l.body.set_kernel_word(Some(KernelWord::Unsynchronised));
+    assert_eq!((bench.sync(), bench.relay.waiting()), (vec![], Waiting::Date));
+    bench.steered(by);
+    assert!(matches!(bench.sync()[..], [Output::Fixed(fixed), ..] if fixed.source == EpochSource::Dante2sys));
+    // So has the kernel's.
+    let mut bench = Bench::new(SYNCHRONISED);
+    bench.dante4l.body.set_kernel_word(Some(KernelWord::Synchronised(Duration::from_ms(5))));
+    assert!(matches!(bench.sync()[..], [Output::Fixed(fixed), ..] if fixed.source == EpochSource::Clock));
 }
 
 #[test]
-fn a_restarted_relay_goes_on_with_the_k_that_it_told_before() {
-    let mut before = Bench::new();
-    (0..40).for_each(|_| _ = before.sync());
-    let told = before.told();
-    let restarted = |config, told: Told| Bench { sent: 44, ..Bench::with(config, Some(told)) };
-    let (k, sample) = fixed(&restarted(NOW, told).sync());
-    assert_eq!((k.epoch, sample.ahead().ns()), (told.epoch, 44 * 3_000), "as if nothing had been");
-    assert!(k.is_resumed && k.to_string().contains("no jump"), "{k}");
-
-    // K is lost, and chrony must not see the jump: silent for 4 s from the last that was told.
-    let other = Told { key: TimelineKey { instance: 5, number: 1 }, ..told };
-    let mut bench = restarted(NOW, other);
-    assert_eq!(bench.sync(), [Output::Hushed(Break::Forgotten)]);
-    assert_eq!(bench.quiet().0, 10);
-    // It was silent for long enough.
-    let long_ago = Told { last: Timestamp::ZERO, ..other };
-    assert_eq!(fixed(&restarted(NOW, long_ago).sync()).1.ahead(), Duration::ZERO);
-    // The system clock was stepped meanwhile.
-    let stepped = Told { epoch: Epoch::from_ns(told.epoch.ns() + 3_000_000_000), ..told };
-    assert_eq!(restarted(NOW, stepped).sync(), [Output::Hushed(Break::Forgotten)]);
-    // It was fixed when nobody vouched for the clock, and now somebody has to.
-    assert_eq!(restarted(SYNCHRONISED, told).sync(), [Output::Hushed(Break::Forgotten)]);
-    let vouched = Told { source: EpochSource::Clock, ..told };
-    assert_eq!(fixed(&restarted(SYNCHRONISED, vouched).sync()).0.epoch, told.epoch);
+fn the_end_withdraws_the_last_sample() {
+    let mut bench = Bench::feeding(4);
+    assert_eq!(bench.handle(Input::End), [Output::Stopped(Loss::Ending), Output::Withdraw]);
+    assert_eq!((bench.relay.page().state(), bench.relay.lost()), (Some(State::Waiting), Some(Loss::Ending)));
+    assert_eq!(Bench::new(NOW).handle(Input::End), []);
 }
 
 #[test]
-fn another_leader_does_not_make_the_reference_jump() {
-    let mut bench = Bench::new();
-    (0..40).for_each(|_| _ = bench.sync());
-    bench.key.number = 2;
-    bench.line = Affine { at0: Timestamp::from_ns(3), ..bench.line };
-    let said = bench.sync();
-    let [Output::Epoch(change), Output::Write(sample)] = said[..] else { panic!("{said:?}") };
-    assert_eq!(change.to.ns() - change.from.ns(), 699_000_000_000 - 3);
-    assert_eq!(sample.ahead().ns(), 40 * 3_000, "goes on where it was");
-}
-
-#[test]
-fn another_leader_after_too_long_begins_anew() {
-    let mut bench = Bench { rate_sigma: Ratio::from_ppm(1.0), ..Bench::new() };
-    (0..40).for_each(|_| _ = bench.sync());
-    bench.handle(Input::Lost(Loss::NoLeader));
-    bench.sent += 4 * 1200;
-    bench.key.number = 2;
-    bench.line = Affine { at0: Timestamp::from_ns(3), ..bench.line };
-    let said = bench.sync();
-    assert!(matches!(said[..], [Output::Hushed(Break::Uncertain(sigma))] if sigma > JOINABLE), "{said:?}");
-    let (quiet, said) = bench.quiet();
-    assert_eq!(quiet, 15);
-    assert_eq!(fixed(&said).1.ahead(), Duration::ZERO);
-}
-
-#[test]
-fn a_mean_is_that_of_its_stretch_and_lies_on_the_line() {
-    let every = Some(Duration::from_secs(1));
-    let mut bench = Bench::with(Config { every, ..NOW }, None);
-    let noise = [0, 900, -900, 300, -300, 1_200, 400, -1_600];
-    let mut means = Vec::new();
-    for n in 0..40 {
-        let sample = bench.sample(noise[n % 8]);
-        means.extend(bench.hear(PortState::Slave, sample).into_iter().filter_map(|said| match said {
-            Output::Write(sample) => Some(sample),
-            _ => None,
-        }));
-    }
-    assert_eq!(means.len(), 9, "one a second");
-    for mean in &means[1..] {
-        // The line: 12 ppm of the time since the first Sync. Four in a row err by less than 500 ns on average.
-        let elapsed = (mean.received.ns() - DATE - SYNC) as f64;
-        let off = mean.ahead().ns() as f64 - elapsed * 12e-6;
-        assert!(off.abs() < 500.0, "{off} ns off the line: {mean:?}");
-    }
-    let spacing: Vec<i64> = means.windows(2).map(|pair| (pair[1].received - pair[0].received).ms()).collect();
-    assert!(spacing[1..].iter().all(|ms| (999..=1000).contains(ms)), "{spacing:?}");
-    // A Sync that was not believed delays one mean, and no more.
-    let mut times = Vec::new();
-    for n in 0..24 {
-        let mut sample = bench.sample(0);
-        sample.accepted = n != 8;
-        let is_written = !bench.hear(PortState::Slave, sample).is_empty();
-        times.extend(is_written.then_some(n));
-    }
-    assert_eq!(times, [0, 4, 9, 12, 16, 20]);
-    // What was gathered before a loss does not count after it.
-    bench.handle(Input::Lost(Loss::NoLeader));
-    let begun = bench.sent;
-    let after: Vec<Output> = (0..5).flat_map(|_| bench.sync()).collect();
-    let [Output::Feeding, Output::Write(mean)] = after[..] else { panic!("{after:?}") };
-    assert_eq!((mean.received.ns() - DATE) / SYNC, begun + 3, "the middle of five");
-}
-
-#[test]
-fn the_overlay_is_the_map_and_lives_on_until_there_is_a_better_one() {
-    let mut bench = Bench::new();
-    let mut keeper = OverlayKeeper::default();
-    assert_eq!(keeper.follow(&bench.track(PortState::Uncalibrated)), None);
-    let overlay = keeper.follow(&bench.track(PortState::Slave)).unwrap();
-    let line = bench.line.anchored_at(Timestamp::ZERO);
-    for raw in [0, 1_000_000_007, 86_400_000_000_000] {
-        let t = Timestamp::from_ns(raw);
-        let added = (t - overlay.last_sync) * overlay.freq_scale;
-        assert_eq!(raw + overlay.shift.ns() + added.ns(), line.at(t).ns());
-    }
-    assert_eq!(keeper.follow(&bench.track(PortState::Slave)), None, "it is told once");
-    bench.key.number = 2;
-    bench.line.at0 = Timestamp::from_ns(5);
-    assert_eq!(keeper.follow(&bench.track(PortState::Uncalibrated)), None);
-    assert_eq!(keeper.overlay(), Some(overlay), "through a change of leader");
-    assert_ne!(keeper.follow(&bench.track(PortState::Slave)), None);
-    keeper.slept(bench.now());
-    assert_eq!((keeper.overlay(), keeper.follow(&bench.track(PortState::Slave))), (None, None), "an old map");
-    bench.sent += 2;
-    assert!(keeper.follow(&bench.track(PortState::Slave)).is_some());
+fn the_page_carries_k_of_the_last_sample_to_the_next_run() {
+    let bench = Bench::feeding(4);
+    let told = bench.relay.page().told().unwrap();
+    let epoch =
+        crate::time::Epoch::from_ns(DATE + SYNC - bench.leader.line.at(Timestamp::from_ns(SYNC)).ns());
+    let source = EpochSource::Unsynchronised;
+    assert_eq!(told, Told { key: bench.leader.key, epoch, source, last: bench.now() });
+    // It stands there until another sample is written.
+    let mut next = Bench::unread(NOW, Some(told));
+    next.leader.sent = 4;
+    assert_eq!(next.read(), []);
+    assert_eq!(next.relay.page().told(), Some(told));
+    assert_eq!(Bench::new(NOW).relay.page().told(), None);
+    let [Output::Fixed(fixed), Output::Feeding, Output::Write(_)] = next.sync()[..] else {
+        panic!("a sample")
+    };
+    assert!(fixed.is_resumed);
+    assert_eq!(next.relay.page().told(), Some(Told { last: next.now(), ..told }));
 }

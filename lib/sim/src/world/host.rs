@@ -2,6 +2,7 @@
 
 use arrayvec::ArrayVec;
 use dante_core::date::DateRules;
+use dante_core::page::{Dante4l, Freshness, MAX_PORTS, PortRecord, SampleRecord, StampSource, View};
 use dante_core::port::{self, Channel, NoStamp, Port, PortConfig, Sample, Stamp};
 use dante_core::redundancy::{self, Network, Redundancy};
 use dante_core::relay::{self, RefclockSample, Relay};
@@ -29,7 +30,7 @@ pub struct Said {
     pub redundancy: Vec<(Timestamp<Raw>, redundancy::Change)>,
     /// The steerer, but for corrections.
     pub steerer: Vec<(Timestamp<Raw>, steer::Output)>,
-    /// The relay.
+    /// The relay, but for the overlay.
     pub relay: Vec<(Timestamp<Raw>, relay::Output)>,
     /// The frequencies that the steerer set.
     pub frequencies: Vec<(Timestamp<Raw>, Ratio)>,
@@ -63,7 +64,8 @@ pub struct Host {
     /// One on each network.
     ports: Vec<Port>,
     redundancy: Redundancy,
-    instance: u64,
+    /// What the observer publishes.
+    page: View<Dante4l>,
     steerer: Steerer,
     relay: Relay,
     clock: VirtualClock,
@@ -91,9 +93,13 @@ impl Host {
             ports: ports_on(networks, &config),
             redundancy: Redundancy::default(),
             config,
-            instance: INSTANCE,
+            page: page_of(INSTANCE),
             steerer: Steerer::new(Limits::default(), DateRules::default(), clock.line().rate),
-            relay: Relay::new(relay::Config { rule: relay::EpochRule::Now, every: None }, None),
+            relay: Relay::new(
+                relay::Config { rule: relay::EpochRule::Now, every: None },
+                None,
+                Duration::ZERO,
+            ),
             clock,
             frequency: Ratio::ZERO,
             slew: Ratio::ZERO,
@@ -141,7 +147,7 @@ impl Host {
     pub fn track(&self) -> Track {
         Track {
             key: TimelineKey {
-                instance: self.instance,
+                instance: self.page.instance,
                 number: self.redundancy.timeline(self.redundancy.selected()),
             },
             state: self.port().state(),
@@ -162,7 +168,7 @@ impl Host {
     pub(super) fn restart_observer(&mut self, at: Timestamp<Raw>) {
         self.ports = ports_on(self.ports.len(), &self.config);
         self.redundancy = Redundancy::default();
-        self.instance += 1;
+        self.page = page_of(self.page.instance + 1);
         self.observer_from = at;
         self.socket.clear();
     }
@@ -301,11 +307,9 @@ impl Host {
             return;
         }
         for sample in samples {
-            let path_delay = self.port().path_delay().unwrap_or_default();
             let own = sample.timeline == self.port().timeline();
-            let track = self.track();
-            let sample = Sample { timeline: if own { track.key.number } else { 0 }, ..sample };
-            self.relay.handle(now, relay::Input::Sync { track, sample, path_delay });
+            let timeline = if own { self.track().key.number } else { 0 };
+            self.page.body.push(SampleRecord::of(&Sample { timeline, ..sample }, 0));
             self.look(now);
         }
     }
@@ -314,11 +318,15 @@ impl Host {
     fn look(&mut self, now: Timestamp<Raw>) {
         let track = self.track();
         self.steer(now, steer::Input::Leader(track));
-        if track.live_map().is_none() {
-            self.relay.handle(now, relay::Input::Lost(Loss::NoLeader));
-        }
+        let record = PortRecord::of(self.port(), "sim", StampSource::Software);
+        self.page.body.ports = [PortRecord { timeline: track.key.number, ..record }; MAX_PORTS];
+        let page =
+            relay::Input::Page { dante4l: Some(&self.page), dante2sys: None, suspended: Duration::ZERO };
+        self.relay.handle(now, page);
         while let Some(output) = self.relay.poll() {
-            self.said.relay.push((now, output));
+            if !matches!(output, relay::Output::Overlay(_)) {
+                self.said.relay.push((now, output));
+            }
         }
     }
 
@@ -343,6 +351,11 @@ impl Host {
             }
         }
     }
+}
+
+fn page_of(instance: u64) -> View<Dante4l> {
+    let body = Dante4l { port_count: 1, ..Dante4l::default() };
+    View { freshness: Freshness::Fresh, pid: 0, instance, body }
 }
 
 fn ports_on(networks: usize, config: &PortConfig) -> Vec<Port> {
