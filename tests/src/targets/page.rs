@@ -77,7 +77,6 @@ fn follow(view: &View<Dante4l>) {
             _ = format!("{:?} {:?}", relay.page(), relay.overlay());
         }
     }
-    let Some(track) = view.body.track(view.instance) else { return };
     for policy in [Policy::Step, Policy::Utc] {
         steer(policy, view);
     }

@@ -1,3 +1,5 @@
+mod overlay;
+
 use super::*;
 use crate::page::{
     Freshness, PORT_HAS_DELAY, PORT_HAS_MAP, STEER_DATE_GOOD, STEER_HAS_SCALE, SampleRecord, SteeredClock,
@@ -290,64 +292,6 @@ fn k_is_that_on_dante2sys_page_and_then_fixed() {
     let mut bench = Bench::new(SYNCHRONISED);
     bench.dante4l.body.set_kernel_word(Some(KernelWord::Synchronised(Duration::from_ms(5))));
     assert!(matches!(bench.sync()[..], [Output::Fixed(fixed), ..] if fixed.source == EpochSource::Clock));
-}
-
-#[test]
-fn the_overlay_is_the_map_and_lives_on_until_there_is_a_better_one() {
-    let mut bench = Bench::new(NOW);
-    bench.measure(PortState::Uncalibrated);
-    assert_eq!((bench.read(), bench.relay.overlay(), bench.relay.deadline()), (vec![], None, None));
-    bench.sync();
-    let overlay = bench.relay.overlay().unwrap();
-    let line = bench.leader.line.anchored_at(Timestamp::ZERO);
-    for raw in [0, 1_000_000_007, 86_400_000_000_000] {
-        let t = Timestamp::from_ns(raw);
-        let added = (t - overlay.last_sync) * overlay.freq_scale;
-        assert_eq!(raw + overlay.shift.ns() + added.ns(), line.at(t).ns());
-    }
-    assert_eq!(bench.read(), [], "it is sent once");
-    bench.leader.key.number = 2;
-    bench.leader.line.at0 = Timestamp::from_ns(5);
-    bench.measure(PortState::Uncalibrated);
-    bench.read();
-    assert_eq!(bench.relay.overlay(), Some(overlay), "through a change of leader");
-    bench.sync();
-    assert_eq!(bench.relay.overlay(), Some(bench.leader.map().line.into()));
-}
-
-#[test]
-fn the_overlay_is_repeated_while_it_does_not_change() {
-    let mut bench = Bench::feeding(4);
-    let overlay = Output::Overlay(bench.relay.overlay().unwrap());
-    let due = bench.now() + Duration::from_ms(900);
-    assert_eq!(bench.relay.deadline(), Some(due));
-    bench.idle = Duration::from_ns(899_999_999);
-    assert_eq!(bench.read(), []);
-    bench.idle = Duration::from_ms(900);
-    assert_eq!(bench.read(), [overlay]);
-    assert_eq!(bench.relay.deadline(), Some(due + Duration::from_ms(900)));
-    // Also in holdover.
-    bench.idle = Duration::from_ms(1_800);
-    assert_eq!(bench.read_page(None), [Output::Stopped(Loss::NoPage), Output::Withdraw, overlay]);
-}
-
-#[test]
-fn a_suspend_voids_the_overlay() {
-    let mut bench = Bench::feeding(4);
-    bench.suspended = bench.suspended + Duration::from_ms(1);
-    assert_eq!(bench.read(), [], "as far as it is read");
-    bench.suspended = bench.suspended + Duration::from_secs(3);
-    bench.idle = Duration::from_ms(900);
-    assert_eq!(bench.read(), [Output::Slept(Duration::from_secs(3))], "the map is an old one");
-    assert_eq!((bench.relay.overlay(), bench.relay.deadline()), (None, None));
-    // Measured before the end of the suspend, too.
-    let before = bench.now();
-    bench.measure(PortState::Slave);
-    bench.dante4l.body.ports[0].map.raw0_ns = before.ns();
-    bench.read();
-    assert_eq!(bench.relay.overlay(), None);
-    (0..4).for_each(|_| bench.measure(PortState::Slave));
-    assert!(matches!(bench.read().last(), Some(Output::Overlay(_))));
 }
 
 #[test]
