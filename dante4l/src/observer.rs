@@ -7,7 +7,7 @@ use crate::link::{Link, LinkConfig, LinkError};
 use crate::rates_file::RatesFile;
 use dante_core::observe::{Observer as Engine, Output};
 use dante_core::page::{Dante4l, MAX_PORTS};
-use dante_core::port::{Channel, Port, PortConfig, Sample, State};
+use dante_core::port::{self, Channel, Port, PortConfig, Sample, State};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::track::KernelWord;
 use dante_os::clock::{raw_now, timex};
@@ -113,15 +113,25 @@ impl Observer {
         while let Some((place, output)) = self.engine.poll() {
             let Some(network) = self.networks.get_mut(place) else { continue };
             match output {
-                Output::Send { packet, token } => network.send(&mut self.engine, &packet, token),
-                Output::Rate(known) => self.rates.learn(raw_now(), known),
-                Output::Sample(sample) => {
+                Output::Port(port::Output::Send { packet, token }) => {
+                    network.send(&mut self.engine, &packet, token);
+                }
+                Output::Port(port::Output::Rate(known)) => self.rates.learn(raw_now(), known),
+                Output::Port(port::Output::Sample(sample)) => {
                     let line = self.summary.add(sample.arrived.raw, sample.residual);
                     if let Some((line, port)) = line.zip(self.engine.port(place)) {
                         tell(port, &sample, &line);
                     }
                 }
-                reported => network.report(&reported),
+                Output::Port(port::Output::Notice(notice)) => network.warn(notice),
+                Output::Port(port::Output::Changed { from, to, reason }) => network.changed(from, to, reason),
+                Output::Port(port::Output::Timeline { number: 0, reason }) => {
+                    network.info(format_args!("{reason}"));
+                }
+                Output::Port(port::Output::Timeline { number, reason }) => {
+                    network.info(format_args!("timeline {number}: {reason}"));
+                }
+                Output::Network(change) => network.info(format_args!("{change}")),
             }
         }
     }

@@ -1,9 +1,9 @@
 //! One network: its interface with the sockets, and what is logged of it.
 
 use crate::link::{Arrival, Change, Departed, Link, LinkConfig, LinkError, NO_CARRIER};
-use dante_core::observe::{Observer as Engine, Output};
+use dante_core::observe::Observer as Engine;
 use dante_core::page::StampSource;
-use dante_core::port::{Channel, Input, NoStamp, Notice, Port, SendToken, State, follower_identity};
+use dante_core::port::{Channel, Input, NoStamp, Notice, Port, Reason, SendToken, State, follower_identity};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Buffer;
 use dante_os::clock::raw_now;
@@ -90,34 +90,27 @@ impl Network {
         Ok(true)
     }
 
-    /// Logs an output of the engine.
-    pub fn report(&mut self, output: &Output) {
-        match output {
-            Output::Notice(notice) => {
-                self.notice = Some(*notice);
-                if self.notices.allows(*notice, raw_now()) {
-                    log::warn!("port {}: {notice}", self.name());
-                }
-            }
-            Output::Changed { from, to, reason } => {
-                self.info(format_args!("{from} to {to}: {reason}"));
-                self.notice = self.notice.filter(|_| to.is_open() && *to != State::Slave);
-                match (&mut self.link, to) {
-                    (Some(link), State::Listening) => link.membership.silent(raw_now()),
-                    (Some(link), _) => link.membership.rest(),
-                    (None, _) => {}
-                }
-            }
-            Output::Timeline { number: Some(number), reason } => {
-                self.info(format_args!("timeline {number}: {reason}"));
-            }
-            Output::Timeline { number: None, reason } => self.info(format_args!("{reason}")),
-            Output::Network(change) => self.info(format_args!("{change}")),
-            Output::Send { .. } | Output::Sample(_) | Output::Rate(_) => {}
+    /// Logs a diagnostic, and keeps it for the status.
+    pub fn warn(&mut self, notice: Notice) {
+        self.notice = Some(notice);
+        if self.notices.allows(notice, raw_now()) {
+            log::warn!("port {}: {notice}", self.name());
         }
     }
 
-    fn info(&mut self, what: fmt::Arguments<'_>) {
+    /// The port's state has changed.
+    pub fn changed(&mut self, from: State, to: State, reason: Reason) {
+        self.info(format_args!("{from} to {to}: {reason}"));
+        self.notice = self.notice.filter(|_| to.is_open() && to != State::Slave);
+        match (&mut self.link, to) {
+            (Some(link), State::Listening) => link.membership.silent(raw_now()),
+            (Some(link), _) => link.membership.rest(),
+            (None, _) => {}
+        }
+    }
+
+    /// Logs a change.
+    pub fn info(&mut self, what: fmt::Arguments<'_>) {
         self.changes.info(raw_now(), format_args!("port {}: {what}", self.config.interface));
     }
 

@@ -6,13 +6,10 @@
 
 use crate::outputs::Outputs;
 use crate::page::{Dante4l, PortRecord, SampleRecord, StampSource};
-use crate::port::{
-    self, Discontinuity, KnownRate, Notice, Port, PortConfig, Reason, Sample, SendToken, State,
-};
+use crate::port::{self, Port, PortConfig, Sample};
 use crate::redundancy::{Change, NETWORKS, Network, Redundancy};
 use crate::time::{Raw, Timestamp};
 use crate::track::KernelWord;
-use crate::wire::Buffer;
 use arrayvec::ArrayVec;
 
 /// Outputs between two drains: an input causes at most six of a port and, with the choice between networks, two more.
@@ -22,35 +19,9 @@ const QUEUE: usize = 24;
 /// What the program has to do, log or remember, for one network.
 #[derive(Debug, PartialEq)]
 pub enum Output {
-    /// Multicast this event packet to the subdomain's group, and report its departure.
-    Send {
-        /// UDP payload.
-        packet: Buffer,
-        /// Identifies it in [`port::Input::Departed`].
-        token: SendToken,
-    },
-    /// The port's state changed.
-    Changed {
-        /// From this.
-        from: State,
-        /// To this.
-        to: State,
-        /// Because of this.
-        reason: Reason,
-    },
-    /// Dante time on this network is not continuous.
-    Timeline {
-        /// The number of the new published timeline, where this network is the one selected.
-        number: Option<u64>,
-        /// What broke.
-        reason: Discontinuity,
-    },
-    /// A Sync of the selected network was measured, with the number of the published timeline (0: of an earlier one).
-    Sample(Sample),
-    /// A diagnostic.
-    Notice(Notice),
-    /// The rate of a leader, to be remembered until the next start.
-    Rate(KnownRate),
+    /// An output of its port. [`port::Output::Sample`] is of the selected network alone; it and
+    /// [`port::Output::Timeline`] carry the number of the published timeline, 0 where the network is on none.
+    Port(port::Output),
     /// The choice between the networks, reported on the network that it concerns.
     Network(Change),
 }
@@ -159,27 +130,22 @@ impl Observer {
         &self.page
     }
 
-    fn pass_on(&mut self, now: Timestamp<Raw>, network: usize, output: port::Output) {
-        let output = match output {
-            port::Output::Send { packet, token } => Output::Send { packet, token },
-            port::Output::Changed { from, to, reason } => Output::Changed { from, to, reason },
-            port::Output::Notice(notice) => Output::Notice(notice),
-            port::Output::Rate(known) => Output::Rate(known),
-            port::Output::Timeline { reason, .. } => {
+    fn pass_on(&mut self, now: Timestamp<Raw>, network: usize, mut output: port::Output) {
+        match &mut output {
+            port::Output::Timeline { number, .. } => {
                 self.consider(now);
-                let number = (network == self.selected()).then(|| self.redundancy.timeline(network));
-                Output::Timeline { number, reason }
+                *number = if network == self.selected() { self.redundancy.timeline(network) } else { 0 };
             }
             port::Output::Sample(sample) => {
                 self.consider(now);
                 let port = self.interfaces.get(network).map(|it| &it.port);
                 let Some(port) = port.filter(|_| network == self.selected()) else { return };
-                let sample = published(&sample, port, self.redundancy.timeline(network));
-                self.page.push(SampleRecord::of(&sample, index(network)));
-                Output::Sample(sample)
+                *sample = published(sample, port, self.redundancy.timeline(network));
+                self.page.push(SampleRecord::of(sample, index(network)));
             }
-        };
-        self.outputs.push((network, output));
+            _ => {}
+        }
+        self.outputs.push((network, Output::Port(output)));
     }
 
     /// Chooses between the networks by what their ports know now.

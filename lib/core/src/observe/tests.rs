@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::page::{Freshness, View};
-use crate::port::{Channel, Input, Stamp};
+use crate::port::{Channel, Input, Stamp, State};
 use crate::time::{Affine, Dante, Duration, Ratio};
 use crate::track::{Loss, TimelineKey, Track};
 use crate::wire::{
-    ClockIdentifier, Flags, Grandmaster, Header, LocalClock, Message, Packet, PortIdentity, Subdomain,
-    SyncBody, Uuid,
+    Buffer, ClockIdentifier, Flags, Grandmaster, Header, LocalClock, Message, Packet, PortIdentity,
+    Subdomain, SyncBody,
 };
 use std::net::{Ipv4Addr, SocketAddrV4};
 use zerocopy::{FromBytes, IntoBytes};
@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_ms(250);
 const INSTANCE: u64 = 7;
 
 fn identity(n: u8) -> PortIdentity {
-    PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0, 0, n]), port_id: 1 }
+    port::follower_identity([0, 0x1d, 0xc1, 0, 0, n], 0)
 }
 
 /// A one-step Sync, which is measured at once.
@@ -134,9 +134,9 @@ impl Bench {
     }
 
     /// The numbers of the timelines that outputs announced, with their networks.
-    fn timelines(&self) -> Vec<(usize, Option<u64>)> {
+    fn timelines(&self) -> Vec<(usize, u64)> {
         let number = |(network, output): &(usize, Output)| match output {
-            Output::Timeline { number, .. } => Some((*network, *number)),
+            Output::Port(port::Output::Timeline { number, .. }) => Some((*network, *number)),
             _ => None,
         };
         self.outputs.iter().filter_map(number).collect()
@@ -192,7 +192,8 @@ fn ring_holds_the_samples_of_the_selected_network_alone() {
     bench.beats(3);
     let after = ring(&bench.page());
     assert_eq!(after, [&before[..], &[(1, 1); 3]].concat());
-    let given: Vec<_> = bench.outputs.iter().filter(|(_, it)| matches!(it, Output::Sample(_))).collect();
+    let given: Vec<_> =
+        bench.outputs.iter().filter(|(_, it)| matches!(it, Output::Port(port::Output::Sample(_)))).collect();
     assert_eq!(given.len(), after.len(), "the same are put out");
 }
 
@@ -206,7 +207,7 @@ fn network_that_fails_is_left_at_once_and_the_timeline_goes_on() {
         matches!(
             bench.outputs[..],
             [
-                (0, Output::Changed { to: State::Faulty, .. }),
+                (0, Output::Port(port::Output::Changed { to: State::Faulty, .. })),
                 (1, Output::Network(Change::Selected { to: 1, moved: Some(_), continues: true })),
             ]
         ),
@@ -220,7 +221,7 @@ fn network_that_fails_is_left_at_once_and_the_timeline_goes_on() {
 #[test]
 fn networks_of_two_clocks_are_on_timelines_of_their_own() {
     let mut bench = Bench::running(Duration::from_secs(4_000));
-    assert_eq!(bench.timelines(), [(0, Some(1)), (1, None)]);
+    assert_eq!(bench.timelines(), [(0, 1), (1, 0)]);
     assert_eq!(bench.changes(), [(1, Change::TwoClocks(Duration::from_secs(4_000)))]);
     let page = bench.page();
     assert_eq!(page.ports.each_ref().map(|port| (port.timeline, port.last.timeline)), [(1, 1), (0, 0)]);
@@ -231,7 +232,7 @@ fn networks_of_two_clocks_are_on_timelines_of_their_own() {
     // The leader of the selected network jumps.
     bench.lines[1].at0 = bench.lines[1].at0 + Duration::from_secs(30);
     bench.beats(20);
-    assert_eq!(bench.timelines(), [(0, Some(1)), (1, None), (1, Some(3))]);
+    assert_eq!(bench.timelines(), [(0, 1), (1, 0), (1, 3)]);
     assert_eq!(ring(&bench.page()).last(), Some(&(1, 3)));
 }
 
@@ -244,8 +245,11 @@ fn sample_by_which_a_network_is_selected_is_published() {
         bench.outputs.clear();
         bench.beats(1);
     }
-    let [(1, Output::Network(Change::Selected { to: 1, .. })), (1, Output::Sample(sample)), ..] =
-        &bench.outputs[..]
+    let [
+        (1, Output::Network(Change::Selected { to: 1, .. })),
+        (1, Output::Port(port::Output::Sample(sample))),
+        ..,
+    ] = &bench.outputs[..]
     else {
         panic!("{:?}", bench.outputs)
     };
