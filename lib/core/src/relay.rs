@@ -155,14 +155,14 @@ impl Relay {
         dante2sys: Option<&View<Dante2sys>>,
     ) -> Result<ClockMap, Loss> {
         let view = dante4l.ok_or(Loss::NoPage)?;
-        let track = Track::of(Some(view))?;
         let seen = match self.seen.replace((view.instance, view.body.samples)) {
             Some((instance, seen)) if instance == view.instance => seen,
             Some(_) => 0,
             // Samples from before the first page read are too old.
             None => view.body.samples,
         };
-        let map = *track.live_map().ok_or(Loss::NoLeader)?;
+        let track = Track::of(dante4l)?;
+        let map = track.map.ok_or(Loss::NoLeader)?;
         if self.needs_epoch() {
             let steered = dante2sys.and_then(Steered::of);
             self.refclock.set_evidence(Evidence { steered, kernel: view.body.kernel_word() });
