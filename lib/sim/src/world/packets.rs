@@ -115,13 +115,13 @@ impl Packets {
         self.observer.handle(raw, network, input);
         while let Some((network, output)) = self.observer.poll() {
             match output {
-                Output::Send { packet, token } => {
+                Output::Port(port::Output::Send { packet, token }) => {
                     self.sent.push((now, network, packet));
                     let real = (now >= self.stamps_from).then(|| clock.at(now));
                     let stamp = self.translate(now, clock, real);
                     self.observer.handle(raw, network, port::Input::Departed { token, stamp });
                 }
-                Output::Sample(_) => {}
+                Output::Port(port::Output::Sample(_)) => {}
                 output => said.observer.push((now, network, output)),
             }
         }
