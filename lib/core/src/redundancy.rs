@@ -5,7 +5,6 @@
 //! at any moment. Where they do not, they are two clocks: the one that is followed stays, until it has been away for so
 //! long that another time is better than none.
 
-use crate::page::MAX_PORTS;
 use crate::port::{Port, State, best};
 use crate::time::{ClockMap, Duration, Raw, Timestamp};
 use crate::wire::Grandmaster;
@@ -13,7 +12,7 @@ use arrayvec::ArrayVec;
 use std::fmt;
 
 /// Primary and secondary.
-pub const NETWORKS: usize = MAX_PORTS;
+pub const NETWORKS: usize = crate::page::MAX_PORTS;
 /// By so much the ways through both networks may differ: Dante devices mute at this.
 const PATHS_DIFFER: Duration = Duration::from_us(250);
 /// In addition both maps may be wrong by so many standard deviations.
