@@ -25,12 +25,14 @@ struct TestClock {
     refuses: bool,
     in_use: bool,
     set: Vec<Ratio>,
+    reads: usize,
 }
 
 impl Clock for TestClock {
     type Error = &'static str;
 
     fn read(&mut self) -> ClockState {
+        self.reads += 1;
         let ClockState { mut reading, kernel, .. } = self.exact.read();
         let late = std::mem::take(&mut self.late);
         (reading.raw, reading.width) = (reading.raw + late, late.abs() * 2);
@@ -95,6 +97,7 @@ impl Bench {
             refuses: false,
             in_use: false,
             set: Vec::new(),
+            reads: 0,
         };
         let steerer = Steerer::new(config, &clock.read(), Ratio::ZERO);
         Self {
@@ -111,11 +114,13 @@ impl Bench {
 
     fn handle(&mut self, input: Input<'_>) {
         let Self { steerer, clock, said, failed, .. } = self;
+        let reads = clock.reads;
         drive(steerer, clock, input, |report| match report {
             Report::Output(output) => said.push(output),
             Report::Failed(_) => *failed += 1,
             _ => {}
         });
+        assert_eq!(clock.reads, reads + 1, "the clock is read once, whatever comes of it");
     }
 
     /// Nothing new happened but what was done to the clock.
