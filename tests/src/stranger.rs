@@ -3,11 +3,7 @@
 use crate::namespace::{CABLE, Namespace};
 use dante_core::page::StampSource;
 use dante_core::port::Channel;
-use dante_core::time::Timestamp;
-use dante_core::wire::{
-    Buffer, ClockIdentifier, EVENT_PORT, Flags, GENERAL_PORT, Grandmaster, Header, LocalClock, PortIdentity,
-    Subdomain, SyncBody,
-};
+use dante_core::wire::{Buffer, EVENT_PORT, Flags, GENERAL_PORT, Header, PortIdentity, Subdomain, SyncBody};
 use dante_os::net::Interface;
 use dante_os::socket::PtpSocket;
 use nix::errno::Errno;
@@ -130,27 +126,9 @@ fn to(channel: Channel) -> SocketAddrV4 {
 
 /// A Sync as Dante's leaders send it, whoever sends it.
 pub fn sync(source: PortIdentity, sequence_id: u16, preferred: bool) -> Buffer {
-    let (identifier, variance, stratum) = (ClockIdentifier::DFLT, 0x7060, 0x99);
-    header(source, sequence_id).sync(&SyncBody {
-        origin: Timestamp::ZERO,
-        epoch_number: 0,
-        current_utc_offset: 0,
-        grandmaster: Grandmaster {
-            port: PortIdentity { port_id: 0, ..source },
-            sequence_id,
-            stratum,
-            identifier,
-            variance,
-            preferred,
-            is_boundary_clock: true,
-        },
-        sync_interval: -2,
-        local: LocalClock { variance, steps_removed: 0, stratum, identifier },
-        parent: source,
-        estimated_master_variance: 0,
-        estimated_master_drift: 0,
-        utc_reasonable: false,
-    })
+    let mut said = SyncBody::dante(source);
+    (said.grandmaster.sequence_id, said.grandmaster.preferred) = (sequence_id, preferred);
+    header(source, sequence_id).sync(&said)
 }
 
 /// The head of a two-step Sync and of its Follow_Up.

@@ -1,10 +1,7 @@
 //! What a message costs, between the socket and the port.
 
 use dante_core::time::Timestamp;
-use dante_core::wire::{
-    ClockIdentifier, Flags, FollowUp, Grandmaster, Header, LocalClock, Message, Packet, PortIdentity,
-    Subdomain, SyncBody, Uuid,
-};
+use dante_core::wire::{Flags, FollowUp, Header, Message, Packet, PortIdentity, Subdomain, SyncBody, Uuid};
 use divan::{Bencher, black_box};
 
 fn main() {
@@ -28,31 +25,7 @@ fn header() -> Header {
 }
 
 fn body() -> SyncBody {
-    SyncBody {
-        origin: Timestamp::from_ns(541_867_123_456_789),
-        epoch_number: 0,
-        current_utc_offset: 0,
-        grandmaster: Grandmaster {
-            port: PORT,
-            sequence_id: 4711,
-            stratum: 0x99,
-            identifier: ClockIdentifier::DFLT,
-            variance: 0x7060,
-            preferred: false,
-            is_boundary_clock: true,
-        },
-        sync_interval: -2,
-        local: LocalClock {
-            variance: 0x7060,
-            steps_removed: 0,
-            stratum: 0x99,
-            identifier: ClockIdentifier::DFLT,
-        },
-        parent: PORT,
-        estimated_master_variance: 0,
-        estimated_master_drift: 0,
-        utc_reasonable: false,
-    }
+    SyncBody { origin: Timestamp::from_ns(541_867_123_456_789), ..SyncBody::dante(PORT) }
 }
 
 #[divan::bench]

@@ -6,12 +6,12 @@
 mod answers;
 
 use crate::oscillator::Path;
-use arrayvec::ArrayVec;
+use dante_core::outputs::Outputs;
 use dante_core::port::{NoStamp, Stamp};
 use dante_core::time::{Dante, Duration, Raw, Timestamp};
 use dante_core::wire::{
-    Buffer, ClockIdentifier, DelayResp, EVENT_PORT, Flags, FollowUp, GENERAL_PORT, Grandmaster, Header,
-    LocalClock, Message, Packet, PortIdentity, Subdomain, SyncBody,
+    Buffer, DelayResp, EVENT_PORT, Flags, FollowUp, GENERAL_PORT, Grandmaster, Header, LocalClock, Message,
+    Packet, PortIdentity, Subdomain, SyncBody,
 };
 
 /// What the leader says of itself.
@@ -38,13 +38,14 @@ pub struct LeaderConfig {
 impl LeaderConfig {
     /// As a Dante device has it.
     pub const fn dante(identity: PortIdentity) -> Self {
+        let Grandmaster { stratum, variance, preferred, .. } = Grandmaster::dante(identity);
         Self {
             subdomain: Subdomain::DFLT,
             identity,
-            sync_interval: -2,
-            stratum: 0x99,
-            variance: 0x7060,
-            preferred: false,
+            sync_interval: SyncBody::dante(identity).sync_interval,
+            stratum,
+            variance,
+            preferred,
             event_port: EVENT_PORT,
             general_port: GENERAL_PORT,
         }
@@ -112,7 +113,8 @@ pub struct Leader {
     /// Counts its answers.
     answers: u16,
     next_sync: Timestamp<Raw>,
-    outputs: ArrayVec<Output, 4>,
+    /// One input makes one.
+    outputs: Outputs<Output, 4>,
 }
 
 impl Leader {
@@ -125,7 +127,7 @@ impl Leader {
             leads: false,
             answers: 0,
             next_sync: start,
-            outputs: ArrayVec::new(),
+            outputs: Outputs::default(),
         }
     }
 
@@ -152,7 +154,7 @@ impl Leader {
 
     /// The next thing to be done or told; call until it is `None`.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_at(0)
+        self.outputs.pop()
     }
 
     /// When [`Input::Deadline`] is due.
@@ -186,23 +188,15 @@ impl Leader {
         }
         let at = self.time_at(now);
         let epoch_number = self.epoch_number(now);
-        let config = &self.config;
+        let grandmaster = self.grandmaster();
+        let Grandmaster { variance, stratum, identifier, .. } = grandmaster;
         let body = SyncBody {
             origin: at - SYNC_IS_EARLY_BY,
             epoch_number,
-            current_utc_offset: 0,
-            grandmaster: self.grandmaster(),
-            sync_interval: config.sync_interval,
-            local: LocalClock {
-                variance: config.variance,
-                steps_removed: 0,
-                stratum: config.stratum,
-                identifier: ClockIdentifier::DFLT,
-            },
-            parent: PortIdentity { port_id: 0, ..config.identity },
-            estimated_master_variance: 0,
-            estimated_master_drift: 0,
-            utc_reasonable: false,
+            grandmaster,
+            sync_interval: self.config.sync_interval,
+            local: LocalClock { variance, steps_removed: 0, stratum, identifier },
+            ..SyncBody::dante(self.config.identity)
         };
         let packet = self.header(Flags::BOUNDARY_CLOCK | Flags::ASSIST, self.sequence).sync(&body);
         self.tell(Output::Sync { packet, token: SyncToken(self.sequence) });
@@ -210,15 +204,13 @@ impl Leader {
 
     /// Itself, as Dante names a grandmaster.
     fn grandmaster(&self) -> Grandmaster {
-        let config = &self.config;
+        let LeaderConfig { identity, stratum, variance, preferred, .. } = self.config;
         Grandmaster {
-            port: PortIdentity { port_id: 0, ..config.identity },
             sequence_id: self.sequence,
-            stratum: config.stratum,
-            identifier: ClockIdentifier::DFLT,
-            variance: config.variance,
-            preferred: config.preferred,
-            is_boundary_clock: true,
+            stratum,
+            variance,
+            preferred,
+            ..Grandmaster::dante(identity)
         }
     }
 
@@ -266,7 +258,6 @@ impl Leader {
     }
 
     fn tell(&mut self, output: Output) {
-        // Outputs are drained after each input, which makes one.
-        _ = self.outputs.try_push(output);
+        self.outputs.push(output);
     }
 }

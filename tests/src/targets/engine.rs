@@ -6,8 +6,7 @@ use dante_core::port::{
 };
 use dante_core::time::{Affine, Dante, Duration, Ratio, Raw, Timestamp};
 use dante_core::wire::{
-    ClockIdentifier, DelayResp, Flags, FollowUp, Grandmaster, Header, LocalClock, Message, Packet,
-    PortIdentity, Subdomain, SyncBody, Uuid,
+    DelayResp, Flags, FollowUp, Header, Message, Packet, PortIdentity, Subdomain, SyncBody, Uuid,
 };
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -298,26 +297,7 @@ fn header(who: u8, sequence_id: u16, flags: Flags) -> Header {
 }
 
 fn body(who: u8, sync_interval: i8, preferred: bool) -> SyncBody {
-    let source = leader(who);
-    let (identifier, variance, stratum) = (ClockIdentifier::DFLT, 0x7060, 0x99);
-    SyncBody {
-        origin: Timestamp::ZERO,
-        epoch_number: 0,
-        current_utc_offset: 0,
-        grandmaster: Grandmaster {
-            port: PortIdentity { port_id: 0, ..source },
-            sequence_id: 0,
-            stratum,
-            identifier,
-            variance,
-            preferred,
-            is_boundary_clock: true,
-        },
-        sync_interval,
-        local: LocalClock { variance, steps_removed: 0, stratum, identifier },
-        parent: source,
-        estimated_master_variance: 0,
-        estimated_master_drift: 0,
-        utc_reasonable: false,
-    }
+    let mut said = SyncBody { sync_interval, ..SyncBody::dante(leader(who)) };
+    said.grandmaster.preferred = preferred;
+    said
 }

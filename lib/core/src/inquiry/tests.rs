@@ -70,15 +70,7 @@ fn answer_of(who: PortIdentity, question: &Payload) -> Option<Payload> {
             observed_variance: 0,
             observed_drift: 0,
             utc_reasonable: false,
-            grandmaster: Grandmaster {
-                port: clock(1),
-                sequence_id: 7,
-                stratum: 0x99,
-                identifier: ClockIdentifier::DFLT,
-                variance: 0x7060,
-                preferred: false,
-                is_boundary_clock: true,
-            },
+            grandmaster: Grandmaster { port: clock(1), sequence_id: 7, ..Grandmaster::dante(who) },
         }),
         Payload::GetPortDataSet => Payload::PortDataSet(port(who, 1)),
         Payload::GetGlobalTimeDataSet => Payload::GlobalTimeDataSet(GlobalTimeDataSet {

@@ -99,6 +99,26 @@ pub struct SyncBody {
     pub utc_reasonable: bool,
 }
 
+impl SyncBody {
+    /// The Sync of a Dante leader that is not Preferred Leader, at its time's zero.
+    pub const fn dante(leader: PortIdentity) -> Self {
+        let grandmaster = Grandmaster::dante(leader);
+        let Grandmaster { port: parent, variance, stratum, identifier, .. } = grandmaster;
+        Self {
+            origin: Timestamp::ZERO,
+            epoch_number: 0,
+            current_utc_offset: 0,
+            grandmaster,
+            sync_interval: -2,
+            local: LocalClock { variance, steps_removed: 0, stratum, identifier },
+            parent,
+            estimated_master_variance: 0,
+            estimated_master_drift: 0,
+            utc_reasonable: false,
+        }
+    }
+}
+
 /// The clock at the root of the tree, as a Sync or a parent data set describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grandmaster {
@@ -116,6 +136,21 @@ pub struct Grandmaster {
     pub preferred: bool,
     /// It is a boundary clock.
     pub is_boundary_clock: bool,
+}
+
+impl Grandmaster {
+    /// A Dante leader as its own grandmaster: port 0, stratum 0x99 (0x79 on some), variance 0x7060 (0xf060 on some).
+    pub const fn dante(leader: PortIdentity) -> Self {
+        Self {
+            port: PortIdentity { port_id: 0, ..leader },
+            sequence_id: 0,
+            stratum: 0x99,
+            identifier: ClockIdentifier::DFLT,
+            variance: 0x7060,
+            preferred: false,
+            is_boundary_clock: true,
+        }
+    }
 }
 
 /// The clock that sends.
