@@ -11,6 +11,7 @@ compile_error!(
      SOCK reference clocks are those of LP64"
 );
 
+pub mod announcement;
 pub mod date;
 pub mod estimate;
 pub mod inquiry;

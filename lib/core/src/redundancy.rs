@@ -5,9 +5,9 @@
 //! at any moment. Where they do not, they are two clocks: the one that is followed stays, until it has been away for so
 //! long that another time is better than none.
 
+use crate::announcement::Quality;
 use crate::port::{Port, State, best};
 use crate::time::{ClockMap, Duration, Raw, Timestamp};
-use crate::wire::Grandmaster;
 use arrayvec::ArrayVec;
 use std::fmt;
 
@@ -41,7 +41,7 @@ pub struct Network {
     /// Its port's map.
     pub map: Option<ClockMap>,
     /// What its leader says of its clock.
-    pub grandmaster: Option<Grandmaster>,
+    pub quality: Option<Quality>,
 }
 
 impl From<&Port> for Network {
@@ -50,7 +50,7 @@ impl From<&Port> for Network {
             state: port.state(),
             timeline: port.timeline(),
             map: port.map(),
-            grandmaster: port.leader().map(|leader| leader.announced.grandmaster),
+            quality: port.leader().map(|leader| leader.announced.quality),
         }
     }
 }
@@ -222,7 +222,7 @@ fn agree(now: Timestamp<Raw>, a: &ClockMap, b: &ClockMap) -> bool {
 
 /// Of two networks that serve, and are one clock.
 fn is_better(now: Timestamp<Raw>, a: &Network, b: &Network) -> bool {
-    if let (Some(a), Some(b)) = (&a.grandmaster, &b.grandmaster) {
+    if let (Some(a), Some(b)) = (&a.quality, &b.quality) {
         if best::is_of_better_quality(a, b) {
             return true;
         }

@@ -11,6 +11,7 @@ mod identity;
 mod layout;
 mod management;
 mod message;
+mod v1;
 
 pub use identity::{ClockIdentifier, PortIdentity, Subdomain, SubdomainError, Uuid, UuidError};
 pub use management::{

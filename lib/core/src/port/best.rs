@@ -1,80 +1,71 @@
 //! Which of two leaders is the better one: the best master clock algorithm of IEEE 1588-2002, 7.6.
 
 use super::Leader;
-use crate::wire::{ClockIdentifier, Grandmaster};
+use crate::announcement::Quality;
 use std::cmp::Ordering;
 
-/// Differences of variance within this are none (PTP_LOG_VARIANCE_THRESHOLD).
-const VARIANCE_THRESHOLD: i32 = 256;
-/// One that is followed is left only for a difference of so much more (PTP_LOG_VARIANCE_HYSTERESIS).
-const VARIANCE_HYSTERESIS: i32 = 128;
-/// Up to this stratum the clock identifier decides before the variance is looked at.
-const IDENTIFIED_STRATUM: u8 = 2;
+/// Whether a difference must exceed the tolerance alone, or the hysteresis too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Margin {
+    Tolerance,
+    /// Half as much again: PTP_LOG_VARIANCE_HYSTERESIS, 128 where the threshold is 256.
+    Hysteresis,
+}
 
 /// Whether `a` beats `b`. A leader never beats itself.
 pub(super) fn is_better(a: &Leader, b: &Leader) -> bool {
-    compare(a, b, VARIANCE_THRESHOLD) == Ordering::Greater
+    compare(a, b, Margin::Tolerance) == Ordering::Greater
 }
 
 /// Whether `a` is so much better than `b` that it is followed in its place: variances that move to and fro across the
 /// threshold decide nothing.
 pub(super) fn takes_over(a: &Leader, b: &Leader) -> bool {
-    let threshold = VARIANCE_THRESHOLD + VARIANCE_HYSTERESIS;
-    is_better(a, b) && compare(a, b, threshold) == Ordering::Greater
+    is_better(a, b) && compare(a, b, Margin::Hysteresis) == Ordering::Greater
 }
 
 /// Whether `a` is the better one for what it says of its clock, its name aside: two ports of one Dante clock differ in
 /// nothing but their names.
-pub(crate) fn is_of_better_quality(a: &Grandmaster, b: &Grandmaster) -> bool {
-    compare_quality(a, b, VARIANCE_THRESHOLD + VARIANCE_HYSTERESIS) == Ordering::Greater
+pub(crate) fn is_of_better_quality(a: &Quality, b: &Quality) -> bool {
+    compare_quality(a, b, Margin::Hysteresis) == Ordering::Greater
 }
 
 /// `Greater`: `a` is the better one. The operator's word stands above the standard's rules.
-fn compare(a: &Leader, b: &Leader, threshold: i32) -> Ordering {
+fn compare(a: &Leader, b: &Leader, margin: Margin) -> Ordering {
     if a.preferred != b.preferred {
         return a.preferred.cmp(&b.preferred);
     }
-    let (ga, gb) = (&a.announced.grandmaster, &b.announced.grandmaster);
-    if ga.port.uuid != gb.port.uuid {
-        return compare_quality(ga, gb, threshold).then(gb.port.uuid.cmp(&ga.port.uuid));
+    let (one, other) = (&a.announced, &b.announced);
+    if one.grandmaster.uuid != other.grandmaster.uuid {
+        return compare_quality(&one.quality, &other.quality, margin)
+            .then(other.grandmaster.uuid.cmp(&one.grandmaster.uuid));
     }
-    // The same grandmaster over two ways: the shorter one, unless they differ by one step only.
-    let steps = |leader: &Leader| i32::from(leader.announced.local.steps_removed);
-    if (steps(a) - steps(b)).abs() > 1 {
-        return steps(b).cmp(&steps(a));
+    // The same grandmaster over two ways: the shorter one, then the lower identity.
+    let tolerance = one.steps_tolerance.max(other.steps_tolerance);
+    if one.steps_removed.abs_diff(other.steps_removed) > tolerance {
+        return other.steps_removed.cmp(&one.steps_removed);
     }
-    b.identity
-        .cmp(&a.identity)
-        .then(ga.sequence_id.cmp(&gb.sequence_id))
-        .then(a.sequence_id.cmp(&b.sequence_id))
+    b.identity.cmp(&a.identity)
 }
 
-fn compare_quality(a: &Grandmaster, b: &Grandmaster, threshold: i32) -> Ordering {
-    let by_variance = |a: &Grandmaster, b: &Grandmaster| {
-        let (a, b) = (i32::from(a.variance), i32::from(b.variance));
-        if (a - b).abs() > threshold { b.cmp(&a) } else { Ordering::Equal }
+fn compare_quality(a: &Quality, b: &Quality, margin: Margin) -> Ordering {
+    let tolerance = a.variance_tolerance.max(b.variance_tolerance);
+    let tolerance = match margin {
+        Margin::Tolerance => tolerance,
+        Margin::Hysteresis => tolerance.saturating_add(tolerance / 2),
+    };
+    let by_variance = || {
+        if a.variance.abs_diff(b.variance) > tolerance {
+            b.variance.cmp(&a.variance)
+        } else {
+            Ordering::Equal
+        }
     };
     a.preferred
         .cmp(&b.preferred)
-        .then(b.stratum.cmp(&a.stratum))
-        .then_with(|| match a.stratum {
-            // Equal strata from here on.
-            ..=IDENTIFIED_STRATUM => rank(b.identifier).cmp(&rank(a.identifier)),
-            _ => Ordering::Equal,
-        })
-        .then_with(|| by_variance(a, b))
-        .then(a.is_boundary_clock.cmp(&b.is_boundary_clock))
-}
-
-/// ATOM and GPS are the best (0), then NTP, HAND, INIT, DFLT, and anything else.
-fn rank(identifier: ClockIdentifier) -> u8 {
-    const ORDER: [(ClockIdentifier, u8); 6] = [
-        (ClockIdentifier::ATOM, 0),
-        (ClockIdentifier::GPS, 0),
-        (ClockIdentifier::NTP, 1),
-        (ClockIdentifier::HAND, 2),
-        (ClockIdentifier::INIT, 3),
-        (ClockIdentifier::DFLT, 4),
-    ];
-    ORDER.iter().find(|(known, _)| *known == identifier).map_or(5, |(_, rank)| *rank)
+        .then(b.priority1.cmp(&a.priority1))
+        .then(b.class.cmp(&a.class))
+        .then(b.accuracy.cmp(&a.accuracy))
+        .then_with(by_variance)
+        .then(a.boundary_clock.cmp(&b.boundary_clock))
+        .then(b.priority2.cmp(&a.priority2))
 }

@@ -135,6 +135,12 @@ impl Counters {
         self.add_many(counter, 1);
     }
 
+    pub(super) fn set(&mut self, counter: Counter, count: u64) {
+        if let Some(value) = self.0.get_mut(counter as usize) {
+            *value = count;
+        }
+    }
+
     pub(super) fn add_many(&mut self, counter: Counter, count: u64) {
         if let Some(value) = self.0.get_mut(counter as usize) {
             *value = value.saturating_add(count);

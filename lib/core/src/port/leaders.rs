@@ -1,8 +1,9 @@
 //! The leaders that are heard (the foreign masters of IEEE 1588-2002, 7.5.2), a fixed number of them.
 
-use super::best;
+use super::{Head, best};
+use crate::announcement::Announcement;
 use crate::time::{Duration, Raw, Timestamp};
-use crate::wire::{Header, PortIdentity, Subdomain, SyncBody};
+use crate::wire::PortIdentity;
 use arrayvec::ArrayVec;
 use std::cmp::Reverse;
 use std::net::Ipv4Addr;
@@ -12,12 +13,10 @@ use std::net::Ipv4Addr;
 pub struct Leader {
     /// Who sends them.
     pub identity: PortIdentity,
-    /// Where it leads.
-    pub subdomain: Subdomain,
     /// From where.
     pub address: Ipv4Addr,
     /// What its last Sync says of it and of its grandmaster.
-    pub announced: SyncBody,
+    pub announced: Announcement,
     /// The interval that it advertises, within reason.
     pub interval: Duration,
     /// When its first Sync was handled, of those without a gap that would make it count as gone.
@@ -85,16 +84,16 @@ impl Leaders {
     pub(super) fn heard(
         &mut self,
         now: Timestamp<Raw>,
-        header: &Header,
-        body: &SyncBody,
+        head: &Head,
+        announced: &Announcement,
         sender: Sender,
         preferred: bool,
         followed: Option<Sender>,
     ) -> Heard {
-        let log2 = body.sync_interval.clamp(*INTERVAL_LOG2.start(), *INTERVAL_LOG2.end());
+        let log2 = announced.interval_log2.clamp(*INTERVAL_LOG2.start(), *INTERVAL_LOG2.end());
         let interval = Duration::from_log2_secs(log2);
         if let Some(known) = self.heard.iter_mut().find(|leader| leader.sender() == sender) {
-            let behind = known.sequence_id.wrapping_sub(header.sequence_id);
+            let behind = known.sequence_id.wrapping_sub(head.sequence_id);
             if behind <= REORDERED {
                 return Heard::Repeated;
             }
@@ -102,21 +101,20 @@ impl Leaders {
                 known.restarted = Some(now);
             }
             known.qualified |= now - known.last_sync <= interval * QUALIFICATION;
-            known.sequence_id = header.sequence_id;
+            known.sequence_id = head.sequence_id;
             known.last_sync = now;
-            known.announced = *body;
+            known.announced = *announced;
             known.interval = interval;
             return Heard::Taken;
         }
         let new = Leader {
             identity: sender.identity,
-            subdomain: header.subdomain,
             address: sender.address,
-            announced: *body,
+            announced: *announced,
             interval,
             since: now,
             last_sync: now,
-            sequence_id: header.sequence_id,
+            sequence_id: head.sequence_id,
             qualified: false,
             restarted: None,
             preferred,

@@ -1,205 +1,190 @@
-//! What is said about what is heard: why there is no lock, or what is not as it should be.
+//! The diagnostics: why there is no lock, or what is not as it should be.
 
-use super::{Counter, Output, Port, State};
-use crate::time::{Duration, Raw, Timestamp};
-use crate::wire::{PortIdentity, Subdomain, WireError};
+use crate::wire::{PortIdentity, Subdomain, Uuid};
 use std::fmt;
 use std::net::Ipv4Addr;
 
-/// So long a leader may keep itself waiting before others who are heard are told of.
-const PUZZLED: Duration = Duration::from_secs(4);
-/// What is of one kind is said once in so long, whatever it says: names in it come from the network, and are many if
-/// somebody wants them to be.
-const SILENCE: Duration = Duration::from_secs(60);
+/// The table of all kinds: number (the place on the page), whether it explains why no leader is heard and is of interest
+/// only then, name and what it names, text. All else derives from it.
+macro_rules! notices {
+    ($($(#[$doc:meta])* $number:literal $explains:literal $kind:ident $(($($field:ident: $type:ty),+))? $text:literal)+) => {
+        /// Something heard that explains why there is no lock, or that somebody should look after.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Notice { $($(#[$doc])* $kind $(($($type),+))?,)+ }
 
-/// Something heard that explains why there is no lock, or that somebody should look after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
+        impl Notice {
+            /// How many kinds there are.
+            pub const KINDS: usize = [$($number),+].len();
+
+            /// Which kind it is, from 0: its place on the page.
+            pub const fn kind(self) -> usize {
+                match self { $(Self::$kind { .. } => $number,)+ }
+            }
+
+            /// It explains why no leader is heard, and is of interest only then.
+            pub const fn explains(self) -> bool {
+                match self { $(Self::$kind { .. } => $explains,)+ }
+            }
+
+            /// What it names, one after the other, in the machine's byte order; then zeros.
+            pub(crate) fn named(self) -> [u8; NAMED] {
+                let mut names = Names::default();
+                match self { $(Self::$kind $(($($field),+))? => { $($($field.put(&mut names);)+)? })+ }
+                names.bytes
+            }
+
+            /// The one of this kind that names this; `None` where there is no such kind.
+            pub(crate) fn of(kind: usize, named: [u8; NAMED]) -> Option<Self> {
+                let mut names = Names { bytes: named, at: 0 };
+                match kind {
+                    $($number => Some(Self::$kind $(($(<$type>::take(&mut names)),+))?),)+
+                    _ => None,
+                }
+            }
+        }
+
+        impl fmt::Display for Notice {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self { $(Self::$kind $(($($field),+))? => write!(f, $text),)+ }
+            }
+        }
+    };
+}
+
+notices! {
     /// PTPv2 on the same groups and ports, but no PTPv1.
-    OnlyPtpV2,
+    0 true OnlyPtpV2
+    "hearing PTPv2 only: the devices speak AES67 or PTPv2; enable PTPv1 (Dante) on one of them"
+
     /// PTPv1 in another subdomain.
-    OtherSubdomain(Subdomain),
+    1 true OtherSubdomain(name: Subdomain)
+    "hearing PTPv1 in subdomain {name}, which is not the one followed (--subdomain)"
+
     /// Two-step Syncs whose Follow_Up does not come.
-    NoFollowUp,
+    2 false NoFollowUp
+    "Syncs arrive without their Follow_Up: UDP port 320 may be blocked by a firewall, or taken"
+
     /// Follow_Ups without any Sync.
-    NoSync,
+    3 true NoSync
+    "Follow_Ups arrive without their Sync: UDP port 319 may be blocked by a firewall, or taken"
+
     /// Syncs come without a kernel time stamp.
-    NoStamps,
+    4 false NoStamps
+    "Syncs arrive without kernel time stamps: nothing can be measured"
+
     /// Syncs come while CLOCK_REALTIME is being stepped, or slewed in haste.
-    ClockDisturbed,
+    5 false ClockDisturbed
+    "another program keeps stepping the system clock, or slews it by more than 500 ppm: nothing can be measured meanwhile"
+
     /// Packets that bear this host's own UUID, and no others.
-    OnlyOwn,
+    6 true OnlyOwn
+    "hearing only packets with this host's own UUID: a leader on this very interface, or a loop in the network"
+
     /// Packets too short for what they claim to be, and no others.
-    WrongLength,
+    7 true WrongLength
+    "hearing packets that are shorter than PTPv1 messages are: they cannot be used"
+
     /// A versionPTP of neither 1 nor 2.
-    UnknownVersion(u16),
+    8 true UnknownVersion(version: u16)
+    "hearing packets whose versionPTP is {version}: neither PTPv1 nor PTPv2"
+
     /// A leader that `--leader` or `--deny` forbids, and no other.
-    NotPermitted(PortIdentity, Ipv4Addr),
+    9 true NotPermitted(leader: PortIdentity, address: Ipv4Addr)
+    "hearing leader {leader} at {address}, which --leader or --deny does not permit"
+
     /// Requests leave without a transmit stamp: no more are sent.
-    NoTransmitStamps,
+    10 false NoTransmitStamps
+    "Delay_Reqs leave without a transmit time stamp: the path delay cannot be measured, and no more are sent"
+
     /// The leader does not answer requests.
-    NoDelayResp,
+    11 false NoDelayResp
+    "the leader does not answer Delay_Reqs: the path delay cannot be measured"
+
     /// The kernel dropped packets.
-    Dropped,
+    12 false Dropped
+    "the kernel drops packets: more arrive than this host can take (a flood, or no CPU left)"
+
     /// A second sender claims to be this leader, from there.
-    SecondAddress(PortIdentity, Ipv4Addr),
+    13 false SecondAddress(leader: PortIdentity, address: Ipv4Addr)
+    "another sender, at {address}, claims to be leader {leader}: its packets are not used; \
+     --leader ADDRESS holds the port to the right one from the start"
+
     /// The leader's packets contradict one another.
-    Contradicting(PortIdentity),
+    14 false Contradicting(leader: PortIdentity)
+    "packets of leader {leader} contradict one another: some are forged or replayed, or two devices have its UUID"
+
     /// More leaders than are remembered.
-    TooManyLeaders,
+    15 false TooManyLeaders
+    "more leaders are heard than are remembered: most are forged; --leader names those that may be followed"
 }
 
-impl Notice {
-    /// How many kinds there are.
-    pub const KINDS: usize = 16;
+/// Bytes of what a notice names.
+pub(crate) const NAMED: usize = 16;
 
-    /// Which kind it is, from 0: its place on the page.
-    pub const fn kind(self) -> usize {
-        match self {
-            Self::OnlyPtpV2 => 0,
-            Self::OtherSubdomain(_) => 1,
-            Self::NoFollowUp => 2,
-            Self::NoSync => 3,
-            Self::NoStamps => 4,
-            Self::ClockDisturbed => 5,
-            Self::OnlyOwn => 6,
-            Self::WrongLength => 7,
-            Self::UnknownVersion(_) => 8,
-            Self::NotPermitted(..) => 9,
-            Self::NoTransmitStamps => 10,
-            Self::NoDelayResp => 11,
-            Self::Dropped => 12,
-            Self::SecondAddress(..) => 13,
-            Self::Contradicting(_) => 14,
-            Self::TooManyLeaders => 15,
+/// What a notice names, as it stands on the page.
+#[derive(Default)]
+struct Names {
+    bytes: [u8; NAMED],
+    at: usize,
+}
+
+impl Names {
+    fn put(&mut self, bytes: &[u8]) {
+        for (to, from) in self.bytes.iter_mut().skip(self.at).zip(bytes) {
+            *to = *from;
         }
+        self.at += bytes.len();
     }
 
-    /// It explains why no leader is heard, and is of interest only then.
-    pub const fn explains(self) -> bool {
-        matches!(
-            self,
-            Self::OnlyPtpV2
-                | Self::OtherSubdomain(_)
-                | Self::NoSync
-                | Self::OnlyOwn
-                | Self::WrongLength
-                | Self::UnknownVersion(_)
-                | Self::NotPermitted(..)
-        )
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        for (to, from) in bytes.iter_mut().zip(self.bytes.iter().skip(self.at)) {
+            *to = *from;
+        }
+        self.at += N;
+        bytes
     }
 }
 
-/// What was last noticed of each kind.
-#[derive(Debug, Default)]
-pub(super) struct Noticed([Option<Seen>; Notice::KINDS]);
-
-/// A notice, when it was last true, and when it was last said.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    notice: Notice,
-    at: Timestamp<Raw>,
-    said: Timestamp<Raw>,
+/// Something that a notice may name.
+trait Name {
+    fn put(self, names: &mut Names);
+    fn take(names: &mut Names) -> Self;
 }
 
-impl Port {
-    /// Says it, unless it was said lately, or explains what needs no explanation.
-    pub(super) fn notice(&mut self, now: Timestamp<Raw>, notice: Notice) {
-        if notice.explains() && !self.misses_a_leader(now) {
-            return;
-        }
-        let Some(place) = self.noticed.0.get_mut(notice.kind()) else { return };
-        let said = place.map(|seen| seen.said).filter(|said| now - *said < SILENCE);
-        *place = Some(Seen { notice, at: now, said: said.unwrap_or(now) });
-        if said.is_none() {
-            self.tell(Output::Notice(notice));
-        }
+impl Name for Subdomain {
+    fn put(self, names: &mut Names) {
+        names.put(&self.0);
     }
-
-    /// What was noticed so far, the last of each kind, and when it was last true.
-    pub fn notices(&self) -> impl Iterator<Item = (Notice, Timestamp<Raw>)> {
-        self.noticed.0.iter().flatten().map(|seen| (seen.notice, seen.at))
-    }
-
-    pub(super) fn malformed(&mut self, now: Timestamp<Raw>, error: WireError) {
-        let counter = Counter::of_error(error);
-        self.counters.add(counter);
-        match error {
-            WireError::Version2 => self.notice(now, Notice::OnlyPtpV2),
-            WireError::Version(version) => self.notice(now, Notice::UnknownVersion(version)),
-            _ if counter == Counter::WrongLength => self.notice(now, Notice::WrongLength),
-            _ => {}
-        }
-    }
-
-    /// Long enough without a leader that there is something to explain.
-    fn misses_a_leader(&self, now: Timestamp<Raw>) -> bool {
-        self.state == State::Listening && self.listening_since.is_some_and(|since| now - since >= PUZZLED)
+    fn take(names: &mut Names) -> Self {
+        Self(names.take())
     }
 }
 
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OnlyPtpV2 => write!(
-                f,
-                "hearing PTPv2 only: the devices speak AES67 or PTPv2; enable PTPv1 (Dante) on one of them"
-            ),
-            Self::OtherSubdomain(name) => {
-                write!(f, "hearing PTPv1 in subdomain {name}, which is not the one followed (--subdomain)")
-            }
-            Self::NoFollowUp => write!(
-                f,
-                "Syncs arrive without their Follow_Up: UDP port 320 may be blocked by a firewall, or taken"
-            ),
-            Self::NoSync => write!(
-                f,
-                "Follow_Ups arrive without their Sync: UDP port 319 may be blocked by a firewall, or taken"
-            ),
-            Self::NoStamps => write!(f, "Syncs arrive without kernel time stamps: nothing can be measured"),
-            Self::ClockDisturbed => write!(
-                f,
-                "another program keeps stepping the system clock, or slews it by more than 500 ppm: nothing can be measured meanwhile"
-            ),
-            Self::OnlyOwn => write!(
-                f,
-                "hearing only packets with this host's own UUID: a leader on this very interface, or a loop in the network"
-            ),
-            Self::WrongLength => {
-                write!(f, "hearing packets that are shorter than PTPv1 messages are: they cannot be used")
-            }
-            Self::UnknownVersion(version) => {
-                write!(f, "hearing packets whose versionPTP is {version}: neither PTPv1 nor PTPv2")
-            }
-            Self::NotPermitted(leader, address) => {
-                write!(f, "hearing leader {leader} at {address}, which --leader or --deny does not permit")
-            }
-            Self::NoTransmitStamps => write!(
-                f,
-                "Delay_Reqs leave without a transmit time stamp: the path delay cannot be measured, and no more are sent"
-            ),
-            Self::NoDelayResp => {
-                write!(f, "the leader does not answer Delay_Reqs: the path delay cannot be measured")
-            }
-            Self::Dropped => {
-                write!(
-                    f,
-                    "the kernel drops packets: more arrive than this host can take (a flood, or no CPU left)"
-                )
-            }
-            Self::SecondAddress(leader, address) => write!(
-                f,
-                "another sender, at {address}, claims to be leader {leader}: its packets are not used; \
-                 --leader ADDRESS holds the port to the right one from the start"
-            ),
-            Self::Contradicting(leader) => write!(
-                f,
-                "packets of leader {leader} contradict one another: some are forged or replayed, or two devices have its UUID"
-            ),
-            Self::TooManyLeaders => write!(
-                f,
-                "more leaders are heard than are remembered: most are forged; --leader names those that may be followed"
-            ),
-        }
+impl Name for u16 {
+    fn put(self, names: &mut Names) {
+        names.put(&self.to_ne_bytes());
+    }
+    fn take(names: &mut Names) -> Self {
+        Self::from_ne_bytes(names.take())
+    }
+}
+
+impl Name for Ipv4Addr {
+    fn put(self, names: &mut Names) {
+        names.put(&self.octets());
+    }
+    fn take(names: &mut Names) -> Self {
+        names.take::<4>().into()
+    }
+}
+
+impl Name for PortIdentity {
+    fn put(self, names: &mut Names) {
+        names.put(&self.uuid.0);
+        self.port_id.put(names);
+    }
+    fn take(names: &mut Names) -> Self {
+        Self { technology: Self::ETHERNET, uuid: Uuid(names.take()), port_id: u16::take(names) }
     }
 }

@@ -82,12 +82,6 @@ impl Pairing {
         }
     }
 
-    /// Another leader, or none: nothing of what waits means anything now.
-    pub(super) fn clear(&mut self) {
-        self.waiting.clear();
-        self.done.clear();
-    }
-
     /// How many Syncs and Follow_Ups have waited in vain since the last time.
     pub(super) fn take_in_vain(&mut self) -> [u64; 2] {
         std::mem::take(&mut self.in_vain)

@@ -1,7 +1,8 @@
 //! The leaders' rates, remembered: the first guess where one of them is followed again, in this run or the next.
 
+use super::{Output, Port, Sample};
 use crate::estimate::RateGuess;
-use crate::time::Ratio;
+use crate::time::{Duration, Ratio};
 use crate::wire::PortIdentity;
 use arrayvec::ArrayVec;
 use std::fmt;
@@ -17,6 +18,11 @@ pub struct KnownRate {
 
 /// So many are remembered.
 pub const MAX_RATES: usize = 16;
+
+/// A rate is remembered once it is known to this: a fiftieth of what a leader may change by until it is met again.
+const WELL_KNOWN: Ratio = Ratio::from_ppb(100.0);
+/// Interval at which the rate of a leader is published again while it is followed.
+const REPUBLISHED: Duration = Duration::from_secs(3600);
 
 /// No oscillator is further off.
 const LIMIT: Ratio = RateGuess::UNKNOWN.sigma;
@@ -77,5 +83,32 @@ fn parsed(line: &str) -> Option<KnownRate> {
 impl fmt::Display for KnownRates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|known| writeln!(f, "{} {:.6}", known.leader, known.rate.ppm()))
+    }
+}
+
+impl Port {
+    /// The rate of the leader that is or was followed, if it is known so well that it is worth remembering.
+    pub fn well_known_rate(&self) -> Option<KnownRate> {
+        let (timeline, map) = (self.timeline.as_ref()?, self.estimator.map()?);
+        let is_known = timeline.was_slave && map.sigma.rate.fraction() <= WELL_KNOWN.fraction();
+        is_known.then_some(KnownRate { leader: timeline.leader, rate: map.line.rate })
+    }
+
+    /// Publishes the rate of the leader that is followed, once it is known well and then at intervals.
+    pub(super) fn publish_rate(&mut self, sample: &Sample) {
+        let at = sample.arrived.raw;
+        let published = self.session.as_ref().and_then(|session| session.rate_published);
+        if published.is_none_or(|published| at - published >= REPUBLISHED)
+            && let Some(known) = self.well_known_rate()
+            && let Some(session) = &mut self.session
+        {
+            session.rate_published = Some(at);
+            self.learn(known);
+        }
+    }
+
+    pub(super) fn learn(&mut self, known: KnownRate) {
+        self.rates.learn(known);
+        self.outputs.push(Output::Rate(known));
     }
 }

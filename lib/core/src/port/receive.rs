@@ -2,9 +2,10 @@
 
 use super::leaders::{Heard, Sender};
 use super::pairing::{Pair, Paired};
-use super::{Channel, Counter, NoStamp, Notice, Port, Stamp};
-use crate::time::{Raw, Timestamp};
-use crate::wire::{DelayResp, FollowUp, Header, Message, Packet, PortIdentity, SyncBody};
+use super::{Channel, Content, Counter, Decoded, Head, NoStamp, Notice, Port, Stamp};
+use crate::announcement::Announcement;
+use crate::time::{Dante, Raw, Timestamp};
+use crate::wire::PortIdentity;
 use std::net::SocketAddrV4;
 
 /// So many Syncs in a row that cannot be used are worth a word.
@@ -21,84 +22,108 @@ impl Port {
         source: SocketAddrV4,
         arrived: Result<Stamp, NoStamp>,
     ) {
-        let packet = match Packet::parse(bytes) {
-            Ok(packet) => packet,
+        let Decoded { head, channel: expected, content } = match (self.protocol.decode)(bytes) {
+            Ok(decoded) => decoded,
             Err(error) => return self.malformed(now, error),
         };
-        if self.identity.is_some_and(|own| own.uuid == packet.header.source.uuid) {
+        if self.identity.is_some_and(|own| own.uuid == head.source.uuid) {
             self.counters.add(Counter::Own);
             return self.notice(now, Notice::OnlyOwn);
         }
-        if packet.header.subdomain != self.subdomain {
+        if head.domain != self.subdomain {
             self.counters.add(Counter::OtherSubdomain);
-            if matches!(packet.message, Message::Sync(_)) {
-                self.notice(now, Notice::OtherSubdomain(packet.header.subdomain));
+            if matches!(content, Content::Sync { .. } | Content::Announce(_)) {
+                self.notice(now, Notice::OtherSubdomain(head.domain));
             }
             return;
         }
-        let expected = match packet.message {
-            Message::Sync(_) | Message::DelayReq(_) => Channel::Event,
-            Message::FollowUp(_) | Message::DelayResp(_) | Message::Management(_) => Channel::General,
-        };
         if channel != expected {
             return self.counters.add(Counter::WrongPort);
         }
-        let sender = Sender { identity: packet.header.source, address: *source.ip() };
-        match packet.message {
-            Message::Sync(_) | Message::FollowUp(_) if !self.rules.permits(sender) => {
+        let sender = Sender { identity: head.source, address: *source.ip() };
+        match content {
+            Content::Announce(_) | Content::Sync { .. } | Content::FollowUp { .. }
+                if !self.rules.permits(sender) =>
+            {
                 self.counters.add(Counter::NotPermitted);
                 self.notice(now, Notice::NotPermitted(sender.identity, sender.address));
             }
-            Message::Sync(body) => self.sync(now, &packet.header, &body, sender, arrived),
-            Message::FollowUp(body) => self.follow_up(now, sender, body),
-            Message::DelayResp(body) => self.delay_resp(sender, body),
-            Message::DelayReq(_) => self.counters.add(Counter::DelayReq),
-            Message::Management(_) => self.counters.add(Counter::Management),
+            Content::Announce(announcement) => {
+                self.announced(now, &head, &announcement, sender);
+            }
+            Content::Sync { announcement, origin } => {
+                self.counters.add(Counter::Sync);
+                if announcement.is_none_or(|announcement| self.announced(now, &head, &announcement, sender)) {
+                    self.sync(now, head.sequence_id, origin, sender, arrived);
+                }
+            }
+            Content::FollowUp { sync, origin } => self.follow_up(now, sender, sync, origin),
+            Content::DelayResp { requesting, request, received } => {
+                self.counters.add(Counter::DelayResp);
+                if Some(requesting) == self.identity && Some(sender) == self.parent() {
+                    self.answered(request, received);
+                }
+            }
+            Content::DelayReq => self.counters.add(Counter::DelayReq),
+            Content::Management => self.counters.add(Counter::Management),
         }
+    }
+
+    /// Enters an announcement in the table of leaders and chooses again; `false` where the message is not to be used.
+    fn announced(
+        &mut self,
+        now: Timestamp<Raw>,
+        head: &Head,
+        announcement: &Announcement,
+        sender: Sender,
+    ) -> bool {
+        if !self.state.is_open() {
+            return false;
+        }
+        let (preferred, parent) = (self.rules.prefers(sender), self.parent());
+        match self.leaders.heard(now, head, announcement, sender, preferred, parent) {
+            Heard::Taken => {}
+            Heard::Repeated => {
+                self.counters.add(Counter::Repeated);
+                return false;
+            }
+            heard => {
+                self.counters.add(Counter::TooManyLeaders);
+                self.notice(now, Notice::TooManyLeaders);
+                if heard == Heard::NoRoom {
+                    return false;
+                }
+            }
+        }
+        self.choose(now);
+        true
     }
 
     fn sync(
         &mut self,
         now: Timestamp<Raw>,
-        header: &Header,
-        body: &SyncBody,
+        sequence_id: u16,
+        origin: Option<Timestamp<Dante>>,
         sender: Sender,
         arrived: Result<Stamp, NoStamp>,
     ) {
-        self.counters.add(Counter::Sync);
-        if !self.state.is_open() {
-            return;
-        }
-        let preferred = self.rules.prefers(sender);
-        match self.leaders.heard(now, header, body, sender, preferred, self.parent) {
-            Heard::Taken => {}
-            Heard::Repeated => return self.counters.add(Counter::Repeated),
-            heard => {
-                self.counters.add(Counter::TooManyLeaders);
-                self.notice(now, Notice::TooManyLeaders);
-                if heard == Heard::NoRoom {
-                    return;
-                }
-            }
-        }
-        self.choose(now);
         if let Err(why) = arrived {
             self.counters.add(match why {
                 NoStamp::Missing => Counter::RxStampMissing,
                 NoStamp::ClockStepped => Counter::ClockStepped,
             });
         }
-        if self.parent != Some(sender) {
+        let Some(session) = self.session.as_mut().filter(|session| session.parent == sender) else {
             if self.leaders.is_claimed_elsewhere(sender) {
                 self.claimed_twice(now, sender);
             }
             return;
-        }
+        };
         let stamp = match arrived {
             Ok(stamp) => stamp,
             Err(why) => {
-                self.unstamped = self.unstamped.saturating_add(1);
-                if self.unstamped == UNUSABLE {
+                session.unstamped = session.unstamped.saturating_add(1);
+                if session.unstamped == UNUSABLE {
                     self.notice(
                         now,
                         match why {
@@ -110,36 +135,38 @@ impl Port {
                 return;
             }
         };
-        self.unstamped = 0;
-        if header.flags.assist() {
-            self.unpaired = self.unpaired.saturating_add(1);
-            if self.unpaired == UNUSABLE {
-                self.notice(now, Notice::NoFollowUp);
-            }
-            let paired = self.pairing.sync(now, header.sequence_id, stamp);
-            self.paired(now, sender, paired);
-        } else {
-            self.measure(now, Pair { arrived: stamp, origin: body.origin });
+        session.unstamped = 0;
+        if let Some(origin) = origin {
+            return self.measure(now, Pair { arrived: stamp, origin });
         }
+        session.unpaired = session.unpaired.saturating_add(1);
+        let is_unpaired = session.unpaired == UNUSABLE;
+        let paired = session.pairing.sync(now, sequence_id, stamp);
+        if is_unpaired {
+            self.notice(now, Notice::NoFollowUp);
+        }
+        self.paired(now, sender, paired);
     }
 
-    fn follow_up(&mut self, now: Timestamp<Raw>, sender: Sender, body: FollowUp) {
+    fn follow_up(&mut self, now: Timestamp<Raw>, sender: Sender, sync: u16, origin: Timestamp<Dante>) {
         self.counters.add(Counter::FollowUp);
-        match self.parent {
-            Some(parent) if parent == sender => {
-                let paired = self.pairing.follow_up(now, body.associated_sequence_id, body.precise_origin);
+        match &mut self.session {
+            Some(session) if session.parent == sender => {
+                let paired = session.pairing.follow_up(now, sync, origin);
                 self.paired(now, sender, paired);
             }
-            Some(parent) if parent.identity == sender.identity => self.claimed_twice(now, sender),
+            Some(session) if session.parent.identity == sender.identity => self.claimed_twice(now, sender),
             Some(_) => {}
             None => self.notice(now, Notice::NoSync),
         }
     }
 
     fn paired(&mut self, now: Timestamp<Raw>, sender: Sender, paired: Paired) {
-        let [syncs, follow_ups] = self.pairing.take_in_vain();
-        self.counters.add_many(Counter::SyncUnpaired, syncs);
-        self.counters.add_many(Counter::FollowUpUnpaired, follow_ups);
+        if let Some(session) = &mut self.session {
+            let [syncs, follow_ups] = session.pairing.take_in_vain();
+            self.counters.add_many(Counter::SyncUnpaired, syncs);
+            self.counters.add_many(Counter::FollowUpUnpaired, follow_ups);
+        }
         match paired {
             Paired::Pair(pair) => self.measure(now, pair),
             Paired::Waiting => {}
@@ -156,17 +183,10 @@ impl Port {
 
     pub(super) fn contradicted(&mut self, now: Timestamp<Raw>, leader: PortIdentity, times: u32) {
         self.counters.add_many(Counter::Contradicting, u64::from(times));
-        self.contradictions = self.contradictions.saturating_add(times);
-        if self.contradictions >= CONTRADICTIONS {
+        let Some(session) = &mut self.session else { return };
+        session.contradictions = session.contradictions.saturating_add(times);
+        if session.contradictions >= CONTRADICTIONS {
             self.notice(now, Notice::Contradicting(leader));
-        }
-    }
-
-    fn delay_resp(&mut self, sender: Sender, body: DelayResp) {
-        self.counters.add(Counter::DelayResp);
-        if Some(body.requesting) == self.identity && Some(sender) == self.parent {
-            let map = self.estimator.map();
-            self.delay.answered(body.requesting_sequence_id, body.received, map.as_ref());
         }
     }
 }

@@ -5,13 +5,14 @@ mod hostile;
 mod leaders;
 mod operator;
 mod rates;
+mod second_protocol;
+mod select;
 
+use super::leaders::Sender;
 use super::*;
 use crate::time::{Affine, Dante, Ratio};
-use crate::wire::{
-    Buffer, ClockIdentifier, DelayResp, Flags, FollowUp, Grandmaster, Header, LocalClock, Message, Packet,
-    SyncBody,
-};
+use crate::wire::{Buffer, DelayResp, Flags, FollowUp, Header, Message, Packet, SyncBody};
+use arrayvec::ArrayVec;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 const OURS: PortIdentity = PortIdentity { technology: 1, uuid: Uuid([2, 0, 0, 0, 0, 9]), port_id: 1 };
@@ -23,34 +24,6 @@ const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 66);
 
 fn leader(n: u8) -> PortIdentity {
     PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0, 0, n]), port_id: 1 }
-}
-
-fn body(source: PortIdentity) -> SyncBody {
-    SyncBody {
-        origin: Timestamp::from_ns(1),
-        epoch_number: 0,
-        current_utc_offset: 0,
-        grandmaster: Grandmaster {
-            port: PortIdentity { port_id: 0, ..source },
-            sequence_id: 0,
-            stratum: 0x99,
-            identifier: ClockIdentifier::DFLT,
-            variance: 0x7060,
-            preferred: false,
-            is_boundary_clock: true,
-        },
-        sync_interval: -2,
-        local: LocalClock {
-            variance: 0x7060,
-            steps_removed: 0,
-            stratum: 0x99,
-            identifier: ClockIdentifier::DFLT,
-        },
-        parent: source,
-        estimated_master_variance: 0,
-        estimated_master_drift: 0,
-        utc_reasonable: false,
-    }
 }
 
 /// A port and a wire with leaders of known time.
@@ -107,7 +80,7 @@ impl Bench {
     }
 
     fn sync_with(&mut self, source: PortIdentity, sequence: u16, change: impl FnOnce(&mut SyncBody)) {
-        let mut said = body(source);
+        let mut said = SyncBody::dante(source);
         change(&mut said);
         let packet = self.packet(source, sequence, Flags::ASSIST, Message::Sync(said));
         self.hear(Channel::Event, &packet, self.stamp());
@@ -232,7 +205,7 @@ fn a_follow_up_of_another_sync_or_another_device_does_not_pair() {
 fn a_one_step_sync_carries_its_own_time() {
     let mut bench = Bench::new(DelayMechanism::None);
     for sequence in 1..10 {
-        let mut said = body(leader(1));
+        let mut said = SyncBody::dante(leader(1));
         said.origin = bench.line.at(bench.now - PATH);
         let packet = bench.packet(leader(1), sequence, Flags::NONE, Message::Sync(said));
         bench.hear(Channel::Event, &packet, bench.stamp());

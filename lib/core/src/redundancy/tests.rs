@@ -22,7 +22,7 @@ impl Bench {
     /// Both SLAVE for a while, the secondary's time `apart` from the primary's.
     fn new(apart: Duration) -> Self {
         let now = Timestamp::from_ns(1_000_000_000_000);
-        let listening = Network { state: State::Listening, timeline: 0, map: None, grandmaster: None };
+        let listening = Network { state: State::Listening, timeline: 0, map: None, quality: None };
         let mut bench =
             Self { redundancy: Redundancy::default(), now, networks: [listening; 2], changes: Vec::new() };
         bench.pass(1);

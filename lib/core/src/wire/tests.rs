@@ -3,6 +3,8 @@
 mod fields;
 
 use super::*;
+use crate::announcement::Announcement;
+use crate::port::{Head, Protocol};
 use crate::time::{Duration, Offset, Timestamp};
 use proptest::prelude::*;
 
@@ -110,6 +112,30 @@ proptest! {
         prop_assert_eq!(Packet::parse(&built), Ok(packet));
     }
 
+    /// All that a leader states in a Sync of PTPv1 goes into its announcement and comes out of it.
+    #[test]
+    fn a_delay_req_carries_what_the_leader_announced(mut bytes in prop::array::uniform(any::<u8>())) {
+        frame(&mut bytes, SYNC, 0);
+        let sync = Packet::parse(&bytes).unwrap();
+        let Message::Sync(body) = sync.message else { panic!("{sync:?}") };
+        let Header { subdomain: domain, source, .. } = sync.header;
+        let head = Head { domain, source: PortIdentity { port_id: 0x0a0b, ..source }, sequence_id: 0x0c0d };
+        let request = (Protocol::V1.delay_req)(&head, source, &Announcement::from(&body));
+        let header = Header { version_network: 1, flags: Flags::NONE, sequence_id: 0x0c0d, source: head.source, ..sync.header };
+        let steps_removed = body.local.steps_removed.saturating_add(1);
+        let expected = SyncBody {
+            origin: Timestamp::ZERO,
+            epoch_number: 0,
+            local: LocalClock { variance: -4000, steps_removed, stratum: 255, identifier: ClockIdentifier::DFLT },
+            parent: source,
+            estimated_master_variance: 0,
+            estimated_master_drift: 0,
+            utc_reasonable: false,
+            ..body
+        };
+        prop_assert_eq!(Packet::parse(&request), Ok(Packet { header, message: Message::DelayReq(expected) }));
+    }
+
     #[test]
     fn times_of_32_bit_seconds_read_back(ns in -(1_i64 << 32) * 1_000_000_000 + 1..(1_i64 << 32) * 1_000_000_000) {
         prop_assert_eq!(layout::Time::from(ns).ns(), Ok(ns));
@@ -122,6 +148,22 @@ proptest! {
         prop_assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         prop_assert_eq!(text.parse(), Ok(Subdomain(name)));
     }
+}
+
+#[test]
+fn a_dante_leader_is_its_own_grandmaster_at_port_0() {
+    let source = PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 1, 2, 3]), port_id: 1 };
+    let header = Header {
+        version_network: 1,
+        subdomain: Subdomain::DFLT,
+        source,
+        sequence_id: 1,
+        flags: Flags::ASSIST,
+    };
+    let bytes = header.sync(&SyncBody::dante(source));
+    assert_eq!(bytes[53..64], [1, 0, 0x1d, 0xc1, 1, 2, 3, 0, 0, 0, 0], "grandmaster");
+    assert_eq!(bytes[64..80], *b"\0\0\0\x99DFLT\0\0\x70\x60\0\0\0\x01", "its clock");
+    assert_eq!(bytes[82..84], [0xff, 0xfe], "sync interval");
 }
 
 #[test]

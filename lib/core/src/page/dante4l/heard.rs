@@ -3,9 +3,9 @@
 use crate::page::record::record;
 use crate::port::{Leader, Notice};
 use crate::time::{Raw, Timestamp};
-use crate::wire::{PortIdentity, Subdomain, Uuid};
+use crate::wire::{PortIdentity, Uuid};
 use std::net::Ipv4Addr;
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 record! {
     /// A leader and what it says of its grandmaster.
@@ -70,20 +70,21 @@ record! {
 
 impl From<&Leader> for LeaderRecord {
     fn from(leader: &Leader) -> Self {
-        let grandmaster = &leader.announced.grandmaster;
+        let announced = &leader.announced;
+        let quality = &announced.quality;
         Self {
             uuid: leader.identity.uuid.0,
             port_id: leader.identity.port_id,
             address: leader.address.octets(),
-            identifier: grandmaster.identifier.0,
-            variance: grandmaster.variance,
-            steps_removed: leader.announced.local.steps_removed,
-            stratum: grandmaster.stratum,
-            preferred: u8::from(grandmaster.preferred),
-            utc_offset_s: leader.announced.current_utc_offset,
-            grandmaster: grandmaster.port.uuid.0,
-            grandmaster_port: grandmaster.port.port_id,
-            boundary_clock: u8::from(grandmaster.is_boundary_clock),
+            identifier: quality.identifier.0,
+            variance: quality.variance,
+            steps_removed: announced.steps_removed,
+            stratum: quality.class,
+            preferred: u8::from(quality.preferred),
+            utc_offset_s: announced.utc_offset_s,
+            grandmaster: announced.grandmaster.uuid.0,
+            grandmaster_port: announced.grandmaster.port_id,
+            boundary_clock: u8::from(quality.boundary_clock),
             reserved: [0; 7],
             sync_interval_ns: leader.interval.ns(),
         }
@@ -122,68 +123,13 @@ impl From<&Leader> for HeardRecord {
 impl NoticeRecord {
     /// `notice`, that was true at `seen`.
     pub fn of(notice: Notice, seen: Timestamp<Raw>) -> Self {
-        let mut record = Self { seen_raw_ns: seen.ns(), ..Self::new_zeroed() };
-        match notice {
-            Notice::OtherSubdomain(Subdomain(name)) => record.what = name,
-            Notice::UnknownVersion(version) => record.put(&version.to_ne_bytes()),
-            Notice::NotPermitted(leader, address) | Notice::SecondAddress(leader, address) => {
-                record.put(Named::of(leader, address).as_bytes());
-            }
-            Notice::Contradicting(leader) => {
-                record.put(Named::of(leader, Ipv4Addr::UNSPECIFIED).as_bytes());
-            }
-            _ => {}
-        }
-        record
+        Self { seen_raw_ns: seen.ns(), what: notice.named() }
     }
 
     /// The notice of this kind, and when it was last true; `None` where it never was.
     pub(super) fn read(&self, kind: usize) -> Option<(Notice, Timestamp<Raw>)> {
-        let (named, _) = Named::read_from_prefix(&self.what).ok()?;
-        let leader = ethernet(named.uuid, named.port_id);
-        let address = named.address.into();
-        let [low, high, ..] = self.what;
-        let notice = match kind {
-            0 => Notice::OnlyPtpV2,
-            1 => Notice::OtherSubdomain(Subdomain(self.what)),
-            2 => Notice::NoFollowUp,
-            3 => Notice::NoSync,
-            4 => Notice::NoStamps,
-            5 => Notice::ClockDisturbed,
-            6 => Notice::OnlyOwn,
-            7 => Notice::WrongLength,
-            8 => Notice::UnknownVersion(u16::from_ne_bytes([low, high])),
-            9 => Notice::NotPermitted(leader, address),
-            10 => Notice::NoTransmitStamps,
-            11 => Notice::NoDelayResp,
-            12 => Notice::Dropped,
-            13 => Notice::SecondAddress(leader, address),
-            14 => Notice::Contradicting(leader),
-            15 => Notice::TooManyLeaders,
-            _ => return None,
-        };
+        let notice = Notice::of(kind, self.what)?;
         (self.seen_raw_ns != 0).then_some((notice, Timestamp::from_ns(self.seen_raw_ns)))
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        for (to, from) in self.what.iter_mut().zip(bytes) {
-            *to = *from;
-        }
-    }
-}
-
-/// A sender, as a [`NoticeRecord`] names it.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
-struct Named {
-    uuid: [u8; 6],
-    port_id: u16,
-    address: [u8; 4],
-}
-
-impl Named {
-    fn of(leader: PortIdentity, address: Ipv4Addr) -> Self {
-        Self { uuid: leader.uuid.0, port_id: leader.port_id, address: address.octets() }
     }
 }
 

@@ -2,6 +2,23 @@
 
 use super::*;
 
+impl Bench {
+    /// Answers the request that was sent, if one was: it needed so long.
+    fn answer(&mut self, source: PortIdentity, path: Duration) -> bool {
+        for said in std::mem::take(&mut self.said) {
+            let Output::Send { packet, token } = said else { continue };
+            self.handle(Input::Departed { token, stamp: self.stamp() });
+            let received = self.line.at(self.now + path);
+            let requesting_sequence_id = Packet::parse(&packet).unwrap().header.sequence_id;
+            let answer = DelayResp { received, requesting: OURS, requesting_sequence_id };
+            let packet = self.packet(source, 1, Flags::NONE, Message::DelayResp(answer));
+            self.hear(Channel::General, &packet, Err(NoStamp::Missing));
+            return true;
+        }
+        false
+    }
+}
+
 #[test]
 fn without_being_asked_to_the_port_sends_nothing() {
     let mut bench = Bench::new(DelayMechanism::None);
@@ -122,20 +139,51 @@ fn the_way_here_is_the_mean_of_both_and_the_asymmetry_and_a_held_answer_does_not
     let mut exchanges = 0;
     for sequence in 1..600 {
         bench.beat(leader(1), sequence);
-        for said in std::mem::take(&mut bench.said) {
-            let Output::Send { packet, token } = said else { continue };
+        // Every third one is held up on its way by 0.3 ms, the first among them.
+        let held = if exchanges % 3 == 0 { Duration::from_us(300) } else { Duration::ZERO };
+        if bench.answer(leader(1), PATH + held) {
             exchanges += 1;
-            bench.handle(Input::Departed { token, stamp: bench.stamp() });
-            // Every third one is held up on its way by 0.3 ms, the first among them.
-            let held = if exchanges % 3 == 1 { Duration::from_us(300) } else { Duration::ZERO };
-            let received = bench.line.at(bench.now + PATH + held);
-            let requesting_sequence_id = Packet::parse(&packet).unwrap().header.sequence_id;
-            let answer = DelayResp { received, requesting: OURS, requesting_sequence_id };
-            let packet = bench.packet(leader(1), sequence, Flags::NONE, Message::DelayResp(answer));
-            bench.hear(Channel::General, &packet, Err(NoStamp::Missing));
             let off = bench.port.path_delay().unwrap() - PATH - asymmetry;
             assert!(exchanges == 1 || off.abs() < Duration::from_ns(200), "exchange {exchanges}: {off:?}");
         }
     }
     assert!(exchanges > 9);
+}
+
+#[test]
+fn a_path_delay_outlives_a_jump_of_the_leaders_time_but_not_the_leader() {
+    let mut bench = Bench::new(DelayMechanism::E2e);
+    let mut sequence = 1;
+    while bench.port.path_delay().is_none() {
+        bench.beat(leader(5), sequence);
+        bench.answer(leader(5), PATH);
+        sequence += 1;
+    }
+    let delay = bench.port.path_delay();
+    bench.line.at0 = bench.line.at0 + Duration::from_secs(100);
+    let jumped = bench.port.timeline() + 1;
+    while bench.port.timeline() < jumped {
+        bench.beat(leader(5), sequence);
+        sequence += 1;
+    }
+    assert_eq!(bench.port.path_delay(), delay);
+    bench.beats(leader(5), sequence..sequence + 10);
+    bench.beats(leader(1), 1..10);
+    assert_eq!((bench.port.timeline(), bench.port.path_delay()), (jumped + 1, None));
+}
+
+#[test]
+fn a_leader_that_answers_every_fourth_request_is_not_reported() {
+    let mut bench = Bench::new(DelayMechanism::E2e);
+    let (mut requests, mut reported) = (0, false);
+    for sequence in 1..800 {
+        bench.beat(leader(1), sequence);
+        reported |= bench.notices().contains(&Notice::NoDelayResp);
+        requests += bench.said.iter().filter(|said| matches!(said, Output::Send { .. })).count();
+        if requests % 4 == 0 {
+            bench.answer(leader(1), PATH);
+        }
+        bench.said.clear();
+    }
+    assert!(requests > 20 && !reported, "{requests} requests");
 }

@@ -52,7 +52,8 @@ fn syncs_without_a_stamp_are_counted_by_reason_and_told() {
     let mut bench = Bench::new(DelayMechanism::None);
     for sequence in 1..=10 {
         let why = if sequence == 3 { NoStamp::ClockStepped } else { NoStamp::Missing };
-        let packet = bench.packet(leader(1), sequence, Flags::ASSIST, Message::Sync(body(leader(1))));
+        let packet =
+            bench.packet(leader(1), sequence, Flags::ASSIST, Message::Sync(SyncBody::dante(leader(1))));
         bench.hear(Channel::Event, &packet, Err(why));
         bench.pass(INTERVAL);
     }
@@ -109,7 +110,7 @@ fn what_explains_a_missing_lock_is_said_once() {
         assert_eq!(bench.port.state(), State::Listening);
         bench.notices()
     };
-    let sync = || Message::Sync(body(leader(1)));
+    let sync = || Message::Sync(SyncBody::dante(leader(1)));
     let follow_up =
         || Message::FollowUp(FollowUp { associated_sequence_id: 1, precise_origin: Timestamp::ZERO });
     assert_eq!(hear(|packet| packet.truncate(60), Channel::Event, sync), [Notice::WrongLength]);
@@ -153,9 +154,9 @@ fn what_the_kernel_drops_is_counted_and_said() {
 #[test]
 fn every_packet_that_is_not_used_has_its_counter() {
     let mut bench = Bench::new(DelayMechanism::None);
-    let sync = bench.packet(leader(1), 1, Flags::ASSIST, Message::Sync(body(leader(1))));
-    let own = bench.packet(OURS, 1, Flags::NONE, Message::DelayReq(body(OURS)));
-    let request = bench.packet(leader(3), 1, Flags::NONE, Message::DelayReq(body(leader(3))));
+    let sync = bench.packet(leader(1), 1, Flags::ASSIST, Message::Sync(SyncBody::dante(leader(1))));
+    let own = bench.packet(OURS, 1, Flags::NONE, Message::DelayReq(SyncBody::dante(OURS)));
+    let request = bench.packet(leader(3), 1, Flags::NONE, Message::DelayReq(SyncBody::dante(leader(3))));
     let mut version_3 = sync.clone();
     version_3[1] = 3;
     let mut control_9 = sync.clone();
@@ -183,7 +184,7 @@ proptest! {
         let mut bench = Bench::new(DelayMechanism::E2e);
         for (event, who, sequence, time, interval, wait, cut, noise) in packets {
             bench.pass(Duration::from_ns(wait));
-            let mut said = body(leader(who));
+            let mut said = SyncBody::dante(leader(who));
             said.sync_interval = interval;
             said.origin = Timestamp::from_ns(time % 4_000_000_000_000_000_000);
             let message = match noise % 4 {

@@ -1,6 +1,7 @@
 //! Leaders: qualification, best master, changes.
 
 use super::*;
+use crate::wire::ClockIdentifier;
 
 #[test]
 fn one_sync_does_not_qualify_a_leader_and_two_do() {
@@ -95,6 +96,57 @@ fn a_better_leader_beside_one_that_goes_on_has_to_be_it_for_two_seconds() {
     assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
 }
 
+/// What waits, and what was counted, belongs to the leader before, though none was lost.
+#[test]
+fn a_session_ends_with_a_change_of_leaders() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(5), 1..30);
+    for _ in 0..2 {
+        bench.line.at0 = bench.line.at0 + Duration::from_us(1);
+        bench.follow_up(leader(5), 29);
+    }
+    bench.beats(leader(5), 30..34);
+    bench.sync_with(leader(5), 1_000, |_| {});
+    let samples = |bench: &Bench| bench.samples().len();
+    let mut sequence = 990;
+    while bench.port.leader().unwrap().identity == leader(5) {
+        bench.sync_with(leader(7), sequence, |body| body.grandmaster.preferred = true);
+        bench.sync_with(leader(5), sequence + 11, |_| {});
+        bench.pass(INTERVAL);
+        sequence += 1;
+    }
+    let before = samples(&bench);
+    bench.follow_up(leader(7), sequence + 10);
+    assert_eq!(samples(&bench), before, "the Sync that waited was of leader 5");
+    bench.sync_with(leader(7), sequence, |body| body.grandmaster.preferred = true);
+    bench.follow_up(leader(7), sequence);
+    bench.line.at0 = bench.line.at0 + Duration::from_us(1);
+    bench.follow_up(leader(7), sequence);
+    assert_eq!(bench.count(Counter::Contradicting), 3);
+    assert!(!bench.notices().contains(&Notice::Contradicting(leader(7))), "two of them were of leader 5");
+}
+
+#[test]
+fn a_jump_before_the_port_was_slave_begins_no_timeline() {
+    for was_slave in [false, true] {
+        let mut bench = Bench::new(DelayMechanism::None);
+        bench.beats(leader(1), 1..if was_slave { 30 } else { 4 });
+        assert_eq!(bench.port.state() == State::Slave, was_slave);
+        bench.line.at0 = bench.line.at0 + Duration::from_secs(10);
+        while !bench.samples().iter().any(|sample| sample.accepted && sample.origin.ns() > 709_000_000_000) {
+            bench.beat(leader(1), bench.port.leader().unwrap().sequence_id + 1);
+        }
+        assert_eq!(bench.port.timeline(), if was_slave { 2 } else { 1 });
+        assert_eq!(bench.port.state(), State::Uncalibrated);
+        bench.line.at0 = bench.line.at0 + Duration::from_secs(10);
+        bench.beats(leader(1), 100..120);
+        assert_eq!(
+            (bench.port.state(), bench.port.timeline()),
+            (State::Slave, if was_slave { 2 } else { 1 })
+        );
+    }
+}
+
 #[test]
 fn leaders_that_swap_ranks_every_few_seconds_do_not_flap() {
     for every in [4, 12, 20, 40] {
@@ -141,9 +193,8 @@ fn a_leader_whose_address_changed_is_followed_on_the_same_timeline() {
 fn best_master_follows_the_order_of_the_standard() {
     let base = Leader {
         identity: leader(5),
-        subdomain: Subdomain::DFLT,
         address: Ipv4Addr::LOCALHOST,
-        announced: body(leader(5)),
+        announced: (&SyncBody::dante(leader(5))).into(),
         interval: INTERVAL,
         since: Timestamp::ZERO,
         last_sync: Timestamp::ZERO,
@@ -152,10 +203,11 @@ fn best_master_follows_the_order_of_the_standard() {
         restarted: None,
         preferred: false,
     };
+    let of = |n: u8, body: &SyncBody| Leader { identity: leader(n), announced: body.into(), ..base };
     let other = |n: u8, change: fn(&mut SyncBody)| {
-        let mut other = Leader { identity: leader(n), announced: body(leader(n)), ..base };
-        change(&mut other.announced);
-        other
+        let mut body = SyncBody::dante(leader(n));
+        change(&mut body);
+        of(n, &body)
     };
     let cases: [(&str, Leader, bool); 12] = [
         ("lower UUID", other(4, |_| {}), true),
@@ -194,7 +246,7 @@ fn best_master_follows_the_order_of_the_standard() {
     }
     let by_variance = |variance| {
         let mut leader = other(6, |_| {});
-        leader.announced.grandmaster.variance = variance;
+        leader.announced.quality.variance = variance;
         leader
     };
     assert!(
@@ -204,9 +256,9 @@ fn best_master_follows_the_order_of_the_standard() {
     assert!(best::takes_over(&by_variance(0x7060 - 385), &base));
     assert!(!best::takes_over(&Leader { identity: leader(4), ..by_variance(0x7060 + 300) }, &base));
     let at_stratum_1 = |n: u8, identifier| {
-        let mut leader = other(n, |b| b.grandmaster.stratum = 1);
-        leader.announced.grandmaster.identifier = identifier;
-        leader
+        let mut body = SyncBody::dante(leader(n));
+        (body.grandmaster.stratum, body.grandmaster.identifier) = (1, identifier);
+        of(n, &body)
     };
     let ranks = [ClockIdentifier::NTP, ClockIdentifier::HAND, ClockIdentifier::INIT, ClockIdentifier::DFLT];
     for pair in ranks.windows(2) {

@@ -151,6 +151,33 @@ fn a_second_follow_up_with_another_time_is_noticed() {
     assert_eq!(bench.notices(), [Notice::Contradicting(leader(1))]);
 }
 
+/// What is counted of one leader is not held against the next.
+#[test]
+fn another_leader_begins_without_the_faults_of_the_one_before() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beats(leader(5), 1..30);
+    let sync = |bench: &mut Bench, source, sequence| {
+        let packet = bench.packet(source, sequence, Flags::ASSIST, Message::Sync(SyncBody::dante(source)));
+        bench.hear(Channel::Event, &packet, Err(NoStamp::Missing));
+        bench.pass(INTERVAL);
+    };
+    (30..37).for_each(|sequence| sync(&mut bench, leader(5), sequence));
+    let line = bench.line;
+    bench.line.at0 = line.at0 + Duration::from_secs(10);
+    bench.beats(leader(5), 37..39);
+    bench.line = line;
+    (39..46).for_each(|sequence| sync(&mut bench, leader(5), sequence));
+    bench.pass(Duration::from_secs(3));
+    bench.sync_with(leader(1), 1, |_| {});
+    bench.pass(INTERVAL);
+    (2..9).for_each(|sequence| sync(&mut bench, leader(1), sequence));
+    assert_eq!(bench.notices(), [], "seven Syncs in a row without a timestamp, three times");
+    bench.beats(leader(1), 9..30);
+    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
+    assert_eq!(bench.count(Counter::Contradicting), 0);
+    assert_eq!(bench.count(Counter::Outlier), 2, "of the leader before");
+}
+
 #[test]
 fn a_flood_of_names_makes_few_lines_and_loses_no_pair() {
     let mut bench = Bench::new(DelayMechanism::None);

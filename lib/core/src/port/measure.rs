@@ -1,0 +1,91 @@
+//! What a measured Sync changes: the map, the state, the timeline.
+
+use super::pairing::Pair;
+use super::session::Timeline;
+use super::{Counter, Discontinuity, Event, Output, Port, Reason, Sample};
+use crate::estimate::{Measurement, Verdict};
+use crate::time::{Duration, Raw, Timestamp};
+
+/// A sample's rate must be known to this before the port calls itself SLAVE. Leaders differ by up to 25 ppm.
+const CONVERGED_PPM: f64 = 20.0;
+/// And it must rest on so many measurements, so that two that lie by accident are not believed.
+const CONVERGED_DEPTH: usize = 5;
+/// No queue and no host holds a packet up for so long: what is so far off is not late but another time.
+const IMPLAUSIBLE: Duration = Duration::from_ms(100);
+/// Sequence numbers that began anew so long ago go with a jump of the leader's time.
+const RESTARTED: Duration = Duration::from_secs(10);
+
+impl Port {
+    /// Takes in a Sync of the leader that is followed.
+    pub(super) fn measure(&mut self, now: Timestamp<Raw>, pair: Pair) {
+        let (Some(session), Some(timeline)) = (&mut self.session, &mut self.timeline) else { return };
+        session.unpaired = 0;
+        let leader = session.parent.identity;
+        let measurement = Measurement { raw: pair.arrived.raw, dante: pair.origin };
+        let (residual, accepted) = match self.estimator.update(measurement) {
+            Verdict::Accepted { residual } => {
+                // A jump would not have come to this.
+                let times = std::mem::take(&mut timeline.implausible);
+                if times > 0 {
+                    self.contradicted(now, leader, times);
+                }
+                (residual, true)
+            }
+            Verdict::Outlier { residual } => {
+                self.counters.add(Counter::Outlier);
+                timeline.implausible += u32::from(residual.abs() >= IMPLAUSIBLE);
+                (residual, false)
+            }
+            Verdict::Late => return self.counters.add(Counter::Late),
+            Verdict::Jumped { residual } => {
+                self.jumped(now, -residual);
+                (Duration::ZERO, true)
+            }
+        };
+        self.samples += 1;
+        let sample = Sample {
+            number: self.samples,
+            timeline: self.timeline(),
+            arrived: pair.arrived,
+            origin: pair.origin,
+            residual,
+            accepted,
+        };
+        self.last_sample = Some(sample);
+        if let Some(session) = &mut self.session {
+            session.measured = Some(now);
+        }
+        if !self.has_converged() {
+            self.step(Event::Diverged, Reason::Refitted);
+        } else if accepted {
+            self.step(Event::Converged, Reason::Converged);
+            if let Some(timeline) = &mut self.timeline {
+                timeline.was_slave = true;
+            }
+            self.publish_rate(&sample);
+        }
+        self.outputs.push(Output::Sample(sample));
+    }
+
+    /// The leader's time jumped by `size`.
+    fn jumped(&mut self, now: Timestamp<Raw>, size: Duration) {
+        let reason = self.cause(now, size);
+        match self.timeline.take() {
+            Some(timeline) if timeline.was_slave => self.begin(timeline.after_jump(), reason),
+            // Nobody follows a timeline before the port was SLAVE on it: the first fit was wrong, not the leader.
+            timeline => self.timeline = timeline.map(|timeline| Timeline { implausible: 0, ..timeline }),
+        }
+        self.step(Event::Diverged, Reason::Jumped);
+    }
+
+    fn cause(&self, now: Timestamp<Raw>, size: Duration) -> Discontinuity {
+        let restarted = self.leader().and_then(|leader| leader.restarted);
+        let rebooted = restarted.is_some_and(|at| now - at < RESTARTED) || size < -Duration::from_secs(1);
+        if rebooted { Discontinuity::Reboot(size) } else { Discontinuity::Jump(size) }
+    }
+
+    fn has_converged(&self) -> bool {
+        self.estimator.depth() >= CONVERGED_DEPTH
+            && self.estimator.map().is_some_and(|map| map.sigma.rate.ppm() < CONVERGED_PPM)
+    }
+}

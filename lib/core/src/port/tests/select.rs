@@ -1,0 +1,69 @@
+//! Choosing, on its own.
+
+use super::*;
+use crate::announcement::Announcement;
+use crate::port::damping::Damping;
+use crate::port::leaders::Heard;
+use crate::port::select::{Challenger, Decision, select};
+
+const NOW: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
+
+fn sender(n: u8) -> Sender {
+    Sender { identity: leader(n), address: HERE }
+}
+
+/// Leaders that qualify, each with the intervals that have passed since its last Sync.
+fn table(leaders: &[(u8, i64)]) -> Leaders {
+    let mut table = Leaders::default();
+    for &(n, silent) in leaders {
+        for sequence_id in 1..=2 {
+            let at = NOW - INTERVAL * (silent + 2 - i64::from(sequence_id));
+            let head = Head { domain: Subdomain::DFLT, source: leader(n), sequence_id };
+            let announced = Announcement::from(&SyncBody::dante(leader(n)));
+            assert_eq!(table.heard(at, &head, &announced, sender(n), false, None), Heard::Taken);
+        }
+    }
+    table
+}
+
+fn timeline(n: u8, was_slave: bool) -> Timeline {
+    Timeline { was_slave, ..Timeline::of(leader(n), 1) }
+}
+
+#[test]
+fn a_port_without_a_session_follows_the_best_leader_unless_it_waits_for_its_last_one() {
+    let choose = |leaders: &[(u8, i64)], before: Option<u8>, damping: &Damping| {
+        let timeline = before.map(|n| timeline(n, true));
+        select(NOW, &table(leaders), None, timeline.as_ref(), damping)
+    };
+    let (calm, mut restless) = (Damping::default(), Damping::default());
+    restless.changed(NOW);
+    assert_eq!(choose(&[], None, &calm), Decision::Stay(None));
+    assert_eq!(choose(&[(5, 0), (3, 0)], None, &restless), Decision::Follow(sender(3)));
+    assert_eq!(choose(&[(3, 0)], Some(5), &calm), Decision::Follow(sender(3)));
+    assert_eq!(choose(&[(3, 0)], Some(5), &restless), Decision::Stay(None), "it has not been there for 4 s");
+    assert_eq!(
+        choose(&[(3, 0), (5, 0)], Some(5), &restless),
+        Decision::Follow(sender(5)),
+        "the last one is back"
+    );
+}
+
+#[test]
+fn a_better_leader_waits_for_as_long_as_others_rely_on_the_present_one() {
+    let choose = |present: (u8, i64), was_slave, since: Option<Duration>| {
+        let mut session = Session::new(sender(present.0));
+        session.challenger = since.map(|since| Challenger { sender: sender(3), since: NOW - since });
+        let timeline = timeline(present.0, was_slave);
+        let leaders = table(&[(3, 0), present]);
+        select(NOW, &leaders, Some(&session), Some(&timeline), &Damping::default())
+    };
+    let waits = |since| Decision::Stay(Some(Challenger { sender: sender(3), since: NOW - since }));
+    let (none, hold) = (Duration::ZERO, INTERVAL * 8);
+    assert_eq!(choose((1, 0), true, Some(hold)), Decision::Stay(None), "the present one is the best again");
+    assert_eq!(choose((5, 0), true, None), waits(none), "from now on");
+    assert_eq!(choose((5, 0), true, Some(INTERVAL * 7)), waits(INTERVAL * 7));
+    assert_eq!(choose((5, 0), true, Some(hold)), Decision::Follow(sender(3)));
+    assert_eq!(choose((5, 0), false, None), Decision::Follow(sender(3)), "nobody relies on it");
+    assert_eq!(choose((5, 4), true, None), Decision::Follow(sender(3)), "it has given way");
+}
