@@ -1,4 +1,4 @@
-//! What is said about what is heard: when, and how often.
+//! When a diagnostic is reported, and how often.
 
 use super::{Counter, Notice, Output, Port, State};
 use crate::time::{Duration, Raw, Timestamp};
