@@ -72,7 +72,7 @@ impl Chronyd {
     /// # Panics
     /// When that does not come.
     pub fn wait_for_reach(&self, refid: &str) {
-        crate::wait_for(&format!("reach 377 of {refid}"), Duration::from_secs(60), || {
+        crate::wait_for(&format!("reach 377 of {refid}"), Duration::from_secs(300), || {
             std::thread::sleep(Duration::from_millis(200));
             (self.reach(refid) == Some(0o377)).then_some(())
         });

@@ -42,7 +42,7 @@ const SLOW: Duration = Duration::from_secs(75);
 /// The reset button: nothing is ended, nothing is written.
 const RESET: &str = "(sleep 0.2; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &";
 /// How long a script may take where nothing else is said.
-const SCRIPT: Duration = Duration::from_secs(90);
+const SCRIPT: Duration = Duration::from_secs(300);
 
 /// What a guest is to be like.
 #[derive(Debug, Clone)]
@@ -330,7 +330,7 @@ impl Guest {
     /// # Panics
     /// When it does not within a minute and a half.
     pub fn wait_for_rtc(&mut self) -> f64 {
-        crate::wait_for("dante2sys: the RTC written", Duration::from_secs(90), || {
+        crate::wait_for("dante2sys: the RTC written", Duration::from_secs(300), || {
             self.status()["dante2sys"]["rtc"]["written_utc_s"].as_i64()
         });
         self.rtc_error()
