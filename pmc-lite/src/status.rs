@@ -140,7 +140,7 @@ pub struct Port {
     #[cfg_attr(test, schemars(extend("enum" = schema::port_states())))]
     pub state: String,
     /// Where time stamps come from.
-    #[cfg_attr(test, schemars(extend("enum" = schema::names(StampSource::from_number, StampSource::name))))]
+    #[cfg_attr(test, schemars(extend("enum" = schema::words(&StampSource::ALL))))]
     pub timestamping: &'static str,
     /// Its own on the wire; null while it has no sockets.
     pub uuid: Option<String>,
@@ -181,7 +181,7 @@ pub struct Steering {
     #[cfg_attr(test, schemars(extend("enum" = schema::steerer_states())))]
     pub state: String,
     /// What is steered; `hardware`: a PTP hardware clock.
-    #[cfg_attr(test, schemars(extend("enum" = schema::names(SteeredClock::from_number, SteeredClock::name))))]
+    #[cfg_attr(test, schemars(extend("enum" = schema::words(&SteeredClock::ALL))))]
     pub clock: &'static str,
     /// What the clock was given, as timex knows it; +10: it gains 10 ns a second on CLOCK_MONOTONIC_RAW.
     pub frequency_ppb: f64,
@@ -210,7 +210,7 @@ pub struct Steering {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Utc {
     /// Where it comes from.
-    #[cfg_attr(test, schemars(extend("enum" = schema::names(UtcSource::from_number, UtcSource::name))))]
+    #[cfg_attr(test, schemars(extend("enum" = schema::words(&UtcSource::ALL))))]
     pub source: &'static str,
     /// What gives way where leader and UTC differ.
     #[cfg_attr(test, schemars(extend("enum" = schema::policies())))]
@@ -251,7 +251,7 @@ pub struct Utc {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Rtc {
     /// Who keeps it: dante2sys (`device`), the kernel, nobody.
-    #[cfg_attr(test, schemars(extend("enum" = schema::names(RtcMode::from_number, RtcMode::name))))]
+    #[cfg_attr(test, schemars(extend("enum" = schema::words(&RtcMode::ALL))))]
     pub mode: &'static str,
     /// The date that dante2sys wrote last, s since 1970.
     pub written_utc_s: Option<i64>,
@@ -290,7 +290,7 @@ pub struct Relaying {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Output {
     /// An NTP SHM segment, a SOCK socket of chrony's, a usrvclock.
-    #[cfg_attr(test, schemars(extend("enum" = schema::names(OutputKind::from_number, OutputKind::name))))]
+    #[cfg_attr(test, schemars(extend("enum" = schema::words(&OutputKind::ALL))))]
     pub kind: &'static str,
     /// Of an SHM segment.
     pub unit: Option<u32>,
@@ -449,11 +449,15 @@ fn utc(body: &Dante2sys, now: Timestamp<Raw>) -> Utc {
     }
 }
 
+fn waiting_for(waiting: Waiting) -> Option<&'static str> {
+    (waiting != Waiting::Nothing).then_some(waiting.name())
+}
+
 fn relaying(body: &Danteshm, now: Timestamp<Raw>) -> Relaying {
     let told = body.told();
     Relaying {
         state: body.state().map_or(UNKNOWN.into(), |state| state.to_string()),
-        waiting_for: body.waiting().map_or(Some(UNKNOWN), Waiting::name),
+        waiting_for: body.waiting().map_or(Some(UNKNOWN), waiting_for),
         epoch: told.map(|told| {
             let (s, ns) = Offset::from_ns(told.epoch.ns()).split();
             SplitOffset { s, ns }

@@ -14,6 +14,7 @@ compile_error!(
 pub mod date;
 pub mod estimate;
 pub mod inquiry;
+mod named;
 pub mod observe;
 pub mod outputs;
 pub mod page;

@@ -1,7 +1,8 @@
 //! The page of dante2sys: what is done to the clock.
 
-use super::record::{body, numbered, record};
+use super::record::{body, record};
 use crate::date::{DateError, Policy};
+use crate::numbered;
 use crate::steer::{State, Steerer};
 use crate::time::{Affine, Epoch, Offset, Ratio, Reading, Real, Timestamp};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

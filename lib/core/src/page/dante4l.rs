@@ -5,7 +5,8 @@ mod heard;
 pub use heard::{HeardRecord, LeaderRecord, NoticeRecord};
 
 use super::Text;
-use super::record::{body, numbered, record};
+use super::record::{body, record};
+use crate::numbered;
 use crate::port::{Counters, MAX_LEADERS, Notice, Port, Sample, Stamp, State};
 use crate::time::{Affine, ClockMap, Correlation, Duration, Ratio, Raw, Timestamp, Uncertainty, Wander};
 use crate::track::{KernelWord, TimelineKey, Track};
@@ -69,7 +70,7 @@ record! {
         pub path_delay_ns: i64,
         /// The last Sync; of no meaning without `PORT_HAS_SAMPLE`.
         pub last: SampleRecord,
-        /// In the order of [`Counters::NAMES`]; the rest is zero.
+        /// In the order of [`Counter`](crate::port::Counter); the rest is zero.
         pub counters: [u64; 32],
         /// The leaders that are heard, the one followed among them.
         pub heard: [HeardRecord; MAX_LEADERS],
