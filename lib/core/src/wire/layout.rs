@@ -72,11 +72,11 @@ macro_rules! layout {
 }
 pub(super) use layout;
 
-/// Declares a part of a message, and for each field the reserved bytes before it and what it is on the wire.
+/// Declares parts of messages, and for each field the reserved bytes before it and what it is on the wire.
 macro_rules! body {
-    ($(#[$doc:meta])* $vis:vis struct $name:ident {
+    ($($(#[$doc:meta])* $vis:vis struct $name:ident {
         $($(#[$field_doc:meta])* $field_vis:vis $field:ident: $type:ty = $gap:literal + $wire:ty,)*
-    }) => {
+    })+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         $vis struct $name { $($(#[$field_doc])* $field_vis $field: $type,)* }
@@ -88,7 +88,7 @@ macro_rules! body {
                 type Layout = OnWire;
             }
         };
-    };
+    )+};
 }
 pub(super) use body;
 

@@ -180,9 +180,7 @@ body! {
         /// Records of foreign masters that the clock has room for.
         pub number_foreign_records: u16 = 2 + U16,
     }
-}
 
-body! {
     /// CURRENT_DATA_SET.
     pub struct CurrentDataSet {
         /// Clocks between this one and the grandmaster.
@@ -192,9 +190,7 @@ body! {
         /// The delay to its leader, as the clock itself sees it.
         pub one_way_delay: Duration = 0 + Time,
     }
-}
 
-body! {
     /// PARENT_DATA_SET.
     pub struct ParentDataSet {
         /// The port that the clock follows.
@@ -255,9 +251,7 @@ body! {
         /// generalPortAddress.
         pub general_port: u16 = 2 + U16,
     }
-}
 
-body! {
     /// GLOBAL_TIME_DATA_SET.
     pub struct GlobalTimeDataSet {
         /// The clock's time as it answered.
@@ -271,17 +265,13 @@ body! {
         /// How often the 32 bits of seconds have run over.
         pub epoch_number: u16 = 2 + U16,
     }
-}
 
-body! {
     /// GET_FOREIGN_DATA_SET.
     pub struct GetForeignDataSet {
         /// Which record, from 1; 0 asks for all.
         pub record_key: u16 = 2 + U16,
     }
-}
 
-body! {
     /// FOREIGN_DATA_SET.
     pub struct ForeignDataSet {
         /// The port that hears the leader.

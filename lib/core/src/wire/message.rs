@@ -71,9 +71,7 @@ body! {
         /// utcReasonable: the time was set from one that can be traced to UTC.
         pub utc_reasonable: bool = 3 + u8,
     }
-}
 
-body! {
     /// The clock at the root of the tree, as a Sync or a parent data set describes it.
     pub struct Grandmaster {
         /// Its port, which Dante numbers 0 here.
@@ -91,9 +89,7 @@ body! {
         /// It is a boundary clock.
         pub is_boundary_clock: bool = 1 + u8,
     }
-}
 
-body! {
     /// The clock that sends.
     pub struct LocalClock {
         /// PTP variance: the Allan variance in s^2, as 256 times its logarithm to base 2. ptpd's default is -4000.
@@ -105,9 +101,7 @@ body! {
         /// What it takes its time from.
         pub identifier: ClockIdentifier = 0 + [u8; 4],
     }
-}
 
-body! {
     /// The body of a Follow_Up (8.4). It carries no epoch: the Sync's holds.
     pub struct FollowUp {
         /// sequenceId of the Sync that the time belongs to.
@@ -115,9 +109,7 @@ body! {
         /// preciseOriginTimestamp: when that Sync left the leader.
         pub precise_origin: Timestamp<Dante> = 0 + Time,
     }
-}
 
-body! {
     /// The body of a Delay_Resp (8.5).
     pub struct DelayResp {
         /// delayReceiptTimestamp: when the Delay_Req reached the leader.
