@@ -29,12 +29,12 @@ macro_rules! named {
     };
 }
 
-/// Declares an enumeration as [`named!`] does, with the numbers that stand for its cases on a page.
+/// Declares enumerations as [`named!`] does, with the numbers that stand for their cases on a page.
 #[macro_export]
 macro_rules! numbered {
-    ($(#[$doc:meta])* $vis:vis enum $name:ident {
+    ($($(#[$doc:meta])* $vis:vis enum $name:ident {
         $($(#[$case_doc:meta])* $case:ident = $number:literal $text:literal,)+
-    }) => {
+    })+) => {$(
         $crate::named! {
             $(#[$doc])*
             #[repr(u8)]
@@ -47,5 +47,5 @@ macro_rules! numbered {
                 match number { $($number => Some(Self::$case),)+ _ => None }
             }
         }
-    };
+    )+};
 }

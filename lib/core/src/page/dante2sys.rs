@@ -59,9 +59,7 @@ record! {
         /// UTC when the RTC was last written; 0: never.
         pub rtc_written_ns: i64,
     }
-}
 
-record! {
     /// What the clock's date is worth.
     pub struct DateRecord {
         /// The clock minus UTC, as estimated.
@@ -116,9 +114,7 @@ numbered! {
         /// A PTP hardware clock.
         Hardware = 2 "hardware",
     }
-}
 
-numbered! {
     /// Where dante2sys takes the date from.
     pub enum UtcSource {
         /// Nowhere: rate alone.
@@ -128,9 +124,7 @@ numbered! {
         /// The leader, whose time is a date.
         Leader = 2 "leader",
     }
-}
 
-numbered! {
     /// Who writes the RTC.
     pub enum RtcMode {
         /// Nobody.

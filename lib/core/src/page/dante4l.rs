@@ -38,9 +38,7 @@ record! {
         /// The last samples of the ports selected; number n stands at (n - 1) % RING.
         pub ring: [SampleRecord; RING],
     }
-}
 
-record! {
     /// One port.
     pub struct PortRecord {
         /// Interface.
@@ -106,9 +104,7 @@ record! {
         /// Growth of the rate's standard deviation over a second, fraction.
         pub wander: f64,
     }
-}
 
-record! {
     /// [`Sample`], a pair of stamps as raw as they were taken.
     pub struct SampleRecord {
         /// Counts the port's samples from 1.
@@ -142,9 +138,7 @@ numbered! {
         /// Somebody keeps it right.
         Synchronised = 2 "synchronised",
     }
-}
 
-numbered! {
     /// Where a port's time stamps come from.
     pub enum StampSource {
         /// There are none.

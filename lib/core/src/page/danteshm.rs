@@ -35,9 +35,7 @@ record! {
         /// Where samples go.
         pub outputs: [OutputRecord; MAX_OUTPUTS],
     }
-}
 
-record! {
     /// One output.
     pub struct OutputRecord {
         /// [`OutputKind`].

@@ -4,14 +4,14 @@
 //! lie on their natural alignment without gaps, which the derives check. Every change of a structure raises the
 //! `VERSION` of the body that it is part of; a test holds the bytes.
 
-/// A structure of a page.
+/// Structures of a page.
 macro_rules! record {
-    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* }) => {
+    ($($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* })+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable)]
         #[repr(C)]
         pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
-    };
+    )+};
 }
 
 pub(super) use record;
