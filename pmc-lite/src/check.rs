@@ -7,6 +7,7 @@ use crate::args::CheckArgs;
 use crate::finding::{self, Level};
 use crate::pages::{Pages, freshness};
 use crate::verdict::{self, Verdict};
+use dante_core::named;
 use dante_core::page::Freshness;
 use dante_os::page::Instance;
 use std::cmp::Reverse;
@@ -18,13 +19,15 @@ mod tests;
 
 use figures::Figure;
 
-/// How this host fares. The order is that of how bad it is; what could not be judged is no reassurance, and a warning is worse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Service {
-    Ok,
-    Unknown,
-    Warning,
-    Critical,
+named! {
+    /// How this host fares. The order is that of how bad it is; what could not be judged is no reassurance, and a warning is worse.
+    #[derive(PartialOrd, Ord)]
+    pub enum Service {
+        Ok "OK",
+        Unknown "UNKNOWN",
+        Warning "WARNING",
+        Critical "CRITICAL",
+    }
 }
 
 impl Service {
@@ -34,15 +37,6 @@ impl Service {
             Self::Warning => 1,
             Self::Critical => 2,
             Self::Unknown => 3,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "OK",
-            Self::Warning => "WARNING",
-            Self::Critical => "CRITICAL",
-            Self::Unknown => "UNKNOWN",
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::args::{Args, What};
 use crate::pages::{Pages, said};
 use crate::print;
 use clap::{CommandFactory, Subcommand};
+use dante_core::named;
 use dante_core::page::{Dante4l, LeaderRecord, PortRecord, StampSource};
 use dante_core::port::{Counter, State};
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
@@ -23,41 +24,20 @@ use std::process::ExitCode;
 #[cfg(test)]
 mod tests;
 
-/// What can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DataSet {
-    Default,
-    Current,
-    Parent,
-    Port,
-    TimeStatus,
-    PortProperties,
-    PortStats,
+named! {
+    /// What can be asked for.
+    enum DataSet {
+        Default "DEFAULT_DATA_SET",
+        Current "CURRENT_DATA_SET",
+        Parent "PARENT_DATA_SET",
+        Port "PORT_DATA_SET",
+        TimeStatus "TIME_STATUS_NP",
+        PortProperties "PORT_PROPERTIES_NP",
+        PortStats "PORT_STATS_NP",
+    }
 }
 
 impl DataSet {
-    const ALL: [Self; 7] = [
-        Self::Default,
-        Self::Current,
-        Self::Parent,
-        Self::Port,
-        Self::TimeStatus,
-        Self::PortProperties,
-        Self::PortStats,
-    ];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Default => "DEFAULT_DATA_SET",
-            Self::Current => "CURRENT_DATA_SET",
-            Self::Parent => "PARENT_DATA_SET",
-            Self::Port => "PORT_DATA_SET",
-            Self::TimeStatus => "TIME_STATUS_NP",
-            Self::PortProperties => "PORT_PROPERTIES_NP",
-            Self::PortStats => "PORT_STATS_NP",
-        }
-    }
-
     /// Each port answers for itself.
     const fn is_of_a_port(self) -> bool {
         matches!(self, Self::Port | Self::PortProperties | Self::PortStats)

@@ -17,7 +17,7 @@ mod tests;
 /// One sample: a line of the log, whose columns are called as the fields are (docs/pmc-lite.md).
 ///
 /// What the pages say of the present is given with the newest sample alone: what it was when an older one came is not known.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Entry {
     /// Arrival, UTC as the system clock had it, RFC 3339.
     pub time: String,
@@ -102,7 +102,6 @@ impl Entry {
             time: rfc3339(sample.arrived.real),
             instance: format!("{:016x}", view.instance),
             sequence,
-            missed: 0,
             timeline: sample.timeline,
             interface: port.map_or(String::new(), |port| port.interface.to_string()),
             raw_ns: sample.arrived.raw.ns(),
@@ -110,15 +109,7 @@ impl Entry {
             origin_ns: sample.origin.ns(),
             residual_ns: sample.residual.ns(),
             accepted: sample.accepted,
-            state: None,
-            leader: None,
-            rate_ppb: None,
-            rate_uncertainty_ppb: None,
-            path_delay_ns: None,
-            dante2sys_state: None,
-            frequency_ppb: None,
-            phase_error_ns: None,
-            phase_uncertainty_ns: None,
+            ..Self::default()
         }
     }
 

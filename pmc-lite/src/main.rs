@@ -17,6 +17,7 @@ mod query;
 mod scale;
 #[cfg(test)]
 mod scenes;
+mod shown;
 mod status;
 mod text;
 mod verdict;

@@ -2,48 +2,35 @@
 
 use crate::finding::Level;
 use crate::pages::{Pages, Read, freshness, said};
+use dante_core::named;
 use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, PortRecord, SteeredClock};
 use dante_core::port;
 use dante_core::relay::{self, Waiting};
 use dante_core::steer::State;
 use serde::Serialize;
-use std::fmt;
 
-/// How this host's clock stands to Dante's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum Verdict {
-    /// dante2sys holds a clock on Dante, or danteshm tells chrony.
-    InStep,
-    /// It will be within seconds.
-    Acquiring,
-    /// There is no leader: the clock keeps the rate that it had.
-    Holdover,
-    /// dante4l hears a leader, and neither dante2sys nor danteshm runs.
-    Unused,
-    /// It is not, and will not be by itself.
-    NotInStep,
-    /// Nothing was started, or what says it is not to be believed.
-    Unknown,
+named! {
+    /// How this host's clock stands to Dante's.
+    #[derive(Serialize)]
+    #[serde(rename_all = "snake_case")]
+    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    pub enum Verdict {
+        /// dante2sys holds a clock on Dante, or danteshm tells chrony.
+        InStep "in_step",
+        /// It will be within seconds.
+        Acquiring "acquiring",
+        /// There is no leader: the clock keeps the rate that it had.
+        Holdover "holdover",
+        /// dante4l hears a leader, and neither dante2sys nor danteshm runs.
+        Unused "unused",
+        /// It is not, and will not be by itself.
+        NotInStep "not_in_step",
+        /// Nothing was started, or what says it is not to be believed.
+        Unknown "unknown",
+    }
 }
 
 impl Verdict {
-    pub const ALL: [Self; 6] =
-        [Self::InStep, Self::Acquiring, Self::Holdover, Self::Unused, Self::NotInStep, Self::Unknown];
-
-    /// For scripts.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::InStep => "in_step",
-            Self::Acquiring => "acquiring",
-            Self::Holdover => "holdover",
-            Self::Unused => "unused",
-            Self::NotInStep => "not_in_step",
-            Self::Unknown => "unknown",
-        }
-    }
-
     /// For people.
     pub const fn words(self) -> &'static str {
         match self {
@@ -62,12 +49,6 @@ impl Verdict {
             Self::Acquiring | Self::Holdover | Self::Unused => Level::Warning,
             Self::NotInStep | Self::Unknown => Level::Failure,
         }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

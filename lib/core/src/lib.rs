@@ -15,6 +15,7 @@ pub mod announcement;
 pub mod date;
 pub mod estimate;
 pub mod inquiry;
+mod named;
 pub mod observe;
 pub mod outputs;
 pub mod page;

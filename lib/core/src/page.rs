@@ -37,6 +37,7 @@ pub use danteshm::{Danteshm, MAX_OUTPUTS, OutputKind, OutputRecord};
 pub use seqlock::{Torn, Words};
 pub use text::{SocketPath, Text};
 
+use crate::named;
 use crate::time::{Duration, Raw, Timestamp};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -97,21 +98,22 @@ impl Life {
     }
 }
 
-/// How a page looks to a reader: the `page` of `pmc-lite get status --json`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
-    /// Its writer is alive.
-    Fresh,
-    /// Its writer died or hangs.
-    Stale,
-    /// Its writer ended in good order.
-    Stopped,
-    /// It belongs to somebody who must not write it.
-    Foreign,
-    /// It is laid out otherwise than this program knows.
-    Layout,
-    /// There is none.
-    Absent,
+named! {
+    /// How a page looks to a reader: the `page` of `pmc-lite get status --json`.
+    pub enum Freshness {
+        /// Its writer is alive.
+        Fresh "fresh",
+        /// Its writer died or hangs.
+        Stale "stale",
+        /// Its writer ended in good order.
+        Stopped "stopped",
+        /// There is none.
+        Absent "absent",
+        /// It belongs to somebody who must not write it.
+        Foreign "foreign",
+        /// It is laid out otherwise than this program knows.
+        Layout "layout",
+    }
 }
 
 impl Freshness {
@@ -122,18 +124,6 @@ impl Freshness {
             Life::Live => Self::Stale,
             Life::Stopped => Self::Stopped,
             Life::BeingMade | Life::Replaced => Self::Absent,
-        }
-    }
-
-    /// As the JSON schema spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fresh => "fresh",
-            Self::Stale => "stale",
-            Self::Stopped => "stopped",
-            Self::Foreign => "foreign",
-            Self::Layout => "layout",
-            Self::Absent => "absent",
         }
     }
 }

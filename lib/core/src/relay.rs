@@ -14,6 +14,7 @@ pub use date::{Break, EpochRule, EpochSource, Fixed, Told, Waiting};
 pub use overlay::Overlay;
 pub use refclock::RefclockSample;
 
+use crate::numbered;
 use crate::outputs::Outputs;
 use crate::page::{Dante2sys, Dante4l, Danteshm, RING, View};
 use crate::time::{ClockMap, Duration, Raw, SleepDetector, Timestamp};
@@ -22,34 +23,17 @@ use crate::track::{KernelWord, Loss, Track};
 use date::{Evidence, Steered};
 use overlay::OverlayKeeper;
 use refclock::Refclock;
-use std::fmt;
 
 /// Outputs of one page at most: three for each sample of a full ring, and a few that come once.
 const QUEUE: usize = 3 * RING + 4;
 
-/// Whether samples are being written. The numbers are those on the page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum State {
-    /// Nothing to relay.
-    Waiting = 0,
-    /// A sample for each Sync.
-    Feeding = 1,
-}
-
-impl State {
-    /// From the number on a page.
-    pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Waiting, Self::Feeding].into_iter().find(|state| *state as u8 == number)
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Waiting => "WAITING",
-            Self::Feeding => "FEEDING",
-        })
+numbered! {
+    /// Whether samples are being written. The numbers are those on the page.
+    pub enum State {
+        /// Nothing to relay.
+        Waiting = 0 "WAITING",
+        /// A sample for each Sync.
+        Feeding = 1 "FEEDING",
     }
 }
 

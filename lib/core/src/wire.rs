@@ -15,13 +15,13 @@ mod v1;
 
 pub use identity::{ClockIdentifier, PortIdentity, Subdomain, SubdomainError, Uuid, UuidError};
 pub use management::{
-    ClockIdentity, CurrentDataSet, DefaultDataSet, ForeignDataSet, GlobalTimeDataSet, Management, NotBuilt,
-    ParentDataSet, Payload, PortDataSet, PortState,
+    ClockIdentity, CurrentDataSet, DefaultDataSet, ForeignDataSet, GetForeignDataSet, GlobalTimeDataSet,
+    Management, NotBuilt, ParentDataSet, Payload, PortDataSet, PortState,
 };
 pub use message::{DelayResp, Flags, FollowUp, Grandmaster, LocalClock, SyncBody};
 
 use arrayvec::ArrayVec;
-use layout::Layout;
+use layout::{Body, Bytes, Encoding, Layout};
 use zerocopy::{Immutable, IntoBytes};
 
 /// UDP port of Sync and Delay_Req, the messages whose time of arrival counts.
@@ -48,7 +48,7 @@ const MANAGEMENT: u8 = 4;
 
 /// Bytes of a header, and of a Management message before its parameters.
 const HEADER: usize = size_of::<layout::Header>();
-const PARAMETERS: usize = HEADER + size_of::<layout::management::Management>();
+const PARAMETERS: usize = HEADER + size_of::<Bytes<management::Head>>();
 
 /// What every message begins with (8.2), less versionPTP and what follows from the kind of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,13 +158,13 @@ impl Packet {
             return Err(WireError::MessageType { message_type: header.message_type, control });
         }
         let message = match control {
-            SYNC => Message::Sync(layout::SyncBody::at(HEADER, rest)?.0.read()?),
-            DELAY_REQ => Message::DelayReq(layout::SyncBody::at(HEADER, rest)?.0.read()?),
-            FOLLOW_UP => Message::FollowUp(layout::FollowUp::at(HEADER, rest)?.0.read()?),
-            DELAY_RESP => Message::DelayResp(layout::DelayResp::at(HEADER, rest)?.0.read()?),
+            SYNC => Message::Sync(body(rest)?),
+            DELAY_REQ => Message::DelayReq(body(rest)?),
+            FOLLOW_UP => Message::FollowUp(body(rest)?),
+            DELAY_RESP => Message::DelayResp(body(rest)?),
             _ => Message::Management(Management::parse(rest)?),
         };
-        Ok(Self { header: header.read(), message })
+        Ok(Self { header: header.read()?, message })
     }
 
     /// The payload of a datagram that says this packet. What the wire cannot hold is written as the nearest that it
@@ -187,22 +187,22 @@ impl Packet {
 impl Header {
     /// The bytes of a Sync, 124.
     pub fn sync(&self, body: &SyncBody) -> Buffer {
-        self.build(EVENT, SYNC, &layout::SyncBody::from(body))
+        self.build(EVENT, SYNC, body)
     }
 
     /// The bytes of a Delay_Req, 124.
     pub fn delay_req(&self, body: &SyncBody) -> Buffer {
-        self.build(EVENT, DELAY_REQ, &layout::SyncBody::from(body))
+        self.build(EVENT, DELAY_REQ, body)
     }
 
     /// The bytes of a Follow_Up, 52.
     pub fn follow_up(&self, body: &FollowUp) -> Buffer {
-        self.build(GENERAL, FOLLOW_UP, &layout::FollowUp::from(body))
+        self.build(GENERAL, FOLLOW_UP, body)
     }
 
     /// The bytes of a Delay_Resp, 60.
     pub fn delay_resp(&self, body: &DelayResp) -> Buffer {
-        self.build(GENERAL, DELAY_RESP, &layout::DelayResp::from(body))
+        self.build(GENERAL, DELAY_RESP, body)
     }
 
     /// The bytes of a Management message, 60 to 150.
@@ -211,17 +211,22 @@ impl Header {
     /// For [`Payload::Other`].
     pub fn management(&self, body: &Management) -> Result<Buffer, NotBuilt> {
         let parameters = body.payload.parameters()?;
-        let mut buffer = self.build(GENERAL, MANAGEMENT, &body.layout(&parameters));
+        let mut buffer = self.build(GENERAL, MANAGEMENT, &body.head(&parameters));
         append(&mut buffer, parameters.as_slice());
         Ok(buffer)
     }
 
-    fn build(&self, message_type: u8, control: u8, body: &impl Layout) -> Buffer {
+    fn build<T: Body>(&self, message_type: u8, control: u8, body: &T) -> Buffer {
         let mut buffer = Buffer::new();
         append(&mut buffer, &layout::Header::new(self, message_type, control));
-        append(&mut buffer, body);
+        append(&mut buffer, &Bytes::<T>::encode(body));
         buffer
     }
+}
+
+/// The body of a message that follows its header.
+fn body<T: Body>(bytes: &[u8]) -> Result<T, WireError> {
+    Bytes::<T>::at(HEADER, bytes)?.0.decode()
 }
 
 /// Appends a part of a message that fits by the sizes of its layout.
@@ -231,7 +236,7 @@ fn append<const N: usize>(buffer: &mut ArrayVec<u8, N>, part: &(impl IntoBytes +
 }
 
 const _: () = {
-    assert!(HEADER + size_of::<layout::SyncBody>() <= LONGEST);
+    assert!(HEADER + size_of::<Bytes<SyncBody>>() <= LONGEST);
     assert!(PARAMETERS + management::MAX_PARAMETERS == LONGEST);
 };
 

@@ -47,6 +47,19 @@ pub fn ratio() -> Option<Unit> {
     Some(Unit::Other("ratio".into()))
 }
 
+/// A table of gauges: name, unit, help, and what `$series` makes their series of.
+macro_rules! gauges {
+    ($sheet:ident, $series:ident: $($name:literal, $unit:expr, $help:literal => $value:expr;)+) => {
+        $($sheet.gauge($name, $unit, $help, $series($value));)+
+    };
+}
+pub(super) use gauges;
+
+/// The only series of a gauge, where it has a value.
+pub fn one(value: Option<f64>) -> Option<(Labels, f64)> {
+    Some((Labels::new(), value?))
+}
+
 impl Sheet {
     /// Something that goes up and down. The unit is put behind the name.
     pub fn gauge(

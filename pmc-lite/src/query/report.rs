@@ -1,238 +1,116 @@
 //! What a clock answered, as `query --json` prints it; docs/pmc-lite.md says what each key means.
 
+use crate::shown::shown;
 use dante_core::inquiry;
+use dante_core::time::{Dante, Timestamp};
 use dante_core::wire::{
-    ClockIdentity, CurrentDataSet, DefaultDataSet, GlobalTimeDataSet, ParentDataSet, PortDataSet,
+    self, ClockIdentity, CurrentDataSet, DefaultDataSet, GlobalTimeDataSet, ParentDataSet, PortDataSet,
     PortIdentity,
 };
-use serde::Serialize;
 
-#[derive(Debug, Serialize)]
-pub struct Clock {
-    #[serde(flatten)]
-    pub port: Port,
-    pub address: Option<String>,
-    pub second_address: Option<String>,
-    pub identity: Option<Identity>,
-    pub default_data_set: Option<DefaultSet>,
-    pub current_data_set: Option<CurrentSet>,
-    pub parent_data_set: Option<ParentSet>,
-    pub port_data_sets: Vec<PortSet>,
-    pub global_time_data_set: Option<GlobalTime>,
-}
-
-#[derive(Debug, Serialize, PartialEq, Eq)]
-pub struct Port {
-    pub uuid: String,
-    pub port_id: u16,
-}
-
-#[derive(Debug, Serialize)]
-pub struct Identity {
-    #[serde(flatten)]
-    pub port: Port,
-    pub manufacturer: String,
-}
-
-#[derive(Debug, Serialize)]
-pub struct DefaultSet {
-    #[serde(flatten)]
-    pub port: Port,
-    pub stratum: u8,
-    pub identifier: String,
-    pub variance: i16,
-    pub followup_capable: bool,
-    pub preferred: bool,
-    pub initializable: bool,
-    pub external_timing: bool,
-    pub is_boundary_clock: bool,
-    pub sync_interval_log2_s: i8,
-    pub subdomain: String,
-    pub number_ports: u16,
-    pub number_foreign_records: u16,
-}
-
-#[derive(Debug, Serialize)]
-pub struct CurrentSet {
-    pub steps_removed: u16,
-    pub offset_from_master_ns: i64,
-    pub one_way_delay_ns: i64,
-}
-
-#[derive(Debug, Serialize)]
-pub struct ParentSet {
-    #[serde(flatten)]
-    pub port: Port,
-    pub last_sync_sequence: u16,
-    pub followup_capable: bool,
-    pub external_timing: bool,
-    pub variance: i16,
-    pub stats: Option<Stats>,
-    pub utc_reasonable: bool,
-    pub grandmaster: Grandmaster,
-}
-
-/// Only where the clock says that they mean something.
-#[derive(Debug, Serialize)]
-pub struct Stats {
-    pub observed_variance: i16,
-    pub observed_drift: i32,
-}
-
-#[derive(Debug, Serialize)]
-pub struct Grandmaster {
-    #[serde(flatten)]
-    pub port: Port,
-    pub sequence_id: u16,
-    pub stratum: u8,
-    pub identifier: String,
-    pub variance: i16,
-    pub preferred: bool,
-    pub is_boundary_clock: bool,
-}
-
-#[derive(Debug, Serialize)]
-pub struct PortSet {
-    pub returned_port_number: u16,
-    pub state: String,
-    pub last_sync_sequence: u16,
-    pub last_general_sequence: u16,
-    #[serde(flatten)]
-    pub port: Port,
-    pub burst_enabled: bool,
-    pub group: String,
-    pub event_port: u16,
-    pub general_port: u16,
-}
-
-#[derive(Debug, Serialize)]
-pub struct GlobalTime {
-    pub local_time: Split,
-    pub current_utc_offset_s: i16,
-    pub leap_59: bool,
-    pub leap_61: bool,
-    pub epoch_number: u16,
-}
-
-#[derive(Debug, Serialize)]
-pub struct Split {
-    pub s: i64,
-    pub ns: i64,
-}
-
-impl Clock {
-    pub fn of(said: &inquiry::Clock) -> Self {
-        Self {
-            port: Port {
-                uuid: said.uuid.to_string(),
-                port_id: said.source.map_or(0, |(port, _)| port.port_id),
-            },
-            address: said.source.map(|(_, address)| address.to_string()),
-            second_address: said.second_address.map(|address| address.to_string()),
-            identity: said.identity.as_ref().map(Identity::of),
-            default_data_set: said.default.as_ref().map(DefaultSet::of),
-            current_data_set: said.current.as_ref().map(CurrentSet::of),
-            parent_data_set: said.parent.as_ref().map(ParentSet::of),
-            port_data_sets: said.ports.iter().map(PortSet::of).collect(),
-            global_time_data_set: said.global_time.as_ref().map(GlobalTime::of),
-        }
+shown! {
+    Clock of (said: &inquiry::Clock) {
+        #[serde(flatten)]
+        port: Port = Port {
+            uuid: said.uuid.to_string(),
+            port_id: said.source.map_or(0, |(port, _)| port.port_id),
+        },
+        address: Option<String> = said.source.map(|(_, address)| address.to_string()),
+        second_address: Option<String> = said.second_address.map(|address| address.to_string()),
+        identity: Option<Identity> = said.identity.as_ref().map(Identity::of),
+        default_data_set: Option<DefaultSet> = said.default.as_ref().map(DefaultSet::of),
+        current_data_set: Option<CurrentSet> = said.current.as_ref().map(CurrentSet::of),
+        parent_data_set: Option<ParentSet> = said.parent.as_ref().map(ParentSet::of),
+        port_data_sets: Vec<PortSet> = said.ports.iter().map(PortSet::of).collect(),
+        global_time_data_set: Option<GlobalTime> = said.global_time.as_ref().map(GlobalTime::of),
     }
-}
 
-impl Port {
-    fn of(port: PortIdentity) -> Self {
-        Self { uuid: port.uuid.to_string(), port_id: port.port_id }
+    Port of (port: PortIdentity) {
+        uuid: String = port.uuid.to_string(),
+        port_id: u16 = port.port_id,
     }
-}
 
-impl Identity {
-    fn of(said: &ClockIdentity) -> Self {
-        Self { port: Port::of(said.port), manufacturer: said.manufacturer().to_string() }
+    Identity of (said: &ClockIdentity) {
+        #[serde(flatten)]
+        port: Port = Port::of(said.port),
+        manufacturer: String = said.manufacturer().to_string(),
     }
-}
 
-impl DefaultSet {
-    fn of(said: &DefaultDataSet) -> Self {
-        Self {
-            port: Port::of(said.port),
-            stratum: said.stratum,
-            identifier: said.identifier.to_string(),
-            variance: said.variance,
-            followup_capable: said.followup_capable,
-            preferred: said.preferred,
-            initializable: said.initializable,
-            external_timing: said.external_timing,
-            is_boundary_clock: said.is_boundary_clock,
-            sync_interval_log2_s: said.sync_interval,
-            subdomain: said.subdomain.to_string(),
-            number_ports: said.number_ports,
-            number_foreign_records: said.number_foreign_records,
-        }
+    DefaultSet of (said: &DefaultDataSet) {
+        #[serde(flatten)]
+        port: Port = Port::of(said.port),
+        stratum: u8 = said.stratum,
+        identifier: String = said.identifier.to_string(),
+        variance: i16 = said.variance,
+        followup_capable: bool = said.followup_capable,
+        preferred: bool = said.preferred,
+        initializable: bool = said.initializable,
+        external_timing: bool = said.external_timing,
+        is_boundary_clock: bool = said.is_boundary_clock,
+        sync_interval_log2_s: i8 = said.sync_interval,
+        subdomain: String = said.subdomain.to_string(),
+        number_ports: u16 = said.number_ports,
+        number_foreign_records: u16 = said.number_foreign_records,
     }
-}
 
-impl CurrentSet {
-    fn of(said: &CurrentDataSet) -> Self {
-        Self {
-            steps_removed: said.steps_removed,
-            offset_from_master_ns: said.offset_from_master.ns(),
-            one_way_delay_ns: said.one_way_delay.ns(),
-        }
+    CurrentSet of (said: &CurrentDataSet) {
+        steps_removed: u16 = said.steps_removed,
+        offset_from_master_ns: i64 = said.offset_from_master.ns(),
+        one_way_delay_ns: i64 = said.one_way_delay.ns(),
     }
-}
 
-impl ParentSet {
-    fn of(said: &ParentDataSet) -> Self {
-        let grandmaster = &said.grandmaster;
-        Self {
-            port: Port::of(said.parent),
-            last_sync_sequence: said.last_sync_sequence,
-            followup_capable: said.followup_capable,
-            external_timing: said.external_timing,
-            variance: said.variance,
-            stats: said.stats.then_some(Stats {
-                observed_variance: said.observed_variance,
-                observed_drift: said.observed_drift,
-            }),
-            utc_reasonable: said.utc_reasonable,
-            grandmaster: Grandmaster {
-                port: Port::of(grandmaster.port),
-                sequence_id: grandmaster.sequence_id,
-                stratum: grandmaster.stratum,
-                identifier: grandmaster.identifier.to_string(),
-                variance: grandmaster.variance,
-                preferred: grandmaster.preferred,
-                is_boundary_clock: grandmaster.is_boundary_clock,
-            },
-        }
+    ParentSet of (said: &ParentDataSet) {
+        #[serde(flatten)]
+        port: Port = Port::of(said.parent),
+        last_sync_sequence: u16 = said.last_sync_sequence,
+        followup_capable: bool = said.followup_capable,
+        external_timing: bool = said.external_timing,
+        variance: i16 = said.variance,
+        stats: Option<Stats> = said.stats.then(|| Stats::of(said)),
+        utc_reasonable: bool = said.utc_reasonable,
+        grandmaster: Grandmaster = Grandmaster::of(&said.grandmaster),
     }
-}
 
-impl PortSet {
-    fn of(said: &PortDataSet) -> Self {
-        Self {
-            returned_port_number: said.returned_port_number,
-            state: said.state.to_string(),
-            last_sync_sequence: said.last_sync_sequence,
-            last_general_sequence: said.last_general_sequence,
-            port: Port::of(said.port),
-            burst_enabled: said.burst_enabled,
-            group: said.group.to_string(),
-            event_port: said.event_port,
-            general_port: said.general_port,
-        }
+    /// Only where the clock says that they mean something.
+    Stats of (said: &ParentDataSet) {
+        observed_variance: i16 = said.observed_variance,
+        observed_drift: i32 = said.observed_drift,
     }
-}
 
-impl GlobalTime {
-    fn of(said: &GlobalTimeDataSet) -> Self {
-        let (s, ns) = said.local_time.split();
-        Self {
-            local_time: Split { s, ns },
-            current_utc_offset_s: said.current_utc_offset,
-            leap_59: said.leap_59,
-            leap_61: said.leap_61,
-            epoch_number: said.epoch_number,
-        }
+    Grandmaster of (said: &wire::Grandmaster) {
+        #[serde(flatten)]
+        port: Port = Port::of(said.port),
+        sequence_id: u16 = said.sequence_id,
+        stratum: u8 = said.stratum,
+        identifier: String = said.identifier.to_string(),
+        variance: i16 = said.variance,
+        preferred: bool = said.preferred,
+        is_boundary_clock: bool = said.is_boundary_clock,
+    }
+
+    PortSet of (said: &PortDataSet) {
+        returned_port_number: u16 = said.returned_port_number,
+        state: String = said.state.to_string(),
+        last_sync_sequence: u16 = said.last_sync_sequence,
+        last_general_sequence: u16 = said.last_general_sequence,
+        #[serde(flatten)]
+        port: Port = Port::of(said.port),
+        burst_enabled: bool = said.burst_enabled,
+        group: String = said.group.to_string(),
+        event_port: u16 = said.event_port,
+        general_port: u16 = said.general_port,
+    }
+
+    GlobalTime of (said: &GlobalTimeDataSet) {
+        local_time: Split = Split::of(said.local_time),
+        current_utc_offset_s: i16 = said.current_utc_offset,
+        leap_59: bool = said.leap_59,
+        leap_61: bool = said.leap_61,
+        epoch_number: u16 = said.epoch_number,
+    }
+
+    Split of (time: Timestamp<Dante>) let (split = time.split()) {
+        s: i64 = split.0,
+        ns: i64 = split.1,
     }
 }

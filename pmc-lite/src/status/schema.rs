@@ -3,7 +3,7 @@
 use super::{Status, UNKNOWN};
 use dante_core::date::Policy;
 use dante_core::page::Freshness;
-use dante_core::port::{self, Counters};
+use dante_core::port::{self, Counter};
 use dante_core::relay::{self, EpochSource, Waiting};
 use dante_core::steer;
 use schemars::generate::SchemaSettings;
@@ -21,44 +21,35 @@ pub fn steerer_states() -> Vec<String> {
 }
 
 pub fn relay_states() -> Vec<String> {
-    names(relay::State::from_number, |state| state)
+    words(&relay::State::ALL)
 }
 
 pub fn policies() -> Vec<String> {
-    names(Policy::from_number, |policy| policy)
+    words(&Policy::ALL)
 }
 
 /// Words for the numbers that a page may hold, and the one for a number that this program does not know.
-fn words<T: ToString>(all: &[T]) -> Vec<String> {
+pub fn words<T: ToString>(all: &[T]) -> Vec<String> {
     all.iter().map(T::to_string).chain([UNKNOWN.to_owned()]).collect()
 }
 
-pub fn names<T, N: ToString>(from_number: fn(u8) -> Option<T>, name: fn(T) -> N) -> Vec<String> {
-    let known: Vec<N> = (0..=u8::MAX).filter_map(from_number).map(name).collect();
-    words(&known)
-}
-
 pub fn pages() -> Vec<&'static str> {
-    use Freshness::{Absent, Foreign, Fresh, Layout, Stale, Stopped};
-    [Fresh, Stale, Stopped, Absent, Foreign, Layout].map(Freshness::name).into()
+    Freshness::ALL.map(Freshness::name).into()
 }
 
 pub fn waiting() -> Vec<Option<&'static str>> {
-    let known = (0..=u8::MAX).filter_map(Waiting::from_number).map(Waiting::name);
-    known.chain([Some(UNKNOWN)]).collect()
+    Waiting::ALL.map(super::waiting_for).into_iter().chain([Some(UNKNOWN)]).collect()
 }
 
 pub fn epoch_sources() -> Vec<Option<&'static str>> {
-    let known = (0..=u8::MAX).filter_map(EpochSource::from_number).map(|source| Some(source.name()));
-    known.chain([None]).collect()
+    EpochSource::ALL.map(|source| Some(source.name())).into_iter().chain([None]).collect()
 }
 
 pub fn counters(_: &mut SchemaGenerator) -> Schema {
-    let each: serde_json::Map<String, Value> = Counters::NAMES
-        .iter()
-        .map(|name| ((*name).to_owned(), json!({"type": "integer", "minimum": 0})))
-        .collect();
-    json_schema!({"type": "object", "properties": each, "required": Counters::NAMES})
+    let names = Counter::ALL.map(Counter::name);
+    let each: serde_json::Map<String, Value> =
+        names.iter().map(|name| ((*name).to_owned(), json!({"type": "integer", "minimum": 0}))).collect();
+    json_schema!({"type": "object", "properties": each, "required": names})
 }
 
 fn generated() -> Value {
@@ -87,7 +78,7 @@ fn every_key_is_described_in_the_schema_and_in_its_document() {
     assert!(keys.len() > 60, "{keys:?}");
     for (key, described) in keys {
         assert!(document.contains(&format!("`{key}`")), "docs/status.md does not tell of {key}");
-        let is_counter = Counters::NAMES.contains(&key.as_str());
+        let is_counter = Counter::ALL.iter().any(|counter| counter.name() == key);
         assert!(described || is_counter, "{key} has no description");
     }
 }

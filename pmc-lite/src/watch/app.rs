@@ -5,6 +5,7 @@ use crate::pages::Pages;
 use crate::scale::good_rates;
 use crate::status::Status;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use dante_core::named;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_os::page::Instance;
 use std::collections::VecDeque;
@@ -12,28 +13,17 @@ use std::collections::VecDeque;
 /// Samples are remembered for so long: what the histogram is made of.
 const MEMORY: Duration = Duration::from_secs(3600);
 
-/// What is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum View {
-    Charts,
-    Histogram,
-    Counters,
-    Findings,
+named! {
+    /// What is looked at, in the order of the keys, 1 to 4.
+    pub enum View {
+        Charts "charts",
+        Histogram "histogram",
+        Counters "counters",
+        Findings "findings",
+    }
 }
 
 impl View {
-    /// In the order of their keys, 1 to 4.
-    pub const ALL: [Self; 4] = [Self::Charts, Self::Histogram, Self::Counters, Self::Findings];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Charts => "charts",
-            Self::Histogram => "histogram",
-            Self::Counters => "counters",
-            Self::Findings => "findings",
-        }
-    }
-
     fn next(self, by: usize) -> Self {
         let place = Self::ALL.iter().position(|view| *view == self).unwrap_or(0);
         Self::ALL.into_iter().cycle().nth(place + by).unwrap_or(self)

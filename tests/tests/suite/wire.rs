@@ -2,7 +2,7 @@
 
 use dante_core::port::{Channel, State};
 use dante_core::time::Timestamp;
-use dante_core::wire::{DelayResp, FollowUp, Management, Payload, PortIdentity, Uuid};
+use dante_core::wire::{DelayResp, FollowUp, GetForeignDataSet, Management, Payload, PortIdentity, Uuid};
 use dante_tests::capture::{Capture, Caught, Packet, hardware_address};
 use dante_tests::lab::{Eyes, Lab};
 use dante_tests::stranger::{Stranger, header, sync};
@@ -245,7 +245,7 @@ fn provocations(sequence: u16, near: &str) -> impl Iterator<Item = (Channel, Vec
         Payload::GetParentDataSet,
         Payload::GetPortDataSet,
         Payload::GetGlobalTimeDataSet,
-        Payload::GetForeignDataSet { record_key: 0 },
+        Payload::GetForeignDataSet(GetForeignDataSet { record_key: 0 }),
     ];
     let asked = questions.into_iter().map(move |payload| {
         let body = Management { target: near, starting_boundary_hops: 1, boundary_hops: 1, payload };

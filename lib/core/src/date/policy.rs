@@ -1,41 +1,21 @@
 //! What is done about the date: the policies.
 
+use crate::numbered;
 use crate::time::{Duration, Ratio, Real, Timestamp};
-use std::fmt;
 
-/// Rate and date cannot both hold: a leader runs some ppm off UTC. What gives way is the user's choice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(u8)]
-pub enum Policy {
-    /// The rate is exactly the leader's; the date is set by a step when it is off by a threshold.
-    #[default]
-    Step = 0,
-    /// The rate is the leader's, off by at most a bound while the date is corrected.
-    Slew = 1,
-    /// The rate is exactly the leader's; the date is set once.
-    Free = 2,
-    /// The rate is UTC's in the long run; the leader's only over minutes.
-    Utc = 3,
-}
-
-impl Policy {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Step, Self::Slew, Self::Free, Self::Utc];
-
-    /// From the number on a page.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|policy| *policy as u8 == number)
-    }
-}
-
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Step => "step",
-            Self::Slew => "slew",
-            Self::Free => "free",
-            Self::Utc => "utc",
-        })
+numbered! {
+    /// Rate and date cannot both hold: a leader runs some ppm off UTC. What gives way is the user's choice.
+    #[derive(Default)]
+    pub enum Policy {
+        /// The rate is exactly the leader's; the date is set by a step when it is off by a threshold.
+        #[default]
+        Step = 0 "step",
+        /// The rate is the leader's, off by at most a bound while the date is corrected.
+        Slew = 1 "slew",
+        /// The rate is exactly the leader's; the date is set once.
+        Free = 2 "free",
+        /// The rate is UTC's in the long run; the leader's only over minutes.
+        Utc = 3 "utc",
     }
 }
 

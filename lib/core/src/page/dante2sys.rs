@@ -1,7 +1,8 @@
 //! The page of dante2sys: what is done to the clock.
 
-use super::record::{body, numbered, record};
+use super::record::{body, record};
 use crate::date::{DateError, Policy};
+use crate::numbered;
 use crate::steer::{State, Steerer};
 use crate::time::{Affine, Epoch, Offset, Ratio, Reading, Real, Timestamp};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -58,9 +59,7 @@ record! {
         /// UTC when the RTC was last written; 0: never.
         pub rtc_written_ns: i64,
     }
-}
 
-record! {
     /// What the clock's date is worth.
     pub struct DateRecord {
         /// The clock minus UTC, as estimated.
@@ -115,9 +114,7 @@ numbered! {
         /// A PTP hardware clock.
         Hardware = 2 "hardware",
     }
-}
 
-numbered! {
     /// Where dante2sys takes the date from.
     pub enum UtcSource {
         /// Nowhere: rate alone.
@@ -127,9 +124,7 @@ numbered! {
         /// The leader, whose time is a date.
         Leader = 2 "leader",
     }
-}
 
-numbered! {
     /// Who writes the RTC.
     pub enum RtcMode {
         /// Nobody.

@@ -5,7 +5,8 @@ mod heard;
 pub use heard::{HeardRecord, LeaderRecord, NoticeRecord};
 
 use super::Text;
-use super::record::{body, numbered, record};
+use super::record::{body, record};
+use crate::numbered;
 use crate::port::{Counters, MAX_LEADERS, Notice, Port, Sample, Stamp, State};
 use crate::time::{Affine, ClockMap, Correlation, Duration, Ratio, Raw, Timestamp, Uncertainty, Wander};
 use crate::track::{KernelWord, TimelineKey, Track};
@@ -37,9 +38,7 @@ record! {
         /// The last samples of the ports selected; number n stands at (n - 1) % RING.
         pub ring: [SampleRecord; RING],
     }
-}
 
-record! {
     /// One port.
     pub struct PortRecord {
         /// Interface.
@@ -69,7 +68,7 @@ record! {
         pub path_delay_ns: i64,
         /// The last Sync; of no meaning without `PORT_HAS_SAMPLE`.
         pub last: SampleRecord,
-        /// In the order of [`Counters::NAMES`]; the rest is zero.
+        /// In the order of [`Counter`](crate::port::Counter); the rest is zero.
         pub counters: [u64; 32],
         /// The leaders that are heard, the one followed among them.
         pub heard: [HeardRecord; MAX_LEADERS],
@@ -105,9 +104,7 @@ record! {
         /// Growth of the rate's standard deviation over a second, fraction.
         pub wander: f64,
     }
-}
 
-record! {
     /// [`Sample`], a pair of stamps as raw as they were taken.
     pub struct SampleRecord {
         /// Counts the port's samples from 1.
@@ -141,9 +138,7 @@ numbered! {
         /// Somebody keeps it right.
         Synchronised = 2 "synchronised",
     }
-}
 
-numbered! {
     /// Where a port's time stamps come from.
     pub enum StampSource {
         /// There are none.

@@ -1,7 +1,8 @@
 //! The page of danteshm: what chrony is told.
 
 use super::SocketPath;
-use super::record::{body, numbered, record};
+use super::record::{body, record};
+use crate::numbered;
 use crate::relay::{EpochSource, State, Told, Waiting};
 use crate::time::{Epoch, Timestamp};
 use crate::track::TimelineKey;
@@ -34,9 +35,7 @@ record! {
         /// Where samples go.
         pub outputs: [OutputRecord; MAX_OUTPUTS],
     }
-}
 
-record! {
     /// One output.
     pub struct OutputRecord {
         /// [`OutputKind`].

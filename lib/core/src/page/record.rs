@@ -4,14 +4,14 @@
 //! lie on their natural alignment without gaps, which the derives check. Every change of a structure raises the
 //! `VERSION` of the body that it is part of; a test holds the bytes.
 
-/// A structure of a page.
+/// Structures of a page.
 macro_rules! record {
-    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* }) => {
+    ($($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* })+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable)]
         #[repr(C)]
         pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
-    };
+    )+};
 }
 
 pub(super) use record;
@@ -33,33 +33,3 @@ macro_rules! body {
     };
 }
 pub(super) use body;
-
-/// An enumeration that stands on a page as a number and outside as a word.
-macro_rules! numbered {
-    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$case_doc:meta])* $case:ident = $number:literal $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[repr(u8)]
-        pub enum $name { $($(#[$case_doc])* $case = $number,)* }
-
-        impl $name {
-            /// From the number on a page, if it is one that is known.
-            pub const fn from_number(number: u8) -> Option<Self> {
-                match number { $($number => Some(Self::$case),)* _ => None }
-            }
-
-            /// As it is called outside.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$case => $text,)* }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-    };
-}
-
-pub(super) use numbered;

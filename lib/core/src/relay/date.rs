@@ -1,6 +1,7 @@
 //! What a date may be taken from, and what is said about it.
 
 use super::refclock::HUSH;
+use crate::numbered;
 use crate::page::{Dante2sys, Freshness, STEER_DATE_GOOD, SteeredClock, View};
 use crate::time::{Duration, Epoch, Raw, Timestamp};
 use crate::track::{KernelWord, TimelineKey};
@@ -23,41 +24,25 @@ impl EpochRule {
     }
 }
 
-/// Where K is from. The numbers are those on the page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum EpochSource {
-    /// The system clock, which was synchronised.
-    Clock = 1,
-    /// The system clock, of which that was not known.
-    Unsynchronised = 2,
-    /// dante2sys.
-    Dante2sys = 3,
+numbered! {
+    /// Where K is from. The numbers are those on the page.
+    pub enum EpochSource {
+        /// The system clock, which was synchronised.
+        Clock = 1 "clock",
+        /// The system clock, of which that was not known.
+        Unsynchronised = 2 "unsynchronised",
+        /// dante2sys.
+        Dante2sys = 3 "dante2sys",
+    }
 }
 
 impl EpochSource {
-    /// From the number on a page.
-    pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Clock, Self::Unsynchronised, Self::Dante2sys].into_iter().find(|one| *one as u8 == number)
-    }
-
-    /// As the JSON schema spells it.
-    pub const fn name(self) -> &'static str {
+    const fn in_words(self) -> &'static str {
         match self {
-            Self::Clock => "clock",
-            Self::Unsynchronised => "unsynchronised",
-            Self::Dante2sys => "dante2sys",
-        }
-    }
-}
-
-impl fmt::Display for EpochSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
             Self::Clock => "the system clock, which is synchronised",
             Self::Unsynchronised => "the system clock as it is",
             Self::Dante2sys => "dante2sys' K",
-        })
+        }
     }
 }
 
@@ -141,9 +126,14 @@ impl fmt::Display for Fixed {
         match (self.is_resumed, self.moved) {
             (true, _) => f.write_str("as the run before told it: no jump")?,
             (_, Some(moved)) => {
-                write!(f, "from {}: the date told moves by {:+.9} s", self.source, moved.secs_f64())?;
+                write!(
+                    f,
+                    "from {}: the date told moves by {:+.9} s",
+                    self.source.in_words(),
+                    moved.secs_f64()
+                )?;
             }
-            (_, None) => write!(f, "from {}: the first", self.source)?,
+            (_, None) => write!(f, "from {}: the first", self.source.in_words())?,
         }
         write!(f, "; the reference is {:+.9} s ahead of the system clock", self.ahead.secs_f64())
     }
@@ -183,33 +173,16 @@ impl fmt::Display for Break {
     }
 }
 
-/// What is missing while no samples are written. The numbers are those on the page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Waiting {
-    /// They are written.
-    Nothing = 0,
-    /// dante4l has no leader that it knows well.
-    Leader = 1,
-    /// There is no date to fix K to.
-    Date = 2,
-    /// chrony is to notice the silence.
-    Silence = 3,
-}
-
-impl Waiting {
-    /// From the number on a page.
-    pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Nothing, Self::Leader, Self::Date, Self::Silence].into_iter().find(|one| *one as u8 == number)
-    }
-
-    /// As the JSON schema spells it; None where nothing is.
-    pub const fn name(self) -> Option<&'static str> {
-        match self {
-            Self::Nothing => None,
-            Self::Leader => Some("leader"),
-            Self::Date => Some("date"),
-            Self::Silence => Some("silence"),
-        }
+numbered! {
+    /// What is missing while no samples are written. The numbers are those on the page.
+    pub enum Waiting {
+        /// They are written.
+        Nothing = 0 "nothing",
+        /// dante4l has no leader that it knows well.
+        Leader = 1 "leader",
+        /// There is no date to fix K to.
+        Date = 2 "date",
+        /// chrony is to notice the silence.
+        Silence = 3 "silence",
     }
 }

@@ -1,12 +1,11 @@
 //! The bytes of a message as they lie in the UDP payload: everything is big-endian, nothing is aligned.
 //!
-//! Fields named `_n` are reserved: written as zero, not read. Most fields of one byte stand at the end of a word of
-//! four, which is where the gaps come from. Structures stand in the order of their bytes; the sizes are checked below.
+//! Reserved bytes are written as zero and not read. Most fields of one byte stand at the end of a word of four, which
+//! is where the gaps come from.
 
-pub(super) mod management;
-
-use super::{LocalClock, PortIdentity, Subdomain, Uuid, WireError};
-use crate::time::{Dante, Timestamp};
+use super::{ClockIdentifier, PortIdentity, PortState, Subdomain, Uuid, WireError};
+use crate::time::{Dante, Duration, Offset, Timestamp};
+use std::net::Ipv4Addr;
 use zerocopy::big_endian::{I16, I32, U16, U32};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -22,9 +21,135 @@ pub(super) trait Layout: Sized + FromBytes + IntoBytes + KnownLayout + Immutable
 }
 impl<T: FromBytes + IntoBytes + KnownLayout + Immutable + Unaligned> Layout for T {}
 
+/// A structure of the wire that holds a value of type `T`.
+pub(super) trait Encoding<T>: Layout {
+    fn decode(&self) -> Result<T, WireError>;
+    fn encode(value: &T) -> Self;
+}
+
+/// A part of a message that has one layout of its own.
+pub(super) trait Body: Sized {
+    type Layout: Encoding<Self>;
+}
+
+/// The layout of a part of a message.
+pub(super) type Bytes<T> = <T as Body>::Layout;
+
+/// A field after `GAP` reserved bytes.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct After<const GAP: usize, T> {
+    pub gap: [u8; GAP],
+    pub value: T,
+}
+
+/// Declares the layout of a structure: its fields in the order of the wire, each with the reserved bytes before it.
+macro_rules! layout {
+    ($layout:ident holds $name:ident { $($field:ident = $gap:literal + $wire:ty,)* }) => {
+        #[derive(
+            zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable, zerocopy::Unaligned,
+        )]
+        #[repr(C)]
+        pub(in crate::wire) struct $layout {
+            $($field: $crate::wire::layout::After<$gap, $wire>,)*
+        }
+
+        impl $crate::wire::layout::Encoding<$name> for $layout {
+            fn decode(&self) -> Result<$name, $crate::wire::WireError> {
+                Ok($name { $($field: $crate::wire::layout::Encoding::decode(&self.$field.value)?,)* })
+            }
+
+            fn encode(value: &$name) -> Self {
+                Self {
+                    $($field: $crate::wire::layout::After {
+                        gap: [0; $gap],
+                        value: $crate::wire::layout::Encoding::encode(&value.$field),
+                    },)*
+                }
+            }
+        }
+    };
+}
+pub(super) use layout;
+
+/// Declares parts of messages, and for each field the reserved bytes before it and what it is on the wire.
+macro_rules! body {
+    ($($(#[$doc:meta])* $vis:vis struct $name:ident {
+        $($(#[$field_doc:meta])* $field_vis:vis $field:ident: $type:ty = $gap:literal + $wire:ty,)*
+    })+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        $vis struct $name { $($(#[$field_doc])* $field_vis $field: $type,)* }
+
+        const _: () = {
+            $crate::wire::layout::layout! { OnWire holds $name { $($field = $gap + $wire,)* } }
+
+            impl $crate::wire::layout::Body for $name {
+                type Layout = OnWire;
+            }
+        };
+    )+};
+}
+pub(super) use body;
+
+/// Declares what single fields hold.
+macro_rules! encodings {
+    ($($wire:ty as $value:ty: $decode:expr, $encode:expr;)*) => {
+        $(impl Encoding<$value> for $wire {
+            fn decode(&self) -> Result<$value, WireError> {
+                let decode: fn(Self) -> Result<$value, WireError> = $decode;
+                decode(*self)
+            }
+
+            fn encode(value: &$value) -> Self {
+                let encode: fn($value) -> Self = $encode;
+                encode(*value)
+            }
+        })*
+    };
+}
+
+encodings! {
+    u8 as u8: Ok, |value| value;
+    // A boolean is true when it is not zero.
+    u8 as bool: |wire| Ok(wire != 0), u8::from;
+    u8 as PortState: |wire| Ok(PortState(wire)), |state| state.0;
+    i8 as i8: Ok, |value| value;
+    U16 as u16: |wire| Ok(wire.get()), U16::new;
+    I16 as i16: |wire| Ok(wire.get()), I16::new;
+    I32 as i32: |wire| Ok(wire.get()), I32::new;
+    [u8; 4] as ClockIdentifier: |wire| Ok(ClockIdentifier(wire)), |identifier| identifier.0;
+    [u8; 16] as Subdomain: |wire| Ok(Subdomain(wire)), |subdomain| subdomain.0;
+    [u8; 48] as [u8; 48]: Ok, |text| text;
+    // Dante extends the sign of the interval into the byte before it, others leave it zero: written as Dante does, not
+    // read.
+    Interval as i8: |wire| Ok(wire.interval), |interval| Self { sign: interval >> 7, interval };
+    // The lengths of a port's three addresses: on UDP over IPv4 they are 4, 2 and 2 (annex D). Not read.
+    Group as Ipv4Addr: |wire| Ok(wire.group.into()), |group| Self { octets: [4, 2, 2], group: group.octets() };
+    Time as Timestamp<Dante>: |time| time.ns().map(Timestamp::from_ns), |time| time.ns().into();
+    Time as Offset: |time| time.ns().map(Offset::from_ns), |offset| offset.ns().into();
+    Time as Duration: |time| time.ns().map(Duration::from_ns), |duration| duration.ns().into();
+}
+
+/// syncInterval in a Sync.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct Interval {
+    sign: i8,
+    interval: i8,
+}
+
+/// subdomainAddress in a port data set, with the lengths before it.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct Group {
+    octets: [u8; 3],
+    group: [u8; 4],
+}
+
 /// IEEE 1588-2002, 5.2.2 TimeRepresentation: the top bit of the nanoseconds is the sign of the whole, the 31 bits
 /// below it and the seconds are its size. So -2 s are 2 s and 0x8000_0000 ns.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct Time {
     seconds: U32,
@@ -50,10 +175,6 @@ impl Time {
         let ns = i64::from(self.seconds.get()) * 1_000_000_000 + i64::from(size);
         Ok(if negative { -ns } else { ns })
     }
-
-    pub(super) fn timestamp(&self) -> Result<Timestamp<Dante>, WireError> {
-        self.ns().map(Timestamp::from_ns)
-    }
 }
 
 impl From<i64> for Time {
@@ -68,53 +189,24 @@ impl From<i64> for Time {
     }
 }
 
-impl From<Timestamp<Dante>> for Time {
-    fn from(time: Timestamp<Dante>) -> Self {
-        time.ns().into()
-    }
-}
-
-/// A port, its parts one after the other.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(super) struct Port {
-    technology: u8,
-    uuid: [u8; 6],
-    port_id: U16,
-}
-
-impl From<&Port> for PortIdentity {
-    fn from(port: &Port) -> Self {
-        Self { technology: port.technology, uuid: Uuid(port.uuid), port_id: port.port_id.get() }
-    }
-}
-
-impl From<PortIdentity> for Port {
-    fn from(port: PortIdentity) -> Self {
-        Self { technology: port.technology, uuid: port.uuid.0, port_id: port.port_id.into() }
-    }
-}
-
 /// A port with `GAP` reserved bytes before its number.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-pub(super) struct PortWithGap<const GAP: usize> {
+pub(super) struct Port<const GAP: usize> {
     technology: u8,
     uuid: [u8; 6],
-    gap: [u8; GAP],
-    port_id: U16,
+    port_id: After<GAP, U16>,
 }
 
-impl<const GAP: usize> From<&PortWithGap<GAP>> for PortIdentity {
-    fn from(port: &PortWithGap<GAP>) -> Self {
-        Self { technology: port.technology, uuid: Uuid(port.uuid), port_id: port.port_id.get() }
+impl<const GAP: usize> Encoding<PortIdentity> for Port<GAP> {
+    fn decode(&self) -> Result<PortIdentity, WireError> {
+        let Self { technology, uuid, port_id } = self;
+        Ok(PortIdentity { technology: *technology, uuid: Uuid(*uuid), port_id: port_id.value.get() })
     }
-}
 
-impl<const GAP: usize> From<PortIdentity> for PortWithGap<GAP> {
-    fn from(port: PortIdentity) -> Self {
-        let PortIdentity { technology, uuid, port_id } = port;
-        Self { technology, uuid: uuid.0, gap: [0; GAP], port_id: port_id.into() }
+    fn encode(port: &PortIdentity) -> Self {
+        let port_id = After { gap: [0; GAP], value: port.port_id.into() };
+        Self { technology: port.technology, uuid: port.uuid.0, port_id }
     }
 }
 
@@ -126,7 +218,7 @@ pub(super) struct Header {
     pub version_network: U16,
     pub subdomain: [u8; 16],
     pub message_type: u8,
-    pub source: Port,
+    pub source: Port<0>,
     pub sequence_id: U16,
     pub control: u8,
     _1: u8,
@@ -141,7 +233,7 @@ impl Header {
             version_network: header.version_network.into(),
             subdomain: header.subdomain.0,
             message_type,
-            source: header.source.into(),
+            source: Port::encode(&header.source),
             sequence_id: header.sequence_id.into(),
             control,
             flags: header.flags.0.into(),
@@ -149,175 +241,13 @@ impl Header {
         }
     }
 
-    pub(super) fn read(&self) -> super::Header {
-        super::Header {
+    pub(super) fn read(&self) -> Result<super::Header, WireError> {
+        Ok(super::Header {
             version_network: self.version_network.get(),
             subdomain: Subdomain(self.subdomain),
-            source: (&self.source).into(),
+            source: self.source.decode()?,
             sequence_id: self.sequence_id.get(),
             flags: super::Flags(self.flags.get()),
-        }
-    }
-}
-
-/// Sync and Delay_Req after the header.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(super) struct SyncBody {
-    origin: Time,
-    epoch_number: U16,
-    current_utc_offset: I16,
-    _1: u8,
-    grandmaster: Port,
-    grandmaster_sequence_id: U16,
-    _2: [u8; 3],
-    grandmaster_stratum: u8,
-    grandmaster_identifier: [u8; 4],
-    _3: [u8; 2],
-    grandmaster_variance: I16,
-    _4: u8,
-    grandmaster_preferred: u8,
-    _5: u8,
-    grandmaster_is_boundary_clock: u8,
-    _6: [u8; 2],
-    /// Dante extends the sign of the interval into this byte, others leave it zero: written as Dante does, not read.
-    sync_interval_sign: i8,
-    sync_interval: i8,
-    _7: [u8; 2],
-    local_variance: I16,
-    _8: [u8; 2],
-    local_steps_removed: U16,
-    _9: [u8; 3],
-    local_stratum: u8,
-    local_identifier: [u8; 4],
-    _10: u8,
-    parent: PortWithGap<2>,
-    _11: [u8; 2],
-    estimated_master_variance: I16,
-    estimated_master_drift: I32,
-    _12: [u8; 3],
-    utc_reasonable: u8,
-}
-
-impl From<&super::SyncBody> for SyncBody {
-    fn from(body: &super::SyncBody) -> Self {
-        let super::SyncBody { grandmaster, local, .. } = body;
-        Self {
-            origin: body.origin.into(),
-            epoch_number: body.epoch_number.into(),
-            current_utc_offset: body.current_utc_offset.into(),
-            grandmaster: grandmaster.port.into(),
-            grandmaster_sequence_id: grandmaster.sequence_id.into(),
-            grandmaster_stratum: grandmaster.stratum,
-            grandmaster_identifier: grandmaster.identifier.0,
-            grandmaster_variance: grandmaster.variance.into(),
-            grandmaster_preferred: grandmaster.preferred.into(),
-            grandmaster_is_boundary_clock: grandmaster.is_boundary_clock.into(),
-            sync_interval_sign: body.sync_interval >> 7,
-            sync_interval: body.sync_interval,
-            local_variance: local.variance.into(),
-            local_steps_removed: local.steps_removed.into(),
-            local_stratum: local.stratum,
-            local_identifier: local.identifier.0,
-            parent: body.parent.into(),
-            estimated_master_variance: body.estimated_master_variance.into(),
-            estimated_master_drift: body.estimated_master_drift.into(),
-            utc_reasonable: body.utc_reasonable.into(),
-            ..Self::new_zeroed()
-        }
-    }
-}
-
-impl SyncBody {
-    pub(super) fn read(&self) -> Result<super::SyncBody, WireError> {
-        Ok(super::SyncBody {
-            origin: self.origin.timestamp()?,
-            epoch_number: self.epoch_number.get(),
-            current_utc_offset: self.current_utc_offset.get(),
-            grandmaster: super::Grandmaster {
-                port: (&self.grandmaster).into(),
-                sequence_id: self.grandmaster_sequence_id.get(),
-                stratum: self.grandmaster_stratum,
-                identifier: super::ClockIdentifier(self.grandmaster_identifier),
-                variance: self.grandmaster_variance.get(),
-                preferred: self.grandmaster_preferred != 0,
-                is_boundary_clock: self.grandmaster_is_boundary_clock != 0,
-            },
-            sync_interval: self.sync_interval,
-            local: LocalClock {
-                variance: self.local_variance.get(),
-                steps_removed: self.local_steps_removed.get(),
-                stratum: self.local_stratum,
-                identifier: super::ClockIdentifier(self.local_identifier),
-            },
-            parent: (&self.parent).into(),
-            estimated_master_variance: self.estimated_master_variance.get(),
-            estimated_master_drift: self.estimated_master_drift.get(),
-            utc_reasonable: self.utc_reasonable != 0,
         })
     }
 }
-
-/// Follow_Up after the header.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(super) struct FollowUp {
-    _1: [u8; 2],
-    associated_sequence_id: U16,
-    precise_origin: Time,
-}
-
-impl From<&super::FollowUp> for FollowUp {
-    fn from(body: &super::FollowUp) -> Self {
-        Self {
-            associated_sequence_id: body.associated_sequence_id.into(),
-            precise_origin: body.precise_origin.into(),
-            ..Self::new_zeroed()
-        }
-    }
-}
-
-impl FollowUp {
-    pub(super) fn read(&self) -> Result<super::FollowUp, WireError> {
-        let associated_sequence_id = self.associated_sequence_id.get();
-        Ok(super::FollowUp { associated_sequence_id, precise_origin: self.precise_origin.timestamp()? })
-    }
-}
-
-/// Delay_Resp after the header.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(super) struct DelayResp {
-    received: Time,
-    _1: u8,
-    requesting: Port,
-    requesting_sequence_id: U16,
-}
-
-impl From<&super::DelayResp> for DelayResp {
-    fn from(body: &super::DelayResp) -> Self {
-        Self {
-            received: body.received.into(),
-            requesting: body.requesting.into(),
-            requesting_sequence_id: body.requesting_sequence_id.into(),
-            ..Self::new_zeroed()
-        }
-    }
-}
-
-impl DelayResp {
-    pub(super) fn read(&self) -> Result<super::DelayResp, WireError> {
-        Ok(super::DelayResp {
-            received: self.received.timestamp()?,
-            requesting: (&self.requesting).into(),
-            requesting_sequence_id: self.requesting_sequence_id.get(),
-        })
-    }
-}
-
-const _: () = {
-    assert!(size_of::<Header>() == 40);
-    assert!(size_of::<Header>() + size_of::<SyncBody>() == 124);
-    assert!(size_of::<Header>() + size_of::<FollowUp>() == 52);
-    assert!(size_of::<Header>() + size_of::<DelayResp>() == 60);
-};

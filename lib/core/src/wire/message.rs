@@ -1,8 +1,10 @@
 //! What Sync, Delay_Req, Follow_Up and Delay_Resp say.
 
+use super::layout::{Bytes, Interval, Port, Time, body};
 use super::{ClockIdentifier, PortIdentity};
 use crate::time::{Dante, Timestamp};
 use std::ops::BitOr;
+use zerocopy::big_endian::{I16, I32, U16};
 
 /// The flags of a header (IEEE 1588-2002, 8.2). Bits without a name are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,43 +28,14 @@ impl Flags {
     /// PTP_SYNC_BURST: in a Sync, part of a burst; in a Delay_Req, the wish for one.
     pub const SYNC_BURST: Self = Self(0x40);
 
-    const fn has(self, flag: Self) -> bool {
+    /// Whether `flag` is set.
+    pub const fn has(self, flag: Self) -> bool {
         self.0 & flag.0 != 0
-    }
-
-    /// Whether [`Flags::LI_61`] is set.
-    pub const fn li_61(self) -> bool {
-        self.has(Self::LI_61)
-    }
-
-    /// Whether [`Flags::LI_59`] is set.
-    pub const fn li_59(self) -> bool {
-        self.has(Self::LI_59)
-    }
-
-    /// Whether [`Flags::BOUNDARY_CLOCK`] is set.
-    pub const fn boundary_clock(self) -> bool {
-        self.has(Self::BOUNDARY_CLOCK)
     }
 
     /// Whether [`Flags::ASSIST`] is set.
     pub const fn assist(self) -> bool {
         self.has(Self::ASSIST)
-    }
-
-    /// Whether [`Flags::EXT_SYNC`] is set.
-    pub const fn ext_sync(self) -> bool {
-        self.has(Self::EXT_SYNC)
-    }
-
-    /// Whether [`Flags::PARENT_STATS`] is set.
-    pub const fn parent_stats(self) -> bool {
-        self.has(Self::PARENT_STATS)
-    }
-
-    /// Whether [`Flags::SYNC_BURST`] is set.
-    pub const fn sync_burst(self) -> bool {
-        self.has(Self::SYNC_BURST)
     }
 }
 
@@ -73,30 +46,79 @@ impl BitOr for Flags {
     }
 }
 
-/// The body of a Sync and of a Delay_Req (8.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SyncBody {
-    /// originTimestamp: when about the message left. Dante's leaders are 58 to 350 us early here: where the header has
-    /// [`Flags::ASSIST`], use the Follow_Up's time instead.
-    pub origin: Timestamp<Dante>,
-    /// epochNumber: how often the 32 bits of seconds have run over.
-    pub epoch_number: u16,
-    /// currentUTCOffset: TAI minus UTC, s. Zero on a Dante network, whose time is none of the two.
-    pub current_utc_offset: i16,
-    /// The clock at the root of the tree.
-    pub grandmaster: Grandmaster,
-    /// syncInterval: Syncs come every 2^this s; Dante says -2.
-    pub sync_interval: i8,
+body! {
+    /// The body of a Sync and of a Delay_Req (8.3).
+    pub struct SyncBody {
+        /// originTimestamp: when about the message left. Dante's leaders are 58 to 350 us early here: where the header
+        /// has [`Flags::ASSIST`], use the Follow_Up's time instead.
+        pub origin: Timestamp<Dante> = 0 + Time,
+        /// epochNumber: how often the 32 bits of seconds have run over.
+        pub epoch_number: u16 = 0 + U16,
+        /// currentUTCOffset: TAI minus UTC, s. Zero on a Dante network, whose time is none of the two.
+        pub current_utc_offset: i16 = 0 + I16,
+        /// The clock at the root of the tree.
+        pub grandmaster: Grandmaster = 1 + Bytes<Grandmaster>,
+        /// syncInterval: Syncs come every 2^this s; Dante says -2.
+        pub sync_interval: i8 = 2 + Interval,
+        /// The clock that sends.
+        pub local: LocalClock = 2 + Bytes<LocalClock>,
+        /// The port that the sender follows.
+        pub parent: PortIdentity = 1 + Port<2>,
+        /// estimatedMasterVariance: the sender's estimate for its parent, a PTP variance as [`LocalClock::variance`].
+        pub estimated_master_variance: i16 = 2 + I16,
+        /// estimatedMasterDrift: the sender's estimate of its parent's rate.
+        pub estimated_master_drift: i32 = 0 + I32,
+        /// utcReasonable: the time was set from one that can be traced to UTC.
+        pub utc_reasonable: bool = 3 + u8,
+    }
+
+    /// The clock at the root of the tree, as a Sync or a parent data set describes it.
+    pub struct Grandmaster {
+        /// Its port, which Dante numbers 0 here.
+        pub port: PortIdentity = 0 + Port<0>,
+        /// Sequence number of its last Sync.
+        pub sequence_id: u16 = 0 + U16,
+        /// The standard has 0 to 4, and 255 for a clock that never leads; Dante devices say 0x79 or 0x99.
+        pub stratum: u8 = 3 + u8,
+        /// What it takes its time from.
+        pub identifier: ClockIdentifier = 0 + [u8; 4],
+        /// Its PTP variance, as [`LocalClock::variance`].
+        pub variance: i16 = 2 + I16,
+        /// It is to be preferred as the leader, whatever its stratum.
+        pub preferred: bool = 1 + u8,
+        /// It is a boundary clock.
+        pub is_boundary_clock: bool = 1 + u8,
+    }
+
     /// The clock that sends.
-    pub local: LocalClock,
-    /// The port that the sender follows.
-    pub parent: PortIdentity,
-    /// estimatedMasterVariance: the sender's estimate for its parent, a PTP variance as [`LocalClock::variance`].
-    pub estimated_master_variance: i16,
-    /// estimatedMasterDrift: the sender's estimate of its parent's rate.
-    pub estimated_master_drift: i32,
-    /// utcReasonable: the time was set from one that can be traced to UTC.
-    pub utc_reasonable: bool,
+    pub struct LocalClock {
+        /// PTP variance: the Allan variance in s^2, as 256 times its logarithm to base 2. ptpd's default is -4000.
+        pub variance: i16 = 0 + I16,
+        /// localStepsRemoved: clocks between this one and the grandmaster.
+        pub steps_removed: u16 = 2 + U16,
+        /// As [`Grandmaster::stratum`].
+        pub stratum: u8 = 3 + u8,
+        /// What it takes its time from.
+        pub identifier: ClockIdentifier = 0 + [u8; 4],
+    }
+
+    /// The body of a Follow_Up (8.4). It carries no epoch: the Sync's holds.
+    pub struct FollowUp {
+        /// sequenceId of the Sync that the time belongs to.
+        pub associated_sequence_id: u16 = 2 + U16,
+        /// preciseOriginTimestamp: when that Sync left the leader.
+        pub precise_origin: Timestamp<Dante> = 0 + Time,
+    }
+
+    /// The body of a Delay_Resp (8.5).
+    pub struct DelayResp {
+        /// delayReceiptTimestamp: when the Delay_Req reached the leader.
+        pub received: Timestamp<Dante> = 0 + Time,
+        /// The port that sent the Delay_Req.
+        pub requesting: PortIdentity = 1 + Port<0>,
+        /// sequenceId of the Delay_Req.
+        pub requesting_sequence_id: u16 = 0 + U16,
+    }
 }
 
 impl SyncBody {
@@ -119,25 +141,6 @@ impl SyncBody {
     }
 }
 
-/// The clock at the root of the tree, as a Sync or a parent data set describes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grandmaster {
-    /// Its port, which Dante numbers 0 here.
-    pub port: PortIdentity,
-    /// Sequence number of its last Sync.
-    pub sequence_id: u16,
-    /// The standard has 0 to 4, and 255 for a clock that never leads; Dante devices say 0x79 or 0x99.
-    pub stratum: u8,
-    /// What it takes its time from.
-    pub identifier: ClockIdentifier,
-    /// Its PTP variance, as [`LocalClock::variance`].
-    pub variance: i16,
-    /// It is to be preferred as the leader, whatever its stratum.
-    pub preferred: bool,
-    /// It is a boundary clock.
-    pub is_boundary_clock: bool,
-}
-
 impl Grandmaster {
     /// A Dante leader as its own grandmaster: port 0, stratum 0x99 (0x79 on some), variance 0x7060 (0xf060 on some).
     pub const fn dante(leader: PortIdentity) -> Self {
@@ -151,37 +154,4 @@ impl Grandmaster {
             is_boundary_clock: true,
         }
     }
-}
-
-/// The clock that sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LocalClock {
-    /// PTP variance: the Allan variance in s^2, as 256 times its logarithm to base 2. ptpd's default is -4000.
-    pub variance: i16,
-    /// localStepsRemoved: clocks between this one and the grandmaster.
-    pub steps_removed: u16,
-    /// As [`Grandmaster::stratum`].
-    pub stratum: u8,
-    /// What it takes its time from.
-    pub identifier: ClockIdentifier,
-}
-
-/// The body of a Follow_Up (8.4). It carries no epoch: the Sync's holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FollowUp {
-    /// sequenceId of the Sync that the time belongs to.
-    pub associated_sequence_id: u16,
-    /// preciseOriginTimestamp: when that Sync left the leader.
-    pub precise_origin: Timestamp<Dante>,
-}
-
-/// The body of a Delay_Resp (8.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DelayResp {
-    /// delayReceiptTimestamp: when the Delay_Req reached the leader.
-    pub received: Timestamp<Dante>,
-    /// The port that sent the Delay_Req.
-    pub requesting: PortIdentity,
-    /// sequenceId of the Delay_Req.
-    pub requesting_sequence_id: u16,
 }

@@ -337,10 +337,9 @@ fn names_are_displayed_and_read() {
 
 #[test]
 fn each_flag_has_its_own_bit() {
-    let all = |flags: Flags| {
-        let [a, b, c] = [flags.li_61(), flags.li_59(), flags.boundary_clock()];
-        [a, b, c, flags.assist(), flags.ext_sync(), flags.parent_stats(), flags.sync_burst()]
-    };
+    let [a, b, c] = [Flags::LI_61, Flags::LI_59, Flags::BOUNDARY_CLOCK];
+    let flags = [a, b, c, Flags::ASSIST, Flags::EXT_SYNC, Flags::PARENT_STATS, Flags::SYNC_BURST];
+    let all = |set: Flags| flags.map(|flag| set.has(flag));
     for bit in 0..16 {
         assert_eq!(all(Flags(1 << bit)), std::array::from_fn(|n| n == bit));
     }

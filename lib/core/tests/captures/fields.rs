@@ -2,8 +2,9 @@
 
 use dante_core::time::{Dante, Timestamp};
 use dante_core::wire::{
-    ClockIdentity, CurrentDataSet, DefaultDataSet, DelayResp, FollowUp, ForeignDataSet, GlobalTimeDataSet,
-    Management, Message, Packet, ParentDataSet, Payload, PortDataSet, SyncBody,
+    ClockIdentity, CurrentDataSet, DefaultDataSet, DelayResp, Flags, FollowUp, ForeignDataSet,
+    GetForeignDataSet, GlobalTimeDataSet, Management, Message, Packet, ParentDataSet, Payload, PortDataSet,
+    SyncBody,
 };
 
 /// The name of a field and its value as tshark prints it, if the packet has it.
@@ -47,15 +48,8 @@ payloads! {
     parent: ParentDataSet,
     port: PortDataSet,
     global_time: GlobalTimeDataSet,
+    get_foreign: GetForeignDataSet,
     foreign: ForeignDataSet,
-}
-
-fn record_key(packet: &Packet) -> Option<u16> {
-    if let Payload::GetForeignDataSet { record_key } = management(packet)?.payload {
-        Some(record_key)
-    } else {
-        None
-    }
 }
 
 fn message_type(packet: &Packet) -> u8 {
@@ -80,7 +74,7 @@ fn parameter_length(management: &Management) -> u16 {
         Payload::ParentDataSet(_) => 90,
         Payload::PortDataSet(_) => 52,
         Payload::GlobalTimeDataSet(_) => 24,
-        Payload::GetForeignDataSet { .. } => 4,
+        Payload::GetForeignDataSet(_) => 4,
         Payload::ForeignDataSet(_) => 28,
         _ => 0,
     }
@@ -119,13 +113,13 @@ pub const FIELDS: &[Field] = fields! {
         "ptp.sequenceid" => |p| p.header.sequence_id,
         "ptp.controlfield" => |p| control(p),
         "ptp.flags" => |p| format!("{:#06x}", p.header.flags.0),
-        "ptp.flags.li61" => |p| u8::from(p.header.flags.li_61()),
-        "ptp.flags.li59" => |p| u8::from(p.header.flags.li_59()),
-        "ptp.flags.boundary_clock" => |p| u8::from(p.header.flags.boundary_clock()),
-        "ptp.flags.assist" => |p| u8::from(p.header.flags.assist()),
-        "ptp.flags.ext_sync" => |p| u8::from(p.header.flags.ext_sync()),
-        "ptp.flags.parent_stats" => |p| u8::from(p.header.flags.parent_stats()),
-        "ptp.flags.sync_burst" => |p| u8::from(p.header.flags.sync_burst()),
+        "ptp.flags.li61" => |p| u8::from(p.header.flags.has(Flags::LI_61)),
+        "ptp.flags.li59" => |p| u8::from(p.header.flags.has(Flags::LI_59)),
+        "ptp.flags.boundary_clock" => |p| u8::from(p.header.flags.has(Flags::BOUNDARY_CLOCK)),
+        "ptp.flags.assist" => |p| u8::from(p.header.flags.has(Flags::ASSIST)),
+        "ptp.flags.ext_sync" => |p| u8::from(p.header.flags.has(Flags::EXT_SYNC)),
+        "ptp.flags.parent_stats" => |p| u8::from(p.header.flags.has(Flags::PARENT_STATS)),
+        "ptp.flags.sync_burst" => |p| u8::from(p.header.flags.has(Flags::SYNC_BURST)),
     }
     sync {
         "ptp.sdr.origintimestamp" => |b| whole(b.origin),
@@ -256,8 +250,8 @@ pub const FIELDS: &[Field] = fields! {
         "ptp.mm.global.time.data.set.leap61" => |d| u8::from(d.leap_61),
         "ptp.mm.global.time.data.set.epochnumber" => |d| d.epoch_number,
     }
-    record_key {
-        "ptp.mm.get.foreign.data.set.recordkey" => |key| key,
+    get_foreign {
+        "ptp.mm.get.foreign.data.set.recordkey" => |d| d.record_key,
     }
     foreign {
         "ptp.mm.foreign.data.set.returnedportnumber" => |d| d.returned_port_number,

@@ -3,8 +3,8 @@
 use dante_core::time::{Duration, Offset, Timestamp};
 use dante_core::wire::{
     ClockIdentifier, ClockIdentity, CurrentDataSet, DefaultDataSet, EVENT_PORT, Flags, ForeignDataSet,
-    GENERAL_PORT, GlobalTimeDataSet, Grandmaster, Header, Management, Message, Packet, ParentDataSet,
-    Payload, PortDataSet, PortIdentity, PortState, Subdomain, Uuid,
+    GENERAL_PORT, GetForeignDataSet, GlobalTimeDataSet, Grandmaster, Header, Management, Message, Packet,
+    ParentDataSet, Payload, PortDataSet, PortIdentity, PortState, Subdomain, Uuid,
 };
 
 fn port(last: u8, port_id: u16) -> PortIdentity {
@@ -82,7 +82,7 @@ pub fn packets() -> Vec<Packet> {
             leap_61: false,
             epoch_number: 0x0304,
         }),
-        Payload::GetForeignDataSet { record_key: 0x0102 },
+        Payload::GetForeignDataSet(GetForeignDataSet { record_key: 0x0102 }),
         Payload::ForeignDataSet(ForeignDataSet {
             returned_port_number: 0x0102,
             returned_record_number: 0x0304,

@@ -59,7 +59,7 @@ impl Leader {
                 epoch_number: self.epoch_number(now),
             }),
             // It follows nobody and remembers nobody.
-            Payload::GetForeignDataSet { .. } => Payload::ForeignDataSet(ForeignDataSet {
+            Payload::GetForeignDataSet(_) => Payload::ForeignDataSet(ForeignDataSet {
                 returned_port_number: self.config.identity.port_id,
                 returned_record_number: 0,
                 foreign_master: PortIdentity { technology: 0, uuid: Uuid([0; 6]), port_id: 0 },

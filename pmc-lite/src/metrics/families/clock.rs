@@ -1,7 +1,7 @@
 //! What dante2sys tells: the steered clock, and its date.
 
 use super::{UNKNOWN, offset_secs, secs};
-use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, ratio};
+use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, gauges, one, ratio};
 use dante_core::page::{Dante2sys, RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, SteeredClock, UtcSource};
 use dante_core::steer;
 use dante_core::time::{Duration, Raw, Timestamp};
@@ -24,40 +24,19 @@ pub fn tell(sheet: &mut Sheet, body: &Dante2sys) {
         &steer::State::ALL,
         [(Labels::new(), body.state())],
     );
-    let mut gauge = |name, unit, help, value: Option<f64>| {
-        sheet.gauge(name, unit, help, value.map(|value| (Labels::new(), value)));
-    };
     let scale = body.epoch();
-    gauge(
-        "dante_clock_frequency",
-        ratio(),
-        "What the steered clock was given; 1e-6: it gains 1 us a second on CLOCK_MONOTONIC_RAW",
-        Some(body.frequency),
-    );
-    gauge(
-        "dante_clock_rate_error",
-        ratio(),
-        "The steered clock's rate minus the leader's",
-        body.rate_error().map(|rate| rate.fraction()),
-    );
-    gauge(
-        "dante_clock_phase_error",
-        SECONDS,
-        "The steered clock minus (Dante + K); none while there is no leader",
-        body.phase_error().map(offset_secs),
-    );
-    gauge(
-        "dante_clock_phase_uncertainty",
-        SECONDS,
-        "One standard deviation of Dante + K, now; it grows in holdover",
-        scale.map(|_| secs(Duration::from_ns(body.phase_sigma_ns))),
-    );
-    gauge(
-        "dante_clock_rate_uncertainty",
-        ratio(),
-        "One standard deviation of the leader's rate, now; it grows in holdover",
-        scale.map(|_| body.rate_sigma),
-    );
+    gauges! { sheet, one:
+        "dante_clock_frequency", ratio(), "What the steered clock was given; 1e-6: it gains 1 us a second on CLOCK_MONOTONIC_RAW" =>
+            Some(body.frequency);
+        "dante_clock_rate_error", ratio(), "The steered clock's rate minus the leader's" =>
+            body.rate_error().map(|rate| rate.fraction());
+        "dante_clock_phase_error", SECONDS, "The steered clock minus (Dante + K); none while there is no leader" =>
+            body.phase_error().map(offset_secs);
+        "dante_clock_phase_uncertainty", SECONDS, "One standard deviation of Dante + K, now; it grows in holdover" =>
+            scale.map(|_| secs(Duration::from_ns(body.phase_sigma_ns)));
+        "dante_clock_rate_uncertainty", ratio(), "One standard deviation of the leader's rate, now; it grows in holdover" =>
+            scale.map(|_| body.rate_sigma);
+    }
     sheet.counter(
         "dante_clock_corrections",
         "Frequencies that were set",
@@ -75,84 +54,37 @@ pub fn tell_date(sheet: &mut Sheet, body: &Dante2sys, now: Timestamp<Raw>) {
     if body.utc_source == UtcSource::None as u8 {
         return;
     }
-    let mut gauge = |name, unit, help, value: Option<f64>| {
-        sheet.gauge(name, unit, help, value.map(|value| (Labels::new(), value)));
-    };
     let flag = |flag| Some(f64::from(body.flags & flag != 0));
-    gauge("dante_date_good", NUMBER, "1: the kernel is told that the date is right", flag(STEER_DATE_GOOD));
-    gauge(
-        "dante_date_set_by_hand",
-        NUMBER,
-        "1: somebody set another date, which is left as it is",
-        flag(STEER_DATE_LEFT),
-    );
     let date = body.date();
     let ns = |ns| secs(Duration::from_ns(ns));
-    gauge(
-        "dante_date_offset",
-        SECONDS,
-        "The clock minus UTC, as estimated",
-        date.map(|date| ns(date.error_ns)),
-    );
-    gauge(
-        "dante_date_uncertainty",
-        SECONDS,
-        "One standard deviation of dante_date_offset_seconds",
-        date.map(|date| ns(date.sigma_ns)),
-    );
-    gauge(
-        "dante_date_bound",
-        SECONDS,
-        "The date is not further off, if the servers are right",
-        date.map(|date| ns(date.bound_ns)),
-    );
-    gauge(
-        "dante_date_age",
-        SECONDS,
-        "Time since the date was last measured",
-        date.map(|date| secs(now - Timestamp::from_ns(date.measured_raw_ns))),
-    );
-    gauge(
-        "dante_date_leader_rate",
-        ratio(),
-        "The leader's rate against UTC, less one; 12e-6: its seconds gain a second a day",
-        date.map(|date| date.leader_rate),
-    );
-    gauge(
-        "dante_date_leader_rate_uncertainty",
-        ratio(),
-        "One standard deviation of dante_date_leader_rate_ratio",
-        date.map(|date| date.leader_rate_sigma),
-    );
-    gauge("dante_date_slew", ratio(), "What the date policy adds to the leader's rate", Some(body.slew));
-    gauge(
-        "dante_date_servers_agreeing",
-        NUMBER,
-        "Time servers that agreed the last time",
-        Some(body.agreeing.into()),
-    );
-    gauge(
-        "dante_date_interval",
-        SECONDS,
-        "How far apart the time servers are asked",
-        Some(ns(body.interval_ns)),
-    );
-    gauge(
-        "dante_date_leap",
-        NUMBER,
-        "Leap second at the end of the UTC day, as the servers announce it: 1 inserted, -1 deleted, 0 none",
-        Some(match body.leap {
-            1 => 1.0,
-            2 => -1.0,
-            _ => 0.0,
-        }),
-    );
-    gauge(
-        "dante_rtc_written_timestamp",
-        SECONDS,
-        "The date that dante2sys last wrote to the RTC, since 1970",
-        (body.rtc_written_ns != 0).then(|| ns(body.rtc_written_ns)),
-    );
+    gauges! { sheet, one:
+        "dante_date_good", NUMBER, "1: the kernel is told that the date is right" => flag(STEER_DATE_GOOD);
+        "dante_date_set_by_hand", NUMBER, "1: somebody set another date, which is left as it is" =>
+            flag(STEER_DATE_LEFT);
+        "dante_date_offset", SECONDS, "The clock minus UTC, as estimated" => date.map(|date| ns(date.error_ns));
+        "dante_date_uncertainty", SECONDS, "One standard deviation of dante_date_offset_seconds" =>
+            date.map(|date| ns(date.sigma_ns));
+        "dante_date_bound", SECONDS, "The date is not further off, if the servers are right" =>
+            date.map(|date| ns(date.bound_ns));
+        "dante_date_age", SECONDS, "Time since the date was last measured" =>
+            date.map(|date| secs(now - Timestamp::from_ns(date.measured_raw_ns)));
+        "dante_date_leader_rate", ratio(), "The leader's rate against UTC, less one; 12e-6: its seconds gain a second a day" =>
+            date.map(|date| date.leader_rate);
+        "dante_date_leader_rate_uncertainty", ratio(), "One standard deviation of dante_date_leader_rate_ratio" =>
+            date.map(|date| date.leader_rate_sigma);
+        "dante_date_slew", ratio(), "What the date policy adds to the leader's rate" => Some(body.slew);
+        "dante_date_servers_agreeing", NUMBER, "Time servers that agreed the last time" => Some(body.agreeing.into());
+        "dante_date_interval", SECONDS, "How far apart the time servers are asked" => Some(ns(body.interval_ns));
+        "dante_date_leap", NUMBER,
+        "Leap second at the end of the UTC day, as the servers announce it: 1 inserted, -1 deleted, 0 none" =>
+            Some(match body.leap {
+                1 => 1.0,
+                2 => -1.0,
+                _ => 0.0,
+            });
+        "dante_rtc_written_timestamp", SECONDS, "The date that dante2sys last wrote to the RTC, since 1970" =>
+            (body.rtc_written_ns != 0).then(|| ns(body.rtc_written_ns));
+    }
     sheet.counter(
         "dante_date_steps",
         "Steps of the clock for the date's sake",

@@ -1,7 +1,7 @@
 //! What dante4l tells: networks, leaders, the leader's time.
 
 use super::{UNKNOWN, secs};
-use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, ratio};
+use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, gauges, one, ratio};
 use dante_core::page::{Dante4l, LeaderRecord, PortRecord, StampSource};
 use dante_core::port;
 use dante_core::time::{Duration, Raw, Timestamp};
@@ -33,68 +33,37 @@ pub fn tell(sheet: &mut Sheet, body: &Dante4l, now: Timestamp<Raw>) {
         ports.iter().map(|(labels, port)| (labels.clone(), port.state())),
     );
     let selected = body.selected().map(|port| port.interface);
-    sheet.gauge(
-        "dante_port_selected",
-        NUMBER,
-        "1 for the network that the clock follows",
-        each(&|port| Some(f64::from(selected == Some(port.interface)))),
-    );
+    gauges! { sheet, each:
+        "dante_port_selected", NUMBER, "1 for the network that the clock follows" =>
+            &|port| Some(f64::from(selected == Some(port.interface)));
+    }
     leaders(sheet, &ports);
-    sheet.gauge(
-        "dante_leaders_heard",
-        NUMBER,
-        "How many leaders are heard and may be followed; more than 1 for long: two networks are joined",
-        each(&|port| Some(port.heard().iter().filter(|heard| heard.qualified != 0).count() as f64)),
-    );
-    sheet.gauge(
-        "dante_timeline",
-        NUMBER,
-        "Rises with each discontinuity of Dante time: another leader, a reboot, a jump; 0 before the first leader",
-        each(&|port| Some(port.timeline as f64)),
-    );
+    gauges! { sheet, each:
+        "dante_leaders_heard", NUMBER,
+        "How many leaders are heard and may be followed; more than 1 for long: two networks are joined" =>
+            &|port| Some(port.heard().iter().filter(|heard| heard.qualified != 0).count() as f64);
+        "dante_timeline", NUMBER,
+        "Rises with each discontinuity of Dante time: another leader, a reboot, a jump; 0 before the first leader" =>
+            &|port| Some(port.timeline as f64);
+    }
     let line = |port: &PortRecord| port.map().map(|map| map.line.rate.fraction());
-    sheet.gauge(
-        "dante_rate",
-        ratio(),
-        "The leader's rate against CLOCK_MONOTONIC_RAW, less one; 1e-6: the leader gains 1 us a second",
-        each(&line),
-    );
-    sheet.gauge(
-        "dante_rate_uncertainty",
-        ratio(),
-        "One standard deviation of dante_rate_ratio, now",
-        each(&|port| Some(port.map()?.uncertainty_at(now).rate.fraction())),
-    );
-    sheet.gauge(
-        "dante_offset_uncertainty",
-        SECONDS,
-        "One standard deviation of Dante time as it is known here, now; without the path delay unless that was measured",
-        each(&|port| Some(secs(port.map()?.uncertainty_at(now).offset))),
-    );
-    sheet.gauge(
-        "dante_residual",
-        SECONDS,
-        "The last Sync against the map, local minus leader: positive when it was late",
-        each(&|port| Some(secs(port.last_sample()?.residual))),
-    );
-    sheet.gauge(
-        "dante_sync_age",
-        SECONDS,
-        "Time since the last Sync that was measured",
-        each(&|port| Some(secs(now - port.last_sample()?.arrived.raw))),
-    );
-    sheet.gauge(
-        "dante_sync_interval",
-        SECONDS,
-        "Time between Syncs, as the leader advertises it",
-        each(&|port| Some(secs(Duration::from_ns(port.leader()?.sync_interval_ns)))),
-    );
-    sheet.gauge(
-        "dante_path_delay",
-        SECONDS,
-        "Path delay from the leader to here, where it is measured or given",
-        each(&|port| Some(secs(port.path_delay()?))),
-    );
+    gauges! { sheet, each:
+        "dante_rate", ratio(), "The leader's rate against CLOCK_MONOTONIC_RAW, less one; 1e-6: the leader gains 1 us a second" =>
+            &line;
+        "dante_rate_uncertainty", ratio(), "One standard deviation of dante_rate_ratio, now" =>
+            &|port| Some(port.map()?.uncertainty_at(now).rate.fraction());
+        "dante_offset_uncertainty", SECONDS,
+        "One standard deviation of Dante time as it is known here, now; without the path delay unless that was measured" =>
+            &|port| Some(secs(port.map()?.uncertainty_at(now).offset));
+        "dante_residual", SECONDS, "The last Sync against the map, local minus leader: positive when it was late" =>
+            &|port| Some(secs(port.last_sample()?.residual));
+        "dante_sync_age", SECONDS, "Time since the last Sync that was measured" =>
+            &|port| Some(secs(now - port.last_sample()?.arrived.raw));
+        "dante_sync_interval", SECONDS, "Time between Syncs, as the leader advertises it" =>
+            &|port| Some(secs(Duration::from_ns(port.leader()?.sync_interval_ns)));
+        "dante_path_delay", SECONDS, "Path delay from the leader to here, where it is measured or given" =>
+            &|port| Some(secs(port.path_delay()?));
+    }
     sheet.counter(
         "dante_port_events",
         "What the port heard, sent and noticed, by kind: docs/status.md tells what each counts",
@@ -132,41 +101,24 @@ fn leaders(sheet: &mut Sheet, ports: &[(Labels, &PortRecord)]) {
     let each = |value: fn(&LeaderRecord) -> f64| {
         followed.iter().map(move |(labels, leader)| ((*labels).clone(), value(leader))).collect::<Vec<_>>()
     };
-    sheet.gauge(
-        "dante_leader_stratum",
-        NUMBER,
-        "The stratum of the leader's grandmaster: the lower, the better",
-        each(|leader| leader.stratum.into()),
-    );
-    sheet.gauge(
-        "dante_leader_steps_removed",
-        NUMBER,
-        "Boundary clocks between the grandmaster and here",
-        each(|leader| leader.steps_removed.into()),
-    );
+    gauges! { sheet, each:
+        "dante_leader_stratum", NUMBER, "The stratum of the leader's grandmaster: the lower, the better" =>
+            |leader| leader.stratum.into();
+        "dante_leader_steps_removed", NUMBER, "Boundary clocks between the grandmaster and here" =>
+            |leader| leader.steps_removed.into();
+    }
 }
 
 fn kernel(sheet: &mut Sheet, body: &Dante4l) {
     let word = body.kernel_word();
-    let synchronised = match word {
-        Some(KernelWord::Synchronised(_)) => Some(1.0),
-        Some(KernelWord::Unsynchronised) => Some(0.0),
-        None => None,
-    };
-    sheet.gauge(
-        "dante_kernel_clock_synchronised",
-        NUMBER,
-        "1: the kernel says that somebody keeps CLOCK_REALTIME right",
-        synchronised.map(|value| (Labels::new(), value)),
-    );
+    let synchronised = word.map(|word| f64::from(word != KernelWord::Unsynchronised));
     let max_error = match word {
         Some(KernelWord::Synchronised(max_error)) => Some(secs(max_error)),
         _ => None,
     };
-    sheet.gauge(
-        "dante_kernel_clock_max_error",
-        SECONDS,
-        "CLOCK_REALTIME is not further off UTC, says the kernel",
-        max_error.map(|value| (Labels::new(), value)),
-    );
+    gauges! { sheet, one:
+        "dante_kernel_clock_synchronised", NUMBER, "1: the kernel says that somebody keeps CLOCK_REALTIME right" =>
+            synchronised;
+        "dante_kernel_clock_max_error", SECONDS, "CLOCK_REALTIME is not further off UTC, says the kernel" => max_error;
+    }
 }

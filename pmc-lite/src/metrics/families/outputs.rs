@@ -1,7 +1,7 @@
 //! What danteshm tells: what it does, and where its samples go.
 
 use super::{UNKNOWN, secs};
-use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet};
+use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, gauges};
 use dante_core::page::{Danteshm, OutputKind, OutputRecord};
 use dante_core::relay;
 use dante_core::time::{Raw, Timestamp};
@@ -10,7 +10,7 @@ pub fn tell(sheet: &mut Sheet, body: &Danteshm, now: Timestamp<Raw>) {
     sheet.states(
         "dante_relay_state",
         "1 for the state that danteshm is in; FEEDING: chrony is told",
-        &[relay::State::Waiting, relay::State::Feeding],
+        &relay::State::ALL,
         [(Labels::new(), body.state())],
     );
     let outputs: Vec<(Labels, &OutputRecord)> =
@@ -18,27 +18,17 @@ pub fn tell(sheet: &mut Sheet, body: &Danteshm, now: Timestamp<Raw>) {
     let each = |value: &dyn Fn(&OutputRecord) -> Option<f64>| -> Vec<(Labels, f64)> {
         outputs.iter().filter_map(|(labels, output)| Some((labels.clone(), value(output)?))).collect()
     };
-    sheet.gauge(
-        "dante_output_ready",
-        NUMBER,
-        "1: what is sent there arrives, as far as can be told",
-        each(&|output| Some(f64::from(output.ready != 0))),
-    );
-    sheet.gauge(
-        "dante_output_clients",
-        NUMBER,
-        "Programs that read a usrvclock",
-        each(&|output| (output.kind == OutputKind::Usrvclock as u8).then_some(output.clients as f64)),
-    );
-    sheet.gauge(
-        "dante_output_sample_age",
-        SECONDS,
-        "Time since the last sample that was written or sent",
-        each(&|output| {
-            let at = output.last_sample_raw_ns;
-            (at != 0).then(|| secs(now - Timestamp::from_ns(at)))
-        }),
-    );
+    gauges! { sheet, each:
+        "dante_output_ready", NUMBER, "1: what is sent there arrives, as far as can be told" =>
+            &|output| Some(f64::from(output.ready != 0));
+        "dante_output_clients", NUMBER, "Programs that read a usrvclock" =>
+            &|output| (output.kind == OutputKind::Usrvclock as u8).then_some(output.clients as f64);
+        "dante_output_sample_age", SECONDS, "Time since the last sample that was written or sent" =>
+            &|output| {
+                let at = output.last_sample_raw_ns;
+                (at != 0).then(|| secs(now - Timestamp::from_ns(at)))
+            };
+    }
     let count = |value: fn(&OutputRecord) -> u64| {
         outputs.iter().map(move |(labels, output)| (labels.clone(), value(output))).collect::<Vec<_>>()
     };

@@ -39,9 +39,7 @@ record! {
         /// The interval that it advertises, ns.
         pub sync_interval_ns: i64,
     }
-}
 
-record! {
     /// A leader that is heard, followed or not.
     pub struct HeardRecord {
         /// Who it is.
@@ -55,9 +53,7 @@ record! {
         /// Zero.
         pub reserved: u32,
     }
-}
 
-record! {
     /// A [`Notice`]; its kind is told by its place.
     pub struct NoticeRecord {
         /// When it was last true, CLOCK_MONOTONIC_RAW; 0: never.

@@ -250,7 +250,7 @@ fn global_time_data_set() {
 fn foreign_data_set() {
     check(MANAGEMENT, 20, &[(62, &[0xa1, 0xa2])], |packet| {
         let Message::Management(management) = &mut packet.message else { panic!() };
-        management.payload = Payload::GetForeignDataSet { record_key: 0xa1a2 };
+        management.payload = Payload::GetForeignDataSet(GetForeignDataSet { record_key: 0xa1a2 });
     });
     payload!(check, 21, ForeignDataSet);
     check(&[(62, &[0xa1, 0xa2])], |b| b.returned_port_number = 0xa1a2);

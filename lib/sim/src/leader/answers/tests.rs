@@ -3,7 +3,7 @@ use crate::leader::{Input, LeaderConfig};
 use crate::oscillator::Oscillator;
 use dante_core::port::NoStamp;
 use dante_core::time::Ratio;
-use dante_core::wire::{Header, Message, Packet, Subdomain};
+use dante_core::wire::{GetForeignDataSet, Header, Message, Packet, Subdomain};
 
 const OURS: PortIdentity = PortIdentity { technology: 1, uuid: Uuid([2, 0, 0, 0, 0, 9]), port_id: 7 };
 const LEADER: PortIdentity = PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0, 0, 1]), port_id: 1 };
@@ -68,7 +68,10 @@ fn every_question_has_its_answer_which_is_for_the_asker() {
     assert_eq!((data.group, data.last_general_sequence), (Subdomain::DFLT.group(), 4), "the answers before");
     let Payload::GlobalTimeDataSet(data) = said(Payload::GetGlobalTimeDataSet) else { panic!() };
     assert_eq!(data.local_time, Timestamp::ZERO + Duration::from_secs(UPTIME_S + 10));
-    let Payload::ForeignDataSet(data) = said(Payload::GetForeignDataSet { record_key: 0 }) else { panic!() };
+    let Payload::ForeignDataSet(data) = said(Payload::GetForeignDataSet(GetForeignDataSet { record_key: 0 }))
+    else {
+        panic!()
+    };
     assert_eq!(data.returned_record_number, 0);
 }
 
