@@ -9,22 +9,22 @@
 //!     FAULTY ---------------+        (failed leads to FAULTY from every state)
 //! ```
 
-use std::fmt;
+use crate::numbered;
 
-/// Port states, numbered as IEEE 1588-2002 numbers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum State {
-    /// The sockets are not open yet.
-    Initializing = 0,
-    /// The interface failed; it is tried again.
-    Faulty = 1,
-    /// No leader is heard.
-    Listening = 3,
-    /// A leader was chosen, its rate is not known well enough yet.
-    Uncalibrated = 7,
-    /// The leader is followed.
-    Slave = 8,
+numbered! {
+    /// Port states, numbered as IEEE 1588-2002 numbers them.
+    pub enum State {
+        /// The sockets are not open yet.
+        Initializing = 0 "INITIALIZING",
+        /// The interface failed; it is tried again.
+        Faulty = 1 "FAULTY",
+        /// No leader is heard.
+        Listening = 3 "LISTENING",
+        /// A leader was chosen, its rate is not known well enough yet.
+        Uncalibrated = 7 "UNCALIBRATED",
+        /// The leader is followed.
+        Slave = 8 "SLAVE",
+    }
 }
 
 /// What moves the port from one state to another.
@@ -45,10 +45,6 @@ pub enum Event {
 }
 
 impl State {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Initializing, Self::Faulty, Self::Listening, Self::Uncalibrated, Self::Slave];
-
     /// The state after `event`; `None` where the event means nothing.
     pub const fn after(self, event: Event) -> Option<Self> {
         match (self, event) {
@@ -67,22 +63,5 @@ impl State {
     /// The sockets are open and packets mean something.
     pub const fn is_open(self) -> bool {
         !matches!(self, Self::Initializing | Self::Faulty)
-    }
-
-    /// From the number on a page.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| *state as u8 == number)
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Initializing => "INITIALIZING",
-            Self::Faulty => "FAULTY",
-            Self::Listening => "LISTENING",
-            Self::Uncalibrated => "UNCALIBRATED",
-            Self::Slave => "SLAVE",
-        })
     }
 }
