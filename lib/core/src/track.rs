@@ -1,10 +1,10 @@
 //! The leader as dante4l's page shows it, or the reason why there is none to follow. dante2sys and danteshm judge the
 //! page by the same rules, which stand here once.
 
+use crate::named;
 use crate::page::{Dante4l, Freshness, View};
 use crate::port::State;
 use crate::time::{ClockMap, Duration};
-use std::fmt;
 
 /// What one timeline of one run of dante4l is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,36 +51,23 @@ impl Track {
     }
 }
 
-/// Why there is no leader to follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// dante4l has no leader, or does not know its rate yet.
-    NoLeader,
-    /// dante4l has not written its page for two seconds.
-    Stale,
-    /// dante4l was stopped.
-    Stopped,
-    /// There is no page of dante4l, or none that may be believed.
-    NoPage,
-    /// dante4l follows a leader of a pull-up domain, which runs per cents off.
-    PullUp,
-    /// The leader runs further off than a frequency may be set.
-    TooFast,
-    /// This program was asked to end.
-    Ending,
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoLeader => "dante4l has no leader that it knows well",
-            Self::Stale => "dante4l's page is stale",
-            Self::Stopped => "dante4l was stopped",
-            Self::NoPage => "no page of dante4l",
-            Self::PullUp => "the leader is one of a pull-up domain",
-            Self::TooFast => "the leader's rate is beyond the largest frequency that may be set",
-            Self::Ending => "this program ends",
-        })
+named! {
+    /// Why there is no leader to follow.
+    pub enum Loss {
+        /// dante4l has no leader, or does not know its rate yet.
+        NoLeader "dante4l has no leader that it knows well",
+        /// dante4l has not written its page for two seconds.
+        Stale "dante4l's page is stale",
+        /// dante4l was stopped.
+        Stopped "dante4l was stopped",
+        /// There is no page of dante4l, or none that may be believed.
+        NoPage "no page of dante4l",
+        /// dante4l follows a leader of a pull-up domain, which runs per cents off.
+        PullUp "the leader is one of a pull-up domain",
+        /// The leader runs further off than a frequency may be set.
+        TooFast "the leader's rate is beyond the largest frequency that may be set",
+        /// This program was asked to end.
+        Ending "this program ends",
     }
 }
 

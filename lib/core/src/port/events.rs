@@ -1,6 +1,7 @@
 //! What goes into the port and what comes out of it.
 
 use super::{KnownRate, Notice, State};
+use crate::named;
 use crate::time::{Dante, Duration, Raw, Real, Timestamp};
 use crate::wire::{Buffer, PortIdentity};
 use std::fmt;
@@ -24,13 +25,14 @@ pub enum NoStamp {
     ClockStepped,
 }
 
-/// PTP's two channels, each with a port and a precedence of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Channel {
-    /// Sync and Delay_Req, stamped by the kernel. Port 319, DSCP CS7.
-    Event,
-    /// Follow_Up, Delay_Resp and Management. Port 320, DSCP EF.
-    General,
+named! {
+    /// PTP's two channels, each with a port and a precedence of its own.
+    pub enum Channel {
+        /// Sync and Delay_Req, stamped by the kernel. Port 319, DSCP CS7.
+        Event "event",
+        /// Follow_Up, Delay_Resp and Management. Port 320, DSCP EF.
+        General "general",
+    }
 }
 
 impl Channel {
@@ -40,15 +42,6 @@ impl Channel {
             Self::Event => 56,
             Self::General => 46,
         }
-    }
-}
-
-impl fmt::Display for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Event => "event",
-            Self::General => "general",
-        })
     }
 }
 
