@@ -15,38 +15,23 @@ use std::net::Ipv4Addr;
 
 /// Why an interface cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum NetError {
     /// There is no such interface in this network namespace.
     #[error("there is no network interface {name} (there are: {present}): give one of these with -i")]
-    NotFound {
-        /// The name asked for.
-        name: String,
-        /// Those that exist.
-        present: String,
-    },
+    NotFound { name: String, present: String },
     /// The interface is switched off.
     #[error("network interface {name} is down: bring it up with `ip link set {name} up`")]
-    Down {
-        /// The interface's name.
-        name: String,
-    },
+    Down { name: String },
     /// The interface has no IPv4 address (yet).
     #[error(
         "network interface {name} has no IPv4 address: wait for DHCP, or give it a link-local one as Dante devices \
          do (169.254.0.0/16)"
     )]
-    NoAddress {
-        /// The interface's name.
-        name: String,
-    },
+    NoAddress { name: String },
     /// The kernel did not say which interfaces there are.
     #[error("listing the network interfaces to find {name}: {cause}")]
-    Failed {
-        /// The name asked for.
-        name: String,
-        /// The kernel's answer.
-        cause: Errno,
-    },
+    Failed { name: String, cause: Errno },
 }
 
 /// What drives an interface, as far as time stamps and loops back are concerned.

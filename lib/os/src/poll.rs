@@ -26,18 +26,14 @@ pub type Fds<'a> = ArrayVec<BorrowedFd<'a>, MAX_FDS>;
 
 /// Why a program could not go to sleep. All of these are faults of the program or the system, not of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum PollError {
     /// More descriptors than [`MAX_FDS`].
     #[error("waiting for {0} descriptors at once: at most {MAX_FDS} are provided for")]
     TooMany(usize),
     /// The kernel refused.
     #[error("{tried}: {cause}")]
-    Failed {
-        /// What was tried.
-        tried: &'static str,
-        /// The kernel's answer.
-        cause: Errno,
-    },
+    Failed { tried: &'static str, cause: Errno },
 }
 
 /// A signal that the suite acts upon.

@@ -150,69 +150,41 @@ fn plan(found: Option<Setting>, transmit: bool) -> Plan {
 
 /// Why a card's stamps cannot be had.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum CardError {
     /// It has none.
     #[error("{interface} has no hardware time stamps: `ethtool -T {interface}` shows what its driver offers")]
-    NoStamps {
-        /// The interface.
-        interface: String,
-    },
+    NoStamps { interface: String },
     /// It has none of what leaves.
     #[error(
         "{interface} has hardware time stamps of what arrives but not of what leaves, and stamps of two kinds would \
          make the path delay (--delay e2e) wrong"
     )]
-    NoTransmitStamps {
-        /// The interface.
-        interface: String,
-    },
+    NoTransmitStamps { interface: String },
     /// Its driver names no clock.
     #[error("the driver of {interface} does not say which PTP hardware clock its time stamps are of")]
-    NoClock {
-        /// The interface.
-        interface: String,
-    },
+    NoClock { interface: String },
     /// Its clock cannot be read.
     #[error(
         "{interface} has hardware time stamps, but its clock cannot be read: {cause} (to a service the drop-in \
          hardware.conf among the examples gives the file and the right)"
     )]
-    Clock {
-        /// The interface.
-        interface: String,
-        /// Why.
-        cause: PhcError,
-    },
+    Clock { interface: String, cause: PhcError },
     /// The right to change its setting is missing.
     #[error(
         "turning on the hardware time stamps of {interface} needs root or CAP_NET_ADMIN: the drop-in hardware.conf \
          among the examples gives it to the service"
     )]
-    NotPermitted {
-        /// The interface.
-        interface: String,
-    },
+    NotPermitted { interface: String },
     /// Another program uses its stamps for something else.
     #[error(
         "another program has set {interface} to stamp {filter}, which leaves PTPv1 out, and the card does not stamp \
          all packets instead ({cause})"
     )]
-    Taken {
-        /// The interface.
-        interface: String,
-        /// What is set.
-        filter: Filter,
-        /// The driver's answer.
-        cause: Errno,
-    },
+    Taken { interface: String, filter: Filter, cause: Errno },
     /// The driver takes none of the filters.
     #[error("the driver of {interface} takes no filter with PTPv1's Sync in it: {refusals}")]
-    Refused {
-        /// The interface.
-        interface: String,
-        /// Each filter with the driver's answer.
-        refusals: String,
-    },
+    Refused { interface: String, refusals: String },
 }
 
 impl CardError {

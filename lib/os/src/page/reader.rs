@@ -15,47 +15,20 @@ use std::sync::atomic::{Ordering, fence};
 
 /// Why a page tells nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum ReadError {
     /// There is none.
     #[error("there is no page {page}: {program} is not running{hint}")]
-    Absent {
-        /// Its path.
-        page: String,
-        /// Who writes it.
-        program: &'static str,
-        /// What else may be the cause.
-        hint: String,
-    },
+    Absent { page: String, program: &'static str, hint: String },
     /// Its owner is not to be believed.
     #[error("{page} is not believed: {why}; remove it and restart {program}")]
-    Foreign {
-        /// Its path.
-        page: String,
-        /// Who should write it.
-        program: &'static str,
-        /// What is wrong.
-        why: String,
-    },
+    Foreign { page: String, program: &'static str, why: String },
     /// It is laid out otherwise.
     #[error("{page} has {found}, this program reads layout {wanted}: run programs of one version")]
-    Layout {
-        /// Its path.
-        page: String,
-        /// What it has.
-        found: String,
-        /// What is known here.
-        wanted: u32,
-    },
+    Layout { page: String, found: String, wanted: u32 },
     /// Its writer died while writing.
     #[error("{page}: {torn}; restart {program}")]
-    Torn {
-        /// Its path.
-        page: String,
-        /// Who writes it.
-        program: &'static str,
-        /// The seqlock's word.
-        torn: Torn,
-    },
+    Torn { page: String, program: &'static str, torn: Torn },
 }
 
 impl ReadError {

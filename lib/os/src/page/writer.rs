@@ -15,35 +15,19 @@ use std::sync::atomic::Ordering;
 
 /// Why a page cannot be written.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum WriteError {
     /// Another process writes it.
     #[error(
         "{program} of this instance is already running (process {pid}); stop it, or choose another --instance"
     )]
-    Running {
-        /// What is running.
-        program: &'static str,
-        /// Its process.
-        pid: u32,
-    },
+    Running { program: &'static str, pid: u32 },
     /// Somebody else's file is in the way.
     #[error("{path} is in the way: {why}; remove it (as root, or as its owner) and start again")]
-    InTheWay {
-        /// The page.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+    InTheWay { path: PathBuf, why: String },
     /// The kernel refused.
     #[error("cannot {what} {path}: {cause}")]
-    Os {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why it failed.
-        cause: io::Error,
-    },
+    Os { what: &'static str, path: PathBuf, cause: io::Error },
 }
 
 impl WriteError {
