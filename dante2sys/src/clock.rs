@@ -4,10 +4,10 @@ use crate::args;
 use dante_core::page::SteeredClock;
 use dante_core::steer::{Clock, ClockState, Fault, Setting};
 use dante_core::time::{Affine, Duration, Ratio, Real};
-use dante_os::clock::{ClockError, Phc, PhcError, Realtime, SystemClock, Virtual};
+use dante_os::clock::{ClockError, Phc, PhcError, Realtime, SystemClock};
 use dante_os::daemon::{Exit, Failure};
 use dante_os::log::Complaints;
-use dante_os::rivals::Rivals;
+use dante_os::rivals;
 use std::fmt;
 
 /// The clock, and whether it may be taken beside another program that seems to steer it.
@@ -38,7 +38,7 @@ impl ControlledClock {
     /// Takes a clock; the system clock only where no other program steers it.
     pub fn open(clock: &args::Clock, is_forced: bool) -> Result<Self, Failure> {
         let clock = match clock {
-            args::Clock::Virtual => SystemClock::Virtual(Virtual::start()),
+            args::Clock::Virtual => SystemClock::stand_in(),
             args::Clock::Hardware(path) => SystemClock::Hardware(Phc::open(path).map_err(phc_failure)?),
             args::Clock::Realtime => SystemClock::Realtime(Realtime::open().map_err(clock_failure)?),
         };
@@ -89,7 +89,7 @@ impl Clock for ControlledClock {
 
     fn set(&mut self, setting: Setting) -> Result<Ratio, Fault<ControlError>> {
         if let (SystemClock::Realtime(_), Setting::Control, false) = (&self.clock, setting, self.is_forced) {
-            let rivals: Vec<String> = Rivals::find().iter().map(ToString::to_string).collect();
+            let rivals: Vec<String> = rivals::find().iter().map(ToString::to_string).collect();
             if !rivals.is_empty() {
                 return Err(Fault::InUse(ControlError::Rivals(rivals.join("; "))));
             }

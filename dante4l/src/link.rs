@@ -114,10 +114,8 @@ impl Link {
     /// Opens the sockets, and has the card stamp if that is asked for or can be had.
     pub fn open(config: &LinkConfig) -> Result<Self, LinkError> {
         let interface = Interface::find(&config.interface)?;
-        let (card, stamps) = match stamping(config, &interface)? {
-            Some((card, clock)) => (Some(card), Stamps::of_card(clock)),
-            None => (None, Stamps::start()),
-        };
+        let (card, clock) = stamping(config, &interface)?.unzip();
+        let stamps = Stamps::of(clock);
         let source = if card.is_some() { StampSource::Hardware } else { StampSource::Software };
         let open = |port, channel| PtpSocket::open(&interface, config.group, port, channel, source);
         let mut membership = Membership::default();

@@ -196,15 +196,13 @@ pub fn serve(mut poll: Poll, service: &mut impl Service) -> Result<(), Failure> 
         let deadline = manager.deadline(service.deadline());
         let wake = poll.wait(&service.fds(), Some(deadline))?;
         match wake.signal {
-            Some(Signal::Terminate | Signal::Interrupt) => {
+            Some(Signal::SIGTERM | Signal::SIGINT) => {
                 ::log::info!("ended by a signal");
                 manager.stopping();
                 service.end();
                 return Ok(());
             }
-            Some(Signal::Hangup) => {
-                ::log::info!("the configuration is read at start only: restart to change it")
-            }
+            Some(_) => ::log::info!("the configuration is read at start only: restart to change it"),
             None => {}
         }
         service.wake(&wake)?;

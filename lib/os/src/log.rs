@@ -165,11 +165,6 @@ impl Budget {
             log::warn!("too many changes: for the rest of this minute they are not written any more");
         }
     }
-
-    /// Whether anything may still be written.
-    pub fn is_spent(&self) -> bool {
-        self.spent >= Self::LINES
-    }
 }
 
 /// One summary line every so often: the root mean square, the largest, and the last of what was measured meanwhile.

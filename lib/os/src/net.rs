@@ -71,7 +71,6 @@ impl Interface {
     /// [`NetError`] says which of name, state and address is missing.
     pub fn find(name: &str) -> Result<Self, NetError> {
         let failed = |cause| NetError::Failed { name: name.to_owned(), cause };
-        let mut present: Vec<String> = Vec::new();
         let (mut flags, mut address, mut mac) = (None, None, [0; 6]);
         for entry in getifaddrs().map_err(failed)? {
             if entry.interface_name == name {
@@ -80,13 +79,11 @@ impl Interface {
                 address = address.or(found.and_then(|a| a.as_sockaddr_in()).map(|a| a.ip()));
                 mac = found.and_then(|a| a.as_link_addr()).and_then(|a| a.addr()).unwrap_or(mac);
             }
-            if !present.contains(&entry.interface_name) {
-                present.push(entry.interface_name);
-            }
         }
         let name = name.to_owned();
         let (Some(flags), Some(index)) = (flags, current_index(&name)) else {
-            return Err(NetError::NotFound { name, present: present.join(", ") });
+            let present = names()?.join(", ");
+            return Err(NetError::NotFound { name, present });
         };
         if !flags.contains(InterfaceFlags::IFF_UP) {
             return Err(NetError::Down { name });

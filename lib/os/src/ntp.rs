@@ -218,45 +218,41 @@ fn judge(before: Reading, after: Reading, measured: Measured) -> Result<Exchange
 
 /// What an exchange that failed means, and why it did.
 fn refusal(error: &SynchronizationError, address: &str) -> (Answer, String) {
-    let code = match error {
-        SynchronizationError::IOError(cause) => {
-            return (
-                Answer::Nothing,
-                match cause.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                        format!("no answer from {address} within {} s", TIMEOUT.as_secs())
-                    }
-                    io::ErrorKind::ConnectionRefused => format!("no NTP server listens at {address}"),
-                    _ => format!("no exchange with {address}: {cause}"),
-                },
-            );
+    let answer = match error {
+        SynchronizationError::ProtocolError(ProtocolError::KissODeath(KissCode::RateExceeded)) => {
+            Answer::SlowDown
         }
-        SynchronizationError::ProtocolError(ProtocolError::KissODeath(code)) => *code,
+        SynchronizationError::ProtocolError(ProtocolError::KissODeath(KissCode::AccessDenied)) => {
+            Answer::Denied
+        }
+        _ => Answer::Nothing,
+    };
+    let said = match error {
+        SynchronizationError::IOError(cause) => match cause.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                format!("no answer from {address} within {} s", TIMEOUT.as_secs())
+            }
+            io::ErrorKind::ConnectionRefused => format!("no NTP server listens at {address}"),
+            _ => format!("no exchange with {address}: {cause}"),
+        },
+        SynchronizationError::ProtocolError(ProtocolError::KissODeath(code)) => match code {
+            KissCode::RateExceeded => format!("{address} wants to be asked less often (kiss code RATE)"),
+            KissCode::AccessDenied => format!("{address} refuses to be asked (kiss code DENY or RSTR)"),
+            KissCode::AssociationNotYetSynchronized => {
+                format!("{address} is not synchronised yet (kiss code INIT)")
+            }
+            KissCode::StepChange => format!("{address} is stepping its clock (kiss code STEP)"),
+            other => format!("{address} gives no time: {other:?} (RFC 5905, section 7.4)"),
+        },
         SynchronizationError::ProtocolError(ProtocolError::ServerNotSynchronized) => {
-            return (Answer::Nothing, format!("{address} says that it is not synchronised itself"));
+            format!("{address} says that it is not synchronised itself")
         }
         SynchronizationError::ProtocolError(ProtocolError::InvalidOriginateTimestamp) => {
-            return (Answer::Nothing, format!("the answer from {address} is to another question"));
+            format!("the answer from {address} is to another question")
         }
-        SynchronizationError::ProtocolError(other) => {
-            return (Answer::Nothing, format!("garbage from {address}: {other}"));
-        }
+        SynchronizationError::ProtocolError(other) => format!("garbage from {address}: {other}"),
     };
-    match code {
-        KissCode::RateExceeded => {
-            (Answer::SlowDown, format!("{address} wants to be asked less often (kiss code RATE)"))
-        }
-        KissCode::AccessDenied => {
-            (Answer::Denied, format!("{address} refuses to be asked (kiss code DENY or RSTR)"))
-        }
-        KissCode::AssociationNotYetSynchronized => {
-            (Answer::Nothing, format!("{address} is not synchronised yet (kiss code INIT)"))
-        }
-        KissCode::StepChange => {
-            (Answer::Nothing, format!("{address} is stepping its clock (kiss code STEP)"))
-        }
-        other => (Answer::Nothing, format!("{address} gives no time: {other:?} (RFC 5905, section 7.4)")),
-    }
+    (answer, said)
 }
 
 #[cfg(test)]

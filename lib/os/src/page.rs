@@ -11,6 +11,7 @@ pub use watch::PageFollower;
 pub use writer::{PageWriter, WriteError};
 
 use dante_core::page::Body;
+use nix::unistd::User;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -46,6 +47,11 @@ impl<B: Body> PageName<B> {
     pub fn path(&self) -> PathBuf {
         PathBuf::from("/dev/shm").join(&self.name)
     }
+}
+
+/// Whether the user of this number is the service user of the program that writes the page.
+fn is_service_user<B: Body>(uid: u32) -> bool {
+    User::from_name(B::NAME).ok().flatten().is_some_and(|user| user.uid.as_raw() == uid)
 }
 
 /// The name of an instance: several suites on one host, each on its own network.

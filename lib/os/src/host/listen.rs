@@ -155,16 +155,12 @@ impl<'a> Ear<'a> {
         .collect()
     }
 
-    fn is_own(&self, source: Ipv4Addr) -> bool {
-        source == self.interface.address && !source.is_loopback()
-    }
-
     fn fetch(&mut self) {
         let mut buffer = [0; 256];
         for (channel, socket) in &mut self.sockets {
             while let Ok(Some(received)) = socket.receive(&mut buffer) {
                 let source = *received.source.ip();
-                if source == self.interface.address && !source.is_loopback() {
+                if is_own(self.interface, source) {
                     continue;
                 }
                 remember(&mut self.let_in, source);
@@ -178,7 +174,7 @@ impl<'a> Ear<'a> {
     }
 
     fn tapped(&mut self, datagram: &Datagram<'_>) {
-        if self.is_own(datagram.source) {
+        if is_own(self.interface, datagram.source) {
             return;
         }
         let ears = if datagram.port == EVENT_PORT { &mut self.heard.event } else { &mut self.heard.general };
@@ -194,6 +190,10 @@ impl<'a> Ear<'a> {
         }
         self.heard
     }
+}
+
+fn is_own(interface: &Interface, source: Ipv4Addr) -> bool {
+    source == interface.address && !source.is_loopback()
 }
 
 /// A few of them explain as much as all.

@@ -278,7 +278,7 @@ impl Card {
             (Some(filter), Some((_, cause))) => {
                 CardError::Taken { interface: interface(), filter, cause: *cause }
             }
-            _ => CardError::Refused { interface: interface(), refusals: Refusals(&refusals).to_string() },
+            _ => CardError::Refused { interface: interface(), refusals: listed(&refusals) },
         })
     }
 
@@ -305,15 +305,8 @@ impl Drop for Card {
     }
 }
 
-struct Refusals<'a>(&'a [(Filter, Errno)]);
-
-impl fmt::Display for Refusals<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (filter, cause)) in self.0.iter().enumerate() {
-            write!(f, "{}{filter} ({cause})", if i == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
+fn listed(refusals: &[(Filter, Errno)]) -> String {
+    refusals.iter().map(|(filter, cause)| format!("{filter} ({cause})")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

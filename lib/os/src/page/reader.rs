@@ -1,12 +1,12 @@
 //! A reader of a page: maps it read-only, and believes it only from the right owner.
 
-use super::{Head, PageName, PageWords};
+use super::{Head, PageName, PageWords, is_service_user};
 use dante_core::page::{Body, Freshness, HEAD_WORDS, Life, MAGIC, Torn, View, layout_word};
 use dante_core::time::{Raw, Timestamp};
 use nix::fcntl::OFlag;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open};
 use nix::sys::stat::{FileStat, Mode, fstat};
-use nix::unistd::{User, geteuid};
+use nix::unistd::geteuid;
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
@@ -143,9 +143,7 @@ impl<B: Body> PageReader<B> {
     /// Root, this user, or the daemon's own service user; and nobody else may write.
     fn check_owner(&self, stat: &FileStat) -> Result<(), ReadError> {
         let owner = stat.st_uid;
-        let is_services =
-            || User::from_name(B::NAME).ok().flatten().is_some_and(|user| user.uid.as_raw() == owner);
-        if owner != 0 && owner != geteuid().as_raw() && !is_services() {
+        if owner != 0 && owner != geteuid().as_raw() && !is_service_user::<B>(owner) {
             return Err(
                 self.foreign(format!("it belongs to user {owner}, who is neither root nor {}", B::NAME))
             );

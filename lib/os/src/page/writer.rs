@@ -1,11 +1,11 @@
 //! The writer of a page: made, or taken over from a writer that died.
 
-use super::{DOORBELL_OFFSET, Head, LIFE_OFFSET, PageName, PageWords};
+use super::{DOORBELL_OFFSET, Head, LIFE_OFFSET, PageName, PageWords, is_service_user};
 use dante_core::page::{Body, HEAD_WORDS, HEARTBEAT, HEARTBEAT_RENEWAL, Life, MAGIC, layout_word};
 use dante_core::time::{Raw, Timestamp};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl, posix_fallocate};
-use nix::unistd::{User, geteuid};
+use nix::unistd::geteuid;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -238,9 +238,7 @@ fn open_checked<B: Body>(name: &PageName<B>) -> Result<File, WriteError> {
         return Err(in_the_way("it is not a regular file".into()));
     }
     let us = geteuid();
-    let is_services =
-        || User::from_name(B::NAME).ok().flatten().is_some_and(|user| user.uid.as_raw() == seen.uid());
-    if seen.uid() != us.as_raw() && !(us.is_root() && is_services()) {
+    if seen.uid() != us.as_raw() && !(us.is_root() && is_service_user::<B>(seen.uid())) {
         return Err(in_the_way(format!("it belongs to user {}, not to user {us} who runs this", seen.uid())));
     }
     if seen.mode() & 0o022 != 0 {

@@ -273,6 +273,6 @@ fn the_unit_is_the_one_that_systemctl_of_this_host_can_stop() {
 
 #[test]
 fn this_machine_is_looked_at_without_harm() {
-    assert!(Rivals::find().iter().all(|rival| rival.pid != std::process::id()));
+    assert!(find().iter().all(|rival| rival.pid != std::process::id()));
     assert_eq!(find_in(Path::new("/nowhere"), 1), []);
 }

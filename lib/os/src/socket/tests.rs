@@ -38,7 +38,7 @@ fn all(socket: &mut PtpSocket) -> Vec<Vec<u8>> {
         while let Some(received) = socket.receive(&mut buffer).unwrap() {
             found.push(received.bytes.to_vec());
         }
-        if wake.is_deadline() {
+        if wake == crate::poll::Wake::default() {
             return found;
         }
     }

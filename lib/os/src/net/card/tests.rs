@@ -92,7 +92,7 @@ fn an_interface_without_a_card_says_so() {
 fn errors_say_what_to_do() {
     let interface = || "eth1".to_owned();
     let refusals = [(Filter::V1_EVENT, Errno::ERANGE), (Filter::ALL, Errno::EINVAL)];
-    let said = CardError::Refused { interface: interface(), refusals: Refusals(&refusals).to_string() };
+    let said = CardError::Refused { interface: interface(), refusals: listed(&refusals) };
     assert!(said.to_string().contains("ptpv1-l4-event (ERANGE: "), "{said}");
     assert!(said.to_string().contains(", all (EINVAL: "), "{said}");
     let said = CardError::Taken { interface: interface(), filter: V2_EVENT, cause: Errno::ERANGE };
