@@ -1,7 +1,7 @@
 use super::*;
+use crate::scratch::Scratch;
 use clap::Parser;
 use std::ffi::OsString;
-use std::io::Write;
 
 #[derive(Debug, Parser)]
 #[command(version, disable_version_flag = true)]
@@ -34,17 +34,13 @@ fn with_file(text: &str, flags: &[&str]) -> Result<Args, String> {
 }
 
 fn with_bytes(bytes: &[u8], flags: &[&str]) -> Result<Args, String> {
-    let dir =
-        std::env::temp_dir().join(format!("dante-config-{}-{:x}", std::process::id(), random().unwrap()));
-    std::fs::create_dir(&dir).unwrap();
-    let path = dir.join("suite.toml");
-    std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
-    let mut words = vec!["dante4l".to_owned(), "-f".to_owned(), path.display().to_string()];
+    let folder = Scratch::new();
+    folder.write("suite.toml", bytes);
+    let place = format!("{}/", folder.0.display());
+    let mut words = vec!["dante4l".to_owned(), "-f".to_owned(), format!("{place}suite.toml")];
     words.extend(flags.iter().map(|flag| (*flag).to_owned()));
     let result = arguments_of::<Args>(words.into_iter().map(OsString::from).collect());
-    let shown = result.map_err(|error| error.to_string().replace(&format!("{}/", dir.display()), ""));
-    std::fs::remove_dir_all(&dir).unwrap();
-    shown
+    result.map_err(|error| error.to_string().replace(&place, ""))
 }
 
 #[test]
