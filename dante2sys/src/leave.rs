@@ -3,9 +3,9 @@
 //! ExecStopPost= of the unit. Whatever is doubtful is left as it is: a clock that runs on is within bounds.
 
 use crate::args::{Args, Clock};
+use crate::built;
 use crate::clock::clock_failure;
 use crate::drift_file::DriftFile;
-use crate::ntp::built;
 use dante_core::page::{Dante2sys, Freshness, SteeredClock, View};
 use dante_core::steer::{Limits, State};
 use dante_core::time::Ratio;

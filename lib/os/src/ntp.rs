@@ -50,6 +50,7 @@ pub struct NtpReply {
 /// Dropping it waits for nothing: the thread ends by itself when its present exchange is over, after one more at most.
 #[derive(Debug)]
 pub struct NtpClient {
+    names: Vec<String>,
     questions: Sender<usize>,
     replies: Receiver<NtpReply>,
     bell: Arc<EventFd>,
@@ -72,9 +73,8 @@ impl NtpClient {
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] for a server that is none of these; whatever the kernel refuses a thread or an
     /// eventfd for.
-    pub fn start(servers: Vec<String>) -> io::Result<Self> {
-        let servers: Vec<Server> =
-            servers.iter().map(|server| Server::parse(server)).collect::<io::Result<_>>()?;
+    pub fn start(names: Vec<String>) -> io::Result<Self> {
+        let servers: Vec<Server> = names.iter().map(|name| Server::parse(name)).collect::<io::Result<_>>()?;
         let pending: Arc<[AtomicBool]> = servers.iter().map(|_| AtomicBool::new(false)).collect();
         let bell =
             Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
@@ -82,7 +82,12 @@ impl NtpClient {
         let (answered, replies) = channel();
         let worker = Worker { servers, asked, answered, bell: bell.clone(), pending: pending.clone() };
         std::thread::Builder::new().name("ntp".into()).spawn(move || worker.run())?;
-        Ok(Self { questions, replies, bell, pending })
+        Ok(Self { names, questions, replies, bell, pending })
+    }
+
+    /// What server number `server` is called.
+    pub fn name(&self, server: usize) -> &str {
+        self.names.get(server).map_or("?", String::as_str)
     }
 
     /// Has one question asked to server number `server`, and never waits. One that has not replied to the last question

@@ -11,6 +11,7 @@
 
 mod segment;
 
+use dante_core::relay::RefclockSample;
 use dante_core::time::{Real, Timestamp};
 use nix::errno::Errno;
 use segment::{Fields, Mapping};
@@ -51,16 +52,8 @@ pub enum ShmError {
     Failed { tried: &'static str, unit: u32, cause: Errno },
 }
 
-/// One sample: two names for one instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShmSample {
-    /// What the reference clock showed. It must have been mapped to UTC: chronyd may set the clock to it.
-    pub reference: Timestamp<Real>,
-    /// What CLOCK_REALTIME showed.
-    pub received: Timestamp<Real>,
-    /// Log2 of the precision in seconds: -20 is 1 us. chrony ignores it.
-    pub precision: i32,
-}
+/// Log2 of the precision in seconds: about 1 us, that of software stamps. chrony does not look at it.
+const PRECISION: i32 = -20;
 
 /// The writer's end of a unit.
 #[derive(Debug)]
@@ -79,7 +72,7 @@ impl NtpShm {
     }
 
     /// Publishes a sample. One that nobody read yet is lost, as the protocol has one slot.
-    pub fn write(&mut self, sample: &ShmSample) {
+    pub fn write(&mut self, sample: &RefclockSample) {
         self.change(|fields| {
             let (seconds, ns) = parts(sample.reference);
             fields.clock_sec.store(seconds, Relaxed);
@@ -91,7 +84,7 @@ impl NtpShm {
             fields.receive_nsec.store(ns, Relaxed);
             // No warning of a leap second: any value but 0, 1 or 2 makes chrony drop the sample.
             fields.leap.store(0, Relaxed);
-            fields.precision.store(sample.precision, Relaxed);
+            fields.precision.store(PRECISION, Relaxed);
         });
         self.memory.fields().valid.store(1, Release);
     }
@@ -163,7 +156,7 @@ impl NtpShmReader {
 
     /// The sample in the slot and its count, read as chrony reads it. None if there is none, if a reader took it, or
     /// if it was being written.
-    pub fn read(&self) -> Option<(ShmSample, i32)> {
+    pub fn read(&self) -> Option<(RefclockSample, i32)> {
         // Relaxed loads and fences throughout: on read-only memory Rust allows no other load.
         let fields = self.memory.fields();
         let count = fields.count.load(Relaxed);
@@ -176,10 +169,9 @@ impl NtpShmReader {
                 if micros(nsec) == usec { i64::from(nsec) } else { i64::from(usec).saturating_mul(1000) };
             crate::clock::timestamp(sec.load(Relaxed), ns)
         };
-        let sample = ShmSample {
+        let sample = RefclockSample {
             reference: stamp(&fields.clock_sec, &fields.clock_usec, &fields.clock_nsec),
             received: stamp(&fields.receive_sec, &fields.receive_usec, &fields.receive_nsec),
-            precision: fields.precision.load(Relaxed),
         };
         fence(Acquire);
         (valid == 1 && fields.count.load(Relaxed) == count).then_some((sample, count))

@@ -16,11 +16,6 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
-/// Byte offset of the doorbell in the head.
-const DOORBELL_OFFSET: i64 = 6 * 8;
-/// Byte offset of the word that tells a page's life.
-const LIFE_OFFSET: i64 = 3 * 8;
-
 /// The name of a program's page, with the instance's name behind it.
 #[derive(Debug, Clone)]
 pub struct PageName<B> {
@@ -110,6 +105,13 @@ enum Head {
     HeartbeatUntil = 5,
     Doorbell = 6,
     Sequence = 7,
+}
+
+impl Head {
+    /// In the file, in bytes.
+    fn offset(self) -> u64 {
+        self as u64 * 8
+    }
 }
 
 #[cfg(test)]

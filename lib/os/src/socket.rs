@@ -171,11 +171,6 @@ impl PtpSocket {
         self.stamps
     }
 
-    /// The port it is bound to.
-    pub fn port(&self) -> Option<u16> {
-        self.socket.local_addr().ok()?.as_socket_ipv4().map(|address| address.port())
-    }
-
     /// Datagrams that the kernel threw away since the socket was opened, because nobody fetched them in time; as of
     /// the last one received.
     pub fn dropped(&self) -> u32 {

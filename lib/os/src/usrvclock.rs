@@ -195,11 +195,6 @@ impl ClockServer {
         }
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Whether it can be reached.
     pub fn is_ready(&self) -> bool {
         self.bound.is_some()

@@ -82,11 +82,6 @@ pub struct Leader {
 }
 
 impl Heard {
-    /// Packets came to a socket.
-    pub fn is_let_in(&self) -> bool {
-        self.event.sockets + self.general.sockets > 0
-    }
-
     fn take(&mut self, bytes: &[u8], source: Ipv4Addr, at_socket: bool) {
         match Packet::parse(bytes) {
             Ok(Packet { header, message: Message::Sync(_) }) => {

@@ -30,8 +30,8 @@ fn segment() -> (Unit, NtpShm, NtpShmReader) {
     (unit, shm, reader)
 }
 
-fn sample(ns: i64) -> ShmSample {
-    ShmSample { reference: Timestamp::from_ns(ns), received: Timestamp::from_ns(ns / 3), precision: -20 }
+fn sample(ns: i64) -> RefclockSample {
+    RefclockSample { reference: Timestamp::from_ns(ns), received: Timestamp::from_ns(ns / 3) }
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn the_segment_outlives_its_writer_and_is_attached_again() {
 }
 
 /// Takes samples as chrony does: it clears `valid` behind each, so that none is read twice.
-fn takes(unit: u32, reader: &NtpShmReader) -> Option<ShmSample> {
+fn takes(unit: u32, reader: &NtpShmReader) -> Option<RefclockSample> {
     let (sample, _) = reader.read()?;
     let fields = Mapping::create(unit, 0o600).unwrap();
     fields.fields().valid.store(0, Relaxed);

@@ -1,6 +1,6 @@
 //! The writer of a page: made, or taken over from a writer that died.
 
-use super::{DOORBELL_OFFSET, Head, LIFE_OFFSET, PageName, PageWords, is_service_user};
+use super::{Head, PageName, PageWords, is_service_user};
 use dante_core::page::{Body, HEAD_WORDS, HEARTBEAT, HEARTBEAT_RENEWAL, Life, MAGIC, layout_word};
 use dante_core::time::{Raw, Timestamp};
 use nix::errno::Errno;
@@ -188,7 +188,7 @@ impl<B: Body> PageWriter<B> {
     fn ring(&mut self) {
         self.doorbell = self.doorbell.wrapping_add(1);
         let value = self.doorbell.to_ne_bytes();
-        if let Err(error) = self.file.write_all_at(&value, DOORBELL_OFFSET.cast_unsigned()) {
+        if let Err(error) = self.file.write_all_at(&value, Head::Doorbell.offset()) {
             log::debug!("doorbell: {error}");
         }
     }
@@ -203,7 +203,7 @@ impl<B> Drop for PageWriter<B> {
     /// Says that the writer ended in good order.
     fn drop(&mut self) {
         let word = Life::Stopped.word(std::process::id()).to_ne_bytes();
-        if let Err(error) = self.file.write_all_at(&word, LIFE_OFFSET.cast_unsigned()) {
+        if let Err(error) = self.file.write_all_at(&word, Head::Life.offset()) {
             log::debug!("page: {error}");
         }
     }
@@ -295,7 +295,7 @@ fn is_still_named<B: Body>(file: &File, name: &PageName<B>) -> bool {
 
 fn word_at(file: &File, word: Head) -> Option<u64> {
     let mut bytes = [0; 8];
-    file.read_exact_at(&mut bytes, word as u64 * 8).ok()?;
+    file.read_exact_at(&mut bytes, word.offset()).ok()?;
     Some(u64::from_ne_bytes(bytes))
 }
 
@@ -313,7 +313,7 @@ fn has_layout<B: Body>(file: &File, size: u64) -> bool {
 /// Tells readers to open anew, and removes the page.
 fn retire<B: Body>(file: &File, name: &PageName<B>) -> io::Result<()> {
     if file.metadata()?.len() >= HEAD_WORDS as u64 * 8 {
-        file.write_all_at(&Life::Replaced.word(0).to_ne_bytes(), LIFE_OFFSET.cast_unsigned())?;
+        file.write_all_at(&Life::Replaced.word(0).to_ne_bytes(), Head::Life.offset())?;
     }
     std::fs::remove_file(name.path())
 }
