@@ -6,7 +6,7 @@ mod notify;
 pub use config::{COMMAND_LINE_ONLY, ConfigError, arguments_of, values};
 
 use crate::clock::raw_now;
-use crate::log::{self, Destination};
+use crate::log;
 use crate::page::{Instance, PageName, PageWriter};
 use crate::poll::{Fds, Poll, Signal, Wake};
 use clap::{ArgAction, CommandFactory, FromArgMatches};
@@ -149,10 +149,7 @@ pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCo
         }
         return ExitCode::SUCCESS;
     }
-    log::start(
-        A::PROGRAM,
-        Destination { stdout: common.messages, syslog: !common.no_syslog, level: common.log_level },
-    );
+    log::start(A::PROGRAM, common);
     let result = body(args);
     if let Err(failure) = &result {
         ::log::error!("{failure}");

@@ -110,7 +110,7 @@ impl NtpShm {
 
     /// Whether every local user may write to the segment, and so forge what chronyd reads.
     pub fn is_open_to_all(&self) -> bool {
-        self.memory.is_open_to_all()
+        self.memory.state().is_ok_and(|state| state.shm_perm.mode & 0o002 != 0)
     }
 
     /// Gives the segment to another user, who may then attach it; its creator keeps all rights to it (ipcperms in the
@@ -126,7 +126,7 @@ impl NtpShm {
 
     /// Whether the segment of `unit` exists.
     pub fn exists(unit: u32) -> bool {
-        segment::find(unit).is_ok()
+        segment::get(unit, 0, 0).is_ok()
     }
 
     /// Removes the segment of `unit`, once the last program detaches; its name is free at once. For the private

@@ -14,7 +14,7 @@ use dante_core::page::Body;
 use nix::unistd::User;
 use std::marker::PhantomData;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The name of a program's page, with the instance's name behind it.
 #[derive(Debug, Clone)]
@@ -84,8 +84,15 @@ impl<'a> PageWords<'a> {
         Self(unsafe { std::slice::from_raw_parts(start.cast::<AtomicU64>(), words) })
     }
 
-    fn head(&self, word: Head) -> Option<&'a AtomicU64> {
-        self.0.get(word as usize)
+    /// 0 where there is no such word.
+    fn load(&self, word: Head) -> u64 {
+        self.0.get(word as usize).map_or(0, |place| place.load(Ordering::Relaxed))
+    }
+
+    fn store(&self, word: Head, value: u64, order: Ordering) {
+        if let Some(place) = self.0.get(word as usize) {
+            place.store(value, order);
+        }
     }
 
     fn body(&self) -> Option<dante_core::page::Words<'a>> {

@@ -123,35 +123,25 @@ fn mistakes_are_told_with_file_line_and_what_was_meant() {
 
 #[test]
 fn sections_that_are_none_are_told() {
-    let error = |text: &str| with_file(text, &[]).unwrap_err();
-    assert_eq!(
-        error("[dante4]\ninterface = \"x\"\n"),
-        "suite.toml:1: unknown section [dante4]; did you mean [dante4l]?"
-    );
-    assert_eq!(
-        error("\n[ptp]\n"),
-        "suite.toml:2: unknown section [ptp]; sections are dante4l, dante2sys, danteshm"
-    );
-    assert_eq!(
-        error("[dante4l\ninterface = \"x\"\n"),
-        "suite.toml:1: a section is written [dante4l], on a line of its own"
-    );
-    assert_eq!(
-        error("[dante4l]\n[dante2sys]\n[dante4l]\n"),
-        "suite.toml:3: section [dante4l] is there twice: put all of its keys under one"
-    );
-    assert_eq!(
-        error("interface = \"x\"\n"),
-        "suite.toml:1: interface stands in no section: write [dante4l] on a line above it"
-    );
-    assert!(
-        error("log-level = 6\n").contains("in no section: sections are [dante4l], [dante2sys], [danteshm]")
-    );
-    assert_eq!(
-        error("dante4l = 3\n"),
-        "suite.toml:1: dante4l is a section: write [dante4l] on a line of its own"
-    );
-    assert!(error("[dante4l.interface]\n").contains(":1: interface wants a value, not a section"));
+    let told = [
+        ("[dante4]\ninterface = \"x\"\n", "1: unknown section [dante4]; did you mean [dante4l]?"),
+        ("\n[ptp]\n", "2: unknown section [ptp]; sections are dante4l, dante2sys, danteshm"),
+        ("[dante4l\ninterface = \"x\"\n", "1: a section is written [dante4l], on a line of its own"),
+        (
+            "[dante4l]\n[dante2sys]\n[dante4l]\n",
+            "3: section [dante4l] is there twice: put all of its keys under one",
+        ),
+        ("interface = \"x\"\n", "1: interface stands in no section: write [dante4l] on a line above it"),
+        (
+            "log-level = 6\n",
+            "1: log-level stands in no section: sections are [dante4l], [dante2sys], [danteshm]",
+        ),
+        ("dante4l = 3\n", "1: dante4l is a section: write [dante4l] on a line of its own"),
+        ("[dante4l.interface]\n", "1: interface wants a value, not a section"),
+    ];
+    for (text, what) in told {
+        assert_eq!(with_file(text, &[]).unwrap_err(), format!("suite.toml:{what}"), "{text}");
+    }
 }
 
 #[test]

@@ -121,19 +121,11 @@ impl Abilities {
     }
 }
 
-/// What is to be done about a card's setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Plan {
-    /// It serves as it is.
-    Leave,
-    /// These are to be tried in their order.
-    Try(ArrayVec<Setting, 3>),
-}
-
-/// What to do about the setting found; `None` where the driver cannot be asked for it.
-fn plan(found: Option<Setting>, transmit: bool) -> Plan {
+/// What is to be tried, in this order, instead of the setting found; nothing where that serves as it is. `None`: the
+/// driver cannot be asked for it.
+fn plan(found: Option<Setting>, transmit: bool) -> ArrayVec<Setting, 3> {
     let filters = match found {
-        Some(found) if found.serves(transmit) => return Plan::Leave,
+        Some(found) if found.serves(transmit) => return ArrayVec::new(),
         Some(Setting { filter, .. }) if filter.has_syncs() => ArrayVec::from_iter([filter]),
         Some(Setting { filter: Filter::NONE, .. }) => ArrayVec::from(Filter::ORDER),
         // Somebody's, or nobody knows whose: anything but all packets might take some away.
@@ -145,7 +137,7 @@ fn plan(found: Option<Setting>, transmit: bool) -> Plan {
         Some(Setting { transmit, .. }) => transmit,
         None => Setting::TRANSMIT_ON,
     };
-    Plan::Try(filters.into_iter().map(|filter| Setting { transmit, filter }).collect())
+    filters.into_iter().map(|filter| Setting { transmit, filter }).collect()
 }
 
 /// Why a card's stamps cannot be had.
@@ -246,7 +238,10 @@ impl Card {
 
     fn configure(&mut self) -> Result<(), CardError> {
         let interface = || self.interface.clone();
-        let Plan::Try(settings) = plan(self.found, self.transmit) else { return Ok(()) };
+        let settings = plan(self.found, self.transmit);
+        if settings.is_empty() {
+            return Ok(());
+        }
         let mut refusals: ArrayVec<(Filter, Errno), 3> = ArrayVec::new();
         for wanted in settings {
             match request::set_stamping(&self.interface, wanted) {

@@ -116,23 +116,17 @@ impl<B: Body> PageWriter<B> {
 
     fn begin(&mut self) {
         let words = self.words();
-        let set = |word, value| {
-            if let Some(place) = words.head(word) {
-                place.store(value, Ordering::Relaxed);
-            }
-        };
+        let set = |word, value| words.store(word, value, Ordering::Relaxed);
         set(Head::Life, Life::BeingMade.word(std::process::id()));
         set(Head::HeartbeatUntil, 0);
         set(Head::Layout, layout_word::<B>());
         set(Head::Size, B::SIZE as u64);
         set(Head::Instance, self.instance);
-        let doorbell = words.head(Head::Doorbell).map_or(0, |word| word.load(Ordering::Relaxed));
+        let doorbell = words.load(Head::Doorbell);
         if let Some(body) = words.body() {
             body.store(B::new_zeroed().as_bytes());
         }
-        if let Some(magic) = words.head(Head::Magic) {
-            magic.store(MAGIC, Ordering::Release);
-        }
+        words.store(Head::Magic, MAGIC, Ordering::Release);
         self.doorbell = doorbell;
     }
 
@@ -151,10 +145,8 @@ impl<B: Body> PageWriter<B> {
             self.look_after(now);
         }
         let words = self.words();
-        if let (Some(until), Some(life)) = (words.head(Head::HeartbeatUntil), words.head(Head::Life)) {
-            until.store((now + HEARTBEAT).ns().cast_unsigned(), Ordering::Relaxed);
-            life.store(Life::Live.word(std::process::id()), Ordering::Release);
-        }
+        words.store(Head::HeartbeatUntil, (now + HEARTBEAT).ns().cast_unsigned(), Ordering::Relaxed);
+        words.store(Head::Life, Life::Live.word(std::process::id()), Ordering::Release);
         self.renewal = now + HEARTBEAT_RENEWAL;
     }
 
