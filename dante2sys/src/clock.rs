@@ -4,11 +4,10 @@ use crate::args;
 use dante_core::page::SteeredClock;
 use dante_core::steer::{Clock, ClockState, Fault, Setting};
 use dante_core::time::{Affine, Duration, Ratio, Real};
-use dante_os::clock::{ClockError, Phc, PhcError, Realtime, SystemClock, Virtual};
+use dante_os::clock::{ClockError, Phc, PhcError, Realtime, SystemClock};
 use dante_os::daemon::{Exit, Failure};
 use dante_os::log::Complaints;
-use dante_os::rivals::Rivals;
-use std::fmt;
+use dante_os::rivals;
 
 /// The clock, and whether it may be taken beside another program that seems to steer it.
 pub struct ControlledClock {
@@ -17,28 +16,11 @@ pub struct ControlledClock {
     complaints: Complaints,
 }
 
-/// Why the clock could not be steered.
-#[derive(Debug)]
-pub enum ControlError {
-    /// These programs steer it.
-    Rivals(String),
-    Clock(ClockError),
-}
-
-impl fmt::Display for ControlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rivals(named) => f.write_str(named),
-            Self::Clock(error) => error.fmt(f),
-        }
-    }
-}
-
 impl ControlledClock {
     /// Takes a clock; the system clock only where no other program steers it.
     pub fn open(clock: &args::Clock, is_forced: bool) -> Result<Self, Failure> {
         let clock = match clock {
-            args::Clock::Virtual => SystemClock::Virtual(Virtual::start()),
+            args::Clock::Virtual => SystemClock::stand_in(),
             args::Clock::Hardware(path) => SystemClock::Hardware(Phc::open(path).map_err(phc_failure)?),
             args::Clock::Realtime => SystemClock::Realtime(Realtime::open().map_err(clock_failure)?),
         };
@@ -77,7 +59,7 @@ impl ControlledClock {
 }
 
 impl Clock for ControlledClock {
-    type Error = ControlError;
+    type Error = Failure;
 
     fn read(&mut self) -> ClockState {
         let state = self.clock.read();
@@ -87,32 +69,29 @@ impl Clock for ControlledClock {
         state
     }
 
-    fn set(&mut self, setting: Setting) -> Result<Ratio, Fault<ControlError>> {
+    fn set(&mut self, setting: Setting) -> Result<Ratio, Fault<Failure>> {
         if let (SystemClock::Realtime(_), Setting::Control, false) = (&self.clock, setting, self.is_forced) {
-            let rivals: Vec<String> = Rivals::find().iter().map(ToString::to_string).collect();
+            let rivals: Vec<String> = rivals::find().iter().map(ToString::to_string).collect();
             if !rivals.is_empty() {
-                return Err(Fault::InUse(ControlError::Rivals(rivals.join("; "))));
+                return Err(Fault::InUse(Failure::new(Exit::Refused, anyhow::anyhow!(rivals.join("; ")))));
             }
         }
-        self.clock.set(setting).map_err(|fault| fault.map(ControlError::Clock))
+        self.clock.set(setting).map_err(|fault| fault.map(clock_failure))
     }
 
-    fn step(&mut self, by: Duration) -> Result<(), Fault<ControlError>> {
-        self.clock.step(by).map_err(|fault| fault.map(ControlError::Clock))
+    fn step(&mut self, by: Duration) -> Result<(), Fault<Failure>> {
+        self.clock.step(by).map_err(|fault| fault.map(clock_failure))
     }
 }
 
-fn control_failure(fault: Fault<ControlError>) -> Failure {
+fn control_failure(fault: Fault<Failure>) -> Failure {
     match fault {
-        Fault::InUse(ControlError::Rivals(named)) => {
+        Fault::InUse(named) => {
             let what =
                 format!("{named} (--force starts all the same; beside chrony, danteshm is what is wanted)");
             Failure::new(Exit::Refused, anyhow::anyhow!(what))
         }
-        Fault::InUse(ControlError::Clock(error)) | Fault::Failed(ControlError::Clock(error)) => {
-            clock_failure(error)
-        }
-        Fault::Failed(ControlError::Rivals(named)) => Failure::new(Exit::Failed, anyhow::anyhow!(named)),
+        Fault::Failed(failure) => failure,
     }
 }
 

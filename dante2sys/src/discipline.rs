@@ -7,7 +7,6 @@ mod status;
 use crate::args::Args;
 use crate::clock::ControlledClock;
 use crate::drift_file::DriftFile;
-use crate::ntp::{self, Ntp};
 use crate::rtc::RtcKeeper;
 use dante_core::page::{Dante2sys, Dante4l, UtcSource};
 use dante_core::steer::{
@@ -16,6 +15,7 @@ use dante_core::steer::{
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::daemon::{Failure, Service};
+use dante_os::ntp::NtpClient;
 use dante_os::page::{PageFollower, PageName, PageWriter};
 use dante_os::poll::{Fds, Wake};
 use journal::Journal;
@@ -29,7 +29,7 @@ pub struct Discipline {
     now: ClockState,
     leader: PageFollower<Dante4l>,
     steerer: Steerer,
-    ntp: Option<Ntp>,
+    ntp: Option<NtpClient>,
     rtc: RtcKeeper,
     rtc_due: Option<Timestamp<Raw>>,
     drift_file: DriftFile,
@@ -52,7 +52,7 @@ impl Discipline {
         let mut discipline = Self {
             leader: PageFollower::new(PageName::new(args.common.instance.as_ref()))?,
             steerer: Steerer::new(config, &now, frequency),
-            ntp: uses_ntp.then(|| Ntp::start(&args.ntp_servers)).transpose()?,
+            ntp: uses_ntp.then(|| NtpClient::start(args.ntp_servers.clone())).transpose()?,
             rtc: RtcKeeper::new(args.rtc_mode(), args.rtc_device.clone()),
             rtc_due: None,
             drift_file,
@@ -110,7 +110,7 @@ fn config(args: &Args, clock: &ControlledClock) -> Config {
     Config {
         limits: args.limits(clock.limit()),
         law: law::synthesis,
-        rules: args.rules(ntp::built()),
+        rules: args.rules(crate::built()),
         utc,
         allows_pull_up: args.allow_pull_up,
     }
@@ -118,7 +118,7 @@ fn config(args: &Args, clock: &ControlledClock) -> Config {
 
 impl Service for Discipline {
     fn fds(&self) -> Fds<'_> {
-        [self.leader.as_fd()].into_iter().chain(self.ntp.as_ref().map(Ntp::fd)).collect()
+        [self.leader.as_fd()].into_iter().chain(self.ntp.as_ref().map(AsFd::as_fd)).collect()
     }
 
     fn deadline(&self) -> Timestamp<Raw> {
@@ -128,7 +128,7 @@ impl Service for Discipline {
 
     /// Looks at everything: a doorbell rang, or it did not for up to a second, and a dead writer rings no more.
     fn wake(&mut self, _: &Wake) -> Result<(), Failure> {
-        for reply in self.ntp.iter_mut().flat_map(Ntp::take).collect::<Vec<_>>() {
+        for reply in self.ntp.iter_mut().flat_map(NtpClient::take).collect::<Vec<_>>() {
             if let (Some(said), Some(ntp)) = (reply.said, &self.ntp) {
                 self.journal.server_failed(raw_now(), ntp.name(reply.server), &said);
             }

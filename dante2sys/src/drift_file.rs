@@ -37,25 +37,18 @@ impl DriftFile {
     pub fn read(&self) -> Option<Ratio> {
         let file = self.file.as_ref()?;
         let path = file.path().display();
-        match file.read() {
-            Ok(None) => None,
-            Ok(Some(text)) => {
-                let frequency = parse(&text);
-                match frequency {
-                    Some(frequency) => {
-                        log::info!("frequency of the last run: {:+.0} ppb, from {path}", frequency.ppb())
-                    }
-                    None => {
-                        log::warn!("{path} is no drift file, and is ignored: two numbers in ppm are expected")
-                    }
-                }
-                frequency
+        let text = file
+            .read()
+            .inspect_err(|error| log::warn!("{error}: the frequency of the last run is not known"))
+            .ok()??;
+        let frequency = parse(&text);
+        match frequency {
+            Some(frequency) => {
+                log::info!("frequency of the last run: {:+.0} ppb, from {path}", frequency.ppb())
             }
-            Err(error) => {
-                log::warn!("{error}: the frequency of the last run is not known");
-                None
-            }
+            None => log::warn!("{path} is no drift file, and is ignored: two numbers in ppm are expected"),
         }
+        frequency
     }
 
     /// Begins to write it if it is due, and sees to what was begun before; never waits for the disk. `known` is the frequency of

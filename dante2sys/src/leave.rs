@@ -3,16 +3,16 @@
 //! ExecStopPost= of the unit. Whatever is doubtful is left as it is: a clock that runs on is within bounds.
 
 use crate::args::{Args, Clock};
+use crate::built;
 use crate::clock::clock_failure;
 use crate::drift_file::DriftFile;
-use crate::ntp::built;
 use dante_core::page::{Dante2sys, Freshness, SteeredClock, View};
 use dante_core::steer::{Limits, State};
 use dante_core::time::Ratio;
 use dante_os::clock::{Realtime, raw_now};
 use dante_os::daemon::{self, Failure};
 use dante_os::page::{PageName, PageReader};
-use dante_os::rivals::Rivals;
+use dante_os::rivals;
 
 /// Sets the remembered frequency, if the clock is as a dante2sys of this instance left it at its death.
 pub fn leave(args: &Args) -> Result<(), Failure> {
@@ -29,7 +29,7 @@ pub fn leave(args: &Args) -> Result<(), Failure> {
     let mut clock = Realtime::open().map_err(clock_failure)?;
     let kernel = clock.kernel().map_err(clock_failure)?;
     let disturbance = kernel.disturbance(frequency).map(|found| found.to_string());
-    let rival = if args.force { None } else { Rivals::find().first().map(ToString::to_string) };
+    let rival = if args.force { None } else { rivals::find().first().map(ToString::to_string) };
     if let Some(other) = disturbance.or(rival) {
         log::info!("{other}: the clock is left as it is");
     } else if let Some(remembered) = DriftFile::new(args.drift_path()).read() {

@@ -7,11 +7,11 @@ mod clock;
 mod discipline;
 mod drift_file;
 mod leave;
-mod ntp;
 mod rtc;
 
 use args::Args;
 use clock::ControlledClock;
+use dante_core::time::{Duration, Real, Timestamp};
 use dante_os::daemon::{self, Exit, Failure};
 use dante_os::poll::Poll;
 use dante_os::process::{self, ProcessError};
@@ -41,7 +41,23 @@ fn steer(args: Args) -> Result<(), Failure> {
     daemon::serve(poll, &mut discipline)
 }
 
+/// When the program was built: no UTC before it is believed.
+fn built() -> Timestamp<Real> {
+    let seconds = env!("BUILT_AT").parse().unwrap_or(0);
+    Timestamp::from_ns(0) + Duration::from_secs(seconds)
+}
+
 fn refused(error: ProcessError) -> Failure {
     let exit = if error.is_permission() { Exit::NotPermitted } else { Exit::Failed };
     Failure::new(exit, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::built;
+
+    #[test]
+    fn a_build_knows_its_date() {
+        assert!(built().ns() > 1_700_000_000_000_000_000, "{}", built().ns());
+    }
 }

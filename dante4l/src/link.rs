@@ -4,7 +4,7 @@ mod membership;
 mod trial;
 
 use dante_core::page::StampSource;
-use dante_core::port::{Channel, NoStamp, SendToken, Stamp};
+use dante_core::port::{Channel, Input, NoStamp, SendToken};
 use dante_core::time::{Raw, Timestamp};
 use dante_core::wire::{Message, Packet};
 use dante_os::clock::{PhcReader, raw_now};
@@ -53,22 +53,6 @@ pub struct Link {
     dropped: u32,
 }
 
-/// A packet that arrived.
-#[derive(Debug)]
-pub struct Arrival<'b> {
-    pub bytes: &'b [u8],
-    pub source: SocketAddrV4,
-    /// When, if it is of the event channel.
-    pub stamp: Result<Stamp, NoStamp>,
-}
-
-/// A packet that left.
-#[derive(Debug)]
-pub struct Departed {
-    pub token: SendToken,
-    pub stamp: Result<Stamp, NoStamp>,
-}
-
 /// What became of the interface.
 #[derive(Debug)]
 pub enum Change {
@@ -114,10 +98,8 @@ impl Link {
     /// Opens the sockets, and has the card stamp if that is asked for or can be had.
     pub fn open(config: &LinkConfig) -> Result<Self, LinkError> {
         let interface = Interface::find(&config.interface)?;
-        let (card, stamps) = match stamping(config, &interface)? {
-            Some((card, clock)) => (Some(card), Stamps::of_card(clock)),
-            None => (None, Stamps::start()),
-        };
+        let (card, clock) = stamping(config, &interface)?.unzip();
+        let stamps = Stamps::of(clock);
         let source = if card.is_some() { StampSource::Hardware } else { StampSource::Software };
         let open = |port, channel| PtpSocket::open(&interface, config.group, port, channel, source);
         let mut membership = Membership::default();
@@ -163,24 +145,23 @@ impl Link {
         now: Timestamp<Raw>,
         channel: Channel,
         buffer: &'b mut [u8],
-    ) -> Result<Option<Arrival<'b>>, SocketError> {
+    ) -> Result<Option<Input<'b>>, SocketError> {
         let socket = match channel {
             Channel::Event => &mut self.event,
             Channel::General => &mut self.general,
         };
         let Some(received) = socket.receive(buffer)? else { return Ok(None) };
         let (bytes, source) = (received.bytes, received.source);
-        let stamp = match channel {
+        let arrived = match channel {
             Channel::Event => {
-                let arrived = received.stamp;
                 if self.card.is_some() {
-                    self.judge_card(now, arrived.is_some(), bytes)?;
+                    self.judge_card(now, received.stamp.is_some(), bytes)?;
                 }
-                self.stamps.translate(arrived)
+                self.stamps.translate(received.stamp)
             }
             Channel::General => Err(NoStamp::Missing),
         };
-        Ok(Some(Arrival { bytes, source, stamp }))
+        Ok(Some(Input::Packet { channel, bytes, source, arrived }))
     }
 
     /// Some cards take the filter and then stamp nothing of PTPv1.
@@ -202,18 +183,14 @@ impl Link {
         } else {
             "another program changed the card's filter"
         };
+        let what = format!("port {interface}: {count} Syncs without a hardware time stamp: {why}");
         if self.may_fall_back {
-            log::warn!(
-                "port {interface}: {count} Syncs without a hardware time stamp: {why}; software time stamps from here on"
-            );
+            log::warn!("{what}; software time stamps from here on");
             self.card = None;
             self.stamps = Stamps::start();
             return self.event.stamp_by_software();
         }
-        log::warn!(
-            "port {interface}: {count} Syncs without a hardware time stamp: {why}; nothing is measured without \
-             (--timestamping hardware)"
-        );
+        log::warn!("{what}; nothing is measured without (--timestamping hardware)");
         Ok(())
     }
 
@@ -285,13 +262,13 @@ impl Link {
         }
     }
 
-    /// The next packet whose transmit stamp has come.
-    pub fn departed(&mut self) -> Result<Option<Departed>, SocketError> {
+    /// The next packet whose transmit stamp has come, and that stamp.
+    pub fn departed(&mut self) -> Result<Option<Input<'static>>, SocketError> {
         while let Some(departure) = self.event.departed()? {
             if let Some((_, token)) = self.sent.take_if(|(key, _)| *key == departure.key) {
                 let stamp = self.stamps.translate(Some(departure.stamp));
                 log::debug!("port {}: {} transmit stamp", self.interface.name, self.source());
-                return Ok(Some(Departed { token, stamp }));
+                return Ok(Some(Input::Departed { token, stamp }));
             }
         }
         Ok(None)

@@ -23,26 +23,21 @@ impl RatesFile {
     /// Reads it, as far as it can be read.
     pub fn read(path: PathBuf) -> Self {
         let file = StateFile::new(path);
-        let rates = match file.read() {
-            Ok(None) => KnownRates::default(),
-            Ok(Some(text)) => {
-                let (rates, garbage) = KnownRates::parse(&text);
-                let path = file.path().display();
-                if garbage > 0 {
-                    log::warn!(
-                        "{path}: {garbage} lines mean nothing, and are ignored: a leader's UUID/port and its rate in ppm are expected"
-                    );
-                }
-                if rates.iter().len() > 0 {
-                    log::info!("rates of {} leaders known from before, from {path}", rates.iter().len());
-                }
-                rates
-            }
-            Err(error) => {
-                log::warn!("{error}: no leader's rate is known from before");
-                KnownRates::default()
-            }
-        };
+        let text = file
+            .read()
+            .inspect_err(|error| log::warn!("{error}: no leader's rate is known from before"))
+            .unwrap_or_default()
+            .unwrap_or_default();
+        let (rates, garbage) = KnownRates::parse(&text);
+        let path = file.path().display();
+        if garbage > 0 {
+            log::warn!(
+                "{path}: {garbage} lines mean nothing, and are ignored: a leader's UUID/port and its rate in ppm are expected"
+            );
+        }
+        if rates.iter().len() > 0 {
+            log::info!("rates of {} leaders known from before, from {path}", rates.iter().len());
+        }
         Self { file, rates, due: None, has_failed: false }
     }
 

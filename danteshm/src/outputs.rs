@@ -9,14 +9,12 @@ use dante_os::chronysock::ChronySock;
 use dante_os::clock::raw_now;
 use dante_os::daemon::{Exit, Failure};
 use dante_os::log::Complaints;
-use dante_os::ntpshm::{NtpShm, ShmError, ShmSample};
+use dante_os::ntpshm::{NtpShm, ShmError};
 use dante_os::usrvclock::ClockServer;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-/// Precision told to the reader, log2 of seconds: about 1 us, that of software stamps. chrony does not look at it.
-const PRECISION: i32 = -20;
 /// chronyd attaches its segments as this user.
 const ROOT: u32 = 0;
 
@@ -72,10 +70,9 @@ impl Outputs {
     /// A sample for chrony, to all who want it.
     pub fn write(&mut self, sample: &RefclockSample) {
         for Output { driver, record } in &mut self.refclocks {
-            let RefclockSample { reference, received } = *sample;
             let written = match driver {
                 Driver::Shm(segment) => {
-                    segment.write(&ShmSample { reference, received, precision: PRECISION });
+                    segment.write(sample);
                     Ok(())
                 }
                 Driver::Sock(sock) => sock.send(raw_now(), sample),

@@ -1,6 +1,6 @@
 //! One network: its interface with the sockets, and what is logged of it.
 
-use crate::link::{Arrival, Change, Departed, Link, LinkConfig, LinkError, NO_CARRIER};
+use crate::link::{Change, Link, LinkConfig, LinkError, NO_CARRIER};
 use dante_core::observe::Observer as Engine;
 use dante_core::page::StampSource;
 use dante_core::port::{Channel, Input, NoStamp, Notice, Port, Reason, SendToken, State, follower_identity};
@@ -71,22 +71,19 @@ impl Network {
         let mut buffer = [0; LONGEST];
         let now = raw_now();
         let Some(link) = &mut self.link else { return Ok(false) };
-        let Some(arrival) = link.receive(now, channel, &mut buffer)? else { return Ok(false) };
+        let Some(packet) = link.receive(now, channel, &mut buffer)? else { return Ok(false) };
         let dropped = link.newly_dropped();
         if dropped > 0 {
             engine.handle(now, self.place, Input::Dropped(dropped));
         }
-        let Arrival { bytes, source, stamp: arrived } = arrival;
-        engine.handle(now, self.place, Input::Packet { channel, bytes, source, arrived });
+        engine.handle(now, self.place, packet);
         Ok(true)
     }
 
     /// Hands the next transmit stamp to the port. Whether there was one.
     pub fn take_departure(&mut self, engine: &mut Engine) -> Result<bool, SocketError> {
-        let Some(Departed { token, stamp }) = self.link.as_mut().map_or(Ok(None), Link::departed)? else {
-            return Ok(false);
-        };
-        engine.handle(raw_now(), self.place, Input::Departed { token, stamp });
+        let Some(departed) = self.link.as_mut().map_or(Ok(None), Link::departed)? else { return Ok(false) };
+        engine.handle(raw_now(), self.place, departed);
         Ok(true)
     }
 

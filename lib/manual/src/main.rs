@@ -23,8 +23,7 @@ fn main() -> Result<()> {
         let text = page::of_program(command, *section, prose, &edition)?;
         write(&man.join(format!("{}.{section}", command.get_name())), text.as_bytes())?;
     }
-    let daemons: Vec<&Command> =
-        programs::DAEMONS.iter().filter_map(|name| programs::named(&programs, name)).collect();
+    let daemons = programs::daemons(&programs);
     let text = page::of_configuration("dante4l.toml", &daemons, programs::CONFIGURATION, &edition)?;
     write(&man.join("dante4l.toml.5"), text.as_bytes())?;
     for Program { command, .. } in &programs {

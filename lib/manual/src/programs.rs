@@ -25,9 +25,6 @@ pub struct Program {
     pub prose: &'static str,
 }
 
-/// Those that read the configuration file, in the order of its sections.
-pub const DAEMONS: [&str; 3] = ["dante4l", "dante2sys", "danteshm"];
-
 /// What is written by hand about the configuration file.
 pub const CONFIGURATION: &str = include_str!("../../../files/man/dante4l.toml.5.md");
 
@@ -52,7 +49,8 @@ pub fn all() -> [Program; 5] {
     ]
 }
 
-/// One of them.
-pub fn named<'a>(programs: &'a [Program], name: &str) -> Option<&'a Command> {
-    programs.iter().map(|program| &program.command).find(|command| command.get_name() == name)
+/// Those that read the configuration file, in the order of its sections.
+pub fn daemons(programs: &[Program]) -> Vec<&Command> {
+    let reads_it = |command: &&Command| command.get_arguments().any(|arg| arg.get_id() == "check_config");
+    programs.iter().map(|program| &program.command).filter(reads_it).collect()
 }

@@ -59,16 +59,6 @@ impl ChronySock {
         Self { path, socket: None, next_try: None, failure: None }
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whether the last sample got there.
-    pub fn is_connected(&self) -> bool {
-        self.socket.is_some()
-    }
-
     /// Hands over a sample, without ever waiting. After any failure the socket is opened anew, at most once a second:
     /// chronyd makes another one when it is restarted, and the old descriptor leads nowhere for good.
     ///

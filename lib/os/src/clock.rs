@@ -16,24 +16,17 @@ use std::convert::Infallible;
 
 /// Why the kernel's clock could not be read or steered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum ClockError {
     /// The process lacks the right to steer.
     #[error(
         "{tried}: not permitted: steering the system clock needs root or CAP_SYS_TIME (the service unit grants it; \
          in a container, run this on the host)"
     )]
-    Refused {
-        /// What was tried.
-        tried: &'static str,
-    },
+    Refused { tried: &'static str },
     /// Any other answer of the kernel.
     #[error("{tried}: {cause}")]
-    Failed {
-        /// What was tried.
-        tried: &'static str,
-        /// The kernel's answer.
-        cause: Errno,
-    },
+    Failed { tried: &'static str, cause: Errno },
     /// The caller computed a rate that is no number.
     #[error("the clock was left alone: the frequency asked for is not a finite number")]
     NotFinite,
@@ -113,13 +106,18 @@ pub(crate) fn timestamp<C>(seconds: i64, nanoseconds: i64) -> Timestamp<C> {
 pub enum SystemClock {
     /// The kernel's CLOCK_REALTIME.
     Realtime(Realtime),
-    /// A clock inside this process.
-    Virtual(Virtual),
+    /// A clock inside this process, over CLOCK_MONOTONIC_RAW.
+    Virtual(VirtualClock),
     /// A PTP hardware clock.
     Hardware(Phc),
 }
 
 impl SystemClock {
+    /// A clock in this process that equals CLOCK_REALTIME, which is read this once, and runs at the oscillator's own rate.
+    pub fn stand_in() -> Self {
+        Self::Virtual(VirtualClock::new(read_realtime()))
+    }
+
     /// The largest frequency that it takes, of either sign: 500 ppm, or what the driver of a hardware clock says.
     pub fn limit(&self) -> Ratio {
         match self {
@@ -151,7 +149,12 @@ impl SystemClock {
     fn try_set(&mut self, setting: Setting) -> Result<Ratio, ClockError> {
         match (self, setting) {
             (Self::Realtime(clock), Setting::Frequency(rate)) => clock.set_frequency(rate),
-            (Self::Virtual(clock), Setting::Frequency(rate)) => clock.set_frequency(rate),
+            // With the kernel's range and grain.
+            (Self::Virtual(clock), Setting::Frequency(rate)) => {
+                let taken = realtime::from_timex(realtime::to_timex(rate).ok_or(ClockError::NotFinite)?);
+                clock.set_frequency(raw_now(), taken);
+                Ok(taken)
+            }
             (Self::Hardware(clock), Setting::Frequency(rate)) => clock.set_frequency(rate),
             (Self::Realtime(clock), Setting::Control) => clock.take(),
             (Self::Realtime(clock), Setting::Declared(quality)) => clock.declare(quality),
@@ -169,7 +172,10 @@ impl Clock for SystemClock {
     fn read(&mut self) -> ClockState {
         let reading = match self {
             Self::Realtime(_) => read_realtime(),
-            Self::Virtual(clock) => clock.read(),
+            Self::Virtual(clock) => {
+                let raw = raw_now();
+                Reading { raw, real: clock.at(raw), width: Duration::ZERO }
+            }
             Self::Hardware(clock) => clock.read_or_continue(),
         };
         ClockState { reading, suspended: suspended(), kernel: self.kernel().ok() }
@@ -190,45 +196,6 @@ impl Clock for SystemClock {
             Self::Hardware(clock) => clock.step(by),
         }
         .map_err(Fault::Failed)
-    }
-}
-
-/// A clock in this process, over CLOCK_MONOTONIC_RAW: `--clock virtual`.
-#[derive(Debug)]
-pub struct Virtual {
-    clock: VirtualClock,
-}
-
-impl Virtual {
-    /// A clock that equals CLOCK_REALTIME, which is read this once, and runs at the oscillator's own rate.
-    pub fn start() -> Self {
-        Self { clock: VirtualClock::new(read_realtime()) }
-    }
-
-    /// The clock and CLOCK_MONOTONIC_RAW at one instant; exact, so the width is zero.
-    pub fn read(&self) -> Reading {
-        let raw = raw_now();
-        Reading { raw, real: self.clock.at(raw), width: Duration::ZERO }
-    }
-
-    /// Sets the frequency from now on, with the kernel's range and grain, and returns the one taken.
-    ///
-    /// # Errors
-    /// [`ClockError::NotFinite`], and no other.
-    pub fn set_frequency(&mut self, rate: Ratio) -> Result<Ratio, ClockError> {
-        let taken = realtime::from_timex(realtime::to_timex(rate).ok_or(ClockError::NotFinite)?);
-        self.clock.set_frequency(raw_now(), taken);
-        Ok(taken)
-    }
-
-    /// Moves the clock by `by`.
-    pub fn step(&mut self, by: Duration) {
-        self.clock.step(by);
-    }
-
-    /// The clock as a line.
-    pub fn line(&self) -> Affine<Real> {
-        self.clock.line()
     }
 }
 

@@ -6,7 +6,7 @@ mod notify;
 pub use config::{COMMAND_LINE_ONLY, ConfigError, arguments_of, values};
 
 use crate::clock::raw_now;
-use crate::log::{self, Destination};
+use crate::log;
 use crate::page::{Instance, PageName, PageWriter};
 use crate::poll::{Fds, Poll, Signal, Wake};
 use clap::{ArgAction, CommandFactory, FromArgMatches};
@@ -149,10 +149,7 @@ pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCo
         }
         return ExitCode::SUCCESS;
     }
-    log::start(
-        A::PROGRAM,
-        Destination { stdout: common.messages, syslog: !common.no_syslog, level: common.log_level },
-    );
+    log::start(A::PROGRAM, common);
     let result = body(args);
     if let Err(failure) = &result {
         ::log::error!("{failure}");
@@ -196,15 +193,13 @@ pub fn serve(mut poll: Poll, service: &mut impl Service) -> Result<(), Failure> 
         let deadline = manager.deadline(service.deadline());
         let wake = poll.wait(&service.fds(), Some(deadline))?;
         match wake.signal {
-            Some(Signal::Terminate | Signal::Interrupt) => {
+            Some(Signal::SIGTERM | Signal::SIGINT) => {
                 ::log::info!("ended by a signal");
                 manager.stopping();
                 service.end();
                 return Ok(());
             }
-            Some(Signal::Hangup) => {
-                ::log::info!("the configuration is read at start only: restart to change it")
-            }
+            Some(_) => ::log::info!("the configuration is read at start only: restart to change it"),
             None => {}
         }
         service.wake(&wake)?;

@@ -14,7 +14,7 @@ pub mod routes;
 use crate::rivals::process::{Process, text_of};
 use std::path::Path;
 
-/// CAP_SYS_TIME (include/uapi/linux/capability.h).
+/// CAP_SYS_TIME (include/uapi/linux/capability.h), without which no clock can be steered.
 pub const CAP_SYS_TIME: u32 = 25;
 /// CAP_NET_BIND_SERVICE.
 pub const CAP_NET_BIND_SERVICE: u32 = 10;

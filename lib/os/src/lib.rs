@@ -19,6 +19,8 @@ pub mod process;
 pub mod quantity;
 pub mod rivals;
 pub mod rtc;
+#[cfg(test)]
+mod scratch;
 pub mod seccomp;
 pub mod socket;
 pub mod stamps;

@@ -1,6 +1,7 @@
 //! Messages: to syslog, to stdout with `-m`, in the shape of linuxptp: `dante4l[5439.103]: text`.
 
 use crate::clock::raw_now;
+use crate::daemon::CommonArgs;
 use dante_core::time::{Duration, Raw, Timestamp};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::fmt;
@@ -8,47 +9,31 @@ use std::io::Write;
 use std::sync::Mutex;
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
 
-/// Where messages go.
-#[derive(Debug, Clone, Copy)]
-pub struct Destination {
-    /// To stdout.
-    pub stdout: bool,
-    /// To syslog.
-    pub syslog: bool,
-    /// The least important message that is written, as syslog numbers them: 3 error, 4 warning, 6 info, 7 debug.
-    pub level: u8,
-}
-
 struct Messages {
     program: &'static str,
     stdout: bool,
     syslog: Option<Mutex<Logger<LoggerBackend, Formatter3164>>>,
 }
 
-/// Sends all messages of this process to `to`. A missing syslog is said once, on stderr, and is no error.
-pub fn start(program: &'static str, to: Destination) {
+/// Sends all messages of this process where the flags say. A missing syslog is said once, on stderr, and is no error.
+pub fn start(program: &'static str, flags: &CommonArgs) {
     let formatter = Formatter3164 {
         facility: Facility::LOG_DAEMON,
         hostname: None,
         process: program.to_owned(),
         pid: std::process::id(),
     };
-    let syslog = if to.syslog {
-        syslog::unix(formatter)
-            .map_err(|error| {
-                let cause = match error {
-                    syslog::Error::Initialization(cause) => cause.to_string(),
-                    other => other.to_string(),
-                };
-                eprintln!("{program}: no syslog runs here ({cause}); -m writes messages to stdout");
-            })
-            .ok()
-    } else {
-        None
+    let no_syslog = |error| {
+        let cause = match error {
+            syslog::Error::Initialization(cause) => cause.to_string(),
+            other => other.to_string(),
+        };
+        eprintln!("{program}: no syslog runs here ({cause}); -m writes messages to stdout");
     };
-    let messages = Messages { program, stdout: to.stdout, syslog: syslog.map(Mutex::new) };
+    let syslog = (!flags.no_syslog).then(|| syslog::unix(formatter).map_err(no_syslog).ok()).flatten();
+    let messages = Messages { program, stdout: flags.messages, syslog: syslog.map(Mutex::new) };
     if log::set_boxed_logger(Box::new(messages)).is_ok() {
-        log::set_max_level(match to.level {
+        log::set_max_level(match flags.log_level {
             0..=3 => LevelFilter::Error,
             4..=5 => LevelFilter::Warn,
             6 => LevelFilter::Info,
@@ -164,11 +149,6 @@ impl Budget {
         if self.spent == Self::LINES {
             log::warn!("too many changes: for the rest of this minute they are not written any more");
         }
-    }
-
-    /// Whether anything may still be written.
-    pub fn is_spent(&self) -> bool {
-        self.spent >= Self::LINES
     }
 }
 

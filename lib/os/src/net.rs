@@ -15,38 +15,23 @@ use std::net::Ipv4Addr;
 
 /// Why an interface cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum NetError {
     /// There is no such interface in this network namespace.
     #[error("there is no network interface {name} (there are: {present}): give one of these with -i")]
-    NotFound {
-        /// The name asked for.
-        name: String,
-        /// Those that exist.
-        present: String,
-    },
+    NotFound { name: String, present: String },
     /// The interface is switched off.
     #[error("network interface {name} is down: bring it up with `ip link set {name} up`")]
-    Down {
-        /// The interface's name.
-        name: String,
-    },
+    Down { name: String },
     /// The interface has no IPv4 address (yet).
     #[error(
         "network interface {name} has no IPv4 address: wait for DHCP, or give it a link-local one as Dante devices \
          do (169.254.0.0/16)"
     )]
-    NoAddress {
-        /// The interface's name.
-        name: String,
-    },
+    NoAddress { name: String },
     /// The kernel did not say which interfaces there are.
     #[error("listing the network interfaces to find {name}: {cause}")]
-    Failed {
-        /// The name asked for.
-        name: String,
-        /// The kernel's answer.
-        cause: Errno,
-    },
+    Failed { name: String, cause: Errno },
 }
 
 /// What drives an interface, as far as time stamps and loops back are concerned.
@@ -86,7 +71,6 @@ impl Interface {
     /// [`NetError`] says which of name, state and address is missing.
     pub fn find(name: &str) -> Result<Self, NetError> {
         let failed = |cause| NetError::Failed { name: name.to_owned(), cause };
-        let mut present: Vec<String> = Vec::new();
         let (mut flags, mut address, mut mac) = (None, None, [0; 6]);
         for entry in getifaddrs().map_err(failed)? {
             if entry.interface_name == name {
@@ -95,13 +79,11 @@ impl Interface {
                 address = address.or(found.and_then(|a| a.as_sockaddr_in()).map(|a| a.ip()));
                 mac = found.and_then(|a| a.as_link_addr()).and_then(|a| a.addr()).unwrap_or(mac);
             }
-            if !present.contains(&entry.interface_name) {
-                present.push(entry.interface_name);
-            }
         }
         let name = name.to_owned();
         let (Some(flags), Some(index)) = (flags, current_index(&name)) else {
-            return Err(NetError::NotFound { name, present: present.join(", ") });
+            let present = names()?.join(", ");
+            return Err(NetError::NotFound { name, present });
         };
         if !flags.contains(InterfaceFlags::IFF_UP) {
             return Err(NetError::Down { name });

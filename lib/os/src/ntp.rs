@@ -50,6 +50,7 @@ pub struct NtpReply {
 /// Dropping it waits for nothing: the thread ends by itself when its present exchange is over, after one more at most.
 #[derive(Debug)]
 pub struct NtpClient {
+    names: Vec<String>,
     questions: Sender<usize>,
     replies: Receiver<NtpReply>,
     bell: Arc<EventFd>,
@@ -72,9 +73,8 @@ impl NtpClient {
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] for a server that is none of these; whatever the kernel refuses a thread or an
     /// eventfd for.
-    pub fn start(servers: Vec<String>) -> io::Result<Self> {
-        let servers: Vec<Server> =
-            servers.iter().map(|server| Server::parse(server)).collect::<io::Result<_>>()?;
+    pub fn start(names: Vec<String>) -> io::Result<Self> {
+        let servers: Vec<Server> = names.iter().map(|name| Server::parse(name)).collect::<io::Result<_>>()?;
         let pending: Arc<[AtomicBool]> = servers.iter().map(|_| AtomicBool::new(false)).collect();
         let bell =
             Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
@@ -82,7 +82,12 @@ impl NtpClient {
         let (answered, replies) = channel();
         let worker = Worker { servers, asked, answered, bell: bell.clone(), pending: pending.clone() };
         std::thread::Builder::new().name("ntp".into()).spawn(move || worker.run())?;
-        Ok(Self { questions, replies, bell, pending })
+        Ok(Self { names, questions, replies, bell, pending })
+    }
+
+    /// What server number `server` is called.
+    pub fn name(&self, server: usize) -> &str {
+        self.names.get(server).map_or("?", String::as_str)
     }
 
     /// Has one question asked to server number `server`, and never waits. One that has not replied to the last question
@@ -218,45 +223,41 @@ fn judge(before: Reading, after: Reading, measured: Measured) -> Result<Exchange
 
 /// What an exchange that failed means, and why it did.
 fn refusal(error: &SynchronizationError, address: &str) -> (Answer, String) {
-    let code = match error {
-        SynchronizationError::IOError(cause) => {
-            return (
-                Answer::Nothing,
-                match cause.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                        format!("no answer from {address} within {} s", TIMEOUT.as_secs())
-                    }
-                    io::ErrorKind::ConnectionRefused => format!("no NTP server listens at {address}"),
-                    _ => format!("no exchange with {address}: {cause}"),
-                },
-            );
+    let answer = match error {
+        SynchronizationError::ProtocolError(ProtocolError::KissODeath(KissCode::RateExceeded)) => {
+            Answer::SlowDown
         }
-        SynchronizationError::ProtocolError(ProtocolError::KissODeath(code)) => *code,
+        SynchronizationError::ProtocolError(ProtocolError::KissODeath(KissCode::AccessDenied)) => {
+            Answer::Denied
+        }
+        _ => Answer::Nothing,
+    };
+    let said = match error {
+        SynchronizationError::IOError(cause) => match cause.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                format!("no answer from {address} within {} s", TIMEOUT.as_secs())
+            }
+            io::ErrorKind::ConnectionRefused => format!("no NTP server listens at {address}"),
+            _ => format!("no exchange with {address}: {cause}"),
+        },
+        SynchronizationError::ProtocolError(ProtocolError::KissODeath(code)) => match code {
+            KissCode::RateExceeded => format!("{address} wants to be asked less often (kiss code RATE)"),
+            KissCode::AccessDenied => format!("{address} refuses to be asked (kiss code DENY or RSTR)"),
+            KissCode::AssociationNotYetSynchronized => {
+                format!("{address} is not synchronised yet (kiss code INIT)")
+            }
+            KissCode::StepChange => format!("{address} is stepping its clock (kiss code STEP)"),
+            other => format!("{address} gives no time: {other:?} (RFC 5905, section 7.4)"),
+        },
         SynchronizationError::ProtocolError(ProtocolError::ServerNotSynchronized) => {
-            return (Answer::Nothing, format!("{address} says that it is not synchronised itself"));
+            format!("{address} says that it is not synchronised itself")
         }
         SynchronizationError::ProtocolError(ProtocolError::InvalidOriginateTimestamp) => {
-            return (Answer::Nothing, format!("the answer from {address} is to another question"));
+            format!("the answer from {address} is to another question")
         }
-        SynchronizationError::ProtocolError(other) => {
-            return (Answer::Nothing, format!("garbage from {address}: {other}"));
-        }
+        SynchronizationError::ProtocolError(other) => format!("garbage from {address}: {other}"),
     };
-    match code {
-        KissCode::RateExceeded => {
-            (Answer::SlowDown, format!("{address} wants to be asked less often (kiss code RATE)"))
-        }
-        KissCode::AccessDenied => {
-            (Answer::Denied, format!("{address} refuses to be asked (kiss code DENY or RSTR)"))
-        }
-        KissCode::AssociationNotYetSynchronized => {
-            (Answer::Nothing, format!("{address} is not synchronised yet (kiss code INIT)"))
-        }
-        KissCode::StepChange => {
-            (Answer::Nothing, format!("{address} is stepping its clock (kiss code STEP)"))
-        }
-        other => (Answer::Nothing, format!("{address} gives no time: {other:?} (RFC 5905, section 7.4)")),
-    }
+    (answer, said)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 
 mod segment;
 
+use dante_core::relay::RefclockSample;
 use dante_core::time::{Real, Timestamp};
 use nix::errno::Errno;
 use segment::{Fields, Mapping};
@@ -19,71 +20,40 @@ use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, fence};
 
 /// Why a segment cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum ShmError {
     /// No key of System V belongs to this unit.
     #[error("there is no NTP SHM unit {unit}: chrony and ntpd count from 0, up to 255 is customary")]
-    NoSuchUnit {
-        /// The unit asked for.
-        unit: u32,
-    },
+    NoSuchUnit { unit: u32 },
     /// The segment exists and belongs to somebody else, with rights that leave us out.
     #[error(
         "NTP SHM unit {unit} was made by another user, as `ipcs -m` shows: by root, if chronyd, ntpd or gpsd was \
          started first. It outlives them: stop chronyd, remove it with `ipcrm -M 0x{:08x}`, start this program, then \
          chronyd; or choose another unit", segment::KEY.wrapping_add(*unit)
     )]
-    Refused {
-        /// The unit.
-        unit: u32,
-    },
+    Refused { unit: u32 },
     /// The segment exists, but is smaller or larger than the protocol's.
     #[error(
         "NTP SHM unit {unit} exists with another size than {} bytes: another program uses this key. Choose \
          another unit, or remove the segment with `ipcrm -M 0x{:08x}`",
         size_of::<Fields>(), segment::KEY.wrapping_add(*unit)
     )]
-    WrongSize {
-        /// The unit.
-        unit: u32,
-    },
+    WrongSize { unit: u32 },
     /// There is no such segment.
     #[error("NTP SHM unit {unit} does not exist: no program has made it yet (or PrivateIPC= hides it)")]
-    Missing {
-        /// The unit.
-        unit: u32,
-    },
+    Missing { unit: u32 },
     /// Somebody else may write to it.
     #[error(
         "NTP SHM unit {unit} belongs to user {owner}, who could forge what chronyd reads: remove it with ipcrm -M {:#x}, or choose another --shm", segment::KEY.wrapping_add(*unit)
     )]
-    Foreign {
-        /// The unit.
-        unit: u32,
-        /// Who made or owns it.
-        owner: u32,
-    },
+    Foreign { unit: u32, owner: u32 },
     /// Any other answer of the kernel.
     #[error("{tried} NTP SHM unit {unit}: {cause}")]
-    Failed {
-        /// What was tried.
-        tried: &'static str,
-        /// The unit.
-        unit: u32,
-        /// The kernel's answer.
-        cause: Errno,
-    },
+    Failed { tried: &'static str, unit: u32, cause: Errno },
 }
 
-/// One sample: two names for one instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShmSample {
-    /// What the reference clock showed. It must have been mapped to UTC: chronyd may set the clock to it.
-    pub reference: Timestamp<Real>,
-    /// What CLOCK_REALTIME showed.
-    pub received: Timestamp<Real>,
-    /// Log2 of the precision in seconds: -20 is 1 us. chrony ignores it.
-    pub precision: i32,
-}
+/// Log2 of the precision in seconds: about 1 us, that of software stamps. chrony does not look at it.
+const PRECISION: i32 = -20;
 
 /// The writer's end of a unit.
 #[derive(Debug)]
@@ -102,7 +72,7 @@ impl NtpShm {
     }
 
     /// Publishes a sample. One that nobody read yet is lost, as the protocol has one slot.
-    pub fn write(&mut self, sample: &ShmSample) {
+    pub fn write(&mut self, sample: &RefclockSample) {
         self.change(|fields| {
             let (seconds, ns) = parts(sample.reference);
             fields.clock_sec.store(seconds, Relaxed);
@@ -114,7 +84,7 @@ impl NtpShm {
             fields.receive_nsec.store(ns, Relaxed);
             // No warning of a leap second: any value but 0, 1 or 2 makes chrony drop the sample.
             fields.leap.store(0, Relaxed);
-            fields.precision.store(sample.precision, Relaxed);
+            fields.precision.store(PRECISION, Relaxed);
         });
         self.memory.fields().valid.store(1, Release);
     }
@@ -140,7 +110,7 @@ impl NtpShm {
 
     /// Whether every local user may write to the segment, and so forge what chronyd reads.
     pub fn is_open_to_all(&self) -> bool {
-        self.memory.is_open_to_all()
+        self.memory.state().is_ok_and(|state| state.shm_perm.mode & 0o002 != 0)
     }
 
     /// Gives the segment to another user, who may then attach it; its creator keeps all rights to it (ipcperms in the
@@ -156,7 +126,7 @@ impl NtpShm {
 
     /// Whether the segment of `unit` exists.
     pub fn exists(unit: u32) -> bool {
-        segment::find(unit).is_ok()
+        segment::get(unit, 0, 0).is_ok()
     }
 
     /// Removes the segment of `unit`, once the last program detaches; its name is free at once. For the private
@@ -186,7 +156,7 @@ impl NtpShmReader {
 
     /// The sample in the slot and its count, read as chrony reads it. None if there is none, if a reader took it, or
     /// if it was being written.
-    pub fn read(&self) -> Option<(ShmSample, i32)> {
+    pub fn read(&self) -> Option<(RefclockSample, i32)> {
         // Relaxed loads and fences throughout: on read-only memory Rust allows no other load.
         let fields = self.memory.fields();
         let count = fields.count.load(Relaxed);
@@ -199,10 +169,9 @@ impl NtpShmReader {
                 if micros(nsec) == usec { i64::from(nsec) } else { i64::from(usec).saturating_mul(1000) };
             crate::clock::timestamp(sec.load(Relaxed), ns)
         };
-        let sample = ShmSample {
+        let sample = RefclockSample {
             reference: stamp(&fields.clock_sec, &fields.clock_usec, &fields.clock_nsec),
             received: stamp(&fields.receive_sec, &fields.receive_usec, &fields.receive_nsec),
-            precision: fields.precision.load(Relaxed),
         };
         fence(Acquire);
         (valid == 1 && fields.count.load(Relaxed) == count).then_some((sample, count))

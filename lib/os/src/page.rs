@@ -11,14 +11,10 @@ pub use watch::PageFollower;
 pub use writer::{PageWriter, WriteError};
 
 use dante_core::page::Body;
+use nix::unistd::User;
 use std::marker::PhantomData;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-
-/// Byte offset of the doorbell in the head.
-const DOORBELL_OFFSET: i64 = 6 * 8;
-/// Byte offset of the word that tells a page's life.
-const LIFE_OFFSET: i64 = 3 * 8;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The name of a program's page, with the instance's name behind it.
 #[derive(Debug, Clone)]
@@ -46,6 +42,11 @@ impl<B: Body> PageName<B> {
     pub fn path(&self) -> PathBuf {
         PathBuf::from("/dev/shm").join(&self.name)
     }
+}
+
+/// Whether the user of this number is the service user of the program that writes the page.
+fn is_service_user<B: Body>(uid: u32) -> bool {
+    User::from_name(B::NAME).ok().flatten().is_some_and(|user| user.uid.as_raw() == uid)
 }
 
 /// The name of an instance: several suites on one host, each on its own network.
@@ -83,8 +84,15 @@ impl<'a> PageWords<'a> {
         Self(unsafe { std::slice::from_raw_parts(start.cast::<AtomicU64>(), words) })
     }
 
-    fn head(&self, word: Head) -> Option<&'a AtomicU64> {
-        self.0.get(word as usize)
+    /// 0 where there is no such word.
+    fn load(&self, word: Head) -> u64 {
+        self.0.get(word as usize).map_or(0, |place| place.load(Ordering::Relaxed))
+    }
+
+    fn store(&self, word: Head, value: u64, order: Ordering) {
+        if let Some(place) = self.0.get(word as usize) {
+            place.store(value, order);
+        }
     }
 
     fn body(&self) -> Option<dante_core::page::Words<'a>> {
@@ -104,6 +112,13 @@ enum Head {
     HeartbeatUntil = 5,
     Doorbell = 6,
     Sequence = 7,
+}
+
+impl Head {
+    /// In the file, in bytes.
+    fn offset(self) -> u64 {
+        self as u64 * 8
+    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@ use arrayvec::ArrayVec;
 use dante_core::time::{Duration, Raw, Timestamp};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::signal::{SigSet, Signal as Number};
+use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use std::os::fd::{AsFd, BorrowedFd};
+
+pub use nix::sys::signal::Signal;
 
 /// Descriptors of one program, without the signals': as many as [`Wake`] has bits. A daemon needs two channels of two networks,
 /// a page, a worker; who serves connections limits them by this.
@@ -21,34 +23,22 @@ const BREATHLESS: Duration = Duration::from_secs(1);
 /// What arrives meanwhile waits in the sockets.
 const REST: Duration = Duration::from_ms(1);
 
+/// What asks a program to end, from elsewhere or from its terminal, and to read its configuration again.
+const HEEDED: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+
 /// The descriptors that a program waits for.
 pub type Fds<'a> = ArrayVec<BorrowedFd<'a>, MAX_FDS>;
 
 /// Why a program could not go to sleep. All of these are faults of the program or the system, not of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum PollError {
     /// More descriptors than [`MAX_FDS`].
     #[error("waiting for {0} descriptors at once: at most {MAX_FDS} are provided for")]
     TooMany(usize),
     /// The kernel refused.
     #[error("{tried}: {cause}")]
-    Failed {
-        /// What was tried.
-        tried: &'static str,
-        /// The kernel's answer.
-        cause: Errno,
-    },
-}
-
-/// A signal that the suite acts upon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGTERM: end in good order.
-    Terminate,
-    /// SIGINT: the same, from a terminal.
-    Interrupt,
-    /// SIGHUP: read the configuration again.
-    Hangup,
+    Failed { tried: &'static str, cause: Errno },
 }
 
 /// Why [`Poll::wait`] returned. With nothing ready and no signal, the deadline has come.
@@ -77,11 +67,6 @@ impl Wake {
     pub fn hung_up(&self, i: usize) -> bool {
         bit(i) & self.hung_up != 0
     }
-
-    /// Whether it was the deadline, and nothing else.
-    pub fn is_deadline(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 fn bit(i: usize) -> u32 {
@@ -105,9 +90,7 @@ impl Poll {
     pub fn new() -> Result<Self, PollError> {
         let failed = |tried| move |cause| PollError::Failed { tried, cause };
         let mut mask = SigSet::empty();
-        mask.add(Number::SIGTERM);
-        mask.add(Number::SIGINT);
-        mask.add(Number::SIGHUP);
+        HEEDED.into_iter().for_each(|signal| mask.add(signal));
         mask.thread_block().map_err(failed("blocking SIGTERM, SIGINT and SIGHUP"))?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let signals =
@@ -176,12 +159,7 @@ impl Poll {
 
     fn signal(&self) -> Option<Signal> {
         let info = self.signals.read_signal().ok().flatten()?;
-        match Number::try_from(i32::try_from(info.ssi_signo).ok()?).ok()? {
-            Number::SIGTERM => Some(Signal::Terminate),
-            Number::SIGINT => Some(Signal::Interrupt),
-            Number::SIGHUP => Some(Signal::Hangup),
-            _ => None,
-        }
+        Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()
     }
 }
 

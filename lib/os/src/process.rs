@@ -13,23 +13,14 @@ use std::time::{Duration, Instant};
 
 /// Why the kernel did not grant it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum ProcessError {
     /// A right is missing.
     #[error("{tried}: not permitted: it needs root, {need}")]
-    Refused {
-        /// What was tried.
-        tried: &'static str,
-        /// What would grant it.
-        need: &'static str,
-    },
+    Refused { tried: &'static str, need: &'static str },
     /// Any other answer of the kernel.
     #[error("{tried}: {cause}")]
-    Failed {
-        /// What was tried.
-        tried: &'static str,
-        /// The kernel's answer.
-        cause: Errno,
-    },
+    Failed { tried: &'static str, cause: Errno },
 }
 
 impl ProcessError {

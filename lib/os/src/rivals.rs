@@ -35,17 +35,11 @@ impl fmt::Display for Rival {
     }
 }
 
-/// The look for rivals.
-#[derive(Debug, Clone, Copy)]
-pub struct Rivals;
-
-impl Rivals {
-    /// Every program running now that is known to steer CLOCK_REALTIME and has the right to, this process excepted, in
-    /// the order of process ids. A program's helper processes are not counted beside it. Where /proc is not mounted,
-    /// or hides the processes of others (hidepid), what cannot be seen is not found.
-    pub fn find() -> Vec<Rival> {
-        find_in(Path::new("/proc"), std::process::id())
-    }
+/// Every program running now that is known to steer CLOCK_REALTIME and has the right to, this process excepted, in
+/// the order of process ids. A program's helper processes are not counted beside it. Where /proc is not mounted,
+/// or hides the processes of others (hidepid), what cannot be seen is not found.
+pub fn find() -> Vec<Rival> {
+    find_in(Path::new("/proc"), std::process::id())
 }
 
 fn find_in(proc: &Path, own: u32) -> Vec<Rival> {

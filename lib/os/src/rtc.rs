@@ -38,49 +38,26 @@ impl Zone {
 
 /// Why the RTC could not be read or set.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum RtcError {
     /// There is none.
     #[error("no RTC at {path}")]
-    Absent {
-        /// The file.
-        path: PathBuf,
-    },
+    Absent { path: PathBuf },
     /// Another program holds it open.
     #[error("the RTC at {path} is busy: another program has it open")]
-    Busy {
-        /// The file.
-        path: PathBuf,
-    },
+    Busy { path: PathBuf },
     /// A right is missing.
     #[error("no right to {tried} the RTC at {path}: it needs root, or access to the file and CAP_SYS_TIME")]
-    NotPermitted {
-        /// What was tried.
-        tried: &'static str,
-        /// The file.
-        path: PathBuf,
-    },
+    NotPermitted { tried: &'static str, path: PathBuf },
     /// The file is there and is no RTC.
     #[error("{path} is not an RTC")]
-    NotAClock {
-        /// The file.
-        path: PathBuf,
-    },
+    NotAClock { path: PathBuf },
     /// What it holds is no date.
     #[error("the RTC at {path} holds no valid date: it was never set, or its battery is empty")]
-    NoDate {
-        /// The file.
-        path: PathBuf,
-    },
+    NoDate { path: PathBuf },
     /// The driver refused, or anything else.
     #[error("cannot {tried} the RTC at {path}: {cause}")]
-    Failed {
-        /// What was tried.
-        tried: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
+    Failed { tried: &'static str, path: PathBuf, cause: io::Error },
 }
 
 impl RtcError {

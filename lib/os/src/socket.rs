@@ -20,7 +20,7 @@ use dante_core::time::{Real, Timestamp};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, Timestamps, recvmsg};
 use nix::sys::time::TimeSpec;
-use socket2::{SockAddr, Socket};
+use socket2::{InterfaceIndexOrAddress, SockAddr, Socket};
 use std::io::IoSliceMut;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -142,7 +142,7 @@ impl PtpSocket {
     /// [`SocketError::Join`].
     pub fn join(&self) -> Result<(), SocketError> {
         let Some((group, index)) = self.member else { return Ok(()) };
-        options::join(&self.socket, index, group).map_err(|cause| {
+        self.socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index)).map_err(|cause| {
             let interface = self.interface.clone();
             SocketError::Join { group, interface, cause }
         })
@@ -153,7 +153,7 @@ impl PtpSocket {
     pub fn leave(&self) {
         if let Some((group, index)) = self.member {
             // A membership that is lost already is no loss.
-            _ = options::leave(&self.socket, index, group);
+            _ = self.socket.leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index));
         }
     }
 
@@ -169,11 +169,6 @@ impl PtpSocket {
     /// Where this socket's stamps come from.
     pub fn stamps(&self) -> StampSource {
         self.stamps
-    }
-
-    /// The port it is bound to.
-    pub fn port(&self) -> Option<u16> {
-        self.socket.local_addr().ok()?.as_socket_ipv4().map(|address| address.port())
     }
 
     /// Datagrams that the kernel threw away since the socket was opened, because nobody fetched them in time; as of

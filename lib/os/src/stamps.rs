@@ -19,12 +19,8 @@ impl Stamps {
         Self::of(None)
     }
 
-    /// For the stamps of a card with this clock. Takes the first reading.
-    pub fn of_card(clock: PhcReader) -> Self {
-        Self::of(Some(clock))
-    }
-
-    fn of(card: Option<PhcReader>) -> Self {
+    /// For the stamps of a card with this clock, or of the kernel. Takes the first reading.
+    pub fn of(card: Option<PhcReader>) -> Self {
         let card = card.map(|clock| (clock, StampTranslator::default()));
         let mut stamps = Self { system: StampTranslator::default(), card };
         stamps.refresh();

@@ -11,45 +11,25 @@ pub const LONGEST: usize = 4096;
 
 /// Why state could not be read or kept.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum StateError {
     /// Reading failed.
     #[error("cannot read {path}: {cause}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
+    Read { path: PathBuf, cause: io::Error },
     /// Writing failed, and the file is as it was before.
     #[error("cannot write {path}: {}", because(.cause, .path))]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
+    Write { path: PathBuf, cause: io::Error },
     /// The new text is in its place, but a power cut may yet bring the old one back.
     #[error("{path} was replaced, but its folder could not be written out to the disk: {cause}")]
-    NotDurable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
+    NotDurable { path: PathBuf, cause: io::Error },
     /// It is longer than any state.
     #[error(
         "{path} is longer than {LONGEST} bytes: it is not this program's; remove it, or name another file"
     )]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
+    TooLong { path: PathBuf },
     /// It is not UTF-8.
     #[error("{path} is not text: it is damaged or not this program's; remove it, or name another file")]
-    NotText {
-        /// The file.
-        path: PathBuf,
-    },
+    NotText { path: PathBuf },
 }
 
 /// The cause in a sentence that says what to do.

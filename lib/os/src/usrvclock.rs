@@ -32,31 +32,17 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum ServeError {
     /// Something else is there.
     #[error("usrvclock {path}: {what}; remove it, or name another path")]
-    InTheWay {
-        /// Where.
-        path: PathBuf,
-        /// What it is.
-        what: String,
-    },
+    InTheWay { path: PathBuf, what: String },
     /// Another program serves there.
     #[error("usrvclock {path}: another program serves a clock there; end it, or name another path")]
-    Taken {
-        /// Where.
-        path: PathBuf,
-    },
+    Taken { path: PathBuf },
     /// Anything else.
     #[error("usrvclock {path}: {tried}: {cause}")]
-    Failed {
-        /// Where.
-        path: PathBuf,
-        /// What was tried.
-        tried: &'static str,
-        /// Why it failed.
-        cause: io::Error,
-    },
+    Failed { path: PathBuf, tried: &'static str, cause: io::Error },
 }
 
 impl ServeError {
@@ -207,11 +193,6 @@ impl ClockServer {
             }
             _ => client.failed_in_a_row < STUCK,
         }
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Whether it can be reached.

@@ -16,7 +16,7 @@ use dante_os::host::ports::{Holder, holders};
 use dante_os::host::routes::ReversePath;
 use dante_os::net::{self, Abilities, Interface, Kind, NetError};
 use dante_os::page::Instance;
-use dante_os::rivals::{Rival, Rivals};
+use dante_os::rivals::{self, Rival};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ impl Host {
             networks,
             holders,
             firewall: Rules::read(),
-            rivals: Rivals::find(),
+            rivals: rivals::find(),
             pages: [
                 PageFile::of::<Dante4l>(instance),
                 PageFile::of::<Dante2sys>(instance),

@@ -1,37 +1,18 @@
 use super::*;
+use crate::scratch::Scratch;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A folder with a socket in it, removed in the end.
-struct Place(PathBuf);
-
-impl Place {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("dante-sock-{}-{number}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.join("chrony.dante.sock")
-    }
-
-    /// As chronyd does at its start.
-    fn bind(&self) -> UnixDatagram {
-        _ = std::fs::remove_file(self.path());
-        let socket = UnixDatagram::bind(self.path()).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        socket
-    }
+fn path(folder: &Scratch) -> PathBuf {
+    folder.0.join("chrony.dante.sock")
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
-    }
+/// As chronyd does at its start.
+fn bind(folder: &Scratch) -> UnixDatagram {
+    _ = std::fs::remove_file(path(folder));
+    let socket = UnixDatagram::bind(path(folder)).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket
 }
 
 fn sample(ahead_ns: i64) -> RefclockSample {
@@ -73,11 +54,11 @@ fn a_datagram_is_what_chronyd_reads() {
 
 #[test]
 fn a_socket_that_comes_goes_and_comes_again_is_found_again_once_a_second() {
-    let place = Place::new();
-    let mut sock = ChronySock::new(place.path());
+    let place = Scratch::new();
+    let mut sock = ChronySock::new(path(&place));
     let missing = sock.send(at(0), &sample(1)).unwrap_err();
     assert!(missing.to_string().contains("refclock SOCK"), "{missing}");
-    let chronyd = place.bind();
+    let chronyd = bind(&place);
     assert_eq!(sock.send(at(999), &sample(1)), Err(missing), "not looked for in vain all the time");
     sock.send(at(1000), &sample(2)).unwrap();
     sock.send(at(1250), &sample(3)).unwrap();
@@ -89,21 +70,21 @@ fn a_socket_that_comes_goes_and_comes_again_is_found_again_once_a_second() {
     drop(chronyd);
     let refused = sock.send(at(3000), &sample(4)).unwrap_err();
     assert!(refused.to_string().contains("chronyd has ended"), "{refused}");
-    assert!(!sock.is_connected());
-    let chronyd = place.bind();
+    assert!(sock.socket.is_none());
+    let chronyd = bind(&place);
     sock.send(at(4000), &sample(5)).unwrap();
     // A restart between two samples costs none.
     drop(chronyd);
-    let chronyd = place.bind();
+    let chronyd = bind(&place);
     sock.send(at(6000), &sample(6)).unwrap();
     assert_eq!(chronyd.recv(&mut bytes).unwrap(), 40);
 }
 
 #[test]
 fn a_reader_that_hangs_never_holds_anybody_up() {
-    let place = Place::new();
-    let _chronyd = place.bind();
-    let mut sock = ChronySock::new(place.path());
+    let place = Scratch::new();
+    let _chronyd = bind(&place);
+    let mut sock = ChronySock::new(path(&place));
     let begun = std::time::Instant::now();
     let lost = (0..4000).filter(|n| sock.send(at(*n), &sample(*n)).is_err()).count();
     assert!(lost > 1000, "a queue without an end? {lost} of 4000 lost");
@@ -118,12 +99,12 @@ fn a_socket_for_others_says_what_to_do() {
     let sentence =
         SockError { path: "/run/x".into(), cause: ErrorKind::PermissionDenied, text: String::new() };
     assert!(sentence.to_string().contains("chgrp"), "{sentence}");
-    let place = Place::new();
-    let _chronyd = place.bind();
+    let place = Scratch::new();
+    let _chronyd = bind(&place);
     if nix::unistd::geteuid().is_root() {
         return;
     }
-    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o400)).unwrap();
-    let error = ChronySock::new(place.path()).send(at(0), &sample(0)).unwrap_err();
+    std::fs::set_permissions(path(&place), std::fs::Permissions::from_mode(0o400)).unwrap();
+    let error = ChronySock::new(path(&place)).send(at(0), &sample(0)).unwrap_err();
     assert_eq!(error.cause, ErrorKind::PermissionDenied);
 }

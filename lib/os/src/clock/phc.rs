@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use reading::{Source, continued};
 use std::cell::Cell;
 use std::ffi::c_int;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -22,46 +22,28 @@ pub use reading::PhcReader;
 
 /// Why a PTP hardware clock cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum PhcError {
     /// The file is no PTP hardware clock.
     #[error("{path} is not a PTP hardware clock; `ethtool -T IFACE` names the one of a network card")]
-    NotAClock {
-        /// The file.
-        path: PathBuf,
-    },
+    NotAClock { path: PathBuf },
     /// The process may not write to the file, without which the clock cannot be steered.
     #[error(
         "no right to steer {path}: it must be opened for writing; run this as root or as a service, or give the \
          file to a group of this user's by a udev rule"
     )]
-    NotPermitted {
-        /// The file.
-        path: PathBuf,
-    },
+    NotPermitted { path: PathBuf },
     /// The process may not even read the file.
     #[error(
         "no right to read {path}: run this as root, or as a user of the group that a udev rule gives the file to"
     )]
-    NotReadable {
-        /// The file.
-        path: PathBuf,
-    },
+    NotReadable { path: PathBuf },
     /// There is no such file.
     #[error("there is no {path}: the card has no PTP hardware clock, or its driver is not loaded")]
-    Absent {
-        /// The file.
-        path: PathBuf,
-    },
+    Absent { path: PathBuf },
     /// Anything else.
     #[error("cannot {tried} {path}: {cause}")]
-    Failed {
-        /// What was tried.
-        tried: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why it failed.
-        cause: io::Error,
-    },
+    Failed { tried: &'static str, path: PathBuf, cause: io::Error },
 }
 
 impl PhcError {
@@ -101,12 +83,7 @@ impl Phc {
     /// # Errors
     /// See [`PhcError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, PhcError> {
-        let path = path.as_ref();
-        let (file, caps) = open(path, true)?;
-        let source = Source::new(file);
-        let failed =
-            |cause: Errno| PhcError::Failed { tried: "read", path: path.into(), cause: cause.into() };
-        let first = source.read().map_err(failed)?;
+        let (source, caps, first) = open(path.as_ref(), true)?;
         let limit = Ratio::from_ppb(f64::from(caps.max_adj));
         Ok(Self { source, limit, last: Cell::new(first) })
     }
@@ -195,8 +172,8 @@ pub(super) fn clock_id(fd: RawFd) -> libc::clockid_t {
     (!fd << 3) | CLOCKFD
 }
 
-/// Opens a clock and asks for its capabilities, by which it is known to be one.
-fn open(path: &Path, write: bool) -> Result<(File, Capabilities), PhcError> {
+/// Opens a clock, asks for its capabilities, by which it is known to be one, and reads it once.
+fn open(path: &Path, write: bool) -> Result<(Source, Capabilities, Reading), PhcError> {
     let failed = |tried, cause| PhcError::Failed { tried, path: path.into(), cause };
     // Without O_NONBLOCK, opening the wrong device (a terminal line) may wait for ever.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -211,11 +188,14 @@ fn open(path: &Path, write: bool) -> Result<(File, Capabilities), PhcError> {
     let mut caps = Capabilities::default();
     // SAFETY: the descriptor is open, and the kernel writes one struct ptp_clock_caps, which `caps` is.
     match unsafe { ioctl::getcaps(file.as_raw_fd(), &raw mut caps) } {
-        Ok(_) => Ok((file, caps)),
+        Ok(_) => {}
         // Some devices answer a request unknown to them with EINVAL, and a folder can be opened for reading.
-        Err(Errno::ENOTTY | Errno::EINVAL) => Err(PhcError::NotAClock { path: path.into() }),
-        Err(cause) => Err(failed("ask for the capabilities of", cause.into())),
+        Err(Errno::ENOTTY | Errno::EINVAL) => return Err(PhcError::NotAClock { path: path.into() }),
+        Err(cause) => return Err(failed("ask for the capabilities of", cause.into())),
     }
+    let source = Source::new(file);
+    let first = source.read().map_err(|cause| failed("read", cause.into()))?;
+    Ok((source, caps, first))
 }
 
 fn failed(tried: &'static str) -> impl Fn(Errno) -> ClockError {

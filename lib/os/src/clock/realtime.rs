@@ -30,8 +30,6 @@ pub struct Timex {
     pub kernel: Kernel,
     /// The largest error that the kernel believes in; it grows by 500 ppm on its own.
     pub max_error: Duration,
-    /// The estimated error.
-    pub est_error: Duration,
 }
 
 impl Timex {
@@ -150,8 +148,7 @@ pub(super) fn timex_of(state: i32, read: &libc::timex) -> Timex {
         slew: if nano { Duration::from_ns(read.offset) } else { Duration::from_us(read.offset) },
         leap: leap_of(state),
     };
-    let (max_error, est_error) = (Duration::from_us(read.maxerror), Duration::from_us(read.esterror));
-    Timex { kernel, max_error, est_error }
+    Timex { kernel, max_error: Duration::from_us(read.maxerror) }
 }
 
 /// What adjtimex(2) returns.

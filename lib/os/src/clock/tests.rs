@@ -107,7 +107,7 @@ fn declared_errors_are_rounded_up_and_bounded() {
 
 #[test]
 fn a_virtual_clock_is_ruled_by_its_frequency_alone() {
-    let mut clock = SystemClock::Virtual(Virtual::start());
+    let mut clock = SystemClock::stand_in();
     let good = Declared::Good { max_error: Duration::ZERO, est_error: Duration::ZERO, leap: Leap::None };
     for setting in [Setting::Frequency(Ratio::from_ppm(3.0)), Setting::Control, Setting::Declared(good)] {
         assert_eq!(clock.set(setting), Ok(Ratio::from_ppm(3.0)), "{setting:?}");
@@ -140,7 +140,7 @@ fn a_reading_is_a_tight_bracket_of_now() {
 
 #[test]
 fn a_virtual_clock_starts_as_the_real_one() {
-    let mut clock = SystemClock::Virtual(Virtual::start());
+    let mut clock = SystemClock::stand_in();
     let (real, stand_in) = (read_realtime(), clock.read().reading);
     let apart = (stand_in.real - real.real) - (stand_in.raw - real.raw);
     assert!(apart.abs() < Duration::from_ms(5), "{apart:?}");
@@ -149,7 +149,7 @@ fn a_virtual_clock_starts_as_the_real_one() {
 
 #[test]
 fn a_virtual_clock_takes_what_the_kernel_would() {
-    let mut clock = SystemClock::Virtual(Virtual::start());
+    let mut clock = SystemClock::stand_in();
     let mut set = |rate| clock.set(Setting::Frequency(rate));
     assert_eq!(set(Ratio::from_ppm(900.0)), Ok(Ratio::from_ppm(500.0)));
     assert_eq!(set(Ratio::new(f64::NAN)), Err(Fault::Failed(ClockError::NotFinite)));

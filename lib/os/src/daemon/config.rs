@@ -18,28 +18,17 @@ use toml_edit::{Document, Item, TableLike, Value};
 
 /// What is wrong with flags or configuration.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum ConfigError {
     /// With the flags; clap says it, and also `--help` and `--version` come as this.
     #[error(transparent)]
     Clap(#[from] clap::Error),
     /// The file cannot be read.
     #[error("cannot read {path}: {cause}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: std::io::Error,
-    },
+    Read { path: PathBuf, cause: std::io::Error },
     /// Something in the file.
     #[error("{path}:{line}: {what}")]
-    At {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong.
-        what: String,
-    },
+    At { path: PathBuf, line: usize, what: String },
 }
 
 /// The flags of this process, with those of the configuration file before them.

@@ -1,7 +1,7 @@
 use super::*;
+use crate::scratch::Scratch;
 use clap::Parser;
 use std::ffi::OsString;
-use std::io::Write;
 
 #[derive(Debug, Parser)]
 #[command(version, disable_version_flag = true)]
@@ -34,17 +34,13 @@ fn with_file(text: &str, flags: &[&str]) -> Result<Args, String> {
 }
 
 fn with_bytes(bytes: &[u8], flags: &[&str]) -> Result<Args, String> {
-    let dir =
-        std::env::temp_dir().join(format!("dante-config-{}-{:x}", std::process::id(), random().unwrap()));
-    std::fs::create_dir(&dir).unwrap();
-    let path = dir.join("suite.toml");
-    std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
-    let mut words = vec!["dante4l".to_owned(), "-f".to_owned(), path.display().to_string()];
+    let folder = Scratch::new();
+    folder.write("suite.toml", bytes);
+    let place = format!("{}/", folder.0.display());
+    let mut words = vec!["dante4l".to_owned(), "-f".to_owned(), format!("{place}suite.toml")];
     words.extend(flags.iter().map(|flag| (*flag).to_owned()));
     let result = arguments_of::<Args>(words.into_iter().map(OsString::from).collect());
-    let shown = result.map_err(|error| error.to_string().replace(&format!("{}/", dir.display()), ""));
-    std::fs::remove_dir_all(&dir).unwrap();
-    shown
+    result.map_err(|error| error.to_string().replace(&place, ""))
 }
 
 #[test]
@@ -127,35 +123,25 @@ fn mistakes_are_told_with_file_line_and_what_was_meant() {
 
 #[test]
 fn sections_that_are_none_are_told() {
-    let error = |text: &str| with_file(text, &[]).unwrap_err();
-    assert_eq!(
-        error("[dante4]\ninterface = \"x\"\n"),
-        "suite.toml:1: unknown section [dante4]; did you mean [dante4l]?"
-    );
-    assert_eq!(
-        error("\n[ptp]\n"),
-        "suite.toml:2: unknown section [ptp]; sections are dante4l, dante2sys, danteshm"
-    );
-    assert_eq!(
-        error("[dante4l\ninterface = \"x\"\n"),
-        "suite.toml:1: a section is written [dante4l], on a line of its own"
-    );
-    assert_eq!(
-        error("[dante4l]\n[dante2sys]\n[dante4l]\n"),
-        "suite.toml:3: section [dante4l] is there twice: put all of its keys under one"
-    );
-    assert_eq!(
-        error("interface = \"x\"\n"),
-        "suite.toml:1: interface stands in no section: write [dante4l] on a line above it"
-    );
-    assert!(
-        error("log-level = 6\n").contains("in no section: sections are [dante4l], [dante2sys], [danteshm]")
-    );
-    assert_eq!(
-        error("dante4l = 3\n"),
-        "suite.toml:1: dante4l is a section: write [dante4l] on a line of its own"
-    );
-    assert!(error("[dante4l.interface]\n").contains(":1: interface wants a value, not a section"));
+    let told = [
+        ("[dante4]\ninterface = \"x\"\n", "1: unknown section [dante4]; did you mean [dante4l]?"),
+        ("\n[ptp]\n", "2: unknown section [ptp]; sections are dante4l, dante2sys, danteshm"),
+        ("[dante4l\ninterface = \"x\"\n", "1: a section is written [dante4l], on a line of its own"),
+        (
+            "[dante4l]\n[dante2sys]\n[dante4l]\n",
+            "3: section [dante4l] is there twice: put all of its keys under one",
+        ),
+        ("interface = \"x\"\n", "1: interface stands in no section: write [dante4l] on a line above it"),
+        (
+            "log-level = 6\n",
+            "1: log-level stands in no section: sections are [dante4l], [dante2sys], [danteshm]",
+        ),
+        ("dante4l = 3\n", "1: dante4l is a section: write [dante4l] on a line of its own"),
+        ("[dante4l.interface]\n", "1: interface wants a value, not a section"),
+    ];
+    for (text, what) in told {
+        assert_eq!(with_file(text, &[]).unwrap_err(), format!("suite.toml:{what}"), "{text}");
+    }
 }
 
 #[test]

@@ -5,18 +5,14 @@ use std::process::{Command, Stdio};
 
 /// Why the rules are not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum Unknown {
     /// The tool is not installed.
     #[error("{0} is not installed")]
     NoTool(&'static str),
     /// It ended with an error, mostly for want of rights.
     #[error("{tool} says: {said}")]
-    Refused {
-        /// The tool.
-        tool: &'static str,
-        /// What it said.
-        said: String,
-    },
+    Refused { tool: &'static str, said: String },
 }
 
 /// What the filters are told.

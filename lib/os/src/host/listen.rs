@@ -82,11 +82,6 @@ pub struct Leader {
 }
 
 impl Heard {
-    /// Packets came to a socket.
-    pub fn is_let_in(&self) -> bool {
-        self.event.sockets + self.general.sockets > 0
-    }
-
     fn take(&mut self, bytes: &[u8], source: Ipv4Addr, at_socket: bool) {
         match Packet::parse(bytes) {
             Ok(Packet { header, message: Message::Sync(_) }) => {
@@ -155,16 +150,12 @@ impl<'a> Ear<'a> {
         .collect()
     }
 
-    fn is_own(&self, source: Ipv4Addr) -> bool {
-        source == self.interface.address && !source.is_loopback()
-    }
-
     fn fetch(&mut self) {
         let mut buffer = [0; 256];
         for (channel, socket) in &mut self.sockets {
             while let Ok(Some(received)) = socket.receive(&mut buffer) {
                 let source = *received.source.ip();
-                if source == self.interface.address && !source.is_loopback() {
+                if is_own(self.interface, source) {
                     continue;
                 }
                 remember(&mut self.let_in, source);
@@ -178,7 +169,7 @@ impl<'a> Ear<'a> {
     }
 
     fn tapped(&mut self, datagram: &Datagram<'_>) {
-        if self.is_own(datagram.source) {
+        if is_own(self.interface, datagram.source) {
             return;
         }
         let ears = if datagram.port == EVENT_PORT { &mut self.heard.event } else { &mut self.heard.general };
@@ -194,6 +185,10 @@ impl<'a> Ear<'a> {
         }
         self.heard
     }
+}
+
+fn is_own(interface: &Interface, source: Ipv4Addr) -> bool {
+    source == interface.address && !source.is_loopback()
 }
 
 /// A few of them explain as much as all.

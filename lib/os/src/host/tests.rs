@@ -5,32 +5,9 @@ use super::igmp::Memberships;
 use super::ports::{self, Holder};
 use super::routes::{Filter, ReversePath};
 use super::*;
+use crate::scratch::Scratch;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-
-/// A tree of its own, removed with everything in it.
-struct Tree(PathBuf);
-
-impl Tree {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("dante-host-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, file: &str, text: &str) {
-        let path = self.0.join(file);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-}
-
-impl Drop for Tree {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// As the kernel prints an address: the number as it lies in memory.
 fn hex(address: [u8; 4]) -> String {
@@ -39,7 +16,7 @@ fn hex(address: [u8; 4]) -> String {
 
 #[test]
 fn groups_are_those_of_the_interface_alone() {
-    let tree = Tree::new("igmp");
+    let tree = Scratch::new();
     let (all, dflt) = (hex([224, 0, 0, 1]), hex([224, 0, 1, 129]));
     let text = format!(
         "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n\
@@ -60,7 +37,7 @@ fn groups_are_those_of_the_interface_alone() {
 
 #[test]
 fn the_stricter_of_both_settings_decides_which_sources_are_dropped() {
-    let tree = Tree::new("routes");
+    let tree = Scratch::new();
     let line = |interface: &str, network, mask, flags: u16, metric: u32| {
         format!(
             "{interface}\t{}\t00000000\t{flags:04X}\t0\t0\t{metric}\t{}\t0\t0\t0\n",
@@ -89,13 +66,13 @@ fn the_stricter_of_both_settings_decides_which_sources_are_dropped() {
     assert!(!eth0.drops("eth0", link_local), "the default route leads there");
     assert_eq!(ReversePath::in_tree(&tree.0, "eth9").filter, Filter::Off);
 
-    tree.write("net/route", &line("Iface", [0; 4], [0; 4], 0, 0));
+    tree.write("net/route", line("Iface", [0; 4], [0; 4], 0, 0));
     assert!(ReversePath::in_tree(&tree.0, "eth0").drops("eth0", link_local), "no way back at all");
 }
 
 #[test]
 fn whoever_has_a_port_is_named_where_that_may_be_seen() {
-    let tree = Tree::new("ports");
+    let tree = Scratch::new();
     let line = |port: u16, uid: u32, inode: u64| {
         format!(
             "  12: 00000000:{port:04X} 00000000:0000 07 00000000:00000000 00:00000000 00000000  {uid}        0 {inode} 2 x 0\n"
@@ -119,7 +96,7 @@ fn whoever_has_a_port_is_named_where_that_may_be_seen() {
 
 #[test]
 fn reference_clocks_are_found_wherever_chrony_looks_for_them() {
-    let tree = Tree::new("chrony");
+    let tree = Scratch::new();
     assert_eq!(Chrony::in_tree(&tree.0), Chrony::default());
     tree.write(
         "etc/chrony/chrony.conf",

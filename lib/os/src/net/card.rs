@@ -121,19 +121,11 @@ impl Abilities {
     }
 }
 
-/// What is to be done about a card's setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Plan {
-    /// It serves as it is.
-    Leave,
-    /// These are to be tried in their order.
-    Try(ArrayVec<Setting, 3>),
-}
-
-/// What to do about the setting found; `None` where the driver cannot be asked for it.
-fn plan(found: Option<Setting>, transmit: bool) -> Plan {
+/// What is to be tried, in this order, instead of the setting found; nothing where that serves as it is. `None`: the
+/// driver cannot be asked for it.
+fn plan(found: Option<Setting>, transmit: bool) -> ArrayVec<Setting, 3> {
     let filters = match found {
-        Some(found) if found.serves(transmit) => return Plan::Leave,
+        Some(found) if found.serves(transmit) => return ArrayVec::new(),
         Some(Setting { filter, .. }) if filter.has_syncs() => ArrayVec::from_iter([filter]),
         Some(Setting { filter: Filter::NONE, .. }) => ArrayVec::from(Filter::ORDER),
         // Somebody's, or nobody knows whose: anything but all packets might take some away.
@@ -145,74 +137,46 @@ fn plan(found: Option<Setting>, transmit: bool) -> Plan {
         Some(Setting { transmit, .. }) => transmit,
         None => Setting::TRANSMIT_ON,
     };
-    Plan::Try(filters.into_iter().map(|filter| Setting { transmit, filter }).collect())
+    filters.into_iter().map(|filter| Setting { transmit, filter }).collect()
 }
 
 /// Why a card's stamps cannot be had.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum CardError {
     /// It has none.
     #[error("{interface} has no hardware time stamps: `ethtool -T {interface}` shows what its driver offers")]
-    NoStamps {
-        /// The interface.
-        interface: String,
-    },
+    NoStamps { interface: String },
     /// It has none of what leaves.
     #[error(
         "{interface} has hardware time stamps of what arrives but not of what leaves, and stamps of two kinds would \
          make the path delay (--delay e2e) wrong"
     )]
-    NoTransmitStamps {
-        /// The interface.
-        interface: String,
-    },
+    NoTransmitStamps { interface: String },
     /// Its driver names no clock.
     #[error("the driver of {interface} does not say which PTP hardware clock its time stamps are of")]
-    NoClock {
-        /// The interface.
-        interface: String,
-    },
+    NoClock { interface: String },
     /// Its clock cannot be read.
     #[error(
         "{interface} has hardware time stamps, but its clock cannot be read: {cause} (to a service the drop-in \
          hardware.conf among the examples gives the file and the right)"
     )]
-    Clock {
-        /// The interface.
-        interface: String,
-        /// Why.
-        cause: PhcError,
-    },
+    Clock { interface: String, cause: PhcError },
     /// The right to change its setting is missing.
     #[error(
         "turning on the hardware time stamps of {interface} needs root or CAP_NET_ADMIN: the drop-in hardware.conf \
          among the examples gives it to the service"
     )]
-    NotPermitted {
-        /// The interface.
-        interface: String,
-    },
+    NotPermitted { interface: String },
     /// Another program uses its stamps for something else.
     #[error(
         "another program has set {interface} to stamp {filter}, which leaves PTPv1 out, and the card does not stamp \
          all packets instead ({cause})"
     )]
-    Taken {
-        /// The interface.
-        interface: String,
-        /// What is set.
-        filter: Filter,
-        /// The driver's answer.
-        cause: Errno,
-    },
+    Taken { interface: String, filter: Filter, cause: Errno },
     /// The driver takes none of the filters.
     #[error("the driver of {interface} takes no filter with PTPv1's Sync in it: {refusals}")]
-    Refused {
-        /// The interface.
-        interface: String,
-        /// Each filter with the driver's answer.
-        refusals: String,
-    },
+    Refused { interface: String, refusals: String },
 }
 
 impl CardError {
@@ -274,7 +238,10 @@ impl Card {
 
     fn configure(&mut self) -> Result<(), CardError> {
         let interface = || self.interface.clone();
-        let Plan::Try(settings) = plan(self.found, self.transmit) else { return Ok(()) };
+        let settings = plan(self.found, self.transmit);
+        if settings.is_empty() {
+            return Ok(());
+        }
         let mut refusals: ArrayVec<(Filter, Errno), 3> = ArrayVec::new();
         for wanted in settings {
             match request::set_stamping(&self.interface, wanted) {
@@ -306,7 +273,7 @@ impl Card {
             (Some(filter), Some((_, cause))) => {
                 CardError::Taken { interface: interface(), filter, cause: *cause }
             }
-            _ => CardError::Refused { interface: interface(), refusals: Refusals(&refusals).to_string() },
+            _ => CardError::Refused { interface: interface(), refusals: listed(&refusals) },
         })
     }
 
@@ -333,15 +300,8 @@ impl Drop for Card {
     }
 }
 
-struct Refusals<'a>(&'a [(Filter, Errno)]);
-
-impl fmt::Display for Refusals<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (filter, cause)) in self.0.iter().enumerate() {
-            write!(f, "{}{filter} ({cause})", if i == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
+fn listed(refusals: &[(Filter, Errno)]) -> String {
+    refusals.iter().map(|(filter, cause)| format!("{filter} ({cause})")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

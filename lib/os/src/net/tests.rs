@@ -1,4 +1,5 @@
 use super::*;
+use crate::scratch::{in_network_namespace, ip};
 
 #[test]
 fn the_loopback_interface_is_found_complete() {
@@ -21,39 +22,29 @@ fn a_name_longer_than_the_kernels_is_not_found() {
     assert_eq!(driver("a-name-of-more-than-15-bytes"), None);
 }
 
-/// Makes interfaces in a network namespace of its own: needs root and ip(8), and is passed over without them.
+/// Needs root and ip(8), and is passed over without them.
 #[test]
 fn down_and_without_address_and_veth_are_told_apart() {
-    if !nix::unistd::Uid::effective().is_root() {
-        return;
-    }
-    std::thread::spawn(|| {
-        // This thread alone moves to the new namespace, which ends with it.
-        if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
-            return;
-        }
-        let ip = |line: &str| std::process::Command::new("ip").args(line.split(' ')).status();
-        if !ip("link add v0 type veth peer name v1").is_ok_and(|status| status.success()) {
+    in_network_namespace(|| {
+        if !ip("link add v0 type veth peer name v1") {
             return;
         }
         assert!(matches!(Interface::find("v0"), Err(NetError::Down { .. })));
-        assert!(ip("link set v0 up").unwrap().success());
+        assert!(ip("link set v0 up"));
         assert!(matches!(Interface::find("v0"), Err(NetError::NoAddress { .. })));
-        assert!(ip("addr add 169.254.7.7/16 dev v0").unwrap().success());
+        assert!(ip("addr add 169.254.7.7/16 dev v0"));
         let found = Interface::find("v0").unwrap();
         assert_eq!((found.address, found.kind, found.up), (Ipv4Addr::new(169, 254, 7, 7), Kind::Veth, false));
         assert_ne!(found.mac, [0; 6]);
-        assert!(ip("link set v1 up").unwrap().success());
+        assert!(ip("link set v1 up"));
         // The kernel tells of carrier a moment later.
         let up = (0..2000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
             Interface::find("v0").unwrap().up
         });
         assert!(up, "both ends are up: there is carrier");
-        if ip("tuntap add t0 mode tap").unwrap().success() {
+        if ip("tuntap add t0 mode tap") {
             assert_eq!(driver("t0").as_deref(), Some("tun"));
         }
-    })
-    .join()
-    .unwrap();
+    });
 }

@@ -76,12 +76,7 @@ impl Mapping {
         }
     }
 
-    /// Whether every local user may write to it.
-    pub fn is_open_to_all(&self) -> bool {
-        self.state().is_ok_and(|state| state.shm_perm.mode & 0o002 != 0)
-    }
-
-    fn state(&self) -> Result<libc::shmid_ds, ShmError> {
+    pub fn state(&self) -> Result<libc::shmid_ds, ShmError> {
         // SAFETY: shmid_ds is made of integers alone, for which zero is a value.
         let mut state: libc::shmid_ds = unsafe { std::mem::zeroed() };
         // SAFETY: IPC_STAT fills the struct given, which outlives the call.
@@ -134,20 +129,16 @@ impl Drop for Mapping {
     }
 }
 
-/// The identifier of an existing segment of any size and owner.
-pub(super) fn find(unit: u32) -> Result<i32, ShmError> {
-    get(unit, 0, 0)
-}
-
 pub(super) fn remove(unit: u32) -> Result<(), ShmError> {
-    let id = find(unit)?;
+    let id = get(unit, 0, 0)?;
     // SAFETY: IPC_RMID uses no buffer; who is still attached keeps the memory.
     Errno::result(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) })
         .map(drop)
         .map_err(|cause| explain(unit, "removing", cause))
 }
 
-fn get(unit: u32, size: usize, flags: i32) -> Result<i32, ShmError> {
+/// The identifier of a segment of this size; 0: of an existing one of any size and owner.
+pub(super) fn get(unit: u32, size: usize, flags: i32) -> Result<i32, ShmError> {
     let key = KEY.checked_add(unit).and_then(|key| i32::try_from(key).ok());
     let key = key.ok_or(ShmError::NoSuchUnit { unit })?;
     // SAFETY: shmget takes and returns plain integers.

@@ -22,15 +22,21 @@ impl Drop for Unit {
     }
 }
 
-fn sample(ns: i64) -> ShmSample {
-    ShmSample { reference: Timestamp::from_ns(ns), received: Timestamp::from_ns(ns / 3), precision: -20 }
+/// A new segment, and who reads it.
+fn segment() -> (Unit, NtpShm, NtpShmReader) {
+    let unit = Unit::private();
+    let shm = NtpShm::create(unit.0, 0o600).unwrap();
+    let reader = NtpShmReader::attach(unit.0).unwrap();
+    (unit, shm, reader)
+}
+
+fn sample(ns: i64) -> RefclockSample {
+    RefclockSample { reference: Timestamp::from_ns(ns), received: Timestamp::from_ns(ns / 3) }
 }
 
 #[test]
 fn a_sample_written_is_read_whole() {
-    let unit = Unit::private();
-    let mut shm = NtpShm::create(unit.0, 0o600).unwrap();
-    let reader = NtpShmReader::attach(unit.0).unwrap();
+    let (_unit, mut shm, reader) = segment();
     assert_eq!(reader.read(), None, "a new segment holds nothing");
     let first = sample(1_795_000_000_123_456_789);
     shm.write(&first);
@@ -69,9 +75,7 @@ fn fields_hold(fields: &Fields, [mode, count, leap, precision, valid]: [i32; 5])
 
 #[test]
 fn a_withdrawn_sample_is_gone_and_counted() {
-    let unit = Unit::private();
-    let mut shm = NtpShm::create(unit.0, 0o600).unwrap();
-    let reader = NtpShmReader::attach(unit.0).unwrap();
+    let (_unit, mut shm, reader) = segment();
     shm.write(&sample(5));
     shm.withdraw();
     assert_eq!(reader.read(), None);
@@ -81,9 +85,8 @@ fn a_withdrawn_sample_is_gone_and_counted() {
 
 #[test]
 fn a_sample_that_chrony_took_is_not_read_again() {
-    let unit = Unit::private();
-    let mut shm = NtpShm::create(unit.0, 0o600).unwrap();
-    let (reader, chrony) = (NtpShmReader::attach(unit.0).unwrap(), NtpShm::create(unit.0, 0o600).unwrap());
+    let (unit, mut shm, reader) = segment();
+    let chrony = NtpShm::create(unit.0, 0o600).unwrap();
     shm.write(&sample(5));
     chrony.memory.fields().valid.store(0, Relaxed);
     assert_eq!(reader.read(), None);
@@ -91,9 +94,7 @@ fn a_sample_that_chrony_took_is_not_read_again() {
 
 #[test]
 fn nanoseconds_that_contradict_the_microseconds_are_ignored() {
-    let unit = Unit::private();
-    let mut shm = NtpShm::create(unit.0, 0o600).unwrap();
-    let reader = NtpShmReader::attach(unit.0).unwrap();
+    let (_unit, mut shm, reader) = segment();
     shm.write(&sample(7_000_123_456));
     shm.memory.fields().clock_nsec.store(0, Relaxed); // a writer that knows no ns
     assert_eq!(reader.read().unwrap().0.reference, Timestamp::from_ns(7_000_123_000));
@@ -117,7 +118,7 @@ fn the_segment_outlives_its_writer_and_is_attached_again() {
 }
 
 /// Takes samples as chrony does: it clears `valid` behind each, so that none is read twice.
-fn takes(unit: u32, reader: &NtpShmReader) -> Option<ShmSample> {
+fn takes(unit: u32, reader: &NtpShmReader) -> Option<RefclockSample> {
     let (sample, _) = reader.read()?;
     let fields = Mapping::create(unit, 0o600).unwrap();
     fields.fields().valid.store(0, Relaxed);
@@ -148,9 +149,7 @@ impl Drop for Ended<'_> {
 #[test]
 fn a_torn_sample_is_never_believed() {
     let seconds = if std::env::var_os("SOAK").is_some() { 60 } else { 2 };
-    let unit = Unit::private();
-    let mut shm = NtpShm::create(unit.0, 0o600).unwrap();
-    let reader = NtpShmReader::attach(unit.0).unwrap();
+    let (unit, mut shm, reader) = segment();
     let done = AtomicBool::new(false);
     let (mut believed, mut taken, mut dropped) = (0u64, 0u64, 0u64);
     std::thread::scope(|scope| {

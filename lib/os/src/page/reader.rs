@@ -1,12 +1,12 @@
 //! A reader of a page: maps it read-only, and believes it only from the right owner.
 
-use super::{Head, PageName, PageWords};
+use super::{Head, PageName, PageWords, is_service_user};
 use dante_core::page::{Body, Freshness, HEAD_WORDS, Life, MAGIC, Torn, View, layout_word};
 use dante_core::time::{Raw, Timestamp};
 use nix::fcntl::OFlag;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open};
 use nix::sys::stat::{FileStat, Mode, fstat};
-use nix::unistd::{User, geteuid};
+use nix::unistd::geteuid;
 use std::ffi::c_void;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
@@ -15,47 +15,20 @@ use std::sync::atomic::{Ordering, fence};
 
 /// Why a page tells nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum ReadError {
     /// There is none.
     #[error("there is no page {page}: {program} is not running{hint}")]
-    Absent {
-        /// Its path.
-        page: String,
-        /// Who writes it.
-        program: &'static str,
-        /// What else may be the cause.
-        hint: String,
-    },
+    Absent { page: String, program: &'static str, hint: String },
     /// Its owner is not to be believed.
     #[error("{page} is not believed: {why}; remove it and restart {program}")]
-    Foreign {
-        /// Its path.
-        page: String,
-        /// Who should write it.
-        program: &'static str,
-        /// What is wrong.
-        why: String,
-    },
+    Foreign { page: String, program: &'static str, why: String },
     /// It is laid out otherwise.
     #[error("{page} has {found}, this program reads layout {wanted}: run programs of one version")]
-    Layout {
-        /// Its path.
-        page: String,
-        /// What it has.
-        found: String,
-        /// What is known here.
-        wanted: u32,
-    },
+    Layout { page: String, found: String, wanted: u32 },
     /// Its writer died while writing.
     #[error("{page}: {torn}; restart {program}")]
-    Torn {
-        /// Its path.
-        page: String,
-        /// Who writes it.
-        program: &'static str,
-        /// The seqlock's word.
-        torn: Torn,
-    },
+    Torn { page: String, program: &'static str, torn: Torn },
 }
 
 impl ReadError {
@@ -74,13 +47,6 @@ impl ReadError {
 pub struct PageReader<B> {
     name: PageName<B>,
     mapping: Option<Mapping>,
-}
-
-/// A head that belongs to the body read with it.
-struct MatchingHead {
-    life: u64,
-    instance: u64,
-    heartbeat_until: Timestamp<Raw>,
 }
 
 /// A writer that was preempted in the middle of a change needs some ms at most to come back to it.
@@ -103,29 +69,22 @@ impl<B: Body> PageReader<B> {
     /// # Errors
     /// See [`ReadError`]. A page whose writer is dead or stopped is no error; its [`View::freshness`] tells.
     pub fn read(&mut self, now: Timestamp<Raw>) -> Result<View<B>, ReadError> {
-        if let Some(mapping) = &self.mapping
-            && (mapping.was_unlinked() || mapping.life() == Life::Replaced)
-        {
-            self.mapping = None;
-        }
-        if self.mapping.is_none() {
-            self.mapping = Some(self.open()?);
-        }
-        let Some(mapping) = &self.mapping else { return Err(self.absent(String::new())) };
+        let is_current = |mapping: &Mapping| !mapping.was_unlinked() && mapping.life() != Life::Replaced;
+        let mapping = match self.mapping.take().filter(is_current) {
+            Some(mapping) => mapping,
+            None => self.open()?,
+        };
         let mut body = B::new_zeroed();
-        let head = mapping.read(body.as_mut_bytes()).map_err(|torn| ReadError::Torn {
-            page: self.page(),
-            program: B::NAME,
-            torn,
-        })?;
-        let life = head.life;
+        let read = self.mapping.insert(mapping).read(body.as_mut_bytes());
+        let (life, instance, heartbeat_until) =
+            read.map_err(|torn| ReadError::Torn { page: self.page(), program: B::NAME, torn })?;
         #[expect(clippy::cast_possible_truncation, reason = "the process id is in the low half")]
         let pid = life as u32;
-        let freshness = Freshness::judge(Life::of_word(life), head.heartbeat_until, now);
+        let freshness = Freshness::judge(Life::of_word(life), heartbeat_until, now);
         if freshness == Freshness::Absent {
             return Err(self.absent(String::new()));
         }
-        Ok(View { freshness, pid, instance: head.instance, body })
+        Ok(View { freshness, pid, instance, body })
     }
 
     fn page(&self) -> String {
@@ -170,9 +129,7 @@ impl<B: Body> PageReader<B> {
     /// Root, this user, or the daemon's own service user; and nobody else may write.
     fn check_owner(&self, stat: &FileStat) -> Result<(), ReadError> {
         let owner = stat.st_uid;
-        let is_services =
-            || User::from_name(B::NAME).ok().flatten().is_some_and(|user| user.uid.as_raw() == owner);
-        if owner != 0 && owner != geteuid().as_raw() && !is_services() {
+        if owner != 0 && owner != geteuid().as_raw() && !is_service_user::<B>(owner) {
             return Err(
                 self.foreign(format!("it belongs to user {owner}, who is neither root nor {}", B::NAME))
             );
@@ -188,21 +145,20 @@ impl<B: Body> PageReader<B> {
 
     fn check_layout(&self, mapping: &Mapping, size: usize) -> Result<(), ReadError> {
         let words = mapping.words();
-        let load = |word| words.head(word).map_or(0, |place| place.load(Ordering::Relaxed));
-        match load(Head::Magic) {
+        match words.load(Head::Magic) {
             MAGIC => {}
             0 => return Err(self.absent(", or has only just started".into())),
             _ => return Err(self.layout("no page of this suite in it".into())),
         }
         fence(Ordering::Acquire);
-        let layout = load(Head::Layout);
+        let layout = words.load(Head::Layout);
         if layout >> 32 != u64::from(B::KIND) {
             return Err(self.layout(format!("a page of another program (kind {})", layout >> 32)));
         }
         if layout != layout_word::<B>() {
             return Err(self.layout(format!("layout {}", layout & 0xffff_ffff)));
         }
-        if size != B::SIZE || load(Head::Size) != B::SIZE as u64 {
+        if size != B::SIZE || words.load(Head::Size) != B::SIZE as u64 {
             return Err(self.layout(format!("{size} bytes instead of {}", B::SIZE)));
         }
         Ok(())
@@ -227,19 +183,18 @@ impl Mapping {
         unsafe { PageWords::new(self.start.as_ptr().cast::<u8>().cast_const(), self.length.get() / 8) }
     }
 
-    /// Reads the body, and the head with it: if the writer was restarted in between, both again.
-    fn read(&self, body: &mut [u8]) -> Result<MatchingHead, Torn> {
+    /// Reads the body, and life, instance and heartbeat with it: if the writer was restarted in between, all again.
+    fn read(&self, body: &mut [u8]) -> Result<(u64, u64, Timestamp<Raw>), Torn> {
         let words = self.words();
         let guarded = words.body().ok_or(Torn)?;
-        let load = |word| words.head(word).map_or(0, |place| place.load(Ordering::Relaxed));
         for _ in 0..ATTEMPTS {
-            let (life, instance) = (load(Head::Life), load(Head::Instance));
-            let heartbeat_until = Timestamp::from_ns(load(Head::HeartbeatUntil).cast_signed());
+            let (life, instance) = (words.load(Head::Life), words.load(Head::Instance));
+            let heartbeat_until = Timestamp::from_ns(words.load(Head::HeartbeatUntil).cast_signed());
             fence(Ordering::Acquire);
             if guarded.load(body).is_ok() {
                 fence(Ordering::Acquire);
-                if (life, instance) == (load(Head::Life), load(Head::Instance)) {
-                    return Ok(MatchingHead { life, instance, heartbeat_until });
+                if (life, instance) == (words.load(Head::Life), words.load(Head::Instance)) {
+                    return Ok((life, instance, heartbeat_until));
                 }
             }
             std::thread::sleep(std::time::Duration::from_micros(200));
@@ -252,7 +207,7 @@ impl Mapping {
     }
 
     fn life(&self) -> Life {
-        Life::of_word(self.words().head(Head::Life).map_or(0, |word| word.load(Ordering::Relaxed)))
+        Life::of_word(self.words().load(Head::Life))
     }
 }
 

@@ -109,8 +109,8 @@ fn a_page_left_in_the_middle_of_a_change_is_taken_over() {
     let scene = Scene::new();
     scene.writer(1).unwrap().publish(at(0), &Scene::body(1));
     let file = fs::OpenOptions::new().write(true).open(scene.name.path()).unwrap();
-    file.write_all_at(&7u64.to_ne_bytes(), Head::Sequence as u64 * 8).unwrap();
-    file.write_all_at(&Life::Live.word(1).to_ne_bytes(), Head::Life as u64 * 8).unwrap();
+    file.write_all_at(&7u64.to_ne_bytes(), Head::Sequence.offset()).unwrap();
+    file.write_all_at(&Life::Live.word(1).to_ne_bytes(), Head::Life.offset()).unwrap();
     let torn = scene.reader().read(at(0)).unwrap_err();
     assert!(matches!(torn, ReadError::Torn { .. }), "{torn}");
     assert_eq!(torn.freshness(), Freshness::Stale);

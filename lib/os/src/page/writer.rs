@@ -1,11 +1,11 @@
 //! The writer of a page: made, or taken over from a writer that died.
 
-use super::{DOORBELL_OFFSET, Head, LIFE_OFFSET, PageName, PageWords};
+use super::{Head, PageName, PageWords, is_service_user};
 use dante_core::page::{Body, HEAD_WORDS, HEARTBEAT, HEARTBEAT_RENEWAL, Life, MAGIC, layout_word};
 use dante_core::time::{Raw, Timestamp};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl, posix_fallocate};
-use nix::unistd::{User, geteuid};
+use nix::unistd::geteuid;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -15,35 +15,19 @@ use std::sync::atomic::Ordering;
 
 /// Why a page cannot be written.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what they are called")]
 pub enum WriteError {
     /// Another process writes it.
     #[error(
         "{program} of this instance is already running (process {pid}); stop it, or choose another --instance"
     )]
-    Running {
-        /// What is running.
-        program: &'static str,
-        /// Its process.
-        pid: u32,
-    },
+    Running { program: &'static str, pid: u32 },
     /// Somebody else's file is in the way.
     #[error("{path} is in the way: {why}; remove it (as root, or as its owner) and start again")]
-    InTheWay {
-        /// The page.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+    InTheWay { path: PathBuf, why: String },
     /// The kernel refused.
     #[error("cannot {what} {path}: {cause}")]
-    Os {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why it failed.
-        cause: io::Error,
-    },
+    Os { what: &'static str, path: PathBuf, cause: io::Error },
 }
 
 impl WriteError {
@@ -132,23 +116,17 @@ impl<B: Body> PageWriter<B> {
 
     fn begin(&mut self) {
         let words = self.words();
-        let set = |word, value| {
-            if let Some(place) = words.head(word) {
-                place.store(value, Ordering::Relaxed);
-            }
-        };
+        let set = |word, value| words.store(word, value, Ordering::Relaxed);
         set(Head::Life, Life::BeingMade.word(std::process::id()));
         set(Head::HeartbeatUntil, 0);
         set(Head::Layout, layout_word::<B>());
         set(Head::Size, B::SIZE as u64);
         set(Head::Instance, self.instance);
-        let doorbell = words.head(Head::Doorbell).map_or(0, |word| word.load(Ordering::Relaxed));
+        let doorbell = words.load(Head::Doorbell);
         if let Some(body) = words.body() {
             body.store(B::new_zeroed().as_bytes());
         }
-        if let Some(magic) = words.head(Head::Magic) {
-            magic.store(MAGIC, Ordering::Release);
-        }
+        words.store(Head::Magic, MAGIC, Ordering::Release);
         self.doorbell = doorbell;
     }
 
@@ -167,10 +145,8 @@ impl<B: Body> PageWriter<B> {
             self.look_after(now);
         }
         let words = self.words();
-        if let (Some(until), Some(life)) = (words.head(Head::HeartbeatUntil), words.head(Head::Life)) {
-            until.store((now + HEARTBEAT).ns().cast_unsigned(), Ordering::Relaxed);
-            life.store(Life::Live.word(std::process::id()), Ordering::Release);
-        }
+        words.store(Head::HeartbeatUntil, (now + HEARTBEAT).ns().cast_unsigned(), Ordering::Relaxed);
+        words.store(Head::Life, Life::Live.word(std::process::id()), Ordering::Release);
         self.renewal = now + HEARTBEAT_RENEWAL;
     }
 
@@ -204,7 +180,7 @@ impl<B: Body> PageWriter<B> {
     fn ring(&mut self) {
         self.doorbell = self.doorbell.wrapping_add(1);
         let value = self.doorbell.to_ne_bytes();
-        if let Err(error) = self.file.write_all_at(&value, DOORBELL_OFFSET.cast_unsigned()) {
+        if let Err(error) = self.file.write_all_at(&value, Head::Doorbell.offset()) {
             log::debug!("doorbell: {error}");
         }
     }
@@ -219,7 +195,7 @@ impl<B> Drop for PageWriter<B> {
     /// Says that the writer ended in good order.
     fn drop(&mut self) {
         let word = Life::Stopped.word(std::process::id()).to_ne_bytes();
-        if let Err(error) = self.file.write_all_at(&word, LIFE_OFFSET.cast_unsigned()) {
+        if let Err(error) = self.file.write_all_at(&word, Head::Life.offset()) {
             log::debug!("page: {error}");
         }
     }
@@ -254,9 +230,7 @@ fn open_checked<B: Body>(name: &PageName<B>) -> Result<File, WriteError> {
         return Err(in_the_way("it is not a regular file".into()));
     }
     let us = geteuid();
-    let is_services =
-        || User::from_name(B::NAME).ok().flatten().is_some_and(|user| user.uid.as_raw() == seen.uid());
-    if seen.uid() != us.as_raw() && !(us.is_root() && is_services()) {
+    if seen.uid() != us.as_raw() && !(us.is_root() && is_service_user::<B>(seen.uid())) {
         return Err(in_the_way(format!("it belongs to user {}, not to user {us} who runs this", seen.uid())));
     }
     if seen.mode() & 0o022 != 0 {
@@ -313,7 +287,7 @@ fn is_still_named<B: Body>(file: &File, name: &PageName<B>) -> bool {
 
 fn word_at(file: &File, word: Head) -> Option<u64> {
     let mut bytes = [0; 8];
-    file.read_exact_at(&mut bytes, word as u64 * 8).ok()?;
+    file.read_exact_at(&mut bytes, word.offset()).ok()?;
     Some(u64::from_ne_bytes(bytes))
 }
 
@@ -331,7 +305,7 @@ fn has_layout<B: Body>(file: &File, size: u64) -> bool {
 /// Tells readers to open anew, and removes the page.
 fn retire<B: Body>(file: &File, name: &PageName<B>) -> io::Result<()> {
     if file.metadata()?.len() >= HEAD_WORDS as u64 * 8 {
-        file.write_all_at(&Life::Replaced.word(0).to_ne_bytes(), LIFE_OFFSET.cast_unsigned())?;
+        file.write_all_at(&Life::Replaced.word(0).to_ne_bytes(), Head::Life.offset())?;
     }
     std::fs::remove_file(name.path())
 }

@@ -1,13 +1,12 @@
 //! One process, as /proc tells of it (proc(5)). Whatever cannot be read is not known, and no error: a process may end at
 //! any moment, and some files are for its owner only.
 
+use crate::host::CAP_SYS_TIME;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// CAP_SYS_TIME (include/uapi/linux/capability.h), without which no clock can be steered.
-const CAP_SYS_TIME: u32 = 25;
 /// The most that is read of a file, bytes.
 const LONGEST: u64 = 1 << 16;
 

@@ -1,25 +1,21 @@
 //! On trees made to look like /proc.
 
 use super::*;
-use std::path::PathBuf;
+use crate::scratch::Scratch;
 
 const SYS_TIME: &str = "0000000002000400";
 
-/// A tree of its own, removed with everything in it.
-struct Proc(PathBuf);
+struct Proc(Scratch);
 
 impl Proc {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("dante-proc-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
-        std::fs::write(path.join("version"), "no process").unwrap();
-        Self(path)
+    fn new() -> Self {
+        let folder = Scratch::new();
+        folder.write("version", "no process");
+        Self(folder)
     }
 
     fn write(&self, pid: u32, file: &str, text: &str) {
-        let path = self.0.join(pid.to_string()).join(file);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        self.0.write(&format!("{pid}/{file}"), text);
     }
 
     /// A process with every right it needs, of no unit.
@@ -39,7 +35,7 @@ impl Proc {
     }
 
     fn find(&self) -> Vec<Rival> {
-        find_in(&self.0, 999)
+        find_in(&self.0.0, 999)
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -47,16 +43,8 @@ impl Proc {
     }
 }
 
-impl Drop for Proc {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn steers(command: &str) -> bool {
-    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let proc = Proc::new(&format!("one-{number}"));
+    let proc = Proc::new();
     proc.add(7, command);
     proc.pids() == [7]
 }
@@ -69,7 +57,7 @@ fn check(cases: &[(&str, bool)]) {
 
 #[test]
 fn a_rival_is_told_with_what_stops_it() {
-    let proc = Proc::new("told");
+    let proc = Proc::new();
     proc.add(312, "chronyd -F 1");
     proc.write(312, "cgroup", "0::/system.slice/chrony.service\n");
     proc.add(45, "ntpd -g");
@@ -130,7 +118,7 @@ fn ptp4l_steers_with_software_stamps_only() {
         ("ptp4l --time_stamping legacy", true),
         ("ptp4l -f /etc/ptp4l.conf --time_stamping=onestep", false),
     ]);
-    let proc = Proc::new("ptp4l");
+    let proc = Proc::new();
     proc.add(7, "ptp4l -f /etc/ptp4l.conf");
     proc.write(7, "root/etc/ptp4l.conf", "[global]\n#time_stamping software\ntime_stamping\thardware\n");
     assert_eq!(proc.find(), []);
@@ -153,7 +141,7 @@ fn another_dante2sys_steers_unless_its_clock_is_another() {
         ("dante2sys -f /etc/dante4l.toml", true),
         ("dante2sys -f /etc/dante4l.toml -c virtual", false),
     ]);
-    let proc = Proc::new("dante2sys");
+    let proc = Proc::new();
     proc.add(7, "dante2sys --config suite.toml");
     proc.write(7, "cwd/suite.toml", "[dante4l]\nclock = \"realtime\"\n[dante2sys]\nclock = \"virtual\"\n");
     assert_eq!(proc.find(), []);
@@ -173,35 +161,34 @@ fn the_others_always_steer_and_strangers_never() {
         ("dante4l -i eth1", false),
         ("systemd-timedated", false),
     ]);
-    let proc = Proc::new("cut");
+    let proc = Proc::new();
     proc.add(7, "systemd-timesyncd");
     assert_eq!(proc.find().first().unwrap().name, "systemd-timesyncd", "not as the kernel cuts it");
 }
 
 #[test]
 fn what_may_not_steer_is_no_rival() {
-    let proc = Proc::new("rights");
+    let proc = Proc::new();
     proc.add(1, "chronyd");
     proc.status(1, "S (sleeping)", 0, "fffffffffdffffff");
     proc.add(2, "ntpd");
     proc.status(2, "Z (zombie)", 0, SYS_TIME);
     proc.add(3, "openntpd");
-    std::fs::remove_file(proc.0.join("3/status")).unwrap();
+    std::fs::remove_file(proc.0.0.join("3/status")).unwrap();
     proc.add(999, "dante2sys");
-    std::fs::create_dir(proc.0.join("5")).unwrap();
+    std::fs::create_dir(proc.0.0.join("5")).unwrap();
     assert_eq!(proc.pids(), [3], "only what cannot be read counts as able");
-    std::fs::remove_file(proc.0.join("3/cmdline")).unwrap();
-    std::fs::remove_file(proc.0.join("3/cgroup")).unwrap();
+    std::fs::remove_file(proc.0.0.join("3/cmdline")).unwrap();
+    std::fs::remove_file(proc.0.0.join("3/cgroup")).unwrap();
     assert_eq!(proc.pids(), [3]);
 }
 
 #[test]
 fn rights_in_a_namespace_of_its_own_do_not_count() {
-    let proc = Proc::new("namespace");
+    let proc = Proc::new();
     // As the kernel writes it (kernel/user_namespace.c).
     let users = |of: &str, first: u32, count: u32| {
-        std::fs::create_dir_all(proc.0.join(of)).unwrap();
-        std::fs::write(proc.0.join(of).join("uid_map"), format!("{:10} {first:10} {count:10}\n", 0)).unwrap();
+        proc.0.write(&format!("{of}/uid_map"), format!("{:10} {first:10} {count:10}\n", 0));
     };
     for pid in 1..=3 {
         proc.add(pid, "chronyd");
@@ -237,7 +224,7 @@ fn a_namespace_of_its_own_is_known_without_rights_over_it() {
 
 #[test]
 fn helpers_are_not_counted_beside_their_program() {
-    let proc = Proc::new("helpers");
+    let proc = Proc::new();
     for (pid, parent, cgroup) in [
         (10, 1, "0::/system.slice/chrony.service"),
         (11, 1, "0::/system.slice/chrony.service"), // the same unit, though not a child
@@ -256,7 +243,7 @@ fn helpers_are_not_counted_beside_their_program() {
 #[test]
 fn the_unit_is_the_one_that_systemctl_of_this_host_can_stop() {
     let unit = |cgroup: &str| {
-        let proc = Proc::new("unit");
+        let proc = Proc::new();
         proc.add(1, "ntpd");
         proc.write(1, "cgroup", cgroup);
         proc.find().remove(0).unit
@@ -273,6 +260,6 @@ fn the_unit_is_the_one_that_systemctl_of_this_host_can_stop() {
 
 #[test]
 fn this_machine_is_looked_at_without_harm() {
-    assert!(Rivals::find().iter().all(|rival| rival.pid != std::process::id()));
+    assert!(find().iter().all(|rival| rival.pid != std::process::id()));
     assert_eq!(find_in(Path::new("/nowhere"), 1), []);
 }

@@ -47,10 +47,8 @@ fn calls_that_set_a_clock_are_refused_by_the_filter_and_by_nothing_else() {
 
 #[test]
 fn what_a_relay_does_goes_on_behind_the_filter() {
-    let folder = std::env::temp_dir().join(format!("dante-seccomp-{}", std::process::id()));
-    std::fs::create_dir(&folder).unwrap();
-    let path = folder.join("clock");
-    let place = path.clone();
+    let folder = crate::scratch::Scratch::new();
+    let place = folder.0.join("clock");
     let behind = std::thread::spawn(move || {
         allow_only_what_a_relay_needs().unwrap();
         let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
@@ -63,5 +61,4 @@ fn what_a_relay_does_goes_on_behind_the_filter() {
     assert!(status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"), "{status}");
     assert_eq!((made, left), (true, false));
     assert!(std::process::Command::new("true").status().unwrap().success(), "only that thread is restricted");
-    std::fs::remove_dir(&folder).unwrap();
 }

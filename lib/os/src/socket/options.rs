@@ -5,7 +5,7 @@ use crate::net::{Interface, Kind};
 use nix::sys::socket::sockopt::{ReceiveTimestampns, RxqOvfl, Timestamping};
 use nix::sys::socket::{TimestampingFlag, setsockopt};
 use nix::{setsockopt_impl, sockopt_impl};
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -47,14 +47,6 @@ pub(super) fn bound(interface: &Interface, port: u16, channel: Channel) -> Resul
     // Only a count: a kernel without it counts nothing.
     let _ = setsockopt(&socket, RxqOvfl, &1);
     Ok(socket)
-}
-
-pub(super) fn join(socket: &Socket, index: u32, group: Ipv4Addr) -> io::Result<()> {
-    socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))
-}
-
-pub(super) fn leave(socket: &Socket, index: u32, group: Ipv4Addr) -> io::Result<()> {
-    socket.leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))
 }
 
 /// What is multicast has the interface's address as it is now.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::clock::read_realtime;
 use crate::poll::Poll;
+use crate::scratch::{in_network_namespace, ip};
 use dante_core::time::Duration;
 use std::net::UdpSocket;
 use std::os::unix::process::CommandExt;
@@ -22,6 +23,16 @@ fn event(port: u16) -> PtpSocket {
     PtpSocket::open(&lo(), GROUP, port, Channel::Event, StampSource::Software).unwrap()
 }
 
+fn sender(channel: Channel) -> PtpSocket {
+    PtpSocket::sender(&lo(), channel).unwrap()
+}
+
+/// A receiver of events, a sender of this channel, and the receiver's group and port.
+fn pair(channel: Channel) -> (PtpSocket, PtpSocket, SocketAddrV4) {
+    let port = free_port();
+    (event(port), sender(channel), SocketAddrV4::new(GROUP, port))
+}
+
 fn wait(socket: &PtpSocket) -> crate::poll::Wake {
     let deadline = crate::clock::raw_now() + Duration::from_ms(2_000);
     Poll::new().unwrap().wait(&[socket.as_fd()], Some(deadline)).unwrap()
@@ -38,7 +49,7 @@ fn all(socket: &mut PtpSocket) -> Vec<Vec<u8>> {
         while let Some(received) = socket.receive(&mut buffer).unwrap() {
             found.push(received.bytes.to_vec());
         }
-        if wake.is_deadline() {
+        if wake == crate::poll::Wake::default() {
             return found;
         }
     }
@@ -54,7 +65,10 @@ fn stamped(sender: &mut PtpSocket, receiver: &mut PtpSocket, to: SocketAddrV4) -
         while !wait(receiver).ready(0) {}
         let received = receiver.receive(&mut buffer).unwrap().unwrap();
         assert_eq!((received.bytes, received.truncated), (&b"sync"[..], false));
-        assert_eq!(received.source.port(), sender.port().unwrap());
+        assert_eq!(
+            Some(received.source.port()),
+            sender.socket.local_addr().unwrap().as_socket().map(|at| at.port())
+        );
         if let Some(stamp) = received.stamp {
             let after = read_realtime().real;
             assert!(before <= stamp && stamp <= after, "{before:?} {stamp:?} {after:?}");
@@ -69,7 +83,7 @@ fn stamped(sender: &mut PtpSocket, receiver: &mut PtpSocket, to: SocketAddrV4) -
 fn multicast_on_lo_arrives_exactly_once_at_every_member() {
     let port = free_port();
     let (mut one, mut two) = (event(port), event(port));
-    let mut sender = PtpSocket::sender(&lo(), Channel::Event).unwrap();
+    let mut sender = sender(Channel::Event);
     for looped in [true, false] {
         sender.socket.set_multicast_loop_v4(looped).unwrap();
         sender.send(b"one", SocketAddrV4::new(GROUP, port)).unwrap();
@@ -93,20 +107,15 @@ fn another_group_on_the_same_port_is_not_heard() {
 
 #[test]
 fn what_arrives_is_stamped_on_the_real_clock() {
-    let port = free_port();
-    let mut receiver = event(port);
-    let mut sender = PtpSocket::sender(&lo(), Channel::Event).unwrap();
-    stamped(&mut sender, &mut receiver, SocketAddrV4::new(GROUP, port));
+    let (mut receiver, mut sender, to) = pair(Channel::Event);
+    stamped(&mut sender, &mut receiver, to);
 }
 
 #[test]
 fn what_leaves_is_stamped_under_its_own_key() {
-    let port = free_port();
-    let mut receiver = event(port);
-    let mut sender = PtpSocket::sender(&lo(), Channel::Event).unwrap();
+    let (mut receiver, mut sender, to) = pair(Channel::Event);
     assert_eq!(sender.stamps().to_string(), "software");
     assert_eq!(sender.departed().unwrap(), None);
-    let to = SocketAddrV4::new(GROUP, port);
     for expected in 0..5 {
         let before = read_realtime().real;
         assert_eq!(sender.send(b"sync", to).unwrap(), expected);
@@ -126,7 +135,7 @@ fn what_leaves_is_stamped_under_its_own_key() {
 #[test]
 fn keys_stay_true_after_a_send_that_failed() {
     let port = free_port();
-    let mut sender = PtpSocket::sender(&lo(), Channel::Event).unwrap();
+    let mut sender = sender(Channel::Event);
     let to = SocketAddrV4::new(GROUP, port);
     assert_eq!(sender.send(b"0", to).unwrap(), 0);
     assert_eq!(sender.send(b"1", to).unwrap(), 1);
@@ -146,8 +155,7 @@ fn keys_stay_true_after_a_send_that_failed() {
 
 #[test]
 fn stamps_of_arrival_alone_are_taken_too() {
-    let port = free_port();
-    let mut receiver = event(port);
+    let (mut receiver, mut sender, to) = pair(Channel::Event);
     nix::sys::socket::setsockopt(
         &receiver.socket,
         nix::sys::socket::sockopt::Timestamping,
@@ -157,18 +165,15 @@ fn stamps_of_arrival_alone_are_taken_too() {
     options::stamp_arrivals(&receiver.socket).unwrap();
     receiver.stamps = StampSource::SoftwareNs;
     assert_eq!(receiver.stamps().to_string(), "software-ns");
-    let mut sender = PtpSocket::sender(&lo(), Channel::Event).unwrap();
-    stamped(&mut sender, &mut receiver, SocketAddrV4::new(GROUP, port));
+    stamped(&mut sender, &mut receiver, to);
 }
 
 #[test]
 fn a_packet_costs_no_allocation() {
-    let port = free_port();
-    let mut receiver = event(port);
-    let mut sender = PtpSocket::sender(&lo(), Channel::Event).unwrap();
+    let (mut receiver, mut sender, to) = pair(Channel::Event);
     let (mut poll, mut buffer) = (Poll::new().unwrap(), [0; 64]);
     let allocations = allocation_counter::measure(|| {
-        sender.send(b"sync", SocketAddrV4::new(GROUP, port)).unwrap();
+        sender.send(b"sync", to).unwrap();
         assert!(poll.wait(&[receiver.as_fd()], None).unwrap().ready(0));
         assert!(receiver.receive(&mut buffer).unwrap().is_some());
         assert!(poll.wait(&[sender.as_fd()], None).unwrap().error(0));
@@ -179,11 +184,9 @@ fn a_packet_costs_no_allocation() {
 
 #[test]
 fn control_messages_that_do_not_fit_cost_the_stamp_and_no_more() {
-    let port = free_port();
-    let mut receiver = event(port);
-    let mut sender = PtpSocket::sender(&lo(), Channel::Event).unwrap();
-    stamped(&mut sender, &mut receiver, SocketAddrV4::new(GROUP, port));
-    sender.send(b"sync", SocketAddrV4::new(GROUP, port)).unwrap();
+    let (mut receiver, mut sender, to) = pair(Channel::Event);
+    stamped(&mut sender, &mut receiver, to);
+    sender.send(b"sync", to).unwrap();
     assert!(wait(&receiver).ready(0));
     let arrival =
         fetch(&receiver.socket, StampSource::Software, &mut [0; 64], &mut receiver.control.0[..24]).unwrap();
@@ -192,11 +195,9 @@ fn control_messages_that_do_not_fit_cost_the_stamp_and_no_more() {
 
 #[test]
 fn a_packet_longer_than_the_buffer_is_marked() {
-    let port = free_port();
-    let mut receiver = event(port);
-    let mut sender = PtpSocket::sender(&lo(), Channel::General).unwrap();
-    sender.send(b"too long", SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
-    sender.send(b"", SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
+    let (mut receiver, mut sender, to) = pair(Channel::General);
+    sender.send(b"too long", SocketAddrV4::new(Ipv4Addr::LOCALHOST, to.port())).unwrap();
+    sender.send(b"", SocketAddrV4::new(Ipv4Addr::LOCALHOST, to.port())).unwrap();
     let mut buffer = [0; 3];
     assert!(wait(&receiver).ready(0));
     let received = receiver.receive(&mut buffer).unwrap().unwrap();
@@ -209,7 +210,7 @@ fn a_packet_longer_than_the_buffer_is_marked() {
 
 #[test]
 fn the_general_channel_takes_no_stamps() {
-    let mut sender = PtpSocket::sender(&lo(), Channel::General).unwrap();
+    let mut sender = sender(Channel::General);
     assert_eq!(sender.stamps(), StampSource::None);
     sender.send(b"x", SocketAddrV4::new(GROUP, free_port())).unwrap();
     assert_eq!(sender.departed().unwrap(), None);
@@ -233,7 +234,7 @@ fn packets_lost_to_a_full_socket_are_counted() {
     let port = free_port();
     let mut receiver = event(port);
     receiver.socket.set_recv_buffer_size(1).unwrap();
-    let mut sender = PtpSocket::sender(&lo(), Channel::General).unwrap();
+    let mut sender = sender(Channel::General);
     for _ in 0..100 {
         sender.send(&[0; 64], SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
     }
@@ -261,7 +262,7 @@ fn without_a_card_that_stamps_hardware_stamps_stay_away_until_software_is_asked(
     let mut socket = PtpSocket::open(&lo(), GROUP, port, Channel::Event, StampSource::Hardware).unwrap();
     assert_eq!(socket.stamps(), StampSource::Hardware);
     // Software stamps are on for the whole host, and yet none is taken for the card's.
-    let mut sender = PtpSocket::sender(&lo(), Channel::Event).unwrap();
+    let mut sender = sender(Channel::Event);
     let mut software = event(port);
     stamped(&mut sender, &mut software, to);
     let mut buffer = [0; 64];
@@ -285,7 +286,7 @@ fn without_a_card_that_stamps_hardware_stamps_stay_away_until_software_is_asked(
 fn a_group_left_is_not_heard_until_it_is_joined_again() {
     let port = free_port();
     let mut socket = event(port);
-    let mut sender = PtpSocket::sender(&lo(), Channel::General).unwrap();
+    let mut sender = sender(Channel::General);
     for (joined, heard) in [(true, 1), (false, 0), (true, 1)] {
         socket.leave();
         if joined {
@@ -300,11 +301,9 @@ fn a_group_left_is_not_heard_until_it_is_joined_again() {
 /// 300 followers with a request a second each, and a leader that answers: so much comes in a stall of 2 s.
 #[test]
 fn a_stall_of_two_seconds_beside_hundreds_of_followers_loses_nothing() {
-    let port = free_port();
-    let mut receiver = event(port);
-    let mut sender = PtpSocket::sender(&lo(), Channel::General).unwrap();
+    let (mut receiver, mut sender, to) = pair(Channel::General);
     for _ in 0..600 {
-        sender.send(&[0; 124], SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
+        sender.send(&[0; 124], SocketAddrV4::new(Ipv4Addr::LOCALHOST, to.port())).unwrap();
     }
     let kept = all(&mut receiver).len();
     // A kernel that grants the usual 208 KiB at most, doubled, keeps some 550.
@@ -350,17 +349,10 @@ fn port_319_without_a_right_says_which_right() {
     }
 }
 
-/// Two ends of a virtual cable in a network namespace: needs root and ip(8), and is passed over without them.
+/// Two ends of a virtual cable: needs root and ip(8), and is passed over without them.
 #[test]
 fn on_a_veth_both_ends_stamp_and_the_sender_hears_no_echo() {
-    if !nix::unistd::Uid::effective().is_root() {
-        return;
-    }
-    std::thread::spawn(|| {
-        if nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_err() {
-            return;
-        }
-        let ip = |line: &str| Command::new("ip").args(line.split(' ')).status().is_ok_and(|s| s.success());
+    in_network_namespace(|| {
         if !ip("link add v0 type veth peer name v1") {
             return;
         }
@@ -393,7 +385,5 @@ fn on_a_veth_both_ends_stamp_and_the_sender_hears_no_echo() {
         sender.socket.set_multicast_loop_v4(true).unwrap();
         sender.send(b"x", SocketAddrV4::new(GROUP, 319)).unwrap();
         assert_eq!(all(&mut echo).len(), 1, "what the loop would bring");
-    })
-    .join()
-    .unwrap();
+    });
 }

@@ -1,48 +1,32 @@
 use super::*;
+use crate::scratch::Scratch;
 use nix::sched::{CloneFlags, unshare};
 use std::ffi::CStr;
 
-/// A folder of its own, removed with everything in it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("dante-state-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.0).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
-    }
+fn names(folder: &Scratch) -> Vec<String> {
+    let entries = std::fs::read_dir(&folder.0).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 #[test]
 fn what_was_kept_is_read_and_nothing_else_is_left() {
-    let folder = Folder::new("kept");
+    let folder = Scratch::new();
     let state = StateFile::new(folder.0.join("state"));
     assert_eq!(state.read().unwrap(), None);
     state.replace("k = 1\n").unwrap();
     state.replace("k = 2\n").unwrap();
     assert_eq!(state.read().unwrap().as_deref(), Some("k = 2\n"));
-    assert_eq!(folder.names(), ["state"]);
+    assert_eq!(names(&folder), ["state"]);
     let mode = std::fs::metadata(state.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
 }
 
 #[test]
 fn a_text_as_long_as_allowed_is_kept_and_a_longer_one_refused() {
-    let folder = Folder::new("long");
+    let folder = Scratch::new();
     let state = StateFile::new(folder.0.join("state"));
     let text = "x".repeat(LONGEST);
     state.replace(&text).unwrap();
@@ -56,7 +40,7 @@ fn a_text_as_long_as_allowed_is_kept_and_a_longer_one_refused() {
 
 #[test]
 fn what_is_no_text_is_told() {
-    let folder = Folder::new("binary");
+    let folder = Scratch::new();
     let state = StateFile::new(folder.0.join("state"));
     std::fs::write(state.path(), [0xff, 0xfe]).unwrap();
     assert!(matches!(state.read(), Err(StateError::NotText { .. })));
@@ -66,27 +50,27 @@ fn what_is_no_text_is_told() {
 
 #[test]
 fn a_missing_folder_is_named_and_not_made() {
-    let folder = Folder::new("missing");
+    let folder = Scratch::new();
     let state = StateFile::new(folder.0.join("none").join("state"));
     let error = state.replace("x").unwrap_err().to_string();
     assert!(error.ends_with(&format!("there is no folder {}", folder.0.join("none").display())), "{error}");
     assert_eq!(state.read().unwrap(), None);
-    assert!(folder.names().is_empty());
+    assert!(names(&folder).is_empty());
 }
 
 #[test]
 fn a_failed_rename_leaves_nothing_behind() {
-    let folder = Folder::new("rename");
+    let folder = Scratch::new();
     let state = StateFile::new(folder.0.join("state"));
     std::fs::create_dir(state.path()).unwrap();
     assert!(matches!(state.replace("x"), Err(StateError::Write { .. })));
-    assert_eq!(folder.names(), ["state"]);
+    assert_eq!(names(&folder), ["state"]);
     assert!(StateFile::new("/").replace("x").is_err());
 }
 
 #[test]
 fn what_a_dead_process_left_is_replaced_and_a_link_not_followed() {
-    let folder = Folder::new("left");
+    let folder = Scratch::new();
     let state = StateFile::new(folder.0.join("state"));
     let victim = folder.0.join("victim");
     std::fs::write(&victim, "untouched").unwrap();
@@ -94,7 +78,7 @@ fn what_a_dead_process_left_is_replaced_and_a_link_not_followed() {
     std::os::unix::fs::symlink(&victim, &beside).unwrap();
     state.replace("x").unwrap();
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
-    assert_eq!(folder.names(), ["state", "victim"]);
+    assert_eq!(names(&folder), ["state", "victim"]);
 }
 
 /// A full and then a read-only disk, in a mount namespace: needs root, and is passed over without.
@@ -104,7 +88,7 @@ fn a_full_disk_keeps_the_old_text() {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "this test needs root");
         return eprintln!("skipped: only root can mount");
     }
-    let folder = Folder::new("full");
+    let folder = Scratch::new();
     let path = folder.0.clone();
     // In a thread of its own, which the namespace ends with.
     let run = move || {

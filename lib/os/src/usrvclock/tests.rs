@@ -1,21 +1,16 @@
 use super::*;
+use crate::scratch::Scratch;
 use dante_core::time::Ratio;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A folder, removed in the end.
-struct Place(PathBuf);
+struct Place(Scratch);
 
 impl Place {
     fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("dante-usrvclock-{}-{number}", std::process::id()));
-        fs::create_dir(&folder).unwrap();
-        Self(folder)
+        Self(Scratch::new())
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.0.0.join(name)
     }
 
     fn server(&self) -> ClockServer {
@@ -29,12 +24,6 @@ impl Place {
         client.connect(self.path("clock")).unwrap();
         client.send(&[]).unwrap();
         client
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.0);
     }
 }
 

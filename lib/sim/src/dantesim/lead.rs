@@ -61,7 +61,7 @@ pub fn lead(args: &LeaderArgs) -> Result<(), Failure> {
     loop {
         let fds = [stage.listener.as_fd(), stage.event.as_fd(), stage.questions.as_fd()];
         let wake = poll.wait(&fds, Some(leader.deadline()))?;
-        if matches!(wake.signal, Some(Signal::Terminate | Signal::Interrupt)) {
+        if matches!(wake.signal, Some(Signal::SIGTERM | Signal::SIGINT)) {
             return Ok(());
         }
         if wake.ready(0) {

@@ -85,13 +85,7 @@ impl PhcReader {
     /// # Errors
     /// See [`PhcError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, PhcError> {
-        let path = path.as_ref();
-        let (file, _) = open(path, false)?;
-        let source = Source::new(file);
-        let failed =
-            |cause: Errno| PhcError::Failed { tried: "read", path: path.into(), cause: cause.into() };
-        source.read().map_err(failed)?;
-        Ok(Self(source))
+        open(path.as_ref(), false).map(|(source, ..)| Self(source))
     }
 
     /// The clock and CLOCK_MONOTONIC_RAW at one instant.

@@ -7,48 +7,19 @@ use std::ops::Range;
 
 /// Sections that a suite's file may have, and the keys that only one of them has: a program knows no flags but its own, and
 /// is to say where a key belongs.
-const SECTIONS: [(&str, &[&str]); 3] = [
+const SECTIONS: [(&str, &str); 3] = [
     (
         "dante4l",
-        &[
-            "interface",
-            "subdomain",
-            "event-port",
-            "general-port",
-            "delay",
-            "path-delay",
-            "delay-asymmetry",
-            "leader",
-            "deny",
-            "prefer",
-            "rates-file",
-            "timestamping",
-            "no-wait",
-        ],
+        "interface subdomain event-port general-port delay path-delay delay-asymmetry leader deny prefer \
+         rates-file timestamping no-wait",
     ),
     (
         "dante2sys",
-        &[
-            "clock",
-            "utc",
-            "ntp-server",
-            "ntp-min-interval",
-            "date",
-            "first-step-threshold",
-            "step-threshold",
-            "max-slew",
-            "max-date-error",
-            "max-frequency",
-            "rtc",
-            "rtc-device",
-            "drift-file",
-            "force",
-            "allow-pull-up",
-            "rt-priority",
-            "lock-memory",
-        ],
+        "clock utc ntp-server ntp-min-interval date first-step-threshold step-threshold max-slew \
+         max-date-error max-frequency rtc rtc-device drift-file force allow-pull-up rt-priority \
+         lock-memory",
     ),
-    ("danteshm", &["shm", "shm-perm", "sock", "usrvclock", "usrvclock-mode", "epoch", "rate"]),
+    ("danteshm", "shm shm-perm sock usrvclock usrvclock-mode epoch rate"),
 ];
 /// Flags that no file may have: they say which file, or do something else and end.
 pub const COMMAND_LINE_ONLY: [&str; 5] = ["config", "check-config", "leave", "help", "version"];
@@ -173,7 +144,8 @@ fn is_quote(c: char) -> bool {
 }
 
 fn section_of(key: &str) -> Option<&'static str> {
-    SECTIONS.iter().find(|(_, keys)| keys.contains(&key)).map(|(section, _)| *section)
+    let has = |keys: &str| keys.split(' ').any(|own| own == key);
+    SECTIONS.iter().find(|(_, keys)| has(keys)).map(|(section, _)| *section)
 }
 
 fn nearest<'a>(word: &str, among: &[&'a str]) -> Option<&'a str> {
