@@ -5,6 +5,7 @@
 //! must agree (the intersection of Marzullo and of RFC 5905, section 11.2.1), and the best of those that agree speaks.
 
 use super::{Answer, Exchange, Leap};
+use crate::outputs::Outputs;
 use crate::time::{Duration, Ratio, Raw, Real, Timestamp};
 use arrayvec::ArrayVec;
 use std::fmt;
@@ -93,12 +94,10 @@ impl fmt::Display for NoVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoAnswer => f.write_str("no NTP server answers with a time"),
-            Self::NoMajority(answered) => {
-                write!(
-                    f,
-                    "the {answered} NTP servers that answer disagree, and none has a majority: no date is taken"
-                )
-            }
+            Self::NoMajority(answered) => write!(
+                f,
+                "the {answered} NTP servers that answer disagree, and none has a majority: no date is taken"
+            ),
         }
     }
 }
@@ -132,7 +131,7 @@ pub struct Servers {
     rounds: u32,
     /// What was told of instants before this is void.
     since: Timestamp<Raw>,
-    outputs: ArrayVec<Output, { MAX_SERVERS + 2 }>,
+    outputs: Outputs<Output, { MAX_SERVERS + 2 }>,
 }
 
 impl Servers {
@@ -148,7 +147,7 @@ impl Servers {
             shortest: INTERVALS.0,
             rounds: 0,
             since: now,
-            outputs: ArrayVec::new(),
+            outputs: Outputs::default(),
         }
     }
 
@@ -183,7 +182,7 @@ impl Servers {
 
     /// The next thing to be done or told; call until it is `None`.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_at(0)
+        self.outputs.pop()
     }
 
     /// When [`Input::Deadline`] is due; `None` only without servers.
@@ -249,8 +248,7 @@ impl Servers {
             if server.asked.is_none() && server.left > 0 && now >= server.ask_at {
                 server.left -= 1;
                 server.asked = Some(now);
-                let told = self.outputs.try_push(Output::Ask(number));
-                debug_assert!(told.is_ok(), "an output found no room");
+                self.outputs.push(Output::Ask(number));
             }
         }
     }
@@ -296,8 +294,7 @@ impl Servers {
         let wait = if result.is_ok() { self.rest() } else { self.rest().min(RETRY) };
         self.ended = now;
         self.next = Some(self.allowed(now + wait));
-        let told = self.outputs.try_push(Output::Round(result));
-        debug_assert!(told.is_ok(), "an output found no room");
+        self.outputs.push(Output::Round(result));
     }
 }
 
