@@ -4,7 +4,7 @@ use super::control::Control;
 use super::hold::{Hold, REVIEW};
 use super::utc::{Run, UtcKeeper};
 use super::{ClockState, Config, Correction, Done, Event, Input, Output, Reason, State};
-use crate::date::{DateError, Verdict};
+use crate::date::DateError;
 use crate::outputs::Outputs;
 use crate::page::{Dante4l, View};
 use crate::time::{Offset, Ratio, Raw, Reading, Timestamp};
@@ -18,14 +18,14 @@ const GRAIN: Ratio = Ratio::from_ppb(0.1);
 #[derive(Debug)]
 pub struct Steerer {
     config: Config,
-    utc: UtcKeeper,
+    pub(super) utc: UtcKeeper,
     control: Control,
     state: State,
     hold: Option<Hold>,
     frequency: Ratio,
     review: Option<Timestamp<Raw>>,
     corrections: u64,
-    outputs: Outputs<Output, 24>,
+    outputs: Outputs<Output, 40>,
 }
 
 impl Steerer {
@@ -51,8 +51,9 @@ impl Steerer {
         match input {
             Input::Page(page) => self.page(now, page),
             Input::Answer { server, answer } => {
-                self.utc.answered(now.raw, server, answer);
-                self.verdicts(now);
+                if self.utc.answered(now.raw, (server, answer), self.run().map.as_ref()) {
+                    self.keep(now);
+                }
             }
             Input::End => return self.lost(Reason::Lost(Loss::Ending)),
         }
@@ -118,15 +119,12 @@ impl Steerer {
     /// dante4l's page, and what it means for the clock.
     fn page(&mut self, now: &Reading, page: Option<&View<Dante4l>>) {
         let track = self.config.track(page);
-        self.utc.look(now.raw, page.filter(|_| track.is_ok()));
-        self.verdicts(now);
+        self.utc.look(now.raw, page.filter(|_| track.is_ok()), self.run().map.as_ref());
         match track {
             Ok(track) => self.leader(now, &track),
-            Err(loss) => {
-                self.lost(Reason::Lost(loss));
-                self.keep_utc(now);
-            }
+            Err(loss) => self.lost(Reason::Lost(loss)),
         }
+        self.keep(now);
     }
 
     fn leader(&mut self, now: &Reading, track: &Track) {
@@ -149,33 +147,22 @@ impl Steerer {
         let hold = self.hold.get_or_insert_with(|| Hold::begin(track.key, *map, now));
         if let Some(change) = hold.follow(track.key, *map, now) {
             self.utc.leader_changed(now.raw, before.as_ref());
-            self.outputs.push(Output::Epoch(change));
+            self.push(Output::Epoch(change));
         }
         self.step(Event::RateKnown, Reason::RateKnown);
         // Before UTC is looked at: what K was before the clock was in other hands is not the clock's error.
         if self.state == State::Locked && self.hold.as_mut().is_some_and(|hold| hold.settle(now)) {
             self.utc.prefer_leader(now.raw, map);
         }
-        self.keep_utc(now);
-        self.correct(now);
     }
 
-    /// Measurements of UTC that have come. A changed rate is set at once: K runs at it from now on.
-    fn verdicts(&mut self, now: &Reading) {
-        while let Some(verdict) = self.utc.verdict() {
-            self.observe(now, &verdict);
+    /// What is to be done about UTC and the phase; at most once an input, for a step that is wanted is wanted until it is
+    /// made. A changed rate is set at once: K runs at it from now on.
+    pub(super) fn keep(&mut self, now: &Reading) {
+        if let Some(off) = self.utc.keep(now, &self.run()) {
+            self.push(Output::Correct(Correction::Step(off)));
         }
-    }
-
-    pub(super) fn observe(&mut self, now: &Reading, verdict: &Verdict) {
-        self.utc.observe(verdict, self.run().map.as_ref());
-        self.keep_utc(now);
         self.correct(now);
-    }
-
-    fn keep_utc(&mut self, now: &Reading) {
-        let step = self.utc.keep(now, &self.run());
-        self.outputs.extend(step.map(|off| Output::Correct(Correction::Step(off))));
         // In holdover nothing else sets the frequency.
         if let (State::Holdover, Some(rate)) = (self.state, self.rate_with(self.utc.slew()))
             && (rate - self.frequency).abs() > GRAIN
@@ -224,7 +211,7 @@ impl Steerer {
                 let rate = self.rate_with(self.utc.keeper().steady_slew());
                 self.slew(rate.unwrap_or(self.frequency.clamp(self.config.limits.frequency)));
             }
-            State::Yielded => self.outputs.push(Output::Take),
+            State::Yielded => self.push(Output::Take),
             State::Waiting | State::Acquiring | State::Holdover => {}
         }
     }
@@ -238,13 +225,19 @@ impl Steerer {
     }
 
     fn slew(&mut self, frequency: Ratio) {
-        self.outputs.push(Output::Correct(Correction::Slew(frequency)));
+        self.push(Output::Correct(Correction::Slew(frequency)));
+    }
+
+    /// Behind what the UTC keeper has said so far.
+    fn push(&mut self, output: Output) {
+        self.outputs.extend(std::iter::from_fn(|| self.utc.poll()));
+        self.outputs.push(output);
     }
 
     fn step(&mut self, event: Event, reason: Reason) {
         if let Some(to) = self.state.after(event) {
             let from = std::mem::replace(&mut self.state, to);
-            self.outputs.push(Output::Changed { from, to, reason });
+            self.push(Output::Changed { from, to, reason });
         }
     }
 

@@ -71,7 +71,6 @@ pub struct UtcKeeper {
     /// The kernel is not to be told of a leap second now: a step makes it forget the instant, but not that one is due, and
     /// then none comes (ntp_clear, kernel/time/ntp.c). Taken back for a while and told again, it is armed again.
     is_disarmed: bool,
-    verdicts: Outputs<Verdict, 2>,
     outputs: Outputs<Output, 16>,
 }
 
@@ -93,7 +92,6 @@ impl UtcKeeper {
             is_good: None,
             declared_at: None,
             is_disarmed: true,
-            verdicts: Outputs::default(),
             outputs: Outputs::default(),
         }
     }
@@ -110,43 +108,56 @@ impl UtcKeeper {
         }
     }
 
-    /// What is due now; `page` is dante4l's, if it shows a leader. Then [`Self::verdict`] may have something.
-    pub(super) fn look(&mut self, now: Timestamp<Raw>, page: Option<&View<Dante4l>>) {
-        match &self.source {
-            Source::None => {}
+    /// What is due now; `page` is dante4l's, if it shows a leader, and `map` the map that the clock is held by. Whether
+    /// UTC was measured.
+    pub(super) fn look(
+        &mut self,
+        now: Timestamp<Raw>,
+        page: Option<&View<Dante4l>>,
+        map: Option<&ClockMap>,
+    ) -> bool {
+        let verdict = match &self.source {
             Source::Ntp(_) => self.serve(now, servers::Input::Deadline),
             Source::Leader { next } if now >= *next => self.look_at_leader(now, page),
-            Source::Leader { .. } => {}
-        }
+            Source::None | Source::Leader { .. } => None,
+        };
+        verdict.inspect(|verdict| self.observe(verdict, map)).is_some()
     }
 
-    pub(super) fn answered(&mut self, now: Timestamp<Raw>, server: usize, answer: Answer) {
-        self.serve(now, servers::Input::Answer { server, answer });
+    /// A server answered, or did not. Whether UTC was measured.
+    pub(super) fn answered(
+        &mut self,
+        now: Timestamp<Raw>,
+        (server, answer): (usize, Answer),
+        map: Option<&ClockMap>,
+    ) -> bool {
+        let verdict = self.serve(now, servers::Input::Answer { server, answer });
+        verdict.inspect(|verdict| self.observe(verdict, map)).is_some()
     }
 
-    fn serve(&mut self, now: Timestamp<Raw>, input: servers::Input) {
-        let Source::Ntp(servers) = &mut self.source else { return };
+    fn serve(&mut self, now: Timestamp<Raw>, input: servers::Input) -> Option<Verdict> {
+        let Source::Ntp(servers) = &mut self.source else { return None };
         servers.handle(now, input);
+        let mut verdict = None;
         while let Some(output) = servers.poll() {
             match output {
                 servers::Output::Ask(server) => self.outputs.push(Output::Ask(server)),
                 servers::Output::Round(round) => {
                     self.agreeing = round.map_or(0, |verdict| verdict.agreeing);
                     self.outputs.push(Output::Round(round));
-                    if let Ok(verdict) = round {
-                        self.verdicts.push(verdict);
-                    }
+                    verdict = round.ok();
                 }
             }
         }
+        verdict
     }
 
-    fn look_at_leader(&mut self, now: Timestamp<Raw>, page: Option<&View<Dante4l>>) {
-        let Some(port) = page.and_then(|view| view.body.selected()) else { return };
-        let Some(map) = port.map().filter(|_| port.state() == Some(port::State::Slave)) else { return };
+    fn look_at_leader(&mut self, now: Timestamp<Raw>, page: Option<&View<Dante4l>>) -> Option<Verdict> {
+        let port = page?.body.selected()?;
+        let map = port.map().filter(|_| port.state() == Some(port::State::Slave))?;
         let sigma = map.uncertainty_at(now);
         if sigma.rate > LEADER_FROM {
-            return;
+            return None;
         }
         self.source = Source::Leader { next: now + LEADER_INTERVAL };
         let dante = map.dante_at(now);
@@ -154,15 +165,11 @@ impl UtcKeeper {
         let utc = Timestamp::from_ns(dante.ns()) - Duration::from_secs(ahead);
         self.is_uptime = utc < self.keeper.rules().earliest;
         if self.is_uptime {
-            return self.outputs.push(Output::LeaderIsUptime(dante - Timestamp::ZERO));
+            self.outputs.push(Output::LeaderIsUptime(dante - Timestamp::ZERO));
+            return None;
         }
         let margin = sigma.offset * 3;
-        self.verdicts.push(Verdict { raw: now, utc, margin, leap: Leap::None, agreeing: 1, answered: 1 });
-    }
-
-    /// The next measurement of UTC, to be handed to [`Self::observe`].
-    pub(super) fn verdict(&mut self) -> Option<Verdict> {
-        self.verdicts.pop()
+        Some(Verdict { raw: now, utc, margin, leap: Leap::None, agreeing: 1, answered: 1 })
     }
 
     pub(super) fn observe(&mut self, verdict: &Verdict, map: Option<&ClockMap>) {
@@ -296,7 +303,6 @@ impl UtcKeeper {
     /// CLOCK_MONOTONIC_RAW stood still, and with it all that was measured against it.
     pub(super) fn slept(&mut self, now: Timestamp<Raw>) {
         self.keeper.slept();
-        self.verdicts = Outputs::default();
         self.serve(now, servers::Input::Anew);
         if let Source::Leader { next } = &mut self.source {
             *next = now;

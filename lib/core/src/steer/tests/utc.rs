@@ -1,7 +1,7 @@
 //! The date in the steerer: who moves K, and when nobody may.
 
 use super::*;
-use crate::date::{Leap, Policy};
+use crate::date::{Exchange, Leap, Policy};
 
 impl Bench {
     fn with_policy(policy: Policy, ppm: f64) -> Self {
@@ -19,7 +19,9 @@ impl Bench {
         let margin = Duration::from_us(200);
         let verdict = Verdict { raw, utc, margin, leap: Leap::None, agreeing: 1, answered: 1 };
         let now = self.clock.read();
-        self.steerer.observe(&now.reading, &verdict);
+        let map = self.steerer.run().map;
+        self.steerer.utc.observe(&verdict, map.as_ref());
+        self.steerer.keep(&now.reading);
         self.look();
     }
 
@@ -64,6 +66,37 @@ fn the_first_date_steps_the_clock_and_k_with_it() {
         assert!(bench.error().abs() < Duration::from_us(1), "the phase stays what it was");
         assert!(!bench.said.iter().any(|said| matches!(said, Output::Adopted(..))));
     }
+}
+
+#[test]
+fn a_leader_that_tells_utc_steps_the_clock_once() {
+    let mut bench = Bench::with(Config { utc: UtcConfig::Leader, ..Config::default() }, 3.0);
+    bench.line.at0 = Timestamp::from_ns(DATE.ns()) + S * 100;
+    bench.sync();
+    assert_eq!((bench.utc_steps(), bench.steerer.counts().0), (1, 1));
+    bench.syncs(240);
+    assert_eq!(bench.utc_steps(), 1);
+    assert!(bench.off_utc(S * 100).abs() < Duration::from_us(200), "60 s at 3 ppm");
+}
+
+#[test]
+fn a_round_that_ends_with_a_server_given_up_steps_the_clock_once() {
+    let utc = UtcConfig::Ntp { servers: 2, shortest_interval: S * 16 };
+    let mut bench = Bench::with(Config { utc, ..Config::default() }, 3.0);
+    for _ in 0..80 {
+        bench.lead(PortState::Slave);
+        // Nothing comes of what server 1 is asked.
+        let is_asked = bench.said.contains(&Output::Ask(0));
+        bench.said.retain(|said| !matches!(said, Output::Ask(_)));
+        if is_asked {
+            let (raw, utc) = (bench.clock.exact.now, bench.utc(S * 100));
+            let exchange = Exchange { raw, utc, round_trip: Duration::from_ms(1), leap: Leap::None };
+            bench.handle(Input::Answer { server: 0, answer: Answer::Time(exchange) });
+        }
+        bench.clock.exact.now = bench.clock.exact.now + S;
+    }
+    assert_eq!(bench.utc_steps(), 1);
+    assert!(bench.off_utc(S * 100).abs() < Duration::from_ms(1));
 }
 
 #[test]
