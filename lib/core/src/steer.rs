@@ -30,10 +30,11 @@ pub use utc::{Run, UtcConfig, UtcKeeper};
 
 use crate::date::servers::NoVerdict;
 use crate::date::{Answer, DateNews, DateRules, Verdict};
-use crate::page::{Dante4l, View};
+use crate::page::{Dante4l, Freshness, View};
 use crate::time::{Duration, Offset, Ratio};
 use crate::timescale::EpochChange;
 use crate::track::{Loss, Track};
+use crate::wire::Subdomain;
 use std::fmt;
 
 /// What the user chose.
@@ -57,10 +58,13 @@ impl Config {
     /// # Errors
     /// Why there is none.
     pub fn track(&self, page: Option<&View<Dante4l>>) -> Result<Track, Loss> {
-        match Track::of(page)? {
-            track if track.is_pull_up && !self.allows_pull_up => Err(Loss::PullUp),
-            track => Ok(track),
+        let port =
+            page.filter(|view| view.freshness == Freshness::Fresh).and_then(|view| view.body.selected());
+        // Whatever its state: the rate of such a leader may never be known well.
+        if !self.allows_pull_up && port.is_some_and(|port| Subdomain(port.subdomain).is_pull_up()) {
+            return Err(Loss::PullUp);
         }
+        Track::of(page)
     }
 }
 

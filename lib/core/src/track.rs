@@ -24,8 +24,6 @@ pub struct Track {
     pub state: State,
     /// The clock map (Dante over CLOCK_MONOTONIC_RAW), if anything is known.
     pub map: Option<ClockMap>,
-    /// It leads in a pull-up domain, whose rate is per cents off.
-    pub is_pull_up: bool,
 }
 
 impl Track {

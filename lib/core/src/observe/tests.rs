@@ -168,7 +168,7 @@ fn page_shows_the_selected_ports_track_after_encoding_and_decoding() {
         let (state, map) = (port.state(), port.map());
         assert_eq!(state, State::Slave);
         let key = TimelineKey { instance: INSTANCE, number: 1 };
-        assert_eq!(bench.track(), Ok(Track { key, state, map, is_pull_up: false }));
+        assert_eq!(bench.track(), Ok(Track { key, state, map }));
     }
     bench.engine.set_stamp_source(1, StampSource::Hardware);
     let page = bench.page();

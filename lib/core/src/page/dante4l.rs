@@ -10,7 +10,7 @@ use crate::numbered;
 use crate::port::{Counters, MAX_LEADERS, Notice, Port, Sample, Stamp, State};
 use crate::time::{Affine, ClockMap, Correlation, Duration, Ratio, Raw, Timestamp, Uncertainty, Wander};
 use crate::track::{KernelWord, TimelineKey, Track};
-use crate::wire::{PortIdentity, Subdomain, Uuid};
+use crate::wire::{PortIdentity, Uuid};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// Dante's primary and secondary network.
@@ -170,7 +170,6 @@ impl Dante4l {
             key: TimelineKey { instance, number: port.timeline },
             state: port.state()?,
             map: port.map(),
-            is_pull_up: Subdomain(port.subdomain).is_pull_up(),
         })
     }
 

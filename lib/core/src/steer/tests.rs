@@ -287,11 +287,16 @@ fn no_frequency_beyond_the_bound_is_ever_set() {
 #[test]
 fn rejects_a_leader_of_a_pull_up_domain_unless_allowed() {
     for allows_pull_up in [false, true] {
-        let mut bench = Bench::with(Config { allows_pull_up, ..Config::default() }, 12.0);
+        let config = Config { allows_pull_up, ..Config::default() };
+        let mut bench = Bench::with(config, 12.0);
         bench.subdomain = Subdomain::ALT1;
         bench.syncs(4);
         let expected = if allows_pull_up { State::Locked } else { State::Waiting };
         assert_eq!(bench.steerer.state(), expected);
+        // It is told of also where its rate never comes to be known.
+        let page = bench.page(PortState::Uncalibrated, Freshness::Fresh);
+        let expected = if allows_pull_up { Loss::NoLeader } else { Loss::PullUp };
+        assert_eq!(config.track(Some(&page)), Err(expected));
     }
 }
 
