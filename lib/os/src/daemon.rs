@@ -111,9 +111,6 @@ pub trait DaemonArgs: CommandFactory + FromArgMatches {
     fn common(&self) -> &CommonArgs;
 
     /// What does not fit together, in flags that are right each by itself.
-    ///
-    /// # Errors
-    /// Then.
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
@@ -173,9 +170,6 @@ pub trait Service {
 
     /// Writes what it is doing, or what it waits for, in one line for people: `systemctl status` shows it. Costs little, and
     /// leaves out digits that never rest: each change is told.
-    ///
-    /// # Errors
-    /// Those of `to`.
     fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result;
 
     /// The last thing that is done, when the program was asked to end.

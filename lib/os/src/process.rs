@@ -77,9 +77,6 @@ pub struct Bound(Child);
 
 impl Bound {
     /// Starts `command`. The kernel kills it when this thread dies (PR_SET_PDEATHSIG).
-    ///
-    /// # Errors
-    /// As [`Command::spawn`].
     pub fn spawn(command: &mut Command) -> io::Result<Self> {
         // SAFETY: between fork and exec only prctl is called, which is async-signal-safe and allocates nothing. The
         // mask of blocked signals is not inherited on purpose by what std does itself at exec.
@@ -93,25 +90,16 @@ impl Bound {
     }
 
     /// Sends it a signal.
-    ///
-    /// # Errors
-    /// As kill(2).
     pub fn signal(&self, signal: Signal) -> nix::Result<()> {
         kill(Pid::from_raw(self.0.id().cast_signed()), signal)
     }
 
     /// Its exit status, if it has ended.
-    ///
-    /// # Errors
-    /// As [`Child::try_wait`].
     pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.0.try_wait()
     }
 
     /// Waits until it has ended, but not longer than `patience`.
-    ///
-    /// # Errors
-    /// As [`Child::try_wait`].
     pub fn wait(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
         let end = Instant::now() + patience;
         loop {
@@ -126,9 +114,6 @@ impl Bound {
     }
 
     /// Asks it to end (SIGTERM), and after `patience` ends it.
-    ///
-    /// # Errors
-    /// As [`Child::try_wait`].
     pub fn end(&mut self, patience: Duration) -> io::Result<ExitStatus> {
         if self.0.try_wait()?.is_none() {
             _ = self.signal(Signal::SIGTERM);

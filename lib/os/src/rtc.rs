@@ -138,9 +138,6 @@ impl Rtc {
 
     /// What it shows, as UTC: up to a second in the past, since it tells whole seconds. Local time that the change to
     /// winter time makes ambiguous is taken as libc's mktime(3) takes it.
-    ///
-    /// # Errors
-    /// See [`RtcError`].
     pub fn read(&self) -> Result<Timestamp<Real>, RtcError> {
         let tried = "read";
         let file = self.open(tried)?;

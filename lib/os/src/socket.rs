@@ -46,8 +46,6 @@ pub struct Received<'b> {
     pub source: SocketAddrV4,
     /// When it arrived, on the clock of the socket's stamps. Some cards and the first packets after start have none.
     pub stamp: Option<Timestamp<Real>>,
-    /// It was longer than the buffer.
-    pub truncated: bool,
 }
 
 /// A datagram that left.
@@ -102,9 +100,6 @@ impl PtpSocket {
     }
 
     /// A socket that sends from a port which the kernel chooses, as Dante devices do. It joins no group.
-    ///
-    /// # Errors
-    /// [`SocketError`].
     pub fn sender(interface: &Interface, channel: Channel) -> Result<Self, SocketError> {
         let socket = options::bound(interface, 0, channel)?;
         Self::with_stamps(socket, interface, channel, StampSource::Software)
@@ -193,8 +188,8 @@ impl PtpSocket {
             }
         };
         self.dropped = arrival.dropped.unwrap_or(self.dropped);
-        let Arrival { length, source, stamp, truncated, .. } = arrival;
-        Ok(Some(Received { bytes: buffer.get(..length).unwrap_or_default(), source, stamp, truncated }))
+        let Arrival { length, source, stamp, .. } = arrival;
+        Ok(Some(Received { bytes: buffer.get(..length).unwrap_or_default(), source, stamp }))
     }
 
     /// Sends a datagram and returns the key under which [`departed`](Self::departed) will tell when it left. Keys
@@ -279,7 +274,6 @@ struct Arrival {
     length: usize,
     source: SocketAddrV4,
     stamp: Option<Timestamp<Real>>,
-    truncated: bool,
     dropped: Option<u32>,
 }
 
@@ -307,7 +301,6 @@ fn fetch(
         // The kernel names the sender of every UDP datagram.
         source: message.address.map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), SocketAddrV4::from),
         stamp,
-        truncated: message.flags.contains(MsgFlags::MSG_TRUNC),
         dropped,
     })
 }

@@ -79,9 +79,6 @@ pub struct Phc {
 
 impl Phc {
     /// Opens `/dev/ptpN` for reading and writing, asks for its capabilities and reads it once; changes nothing.
-    ///
-    /// # Errors
-    /// See [`PhcError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, PhcError> {
         let (source, caps, first) = open(path.as_ref(), true)?;
         let limit = Ratio::from_ppb(f64::from(caps.max_adj));

@@ -37,9 +37,6 @@ pub(super) fn arguments<A: DaemonArgs>() -> Result<A, ConfigError> {
 }
 
 /// The flags given, the program's name first, with those of the configuration file that they name before them.
-///
-/// # Errors
-/// [`ConfigError`].
 pub fn arguments_of<A: DaemonArgs>(given: Vec<OsString>) -> Result<A, ConfigError> {
     let args = parse::<A>(given.clone())?;
     let Some(path) = &args.common().config else { return Ok(args) };

@@ -52,9 +52,6 @@ pub struct PageWriter<B> {
 
 impl<B: Body> PageWriter<B> {
     /// Makes the page, or takes over one that a dead writer left. `instance` is a random number.
-    ///
-    /// # Errors
-    /// See [`WriteError`].
     pub fn open(name: &PageName<B>, instance: u64) -> Result<Self, WriteError> {
         let os_error = |what, cause| WriteError::Os { what, path: name.path(), cause };
         // A page of another layout is removed and made anew; twice, somebody is playing with it.
