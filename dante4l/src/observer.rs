@@ -230,7 +230,8 @@ impl Service for Observer {
         // Once a second also where nothing is measured: the counters tell why.
         let is_idle = now >= self.page.renewal();
         if is_idle {
-            self.networks.iter_mut().filter_map(|network| network.link.as_mut()).for_each(Link::refresh);
+            let links = self.networks.iter_mut().filter_map(|network| network.link.as_mut());
+            links.for_each(|link| link.stamps.refresh());
         }
         self.publish(now, is_idle);
         Ok(())

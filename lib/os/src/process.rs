@@ -13,12 +13,10 @@ use std::time::{Duration, Instant};
 
 /// Why the kernel did not grant it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ProcessError {
-    /// A right is missing.
     #[error("{tried}: not permitted: it needs root, {need}")]
     Refused { tried: &'static str, need: &'static str },
-    /// Any other answer of the kernel.
     #[error("{tried}: {cause}")]
     Failed { tried: &'static str, cause: Errno },
 }

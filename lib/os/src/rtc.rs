@@ -38,24 +38,18 @@ impl Zone {
 
 /// Why the RTC could not be read or set.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum RtcError {
-    /// There is none.
     #[error("no RTC at {path}")]
     Absent { path: PathBuf },
-    /// Another program holds it open.
     #[error("the RTC at {path} is busy: another program has it open")]
     Busy { path: PathBuf },
-    /// A right is missing.
     #[error("no right to {tried} the RTC at {path}: it needs root, or access to the file and CAP_SYS_TIME")]
     NotPermitted { tried: &'static str, path: PathBuf },
-    /// The file is there and is no RTC.
     #[error("{path} is not an RTC")]
     NotAClock { path: PathBuf },
-    /// What it holds is no date.
     #[error("the RTC at {path} holds no valid date: it was never set, or its battery is empty")]
     NoDate { path: PathBuf },
-    /// The driver refused, or anything else.
     #[error("cannot {tried} the RTC at {path}: {cause}")]
     Failed { tried: &'static str, path: PathBuf, cause: io::Error },
 }

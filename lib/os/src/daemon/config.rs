@@ -18,15 +18,13 @@ use toml_edit::{Document, Item, TableLike, Value};
 
 /// What is wrong with flags or configuration.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ConfigError {
     /// With the flags; clap says it, and also `--help` and `--version` come as this.
     #[error(transparent)]
     Clap(#[from] clap::Error),
-    /// The file cannot be read.
     #[error("cannot read {path}: {cause}")]
     Read { path: PathBuf, cause: std::io::Error },
-    /// Something in the file.
     #[error("{path}:{line}: {what}")]
     At { path: PathBuf, line: usize, what: String },
 }

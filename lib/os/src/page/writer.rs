@@ -15,17 +15,14 @@ use std::sync::atomic::Ordering;
 
 /// Why a page cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum WriteError {
-    /// Another process writes it.
     #[error(
         "{program} of this instance is already running (process {pid}); stop it, or choose another --instance"
     )]
     Running { program: &'static str, pid: u32 },
-    /// Somebody else's file is in the way.
     #[error("{path} is in the way: {why}; remove it (as root, or as its owner) and start again")]
     InTheWay { path: PathBuf, why: String },
-    /// The kernel refused.
     #[error("cannot {what} {path}: {cause}")]
     Os { what: &'static str, path: PathBuf, cause: io::Error },
 }
