@@ -22,7 +22,6 @@ use journal::Journal;
 use std::fmt;
 use std::os::fd::AsFd;
 
-/// The program's state.
 pub struct Discipline {
     clock: ControlledClock,
     /// The clock as it was last read, and stepped since.

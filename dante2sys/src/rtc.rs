@@ -13,7 +13,6 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Woken later than this after the right moment, the next one is waited for.
 const LATE: Duration = Duration::from_ms(50);
 
-/// The keeper.
 pub struct RtcKeeper {
     mode: RtcMode,
     rtc: Rtc,

@@ -24,7 +24,6 @@ use std::os::fd::AsFd;
 /// Packets taken from each socket before deadlines and the page have their turn.
 const BATCH: usize = 64;
 
-/// The program's state.
 pub struct Observer {
     /// What the kernel tells of interfaces, if it does.
     watch: Option<Watch>,

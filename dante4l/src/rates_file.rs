@@ -41,12 +41,10 @@ impl RatesFile {
         Self { file, rates, due: None, has_failed: false }
     }
 
-    /// What is remembered.
     pub fn rates(&self) -> &KnownRates {
         &self.rates
     }
 
-    /// Remembers one more.
     pub fn learn(&mut self, now: Timestamp<Raw>, known: KnownRate) {
         self.rates.learn(known);
         self.due.get_or_insert(now + LATER);

@@ -29,7 +29,6 @@ struct Output {
     record: OutputRecord,
 }
 
-/// All outputs.
 pub struct Outputs {
     refclocks: Vec<Output>,
     usrvclock: Option<(ClockServer, OutputRecord)>,

@@ -52,6 +52,11 @@ impl Failure {
     pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
         Self { exit, error: error.into() }
     }
+
+    /// `error` ends the program, for want of a right or for another reason.
+    pub fn refused(is_permission: bool, error: impl Into<anyhow::Error>) -> Self {
+        Self::new(if is_permission { Exit::NotPermitted } else { Exit::Failed }, error)
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
