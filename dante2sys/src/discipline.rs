@@ -87,8 +87,8 @@ impl Discipline {
     fn publish(&mut self) {
         let body = Dante2sys {
             clock: self.clock.kind() as u8,
-            rtc: self.rtc.mode() as u8,
-            rtc_written_ns: self.rtc.written().map_or(0, |written| written.ns()),
+            rtc: self.rtc.mode as u8,
+            rtc_written_ns: self.rtc.written.map_or(0, |written| written.ns()),
             ..Dante2sys::of(&self.steerer, &self.now.reading)
         };
         let body = self.clock.line().map_or(body, |line| body.with_line(line));

@@ -63,7 +63,7 @@ impl Observer {
         let (mut networks, mut ports) = (Vec::new(), Vec::new());
         for (place, config) in configs.into_iter().enumerate() {
             let seed = random()?;
-            ports.push(PortConfig { seed, rates: rates.rates().clone(), ..port.clone() });
+            ports.push(PortConfig { seed, rates: rates.rates.clone(), ..port.clone() });
             networks.push(Network::new(place, config, seed, watch.is_some()));
         }
         let engine = Engine::new(networks.iter().map(Network::name).zip(ports));

@@ -12,7 +12,7 @@ const LATER: Duration = Duration::from_secs(60);
 /// The file, and what it is to say.
 pub struct RatesFile {
     file: StateFile,
-    rates: KnownRates,
+    pub rates: KnownRates,
     /// When it is to be written.
     due: Option<Timestamp<Raw>>,
     /// The last attempt failed, and that was said.
@@ -39,10 +39,6 @@ impl RatesFile {
             log::info!("rates of {} leaders known from before, from {path}", rates.iter().len());
         }
         Self { file, rates, due: None, has_failed: false }
-    }
-
-    pub fn rates(&self) -> &KnownRates {
-        &self.rates
     }
 
     pub fn learn(&mut self, now: Timestamp<Raw>, known: KnownRate) {

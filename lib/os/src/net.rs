@@ -107,9 +107,6 @@ pub fn abilities(name: &str) -> Option<Abilities> {
 }
 
 /// The names of all interfaces, in the kernel's order.
-///
-/// # Errors
-/// [`NetError::Failed`].
 pub fn names() -> Result<Vec<String>, NetError> {
     let failed = |cause| NetError::Failed { name: "any".into(), cause };
     let mut names = Vec::new();

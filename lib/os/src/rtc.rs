@@ -54,13 +54,6 @@ pub enum RtcError {
     Failed { tried: &'static str, path: PathBuf, cause: io::Error },
 }
 
-impl RtcError {
-    /// Whether a missing right is the reason.
-    pub fn is_permission(&self) -> bool {
-        matches!(self, Self::NotPermitted { .. })
-    }
-}
-
 /// struct rtc_time (include/uapi/linux/rtc.h).
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

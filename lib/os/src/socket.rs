@@ -122,9 +122,6 @@ impl PtpSocket {
     }
 
     /// Has the kernel stamp from now on, where the card was to do it. Stamps on their way are given up.
-    ///
-    /// # Errors
-    /// [`SocketError::NoStamps`].
     pub fn stamp_by_software(&mut self) -> Result<(), SocketError> {
         self.stamps = options::stamp(&self.socket, StampSource::Software, &self.interface)?;
         self.count_anew();
@@ -132,9 +129,6 @@ impl PtpSocket {
     }
 
     /// Joins the group again after [`Self::leave`].
-    ///
-    /// # Errors
-    /// [`SocketError::Join`].
     pub fn join(&self) -> Result<(), SocketError> {
         let Some((group, index)) = self.member else { return Ok(()) };
         self.socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index)).map_err(|cause| {
@@ -153,9 +147,6 @@ impl PtpSocket {
     }
 
     /// Sends from the address that the interface has now.
-    ///
-    /// # Errors
-    /// [`SocketError::Setup`].
     pub fn send_from(&self, interface: &Interface) -> Result<(), SocketError> {
         options::send_from(&self.socket, interface)
             .map_err(|cause| SocketError::setup("IP_MULTICAST_IF", interface, cause))
@@ -216,9 +207,6 @@ impl PtpSocket {
 
     /// The next transmit stamp that has arrived; None when none waits. One datagram has one stamp, or, on an interface
     /// whose driver takes none, never any.
-    ///
-    /// # Errors
-    /// [`SocketError::Receive`].
     pub fn departed(&mut self) -> Result<Option<Departure>, SocketError> {
         loop {
             let (fd, control) = (self.socket.as_raw_fd(), Some(&mut self.control.0[..]));

@@ -178,11 +178,6 @@ impl<B: Body> PageWriter<B> {
             log::debug!("doorbell: {error}");
         }
     }
-
-    /// The random number of this start.
-    pub fn instance(&self) -> u64 {
-        self.instance
-    }
 }
 
 impl<B> Drop for PageWriter<B> {
