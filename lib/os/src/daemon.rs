@@ -128,7 +128,7 @@ pub trait DaemonArgs: CommandFactory + FromArgMatches {
 
 /// Runs a daemon: reads flags and configuration, starts the log, runs `body`, and tells why it ended.
 pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCode {
-    let args = match config::arguments::<A>() {
+    let args = match arguments_of::<A>(std::env::args_os().collect()) {
         Ok(args) => args,
         Err(ConfigError::Clap(error)) => error.exit(),
         Err(error) => return exit(A::PROGRAM, Err(Failure::new(Exit::Usage, error))),
