@@ -4,7 +4,7 @@ use crate::args;
 use dante_core::page::SteeredClock;
 use dante_core::steer::{Clock, ClockState, Fault, Setting};
 use dante_core::time::{Affine, Duration, Ratio, Real};
-use dante_os::clock::{ClockError, Phc, PhcError, Realtime, SystemClock};
+use dante_os::clock::{ClockError, Phc, Realtime, SystemClock};
 use dante_os::daemon::{Exit, Failure};
 use dante_os::log::Complaints;
 use dante_os::rivals;
@@ -21,7 +21,10 @@ impl ControlledClock {
     pub fn open(clock: &args::Clock, is_forced: bool) -> Result<Self, Failure> {
         let clock = match clock {
             args::Clock::Virtual => SystemClock::stand_in(),
-            args::Clock::Hardware(path) => SystemClock::Hardware(Phc::open(path).map_err(phc_failure)?),
+            args::Clock::Hardware(path) => {
+                let opened = Phc::open(path);
+                SystemClock::Hardware(opened.map_err(|error| Failure::refused(error.is_permission(), error))?)
+            }
             args::Clock::Realtime => SystemClock::Realtime(Realtime::open().map_err(clock_failure)?),
         };
         let mut controlled = Self { clock, is_forced, complaints: Complaints::default() };
@@ -96,11 +99,5 @@ fn control_failure(fault: Fault<Failure>) -> Failure {
 }
 
 pub fn clock_failure(error: ClockError) -> Failure {
-    let exit = if error.is_permission() { Exit::NotPermitted } else { Exit::Failed };
-    Failure::new(exit, error)
-}
-
-fn phc_failure(error: PhcError) -> Failure {
-    let exit = if error.is_permission() { Exit::NotPermitted } else { Exit::Failed };
-    Failure::new(exit, error)
+    Failure::refused(error.is_permission(), error)
 }

@@ -22,7 +22,6 @@ use journal::Journal;
 use std::fmt;
 use std::os::fd::AsFd;
 
-/// The program's state.
 pub struct Discipline {
     clock: ControlledClock,
     /// The clock as it was last read, and stepped since.
@@ -88,8 +87,8 @@ impl Discipline {
     fn publish(&mut self) {
         let body = Dante2sys {
             clock: self.clock.kind() as u8,
-            rtc: self.rtc.mode() as u8,
-            rtc_written_ns: self.rtc.written().map_or(0, |written| written.ns()),
+            rtc: self.rtc.mode as u8,
+            rtc_written_ns: self.rtc.written.map_or(0, |written| written.ns()),
             ..Dante2sys::of(&self.steerer, &self.now.reading)
         };
         let body = self.clock.line().map_or(body, |line| body.with_line(line));

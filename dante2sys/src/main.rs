@@ -12,7 +12,7 @@ mod rtc;
 use args::Args;
 use clock::ControlledClock;
 use dante_core::time::{Duration, Real, Timestamp};
-use dante_os::daemon::{self, Exit, Failure};
+use dante_os::daemon::{self, Failure};
 use dante_os::poll::Poll;
 use dante_os::process::{self, ProcessError};
 use discipline::Discipline;
@@ -48,8 +48,7 @@ fn built() -> Timestamp<Real> {
 }
 
 fn refused(error: ProcessError) -> Failure {
-    let exit = if error.is_permission() { Exit::NotPermitted } else { Exit::Failed };
-    Failure::new(exit, error)
+    Failure::refused(error.is_permission(), error)
 }
 
 #[cfg(test)]

@@ -13,34 +13,20 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Woken later than this after the right moment, the next one is waited for.
 const LATE: Duration = Duration::from_ms(50);
 
-/// The keeper.
 pub struct RtcKeeper {
-    mode: RtcMode,
+    pub mode: RtcMode,
     rtc: Rtc,
     /// Not before then.
     due: Option<Timestamp<Raw>>,
-    written: Option<Timestamp<Real>>,
-    /// What is wrong, as it was said last.
-    trouble: Option<String>,
+    /// The date that was last written.
+    pub written: Option<Timestamp<Real>>,
+    /// Why it could not be, as it was said last.
+    pub trouble: Option<String>,
 }
 
 impl RtcKeeper {
     pub fn new(mode: RtcMode, path: PathBuf) -> Self {
         Self { mode, rtc: Rtc::new(path), due: None, written: None, trouble: None }
-    }
-
-    pub fn mode(&self) -> RtcMode {
-        self.mode
-    }
-
-    /// The date that was last written.
-    pub fn written(&self) -> Option<Timestamp<Real>> {
-        self.written
-    }
-
-    /// Why the date could not be written.
-    pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
     }
 
     /// Writes if it is due and the right moment of a second is now; `may` says whether the clock is worth it. Returns when it

@@ -41,7 +41,7 @@ pub struct Link {
     group: SocketAddrV4,
     /// The packet whose transmit stamp is awaited.
     sent: Option<(u32, SendToken)>,
-    stamps: Stamps,
+    pub stamps: Stamps,
     /// The card, where it stamps.
     card: Option<Card>,
     trial: Trial,
@@ -200,11 +200,6 @@ impl Link {
         let new = total.wrapping_sub(self.dropped);
         self.dropped = total;
         new
-    }
-
-    /// Reads the clocks while nothing arrives.
-    pub fn refresh(&mut self) {
-        self.stamps.refresh();
     }
 
     /// Looks what became of the interface. `was_up`: it could be heard before.

@@ -24,7 +24,6 @@ use std::os::fd::AsFd;
 /// Packets taken from each socket before deadlines and the page have their turn.
 const BATCH: usize = 64;
 
-/// The program's state.
 pub struct Observer {
     /// What the kernel tells of interfaces, if it does.
     watch: Option<Watch>,
@@ -64,7 +63,7 @@ impl Observer {
         let (mut networks, mut ports) = (Vec::new(), Vec::new());
         for (place, config) in configs.into_iter().enumerate() {
             let seed = random()?;
-            ports.push(PortConfig { seed, rates: rates.rates().clone(), ..port.clone() });
+            ports.push(PortConfig { seed, rates: rates.rates.clone(), ..port.clone() });
             networks.push(Network::new(place, config, seed, watch.is_some()));
         }
         let engine = Engine::new(networks.iter().map(Network::name).zip(ports));
@@ -230,7 +229,8 @@ impl Service for Observer {
         // Once a second also where nothing is measured: the counters tell why.
         let is_idle = now >= self.page.renewal();
         if is_idle {
-            self.networks.iter_mut().filter_map(|network| network.link.as_mut()).for_each(Link::refresh);
+            let links = self.networks.iter_mut().filter_map(|network| network.link.as_mut());
+            links.for_each(|link| link.stamps.refresh());
         }
         self.publish(now, is_idle);
         Ok(())

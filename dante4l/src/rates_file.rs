@@ -12,7 +12,7 @@ const LATER: Duration = Duration::from_secs(60);
 /// The file, and what it is to say.
 pub struct RatesFile {
     file: StateFile,
-    rates: KnownRates,
+    pub rates: KnownRates,
     /// When it is to be written.
     due: Option<Timestamp<Raw>>,
     /// The last attempt failed, and that was said.
@@ -41,12 +41,6 @@ impl RatesFile {
         Self { file, rates, due: None, has_failed: false }
     }
 
-    /// What is remembered.
-    pub fn rates(&self) -> &KnownRates {
-        &self.rates
-    }
-
-    /// Remembers one more.
     pub fn learn(&mut self, now: Timestamp<Raw>, known: KnownRate) {
         self.rates.learn(known);
         self.due.get_or_insert(now + LATER);

@@ -58,7 +58,6 @@ pub enum EpochFrom {
 }
 
 impl Args {
-    /// The SHM units.
     pub fn units(&self) -> Vec<u32> {
         let is_none = self.shm.is_empty() && self.sock.is_empty() && self.usrvclock.is_none();
         if is_none { vec![UNIT] } else { self.shm.clone() }

@@ -14,7 +14,6 @@ use dante_os::poll::{Fds, Wake};
 use std::fmt;
 use std::os::fd::AsFd;
 
-/// The program's state.
 pub struct Feed {
     leader: PageFollower<Dante4l>,
     steerer: PageReader<Dante2sys>,

@@ -29,7 +29,6 @@ struct Output {
     record: OutputRecord,
 }
 
-/// All outputs.
 pub struct Outputs {
     refclocks: Vec<Output>,
     usrvclock: Option<(ClockServer, OutputRecord)>,
@@ -98,10 +97,9 @@ impl Outputs {
     /// What was written and not read yet is not to be read any more.
     pub fn withdraw(&mut self) {
         for output in &mut self.refclocks {
-            match &mut output.driver {
-                Driver::Shm(segment) => segment.withdraw(),
-                // What was sent was sent.
-                Driver::Sock(_) => {}
+            // What was sent to a socket was sent.
+            if let Driver::Shm(segment) = &mut output.driver {
+                segment.withdraw();
             }
         }
     }

@@ -37,7 +37,8 @@ impl Discipline {
             self.write_utc(to)?;
         }
         let clock = self.journal.clock.last().filter(|_| out_of_hand);
-        let troubles = [clock, self.journal.utc.last(), self.drift_file.trouble(), self.rtc.trouble()];
+        let troubles =
+            [clock, self.journal.utc.last(), self.drift_file.trouble(), self.rtc.trouble.as_deref()];
         troubles.into_iter().flatten().try_for_each(|trouble| write!(to, "; {trouble}"))
     }
 

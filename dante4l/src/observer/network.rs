@@ -57,7 +57,6 @@ impl Network {
         }
     }
 
-    /// The interface's name.
     pub fn name(&self) -> &str {
         &self.config.interface
     }
@@ -95,7 +94,6 @@ impl Network {
         }
     }
 
-    /// The port's state has changed.
     pub fn changed(&mut self, from: State, to: State, reason: Reason) {
         self.info(format_args!("{from} to {to}: {reason}"));
         self.notice = self.notice.filter(|_| to.is_open() && to != State::Slave);
@@ -106,7 +104,6 @@ impl Network {
         }
     }
 
-    /// Logs a change.
     pub fn info(&mut self, what: fmt::Arguments<'_>) {
         self.changes.info(raw_now(), format_args!("port {}: {what}", self.config.interface));
     }

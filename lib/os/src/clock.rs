@@ -16,18 +16,15 @@ use std::convert::Infallible;
 
 /// Why the kernel's clock could not be read or steered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ClockError {
-    /// The process lacks the right to steer.
     #[error(
         "{tried}: not permitted: steering the system clock needs root or CAP_SYS_TIME (the service unit grants it; \
          in a container, run this on the host)"
     )]
     Refused { tried: &'static str },
-    /// Any other answer of the kernel.
     #[error("{tried}: {cause}")]
     Failed { tried: &'static str, cause: Errno },
-    /// The caller computed a rate that is no number.
     #[error("the clock was left alone: the frequency asked for is not a finite number")]
     NotFinite,
 }

@@ -52,6 +52,11 @@ impl Failure {
     pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
         Self { exit, error: error.into() }
     }
+
+    /// `error` ends the program, for want of a right or for another reason.
+    pub fn refused(is_permission: bool, error: impl Into<anyhow::Error>) -> Self {
+        Self::new(if is_permission { Exit::NotPermitted } else { Exit::Failed }, error)
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -111,9 +116,6 @@ pub trait DaemonArgs: CommandFactory + FromArgMatches {
     fn common(&self) -> &CommonArgs;
 
     /// What does not fit together, in flags that are right each by itself.
-    ///
-    /// # Errors
-    /// Then.
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
@@ -126,7 +128,7 @@ pub trait DaemonArgs: CommandFactory + FromArgMatches {
 
 /// Runs a daemon: reads flags and configuration, starts the log, runs `body`, and tells why it ended.
 pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCode {
-    let args = match config::arguments::<A>() {
+    let args = match arguments_of::<A>(std::env::args_os().collect()) {
         Ok(args) => args,
         Err(ConfigError::Clap(error)) => error.exit(),
         Err(error) => return exit(A::PROGRAM, Err(Failure::new(Exit::Usage, error))),
@@ -173,9 +175,6 @@ pub trait Service {
 
     /// Writes what it is doing, or what it waits for, in one line for people: `systemctl status` shows it. Costs little, and
     /// leaves out digits that never rest: each change is told.
-    ///
-    /// # Errors
-    /// Those of `to`.
     fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result;
 
     /// The last thing that is done, when the program was asked to end.

@@ -15,21 +15,17 @@ use std::net::Ipv4Addr;
 
 /// Why an interface cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum NetError {
-    /// There is no such interface in this network namespace.
     #[error("there is no network interface {name} (there are: {present}): give one of these with -i")]
     NotFound { name: String, present: String },
-    /// The interface is switched off.
     #[error("network interface {name} is down: bring it up with `ip link set {name} up`")]
     Down { name: String },
-    /// The interface has no IPv4 address (yet).
     #[error(
         "network interface {name} has no IPv4 address: wait for DHCP, or give it a link-local one as Dante devices \
          do (169.254.0.0/16)"
     )]
     NoAddress { name: String },
-    /// The kernel did not say which interfaces there are.
     #[error("listing the network interfaces to find {name}: {cause}")]
     Failed { name: String, cause: Errno },
 }
@@ -111,9 +107,6 @@ pub fn abilities(name: &str) -> Option<Abilities> {
 }
 
 /// The names of all interfaces, in the kernel's order.
-///
-/// # Errors
-/// [`NetError::Failed`].
 pub fn names() -> Result<Vec<String>, NetError> {
     let failed = |cause| NetError::Failed { name: "any".into(), cause };
     let mut names = Vec::new();

@@ -20,34 +20,29 @@ use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, fence};
 
 /// Why a segment cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ShmError {
     /// No key of System V belongs to this unit.
     #[error("there is no NTP SHM unit {unit}: chrony and ntpd count from 0, up to 255 is customary")]
     NoSuchUnit { unit: u32 },
-    /// The segment exists and belongs to somebody else, with rights that leave us out.
     #[error(
         "NTP SHM unit {unit} was made by another user, as `ipcs -m` shows: by root, if chronyd, ntpd or gpsd was \
          started first. It outlives them: stop chronyd, remove it with `ipcrm -M 0x{:08x}`, start this program, then \
          chronyd; or choose another unit", segment::KEY.wrapping_add(*unit)
     )]
     Refused { unit: u32 },
-    /// The segment exists, but is smaller or larger than the protocol's.
     #[error(
         "NTP SHM unit {unit} exists with another size than {} bytes: another program uses this key. Choose \
          another unit, or remove the segment with `ipcrm -M 0x{:08x}`",
         size_of::<Fields>(), segment::KEY.wrapping_add(*unit)
     )]
     WrongSize { unit: u32 },
-    /// There is no such segment.
     #[error("NTP SHM unit {unit} does not exist: no program has made it yet (or PrivateIPC= hides it)")]
     Missing { unit: u32 },
-    /// Somebody else may write to it.
     #[error(
         "NTP SHM unit {unit} belongs to user {owner}, who could forge what chronyd reads: remove it with ipcrm -M {:#x}, or choose another --shm", segment::KEY.wrapping_add(*unit)
     )]
     Foreign { unit: u32, owner: u32 },
-    /// Any other answer of the kernel.
     #[error("{tried} NTP SHM unit {unit}: {cause}")]
     Failed { tried: &'static str, unit: u32, cause: Errno },
 }

@@ -31,12 +31,10 @@ pub type Fds<'a> = ArrayVec<BorrowedFd<'a>, MAX_FDS>;
 
 /// Why a program could not go to sleep. All of these are faults of the program or the system, not of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum PollError {
-    /// More descriptors than [`MAX_FDS`].
     #[error("waiting for {0} descriptors at once: at most {MAX_FDS} are provided for")]
     TooMany(usize),
-    /// The kernel refused.
     #[error("{tried}: {cause}")]
     Failed { tried: &'static str, cause: Errno },
 }

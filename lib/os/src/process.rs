@@ -13,12 +13,10 @@ use std::time::{Duration, Instant};
 
 /// Why the kernel did not grant it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ProcessError {
-    /// A right is missing.
     #[error("{tried}: not permitted: it needs root, {need}")]
     Refused { tried: &'static str, need: &'static str },
-    /// Any other answer of the kernel.
     #[error("{tried}: {cause}")]
     Failed { tried: &'static str, cause: Errno },
 }
@@ -77,9 +75,6 @@ pub struct Bound(Child);
 
 impl Bound {
     /// Starts `command`. The kernel kills it when this thread dies (PR_SET_PDEATHSIG).
-    ///
-    /// # Errors
-    /// As [`Command::spawn`].
     pub fn spawn(command: &mut Command) -> io::Result<Self> {
         // SAFETY: between fork and exec only prctl is called, which is async-signal-safe and allocates nothing. The
         // mask of blocked signals is not inherited on purpose by what std does itself at exec.
@@ -93,25 +88,16 @@ impl Bound {
     }
 
     /// Sends it a signal.
-    ///
-    /// # Errors
-    /// As kill(2).
     pub fn signal(&self, signal: Signal) -> nix::Result<()> {
         kill(Pid::from_raw(self.0.id().cast_signed()), signal)
     }
 
     /// Its exit status, if it has ended.
-    ///
-    /// # Errors
-    /// As [`Child::try_wait`].
     pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.0.try_wait()
     }
 
     /// Waits until it has ended, but not longer than `patience`.
-    ///
-    /// # Errors
-    /// As [`Child::try_wait`].
     pub fn wait(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
         let end = Instant::now() + patience;
         loop {
@@ -126,9 +112,6 @@ impl Bound {
     }
 
     /// Asks it to end (SIGTERM), and after `patience` ends it.
-    ///
-    /// # Errors
-    /// As [`Child::try_wait`].
     pub fn end(&mut self, patience: Duration) -> io::Result<ExitStatus> {
         if self.0.try_wait()?.is_none() {
             _ = self.signal(Signal::SIGTERM);

@@ -38,33 +38,20 @@ impl Zone {
 
 /// Why the RTC could not be read or set.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum RtcError {
-    /// There is none.
     #[error("no RTC at {path}")]
     Absent { path: PathBuf },
-    /// Another program holds it open.
     #[error("the RTC at {path} is busy: another program has it open")]
     Busy { path: PathBuf },
-    /// A right is missing.
     #[error("no right to {tried} the RTC at {path}: it needs root, or access to the file and CAP_SYS_TIME")]
     NotPermitted { tried: &'static str, path: PathBuf },
-    /// The file is there and is no RTC.
     #[error("{path} is not an RTC")]
     NotAClock { path: PathBuf },
-    /// What it holds is no date.
     #[error("the RTC at {path} holds no valid date: it was never set, or its battery is empty")]
     NoDate { path: PathBuf },
-    /// The driver refused, or anything else.
     #[error("cannot {tried} the RTC at {path}: {cause}")]
     Failed { tried: &'static str, path: PathBuf, cause: io::Error },
-}
-
-impl RtcError {
-    /// Whether a missing right is the reason.
-    pub fn is_permission(&self) -> bool {
-        matches!(self, Self::NotPermitted { .. })
-    }
 }
 
 /// struct rtc_time (include/uapi/linux/rtc.h).
@@ -138,9 +125,6 @@ impl Rtc {
 
     /// What it shows, as UTC: up to a second in the past, since it tells whole seconds. Local time that the change to
     /// winter time makes ambiguous is taken as libc's mktime(3) takes it.
-    ///
-    /// # Errors
-    /// See [`RtcError`].
     pub fn read(&self) -> Result<Timestamp<Real>, RtcError> {
         let tried = "read";
         let file = self.open(tried)?;

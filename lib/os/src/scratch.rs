@@ -1,7 +1,9 @@
 //! What the tests of this crate are made in.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A folder of its own, removed with everything in it.
@@ -39,8 +41,19 @@ pub fn in_network_namespace(test: impl FnOnce() + Send + 'static) {
     }
 }
 
+pub const NOBODY: u32 = 65_534;
+
+/// Runs another test of this program as a user without rights, where that user can execute it.
+pub fn run_as_nobody(test: &str, variables: &[(&str, &str)]) {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", test]).envs(variables.iter().copied()).uid(NOBODY).gid(NOBODY);
+    if let Ok(output) = child.output() {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
 /// Whether ip(8) is there and does this.
 pub fn ip(line: &str) -> bool {
-    let status = std::process::Command::new("ip").args(line.split(' ')).status();
+    let status = Command::new("ip").args(line.split(' ')).status();
     status.is_ok_and(|status| status.success())
 }

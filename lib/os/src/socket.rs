@@ -46,8 +46,6 @@ pub struct Received<'b> {
     pub source: SocketAddrV4,
     /// When it arrived, on the clock of the socket's stamps. Some cards and the first packets after start have none.
     pub stamp: Option<Timestamp<Real>>,
-    /// It was longer than the buffer.
-    pub truncated: bool,
 }
 
 /// A datagram that left.
@@ -102,9 +100,6 @@ impl PtpSocket {
     }
 
     /// A socket that sends from a port which the kernel chooses, as Dante devices do. It joins no group.
-    ///
-    /// # Errors
-    /// [`SocketError`].
     pub fn sender(interface: &Interface, channel: Channel) -> Result<Self, SocketError> {
         let socket = options::bound(interface, 0, channel)?;
         Self::with_stamps(socket, interface, channel, StampSource::Software)
@@ -127,9 +122,6 @@ impl PtpSocket {
     }
 
     /// Has the kernel stamp from now on, where the card was to do it. Stamps on their way are given up.
-    ///
-    /// # Errors
-    /// [`SocketError::NoStamps`].
     pub fn stamp_by_software(&mut self) -> Result<(), SocketError> {
         self.stamps = options::stamp(&self.socket, StampSource::Software, &self.interface)?;
         self.count_anew();
@@ -137,9 +129,6 @@ impl PtpSocket {
     }
 
     /// Joins the group again after [`Self::leave`].
-    ///
-    /// # Errors
-    /// [`SocketError::Join`].
     pub fn join(&self) -> Result<(), SocketError> {
         let Some((group, index)) = self.member else { return Ok(()) };
         self.socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index)).map_err(|cause| {
@@ -158,9 +147,6 @@ impl PtpSocket {
     }
 
     /// Sends from the address that the interface has now.
-    ///
-    /// # Errors
-    /// [`SocketError::Setup`].
     pub fn send_from(&self, interface: &Interface) -> Result<(), SocketError> {
         options::send_from(&self.socket, interface)
             .map_err(|cause| SocketError::setup("IP_MULTICAST_IF", interface, cause))
@@ -193,8 +179,8 @@ impl PtpSocket {
             }
         };
         self.dropped = arrival.dropped.unwrap_or(self.dropped);
-        let Arrival { length, source, stamp, truncated, .. } = arrival;
-        Ok(Some(Received { bytes: buffer.get(..length).unwrap_or_default(), source, stamp, truncated }))
+        let Arrival { length, source, stamp, .. } = arrival;
+        Ok(Some(Received { bytes: buffer.get(..length).unwrap_or_default(), source, stamp }))
     }
 
     /// Sends a datagram and returns the key under which [`departed`](Self::departed) will tell when it left. Keys
@@ -221,9 +207,6 @@ impl PtpSocket {
 
     /// The next transmit stamp that has arrived; None when none waits. One datagram has one stamp, or, on an interface
     /// whose driver takes none, never any.
-    ///
-    /// # Errors
-    /// [`SocketError::Receive`].
     pub fn departed(&mut self) -> Result<Option<Departure>, SocketError> {
         loop {
             let (fd, control) = (self.socket.as_raw_fd(), Some(&mut self.control.0[..]));
@@ -279,7 +262,6 @@ struct Arrival {
     length: usize,
     source: SocketAddrV4,
     stamp: Option<Timestamp<Real>>,
-    truncated: bool,
     dropped: Option<u32>,
 }
 
@@ -307,7 +289,6 @@ fn fetch(
         // The kernel names the sender of every UDP datagram.
         source: message.address.map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), SocketAddrV4::from),
         stamp,
-        truncated: message.flags.contains(MsgFlags::MSG_TRUNC),
         dropped,
     })
 }

@@ -11,9 +11,8 @@ pub const LONGEST: usize = 4096;
 
 /// Why state could not be read or kept.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum StateError {
-    /// Reading failed.
     #[error("cannot read {path}: {cause}")]
     Read { path: PathBuf, cause: io::Error },
     /// Writing failed, and the file is as it was before.
@@ -22,12 +21,10 @@ pub enum StateError {
     /// The new text is in its place, but a power cut may yet bring the old one back.
     #[error("{path} was replaced, but its folder could not be written out to the disk: {cause}")]
     NotDurable { path: PathBuf, cause: io::Error },
-    /// It is longer than any state.
     #[error(
         "{path} is longer than {LONGEST} bytes: it is not this program's; remove it, or name another file"
     )]
     TooLong { path: PathBuf },
-    /// It is not UTF-8.
     #[error("{path} is not text: it is damaged or not this program's; remove it, or name another file")]
     NotText { path: PathBuf },
 }

@@ -32,15 +32,12 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ServeError {
-    /// Something else is there.
     #[error("usrvclock {path}: {what}; remove it, or name another path")]
     InTheWay { path: PathBuf, what: String },
-    /// Another program serves there.
     #[error("usrvclock {path}: another program serves a clock there; end it, or name another path")]
     Taken { path: PathBuf },
-    /// Anything else.
     #[error("usrvclock {path}: {tried}: {cause}")]
     Failed { path: PathBuf, tried: &'static str, cause: io::Error },
 }

@@ -22,26 +22,21 @@ pub use reading::PhcReader;
 
 /// Why a PTP hardware clock cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum PhcError {
-    /// The file is no PTP hardware clock.
     #[error("{path} is not a PTP hardware clock; `ethtool -T IFACE` names the one of a network card")]
     NotAClock { path: PathBuf },
-    /// The process may not write to the file, without which the clock cannot be steered.
     #[error(
         "no right to steer {path}: it must be opened for writing; run this as root or as a service, or give the \
          file to a group of this user's by a udev rule"
     )]
     NotPermitted { path: PathBuf },
-    /// The process may not even read the file.
     #[error(
         "no right to read {path}: run this as root, or as a user of the group that a udev rule gives the file to"
     )]
     NotReadable { path: PathBuf },
-    /// There is no such file.
     #[error("there is no {path}: the card has no PTP hardware clock, or its driver is not loaded")]
     Absent { path: PathBuf },
-    /// Anything else.
     #[error("cannot {tried} {path}: {cause}")]
     Failed { tried: &'static str, path: PathBuf, cause: io::Error },
 }
@@ -79,9 +74,6 @@ pub struct Phc {
 
 impl Phc {
     /// Opens `/dev/ptpN` for reading and writing, asks for its capabilities and reads it once; changes nothing.
-    ///
-    /// # Errors
-    /// See [`PhcError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, PhcError> {
         let (source, caps, first) = open(path.as_ref(), true)?;
         let limit = Ratio::from_ppb(f64::from(caps.max_adj));

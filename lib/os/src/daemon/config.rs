@@ -18,39 +18,28 @@ use toml_edit::{Document, Item, TableLike, Value};
 
 /// What is wrong with flags or configuration.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ConfigError {
     /// With the flags; clap says it, and also `--help` and `--version` come as this.
     #[error(transparent)]
     Clap(#[from] clap::Error),
-    /// The file cannot be read.
     #[error("cannot read {path}: {cause}")]
     Read { path: PathBuf, cause: std::io::Error },
-    /// Something in the file.
     #[error("{path}:{line}: {what}")]
     At { path: PathBuf, line: usize, what: String },
 }
 
-/// The flags of this process, with those of the configuration file before them.
-pub(super) fn arguments<A: DaemonArgs>() -> Result<A, ConfigError> {
-    arguments_of(std::env::args_os().collect())
-}
-
 /// The flags given, the program's name first, with those of the configuration file that they name before them.
-///
-/// # Errors
-/// [`ConfigError`].
 pub fn arguments_of<A: DaemonArgs>(given: Vec<OsString>) -> Result<A, ConfigError> {
-    let args = parse::<A>(given.clone())?;
+    let (args, lists) = parse::<A>(given.clone())?;
     let Some(path) = &args.common().config else { return Ok(args) };
     let mut all: Vec<OsString> = given.first().cloned().into_iter().collect();
-    let lists = given_lists::<A>(&given)?;
     // What may be given several times would come on top of the file's.
     let is_overridden = |flag: &String| lists.iter().any(|list| flag.starts_with(list));
     let flags = File::read(path)?.flags::<A>()?;
     all.extend(flags.into_iter().filter(|flag| !is_overridden(flag)).map(OsString::from));
     all.extend(given.into_iter().skip(1));
-    Ok(parse::<A>(all)?)
+    Ok(parse::<A>(all)?.0)
 }
 
 /// The values of one key as they stand in the file, whether they make sense or not; a list is several, and a key that is not
@@ -68,25 +57,18 @@ pub fn values(path: &Path, section: &str, key: &str) -> Result<Vec<String>, Conf
     })
 }
 
-fn parse<A: DaemonArgs>(words: Vec<OsString>) -> Result<A, clap::Error> {
+/// The flags, and which of those given may be so several times, each as `--name=`.
+fn parse<A: DaemonArgs>(words: Vec<OsString>) -> Result<(A, Vec<String>), clap::Error> {
     let mut command = A::command().args_override_self(true);
     let matches = command.try_get_matches_from_mut(words)?;
-    A::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
-}
-
-/// What stands on the command line and may do so several times, each as `--name=`.
-fn given_lists<A: DaemonArgs>(given: &[OsString]) -> Result<Vec<String>, clap::Error> {
-    let mut command = A::command().args_override_self(true);
-    let matches = command.try_get_matches_from_mut(given)?;
+    let args = A::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     let is_given = |arg: &&Arg| {
         matches!(arg.get_action(), ArgAction::Append)
             && matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
     };
-    Ok(command
-        .get_arguments()
-        .filter(is_given)
-        .filter_map(|arg| Some(format!("--{}=", arg.get_long()?)))
-        .collect())
+    let lists = command.get_arguments().filter(is_given);
+    let lists = lists.filter_map(|arg| Some(format!("--{}=", arg.get_long()?))).collect();
+    Ok((args, lists))
 }
 
 struct File<'a> {

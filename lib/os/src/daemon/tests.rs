@@ -29,11 +29,7 @@ impl DaemonArgs for Args {
     }
 }
 
-fn with_file(text: &str, flags: &[&str]) -> Result<Args, String> {
-    with_bytes(text.as_bytes(), flags)
-}
-
-fn with_bytes(bytes: &[u8], flags: &[&str]) -> Result<Args, String> {
+fn with_file(bytes: impl AsRef<[u8]>, flags: &[&str]) -> Result<Args, String> {
     let folder = Scratch::new();
     folder.write("suite.toml", bytes);
     let place = format!("{}/", folder.0.display());
@@ -63,7 +59,7 @@ fn a_key_is_its_flag_and_the_command_line_wins() {
 
 /// What is said of a file whose third line, the first in its section, is this.
 fn said_of(line: &str) -> String {
-    with_file(&format!("# The suite\n[dante4l]\n{line}\n"), &[]).unwrap_err()
+    with_file(format!("# The suite\n[dante4l]\n{line}\n"), &[]).unwrap_err()
 }
 
 #[test]
@@ -146,7 +142,7 @@ fn sections_that_are_none_are_told() {
 
 #[test]
 fn what_is_unusual_and_in_order() {
-    let read = |bytes: &[u8]| with_bytes(bytes, &[]).unwrap();
+    let read = |bytes: &[u8]| with_file(bytes, &[]).unwrap();
     let args = read(b"[dante4l]\r\ninterface = \"eth1\"\r\nevent-port = 5319\r\n");
     assert_eq!((args.interface.as_deref(), args.event_port), (Some("eth1"), 5319));
     let args = read(b"\xef\xbb\xbf[dante4l]\n\tinterface\t=\t'eth1'\t# tabs");
@@ -161,9 +157,9 @@ fn what_is_unusual_and_in_order() {
 
 #[test]
 fn a_file_that_is_no_text() {
-    let latin1 = with_bytes(b"[dante4l]\n# f\xfcr Dante\ninterface = \"eth1\"\n", &[]).unwrap_err();
+    let latin1 = with_file(b"[dante4l]\n# f\xfcr Dante\ninterface = \"eth1\"\n", &[]).unwrap_err();
     assert_eq!(latin1, "suite.toml:2: this is not UTF-8 text: save the file as UTF-8");
-    let utf16 = with_bytes(b"\xff\xfe[\0d\0", &[]).unwrap_err();
+    let utf16 = with_file(b"\xff\xfe[\0d\0", &[]).unwrap_err();
     assert_eq!(utf16, "suite.toml:1: this is not UTF-8 text: save the file as UTF-8");
     let words = ["dante4l", "-f", "/"].map(OsString::from).to_vec();
     let directory = arguments_of::<Args>(words).unwrap_err().to_string();

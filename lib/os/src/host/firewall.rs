@@ -5,9 +5,8 @@ use std::process::{Command, Stdio};
 
 /// Why the rules are not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum Unknown {
-    /// The tool is not installed.
     #[error("{0} is not installed")]
     NoTool(&'static str),
     /// It ended with an error, mostly for want of rights.

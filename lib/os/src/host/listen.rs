@@ -121,7 +121,8 @@ pub fn listen(interfaces: &[Interface], span: Duration) -> Vec<Heard> {
 
 struct Ear<'a> {
     interface: &'a Interface,
-    sockets: Vec<(Channel, PtpSocket)>,
+    /// With their ports.
+    sockets: Vec<(u16, PtpSocket)>,
     heard: Heard,
     let_in: Vec<Ipv4Addr>,
     seen: Vec<Ipv4Addr>,
@@ -139,43 +140,38 @@ impl<'a> Ear<'a> {
         Self { interface, sockets, heard, let_in: Vec::new(), seen: Vec::new() }
     }
 
-    fn sockets(interface: &Interface) -> Result<Vec<(Channel, PtpSocket)>, SocketError> {
+    fn sockets(interface: &Interface) -> Result<Vec<(u16, PtpSocket)>, SocketError> {
         let channels = [(Channel::Event, EVENT_PORT), (Channel::General, GENERAL_PORT)];
         let each =
             GROUPS.into_iter().flat_map(|group| channels.map(|(channel, port)| (group, channel, port)));
         each.map(|(group, channel, port)| {
             let stamps = StampSource::Software;
-            Ok((channel, PtpSocket::open(interface, group, port, channel, stamps)?))
+            Ok((port, PtpSocket::open(interface, group, port, channel, stamps)?))
         })
         .collect()
     }
 
     fn fetch(&mut self) {
         let mut buffer = [0; 256];
-        for (channel, socket) in &mut self.sockets {
+        let mut sockets = std::mem::take(&mut self.sockets);
+        for (port, socket) in &mut sockets {
             while let Ok(Some(received)) = socket.receive(&mut buffer) {
-                let source = *received.source.ip();
-                if is_own(self.interface, source) {
-                    continue;
-                }
-                remember(&mut self.let_in, source);
-                match channel {
-                    Channel::Event => self.heard.event.count(true),
-                    Channel::General => self.heard.general.count(true),
-                }
-                self.heard.take(received.bytes, source, true);
+                let (port, source, bytes) = (*port, *received.source.ip(), received.bytes);
+                self.take(&Datagram { source, port, bytes }, true);
             }
         }
+        self.sockets = sockets;
     }
 
-    fn tapped(&mut self, datagram: &Datagram<'_>) {
-        if is_own(self.interface, datagram.source) {
+    fn take(&mut self, datagram: &Datagram<'_>, at_socket: bool) {
+        let source = datagram.source;
+        if source == self.interface.address && !source.is_loopback() {
             return;
         }
         let ears = if datagram.port == EVENT_PORT { &mut self.heard.event } else { &mut self.heard.general };
-        ears.count(false);
-        remember(&mut self.seen, datagram.source);
-        self.heard.take(datagram.bytes, datagram.source, false);
+        ears.count(at_socket);
+        remember(if at_socket { &mut self.let_in } else { &mut self.seen }, source);
+        self.heard.take(datagram.bytes, source, at_socket);
     }
 
     fn told(mut self) -> Heard {
@@ -185,10 +181,6 @@ impl<'a> Ear<'a> {
         }
         self.heard
     }
-}
-
-fn is_own(interface: &Interface, source: Ipv4Addr) -> bool {
-    source == interface.address && !source.is_loopback()
 }
 
 /// A few of them explain as much as all.
@@ -223,7 +215,7 @@ impl Tap {
             let bytes = buffer.get(..length).unwrap_or_default();
             let ear = ears.iter_mut().find(|ear| ear.interface.index == index);
             if let (Some(ear), Some(datagram)) = (ear, Datagram::of_ip(bytes)) {
-                ear.tapped(&datagram);
+                ear.take(&datagram, false);
             }
         }
     }

@@ -11,7 +11,7 @@ use std::fmt;
 
 /// Which of the packets that arrive a card stamps: HWTSTAMP_FILTER_* of `<linux/net_tstamp.h>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Filter(i32);
+pub struct Filter(pub(super) i32);
 
 impl Filter {
     /// No packet.
@@ -49,16 +49,6 @@ impl Filter {
     /// Whether PTPv1's Syncs are stamped.
     pub fn has_syncs(self) -> bool {
         Self::ORDER.contains(&self)
-    }
-
-    pub(super) fn number(self) -> i32 {
-        self.0
-    }
-}
-
-impl From<i32> for Filter {
-    fn from(number: i32) -> Self {
-        Self(number)
     }
 }
 
@@ -142,39 +132,32 @@ fn plan(found: Option<Setting>, transmit: bool) -> ArrayVec<Setting, 3> {
 
 /// Why a card's stamps cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum CardError {
-    /// It has none.
     #[error("{interface} has no hardware time stamps: `ethtool -T {interface}` shows what its driver offers")]
     NoStamps { interface: String },
-    /// It has none of what leaves.
     #[error(
         "{interface} has hardware time stamps of what arrives but not of what leaves, and stamps of two kinds would \
          make the path delay (--delay e2e) wrong"
     )]
     NoTransmitStamps { interface: String },
-    /// Its driver names no clock.
     #[error("the driver of {interface} does not say which PTP hardware clock its time stamps are of")]
     NoClock { interface: String },
-    /// Its clock cannot be read.
     #[error(
         "{interface} has hardware time stamps, but its clock cannot be read: {cause} (to a service the drop-in \
          hardware.conf among the examples gives the file and the right)"
     )]
     Clock { interface: String, cause: PhcError },
-    /// The right to change its setting is missing.
     #[error(
         "turning on the hardware time stamps of {interface} needs root or CAP_NET_ADMIN: the drop-in hardware.conf \
          among the examples gives it to the service"
     )]
     NotPermitted { interface: String },
-    /// Another program uses its stamps for something else.
     #[error(
         "another program has set {interface} to stamp {filter}, which leaves PTPv1 out, and the card does not stamp \
          all packets instead ({cause})"
     )]
     Taken { interface: String, filter: Filter, cause: Errno },
-    /// The driver takes none of the filters.
     #[error("the driver of {interface} takes no filter with PTPv1's Sync in it: {refusals}")]
     Refused { interface: String, refusals: String },
 }

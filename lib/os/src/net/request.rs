@@ -1,7 +1,7 @@
 //! Requests about one interface by its name (ioctl(2)): ethtool's, and how its card stamps packets. Those that only ask
 //! need no right.
 
-use super::card::{Abilities, Setting};
+use super::card::{Abilities, Filter, Setting};
 use nix::errno::Errno;
 use socket2::{Domain, Socket, Type};
 use std::os::fd::AsRawFd;
@@ -62,15 +62,15 @@ pub(super) fn stamping(name: &str) -> nix::Result<Setting> {
     let mut config = libc::hwtstamp_config { flags: 0, tx_type: 0, rx_filter: 0 };
     // SAFETY: the kernel writes a hwtstamp_config, which `config` is.
     unsafe { request(name, &mut config, ioctl::get_stamping) }?;
-    Ok(Setting { transmit: config.tx_type, filter: config.rx_filter.into() })
+    Ok(Setting { transmit: config.tx_type, filter: Filter(config.rx_filter) })
 }
 
 /// Tells the card what to stamp (SIOCSHWTSTAMP), and returns what the driver made of it.
 pub(super) fn set_stamping(name: &str, to: Setting) -> nix::Result<Setting> {
-    let mut config = libc::hwtstamp_config { flags: 0, tx_type: to.transmit, rx_filter: to.filter.number() };
+    let mut config = libc::hwtstamp_config { flags: 0, tx_type: to.transmit, rx_filter: to.filter.0 };
     // SAFETY: the kernel reads and writes a hwtstamp_config, which `config` is.
     unsafe { request(name, &mut config, ioctl::set_stamping) }?;
-    Ok(Setting { transmit: config.tx_type, filter: config.rx_filter.into() })
+    Ok(Setting { transmit: config.tx_type, filter: Filter(config.rx_filter) })
 }
 
 type Call = unsafe fn(libc::c_int, *mut libc::ifreq) -> nix::Result<libc::c_int>;

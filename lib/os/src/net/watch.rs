@@ -90,7 +90,7 @@ const ADDRESS: usize = 8;
 const RUNNING: u32 = libc::IFF_RUNNING.unsigned_abs();
 
 /// Tells of each message of a datagram.
-fn each(mut bytes: &[u8], tell: &mut impl FnMut(News<'_>)) {
+fn each<'b>(mut bytes: &'b [u8], tell: &mut impl FnMut(News<'b>)) {
     while !bytes.is_empty() {
         let length = u32_at(bytes, 0).and_then(|length| usize::try_from(length).ok());
         let Some(message) = length.and_then(|length| bytes.get(..length)).filter(|m| m.len() >= HEADER)

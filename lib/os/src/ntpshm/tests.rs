@@ -1,6 +1,5 @@
 use super::*;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use crate::scratch::{NOBODY, run_as_nobody};
 use std::sync::atomic::AtomicBool;
 
 /// A unit that no daemon uses, removed even when the test fails.
@@ -233,28 +232,18 @@ fn child_of_the_refusal_test() {
 /// Needs root, to become another user; passed over without.
 #[test]
 fn another_user_is_refused_until_the_segment_is_given_away() {
-    const NOBODY: u32 = 65_534;
     if !nix::unistd::Uid::effective().is_root() {
         return;
     }
     let unit = Unit::private();
     let shm = NtpShm::create(unit.0, 0o600).unwrap();
-    let as_nobody = |expected| {
-        Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "ntpshm::tests::child_of_the_refusal_test"])
-            .env("SHM_UNIT", unit.0.to_string())
-            .env("SHM_EXPECTED", expected)
-            .uid(NOBODY)
-            .gid(NOBODY)
-            .output()
+    let run = |expected| {
+        let variables = [("SHM_UNIT", &*unit.0.to_string()), ("SHM_EXPECTED", expected)];
+        run_as_nobody("ntpshm::tests::child_of_the_refusal_test", &variables);
     };
-    let Ok(output) = as_nobody("refused") else {
-        return; // the test program lies where that user cannot execute it
-    };
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    run("refused");
     shm.give_to(NOBODY).unwrap();
     let foreign = NtpShm::create(unit.0, 0o600).unwrap_err();
     assert!(matches!(foreign, ShmError::Foreign { owner: NOBODY, .. }), "{foreign}");
-    let output = as_nobody("allowed").unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    run("allowed");
 }

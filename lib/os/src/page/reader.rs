@@ -15,15 +15,12 @@ use std::sync::atomic::{Ordering, fence};
 
 /// Why a page tells nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ReadError {
-    /// There is none.
     #[error("there is no page {page}: {program} is not running{hint}")]
     Absent { page: String, program: &'static str, hint: String },
-    /// Its owner is not to be believed.
     #[error("{page} is not believed: {why}; remove it and restart {program}")]
     Foreign { page: String, program: &'static str, why: String },
-    /// It is laid out otherwise.
     #[error("{page} has {found}, this program reads layout {wanted}: run programs of one version")]
     Layout { page: String, found: String, wanted: u32 },
     /// Its writer died while writing.

@@ -28,9 +28,6 @@ impl<B: Body> PageFollower<B> {
     }
 
     /// The page as it is now, as [`PageReader::read`].
-    ///
-    /// # Errors
-    /// See [`ReadError`].
     pub fn read(&mut self, now: Timestamp<Raw>) -> Result<View<B>, ReadError> {
         self.drain();
         let view = self.reader.read(now)?;

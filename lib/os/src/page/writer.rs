@@ -15,17 +15,14 @@ use std::sync::atomic::Ordering;
 
 /// Why a page cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum WriteError {
-    /// Another process writes it.
     #[error(
         "{program} of this instance is already running (process {pid}); stop it, or choose another --instance"
     )]
     Running { program: &'static str, pid: u32 },
-    /// Somebody else's file is in the way.
     #[error("{path} is in the way: {why}; remove it (as root, or as its owner) and start again")]
     InTheWay { path: PathBuf, why: String },
-    /// The kernel refused.
     #[error("cannot {what} {path}: {cause}")]
     Os { what: &'static str, path: PathBuf, cause: io::Error },
 }
@@ -52,9 +49,6 @@ pub struct PageWriter<B> {
 
 impl<B: Body> PageWriter<B> {
     /// Makes the page, or takes over one that a dead writer left. `instance` is a random number.
-    ///
-    /// # Errors
-    /// See [`WriteError`].
     pub fn open(name: &PageName<B>, instance: u64) -> Result<Self, WriteError> {
         let os_error = |what, cause| WriteError::Os { what, path: name.path(), cause };
         // A page of another layout is removed and made anew; twice, somebody is playing with it.
@@ -183,11 +177,6 @@ impl<B: Body> PageWriter<B> {
         if let Err(error) = self.file.write_all_at(&value, Head::Doorbell.offset()) {
             log::debug!("doorbell: {error}");
         }
-    }
-
-    /// The random number of this start.
-    pub fn instance(&self) -> u64 {
-        self.instance
     }
 }
 

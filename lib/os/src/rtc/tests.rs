@@ -40,7 +40,7 @@ fn what_cannot_be_read_is_told_in_a_sentence() {
     let rtc = Rtc::new("/dev/rtc0");
     let sentence = |tried, cause| rtc.error(tried, cause).to_string();
     assert_eq!(sentence("set", Errno::EBUSY), "the RTC at /dev/rtc0 is busy: another program has it open");
-    assert!(rtc.error("set", Errno::EACCES).is_permission());
+    assert!(matches!(rtc.error("set", Errno::EACCES), RtcError::NotPermitted { .. }));
     assert!(sentence("set", Errno::EACCES).starts_with("no right to set the RTC at /dev/rtc0: "));
     assert!(sentence("set", Errno::EIO).starts_with("cannot set the RTC at /dev/rtc0: "));
     assert!(sentence("read", Errno::EINVAL).contains("no valid date"));

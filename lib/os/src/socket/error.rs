@@ -9,33 +9,26 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Why a PTP socket could not be opened or used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are what they are called")]
+#[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum SocketError {
-    /// Another program has the port and does not share it.
     #[error(
         "UDP port {port} is taken by another program on this host (a PTP daemon without SO_REUSEADDR?): find it with \
          `ss -ulnp sport = :{port}` and stop it, or choose --{channel}-port"
     )]
     PortInUse { port: u16, channel: Channel },
-    /// A port below 1024, without the right to it.
     #[error(
         "binding UDP port {port} on {interface} needs root or CAP_NET_BIND_SERVICE: run this as a service, or choose \
          an --{channel}-port of 1024 or above for a trial"
     )]
     PortRefused { port: u16, channel: Channel, interface: String },
-    /// The multicast group could not be joined.
     #[error("joining {group} on {interface}: {cause}: without it no leader is heard")]
     Join { group: Ipv4Addr, interface: String, cause: io::Error },
-    /// The kernel stamps nothing.
     #[error("asking for time stamps on {interface}: {cause}: without them no time can be measured")]
     NoStamps { interface: String, cause: io::Error },
-    /// Any other step of making the socket.
     #[error("preparing a PTP socket on {interface} ({tried}): {cause}")]
     Setup { tried: &'static str, interface: String, cause: io::Error },
-    /// Receiving failed.
     #[error("receiving on {interface}: {cause}")]
     Receive { interface: String, cause: Errno },
-    /// A datagram was not sent.
     #[error(
         "sending to {to} on {interface}: {cause}{}",
         if cause.kind() == io::ErrorKind::PermissionDenied { " (a firewall on this host?)" } else { "" }

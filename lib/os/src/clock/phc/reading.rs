@@ -81,9 +81,6 @@ pub struct PhcReader(Source);
 
 impl PhcReader {
     /// Opens `/dev/ptpN` for reading, and reads it once.
-    ///
-    /// # Errors
-    /// See [`PhcError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, PhcError> {
         open(path.as_ref(), false).map(|(source, ..)| Self(source))
     }

@@ -2,26 +2,14 @@ use super::*;
 use crate::poll::Poll;
 use crate::scratch::{in_network_namespace, ip};
 
-/// What a message says, with its name owned.
-#[derive(Debug, PartialEq)]
-enum Said {
-    Link(u32, String, bool),
-    Address(u32),
-    Missed,
-}
-
-fn said(bytes: &[u8]) -> Vec<Said> {
+fn said(bytes: &[u8]) -> Vec<News<'_>> {
     let mut all = Vec::new();
-    each(bytes, &mut |news| all.push(own(news)));
+    each(bytes, &mut |news| all.push(news));
     all
 }
 
-fn own(news: News<'_>) -> Said {
-    match news {
-        News::Link { index, name, running } => Said::Link(index, name.into(), running),
-        News::Address { index } => Said::Address(index),
-        News::Missed => Said::Missed,
-    }
+fn told(index: u32, name: &str, running: bool) -> News<'_> {
+    News::Link { index, name, running }
 }
 
 fn message(kind: u16, body: &[u8]) -> Vec<u8> {
@@ -52,26 +40,29 @@ fn messages_about_links_and_addresses_are_told_in_their_order() {
         message(libc::RTM_DELLINK, &link(7, 0x1002, &named)),
         message(libc::RTM_DELADDR, &[2, 24, 0, 0, 7, 0, 0, 0]),
     ];
-    let running = |running| Said::Link(7, "eth1".into(), running);
-    assert_eq!(said(&bytes.concat()), [running(true), Said::Address(7), running(false), Said::Address(7)]);
+    let running = |running| told(7, "eth1", running);
+    assert_eq!(
+        said(&bytes.concat()),
+        [running(true), News::Address { index: 7 }, running(false), News::Address { index: 7 }]
+    );
 }
 
 #[test]
 fn what_is_cut_off_is_looked_at_and_never_read_beyond() {
     let whole = message(libc::RTM_NEWLINK, &link(7, 0x1043, &[attribute(libc::IFLA_IFNAME, b"eth1\0")]));
     for length in 1..whole.len() {
-        assert_eq!(said(&whole[..length]), [Said::Missed], "{length} bytes");
+        assert_eq!(said(&whole[..length]), [News::Missed], "{length} bytes");
     }
     // The message's own length is right, and its body is cut: what is there counts.
-    assert_eq!(said(&message(libc::RTM_NEWLINK, &[0; 8])), [Said::Missed]);
-    assert_eq!(said(&message(libc::RTM_NEWADDR, &[0; 6])), [Said::Missed]);
-    assert_eq!(said(&message(libc::RTM_NEWLINK, &link(7, 0, &[]))), [Said::Link(7, String::new(), false)]);
+    assert_eq!(said(&message(libc::RTM_NEWLINK, &[0; 8])), [News::Missed]);
+    assert_eq!(said(&message(libc::RTM_NEWADDR, &[0; 6])), [News::Missed]);
+    assert_eq!(said(&message(libc::RTM_NEWLINK, &link(7, 0, &[]))), [told(7, "", false)]);
     for attribute in [vec![0; 4], vec![255; 4], attribute(libc::IFLA_IFNAME, &[0xff, 0])] {
         let bytes = message(libc::RTM_NEWLINK, &link(7, 0, &[attribute]));
-        assert_eq!(said(&bytes), [Said::Link(7, String::new(), false)]);
+        assert_eq!(said(&bytes), [told(7, "", false)]);
     }
     // A length of less than its own header would never come to an end.
-    assert_eq!(said(&[0; 64]), [Said::Missed]);
+    assert_eq!(said(&[0; 64]), [News::Missed]);
 }
 
 /// Needs root and ip(8), and is passed over without them.
@@ -83,11 +74,11 @@ fn the_kernel_tells_what_becomes_of_an_interface() {
             return;
         }
         let mut poll = Poll::new().unwrap();
-        let mut wait = |watch: &mut Watch, wanted: &dyn Fn(&Said) -> bool| {
+        let mut wait = |watch: &mut Watch, wanted: &dyn Fn(News<'_>) -> bool| {
             let deadline = crate::clock::raw_now() + dante_core::time::Duration::from_secs(5);
             loop {
                 let mut seen = false;
-                watch.read(|news| seen |= wanted(&own(news)));
+                watch.read(|news| seen |= wanted(news));
                 if seen {
                     return;
                 }
@@ -96,26 +87,26 @@ fn the_kernel_tells_what_becomes_of_an_interface() {
             }
         };
         let v0 = super::super::current_index("v0").unwrap();
-        let is = |running| Said::Link(v0, "v0".into(), running);
-        wait(&mut watch, &|said| *said == is(false));
+        let is = |running| told(v0, "v0", running);
+        wait(&mut watch, &|said| said == is(false));
         assert!(ip("link set v0 up") && ip("link set v1 up"));
-        wait(&mut watch, &|said| *said == is(true));
+        wait(&mut watch, &|said| said == is(true));
         assert!(ip("addr add 169.254.7.7/16 dev v0"));
-        wait(&mut watch, &|said| *said == Said::Address(v0));
+        wait(&mut watch, &|said| said == News::Address { index: v0 });
         assert!(ip("link set v1 down"));
-        wait(&mut watch, &|said| *said == is(false));
+        wait(&mut watch, &|said| said == is(false));
         assert!(ip("link del v0"));
-        wait(&mut watch, &|said| *said == is(false));
+        wait(&mut watch, &|said| said == is(false));
         // More than the socket holds: it is told that something was missed, and it goes on.
         nix::sys::socket::setsockopt(&watch.socket, nix::sys::socket::sockopt::RcvBuf, &1).unwrap();
         for _ in 0..20 {
             assert!(ip("link add v0 type veth peer name v1") && ip("link del v0"));
         }
-        wait(&mut watch, &|said| *said == Said::Missed);
+        wait(&mut watch, &|said| said == News::Missed);
         let mut rest = 0;
         watch.read(|_| rest += 1);
         nix::sys::socket::setsockopt(&watch.socket, nix::sys::socket::sockopt::RcvBuf, &200_000).unwrap();
         assert!(ip("link add v0 type veth peer name v1"));
-        wait(&mut watch, &|said| matches!(said, Said::Link(_, name, false) if name == "v0"));
+        wait(&mut watch, &|said| matches!(said, News::Link { name: "v0", running: false, .. }));
     });
 }
