@@ -28,8 +28,7 @@ fn two_syncs_too_far_apart_do_not_qualify() {
 
 #[test]
 fn the_same_leader_after_a_silence_is_locked_at_once_on_the_same_timeline() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..60);
+    let mut bench = Bench::after(leader(1), 1..60);
     bench.pass(Duration::from_secs(30));
     assert_eq!(bench.port.state(), State::Listening);
     bench.beats(leader(1), 180..184);
@@ -38,8 +37,7 @@ fn the_same_leader_after_a_silence_is_locked_at_once_on_the_same_timeline() {
 
 #[test]
 fn a_leader_that_was_rebooted_raises_the_timeline_and_is_locked_within_five_seconds() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..60);
+    let mut bench = Bench::after(leader(1), 1..60);
     bench.line.at0 = Timestamp::from_ns(3_000_000_000);
     bench.line.raw0 = bench.now;
     bench.beats(leader(1), 1..21);
@@ -54,8 +52,7 @@ fn a_leader_that_was_rebooted_raises_the_timeline_and_is_locked_within_five_seco
 
 #[test]
 fn another_leader_raises_the_timeline_and_keeps_the_old_rate_as_a_guess() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(5), 1..60);
+    let mut bench = Bench::after(leader(5), 1..60);
     bench.line = Affine { raw0: bench.now, at0: Timestamp::from_ns(7), rate: Ratio::from_ppm(-13.0) };
     bench.beats(leader(1), 1..9);
     assert_eq!(bench.port.leader().unwrap().identity, leader(1), "the lower UUID wins");
@@ -65,8 +62,7 @@ fn another_leader_raises_the_timeline_and_keeps_the_old_rate_as_a_guess() {
 
 #[test]
 fn a_worse_leader_never_disturbs() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..30);
+    let mut bench = Bench::after(leader(1), 1..30);
     for sequence in 30..60 {
         bench.sync_with(leader(7), sequence, |_| {});
         bench.beat(leader(1), sequence);
@@ -86,8 +82,7 @@ fn both(bench: &mut Bench, sequences: std::ops::Range<u16>, says: impl Fn(u16, &
 
 #[test]
 fn a_better_leader_beside_one_that_goes_on_has_to_be_it_for_two_seconds() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(5), 1..30);
+    let mut bench = Bench::after(leader(5), 1..30);
     both(&mut bench, 30..39, |_, body| body.grandmaster.preferred = true);
     assert_eq!(bench.port.leader().unwrap().identity, leader(5));
     assert_eq!(bench.port.state(), State::Slave, "nothing is disturbed meanwhile");
@@ -99,8 +94,7 @@ fn a_better_leader_beside_one_that_goes_on_has_to_be_it_for_two_seconds() {
 /// What waits, and what was counted, belongs to the leader before, though none was lost.
 #[test]
 fn a_session_ends_with_a_change_of_leaders() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(5), 1..30);
+    let mut bench = Bench::after(leader(5), 1..30);
     for _ in 0..2 {
         bench.line.at0 = bench.line.at0 + Duration::from_us(1);
         bench.follow_up(leader(5), 29);
@@ -150,8 +144,7 @@ fn a_jump_before_the_port_was_slave_begins_no_timeline() {
 #[test]
 fn leaders_that_swap_ranks_every_few_seconds_do_not_flap() {
     for every in [4, 12, 20, 40] {
-        let mut bench = Bench::new(DelayMechanism::None);
-        bench.beats(leader(5), 1..30);
+        let mut bench = Bench::after(leader(5), 1..30);
         both(&mut bench, 30..1_230, |n, body| body.grandmaster.preferred = (n / every) % 2 == 0);
         assert!(
             bench.port.timeline() <= 5,
@@ -166,8 +159,7 @@ fn leaders_that_swap_ranks_every_few_seconds_do_not_flap() {
 fn leaders_that_are_silent_in_turn_do_not_flap() {
     // A hand's breadth beyond the ten intervals after which one counts as gone.
     for turn in [4, 8, 12, 20] {
-        let mut bench = Bench::new(DelayMechanism::None);
-        bench.beats(leader(5), 1..30);
+        let mut bench = Bench::after(leader(5), 1..30);
         for n in 0..1_200 {
             bench.beat(leader(if (n / turn) % 2 == 0 { 7 } else { 5 }), 30 + n);
         }
@@ -181,8 +173,7 @@ fn leaders_that_are_silent_in_turn_do_not_flap() {
 
 #[test]
 fn a_leader_whose_address_changed_is_followed_on_the_same_timeline() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..30);
+    let mut bench = Bench::after(leader(1), 1..30);
     bench.address = ELSEWHERE;
     bench.beats(leader(1), 30..50);
     assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
@@ -274,8 +265,7 @@ fn best_master_follows_the_order_of_the_standard() {
 
 #[test]
 fn a_crowd_of_leaders_takes_a_fixed_place_and_the_one_followed_stays() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..20);
+    let mut bench = Bench::after(leader(1), 1..20);
     for n in 10..250 {
         bench.sync_with(leader(n), 1, |said| said.grandmaster.preferred = true);
     }
