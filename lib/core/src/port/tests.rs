@@ -10,6 +10,7 @@ mod select;
 
 use super::leaders::Sender;
 use super::*;
+use crate::announcement::Announcement;
 use crate::time::{Affine, Dante, Ratio};
 use crate::wire::{Buffer, DelayResp, Flags, FollowUp, Header, Message, Packet, SyncBody};
 use arrayvec::ArrayVec;
@@ -24,6 +25,22 @@ const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 66);
 
 fn leader(n: u8) -> PortIdentity {
     PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0, 0, n]), port_id: 1 }
+}
+
+/// A leader as it is remembered, that says so of itself.
+fn remembered(n: u8, announced: Announcement) -> Leader {
+    Leader {
+        identity: leader(n),
+        address: HERE,
+        announced,
+        interval: INTERVAL,
+        since: Timestamp::ZERO,
+        last_sync: Timestamp::ZERO,
+        sequence_id: 7,
+        qualified: true,
+        restarted: None,
+        preferred: false,
+    }
 }
 
 /// A port and a wire with leaders of known time.

@@ -182,24 +182,12 @@ fn a_leader_whose_address_changed_is_followed_on_the_same_timeline() {
 
 #[test]
 fn best_master_follows_the_order_of_the_standard() {
-    let base = Leader {
-        identity: leader(5),
-        address: Ipv4Addr::LOCALHOST,
-        announced: (&SyncBody::dante(leader(5))).into(),
-        interval: INTERVAL,
-        since: Timestamp::ZERO,
-        last_sync: Timestamp::ZERO,
-        sequence_id: 7,
-        qualified: true,
-        restarted: None,
-        preferred: false,
-    };
-    let of = |n: u8, body: &SyncBody| Leader { identity: leader(n), announced: body.into(), ..base };
     let other = |n: u8, change: fn(&mut SyncBody)| {
         let mut body = SyncBody::dante(leader(n));
         change(&mut body);
-        of(n, &body)
+        remembered(n, (&body).into())
     };
+    let base = other(5, |_| {});
     let cases: [(&str, Leader, bool); 12] = [
         ("lower UUID", other(4, |_| {}), true),
         ("higher UUID", other(6, |_| {}), false),
@@ -249,7 +237,7 @@ fn best_master_follows_the_order_of_the_standard() {
     let at_stratum_1 = |n: u8, identifier| {
         let mut body = SyncBody::dante(leader(n));
         (body.grandmaster.stratum, body.grandmaster.identifier) = (1, identifier);
-        of(n, &body)
+        remembered(n, (&body).into())
     };
     let ranks = [ClockIdentifier::NTP, ClockIdentifier::HAND, ClockIdentifier::INIT, ClockIdentifier::DFLT];
     for pair in ranks.windows(2) {

@@ -1,7 +1,7 @@
 //! Leaders of another protocol, PTPv2 as far as it is needed here: all that it takes is a decoder and a Delay_Req.
 
 use super::*;
-use crate::announcement::{Announcement, Quality};
+use crate::announcement::Quality;
 use crate::page::{PortRecord, StampSource};
 use crate::wire::{ClockIdentifier, WireError};
 
@@ -190,18 +190,7 @@ fn a_second_protocol_has_its_own_order_of_leaders() {
             (rest[5], rest[6], rest[8]) = (0xfe, 0xff, 255);
         }),
     ];
-    let of = |n: u8, change| Leader {
-        identity: leader(n),
-        address: HERE,
-        announced: announcement(&announce(leader(n), 1, change)).unwrap(),
-        interval: INTERVAL,
-        since: Timestamp::ZERO,
-        last_sync: Timestamp::ZERO,
-        sequence_id: 1,
-        qualified: true,
-        restarted: None,
-        preferred: false,
-    };
+    let of = |n, change| remembered(n, announcement(&announce(leader(n), 1, change)).unwrap());
     let base = of(1, |_| {});
     for (name, change) in better {
         assert!(best::is_better(&of(7, change), &base) && best::takes_over(&of(7, change), &base), "{name}");
