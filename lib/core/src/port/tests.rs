@@ -153,6 +153,11 @@ impl Bench {
             .collect()
     }
 
+    /// The port's state and its timeline.
+    fn seen(&self) -> (State, u64) {
+        (self.port.state(), self.port.timeline())
+    }
+
     fn count(&self, counter: Counter) -> u64 {
         self.port.counters().get(counter)
     }
@@ -256,7 +261,7 @@ fn a_lasting_shift_of_the_path_costs_neither_the_lock_nor_the_rate() {
     let mut bench = Bench::after(leader(1), 1..60);
     bench.line.at0 = bench.line.at0 + Duration::from_us(-400);
     bench.beats(leader(1), 60..80);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
     assert_eq!(bench.count(Counter::Outlier), 16, "four seconds, and then it is believed");
     let map = bench.port.map().unwrap();
     assert!((map.line.rate.ppm() - 12.0).abs() < 0.1, "{:?}", map.line.rate);
@@ -269,7 +274,7 @@ fn a_leader_whose_rate_changed_at_once_is_found_again_on_the_same_timeline() {
     let mut bench = Bench::after(leader(1), 1..100);
     bench.line = Affine { raw0: bench.now, at0: bench.line.at(bench.now), rate: Ratio::from_ppm(40.0) };
     bench.beats(leader(1), 100..160);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
     let rate = bench.port.map().unwrap().line.rate.ppm();
     assert!((rate - 40.0).abs() < 0.5, "{rate} ppm after 15 s");
 }
@@ -289,7 +294,7 @@ fn syncs_that_cannot_be_measured_end_the_lock_after_ten_intervals() {
     }
     assert_eq!(bench.port.state(), State::Uncalibrated, "whose Syncs they are is known");
     bench.beats(leader(1), 41..43);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
 }
 
 #[test]
@@ -301,5 +306,5 @@ fn an_interface_that_fails_and_comes_back_is_locked_again_on_the_same_timeline()
     assert_eq!(bench.port.state(), State::Faulty, "packets mean nothing until the sockets are open");
     bench.handle(Input::Opened(OURS));
     bench.beats(leader(1), 35..40);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
 }

@@ -277,16 +277,10 @@ fn no_frequency_beyond_the_bound_is_ever_set() {
             "489 ppm and 5 ppm of phase: {}",
             bench.last_set()
         );
-        assert!(bench.clock.set.iter().all(|set| set.abs().ppm() <= 490.0), "{:?}", bench.clock.set);
-        let set = bench.clock.set.len();
         bench.line.rate = Ratio::from_ppm(5_000.0 * sign);
         bench.syncs(10);
         assert_eq!(bench.steerer.state(), State::Holdover, "a leader that cannot be followed is lost");
-        assert!(
-            bench.clock.set.iter().skip(set).all(|set| set.abs().ppm() <= 490.0),
-            "{:?}",
-            bench.clock.set
-        );
+        assert!(bench.clock.set.iter().all(|set| set.abs().ppm() <= 490.0), "{:?}", bench.clock.set);
     }
 }
 

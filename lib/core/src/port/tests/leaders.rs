@@ -32,7 +32,7 @@ fn the_same_leader_after_a_silence_is_locked_at_once_on_the_same_timeline() {
     bench.pass(Duration::from_secs(30));
     assert_eq!(bench.port.state(), State::Listening);
     bench.beats(leader(1), 180..184);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_leader_that_was_rebooted_raises_the_timeline_and_is_locked_within_five_seco
     bench.line.at0 = Timestamp::from_ns(3_000_000_000);
     bench.line.raw0 = bench.now;
     bench.beats(leader(1), 1..21);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
+    assert_eq!(bench.seen(), (State::Slave, 2));
     let jump = bench.said.iter().find_map(|said| match said {
         Output::Timeline { number: 2, reason: Discontinuity::Reboot(size) } => Some(*size),
         _ => None,
@@ -56,7 +56,7 @@ fn another_leader_raises_the_timeline_and_keeps_the_old_rate_as_a_guess() {
     bench.line = Affine { raw0: bench.now, at0: Timestamp::from_ns(7), rate: Ratio::from_ppm(-13.0) };
     bench.beats(leader(1), 1..9);
     assert_eq!(bench.port.leader().unwrap().identity, leader(1), "the lower UUID wins");
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
+    assert_eq!(bench.seen(), (State::Slave, 2));
     assert!((bench.port.map().unwrap().line.rate.ppm() + 13.0).abs() < 1.0);
 }
 
@@ -67,7 +67,7 @@ fn a_worse_leader_never_disturbs() {
         bench.sync_with(leader(7), sequence, |_| {});
         bench.beat(leader(1), sequence);
     }
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
     assert_eq!(bench.port.leader().unwrap().identity, leader(1));
 }
 
@@ -88,7 +88,7 @@ fn a_better_leader_beside_one_that_goes_on_has_to_be_it_for_two_seconds() {
     assert_eq!(bench.port.state(), State::Slave, "nothing is disturbed meanwhile");
     both(&mut bench, 39..48, |_, body| body.grandmaster.preferred = true);
     assert_eq!(bench.port.leader().unwrap().identity, leader(7));
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
+    assert_eq!(bench.seen(), (State::Slave, 2));
 }
 
 /// What waits, and what was counted, belongs to the leader before, though none was lost.
@@ -134,10 +134,7 @@ fn a_jump_before_the_port_was_slave_begins_no_timeline() {
         assert_eq!(bench.port.state(), State::Uncalibrated);
         bench.line.at0 = bench.line.at0 + Duration::from_secs(10);
         bench.beats(leader(1), 100..120);
-        assert_eq!(
-            (bench.port.state(), bench.port.timeline()),
-            (State::Slave, if was_slave { 2 } else { 1 })
-        );
+        assert_eq!(bench.seen(), (State::Slave, if was_slave { 2 } else { 1 }));
     }
 }
 
@@ -176,7 +173,7 @@ fn a_leader_whose_address_changed_is_followed_on_the_same_timeline() {
     let mut bench = Bench::after(leader(1), 1..30);
     bench.address = ELSEWHERE;
     bench.beats(leader(1), 30..50);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
     assert_eq!(bench.port.leader().unwrap().address, ELSEWHERE);
 }
 
@@ -259,7 +256,7 @@ fn a_crowd_of_leaders_takes_a_fixed_place_and_the_one_followed_stays() {
     }
     assert_eq!(bench.count(Counter::TooManyLeaders), 240 - 7);
     bench.beats(leader(1), 20..30);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
     let mut bench = Bench::new(DelayMechanism::None);
     (10..20).for_each(|n| bench.sync_with(leader(n), 1, |said| said.sync_interval = 4));
     bench.beats(leader(1), 1..10);
