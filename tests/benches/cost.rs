@@ -212,14 +212,8 @@ struct Monitor<'a> {
 
 impl<'a> Monitor<'a> {
     fn of(lab: &'a Lab, instance: &str) -> Self {
-        let instance = format!("--instance={instance}");
-        let listen = lab.stage.command("pmc-lite", &["metrics", "--listen=127.0.0.1:0", &instance]);
-        let exporter = lab.stage.start("exporter", listen);
-        let address = dante_tests::wait_for("the exporter", PATIENCE, || {
-            let said = exporter.said();
-            Some(said.split_once("http://")?.1.split_once('/')?.0.to_owned())
-        });
-        Self { lab, instance, address, _exporter: exporter }
+        let (exporter, address) = lab.stage.exporter(instance);
+        Self { lab, instance: format!("--instance={instance}"), address, _exporter: exporter }
     }
 
     fn look(&self) {

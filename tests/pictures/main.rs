@@ -21,9 +21,7 @@ fn main() {
     }
     let Some(lab) = Lab::new() else { return };
     let _leader = lab.leader(&["--ppm=12", "--wander=30"]);
-    let _dante4l = lab.dante4l(&[]);
-    let _dante2sys = lab.dante2sys();
-    let _danteshm = lab.danteshm();
+    let _daemons = lab.daemons();
     lab.eyes().wait_for_steerer(steer::State::Locked, Duration::from_secs(30));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
     let terminal = Tmux::start(&lab.stage, SIZE);

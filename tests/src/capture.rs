@@ -34,9 +34,8 @@ impl Capture {
         command.args(["-i", CABLE, "-f", filter, "-F", "pcap", "-q", "-w"]).arg(&file);
         let tshark = stage.start("tshark", command);
         // Ready is what writes the file's head.
-        crate::wait_for("tshark capturing", Duration::from_secs(20), || {
-            (tshark.said().contains("Capturing on") && file.metadata().is_ok_and(|file| file.len() >= 24))
-                .then_some(())
+        crate::wait_until("tshark capturing", Duration::from_secs(20), || {
+            tshark.said().contains("Capturing on") && file.metadata().is_ok_and(|file| file.len() >= 24)
         });
         Self { tshark, file }
     }

@@ -4,6 +4,7 @@ use crate::namespace::Namespace;
 use crate::ntp_server::chronyd_behind;
 use crate::program::Program;
 use crate::stage::Stage;
+use dante_core::time::Civil;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -97,22 +98,17 @@ fn reach_of(socket: &UnixDatagram, index: u8, refid: &str) -> Option<u16> {
 
 fn of_words(words: &[&str]) -> Logged {
     let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("no number: {words:?}"));
-    let date: Vec<i64> = words[0].split('-').map(number).collect();
+    let numbers = |text: &str, between| text.split(between).map(number).collect::<Vec<_>>();
     let (clock, us) = words[1].split_once('.').unwrap_or_else(|| panic!("no time: {words:?}"));
-    let clock: Vec<i64> = clock.split(':').map(number).collect();
-    let seconds =
-        days_since_1970(date[0], date[1], date[2]) * 86_400 + clock[0] * 3600 + clock[1] * 60 + clock[2];
+    let &[year, month, day, hour, minute, second] =
+        &[numbers(words[0], '-'), numbers(clock, ':')].concat()[..]
+    else {
+        panic!("no date: {words:?}")
+    };
+    let date = Civil { year, month, day, hour, minute, second };
     Logged {
-        at_us: seconds * 1_000_000 + number(us),
+        at_us: date.seconds().expect("a date") * 1_000_000 + number(us),
         refid: words[2].to_owned(),
         offset_s: words[6].parse().unwrap_or_else(|_| panic!("no offset: {words:?}")),
     }
-}
-
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let years: i64 = (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum();
-    let february = if is_leap(year) { 29 } else { 28 };
-    let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    years + months.iter().zip(1..month).map(|(days, _)| days).sum::<i64>() + day - 1
 }

@@ -10,6 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// dante2sys keeps its phase term within this of the leader's rate.
+const PHASE_TERM_PPM: f64 = 5.0;
+/// And the leader's rate is known to this at the least when it locks.
+const RATE_PPM: f64 = 2.0;
+
 /// The witness, until it is asked.
 #[derive(Debug)]
 pub struct ClockWatch {
@@ -61,17 +66,30 @@ fn watch(mut reader: PageReader<Dante2sys>, until: &AtomicBool) -> Vec<Seen> {
 }
 
 impl Testimony {
-    /// How many times the clock was corrected.
-    pub fn corrections(&self) -> usize {
-        self.0.len()
+    /// The clock never jumped, and never ran at another rate than those of the leaders and the bounded phase term.
+    ///
+    /// # Panics
+    /// When it did.
+    pub fn judge(&self, leaders_ppm: &[f64]) {
+        let (slowest, fastest) = self.rates_ppm();
+        let (corrections, jump) = (self.0.len(), self.largest_jump_ns());
+        println!(
+            "{corrections} corrections, the largest jump {jump} ns, rates {slowest:+.3} to {fastest:+.3} ppm"
+        );
+        // Four a second while a leader is heard, which it is for more than four seconds of each of these tests.
+        assert!(corrections >= 12, "the witness slept");
+        // Each line is anchored at a whole ns. Where the witness missed one between two others, their rates tell by
+        // some ns more.
+        assert!(jump <= 200, "the clock jumped");
+        let (low, high) = least_and_most(leaders_ppm.iter().copied());
+        let (low, high) = (low - PHASE_TERM_PPM - RATE_PPM, high + PHASE_TERM_PPM + RATE_PPM);
+        assert!(low < slowest && fastest < high, "rates beyond {low:+} to {high:+} ppm");
     }
 
     /// The largest difference, ns, between what two successive lines say of the moment at which the later one begins:
-    /// by so much did the clock jump. Where the witness was held up and missed a line between two, they say nothing.
-    ///
-    /// # Panics
-    /// When it missed half of them.
-    pub fn largest_jump_ns(&self) -> i64 {
+    /// by so much did the clock jump. Where the witness was held up and missed a line between two, they say nothing;
+    /// where it missed half of them, this panics.
+    fn largest_jump_ns(&self) -> i64 {
         let jumps = self.0.windows(2).filter_map(|pair| {
             let [(before, old), (after, new)] = pair else { return None };
             (*after == before + 1).then(|| (new.at(new.raw0) - old.at(new.raw0)).ns().abs())
@@ -82,8 +100,11 @@ impl Testimony {
     }
 
     /// The slowest and the fastest rate of the clock against CLOCK_MONOTONIC_RAW, ppm.
-    pub fn rates_ppm(&self) -> (f64, f64) {
-        let rates = self.0.iter().map(|(_, line)| line.rate.ppm());
-        (rates.clone().fold(f64::INFINITY, f64::min), rates.fold(f64::NEG_INFINITY, f64::max))
+    fn rates_ppm(&self) -> (f64, f64) {
+        least_and_most(self.0.iter().map(|(_, line)| line.rate.ppm()))
     }
+}
+
+fn least_and_most(figures: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+    (figures.clone().fold(f64::INFINITY, f64::min), figures.fold(f64::NEG_INFINITY, f64::max))
 }

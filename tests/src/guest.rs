@@ -17,20 +17,19 @@ pub use agent::Output;
 
 use crate::lab::Leader;
 use crate::namespace::Namespace;
-use crate::ntp_server;
+use crate::ntp_server::{self, now_ns};
 use crate::program::Program;
 use crate::stage::Stage;
 use crate::switch::Switch;
 use agent::Agent;
-use dante_core::time::Duration as Span;
+use dante_core::time::{Civil, Duration as Span};
 use disks::{Image, second_disk};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// The guest's interface on the bridge.
 pub const INTERFACE: &str = "eth0";
@@ -163,8 +162,8 @@ impl Guest {
         let image = Image::ready(setup.card);
         say(name, &format!("image ready after {:.1} s", started.elapsed().as_secs_f64()));
         let stage = Stage::new();
-        let net = u8::try_from(stage.number() % 250).unwrap_or(0) + 1;
-        let switch = Switch::new(&format!("{}-{}", std::process::id(), stage.number()), net);
+        let (hosts, net) = stage.hosts();
+        let switch = Switch::new(&hosts, net);
         let far = switch.host(1);
         switch.tap("tap0");
         let programs = second_disk(&stage, &setup.packages);
@@ -175,7 +174,7 @@ impl Guest {
         if !guest.is_up_within(SLOW) {
             guest.say("in slow motion, and started anew");
             guest.qemu.signal(Signal::SIGKILL);
-            crate::wait_for("QEMU's end", BOOT, || (!guest.qemu.runs()).then_some(()));
+            crate::wait_until("QEMU's end", BOOT, || !guest.qemu.runs());
             let (qemu, agent) = start(&image, disks, setup, &guest.switch, &guest.stage);
             (guest.qemu, guest.agent) = (qemu, agent);
         }
@@ -442,7 +441,8 @@ fn start(
     if let Some(initrd) = &image.initrd {
         command.arg("-initrd").arg(initrd);
     }
-    command.args(["-rtc", &format!("base={},clock=host", utc(setup.rtc_ahead_s))]);
+    let date = Civil::at(now_ns() / 1_000_000_000 + setup.rtc_ahead_s).to_string().replace(' ', "T");
+    command.args(["-rtc", &format!("base={date},clock=host")]);
     // On the root disk what is written is kept in a nameless file, and is gone with QEMU.
     for (number, disk, mode) in [(0, disks[0], "snapshot=on"), (1, disks[1], "readonly=on")] {
         let drive = format!("file={},format=raw,if=none,id=disk{number},{mode}", disk.display());
@@ -475,19 +475,6 @@ fn kernel_line(switch: &Switch, setup: &Setup) -> String {
         line = line + " " + word;
     }
     line
-}
-
-fn now_ns() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a date after 1970");
-    i64::try_from(now.as_nanos()).expect("a date before 2262")
-}
-
-/// A date as QEMU's -rtc wants it.
-fn utc(ahead_s: i64) -> String {
-    let seconds = now_ns() / 1_000_000_000 + ahead_s;
-    let output =
-        Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%S", "-d", &format!("@{seconds}")]).output();
-    String::from_utf8_lossy(&output.expect("date of coreutils").stdout).trim().to_owned()
 }
 
 /// To be seen while the test runs, also where the harness keeps what tests print.

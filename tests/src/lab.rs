@@ -5,8 +5,8 @@ use crate::namespace::{CABLE, Namespace};
 use crate::program::{Program, built};
 use crate::stage::Stage;
 use crate::switch::Switch;
-use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, View};
-use dante_core::time::{Raw, Timestamp};
+use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, PortRecord, View};
+use dante_core::time::{ClockMap, Raw, Timestamp};
 use dante_core::{port, relay, steer};
 use dante_os::clock::raw_now;
 use dante_os::page::PageReader;
@@ -95,8 +95,7 @@ impl Lab {
             return None;
         }
         let stage = Stage::new();
-        let net = u8::try_from(stage.number() % 250).unwrap_or(0) + 1;
-        let name = format!("{}-{}", std::process::id(), stage.number());
+        let (name, net) = stage.hosts();
         Some((stage, net, name))
     }
 
@@ -127,6 +126,13 @@ impl Lab {
         Leader::start(&self.stage, &self.far, words)
     }
 
+    /// A leader and a dante4l that follows it, each with its flags.
+    pub fn following(&self, leader: &[&str], dante4l: &[&str]) -> (Leader, Program) {
+        let both = (self.leader(leader), self.dante4l(dante4l));
+        self.eyes().wait_for_port(port::State::Slave, Duration::from_secs(30));
+        both
+    }
+
     /// dante4l with these flags besides its interface.
     pub fn dante4l(&self, words: &[&str]) -> Program {
         self.start("dante4l", &[&["-i", CABLE], words].concat())
@@ -135,6 +141,11 @@ impl Lab {
     /// dante2sys on a virtual clock.
     pub fn dante2sys(&self) -> Program {
         self.start("dante2sys", &["--clock=virtual"])
+    }
+
+    /// All three daemons, from the end of the chain to its beginning: danteshm, dante2sys, dante4l.
+    pub fn daemons(&self) -> [Program; 3] {
+        [self.danteshm(), self.dante2sys(), self.dante4l(&[])]
     }
 
     /// danteshm into the unit of the stage. Nobody vouches for the clock of a machine that runs tests.
@@ -155,7 +166,18 @@ impl Lab {
 
     /// Its command.
     pub fn command(&self, program: &str, words: &[&str]) -> Command {
-        let mut command = self.near.command(built(program));
+        self.command_of(self.near.command(built(program)), program, words)
+    }
+
+    /// The same without any right.
+    pub fn unprivileged(&self, program: &str, words: &[&str]) -> Command {
+        let prefix = self.stage.unprivileged(program);
+        let mut command = self.near.command(&prefix[0]);
+        command.args(&prefix[1..]);
+        self.command_of(command, program, words)
+    }
+
+    fn command_of(&self, mut command: Command, program: &str, words: &[&str]) -> Command {
         command.args(words);
         if crate::stage::DAEMONS.contains(&program) {
             command.args(self.stage.daemon_words());
@@ -171,10 +193,20 @@ impl Lab {
 
 /// Whether there are root's rights and these tools; says what is missing.
 pub fn may_use(tools: &[&str]) -> bool {
-    if !nix::unistd::geteuid().is_root() {
-        crate::skip("network namespaces need root");
-        return false;
+    may_be_root("network namespaces need root") && may_run(tools)
+}
+
+/// Whether there are root's rights; says what needs them.
+pub fn may_be_root(why: &str) -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        crate::skip(why);
     }
+    is_root
+}
+
+/// Whether there are these tools; says what is missing.
+pub fn may_run(tools: &[&str]) -> bool {
     let missing = tools.iter().find(|tool| !has(tool));
     if let Some(tool) = missing {
         crate::skip(&format!("{tool} is not installed"));
@@ -218,7 +250,17 @@ impl Eyes {
 
     /// The state of dante4l's port.
     pub fn port(&mut self) -> Option<port::State> {
-        self.dante4l()?.body.selected()?.state()
+        self.selected()?.state()
+    }
+
+    /// The port that dante4l uses.
+    pub fn selected(&mut self) -> Option<PortRecord> {
+        self.dante4l()?.body.selected().copied()
+    }
+
+    /// What that port knows of the leader's time.
+    pub fn map(&mut self) -> Option<ClockMap> {
+        self.selected()?.map()
     }
 
     /// Waits until dante4l's port is in this state, and says when that was first seen.

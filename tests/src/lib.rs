@@ -42,6 +42,14 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option
     }
 }
 
+/// Looks every 10 ms until it is so.
+///
+/// # Panics
+/// When it is not within `limit`.
+pub fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
+    wait_for(what, limit, || is_so().then_some(()));
+}
+
 /// Time to look at something over and over: until a limit, and often also where the machine was held up meanwhile.
 #[derive(Debug)]
 pub struct Patience {

@@ -225,7 +225,8 @@ impl Behaviour {
     }
 }
 
-fn now_ns() -> i64 {
+/// This machine's date.
+pub(crate) fn now_ns() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a date after 1970");
     i64::try_from(now.as_nanos()).expect("a date before 2262")
 }

@@ -71,6 +71,14 @@ impl Program {
         std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
+    /// Waits until it has said so.
+    ///
+    /// # Panics
+    /// When it has not within `limit`.
+    pub fn wait_to_say(&self, words: &str, limit: Duration) {
+        crate::wait_until(words, limit, || self.said().contains(words));
+    }
+
     /// Sends it a signal.
     ///
     /// # Panics

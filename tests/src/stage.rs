@@ -49,9 +49,10 @@ impl Stage {
         Self { number, folder, unit, logs: AtomicU32::new(0) }
     }
 
-    /// Counts the stages of this process.
-    pub fn number(&self) -> u32 {
-        self.number
+    /// What the names of this test's namespaces begin with, and the number of its network.
+    pub fn hosts(&self) -> (String, u8) {
+        let net = u8::try_from(self.number % 250).unwrap_or(0) + 1;
+        (format!("{}-{}", std::process::id(), self.number), net)
     }
 
     /// `--instance` of all programs.
@@ -148,6 +149,16 @@ impl Stage {
         let mut command = self.command("pmc-lite", &["get", "status", &instance]);
         let output = command.args(words).output().expect("pmc-lite");
         String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// `pmc-lite metrics --listen` of an instance, and where it listens.
+    pub fn exporter(&self, instance: &str) -> (Program, String) {
+        let words = ["metrics", "--listen=127.0.0.1:0", "--instance", instance];
+        let program = self.start("exporter", self.command("pmc-lite", &words));
+        let at = crate::wait_for("an exporter", Duration::from_secs(20), || {
+            Some(program.said().split_once("http://")?.1.split_once('/')?.0.to_owned())
+        });
+        (program, at)
     }
 
     /// Waits until the programs' part of the status has `key` at `value`, and returns the part.

@@ -39,10 +39,8 @@ fn a_flood_does_not_disturb_the_lock() {
     let Some((lab, host)) = Lab::with_stranger() else { return };
     let soak = std::env::var_os("SOAK").is_some();
     let span = Duration::from_secs(if soak { 30 } else { 5 });
-    let leader = lab.leader(&["--ppm=12", "--force"]);
-    let dante4l = lab.dante4l(&[]);
+    let (leader, dante4l) = lab.following(&["--ppm=12", "--force"], &[]);
     let mut eyes = lab.eyes();
-    eyes.wait_for_port(State::Slave, Duration::from_secs(30));
     std::thread::sleep(Duration::from_secs(if soak { 20 } else { 10 }));
     let own = format!("ether src {} or src host {}", hardware_address(&lab.near), lab.far_address());
     let capture = Capture::of(&lab.stage, &lab.near, &own);

@@ -6,7 +6,7 @@
 //! started), and by 2^41 ns where the frequency falls. No card of silicon does so. Rates are judged here, never phases.
 
 use dante_tests::guest::{Card, Guest, INTERFACE, Setup};
-use dante_tests::judge;
+use dante_tests::{judge, wait_for, wait_until};
 use std::time::{Duration, Instant};
 
 /// What the leader gains on this machine's oscillator, and so on that of the card.
@@ -72,8 +72,8 @@ fn stamps_stay_away(guest: &mut Guest) {
     assert_eq!(stamping(guest), [0, 0], "somebody uses the card's stamps");
     let begun = Instant::now();
     guest.daemon("dante4l", &["-i", INTERFACE, "-l", "7", "--delay=e2e"]);
-    dante_tests::wait_for("software stamps", PATIENCE, || {
-        (guest.status()["dante4l"]["ports"][0]["timestamping"] == "software").then_some(())
+    wait_until("software stamps", PATIENCE, || {
+        guest.status()["dante4l"]["ports"][0]["timestamping"] == "software"
     });
     println!("software stamps after {:.1} s", begun.elapsed().as_secs_f64());
     guest.wait_for("dante4l", "state", "SLAVE", PATIENCE);
@@ -101,16 +101,14 @@ fn hardware_alone(guest: &mut Guest) {
     let before = guest.journal("dante4l").len();
     let begun = Instant::now();
     guest.daemon("dante4l", &["-i", INTERFACE, "-l", "7", "--delay=e2e", "--timestamping=hardware"]);
-    let said = dante_tests::wait_for("a transmit stamp of the card", PATIENCE, || {
+    let said = wait_for("a transmit stamp of the card", PATIENCE, || {
         let said = said_since(guest, before);
         said.contains("hardware transmit stamp").then_some(said)
     });
     println!("a transmit stamp of the card after {:.1} s", begun.elapsed().as_secs_f64());
     assert!(said.contains("the PTP hardware clock is read by ExtendedRealtime"), "{said}");
     let complaint = "nothing is measured without (--timestamping hardware)";
-    dante_tests::wait_for(complaint, PATIENCE, || {
-        said_since(guest, before).contains(complaint).then_some(())
-    });
+    wait_until(complaint, PATIENCE, || said_since(guest, before).contains(complaint));
     let part = guest.status()["dante4l"].take();
     let port = &part["ports"][0];
     assert_eq!(port["timestamping"], "hardware", "{part}");
@@ -147,7 +145,7 @@ fn foreign_filter(guest: &mut Guest) {
     guest.stop("dante4l");
     guest.check(&format!("hwstamp_ctl -i {INTERFACE} -t 0 -r 0"));
     guest.daemon("dante4l", &["-i", INTERFACE, "--timestamping=hardware"]);
-    dante_tests::wait_for("the card's setting", PATIENCE, || (stamping(guest) == [0, 4]).then_some(()));
+    wait_until("the card's setting", PATIENCE, || stamping(guest) == [0, 4]);
     guest.check(&format!("hwstamp_ctl -i {INTERFACE} -t 1 -r 12"));
     guest.stop("dante4l");
     assert_eq!(stamping(guest), V2_EVENT, "what was set since was set back");
@@ -164,9 +162,7 @@ fn locks(guest: &mut Guest) {
     steer(guest);
     guest.wait_for("dante2sys", "state", "LOCKED", PATIENCE);
     println!("LOCKED after {:.1} s", begun.elapsed().as_secs_f64());
-    dante_tests::wait_for("the leader's rate", PATIENCE, || {
-        ((frequency(guest) / 1e3 - PPM).abs() < 2.0).then_some(())
-    });
+    wait_until("the leader's rate", PATIENCE, || (frequency(guest) / 1e3 - PPM).abs() < 2.0);
     println!("within 2 ppm after {:.1} s", begun.elapsed().as_secs_f64());
     let (published, driver) = alike(guest);
     println!("published {published:+.3} ppb, in the driver {driver:+.3} ppb");

@@ -103,22 +103,19 @@ fn tell(name: &str, seed: u64, world: &Watched) {
     }
 }
 
-fn figures(world: &Watched) -> Figures {
-    world.figures(0)
-}
-
-/// Runs a world for `span` and prints what was seen from here on.
-fn judged(name: &str, seed: u64, world: &mut Watched, span: Duration) {
+/// Runs a world for `span`, prints what was seen from here on, and returns it for the first host.
+fn judged(name: &str, seed: u64, world: &mut Watched, span: Duration) -> Figures {
     world.judge();
     world.run(span);
     tell(name, seed, world);
+    world.figures(0)
 }
 
 /// As [`one`], run until it is settled.
 fn settled(seed: u64, policy: Policy, leader_ppm: f64) -> Watched {
     let mut world = one(seed, policy, leader_ppm);
     world.run(SETTLING);
-    assert_eq!(figures(&world).steps.len(), 1, "the first one, of half a second");
+    assert_eq!(world.figures(0).steps.len(), 1, "the first one, of half a second");
     world
 }
 
@@ -135,9 +132,9 @@ fn holds(figures: &Figures, worst: Duration, slew_ppm: f64) {
 fn slew_holds_the_date_within_300_us_for_two_weeks() {
     for seed in seeds() {
         let mut world = settled(seed, Policy::Slew, 3.0);
-        judged("slew, leader +3 ppm", seed, &mut world, DAY * 14);
-        holds(&figures(&world), us(300), 5.0);
-        assert!(figures(&world).rate_noise().ppb() < 5.0, "{}", figures(&world));
+        let seen = judged("slew, leader +3 ppm", seed, &mut world, DAY * 14);
+        holds(&seen, us(300), 5.0);
+        assert!(seen.rate_noise().ppb() < 5.0, "{seen}");
     }
 }
 
@@ -145,9 +142,9 @@ fn slew_holds_the_date_within_300_us_for_two_weeks() {
 fn utc_holds_the_date_within_300_us_for_two_weeks() {
     for seed in seeds() {
         let mut world = settled(seed, Policy::Utc, 12.0);
-        judged("utc, leader +12 ppm", seed, &mut world, DAY * 14);
-        holds(&figures(&world), us(300), 12.5);
-        assert!(figures(&world).rate_noise().ppb() < 5.0, "{}", figures(&world));
+        let seen = judged("utc, leader +12 ppm", seed, &mut world, DAY * 14);
+        holds(&seen, us(300), 12.5);
+        assert!(seen.rate_noise().ppb() < 5.0, "{seen}");
     }
 }
 
@@ -157,8 +154,7 @@ fn step_holds_the_date_within_the_threshold_at_exactly_the_leaders_rate() {
     for seed in seeds() {
         let mut world = one(seed, Policy::Step, 12.0);
         world.run(SETTLING);
-        judged("step, leader +12 ppm", seed, &mut world, DAY * 14);
-        let seen = figures(&world);
+        let seen = judged("step, leader +12 ppm", seed, &mut world, DAY * 14);
         assert!(seen.worst < us(10_500), "{seen}");
         assert_eq!(seen.largest_slew, Ratio::ZERO);
         assert!(seen.rate_noise().ppb() < 1.1, "what is not known of the leader: {seen}");
@@ -193,8 +189,7 @@ fn utc_goes_on_over_a_change_of_the_leader() {
         let mut world = settled(seed, Policy::Utc, 12.0);
         world.run(DAY);
         change_leader(&mut world, 37.0);
-        judged("utc, a leader 25 ppm faster", seed, &mut world, DAY);
-        holds(&figures(&world), us(400), 37.5);
+        holds(&judged("utc, a leader 25 ppm faster", seed, &mut world, DAY), us(400), 37.5);
     }
 }
 
@@ -204,8 +199,7 @@ fn slew_says_when_another_leader_is_too_far_off_and_comes_back() {
         let mut world = settled(seed, Policy::Slew, 3.0);
         world.run(DAY);
         change_leader(&mut world, -22.0);
-        judged("slew, a leader 25 ppm slower", seed, &mut world, HOUR);
-        let seen = figures(&world);
+        let seen = judged("slew, a leader 25 ppm slower", seed, &mut world, HOUR);
         assert!(seen.steps.is_empty() && seen.largest_slew.ppm() <= 5.0, "{seen}");
         assert!((us(60_500)..us(62_000)).contains(&seen.worst), "17 ppm for an hour: {seen}");
         let news = |world: &Watched| -> Vec<_> {
@@ -222,8 +216,7 @@ fn slew_says_when_another_leader_is_too_far_off_and_comes_back() {
         world.run(HOUR * 7);
         assert_eq!(news(&world).len(), 2, "{:?}", news(&world));
         assert_eq!(news(&world).pop(), Some(Output::Date(DateNews::Holds)));
-        judged("slew, the first leader again", seed, &mut world, DAY);
-        holds(&figures(&world), us(300), 5.0);
+        holds(&judged("slew, the first leader again", seed, &mut world, DAY), us(300), 5.0);
     }
 }
 
@@ -243,7 +236,7 @@ fn nothing_moves_while_the_leader_is_gone_for_an_hour() {
             assert!(phase < us(20), "what 1 ppb makes in an hour, times five: {phase:?}");
             world.run(HOUR);
             tell(&format!("{policy}, leader gone for an hour"), seed, &world);
-            holds(&figures(&world), us(300), ppm + 0.5);
+            holds(&world.figures(0), us(300), ppm + 0.5);
         }
     }
 }
@@ -261,7 +254,7 @@ fn the_date_goes_on_while_no_server_answers_for_a_day() {
             world.run(DAY);
             tell(&format!("{policy}, servers gone for a day"), seed, &world);
             // 3 ppb for a day, and what the date is held to else.
-            holds(&figures(&world), us(600), ppm + 0.5);
+            holds(&world.figures(0), us(600), ppm + 0.5);
         }
     }
 }
@@ -275,10 +268,9 @@ fn one_liar_of_three_is_outvoted() {
         // The liar is the nearest, too.
         world.world.servers()[1].ahead = s(1);
         world.world.servers()[1].way.delay = us(200);
-        judged("slew, one of three lies, start", seed, &mut world, SETTLING);
-        assert!(figures(&world).worst < Duration::from_ms(15), "{}", figures(&world));
-        judged("slew, one of three lies", seed, &mut world, DAY);
-        holds(&figures(&world), us(300), 5.0);
+        let seen = judged("slew, one of three lies, start", seed, &mut world, SETTLING);
+        assert!(seen.worst < Duration::from_ms(15), "{seen}");
+        holds(&judged("slew, one of three lies", seed, &mut world, DAY), us(300), 5.0);
     }
 }
 
@@ -294,7 +286,7 @@ fn the_only_server_lies_for_ten_minutes_and_is_not_believed() {
             world.run(HOUR * 6);
             tell(&format!("{policy}, lies for 10 min"), seed, &world);
             let limit = if policy == Policy::Step { us(10_500) } else { us(400) };
-            holds(&figures(&world), limit, 0.5);
+            holds(&world.figures(0), limit, 0.5);
         }
     }
 }
@@ -306,9 +298,8 @@ fn free_drifts_and_k_is_never_moved() {
         world.run(SETTLING);
         let k = |world: &Watched| world.world.host().steerer().timescale().unwrap().epoch();
         let before = k(&world);
-        judged("free, leader +12 ppm", seed, &mut world, DAY);
+        let seen = judged("free, leader +12 ppm", seed, &mut world, DAY);
         assert_eq!(k(&world), before);
-        let seen = figures(&world);
         assert!(seen.steps.is_empty() && seen.largest_slew == Ratio::ZERO, "{seen}");
         let drifted = seen.worst.secs_f64();
         assert!((drifted - 12e-6 * (SETTLING + DAY).secs_f64()).abs() < 0.003, "{seen}");
@@ -327,13 +318,13 @@ fn after_a_suspend_the_date_is_set_again() {
             now(&mut world, Act::Suspend(HOUR));
             now(&mut world, Act::Step(Duration::from_ms(300)));
             world.run(s(60));
-            let steps = figures(&world).steps.clone();
+            let steps = world.figures(0).steps;
             assert_eq!(steps.len(), 1, "{steps:?}");
             assert!((steps[0].1.span() - Duration::from_ms(300)).abs() < Duration::from_ms(6), "{steps:?}");
             world.run(SETTLING);
-            judged(&format!("{policy}, after a suspend"), seed, &mut world, HOUR * 6);
+            let seen = judged(&format!("{policy}, after a suspend"), seed, &mut world, HOUR * 6);
             if matches!(policy, Policy::Slew | Policy::Utc) {
-                holds(&figures(&world), us(400), ppm + 0.5);
+                holds(&seen, us(400), ppm + 0.5);
             }
         }
     }
@@ -350,7 +341,6 @@ fn a_leader_that_wanders_with_the_day_is_followed() {
         now(&mut world, Act::Drift(FIRST, Box::new(warmed.into())));
         // The first day, until the filters have found out.
         world.run(DAY);
-        judged("utc, leader wanders by 100 ppb", seed, &mut world, DAY * 5);
-        holds(&figures(&world), us(1_500), 15.0);
+        holds(&judged("utc, leader wanders by 100 ppb", seed, &mut world, DAY * 5), us(1_500), 15.0);
     }
 }

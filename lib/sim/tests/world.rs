@@ -1,7 +1,7 @@
 //! The whole chain in virtual time: leader, wire, follower, steerer, relay. Every figure here is exact and seeded.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-use dante_core::port::{DelayMechanism, PortConfig, State as PortState};
+use dante_core::port::{DelayMechanism, Port, PortConfig, State as PortState};
 use dante_core::relay;
 use dante_core::steer::{self, State};
 use dante_core::time::{Duration, Ratio, Timestamp};
@@ -23,8 +23,17 @@ fn lead(world: &mut World, link: Profile, uptime_s: i64, ppm: f64) -> (LeaderId,
     (world.lead(Role::dante(0, oscillator, link)), oscillator)
 }
 
+fn port(world: &World) -> &Port {
+    world.host().port().unwrap()
+}
+
+/// The port's state and its timeline.
+fn locked(world: &World) -> (PortState, u64) {
+    (port(world).state(), port(world).timeline())
+}
+
 fn rate_error_ppb(world: &World, truth: &Oscillator) -> f64 {
-    (world.host().port().unwrap().map().unwrap().line.rate - truth.rate_at(world.now())).ppb()
+    (port(world).map().unwrap().line.rate - truth.rate_at(world.now())).ppb()
 }
 
 /// The steered clock against the leader's true time + K.
@@ -47,11 +56,7 @@ fn the_chain_locks_within_seconds_on_every_seed() {
         let mut world = world(seed, DelayMechanism::None);
         let (_, truth) = lead(&mut world, Profile::VETH, 699, 12.0);
         world.run(Duration::from_secs(2));
-        assert_eq!(
-            world.host().port().unwrap().state(),
-            PortState::Slave,
-            "seed {seed}, 2 s after the first Sync"
-        );
+        assert_eq!(port(&world).state(), PortState::Slave, "seed {seed}, 2 s after the first Sync");
         world.run(Duration::from_secs(13));
         let rate = rate_error_ppb(&world, &truth);
         assert!(rate.abs() < 100.0, "seed {seed}: {rate} ppb after 15 s");
@@ -75,7 +80,7 @@ fn real_devices_with_plain_software_stamps_lock_too() {
         let (_, truth) = lead(&mut world, Profile::DANTE, 541_867, -33.7);
         world.run(Duration::from_secs(60));
         assert_eq!(
-            (world.host().port().unwrap().state(), world.host().steerer().state()),
+            (port(&world).state(), world.host().steerer().state()),
             (PortState::Slave, State::Locked),
             "seed {seed}"
         );
@@ -90,7 +95,7 @@ fn the_same_seed_gives_the_same_world() {
         let mut world = world(seed, DelayMechanism::E2e);
         lead(&mut world, Profile::DANTE, 699, 12.0);
         world.run(Duration::from_secs(30));
-        (world.host().clock().line(), world.host().port().unwrap().map(), world.host().said().relay.len())
+        (world.host().clock().line(), port(&world).map(), world.host().said().relay.len())
     };
     assert_eq!(run(5), run(5));
     assert_ne!(run(5), run(6));
@@ -102,9 +107,9 @@ fn the_path_delay_is_measured_when_asked_for_and_takes_the_clock_to_the_leaders_
     let (_, truth) = lead(&mut world, Profile::DANTE, 699, 12.0);
     world.run(Duration::from_secs(120));
     // 30 us and the mean of a half-normal of scale 11.3 us.
-    let delay = world.host().port().unwrap().path_delay().unwrap();
+    let delay = port(&world).path_delay().unwrap();
     assert!((delay - Duration::from_us(39)).abs() < Duration::from_us(4), "{delay:?}");
-    let map = world.host().port().unwrap().map().unwrap();
+    let map = port(&world).map().unwrap();
     let error = map.dante_at(world.now()) - truth.at(world.now());
     assert!(error.abs() < Duration::from_us(4), "{error:?}");
 }
@@ -119,7 +124,7 @@ fn a_silent_leader_means_holdover_and_its_return_makes_no_jump() {
     world.plan(Duration::ZERO, Act::Stop(id));
     world.run(Duration::from_secs(60));
     assert_eq!(
-        (world.host().port().unwrap().state(), world.host().steerer().state()),
+        (port(&world).state(), world.host().steerer().state()),
         (PortState::Listening, State::Holdover)
     );
     let holdover = world.host().said().steerer.iter().find_map(|(at, said)| match said {
@@ -134,16 +139,13 @@ fn a_silent_leader_means_holdover_and_its_return_makes_no_jump() {
     let back = world.now();
     world.plan(Duration::ZERO, Act::Resume(id));
     world.run(Duration::from_secs(5));
-    assert_eq!(
-        (world.host().port().unwrap().state(), world.host().port().unwrap().timeline()),
-        (PortState::Slave, 1)
-    );
+    assert_eq!(locked(&world), (PortState::Slave, 1));
     assert_eq!(world.host().steerer().state(), State::Locked);
-    let locked = world.host().said().steerer.iter().rev().find_map(|(at, said)| match said {
+    let again = world.host().said().steerer.iter().rev().find_map(|(at, said)| match said {
         steer::Output::Changed { to: State::Locked, .. } => Some(*at - back),
         _ => None,
     });
-    assert!(locked.unwrap() < Duration::from_secs(5), "{locked:?}");
+    assert!(again.unwrap() < Duration::from_secs(5), "{again:?}");
     assert_never_jumped(&world, 12.0, 12.0);
 }
 
@@ -158,10 +160,7 @@ fn a_leader_with_another_uptime_and_rate_is_taken_over_without_a_jump() {
         - world.host().clock().at(world.now());
     let (_, truth) = lead(&mut world, Profile::VETH, 3, -13.0);
     world.run(Duration::from_secs(5));
-    assert_eq!(
-        (world.host().port().unwrap().state(), world.host().port().unwrap().timeline()),
-        (PortState::Slave, 2)
-    );
+    assert_eq!(locked(&world), (PortState::Slave, 2));
     assert_eq!(world.host().steerer().state(), State::Locked);
     assert!(world.host().said().steerer.iter().any(|(_, said)| matches!(said, steer::Output::Epoch(_))));
     assert!(before.abs() < Duration::from_us(1));
@@ -219,11 +218,7 @@ fn losses_and_doubles_disturb_nothing() {
         let mut world = world(seed, DelayMechanism::E2e);
         let (_, truth) = lead(&mut world, link, 699, 12.0);
         world.run(Duration::from_secs(60));
-        assert_eq!(
-            (world.host().port().unwrap().state(), world.host().port().unwrap().timeline()),
-            (PortState::Slave, 1),
-            "seed {seed}"
-        );
+        assert_eq!(locked(&world), (PortState::Slave, 1), "seed {seed}");
         assert!(rate_error_ppb(&world, &truth).abs() < 50.0, "seed {seed}");
         let stamps: Vec<_> =
             world.host().said().refclock_samples().map(|(_, sample)| sample.received).collect();
@@ -244,10 +239,7 @@ fn a_day_at_four_hertz_brings_nothing_new() {
         assert!(rate.abs() < 60.0, "{rate} ppb at {:?}", world.now());
         world.forget();
     }
-    assert_eq!(
-        (world.host().port().unwrap().state(), world.host().port().unwrap().timeline()),
-        (PortState::Slave, 1)
-    );
+    assert_eq!(locked(&world), (PortState::Slave, 1));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::{PATIENCE, PPM, off_s, package, seconds};
 use dante_tests::guest::{Guest, INTERFACE};
-use dante_tests::judge;
 use dante_tests::lab::Leader;
+use dante_tests::{judge, wait_for, wait_until};
 use std::time::{Duration, Instant};
 
 /// The address of the time server.
@@ -91,22 +91,20 @@ fn prefer(guest: &mut Guest) {
     ));
     wait_for_source(guest, "#*");
     let wanted = PPM - 25.0;
-    dante_tests::wait_for("the leader's rate", PATIENCE, || {
-        ((guest.timex().frequency_ppb / 1e3 - wanted).abs() < 4.0).then_some(())
-    });
+    wait_until("the leader's rate", PATIENCE, || (guest.timex().frequency_ppb / 1e3 - wanted).abs() < 4.0);
     tell(guest, "with it, prefer");
 }
 
 /// Waits until chrony has chosen a source of this kind: ^ a server, # a refclock; * chosen.
 fn wait_for_source(guest: &mut Guest, kind: &str) {
-    dante_tests::wait_for(&format!("chrony's source {kind}"), PATIENCE, || {
-        guest.run("chronyc -n sources").stdout.lines().any(|line| line.starts_with(kind)).then_some(())
+    wait_until(&format!("chrony's source {kind}"), PATIENCE, || {
+        guest.run("chronyc -n sources").stdout.lines().any(|line| line.starts_with(kind))
     });
 }
 
 /// Six of the last eight polls with a sample: on a busy machine an emulated guest may get nothing done for a poll or two.
 fn wait_for_reach(guest: &mut Guest) {
-    dante_tests::wait_for("the refclock reachable", PATIENCE, || {
+    wait_for("the refclock reachable", PATIENCE, || {
         let said = guest.run("chronyc -n sources").stdout;
         let line = said.lines().find(|line| line.contains("DNTE"))?;
         let reached = u8::from_str_radix(line.split_whitespace().nth(4)?, 8).ok()?;

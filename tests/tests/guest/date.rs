@@ -3,8 +3,8 @@
 use super::{EAGER, PATIENCE, PPM, date, off_s, seconds, wait_for_state};
 use dante_core::time::Duration as Span;
 use dante_tests::guest::{Guest, INTERFACE, Setup};
-use dante_tests::judge;
 use dante_tests::ntp_server::{Answer, Behaviour, NtpServer};
+use dante_tests::{judge, wait_for, wait_until};
 use std::time::{Duration, Instant};
 
 /// A slope is as expected within this, ppm: brackets are good to some 0.15 ms.
@@ -75,7 +75,7 @@ fn step(guest: &mut Guest, server: &NtpServer) {
     // The kernel writes the RTC when it is told that the date is good, and then every 11 minutes.
     let words = ["--ntp-server", &guest.switch.address(4), EAGER, "--step-threshold=2ms", "--rtc=kernel"];
     guest.daemon("dante2sys", &words);
-    dante_tests::wait_for("the first step", PATIENCE, || (steps(guest).len() == 1).then_some(()));
+    wait_until("the first step", PATIENCE, || steps(guest).len() == 1);
     let first = steps(guest);
     println!("first step: {first:?} s");
     let expected = Setup::default().rtc_ahead_s as f64;
@@ -83,13 +83,13 @@ fn step(guest: &mut Guest, server: &NtpServer) {
     let begun = Instant::now();
     wait_for_state(guest, "LOCKED");
     println!("LOCKED {:.1} s after the step", begun.elapsed().as_secs_f64());
-    dante_tests::wait_for("a good date", PATIENCE, || (date(guest)["good"] == true).then_some(()));
+    wait_until("a good date", PATIENCE, || date(guest)["good"] == true);
     assert_eq!(guest.timex().status & 0x40, 0, "STA_UNSYNC");
     let honest = worst_for(guest, seconds(5, 300));
 
     server.change(|server| server.offset_ns = 1_000_000_000);
     let mut lied = worst_for(guest, seconds(0, 300));
-    dante_tests::wait_for("a lie of 1 s doubted", PATIENCE, || {
+    wait_for("a lie of 1 s doubted", PATIENCE, || {
         lied = lied.max(worst_for(guest, Duration::from_secs(1)));
         guest.journal("dante2sys").contains("not believed yet").then_some(())
     });
@@ -100,7 +100,7 @@ fn step(guest: &mut Guest, server: &NtpServer) {
     let silent = worst_for(guest, seconds(0, 300));
     server.change(|server| server.answer = Answer::Time);
     // From the wrong side of the truth it takes twice as long.
-    let after = dante_tests::wait_for("a step by the threshold", PATIENCE * 2, || {
+    let after = wait_for("a step by the threshold", PATIENCE * 2, || {
         let worst = worst_for(guest, Duration::from_secs(1));
         (steps(guest).len() > 1).then_some(worst)
     });
@@ -129,7 +129,7 @@ fn slew(guest: &mut Guest) {
     let before = steps(guest).len();
     steer(guest, 3, &["--date=slew"]);
     // A first answer that was held up on this machine makes the server a bad one for a while.
-    dante_tests::wait_for("slewing at the bound", PATIENCE * 2, || {
+    wait_for("slewing at the bound", PATIENCE * 2, || {
         let slewed = date(guest)["slew_ppb"].as_f64()?;
         ((slewed + 5_000.0).abs() < 0.1).then_some(())
     });
@@ -159,7 +159,7 @@ fn utc(guest: &mut Guest) {
     steer(guest, 3, &["--date=utc", "--first-step-threshold=1ms"]);
     // The leader's rate against UTC has to be known first, which takes some rounds here.
     let mut worst: f64 = 0.0;
-    dante_tests::wait_for("running at UTC's rate", PATIENCE, || {
+    wait_for("running at UTC's rate", PATIENCE, || {
         worst = worst.max(worst_for(guest, Duration::from_secs(1)));
         ((date(guest)["slew_ppb"].as_f64()? / 1e3 + PPM).abs() < SLOPE_PPM).then_some(())
     });

@@ -3,9 +3,9 @@
 
 use super::{EAGER, PATIENCE, PPM, date, ntpd, off_s, package, seconds, wait_for_state};
 use dante_tests::guest::{Guest, INTERFACE};
-use dante_tests::judge;
 use dante_tests::lab::Leader;
 use dante_tests::ntp_server::{Behaviour, NtpServer};
+use dante_tests::{judge, wait_until};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The address of the time server.
@@ -39,9 +39,7 @@ pub fn phases(guest: &mut Guest) {
 }
 
 fn wait_for_line(guest: &mut Guest, unit: &str, line: &str) {
-    dante_tests::wait_for(&format!("{unit} saying: {line}"), PATIENCE, || {
-        guest.journal(unit).contains(line).then_some(())
-    });
+    wait_until(&format!("{unit} saying: {line}"), PATIENCE, || guest.journal(unit).contains(line));
 }
 
 /// The shipped units and the shipped configuration, with what a user sets in it.
@@ -186,8 +184,8 @@ fn silent(guest: &mut Guest, leader: Leader) -> Leader {
     let jumped = off_s(guest) - before;
     println!("the clock moved by {:+.2} ms over the change of leaders", jumped * 1e3);
     assert!(jumped.abs() < STILL_S, "no jump, and no step: {jumped} s");
-    dante_tests::wait_for("the second leader's rate", PATIENCE, || {
-        ((guest.timex().frequency_ppb / 1e3 - PPM).abs() < 4.0).then_some(())
+    wait_until("the second leader's rate", PATIENCE, || {
+        (guest.timex().frequency_ppb / 1e3 - PPM).abs() < 4.0
     });
     second
 }
@@ -214,9 +212,7 @@ fn kill_9(guest: &mut Guest, state: &str) {
     let change_from = |ppm: f64| (left.frequency_ppb / 1e3 - ppm).abs();
     let changed = change_from(held.frequency_ppb / 1e3).min(change_from(PPM));
     assert!(changed < 6.0, "killed while {state}: {held:?}, {left:?}");
-    dante_tests::wait_for("dante2sys started again", PATIENCE, || {
-        (package::restarts(guest, "dante2sys") > before).then_some(())
-    });
+    wait_until("dante2sys started again", PATIENCE, || package::restarts(guest, "dante2sys") > before);
     let moved = off_s(guest) - off;
     println!("killed while {state}: the clock moved by {:+.2} ms", moved * 1e3);
     assert!(moved.abs() < STILL_S, "killed while {state}: {moved} s");
@@ -227,9 +223,7 @@ fn dante4l_killed(guest: &mut Guest) {
     let before = off_s(guest);
     guest.check("systemctl kill --signal=KILL dante4l.service");
     wait_for_state(guest, "HOLDOVER");
-    dante_tests::wait_for("dante4l started again", PATIENCE, || {
-        (guest.status()["dante4l"]["running"] == true).then_some(())
-    });
+    wait_until("dante4l started again", PATIENCE, || guest.status()["dante4l"]["running"] == true);
     let (frequency, moved) = (guest.timex().frequency_ppb / 1e3, off_s(guest) - before);
     println!("the clock moved by {:+.2} ms over dante4l's death", moved * 1e3);
     assert!(moved.abs() < STILL_S, "{moved} s");
@@ -260,9 +254,7 @@ fn date_by_hand(guest: &mut Guest) {
 }
 
 fn wait_for_date(guest: &mut Guest, key: &str, value: bool) {
-    dante_tests::wait_for(&format!("date: {key} {value}"), PATIENCE, || {
-        (date(guest)[key] == value).then_some(())
-    });
+    wait_until(&format!("date: {key} {value}"), PATIENCE, || date(guest)[key] == value);
 }
 
 /// Yielded to whoever did it. Killed then and started again, it finds nobody at the clock, and takes it at once.
@@ -316,8 +308,8 @@ fn reboots(guest: &mut Guest) {
     let rtc = guest.rtc_error();
     println!("the RTC is off by {rtc:+.3} s after the reboot");
     assert!(rtc.abs() < 1.0, "{rtc}");
-    dante_tests::wait_for("time-sync.target", PATIENCE, || {
-        (guest.run("systemctl is-active time-sync.target").stdout.trim() == "active").then_some(())
+    wait_until("time-sync.target", PATIENCE, || {
+        guest.run("systemctl is-active time-sync.target").stdout.trim() == "active"
     });
     let order = guest.check(
         "systemctl show --value -p ActiveEnterTimestampMonotonic dante2sys-wait.service time-sync.target | grep -v '^$'",
@@ -335,9 +327,7 @@ fn sleeps(guest: &mut Guest) {
     println!("slept {slept:.2} s");
     wait_for_line(guest, "dante2sys", "the host slept for");
     let begun = Instant::now();
-    dante_tests::wait_for("the date after the sleep", PATIENCE, || {
-        (off_s(guest).abs() < 0.025).then_some(())
-    });
+    wait_until("the date after the sleep", PATIENCE, || off_s(guest).abs() < 0.025);
     println!("the date is right {:.1} s after waking", begun.elapsed().as_secs_f64());
 }
 
@@ -353,13 +343,11 @@ fn leaps(guest: &mut Guest, server: &NtpServer) {
     guest.check("systemctl start dante2sys.service");
     wait_for_line(guest, "dante2sys", "declared synchronised");
     const STA_INS: i32 = 0x10;
-    dante_tests::wait_for("STA_INS", PATIENCE, || (guest.timex().status & STA_INS != 0).then_some(()));
+    wait_until("STA_INS", PATIENCE, || guest.timex().status & STA_INS != 0);
     wait_for_line(guest, "dante2sys", "by a leap second");
     // The day after: UTC went on a second later than the seconds before, and no one announces another.
     server.change(|server| (server.offset_ns, server.leap) = ((ahead_s - 1) * 1_000_000_000, 0));
-    dante_tests::wait_for("STA_INS taken back", PATIENCE, || {
-        (guest.timex().status & STA_INS == 0).then_some(())
-    });
+    wait_until("STA_INS taken back", PATIENCE, || guest.timex().status & STA_INS == 0);
     let off = off_s(guest) - (ahead_s - 1) as f64;
     println!("date off by {:.2} ms after the leap second", off * 1e3);
     assert!(off.abs() < 0.1, "{off}");

@@ -5,11 +5,11 @@ use super::{EAGER, PATIENCE, date, off_s, wait_for_state};
 use dante_core::page::Dante2sys;
 use dante_os::clock::{raw_now, read_realtime};
 use dante_tests::guest::Guest;
-use dante_tests::judge;
 use dante_tests::namespace::{CABLE, Namespace};
 use dante_tests::ntp_client::{Answer, ask};
 use dante_tests::ntp_server::NtpServer;
 use dante_tests::program::built;
+use dante_tests::{judge, wait_for, wait_until};
 use std::time::{Duration, Instant};
 
 /// The address of the host that asks.
@@ -38,8 +38,8 @@ fn wait_for_answers(guest: &Guest, client: &Namespace, wanted: bool) -> Duration
     let begun = Instant::now();
     // One answer may be late here without being missing.
     let questions = if wanted { 1 } else { 3 };
-    dante_tests::wait_for(&format!("answers: {wanted}"), PATIENCE, || {
-        (0..questions).all(|_| asked(guest, client).is_some() == wanted).then_some(())
+    wait_until(&format!("answers: {wanted}"), PATIENCE, || {
+        (0..questions).all(|_| asked(guest, client).is_some() == wanted)
     });
     begun.elapsed()
 }
@@ -53,13 +53,13 @@ fn serves(guest: &mut Guest, client: &Namespace) {
     );
     let verified = guest.run("systemd-analyze verify --man=no dante-ntpd.service dante-ntpd-chronyd.service");
     assert_eq!((verified.code, verified.stderr.as_str()), (0, ""), "{verified:?}");
-    dante_tests::wait_for("a good date", PATIENCE, || (date(guest)["good"] == true).then_some(()));
+    wait_until("a good date", PATIENCE, || date(guest)["good"] == true);
     wait_for_state(guest, "LOCKED");
     assert_eq!(asked(guest, client), None, "before it is started");
     let before = guest.status();
     guest.check("systemctl enable --quiet --now dante-ntpd.service");
     wait_for_answers(guest, client, true);
-    let answer = dante_tests::wait_for("another answer", PATIENCE, || asked(guest, client));
+    let answer = wait_for("another answer", PATIENCE, || asked(guest, client));
     println!("{answer:?}");
     assert_eq!((answer.leap, answer.stratum), (0, 8));
     // What it may do: be on port 123.
@@ -83,13 +83,13 @@ fn falls_silent(guest: &mut Guest, client: &Namespace, server: &NtpServer) {
     guest.check(&format!("date -s '+{AHEAD_S} sec'"));
     let took = wait_for_answers(guest, client, false);
     println!("silent {:.1} s after the date was set by hand", took.as_secs_f64());
-    dante_tests::wait_for("set by hand", PATIENCE, || (date(guest)["set_by_hand"] == true).then_some(()));
+    wait_until("set by hand", PATIENCE, || date(guest)["set_by_hand"] == true);
     // Told by its servers, it is a date like any other.
     server.change(|server| server.offset_ns = i64::from(AHEAD_S) * 1_000_000_000);
     guest.check("systemctl restart dante2sys.service");
     let took = wait_for_answers(guest, client, true);
     println!("answers {:.1} s after dante2sys was restarted", took.as_secs_f64());
-    dante_tests::wait_for("a good date", PATIENCE, || (date(guest)["good"] == true).then_some(()));
+    wait_until("a good date", PATIENCE, || date(guest)["good"] == true);
 }
 
 /// Both follow one leader, and have one date: an hour ahead of this machine's.
@@ -102,7 +102,7 @@ fn is_followed(guest: &mut Guest, client: &Namespace, server: &NtpServer) {
     };
     let _dante4l = start("dante4l", &["-i", CABLE]);
     let _dante2sys = start("dante2sys", &["--clock=virtual", "--ntp-server", &guest.address(), EAGER]);
-    dante_tests::wait_for("the client's date", PATIENCE, || {
+    wait_for("the client's date", PATIENCE, || {
         let status = guest.stage.status();
         let client = &status["dante2sys"];
         (client["state"] == "LOCKED" && client["utc"]["good"] == true).then_some(())
@@ -120,9 +120,7 @@ fn is_followed(guest: &mut Guest, client: &Namespace, server: &NtpServer) {
     judge("client - guest", (client_off_s - guest_off_s) * 1e3, 3.0, "ms");
     assert!((client_off_s - f64::from(AHEAD_S)).abs() < 1.0, "{client_off_s}");
     // And the guest goes on to ask its own server.
-    dante_tests::wait_for("the guest's own question", PATIENCE, || {
-        (server.requests().len() > asked).then_some(())
-    });
+    wait_until("the guest's own question", PATIENCE, || server.requests().len() > asked);
 }
 
 fn ends(guest: &mut Guest, client: &Namespace) {

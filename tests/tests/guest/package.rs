@@ -3,6 +3,7 @@
 
 use super::{PATIENCE, off_s};
 use dante_tests::guest::Guest;
+use dante_tests::{wait_for, wait_until};
 
 /// The versions on the second disk.
 pub const VERSIONS: [&str; 2] = ["1.0-1", "1.0-2"];
@@ -117,9 +118,7 @@ pub fn hung(guest: &mut Guest) {
         guest.check(&format!("systemctl kill --kill-who=main --signal=STOP {unit}.service"));
     }
     for (unit, before) in units.into_iter().zip(before) {
-        dante_tests::wait_for(&format!("{unit} started again"), PATIENCE, || {
-            (restarts(guest, unit) > before).then_some(())
-        });
+        wait_until(&format!("{unit} started again"), PATIENCE, || restarts(guest, unit) > before);
         let said = guest.journal(unit);
         assert!(said.contains("Watchdog timeout"), "{said}");
     }
@@ -136,7 +135,7 @@ pub fn restarts(guest: &mut Guest, unit: &str) -> u32 {
 
 /// Waits until the line that `systemctl status` shows has these words in it.
 pub fn wait_for_status(guest: &mut Guest, unit: &str, words: &str) {
-    let line = dante_tests::wait_for(&format!("{unit} telling: {words}"), PATIENCE, || {
+    let line = wait_for(&format!("{unit} telling: {words}"), PATIENCE, || {
         let said = guest.run(&format!("systemctl status --no-pager --lines=0 {unit}.service")).stdout;
         let line = said.lines().find_map(|line| line.trim().strip_prefix("Status: "));
         line.filter(|line| line.contains(words)).map(str::to_owned)

@@ -1,14 +1,13 @@
 //! danteshm and a real chronyd, which touches no clock (-x): what it accepts, and what it sees when things go wrong.
 
 use dante_core::page::{Danteshm, OutputRecord, SampleRecord};
-use dante_core::port::State;
 use dante_core::relay;
 use dante_os::ntpshm::NtpShm;
 use dante_tests::chronyd::{Chronyd, Logged};
 use dante_tests::guest::chrony;
 use dante_tests::lab::{Eyes, Lab, proc_status};
 use dante_tests::program::Program;
-use dante_tests::{judge, wait_for};
+use dante_tests::{judge, wait_for, wait_until};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -67,7 +66,7 @@ fn chronyd_takes_each_sync_once_from_both_drivers_and_restarts_heal() {
     let mut eyes = lab.eyes();
     eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
     // There is no chronyd yet: the socket is missing, and the segment does not mind.
-    wait_for("samples", PATIENCE, || (output(&mut eyes, 0).samples > 4).then_some(()));
+    wait_until("samples", PATIENCE, || output(&mut eyes, 0).samples > 4);
     let sock = output(&mut eyes, 1);
     assert!(sock.ready == 0 && sock.samples == 0 && sock.lost > 3, "{sock:?}");
     assert!(relay.said().contains("chronyd makes it at its start"), "{}", relay.said());
@@ -87,7 +86,7 @@ fn chronyd_takes_each_sync_once_from_both_drivers_and_restarts_heal() {
     // chronyd is restarted: it makes another socket, and the old descriptor leads nowhere.
     let lost = output(&mut eyes, 1).lost;
     chronyd.program.stop().expect(0, &[]);
-    wait_for("samples that nobody takes", PATIENCE, || (output(&mut eyes, 1).lost > lost + 3).then_some(()));
+    wait_until("samples that nobody takes", PATIENCE, || output(&mut eyes, 1).lost > lost + 3);
     let chronyd = Chronyd::start(&files, &lab.stage, &lab.near, &configuration(&lab), None);
     wait_for_both(&chronyd);
     assert_eq!(output(&mut eyes, 1).ready, 1);
@@ -96,9 +95,7 @@ fn chronyd_takes_each_sync_once_from_both_drivers_and_restarts_heal() {
     relay.kill();
     let before = chronyd.logged().len();
     let relay = danteshm(&lab);
-    wait_for("the K of the run before", PATIENCE, || {
-        relay.said().contains("as the run before told it: no jump").then_some(())
-    });
+    relay.wait_to_say("as the run before told it: no jump", PATIENCE);
     let logged = wait_for("samples after the restart", PATIENCE, || {
         let logged = chronyd.logged();
         (logged.len() > before + 40).then_some(logged)
@@ -158,16 +155,11 @@ fn deviation(points: &[(f64, f64)]) -> f64 {
 fn a_danteshm_without_rights_and_a_chronyd_without_ipc_owner_share_a_segment() {
     let Some(lab) = Lab::new() else { return };
     let Some(files) = chrony() else { return };
-    let _dante4l = lab.dante4l(&[]);
-    let _leader = lab.leader(&["--ppm=12"]);
-    lab.eyes().wait_for_port(State::Slave, PATIENCE);
+    let _both = lab.following(&["--ppm=12"], &[]);
     let unit = format!("--shm={}", lab.stage.unit());
     let start = || {
-        let prefix = lab.stage.unprivileged("danteshm");
-        let mut command = lab.near.command(&prefix[0]);
-        command.args(&prefix[1..]).args([&unit, "--epoch=now"]).args(lab.stage.daemon_words());
-        let program = lab.stage.start("danteshm", command);
-        wait_for("samples", PATIENCE, || program.said().contains("a sample for each Sync").then_some(()));
+        let program = lab.stage.start("danteshm", lab.unprivileged("danteshm", &[&unit, "--epoch=now"]));
+        program.wait_to_say("a sample for each Sync", PATIENCE);
         program
     };
     let relay = start();
@@ -188,25 +180,20 @@ fn a_danteshm_without_rights_and_a_chronyd_without_ipc_owner_share_a_segment() {
 fn a_segment_that_is_taken_is_a_sentence_that_says_what_to_do() {
     let Some(lab) = Lab::new() else { return };
     let (unit, key) = (lab.stage.unit(), format!("ipcrm -M 0x{:08x}", 0x4e54_5030 + lab.stage.unit()));
-    let words = [format!("--shm={unit}"), "--epoch=now".into()];
-    let unprivileged = || {
-        let prefix = lab.stage.unprivileged("danteshm");
-        let mut command = lab.near.command(&prefix[0]);
-        command.args(&prefix[1..]).args(&words).args(lab.stage.daemon_words());
-        lab.stage.start("danteshm", command)
-    };
+    let words = [&format!("--shm={unit}"), "--epoch=now"];
+    let unprivileged = || lab.stage.start("danteshm", lab.unprivileged("danteshm", &words));
     drop(NtpShm::create(unit, 0o600).expect("a segment of root's"));
     unprivileged().ended(PATIENCE).expect(4, &["made by another user", "stop chronyd", &key]);
     // ntpd and gpsd make units from 2 on for everybody: it works, and that is warned of.
     NtpShm::remove(unit).expect("removing it");
     drop(NtpShm::create(unit, 0o666).expect("a segment for everybody"));
     let relay = unprivileged();
-    wait_for("the warning", PATIENCE, || relay.said().contains("every local user may write").then_some(()));
+    relay.wait_to_say("every local user may write", PATIENCE);
     relay.stop().expect(0, &[]);
     // The other way round: what an unprivileged user made, root does not believe.
     NtpShm::remove(unit).expect("removing it");
     let relay = unprivileged();
-    wait_for("the segment", PATIENCE, || NtpShm::exists(unit).then_some(()));
+    wait_until("the segment", PATIENCE, || NtpShm::exists(unit));
     relay.stop().expect(0, &[]);
     std::fs::remove_file(lab.stage.page::<Danteshm>()).expect("the page of that user");
     lab.danteshm().ended(PATIENCE).expect(3, &["user 65534", "forge"]);

@@ -57,7 +57,7 @@ fn chronyd_takes_every_mode() {
     let stage = Stage::new();
     for name in SNIPPETS {
         let text = text_of(name);
-        let host = |number| Namespace::lone(&format!("{}-{}-{number}", std::process::id(), stage.number()));
+        let host = |number| Namespace::lone(&format!("{}-{number}", stage.hosts().0));
         for (number, (line, _)) in choices(&text).into_iter().enumerate() {
             let chosen: Vec<String> = text
                 .lines()
@@ -103,8 +103,7 @@ fn the_master_answers_private_addresses_and_nobody_else() {
     let stage = Stage::new();
     let file = shipped("dante-ntpd.conf");
     chronyd_takes(&chrony, &file).expect("a configuration that chronyd takes");
-    let name = format!("{}-{}", std::process::id(), stage.number());
-    let net = u8::try_from(stage.number() % 250).unwrap_or(0) + 1;
+    let (name, net) = stage.hosts();
     let [master, client] = Namespace::pair(&name, net);
     let nets = [("10.250.1", true), ("172.31.1", true), ("192.168.1", true), ("169.254.1", true)];
     // RFC 5737: nobody's, and not private.

@@ -5,8 +5,7 @@ use dante_core::page::{Dante2sys, STEER_DATE_GOOD};
 use dante_core::steer::State;
 use dante_tests::lab::Lab;
 use dante_tests::ntp_server::{Answer, Behaviour, NtpServer};
-use dante_tests::program::Program;
-use dante_tests::{judge, wait_for};
+use dante_tests::{judge, wait_until};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -14,10 +13,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn date(lab: &Lab) -> Value {
     lab.stage.status()["dante2sys"]["utc"].take()
-}
-
-fn wait_for_line(program: &Program, line: &str) {
-    wait_for(line, PATIENCE, || program.said().contains(line).then_some(()));
 }
 
 /// One server on the leader's host: the clock is stepped to its date, and what the page says of it is so. Then the server
@@ -33,7 +28,7 @@ fn the_date_of_a_server_is_taken_and_its_faults_are_not() {
     let _dante4l = lab.dante4l(&[]);
     let _leader = lab.leader(&["--ppm=12"]);
     let dante2sys = lab.start("dante2sys", &["--clock=virtual", "--ntp-server", &lab.far_address()]);
-    wait_for_line(&dante2sys, "the clock is stepped by +");
+    dante2sys.wait_to_say("the clock is stepped by +", PATIENCE);
     lab.stage.run("pmc-lite", &["wait", "--timeout=50", "--instance", &lab.stage.instance()]).expect(0, &[]);
     let mut eyes = lab.eyes();
     let body: Dante2sys = eyes.wait_for_steerer(State::Locked, PATIENCE);
@@ -50,9 +45,9 @@ fn the_date_of_a_server_is_taken_and_its_faults_are_not() {
     assert!(bound > (off.ns() - AHEAD_NS).abs() as f64, "the error is within what is stated: {date_now}");
 
     server.change(|server| server.answer = Answer::Garbage);
-    wait_for_line(&dante2sys, "NTP server");
+    dante2sys.wait_to_say("NTP server", PATIENCE);
     server.change(|server| server.answer = Answer::Kiss(*b"DENY"));
-    wait_for_line(&dante2sys, "DENY");
+    dante2sys.wait_to_say("DENY", PATIENCE);
     let asked = server.requests().len();
     std::thread::sleep(Duration::from_secs(3));
     assert!(server.requests().len() <= asked + 1, "one that denied is left alone");
@@ -65,14 +60,14 @@ fn a_leaders_own_date_is_taken_and_its_uptime_is_not() {
     let _dante4l = lab.dante4l(&[]);
     let leader = lab.leader(&["--uptime=541867"]);
     let dante2sys = lab.start("dante2sys", &["--clock=virtual", "--utc=leader"]);
-    wait_for_line(&dante2sys, "the leader's time is its uptime and no date");
+    dante2sys.wait_to_say("the leader's time is its uptime and no date", PATIENCE);
     assert_eq!(date(&lab)["offset_ns"], Value::Null);
     leader.program.kill();
     // 2030-01-01.
     let begun = Instant::now();
     let _leader = lab.leader(&["--uptime=1893456000"]);
-    wait_for_line(&dante2sys, "for the date's sake");
-    wait_for("a good date", PATIENCE * 4, || (date(&lab)["good"] == true).then_some(()));
+    dante2sys.wait_to_say("for the date's sake", PATIENCE);
+    wait_until("a good date", PATIENCE * 4, || date(&lab)["good"] == true);
     let body = lab.eyes().wait_for_steerer(State::Locked, PATIENCE);
     let shown = body.line().expect("a line").at(dante_os::clock::raw_now());
     let since = shown.ns() / 1_000_000_000 - 1_893_456_000;
@@ -86,10 +81,10 @@ fn a_leader_beyond_all_bounds_is_not_followed() {
     let _dante4l = lab.dante4l(&["--subdomain=_ALT1"]);
     let _leader = lab.leader(&["--subdomain=_ALT1", "--ppm=40"]);
     let dante2sys = lab.start("dante2sys", &["--clock=virtual"]);
-    wait_for_line(&dante2sys, "_ALT1, a pull-up domain");
+    dante2sys.wait_to_say("_ALT1, a pull-up domain", PATIENCE);
     dante2sys.stop().expect(0, &[]);
     let told = lab.start("dante2sys", &["--clock=virtual", "--allow-pull-up", "--max-frequency=20"]);
-    wait_for_line(&told, "beyond the largest frequency that may be set");
+    told.wait_to_say("beyond the largest frequency that may be set", PATIENCE);
     let body = lab.eyes().dante2sys().expect("a page").body;
     assert!(body.frequency.abs() <= 20e-6 && body.state() != Some(State::Locked), "{body:?}");
     told.stop().expect(0, &[]);

@@ -1,8 +1,8 @@
 //! Pages that must not be believed: /dev/shm is open to everybody. No network is needed for these.
 
 use dante_core::page::{Body, Dante4l};
+use dante_tests::lab::may_be_root;
 use dante_tests::stage::Stage;
-use dante_tests::{skip, wait_for};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
@@ -37,9 +37,7 @@ fn see_refused(stage: &Stage, as_what: &str, words: &[&str]) {
     // The one that steers a clock by it.
     let dante2sys = stage.start("dante2sys", stage.command("dante2sys", &["--clock=virtual"]));
     for word in words.iter().copied().chain([page.as_str()]) {
-        wait_for(&format!("{word:?} from dante2sys"), PATIENCE, || {
-            dante2sys.said().contains(word).then_some(())
-        });
+        dante2sys.wait_to_say(word, PATIENCE);
     }
     stage.wait_for("dante2sys", "state", "WAITING", PATIENCE);
     dante2sys.stop().expect(0, &[]);
@@ -65,8 +63,8 @@ fn see_writer_refuse(stage: &Stage, words: &[&str]) {
 
 #[test]
 fn of_another_user() {
-    if !nix::unistd::geteuid().is_root() {
-        return skip("giving a file to another user needs root");
+    if !may_be_root("giving a file to another user needs root") {
+        return;
     }
     let stage = Stage::new();
     chown(page_of(&stage), Some(NOBODY), Some(NOBODY)).expect("chown");

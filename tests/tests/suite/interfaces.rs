@@ -12,7 +12,7 @@ use dante_tests::namespace::{CABLE, Namespace};
 use dante_tests::program::{Program, built};
 use dante_tests::stage::Stage;
 use dante_tests::switch::Switch;
-use dante_tests::{judge, wait_for};
+use dante_tests::{judge, wait_for, wait_until};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ impl Network {
             return None;
         }
         let stage = Stage::new();
-        let net = u8::try_from(stage.number() % 250).unwrap_or(0) + 1;
-        let switch = make(&format!("{}-{}", std::process::id(), stage.number()), net);
+        let (hosts, net) = stage.hosts();
+        let switch = make(&hosts, net);
         let far = switch.host(1);
         let near = if has_cable { switch.host(NEAR) } else { switch.lone_host(NEAR) };
         let leader = Leader::start(&stage, &far, &["--ppm=12"]);
@@ -58,7 +58,7 @@ impl Network {
     }
 
     fn port(&mut self) -> PortRecord {
-        *self.eyes.dante4l().expect("dante4l's page").body.selected().expect("a port")
+        self.eyes.selected().expect("a port")
     }
 
     fn counter(&self, name: &str) -> u64 {
@@ -134,9 +134,7 @@ fn an_interface_made_anew_under_the_same_name() {
 fn an_interface_that_is_not_there_yet() {
     let Some(mut network) = Network::new(Switch::new, false) else { return };
     let dante4l = network.dante4l(&[]);
-    wait_for("dante4l waiting", PATIENCE, || {
-        dante4l.said().contains("no network interface veth0").then_some(())
-    });
+    dante4l.wait_to_say("no network interface veth0", PATIENCE);
     network.wait_for(State::Initializing);
     let wakes = || proc_status(dante4l.pid(), "voluntary_ctxt_switches").expect("a count");
     let before = wakes();
@@ -161,19 +159,17 @@ fn an_address_that_changes() {
     let (old, new) = (network.switch.address(NEAR), network.switch.address(77));
     let requests = |network: &Network, more: u64| {
         let sent = network.counter("delay_req_sent");
-        let enough = || (network.counter("delay_req_sent") >= sent + more).then_some(());
-        wait_for("Delay_Reqs", Duration::from_secs(30), enough);
+        let limit = Duration::from_secs(30);
+        wait_until("Delay_Reqs", limit, || network.counter("delay_req_sent") >= sent + more);
     };
     requests(&network, 1);
     network.near.ip(&["address", "del", &format!("{old}/24"), "dev", CABLE]);
     // As between two leases: it is heard without an address too.
     let samples = network.port().last.number;
-    wait_for("Syncs without an address", PATIENCE, || {
-        (network.port().last.number > samples + 8).then_some(())
-    });
+    wait_until("Syncs without an address", PATIENCE, || network.port().last.number > samples + 8);
     network.near.ip(&["address", "add", &format!("{new}/24"), "dev", CABLE]);
     let told = format!("its address is {new} now");
-    wait_for(&told, PATIENCE, || dante4l.said().contains(&told).then_some(()));
+    dante4l.wait_to_say(&told, PATIENCE);
     requests(&network, 2);
     assert_eq!((network.port().state(), network.port().timeline), (Some(State::Slave), 1));
     let caught = capture.stop();
@@ -200,9 +196,7 @@ fn a_switch_that_forgot_its_member_is_told_again() {
     let Some(mut network) = Network::new(Switch::snooping, true) else { return };
     let dante4l = network.dante4l(&[]);
     network.wait_for(State::Slave);
-    wait_for("the switch to know its member", PATIENCE, || {
-        network.switch.has_member(NEAR, GROUP).then_some(())
-    });
+    wait_until("the switch to know its member", PATIENCE, || network.switch.has_member(NEAR, GROUP));
     // A bridge begins to snoop when it takes itself for the querier; until then it floods. And where it missed the first
     // report, it was told again, which is done at most every ten seconds.
     let rejoined = network.counter("rejoined");

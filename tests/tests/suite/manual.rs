@@ -2,6 +2,7 @@
 
 use dante_core::{port, relay, steer};
 use dante_os::daemon::{COMMAND_LINE_ONLY, Exit};
+use dante_tests::lab::has;
 use dante_tests::program::built;
 use dante_tests::stage::Stage;
 use std::collections::BTreeSet;
@@ -107,11 +108,6 @@ impl Manual {
 
 fn said(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
-}
-
-fn has(tool: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(tool).exists())
 }
 
 fn root() -> &'static Path {

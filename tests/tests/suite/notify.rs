@@ -5,6 +5,7 @@ use dante_core::{relay, steer};
 use dante_tests::lab::Lab;
 use dante_tests::program::Program;
 use dante_tests::stage::Stage;
+use dante_tests::wait_for;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -101,7 +102,7 @@ fn the_daemons_tell_how_they_fare() {
     let unit = format!("--shm={}", stage.unit());
     let start = |name: &str, manager: &Manager, words: &[&str]| {
         let program = started(stage, manager, name, lab.command(name, words));
-        dante_tests::wait_for("READY=1", PATIENCE, || manager.times("READY=1").first().copied());
+        wait_for("READY=1", PATIENCE, || manager.times("READY=1").first().copied());
         program
     };
 
@@ -133,7 +134,7 @@ fn the_daemons_tell_how_they_fare() {
     danteshm.stop().expect(0, &[]);
 
     for manager in &managers {
-        dante_tests::wait_for("STOPPING=1", PATIENCE, || manager.times("STOPPING=1").first().copied());
+        wait_for("STOPPING=1", PATIENCE, || manager.times("STOPPING=1").first().copied());
         manager.wait_for(&["stopped"]);
         let heard = manager.heard();
         let first = heard.first().map(|(_, line)| line.as_str());
@@ -172,7 +173,7 @@ fn signs_of_life() {
         let mut command = stage.command(name, words);
         command.env("WATCHDOG_USEC", "1200000");
         let program = started(&stage, &manager, name, command);
-        dante_tests::wait_for("signs of life", PATIENCE, || manager.times("WATCHDOG=1").get(5).copied());
+        wait_for("signs of life", PATIENCE, || manager.times("WATCHDOG=1").get(5).copied());
         program.stop().expect(0, &[]);
         let signs = manager.times("WATCHDOG=1");
         let apart: Vec<f64> = signs.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();

@@ -1,11 +1,12 @@
 //! The Debian package and `make install`: what is in them, with which rights; and what systemd and lintian say. What the
 //! package does on a host is seen in the guest.
 
+use dante_tests::lab::{may_be_root, may_run};
 use dante_tests::package::{make, make_deb, make_within, may_make_deb, sources};
 use dante_tests::stage::Stage;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -48,7 +49,7 @@ const DOCUMENTS: [&str; 5] = [
 
 #[test]
 fn the_package_holds_what_make_install_installs_and_lintian_finds_no_fault_in_it() {
-    if !may_use(&["make", "dpkg-deb", "dpkg-shlibdeps", "strip", "lintian"]) || !may_make_deb() {
+    if !may_run(&["make", "dpkg-deb", "dpkg-shlibdeps", "strip", "lintian"]) || !may_make_deb() {
         return;
     }
     let stage = Stage::new();
@@ -127,7 +128,7 @@ fn the_package_holds_what_make_install_installs_and_lintian_finds_no_fault_in_it
 /// A packager's prefix is in the units, and an administrator's file is not written over.
 #[test]
 fn make_install_goes_where_it_is_told() {
-    if !may_use(&["make"]) {
+    if !may_run(&["make"]) {
         return;
     }
     let stage = Stage::new();
@@ -171,7 +172,7 @@ const EXPOSURE: [(&str, f64); 8] = [
 
 #[test]
 fn the_units_are_exposed_as_little_as_is_said() {
-    if !may_use(&["systemd-analyze"]) {
+    if !may_run(&["systemd-analyze"]) {
         return;
     }
     let units = sources().join("files/systemd");
@@ -210,7 +211,7 @@ const HOST: &str = r#"
 #[test]
 fn make_install_onto_this_host_makes_it_ready_and_the_scripts_keep_to_their_own() {
     let tools = ["make", "unshare", "systemd-sysusers", "systemd-tmpfiles", "ipcmk", "setpriv"];
-    if !may_use(&tools) || !may_be_root() {
+    if !may_run(&tools) || !may_be_root("mounting needs root") {
         return;
     }
     let stage = Stage::new();
@@ -302,20 +303,4 @@ fn said(program: &str, words: &[&str]) -> String {
     let output = Command::new(program).args(words).output().expect(program);
     assert!(output.status.success(), "{program} {words:?}: {output:?}");
     String::from_utf8(output.stdout).expect("text")
-}
-
-fn may_be_root() -> bool {
-    let is_root = fs::metadata("/proc/self").is_ok_and(|data| data.uid() == 0);
-    if !is_root {
-        dante_tests::skip("mounting needs root");
-    }
-    is_root
-}
-
-fn may_use(tools: &[&str]) -> bool {
-    let missing = tools.iter().find(|tool| !dante_tests::lab::has(tool));
-    if let Some(tool) = missing {
-        dante_tests::skip(&format!("{tool} is not installed"));
-    }
-    missing.is_none()
 }

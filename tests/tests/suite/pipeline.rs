@@ -10,7 +10,7 @@ use dante_sim::oscillator::Oscillator;
 use dante_tests::lab::{Eyes, Lab};
 use dante_tests::segment::{Fields, Seen, seen};
 use dante_tests::stage::Stage;
-use dante_tests::{judge, wait_for};
+use dante_tests::{judge, wait_for, wait_until};
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration as Span;
@@ -26,9 +26,7 @@ const US: f64 = 1e3;
 #[test]
 fn the_chain_follows_a_leader_within_its_limits() {
     let Some(lab) = Lab::new() else { return };
-    let danteshm = lab.danteshm();
-    let _dante2sys = lab.dante2sys();
-    let _dante4l = lab.dante4l(&[]);
+    let [danteshm, _dante2sys, _dante4l] = lab.daemons();
     let leader = lab.leader(&["--ppm=12"]);
     let truth = leader.truth();
     let first_sync = truth.line.raw0;
@@ -38,8 +36,7 @@ fn the_chain_follows_a_leader_within_its_limits() {
     judge("SLAVE after the first Sync", (slave - first_sync).secs_f64(), 2.0, "s");
 
     sleep_until(slave + Duration::from_secs(15));
-    let view = eyes.dante4l().expect("dante4l's page");
-    let map = view.body.selected().and_then(|port| port.map()).expect("a map");
+    let map = eyes.map().expect("a map");
     let error = map.line.rate - truth.rate_at(map.line.raw0);
     judge("rate 15 s later, against the truth", error.ppb(), 100.0, "ppb");
 
@@ -286,21 +283,22 @@ fn demo_locks_and_leaves_nothing() {
     let command = stage.command("dantesim", &["demo", "--seconds=15"]);
     let demo = stage.start("demo", command);
     let pages = ".demo-";
-    wait_for("the demonstration's pages", Span::from_secs(10), || {
-        (leftovers().iter().filter(|name| name.contains(pages)).count() >= 3).then_some(())
+    let nothing_is_left = || {
+        let mut left = leftovers();
+        left.retain(|name| name.contains(pages) && !before.contains(name));
+        assert_eq!(left, [""; 0], "left behind");
+    };
+    wait_until("the demonstration's pages", Span::from_secs(10), || {
+        leftovers().iter().filter(|name| name.contains(pages)).count() >= 3
     });
     demo.ended(Span::from_secs(60)).expect(0, &["Everything locked", "SLAVE", "LOCKED"]);
-    let left: Vec<_> =
-        leftovers().into_iter().filter(|name| name.contains(pages) && !before.contains(name)).collect();
-    assert!(left.is_empty(), "left behind: {left:?}");
+    nothing_is_left();
     // An interruption is no excuse.
     let demo = stage.start("demo", stage.command("dantesim", &["demo", "--seconds=50"]));
     std::thread::sleep(Span::from_secs(2));
     let ended = demo.stop();
     assert_ne!(ended.code, Some(0), "an interrupted demonstration has shown nothing: {}", ended.said);
-    let left: Vec<_> =
-        leftovers().into_iter().filter(|name| name.contains(pages) && !before.contains(name)).collect();
-    assert!(left.is_empty(), "left behind: {left:?}");
+    nothing_is_left();
 }
 
 /// Pages, folders and segments of this machine.

@@ -168,9 +168,7 @@ fn chronyd_steers_the_clock() {
     let mut sleep = within(&copy);
     sleep.arg("600");
     let chronyd = lab.stage.start("chronyd", sleep);
-    let _leader = lab.leader(&["--force"]);
-    let _dante4l = lab.dante4l(&[]);
-    lab.eyes().wait_for_port(State::Slave, PATIENCE);
+    let _both = lab.following(&["--force"], &[]);
     let mut doctor = within(&built("pmc-lite"));
     doctor.args(["doctor", &format!("--instance={}", lab.stage.instance())]);
     let ended = lab.stage.start("doctor", doctor).ended(PATIENCE);
@@ -182,9 +180,7 @@ fn chronyd_steers_the_clock() {
 #[test]
 fn dante4l_is_dead_or_hangs() {
     let Some(lab) = Lab::new() else { return };
-    let _leader = lab.leader(&["--force"]);
-    let dante4l = lab.dante4l(&[]);
-    lab.eyes().wait_for_port(State::Slave, PATIENCE);
+    let (_leader, dante4l) = lab.following(&["--force"], &[]);
     let is_stale = || (lab.stage.status()["dante4l"]["page"] == "stale").then_some(());
     dante4l.signal(Signal::SIGSTOP);
     wait_for("a stale page", PATIENCE, is_stale);
@@ -270,10 +266,8 @@ fn a_port_that_is_anothers() {
 fn without_rights_it_says_what_it_cannot_tell() {
     let Some(lab) = Lab::new() else { return };
     let _dante4l = listening(&lab, &[]);
-    let prefix = lab.stage.unprivileged("pmc-lite");
-    let mut command = lab.near.command(&prefix[0]);
     let instance = format!("--instance={}", lab.stage.instance());
-    command.args(&prefix[1..]).args(["doctor", &instance, "-i", CABLE]);
+    let command = lab.unprivileged("pmc-lite", &["doctor", &instance, "-i", CABLE]);
     let ended = lab.stage.start("doctor", command).ended(PATIENCE);
     ended.expect(
         1,

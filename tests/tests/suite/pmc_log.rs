@@ -2,7 +2,6 @@
 //! it wrote.
 
 use dante_core::page::Dante4l;
-use dante_core::port;
 use dante_tests::lab::Lab;
 use dante_tests::program::Program;
 use dante_tests::stage::Stage;
@@ -91,9 +90,7 @@ fn as_on_the_page(rows: &[Row], page: &Dante4l) {
 #[test]
 fn nothing_is_lost_or_doubled() {
     let Some(lab) = Lab::new() else { return };
-    let _leader = lab.leader(&["--ppm=12"]);
-    let first = lab.dante4l(&[]);
-    lab.eyes().wait_for_port(port::State::Slave, PATIENCE);
+    let (_leader, first) = lab.following(&["--ppm=12"], &[]);
     let log = Log::start(&lab.stage, &[]);
     let rows = log.wait_for("some samples", |rows| rows.len() >= 6);
     complete(&rows);
@@ -195,9 +192,7 @@ fn without_a_sample_it_says_so() {
 #[test]
 fn a_disk_that_is_full_and_a_pipe_that_is_closed() {
     let Some(lab) = Lab::new() else { return };
-    let _leader = lab.leader(&["--ppm=12"]);
-    let _dante4l = lab.dante4l(&[]);
-    lab.eyes().wait_for_port(port::State::Slave, PATIENCE);
+    let _both = lab.following(&["--ppm=12"], &[]);
     let instance = format!("--instance={}", lab.stage.instance());
     let full = lab.stage.command("pmc-lite", &["log", "--output=/dev/full", &instance]);
     let full = lab.stage.start("pmc-lite", full).ended(PATIENCE);

@@ -6,9 +6,8 @@ use dante_core::{relay, steer};
 use dante_tests::consumer::{consume, may_consume, status};
 use dante_tests::lab::Lab;
 use dante_tests::package::sources;
-use dante_tests::program::Program;
 use dante_tests::stage::Stage;
-use dante_tests::wait_for;
+use dante_tests::{wait_for, wait_until};
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
@@ -97,9 +96,7 @@ fn monitoring_sees_what_becomes_of_a_host() {
     assert_eq!(value(&metrics(stage), "dante_up", &[("program", "dante4l")]), Some(0.0));
 
     // No leader.
-    let dante4l = lab.dante4l(&[]);
-    let _dante2sys = lab.dante2sys();
-    let danteshm = lab.danteshm();
+    let [danteshm, _dante2sys, dante4l] = lab.daemons();
     let mut eyes = lab.eyes();
     eyes.wait_for_port(State::Listening, PATIENCE);
     eyes.wait_for_steerer(steer::State::Waiting, PATIENCE);
@@ -117,7 +114,7 @@ fn monitoring_sees_what_becomes_of_a_host() {
     eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
     eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
     // chrony's segment is written with the next Sync, and then all is well.
-    wait_for("check OK", PATIENCE, || (check(stage, &[]).0 == 0).then_some(()));
+    wait_until("check OK", PATIENCE, || check(stage, &[]).0 == 0);
     judge_locked(&lab);
 
     // The leader is gone.
@@ -188,7 +185,7 @@ fn judge_locked(lab: &Lab) {
     // It goes on from one look to the next.
     let syncs = |seen: &Value| value(seen, "dante_port_events_total", &[("event", "sync")]).expect("Syncs");
     let before = syncs(&seen);
-    wait_for("another Sync", PATIENCE, || (syncs(&metrics(stage)) > before).then_some(()));
+    wait_until("another Sync", PATIENCE, || syncs(&metrics(stage)) > before);
 }
 
 /// Every made-up scene is what the schema says, and what is not is found out.
@@ -276,19 +273,6 @@ fn a_file_is_replaced_at_once() {
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
 }
 
-/// The exporter, and where it listens.
-fn exporter(stage: &Stage) -> (Program, String) {
-    let instance = format!("--instance={}", stage.instance());
-    let command = stage.command("pmc-lite", &["metrics", "--listen=127.0.0.1:0", &instance]);
-    let program = stage.start("exporter", command);
-    let at = wait_for("an exporter", PATIENCE, || {
-        let said = program.said();
-        let rest = said.split_once("http://")?.1;
-        Some(rest.split_once('/')?.0.to_owned())
-    });
-    (program, at)
-}
-
 /// What is answered to these bytes.
 fn ask(at: &str, request: &[u8]) -> String {
     let mut stream = connect(at);
@@ -310,7 +294,7 @@ const GET: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
 #[test]
 fn the_exporter_answers_each_as_it_asks() {
     let stage = Stage::new();
-    let (program, at) = exporter(&stage);
+    let (program, at) = stage.exporter(&stage.instance());
     for (request, status, word) in [
         (GET, "200 OK", "dante_up{program=\"dante4l\"} 0"),
         (
@@ -364,7 +348,7 @@ fn the_exporter_keeps_nobody_waiting_for_others() {
         return;
     }
     let stage = Stage::new();
-    let (program, at) = exporter(&stage);
+    let (program, at) = stage.exporter(&stage.instance());
     let url = format!("http://{at}/metrics");
     let all = consume("metrics.py", &[&url, "60"], "").expect("60 answers");
     assert_eq!(all.as_array().map(Vec::len), Some(60));
@@ -395,6 +379,6 @@ fn the_exporter_keeps_nobody_waiting_for_others() {
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
     }
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", program.pid())).map_or(0, Iterator::count);
-    wait_for("free places", PATIENCE, || (descriptors() < 10).then_some(()));
+    wait_until("free places", PATIENCE, || descriptors() < 10);
     program.stop().expect(0, &[]);
 }

@@ -54,9 +54,7 @@ fn complete(clock: &Value) -> bool {
 #[test]
 fn what_is_asked_and_answered_is_well_formed_and_dante4l_stays_locked_beside_it() {
     let Some(lab) = Lab::new() else { return };
-    let leader = lab.leader(&["--ppm=12", "--uptime=541867", "--force"]);
-    let dante4l = lab.dante4l(&[]);
-    lab.eyes().wait_for_port(State::Slave, PATIENCE);
+    let (leader, dante4l) = lab.following(&["--ppm=12", "--uptime=541867", "--force"], &[]);
     let capture = Capture::start(&lab.stage, &lab.near);
     let (far, near) = (hardware_address(&lab.far), hardware_address(&lab.near));
     let all = query(&lab, &["--json", "--timeout=5"]);
@@ -155,10 +153,9 @@ fn nobody_answers_and_what_is_in_the_way_is_said() {
     let socket = lab.near.within(|| UdpSocket::bind(("0.0.0.0", 320)).expect("a free port"));
     query(&lab, &[]).expect(3, &["UDP port 320 is taken", "ss -ulnp", "--general-port"]);
     drop(socket);
-    let prefix = lab.stage.unprivileged("pmc-lite");
     let unprivileged = |words: &[&str]| {
-        let mut command = lab.near.command(&prefix[0]);
-        command.args(&prefix[1..]).args(["query", "-i", CABLE, "--timeout=0.1"]).args(words);
+        let mut command = lab.unprivileged("pmc-lite", &["query", "-i", CABLE, "--timeout=0.1"]);
+        command.args(words);
         lab.stage.start("pmc-lite", command).ended(PATIENCE)
     };
     unprivileged(&[]).expect(4, &["UDP port 320 on veth0", "CAP_NET_BIND_SERVICE", "--general-port"]);
@@ -364,9 +361,7 @@ const SILENT: [&[&str]; 12] = [
 #[test]
 fn no_other_command_sends_anything() {
     let Some(lab) = Lab::new() else { return };
-    let _leader = lab.leader(&["--force"]);
-    let _dante4l = lab.dante4l(&[]);
-    lab.eyes().wait_for_port(State::Slave, PATIENCE);
+    let _both = lab.following(&["--force"], &[]);
     let capture = Capture::start(&lab.stage, &lab.near);
     let instance = format!("--instance={}", lab.stage.instance());
     for words in SILENT {

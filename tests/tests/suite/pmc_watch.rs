@@ -95,9 +95,7 @@ fn beside_the_suite() {
     }
     let Some(lab) = Lab::new() else { return };
     let leader = lab.leader(&["--ppm=12"]);
-    let _dante4l = lab.dante4l(&[]);
-    let _dante2sys = lab.dante2sys();
-    let _danteshm = lab.danteshm();
+    let _daemons = lab.daemons();
     lab.eyes().wait_for_steerer(steer::State::Locked, PATIENCE);
     lab.eyes().wait_for_relay(dante_core::relay::State::Feeding, PATIENCE);
     let terminal = Tmux::start(&lab.stage, SMALL);

@@ -4,9 +4,8 @@ use dante_core::port::State;
 use dante_tests::lab::{Lab, proc_status};
 use dante_tests::namespace::CABLE;
 use dante_tests::stage::Stage;
-use nix::unistd::geteuid;
+use dante_tests::wait_for;
 use std::net::UdpSocket;
-use std::process::Command;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -79,8 +78,7 @@ fn an_interface_is_waited_for() {
     lab.near.ip(&["link", "set", CABLE, "down"]);
     lab.near.ip(&["link", "set", CABLE, "name", "other0"]);
     let dante4l = lab.dante4l(&[]);
-    let said = || dante4l.said().contains("no network interface veth0").then_some(());
-    dante_tests::wait_for("the warning", PATIENCE, said);
+    dante4l.wait_to_say("no network interface veth0", PATIENCE);
     lab.stage.wait_for("dante4l", "state", "INITIALIZING", PATIENCE);
     let _leader = lab.leader(&["--force"]);
     std::thread::sleep(Duration::from_secs(2));
@@ -88,7 +86,7 @@ fn an_interface_is_waited_for() {
     assert_eq!(dante4l.said().matches("no network interface").count(), 1, "said over and over");
     lab.near.ip(&["link", "set", "other0", "name", CABLE]);
     // It is there, but down: another reason.
-    dante_tests::wait_for("the next warning", PATIENCE, || dante4l.said().contains("is down").then_some(()));
+    dante4l.wait_to_say("is down", PATIENCE);
     lab.near.ip(&["link", "set", CABLE, "up"]);
     lab.eyes().wait_for_port(State::Slave, PATIENCE);
     // And gone again, under another number.
@@ -111,16 +109,8 @@ fn a_port_in_use() {
         ended.expect(3, &[&format!("UDP port {port} is taken"), "ss -ulnp", flag]);
         drop(socket);
         // A child that another test is just starting may hold it for a moment longer.
-        dante_tests::wait_for("a free port again", PATIENCE, || bind(port).ok());
+        wait_for("a free port again", PATIENCE, || bind(port).ok());
     }
-}
-
-/// A program of the suite without any right.
-fn without_rights(lab: &Lab, program: &str, words: &[&str]) -> Command {
-    let prefix = lab.stage.unprivileged(program);
-    let mut command = lab.near.command(&prefix[0]);
-    command.args(&prefix[1..]).args(words);
-    command
 }
 
 #[test]
@@ -133,9 +123,7 @@ fn a_right_that_is_missing() {
     sleeper.args(&prefix[1..]).args(["sleep", "60"]);
     let sleeper = lab.stage.start("sleep", sleeper);
     let comm = format!("/proc/{}/comm", sleeper.pid());
-    dante_tests::wait_for("sleep itself", PATIENCE, || {
-        (std::fs::read_to_string(&comm).ok()? == "sleep\n").then_some(())
-    });
+    wait_for("sleep itself", PATIENCE, || (std::fs::read_to_string(&comm).ok()? == "sleep\n").then_some(()));
     assert_eq!(proc_status(sleeper.pid(), "Uid"), Some(65534));
     let status = std::fs::read_to_string(format!("/proc/{}/status", sleeper.pid())).expect("its status");
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
@@ -143,23 +131,20 @@ fn a_right_that_is_missing() {
     }
     sleeper.kill();
 
-    let words = lab.stage.daemon_words();
-    let words = words.each_ref().map(String::as_str);
-    let run = |program: &str, own: &[&str], common: &[&str]| {
-        let command = without_rights(&lab, program, &[own, common].concat());
-        lab.stage.start(program, command).ended(PATIENCE)
+    let run = |program: &str, words: &[&str]| {
+        lab.stage.start(program, lab.unprivileged(program, words)).ended(PATIENCE)
     };
-    let ended = run("dante4l", &["-i", CABLE], &words);
+    let ended = run("dante4l", &["-i", CABLE]);
     ended.expect(4, &["UDP port 319 on veth0", "CAP_NET_BIND_SERVICE", "--event-port"]);
-    run("dantesim", &["leader", "-i", CABLE], &[]).expect(4, &["UDP port 319 on veth0"]);
-    run("dante2sys", &["--clock=realtime"], &words).expect(4, &["not permitted", "CAP_SYS_TIME"]);
+    run("dantesim", &["leader", "-i", CABLE]).expect(4, &["UDP port 319 on veth0"]);
+    run("dante2sys", &["--clock=realtime"]).expect(4, &["not permitted", "CAP_SYS_TIME"]);
 }
 
 #[test]
 fn a_second_leader() {
     let Some(lab) = Lab::new() else { return };
     let mut first = lab.leader(&["--force"]);
-    let uuid = dante_tests::wait_for("the leader's name", PATIENCE, || {
+    let uuid = wait_for("the leader's name", PATIENCE, || {
         let said = first.program.said();
         said.split(" as ").nth(1)?.split(' ').next().map(str::to_owned)
     });
@@ -172,9 +157,6 @@ fn a_second_leader() {
 
 #[test]
 fn force_where_there_may_be_audio() {
-    if !geteuid().is_root() {
-        return dante_tests::skip("making an interface needs root");
-    }
     let Some(lab) = Lab::new() else { return };
     lab.near.ip(&["link", "add", "br0", "type", "bridge"]);
     lab.near.ip(&["address", "add", "10.78.0.1/24", "dev", "br0"]);

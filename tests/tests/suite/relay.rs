@@ -9,7 +9,7 @@ use dante_tests::lab::{Lab, proc_status};
 use dante_tests::ntp_server::{Behaviour, NtpServer};
 use dante_tests::program::built;
 use dante_tests::stage::Stage;
-use dante_tests::wait_for;
+use dante_tests::{wait_for, wait_until};
 use nix::sys::signal::Signal;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -82,8 +82,7 @@ fn a_usrvclock_tells_dantes_own_time_also_through_holdover() {
     println!("answered after {:.3} ms", asked.elapsed().as_secs_f64() * 1e3);
     // What the page says, and what is so.
     let now = raw_now();
-    let view = eyes.dante4l().expect("dante4l's page");
-    let map = view.body.selected().and_then(|port| port.map()).expect("a map");
+    let map = eyes.map().expect("a map");
     let Uncertainty { offset, .. } = map.uncertainty_at(now);
     let off = told.overlay(now.ns()) - map.dante_at(now).ns();
     println!("overlay - map {off} ns, which is good to {} ns", offset.ns());
@@ -160,9 +159,9 @@ fn a_usrvclock_without_room_harms_no_other_output() {
     relay.stop().expect(0, &[]);
     let words = [format!("--shm={other}"), "--epoch=now".into(), format!("--usrvclock={}", path.display())];
     let relay = lab.start("danteshm", &words.each_ref().map(String::as_str));
-    wait_for("the complaint", PATIENCE, || relay.said().contains("No such file").then_some(()));
+    relay.wait_to_say("No such file", PATIENCE);
     std::fs::create_dir(&later).expect("a folder");
-    wait_for("the socket", PATIENCE, || path.exists().then_some(()));
+    wait_until("the socket", PATIENCE, || path.exists());
     relay.stop().expect(0, &[]);
     _ = dante_os::ntpshm::NtpShm::remove(other);
 }
@@ -173,10 +172,8 @@ fn k_waits_for_a_date() {
     let Some(lab) = Lab::new() else { return };
     let unit = format!("--shm={}", lab.stage.unit());
     let relay = lab.start("danteshm", &[&unit]);
-    let _dante4l = lab.dante4l(&[]);
-    let _leader = lab.leader(&["--ppm=12"]);
+    let _both = lab.following(&["--ppm=12"], &[]);
     let mut eyes = lab.eyes();
-    eyes.wait_for_port(State::Slave, PATIENCE);
     // What the kernel of this machine says is not ours to choose; dante4l is to tell it.
     let word = eyes.dante4l().expect("dante4l's page").body.kernel_word().expect("the kernel's word");
     println!("the kernel says: {word:?}");

@@ -149,9 +149,7 @@ fn where_the_leader_is_named_nobody_else_is_followed() {
     scene.leader.program.signal(Signal::SIGSTOP);
     scene.eyes.wait_for_port(State::Listening, PATIENCE);
     let _impostor = Leader::start(&scene.lab.stage, &scene.host, &PREFERRED);
-    wait_for("dante4l says so", PATIENCE, || {
-        scene.dante4l.said().contains("which --leader or --deny does not permit").then_some(())
-    });
+    scene.dante4l.wait_to_say("which --leader or --deny does not permit", PATIENCE);
     assert_eq!(scene.eyes.port(), Some(State::Listening));
     let refused = scene.count("not_permitted");
     assert!(refused > 50, "{refused} refused");
@@ -219,9 +217,7 @@ fn who_forges_the_address_too_is_seen_at_least() {
         std::thread::sleep(Span::from_millis(1));
     }
     assert!(forged > 4, "{forged} forged");
-    wait_for("dante4l says so", PATIENCE, || {
-        scene.dante4l.said().contains("contradict one another: some are forged or replayed").then_some(())
-    });
+    scene.dante4l.wait_to_say("contradict one another: some are forged or replayed", PATIENCE);
     assert!(scene.count("contradicting") >= 3);
     println!("{}", scene.dante4l.said());
 }

@@ -66,10 +66,10 @@ fn wait(stage: &Stage, goal: &str) -> Program {
 fn for_a_date_to_pass_on_and_for_its_loss() {
     let stage = Stage::new();
     let mut good = wait(&stage, "date");
-    wait_for("a word about dante2sys", PATIENCE, || good.said().contains("not running").then_some(()));
+    good.wait_to_say("not running", PATIENCE);
     let mut shown = Shown::new(&stage);
     shown.see_waiting(&mut good, Duration::from_secs(1));
-    wait_for("why it waits", PATIENCE, || good.said().contains("not known well enough").then_some(()));
+    good.wait_to_say("not known well enough", PATIENCE);
     shown.body.flags = STEER_DATE_GOOD;
     assert!(shown.see_ended(good).contains("the date is good"));
 

@@ -56,8 +56,7 @@ fn judge_delay(lab: &Lab, eyes: &mut Eyes, leader: &dante_tests::lab::Leader) {
     let delay = status["dante4l"]["path_delay_ns"].as_f64().expect("a measured path delay");
     assert!(delay > 0.0, "{delay}");
     judge("path delay", delay / 1e3, 50.0, "us");
-    let view = eyes.dante4l().expect("dante4l's page");
-    let map = view.body.selected().and_then(|port| port.map()).expect("a map");
+    let map = eyes.map().expect("a map");
     let error = map.line.at0 - leader.truth().at(map.line.raw0);
     judge("map with the delay - truth", error.ns() as f64 / 1e3, 5.0, "us");
 }
@@ -179,9 +178,7 @@ fn judge_requests(caught: &Caught, lab: &Lab, syncs: &BTreeMap<i64, Packet>) {
 fn dante4l_sends_nothing_unless_asked_to() {
     let Some(lab) = Lab::new() else { return };
     let capture = Capture::start(&lab.stage, &lab.near);
-    let dante4l = lab.dante4l(&[]);
-    let _dante2sys = lab.dante2sys();
-    let _danteshm = lab.danteshm();
+    let [_danteshm, _dante2sys, dante4l] = lab.daemons();
     let _leader = lab.leader(&[]);
     lab.eyes().wait_for_port(State::Slave, Duration::from_secs(20));
     // Longer than a first Delay_Req would wait.
@@ -202,9 +199,7 @@ fn dante4l_sends_nothing_unless_asked_to() {
 fn nothing_but_requests_is_sent_whatever_is_heard() {
     let Some((lab, host)) = Lab::with_stranger() else { return };
     let capture = Capture::start(&lab.stage, &lab.near);
-    let leader = lab.leader(&["--ppm=12", "--force"]);
-    let dante4l = lab.dante4l(&["--delay=e2e"]);
-    lab.eyes().wait_for_port(State::Slave, Duration::from_secs(20));
+    let (leader, dante4l) = lab.following(&["--ppm=12", "--force"], &["--delay=e2e"]);
     let mut stranger = Stranger::on(&host);
     let begun = Instant::now();
     let mut sequence = 0;

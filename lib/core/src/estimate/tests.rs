@@ -32,6 +32,17 @@ impl Link {
         Measurement { raw: sent + self.delay(), dante: self.line.at(sent) }
     }
 
+    /// What the first measurements, so many, tell an estimator that knows nothing.
+    fn estimator(&mut self, count: i64) -> Estimator {
+        let mut estimator = Estimator::new(RateGuess::UNKNOWN);
+        self.measure(&mut estimator, 0..count);
+        estimator
+    }
+
+    fn measure(&mut self, estimator: &mut Estimator, syncs: std::ops::Range<i64>) {
+        syncs.for_each(|n| _ = estimator.update(self.sync(n)));
+    }
+
     fn rate_error_ppb(&self, estimator: &Estimator) -> f64 {
         (estimator.map().unwrap().line.rate - self.line.rate).ppb()
     }
@@ -40,10 +51,7 @@ impl Link {
 #[test]
 fn without_noise_two_measurements_give_the_rate() {
     let mut link = Link::new(1, 0.0, 12.0);
-    let mut estimator = Estimator::new(RateGuess::UNKNOWN);
-    for n in 0..20 {
-        estimator.update(link.sync(n));
-    }
+    let estimator = link.estimator(20);
     assert!(link.rate_error_ppb(&estimator).abs() < 2.0, "{}", link.rate_error_ppb(&estimator));
 }
 
@@ -75,10 +83,7 @@ fn the_stated_uncertainty_holds_for_most_seeds() {
     let mut inside = 0;
     for seed in 0..200 {
         let mut link = Link::new(seed, 11_300.0, 25.0);
-        let mut estimator = Estimator::new(RateGuess::UNKNOWN);
-        for n in 0..=120 {
-            estimator.update(link.sync(n));
-        }
+        let estimator = link.estimator(121);
         let sigma = estimator.map().unwrap().sigma.rate.ppb();
         inside += i32::from(link.rate_error_ppb(&estimator).abs() < 2.0 * sigma);
     }
@@ -88,8 +93,7 @@ fn the_stated_uncertainty_holds_for_most_seeds() {
 #[test]
 fn one_late_packet_is_an_outlier_and_changes_nothing() {
     let mut link = Link::new(3, 500.0, 5.0);
-    let mut estimator = Estimator::new(RateGuess::UNKNOWN);
-    (0..60).for_each(|n| _ = estimator.update(link.sync(n)));
+    let mut estimator = link.estimator(60);
     let before = estimator.map();
     let mut late = link.sync(60);
     late.raw = late.raw + Duration::from_us(400);
@@ -103,23 +107,21 @@ fn one_late_packet_is_an_outlier_and_changes_nothing() {
 #[test]
 fn a_leader_with_another_uptime_is_a_jump_and_keeps_the_rate_as_a_guess() {
     let mut link = Link::new(4, 500.0, 12.0);
-    let mut estimator = Estimator::new(RateGuess::UNKNOWN);
-    (0..60).for_each(|n| _ = estimator.update(link.sync(n)));
+    let mut estimator = link.estimator(60);
     link.line.at0 = Timestamp::from_ns(5_000_000_000);
     assert!(matches!(estimator.update(link.sync(60)), Verdict::Outlier { .. }));
     assert!(matches!(estimator.update(link.sync(61)), Verdict::Outlier { .. }), "two may be mispaired");
     let Verdict::Jumped { residual } = estimator.update(link.sync(62)) else { panic!("not seen") };
     assert_eq!(residual.ns() / 1_000_000_000, 694, "the old map was ahead of the new leader");
     assert!(link.rate_error_ppb(&estimator).abs() < 2_000.0, "the old rate serves");
-    (63..70).for_each(|n| _ = estimator.update(link.sync(n)));
+    link.measure(&mut estimator, 63..70);
     assert!(link.rate_error_ppb(&estimator).abs() < 2_000.0);
 }
 
 #[test]
 fn a_lasting_shift_below_a_millisecond_is_followed_after_four_seconds_without_a_jump() {
     let mut link = Link::new(5, 500.0, 12.0);
-    let mut estimator = Estimator::new(RateGuess::UNKNOWN);
-    (0..100).for_each(|n| _ = estimator.update(link.sync(n)));
+    let mut estimator = link.estimator(100);
     link.line.at0 = link.line.at0 + Duration::from_us(-300);
     for n in 100..100 + i64::try_from(DISTRUST).unwrap() {
         assert!(matches!(estimator.update(link.sync(n)), Verdict::Outlier { .. }), "Sync {n}");
@@ -132,12 +134,11 @@ fn a_lasting_shift_below_a_millisecond_is_followed_after_four_seconds_without_a_
 fn a_rate_far_from_the_guess_is_found_all_the_same() {
     for ppm in [-450.0, 300.0, 450.0] {
         let mut link = Link::new(7, 830.0, 12.0);
-        let mut estimator = Estimator::new(RateGuess::UNKNOWN);
-        (0..60).for_each(|n| _ = estimator.update(link.sync(n)));
+        let mut estimator = link.estimator(60);
         // As when the host's clock source changes, or it is moved to another machine.
         let now = Timestamp::from_ns(60 * SYNC);
         link.line = Affine { raw0: now, at0: link.line.at(now), rate: Ratio::from_ppm(ppm) };
-        (60..140).for_each(|n| _ = estimator.update(link.sync(n)));
+        link.measure(&mut estimator, 60..140);
         let error = link.rate_error_ppb(&estimator);
         assert!(error.abs() < 500.0, "{ppm} ppm: {error} ppb off after 20 s");
     }
@@ -159,8 +160,7 @@ fn a_known_rate_serves_from_the_second_measurement_and_a_wrong_one_is_given_up()
 
 /// An estimator that has settled on a link, and the verdicts on the measurements after that, each `late` by so much.
 fn after_a_minute(link: &mut Link, late: impl Fn(i64) -> Duration, count: i64) -> (Estimator, Vec<Verdict>) {
-    let mut estimator = Estimator::new(RateGuess::UNKNOWN);
-    (0..240).for_each(|n| _ = estimator.update(link.sync(n)));
+    let mut estimator = link.estimator(240);
     let verdicts = (240..240 + count).map(|n| {
         let one = link.sync(n);
         estimator.update(Measurement { dante: one.dante - late(n), ..one })

@@ -5,10 +5,7 @@ use crate::page::{Freshness, View};
 use crate::port::{Channel, Input, Stamp, State};
 use crate::time::{Affine, Dante, Duration, Ratio};
 use crate::track::{Loss, TimelineKey, Track};
-use crate::wire::{
-    Buffer, ClockIdentifier, Flags, Grandmaster, Header, LocalClock, Message, Packet, PortIdentity,
-    Subdomain, SyncBody,
-};
+use crate::wire::{Buffer, Flags, Header, Message, Packet, PortIdentity, Subdomain, SyncBody};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -21,27 +18,7 @@ fn identity(n: u8) -> PortIdentity {
 
 /// A one-step Sync, which is measured at once.
 fn sync(source: PortIdentity, sequence_id: u16, origin: Timestamp<Dante>) -> Buffer {
-    let identifier = ClockIdentifier::DFLT;
-    let body = SyncBody {
-        origin,
-        epoch_number: 0,
-        current_utc_offset: 0,
-        grandmaster: Grandmaster {
-            port: PortIdentity { port_id: 0, ..source },
-            sequence_id: 0,
-            stratum: 0x99,
-            identifier,
-            variance: 0x7060,
-            preferred: false,
-            is_boundary_clock: true,
-        },
-        sync_interval: -2,
-        local: LocalClock { variance: 0x7060, steps_removed: 0, stratum: 0x99, identifier },
-        parent: source,
-        estimated_master_variance: 0,
-        estimated_master_drift: 0,
-        utc_reasonable: false,
-    };
+    let body = SyncBody { origin, ..SyncBody::dante(source) };
     let header =
         Header { version_network: 1, subdomain: Subdomain::DFLT, source, sequence_id, flags: Flags::NONE };
     Packet { header, message: Message::Sync(body) }.build().unwrap()

@@ -10,6 +10,7 @@ mod select;
 
 use super::leaders::Sender;
 use super::*;
+use crate::announcement::Announcement;
 use crate::time::{Affine, Dante, Ratio};
 use crate::wire::{Buffer, DelayResp, Flags, FollowUp, Header, Message, Packet, SyncBody};
 use arrayvec::ArrayVec;
@@ -26,6 +27,22 @@ fn leader(n: u8) -> PortIdentity {
     PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0, 0, n]), port_id: 1 }
 }
 
+/// A leader as it is remembered, that says so of itself.
+fn remembered(n: u8, announced: Announcement) -> Leader {
+    Leader {
+        identity: leader(n),
+        address: HERE,
+        announced,
+        interval: INTERVAL,
+        since: Timestamp::ZERO,
+        last_sync: Timestamp::ZERO,
+        sequence_id: 7,
+        qualified: true,
+        restarted: None,
+        preferred: false,
+    }
+}
+
 /// A port and a wire with leaders of known time.
 struct Bench {
     port: Port,
@@ -40,6 +57,13 @@ struct Bench {
 impl Bench {
     fn new(delay: DelayMechanism) -> Self {
         Self::with(PortConfig { delay, ..PortConfig::default() })
+    }
+
+    /// What a leader says was heard so often.
+    fn after(source: PortIdentity, sequences: std::ops::Range<u16>) -> Self {
+        let mut bench = Self::new(DelayMechanism::None);
+        bench.beats(source, sequences);
+        bench
     }
 
     fn with(config: PortConfig) -> Self {
@@ -129,6 +153,11 @@ impl Bench {
             .collect()
     }
 
+    /// The port's state and its timeline.
+    fn seen(&self) -> (State, u64) {
+        (self.port.state(), self.port.timeline())
+    }
+
     fn count(&self, counter: Counter) -> u64 {
         self.port.counters().get(counter)
     }
@@ -158,8 +187,7 @@ fn every_state_and_event_has_its_arrow() {
 
 #[test]
 fn the_port_is_slave_within_two_seconds_and_knows_the_rate() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..9);
+    let bench = Bench::after(leader(1), 1..9);
     assert_eq!(bench.port.state(), State::Slave);
     let rate = bench.port.map().unwrap().line.rate.ppm();
     assert!((rate - 12.0).abs() < 0.1, "{rate} ppm");
@@ -170,8 +198,7 @@ fn the_port_is_slave_within_two_seconds_and_knows_the_rate() {
 #[test]
 fn sync_and_follow_up_pair_in_either_order_and_the_syncs_own_time_is_not_used() {
     for follow_up_first in [false, true] {
-        let mut bench = Bench::new(DelayMechanism::None);
-        bench.beats(leader(1), 1..10);
+        let mut bench = Bench::after(leader(1), 1..10);
         let before = bench.samples().len();
         let expected = bench.line.at(bench.now - PATH);
         if follow_up_first {
@@ -190,8 +217,7 @@ fn sync_and_follow_up_pair_in_either_order_and_the_syncs_own_time_is_not_used() 
 
 #[test]
 fn a_follow_up_of_another_sync_or_another_device_does_not_pair() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..10);
+    let mut bench = Bench::after(leader(1), 1..10);
     let before = bench.samples().len();
     bench.sync_with(leader(1), 10, |_| {});
     bench.follow_up(leader(1), 9);
@@ -216,8 +242,7 @@ fn a_one_step_sync_carries_its_own_time() {
 
 #[test]
 fn ten_advertised_intervals_of_silence_and_the_port_listens_again() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..20);
+    let mut bench = Bench::after(leader(1), 1..20);
     let last = bench.now - INTERVAL;
     assert_eq!(bench.port.deadline(), Some(last + INTERVAL * 10));
     bench.pass(INTERVAL * 9 - Duration::from_ns(1));
@@ -233,11 +258,10 @@ fn ten_advertised_intervals_of_silence_and_the_port_listens_again() {
 
 #[test]
 fn a_lasting_shift_of_the_path_costs_neither_the_lock_nor_the_rate() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..60);
+    let mut bench = Bench::after(leader(1), 1..60);
     bench.line.at0 = bench.line.at0 + Duration::from_us(-400);
     bench.beats(leader(1), 60..80);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
     assert_eq!(bench.count(Counter::Outlier), 16, "four seconds, and then it is believed");
     let map = bench.port.map().unwrap();
     assert!((map.line.rate.ppm() - 12.0).abs() < 0.1, "{:?}", map.line.rate);
@@ -247,19 +271,17 @@ fn a_lasting_shift_of_the_path_costs_neither_the_lock_nor_the_rate() {
 
 #[test]
 fn a_leader_whose_rate_changed_at_once_is_found_again_on_the_same_timeline() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..100);
+    let mut bench = Bench::after(leader(1), 1..100);
     bench.line = Affine { raw0: bench.now, at0: bench.line.at(bench.now), rate: Ratio::from_ppm(40.0) };
     bench.beats(leader(1), 100..160);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
     let rate = bench.port.map().unwrap().line.rate.ppm();
     assert!((rate - 40.0).abs() < 0.5, "{rate} ppm after 15 s");
 }
 
 #[test]
 fn syncs_that_cannot_be_measured_end_the_lock_after_ten_intervals() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..30);
+    let mut bench = Bench::after(leader(1), 1..30);
     assert_eq!(bench.port.state(), State::Slave);
     for sequence in 30..38 {
         bench.sync_with(leader(1), sequence, |_| {});
@@ -272,18 +294,17 @@ fn syncs_that_cannot_be_measured_end_the_lock_after_ten_intervals() {
     }
     assert_eq!(bench.port.state(), State::Uncalibrated, "whose Syncs they are is known");
     bench.beats(leader(1), 41..43);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
 }
 
 #[test]
 fn an_interface_that_fails_and_comes_back_is_locked_again_on_the_same_timeline() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..30);
+    let mut bench = Bench::after(leader(1), 1..30);
     bench.handle(Input::Failed);
     assert_eq!((bench.port.state(), bench.port.leader()), (State::Faulty, None));
     bench.beats(leader(1), 30..35);
     assert_eq!(bench.port.state(), State::Faulty, "packets mean nothing until the sockets are open");
     bench.handle(Input::Opened(OURS));
     bench.beats(leader(1), 35..40);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
 }

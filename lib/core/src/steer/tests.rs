@@ -82,6 +82,13 @@ impl Bench {
         Self::with(Config::default(), ppm)
     }
 
+    /// So many Syncs of a leader at +12 ppm were heard.
+    fn after(syncs: usize) -> Self {
+        let mut bench = Self::new(12.0);
+        bench.syncs(syncs);
+        bench
+    }
+
     fn with(config: Config, ppm: f64) -> Self {
         let line =
             Affine { raw0: BEGIN, at0: Timestamp::from_ns(699_000_000_000), rate: Ratio::from_ppm(ppm) };
@@ -242,8 +249,7 @@ fn an_unready_leader_is_no_leader() {
 
 #[test]
 fn the_clock_runs_at_the_leaders_rate_and_a_phase_error_fades_within_bounds() {
-    let mut bench = Bench::new(12.0);
-    bench.syncs(4);
+    let mut bench = Bench::after(4);
     bench.line.at0 = bench.line.at0 + Duration::from_us(8); // the map moved: the clock is 8 us behind
     bench.sync();
     assert!((bench.last_set() - 14.0).abs() < 0.01, "12 ppm and 8 us over 4 s: {}", bench.last_set());
@@ -271,16 +277,10 @@ fn no_frequency_beyond_the_bound_is_ever_set() {
             "489 ppm and 5 ppm of phase: {}",
             bench.last_set()
         );
-        assert!(bench.clock.set.iter().all(|set| set.abs().ppm() <= 490.0), "{:?}", bench.clock.set);
-        let set = bench.clock.set.len();
         bench.line.rate = Ratio::from_ppm(5_000.0 * sign);
         bench.syncs(10);
         assert_eq!(bench.steerer.state(), State::Holdover, "a leader that cannot be followed is lost");
-        assert!(
-            bench.clock.set.iter().skip(set).all(|set| set.abs().ppm() <= 490.0),
-            "{:?}",
-            bench.clock.set
-        );
+        assert!(bench.clock.set.iter().all(|set| set.abs().ppm() <= 490.0), "{:?}", bench.clock.set);
     }
 }
 
@@ -302,8 +302,7 @@ fn rejects_a_leader_of_a_pull_up_domain_unless_allowed() {
 
 #[test]
 fn without_a_fresh_look_the_phase_term_is_reviewed_once_a_second() {
-    let mut bench = Bench::new(12.0);
-    bench.syncs(4);
+    let mut bench = Bench::after(4);
     bench.line.at0 = bench.line.at0 + Duration::from_us(15);
     bench.sync();
     let set = bench.clock.set.len();
@@ -314,8 +313,7 @@ fn without_a_fresh_look_the_phase_term_is_reviewed_once_a_second() {
 
 #[test]
 fn holdover_keeps_the_rate_without_the_phase_term_and_returns_without_a_jump() {
-    let mut bench = Bench::new(12.0);
-    bench.syncs(4);
+    let mut bench = Bench::after(4);
     bench.line.at0 = bench.line.at0 + Duration::from_us(8);
     bench.sync();
     bench.lose();
@@ -332,8 +330,7 @@ fn holdover_keeps_the_rate_without_the_phase_term_and_returns_without_a_jump() {
 
 #[test]
 fn another_timeline_is_taken_over_by_carrying_k_and_the_clock_does_not_move() {
-    let mut bench = Bench::new(12.0);
-    bench.syncs(40);
+    let mut bench = Bench::after(40);
     let target = bench.steerer.timescale().unwrap().date_at(bench.clock.exact.now);
     bench.key.number = 2;
     bench.line = Affine {
@@ -366,8 +363,7 @@ fn another_timeline_is_taken_over_by_carrying_k_and_the_clock_does_not_move() {
 
 #[test]
 fn a_map_that_became_uncertain_does_not_move_the_clock() {
-    let mut bench = Bench::new(12.0);
-    bench.syncs(8);
+    let mut bench = Bench::after(8);
     (bench.sigma, bench.line.rate) = (Ratio::from_ppm(20.0), Ratio::from_ppm(40.0));
     bench.syncs(8);
     assert_eq!(bench.steerer.state(), State::Holdover);
@@ -377,8 +373,7 @@ fn a_map_that_became_uncertain_does_not_move_the_clock() {
 #[test]
 fn a_step_by_somebody_else_is_adopted_and_not_fought() {
     for step in [Duration::from_secs(10), Duration::from_secs(-10), Duration::from_ms(2)] {
-        let mut bench = Bench::new(12.0);
-        bench.syncs(20);
+        let mut bench = Bench::after(20);
         bench.clock.exact.clock.step(step);
         bench.syncs(20);
         let adopted = bench.adopted();
@@ -391,8 +386,7 @@ fn a_step_by_somebody_else_is_adopted_and_not_fought() {
 /// Between the reads of one reading the program was held up: the reading says how long, and so how much it may err.
 #[test]
 fn a_reading_that_took_long_shows_no_step() {
-    let mut bench = Bench::new(12.0);
-    bench.syncs(20);
+    let mut bench = Bench::after(20);
     let held_up = |bench: &mut Bench, late: Duration| {
         bench.clock.late = late;
         bench.look();
@@ -412,8 +406,7 @@ fn a_reading_that_took_long_shows_no_step() {
 
 #[test]
 fn after_a_suspend_k_is_fixed_anew() {
-    let mut bench = Bench::new(12.0);
-    bench.syncs(20);
+    let mut bench = Bench::after(20);
     // CLOCK_MONOTONIC_RAW stood still for an hour, which dante4l sees as a jump of the leader.
     let hour = Duration::from_secs(3600);
     bench.clock.exact.clock.step(hour);
@@ -426,8 +419,7 @@ fn after_a_suspend_k_is_fixed_anew() {
 
 #[test]
 fn a_restarted_dante4l_is_another_timeline_even_with_the_same_number() {
-    let mut bench = Bench::new(12.0);
-    bench.syncs(8);
+    let mut bench = Bench::after(8);
     bench.key.instance = 99;
     bench.line.at0 = Timestamp::from_ns(5);
     bench.syncs(8);

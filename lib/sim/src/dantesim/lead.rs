@@ -64,11 +64,10 @@ pub fn lead(args: &LeaderArgs) -> Result<(), Failure> {
         if matches!(wake.signal, Some(Signal::SIGTERM | Signal::SIGINT)) {
             return Ok(());
         }
-        if wake.ready(0) {
-            stage.hear(&mut leader, args.force)?;
-        }
-        if wake.ready(2) {
-            stage.hear_questions(&mut leader, args.force)?;
+        for (fd, channel) in [(0, Channel::Event), (2, Channel::General)] {
+            if wake.ready(fd) {
+                stage.hear(channel, &mut leader, args.force)?;
+            }
         }
         // Before the next Sync, also where that is due by now.
         if wake.error(1) {
@@ -133,22 +132,18 @@ impl Stage {
         })
     }
 
-    fn hear(&mut self, leader: &mut Leader, force: bool) -> Result<(), Failure> {
+    fn hear(&mut self, channel: Channel, leader: &mut Leader, force: bool) -> Result<(), Failure> {
         let mut buffer = [0; 512];
         for _ in 0..64 {
-            let Some(received) = self.listener.receive(&mut buffer)? else { break };
-            let arrived = self.stamps.translate(received.stamp);
-            leader.handle(raw_now(), Input::Packet { bytes: received.bytes, arrived });
-            self.perform(leader, force)?;
-        }
-        Ok(())
-    }
-
-    fn hear_questions(&mut self, leader: &mut Leader, force: bool) -> Result<(), Failure> {
-        let mut buffer = [0; 512];
-        for _ in 0..64 {
-            let Some(received) = self.questions.receive(&mut buffer)? else { break };
-            let arrived = Err(NoStamp::Missing);
+            let socket = match channel {
+                Channel::Event => &mut self.listener,
+                Channel::General => &mut self.questions,
+            };
+            let Some(received) = socket.receive(&mut buffer)? else { break };
+            let arrived = match channel {
+                Channel::Event => self.stamps.translate(received.stamp),
+                Channel::General => Err(NoStamp::Missing),
+            };
             leader.handle(raw_now(), Input::Packet { bytes: received.bytes, arrived });
             self.perform(leader, force)?;
         }

@@ -6,14 +6,9 @@ use dante_core::port::PortConfig;
 const LIMITS: Figures = Figures { lock_s: 3.0, timelines: 1, ..Figures::NONE };
 
 fn world() -> (World, Duration) {
-    let mut world = World::new(
-        1,
-        Vec::new(),
-        HostConfig::new(
-            Observation::Packets { networks: 1 },
-            PortConfig { seed: 1, ..PortConfig::default() },
-        ),
-    );
+    let port = PortConfig { seed: 1, ..PortConfig::default() };
+    let host = HostConfig::new(Observation::Packets { networks: 1 }, port);
+    let mut world = World::new(1, Vec::new(), host);
     let path = Path::new(Model::PC.at_ppm(12.0), World::BEGIN, Timestamp::from_ns(699_000_000_000), 1);
     world.lead(Role::dante(0, path, Profile::VETH));
     (world, mean_transit(&Profile::VETH))

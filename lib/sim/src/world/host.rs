@@ -189,11 +189,8 @@ impl Host {
     /// When the programs want to do something.
     pub(super) fn deadline(&self) -> Option<True> {
         let due = |at: Option<Timestamp<Raw>>, from: True| at.map(|at| self.clock.when(at).max(from));
-        let dante4l = match &self.dante4l {
-            Dante4lProgram::Packets(packets) => packets.deadline(),
-            Dante4lProgram::Given(_) => None,
-        };
-        let dante4l = due(dante4l, self.dante4l_page.written_from());
+        let observer = self.observer().and_then(Observer::deadline);
+        let dante4l = due(observer, self.dante4l_page.written_from());
         let dante2sys = due(self.steerer.deadline(), self.dante2sys_page.written_from());
         [dante4l, dante2sys].into_iter().flatten().min().map(|at| at.max(self.awake_from))
     }

@@ -3,7 +3,7 @@
 use super::{Said, SimClock, True};
 use dante_core::observe::{Observer, Output};
 use dante_core::port::{self, Channel, NoStamp, PortConfig, State};
-use dante_core::time::{Raw, Real, StampTranslator, Timestamp};
+use dante_core::time::{Real, StampTranslator, Timestamp};
 use dante_core::wire::Buffer;
 use std::net::SocketAddrV4;
 
@@ -83,10 +83,6 @@ impl Packets {
             let input = port::Input::Packet { channel, bytes: &bytes, source, arrived };
             self.handle(now, clock, said, network, input);
         }
-    }
-
-    pub fn deadline(&self) -> Option<Timestamp<Raw>> {
-        self.observer.deadline()
     }
 
     /// Whether a deadline had come.

@@ -3,7 +3,6 @@
 use super::True;
 use dante_core::page::{Body, Freshness, HEARTBEAT, Life, View};
 use dante_core::time::{Raw, Timestamp};
-use std::marker::PhantomData;
 
 /// One program's page.
 #[derive(Debug)]
@@ -19,7 +18,6 @@ pub(super) struct SimPage<B> {
     /// What a reader saw last, and the count then.
     view: Box<View<B>>,
     read: u64,
-    body: PhantomData<B>,
 }
 
 impl<B: Body + Default> SimPage<B> {
@@ -35,7 +33,6 @@ impl<B: Body + Default> SimPage<B> {
             published: 0,
             view: Box::new(View { freshness: Freshness::Absent, pid: 1, instance, body }),
             read: 0,
-            body: PhantomData,
         }
     }
 

@@ -28,6 +28,13 @@ impl Bench {
         Self { drift: Drift::new(at(0.0), first, MARGIN), rng, now: 0.0, noise_us }
     }
 
+    /// UTC on the line was measured so often, every 64 s.
+    fn after(seed: u64, noise_us: f64, count: usize) -> Self {
+        let mut bench = Self::new(seed, noise_us, line);
+        bench.measures(count, 64.0, line);
+        bench
+    }
+
     /// `truth`: UTC minus the base in us.
     fn measure(&mut self, apart: f64, truth: impl Fn(f64) -> f64) -> Taken {
         self.now += apart;
@@ -51,8 +58,7 @@ fn line(s: f64) -> f64 {
 #[test]
 fn the_rate_and_the_noise_are_learnt() {
     for seed in 0..10 {
-        let mut bench = Bench::new(seed, 500.0, line);
-        bench.measures(1000, 64.0, line);
+        let bench = Bench::after(seed, 500.0, 1000);
         let ahead = bench.drift.at(at(bench.now));
         assert!((ahead.rate.ppb() - 12_000.0).abs() < 4.0 * ahead.rate_sigma.ppb() + 1.0, "{ahead:?}");
         assert!(ahead.rate_sigma.ppb() < 10.0, "{ahead:?}");
@@ -61,8 +67,7 @@ fn the_rate_and_the_noise_are_learnt() {
     // 64 values tell a standard deviation to 9 %: the mean over the seeds is looked at.
     let mut noises = Vec::new();
     for seed in 0..40 {
-        let mut bench = Bench::new(seed, 500.0, line);
-        bench.measures(300, 64.0, line);
+        let bench = Bench::after(seed, 500.0, 300);
         noises.push(bench.drift.noise / 1e3);
     }
     let mean = noises.iter().sum::<f64>() / 40.0;
@@ -74,8 +79,7 @@ fn the_rate_and_the_noise_are_learnt() {
 fn its_own_uncertainty_is_honest() {
     let mut within = 0_u32;
     for seed in 0..400 {
-        let mut bench = Bench::new(seed, 500.0, line);
-        bench.measures(60, 64.0, line);
+        let bench = Bench::after(seed, 500.0, 60);
         let sigma = bench.drift.at(at(bench.now)).sigma.secs_f64() * 1e6;
         within += u32::from(bench.error_us(line).abs() < 2.0 * sigma);
     }
@@ -84,8 +88,7 @@ fn its_own_uncertainty_is_honest() {
 
 #[test]
 fn an_outlier_is_doubted_and_believed_after_half_an_hour() {
-    let mut bench = Bench::new(1, 500.0, line);
-    bench.measures(200, 64.0, line);
+    let mut bench = Bench::after(1, 500.0, 200);
     let lie = |s: f64| line(s) + 1e6;
     for _ in 0..28 {
         assert!(
@@ -102,8 +105,7 @@ fn an_outlier_is_doubted_and_believed_after_half_an_hour() {
 
 #[test]
 fn a_truth_in_between_ends_the_doubt() {
-    let mut bench = Bench::new(1, 500.0, line);
-    bench.measures(100, 64.0, line);
+    let mut bench = Bench::after(1, 500.0, 100);
     for round in 0..200 {
         let lie = |s: f64| line(s) + if round % 8 == 7 { 0.0 } else { 1e6 };
         assert!(!matches!(bench.measure(64.0, lie), Taken::Anew(_)));
@@ -122,8 +124,7 @@ fn what_was_right_for_a_short_time_is_given_up_as_soon() {
 
 #[test]
 fn another_base_leaves_utc_where_it_is() {
-    let mut bench = Bench::new(1, 500.0, line);
-    bench.measures(100, 64.0, line);
+    let bench = Bench::after(1, 500.0, 100);
     for (ahead_ns, ppm, after) in
         [(0, 0.0, 0.0), (699_123_456_789, 37.5, 3.0), (-5_000_000_000_000, -66.0, 900.0)]
     {
@@ -146,8 +147,7 @@ fn another_base_leaves_utc_where_it_is() {
 
 #[test]
 fn a_leap_second_moves_utc_and_nothing_else() {
-    let mut bench = Bench::new(1, 500.0, line);
-    bench.measures(100, 64.0, line);
+    let mut bench = Bench::after(1, 500.0, 100);
     bench.drift.leap(Duration::from_secs(-1));
     let leapt = |s: f64| line(s) - 1e6;
     assert!(bench.error_us(leapt).abs() < 300.0);
@@ -156,8 +156,7 @@ fn a_leap_second_moves_utc_and_nothing_else() {
 
 #[test]
 fn a_faster_filter_speaks_while_the_leader_wanders() {
-    let mut bench = Bench::new(1, 100.0, line);
-    bench.measures(300, 64.0, line);
+    let mut bench = Bench::after(1, 100.0, 300);
     let steady = bench.drift.speaker;
     assert_eq!(steady, 0);
     // 300 ppb up and down within an hour and a half.
@@ -180,8 +179,7 @@ fn the_interval_widens_as_the_uncertainty_falls() {
 
 #[test]
 fn an_answer_from_the_past_is_passed_over() {
-    let mut bench = Bench::new(1, 300.0, line);
-    bench.measures(50, 64.0, line);
+    let mut bench = Bench::after(1, 300.0, 50);
     let before = bench.drift.at(at(bench.now));
     bench.drift.observe(at(bench.now), Duration::from_secs(9), MARGIN);
     bench.drift.observe(at(3.0), Duration::from_secs(9), MARGIN);

@@ -30,6 +30,13 @@ impl Bench {
         Self { servers: Servers::new(count, now), now, asked: Vec::new(), rounds: Vec::new() }
     }
 
+    /// So many servers, and so many rounds.
+    fn after(servers: usize, rounds: usize, say: impl FnMut(usize, Timestamp<Raw>) -> Answer) -> Self {
+        let mut bench = Self::new(servers);
+        bench.rounds(rounds, say);
+        bench
+    }
+
     fn handle(&mut self, input: Input) -> Vec<usize> {
         self.servers.handle(self.now, input);
         let mut asks = Vec::new();
@@ -69,8 +76,7 @@ fn honest(_: usize, raw: Timestamp<Raw>) -> Answer {
 
 #[test]
 fn four_short_rounds_open_and_bursts_of_four_follow() {
-    let mut bench = Bench::new(1);
-    bench.rounds(6, honest);
+    let bench = Bench::after(1, 6, honest);
     let apart: Vec<_> = bench.asked.windows(2).map(|two| (two[1].0 - two[0].0).ms()).collect();
     let opening = [2020, 4020, 2020, 4020, 2020, 4020, 2020];
     let burst = [2020, 2020, 2020];
@@ -80,8 +86,7 @@ fn four_short_rounds_open_and_bursts_of_four_follow() {
 
 #[test]
 fn the_shortest_round_trip_counts() {
-    let mut bench = Bench::new(1);
-    bench.rounds(4, honest);
+    let mut bench = Bench::after(1, 4, honest);
     let mut ways = [30, 12, 50, 13].into_iter();
     bench.rounds(5, |_, raw| {
         let way = ways.next().unwrap();
@@ -93,31 +98,26 @@ fn the_shortest_round_trip_counts() {
 
 #[test]
 fn a_round_trip_below_nothing_is_none() {
-    let mut bench = Bench::new(1);
-    bench.rounds(1, |_, raw| time(raw, ms(-3), ms(-15)));
+    let bench = Bench::after(1, 1, |_, raw| time(raw, ms(-3), ms(-15)));
     assert_eq!(bench.last().unwrap().margin, Duration::ZERO);
 }
 
 #[test]
 fn a_liar_is_outvoted_and_two_who_disagree_tell_nothing() {
     let liar = |server, raw| if server == 1 { time(raw, s(1), ms(1)) } else { honest(server, raw) };
-    let mut bench = Bench::new(3);
-    bench.rounds(3, liar);
+    let bench = Bench::after(3, 3, liar);
     let verdict = bench.last().unwrap();
     assert_eq!((verdict.agreeing, verdict.answered, verdict.margin), (2, 3, ms(10)));
     assert!((verdict.utc.ns() - UTC - verdict.raw.ns()).abs() < 1_000);
-    let mut bench = Bench::new(2);
-    bench.rounds(6, liar);
+    let bench = Bench::after(2, 6, liar);
     assert!(bench.rounds.iter().all(|(_, result)| *result == Err(NoVerdict::NoMajority(2))));
-    let mut bench = Bench::new(1);
-    bench.rounds(1, |_, raw| time(raw, s(77), ms(20)));
+    let bench = Bench::after(1, 1, |_, raw| time(raw, s(77), ms(20)));
     assert_eq!(bench.last().unwrap().agreeing, 1, "one alone is believed");
 }
 
 #[test]
 fn where_nobody_answers_it_is_tried_again_within_64_s() {
-    let mut bench = Bench::new(2);
-    bench.rounds(4, honest);
+    let mut bench = Bench::after(2, 4, honest);
     bench.servers.set_interval(s(1024));
     bench.rounds(9, |_, _| Answer::Nothing);
     assert_eq!(bench.last(), Err(NoVerdict::NoAnswer));
@@ -128,8 +128,7 @@ fn where_nobody_answers_it_is_tried_again_within_64_s() {
 
 #[test]
 fn a_server_that_complains_is_asked_once_and_half_as_often() {
-    let mut bench = Bench::new(1);
-    bench.rounds(4, honest);
+    let mut bench = Bench::after(1, 4, honest);
     bench.asked.clear();
     bench.rounds(11, |_, _| Answer::SlowDown);
     let apart: Vec<_> = bench.asked.windows(2).map(|two| (two[1].0 - two[0].0).ms() / 1000).collect();
@@ -144,11 +143,10 @@ fn a_server_that_complains_is_asked_once_and_half_as_often() {
 
 #[test]
 fn a_server_that_denied_twice_is_left_alone_for_a_day() {
-    let mut bench = Bench::new(2);
-    bench.rounds(30, |server, raw| if server == 0 { Answer::Denied } else { honest(server, raw) });
+    let bench =
+        Bench::after(2, 30, |server, raw| if server == 0 { Answer::Denied } else { honest(server, raw) });
     assert_eq!(bench.asked.iter().filter(|(_, server)| *server == 0).count(), 2);
-    let mut bench = Bench::new(1);
-    bench.rounds(8, |_, _| Answer::Denied);
+    let bench = Bench::after(1, 8, |_, _| Answer::Denied);
     let apart: Vec<_> = bench.asked.windows(2).map(|two| (two[1].0 - two[0].0).ms() / 1000).collect();
     assert_eq!(apart[..3], [64, 86_400, 86_400]);
 }
@@ -179,8 +177,7 @@ fn what_was_told_before_a_sleep_is_void() {
 
 #[test]
 fn in_a_hurry_it_begins_anew_without_a_flood() {
-    let mut bench = Bench::new(1);
-    bench.rounds(5, honest);
+    let mut bench = Bench::after(1, 5, honest);
     bench.servers.set_interval(s(1024));
     bench.asked.clear();
     let begin = bench.now;
@@ -209,8 +206,7 @@ fn the_interval_stays_within_its_bounds() {
 #[test]
 fn the_majority_announces_a_leap_second() {
     let say = |leaps: [Leap; 3]| {
-        let mut bench = Bench::new(3);
-        bench.rounds(1, |server, raw| match honest(server, raw) {
+        let bench = Bench::after(3, 1, |server, raw| match honest(server, raw) {
             Answer::Time(exchange) => Answer::Time(Exchange { leap: leaps[server], ..exchange }),
             other => other,
         });

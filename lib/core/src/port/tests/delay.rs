@@ -21,8 +21,7 @@ impl Bench {
 
 #[test]
 fn without_being_asked_to_the_port_sends_nothing() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..400);
+    let bench = Bench::after(leader(1), 1..400);
     assert!(!bench.said.iter().any(|said| matches!(said, Output::Send { .. })));
 }
 

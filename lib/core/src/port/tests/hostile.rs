@@ -32,8 +32,7 @@ fn a_forged_interval_is_held_within_reason() {
 
 #[test]
 fn sequence_numbers_wrap_and_repeated_or_overtaken_syncs_are_passed_over() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 65_530..65_535);
+    let mut bench = Bench::after(leader(1), 65_530..65_535);
     bench.beat(leader(1), 65_535);
     bench.beat(leader(1), 0);
     bench.beat(leader(1), 1);
@@ -74,8 +73,7 @@ fn syncs_without_follow_up_are_told() {
 
 #[test]
 fn a_follow_up_without_its_sync_does_not_wait_for_the_next_sync_of_that_number() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..10);
+    let mut bench = Bench::after(leader(1), 1..10);
     bench.follow_up(leader(1), 20);
     bench.pass(Duration::from_ms(2_001));
     let before = bench.samples().len();
@@ -125,8 +123,7 @@ fn what_explains_a_missing_lock_is_said_once() {
 
 #[test]
 fn halves_that_wait_in_vain_are_counted() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..30);
+    let mut bench = Bench::after(leader(1), 1..30);
     for sequence in 30..40 {
         match sequence % 2 {
             0 => bench.sync_with(leader(1), sequence, |_| {}),

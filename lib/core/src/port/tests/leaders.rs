@@ -28,22 +28,20 @@ fn two_syncs_too_far_apart_do_not_qualify() {
 
 #[test]
 fn the_same_leader_after_a_silence_is_locked_at_once_on_the_same_timeline() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..60);
+    let mut bench = Bench::after(leader(1), 1..60);
     bench.pass(Duration::from_secs(30));
     assert_eq!(bench.port.state(), State::Listening);
     bench.beats(leader(1), 180..184);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
 }
 
 #[test]
 fn a_leader_that_was_rebooted_raises_the_timeline_and_is_locked_within_five_seconds() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..60);
+    let mut bench = Bench::after(leader(1), 1..60);
     bench.line.at0 = Timestamp::from_ns(3_000_000_000);
     bench.line.raw0 = bench.now;
     bench.beats(leader(1), 1..21);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
+    assert_eq!(bench.seen(), (State::Slave, 2));
     let jump = bench.said.iter().find_map(|said| match said {
         Output::Timeline { number: 2, reason: Discontinuity::Reboot(size) } => Some(*size),
         _ => None,
@@ -54,24 +52,22 @@ fn a_leader_that_was_rebooted_raises_the_timeline_and_is_locked_within_five_seco
 
 #[test]
 fn another_leader_raises_the_timeline_and_keeps_the_old_rate_as_a_guess() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(5), 1..60);
+    let mut bench = Bench::after(leader(5), 1..60);
     bench.line = Affine { raw0: bench.now, at0: Timestamp::from_ns(7), rate: Ratio::from_ppm(-13.0) };
     bench.beats(leader(1), 1..9);
     assert_eq!(bench.port.leader().unwrap().identity, leader(1), "the lower UUID wins");
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
+    assert_eq!(bench.seen(), (State::Slave, 2));
     assert!((bench.port.map().unwrap().line.rate.ppm() + 13.0).abs() < 1.0);
 }
 
 #[test]
 fn a_worse_leader_never_disturbs() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..30);
+    let mut bench = Bench::after(leader(1), 1..30);
     for sequence in 30..60 {
         bench.sync_with(leader(7), sequence, |_| {});
         bench.beat(leader(1), sequence);
     }
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
     assert_eq!(bench.port.leader().unwrap().identity, leader(1));
 }
 
@@ -86,21 +82,19 @@ fn both(bench: &mut Bench, sequences: std::ops::Range<u16>, says: impl Fn(u16, &
 
 #[test]
 fn a_better_leader_beside_one_that_goes_on_has_to_be_it_for_two_seconds() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(5), 1..30);
+    let mut bench = Bench::after(leader(5), 1..30);
     both(&mut bench, 30..39, |_, body| body.grandmaster.preferred = true);
     assert_eq!(bench.port.leader().unwrap().identity, leader(5));
     assert_eq!(bench.port.state(), State::Slave, "nothing is disturbed meanwhile");
     both(&mut bench, 39..48, |_, body| body.grandmaster.preferred = true);
     assert_eq!(bench.port.leader().unwrap().identity, leader(7));
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
+    assert_eq!(bench.seen(), (State::Slave, 2));
 }
 
 /// What waits, and what was counted, belongs to the leader before, though none was lost.
 #[test]
 fn a_session_ends_with_a_change_of_leaders() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(5), 1..30);
+    let mut bench = Bench::after(leader(5), 1..30);
     for _ in 0..2 {
         bench.line.at0 = bench.line.at0 + Duration::from_us(1);
         bench.follow_up(leader(5), 29);
@@ -140,18 +134,14 @@ fn a_jump_before_the_port_was_slave_begins_no_timeline() {
         assert_eq!(bench.port.state(), State::Uncalibrated);
         bench.line.at0 = bench.line.at0 + Duration::from_secs(10);
         bench.beats(leader(1), 100..120);
-        assert_eq!(
-            (bench.port.state(), bench.port.timeline()),
-            (State::Slave, if was_slave { 2 } else { 1 })
-        );
+        assert_eq!(bench.seen(), (State::Slave, if was_slave { 2 } else { 1 }));
     }
 }
 
 #[test]
 fn leaders_that_swap_ranks_every_few_seconds_do_not_flap() {
     for every in [4, 12, 20, 40] {
-        let mut bench = Bench::new(DelayMechanism::None);
-        bench.beats(leader(5), 1..30);
+        let mut bench = Bench::after(leader(5), 1..30);
         both(&mut bench, 30..1_230, |n, body| body.grandmaster.preferred = (n / every) % 2 == 0);
         assert!(
             bench.port.timeline() <= 5,
@@ -166,8 +156,7 @@ fn leaders_that_swap_ranks_every_few_seconds_do_not_flap() {
 fn leaders_that_are_silent_in_turn_do_not_flap() {
     // A hand's breadth beyond the ten intervals after which one counts as gone.
     for turn in [4, 8, 12, 20] {
-        let mut bench = Bench::new(DelayMechanism::None);
-        bench.beats(leader(5), 1..30);
+        let mut bench = Bench::after(leader(5), 1..30);
         for n in 0..1_200 {
             bench.beat(leader(if (n / turn) % 2 == 0 { 7 } else { 5 }), 30 + n);
         }
@@ -181,34 +170,21 @@ fn leaders_that_are_silent_in_turn_do_not_flap() {
 
 #[test]
 fn a_leader_whose_address_changed_is_followed_on_the_same_timeline() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..30);
+    let mut bench = Bench::after(leader(1), 1..30);
     bench.address = ELSEWHERE;
     bench.beats(leader(1), 30..50);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
     assert_eq!(bench.port.leader().unwrap().address, ELSEWHERE);
 }
 
 #[test]
 fn best_master_follows_the_order_of_the_standard() {
-    let base = Leader {
-        identity: leader(5),
-        address: Ipv4Addr::LOCALHOST,
-        announced: (&SyncBody::dante(leader(5))).into(),
-        interval: INTERVAL,
-        since: Timestamp::ZERO,
-        last_sync: Timestamp::ZERO,
-        sequence_id: 7,
-        qualified: true,
-        restarted: None,
-        preferred: false,
-    };
-    let of = |n: u8, body: &SyncBody| Leader { identity: leader(n), announced: body.into(), ..base };
     let other = |n: u8, change: fn(&mut SyncBody)| {
         let mut body = SyncBody::dante(leader(n));
         change(&mut body);
-        of(n, &body)
+        remembered(n, (&body).into())
     };
+    let base = other(5, |_| {});
     let cases: [(&str, Leader, bool); 12] = [
         ("lower UUID", other(4, |_| {}), true),
         ("higher UUID", other(6, |_| {}), false),
@@ -258,7 +234,7 @@ fn best_master_follows_the_order_of_the_standard() {
     let at_stratum_1 = |n: u8, identifier| {
         let mut body = SyncBody::dante(leader(n));
         (body.grandmaster.stratum, body.grandmaster.identifier) = (1, identifier);
-        of(n, &body)
+        remembered(n, (&body).into())
     };
     let ranks = [ClockIdentifier::NTP, ClockIdentifier::HAND, ClockIdentifier::INIT, ClockIdentifier::DFLT];
     for pair in ranks.windows(2) {
@@ -274,14 +250,13 @@ fn best_master_follows_the_order_of_the_standard() {
 
 #[test]
 fn a_crowd_of_leaders_takes_a_fixed_place_and_the_one_followed_stays() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..20);
+    let mut bench = Bench::after(leader(1), 1..20);
     for n in 10..250 {
         bench.sync_with(leader(n), 1, |said| said.grandmaster.preferred = true);
     }
     assert_eq!(bench.count(Counter::TooManyLeaders), 240 - 7);
     bench.beats(leader(1), 20..30);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
     let mut bench = Bench::new(DelayMechanism::None);
     (10..20).for_each(|n| bench.sync_with(leader(n), 1, |said| said.sync_interval = 4));
     bench.beats(leader(1), 1..10);

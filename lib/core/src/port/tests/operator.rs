@@ -47,7 +47,7 @@ fn only_named_leaders_are_followed_and_others_are_said() {
             bench.sync_with(leader(1), sequence, |_| {});
             bench.beat(leader(5), sequence);
         }
-        assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+        assert_eq!(bench.seen(), (State::Slave, 1));
         assert_eq!(bench.port.leader().unwrap().identity, leader(5));
     }
 }
@@ -96,7 +96,7 @@ fn the_leaders_name_at_another_address_disturbs_nothing_and_is_said() {
             bench.follow_up(leader(1), sequence);
             bench.pass(INTERVAL);
         }
-        assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+        assert_eq!(bench.seen(), (State::Slave, 1));
         assert_eq!((bench.samples().len(), bench.count(Counter::Outlier)), (198, 0));
         let rate = bench.port.map().unwrap().line.rate.ppm();
         assert!((rate - 12.0).abs() < 0.01, "{rate}");
@@ -112,8 +112,7 @@ fn the_leaders_name_at_another_address_disturbs_nothing_and_is_said() {
 /// From the leader's own address nothing can be refused, but nothing is believed either that does not last.
 #[test]
 fn replayed_syncs_are_not_believed_and_are_said() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..100);
+    let mut bench = Bench::after(leader(1), 1..100);
     for sequence in 100..300 {
         bench.sync_with(leader(1), sequence, |_| {});
         bench.follow_up(leader(1), sequence);
@@ -126,7 +125,7 @@ fn replayed_syncs_are_not_believed_and_are_said() {
         bench.line = line;
         bench.pass(INTERVAL - (bench.now - now));
     }
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 1));
+    assert_eq!(bench.seen(), (State::Slave, 1));
     assert!(bench.count(Counter::Contradicting) >= 198, "{}", bench.count(Counter::Contradicting));
     assert_eq!(bench.notices(), [Notice::Contradicting(leader(1))]);
     let rate = bench.port.map().unwrap().line.rate.ppm();
@@ -135,8 +134,7 @@ fn replayed_syncs_are_not_believed_and_are_said() {
 
 #[test]
 fn a_second_follow_up_with_another_time_is_noticed() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..30);
+    let mut bench = Bench::after(leader(1), 1..30);
     for sequence in 30..60 {
         bench.sync_with(leader(1), sequence, |_| {});
         bench.follow_up(leader(1), sequence);
@@ -154,8 +152,7 @@ fn a_second_follow_up_with_another_time_is_noticed() {
 /// What is counted of one leader is not held against the next.
 #[test]
 fn another_leader_begins_without_the_faults_of_the_one_before() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(5), 1..30);
+    let mut bench = Bench::after(leader(5), 1..30);
     let sync = |bench: &mut Bench, source, sequence| {
         let packet = bench.packet(source, sequence, Flags::ASSIST, Message::Sync(SyncBody::dante(source)));
         bench.hear(Channel::Event, &packet, Err(NoStamp::Missing));
@@ -173,15 +170,14 @@ fn another_leader_begins_without_the_faults_of_the_one_before() {
     (2..9).for_each(|sequence| sync(&mut bench, leader(1), sequence));
     assert_eq!(bench.notices(), [], "seven Syncs in a row without a timestamp, three times");
     bench.beats(leader(1), 9..30);
-    assert_eq!((bench.port.state(), bench.port.timeline()), (State::Slave, 2));
+    assert_eq!(bench.seen(), (State::Slave, 2));
     assert_eq!(bench.count(Counter::Contradicting), 0);
     assert_eq!(bench.count(Counter::Outlier), 2, "of the leader before");
 }
 
 #[test]
 fn a_flood_of_names_makes_few_lines_and_loses_no_pair() {
-    let mut bench = Bench::new(DelayMechanism::None);
-    bench.beats(leader(1), 1..30);
+    let mut bench = Bench::after(leader(1), 1..30);
     for sequence in 30..70 {
         bench.sync_with(leader(1), sequence, |_| {});
         for n in 0..250 {

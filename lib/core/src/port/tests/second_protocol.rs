@@ -1,7 +1,7 @@
 //! Leaders of another protocol, PTPv2 as far as it is needed here: all that it takes is a decoder and a Delay_Req.
 
 use super::*;
-use crate::announcement::{Announcement, Quality};
+use crate::announcement::Quality;
 use crate::page::{PortRecord, StampSource};
 use crate::wire::{ClockIdentifier, WireError};
 
@@ -150,11 +150,7 @@ fn the_best_leader_of_a_second_protocol_is_followed_and_published() {
         bench.pass(INTERVAL);
     }
     let port = &bench.port;
-    assert_eq!(
-        (port.state(), port.timeline()),
-        (State::Slave, 2),
-        "the first was leader 1, alone for a moment"
-    );
+    assert_eq!(bench.seen(), (State::Slave, 2), "the first was leader 1, alone for a moment");
     assert_eq!(port.leader().unwrap().identity, leader(7), "priority1 decides before the identity");
     let (map, delay) = (port.map().unwrap(), port.path_delay().unwrap());
     assert!((map.line.rate.ppm() - 12.0).abs() < 0.01, "{map:?}");
@@ -169,11 +165,7 @@ fn the_best_leader_of_a_second_protocol_is_followed_and_published() {
         bench.beat_v2(leader(7), sequence, |_| {});
         bench.pass(INTERVAL);
     });
-    assert_eq!(
-        (bench.port.state(), bench.port.timeline()),
-        (State::Slave, 2),
-        "the map has outlived the session"
-    );
+    assert_eq!(bench.seen(), (State::Slave, 2), "the map has outlived the session");
 }
 
 /// What differs, in the order of PTPv2's comparison; each decides against the lower identity of the other.
@@ -190,18 +182,7 @@ fn a_second_protocol_has_its_own_order_of_leaders() {
             (rest[5], rest[6], rest[8]) = (0xfe, 0xff, 255);
         }),
     ];
-    let of = |n: u8, change| Leader {
-        identity: leader(n),
-        address: HERE,
-        announced: announcement(&announce(leader(n), 1, change)).unwrap(),
-        interval: INTERVAL,
-        since: Timestamp::ZERO,
-        last_sync: Timestamp::ZERO,
-        sequence_id: 1,
-        qualified: true,
-        restarted: None,
-        preferred: false,
-    };
+    let of = |n, change| remembered(n, announcement(&announce(leader(n), 1, change)).unwrap());
     let base = of(1, |_| {});
     for (name, change) in better {
         assert!(best::is_better(&of(7, change), &base) && best::takes_over(&of(7, change), &base), "{name}");

@@ -1,7 +1,7 @@
 //! Choosing, on its own.
 
 use super::*;
-use crate::announcement::Announcement;
+
 use crate::port::damping::Damping;
 use crate::port::leaders::Heard;
 use crate::port::select::{Challenger, Decision, select};

@@ -14,6 +14,12 @@ impl Bench {
         Self::with(NOW, None)
     }
 
+    fn after(syncs: usize) -> Self {
+        let mut bench = Self::new();
+        (0..syncs).for_each(|_| _ = bench.sync());
+        bench
+    }
+
     fn with(config: Config, told: Option<Told>) -> Self {
         Self { refclock: Refclock::new(config, told), leader: Leader::new() }
     }
@@ -93,8 +99,7 @@ fn each_sync_gives_one_sample_whose_reference_is_a_date() {
 
 #[test]
 fn samples_are_raw_and_carry_the_path_delay() {
-    let mut bench = Bench::new();
-    bench.sync();
+    let mut bench = Bench::after(1);
     let sample = bench.leader.sample(700);
     let said = bench.hear_after(Duration::from_us(2), sample);
     assert_eq!(only_write(&said).ahead().ns(), 3_000 - 700 + 2_000);
@@ -102,8 +107,7 @@ fn samples_are_raw_and_carry_the_path_delay() {
 
 #[test]
 fn a_sample_is_never_written_twice_nor_late_nor_one_that_was_not_believed() {
-    let mut bench = Bench::new();
-    bench.sync();
+    let mut bench = Bench::after(1);
     let sample = bench.leader.sample(0);
     assert_eq!(bench.hear(sample).len(), 1);
     assert_eq!(bench.hear(sample), []);
@@ -138,8 +142,7 @@ fn when_the_leader_is_gone_the_last_sample_is_withdrawn_once() {
 
 #[test]
 fn a_step_of_the_system_clock_or_a_suspend_is_answered_by_silence_and_a_new_k() {
-    let mut bench = Bench::new();
-    (0..20).for_each(|_| _ = bench.sync());
+    let mut bench = Bench::after(20);
     let ten = Duration::from_secs(10);
     bench.leader.stepped = ten;
     let said = bench.sync();
@@ -156,8 +159,7 @@ fn a_step_of_the_system_clock_or_a_suspend_is_answered_by_silence_and_a_new_k() 
 
 #[test]
 fn a_clock_that_goes_on_moving_is_waited_for() {
-    let mut bench = Bench::new();
-    (0..20).for_each(|_| _ = bench.sync());
+    let mut bench = Bench::after(20);
     // chrony slews by up to 8.3 %: 400 ms in 5 s.
     let mut said = Vec::new();
     for _ in 0..20 {
@@ -223,8 +225,7 @@ fn k_is_that_of_dante2sys_where_its_date_is_good() {
 
 #[test]
 fn a_restarted_relay_goes_on_with_the_k_that_it_told_before() {
-    let mut before = Bench::new();
-    (0..40).for_each(|_| _ = before.sync());
+    let before = Bench::after(40);
     let told = before.told();
     let restarted = |config, told: Told| {
         let mut bench = Bench::with(config, Some(told));
@@ -254,8 +255,7 @@ fn a_restarted_relay_goes_on_with_the_k_that_it_told_before() {
 
 #[test]
 fn another_leader_does_not_make_the_reference_jump() {
-    let mut bench = Bench::new();
-    (0..40).for_each(|_| _ = bench.sync());
+    let mut bench = Bench::after(40);
     bench.leader.key.number = 2;
     bench.leader.line = Affine { at0: Timestamp::from_ns(3), ..bench.leader.line };
     let said = bench.sync();

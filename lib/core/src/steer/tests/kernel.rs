@@ -48,8 +48,7 @@ fn leftovers_are_reported_in_sentences() {
 
 #[test]
 fn a_frequency_of_ours_does_not_hide_the_tick_of_another() {
-    let mut bench = Bench::new(12.0);
-    bench.syncs(4);
+    let mut bench = Bench::after(4);
     bench.clock.tick = 10_100;
     bench.sync();
     assert_eq!(bench.steerer.state(), State::Yielded);
@@ -58,8 +57,7 @@ fn a_frequency_of_ours_does_not_hide_the_tick_of_another() {
 
 #[test]
 fn leftovers_are_put_right_and_reported_when_the_clock_is_taken_again() {
-    let mut bench = Bench::new(12.0);
-    bench.syncs(4);
+    let mut bench = Bench::after(4);
     bench.clock.tick = 10_100;
     bench.sync();
     bench.clock.exact.now = bench.steerer.deadline().unwrap();

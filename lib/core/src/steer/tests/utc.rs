@@ -9,6 +9,12 @@ impl Bench {
         Self::with(Config { rules, ..Config::default() }, ppm)
     }
 
+    fn after_rounds(policy: Policy, ppm: f64, count: usize, ahead: Duration) -> Self {
+        let mut bench = Self::with_policy(policy, ppm);
+        bench.rounds(count, ahead);
+        bench
+    }
+
     /// UTC runs as the raw clock does; the clock of the bench begins on it.
     fn utc(&self, ahead: Duration) -> Timestamp<Real> {
         DATE + (self.clock.exact.now - BEGIN) + ahead
@@ -102,8 +108,7 @@ fn a_round_that_ends_with_a_server_given_up_steps_the_clock_once() {
 #[test]
 fn utc_and_slew_come_to_utc_and_stay_also_without_servers() {
     for (policy, ppm) in [(Policy::Slew, 3.0), (Policy::Utc, 12.0)] {
-        let mut bench = Bench::with_policy(policy, ppm);
-        bench.rounds(150, Duration::from_ms(3));
+        let mut bench = Bench::after_rounds(policy, ppm, 150, Duration::from_ms(3));
         assert!(bench.off_utc(Duration::from_ms(3)).abs() < Duration::from_us(30), "{policy}");
         bench.syncs(4 * 3600);
         assert!(
@@ -117,8 +122,7 @@ fn utc_and_slew_come_to_utc_and_stay_also_without_servers() {
 
 #[test]
 fn in_holdover_clock_and_k_run_on_together() {
-    let mut bench = Bench::with_policy(Policy::Utc, 12.0);
-    bench.rounds(60, Duration::ZERO);
+    let mut bench = Bench::after_rounds(Policy::Utc, 12.0, 60, Duration::ZERO);
     bench.lose();
     for _ in 0..600 {
         bench.pass(S);
@@ -135,8 +139,7 @@ fn in_holdover_clock_and_k_run_on_together() {
 /// dante4l runs, but follows nobody: a correction that was under way ends when it is done.
 #[test]
 fn a_correction_of_utc_ends_while_dante4l_has_no_leader() {
-    let mut bench = Bench::with_policy(Policy::Slew, 1.0);
-    bench.rounds(40, Duration::from_ms(5));
+    let mut bench = Bench::after_rounds(Policy::Slew, 1.0, 40, Duration::from_ms(5));
     assert!(bench.off_utc(Duration::from_ms(5)).abs() > Duration::from_us(200), "it is under way");
     for _ in 0..7_200 {
         bench.lead(PortState::Listening);
@@ -169,8 +172,7 @@ fn a_step_that_was_not_done_is_asked_for_again_and_k_stays() {
 
 #[test]
 fn a_date_set_by_hand_is_left_until_it_agrees_again() {
-    let mut bench = Bench::with_policy(Policy::Step, 0.0);
-    bench.rounds(10, Duration::ZERO);
+    let mut bench = Bench::after_rounds(Policy::Step, 0.0, 10, Duration::ZERO);
     bench.clock.exact.clock.step(S * 3600);
     bench.rounds(10, Duration::ZERO);
     assert!(bench.is_left() && bench.has_said(DateNews::Left));
@@ -183,8 +185,7 @@ fn a_date_set_by_hand_is_left_until_it_agrees_again() {
 #[test]
 fn a_leap_second_moves_clock_k_and_utc_whether_told_before_or_after() {
     for is_told_before in [true, false] {
-        let mut bench = Bench::with_policy(Policy::Step, 0.0);
-        bench.rounds(20, Duration::ZERO);
+        let mut bench = Bench::after_rounds(Policy::Step, 0.0, 20, Duration::ZERO);
         if is_told_before {
             bench.clock.leap = KernelLeap::Passing;
             bench.look();
@@ -203,8 +204,7 @@ fn a_leap_second_moves_clock_k_and_utc_whether_told_before_or_after() {
 
 #[test]
 fn a_sleep_is_told_with_the_jump_in_sight_and_the_date_is_set_anew() {
-    let mut bench = Bench::with_policy(Policy::Slew, 0.0);
-    bench.rounds(20, Duration::ZERO);
+    let mut bench = Bench::after_rounds(Policy::Slew, 0.0, 20, Duration::ZERO);
     let slept = S * 3600;
     bench.clock.exact.clock.step(slept + Duration::from_ms(400));
     bench.clock.suspended = bench.clock.suspended + slept;
@@ -218,8 +218,7 @@ fn a_sleep_is_told_with_the_jump_in_sight_and_the_date_is_set_anew() {
 
 #[test]
 fn a_disturbed_clock_is_left_for_longer_each_time_until_nobody_disturbs_it() {
-    let mut bench = Bench::with_policy(Policy::Step, 0.0);
-    bench.rounds(4, Duration::ZERO);
+    let mut bench = Bench::after_rounds(Policy::Step, 0.0, 4, Duration::ZERO);
     (bench.clock.tick, bench.clock.in_use) = (10_001, true);
     bench.look();
     assert_eq!(bench.steerer.state(), State::Yielded);
@@ -265,8 +264,7 @@ fn a_disturbed_clock_is_left_for_longer_each_time_until_nobody_disturbs_it() {
 
 #[test]
 fn no_frequency_beyond_the_bound_is_set_for_the_dates_sake() {
-    let mut bench = Bench::with_policy(Policy::Utc, 485.0);
-    bench.rounds(40, Duration::ZERO);
+    let mut bench = Bench::after_rounds(Policy::Utc, 485.0, 40, Duration::ZERO);
     bench.line = bench.line_at_rate(-489.0);
     bench.key.number = 2;
     bench.rounds(40, Duration::from_ms(500));
@@ -276,8 +274,7 @@ fn no_frequency_beyond_the_bound_is_set_for_the_dates_sake() {
 
 #[test]
 fn another_leader_does_not_move_what_is_known_of_utc() {
-    let mut bench = Bench::with_policy(Policy::Utc, 12.0);
-    bench.rounds(150, Duration::ZERO);
+    let mut bench = Bench::after_rounds(Policy::Utc, 12.0, 150, Duration::ZERO);
     bench.key.number = 2;
     bench.line = bench.line_at_rate(37.0);
     bench.syncs(4 * 600);
