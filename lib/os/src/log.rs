@@ -107,9 +107,14 @@ pub struct Complaints {
 impl Complaints {
     /// Writes the warning, unless it was written within the last minute.
     pub fn warn(&mut self, now: Timestamp<Raw>, what: impl fmt::Display) {
+        self.warn_with(now, what, "");
+    }
+
+    /// The same with something behind it that changes, and is no cause to write it again.
+    pub fn warn_with(&mut self, now: Timestamp<Raw>, what: impl fmt::Display, detail: impl fmt::Display) {
         let text = what.to_string();
         if self.throttle.allows(text.clone(), now) {
-            log::warn!("{text}");
+            log::warn!("{text}{detail}");
         }
         self.last = Some(text);
     }

@@ -52,7 +52,7 @@ fn units(guest: &mut Guest) {
          dante2sys -f /etc/dante4l.toml --check-config"
     ));
     // What others may leave in the clock.
-    guest.check("adjtimex --tick 10010 --status 1");
+    guest.check("adjtimex --tick 10010 --status 1 && adjtimex --singleshot 200000");
     guest.check("systemctl enable --quiet --now dante4l.service dante2sys.service");
     guest.check("systemctl enable --quiet dante2sys-wait.service");
     package::wait_for_status(guest, "dante4l", &format!("waiting for interface {LATE}"));
@@ -61,6 +61,7 @@ fn units(guest: &mut Guest) {
     assert_eq!(waited.code, 0, "{waited:?}");
     let said = guest.journal("dante2sys");
     assert!(said.contains("the kernel's tick was 10010 us, left by another program"), "{said}");
+    assert!(said.contains("the kernel was still slewing the clock by +1"), "{said}");
     let timex = guest.timex();
     // No PLL, and no STA_UNSYNC.
     assert_eq!((timex.tick, timex.status & 0x41), (10_000, 0), "{timex:?}");

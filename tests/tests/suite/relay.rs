@@ -11,6 +11,7 @@ use dante_tests::program::built;
 use dante_tests::stage::Stage;
 use dante_tests::{wait_for, wait_until};
 use nix::sys::signal::Signal;
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,7 +46,13 @@ impl Client {
 
     fn next(&self) -> Told {
         let mut bytes = [0; 64];
-        assert_eq!(self.socket.recv(&mut bytes).expect("a datagram"), 40);
+        let received = loop {
+            match self.socket.recv(&mut bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received.expect("a datagram"),
+            }
+        };
+        assert_eq!(received, 40);
         let eight = |at: usize| bytes[at..at + 8].try_into().expect("8 bytes");
         let short = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
         assert_eq!(&bytes[..2], b"VC");
