@@ -3,7 +3,7 @@
 use crate::args::{Form, What};
 use crate::pages::{Pages, Read};
 use crate::status::{Port, Status};
-use crate::{print, text};
+use crate::{json, print, text};
 use dante_core::page::{Dante4l, SampleRecord};
 use dante_core::time::{Raw, Timestamp};
 use dante_os::page::Instance;
@@ -47,10 +47,6 @@ fn shown(what: &What, pages: &Pages) -> String {
         What::Samples(Form { json: true }) => json(&samples(&pages.dante4l, pages.now)),
         What::Samples(_) => text::samples(&samples(&pages.dante4l, pages.now)),
     }
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }
 
 /// By interface.

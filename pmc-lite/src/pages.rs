@@ -38,10 +38,16 @@ impl Readers {
 
     pub fn read(&mut self) -> Pages {
         let now = raw_now();
+        let dante4l = self.dante4l.read(now);
+        self.read_beside(now, dante4l)
+    }
+
+    /// The others' pages, beside dante4l's.
+    pub fn read_beside(&mut self, now: Timestamp<Raw>, dante4l: Read<Dante4l>) -> Pages {
         Pages {
             instance: self.instance.clone(),
             now,
-            dante4l: self.dante4l.read(now),
+            dante4l,
             dante2sys: self.dante2sys.read(now),
             danteshm: self.danteshm.read(now),
         }

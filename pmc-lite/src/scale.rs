@@ -94,6 +94,12 @@ pub fn unit_of(ns: f64) -> (&'static str, f64) {
     }
 }
 
+/// To be drawn.
+#[expect(clippy::cast_precision_loss, reason = "less than can be seen")]
+pub const fn as_f64(ns: i64) -> f64 {
+    ns as f64
+}
+
 /// How often values lie where.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {

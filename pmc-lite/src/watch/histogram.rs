@@ -1,7 +1,8 @@
 //! How often the rate was where: the picture that Dante Controller's clock monitoring shows of each device.
 
-use super::app::{App, good};
+use super::app::App;
 use super::view::{QUIET, empty, framed};
+use crate::history::rate_histogram;
 use crate::scale::{Histogram, decimals, signed};
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
@@ -11,13 +12,10 @@ use ratatui::widgets::{Bar, BarChart, BarGroup, Paragraph};
 
 /// A column: two cells of colour and one between.
 const COLUMN: u16 = 3;
-/// Not narrower than the estimates are good to, ppm.
-const LEAST_BIN: f64 = 0.001;
 /// Left of the columns.
 const NUMBERS: u16 = 8;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let rates: Vec<f64> = good(app.points.iter()).into_iter().map(|(rate, _)| rate).collect();
     let block = framed(Line::from(" samples by ppm ").bold());
     let inner = block.inner(area);
     let [main, axis, names] =
@@ -25,7 +23,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let [numbers, columns] =
         Layout::horizontal([Constraint::Length(NUMBERS), Constraint::Min(0)]).areas(main);
     let bins = usize::from(columns.width / COLUMN).max(1);
-    let Some(histogram) = Histogram::of(&rates, bins, LEAST_BIN) else {
+    let Some(histogram) = rate_histogram(app.points.iter(), bins) else {
         empty(
             frame,
             area,
