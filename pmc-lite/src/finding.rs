@@ -10,7 +10,6 @@ use dante_core::relay::Waiting;
 use dante_core::steer;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Subdomain;
-use dante_os::page::Instance;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -111,9 +110,15 @@ enum Need {
     Replaced,
 }
 
+impl Need {
+    fn beside<B: Body>(other: &Read<B>) -> Self {
+        if freshness(other) == Freshness::Fresh { Self::Replaced } else { Self::OnceStarted }
+    }
+}
+
 /// A writer that is not there.
-fn life<B: Body>(found: &mut Vec<Finding>, read: &Read<B>, instance: Option<&Instance>, need: Need) {
-    let (name, unit) = (B::NAME, unit(B::NAME, instance));
+fn life<B: Body>(found: &mut Vec<Finding>, read: &Read<B>, pages: &Pages, need: Need) {
+    let (name, unit) = (B::NAME, unit(B::NAME, pages.instance.as_ref()));
     let start = |again: &str| {
         format!("start it: systemctl start {unit}; if it ends again: {again}journalctl -u {unit} -n 20")
     };
@@ -140,7 +145,7 @@ fn life<B: Body>(found: &mut Vec<Finding>, read: &Read<B>, instance: Option<&Ins
 
 /// What dante4l's page tells.
 pub fn observer(found: &mut Vec<Finding>, pages: &Pages) {
-    life(found, &pages.dante4l, pages.instance.as_ref(), Need::Always);
+    life(found, &pages.dante4l, pages, Need::Always);
     let Some(body) = said::<Dante4l>(&pages.dante4l) else { return };
     for port in body.ports() {
         network(found, port, pages);
@@ -227,13 +232,7 @@ fn rivals(found: &mut Vec<Finding>, port: &PortRecord) {
 
 /// What dante2sys's page tells.
 pub fn steerer(found: &mut Vec<Finding>, pages: &Pages) {
-    let is_replaced = freshness(&pages.danteshm) == Freshness::Fresh;
-    life(
-        found,
-        &pages.dante2sys,
-        pages.instance.as_ref(),
-        if is_replaced { Need::Replaced } else { Need::OnceStarted },
-    );
+    life(found, &pages.dante2sys, pages, Need::beside(&pages.danteshm));
     let Some(body) = said::<Dante2sys>(&pages.dante2sys) else { return };
     match body.state() {
         Some(steer::State::Waiting) => found.push(pulled_up(pages).unwrap_or_else(|| waiting(pages))),
@@ -307,13 +306,7 @@ fn date(found: &mut Vec<Finding>, body: &Dante2sys) {
 
 /// What danteshm's page tells.
 pub fn relay(found: &mut Vec<Finding>, pages: &Pages) {
-    let is_replaced = freshness(&pages.dante2sys) == Freshness::Fresh;
-    life(
-        found,
-        &pages.danteshm,
-        pages.instance.as_ref(),
-        if is_replaced { Need::Replaced } else { Need::OnceStarted },
-    );
+    life(found, &pages.danteshm, pages, Need::beside(&pages.dante2sys));
     let Some(body) = said::<Danteshm>(&pages.danteshm) else { return };
     match body.waiting() {
         Some(Waiting::Leader) => {

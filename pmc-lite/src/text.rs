@@ -24,9 +24,22 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// One screen, with colours, which whoever prints it takes out where they are of no use.
 pub fn screen(status: &Status) -> String {
+    written(|out| {
+        verdict(out, status)?;
+        if let Some(said) = &status.dante4l.said {
+            leader(out, said)?;
+        }
+        program(out, "dante4l", &status.dante4l.life, status.dante4l.said.as_ref(), following)?;
+        program(out, "dante2sys", &status.dante2sys.life, status.dante2sys.said.as_ref(), steering)?;
+        program(out, "danteshm", &status.danteshm.life, status.danteshm.said.as_ref(), relaying)?;
+        status.findings.iter().try_for_each(|each| finding(out, each))
+    })
+}
+
+pub fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    _ = write(&mut out, status);
+    _ = write(&mut out);
     out
 }
 
@@ -37,26 +50,6 @@ pub fn style(level: Level) -> Style {
         Level::Warning => DOUBTFUL,
         Level::Failure => BAD,
     }
-}
-
-fn write(out: &mut String, status: &Status) -> fmt::Result {
-    verdict(out, status)?;
-    if let Some(said) = &status.dante4l.said {
-        leader(out, said)?;
-    }
-    heading(out, "dante4l", &status.dante4l.life)?;
-    if let Some(said) = &status.dante4l.said {
-        following(out, said)?;
-    }
-    heading(out, "dante2sys", &status.dante2sys.life)?;
-    if let Some(said) = &status.dante2sys.said {
-        steering(out, said)?;
-    }
-    heading(out, "danteshm", &status.danteshm.life)?;
-    if let Some(said) = &status.danteshm.said {
-        relaying(out, said)?;
-    }
-    status.findings.iter().try_for_each(|each| finding(out, each))
 }
 
 /// The answer to "is it synchronised?", in words; `more` says where to find what else there is to know.
@@ -100,10 +93,18 @@ pub fn life_of(page: &Page) -> (&'static str, Level) {
     }
 }
 
-fn heading(out: &mut String, program: &str, page: &Page) -> fmt::Result {
+/// Whether it runs, and what it says.
+fn program<S>(
+    out: &mut String,
+    name: &str,
+    page: &Page,
+    said: Option<&S>,
+    tell: fn(&mut String, &S) -> fmt::Result,
+) -> fmt::Result {
     let (life, level) = life_of(page);
     let style = style(level);
-    writeln!(out, "{HEADING}{program:<10}{HEADING:#} {style}{life}{style:#}")
+    writeln!(out, "{HEADING}{name:<10}{HEADING:#} {style}{life}{style:#}")?;
+    said.map_or(Ok(()), |said| tell(out, said))
 }
 
 fn leader(out: &mut String, said: &Following) -> fmt::Result {

@@ -68,8 +68,8 @@ fn wait(goal: Goal, timeout: u32, instance: Option<&Instance>) -> ExitCode {
     }
 }
 
-/// Where nobody asked to be told, nothing is done.
-fn tell(states: &[NotifyState<'_>]) {
+/// Tells the service manager. Where nobody asked to be told, nothing is done.
+pub fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         eprintln!("pmc-lite: the service manager cannot be told: {error}");
     }

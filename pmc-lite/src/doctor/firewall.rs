@@ -5,7 +5,7 @@
 
 mod matches;
 
-use matches::{Fits, Sets};
+use matches::{Fits, Sets, both};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
@@ -130,7 +130,7 @@ impl<'a> Walk<'a> {
         for rule in own {
             let words = rule.get("expr").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             let (fits, action) = self.rule(words);
-            let Some(action) = action.filter(|_| fits != Fits::No) else { continue };
+            let Some(action) = action.filter(|_| fits != Some(false)) else { continue };
             let end = match action {
                 Action::Accept => End::Accepts,
                 Action::Drop => End::Drops(place_of(chain)),
@@ -146,8 +146,8 @@ impl<'a> Walk<'a> {
                 }
             };
             match (fits, end) {
-                (Fits::Yes, End::Falls) if !matches!(action, Action::Return | Action::Goto(_)) => {}
-                (Fits::Yes, end) => return end,
+                (Some(true), End::Falls) if !matches!(action, Action::Return | Action::Goto(_)) => {}
+                (Some(true), end) => return end,
                 (_, End::Accepts) => doubts.accepts = doubts.accepts.take().or(Some(place_of(chain))),
                 (_, End::Drops(place)) => doubts.drops = doubts.drops.take().or(Some(place)),
                 (_, End::Falls) => {}
@@ -158,23 +158,23 @@ impl<'a> Walk<'a> {
 
     /// Whether all that a rule asks for is so, and what it then does.
     fn rule<'s>(&'s self, words: &'s [Value]) -> (Fits, Option<Action<'s>>) {
-        let mut fits = Fits::Yes;
+        let mut fits = Some(true);
         for word in words {
             let Some((kind, what)) = word.as_object().and_then(|word| word.iter().next()) else { continue };
             match kind.as_str() {
-                "match" => fits = fits.and(self.sets.matches(what, self.packet)),
+                "match" => fits = both(fits, self.sets.matches(what, self.packet)),
                 "vmap" => {
                     let (found, action) = self.sets.mapped(what, self.packet);
-                    return (fits.and(found), action.and_then(action_of));
+                    return (both(fits, found), action.and_then(action_of));
                 }
                 "counter" | "log" | "comment" | "mangle" | "notrack" => {}
                 "xt" if text(what, "name") == "comment" => {}
                 _ => match action_of(word) {
                     Some(action) => return (fits, Some(action)),
-                    None => fits = fits.and(Fits::Unknown),
+                    None => fits = both(fits, None),
                 },
             }
-            if fits == Fits::No {
+            if fits == Some(false) {
                 break;
             }
         }

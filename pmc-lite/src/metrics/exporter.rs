@@ -6,6 +6,7 @@
 use super::request::{Answer, LONGEST, Refusal, answer, metrics};
 use super::{Format, of};
 use crate::pages::Readers;
+use crate::wait::tell;
 use anyhow::{Context, Result};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_os::clock::raw_now;
@@ -34,9 +35,7 @@ pub fn serve(address: SocketAddr, instance: Option<&Instance>) -> Result<()> {
     let listener = TcpListener::bind(address).with_context(|| format!("listening at {address}"))?;
     let at = listener.local_addr()?;
     eprintln!("pmc-lite: the metrics are at http://{at}/metrics");
-    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
-        eprintln!("pmc-lite: the service manager cannot be told: {error}");
-    }
+    tell(&[NotifyState::Ready]);
     let mut readers = Readers::new(instance);
     let mut exporter = Exporter::new(listener, move |format| of(&readers.read(), format))?;
     loop {

@@ -1,6 +1,6 @@
 //! Parts of the status for people: leaders, ports, counters, samples.
 
-use super::{GOOD, HEADING, port, row};
+use super::{GOOD, HEADING, port, row, written};
 use crate::get::Sample;
 use crate::status::{Heard, Leader, Port};
 use std::fmt::{self, Write};
@@ -84,11 +84,4 @@ pub fn samples(samples: &[Sample]) -> String {
         }
         Ok(())
     })
-}
-
-fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    _ = write(&mut out);
-    out
 }
