@@ -15,8 +15,7 @@ use dante_core::port::{Counter, State};
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use dante_os::page::Instance;
 use mapping::{
-    ClockIdentity, clock_accuracy, clock_class, domain_number, offset_scaled_log_variance, priority1,
-    priority2,
+    ClockIdentity, clock_accuracy, clock_class, domain_number, offset_scaled_log_variance, priority,
 };
 use std::fmt::{self, Write};
 use std::process::ExitCode;
@@ -92,11 +91,10 @@ fn joined(words: &[String]) -> Vec<String> {
 }
 
 fn parse(command: &str) -> Result<DataSet, CommandError> {
-    let typed = || command.to_owned();
     let mut words = command.split_whitespace();
     let (verb, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     if ["SET", "CMD", "COMMAND"].iter().any(|changing| verb.eq_ignore_ascii_case(changing)) {
-        return Err(CommandError::Changes(command.to_owned()));
+        return Err(CommandError::Changes(command.into()));
     }
     let is_get = verb.eq_ignore_ascii_case("GET");
     if is_get
@@ -106,8 +104,8 @@ fn parse(command: &str) -> Result<DataSet, CommandError> {
         return Ok(set);
     }
     Err(match meant(if is_get { name } else { verb }) {
-        Some(meant) => CommandError::Meant { typed: typed(), meant },
-        None => CommandError::Unknown(typed()),
+        Some(meant) => CommandError::Meant { typed: command.into(), meant },
+        None => CommandError::Unknown(command.into()),
     })
 }
 
@@ -155,7 +153,7 @@ fn head(out: &mut String, set: DataSet, clock: ClockIdentity, port: u16) -> fmt:
 /// One clock with the identity of its first port, as ptp4l has it.
 fn clock_identity(body: &Dante4l) -> ClockIdentity {
     let first = body.ports().iter().find_map(PortRecord::identity);
-    ClockIdentity::of(first.map_or(Uuid([0; 6]), |identity| identity.uuid))
+    ClockIdentity(first.map_or(Uuid([0; 6]), |identity| identity.uuid))
 }
 
 /// The fields, one below the other, their names padded to the longest.
@@ -173,6 +171,7 @@ fn of_the_clock(out: &mut String, set: DataSet, clock: ClockIdentity, body: &Dan
     let port = body.selected();
     let leader = port.and_then(PortRecord::leader);
     match set {
+        // Whole ns, as pmc prints a TimeInterval.
         DataSet::Current => {
             let sample = port.and_then(PortRecord::last_sample);
             let delay = port.and_then(PortRecord::path_delay).unwrap_or_default();
@@ -181,8 +180,11 @@ fn of_the_clock(out: &mut String, set: DataSet, clock: ClockIdentity, body: &Dan
                 16,
                 &[
                     ("stepsRemoved", &leader.map_or(0, |leader| u32::from(leader.steps_removed) + 1)),
-                    ("offsetFromMaster", &Tenths(sample.map_or(0, |sample| sample.residual.ns()))),
-                    ("meanPathDelay", &Tenths(delay.ns())),
+                    (
+                        "offsetFromMaster",
+                        &format_args!("{}.0", sample.map_or(0, |sample| sample.residual.ns())),
+                    ),
+                    ("meanPathDelay", &format_args!("{}.0", delay.ns())),
                 ],
             )
         }
@@ -195,11 +197,11 @@ fn of_the_clock(out: &mut String, set: DataSet, clock: ClockIdentity, body: &Dan
                 ("twoStepFlag", &1),
                 ("slaveOnly", &1),
                 ("numberPorts", &body.ports().len()),
-                ("priority1", &priority1(false)),
+                ("priority1", &priority(false)),
                 ("clockClass", &SLAVE_ONLY),
                 ("clockAccuracy", &format_args!("{UNKNOWN_ACCURACY:#04x}")),
                 ("offsetScaledLogVariance", &format_args!("{UNKNOWN_VARIANCE:#06x}")),
-                ("priority2", &priority2(false)),
+                ("priority2", &priority(false)),
                 ("clockIdentity", &clock),
                 ("domainNumber", &domain_number(Subdomain(port.map_or([0; 16], |port| port.subdomain)))),
             ],
@@ -222,11 +224,11 @@ fn parent(out: &mut String, clock: ClockIdentity, leader: Option<&LeaderRecord>)
             ("parentStats", &0),
             ("observedParentOffsetScaledLogVariance", &"0xffff"),
             ("observedParentClockPhaseChangeRate", &"0x7fffffff"),
-            ("grandmasterPriority1", &priority1(leader.is_some_and(|leader| leader.preferred != 0))),
+            ("grandmasterPriority1", &priority(leader.is_some_and(|leader| leader.preferred != 0))),
             ("gm.ClockClass", &class),
             ("gm.ClockAccuracy", &format_args!("{accuracy:#04x}")),
             ("gm.OffsetScaledLogVariance", &format_args!("{variance:#06x}")),
-            ("grandmasterPriority2", &priority2(leader.is_some_and(|leader| leader.boundary_clock != 0))),
+            ("grandmasterPriority2", &priority(leader.is_some_and(|leader| leader.boundary_clock != 0))),
             ("grandmasterIdentity", &grandmaster),
         ],
     )
@@ -236,7 +238,7 @@ fn parent(out: &mut String, clock: ClockIdentity, leader: Option<&LeaderRecord>)
 fn time_status(out: &mut String, port: Option<&PortRecord>, leader: Option<&LeaderRecord>) -> fmt::Result {
     let sample = port.and_then(PortRecord::last_sample);
     let rate = port.and_then(PortRecord::map).map_or(0.0, |map| map.line.rate.fraction());
-    let nobody = ClockIdentity::of(Uuid([0; 6]));
+    let nobody = ClockIdentity(Uuid([0; 6]));
     fields(
         out,
         26,
@@ -311,43 +313,33 @@ fn of_a_port(
 
 /// The messages of the subdomain that is followed.
 fn stats(out: &mut String, identity: &str, port: &PortRecord) -> fmt::Result {
-    const NAMES: [&str; 10] = [
-        "Sync",
-        "Delay_Req",
-        "Pdelay_Req",
-        "Pdelay_Resp",
-        "Follow_Up",
-        "Delay_Resp",
-        "Pdelay_Resp_Follow_Up",
-        "Announce",
-        "Signaling",
-        "Management",
+    const NAMES: [(&str, Option<Counter>); 10] = [
+        ("Sync", Some(Counter::Sync)),
+        ("Delay_Req", Some(Counter::DelayReq)),
+        ("Pdelay_Req", None),
+        ("Pdelay_Resp", None),
+        ("Follow_Up", Some(Counter::FollowUp)),
+        ("Delay_Resp", Some(Counter::DelayResp)),
+        ("Pdelay_Resp_Follow_Up", None),
+        ("Announce", None),
+        ("Signaling", None),
+        ("Management", Some(Counter::Management)),
     ];
     let counters = port.counters();
-    let received = |name| {
-        Some(match name {
-            "Sync" => Counter::Sync,
-            "Delay_Req" => Counter::DelayReq,
-            "Follow_Up" => Counter::FollowUp,
-            "Delay_Resp" => Counter::DelayResp,
-            "Management" => Counter::Management,
-            _ => return None,
-        })
-    };
     fields(out, 25, &[("portIdentity", &identity)])?;
-    for name in NAMES {
-        let count = received(name).map_or(0, |counter| counters.get(counter));
-        fields(out, 25, &[(&format!("rx_{name}"), &count)])?;
+    for (name, received) in NAMES {
+        fields(out, 25, &[(&format!("rx_{name}"), &received.map_or(0, |counter| counters.get(counter)))])?;
     }
-    for name in NAMES {
-        let count = if name == "Delay_Req" { counters.get(Counter::DelayReqSent) } else { 0 };
+    for (name, received) in NAMES {
+        let is_sent = received == Some(Counter::DelayReq);
+        let count = if is_sent { counters.get(Counter::DelayReqSent) } else { 0 };
         fields(out, 25, &[(&format!("tx_{name}"), &count)])?;
     }
     Ok(())
 }
 
 fn identity_of(port: PortIdentity) -> (ClockIdentity, u16) {
-    (ClockIdentity::of(port.uuid), port.port_id)
+    (ClockIdentity(port.uuid), port.port_id)
 }
 
 /// The interval as a power of two of a second.
@@ -356,13 +348,4 @@ fn log2_s(interval_ns: i64) -> i32 {
     (-7..=7_i32)
         .find(|log2| if *log2 < 0 { SECOND >> -log2 } else { SECOND << log2 } >= interval_ns)
         .unwrap_or(7)
-}
-
-/// Whole ns, as pmc prints a TimeInterval.
-struct Tenths(i64);
-
-impl fmt::Display for Tenths {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.0", self.0)
-    }
 }

@@ -1,6 +1,6 @@
 //! What the daemons may say, made up for tests: every output is looked at in every one of these scenes.
 
-use crate::pages::Pages;
+use crate::pages::{Pages, Read};
 use dante_core::date::Policy;
 use dante_core::page::{
     Body, Dante2sys, Dante4l, Danteshm, DateRecord, Freshness, HeardRecord, KernelClock, LeaderRecord,
@@ -10,7 +10,7 @@ use dante_core::page::{
 };
 use dante_core::port::{self, Notice};
 use dante_core::relay::Waiting;
-use dante_core::time::{Raw, Timestamp};
+use dante_core::time::Timestamp;
 use dante_core::wire::Subdomain;
 use dante_core::{relay, steer};
 use dante_os::page::ReadError;
@@ -42,7 +42,7 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("yielded", yielded()),
         ("chrony", chrony()),
         ("foreign_page", foreign_page()),
-        ("nobody_follows", Pages { dante2sys: absent("dante2sys"), ..locked() }),
+        ("nobody_follows", Pages { dante2sys: absent(), ..locked() }),
         ("dante2sys_refused", dante2sys_refused()),
         ("virtual_clock", virtual_clock()),
         ("pull_up", pull_up()),
@@ -53,22 +53,21 @@ pub fn all() -> Vec<(&'static str, Pages)> {
 pub fn no_daemon() -> Pages {
     Pages {
         instance: None,
-        now: now(),
-        dante4l: absent("dante4l"),
-        dante2sys: absent("dante2sys"),
-        danteshm: absent("danteshm"),
+        now: Timestamp::from_ns(NOW),
+        dante4l: absent(),
+        dante2sys: absent(),
+        danteshm: absent(),
     }
 }
 
 /// All were killed.
 pub fn stale() -> Pages {
-    let killed = |pages: Pages| Pages {
-        dante4l: pages.dante4l.map(|view| View { freshness: Freshness::Stale, ..view }),
-        dante2sys: pages.dante2sys.map(|view| View { freshness: Freshness::Stale, ..view }),
-        danteshm: pages.danteshm.map(|view| View { freshness: Freshness::Stopped, ..view }),
-        ..pages
-    };
-    killed(Pages { danteshm: fresh(feeding()), ..locked() })
+    Pages {
+        dante4l: seen(Freshness::Stale, observer(slave())),
+        dante2sys: seen(Freshness::Stale, steered()),
+        danteshm: seen(Freshness::Stopped, feeding()),
+        ..no_daemon()
+    }
 }
 
 /// No leader, and what was noticed instead.
@@ -143,8 +142,7 @@ pub fn yielded() -> Pages {
 /// dante2sys would not start.
 pub fn dante2sys_refused() -> Pages {
     let waiting = Dante2sys { state: steer::State::Waiting as u8, ..Dante2sys::default() };
-    let ended = fresh(waiting).map(|view| View { freshness: Freshness::Stopped, ..view });
-    Pages { dante2sys: ended, ..locked() }
+    Pages { dante2sys: seen(Freshness::Stopped, waiting), ..locked() }
 }
 
 /// dante4l was told of the devices' subdomain, and dante2sys was not.
@@ -171,7 +169,7 @@ pub fn virtual_clock() -> Pages {
 
 /// chrony steers the clock, by danteshm.
 pub fn chrony() -> Pages {
-    Pages { dante2sys: absent("dante2sys"), danteshm: fresh(feeding()), ..locked() }
+    Pages { dante2sys: absent(), danteshm: fresh(feeding()), ..locked() }
 }
 
 /// Somebody planted a page, and another is of an older version.
@@ -191,16 +189,17 @@ pub fn foreign_page() -> Pages {
     }
 }
 
-fn now() -> Timestamp<Raw> {
-    Timestamp::from_ns(NOW)
+fn seen<B: Body>(freshness: Freshness, body: B) -> Read<B> {
+    Ok(View { freshness, pid: 812, instance: 7, body })
 }
 
-fn fresh<B: Body>(body: B) -> Result<View<B>, ReadError> {
-    Ok(View { freshness: Freshness::Fresh, pid: 812, instance: 7, body })
+fn fresh<B: Body>(body: B) -> Read<B> {
+    seen(Freshness::Fresh, body)
 }
 
-fn absent<B: Body>(program: &'static str) -> Result<View<B>, ReadError> {
-    Err(ReadError::Absent { page: format!("/dev/shm/{program}"), program, hint: String::new() })
+fn absent<B: Body>() -> Read<B> {
+    let page = format!("/dev/shm/{}", B::NAME);
+    Err(ReadError::Absent { page, program: B::NAME, hint: String::new() })
 }
 
 /// A port that has its sockets, and has heard nothing.

@@ -5,7 +5,7 @@ mod parts;
 pub use parts::{counters, leaders, ports, samples};
 
 use crate::finding::{Finding, Level};
-use crate::status::{Following, Heard, Output, Page, Port, Relaying, Status, Steering, Utc};
+use crate::status::{Following, Heard, Output, Page, Port, Relaying, SplitOffset, Status, Steering, Utc};
 use crate::verdict::Verdict;
 use anstyle::{AnsiColor, Style};
 use dante_core::page::SteeredClock;
@@ -124,22 +124,23 @@ fn leader(out: &mut String, said: &Following) -> fmt::Result {
 
 fn following(out: &mut String, said: &Following) -> fmt::Result {
     let timeline = if said.timeline == 0 { String::new() } else { format!(" (timeline {})", said.timeline) };
-    row(out, "state", &format!("{}{timeline}", said.state))?;
-    if let (Some(rate), Some(sigma)) = (said.rate_ppb, said.rate_uncertainty_ppb) {
-        row(out, "rate", &format!("{rate:+.1} ppb +/- {sigma:.1}, leader against CLOCK_MONOTONIC_RAW"))?;
-    }
-    if let (Some(residual), Some(sigma)) = (said.residual_ns, said.offset_uncertainty_ns) {
-        row(out, "last Sync", &format!("{residual:+} ns against the map, which is good to {sigma} ns"))?;
-    }
-    if let (Some(age), Some(interval)) = (said.last_sync_age_s, said.sync_interval_ms) {
-        row(out, "age", &format!("{age:.2} s, a Sync every {interval} ms"))?;
-    } else if let Some(age) = said.last_sync_age_s {
-        row(out, "age", &format!("{age:.2} s"))?;
-    }
-    match said.path_delay_ns {
-        Some(delay) => row(out, "path delay", &format!("{delay} ns"))?,
-        None => row(out, "path delay", "not measured")?,
-    }
+    let rate = said.rate_ppb.zip(said.rate_uncertainty_ppb);
+    let residual = said.residual_ns.zip(said.offset_uncertainty_ns);
+    let every =
+        said.sync_interval_ms.map_or(String::new(), |interval| format!(", a Sync every {interval} ms"));
+    let delay = said.path_delay_ns.map_or("not measured".into(), |delay| format!("{delay} ns"));
+    let leads = |(rate, sigma)| format!("{rate:+.1} ppb +/- {sigma:.1}, leader against CLOCK_MONOTONIC_RAW");
+    let late = |(residual, sigma)| format!("{residual:+} ns against the map, which is good to {sigma} ns");
+    rows(
+        out,
+        [
+            ("state", Some(format!("{}{timeline}", said.state))),
+            ("rate", rate.map(leads)),
+            ("last Sync", residual.map(late)),
+            ("age", said.last_sync_age_s.map(|age| format!("{age:.2} s{every}"))),
+            ("path delay", Some(delay)),
+        ],
+    )?;
     let redundant = said.ports.len() > 1;
     said.ports.iter().zip(0..).try_for_each(|(each, place)| {
         let used = if redundant && place == said.selected { ", in use" } else { "" };
@@ -173,17 +174,18 @@ fn leader_heard(heard: &Heard) -> String {
 }
 
 fn steering(out: &mut String, said: &Steering) -> fmt::Result {
-    row(out, "state", &format!("{}, clock {}", said.state, said.clock))?;
-    row(out, "frequency", &format!("{:+.1} ppb", said.frequency_ppb))?;
-    if let Some(error) = said.phase_error_ns {
-        row(out, "phase", &format!("{error:+} ns, clock against Dante + K"))?;
-    }
-    if let Some(error) = said.rate_error_ppb {
-        row(out, "rate", &format!("{error:+.1} ppb, clock against leader"))?;
-    }
-    if let Some(epoch) = &said.epoch {
-        row(out, "K", &format!("{}.{:09} s, the date of the leader's zero", epoch.s, epoch.ns.abs()))?;
-    }
+    let date_of =
+        |epoch: &SplitOffset| format!("{}.{:09} s, the date of the leader's zero", epoch.s, epoch.ns.abs());
+    rows(
+        out,
+        [
+            ("state", Some(format!("{}, clock {}", said.state, said.clock))),
+            ("frequency", Some(format!("{:+.1} ppb", said.frequency_ppb))),
+            ("phase", said.phase_error_ns.map(|error| format!("{error:+} ns, clock against Dante + K"))),
+            ("rate", said.rate_error_ppb.map(|error| format!("{error:+.1} ppb, clock against leader"))),
+            ("K", said.epoch.as_ref().map(date_of)),
+        ],
+    )?;
     date(out, &said.utc)?;
     let written = match said.rtc.written_utc_s {
         Some(at) => format!("written last at {} UTC", Civil::at(at)),
@@ -266,6 +268,11 @@ fn output(out: &mut String, said: &Output) -> fmt::Result {
     words.extend((said.lost > 0).then(|| format!("{} lost", said.lost)));
     words.push(said.last_sample_age_s.map_or("none yet".into(), |age| format!("the last {age:.2} s ago")));
     row(out, said.kind, &words.join(", "))
+}
+
+/// Those lines of a block that there is something for.
+fn rows<const N: usize>(out: &mut String, rows: [(&str, Option<String>); N]) -> fmt::Result {
+    rows.into_iter().try_for_each(|(name, value)| value.map_or(Ok(()), |value| row(out, name, &value)))
 }
 
 /// One line of a block.

@@ -53,6 +53,11 @@ pub fn one(value: Option<f64>) -> Option<(Labels, f64)> {
     Some((Labels::new(), value?))
 }
 
+/// A series for each of `records` that has a value.
+pub fn each_of<R, V>(records: &[(Labels, R)], value: impl Fn(&R) -> Option<V>) -> Vec<(Labels, V)> {
+    records.iter().filter_map(|(labels, record)| Some((labels.clone(), value(record)?))).collect()
+}
+
 impl Sheet {
     /// Something that goes up and down. The unit is put behind the name.
     pub fn gauge(
@@ -75,6 +80,11 @@ impl Sheet {
     ) {
         let series = Series::Counters(series.into_iter().collect());
         self.0.push(Family { name, help, unit: None, series });
+    }
+
+    /// A counter with a single series.
+    pub fn count(&mut self, name: &'static str, help: &'static str, value: u64) {
+        self.counter(name, help, [(Labels::new(), value)]);
     }
 
     /// Words, as the labels of a constant 1. OpenMetrics has a type of its own for that (`info`), for whose sake node_exporter

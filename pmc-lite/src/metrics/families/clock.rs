@@ -37,16 +37,9 @@ pub fn tell(sheet: &mut Sheet, body: &Dante2sys) {
         "dante_clock_rate_uncertainty", ratio(), "One standard deviation of the leader's rate, now; it grows in holdover" =>
             scale.map(|_| body.rate_sigma);
     }
-    sheet.counter(
-        "dante_clock_corrections",
-        "Frequencies that were set",
-        [(Labels::new(), body.corrections)],
-    );
-    sheet.counter(
-        "dante_clock_interference",
-        "How often another program was seen to steer the clock",
-        [(Labels::new(), body.disturbances)],
-    );
+    sheet.count("dante_clock_corrections", "Frequencies that were set", body.corrections);
+    let help = "How often another program was seen to steer the clock";
+    sheet.count("dante_clock_interference", help, body.disturbances);
 }
 
 /// Where the date comes from somewhere.
@@ -85,9 +78,5 @@ pub fn tell_date(sheet: &mut Sheet, body: &Dante2sys, now: Timestamp<Raw>) {
         "dante_rtc_written_timestamp", SECONDS, "The date that dante2sys last wrote to the RTC, since 1970" =>
             (body.rtc_written_ns != 0).then(|| ns(body.rtc_written_ns));
     }
-    sheet.counter(
-        "dante_date_steps",
-        "Steps of the clock for the date's sake",
-        [(Labels::new(), body.date_steps)],
-    );
+    sheet.count("dante_date_steps", "Steps of the clock for the date's sake", body.date_steps);
 }

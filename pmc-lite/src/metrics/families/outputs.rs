@@ -1,7 +1,7 @@
 //! What danteshm tells: what it does, and where its samples go.
 
 use super::{UNKNOWN, secs};
-use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, gauges};
+use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, each_of, gauges};
 use dante_core::page::{Danteshm, OutputKind, OutputRecord};
 use dante_core::relay;
 use dante_core::time::{Raw, Timestamp};
@@ -13,11 +13,9 @@ pub fn tell(sheet: &mut Sheet, body: &Danteshm, now: Timestamp<Raw>) {
         &relay::State::ALL,
         [(Labels::new(), body.state())],
     );
-    let outputs: Vec<(Labels, &OutputRecord)> =
-        body.outputs().iter().map(|output| (output_labels(output), output)).collect();
-    let each = |value: &dyn Fn(&OutputRecord) -> Option<f64>| -> Vec<(Labels, f64)> {
-        outputs.iter().filter_map(|(labels, output)| Some((labels.clone(), value(output)?))).collect()
-    };
+    let outputs: Vec<(Labels, OutputRecord)> =
+        body.outputs().iter().map(|output| (output_labels(output), *output)).collect();
+    let each = |value: &dyn Fn(&OutputRecord) -> Option<f64>| each_of(&outputs, value);
     gauges! { sheet, each:
         "dante_output_ready", NUMBER, "1: what is sent there arrives, as far as can be told" =>
             &|output| Some(f64::from(output.ready != 0));
@@ -29,9 +27,7 @@ pub fn tell(sheet: &mut Sheet, body: &Danteshm, now: Timestamp<Raw>) {
                 (at != 0).then(|| secs(now - Timestamp::from_ns(at)))
             };
     }
-    let count = |value: fn(&OutputRecord) -> u64| {
-        outputs.iter().map(move |(labels, output)| (labels.clone(), value(output))).collect::<Vec<_>>()
-    };
+    let count = |value: fn(&OutputRecord) -> u64| each_of(&outputs, |output| Some(value(output)));
     sheet.counter("dante_output_samples", "Samples written or sent", count(|output| output.samples));
     sheet.counter(
         "dante_output_lost",
