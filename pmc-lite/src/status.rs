@@ -295,7 +295,7 @@ shown! {
     }
 }
 
-fn word(known: Option<impl ToString>) -> String {
+pub fn word(known: Option<impl ToString>) -> String {
     known.map_or(UNKNOWN.into(), |one| one.to_string())
 }
 

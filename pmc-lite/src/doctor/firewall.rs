@@ -122,11 +122,10 @@ impl<'a> Walk<'a> {
     }
 
     fn chain(&self, chain: &'a Value, depth: u32, doubts: &mut Doubts) -> End {
-        let keys = ["family", "table"].map(|key| text(chain, key));
+        let is_beside =
+            |item: &Value| ["family", "table"].iter().all(|key| text(item, key) == text(chain, key));
         let name = text(chain, "name");
-        let own = self.rules.iter().filter(|rule| {
-            ["family", "table"].map(|key| text(rule, key)) == keys && text(rule, "chain") == name
-        });
+        let own = self.rules.iter().filter(|rule| is_beside(rule) && text(rule, "chain") == name);
         for rule in own {
             let words = rule.get("expr").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             let (fits, action) = self.rule(words);
@@ -136,9 +135,8 @@ impl<'a> Walk<'a> {
                 Action::Drop => End::Drops(place_of(chain)),
                 Action::Return => End::Falls,
                 Action::Jump(to) | Action::Goto(to) => {
-                    let target = self.chains.iter().find(|other| {
-                        ["family", "table"].map(|key| text(other, key)) == keys && text(other, "name") == to
-                    });
+                    let target =
+                        self.chains.iter().find(|other| is_beside(other) && text(other, "name") == to);
                     match target {
                         Some(target) if depth < DEEPEST => self.chain(target, depth + 1, doubts),
                         _ => End::Falls,

@@ -218,17 +218,10 @@ fn filtered(host: &Host, network: &Network, gets_through: bool, shut_out: bool) 
         }
         Ok(_) => unclear,
     };
-    match unknown {
-        Some(why) if shut_out => {
-            Finding::warning(format!("whether the firewall lets PTP in on {name} cannot be told: {why}"))
-                .remedy(LOOK)
-        }
-        Some(why) => {
-            let what = format!("whether the firewall lets PTP in on {name} cannot be told: {why}");
-            Finding::warning(what).remedy(format!("sudo pmc-lite doctor; or {LOOK}"))
-        }
-        None => Finding::ok(format!("the firewall lets PTP in on {name}")),
-    }
+    let Some(why) = unknown else { return Finding::ok(format!("the firewall lets PTP in on {name}")) };
+    let before = if shut_out { "" } else { "sudo pmc-lite doctor; or " };
+    Finding::warning(format!("whether the firewall lets PTP in on {name} cannot be told: {why}"))
+        .remedy(format!("{before}{LOOK}"))
 }
 
 /// In the words of whoever made the rules.

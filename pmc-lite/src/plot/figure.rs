@@ -48,8 +48,7 @@ pub struct Axis {
 impl Figure {
     /// Of these samples, that were taken on this host, or stand in this file.
     pub fn of(entries: &[Entry], place: &str) -> Self {
-        let first = entries.first().map_or(0, |entry| entry.raw_ns);
-        let clock = Clock::of(entries, first);
+        let clock = Clock::of(entries);
         let mut panels = vec![residual(entries, &clock), rate(entries, &clock)];
         panels.extend(phase(entries, &clock));
         Self {
@@ -69,7 +68,8 @@ struct Clock {
 }
 
 impl Clock {
-    fn of(entries: &[Entry], first: i64) -> Self {
+    fn of(entries: &[Entry]) -> Self {
+        let first = entries.first().map_or(0, |entry| entry.raw_ns);
         let last = entries.last().map_or(first, |entry| entry.raw_ns);
         let seconds = as_f64(last.saturating_sub(first)) / 1e9;
         let unit = match seconds {
@@ -111,11 +111,10 @@ fn title(entries: &[Entry], place: &str) -> String {
 }
 
 fn below(entries: &[Entry]) -> String {
-    let (first, last) = (entries.first(), entries.last());
-    let times = [first, last].map(|entry| entry.map(|entry| minute(&entry.time)).unwrap_or_default());
+    let [from, to] = [entries.first(), entries.last()]
+        .map(|entry| entry.map(|entry| minute(&entry.time)).unwrap_or_default());
     let missed: u64 = entries.iter().skip(1).map(|entry| entry.missed).sum();
     let refused = entries.iter().filter(|entry| !entry.accepted).count();
-    let [from, to] = times;
     let mut text = format!("{from} to {to} UTC, {} samples, {refused} not believed", entries.len());
     if missed > 0 {
         text.push_str(&format!(", {missed} missed"));

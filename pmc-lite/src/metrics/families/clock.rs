@@ -1,21 +1,21 @@
 //! What dante2sys tells: the steered clock, and its date.
 
-use super::{UNKNOWN, offset_secs, secs};
+use super::{offset_secs, secs};
 use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, gauges, one, ratio};
+use crate::status::word;
 use dante_core::page::{Dante2sys, RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, SteeredClock, UtcSource};
 use dante_core::steer;
 use dante_core::time::{Duration, Raw, Timestamp};
 
 pub fn tell(sheet: &mut Sheet, body: &Dante2sys) {
-    let name = |name: Option<&'static str>| name.unwrap_or(UNKNOWN).to_owned();
     sheet.info(
         "dante_clock_info",
         "What dante2sys steers, where the date comes from, what gives way where leader and UTC differ, who writes the RTC",
         [vec![
-            ("clock", name(SteeredClock::from_number(body.clock).map(SteeredClock::name))),
-            ("utc_source", name(UtcSource::from_number(body.utc_source).map(UtcSource::name))),
-            ("policy", body.policy().map_or(UNKNOWN.into(), |policy| policy.to_string())),
-            ("rtc", name(RtcMode::from_number(body.rtc).map(RtcMode::name))),
+            ("clock", word(SteeredClock::from_number(body.clock))),
+            ("utc_source", word(UtcSource::from_number(body.utc_source))),
+            ("policy", word(body.policy())),
+            ("rtc", word(RtcMode::from_number(body.rtc))),
         ]],
     );
     sheet.states(

@@ -1,7 +1,8 @@
 //! What dante4l tells: networks, leaders, the leader's time.
 
-use super::{UNKNOWN, secs};
+use super::secs;
 use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, each_of, gauges, one, ratio};
+use crate::status::word;
 use dante_core::page::{Dante4l, LeaderRecord, PortRecord, StampSource};
 use dante_core::port;
 use dante_core::time::{Duration, Raw, Timestamp};
@@ -16,10 +17,9 @@ pub fn tell(sheet: &mut Sheet, body: &Dante4l, now: Timestamp<Raw>) {
         "dante_port_info",
         "The networks that dante4l listens to",
         ports.iter().map(|(labels, port)| {
-            let stamps = StampSource::from_number(port.stamp_source).map_or(UNKNOWN, StampSource::name);
             let mut labels = labels.clone();
             labels.push(("subdomain", Subdomain(port.subdomain).to_string()));
-            labels.push(("timestamping", stamps.to_owned()));
+            labels.push(("timestamping", word(StampSource::from_number(port.stamp_source))));
             labels.extend(port.identity().map(|own| ("uuid", own.uuid.to_string())));
             labels
         }),

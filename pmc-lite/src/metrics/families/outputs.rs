@@ -1,7 +1,8 @@
 //! What danteshm tells: what it does, and where its samples go.
 
-use super::{UNKNOWN, secs};
+use super::secs;
 use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, each_of, gauges};
+use crate::status::word;
 use dante_core::page::{Danteshm, OutputKind, OutputRecord};
 use dante_core::relay;
 use dante_core::time::{Raw, Timestamp};
@@ -42,5 +43,5 @@ fn output_labels(output: &OutputRecord) -> Labels {
         Some(OutputKind::Shm) => ("unit", output.unit.to_string()),
         _ => ("path", output.path.to_string()),
     };
-    vec![("kind", kind.map_or(UNKNOWN, OutputKind::name).to_owned()), place]
+    vec![("kind", word(kind)), place]
 }
