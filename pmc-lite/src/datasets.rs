@@ -157,8 +157,11 @@ fn clock_identity(body: &Dante4l) -> ClockIdentity {
 }
 
 /// The fields, one below the other, their names padded to the longest.
-fn fields(out: &mut String, width: usize, fields: &[(&str, &dyn fmt::Display)]) -> fmt::Result {
-    fields.iter().try_for_each(|(name, value)| writeln!(out, "\t\t{name:<width$} {value}"))
+macro_rules! fields {
+    ($out:ident, $width:literal: $($name:literal => $value:expr,)+) => {{
+        $(writeln!($out, "\t\t{:<1$} {2}", $name, $width, $value)?;)+
+        Ok(())
+    }};
 }
 
 /// clockAccuracy and variance of a clock that never leads: unknown.
@@ -175,37 +178,26 @@ fn of_the_clock(out: &mut String, set: DataSet, clock: ClockIdentity, body: &Dan
         DataSet::Current => {
             let sample = port.and_then(PortRecord::last_sample);
             let delay = port.and_then(PortRecord::path_delay).unwrap_or_default();
-            fields(
-                out,
-                16,
-                &[
-                    ("stepsRemoved", &leader.map_or(0, |leader| u32::from(leader.steps_removed) + 1)),
-                    (
-                        "offsetFromMaster",
-                        &format_args!("{}.0", sample.map_or(0, |sample| sample.residual.ns())),
-                    ),
-                    ("meanPathDelay", &format_args!("{}.0", delay.ns())),
-                ],
-            )
+            fields! { out, 16:
+                "stepsRemoved" => leader.map_or(0, |leader| u32::from(leader.steps_removed) + 1),
+                "offsetFromMaster" => format_args!("{}.0", sample.map_or(0, |sample| sample.residual.ns())),
+                "meanPathDelay" => format_args!("{}.0", delay.ns()),
+            }
         }
         DataSet::Parent => parent(out, clock, leader),
         DataSet::TimeStatus => time_status(out, port, leader),
-        _ => fields(
-            out,
-            23,
-            &[
-                ("twoStepFlag", &1),
-                ("slaveOnly", &1),
-                ("numberPorts", &body.ports().len()),
-                ("priority1", &priority(false)),
-                ("clockClass", &SLAVE_ONLY),
-                ("clockAccuracy", &format_args!("{UNKNOWN_ACCURACY:#04x}")),
-                ("offsetScaledLogVariance", &format_args!("{UNKNOWN_VARIANCE:#06x}")),
-                ("priority2", &priority(false)),
-                ("clockIdentity", &clock),
-                ("domainNumber", &domain_number(Subdomain(port.map_or([0; 16], |port| port.subdomain)))),
-            ],
-        ),
+        _ => fields! { out, 23:
+            "twoStepFlag" => 1,
+            "slaveOnly" => 1,
+            "numberPorts" => body.ports().len(),
+            "priority1" => priority(false),
+            "clockClass" => SLAVE_ONLY,
+            "clockAccuracy" => format_args!("{UNKNOWN_ACCURACY:#04x}"),
+            "offsetScaledLogVariance" => format_args!("{UNKNOWN_VARIANCE:#06x}"),
+            "priority2" => priority(false),
+            "clockIdentity" => clock,
+            "domainNumber" => domain_number(Subdomain(port.map_or([0; 16], |port| port.subdomain))),
+        },
     }
 }
 
@@ -216,22 +208,18 @@ fn parent(out: &mut String, clock: ClockIdentity, leader: Option<&LeaderRecord>)
     let class = leader.map_or(SLAVE_ONLY, |leader| clock_class(leader.stratum));
     let accuracy = leader.map_or(UNKNOWN_ACCURACY, |leader| clock_accuracy(leader.identifier));
     let variance = leader.map_or(UNKNOWN_VARIANCE, |leader| offset_scaled_log_variance(leader.variance));
-    fields(
-        out,
-        37,
-        &[
-            ("parentPortIdentity", &format_args!("{}-{}", identity.0, identity.1)),
-            ("parentStats", &0),
-            ("observedParentOffsetScaledLogVariance", &"0xffff"),
-            ("observedParentClockPhaseChangeRate", &"0x7fffffff"),
-            ("grandmasterPriority1", &priority(leader.is_some_and(|leader| leader.preferred != 0))),
-            ("gm.ClockClass", &class),
-            ("gm.ClockAccuracy", &format_args!("{accuracy:#04x}")),
-            ("gm.OffsetScaledLogVariance", &format_args!("{variance:#06x}")),
-            ("grandmasterPriority2", &priority(leader.is_some_and(|leader| leader.boundary_clock != 0))),
-            ("grandmasterIdentity", &grandmaster),
-        ],
-    )
+    fields! { out, 37:
+        "parentPortIdentity" => format_args!("{}-{}", identity.0, identity.1),
+        "parentStats" => 0,
+        "observedParentOffsetScaledLogVariance" => "0xffff",
+        "observedParentClockPhaseChangeRate" => "0x7fffffff",
+        "grandmasterPriority1" => priority(leader.is_some_and(|leader| leader.preferred != 0)),
+        "gm.ClockClass" => class,
+        "gm.ClockAccuracy" => format_args!("{accuracy:#04x}"),
+        "gm.OffsetScaledLogVariance" => format_args!("{variance:#06x}"),
+        "grandmasterPriority2" => priority(leader.is_some_and(|leader| leader.boundary_clock != 0)),
+        "grandmasterIdentity" => grandmaster,
+    }
 }
 
 /// gmTimeBaseIndicator counts the discontinuities of the leader's time, which is what dante4l's timeline does.
@@ -239,20 +227,16 @@ fn time_status(out: &mut String, port: Option<&PortRecord>, leader: Option<&Lead
     let sample = port.and_then(PortRecord::last_sample);
     let rate = port.and_then(PortRecord::map).map_or(0.0, |map| map.line.rate.fraction());
     let nobody = ClockIdentity(Uuid([0; 6]));
-    fields(
-        out,
-        26,
-        &[
-            ("master_offset", &sample.map_or(0, |sample| sample.residual.ns())),
-            ("ingress_time", &sample.map_or(0, |sample| sample.arrived.real.ns())),
-            ("cumulativeScaledRateOffset", &format_args!("{rate:+.9}")),
-            ("scaledLastGmPhaseChange", &0),
-            ("gmTimeBaseIndicator", &port.map_or(0, |port| port.timeline & 0xffff)),
-            ("lastGmPhaseChange", &"0x0000'0000000000000000.0000"),
-            ("gmPresent", &leader.is_some()),
-            ("gmIdentity", &leader.map_or(nobody, |leader| identity_of(leader.grandmaster()).0)),
-        ],
-    )
+    fields! { out, 26:
+        "master_offset" => sample.map_or(0, |sample| sample.residual.ns()),
+        "ingress_time" => sample.map_or(0, |sample| sample.arrived.real.ns()),
+        "cumulativeScaledRateOffset" => format_args!("{rate:+.9}"),
+        "scaledLastGmPhaseChange" => 0,
+        "gmTimeBaseIndicator" => port.map_or(0, |port| port.timeline & 0xffff),
+        "lastGmPhaseChange" => "0x0000'0000000000000000.0000",
+        "gmPresent" => leader.is_some(),
+        "gmIdentity" => leader.map_or(nobody, |leader| identity_of(leader.grandmaster()).0),
+    }
 }
 
 /// A Sync carries what an Announce does in PTPv2, and is due for ten intervals.
@@ -274,38 +258,30 @@ fn of_a_port(
         DataSet::Port => {
             let interval = port.leader().map_or(0, |leader| log2_s(leader.sync_interval_ns));
             let mechanism = if port.path_delay().is_some() { E2E } else { DISABLED };
-            fields(
-                out,
-                23,
-                &[
-                    ("portIdentity", &identity),
-                    ("portState", &state),
-                    ("logMinDelayReqInterval", &interval),
-                    ("peerMeanPathDelay", &0),
-                    ("logAnnounceInterval", &interval),
-                    ("announceReceiptTimeout", &RECEIPT_TIMEOUT),
-                    ("logSyncInterval", &interval),
-                    ("delayMechanism", &mechanism),
-                    ("logMinPdelayReqInterval", &0),
-                    ("versionNumber", &1),
-                ],
-            )
+            fields! { out, 23:
+                "portIdentity" => identity,
+                "portState" => state,
+                "logMinDelayReqInterval" => interval,
+                "peerMeanPathDelay" => 0,
+                "logAnnounceInterval" => interval,
+                "announceReceiptTimeout" => RECEIPT_TIMEOUT,
+                "logSyncInterval" => interval,
+                "delayMechanism" => mechanism,
+                "logMinPdelayReqInterval" => 0,
+                "versionNumber" => 1,
+            }
         }
         DataSet::PortProperties => {
             let stamps = match StampSource::from_number(port.stamp_source) {
                 Some(StampSource::Hardware) => "HARDWARE",
                 _ => "SOFTWARE",
             };
-            fields(
-                out,
-                23,
-                &[
-                    ("portIdentity", &identity),
-                    ("portState", &state),
-                    ("timestamping", &stamps),
-                    ("interface", &port.interface),
-                ],
-            )
+            fields! { out, 23:
+                "portIdentity" => identity,
+                "portState" => state,
+                "timestamping" => stamps,
+                "interface" => port.interface,
+            }
         }
         _ => stats(out, &identity, port),
     }
@@ -326,14 +302,15 @@ fn stats(out: &mut String, identity: &str, port: &PortRecord) -> fmt::Result {
         ("Management", Some(Counter::Management)),
     ];
     let counters = port.counters();
-    fields(out, 25, &[("portIdentity", &identity)])?;
+    let mut field = |name: &str, value: &dyn fmt::Display| writeln!(out, "\t\t{name:<25} {value}");
+    field("portIdentity", &identity)?;
     for (name, received) in NAMES {
-        fields(out, 25, &[(&format!("rx_{name}"), &received.map_or(0, |counter| counters.get(counter)))])?;
+        field(&format!("rx_{name}"), &received.map_or(0, |counter| counters.get(counter)))?;
     }
     for (name, received) in NAMES {
         let is_sent = received == Some(Counter::DelayReq);
         let count = if is_sent { counters.get(Counter::DelayReqSent) } else { 0 };
-        fields(out, 25, &[(&format!("tx_{name}"), &count)])?;
+        field(&format!("tx_{name}"), &count)?;
     }
     Ok(())
 }

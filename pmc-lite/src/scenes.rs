@@ -221,15 +221,12 @@ fn leader() -> LeaderRecord {
         address: [169, 254, 61, 114],
         identifier: *b"DFLT",
         variance: 0x7060,
-        steps_removed: 0,
         stratum: 0x99,
         preferred: 1,
-        utc_offset_s: 0,
         grandmaster: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c],
-        grandmaster_port: 0,
         boundary_clock: 1,
-        reserved: [0; 7],
         sync_interval_ns: SECOND / 4,
+        ..LeaderRecord::new_zeroed()
     }
 }
 
@@ -310,7 +307,6 @@ fn steered() -> Dante2sys {
         flags: STEER_HAS_SCALE | STEER_HAS_PHASE | STEER_HAS_DATE | STEER_DATE_GOOD,
         policy: Policy::Step as u8,
         rtc: RtcMode::Device as u8,
-        leap: 0,
         agreeing: 3,
         frequency: 12.0376e-6,
         rate_error: -9.3e-9,

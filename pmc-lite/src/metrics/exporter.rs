@@ -37,7 +37,9 @@ pub fn serve(address: SocketAddr, instance: Option<&Instance>) -> Result<()> {
     eprintln!("pmc-lite: the metrics are at http://{at}/metrics");
     tell(&[NotifyState::Ready]);
     let mut readers = Readers::new(instance);
-    let mut exporter = Exporter::new(listener, move |format| of(&readers.read(), format))?;
+    listener.set_nonblocking(true)?;
+    let text = move |format| of(&readers.read(), format);
+    let mut exporter = Exporter { listener, clients: Vec::with_capacity(PLACES), text };
     loop {
         let wake = poll.wait(&exporter.fds(), exporter.deadline())?;
         if wake.signal.is_some() {
@@ -66,11 +68,6 @@ struct Client {
 }
 
 impl<T: FnMut(Format) -> String> Exporter<T> {
-    fn new(listener: TcpListener, text: T) -> Result<Self> {
-        listener.set_nonblocking(true)?;
-        Ok(Self { listener, clients: Vec::with_capacity(PLACES), text })
-    }
-
     /// What it waits for: the listener too, while there are places.
     fn fds(&self) -> Vec<std::os::fd::BorrowedFd<'_>> {
         let clients = self.clients.iter().map(|client| client.stream.as_fd());

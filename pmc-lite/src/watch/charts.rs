@@ -51,32 +51,23 @@ fn residual(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Entry], spa
         chosen.map(|point| (app.seconds(point), as_f64(point.residual_ns))).collect()
     };
     let (believed, refused) = (of(true), of(false));
-    let summary = rms(believed.iter().map(|point| point.1));
     let curves =
         vec![(believed, MEASURED.into(), GraphType::Scatter), (refused, REFUSED.into(), GraphType::Scatter)];
     let name = match app.missed {
         0 => "residual".to_owned(),
         missed => format!("{missed} samples missed, residual"),
     };
-    in_time(frame, area, &name, summary, curves, span);
+    in_time(frame, area, &name, curves, span);
 }
 
 fn phase(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Entry], span: Duration) {
     let points: Vec<(f64, f64)> =
         recent.iter().filter_map(|point| Some((app.seconds(point), as_f64(point.phase_error_ns?)))).collect();
-    let summary = rms(points.iter().map(|point| point.1));
-    in_time(frame, area, "phase error", summary, vec![(points, MEASURED.into(), GraphType::Line)], span);
+    in_time(frame, area, "phase error", vec![(points, MEASURED.into(), GraphType::Line)], span);
 }
 
 /// A quantity that is a time, about zero, in a unit of its size, which the first curve is judged by.
-fn in_time(
-    frame: &mut Frame<'_>,
-    area: Rect,
-    name: &str,
-    rms: Option<f64>,
-    mut curves: Vec<Curve>,
-    span: Duration,
-) {
+fn in_time(frame: &mut Frame<'_>, area: Rect, name: &str, mut curves: Vec<Curve>, span: Duration) {
     // One that is far off and was not believed shows at the edge, and does not flatten the rest.
     let first: Vec<f64> = curves.iter().take(1).flat_map(|curve| &curve.0).map(|point| point.1).collect();
     let (unit, size) = unit_of(first.iter().fold(0.0, |most, value| value.abs().max(most)));
@@ -84,6 +75,7 @@ fn in_time(
     for point in curves.iter_mut().flat_map(|curve| &mut curve.0) {
         point.1 = (point.1 / size).clamp(scale.low, scale.high);
     }
+    let rms = rms(first.into_iter());
     let summary = rms.map(|rms| format!("rms {:.*} {unit}", if size > 1.0 { 2 } else { 0 }, rms / size));
     let zero = vec![(-span.secs_f64(), 0.0), (0.0, 0.0)];
     curves.insert(0, (zero, QUIET, GraphType::Line));

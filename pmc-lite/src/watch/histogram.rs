@@ -24,12 +24,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
         Layout::horizontal([Constraint::Length(NUMBERS), Constraint::Min(0)]).areas(main);
     let bins = usize::from(columns.width / COLUMN).max(1);
     let Some(histogram) = rate_histogram(app.points.iter(), bins) else {
-        empty(
-            frame,
-            area,
-            " samples by ppm ",
-            "no rates: they are counted while dante4l follows a leader (SLAVE).",
-        );
+        let words = "no rates: they are counted while dante4l follows a leader (SLAVE).";
+        empty(frame, area, " samples by ppm ", words);
         return;
     };
     let summary = format!(
