@@ -16,6 +16,13 @@ use std::fmt::{self, Write};
 #[cfg(test)]
 mod tests;
 
+/// Those lines of a block that there is something for.
+macro_rules! rows {
+    ($out:ident, $($name:literal => $value:expr,)+) => {
+        $(if let Some(value) = Option::<String>::from($value) { row($out, $name, &value)?; })+
+    };
+}
+
 /// What a block is about.
 pub const HEADING: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -131,16 +138,13 @@ fn following(out: &mut String, said: &Following) -> fmt::Result {
     let delay = said.path_delay_ns.map_or("not measured".into(), |delay| format!("{delay} ns"));
     let leads = |(rate, sigma)| format!("{rate:+.1} ppb +/- {sigma:.1}, leader against CLOCK_MONOTONIC_RAW");
     let late = |(residual, sigma)| format!("{residual:+} ns against the map, which is good to {sigma} ns");
-    rows(
-        out,
-        [
-            ("state", Some(format!("{}{timeline}", said.state))),
-            ("rate", rate.map(leads)),
-            ("last Sync", residual.map(late)),
-            ("age", said.last_sync_age_s.map(|age| format!("{age:.2} s{every}"))),
-            ("path delay", Some(delay)),
-        ],
-    )?;
+    rows! { out,
+        "state" => format!("{}{timeline}", said.state),
+        "rate" => rate.map(leads),
+        "last Sync" => residual.map(late),
+        "age" => said.last_sync_age_s.map(|age| format!("{age:.2} s{every}")),
+        "path delay" => delay,
+    }
     let redundant = said.ports.len() > 1;
     said.ports.iter().zip(0..).try_for_each(|(each, place)| {
         let used = if redundant && place == said.selected { ", in use" } else { "" };
@@ -150,21 +154,16 @@ fn following(out: &mut String, said: &Following) -> fmt::Result {
 
 fn port(out: &mut String, port: &Port, used: &str) -> fmt::Result {
     let Port { interface, subdomain, state, timestamping, leaders, counters, .. } = port;
-    row(
-        out,
-        "port",
-        &format!("{interface} {state}{used}, subdomain {subdomain}, {timestamping} time stamps"),
-    )?;
     let heard: Vec<String> = counters
         .by_name()
         .filter(|(name, count)| *count > 0 && *name != Counter::Rejoined.name())
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
-    let heard = if heard.is_empty() { "no packets yet".into() } else { heard.join(", ") };
-    row(out, "heard", &heard)?;
-    if leaders.len() > 1 {
-        let names: Vec<String> = leaders.iter().map(leader_heard).collect();
-        row(out, "leaders", &names.join(", "))?;
+    let names: Vec<String> = leaders.iter().map(leader_heard).collect();
+    rows! { out,
+        "port" => format!("{interface} {state}{used}, subdomain {subdomain}, {timestamping} time stamps"),
+        "heard" => if heard.is_empty() { "no packets yet".into() } else { heard.join(", ") },
+        "leaders" => (names.len() > 1).then(|| names.join(", ")),
     }
     Ok(())
 }
@@ -176,28 +175,27 @@ fn leader_heard(heard: &Heard) -> String {
 fn steering(out: &mut String, said: &Steering) -> fmt::Result {
     let date_of =
         |epoch: &SplitOffset| format!("{}.{:09} s, the date of the leader's zero", epoch.s, epoch.ns.abs());
-    rows(
-        out,
-        [
-            ("state", Some(format!("{}, clock {}", said.state, said.clock))),
-            ("frequency", Some(format!("{:+.1} ppb", said.frequency_ppb))),
-            ("phase", said.phase_error_ns.map(|error| format!("{error:+} ns, clock against Dante + K"))),
-            ("rate", said.rate_error_ppb.map(|error| format!("{error:+.1} ppb, clock against leader"))),
-            ("K", said.epoch.as_ref().map(date_of)),
-        ],
-    )?;
-    date(out, &said.utc)?;
-    let written = match said.rtc.written_utc_s {
-        Some(at) => format!("written last at {} UTC", Civil::at(at)),
-        None => "not written yet".into(),
-    };
-    match said.rtc.mode {
-        "device" => row(out, "RTC", &written)?,
-        mode => row(out, "RTC", mode)?,
+    rows! { out,
+        "state" => format!("{}, clock {}", said.state, said.clock),
+        "frequency" => format!("{:+.1} ppb", said.frequency_ppb),
+        "phase" => said.phase_error_ns.map(|error| format!("{error:+} ns, clock against Dante + K")),
+        "rate" => said.rate_error_ppb.map(|error| format!("{error:+.1} ppb, clock against leader")),
+        "K" => said.epoch.as_ref().map(date_of),
     }
-    if said.interference > 0 {
-        let times = if said.interference == 1 { "once" } else { &format!("{} times", said.interference) };
-        row(out, "others", &format!("another program was seen to steer the clock {times}"))?;
+    date(out, &said.utc)?;
+    let rtc = match (said.rtc.mode, said.rtc.written_utc_s) {
+        ("device", Some(at)) => format!("written last at {} UTC", Civil::at(at)),
+        ("device", None) => "not written yet".into(),
+        (mode, _) => mode.into(),
+    };
+    let times = match said.interference {
+        0 => None,
+        1 => Some("once".into()),
+        count => Some(format!("{count} times")),
+    };
+    rows! { out,
+        "RTC" => rtc,
+        "others" => times.map(|times| format!("another program was seen to steer the clock {times}")),
     }
     Ok(())
 }
@@ -220,26 +218,19 @@ fn date(out: &mut String, utc: &Utc) -> fmt::Result {
         (false, _) => "not good",
     };
     let us = |ns: i64| Duration::from_ns(ns).secs_f64() * 1e6;
-    row(
-        out,
-        "date",
-        &format!("{worth}: {:+.1} us off UTC +/- {:.1}, measured {age:.0} s ago", us(offset), us(sigma)),
-    )?;
+    let measured =
+        format!("{worth}: {:+.1} us off UTC +/- {:.1}, measured {age:.0} s ago", us(offset), us(sigma));
+    row(out, "date", &measured)?;
     if let (Some(rate), Some(sigma), Some(drift)) =
         (utc.leader_rate_ppb, utc.leader_rate_uncertainty_ppb, utc.drift_ppb)
     {
-        let a_day = drift * 1e-9 * 86_400.0;
-        row(
-            out,
-            "leader",
-            &format!(
-                "{:+.3} ppm against UTC +/- {:.3}; the date drifts {a_day:+.3} s a day (slewed {:+.3} ppm, {} steps)",
-                rate / 1e3,
-                sigma / 1e3,
-                utc.slew_ppb / 1e3,
-                utc.steps
+        let (rate, sigma, a_day) = (rate / 1e3, sigma / 1e3, drift * 1e-9 * 86_400.0);
+        let (slew, steps) = (utc.slew_ppb / 1e3, utc.steps);
+        rows! { out,
+            "leader" => format!(
+                "{rate:+.3} ppm against UTC +/- {sigma:.3}; the date drifts {a_day:+.3} s a day (slewed {slew:+.3} ppm, {steps} steps)"
             ),
-        )?;
+        }
     }
     Ok(())
 }
@@ -268,11 +259,6 @@ fn output(out: &mut String, said: &Output) -> fmt::Result {
     words.extend((said.lost > 0).then(|| format!("{} lost", said.lost)));
     words.push(said.last_sample_age_s.map_or("none yet".into(), |age| format!("the last {age:.2} s ago")));
     row(out, said.kind, &words.join(", "))
-}
-
-/// Those lines of a block that there is something for.
-fn rows<const N: usize>(out: &mut String, rows: [(&str, Option<String>); N]) -> fmt::Result {
-    rows.into_iter().try_for_each(|(name, value)| value.map_or(Ok(()), |value| row(out, name, &value)))
 }
 
 /// One line of a block.

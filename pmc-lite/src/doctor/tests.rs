@@ -24,7 +24,7 @@ fn what_is_said_in_every_scene() {
 #[test]
 fn the_json_of_every_host() {
     for (name, host, pages) in hosts::all() {
-        let json = serde_json::to_string_pretty(&Report::of(&host, &pages)).expect("JSON");
+        let json = crate::json(&Report::of(&host, &pages));
         insta::assert_snapshot!(format!("json_{name}"), json);
     }
 }
