@@ -5,7 +5,9 @@ mod parts;
 pub use parts::{counters, leaders, ports, samples};
 
 use crate::finding::{Finding, Level};
-use crate::status::{Following, Heard, Output, Page, Port, Relaying, SplitOffset, Status, Steering, Utc};
+use crate::status::{
+    Following, Heard, Leader, Output, Page, Port, Relaying, SplitOffset, Status, Steering, Utc,
+};
 use crate::verdict::Verdict;
 use anstyle::{AnsiColor, Style};
 use dante_core::page::SteeredClock;
@@ -115,18 +117,11 @@ fn program<S>(
 }
 
 fn leader(out: &mut String, said: &Following) -> fmt::Result {
-    match &said.leader {
-        Some(leader) => {
-            writeln!(
-                out,
-                "{HEADING}leader{HEADING:#}     {}/{} at {}",
-                leader.uuid, leader.port_id, leader.address
-            )?;
-            let preferred = if leader.preferred { ", Preferred Leader" } else { "" };
-            row(out, "clock", &format!("stratum {} {}{preferred}", leader.stratum, leader.identifier))
-        }
-        None => writeln!(out, "{HEADING}leader{HEADING:#}     none"),
-    }
+    let Some(leader) = &said.leader else { return writeln!(out, "{HEADING}leader{HEADING:#}     none") };
+    let Leader { uuid, port_id, address, stratum, identifier, preferred, .. } = leader;
+    writeln!(out, "{HEADING}leader{HEADING:#}     {uuid}/{port_id} at {address}")?;
+    let preferred = if *preferred { ", Preferred Leader" } else { "" };
+    row(out, "clock", &format!("stratum {stratum} {identifier}{preferred}"))
 }
 
 fn following(out: &mut String, said: &Following) -> fmt::Result {

@@ -109,21 +109,17 @@ pub fn of(pages: &Pages, limits: &CheckArgs) -> [Figure; 5] {
 /// # Errors
 /// In words, when one could never be told.
 pub fn check(limits: &CheckArgs) -> Result<(), String> {
-    let span = |span: Option<Span>| span.map(|span| span.0.secs_f64());
-    let pairs = [
-        ("offset", span(limits.warn_offset), span(limits.max_offset)),
-        ("rate-error", limits.warn_rate_error, limits.max_rate_error),
-        ("date-error", span(limits.warn_date_error), span(limits.max_date_error)),
-        ("age", span(limits.warn_age), span(limits.max_age)),
+    let all = [
+        ("offset", Limit::of_spans(limits.warn_offset, limits.max_offset)),
+        ("rate-error", Limit { warning: limits.warn_rate_error, critical: limits.max_rate_error }),
+        ("date-error", Limit::of_spans(limits.warn_date_error, limits.max_date_error)),
+        ("age", Limit::of_spans(limits.warn_age, limits.max_age)),
     ];
-    for (name, warning, critical) in pairs {
-        if let (Some(warning), Some(critical)) = (warning, critical)
-            && warning >= critical
-        {
-            return Err(format!("--warn-{name} has to be below --max-{name}"));
-        }
+    let is_wrong = |limit: &Limit| limit.warning.zip(limit.critical).is_some_and(|(warn, max)| warn >= max);
+    match all.iter().find(|(_, limit)| is_wrong(limit)) {
+        Some((name, _)) => Err(format!("--warn-{name} has to be below --max-{name}")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 impl Limit {

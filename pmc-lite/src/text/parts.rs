@@ -26,20 +26,13 @@ pub fn leaders(ports: &[Port], followed: Option<&Leader>) -> String {
 fn leader(out: &mut String, interface: &str, heard: &Heard, is_followed: bool) -> fmt::Result {
     let Heard { leader, qualified, last_sync_age_s } = heard;
     let (mark, style) = if is_followed { (", followed", GOOD) } else { ("", HEADING) };
-    writeln!(
-        out,
-        "{style}{}/{}{style:#} at {} on {interface}{mark}",
-        leader.uuid, leader.port_id, leader.address
-    )?;
+    let Leader { uuid, port_id, address, stratum, identifier, variance, steps_removed, .. } = leader;
+    writeln!(out, "{style}{uuid}/{port_id}{style:#} at {address} on {interface}{mark}")?;
     let preferred = if leader.preferred { ", Preferred Leader" } else { "" };
-    let Leader { stratum, identifier, variance, steps_removed, .. } = leader;
-    row(
-        out,
-        "clock",
-        &format!(
-            "stratum {stratum} {identifier}, variance {variance}{preferred}, {steps_removed} steps removed"
-        ),
-    )?;
+    let clock = format!(
+        "stratum {stratum} {identifier}, variance {variance}{preferred}, {steps_removed} steps removed"
+    );
+    row(out, "clock", &clock)?;
     let word = if *qualified { "" } else { ", not yet to be followed: its second Sync is missing" };
     row(out, "last Sync", &format!("{last_sync_age_s:.2} s ago{word}"))
 }
@@ -47,12 +40,8 @@ fn leader(out: &mut String, interface: &str, heard: &Heard, is_followed: bool) -
 pub fn ports(ports: &[Port]) -> String {
     written(|out| {
         for each in ports {
-            writeln!(
-                out,
-                "{HEADING}{}{HEADING:#} {}",
-                each.interface,
-                each.uuid.as_deref().unwrap_or("has no sockets")
-            )?;
+            let uuid = each.uuid.as_deref().unwrap_or("has no sockets");
+            writeln!(out, "{HEADING}{}{HEADING:#} {uuid}", each.interface)?;
             port(out, each, "")?;
         }
         Ok(())
