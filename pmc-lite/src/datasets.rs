@@ -70,10 +70,8 @@ pub fn ask(commands: &[String], instance: Option<&Instance>) -> ExitCode {
     };
     let pages = Pages::read(instance);
     print(&answers(&sets, &pages));
-    if let Err(error) = &pages.dante4l {
-        eprintln!("pmc-lite: {error}");
-    } else if !pages.has_dante4l() {
-        eprintln!("pmc-lite: dante4l is not running: nobody answers");
+    if let Some(why) = pages.silence(": nobody answers") {
+        eprintln!("pmc-lite: {why}");
     }
     if pages.has_dante4l() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -19,14 +19,10 @@ pub fn get(what: &What, instance: Option<&Instance>) -> ExitCode {
     let pages = Pages::read(instance);
     print(&told(what, &pages));
     // The status says it itself.
-    if !matches!(what, What::Status(_)) {
-        match &pages.dante4l {
-            Err(error) => eprintln!("pmc-lite: {error}"),
-            Ok(_) if !pages.has_dante4l() => {
-                eprintln!("pmc-lite: dante4l is not running: this is the last that it said");
-            }
-            Ok(_) => {}
-        }
+    if !matches!(what, What::Status(_))
+        && let Some(why) = pages.silence(": this is the last that it said")
+    {
+        eprintln!("pmc-lite: {why}");
     }
     if pages.has_dante4l() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

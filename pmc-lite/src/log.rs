@@ -2,9 +2,8 @@
 
 use crate::args::{LogArgs, LogFormat};
 use crate::history::{Entry, Follower};
-use crate::pages::{Pages, freshness};
+use crate::pages::Pages;
 use anyhow::{Context, Result, bail};
-use dante_core::page::Freshness;
 use dante_core::time::Duration;
 use dante_os::clock::raw_now;
 use dante_os::page::Instance;
@@ -94,14 +93,11 @@ struct Words {
 
 impl Words {
     fn about(&mut self, pages: &Pages) {
-        let waiting = freshness(&pages.dante4l) != Freshness::Fresh;
-        if waiting && !self.waiting {
-            match &pages.dante4l {
-                Err(error) => eprintln!("pmc-lite: waiting: {error}"),
-                Ok(_) => eprintln!("pmc-lite: waiting: dante4l is not running"),
-            }
+        let silence = pages.silence("");
+        if let Some(why) = silence.as_ref().filter(|_| !self.waiting) {
+            eprintln!("pmc-lite: waiting: {why}");
         }
-        self.waiting = waiting;
+        self.waiting = silence.is_some();
     }
 
     fn gap(&mut self, entry: &Entry) {

@@ -65,6 +65,14 @@ impl Pages {
         said(&self.dante4l)?.selected()
     }
 
+    /// Why dante4l tells nothing new, if it does not run; `stopped` is said of one that has told something.
+    pub fn silence(&self, stopped: &str) -> Option<String> {
+        match &self.dante4l {
+            Err(error) => Some(error.to_string()),
+            Ok(_) => (!self.has_dante4l()).then(|| format!("dante4l is not running{stopped}")),
+        }
+    }
+
     /// dante4l runs.
     pub fn has_dante4l(&self) -> bool {
         freshness(&self.dante4l) == Freshness::Fresh

@@ -8,10 +8,11 @@ use std::fmt::{self, Write};
 /// All that are heard, with the one that is followed marked.
 pub fn leaders(ports: &[Port], followed: Option<&Leader>) -> String {
     written(|out| {
-        let mut none = true;
+        if ports.iter().all(|port| port.leaders.is_empty()) {
+            return writeln!(out, "no leader is heard: pmc-lite doctor looks for the cause");
+        }
         for port in ports {
             for heard in &port.leaders {
-                none = false;
                 let is_followed = followed.is_some_and(|leader| {
                     (&leader.uuid, leader.port_id, &leader.address)
                         == (&heard.leader.uuid, heard.leader.port_id, &heard.leader.address)
@@ -19,7 +20,7 @@ pub fn leaders(ports: &[Port], followed: Option<&Leader>) -> String {
                 leader(out, &port.interface, heard, is_followed)?;
             }
         }
-        if none { writeln!(out, "no leader is heard: pmc-lite doctor looks for the cause") } else { Ok(()) }
+        Ok(())
     })
 }
 

@@ -16,9 +16,8 @@ pub const HEIGHT: u16 = 5;
 const LABEL: u16 = 12;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
-    let rows: [Rect; HEIGHT as usize] =
-        Layout::vertical([Constraint::Length(1); HEIGHT as usize]).areas(area);
-    let [title, leads, observes, steers, relays] = rows;
+    let rows = Layout::vertical([Constraint::Length(1); HEIGHT as usize]);
+    let [title, leads, observes, steers, relays] = rows.areas(area);
     let (words, level) = headline(status, "; press 4");
     let name = app
         .instance

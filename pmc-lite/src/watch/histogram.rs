@@ -5,10 +5,10 @@ use super::view::{QUIET, empty, framed};
 use crate::history::rate_histogram;
 use crate::scale::{Histogram, decimals, signed};
 use ratatui::Frame;
-use ratatui::layout::{Alignment, Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::Line;
-use ratatui::widgets::{Bar, BarChart, BarGroup, Paragraph};
+use ratatui::widgets::{Bar, BarChart, BarGroup};
 
 /// A column: two cells of colour and one between.
 const COLUMN: u16 = 3;
@@ -88,12 +88,8 @@ fn below(frame: &mut Frame<'_>, axis: Rect, names: Rect, histogram: &Histogram) 
         frame.render_widget(Line::styled(text, QUIET), at);
     }
     let text: String = line.into_iter().collect();
-    frame.render_widget(
-        Paragraph::new(text).style(QUIET),
-        Rect { x: axis.x + NUMBERS, width: axis.width - NUMBERS, ..axis },
-    );
-    frame.render_widget(
-        Line::styled("ppm", QUIET).alignment(Alignment::Right),
-        Rect { width: NUMBERS - 1, ..names },
-    );
+    let columns = Rect { x: axis.x + NUMBERS, width: axis.width - NUMBERS, ..axis };
+    frame.render_widget(Line::styled(text, QUIET), columns);
+    let numbers = Rect { width: NUMBERS - 1, ..names };
+    frame.render_widget(Line::styled("ppm", QUIET).right_aligned(), numbers);
 }
