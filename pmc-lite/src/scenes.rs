@@ -31,10 +31,7 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("stale", stale()),
         ("listening", listening(None)),
         ("listening_ptp_v2", listening(Some(Notice::OnlyPtpV2))),
-        (
-            "listening_other_subdomain",
-            listening(Some(Notice::OtherSubdomain(Subdomain(*b"_ALT1\0\0\0\0\0\0\0\0\0\0\0")))),
-        ),
+        ("listening_other_subdomain", listening(Some(Notice::OtherSubdomain(Subdomain::ALT1)))),
         ("faulty", faulty()),
         ("locked", locked()),
         ("holdover", holdover()),
@@ -76,11 +73,7 @@ pub fn listening(notice: Option<Notice>) -> Pages {
     if let Some(notice) = notice {
         port.notices[notice.kind()] = NoticeRecord::of(notice, Timestamp::from_ns(NOW - SECOND));
     }
-    let steered = Dante2sys {
-        state: steer::State::Waiting as u8,
-        utc_source: UtcSource::None as u8,
-        ..Dante2sys::default()
-    };
+    let steered = Dante2sys { utc_source: UtcSource::None as u8, ..waiting() };
     Pages { dante4l: fresh(observer(port)), dante2sys: fresh(steered), ..no_daemon() }
 }
 
@@ -141,19 +134,13 @@ pub fn yielded() -> Pages {
 
 /// dante2sys would not start.
 pub fn dante2sys_refused() -> Pages {
-    let waiting = Dante2sys { state: steer::State::Waiting as u8, ..Dante2sys::default() };
-    Pages { dante2sys: seen(Freshness::Stopped, waiting), ..locked() }
+    Pages { dante2sys: seen(Freshness::Stopped, waiting()), ..locked() }
 }
 
 /// dante4l was told of the devices' subdomain, and dante2sys was not.
 pub fn pull_up() -> Pages {
-    let subdomain = *b"_ALT2\0\0\0\0\0\0\0\0\0\0\0";
-    let waiting = Dante2sys { state: steer::State::Waiting as u8, ..Dante2sys::default() };
-    Pages {
-        dante4l: fresh(observer(PortRecord { subdomain, ..slave() })),
-        dante2sys: fresh(waiting),
-        ..locked()
-    }
+    let port = PortRecord { subdomain: Subdomain::ALT2.0, ..slave() };
+    Pages { dante4l: fresh(observer(port)), dante2sys: fresh(waiting()), ..locked() }
 }
 
 /// Somebody looks what would be done.
@@ -297,6 +284,10 @@ fn observer(port: PortRecord) -> Dante4l {
         (body.samples + 1..=320).for_each(|number| body.push(sample(number)));
     }
     body
+}
+
+fn waiting() -> Dante2sys {
+    Dante2sys { state: steer::State::Waiting as u8, ..Dante2sys::default() }
 }
 
 fn steered() -> Dante2sys {
