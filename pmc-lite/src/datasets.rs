@@ -15,8 +15,7 @@ use dante_core::port::{Counter, State};
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use dante_os::page::Instance;
 use mapping::{
-    ClockIdentity, clock_accuracy, clock_class, domain_number, offset_scaled_log_variance, priority1,
-    priority2,
+    ClockIdentity, clock_accuracy, clock_class, domain_number, offset_scaled_log_variance, priority,
 };
 use std::fmt::{self, Write};
 use std::process::ExitCode;
@@ -71,10 +70,8 @@ pub fn ask(commands: &[String], instance: Option<&Instance>) -> ExitCode {
     };
     let pages = Pages::read(instance);
     print(&answers(&sets, &pages));
-    if let Err(error) = &pages.dante4l {
-        eprintln!("pmc-lite: {error}");
-    } else if !pages.has_dante4l() {
-        eprintln!("pmc-lite: dante4l is not running: nobody answers");
+    if let Some(why) = pages.silence(": nobody answers") {
+        eprintln!("pmc-lite: {why}");
     }
     if pages.has_dante4l() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -92,11 +89,10 @@ fn joined(words: &[String]) -> Vec<String> {
 }
 
 fn parse(command: &str) -> Result<DataSet, CommandError> {
-    let typed = || command.to_owned();
     let mut words = command.split_whitespace();
     let (verb, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     if ["SET", "CMD", "COMMAND"].iter().any(|changing| verb.eq_ignore_ascii_case(changing)) {
-        return Err(CommandError::Changes(command.to_owned()));
+        return Err(CommandError::Changes(command.into()));
     }
     let is_get = verb.eq_ignore_ascii_case("GET");
     if is_get
@@ -106,8 +102,8 @@ fn parse(command: &str) -> Result<DataSet, CommandError> {
         return Ok(set);
     }
     Err(match meant(if is_get { name } else { verb }) {
-        Some(meant) => CommandError::Meant { typed: typed(), meant },
-        None => CommandError::Unknown(typed()),
+        Some(meant) => CommandError::Meant { typed: command.into(), meant },
+        None => CommandError::Unknown(command.into()),
     })
 }
 
@@ -155,12 +151,15 @@ fn head(out: &mut String, set: DataSet, clock: ClockIdentity, port: u16) -> fmt:
 /// One clock with the identity of its first port, as ptp4l has it.
 fn clock_identity(body: &Dante4l) -> ClockIdentity {
     let first = body.ports().iter().find_map(PortRecord::identity);
-    ClockIdentity::of(first.map_or(Uuid([0; 6]), |identity| identity.uuid))
+    ClockIdentity(first.map_or(Uuid([0; 6]), |identity| identity.uuid))
 }
 
 /// The fields, one below the other, their names padded to the longest.
-fn fields(out: &mut String, width: usize, fields: &[(&str, &dyn fmt::Display)]) -> fmt::Result {
-    fields.iter().try_for_each(|(name, value)| writeln!(out, "\t\t{name:<width$} {value}"))
+macro_rules! fields {
+    ($out:ident, $width:literal: $($name:literal => $value:expr,)+) => {{
+        $(writeln!($out, "\t\t{:<1$} {2}", $name, $width, $value)?;)+
+        Ok(())
+    }};
 }
 
 /// clockAccuracy and variance of a clock that never leads: unknown.
@@ -173,37 +172,30 @@ fn of_the_clock(out: &mut String, set: DataSet, clock: ClockIdentity, body: &Dan
     let port = body.selected();
     let leader = port.and_then(PortRecord::leader);
     match set {
+        // Whole ns, as pmc prints a TimeInterval.
         DataSet::Current => {
             let sample = port.and_then(PortRecord::last_sample);
             let delay = port.and_then(PortRecord::path_delay).unwrap_or_default();
-            fields(
-                out,
-                16,
-                &[
-                    ("stepsRemoved", &leader.map_or(0, |leader| u32::from(leader.steps_removed) + 1)),
-                    ("offsetFromMaster", &Tenths(sample.map_or(0, |sample| sample.residual.ns()))),
-                    ("meanPathDelay", &Tenths(delay.ns())),
-                ],
-            )
+            fields! { out, 16:
+                "stepsRemoved" => leader.map_or(0, |leader| u32::from(leader.steps_removed) + 1),
+                "offsetFromMaster" => format_args!("{}.0", sample.map_or(0, |sample| sample.residual.ns())),
+                "meanPathDelay" => format_args!("{}.0", delay.ns()),
+            }
         }
         DataSet::Parent => parent(out, clock, leader),
         DataSet::TimeStatus => time_status(out, port, leader),
-        _ => fields(
-            out,
-            23,
-            &[
-                ("twoStepFlag", &1),
-                ("slaveOnly", &1),
-                ("numberPorts", &body.ports().len()),
-                ("priority1", &priority1(false)),
-                ("clockClass", &SLAVE_ONLY),
-                ("clockAccuracy", &format_args!("{UNKNOWN_ACCURACY:#04x}")),
-                ("offsetScaledLogVariance", &format_args!("{UNKNOWN_VARIANCE:#06x}")),
-                ("priority2", &priority2(false)),
-                ("clockIdentity", &clock),
-                ("domainNumber", &domain_number(Subdomain(port.map_or([0; 16], |port| port.subdomain)))),
-            ],
-        ),
+        _ => fields! { out, 23:
+            "twoStepFlag" => 1,
+            "slaveOnly" => 1,
+            "numberPorts" => body.ports().len(),
+            "priority1" => priority(false),
+            "clockClass" => SLAVE_ONLY,
+            "clockAccuracy" => format_args!("{UNKNOWN_ACCURACY:#04x}"),
+            "offsetScaledLogVariance" => format_args!("{UNKNOWN_VARIANCE:#06x}"),
+            "priority2" => priority(false),
+            "clockIdentity" => clock,
+            "domainNumber" => domain_number(Subdomain(port.map_or([0; 16], |port| port.subdomain))),
+        },
     }
 }
 
@@ -214,43 +206,35 @@ fn parent(out: &mut String, clock: ClockIdentity, leader: Option<&LeaderRecord>)
     let class = leader.map_or(SLAVE_ONLY, |leader| clock_class(leader.stratum));
     let accuracy = leader.map_or(UNKNOWN_ACCURACY, |leader| clock_accuracy(leader.identifier));
     let variance = leader.map_or(UNKNOWN_VARIANCE, |leader| offset_scaled_log_variance(leader.variance));
-    fields(
-        out,
-        37,
-        &[
-            ("parentPortIdentity", &format_args!("{}-{}", identity.0, identity.1)),
-            ("parentStats", &0),
-            ("observedParentOffsetScaledLogVariance", &"0xffff"),
-            ("observedParentClockPhaseChangeRate", &"0x7fffffff"),
-            ("grandmasterPriority1", &priority1(leader.is_some_and(|leader| leader.preferred != 0))),
-            ("gm.ClockClass", &class),
-            ("gm.ClockAccuracy", &format_args!("{accuracy:#04x}")),
-            ("gm.OffsetScaledLogVariance", &format_args!("{variance:#06x}")),
-            ("grandmasterPriority2", &priority2(leader.is_some_and(|leader| leader.boundary_clock != 0))),
-            ("grandmasterIdentity", &grandmaster),
-        ],
-    )
+    fields! { out, 37:
+        "parentPortIdentity" => format_args!("{}-{}", identity.0, identity.1),
+        "parentStats" => 0,
+        "observedParentOffsetScaledLogVariance" => "0xffff",
+        "observedParentClockPhaseChangeRate" => "0x7fffffff",
+        "grandmasterPriority1" => priority(leader.is_some_and(|leader| leader.preferred != 0)),
+        "gm.ClockClass" => class,
+        "gm.ClockAccuracy" => format_args!("{accuracy:#04x}"),
+        "gm.OffsetScaledLogVariance" => format_args!("{variance:#06x}"),
+        "grandmasterPriority2" => priority(leader.is_some_and(|leader| leader.boundary_clock != 0)),
+        "grandmasterIdentity" => grandmaster,
+    }
 }
 
 /// gmTimeBaseIndicator counts the discontinuities of the leader's time, which is what dante4l's timeline does.
 fn time_status(out: &mut String, port: Option<&PortRecord>, leader: Option<&LeaderRecord>) -> fmt::Result {
     let sample = port.and_then(PortRecord::last_sample);
     let rate = port.and_then(PortRecord::map).map_or(0.0, |map| map.line.rate.fraction());
-    let nobody = ClockIdentity::of(Uuid([0; 6]));
-    fields(
-        out,
-        26,
-        &[
-            ("master_offset", &sample.map_or(0, |sample| sample.residual.ns())),
-            ("ingress_time", &sample.map_or(0, |sample| sample.arrived.real.ns())),
-            ("cumulativeScaledRateOffset", &format_args!("{rate:+.9}")),
-            ("scaledLastGmPhaseChange", &0),
-            ("gmTimeBaseIndicator", &port.map_or(0, |port| port.timeline & 0xffff)),
-            ("lastGmPhaseChange", &"0x0000'0000000000000000.0000"),
-            ("gmPresent", &leader.is_some()),
-            ("gmIdentity", &leader.map_or(nobody, |leader| identity_of(leader.grandmaster()).0)),
-        ],
-    )
+    let nobody = ClockIdentity(Uuid([0; 6]));
+    fields! { out, 26:
+        "master_offset" => sample.map_or(0, |sample| sample.residual.ns()),
+        "ingress_time" => sample.map_or(0, |sample| sample.arrived.real.ns()),
+        "cumulativeScaledRateOffset" => format_args!("{rate:+.9}"),
+        "scaledLastGmPhaseChange" => 0,
+        "gmTimeBaseIndicator" => port.map_or(0, |port| port.timeline & 0xffff),
+        "lastGmPhaseChange" => "0x0000'0000000000000000.0000",
+        "gmPresent" => leader.is_some(),
+        "gmIdentity" => leader.map_or(nobody, |leader| identity_of(leader.grandmaster()).0),
+    }
 }
 
 /// A Sync carries what an Announce does in PTPv2, and is due for ten intervals.
@@ -272,38 +256,30 @@ fn of_a_port(
         DataSet::Port => {
             let interval = port.leader().map_or(0, |leader| log2_s(leader.sync_interval_ns));
             let mechanism = if port.path_delay().is_some() { E2E } else { DISABLED };
-            fields(
-                out,
-                23,
-                &[
-                    ("portIdentity", &identity),
-                    ("portState", &state),
-                    ("logMinDelayReqInterval", &interval),
-                    ("peerMeanPathDelay", &0),
-                    ("logAnnounceInterval", &interval),
-                    ("announceReceiptTimeout", &RECEIPT_TIMEOUT),
-                    ("logSyncInterval", &interval),
-                    ("delayMechanism", &mechanism),
-                    ("logMinPdelayReqInterval", &0),
-                    ("versionNumber", &1),
-                ],
-            )
+            fields! { out, 23:
+                "portIdentity" => identity,
+                "portState" => state,
+                "logMinDelayReqInterval" => interval,
+                "peerMeanPathDelay" => 0,
+                "logAnnounceInterval" => interval,
+                "announceReceiptTimeout" => RECEIPT_TIMEOUT,
+                "logSyncInterval" => interval,
+                "delayMechanism" => mechanism,
+                "logMinPdelayReqInterval" => 0,
+                "versionNumber" => 1,
+            }
         }
         DataSet::PortProperties => {
             let stamps = match StampSource::from_number(port.stamp_source) {
                 Some(StampSource::Hardware) => "HARDWARE",
                 _ => "SOFTWARE",
             };
-            fields(
-                out,
-                23,
-                &[
-                    ("portIdentity", &identity),
-                    ("portState", &state),
-                    ("timestamping", &stamps),
-                    ("interface", &port.interface),
-                ],
-            )
+            fields! { out, 23:
+                "portIdentity" => identity,
+                "portState" => state,
+                "timestamping" => stamps,
+                "interface" => port.interface,
+            }
         }
         _ => stats(out, &identity, port),
     }
@@ -311,43 +287,34 @@ fn of_a_port(
 
 /// The messages of the subdomain that is followed.
 fn stats(out: &mut String, identity: &str, port: &PortRecord) -> fmt::Result {
-    const NAMES: [&str; 10] = [
-        "Sync",
-        "Delay_Req",
-        "Pdelay_Req",
-        "Pdelay_Resp",
-        "Follow_Up",
-        "Delay_Resp",
-        "Pdelay_Resp_Follow_Up",
-        "Announce",
-        "Signaling",
-        "Management",
+    const NAMES: [(&str, Option<Counter>); 10] = [
+        ("Sync", Some(Counter::Sync)),
+        ("Delay_Req", Some(Counter::DelayReq)),
+        ("Pdelay_Req", None),
+        ("Pdelay_Resp", None),
+        ("Follow_Up", Some(Counter::FollowUp)),
+        ("Delay_Resp", Some(Counter::DelayResp)),
+        ("Pdelay_Resp_Follow_Up", None),
+        ("Announce", None),
+        ("Signaling", None),
+        ("Management", Some(Counter::Management)),
     ];
     let counters = port.counters();
-    let received = |name| {
-        Some(match name {
-            "Sync" => Counter::Sync,
-            "Delay_Req" => Counter::DelayReq,
-            "Follow_Up" => Counter::FollowUp,
-            "Delay_Resp" => Counter::DelayResp,
-            "Management" => Counter::Management,
-            _ => return None,
-        })
-    };
-    fields(out, 25, &[("portIdentity", &identity)])?;
-    for name in NAMES {
-        let count = received(name).map_or(0, |counter| counters.get(counter));
-        fields(out, 25, &[(&format!("rx_{name}"), &count)])?;
+    let mut field = |name: &str, value: &dyn fmt::Display| writeln!(out, "\t\t{name:<25} {value}");
+    field("portIdentity", &identity)?;
+    for (name, received) in NAMES {
+        field(&format!("rx_{name}"), &received.map_or(0, |counter| counters.get(counter)))?;
     }
-    for name in NAMES {
-        let count = if name == "Delay_Req" { counters.get(Counter::DelayReqSent) } else { 0 };
-        fields(out, 25, &[(&format!("tx_{name}"), &count)])?;
+    for (name, received) in NAMES {
+        let is_sent = received == Some(Counter::DelayReq);
+        let count = if is_sent { counters.get(Counter::DelayReqSent) } else { 0 };
+        field(&format!("tx_{name}"), &count)?;
     }
     Ok(())
 }
 
 fn identity_of(port: PortIdentity) -> (ClockIdentity, u16) {
-    (ClockIdentity::of(port.uuid), port.port_id)
+    (ClockIdentity(port.uuid), port.port_id)
 }
 
 /// The interval as a power of two of a second.
@@ -356,13 +323,4 @@ fn log2_s(interval_ns: i64) -> i32 {
     (-7..=7_i32)
         .find(|log2| if *log2 < 0 { SECOND >> -log2 } else { SECOND << log2 } >= interval_ns)
         .unwrap_or(7)
-}
-
-/// Whole ns, as pmc prints a TimeInterval.
-struct Tenths(i64);
-
-impl fmt::Display for Tenths {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.0", self.0)
-    }
 }

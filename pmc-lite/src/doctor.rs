@@ -43,10 +43,7 @@ pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> ExitCode {
     let pages = Pages::read(instance);
     let report = Report::of(&host, &pages);
     if args.json {
-        crate::print(
-            &serde_json::to_string_pretty(&report)
-                .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")),
-        );
+        crate::print(&crate::json(&report));
     } else {
         crate::print(&report.to_string());
     }

@@ -10,7 +10,6 @@ use dante_core::relay::Waiting;
 use dante_core::steer;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Subdomain;
-use dante_os::page::Instance;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -77,27 +76,23 @@ const MEMORY: Duration = Duration::from_secs(60);
 
 /// All that is not as it should be, in the order of the data's flow.
 pub fn of(pages: &Pages) -> Vec<Finding> {
-    let mut found = Vec::new();
-    observer(&mut found, pages);
-    steerer(&mut found, pages);
-    relay(&mut found, pages);
-    followers(&mut found, pages);
+    let mut found = observer(pages);
+    found.extend(steerer(pages));
+    found.extend(relay(pages));
+    found.extend(followers(pages));
     found
 }
 
 /// A leader that is followed, and no clock that follows.
-pub fn followers(found: &mut Vec<Finding>, pages: &Pages) {
-    if let [Freshness::Fresh, Freshness::Absent, Freshness::Absent] =
-        [freshness(&pages.dante4l), freshness(&pages.dante2sys), freshness(&pages.danteshm)]
-    {
-        let start = "dante2sys, which steers the system clock; or danteshm, which feeds chrony";
-        found.push(
-            Finding::warning("neither dante2sys nor danteshm runs: no clock follows Dante").unexplained(
-                format!("start {start}; where one of them will not start: pmc-lite doctor"),
-                format!("systemctl enable --now {start}"),
-            ),
-        );
-    }
+pub fn followers(pages: &Pages) -> Option<Finding> {
+    let all = (freshness(&pages.dante4l), freshness(&pages.dante2sys), freshness(&pages.danteshm));
+    let start = "dante2sys, which steers the system clock; or danteshm, which feeds chrony";
+    (all == (Freshness::Fresh, Freshness::Absent, Freshness::Absent)).then(|| {
+        Finding::warning("neither dante2sys nor danteshm runs: no clock follows Dante").unexplained(
+            format!("start {start}; where one of them will not start: pmc-lite doctor"),
+            format!("systemctl enable --now {start}"),
+        )
+    })
 }
 
 /// How much a daemon is needed.
@@ -111,43 +106,46 @@ enum Need {
     Replaced,
 }
 
+impl Need {
+    fn beside<B: Body>(other: &Read<B>) -> Self {
+        if freshness(other) == Freshness::Fresh { Self::Replaced } else { Self::OnceStarted }
+    }
+}
+
 /// A writer that is not there.
-fn life<B: Body>(found: &mut Vec<Finding>, read: &Read<B>, instance: Option<&Instance>, need: Need) {
-    let (name, unit) = (B::NAME, unit(B::NAME, instance));
+fn life<B: Body>(read: &Read<B>, pages: &Pages, need: Need) -> Option<Finding> {
+    let (name, unit) = (B::NAME, unit(B::NAME, pages.instance.as_ref()));
     let start = |again: &str| {
         format!("start it: systemctl start {unit}; if it ends again: {again}journalctl -u {unit} -n 20")
     };
     let not_there = |what| Finding::failure(what).unexplained(start("pmc-lite doctor; "), start(""));
-    match (read, freshness(read)) {
-        (_, Freshness::Fresh) => {}
-        (Err(_), Freshness::Absent) if need != Need::Always => {}
-        (Ok(_), Freshness::Stopped) if need == Need::Replaced => {}
-        (Err(error), Freshness::Absent) => found.push(not_there(error.to_string())),
-        (Err(error), _) => found.push(Finding::failure(error.to_string())),
-        (Ok(view), Freshness::Stopped) => found.push(not_there(format!(
+    Some(match (read, freshness(read)) {
+        (_, Freshness::Fresh) => return None,
+        (Err(_), Freshness::Absent) if need != Need::Always => return None,
+        (Ok(_), Freshness::Stopped) if need == Need::Replaced => return None,
+        (Err(error), Freshness::Absent) => not_there(error.to_string()),
+        (Err(error), _) => Finding::failure(error.to_string()),
+        (Ok(view), Freshness::Stopped) => not_there(format!(
             "{name} does not run: it was stopped, or refused to go on (process {})",
             view.pid
-        ))),
-        (Ok(view), _) => found.push(
-            Finding::failure(format!(
-                "{name} died or hangs (process {}); what is shown of it is old",
-                view.pid
-            ))
-            .remedy(format!("restart it: systemctl restart {unit}; why: journalctl -u {unit} -n 20")),
-        ),
-    }
+        )),
+        (Ok(view), _) => {
+            let what = format!("{name} died or hangs (process {}); what is shown of it is old", view.pid);
+            let remedy = format!("restart it: systemctl restart {unit}; why: journalctl -u {unit} -n 20");
+            Finding::failure(what).remedy(remedy)
+        }
+    })
 }
 
 /// What dante4l's page tells.
-pub fn observer(found: &mut Vec<Finding>, pages: &Pages) {
-    life(found, &pages.dante4l, pages.instance.as_ref(), Need::Always);
-    let Some(body) = said::<Dante4l>(&pages.dante4l) else { return };
-    for port in body.ports() {
-        network(found, port, pages);
-    }
+pub fn observer(pages: &Pages) -> Vec<Finding> {
+    let ports = said::<Dante4l>(&pages.dante4l).map(Dante4l::ports).unwrap_or_default();
+    let life = life(&pages.dante4l, pages, Need::Always);
+    life.into_iter().chain(ports.iter().flat_map(|port| network(port, pages))).collect()
 }
 
-fn network(found: &mut Vec<Finding>, port: &PortRecord, pages: &Pages) {
+fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
+    let mut found = Vec::new();
     let now = pages.now;
     let interface = port.interface;
     let notices: Vec<Notice> = port
@@ -180,78 +178,67 @@ fn network(found: &mut Vec<Finding>, port: &PortRecord, pages: &Pages) {
         Some(port::State::Uncalibrated) => found.push(Finding::warning(format!(
             "dante4l hears a leader on {interface} and does not know its rate well yet: that takes some seconds"
         ))),
-        Some(port::State::Slave) => late(found, port, now),
+        Some(port::State::Slave) => found.extend(late(port, now)),
         None => {}
     }
     for notice in told {
         let level = if notice.explains() { Level::Failure } else { Level::Warning };
         found.push(Finding { level, ..Finding::ok(format!("{interface}: {notice}")) });
     }
-    rivals(found, port);
+    found.extend(rivals(port));
+    found
 }
 
 /// Half way to the receipt timeout.
 const LATE_INTERVALS: i64 = 5;
 
-fn late(found: &mut Vec<Finding>, port: &PortRecord, now: Timestamp<Raw>) {
-    let (Some(leader), Some(sample)) = (port.leader(), port.last_sample()) else { return };
-    let age = now - sample.arrived.raw;
-    if age > Duration::from_ns(leader.sync_interval_ns) * LATE_INTERVALS {
-        found.push(
-            Finding::warning(format!(
-                "the last Sync of {} is {:.1} s old",
-                leader.identity(),
-                age.secs_f64()
-            ))
-            .remedy("look at the cable, the switch and the leader"),
-        );
-    }
+fn late(port: &PortRecord, now: Timestamp<Raw>) -> Option<Finding> {
+    let leader = port.leader()?;
+    let age = now - port.last_sample()?.arrived.raw;
+    (age > Duration::from_ns(leader.sync_interval_ns) * LATE_INTERVALS).then(|| {
+        let (who, age) = (leader.identity(), age.secs_f64());
+        Finding::warning(format!("the last Sync of {who} is {age:.1} s old"))
+            .remedy("look at the cable, the switch and the leader")
+    })
 }
 
 /// Best masters but one fall silent within some seconds.
-fn rivals(found: &mut Vec<Finding>, port: &PortRecord) {
+fn rivals(port: &PortRecord) -> Option<Finding> {
     let leaders: BTreeSet<String> = port
         .heard()
         .iter()
         .filter(|heard| heard.qualified != 0)
         .map(|heard| format!("{} at {}", heard.leader.identity(), heard.leader.address()))
         .collect();
-    if leaders.len() > 1 {
-        let names: Vec<String> = leaders.into_iter().collect();
-        found.push(
-            Finding::warning(format!("{} leaders are heard on {}: {}", names.len(), port.interface, names.join(", ")))
-                .remedy("if that lasts, two networks are joined or a device does not hear the others; dante4l follows the best"),
-        );
-    }
+    (leaders.len() > 1).then(|| {
+        let (count, names) = (leaders.len(), leaders.into_iter().collect::<Vec<_>>().join(", "));
+        Finding::warning(format!("{count} leaders are heard on {}: {names}", port.interface)).remedy(
+            "if that lasts, two networks are joined or a device does not hear the others; dante4l follows the best",
+        )
+    })
 }
 
 /// What dante2sys's page tells.
-pub fn steerer(found: &mut Vec<Finding>, pages: &Pages) {
-    let is_replaced = freshness(&pages.danteshm) == Freshness::Fresh;
-    life(
-        found,
-        &pages.dante2sys,
-        pages.instance.as_ref(),
-        if is_replaced { Need::Replaced } else { Need::OnceStarted },
-    );
-    let Some(body) = said::<Dante2sys>(&pages.dante2sys) else { return };
-    match body.state() {
-        Some(steer::State::Waiting) => found.push(pulled_up(pages).unwrap_or_else(|| waiting(pages))),
+pub fn steerer(pages: &Pages) -> Vec<Finding> {
+    let life = life(&pages.dante2sys, pages, Need::beside(&pages.danteshm));
+    let Some(body) = said::<Dante2sys>(&pages.dante2sys) else { return life.into_iter().collect() };
+    let state = match body.state() {
+        Some(steer::State::Waiting) => Some(pulled_up(pages).unwrap_or_else(|| waiting(pages))),
         Some(steer::State::Acquiring) => {
-            found.push(Finding::warning("dante2sys takes the clock in hand: that needs some seconds"));
+            Some(Finding::warning("dante2sys takes the clock in hand: that needs some seconds"))
         }
-        Some(steer::State::Holdover) => found.push(pulled_up(pages).unwrap_or_else(|| holdover(pages))),
-        Some(steer::State::Refused) => found.push(
+        Some(steer::State::Holdover) => Some(pulled_up(pages).unwrap_or_else(|| holdover(pages))),
+        Some(steer::State::Refused) => Some(
             Finding::failure("dante2sys cannot correct the clock")
                 .remedy("why: journalctl -u dante2sys -n 20"),
         ),
-        Some(steer::State::Yielded) => found.push(
+        Some(steer::State::Yielded) => Some(
             Finding::failure("another program steers the same clock: dante2sys leaves it alone meanwhile")
                 .unexplained("pmc-lite doctor finds it: stop it", "journalctl -u dante2sys -n 40"),
         ),
-        Some(steer::State::Locked) | None => {}
-    }
-    date(found, body);
+        Some(steer::State::Locked) | None => None,
+    };
+    life.into_iter().chain(state).chain(date(body)).collect()
 }
 
 /// A leader that dante4l follows and dante2sys does not, for its subdomain.
@@ -291,50 +278,42 @@ fn holdover(pages: &Pages) -> Finding {
     }
 }
 
-fn date(found: &mut Vec<Finding>, body: &Dante2sys) {
+fn date(body: &Dante2sys) -> Option<Finding> {
     if body.utc_source == UtcSource::None as u8 || body.flags & (STEER_DATE_GOOD | STEER_DATE_LEFT) != 0 {
-        return;
+        return None;
     }
-    found.push(match body.date() {
+    Some(match body.date() {
         None => Finding::warning("the date is not known yet")
             .remedy("it needs answers of a time server; are they reachable? journalctl -u dante2sys -n 20"),
         Some(_) => Finding::warning(
             "the date is further off than --max-date-error allows: the kernel is told so",
         )
         .remedy("are the time servers reachable? and does --date let the clock follow them? man dante2sys"),
-    });
+    })
 }
 
 /// What danteshm's page tells.
-pub fn relay(found: &mut Vec<Finding>, pages: &Pages) {
-    let is_replaced = freshness(&pages.dante2sys) == Freshness::Fresh;
-    life(
-        found,
-        &pages.danteshm,
-        pages.instance.as_ref(),
-        if is_replaced { Need::Replaced } else { Need::OnceStarted },
-    );
-    let Some(body) = said::<Danteshm>(&pages.danteshm) else { return };
-    match body.waiting() {
+pub fn relay(pages: &Pages) -> Vec<Finding> {
+    let life = life(&pages.danteshm, pages, Need::beside(&pages.dante2sys));
+    let Some(body) = said::<Danteshm>(&pages.danteshm) else { return life.into_iter().collect() };
+    let silent = match body.waiting() {
         Some(Waiting::Leader) => {
-            found.push(Finding::warning("danteshm is silent: dante4l has no leader that it knows well"));
+            Some(Finding::warning("danteshm is silent: dante4l has no leader that it knows well"))
         }
-        Some(Waiting::Date) => found.push(
+        Some(Waiting::Date) => Some(
             Finding::warning(
                 "danteshm is silent: the system clock is not synchronised, so nobody knows the date",
             )
             .remedy("give chrony a time server beside Dante; or --epoch: man danteshm"),
         ),
-        _ => {}
-    }
-    for output in body.outputs().iter().filter(|output| output.ready == 0) {
-        found.push(match OutputKind::from_number(output.kind) {
-            Some(OutputKind::Shm) => {
-                Finding::warning(format!("SHM unit {} cannot be written to", output.unit))
-                    .remedy("why: journalctl -u danteshm -n 20")
-            }
-            _ => Finding::warning(format!("danteshm: nobody is at {}", output.path))
-                .remedy("is chronyd running, and does its configuration name this socket? man danteshm"),
-        });
-    }
+        _ => None,
+    };
+    let deaf = body.outputs().iter().filter(|output| output.ready == 0);
+    let deaf = deaf.map(|output| match OutputKind::from_number(output.kind) {
+        Some(OutputKind::Shm) => Finding::warning(format!("SHM unit {} cannot be written to", output.unit))
+            .remedy("why: journalctl -u danteshm -n 20"),
+        _ => Finding::warning(format!("danteshm: nobody is at {}", output.path))
+            .remedy("is chronyd running, and does its configuration name this socket? man danteshm"),
+    });
+    life.into_iter().chain(silent).chain(deaf).collect()
 }

@@ -1,13 +1,16 @@
 //! The samples of dante4l, one after the other, each once, with what the pages say beside it. `log`, `plot` and `watch` live on
 //! them.
 
-use crate::pages::Pages;
+use crate::pages::{Pages, Readers};
+use crate::scale::{Histogram, Scale, good_rates};
+use anyhow::{Result, anyhow};
 use dante_core::page::{Dante2sys, Dante4l, PortRecord, SampleRecord, View};
 use dante_core::port::Sample;
-use dante_core::time::{Civil, Raw, Real, Timestamp};
+use dante_core::time::{Civil, Duration, Raw, Real, Timestamp};
 use dante_core::wire::Uuid;
 use dante_os::clock::raw_now;
-use dante_os::page::{Instance, PageFollower, PageName, PageReader};
+use dante_os::page::{Instance, PageFollower, PageName};
+use dante_os::poll::Poll;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -113,11 +116,6 @@ impl Entry {
         }
     }
 
-    /// dante4l followed a leader whose rate it knew well.
-    pub fn is_settled(&self) -> bool {
-        self.state.as_deref() == Some("SLAVE")
-    }
-
     /// The rate and its standard deviation.
     pub fn rate_ppm(&self) -> Option<(f64, f64)> {
         Some((self.rate_ppb? / 1e3, self.rate_uncertainty_ppb? / 1e3))
@@ -144,44 +142,77 @@ impl Entry {
     }
 }
 
+/// The rates that count, with their standard deviations, ppm: those of a leader that dante4l knew well.
+fn good<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Vec<(f64, f64)> {
+    let settled = entries.filter(|entry| entry.state.as_deref() == Some("SLAVE"));
+    good_rates(settled.filter_map(Entry::rate_ppm))
+}
+
+/// An axis for the rates that count, or for all where none does.
+pub fn rate_scale<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Scale {
+    let mut judged = good(entries.clone());
+    if judged.is_empty() {
+        judged = good_rates(entries.filter_map(Entry::rate_ppm));
+    }
+    Scale::around(judged.into_iter().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]), 0.01, 4.0)
+}
+
+/// How often the rate was where. The bins are not narrower than the estimates are good to.
+pub fn rate_histogram<'a>(
+    entries: impl Iterator<Item = &'a Entry> + Clone,
+    bins: usize,
+) -> Option<Histogram> {
+    let rates: Vec<f64> = good(entries).into_iter().map(|(rate, _)| rate).collect();
+    Histogram::of(&rates, bins, 0.001)
+}
+
 /// To the nanosecond.
 pub fn rfc3339(time: Timestamp<Real>) -> String {
     let (s, ns) = time.split();
     format!("{}.{ns:09}Z", Civil::at(s)).replace(' ', "T")
 }
 
+/// A page that is not there yet rings no bell.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The pages, with dante4l's doorbell to be waited for.
 pub struct Follower {
-    instance: Option<Instance>,
     dante4l: PageFollower<Dante4l>,
-    dante2sys: PageReader<Dante2sys>,
-    danteshm: PageReader<dante_core::page::Danteshm>,
+    others: Readers,
 }
 
 impl Follower {
-    pub fn new(instance: Option<&Instance>) -> anyhow::Result<Self> {
+    pub fn new(instance: Option<&Instance>) -> Result<Self> {
         let dante4l = PageFollower::new(PageName::new(instance)).map_err(|errno| {
-            anyhow::anyhow!(
-                "dante4l's page cannot be watched: {}; raise fs.inotify.max_user_instances",
-                errno.desc()
-            )
+            anyhow!("dante4l's page cannot be watched: {}; raise fs.inotify.max_user_instances", errno.desc())
         })?;
-        Ok(Self {
-            instance: instance.cloned(),
-            dante4l,
-            dante2sys: PageReader::new(PageName::new(instance)),
-            danteshm: PageReader::new(PageName::new(instance)),
-        })
+        Ok(Self { dante4l, others: Readers::new(instance) })
     }
 
     pub fn read(&mut self) -> Pages {
-        let now: Timestamp<Raw> = raw_now();
-        Pages {
-            instance: self.instance.clone(),
-            now,
-            dante4l: self.dante4l.read(now),
-            dante2sys: self.dante2sys.read(now),
-            danteshm: self.danteshm.read(now),
+        let now = raw_now();
+        let dante4l = self.dante4l.read(now);
+        self.others.read_beside(now, dante4l)
+    }
+
+    /// Hands over the samples that come until `end` or a signal: what is there by then is the last.
+    pub fn follow(
+        mut self,
+        mut poll: Poll,
+        end: Option<Timestamp<Raw>>,
+        mut take: impl FnMut(&Pages, Vec<Entry>) -> Result<()>,
+    ) -> Result<()> {
+        let mut history = History::from_now();
+        let mut ended = false;
+        loop {
+            let pages = self.read();
+            take(&pages, history.take(&pages))?;
+            if ended || end.is_some_and(|end| pages.now >= end) {
+                return Ok(());
+            }
+            let look = pages.now + LOOK;
+            let wake = poll.wait(&[self.as_fd()], Some(end.map_or(look, |end| end.min(look))))?;
+            ended = wake.signal.is_some();
         }
     }
 }

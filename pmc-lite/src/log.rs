@@ -1,23 +1,18 @@
 //! `pmc-lite log`: each sample a line, for analysis.
 
 use crate::args::{LogArgs, LogFormat};
-use crate::history::{Entry, Follower, History};
-use crate::pages::{Pages, freshness};
+use crate::history::{Entry, Follower};
+use crate::pages::Pages;
 use anyhow::{Context, Result, bail};
-use dante_core::page::Freshness;
 use dante_core::time::Duration;
 use dante_os::clock::raw_now;
 use dante_os::page::Instance;
 use dante_os::poll::Poll;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsFd;
 
 #[cfg(test)]
 mod tests;
-
-/// A page that is not there yet rings no bell.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Writes lines until it is told to end, by a signal or by time; a reader that has seen enough ends it too.
 pub fn log(args: &LogArgs, instance: Option<&Instance>) -> Result<()> {
@@ -38,30 +33,20 @@ pub fn log(args: &LogArgs, instance: Option<&Instance>) -> Result<()> {
     }
 }
 
-fn run(mut poll: Poll, mut lines: Lines, seconds: u32, instance: Option<&Instance>) -> Result<u64> {
+fn run(poll: Poll, mut lines: Lines, seconds: u32, instance: Option<&Instance>) -> Result<u64> {
     let end = (seconds > 0).then(|| raw_now() + Duration::from_secs(seconds.into()));
-    let mut follower = Follower::new(instance)?;
-    let mut history = History::from_now();
     let mut words = Words::default();
-    let mut ended = false;
     let mut written = 0;
-    loop {
-        let pages = follower.read();
-        words.about(&pages);
-        let entries = history.take(&pages);
+    Follower::new(instance)?.follow(poll, end, |pages, entries| {
+        words.about(pages);
         for entry in &entries {
             words.gap(entry);
             lines.write(entry)?;
             written += 1;
         }
-        ended |= end.is_some_and(|end| pages.now >= end);
-        if ended {
-            return Ok(written);
-        }
-        let look = pages.now + LOOK;
-        let wake = poll.wait(&[follower.as_fd()], Some(end.map_or(look, |end| end.min(look))))?;
-        ended = wake.signal.is_some();
-    }
+        Ok(())
+    })?;
+    Ok(written)
 }
 
 /// What is written, a line at a time: whoever reads along sees whole lines at once.
@@ -108,14 +93,11 @@ struct Words {
 
 impl Words {
     fn about(&mut self, pages: &Pages) {
-        let waiting = freshness(&pages.dante4l) != Freshness::Fresh;
-        if waiting && !self.waiting {
-            match &pages.dante4l {
-                Err(error) => eprintln!("pmc-lite: waiting: {error}"),
-                Ok(_) => eprintln!("pmc-lite: waiting: dante4l is not running"),
-            }
+        let silence = pages.silence("");
+        if let Some(why) = silence.as_ref().filter(|_| !self.waiting) {
+            eprintln!("pmc-lite: waiting: {why}");
         }
-        self.waiting = waiting;
+        self.waiting = silence.is_some();
     }
 
     fn gap(&mut self, entry: &Entry) {

@@ -73,3 +73,8 @@ pub(crate) fn print(text: &str) {
     // A reader that closes the pipe early has seen enough.
     _ = writeln!(anstream::stdout().lock(), "{}", text.trim_end());
 }
+
+/// As JSON for people and programs.
+pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+}

@@ -38,10 +38,16 @@ impl Readers {
 
     pub fn read(&mut self) -> Pages {
         let now = raw_now();
+        let dante4l = self.dante4l.read(now);
+        self.read_beside(now, dante4l)
+    }
+
+    /// The others' pages, beside dante4l's.
+    pub fn read_beside(&mut self, now: Timestamp<Raw>, dante4l: Read<Dante4l>) -> Pages {
         Pages {
             instance: self.instance.clone(),
             now,
-            dante4l: self.dante4l.read(now),
+            dante4l,
             dante2sys: self.dante2sys.read(now),
             danteshm: self.danteshm.read(now),
         }
@@ -57,6 +63,14 @@ impl Pages {
     /// The port that a running dante4l follows its leader by.
     pub fn selected(&self) -> Option<&PortRecord> {
         said(&self.dante4l)?.selected()
+    }
+
+    /// Why dante4l tells nothing new, if it does not run; `stopped` is said of one that has told something.
+    pub fn silence(&self, stopped: &str) -> Option<String> {
+        match &self.dante4l {
+            Err(error) => Some(error.to_string()),
+            Ok(_) => (!self.has_dante4l()).then(|| format!("dante4l is not running{stopped}")),
+        }
     }
 
     /// dante4l runs.

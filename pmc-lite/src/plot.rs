@@ -7,7 +7,7 @@ mod picture;
 mod tests;
 
 use crate::args::PlotArgs;
-use crate::history::{Entry, Follower, History};
+use crate::history::{Entry, Follower};
 use anyhow::{Context, Result, bail};
 use dante_core::time::Duration;
 use dante_os::clock::raw_now;
@@ -18,11 +18,7 @@ use figure::Figure;
 use picture::Format;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
-use std::os::fd::AsFd;
 use std::path::Path;
-
-/// A page that is not there yet rings no bell.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Draws what comes, or what a log holds. The picture is written whole or not at all.
 pub fn plot(args: &PlotArgs, instance: Option<&Instance>) -> Result<()> {
@@ -50,26 +46,18 @@ pub fn plot(args: &PlotArgs, instance: Option<&Instance>) -> Result<()> {
 
 /// Looks on for so long, or until a signal ends it.
 fn watch(seconds: u32, instance: Option<&Instance>) -> Result<Vec<Entry>> {
-    let mut poll = Poll::new()?;
-    let mut follower = Follower::new(instance)?;
-    let mut history = History::from_now();
-    let mut entries = Vec::new();
+    let poll = Poll::new()?;
+    let follower = Follower::new(instance)?;
     let end = raw_now() + Duration::from_secs(seconds.into());
     if io::stderr().is_terminal() {
         eprintln!("pmc-lite: looking on for {seconds} s; Ctrl-C draws what is there by then");
     }
-    loop {
-        let pages = follower.read();
-        entries.extend(history.take(&pages));
-        if pages.now >= end {
-            return Ok(entries);
-        }
-        let wake = poll.wait(&[follower.as_fd()], Some(end.min(pages.now + LOOK)))?;
-        if wake.signal.is_some() {
-            entries.extend(history.take(&follower.read()));
-            return Ok(entries);
-        }
-    }
+    let mut entries = Vec::new();
+    follower.follow(poll, Some(end), |_, more| {
+        entries.extend(more);
+        Ok(())
+    })?;
+    Ok(entries)
 }
 
 /// What `pmc-lite log` wrote, in either format.
@@ -80,19 +68,15 @@ fn read(path: &Path) -> Result<Vec<Entry>> {
 }
 
 fn parse(mut source: impl BufRead) -> Result<Vec<Entry>> {
-    let is_json = source.fill_buf()?.first() == Some(&b'{');
-    let mut entries = Vec::new();
-    if is_json {
-        for (line, number) in source.lines().zip(1u64..) {
-            entries.push(
+    if source.fill_buf()?.first() == Some(&b'{') {
+        let lines = source.lines().zip(1u64..);
+        return lines
+            .map(|(line, number)| {
                 serde_json::from_str(&line?)
-                    .with_context(|| format!("line {number} is none of `pmc-lite log`"))?,
-            );
-        }
-        return Ok(entries);
+                    .with_context(|| format!("line {number} is none of `pmc-lite log`"))
+            })
+            .collect();
     }
-    for row in csv::Reader::from_reader(source).deserialize() {
-        entries.push(row.context("it is no log of `pmc-lite log`")?);
-    }
-    Ok(entries)
+    let rows = csv::Reader::from_reader(source).into_deserialize();
+    rows.map(|row| row.context("it is no log of `pmc-lite log`")).collect()
 }

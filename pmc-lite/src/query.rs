@@ -8,6 +8,7 @@ mod report;
 mod text;
 
 use crate::args::QueryArgs;
+use crate::json;
 use dante_core::inquiry::{Input, Inquiry, InquiryConfig, Tally};
 use dante_core::page::StampSource;
 use dante_core::port::{Channel, follower_identity};
@@ -101,10 +102,6 @@ fn identity(mac: [u8; 6], random: u64) -> PortIdentity {
     let own = follower_identity(mac, random);
     let port_id = u16::try_from(random >> 48).unwrap_or(0).max(own.port_id + 1);
     PortIdentity { port_id, ..own }
-}
-
-fn json(clocks: &[Clock]) -> String {
-    serde_json::to_string_pretty(clocks).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }
 
 /// What is worth a word besides the answers.

@@ -34,13 +34,8 @@ impl Scale {
 
     /// Where numbers stand.
     pub fn ticks(&self) -> Vec<f64> {
-        let mut ticks = Vec::new();
-        let mut count = 0.0;
-        while self.low + count * self.step <= self.high + self.step / 2.0 {
-            ticks.push(self.low + count * self.step);
-            count += 1.0;
-        }
-        ticks
+        let steps = (0..).map(|count: u32| self.low + f64::from(count) * self.step);
+        steps.take_while(|tick| *tick <= self.high + self.step / 2.0).collect()
     }
 
     /// As it is written beside the axis.
@@ -92,6 +87,12 @@ pub fn unit_of(ns: f64) -> (&'static str, f64) {
         ns if ns < 10e9 => ("ms", 1e6),
         _ => ("s", 1e9),
     }
+}
+
+/// To be drawn.
+#[expect(clippy::cast_precision_loss, reason = "less than can be seen")]
+pub const fn as_f64(ns: i64) -> f64 {
+    ns as f64
 }
 
 /// How often values lie where.

@@ -1,6 +1,6 @@
 //! What the daemons may say, made up for tests: every output is looked at in every one of these scenes.
 
-use crate::pages::Pages;
+use crate::pages::{Pages, Read};
 use dante_core::date::Policy;
 use dante_core::page::{
     Body, Dante2sys, Dante4l, Danteshm, DateRecord, Freshness, HeardRecord, KernelClock, LeaderRecord,
@@ -10,7 +10,7 @@ use dante_core::page::{
 };
 use dante_core::port::{self, Notice};
 use dante_core::relay::Waiting;
-use dante_core::time::{Raw, Timestamp};
+use dante_core::time::Timestamp;
 use dante_core::wire::Subdomain;
 use dante_core::{relay, steer};
 use dante_os::page::ReadError;
@@ -31,10 +31,7 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("stale", stale()),
         ("listening", listening(None)),
         ("listening_ptp_v2", listening(Some(Notice::OnlyPtpV2))),
-        (
-            "listening_other_subdomain",
-            listening(Some(Notice::OtherSubdomain(Subdomain(*b"_ALT1\0\0\0\0\0\0\0\0\0\0\0")))),
-        ),
+        ("listening_other_subdomain", listening(Some(Notice::OtherSubdomain(Subdomain::ALT1)))),
         ("faulty", faulty()),
         ("locked", locked()),
         ("holdover", holdover()),
@@ -42,7 +39,7 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("yielded", yielded()),
         ("chrony", chrony()),
         ("foreign_page", foreign_page()),
-        ("nobody_follows", Pages { dante2sys: absent("dante2sys"), ..locked() }),
+        ("nobody_follows", Pages { dante2sys: absent(), ..locked() }),
         ("dante2sys_refused", dante2sys_refused()),
         ("virtual_clock", virtual_clock()),
         ("pull_up", pull_up()),
@@ -53,22 +50,21 @@ pub fn all() -> Vec<(&'static str, Pages)> {
 pub fn no_daemon() -> Pages {
     Pages {
         instance: None,
-        now: now(),
-        dante4l: absent("dante4l"),
-        dante2sys: absent("dante2sys"),
-        danteshm: absent("danteshm"),
+        now: Timestamp::from_ns(NOW),
+        dante4l: absent(),
+        dante2sys: absent(),
+        danteshm: absent(),
     }
 }
 
 /// All were killed.
 pub fn stale() -> Pages {
-    let killed = |pages: Pages| Pages {
-        dante4l: pages.dante4l.map(|view| View { freshness: Freshness::Stale, ..view }),
-        dante2sys: pages.dante2sys.map(|view| View { freshness: Freshness::Stale, ..view }),
-        danteshm: pages.danteshm.map(|view| View { freshness: Freshness::Stopped, ..view }),
-        ..pages
-    };
-    killed(Pages { danteshm: fresh(feeding()), ..locked() })
+    Pages {
+        dante4l: seen(Freshness::Stale, observer(slave())),
+        dante2sys: seen(Freshness::Stale, steered()),
+        danteshm: seen(Freshness::Stopped, feeding()),
+        ..no_daemon()
+    }
 }
 
 /// No leader, and what was noticed instead.
@@ -77,11 +73,7 @@ pub fn listening(notice: Option<Notice>) -> Pages {
     if let Some(notice) = notice {
         port.notices[notice.kind()] = NoticeRecord::of(notice, Timestamp::from_ns(NOW - SECOND));
     }
-    let steered = Dante2sys {
-        state: steer::State::Waiting as u8,
-        utc_source: UtcSource::None as u8,
-        ..Dante2sys::default()
-    };
+    let steered = Dante2sys { utc_source: UtcSource::None as u8, ..waiting() };
     Pages { dante4l: fresh(observer(port)), dante2sys: fresh(steered), ..no_daemon() }
 }
 
@@ -142,20 +134,13 @@ pub fn yielded() -> Pages {
 
 /// dante2sys would not start.
 pub fn dante2sys_refused() -> Pages {
-    let waiting = Dante2sys { state: steer::State::Waiting as u8, ..Dante2sys::default() };
-    let ended = fresh(waiting).map(|view| View { freshness: Freshness::Stopped, ..view });
-    Pages { dante2sys: ended, ..locked() }
+    Pages { dante2sys: seen(Freshness::Stopped, waiting()), ..locked() }
 }
 
 /// dante4l was told of the devices' subdomain, and dante2sys was not.
 pub fn pull_up() -> Pages {
-    let subdomain = *b"_ALT2\0\0\0\0\0\0\0\0\0\0\0";
-    let waiting = Dante2sys { state: steer::State::Waiting as u8, ..Dante2sys::default() };
-    Pages {
-        dante4l: fresh(observer(PortRecord { subdomain, ..slave() })),
-        dante2sys: fresh(waiting),
-        ..locked()
-    }
+    let port = PortRecord { subdomain: Subdomain::ALT2.0, ..slave() };
+    Pages { dante4l: fresh(observer(port)), dante2sys: fresh(waiting()), ..locked() }
 }
 
 /// Somebody looks what would be done.
@@ -171,7 +156,7 @@ pub fn virtual_clock() -> Pages {
 
 /// chrony steers the clock, by danteshm.
 pub fn chrony() -> Pages {
-    Pages { dante2sys: absent("dante2sys"), danteshm: fresh(feeding()), ..locked() }
+    Pages { dante2sys: absent(), danteshm: fresh(feeding()), ..locked() }
 }
 
 /// Somebody planted a page, and another is of an older version.
@@ -191,16 +176,17 @@ pub fn foreign_page() -> Pages {
     }
 }
 
-fn now() -> Timestamp<Raw> {
-    Timestamp::from_ns(NOW)
+fn seen<B: Body>(freshness: Freshness, body: B) -> Read<B> {
+    Ok(View { freshness, pid: 812, instance: 7, body })
 }
 
-fn fresh<B: Body>(body: B) -> Result<View<B>, ReadError> {
-    Ok(View { freshness: Freshness::Fresh, pid: 812, instance: 7, body })
+fn fresh<B: Body>(body: B) -> Read<B> {
+    seen(Freshness::Fresh, body)
 }
 
-fn absent<B: Body>(program: &'static str) -> Result<View<B>, ReadError> {
-    Err(ReadError::Absent { page: format!("/dev/shm/{program}"), program, hint: String::new() })
+fn absent<B: Body>() -> Read<B> {
+    let page = format!("/dev/shm/{}", B::NAME);
+    Err(ReadError::Absent { page, program: B::NAME, hint: String::new() })
 }
 
 /// A port that has its sockets, and has heard nothing.
@@ -222,15 +208,12 @@ fn leader() -> LeaderRecord {
         address: [169, 254, 61, 114],
         identifier: *b"DFLT",
         variance: 0x7060,
-        steps_removed: 0,
         stratum: 0x99,
         preferred: 1,
-        utc_offset_s: 0,
         grandmaster: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c],
-        grandmaster_port: 0,
         boundary_clock: 1,
-        reserved: [0; 7],
         sync_interval_ns: SECOND / 4,
+        ..LeaderRecord::new_zeroed()
     }
 }
 
@@ -303,6 +286,10 @@ fn observer(port: PortRecord) -> Dante4l {
     body
 }
 
+fn waiting() -> Dante2sys {
+    Dante2sys { state: steer::State::Waiting as u8, ..Dante2sys::default() }
+}
+
 fn steered() -> Dante2sys {
     Dante2sys {
         state: steer::State::Locked as u8,
@@ -311,7 +298,6 @@ fn steered() -> Dante2sys {
         flags: STEER_HAS_SCALE | STEER_HAS_PHASE | STEER_HAS_DATE | STEER_DATE_GOOD,
         policy: Policy::Step as u8,
         rtc: RtcMode::Device as u8,
-        leap: 0,
         agreeing: 3,
         frequency: 12.0376e-6,
         rate_error: -9.3e-9,

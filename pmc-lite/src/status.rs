@@ -68,7 +68,7 @@ shown! {
         leader = port.and_then(PortRecord::leader),
     ) {
         /// IEEE 1588-2002, 7.3; SLAVE follows a leader.
-        #[cfg_attr(test, schemars(extend("enum" = schema::port_states())))]
+        #[cfg_attr(test, schemars(extend("enum" = schema::words(&dante_core::port::State::ALL))))]
         state: String = word(port.and_then(PortRecord::state)),
         /// Index into `ports`.
         selected: u32 = body.selected,
@@ -131,7 +131,7 @@ shown! {
         /// PTP's subdomain that is followed there.
         subdomain: String = Subdomain(port.subdomain).to_string(),
         /// IEEE 1588-2002, 7.3.
-        #[cfg_attr(test, schemars(extend("enum" = schema::port_states())))]
+        #[cfg_attr(test, schemars(extend("enum" = schema::words(&dante_core::port::State::ALL))))]
         state: String = word(port.state()),
         /// Where time stamps come from.
         #[cfg_attr(test, schemars(extend("enum" = schema::words(&StampSource::ALL))))]
@@ -166,7 +166,7 @@ shown! {
 
     Steering of (body: &Dante2sys, now: Timestamp<Raw>) let (has_scale = body.epoch().is_some()) {
         /// LOCKED: the clock is held on Dante + K.
-        #[cfg_attr(test, schemars(extend("enum" = schema::steerer_states())))]
+        #[cfg_attr(test, schemars(extend("enum" = schema::words(&dante_core::steer::State::ALL))))]
         state: String = word(body.state()),
         /// What is steered; `hardware`: a PTP hardware clock.
         #[cfg_attr(test, schemars(extend("enum" = schema::words(&SteeredClock::ALL))))]
@@ -199,7 +199,7 @@ shown! {
         #[cfg_attr(test, schemars(extend("enum" = schema::words(&UtcSource::ALL))))]
         source: &'static str = UtcSource::from_number(body.utc_source).map_or(UNKNOWN, UtcSource::name),
         /// What gives way where leader and UTC differ.
-        #[cfg_attr(test, schemars(extend("enum" = schema::policies())))]
+        #[cfg_attr(test, schemars(extend("enum" = schema::words(&dante_core::date::Policy::ALL))))]
         policy: String = word(body.policy()),
         /// The kernel is told that the clock is synchronised.
         good: bool = body.flags & STEER_DATE_GOOD != 0,
@@ -255,7 +255,7 @@ shown! {
 
     Relaying of (body: &Danteshm, now: Timestamp<Raw>) let (told = body.told()) {
         /// FEEDING: chrony is told.
-        #[cfg_attr(test, schemars(extend("enum" = schema::relay_states())))]
+        #[cfg_attr(test, schemars(extend("enum" = schema::words(&dante_core::relay::State::ALL))))]
         state: String = word(body.state()),
         /// What is missing; `silence`: chrony is to begin anew; null while feeding.
         #[cfg_attr(test, schemars(extend("enum" = schema::waiting())))]
@@ -295,7 +295,7 @@ shown! {
     }
 }
 
-fn word(known: Option<impl ToString>) -> String {
+pub fn word(known: Option<impl ToString>) -> String {
     known.map_or(UNKNOWN.into(), |one| one.to_string())
 }
 

@@ -5,7 +5,9 @@ mod parts;
 pub use parts::{counters, leaders, ports, samples};
 
 use crate::finding::{Finding, Level};
-use crate::status::{Following, Heard, Output, Page, Port, Relaying, Status, Steering, Utc};
+use crate::status::{
+    Following, Heard, Leader, Output, Page, Port, Relaying, SplitOffset, Status, Steering, Utc,
+};
 use crate::verdict::Verdict;
 use anstyle::{AnsiColor, Style};
 use dante_core::page::SteeredClock;
@@ -16,6 +18,13 @@ use std::fmt::{self, Write};
 #[cfg(test)]
 mod tests;
 
+/// Those lines of a block that there is something for.
+macro_rules! rows {
+    ($out:ident, $($name:literal => $value:expr,)+) => {
+        $(if let Some(value) = Option::<String>::from($value) { row($out, $name, &value)?; })+
+    };
+}
+
 /// What a block is about.
 pub const HEADING: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -24,9 +33,22 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// One screen, with colours, which whoever prints it takes out where they are of no use.
 pub fn screen(status: &Status) -> String {
+    written(|out| {
+        verdict(out, status)?;
+        if let Some(said) = &status.dante4l.said {
+            leader(out, said)?;
+        }
+        program(out, "dante4l", &status.dante4l.life, status.dante4l.said.as_ref(), following)?;
+        program(out, "dante2sys", &status.dante2sys.life, status.dante2sys.said.as_ref(), steering)?;
+        program(out, "danteshm", &status.danteshm.life, status.danteshm.said.as_ref(), relaying)?;
+        status.findings.iter().try_for_each(|each| finding(out, each))
+    })
+}
+
+pub fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    _ = write(&mut out, status);
+    _ = write(&mut out);
     out
 }
 
@@ -37,26 +59,6 @@ pub fn style(level: Level) -> Style {
         Level::Warning => DOUBTFUL,
         Level::Failure => BAD,
     }
-}
-
-fn write(out: &mut String, status: &Status) -> fmt::Result {
-    verdict(out, status)?;
-    if let Some(said) = &status.dante4l.said {
-        leader(out, said)?;
-    }
-    heading(out, "dante4l", &status.dante4l.life)?;
-    if let Some(said) = &status.dante4l.said {
-        following(out, said)?;
-    }
-    heading(out, "dante2sys", &status.dante2sys.life)?;
-    if let Some(said) = &status.dante2sys.said {
-        steering(out, said)?;
-    }
-    heading(out, "danteshm", &status.danteshm.life)?;
-    if let Some(said) = &status.danteshm.said {
-        relaying(out, said)?;
-    }
-    status.findings.iter().try_for_each(|each| finding(out, each))
 }
 
 /// The answer to "is it synchronised?", in words; `more` says where to find what else there is to know.
@@ -100,44 +102,43 @@ pub fn life_of(page: &Page) -> (&'static str, Level) {
     }
 }
 
-fn heading(out: &mut String, program: &str, page: &Page) -> fmt::Result {
+/// Whether it runs, and what it says.
+fn program<S>(
+    out: &mut String,
+    name: &str,
+    page: &Page,
+    said: Option<&S>,
+    tell: fn(&mut String, &S) -> fmt::Result,
+) -> fmt::Result {
     let (life, level) = life_of(page);
     let style = style(level);
-    writeln!(out, "{HEADING}{program:<10}{HEADING:#} {style}{life}{style:#}")
+    writeln!(out, "{HEADING}{name:<10}{HEADING:#} {style}{life}{style:#}")?;
+    said.map_or(Ok(()), |said| tell(out, said))
 }
 
 fn leader(out: &mut String, said: &Following) -> fmt::Result {
-    match &said.leader {
-        Some(leader) => {
-            writeln!(
-                out,
-                "{HEADING}leader{HEADING:#}     {}/{} at {}",
-                leader.uuid, leader.port_id, leader.address
-            )?;
-            let preferred = if leader.preferred { ", Preferred Leader" } else { "" };
-            row(out, "clock", &format!("stratum {} {}{preferred}", leader.stratum, leader.identifier))
-        }
-        None => writeln!(out, "{HEADING}leader{HEADING:#}     none"),
-    }
+    let Some(leader) = &said.leader else { return writeln!(out, "{HEADING}leader{HEADING:#}     none") };
+    let Leader { uuid, port_id, address, stratum, identifier, preferred, .. } = leader;
+    writeln!(out, "{HEADING}leader{HEADING:#}     {uuid}/{port_id} at {address}")?;
+    let preferred = if *preferred { ", Preferred Leader" } else { "" };
+    row(out, "clock", &format!("stratum {stratum} {identifier}{preferred}"))
 }
 
 fn following(out: &mut String, said: &Following) -> fmt::Result {
     let timeline = if said.timeline == 0 { String::new() } else { format!(" (timeline {})", said.timeline) };
-    row(out, "state", &format!("{}{timeline}", said.state))?;
-    if let (Some(rate), Some(sigma)) = (said.rate_ppb, said.rate_uncertainty_ppb) {
-        row(out, "rate", &format!("{rate:+.1} ppb +/- {sigma:.1}, leader against CLOCK_MONOTONIC_RAW"))?;
-    }
-    if let (Some(residual), Some(sigma)) = (said.residual_ns, said.offset_uncertainty_ns) {
-        row(out, "last Sync", &format!("{residual:+} ns against the map, which is good to {sigma} ns"))?;
-    }
-    if let (Some(age), Some(interval)) = (said.last_sync_age_s, said.sync_interval_ms) {
-        row(out, "age", &format!("{age:.2} s, a Sync every {interval} ms"))?;
-    } else if let Some(age) = said.last_sync_age_s {
-        row(out, "age", &format!("{age:.2} s"))?;
-    }
-    match said.path_delay_ns {
-        Some(delay) => row(out, "path delay", &format!("{delay} ns"))?,
-        None => row(out, "path delay", "not measured")?,
+    let rate = said.rate_ppb.zip(said.rate_uncertainty_ppb);
+    let residual = said.residual_ns.zip(said.offset_uncertainty_ns);
+    let every =
+        said.sync_interval_ms.map_or(String::new(), |interval| format!(", a Sync every {interval} ms"));
+    let delay = said.path_delay_ns.map_or("not measured".into(), |delay| format!("{delay} ns"));
+    let leads = |(rate, sigma)| format!("{rate:+.1} ppb +/- {sigma:.1}, leader against CLOCK_MONOTONIC_RAW");
+    let late = |(residual, sigma)| format!("{residual:+} ns against the map, which is good to {sigma} ns");
+    rows! { out,
+        "state" => format!("{}{timeline}", said.state),
+        "rate" => rate.map(leads),
+        "last Sync" => residual.map(late),
+        "age" => said.last_sync_age_s.map(|age| format!("{age:.2} s{every}")),
+        "path delay" => delay,
     }
     let redundant = said.ports.len() > 1;
     said.ports.iter().zip(0..).try_for_each(|(each, place)| {
@@ -148,21 +149,16 @@ fn following(out: &mut String, said: &Following) -> fmt::Result {
 
 fn port(out: &mut String, port: &Port, used: &str) -> fmt::Result {
     let Port { interface, subdomain, state, timestamping, leaders, counters, .. } = port;
-    row(
-        out,
-        "port",
-        &format!("{interface} {state}{used}, subdomain {subdomain}, {timestamping} time stamps"),
-    )?;
     let heard: Vec<String> = counters
         .by_name()
         .filter(|(name, count)| *count > 0 && *name != Counter::Rejoined.name())
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
-    let heard = if heard.is_empty() { "no packets yet".into() } else { heard.join(", ") };
-    row(out, "heard", &heard)?;
-    if leaders.len() > 1 {
-        let names: Vec<String> = leaders.iter().map(leader_heard).collect();
-        row(out, "leaders", &names.join(", "))?;
+    let names: Vec<String> = leaders.iter().map(leader_heard).collect();
+    rows! { out,
+        "port" => format!("{interface} {state}{used}, subdomain {subdomain}, {timestamping} time stamps"),
+        "heard" => if heard.is_empty() { "no packets yet".into() } else { heard.join(", ") },
+        "leaders" => (names.len() > 1).then(|| names.join(", ")),
     }
     Ok(())
 }
@@ -172,29 +168,29 @@ fn leader_heard(heard: &Heard) -> String {
 }
 
 fn steering(out: &mut String, said: &Steering) -> fmt::Result {
-    row(out, "state", &format!("{}, clock {}", said.state, said.clock))?;
-    row(out, "frequency", &format!("{:+.1} ppb", said.frequency_ppb))?;
-    if let Some(error) = said.phase_error_ns {
-        row(out, "phase", &format!("{error:+} ns, clock against Dante + K"))?;
-    }
-    if let Some(error) = said.rate_error_ppb {
-        row(out, "rate", &format!("{error:+.1} ppb, clock against leader"))?;
-    }
-    if let Some(epoch) = &said.epoch {
-        row(out, "K", &format!("{}.{:09} s, the date of the leader's zero", epoch.s, epoch.ns.abs()))?;
+    let date_of =
+        |epoch: &SplitOffset| format!("{}.{:09} s, the date of the leader's zero", epoch.s, epoch.ns.abs());
+    rows! { out,
+        "state" => format!("{}, clock {}", said.state, said.clock),
+        "frequency" => format!("{:+.1} ppb", said.frequency_ppb),
+        "phase" => said.phase_error_ns.map(|error| format!("{error:+} ns, clock against Dante + K")),
+        "rate" => said.rate_error_ppb.map(|error| format!("{error:+.1} ppb, clock against leader")),
+        "K" => said.epoch.as_ref().map(date_of),
     }
     date(out, &said.utc)?;
-    let written = match said.rtc.written_utc_s {
-        Some(at) => format!("written last at {} UTC", Civil::at(at)),
-        None => "not written yet".into(),
+    let rtc = match (said.rtc.mode, said.rtc.written_utc_s) {
+        ("device", Some(at)) => format!("written last at {} UTC", Civil::at(at)),
+        ("device", None) => "not written yet".into(),
+        (mode, _) => mode.into(),
     };
-    match said.rtc.mode {
-        "device" => row(out, "RTC", &written)?,
-        mode => row(out, "RTC", mode)?,
-    }
-    if said.interference > 0 {
-        let times = if said.interference == 1 { "once" } else { &format!("{} times", said.interference) };
-        row(out, "others", &format!("another program was seen to steer the clock {times}"))?;
+    let times = match said.interference {
+        0 => None,
+        1 => Some("once".into()),
+        count => Some(format!("{count} times")),
+    };
+    rows! { out,
+        "RTC" => rtc,
+        "others" => times.map(|times| format!("another program was seen to steer the clock {times}")),
     }
     Ok(())
 }
@@ -217,26 +213,19 @@ fn date(out: &mut String, utc: &Utc) -> fmt::Result {
         (false, _) => "not good",
     };
     let us = |ns: i64| Duration::from_ns(ns).secs_f64() * 1e6;
-    row(
-        out,
-        "date",
-        &format!("{worth}: {:+.1} us off UTC +/- {:.1}, measured {age:.0} s ago", us(offset), us(sigma)),
-    )?;
+    let measured =
+        format!("{worth}: {:+.1} us off UTC +/- {:.1}, measured {age:.0} s ago", us(offset), us(sigma));
+    row(out, "date", &measured)?;
     if let (Some(rate), Some(sigma), Some(drift)) =
         (utc.leader_rate_ppb, utc.leader_rate_uncertainty_ppb, utc.drift_ppb)
     {
-        let a_day = drift * 1e-9 * 86_400.0;
-        row(
-            out,
-            "leader",
-            &format!(
-                "{:+.3} ppm against UTC +/- {:.3}; the date drifts {a_day:+.3} s a day (slewed {:+.3} ppm, {} steps)",
-                rate / 1e3,
-                sigma / 1e3,
-                utc.slew_ppb / 1e3,
-                utc.steps
+        let (rate, sigma, a_day) = (rate / 1e3, sigma / 1e3, drift * 1e-9 * 86_400.0);
+        let (slew, steps) = (utc.slew_ppb / 1e3, utc.steps);
+        rows! { out,
+            "leader" => format!(
+                "{rate:+.3} ppm against UTC +/- {sigma:.3}; the date drifts {a_day:+.3} s a day (slewed {slew:+.3} ppm, {steps} steps)"
             ),
-        )?;
+        }
     }
     Ok(())
 }

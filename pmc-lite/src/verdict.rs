@@ -88,10 +88,7 @@ fn steerer(pages: &Pages) -> (Verdict, String) {
         State::Holdover => Verdict::Holdover,
         State::Waiting | State::Refused | State::Yielded => Verdict::NotInStep,
     };
-    let mut text = format!("{} {state}", Dante2sys::NAME);
-    if let Some(leader) = pages.selected().and_then(PortRecord::leader) {
-        text += &format!(" on {} at {}", leader.identity().uuid, leader.address());
-    }
+    let mut text = format!("{} {state}{}", Dante2sys::NAME, leader(pages, "on"));
     if let Some(error) = body.phase_error() {
         text += &format!(", {:+} ns off", error.ns());
     }
@@ -114,13 +111,14 @@ fn relay(pages: &Pages) -> (Verdict, String) {
         (_, Some(Waiting::Leader)) if is_near => Verdict::Acquiring,
         (relay::State::Waiting, _) => Verdict::NotInStep,
     };
-    let text = match pages.selected().and_then(PortRecord::leader) {
-        Some(leader) => {
-            format!("{} {state} from {} at {}", Danteshm::NAME, leader.identity().uuid, leader.address())
-        }
-        None => format!("{} {state}", Danteshm::NAME),
-    };
-    (verdict, text)
+    (verdict, format!("{} {state}{}", Danteshm::NAME, leader(pages, "from")))
+}
+
+/// Who is followed, if anybody is.
+fn leader(pages: &Pages, how: &str) -> String {
+    let leader = pages.selected().and_then(PortRecord::leader);
+    leader
+        .map_or(String::new(), |leader| format!(" {how} {} at {}", leader.identity().uuid, leader.address()))
 }
 
 /// dante4l without anybody who follows it.

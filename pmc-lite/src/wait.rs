@@ -68,18 +68,15 @@ fn wait(goal: Goal, timeout: u32, instance: Option<&Instance>) -> ExitCode {
     }
 }
 
-/// Where nobody asked to be told, nothing is done.
-fn tell(states: &[NotifyState<'_>]) {
+/// Tells the service manager. Where nobody asked to be told, nothing is done.
+pub fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         eprintln!("pmc-lite: the service manager cannot be told: {error}");
     }
 }
 
 fn steered(view: &View<Dante2sys>) -> Result<String, String> {
-    match running(view)? {
-        State::Locked => {}
-        state => return Err(format!("dante2sys is {state}, not LOCKED")),
-    }
+    is_in(&[State::Locked], view)?;
     // A date that was set by hand is somebody's will.
     let needs_date = view.body.utc_source != UtcSource::None as u8 && view.body.flags & STEER_DATE_LEFT == 0;
     if needs_date && view.body.flags & STEER_DATE_GOOD == 0 {
@@ -91,10 +88,7 @@ fn steered(view: &View<Dante2sys>) -> Result<String, String> {
 /// More is asked of a date that others take than of one that this host lives with.
 fn dated(view: &View<Dante2sys>) -> Result<String, String> {
     // Holdover alone takes nothing from a date: while it lasts, the bound on the date grows, and `good` is judged by that.
-    match running(view)? {
-        State::Locked | State::Holdover => {}
-        state => return Err(format!("dante2sys is {state}, not LOCKED")),
-    }
+    is_in(&[State::Locked, State::Holdover], view)?;
     let body = &view.body;
     match SteeredClock::from_number(body.clock) {
         Some(SteeredClock::Realtime) => {}
@@ -115,9 +109,13 @@ fn dated(view: &View<Dante2sys>) -> Result<String, String> {
     Ok("the date is good".into())
 }
 
-fn running(view: &View<Dante2sys>) -> Result<State, String> {
+fn is_in(states: &[State], view: &View<Dante2sys>) -> Result<(), String> {
     if view.freshness != Freshness::Fresh {
         return Err("dante2sys is not running".into());
     }
-    view.body.state().ok_or_else(|| "dante2sys is in an unknown state".into())
+    match view.body.state() {
+        Some(state) if states.contains(&state) => Ok(()),
+        Some(state) => Err(format!("dante2sys is {state}, not LOCKED")),
+        None => Err("dante2sys is in an unknown state".into()),
+    }
 }

@@ -53,51 +53,53 @@ pub fn of(pages: &Pages, limits: &CheckArgs) -> [Figure; 5] {
         KernelWord::Unsynchronised => None,
     };
     let sample = pages.selected().and_then(|port| port.last_sample());
+    let figure = |label, what, value, limit| {
+        let (unit, is_signed, missing) = (Unit::Seconds, false, Service::Unknown);
+        Figure { label, what, unit, value, is_signed, limit, missing }
+    };
     [
         Figure {
-            label: "phase",
-            what: "the phase error",
-            unit: Unit::Seconds,
-            value: steered.and_then(|body| body.phase_error()).map(|error| secs(error.ns())),
             is_signed: true,
-            limit: phase,
-            missing: Service::Unknown,
+            ..figure(
+                "phase",
+                "the phase error",
+                steered.and_then(|body| body.phase_error()).map(|error| secs(error.ns())),
+                phase,
+            )
         },
+        figure(
+            "phase_uncertainty",
+            "the phase's uncertainty",
+            steered.filter(|body| body.epoch().is_some()).map(|body| secs(body.phase_sigma_ns)),
+            sigma,
+        ),
         Figure {
-            label: "phase_uncertainty",
-            what: "the phase's uncertainty",
-            unit: Unit::Seconds,
-            value: steered.filter(|body| body.epoch().is_some()).map(|body| secs(body.phase_sigma_ns)),
-            is_signed: false,
-            limit: sigma,
-            missing: Service::Unknown,
-        },
-        Figure {
-            label: "rate_error_ppm",
-            what: "the rate error",
             unit: Unit::Ppm,
-            value: steered.and_then(|body| body.rate_error()).map(Ratio::ppm),
             is_signed: true,
-            limit: Limit { warning: limits.warn_rate_error, critical: limits.max_rate_error },
-            missing: Service::Unknown,
+            ..figure(
+                "rate_error_ppm",
+                "the rate error",
+                steered.and_then(|body| body.rate_error()).map(Ratio::ppm),
+                Limit { warning: limits.warn_rate_error, critical: limits.max_rate_error },
+            )
         },
         Figure {
-            label: "date_error",
-            what: "the date's possible error",
-            unit: Unit::Seconds,
-            value: bound.or_else(kernels).map(secs),
-            is_signed: false,
-            limit: Limit::of_spans(limits.warn_date_error, limits.max_date_error),
             missing: Service::Critical,
+            ..figure(
+                "date_error",
+                "the date's possible error",
+                bound.or_else(kernels).map(secs),
+                Limit::of_spans(limits.warn_date_error, limits.max_date_error),
+            )
         },
         Figure {
-            label: "sync_age",
-            what: "the last Sync's age",
-            unit: Unit::Seconds,
-            value: sample.map(|sample| (pages.now - sample.arrived.raw).secs_f64()),
-            is_signed: false,
-            limit: Limit::of_spans(limits.warn_age, limits.max_age),
             missing: Service::Critical,
+            ..figure(
+                "sync_age",
+                "the last Sync's age",
+                sample.map(|sample| (pages.now - sample.arrived.raw).secs_f64()),
+                Limit::of_spans(limits.warn_age, limits.max_age),
+            )
         },
     ]
 }
@@ -107,21 +109,17 @@ pub fn of(pages: &Pages, limits: &CheckArgs) -> [Figure; 5] {
 /// # Errors
 /// In words, when one could never be told.
 pub fn check(limits: &CheckArgs) -> Result<(), String> {
-    let span = |span: Option<Span>| span.map(|span| span.0.secs_f64());
-    let pairs = [
-        ("offset", span(limits.warn_offset), span(limits.max_offset)),
-        ("rate-error", limits.warn_rate_error, limits.max_rate_error),
-        ("date-error", span(limits.warn_date_error), span(limits.max_date_error)),
-        ("age", span(limits.warn_age), span(limits.max_age)),
+    let all = [
+        ("offset", Limit::of_spans(limits.warn_offset, limits.max_offset)),
+        ("rate-error", Limit { warning: limits.warn_rate_error, critical: limits.max_rate_error }),
+        ("date-error", Limit::of_spans(limits.warn_date_error, limits.max_date_error)),
+        ("age", Limit::of_spans(limits.warn_age, limits.max_age)),
     ];
-    for (name, warning, critical) in pairs {
-        if let (Some(warning), Some(critical)) = (warning, critical)
-            && warning >= critical
-        {
-            return Err(format!("--warn-{name} has to be below --max-{name}"));
-        }
+    let is_wrong = |limit: &Limit| limit.warning.zip(limit.critical).is_some_and(|(warn, max)| warn >= max);
+    match all.iter().find(|(_, limit)| is_wrong(limit)) {
+        Some((name, _)) => Err(format!("--warn-{name} has to be below --max-{name}")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 impl Limit {

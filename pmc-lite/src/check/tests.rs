@@ -3,9 +3,7 @@ use crate::args::{Action, Args, CheckArgs};
 use crate::pages::Pages;
 use crate::scenes;
 use clap::Parser;
-use dante_core::page::{
-    Dante2sys, Dante4l, Danteshm, Freshness, KernelClock, OutputKind, SteeredClock, View,
-};
+use dante_core::page::{Freshness, KernelClock, OutputKind, SteeredClock, View};
 use dante_core::relay::Waiting;
 use dante_core::{port, relay, steer};
 
@@ -45,7 +43,7 @@ fn the_line_of_every_scene() {
 fn the_verdict_of_every_state() {
     let steered = |state: steer::State| {
         let mut pages = scenes::locked();
-        change(&mut pages.dante2sys, |body: &mut Dante2sys| body.state = state as u8);
+        change(&mut pages.dante2sys, |body| body.state = state as u8);
         judged(&pages, &[]).0
     };
     for (state, service) in [
@@ -60,12 +58,12 @@ fn the_verdict_of_every_state() {
     }
     let relayed = |state: relay::State, waiting: Waiting, port: port::State| {
         let mut pages = scenes::chrony();
-        change(&mut pages.danteshm, |body: &mut Danteshm| {
+        change(&mut pages.danteshm, |body| {
             body.state = state as u8;
             body.waiting = waiting as u8;
             body.output_count = 1;
         });
-        change(&mut pages.dante4l, |body: &mut Dante4l| body.ports[0].state = port as u8);
+        change(&mut pages.dante4l, |body| body.ports[0].state = port as u8);
         judged(&pages, &[]).0
     };
     for (state, waiting, port, service) in [
@@ -80,7 +78,7 @@ fn the_verdict_of_every_state() {
     // Nobody follows dante4l.
     for state in port::State::ALL {
         let mut pages = Pages { dante2sys: scenes::no_daemon().dante2sys, ..scenes::locked() };
-        change(&mut pages.dante4l, |body: &mut Dante4l| body.ports[0].state = state as u8);
+        change(&mut pages.dante4l, |body| body.ports[0].state = state as u8);
         let is_near = [port::State::Slave, port::State::Uncalibrated].contains(&state);
         let service = if is_near { Service::Warning } else { Service::Critical };
         assert_eq!(judged(&pages, &[]).0, service, "{state}");
@@ -102,7 +100,7 @@ fn a_daemon_that_is_gone() {
     // chrony has taken over from a dante2sys that was stopped; from one that died it has not.
     let replaced = |freshness| {
         let mut pages = scenes::chrony();
-        change(&mut pages.danteshm, |body: &mut Danteshm| body.output_count = 1);
+        change(&mut pages.danteshm, |body| body.output_count = 1);
         pages.dante2sys = scenes::locked().dante2sys.map(|view| View { freshness, ..view });
         judged(&pages, &[])
     };
@@ -140,7 +138,7 @@ fn limits_are_held() {
 
     // A clock that is ahead or behind.
     let mut behind = scenes::locked();
-    change(&mut behind.dante2sys, |body: &mut Dante2sys| body.phase_error_ns = -250_000);
+    change(&mut behind.dante2sys, |body| body.phase_error_ns = -250_000);
     assert_eq!(judged(&behind, &["--max-offset=200us"]).0, Service::Critical);
     assert_eq!(judged(&behind, &["--max-offset=300us"]).0, Service::Ok);
 }
@@ -159,19 +157,19 @@ fn a_limit_to_what_is_not_known_is_no_reassurance() {
 
     // chrony steers: its phase is its own business, the date's error the kernel's word.
     let mut chrony = scenes::chrony();
-    change(&mut chrony.danteshm, |body: &mut Danteshm| body.output_count = 1);
+    change(&mut chrony.danteshm, |body| body.output_count = 1);
     assert_eq!(judged(&chrony, &[]).0, Service::Ok);
     let (service, line) = judged(&chrony, &["--max-offset=1ms"]);
     assert_eq!(service, Service::Unknown);
     assert!(line.contains("the phase error is not known"), "{line}");
     assert_eq!(judged(&chrony, &["--max-date-error=1.6ms"]).0, Service::Ok);
     assert_eq!(judged(&chrony, &["--max-date-error=1.5ms"]).0, Service::Critical);
-    change(&mut chrony.dante4l, |body: &mut Dante4l| body.kernel_clock = KernelClock::Unsynchronised as u32);
+    change(&mut chrony.dante4l, |body| body.kernel_clock = KernelClock::Unsynchronised as u32);
     assert_eq!(judged(&chrony, &["--max-date-error=1"]).0, Service::Critical);
 
     // No Sync was ever measured.
     let mut near = Pages { dante2sys: scenes::no_daemon().dante2sys, ..scenes::listening(None) };
-    change(&mut near.dante4l, |body: &mut Dante4l| body.ports[0].state = port::State::Uncalibrated as u8);
+    change(&mut near.dante4l, |body| body.ports[0].state = port::State::Uncalibrated as u8);
     assert_eq!(judged(&near, &[]).0, Service::Warning);
     assert_eq!(judged(&near, &["--max-age=1"]).0, Service::Critical);
 }
@@ -194,7 +192,7 @@ fn limits_that_exclude_each_other_are_told() {
 #[test]
 fn a_clock_other_than_the_systems_is_named() {
     let mut pages = scenes::locked();
-    change(&mut pages.dante2sys, |body: &mut Dante2sys| body.clock = SteeredClock::Virtual as u8);
+    change(&mut pages.dante2sys, |body| body.clock = SteeredClock::Virtual as u8);
     assert!(judged(&pages, &[]).1.contains(", a virtual clock |"), "{}", judged(&pages, &[]).1);
     assert!(!judged(&scenes::locked(), &[]).1.contains("clock"));
 }
@@ -203,7 +201,7 @@ fn a_clock_other_than_the_systems_is_named() {
 #[test]
 fn the_text_holds_no_bar_and_no_line_break() {
     let mut pages = scenes::chrony();
-    change(&mut pages.danteshm, |body: &mut Danteshm| {
+    change(&mut pages.danteshm, |body| {
         body.outputs[1].kind = OutputKind::Sock as u8;
         body.outputs[1].path = dante_core::page::SocketPath::new("/run/a|b\nc");
     });

@@ -5,13 +5,7 @@ use std::fmt;
 
 /// A PTPv2 clockIdentity, an EUI-64 made of the UUID (7.5.2.2.2). Displayed as linuxptp does: `001dc1.fffe.a1723c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClockIdentity(Uuid);
-
-impl ClockIdentity {
-    pub const fn of(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-}
+pub struct ClockIdentity(pub Uuid);
 
 impl fmt::Display for ClockIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,9 +27,9 @@ pub const fn clock_class(stratum: u8) -> u8 {
     }
 }
 
-/// Of Preferred Leader (table 98).
-pub const fn priority1(preferred: bool) -> u8 {
-    if preferred { 127 } else { 128 }
+/// Of Preferred Leader (priority1, table 98), and of whether it is a boundary clock (priority2, table 103).
+pub const fn priority(is_so: bool) -> u8 {
+    if is_so { 127 } else { 128 }
 }
 
 /// Of a clock identifier (table 100).
@@ -47,11 +41,6 @@ pub const fn clock_accuracy(identifier: [u8; 4]) -> u8 {
         b"INIT" => 0xfd,
         _ => 0xfe,
     }
-}
-
-/// Of whether it is a boundary clock (table 103).
-pub const fn priority2(boundary_clock: bool) -> u8 {
-    if boundary_clock { 127 } else { 128 }
 }
 
 /// Of a PTP variance, which has no offset of 0x8000 in PTPv1 (7.6.3.3).

@@ -53,6 +53,6 @@ fn values_are_mapped_by_the_tables() {
     assert_eq!(offset_scaled_log_variance(-4000), 0x8000 - 4000);
     assert_eq!(domain_number(Subdomain::ALT2), 2);
     assert_eq!(domain_number(Subdomain([b'x'; 16])), 255);
-    assert_eq!(ClockIdentity::of(Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c])).to_string(), "001dc1.fffe.a1723c");
+    assert_eq!(ClockIdentity(Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c])).to_string(), "001dc1.fffe.a1723c");
     assert_eq!([250_000_000, 1_000_000_000, 2_000_000_000, 7_812_500].map(log2_s), [-2, 0, 1, -7]);
 }

@@ -77,36 +77,33 @@ pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
 /// chrony's side of danteshm's outputs.
 pub fn chrony(host: &Host, pages: &Pages) -> Vec<Finding> {
     let Some(body) = said::<Danteshm>(&pages.danteshm) else { return Vec::new() };
-    let wanted: Vec<(Refclock, String)> = body
+    let wanted: Vec<(Refclock, String, String)> = body
         .outputs()
         .iter()
         .filter_map(|output| match OutputKind::from_number(output.kind)? {
             OutputKind::Shm => {
-                let (unit, line) =
-                    (output.unit, format!("refclock SHM {} refid DNTE poll 2 dpoll -3 local", output.unit));
-                Some((Refclock::Shm(unit), line))
+                let unit = output.unit;
+                let line = format!("refclock SHM {unit} refid DNTE poll 2 dpoll -3 local");
+                Some((Refclock::Shm(unit), format!("SHM unit {unit}"), line))
             }
             OutputKind::Sock => {
                 let path = output.path.to_string();
                 let line = format!("refclock SOCK {path} refid DNTE poll 2 local");
-                Some((Refclock::Sock(path), line))
+                Some((Refclock::Sock(path.clone()), path, line))
             }
             OutputKind::Usrvclock => None,
         })
         .collect();
-    let Some((_, line)) = wanted.first() else { return Vec::new() };
+    let Some((.., line)) = wanted.first() else { return Vec::new() };
     let Some(file) = &host.chrony.file else {
         return vec![
             Finding::warning("danteshm runs, and chrony's configuration is not found: it is not looked into")
                 .remedy(format!("chrony needs this line: {line}")),
         ];
     };
-    let named = wanted.iter().find(|(refclock, _)| host.chrony.refclocks.contains(refclock));
+    let named = wanted.iter().find(|(refclock, ..)| host.chrony.refclocks.contains(refclock));
     vec![match named {
-        Some((Refclock::Shm(unit), _)) => {
-            Finding::ok(format!("chrony takes Dante's time from SHM unit {unit}"))
-        }
-        Some((Refclock::Sock(path), _)) => Finding::ok(format!("chrony takes Dante's time from {path}")),
+        Some((_, place, _)) => Finding::ok(format!("chrony takes Dante's time from {place}")),
         None => Finding::warning(format!(
             "danteshm runs, and no refclock line of {} takes what it gives",
             file.display()

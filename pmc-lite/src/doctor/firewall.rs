@@ -5,7 +5,7 @@
 
 mod matches;
 
-use matches::{Fits, Sets};
+use matches::{Fits, Sets, both};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
@@ -122,23 +122,21 @@ impl<'a> Walk<'a> {
     }
 
     fn chain(&self, chain: &'a Value, depth: u32, doubts: &mut Doubts) -> End {
-        let keys = ["family", "table"].map(|key| text(chain, key));
+        let is_beside =
+            |item: &Value| ["family", "table"].iter().all(|key| text(item, key) == text(chain, key));
         let name = text(chain, "name");
-        let own = self.rules.iter().filter(|rule| {
-            ["family", "table"].map(|key| text(rule, key)) == keys && text(rule, "chain") == name
-        });
+        let own = self.rules.iter().filter(|rule| is_beside(rule) && text(rule, "chain") == name);
         for rule in own {
             let words = rule.get("expr").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             let (fits, action) = self.rule(words);
-            let Some(action) = action.filter(|_| fits != Fits::No) else { continue };
+            let Some(action) = action.filter(|_| fits != Some(false)) else { continue };
             let end = match action {
                 Action::Accept => End::Accepts,
                 Action::Drop => End::Drops(place_of(chain)),
                 Action::Return => End::Falls,
                 Action::Jump(to) | Action::Goto(to) => {
-                    let target = self.chains.iter().find(|other| {
-                        ["family", "table"].map(|key| text(other, key)) == keys && text(other, "name") == to
-                    });
+                    let target =
+                        self.chains.iter().find(|other| is_beside(other) && text(other, "name") == to);
                     match target {
                         Some(target) if depth < DEEPEST => self.chain(target, depth + 1, doubts),
                         _ => End::Falls,
@@ -146,8 +144,8 @@ impl<'a> Walk<'a> {
                 }
             };
             match (fits, end) {
-                (Fits::Yes, End::Falls) if !matches!(action, Action::Return | Action::Goto(_)) => {}
-                (Fits::Yes, end) => return end,
+                (Some(true), End::Falls) if !matches!(action, Action::Return | Action::Goto(_)) => {}
+                (Some(true), end) => return end,
                 (_, End::Accepts) => doubts.accepts = doubts.accepts.take().or(Some(place_of(chain))),
                 (_, End::Drops(place)) => doubts.drops = doubts.drops.take().or(Some(place)),
                 (_, End::Falls) => {}
@@ -158,23 +156,23 @@ impl<'a> Walk<'a> {
 
     /// Whether all that a rule asks for is so, and what it then does.
     fn rule<'s>(&'s self, words: &'s [Value]) -> (Fits, Option<Action<'s>>) {
-        let mut fits = Fits::Yes;
+        let mut fits = Some(true);
         for word in words {
             let Some((kind, what)) = word.as_object().and_then(|word| word.iter().next()) else { continue };
             match kind.as_str() {
-                "match" => fits = fits.and(self.sets.matches(what, self.packet)),
+                "match" => fits = both(fits, self.sets.matches(what, self.packet)),
                 "vmap" => {
                     let (found, action) = self.sets.mapped(what, self.packet);
-                    return (fits.and(found), action.and_then(action_of));
+                    return (both(fits, found), action.and_then(action_of));
                 }
                 "counter" | "log" | "comment" | "mangle" | "notrack" => {}
                 "xt" if text(what, "name") == "comment" => {}
                 _ => match action_of(word) {
                     Some(action) => return (fits, Some(action)),
-                    None => fits = fits.and(Fits::Unknown),
+                    None => fits = both(fits, None),
                 },
             }
-            if fits == Fits::No {
+            if fits == Some(false) {
                 break;
             }
         }

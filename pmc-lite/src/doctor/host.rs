@@ -10,7 +10,7 @@ use dante_os::host::Running;
 use dante_os::host::chrony::Chrony;
 use dante_os::host::firewall::Rules;
 use dante_os::host::igmp::Memberships;
-use dante_os::host::listen::{Heard, listen};
+use dante_os::host::listen::{Heard, Leader, listen};
 use dante_os::host::pages::PageFile;
 use dante_os::host::ports::{Holder, holders};
 use dante_os::host::routes::ReversePath;
@@ -130,10 +130,10 @@ impl Network {
         port_of(pages, &self.name).and_then(PortRecord::state) == Some(State::Slave)
     }
 
-    /// A leader of the subdomain that is wanted gets through.
-    fn has_leader(&self) -> bool {
-        let heard = self.heard.iter().flat_map(|heard| &heard.leaders);
-        heard.into_iter().any(|leader| leader.subdomain == self.subdomain)
+    /// The leader of the subdomain that is wanted, if one is heard.
+    pub fn leader(&self) -> Option<&Leader> {
+        let leaders = self.heard.iter().flat_map(|heard| &heard.leaders);
+        leaders.into_iter().find(|leader| leader.subdomain == self.subdomain)
     }
 }
 
@@ -205,6 +205,6 @@ fn hear(networks: &mut [Network], pages: &Pages) -> Vec<(String, Heard)> {
     for (network, heard) in silent.iter_mut().zip(heard) {
         network.heard = Some(heard);
     }
-    let has_leader = networks.iter().any(Network::has_leader);
+    let has_leader = networks.iter().any(|network| network.leader().is_some());
     if has_leader { Vec::new() } else { elsewhere }
 }

@@ -9,7 +9,7 @@ use dante_core::port::Counter;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT};
 use dante_os::host::listen::{Ears, Heard, Leader};
 use dante_os::host::routes::Filter;
-use dante_os::net::NetError;
+use dante_os::net::{Interface, NetError};
 use std::net::Ipv4Addr;
 
 /// Dante devices without a DHCP server give themselves an address like this one (RFC 3927).
@@ -122,12 +122,6 @@ fn stamps(network: &Network) -> Option<Finding> {
 }
 
 impl Network {
-    /// The leader of the subdomain that is wanted, if one is heard.
-    fn leader(&self) -> Option<&Leader> {
-        let leaders = self.heard.iter().flat_map(|heard| &heard.leaders);
-        leaders.into_iter().find(|leader| leader.subdomain == self.subdomain)
-    }
-
     /// Packets arrive at the interface, and none of this port at a program.
     fn is_shut_out(&self, of: impl Fn(&Heard) -> Ears) -> bool {
         let heard = self.heard.as_ref().filter(|heard| heard.deaf.is_none());
@@ -142,11 +136,8 @@ impl Network {
 pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
     let mut found = Vec::new();
     for network in judged(host) {
-        let Ok(link) = &network.link else { continue };
+        let Ok(Interface { up: true, .. }) = &network.link else { continue };
         let port = port_of(pages, &network.name);
-        if !link.up {
-            continue;
-        }
         let gets_through =
             network.is_followed(pages) || network.leader().is_some_and(|leader| leader.is_let_in);
         let halves = [|heard: &Heard| heard.event, |heard: &Heard| heard.general];
@@ -227,17 +218,10 @@ fn filtered(host: &Host, network: &Network, gets_through: bool, shut_out: bool) 
         }
         Ok(_) => unclear,
     };
-    match unknown {
-        Some(why) if shut_out => {
-            Finding::warning(format!("whether the firewall lets PTP in on {name} cannot be told: {why}"))
-                .remedy(LOOK)
-        }
-        Some(why) => {
-            let what = format!("whether the firewall lets PTP in on {name} cannot be told: {why}");
-            Finding::warning(what).remedy(format!("sudo pmc-lite doctor; or {LOOK}"))
-        }
-        None => Finding::ok(format!("the firewall lets PTP in on {name}")),
-    }
+    let Some(why) = unknown else { return Finding::ok(format!("the firewall lets PTP in on {name}")) };
+    let before = if shut_out { "" } else { "sudo pmc-lite doctor; or " };
+    Finding::warning(format!("whether the firewall lets PTP in on {name} cannot be told: {why}"))
+        .remedy(format!("{before}{LOOK}"))
 }
 
 /// In the words of whoever made the rules.

@@ -15,15 +15,13 @@ pub const ABOVE: &str = "see above";
 pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Finding> {
     let [file, ..] = &host.pages;
     let [writer, ..] = &host.writers;
-    let mut found = Vec::new();
-    finding::observer(&mut found, pages);
     // Of another interface than those that were looked at nothing was found out.
     let is_looked_at = said::<Dante4l>(&pages.dante4l).is_none_or(|body| {
         body.ports()
             .iter()
             .all(|port| host.networks.iter().any(|network| network.name == port.interface.to_string()))
     });
-    let mut found: Vec<Finding> = found
+    let mut found: Vec<Finding> = finding::observer(pages)
         .into_iter()
         .map(|finding| if is_looked_at { here(finding, is_clear) } else { finding })
         .collect();
@@ -34,8 +32,7 @@ pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Finding> {
             .ports()
             .iter()
             .map(|port| {
-                let state =
-                    port.state().map_or_else(|| "in an unknown state".to_owned(), |state| state.to_string());
+                let state = port.state().map_or("in an unknown state", port::State::name);
                 format!("{state} on {}", port.interface)
             })
             .collect();
@@ -57,10 +54,9 @@ pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Finding> {
 pub fn dante2sys(host: &Host, pages: &Pages) -> Vec<Finding> {
     let [_, file, _] = &host.pages;
     let [_, writer, _] = &host.writers;
-    let mut found = Vec::new();
-    finding::steerer(&mut found, pages);
+    let mut found = finding::steerer(pages);
     outdated(&mut found, &pages.dante2sys, writer.as_ref());
-    finding::followers(&mut found, pages);
+    found.extend(finding::followers(pages));
     let is_alone = host.rivals.iter().all(|rival| rival.name == Dante2sys::NAME);
     let mut found: Vec<Finding> = found.into_iter().map(|finding| here(finding, is_alone)).collect();
     if let Some(body) = said::<Dante2sys>(&pages.dante2sys) {
@@ -79,9 +75,8 @@ pub fn dante2sys(host: &Host, pages: &Pages) -> Vec<Finding> {
 pub fn danteshm(host: &Host, pages: &Pages) -> Vec<Finding> {
     let [.., file] = &host.pages;
     let [.., writer] = &host.writers;
-    let mut found = Vec::new();
-    finding::relay(&mut found, pages);
-    let mut found: Vec<Finding> = found.into_iter().map(|finding| here(finding, true)).collect();
+    let mut found: Vec<Finding> =
+        finding::relay(pages).into_iter().map(|finding| here(finding, true)).collect();
     outdated(&mut found, &pages.danteshm, writer.as_ref());
     if said::<Danteshm>(&pages.danteshm).is_some() && found.is_empty() {
         found.push(Finding::ok("danteshm runs, FEEDING"));

@@ -6,21 +6,17 @@ use super::*;
 use crate::scenes;
 use anstream::adapter::strip_str;
 
-fn report(host: &Host, pages: &Pages) -> Report {
-    Report::of(host, pages)
-}
-
 #[test]
 fn what_is_said_of_every_host() {
     for (name, host, pages) in hosts::all() {
-        insta::assert_snapshot!(name, strip_str(&report(&host, &pages).to_string()).to_string());
+        insta::assert_snapshot!(name, strip_str(&Report::of(&host, &pages).to_string()).to_string());
     }
 }
 
 #[test]
 fn what_is_said_in_every_scene() {
     for (name, pages) in scenes::all() {
-        let text = report(&hosts::healthy(), &pages).to_string();
+        let text = Report::of(&hosts::healthy(), &pages).to_string();
         insta::assert_snapshot!(format!("scene_{name}"), strip_str(&text).to_string());
     }
 }
@@ -28,7 +24,7 @@ fn what_is_said_in_every_scene() {
 #[test]
 fn the_json_of_every_host() {
     for (name, host, pages) in hosts::all() {
-        let json = serde_json::to_string_pretty(&report(&host, &pages)).expect("JSON");
+        let json = crate::json(&Report::of(&host, &pages));
         insta::assert_snapshot!(format!("json_{name}"), json);
     }
 }
@@ -38,7 +34,7 @@ fn the_json_of_every_host() {
 fn there_is_always_somewhere_to_begin() {
     for (name, host, _) in hosts::all() {
         for (scene, pages) in scenes::all() {
-            let report = report(&host, &pages);
+            let report = Report::of(&host, &pages);
             assert_eq!(report.first.is_some(), report.worst() > Level::Ok, "{name}, {scene}: {report}");
         }
     }
@@ -70,7 +66,7 @@ fn the_first_thing_to_do_is_the_one_that_is_wrong() {
         ("nobody_named_an_interface", "interface = \"eth1\""),
     ];
     for (name, host, pages) in hosts::all() {
-        let report = report(&host, &pages);
+        let report = Report::of(&host, &pages);
         let Some((_, words)) = cases.iter().find(|(case, _)| *case == name) else {
             assert!(
                 ["healthy", "chrony_fed"].contains(&name) && report.worst() < Level::Failure,
@@ -88,7 +84,7 @@ fn the_first_thing_to_do_is_the_one_that_is_wrong() {
 #[test]
 fn every_warning_and_failure_says_what_to_do() {
     for (name, host, pages) in hosts::all() {
-        for Check { about, finding } in report(&host, &pages).checks {
+        for Check { about, finding } in Report::of(&host, &pages).checks {
             // What passes by itself needs no remedy, nor what a daemon's own sentence ends with.
             let says = finding.remedy.is_some() || finding.what.contains(':');
             assert!(finding.level == Level::Ok || says, "{name}, {about}: {}", finding.what);

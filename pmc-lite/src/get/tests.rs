@@ -1,4 +1,4 @@
-use super::shown;
+use super::told;
 use crate::args::{Form, What};
 use crate::scenes;
 use anstream::adapter::strip_str;
@@ -13,8 +13,8 @@ fn every_part_in_every_scene() {
         let mut said = String::new();
         for (part, of) in parts {
             for json in [false, true] {
-                let shown = shown(&of(Form { json }), &pages);
-                said += &format!("# {part}\n{}\n", strip_str(&shown).to_string().trim_end());
+                let told = told(&of(Form { json }), &pages);
+                said += &format!("# {part}\n{}\n", strip_str(&told).to_string().trim_end());
             }
         }
         insta::assert_snapshot!(name, said);
@@ -23,7 +23,7 @@ fn every_part_in_every_scene() {
 
 #[test]
 fn the_samples() {
-    let [text, json] = [false, true].map(|json| shown(&What::Samples(Form { json }), &scenes::locked()));
+    let [text, json] = [false, true].map(|json| told(&What::Samples(Form { json }), &scenes::locked()));
     insta::assert_snapshot!("samples", strip_str(&text).to_string());
     let samples: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     let samples = samples.as_array().expect("an array");
@@ -31,5 +31,5 @@ fn the_samples() {
         (samples.len(), &samples[0]["number"], &samples[63]["number"]),
         (64, &257.into(), &320.into())
     );
-    assert_eq!(shown(&What::Samples(Form { json: true }), &scenes::no_daemon()), "[]");
+    assert_eq!(told(&What::Samples(Form { json: true }), &scenes::no_daemon()), "[]");
 }

@@ -4,6 +4,10 @@ use crate::history::{Entry, History};
 use crate::scenes;
 use std::io::{self, Write};
 
+fn lines(entries: &[Entry], format: LogFormat) -> Vec<u8> {
+    entries.iter().enumerate().flat_map(|(i, entry)| line(entry, format, i == 0).expect("a line")).collect()
+}
+
 /// The last three lines of each scene, which has to tell what the page knows and nothing else.
 #[test]
 fn the_lines_of_every_scene() {
@@ -11,9 +15,7 @@ fn the_lines_of_every_scene() {
         let entries = History::with_the_past().take(&pages);
         let last = entries.get(entries.len().saturating_sub(3)..).unwrap_or_default();
         for (format, end) in [(LogFormat::Csv, "csv"), (LogFormat::Json, "json")] {
-            let lines =
-                last.iter().enumerate().map(|(i, entry)| line(entry, format, i == 0).expect("a line"));
-            let text = String::from_utf8(lines.collect::<Vec<_>>().concat()).expect("text");
+            let text = String::from_utf8(lines(last, format)).expect("text");
             insta::assert_snapshot!(format!("{name}_{end}"), text);
         }
     }
@@ -23,17 +25,10 @@ fn the_lines_of_every_scene() {
 #[test]
 fn both_formats_read_back() {
     let entries = History::with_the_past().take(&scenes::locked());
-    let lines = |format| -> Vec<u8> {
-        entries
-            .iter()
-            .enumerate()
-            .flat_map(|(i, entry)| line(entry, format, i == 0).expect("a line"))
-            .collect()
-    };
-    let csv = lines(LogFormat::Csv);
+    let csv = lines(&entries, LogFormat::Csv);
     let read: Result<Vec<Entry>, _> = csv::Reader::from_reader(csv.as_slice()).deserialize().collect();
     assert_eq!(read.expect("rows"), entries);
-    let json = lines(LogFormat::Json);
+    let json = lines(&entries, LogFormat::Json);
     let read: Result<Vec<Entry>, _> = serde_json::Deserializer::from_slice(&json).into_iter().collect();
     assert_eq!(read.expect("lines"), entries);
 }

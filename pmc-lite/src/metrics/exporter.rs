@@ -6,6 +6,7 @@
 use super::request::{Answer, LONGEST, Refusal, answer, metrics};
 use super::{Format, of};
 use crate::pages::Readers;
+use crate::wait::tell;
 use anyhow::{Context, Result};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_os::clock::raw_now;
@@ -34,11 +35,11 @@ pub fn serve(address: SocketAddr, instance: Option<&Instance>) -> Result<()> {
     let listener = TcpListener::bind(address).with_context(|| format!("listening at {address}"))?;
     let at = listener.local_addr()?;
     eprintln!("pmc-lite: the metrics are at http://{at}/metrics");
-    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
-        eprintln!("pmc-lite: the service manager cannot be told: {error}");
-    }
+    tell(&[NotifyState::Ready]);
     let mut readers = Readers::new(instance);
-    let mut exporter = Exporter::new(listener, move |format| of(&readers.read(), format))?;
+    listener.set_nonblocking(true)?;
+    let text = move |format| of(&readers.read(), format);
+    let mut exporter = Exporter { listener, clients: Vec::with_capacity(PLACES), text };
     loop {
         let wake = poll.wait(&exporter.fds(), exporter.deadline())?;
         if wake.signal.is_some() {
@@ -67,11 +68,6 @@ struct Client {
 }
 
 impl<T: FnMut(Format) -> String> Exporter<T> {
-    fn new(listener: TcpListener, text: T) -> Result<Self> {
-        listener.set_nonblocking(true)?;
-        Ok(Self { listener, clients: Vec::with_capacity(PLACES), text })
-    }
-
     /// What it waits for: the listener too, while there are places.
     fn fds(&self) -> Vec<std::os::fd::BorrowedFd<'_>> {
         let clients = self.clients.iter().map(|client| client.stream.as_fd());

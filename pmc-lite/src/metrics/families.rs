@@ -11,9 +11,6 @@ use crate::verdict::{self, Verdict};
 use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness};
 use dante_core::time::{Duration, Offset};
 
-/// A number on a page that this program has no word for.
-const UNKNOWN: &str = "unknown";
-
 /// All of them.
 pub fn of(pages: &Pages) -> Sheet {
     let mut sheet = Sheet::default();

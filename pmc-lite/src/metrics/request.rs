@@ -1,7 +1,6 @@
 //! One request of HTTP/1.1, and its answer.
 
 use super::Format;
-use std::fmt::Write;
 
 #[cfg(test)]
 mod tests;
@@ -33,31 +32,22 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const fn status(self) -> &'static str {
+    /// The status, and what that means here.
+    const fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Malformed => "400 Bad Request",
-            Self::NoSuchPath => "404 Not Found",
-            Self::Method => "405 Method Not Allowed",
-            Self::TooSlow => "408 Request Timeout",
-            Self::TooLong => "431 Request Header Fields Too Large",
-        }
-    }
-
-    const fn reason(self) -> &'static str {
-        match self {
-            Self::Malformed => "this is no request of HTTP/1.1",
-            Self::NoSuchPath => "the metrics are at /metrics",
-            Self::Method => "only GET and HEAD are of use here",
-            Self::TooSlow => "the request did not come in time",
-            Self::TooLong => "the request is too long",
+            Self::Malformed => ("400 Bad Request", "this is no request of HTTP/1.1"),
+            Self::NoSuchPath => ("404 Not Found", "the metrics are at /metrics"),
+            Self::Method => ("405 Method Not Allowed", "only GET and HEAD are of use here"),
+            Self::TooSlow => ("408 Request Timeout", "the request did not come in time"),
+            Self::TooLong => ("431 Request Header Fields Too Large", "the request is too long"),
         }
     }
 
     /// The whole response.
     pub fn response(self) -> String {
         let more = if self == Self::Method { "Allow: GET, HEAD\r\n" } else { "" };
-        let body = format!("{}\n", self.reason());
-        response(self.status(), "text/plain; charset=utf-8", more, &body, false)
+        let (status, reason) = self.words();
+        response(status, "text/plain; charset=utf-8", more, &format!("{reason}\n"), false)
     }
 }
 
@@ -111,8 +101,7 @@ fn response(status: &str, kind: &str, more: &str, body: &str, head_only: bool) -
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{more}Cache-Control: no-store\r\nConnection: close\r\n\r\n"
     );
     if !head_only {
-        // Writing to a String cannot fail.
-        _ = out.write_str(body);
+        out.push_str(body);
     }
     out
 }

@@ -3,7 +3,7 @@
 //! A family without a series is left out: what is not known has no value.
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
@@ -21,20 +21,13 @@ struct Family {
     name: &'static str,
     help: &'static str,
     unit: Option<Unit>,
-    kind: Kind,
-    series: Vec<(Labels, Value)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Gauge,
-    Counter,
+    series: Series,
 }
 
 #[derive(Debug)]
-enum Value {
-    Float(f64),
-    Count(u64),
+enum Series {
+    Gauges(Vec<(Labels, f64)>),
+    Counters(Vec<(Labels, u64)>),
 }
 
 /// What has no unit.
@@ -60,6 +53,11 @@ pub fn one(value: Option<f64>) -> Option<(Labels, f64)> {
     Some((Labels::new(), value?))
 }
 
+/// A series for each of `records` that has a value.
+pub fn each_of<R, V>(records: &[(Labels, R)], value: impl Fn(&R) -> Option<V>) -> Vec<(Labels, V)> {
+    records.iter().filter_map(|(labels, record)| Some((labels.clone(), value(record)?))).collect()
+}
+
 impl Sheet {
     /// Something that goes up and down. The unit is put behind the name.
     pub fn gauge(
@@ -69,8 +67,8 @@ impl Sheet {
         help: &'static str,
         series: impl IntoIterator<Item = (Labels, f64)>,
     ) {
-        let series = series.into_iter().map(|(labels, value)| (labels, Value::Float(value))).collect();
-        self.0.push(Family { name, help, unit, kind: Kind::Gauge, series });
+        let series = Series::Gauges(series.into_iter().collect());
+        self.0.push(Family { name, help, unit, series });
     }
 
     /// Something that only rises while its program runs. `_total` is put behind the name.
@@ -80,8 +78,13 @@ impl Sheet {
         help: &'static str,
         series: impl IntoIterator<Item = (Labels, u64)>,
     ) {
-        let series = series.into_iter().map(|(labels, value)| (labels, Value::Count(value))).collect();
-        self.0.push(Family { name, help, unit: None, kind: Kind::Counter, series });
+        let series = Series::Counters(series.into_iter().collect());
+        self.0.push(Family { name, help, unit: None, series });
+    }
+
+    /// A counter with a single series.
+    pub fn count(&mut self, name: &'static str, help: &'static str, value: u64) {
+        self.counter(name, help, [(Labels::new(), value)]);
     }
 
     /// Words, as the labels of a constant 1. OpenMetrics has a type of its own for that (`info`), for whose sake node_exporter
@@ -112,40 +115,35 @@ impl Sheet {
 
     /// The names of the counters, as they are announced.
     pub fn counters(&self) -> Vec<&'static str> {
-        self.0.iter().filter(|family| family.kind == Kind::Counter).map(|family| family.name).collect()
-    }
-}
-
-impl Value {
-    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
-        match self {
-            Self::Float(value) => ConstGauge::new(*value).encode(encoder),
-            Self::Count(value) => ConstCounter::new(*value).encode(encoder),
-        }
+        let counters = self.0.iter().filter(|family| matches!(family.series, Series::Counters(_)));
+        counters.map(|family| family.name).collect()
     }
 }
 
 impl Collector for Sheet {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for family in self.0.iter().filter(|family| !family.series.is_empty()) {
-            family.encode(&mut encoder)?;
-        }
-        Ok(())
+        self.0.iter().try_for_each(|family| match &family.series {
+            Series::Gauges(all) => family.encode(&mut encoder, all, ConstGauge::new),
+            Series::Counters(all) => family.encode(&mut encoder, all, ConstCounter::new),
+        })
     }
 }
 
 impl Family {
-    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            Kind::Gauge => ConstGauge::new(0.0).metric_type(),
-            Kind::Counter => ConstCounter::new(0_u64).metric_type(),
-        };
+    fn encode<V: Copy, M: EncodeMetric>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        series: &[(Labels, V)],
+        metric: fn(V) -> M,
+    ) -> fmt::Result {
+        let Some((_, first)) = series.first() else { return Ok(()) };
+        let kind = metric(*first).metric_type();
         let mut family = encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), kind)?;
-        for (labels, value) in &self.series {
+        for (labels, value) in series {
             match labels[..] {
                 // No empty braces.
-                [] => return value.encode(family),
-                _ => value.encode(family.encode_family(labels)?)?,
+                [] => return metric(*value).encode(family),
+                _ => metric(*value).encode(family.encode_family(labels)?)?,
             }
         }
         Ok(())

@@ -19,20 +19,11 @@ pub fn thinned(points: &[Point], columns: usize) -> Vec<Point> {
 }
 
 fn outstanding(points: &[Point]) -> Vec<Point> {
-    let place = |found: Option<(usize, &Point)>| found.map(|found| found.0);
     let by_value = |a: &(usize, &Point), b: &(usize, &Point)| a.1.1.total_cmp(&b.1.1);
-    let mut places: Vec<usize> = [
-        Some(0),
-        place(points.iter().enumerate().min_by(by_value)),
-        place(points.iter().enumerate().max_by(by_value)),
-        points.len().checked_sub(1),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    places.sort_unstable();
-    places.dedup();
-    places.into_iter().filter_map(|place| points.get(place).copied()).collect()
+    let all = || points.iter().enumerate();
+    let ends = [all().next(), all().min_by(by_value), all().max_by(by_value), all().next_back()];
+    let is_one = |place| ends.iter().flatten().any(|end| end.0 == place);
+    all().filter(|(place, _)| is_one(*place)).map(|(_, point)| *point).collect()
 }
 
 /// Parts without a gap: where nothing came for much longer than usual, a line must not be drawn across.

@@ -1,13 +1,13 @@
 //! What the picture shows: panels made of the samples, without a thought of how they are drawn.
 
 use super::curve::{Point, runs, thinned};
-use crate::history::Entry;
-use crate::scale::{Histogram, Scale, good_rates, rms, signed, unit_of};
+use crate::history::{Entry, rate_histogram, rate_scale};
+use crate::scale::{Histogram, Scale, as_f64, rms, signed, unit_of};
 
 /// More points than a panel has columns cannot be told apart.
 const COLUMNS: usize = 700;
 /// Columns of the histogram.
-pub const BINS: usize = 48;
+const BINS: usize = 48;
 
 /// The whole of it.
 #[derive(Debug)]
@@ -48,19 +48,14 @@ pub struct Axis {
 impl Figure {
     /// Of these samples, that were taken on this host, or stand in this file.
     pub fn of(entries: &[Entry], place: &str) -> Self {
-        let first = entries.first().map_or(0, |entry| entry.raw_ns);
-        let clock = Clock::of(entries, first);
+        let clock = Clock::of(entries);
         let mut panels = vec![residual(entries, &clock), rate(entries, &clock)];
         panels.extend(phase(entries, &clock));
         Self {
             title: title(entries, place),
             below: below(entries),
             panels,
-            histogram: Histogram::of(
-                &good(entries).into_iter().map(|(rate, _)| rate).collect::<Vec<_>>(),
-                BINS,
-                0.001,
-            ),
+            histogram: rate_histogram(entries.iter(), BINS),
             time: clock.axis(entries),
         }
     }
@@ -73,7 +68,8 @@ struct Clock {
 }
 
 impl Clock {
-    fn of(entries: &[Entry], first: i64) -> Self {
+    fn of(entries: &[Entry]) -> Self {
+        let first = entries.first().map_or(0, |entry| entry.raw_ns);
         let last = entries.last().map_or(first, |entry| entry.raw_ns);
         let seconds = as_f64(last.saturating_sub(first)) / 1e9;
         let unit = match seconds {
@@ -115,11 +111,10 @@ fn title(entries: &[Entry], place: &str) -> String {
 }
 
 fn below(entries: &[Entry]) -> String {
-    let (first, last) = (entries.first(), entries.last());
-    let times = [first, last].map(|entry| entry.map(|entry| minute(&entry.time)).unwrap_or_default());
+    let [from, to] = [entries.first(), entries.last()]
+        .map(|entry| entry.map(|entry| minute(&entry.time)).unwrap_or_default());
     let missed: u64 = entries.iter().skip(1).map(|entry| entry.missed).sum();
     let refused = entries.iter().filter(|entry| !entry.accepted).count();
-    let [from, to] = times;
     let mut text = format!("{from} to {to} UTC, {} samples, {refused} not believed", entries.len());
     if missed > 0 {
         text.push_str(&format!(", {missed} missed"));
@@ -177,12 +172,7 @@ fn rate(entries: &[Entry], clock: &Clock) -> Panel {
         .iter()
         .filter_map(|entry| entry.rate_ppm().map(|(rate, sigma)| (clock.at(entry), rate, sigma)))
         .collect();
-    let mut judged = good(entries);
-    if judged.is_empty() {
-        judged = good_rates(known.iter().map(|(_, rate, sigma)| (*rate, *sigma)));
-    }
-    let scale =
-        Scale::around(judged.into_iter().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]), 0.01, 4.0);
+    let scale = rate_scale(entries.iter());
     let curve = |of: fn(&(f64, f64, f64)) -> Point| -> Vec<Vec<Point>> {
         // What is beyond shows at the edge.
         let within = |(at, rate): Point| (at, rate.clamp(scale.low, scale.high));
@@ -205,14 +195,4 @@ fn rate(entries: &[Entry], clock: &Clock) -> Panel {
         refused: Vec::new(),
         about_zero: false,
     }
-}
-
-/// The rates that count, with their standard deviations, ppm.
-fn good(entries: &[Entry]) -> Vec<(f64, f64)> {
-    good_rates(entries.iter().filter(|entry| entry.is_settled()).filter_map(Entry::rate_ppm))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "less than can be drawn")]
-fn as_f64(ns: i64) -> f64 {
-    ns as f64
 }

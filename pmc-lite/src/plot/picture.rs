@@ -3,6 +3,7 @@
 use super::figure::{Figure, Panel};
 use crate::scale::{Histogram, Scale, decimals, round_up, signed};
 use anyhow::{Result, anyhow, bail};
+use plotters::chart::MeshStyle;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use plotters::prelude::*;
@@ -117,6 +118,9 @@ fn encode(dots: &[u8], width: u32, height: u32) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<Marked, Marked>>;
+type Mesh<'a, 'b, B> = MeshStyle<'a, 'b, Marked, Marked, B>;
+
 /// An area of the picture, and how large one unit of it is.
 struct Paper<'a, B: DrawingBackend> {
     area: &'a DrawingArea<B, Shift>,
@@ -176,32 +180,39 @@ impl<B: DrawingBackend> Paper<'_, B> {
         self.write(summary, (WIDTH - MARGIN, 5), 14, FontStyle::Normal, QUIET, HPos::Right)
     }
 
-    fn panel(&self, panel: &Panel, figure: &Figure, axis: u32) -> Result<()> {
-        self.heading(&panel.title, &panel.summary)?;
-        let (scale, time) = (panel.scale, &figure.time);
-        let mut builder = ChartBuilder::on(self.area);
-        builder
-            .margin_left(self.dots(MARGIN))
-            .margin_right(self.dots(MARGIN))
-            .margin_top(self.dots(30))
-            .margin_bottom(self.dots(14))
-            .set_label_area_size(LabelAreaPosition::Left, self.dots(NUMBERS))
-            .set_label_area_size(LabelAreaPosition::Bottom, self.dots(axis));
-        let across = Marked::of(&time.scale, time.scale.ticks());
-        let up = Marked::of(&scale, scale.ticks());
-        let mut chart = told(builder.build_cartesian_2d(across, up))?;
+    /// The axes below a heading; `axis` is for what stands at the lower one.
+    fn chart(&self, across: Marked, up: Marked, bottom: u32, axis: u32) -> Result<Chart<'_, B>> {
+        told(
+            ChartBuilder::on(self.area)
+                .margin_left(self.dots(MARGIN))
+                .margin_right(self.dots(MARGIN))
+                .margin_top(self.dots(30))
+                .margin_bottom(self.dots(bottom))
+                .set_label_area_size(LabelAreaPosition::Left, self.dots(NUMBERS))
+                .set_label_area_size(LabelAreaPosition::Bottom, self.dots(axis))
+                .build_cartesian_2d(across, up),
+        )
+    }
+
+    /// The lines behind the curves, and the letters beside them.
+    fn plain<'m, 'a, 'b>(&self, mesh: &'m mut Mesh<'a, 'b, B>) -> &'m mut Mesh<'a, 'b, B> {
         let text = self.font(13, FontStyle::Normal, QUIET);
-        let number = |value: &f64| scale.text(*value);
-        let moment = |value: &f64| format!("{value:.0$}", decimals(time.scale.step));
-        let mut mesh = chart.configure_mesh();
         mesh.light_line_style(TRANSPARENT)
             .bold_line_style(self.line(GRID, 1.0))
             .axis_style(self.line(GRID, 1.0))
             .set_all_tick_mark_size(self.dots(3))
             .label_style(text.clone())
             .axis_desc_style(text)
-            .y_desc(panel.unit)
-            .y_label_formatter(&number);
+    }
+
+    fn panel(&self, panel: &Panel, figure: &Figure, axis: u32) -> Result<()> {
+        self.heading(&panel.title, &panel.summary)?;
+        let (scale, time) = (panel.scale, &figure.time);
+        let mut chart = self.chart(Marked::of(&time.scale), Marked::of(&scale), 14, axis)?;
+        let number = |value: &f64| scale.text(*value);
+        let moment = |value: &f64| format!("{value:.0$}", decimals(time.scale.step));
+        let mut mesh = chart.configure_mesh();
+        self.plain(&mut mesh).y_desc(panel.unit).y_label_formatter(&number);
         if axis > 0 {
             mesh.x_desc(&time.label).x_label_formatter(&moment);
         }
@@ -239,29 +250,13 @@ impl<B: DrawingBackend> Paper<'_, B> {
         let most = most as f64;
         let step = round_up(most / 4.0).max(1.0);
         let up = Scale { low: 0.0, high: (most / step).ceil().max(1.0) * step, step };
-        let mut builder = ChartBuilder::on(self.area);
-        builder
-            .margin_left(self.dots(MARGIN))
-            .margin_right(self.dots(MARGIN))
-            .margin_top(self.dots(30))
-            .margin_bottom(self.dots(20))
-            .set_label_area_size(LabelAreaPosition::Left, self.dots(NUMBERS))
-            .set_label_area_size(LabelAreaPosition::Bottom, self.dots(AXIS));
         let bins = histogram.counts.len();
         let ticks = histogram.ticks(10);
         let across = Marked { from: histogram.low, to: histogram.edge(bins), marks: ticks };
-        let mut chart = told(builder.build_cartesian_2d(across, Marked::of(&up, up.ticks())))?;
-        let text = self.font(13, FontStyle::Normal, QUIET);
+        let mut chart = self.chart(across, Marked::of(&up), 20, AXIS)?;
         told(
-            chart
-                .configure_mesh()
+            self.plain(&mut chart.configure_mesh())
                 .disable_x_mesh()
-                .light_line_style(TRANSPARENT)
-                .bold_line_style(self.line(GRID, 1.0))
-                .axis_style(self.line(GRID, 1.0))
-                .set_all_tick_mark_size(self.dots(3))
-                .label_style(text.clone())
-                .axis_desc_style(text)
                 .y_desc("samples")
                 .x_desc("ppm, leader against this host's oscillator")
                 .x_label_formatter(&|value| signed(*value, decimals(10.0 * histogram.width)))
@@ -288,8 +283,8 @@ struct Marked {
 }
 
 impl Marked {
-    fn of(scale: &Scale, marks: Vec<f64>) -> Self {
-        Self { from: scale.low, to: scale.high, marks }
+    fn of(scale: &Scale) -> Self {
+        Self { from: scale.low, to: scale.high, marks: scale.ticks() }
     }
 }
 

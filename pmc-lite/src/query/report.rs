@@ -1,8 +1,8 @@
 //! What a clock answered, as `query --json` prints it; docs/pmc-lite.md says what each key means.
 
 use crate::shown::shown;
+use crate::status::SplitOffset;
 use dante_core::inquiry;
-use dante_core::time::{Dante, Timestamp};
 use dante_core::wire::{
     self, ClockIdentity, CurrentDataSet, DefaultDataSet, GlobalTimeDataSet, ParentDataSet, PortDataSet,
     PortIdentity,
@@ -101,16 +101,11 @@ shown! {
         general_port: u16 = said.general_port,
     }
 
-    GlobalTime of (said: &GlobalTimeDataSet) {
-        local_time: Split = Split::of(said.local_time),
+    GlobalTime of (said: &GlobalTimeDataSet) let (split = said.local_time.split()) {
+        local_time: SplitOffset = SplitOffset { s: split.0, ns: split.1 },
         current_utc_offset_s: i16 = said.current_utc_offset,
         leap_59: bool = said.leap_59,
         leap_61: bool = said.leap_61,
         epoch_number: u16 = said.epoch_number,
-    }
-
-    Split of (time: Timestamp<Dante>) let (split = time.split()) {
-        s: i64 = split.0,
-        ns: i64 = split.1,
     }
 }

@@ -163,7 +163,7 @@ fn no_answer_brings_control_characters_to_the_terminal() {
 
 #[test]
 fn json_of_nobody_is_an_array_too() {
-    assert_eq!(json(&[]), "[]");
+    assert_eq!(json::<[Clock]>(&[]), "[]");
 }
 
 #[test]

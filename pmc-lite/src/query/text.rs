@@ -4,15 +4,12 @@ use super::report::{
     Clock, CurrentSet, DefaultSet, GlobalTime, Grandmaster, Identity, ParentSet, Port, PortSet,
 };
 use crate::finding::Level;
-use crate::text::{HEADING, row, style};
+use crate::text::{HEADING, row, style, written};
 use std::fmt::{self, Write};
 
 /// All blocks, with colours, which whoever prints it takes out where they are of no use.
 pub fn screen(clocks: &[Clock]) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    _ = clocks.iter().try_for_each(|each| clock(&mut out, each));
-    out
+    written(|out| clocks.iter().try_for_each(|each| clock(out, each)))
 }
 
 fn clock(out: &mut String, said: &Clock) -> fmt::Result {

@@ -1,32 +1,14 @@
 //! docs/status.schema.json: the JSON schema of the status, made of its types and what is written about them there.
 
 use super::{Status, UNKNOWN};
-use dante_core::date::Policy;
 use dante_core::page::Freshness;
-use dante_core::port::{self, Counter};
-use dante_core::relay::{self, EpochSource, Waiting};
-use dante_core::steer;
+use dante_core::port::Counter;
+use dante_core::relay::{EpochSource, Waiting};
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
-
-pub fn port_states() -> Vec<String> {
-    words(&port::State::ALL)
-}
-
-pub fn steerer_states() -> Vec<String> {
-    words(&steer::State::ALL)
-}
-
-pub fn relay_states() -> Vec<String> {
-    words(&relay::State::ALL)
-}
-
-pub fn policies() -> Vec<String> {
-    words(&Policy::ALL)
-}
 
 /// Words for the numbers that a page may hold, and the one for a number that this program does not know.
 pub fn words<T: ToString>(all: &[T]) -> Vec<String> {

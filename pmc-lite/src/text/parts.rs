@@ -1,6 +1,6 @@
 //! Parts of the status for people: leaders, ports, counters, samples.
 
-use super::{GOOD, HEADING, port, row};
+use super::{GOOD, HEADING, port, row, written};
 use crate::get::Sample;
 use crate::status::{Heard, Leader, Port};
 use std::fmt::{self, Write};
@@ -8,10 +8,11 @@ use std::fmt::{self, Write};
 /// All that are heard, with the one that is followed marked.
 pub fn leaders(ports: &[Port], followed: Option<&Leader>) -> String {
     written(|out| {
-        let mut none = true;
+        if ports.iter().all(|port| port.leaders.is_empty()) {
+            return writeln!(out, "no leader is heard: pmc-lite doctor looks for the cause");
+        }
         for port in ports {
             for heard in &port.leaders {
-                none = false;
                 let is_followed = followed.is_some_and(|leader| {
                     (&leader.uuid, leader.port_id, &leader.address)
                         == (&heard.leader.uuid, heard.leader.port_id, &heard.leader.address)
@@ -19,27 +20,20 @@ pub fn leaders(ports: &[Port], followed: Option<&Leader>) -> String {
                 leader(out, &port.interface, heard, is_followed)?;
             }
         }
-        if none { writeln!(out, "no leader is heard: pmc-lite doctor looks for the cause") } else { Ok(()) }
+        Ok(())
     })
 }
 
 fn leader(out: &mut String, interface: &str, heard: &Heard, is_followed: bool) -> fmt::Result {
     let Heard { leader, qualified, last_sync_age_s } = heard;
     let (mark, style) = if is_followed { (", followed", GOOD) } else { ("", HEADING) };
-    writeln!(
-        out,
-        "{style}{}/{}{style:#} at {} on {interface}{mark}",
-        leader.uuid, leader.port_id, leader.address
-    )?;
+    let Leader { uuid, port_id, address, stratum, identifier, variance, steps_removed, .. } = leader;
+    writeln!(out, "{style}{uuid}/{port_id}{style:#} at {address} on {interface}{mark}")?;
     let preferred = if leader.preferred { ", Preferred Leader" } else { "" };
-    let Leader { stratum, identifier, variance, steps_removed, .. } = leader;
-    row(
-        out,
-        "clock",
-        &format!(
-            "stratum {stratum} {identifier}, variance {variance}{preferred}, {steps_removed} steps removed"
-        ),
-    )?;
+    let clock = format!(
+        "stratum {stratum} {identifier}, variance {variance}{preferred}, {steps_removed} steps removed"
+    );
+    row(out, "clock", &clock)?;
     let word = if *qualified { "" } else { ", not yet to be followed: its second Sync is missing" };
     row(out, "last Sync", &format!("{last_sync_age_s:.2} s ago{word}"))
 }
@@ -47,12 +41,8 @@ fn leader(out: &mut String, interface: &str, heard: &Heard, is_followed: bool) -
 pub fn ports(ports: &[Port]) -> String {
     written(|out| {
         for each in ports {
-            writeln!(
-                out,
-                "{HEADING}{}{HEADING:#} {}",
-                each.interface,
-                each.uuid.as_deref().unwrap_or("has no sockets")
-            )?;
+            let uuid = each.uuid.as_deref().unwrap_or("has no sockets");
+            writeln!(out, "{HEADING}{}{HEADING:#} {uuid}", each.interface)?;
             port(out, each, "")?;
         }
         Ok(())
@@ -84,11 +74,4 @@ pub fn samples(samples: &[Sample]) -> String {
         }
         Ok(())
     })
-}
-
-fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    _ = write(&mut out);
-    out
 }

@@ -2,7 +2,6 @@
 
 use crate::history::{Entry, History};
 use crate::pages::Pages;
-use crate::scale::good_rates;
 use crate::status::Status;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use dante_core::named;
@@ -37,44 +36,13 @@ pub enum Next {
     Quit,
 }
 
-/// One sample, as far as it is drawn.
-#[derive(Debug, Clone, Copy)]
-pub struct Point {
-    pub raw: Timestamp<Raw>,
-    pub residual_ns: i64,
-    pub accepted: bool,
-    /// In state SLAVE.
-    pub settled: bool,
-    /// With its standard deviation.
-    pub rate_ppm: Option<(f64, f64)>,
-    pub phase_error_ns: Option<i64>,
-}
-
-impl From<Entry> for Point {
-    fn from(entry: Entry) -> Self {
-        Self {
-            raw: Timestamp::from_ns(entry.raw_ns),
-            residual_ns: entry.residual_ns,
-            accepted: entry.accepted,
-            settled: entry.is_settled(),
-            rate_ppm: entry.rate_ppm(),
-            phase_error_ns: entry.phase_error_ns,
-        }
-    }
-}
-
-/// The rates that count, with their standard deviations, ppm.
-pub fn good<'a>(points: impl Iterator<Item = &'a Point> + Clone) -> Vec<(f64, f64)> {
-    good_rates(points.filter(|point| point.settled).filter_map(|point| point.rate_ppm))
-}
-
 /// All that the screen is made of.
 pub struct App {
     pub instance: Option<String>,
     /// `None` before the first look.
     pub status: Option<Status>,
     pub now: Timestamp<Raw>,
-    pub points: VecDeque<Point>,
+    pub points: VecDeque<Entry>,
     /// So many samples came too early to be read.
     pub missed: u64,
     pub view: View,
@@ -103,9 +71,9 @@ impl App {
         for entry in self.history.take(pages) {
             // What was before the first look is not missed by anybody.
             self.missed += if first { 0 } else { entry.missed };
-            self.points.push_back(entry.into());
+            self.points.push_back(entry);
         }
-        while self.points.front().is_some_and(|point| self.now - point.raw > MEMORY) {
+        while self.points.front().is_some_and(|point| self.age(point) > MEMORY) {
             self.points.pop_front();
         }
     }
@@ -118,10 +86,7 @@ impl App {
             KeyCode::Esc if self.help => self.help = false,
             KeyCode::Char('q') | KeyCode::Esc => return Next::Quit,
             KeyCode::Char('?' | 'h') => self.help = !self.help,
-            KeyCode::Char('1') => self.view = View::Charts,
-            KeyCode::Char('2') => self.view = View::Histogram,
-            KeyCode::Char('3') => self.view = View::Counters,
-            KeyCode::Char('4') => self.view = View::Findings,
+            KeyCode::Char(key @ '1'..='4') => self.view = View::Charts.next(key as usize - '1' as usize),
             KeyCode::Tab | KeyCode::Right => self.view = self.view.next(1),
             KeyCode::BackTab | KeyCode::Left => self.view = self.view.next(View::ALL.len() - 1),
             KeyCode::Char('c') => self.points.clear(),
@@ -131,12 +96,16 @@ impl App {
     }
 
     /// Those of the last `span`.
-    pub fn recent(&self, span: Duration) -> impl Iterator<Item = &Point> {
-        self.points.iter().filter(move |point| self.now - point.raw <= span)
+    pub fn recent(&self, span: Duration) -> impl Iterator<Item = &Entry> {
+        self.points.iter().filter(move |point| self.age(point) <= span)
     }
 
     /// A point's place on an axis of seconds that ends now with 0.
-    pub fn seconds(&self, point: &Point) -> f64 {
-        (point.raw - self.now).secs_f64()
+    pub fn seconds(&self, point: &Entry) -> f64 {
+        -self.age(point).secs_f64()
+    }
+
+    pub fn age(&self, point: &Entry) -> Duration {
+        self.now - Timestamp::from_ns(point.raw_ns)
     }
 }

@@ -1,8 +1,9 @@
 //! What runs along with time: residual, rate, and the steered clock's phase error.
 
-use super::app::{App, Point, good};
+use super::app::App;
 use super::view::{QUIET, empty, framed};
-use crate::scale::{Scale, good_rates, rms, signed, unit_of};
+use crate::history::{Entry, rate_scale};
+use crate::scale::{Scale, as_f64, rms, signed, unit_of};
 use dante_core::time::Duration;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -25,9 +26,9 @@ const BAND: Style = Style::new().fg(Color::Blue);
 type Curve = (Vec<(f64, f64)>, Style, GraphType);
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let is_long = app.points.front().is_some_and(|point| app.now - point.raw > SHORT);
+    let is_long = app.points.front().is_some_and(|point| app.age(point) > SHORT);
     let span = if area.width >= WIDE && is_long { LONG } else { SHORT };
-    let recent: Vec<&Point> = app.recent(span).collect();
+    let recent: Vec<&Entry> = app.recent(span).collect();
     if recent.is_empty() {
         let words = "no samples: dante4l measures nothing at present. They appear here as soon as they come.";
         empty(frame, area, " charts ", words);
@@ -44,38 +45,29 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     }
 }
 
-fn residual(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: Duration) {
+fn residual(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Entry], span: Duration) {
     let of = |accepted: bool| -> Vec<(f64, f64)> {
         let chosen = recent.iter().filter(|point| point.accepted == accepted);
         chosen.map(|point| (app.seconds(point), as_f64(point.residual_ns))).collect()
     };
     let (believed, refused) = (of(true), of(false));
-    let summary = rms(believed.iter().map(|point| point.1));
     let curves =
         vec![(believed, MEASURED.into(), GraphType::Scatter), (refused, REFUSED.into(), GraphType::Scatter)];
     let name = match app.missed {
         0 => "residual".to_owned(),
         missed => format!("{missed} samples missed, residual"),
     };
-    in_time(frame, area, &name, summary, curves, span);
+    in_time(frame, area, &name, curves, span);
 }
 
-fn phase(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: Duration) {
+fn phase(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Entry], span: Duration) {
     let points: Vec<(f64, f64)> =
         recent.iter().filter_map(|point| Some((app.seconds(point), as_f64(point.phase_error_ns?)))).collect();
-    let summary = rms(points.iter().map(|point| point.1));
-    in_time(frame, area, "phase error", summary, vec![(points, MEASURED.into(), GraphType::Line)], span);
+    in_time(frame, area, "phase error", vec![(points, MEASURED.into(), GraphType::Line)], span);
 }
 
 /// A quantity that is a time, about zero, in a unit of its size, which the first curve is judged by.
-fn in_time(
-    frame: &mut Frame<'_>,
-    area: Rect,
-    name: &str,
-    rms: Option<f64>,
-    mut curves: Vec<Curve>,
-    span: Duration,
-) {
+fn in_time(frame: &mut Frame<'_>, area: Rect, name: &str, mut curves: Vec<Curve>, span: Duration) {
     // One that is far off and was not believed shows at the edge, and does not flatten the rest.
     let first: Vec<f64> = curves.iter().take(1).flat_map(|curve| &curve.0).map(|point| point.1).collect();
     let (unit, size) = unit_of(first.iter().fold(0.0, |most, value| value.abs().max(most)));
@@ -83,25 +75,21 @@ fn in_time(
     for point in curves.iter_mut().flat_map(|curve| &mut curve.0) {
         point.1 = (point.1 / size).clamp(scale.low, scale.high);
     }
+    let rms = rms(first.into_iter());
     let summary = rms.map(|rms| format!("rms {:.*} {unit}", if size > 1.0 { 2 } else { 0 }, rms / size));
     let zero = vec![(-span.secs_f64(), 0.0), (0.0, 0.0)];
     curves.insert(0, (zero, QUIET, GraphType::Line));
     chart(frame, area, format!(" {name} ({unit}) "), summary, &curves, &scale, span);
 }
 
-fn rate(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Point], span: Duration) {
+fn rate(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Entry], span: Duration) {
     let known = || {
         recent
             .iter()
-            .filter_map(|point| point.rate_ppm.map(|(rate, sigma)| (app.seconds(point), rate, sigma)))
+            .filter_map(|point| point.rate_ppm().map(|(rate, sigma)| (app.seconds(point), rate, sigma)))
     };
     let last = known().next_back();
-    let mut judged = good(recent.iter().copied());
-    if judged.is_empty() {
-        judged = good_rates(known().map(|(_, rate, sigma)| (rate, sigma)));
-    }
-    let scale =
-        Scale::around(judged.into_iter().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]), 0.01, 4.0);
+    let scale = rate_scale(recent.iter().copied());
     // What is beyond shows at the edge.
     let curve = |of: fn((f64, f64, f64)) -> (f64, f64)| -> Vec<(f64, f64)> {
         known().map(of).map(|(at, rate)| (at, rate.clamp(scale.low, scale.high))).collect()
@@ -146,9 +134,4 @@ fn chart(
         .bounds([scale.low, scale.high])
         .labels([scale.low, middle, scale.high].map(number));
     frame.render_widget(Chart::new(sets.collect()).block(block).x_axis(x).y_axis(y), area);
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a chart does not show it")]
-fn as_f64(ns: i64) -> f64 {
-    ns as f64
 }

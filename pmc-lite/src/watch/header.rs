@@ -16,9 +16,8 @@ pub const HEIGHT: u16 = 5;
 const LABEL: u16 = 12;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
-    let rows: [Rect; HEIGHT as usize] =
-        Layout::vertical([Constraint::Length(1); HEIGHT as usize]).areas(area);
-    let [title, leads, observes, steers, relays] = rows;
+    let rows = Layout::vertical([Constraint::Length(1); HEIGHT as usize]);
+    let [title, leads, observes, steers, relays] = rows.areas(area);
     let (words, level) = headline(status, "; press 4");
     let name = app
         .instance
@@ -26,18 +25,15 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
         .map_or(" pmc-lite watch".into(), |name| format!(" pmc-lite watch, instance {name}"));
     frame.render_widget(Line::from(name).bold(), title);
     frame.render_widget(Line::from(format!("{words} ").bold().fg(colour(level))).right_aligned(), title);
-    let width = usize::from(area.width.saturating_sub(LABEL));
     let said = status.dante4l.said.as_ref();
     let leader = said.map_or_else(|| vec!["not known".into()], leader);
-    line(frame, leads, "leader", (String::new(), Level::Ok), leader, width);
-    let parts = said.map(following).unwrap_or_default();
-    program(frame, observes, "dante4l", &status.dante4l.life, said.map(|said| &said.state), parts, width);
-    let said = status.dante2sys.said.as_ref();
-    let parts = said.map(steering).unwrap_or_default();
-    program(frame, steers, "dante2sys", &status.dante2sys.life, said.map(|said| &said.state), parts, width);
-    let said = status.danteshm.said.as_ref();
-    let parts = said.map(relaying).unwrap_or_default();
-    program(frame, relays, "danteshm", &status.danteshm.life, said.map(|said| &said.state), parts, width);
+    line(frame, leads, "leader", (String::new(), Level::Ok), leader);
+    let said = said.map(|said| (&said.state, following(said)));
+    program(frame, observes, "dante4l", &status.dante4l.life, said);
+    let said = status.dante2sys.said.as_ref().map(|said| (&said.state, steering(said)));
+    program(frame, steers, "dante2sys", &status.dante2sys.life, said);
+    let said = status.danteshm.said.as_ref().map(|said| (&said.state, relaying(said)));
+    program(frame, relays, "danteshm", &status.danteshm.life, said);
 }
 
 /// A program that does not run says nothing.
@@ -46,19 +42,16 @@ fn program(
     area: Rect,
     label: &'static str,
     life: &Page,
-    state: Option<&String>,
-    parts: Vec<String>,
-    width: usize,
+    said: Option<(&String, Vec<String>)>,
 ) {
-    match state {
-        Some(state) if life.running => {
-            line(frame, area, label, (state.clone(), level_of(state)), parts, width)
-        }
-        _ => {
+    let (state, parts) = match said.filter(|_| life.running) {
+        Some((state, parts)) => ((state.clone(), level_of(state)), parts),
+        None => {
             let (words, level) = life_of(life);
-            line(frame, area, label, (words.into(), level), Vec::new(), width);
+            ((words.into(), level), Vec::new())
         }
-    }
+    };
+    line(frame, area, label, state, parts);
 }
 
 fn level_of(state: &str) -> Level {
@@ -76,8 +69,8 @@ fn line(
     label: &'static str,
     (state, level): (String, Level),
     parts: Vec<String>,
-    width: usize,
 ) {
+    let width = usize::from(area.width.saturating_sub(LABEL));
     let mut spans = vec![Span::styled(format!(" {label:<11}"), QUIET)];
     let mut used = state.chars().count();
     if !state.is_empty() {
@@ -101,41 +94,31 @@ fn leader(said: &Following) -> Vec<String> {
         format!("{}/{} at {}", leader.uuid, leader.port_id, leader.address),
         format!("stratum {} {}", leader.stratum, leader.identifier),
     ];
-    if leader.preferred {
-        parts.push("preferred".into());
-    }
+    parts.extend(leader.preferred.then(|| "preferred".into()));
     parts
 }
 
 fn following(said: &Following) -> Vec<String> {
-    let mut parts = Vec::new();
-    if let (Some(rate), Some(sigma)) = (said.rate_ppb, said.rate_uncertainty_ppb) {
-        parts.push(format!("rate {:+.4} ppm +/- {:.4}", rate / 1e3, sigma / 1e3));
-    }
-    if let Some(age) = said.last_sync_age_s {
-        parts.push(format!("Sync {age:.1} s ago"));
-    }
     let port = usize::try_from(said.selected).ok().and_then(|place| said.ports.get(place));
-    parts.extend(port.map(|port| format!("on {}", port.interface)));
-    if let Some(delay) = said.path_delay_ns {
-        parts.push(format!("path delay {delay} ns"));
-    }
-    parts
+    let rate = said.rate_ppb.zip(said.rate_uncertainty_ppb);
+    let parts = [
+        rate.map(|(rate, sigma)| format!("rate {:+.4} ppm +/- {:.4}", rate / 1e3, sigma / 1e3)),
+        said.last_sync_age_s.map(|age| format!("Sync {age:.1} s ago")),
+        port.map(|port| format!("on {}", port.interface)),
+        said.path_delay_ns.map(|delay| format!("path delay {delay} ns")),
+    ];
+    parts.into_iter().flatten().collect()
 }
 
 fn steering(said: &Steering) -> Vec<String> {
-    let mut parts = Vec::new();
-    if let Some(phase) = said.phase_error_ns {
-        parts.push(format!("phase {phase:+} ns"));
-    }
-    parts.push(format!("frequency {:+.4} ppm", said.frequency_ppb / 1e3));
-    if said.clock != "realtime" {
-        parts.push(format!("{} clock", said.clock));
-    }
-    if said.utc.source != "none" {
-        parts.push(if said.utc.good { "date good".into() } else { "date not good".to_owned() });
-    }
-    parts
+    let date = if said.utc.good { "date good" } else { "date not good" };
+    let parts = [
+        said.phase_error_ns.map(|phase| format!("phase {phase:+} ns")),
+        Some(format!("frequency {:+.4} ppm", said.frequency_ppb / 1e3)),
+        (said.clock != "realtime").then(|| format!("{} clock", said.clock)),
+        (said.utc.source != "none").then(|| date.to_owned()),
+    ];
+    parts.into_iter().flatten().collect()
 }
 
 fn relaying(said: &Relaying) -> Vec<String> {

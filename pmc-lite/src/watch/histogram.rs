@@ -1,23 +1,21 @@
 //! How often the rate was where: the picture that Dante Controller's clock monitoring shows of each device.
 
-use super::app::{App, good};
+use super::app::App;
 use super::view::{QUIET, empty, framed};
+use crate::history::rate_histogram;
 use crate::scale::{Histogram, decimals, signed};
 use ratatui::Frame;
-use ratatui::layout::{Alignment, Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::Line;
-use ratatui::widgets::{Bar, BarChart, BarGroup, Paragraph};
+use ratatui::widgets::{Bar, BarChart, BarGroup};
 
 /// A column: two cells of colour and one between.
 const COLUMN: u16 = 3;
-/// Not narrower than the estimates are good to, ppm.
-const LEAST_BIN: f64 = 0.001;
 /// Left of the columns.
 const NUMBERS: u16 = 8;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let rates: Vec<f64> = good(app.points.iter()).into_iter().map(|(rate, _)| rate).collect();
     let block = framed(Line::from(" samples by ppm ").bold());
     let inner = block.inner(area);
     let [main, axis, names] =
@@ -25,13 +23,9 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let [numbers, columns] =
         Layout::horizontal([Constraint::Length(NUMBERS), Constraint::Min(0)]).areas(main);
     let bins = usize::from(columns.width / COLUMN).max(1);
-    let Some(histogram) = Histogram::of(&rates, bins, LEAST_BIN) else {
-        empty(
-            frame,
-            area,
-            " samples by ppm ",
-            "no rates: they are counted while dante4l follows a leader (SLAVE).",
-        );
+    let Some(histogram) = rate_histogram(app.points.iter(), bins) else {
+        let words = "no rates: they are counted while dante4l follows a leader (SLAVE).";
+        empty(frame, area, " samples by ppm ", words);
         return;
     };
     let summary = format!(
@@ -94,12 +88,8 @@ fn below(frame: &mut Frame<'_>, axis: Rect, names: Rect, histogram: &Histogram) 
         frame.render_widget(Line::styled(text, QUIET), at);
     }
     let text: String = line.into_iter().collect();
-    frame.render_widget(
-        Paragraph::new(text).style(QUIET),
-        Rect { x: axis.x + NUMBERS, width: axis.width - NUMBERS, ..axis },
-    );
-    frame.render_widget(
-        Line::styled("ppm", QUIET).alignment(Alignment::Right),
-        Rect { width: NUMBERS - 1, ..names },
-    );
+    let columns = Rect { x: axis.x + NUMBERS, width: axis.width - NUMBERS, ..axis };
+    frame.render_widget(Line::styled(text, QUIET), columns);
+    let numbers = Rect { width: NUMBERS - 1, ..names };
+    frame.render_widget(Line::styled("ppm", QUIET).right_aligned(), numbers);
 }

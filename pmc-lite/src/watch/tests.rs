@@ -3,7 +3,7 @@ use super::view;
 use crate::pages::Pages;
 use crate::scenes;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use dante_core::page::SampleRecord;
+use dante_core::page::{PortRecord, SampleRecord};
 use dante_core::port::State;
 use dante_core::time::{Duration, Timestamp};
 use ratatui::Terminal;
@@ -23,31 +23,24 @@ fn screen(app: &App, (width, height): (u16, u16)) -> String {
 }
 
 /// One that has seen a scene for two minutes, in which the rate settles.
-fn looked_at(pages: Pages) -> App {
+fn looked_at(mut pages: Pages) -> App {
     let mut app = App::new(None);
-    let mut pages = pages;
     let last = pages.now;
-    let Ok(view) = &mut pages.dante4l else {
+    let measured = pages.dante4l.as_ref().ok().filter(|view| view.body.samples > 0);
+    let Some(PortRecord { state, last: end, .. }) = measured.map(|view| view.body.ports[0]) else {
         app.see(&pages);
         return app;
     };
-    let end = view.clone();
-    let state = end.body.ports[0].state;
-    let came = |view: &dante_core::page::View<dante_core::page::Dante4l>| view.body.samples;
-    if came(&end) == 0 {
-        app.see(&pages);
-        return app;
-    }
     for number in 1..=480u64 {
         let ago = Duration::from_ms((480 - number.cast_signed()) * 250);
         let noise = (number.cast_signed() * 7919) % 613 - 306;
         let view = pages.dante4l.as_mut().expect("a page");
         let newest = SampleRecord {
             number,
-            arrived_raw_ns: (end_sample(&end).arrived_raw_ns) - ago.ns(),
+            arrived_raw_ns: end.arrived_raw_ns - ago.ns(),
             residual_ns: noise,
             accepted: u32::from(number % 97 != 0),
-            ..end_sample(&end)
+            ..end
         };
         view.body.samples = number - 1;
         view.body.push(newest);
@@ -64,10 +57,6 @@ fn looked_at(pages: Pages) -> App {
         app.see(&pages);
     }
     app
-}
-
-fn end_sample(view: &dante_core::page::View<dante_core::page::Dante4l>) -> SampleRecord {
-    view.body.ports[0].last
 }
 
 fn press(app: &mut App, code: KeyCode) -> Next {

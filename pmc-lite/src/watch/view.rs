@@ -48,8 +48,7 @@ fn overview(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
     if area.width >= LARGE.0 && area.height + header::HEIGHT >= LARGE.1 {
         let [left, right] =
             Layout::horizontal([Constraint::Percentage(62), Constraint::Percentage(38)]).areas(area);
-        let [upper, lower] =
-            Layout::vertical([Constraint::Percentage(50), Constraint::Percentage(50)]).areas(right);
+        let [upper, lower] = Layout::vertical([Constraint::Percentage(50); 2]).areas(right);
         charts::draw(frame, left, app);
         histogram::draw(frame, upper, app);
         lists::findings(frame, lower, &status.findings);
@@ -73,11 +72,8 @@ fn footer(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
         spans.push(if view == app.view { text.reversed() } else { Span::raw(text) });
     }
     let keys = "Tab next  ? help  q quit ";
-    let [left, right] = Layout::horizontal([
-        Constraint::Min(0),
-        Constraint::Length(u16::try_from(keys.len()).unwrap_or(u16::MAX)),
-    ])
-    .areas(area);
+    let width = u16::try_from(keys.len()).unwrap_or(u16::MAX);
+    let [left, right] = Layout::horizontal([Constraint::Min(0), Constraint::Length(width)]).areas(area);
     frame.render_widget(Line::from(spans), left);
     frame.render_widget(Line::styled(keys, QUIET), right);
 }

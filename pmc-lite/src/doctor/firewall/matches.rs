@@ -4,44 +4,18 @@ use super::{Arriving, text};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
-/// Whether something fits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fits {
-    Yes,
-    No,
-    Unknown,
-}
+/// Whether something fits; `None` where that cannot be told.
+pub type Fits = Option<bool>;
 
-impl Fits {
-    pub fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::No, _) | (_, Self::No) => Self::No,
-            (Self::Yes, Self::Yes) => Self::Yes,
-            _ => Self::Unknown,
-        }
-    }
-
-    fn or(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
-            (Self::No, Self::No) => Self::No,
-            _ => Self::Unknown,
-        }
-    }
-
-    fn not(self) -> Self {
-        match self {
-            Self::Yes => Self::No,
-            Self::No => Self::Yes,
-            Self::Unknown => Self::Unknown,
-        }
+pub fn both(one: Fits, other: Fits) -> Fits {
+    match (one, other) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        _ => Some(one? && other?),
     }
 }
 
-impl From<bool> for Fits {
-    fn from(fits: bool) -> Self {
-        if fits { Self::Yes } else { Self::No }
-    }
+fn either(one: Fits, other: Fits) -> Fits {
+    both(one.map(|fits| !fits), other.map(|fits| !fits)).map(|neither| !neither)
 }
 
 /// What the packet has where a rule looks.
@@ -66,16 +40,16 @@ impl<'a> Sets<'a> {
 
     /// A `match`.
     pub fn matches(&self, what: &Value, packet: &Arriving<'_>) -> Fits {
-        let (Some(left), Some(right)) = (what.get("left"), what.get("right")) else { return Fits::Unknown };
+        let (left, right) = (what.get("left")?, what.get("right")?);
         let found = match field(left, packet) {
-            Field::Missing => return Fits::No,
-            Field::Unknown => Fits::Unknown,
+            Field::Missing => return Some(false),
+            Field::Unknown => None,
             field => self.is(field, right),
         };
         match text(what, "op") {
             "==" | "in" => found,
-            "!=" => found.not(),
-            _ => Fits::Unknown,
+            "!=" => found.map(|fits| !fits),
+            _ => None,
         }
     }
 
@@ -83,17 +57,17 @@ impl<'a> Sets<'a> {
     pub fn mapped<'b>(&'b self, what: &'b Value, packet: &Arriving<'_>) -> (Fits, Option<&'b Value>) {
         let field = what.get("key").map_or(Field::Unknown, |key| field(key, packet));
         let data = what.get("data").unwrap_or(&Value::Null);
-        let Some(pairs) = self.elements(data) else { return (Fits::Unknown, None) };
+        let Some(pairs) = self.elements(data) else { return (None, None) };
         let mut unsure = None;
         for pair in pairs {
             let Some([key, action]) = pair.as_array().map(Vec::as_slice) else { continue };
             match (field, self.is(field, key)) {
-                (Field::Missing, _) | (_, Fits::No) => {}
-                (_, Fits::Yes) => return (Fits::Yes, Some(action)),
-                (_, Fits::Unknown) => unsure = unsure.or(Some(action)),
+                (Field::Missing, _) | (_, Some(false)) => {}
+                (_, Some(true)) => return (Some(true), Some(action)),
+                (_, None) => unsure = unsure.or(Some(action)),
             }
         }
-        (unsure.map_or(Fits::No, |_| Fits::Unknown), unsure)
+        (if unsure.is_some() { None } else { Some(false) }, unsure)
     }
 
     fn elements<'b>(&'b self, data: &'b Value) -> Option<&'b Vec<Value>> {
@@ -109,8 +83,7 @@ impl<'a> Sets<'a> {
     fn is(&self, field: Field<'_>, value: &Value) -> Fits {
         let is_named = value.as_str().is_some_and(|name| name.starts_with('@'));
         if is_named || value.get("set").is_some() || value.is_array() {
-            let Some(elements) = self.elements(value) else { return Fits::Unknown };
-            return elements.iter().map(|one| self.is(field, one)).fold(Fits::No, Fits::or);
+            return self.elements(value)?.iter().map(|one| self.is(field, one)).fold(Some(false), either);
         }
         if let Some(one) = value.get("elem").and_then(|elem| elem.get("val")) {
             return self.is(field, one);
@@ -122,18 +95,13 @@ impl<'a> Sets<'a> {
             return within(field, prefix);
         }
         match field {
-            Field::Word(word) => value.as_str().map_or(Fits::Unknown, |value| is_like(word, value).into()),
-            Field::Number(number, name) => match (value.as_u64(), value.as_str()) {
-                (Some(value), _) => (value == number).into(),
-                (None, Some(value)) => (value == name).into(),
-                _ => Fits::Unknown,
-            },
-            Field::Address(address) => match value.as_str().map(str::parse::<Ipv4Addr>) {
-                Some(Ok(value)) => (value == address).into(),
-                _ => Fits::Unknown,
-            },
-            Field::Missing => Fits::No,
-            Field::Unknown => Fits::Unknown,
+            Field::Word(word) => value.as_str().map(|value| is_like(word, value)),
+            Field::Number(number, name) => {
+                value.as_u64().map(|value| value == number).or_else(|| Some(value.as_str()? == name))
+            }
+            Field::Address(own) => Some(address(value)? == u64::from(own.to_bits())),
+            Field::Missing => Some(false),
+            Field::Unknown => None,
         }
     }
 }
@@ -148,23 +116,19 @@ fn address(value: &Value) -> Option<u64> {
 }
 
 fn between(field: Field<'_>, low: &Value, high: &Value) -> Fits {
-    let (number, ends) = match field {
-        Field::Number(number, _) => (number, low.as_u64().zip(high.as_u64())),
-        Field::Address(own) => (own.to_bits().into(), address(low).zip(address(high))),
-        _ => return Fits::Unknown,
+    let (number, low, high) = match field {
+        Field::Number(number, _) => (number, low.as_u64()?, high.as_u64()?),
+        Field::Address(own) => (own.to_bits().into(), address(low)?, address(high)?),
+        _ => return None,
     };
-    ends.map_or(Fits::Unknown, |(low, high)| (low..=high).contains(&number).into())
+    Some((low..=high).contains(&number))
 }
 
 fn within(field: Field<'_>, prefix: &Value) -> Fits {
-    let length = prefix.get("len").and_then(Value::as_u64).and_then(|length| u32::try_from(length).ok());
-    let (Field::Address(own), Some(length), Some(network)) =
-        (field, length, prefix.get("addr").and_then(address))
-    else {
-        return Fits::Unknown;
-    };
+    let Field::Address(own) = field else { return None };
+    let length = u32::try_from(prefix.get("len")?.as_u64()?).ok()?;
     let mask = u32::MAX.checked_shl(32u32.saturating_sub(length)).unwrap_or(0);
-    (u64::from(own.to_bits() & mask) == network).into()
+    Some(u64::from(own.to_bits() & mask) == address(prefix.get("addr")?)?)
 }
 
 /// What the packet has there.

@@ -1,21 +1,21 @@
 //! What dante2sys tells: the steered clock, and its date.
 
-use super::{UNKNOWN, offset_secs, secs};
+use super::{offset_secs, secs};
 use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, gauges, one, ratio};
+use crate::status::word;
 use dante_core::page::{Dante2sys, RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, SteeredClock, UtcSource};
 use dante_core::steer;
 use dante_core::time::{Duration, Raw, Timestamp};
 
 pub fn tell(sheet: &mut Sheet, body: &Dante2sys) {
-    let name = |name: Option<&'static str>| name.unwrap_or(UNKNOWN).to_owned();
     sheet.info(
         "dante_clock_info",
         "What dante2sys steers, where the date comes from, what gives way where leader and UTC differ, who writes the RTC",
         [vec![
-            ("clock", name(SteeredClock::from_number(body.clock).map(SteeredClock::name))),
-            ("utc_source", name(UtcSource::from_number(body.utc_source).map(UtcSource::name))),
-            ("policy", body.policy().map_or(UNKNOWN.into(), |policy| policy.to_string())),
-            ("rtc", name(RtcMode::from_number(body.rtc).map(RtcMode::name))),
+            ("clock", word(SteeredClock::from_number(body.clock))),
+            ("utc_source", word(UtcSource::from_number(body.utc_source))),
+            ("policy", word(body.policy())),
+            ("rtc", word(RtcMode::from_number(body.rtc))),
         ]],
     );
     sheet.states(
@@ -37,16 +37,9 @@ pub fn tell(sheet: &mut Sheet, body: &Dante2sys) {
         "dante_clock_rate_uncertainty", ratio(), "One standard deviation of the leader's rate, now; it grows in holdover" =>
             scale.map(|_| body.rate_sigma);
     }
-    sheet.counter(
-        "dante_clock_corrections",
-        "Frequencies that were set",
-        [(Labels::new(), body.corrections)],
-    );
-    sheet.counter(
-        "dante_clock_interference",
-        "How often another program was seen to steer the clock",
-        [(Labels::new(), body.disturbances)],
-    );
+    sheet.count("dante_clock_corrections", "Frequencies that were set", body.corrections);
+    let help = "How often another program was seen to steer the clock";
+    sheet.count("dante_clock_interference", help, body.disturbances);
 }
 
 /// Where the date comes from somewhere.
@@ -85,9 +78,5 @@ pub fn tell_date(sheet: &mut Sheet, body: &Dante2sys, now: Timestamp<Raw>) {
         "dante_rtc_written_timestamp", SECONDS, "The date that dante2sys last wrote to the RTC, since 1970" =>
             (body.rtc_written_ns != 0).then(|| ns(body.rtc_written_ns));
     }
-    sheet.counter(
-        "dante_date_steps",
-        "Steps of the clock for the date's sake",
-        [(Labels::new(), body.date_steps)],
-    );
+    sheet.count("dante_date_steps", "Steps of the clock for the date's sake", body.date_steps);
 }

@@ -1,7 +1,8 @@
 //! What dante4l tells: networks, leaders, the leader's time.
 
-use super::{UNKNOWN, secs};
-use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, gauges, one, ratio};
+use super::secs;
+use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, each_of, gauges, one, ratio};
+use crate::status::word;
 use dante_core::page::{Dante4l, LeaderRecord, PortRecord, StampSource};
 use dante_core::port;
 use dante_core::time::{Duration, Raw, Timestamp};
@@ -9,19 +10,16 @@ use dante_core::track::KernelWord;
 use dante_core::wire::{ClockIdentifier, Subdomain, Uuid};
 
 pub fn tell(sheet: &mut Sheet, body: &Dante4l, now: Timestamp<Raw>) {
-    let ports: Vec<(Labels, &PortRecord)> =
-        body.ports().iter().map(|port| (vec![("interface", port.interface.to_string())], port)).collect();
-    let each = |value: &dyn Fn(&PortRecord) -> Option<f64>| -> Vec<(Labels, f64)> {
-        ports.iter().filter_map(|(labels, port)| Some((labels.clone(), value(port)?))).collect()
-    };
+    let ports: Vec<(Labels, PortRecord)> =
+        body.ports().iter().map(|port| (vec![("interface", port.interface.to_string())], *port)).collect();
+    let each = |value: &dyn Fn(&PortRecord) -> Option<f64>| each_of(&ports, value);
     sheet.info(
         "dante_port_info",
         "The networks that dante4l listens to",
         ports.iter().map(|(labels, port)| {
-            let stamps = StampSource::from_number(port.stamp_source).map_or(UNKNOWN, StampSource::name);
             let mut labels = labels.clone();
             labels.push(("subdomain", Subdomain(port.subdomain).to_string()));
-            labels.push(("timestamping", stamps.to_owned()));
+            labels.push(("timestamping", word(StampSource::from_number(port.stamp_source))));
             labels.extend(port.identity().map(|own| ("uuid", own.uuid.to_string())));
             labels
         }),
@@ -74,33 +72,28 @@ pub fn tell(sheet: &mut Sheet, body: &Dante4l, now: Timestamp<Raw>) {
             counters.by_name().map(event).collect::<Vec<_>>()
         }),
     );
-    sheet.counter(
-        "dante_samples",
-        "Measurements on the network that the clock follows, believed or not",
-        [(Labels::new(), body.samples)],
-    );
+    let help = "Measurements on the network that the clock follows, believed or not";
+    sheet.count("dante_samples", help, body.samples);
     kernel(sheet, body);
 }
 
-fn leaders(sheet: &mut Sheet, ports: &[(Labels, &PortRecord)]) {
-    let followed: Vec<(&Labels, &LeaderRecord)> =
-        ports.iter().filter_map(|(labels, port)| Some((labels, port.leader()?))).collect();
+fn leaders(sheet: &mut Sheet, ports: &[(Labels, PortRecord)]) {
+    let followed = each_of(ports, |port| port.leader().copied());
     sheet.info(
         "dante_leader_info",
         "The leader that is followed; identifier and preference are its grandmaster's",
         followed.iter().map(|(labels, leader)| {
-            let mut labels = (*labels).clone();
-            labels.push(("uuid", Uuid(leader.uuid).to_string()));
-            labels.push(("port_id", leader.port_id.to_string()));
-            labels.push(("address", leader.address().to_string()));
-            labels.push(("identifier", ClockIdentifier(leader.identifier).to_string()));
-            labels.push(("preferred", (leader.preferred != 0).to_string()));
-            labels
+            let more = [
+                ("uuid", Uuid(leader.uuid).to_string()),
+                ("port_id", leader.port_id.to_string()),
+                ("address", leader.address().to_string()),
+                ("identifier", ClockIdentifier(leader.identifier).to_string()),
+                ("preferred", (leader.preferred != 0).to_string()),
+            ];
+            [&labels[..], &more].concat()
         }),
     );
-    let each = |value: fn(&LeaderRecord) -> f64| {
-        followed.iter().map(move |(labels, leader)| ((*labels).clone(), value(leader))).collect::<Vec<_>>()
-    };
+    let each = |value: fn(&LeaderRecord) -> f64| each_of(&followed, |leader| Some(value(leader)));
     gauges! { sheet, each:
         "dante_leader_stratum", NUMBER, "The stratum of the leader's grandmaster: the lower, the better" =>
             |leader| leader.stratum.into();

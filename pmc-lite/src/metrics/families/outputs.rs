@@ -1,7 +1,8 @@
 //! What danteshm tells: what it does, and where its samples go.
 
-use super::{UNKNOWN, secs};
-use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, gauges};
+use super::secs;
+use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, each_of, gauges};
+use crate::status::word;
 use dante_core::page::{Danteshm, OutputKind, OutputRecord};
 use dante_core::relay;
 use dante_core::time::{Raw, Timestamp};
@@ -13,11 +14,9 @@ pub fn tell(sheet: &mut Sheet, body: &Danteshm, now: Timestamp<Raw>) {
         &relay::State::ALL,
         [(Labels::new(), body.state())],
     );
-    let outputs: Vec<(Labels, &OutputRecord)> =
-        body.outputs().iter().map(|output| (output_labels(output), output)).collect();
-    let each = |value: &dyn Fn(&OutputRecord) -> Option<f64>| -> Vec<(Labels, f64)> {
-        outputs.iter().filter_map(|(labels, output)| Some((labels.clone(), value(output)?))).collect()
-    };
+    let outputs: Vec<(Labels, OutputRecord)> =
+        body.outputs().iter().map(|output| (output_labels(output), *output)).collect();
+    let each = |value: &dyn Fn(&OutputRecord) -> Option<f64>| each_of(&outputs, value);
     gauges! { sheet, each:
         "dante_output_ready", NUMBER, "1: what is sent there arrives, as far as can be told" =>
             &|output| Some(f64::from(output.ready != 0));
@@ -29,9 +28,7 @@ pub fn tell(sheet: &mut Sheet, body: &Danteshm, now: Timestamp<Raw>) {
                 (at != 0).then(|| secs(now - Timestamp::from_ns(at)))
             };
     }
-    let count = |value: fn(&OutputRecord) -> u64| {
-        outputs.iter().map(move |(labels, output)| (labels.clone(), value(output))).collect::<Vec<_>>()
-    };
+    let count = |value: fn(&OutputRecord) -> u64| each_of(&outputs, |output| Some(value(output)));
     sheet.counter("dante_output_samples", "Samples written or sent", count(|output| output.samples));
     sheet.counter(
         "dante_output_lost",
@@ -46,5 +43,5 @@ fn output_labels(output: &OutputRecord) -> Labels {
         Some(OutputKind::Shm) => ("unit", output.unit.to_string()),
         _ => ("path", output.path.to_string()),
     };
-    vec![("kind", kind.map_or(UNKNOWN, OutputKind::name).to_owned()), place]
+    vec![("kind", word(kind)), place]
 }
