@@ -21,7 +21,7 @@ const UPTIME: &str = "the leader's time is its uptime and no date: --utc leader 
 /// What was written, and what is to be.
 pub(super) struct Journal {
     config: Config,
-    /// Who leads, and the state of dante4l's port, as its page said last; why that page shows no leader now.
+    /// Who leads, and the state of dante4l's port, as its page showed last; why that page shows no leader now.
     pub followed: Option<PortIdentity>,
     pub port: Option<port::State>,
     pub page_trouble: Option<String>,

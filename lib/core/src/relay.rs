@@ -1,4 +1,4 @@
-//! The relay: what danteshm says to chrony, and when. The engine takes the pages of dante4l and dante2sys and decides the
+//! The relay: what danteshm hands to chrony, and when. The engine takes the pages of dante4l and dante2sys and decides the
 //! rest.
 //!
 //! One sample for each Sync that dante4l believed, at the Sync's own instant and as raw as it was measured: chrony

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`Steerer::handle`] takes what happened together with a reading of the clock, [`Steerer::poll`] hands out corrections
-//! and news, [`Steerer::deadline`] says when it wants to look again. [`drive`] stands between it and every kind of
+//! and news, [`Steerer::deadline`] is when it wants to look again. [`drive`] stands between it and every kind of
 //! [`Clock`].
 
 mod control;

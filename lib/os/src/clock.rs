@@ -123,7 +123,7 @@ impl SystemClock {
         }
     }
 
-    /// What the kernel says of it.
+    /// What the kernel reports of it.
     ///
     /// # Errors
     /// When the kernel refuses to be asked; of a hardware clock that is gone, ENODEV.

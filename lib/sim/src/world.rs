@@ -119,7 +119,7 @@ impl World {
         &mut self.servers
     }
 
-    /// What the hosts have said so far is forgotten.
+    /// What the hosts have reported so far is dropped.
     pub fn forget(&mut self) {
         self.hosts.iter_mut().for_each(|host| host.said = Said::default());
     }

@@ -32,7 +32,7 @@ impl Link {
         Measurement { raw: sent + self.delay(), dante: self.line.at(sent) }
     }
 
-    /// What the first measurements, so many, tell an estimator that knows nothing.
+    /// What so many first measurements make of an estimator that knows nothing.
     fn estimator(&mut self, count: i64) -> Estimator {
         let mut estimator = Estimator::new(RateGuess::UNKNOWN);
         self.measure(&mut estimator, 0..count);

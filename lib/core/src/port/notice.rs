@@ -4,7 +4,7 @@ use crate::wire::{PortIdentity, Subdomain, Uuid};
 use std::fmt;
 use std::net::Ipv4Addr;
 
-/// The table of all kinds: number (the place on the page), whether it explains why no leader is heard and is of interest
+/// The table of all kinds: number (the place on the page), whether it explains why there is no foreign leader and is of interest
 /// only then, name and what it names, text. All else derives from it.
 macro_rules! notices {
     ($($(#[$doc:meta])* $number:literal $explains:literal $kind:ident $(($($field:ident: $type:ty),+))? $text:literal)+) => {

@@ -11,7 +11,7 @@ pub trait Clock {
     /// Why a call failed, for people.
     type Error: fmt::Display;
 
-    /// The clock, and what the kernel says of it. It cannot fail: a clock that is gone seems to run on, and the next
+    /// The clock, and what the kernel reports of it. It cannot fail: a clock that is gone seems to run on, and the next
     /// [`Self::set`] or [`Self::step`] fails.
     fn read(&mut self) -> ClockState;
 
@@ -35,7 +35,7 @@ pub struct ClockState {
     pub reading: Reading,
     /// CLOCK_BOOTTIME - CLOCK_MONOTONIC: how long the host was suspended since boot.
     pub suspended: Duration,
-    /// What the kernel says; `None` where it could not be asked.
+    /// What the kernel reports; `None` where it could not be queried.
     pub kernel: Option<Kernel>,
 }
 

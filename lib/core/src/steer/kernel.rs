@@ -1,4 +1,4 @@
-//! What the kernel says of a clock, and what of it is another program's doing.
+//! What the kernel reports of a clock, and what of it another program did.
 
 use crate::date::Leap;
 use crate::time::{Duration, Ratio};
@@ -17,7 +17,7 @@ const STA_FREQHOLD: i32 = 0x0080;
 /// All of them.
 pub const SELF_STEERING: i32 = STA_PLL | STA_PPSFREQ | STA_PPSTIME | STA_FLL | STA_FREQHOLD;
 
-/// What the kernel says of a clock, as far as another program may have changed it.
+/// What the kernel reports of a clock, as far as another program may have changed it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Kernel {
     /// +10 ppb: the clock gains 10 ns a second on its uncorrected rate.
@@ -38,7 +38,7 @@ impl Kernel {
         Self { frequency, tick: NOMINAL_TICK, status: 0, slew: Duration::ZERO, leap: KernelLeap::None }
     }
 
-    /// What other programs left in the clock that makes it run at another rate than its frequency says.
+    /// What other programs left in the clock that makes it run at another rate than its frequency.
     pub fn leftovers(&self) -> impl Iterator<Item = Leftover> {
         let bits = self.status & SELF_STEERING;
         let tick = (self.tick != NOMINAL_TICK).then_some(Leftover::Tick(self.tick));
@@ -66,7 +66,7 @@ impl Kernel {
 
 /// Where the kernel stands with a leap second: what adjtimex(2) returns (TIME_* of include/uapi/linux/timex.h). While
 /// the clock is declared bad, or a pulse-per-second signal fails, it is [`Self::Unsynchronised`] whatever is pending:
-/// then only the bits STA_INS and STA_DEL of [`Kernel::status`] tell.
+/// then only the bits STA_INS and STA_DEL of [`Kernel::status`] show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KernelLeap {
     /// TIME_OK: none, or none yet known to the kernel, which looks at its bits once a second.

@@ -228,7 +228,7 @@ impl Steerer {
         self.push(Output::Correct(Correction::Slew(frequency)));
     }
 
-    /// Behind what the UTC keeper has said so far.
+    /// Behind the news that the UTC keeper has so far.
     fn push(&mut self, output: Output) {
         self.outputs.extend(std::iter::from_fn(|| self.utc.poll()));
         self.outputs.push(output);

@@ -13,7 +13,7 @@ mod kernel;
 mod laws;
 mod utc;
 
-/// A clock that does what the steerer says, and what the test does to it.
+/// A clock that does what the steerer wants, and what the test does to it.
 struct TestClock {
     exact: ExactClock,
     /// The next reading takes this long, and is late or early by half of it.
@@ -82,7 +82,7 @@ impl Bench {
         Self::with(Config::default(), ppm)
     }
 
-    /// So many Syncs of a leader at +12 ppm were heard.
+    /// So many Syncs of a leader at +12 ppm were received.
     fn after(syncs: usize) -> Self {
         let mut bench = Self::new(12.0);
         bench.syncs(syncs);

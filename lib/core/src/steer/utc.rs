@@ -1,6 +1,6 @@
 //! The UTC keeper: where UTC comes from, what the policy makes of it, and what the kernel publishes of it.
 //!
-//! An engine beside the law. It is given what the time servers answer and what dante4l's page says; it asks servers,
+//! An engine beside the law. It takes the answers of the time servers and the page of dante4l; it queries servers,
 //! wants steps, names the rate that the policy adds to the leader's ([`UtcKeeper::slew`]), and judges the clock.
 
 use super::jump::Jump;
@@ -16,7 +16,7 @@ use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp};
 /// How often the leader's time is taken for UTC, and from which knowledge of its rate on.
 const LEADER_INTERVAL: Duration = Duration::from_secs(16);
 const LEADER_FROM: Ratio = Ratio::from_ppb(200.0);
-/// The kernel is told so often: between, its maxerror grows by 500 us a second.
+/// What the kernel publishes is renewed so often: between, its maxerror grows by 500 us a second.
 const DECLARED_EVERY: Duration = Duration::from_secs(4);
 /// The largest error that the kernel keeps (NTP_PHASE_LIMIT, include/linux/timex.h).
 const UNKNOWN: Duration = Duration::from_secs(16);
@@ -65,11 +65,11 @@ pub struct UtcKeeper {
     steps: u64,
     /// The leader's time is its uptime, and no UTC.
     is_uptime: bool,
-    /// What the kernel was told last, and when.
+    /// What was declared to the kernel last, and when.
     is_good: Option<bool>,
     declared_at: Option<Timestamp<Raw>>,
-    /// The kernel is not to be told of a leap second now: a step makes it forget the instant, but not that one is due, and
-    /// then none comes (ntp_clear, kernel/time/ntp.c). Taken back for a while and told again, it is armed again.
+    /// No leap second is to be declared to the kernel now: a step makes it forget the instant, but not that one is due, and
+    /// then none comes (ntp_clear, kernel/time/ntp.c). Withdrawn for a while and declared again, it is armed again.
     is_disarmed: bool,
     outputs: Outputs<Output, 16>,
 }
@@ -362,7 +362,7 @@ impl UtcKeeper {
         }
     }
 
-    /// Whether the kernel was told that UTC is good.
+    /// Whether UTC was declared good to the kernel.
     pub fn is_good(&self) -> bool {
         self.is_good == Some(true)
     }

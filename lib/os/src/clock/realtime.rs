@@ -23,7 +23,7 @@ const READ_ONLY: i32 = libc::STA_PPSSIGNAL
     | libc::STA_MODE
     | libc::STA_CLK;
 
-/// What adjtimex says of CLOCK_REALTIME.
+/// What adjtimex reports of CLOCK_REALTIME.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timex {
     /// How it runs; of what is slewed, the PLL's part alone.

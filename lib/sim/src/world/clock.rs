@@ -82,7 +82,7 @@ impl SimClock {
         self.max_error = None;
     }
 
-    /// What the kernel says of it.
+    /// What the kernel reports of it.
     pub(super) fn kernel_word(&self) -> KernelWord {
         self.max_error.map_or(KernelWord::Unsynchronised, KernelWord::Synchronised)
     }

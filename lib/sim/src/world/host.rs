@@ -179,7 +179,7 @@ impl Host {
         self.dante2sys_page.stop(at);
     }
 
-    /// A new danteshm, which goes on with what the page of the one before says.
+    /// A new danteshm, which goes on from the page of the one before.
     pub(super) fn restart_relay(&mut self, now: True, at: True) {
         self.relay(now, |_, _, _| relay::Input::End);
         self.begins[1] = true;

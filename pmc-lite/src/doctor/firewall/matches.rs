@@ -4,7 +4,7 @@ use super::{Arriving, text};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
-/// Whether something fits; `None` where that cannot be told.
+/// Whether something fits; `None` where that is not known.
 pub type Fits = Option<bool>;
 
 pub fn both(one: Fits, other: Fits) -> Fits {
