@@ -158,7 +158,7 @@ impl Journal {
             Output::Round(Err(none)) => self.utc.warn(now, none),
             Output::LeaderIsUptime(uptime) => {
                 let hours = uptime.secs_f64() / 3600.0;
-                self.utc.warn_with(now, UPTIME, format_args!(" (it says {hours:.1} h)"));
+                self.utc.warn_as(now, UPTIME, format_args!("{UPTIME} (it says {hours:.1} h)"));
             }
             // Carried out elsewhere.
             Output::Ask(_) | Output::Correct(_) | Output::Take | Output::Declare(_) => {}

@@ -107,16 +107,16 @@ pub struct Complaints {
 impl Complaints {
     /// Writes the warning, unless it was written within the last minute.
     pub fn warn(&mut self, now: Timestamp<Raw>, what: impl fmt::Display) {
-        self.warn_with(now, what, "");
+        let text = what.to_string();
+        self.warn_as(now, &text, format_args!("{text}"));
     }
 
-    /// The same with something behind it that changes, and is no cause to write it again.
-    pub fn warn_with(&mut self, now: Timestamp<Raw>, what: impl fmt::Display, detail: impl fmt::Display) {
-        let text = what.to_string();
-        if self.throttle.allows(text.clone(), now) {
-            log::warn!("{text}{detail}");
+    /// Writes `line`, which may change from one time to the next, unless this cause was written within the last minute.
+    pub fn warn_as(&mut self, now: Timestamp<Raw>, cause: &str, line: fmt::Arguments<'_>) {
+        if self.throttle.allows(cause.to_owned(), now) {
+            log::warn!("{line}");
         }
-        self.last = Some(text);
+        self.last = Some(cause.to_owned());
     }
 
     /// The last warning, written or not.

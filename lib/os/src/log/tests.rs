@@ -21,6 +21,15 @@ fn what_a_peer_can_make_us_say_is_bounded() {
 }
 
 #[test]
+fn what_changes_in_a_line_is_no_cause_to_write_it_again() {
+    let mut complaints = Complaints::default();
+    complaints.warn_as(at(0), "an uptime", format_args!("an uptime of 1.0 h"));
+    complaints.warn_as(at(1), "an uptime", format_args!("an uptime of 1.1 h"));
+    assert_eq!(complaints.last(), Some("an uptime"));
+    assert!(!complaints.throttle.allows("an uptime".to_owned(), at(59)), "written a minute ago at the most");
+}
+
+#[test]
 fn a_budget_is_renewed_every_minute() {
     let mut budget = Budget::default();
     (0..19).for_each(|n| budget.info(at(n), format_args!("line")));
