@@ -1,7 +1,18 @@
 //! What a leader states about its clock, in terms that IEEE 1588-2002 (the body of a Sync) and PTPv2 (an Announce) both
 //! fill. Foreign leaders, best master choice, redundancy, Delay_Reqs and pages know a leader by this alone.
 
+use crate::numbered;
 use crate::wire::{ClockIdentifier, PortIdentity};
+
+numbered! {
+    /// The protocol that a leader speaks. The numbers are those on the pages.
+    pub enum PtpVersion {
+        /// IEEE 1588-2002, as Dante devices send it.
+        V1 = 1 "ptpv1",
+        /// IEEE 1588-2008 and later.
+        V2 = 2 "ptpv2",
+    }
+}
 
 /// The statement of one leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ compile_error!(
 pub mod announcement;
 pub mod date;
 pub mod estimate;
+pub mod explain;
 pub mod inquiry;
 mod named;
 pub mod observe;
