@@ -3,7 +3,7 @@
 use crate::peers::{Follower, clock_at};
 use crate::trace::{BEGIN, Sync};
 use dante_core::estimate::{Estimator, Measurement, RateGuess, Verdict};
-use dante_core::page::{Dante4l, Freshness, PORT_HAS_MAP, View};
+use dante_core::page::{CLOCK_HAS_MAP, Dante4l, Freshness, View};
 use dante_core::port;
 use dante_core::steer::{Clock, Config, ExactClock, Input, Steerer, drive};
 use dante_core::time::{ClockMap, Duration, Raw, Timestamp, VirtualClock};
@@ -27,11 +27,7 @@ impl Ours {
     pub fn new(guess: RateGuess) -> Self {
         let mut clock = ExactClock { clock: clock_at(BEGIN), now: BEGIN };
         clock.clock.set_frequency(BEGIN, guess.rate);
-        let mut body = Dante4l { port_count: 1, ..Dante4l::default() };
-        if let Some(port) = body.ports.first_mut() {
-            port.timeline = 1;
-            port.state = port::State::Listening as u8;
-        }
+        let body = Dante4l { timeline: 1, state: port::State::Listening as u8, ..Dante4l::default() };
         Self {
             estimator: Estimator::new(guess),
             page: Box::new(View { freshness: Freshness::Fresh, pid: 1, instance: 1, body }),
@@ -48,7 +44,7 @@ impl Ours {
 
     /// Whether the port would call itself SLAVE.
     pub fn is_slave(&self) -> bool {
-        self.page.body.selected().and_then(|port| port.state()) == Some(port::State::Slave)
+        self.page.body.state() == Some(port::State::Slave)
     }
 
     /// What the estimator takes the measurements' noise for.
@@ -70,12 +66,13 @@ impl Ours {
     /// The page and the steerer.
     pub fn steer(&mut self, now: Timestamp<Raw>) {
         let map = self.estimator.map();
-        if let (Some(port), Some(map)) = (self.page.body.ports.first_mut(), map) {
-            port.flags = PORT_HAS_MAP;
-            port.map = map.into();
-            port.timeline = 1 + self.jumps;
+        if let Some(map) = map {
+            let body = &mut self.page.body;
+            body.flags = CLOCK_HAS_MAP;
+            body.map = map.into();
+            body.timeline = 1 + self.jumps;
             if self.estimator.depth() >= CONVERGED_DEPTH && map.sigma.rate.ppm() < CONVERGED_PPM {
-                port.state = port::State::Slave as u8;
+                body.state = port::State::Slave as u8;
             }
         }
         self.clock.now = now;

@@ -2,8 +2,8 @@
 
 use clap::{Parser, ValueEnum};
 use dante_core::date::{DateRules, Policy};
-use dante_core::page::{RtcMode, UtcSource};
 use dante_core::steer::Limits;
+use dante_core::steer::{RtcMode, UtcSource};
 use dante_core::time::{Duration, Ratio, Real, Timestamp};
 use dante_os::daemon::{CommonArgs, DaemonArgs, EXIT_STATUS};
 use dante_os::ntp::NtpClient;

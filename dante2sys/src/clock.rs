@@ -1,7 +1,7 @@
 //! The clock that this program steers, where no other program does.
 
 use crate::args;
-use dante_core::page::SteeredClock;
+use dante_core::steer::SteeredClock;
 use dante_core::steer::{Clock, ClockState, Fault, Setting};
 use dante_core::time::{Affine, Duration, Ratio, Real};
 use dante_os::clock::{ClockError, Phc, Realtime, SystemClock};

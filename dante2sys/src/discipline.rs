@@ -8,15 +8,15 @@ use crate::args::Args;
 use crate::clock::ControlledClock;
 use crate::drift_file::DriftFile;
 use crate::rtc::RtcKeeper;
-use dante_core::page::{Dante2sys, Dante4l, UtcSource};
+use dante_core::page::{Dante2sys, Dante2sysStatus, Dante4l};
 use dante_core::steer::{
-    Clock, ClockState, Config, Input, Output, Report, State, Steerer, UtcConfig, drive, law,
+    Clock, ClockState, Config, Input, Output, Report, State, Steerer, UtcConfig, UtcSource, drive, law,
 };
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::daemon::{Failure, Service};
 use dante_os::ntp::NtpClient;
-use dante_os::page::{PageFollower, PageName, PageWriter};
+use dante_os::page::{PageFollower, PageName, Publisher};
 use dante_os::poll::{Fds, Wake};
 use journal::Journal;
 use std::fmt;
@@ -32,14 +32,14 @@ pub struct Discipline {
     rtc: RtcKeeper,
     rtc_due: Option<Timestamp<Raw>>,
     drift_file: DriftFile,
-    page: PageWriter<Dante2sys>,
+    pages: Publisher<Dante2sys, Dante2sysStatus>,
     journal: Journal,
 }
 
 impl Discipline {
     pub fn start(
         mut clock: ControlledClock,
-        page: PageWriter<Dante2sys>,
+        pages: Publisher<Dante2sys, Dante2sysStatus>,
         args: &Args,
     ) -> Result<Self, Failure> {
         let config = config(args, &clock);
@@ -55,7 +55,7 @@ impl Discipline {
             rtc: RtcKeeper::new(args.rtc_mode(), args.rtc_device.clone()),
             rtc_due: None,
             drift_file,
-            page,
+            pages,
             journal: Journal::new(config, args.common.summary_interval, now.reading.raw),
             clock,
             now,
@@ -85,14 +85,15 @@ impl Discipline {
     }
 
     fn publish(&mut self) {
-        let body = Dante2sys {
-            clock: self.clock.kind() as u8,
+        let (kind, now) = (self.clock.kind(), &self.now.reading);
+        let clock = Dante2sys::of(&self.steerer, kind, self.pages.instance(), now);
+        let status = Dante2sysStatus {
             rtc: self.rtc.mode as u8,
             rtc_written_ns: self.rtc.written.map_or(0, |written| written.ns()),
-            ..Dante2sys::of(&self.steerer, &self.now.reading)
+            ..Dante2sysStatus::of(&self.steerer, kind, now)
         };
-        let body = self.clock.line().map_or(body, |line| body.with_line(line));
-        self.page.publish(raw_now(), &body);
+        let status = self.clock.line().map_or(status, |line| status.with_line(line));
+        self.pages.publish(raw_now(), &clock, &status);
     }
 }
 
@@ -122,7 +123,7 @@ impl Service for Discipline {
 
     fn deadline(&self) -> Timestamp<Raw> {
         let wanted = [self.steerer.deadline(), self.rtc_due];
-        wanted.into_iter().flatten().fold(self.page.renewal(), Timestamp::min)
+        wanted.into_iter().flatten().fold(self.pages.renewal(), Timestamp::min)
     }
 
     /// Looks at everything: a doorbell rang, or it did not for up to a second, and a dead writer rings no more.

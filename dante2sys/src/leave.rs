@@ -6,8 +6,8 @@ use crate::args::{Args, Clock};
 use crate::built;
 use crate::clock::clock_failure;
 use crate::drift_file::DriftFile;
-use dante_core::page::{Dante2sys, Freshness, SteeredClock, View};
-use dante_core::steer::{Limits, State};
+use dante_core::page::{Dante2sys, Dante2sysStatus, Freshness, View};
+use dante_core::steer::{Limits, State, SteeredClock};
 use dante_core::time::Ratio;
 use dante_os::clock::{Realtime, raw_now};
 use dante_os::daemon::{self, Failure};
@@ -22,10 +22,12 @@ pub fn leave(args: &Args) -> Result<(), Failure> {
     if args.clock != Clock::Realtime || !is_left_alone(&view) {
         return Ok(());
     }
-    // While another one runs, the page is not to be had, and the clock is its own. From here on none begins.
-    let mut page = daemon::publish::<Dante2sys>(&args.common)?;
+    // While another one runs, the pages are not to be had, and the clock is its own. From here on none begins.
+    let mut status = PageReader::<Dante2sysStatus>::new(PageName::new(args.common.instance.as_ref()));
+    let status = status.read(raw_now()).map(|view| view.body).unwrap_or_default();
+    let mut pages = daemon::publish::<Dante2sys, Dante2sysStatus>(&args.common)?;
     let mut body = view.body;
-    let frequency = Ratio::new(body.frequency);
+    let frequency = body.frequency();
     let mut clock = Realtime::open().map_err(clock_failure)?;
     let kernel = clock.kernel().map_err(clock_failure)?;
     let disturbance = kernel.disturbance(frequency).map(|found| found.to_string());
@@ -49,7 +51,7 @@ pub fn leave(args: &Args) -> Result<(), Failure> {
             ),
         }
     }
-    page.publish(raw_now(), &body);
+    pages.publish(raw_now(), &body, &Dante2sysStatus { frequency: body.frequency, ..status });
     Ok(())
 }
 

@@ -35,9 +35,9 @@ fn steer(args: Args) -> Result<(), Failure> {
         process::real_time(priority).map_err(refused)?;
     }
     // The page first: while another instance lives, its clock is not touched.
-    let page = daemon::publish(&args.common)?;
+    let pages = daemon::publish(&args.common)?;
     let clock = ControlledClock::open(&args.clock, args.force)?;
-    let mut discipline = Discipline::start(clock, page, &args)?;
+    let mut discipline = Discipline::start(clock, pages, &args)?;
     daemon::serve(poll, &mut discipline)
 }
 

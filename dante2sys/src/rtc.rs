@@ -1,7 +1,7 @@
 //! Keeps the RTC, which tells the date at the next boot.
 
-use dante_core::page::RtcMode;
 use dante_core::steer::Clock;
+use dante_core::steer::RtcMode;
 use dante_core::time::{Duration, Raw, Reading, Real, Timestamp};
 use dante_os::rtc::Rtc;
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 mod membership;
 mod trial;
 
-use dante_core::page::StampSource;
+use dante_core::port::StampSource;
 use dante_core::port::{Channel, Input, NoStamp, SendToken};
 use dante_core::time::{Raw, Timestamp};
 use dante_core::wire::{Message, Packet};

@@ -6,7 +6,7 @@ mod status;
 use crate::link::{Link, LinkConfig, LinkError};
 use crate::rates_file::RatesFile;
 use dante_core::observe::{Observer as Engine, Output};
-use dante_core::page::{Dante4l, MAX_PORTS};
+use dante_core::page::{Dante4l, Dante4lStatus, MAX_PORTS};
 use dante_core::port::{self, Channel, Port, PortConfig, Sample, State};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::track::KernelWord;
@@ -14,7 +14,7 @@ use dante_os::clock::{raw_now, timex};
 use dante_os::daemon::{self, CommonArgs, Exit, Failure, Service, random};
 use dante_os::log::{Summary, SummaryLine};
 use dante_os::net::Watch;
-use dante_os::page::PageWriter;
+use dante_os::page::Publisher;
 use dante_os::poll::{Fds, Wake};
 use dante_os::socket::SocketError;
 use network::Network;
@@ -31,7 +31,7 @@ pub struct Observer {
     networks: Vec<Network>,
     engine: Engine,
     rates: RatesFile,
-    page: PageWriter<Dante4l>,
+    pages: Publisher<Dante4l, Dante4lStatus>,
     summary: Summary,
 }
 
@@ -59,7 +59,7 @@ impl Observer {
                 return Err(Failure::new(exit, anyhow::Error::msg(error.to_string())));
             }
         }
-        let page = daemon::publish(common)?;
+        let pages = daemon::publish(common)?;
         let (mut networks, mut ports) = (Vec::new(), Vec::new());
         for (place, config) in configs.into_iter().enumerate() {
             let seed = random()?;
@@ -68,7 +68,7 @@ impl Observer {
         }
         let engine = Engine::new(networks.iter().map(Network::name).zip(ports));
         let summary = Summary::new(Duration::from_secs(i64::from(common.summary_interval)));
-        let mut observer = Self { watch, networks, engine, rates, page, summary };
+        let mut observer = Self { watch, networks, engine, rates, pages, summary };
         for (network, link) in observer.networks.iter_mut().zip(links) {
             network.opened(&mut observer.engine, raw_now(), link);
         }
@@ -150,13 +150,14 @@ impl Observer {
         self.drain();
     }
 
-    /// Publishes the page where it `is_due`, or where anything on it has changed.
+    /// Publishes the pages where that `is_due`, or where anything on them has changed.
     fn publish(&mut self, now: Timestamp<Raw>, is_due: bool) {
         for (place, network) in self.networks.iter().enumerate() {
             self.engine.set_stamp_source(place, network.stamp_source());
         }
         if is_due || self.engine.is_changed() {
-            self.page.publish(now, self.engine.page(kernel_word()));
+            let (clock, status) = self.engine.pages(kernel_word());
+            self.pages.publish(now, clock, status);
         }
     }
 }
@@ -199,7 +200,7 @@ impl Service for Observer {
 
     fn deadline(&self) -> Timestamp<Raw> {
         let networks = self.networks.iter().filter_map(Network::deadline);
-        networks.chain(self.engine.deadline()).fold(self.page.renewal(), Timestamp::min)
+        networks.chain(self.engine.deadline()).fold(self.pages.renewal(), Timestamp::min)
     }
 
     fn wake(&mut self, wake: &Wake) -> Result<(), Failure> {
@@ -227,7 +228,7 @@ impl Service for Observer {
         self.drain();
         self.rates.keep(now);
         // Once a second also where nothing is measured: the counters tell why.
-        let is_idle = now >= self.page.renewal();
+        let is_idle = now >= self.pages.renewal();
         if is_idle {
             let links = self.networks.iter_mut().filter_map(|network| network.link.as_mut());
             links.for_each(|link| link.stamps.refresh());

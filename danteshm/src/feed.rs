@@ -2,14 +2,14 @@
 
 use crate::args::{Args, EpochFrom};
 use crate::outputs::Outputs;
-use dante_core::page::{Dante2sys, Dante4l, Danteshm};
+use dante_core::page::{Dante2sys, Dante4l, Danteshm, DanteshmStatus};
 use dante_core::relay::{Config, EpochRule, Input, Output, RefclockSample, Relay, Told, Waiting};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::track::KernelWord;
 use dante_os::clock::{raw_now, suspended};
 use dante_os::daemon::{Failure, Service};
 use dante_os::log::{Budget, Complaints, Summary};
-use dante_os::page::{PageFollower, PageName, PageReader, PageWriter};
+use dante_os::page::{PageFollower, PageName, PageReader, Publisher};
 use dante_os::poll::{Fds, Wake};
 use std::fmt;
 use std::os::fd::AsFd;
@@ -19,7 +19,7 @@ pub struct Feed {
     steerer: PageReader<Dante2sys>,
     relay: Relay,
     outputs: Outputs,
-    page: PageWriter<Danteshm>,
+    pages: Publisher<Danteshm, DanteshmStatus>,
     complaints: Complaints,
     changes: Budget,
     summary: Summary,
@@ -29,7 +29,7 @@ impl Feed {
     pub fn start(
         args: &Args,
         outputs: Outputs,
-        page: PageWriter<Danteshm>,
+        pages: Publisher<Danteshm, DanteshmStatus>,
         told: Option<Told>,
     ) -> Result<Self, Failure> {
         let common = &args.common;
@@ -38,7 +38,7 @@ impl Feed {
             steerer: PageReader::new(PageName::new(common.instance.as_ref())),
             relay: Relay::new(chosen(args), told, suspended()),
             outputs,
-            page,
+            pages,
             complaints: Complaints::default(),
             changes: Budget::default(),
             summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
@@ -77,12 +77,12 @@ impl Feed {
 
     fn publish(&mut self, now: Timestamp<Raw>) {
         let records = self.outputs.records();
-        let mut body = self.relay.page();
-        body.output_count = u32::try_from(records.len()).unwrap_or(0);
-        for (to, from) in body.outputs.iter_mut().zip(records) {
+        let mut status = self.relay.status();
+        status.output_count = u32::try_from(records.len()).unwrap_or(0);
+        for (to, from) in status.outputs.iter_mut().zip(records) {
             *to = from;
         }
-        self.page.publish(now, &body);
+        self.pages.publish(now, &self.relay.page(), &status);
     }
 }
 
@@ -117,7 +117,7 @@ impl Service for Feed {
 
     fn deadline(&self) -> Timestamp<Raw> {
         let repetition = self.relay.deadline().filter(|_| self.outputs.fd().is_some());
-        repetition.map_or(self.page.renewal(), |at| at.min(self.page.renewal()))
+        repetition.map_or(self.pages.renewal(), |at| at.min(self.pages.renewal()))
     }
 
     /// Looks at dante4l's page: its doorbell rang, or a second has passed without it.

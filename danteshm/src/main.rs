@@ -27,9 +27,9 @@ fn relay(args: Args) -> Result<(), Failure> {
     let mut before = PageReader::new(PageName::<Danteshm>::new(args.common.instance.as_ref()));
     let told = before.read(raw_now()).ok().and_then(|view| view.body.told());
     drop(before);
-    let page = daemon::publish(&args.common)?;
+    let pages = daemon::publish(&args.common)?;
     let outputs = Outputs::open(&args)?;
-    let mut feed = Feed::start(&args, outputs, page, told)?;
+    let mut feed = Feed::start(&args, outputs, pages, told)?;
     // Before anything that another program wrote is looked at: from here on no call sets a clock, whoever makes it.
     if let Err(error) = seccomp::allow_only_what_a_relay_needs() {
         log::warn!("{error}; going on without it");

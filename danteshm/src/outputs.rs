@@ -2,7 +2,8 @@
 
 use crate::args::Args;
 use arrayvec::ArrayVec;
-use dante_core::page::{MAX_OUTPUTS, OutputKind, OutputRecord, SocketPath};
+use dante_core::page::{MAX_OUTPUTS, OutputRecord, SocketPath};
+use dante_core::relay::OutputKind;
 use dante_core::relay::{Overlay, RefclockSample};
 use dante_core::time::{Raw, Timestamp};
 use dante_os::chronysock::ChronySock;

@@ -1,7 +1,7 @@
 //! A witness of the steered clock: takes down every line over CLOCK_MONOTONIC_RAW that dante2sys publishes for it.
 
 use crate::stage::Stage;
-use dante_core::page::Dante2sys;
+use dante_core::page::Dante2sysStatus;
 use dante_core::time::{Affine, Real};
 use dante_os::clock::raw_now;
 use dante_os::page::PageReader;
@@ -54,7 +54,7 @@ impl Drop for ClockWatch {
     }
 }
 
-fn watch(mut reader: PageReader<Dante2sys>, until: &AtomicBool) -> Vec<Seen> {
+fn watch(mut reader: PageReader<Dante2sysStatus>, until: &AtomicBool) -> Vec<Seen> {
     let mut lines: Vec<Seen> = Vec::new();
     while !until.load(Ordering::Relaxed) {
         let body = reader.read(raw_now()).ok().map(|view| view.body);

@@ -5,7 +5,9 @@ use crate::namespace::{CABLE, Namespace};
 use crate::program::{Program, built};
 use crate::stage::Stage;
 use crate::switch::Switch;
-use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, PortRecord, View};
+use dante_core::page::{
+    Body, Dante2sysStatus, Dante4l, Dante4lStatus, DanteshmStatus, Freshness, PortRecord, View,
+};
 use dante_core::time::{ClockMap, Raw, Timestamp};
 use dante_core::{port, relay, steer};
 use dante_os::clock::raw_now;
@@ -222,29 +224,40 @@ pub fn has(tool: &str) -> bool {
 
 /// Readers of all pages.
 pub struct Eyes {
-    dante4l: PageReader<Dante4l>,
-    dante2sys: PageReader<Dante2sys>,
-    danteshm: PageReader<Danteshm>,
+    clock: PageReader<Dante4l>,
+    dante4l: PageReader<Dante4lStatus>,
+    dante2sys: PageReader<Dante2sysStatus>,
+    danteshm: PageReader<DanteshmStatus>,
 }
 
 impl Eyes {
     /// Those of this stage.
     pub fn of(stage: &Stage) -> Self {
-        Self { dante4l: stage.reader(), dante2sys: stage.reader(), danteshm: stage.reader() }
+        Self {
+            clock: stage.reader(),
+            dante4l: stage.reader(),
+            dante2sys: stage.reader(),
+            danteshm: stage.reader(),
+        }
     }
 
-    /// dante4l's page, if it may be believed and its writer lives.
-    pub fn dante4l(&mut self) -> Option<View<Dante4l>> {
+    /// dante4l's clock page, if it is trusted and its writer lives.
+    pub fn clock(&mut self) -> Option<View<Dante4l>> {
+        look(&mut self.clock)
+    }
+
+    /// dante4l's status page, likewise.
+    pub fn dante4l(&mut self) -> Option<View<Dante4lStatus>> {
         look(&mut self.dante4l)
     }
 
-    /// dante2sys' page.
-    pub fn dante2sys(&mut self) -> Option<View<Dante2sys>> {
+    /// dante2sys' status page.
+    pub fn dante2sys(&mut self) -> Option<View<Dante2sysStatus>> {
         look(&mut self.dante2sys)
     }
 
-    /// danteshm's page.
-    pub fn danteshm(&mut self) -> Option<View<Danteshm>> {
+    /// danteshm's status page.
+    pub fn danteshm(&mut self) -> Option<View<DanteshmStatus>> {
         look(&mut self.danteshm)
     }
 
@@ -269,14 +282,14 @@ impl Eyes {
     }
 
     /// Waits until dante2sys is in this state, and returns its page then.
-    pub fn wait_for_steerer(&mut self, state: steer::State, limit: Duration) -> Dante2sys {
+    pub fn wait_for_steerer(&mut self, state: steer::State, limit: Duration) -> Dante2sysStatus {
         crate::wait_for(&format!("dante2sys {state}"), limit, || {
             self.dante2sys().map(|view| view.body).filter(|body| body.state() == Some(state))
         })
     }
 
     /// Waits until danteshm is in this state, and returns its page then.
-    pub fn wait_for_relay(&mut self, state: relay::State, limit: Duration) -> Danteshm {
+    pub fn wait_for_relay(&mut self, state: relay::State, limit: Duration) -> DanteshmStatus {
         crate::wait_for(&format!("danteshm {state}"), limit, || {
             self.danteshm().map(|view| view.body).filter(|body| body.state() == Some(state))
         })

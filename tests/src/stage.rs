@@ -185,7 +185,9 @@ impl Drop for Stage {
             self.show_logs();
         }
         for daemon in DAEMONS {
-            _ = fs::remove_file(format!("/dev/shm/{daemon}.{}", self.instance()));
+            for form in ["", ".status"] {
+                _ = fs::remove_file(format!("/dev/shm/{daemon}@{}{form}", self.instance()));
+            }
         }
         if NtpShm::exists(self.unit) {
             _ = NtpShm::remove(self.unit);

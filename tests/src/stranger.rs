@@ -1,8 +1,8 @@
 //! Another host's sockets, for whatever should not be sent.
 
 use crate::namespace::{CABLE, Namespace};
-use dante_core::page::StampSource;
 use dante_core::port::Channel;
+use dante_core::port::StampSource;
 use dante_core::wire::{Buffer, EVENT_PORT, Flags, GENERAL_PORT, Header, PortIdentity, Subdomain, SyncBody};
 use dante_os::net::Interface;
 use dante_os::socket::PtpSocket;

@@ -2,12 +2,12 @@
 
 use dante_core::date::DateNews;
 use dante_core::date::servers::NoVerdict;
-use dante_core::page::{Dante4l, PortRecord, UtcSource, View};
+use dante_core::page::{Dante4l, View};
 use dante_core::port;
-use dante_core::steer::{Config, Jump, Output, Reason, Report, State, Steerer};
+use dante_core::steer::{Config, Jump, Output, Reason, Report, State, Steerer, UtcSource};
 use dante_core::time::{Duration, Ratio, Raw, Reading, Timestamp};
 use dante_core::track::Loss;
-use dante_core::wire::{PortIdentity, Subdomain};
+use dante_core::wire::PortIdentity;
 use dante_os::log::{Budget, Complaints, Summary, Throttle};
 use dante_os::page::ReadError;
 use std::fmt;
@@ -67,13 +67,13 @@ impl Journal {
 
     /// dante4l's page, as it was read.
     pub fn page(&mut self, now: Timestamp<Raw>, page: &Result<View<Dante4l>, ReadError>) {
-        let port = page.as_ref().ok().and_then(|view| view.body.selected());
+        let body = page.as_ref().ok().map(|view| &view.body);
         let track = self.config.track(page.as_ref().ok());
         self.has_phase = track.is_ok();
         self.page_trouble = match (page, track) {
             (Err(error), _) => Some(error.to_string()),
-            (_, Err(Loss::PullUp)) => port.map(|port| {
-                let subdomain = Subdomain(port.subdomain);
+            (_, Err(Loss::PullUp)) => body.map(|body| {
+                let subdomain = body.subdomain();
                 format!(
                     "dante4l follows {subdomain}, a pull-up domain, whose rate is per cents off: it is not followed (--allow-pull-up)"
                 )
@@ -86,9 +86,8 @@ impl Journal {
             self.page.warn(now, trouble);
         }
         if matches!(track, Ok(_) | Err(Loss::PullUp | Loss::NoLeader)) {
-            self.port = port.and_then(PortRecord::state);
-            let leader = port.and_then(PortRecord::leader);
-            self.followed = leader.map(|leader| leader.identity()).or(self.followed);
+            self.port = body.and_then(Dante4l::state);
+            self.followed = body.and_then(Dante4l::sender).or(self.followed);
         }
     }
 

@@ -1,8 +1,7 @@
 //! The status in one line, for people.
 
 use super::Discipline;
-use dante_core::page::{SteeredClock, UtcSource};
-use dante_core::steer::State;
+use dante_core::steer::{State, SteeredClock, UtcSource};
 use dante_core::time::Duration;
 use std::fmt;
 

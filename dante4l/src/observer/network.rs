@@ -2,7 +2,7 @@
 
 use crate::link::{Change, Link, LinkConfig, LinkError, NO_CARRIER};
 use dante_core::observe::Observer as Engine;
-use dante_core::page::StampSource;
+use dante_core::port::StampSource;
 use dante_core::port::{Channel, Input, NoStamp, Notice, Port, Reason, SendToken, State, follower_identity};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Buffer;

@@ -17,6 +17,8 @@ numbered! {
 /// The statement of one leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Announcement {
+    /// The protocol that it speaks.
+    pub protocol: PtpVersion,
     /// The clock at the root of the tree.
     pub grandmaster: PortIdentity,
     /// Sequence number of the grandmaster's last Sync; 0 where the protocol has none.

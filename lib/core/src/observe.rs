@@ -1,12 +1,12 @@
-//! The engine of dante4l: a port on each network, the choice between the networks, and the page that is published.
+//! The engine of dante4l: a port on each network, the choice between the networks, and the pages that are published.
 //!
 //! ```text
-//! input -> port of the network -> redundancy -> ring of samples, outputs -> page
+//! input -> port of the network -> redundancy -> ring of samples, outputs -> pages
 //! ```
 
 use crate::outputs::Outputs;
-use crate::page::{Dante4l, PortRecord, SampleRecord, StampSource};
-use crate::port::{self, Port, PortConfig, Sample};
+use crate::page::{Dante4l, Dante4lStatus, PortRecord, SampleRecord};
+use crate::port::{self, Port, PortConfig, Sample, StampSource};
 use crate::redundancy::{Change, NETWORKS, Network, Redundancy};
 use crate::time::{Raw, Timestamp};
 use crate::track::KernelWord;
@@ -34,12 +34,13 @@ struct Interface {
     stamp_source: StampSource,
 }
 
-/// The ports, which of them is selected, and the page of dante4l.
+/// The ports, which of them is selected, and the pages of dante4l.
 #[derive(Debug)]
 pub struct Observer {
     interfaces: Vec<Interface>,
     redundancy: Redundancy,
     page: Box<Dante4l>,
+    status: Box<Dante4lStatus>,
     is_changed: bool,
     outputs: Outputs<(usize, Output), QUEUE>,
 }
@@ -57,6 +58,7 @@ impl Observer {
             interfaces: networks.into_iter().take(NETWORKS).map(interface).collect(),
             redundancy: Redundancy::default(),
             page: Box::default(),
+            status: Box::default(),
             is_changed: true,
             outputs: Outputs::default(),
         }
@@ -109,25 +111,30 @@ impl Observer {
         }
     }
 
-    /// Whether there is anything to publish since [`page`](Self::page) was taken, other than counters.
+    /// Whether there is anything to publish since [`pages`](Self::pages) were taken, other than counters.
     pub fn is_changed(&self) -> bool {
         self.is_changed
     }
 
-    /// The page as it is published. `kernel` is the kernel's statement on CLOCK_REALTIME, if it could be asked.
-    pub fn page(&mut self, kernel: Option<KernelWord>) -> &Dante4l {
-        let Self { interfaces, redundancy, page, .. } = self;
-        page.selected = index(redundancy.selected());
-        page.port_count = index(interfaces.len());
-        for (place, (to, it)) in page.ports.iter_mut().zip(interfaces).enumerate() {
+    /// The clock page and the status page as they are published. `kernel` is CLOCK_REALTIME as the kernel publishes it, if it
+    /// could be asked.
+    pub fn pages(&mut self, kernel: Option<KernelWord>) -> (&Dante4l, &Dante4lStatus) {
+        let Self { interfaces, redundancy, page, status, .. } = self;
+        if let Some(it) = interfaces.get(redundancy.selected()) {
+            page.set_port(&it.port, it.stamp_source, redundancy.timeline(redundancy.selected()));
+        }
+        page.set_kernel_word(kernel);
+        status.selected = index(redundancy.selected());
+        status.port_count = index(interfaces.len());
+        for (place, (to, it)) in status.ports.iter_mut().zip(interfaces).enumerate() {
             let timeline = redundancy.timeline(place);
             let last = it.port.last_sample().map(|sample| published(sample, &it.port, timeline));
             let last = last.map(|sample| SampleRecord::of(&sample, index(place)));
             *to = PortRecord::of(&it.port, &it.name, it.stamp_source, timeline, last);
         }
-        page.set_kernel_word(kernel);
+        status.set_kernel_word(kernel);
         self.is_changed = false;
-        &self.page
+        (&self.page, &self.status)
     }
 
     fn pass_on(&mut self, now: Timestamp<Raw>, network: usize, mut output: port::Output) {

@@ -29,7 +29,9 @@ mod session;
 mod state;
 
 pub use counters::{Counter, Counters};
-pub use events::{Channel, Discontinuity, Input, NoStamp, Output, Reason, Sample, SendToken, Stamp};
+pub use events::{
+    Channel, Discontinuity, Input, NoStamp, Output, Reason, Sample, SendToken, Stamp, StampSource,
+};
 pub use leaders::{Leader, MAX_LEADERS};
 pub use notice::Notice;
 pub use protocol::{Content, Decoded, Head, Protocol};

@@ -16,7 +16,7 @@ pub use refclock::RefclockSample;
 
 use crate::numbered;
 use crate::outputs::Outputs;
-use crate::page::{Dante2sys, Dante4l, Danteshm, RING, View};
+use crate::page::{Dante2sys, Dante4l, Danteshm, DanteshmStatus, RING, View};
 use crate::time::{ClockMap, Duration, Raw, SleepDetector, Timestamp};
 use crate::timescale::EpochChange;
 use crate::track::{KernelWord, Loss, Track};
@@ -34,6 +34,18 @@ numbered! {
         Waiting = 0 "WAITING",
         /// A sample for each Sync.
         Feeding = 1 "FEEDING",
+    }
+}
+
+numbered! {
+    /// What an output of danteshm is. The numbers are those on the status page.
+    pub enum OutputKind {
+        /// An NTP SHM segment.
+        Shm = 0 "shm",
+        /// A socket of chronyd's.
+        Sock = 1 "sock",
+        /// A socket that serves the leader's own time.
+        Usrvclock = 2 "usrvclock",
     }
 }
 
@@ -151,7 +163,7 @@ impl Relay {
             let steered = dante2sys.and_then(Steered::of);
             self.refclock.set_evidence(Evidence { steered, kernel: view.body.kernel_word() });
         }
-        let path_delay = view.body.selected().and_then(|port| port.path_delay()).unwrap_or_default();
+        let path_delay = view.body.path_delay().unwrap_or_default();
         for record in view.body.samples_after(seen) {
             self.refclock.sync(now, track.key, &map, &(*record).into(), path_delay);
             self.drain();
@@ -203,12 +215,25 @@ impl Relay {
         self.overlay.overlay()
     }
 
-    /// The page of danteshm, without its outputs, which the program knows.
+    /// The clock page of danteshm.
     pub fn page(&self) -> Danteshm {
         let mut page = Danteshm {
             state: self.refclock.state() as u8,
             waiting: self.waiting() as u8,
             ..Danteshm::default()
+        };
+        if let Some(told) = self.refclock.told() {
+            page.set_told(told);
+        }
+        page
+    }
+
+    /// Its status page, without the outputs, which the program adds.
+    pub fn status(&self) -> DanteshmStatus {
+        let mut page = DanteshmStatus {
+            state: self.refclock.state() as u8,
+            waiting: self.waiting() as u8,
+            ..DanteshmStatus::default()
         };
         if let Some(told) = self.refclock.told() {
             page.set_told(told);

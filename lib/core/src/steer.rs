@@ -26,16 +26,38 @@ pub use kernel::{Declared, Disturbance, Kernel, KernelLeap, Leftover, NOMINAL_TI
 pub use law::{Law, Limits};
 pub use state::{Event, State};
 pub use steerer::Steerer;
-pub use utc::{Run, UtcConfig, UtcKeeper};
+pub use utc::{Run, UtcConfig, UtcKeeper, UtcSource};
 
 use crate::date::servers::NoVerdict;
 use crate::date::{Answer, DateNews, DateRules, Verdict};
+use crate::numbered;
 use crate::page::{Dante4l, Freshness, View};
 use crate::time::{Duration, Offset, Ratio};
 use crate::timescale::EpochChange;
 use crate::track::{Loss, Track};
-use crate::wire::Subdomain;
 use std::fmt;
+
+numbered! {
+    /// The clock that is steered. The numbers are those on the pages.
+    pub enum SteeredClock {
+        /// CLOCK_REALTIME.
+        Realtime = 0 "realtime",
+        /// A clock in the process.
+        Virtual = 1 "virtual",
+        /// A PTP hardware clock.
+        Hardware = 2 "hardware",
+    }
+
+    /// Who writes the RTC. The numbers are those on the status page.
+    pub enum RtcMode {
+        /// Nobody.
+        Off = 0 "off",
+        /// dante2sys.
+        Device = 1 "device",
+        /// The kernel, every 11 minutes while the clock is synchronised to UTC.
+        Kernel = 2 "kernel",
+    }
+}
 
 /// What the user chose.
 #[derive(Debug, Clone, Copy)]
@@ -58,10 +80,9 @@ impl Config {
     /// # Errors
     /// Why there is none.
     pub fn track(&self, page: Option<&View<Dante4l>>) -> Result<Track, Loss> {
-        let port =
-            page.filter(|view| view.freshness == Freshness::Fresh).and_then(|view| view.body.selected());
+        let fresh = page.filter(|view| view.freshness == Freshness::Fresh);
         // Whatever its state: the rate of such a leader may never be known well.
-        if !self.allows_pull_up && port.is_some_and(|port| Subdomain(port.subdomain).is_pull_up()) {
+        if !self.allows_pull_up && fresh.is_some_and(|view| view.body.subdomain().is_pull_up()) {
             return Err(Loss::PullUp);
         }
         Track::of(page)

@@ -4,19 +4,65 @@
 //! stand here once: K is fixed at the first lock, and at every change of the leader's timeline it is chosen anew so
 //! that the date goes on where the old map, carried forward, had brought it.
 
-use crate::time::{ClockMap, Duration, Epoch, Ratio, Raw, Real, Timestamp};
+use crate::time::{ClockMap, Dante, Duration, Epoch, Ratio, Raw, Real, Timestamp};
 use crate::track::TimelineKey;
 use std::fmt;
+
+/// K over a stretch of Dante time, in integers, so that every host computes the same UTC to the ns:
+/// `UTC(D) = utc0 + (D - dante0) + floor((D - dante0) * slope / 2^48)`, in 128 bits. Leap seconds are not part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// A random number of who decides K; 0 where nobody else is to know.
+    pub origin: u64,
+    /// Rises with each piece of an origin, from 1.
+    pub serial: u64,
+    /// Where it begins.
+    pub dante0: Timestamp<Dante>,
+    /// UTC there.
+    pub utc0: Timestamp<Real>,
+    /// Rate of UTC against Dante time, minus one, in units of 2^-48.
+    pub slope: i64,
+}
+
+impl Piece {
+    const SLOPE_BITS: u32 = 48;
+
+    /// UTC at Dante time `dante`, without leap seconds.
+    pub fn utc_at(&self, dante: Timestamp<Dante>) -> Timestamp<Real> {
+        let (gained, _) = self.gained(dante, 0);
+        self.utc0 + (dante - self.dante0) + gained
+    }
+
+    /// What UTC gains on Dante time since the beginning, and the part of a ns beyond it, in units of 2^-48 ns; `part` is what
+    /// it began with.
+    fn gained(&self, dante: Timestamp<Dante>, part: i64) -> (Duration, i64) {
+        let exact = i128::from((dante - self.dante0).ns()) * i128::from(self.slope) + i128::from(part);
+        let whole = exact >> Self::SLOPE_BITS;
+        let rest = exact - (whole << Self::SLOPE_BITS);
+        // Beyond 292 years it saturates; the rest is less than 2^48.
+        (Duration::from_ns(clamped(whole)), clamped(rest))
+    }
+}
+
+fn clamped(value: i128) -> i64 {
+    i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a float cast saturates, and NaN becomes 0")]
+fn slope(rate: Ratio) -> i64 {
+    (rate.fraction() * 2f64.powi(48)).round() as i64
+}
 
 /// Dante + K.
 #[derive(Debug, Clone, Copy)]
 pub struct Timescale {
     key: TimelineKey,
     map: ClockMap,
-    epoch: Epoch,
-    /// When [`Self::advance`] was called last, and the part of a ns that it is behind.
-    advanced: Timestamp<Raw>,
-    carry_ns: f64,
+    piece: Piece,
+    /// The part of a ns that the piece began with, in units of 2^-48 ns: without it each new piece would lose half a ns.
+    part: i64,
+    /// Leap seconds that the clock has passed.
+    leap_seconds: i32,
 }
 
 /// K was chosen anew.
@@ -50,56 +96,95 @@ pub fn was_stepped(moved: Duration, elapsed: Duration) -> bool {
 }
 
 impl Timescale {
-    /// Fixes K such that the scale shows `date` at `raw`.
-    pub fn fixed_at(key: TimelineKey, map: ClockMap, raw: Timestamp<Raw>, date: Timestamp<Real>) -> Self {
-        Self { advanced: raw, ..Self::resumed(key, map, Epoch::fixed_at(date, map.dante_at(raw))) }
+    /// Fixes K such that the scale shows `utc` at `raw`.
+    pub fn fixed_at(key: TimelineKey, map: ClockMap, raw: Timestamp<Raw>, utc: Timestamp<Real>) -> Self {
+        let piece = Piece { origin: 0, serial: 1, dante0: map.dante_at(raw), utc0: utc, slope: 0 };
+        Self { key, map, piece, part: 0, leap_seconds: 0 }
     }
 
     /// Goes on with the K that was fixed before, in another run of the program.
-    pub const fn resumed(key: TimelineKey, map: ClockMap, epoch: Epoch) -> Self {
-        Self { key, map, epoch, advanced: map.line.raw0, carry_ns: 0.0 }
+    pub fn resumed(key: TimelineKey, map: ClockMap, epoch: Epoch) -> Self {
+        let raw = map.line.raw0;
+        Self::fixed_at(key, map, raw, epoch.date_of(map.dante_at(raw)))
     }
 
-    /// Fixes K again: such that the scale shows `date` at `raw`.
-    pub fn refix(&mut self, raw: Timestamp<Raw>, date: Timestamp<Real>) {
-        self.epoch = Epoch::fixed_at(date, self.map.dante_at(raw));
+    /// Fixes K again: such that the scale shows `utc` at `raw`.
+    pub fn refix(&mut self, raw: Timestamp<Raw>, utc: Timestamp<Real>) {
+        let dante0 = self.map.dante_at(raw);
+        self.begin(Piece { dante0, utc0: utc - self.leap(), ..self.piece });
+        self.part = 0;
     }
 
-    /// Moves K on to `now` at the rate that the UTC policy adds to the leader's.
-    pub fn advance(&mut self, now: Timestamp<Raw>, rate: Ratio) {
-        let since = now - std::mem::replace(&mut self.advanced, now);
-        self.carry_ns += rate.ppb() * since.secs_f64();
-        let whole = Duration::from_ns_f64(self.carry_ns);
-        self.carry_ns -= whole.ns_f64();
-        self.shift(whole);
+    /// From `now` on UTC runs off Dante time at `rate`, the policy's.
+    pub fn set_rate(&mut self, now: Timestamp<Raw>, rate: Ratio) {
+        let slope = slope(rate);
+        if slope != self.piece.slope {
+            let dante0 = self.map.dante_at(now);
+            let (gained, part) = self.piece.gained(dante0, self.part);
+            let utc0 = self.piece.utc0 + (dante0 - self.piece.dante0) + gained;
+            self.begin(Piece { dante0, utc0, slope, ..self.piece });
+            self.part = part;
+        }
     }
 
-    /// Goes on with a newer map. On another timeline K is carried over at `now`, and that is told.
+    /// Goes on with a newer map. On another timeline K is carried over at `now`, and that is reported.
     pub fn follow(&mut self, key: TimelineKey, map: ClockMap, now: Timestamp<Raw>) -> Option<EpochChange> {
         let mut change = None;
         if key != self.key {
-            let to = self.epoch.carried_over(&self.map, &map, now);
-            change = Some(EpochChange { from: self.epoch, to, gap: now - self.map.line.raw0 });
-            self.epoch = to;
-            self.key = key;
+            let (utc, from) = (self.utc_at(now), self.epoch_at(now));
+            let gap = now - self.map.line.raw0;
+            (self.key, self.map) = (key, map);
+            self.refix(now, utc);
+            change = Some(EpochChange { from, to: self.epoch_at(now), gap });
         }
         self.map = map;
         change
     }
 
-    /// Moves K by `by`: the date policy's doing, and nobody else's.
+    /// Moves K by `by`: the UTC policy alone does so.
     pub fn shift(&mut self, by: Duration) {
-        self.epoch = Epoch::from_ns(self.epoch.ns().saturating_add(by.ns()));
+        self.begin(Piece { utc0: self.piece.utc0 + by, ..self.piece });
     }
 
-    /// The date at `raw`.
-    pub fn date_at(&self, raw: Timestamp<Raw>) -> Timestamp<Real> {
-        self.epoch.date_of(self.map.dante_at(raw))
+    /// What K took for its own was a leap second that the kernel passed, by which the clock moved: from now on it is counted
+    /// apart, and UTC stays what it is.
+    pub fn count_leap(&mut self, by: Duration) {
+        let seconds = if by < Duration::ZERO { -1 } else { 1 };
+        self.leap_seconds = self.leap_seconds.saturating_add(seconds);
+        self.shift(Duration::from_secs(i64::from(-seconds)));
     }
 
-    /// K.
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
+    fn begin(&mut self, piece: Piece) {
+        self.piece = Piece { serial: self.piece.serial.saturating_add(1), ..piece };
+    }
+
+    fn leap(&self) -> Duration {
+        Duration::from_secs(self.leap_seconds.into())
+    }
+
+    /// UTC at Dante time `dante`.
+    pub fn utc_of(&self, dante: Timestamp<Dante>) -> Timestamp<Real> {
+        self.piece.utc_at(dante) + self.leap()
+    }
+
+    /// UTC at `raw`.
+    pub fn utc_at(&self, raw: Timestamp<Raw>) -> Timestamp<Real> {
+        self.utc_of(self.map.dante_at(raw))
+    }
+
+    /// K at `raw`: UTC minus Dante time.
+    pub fn epoch_at(&self, raw: Timestamp<Raw>) -> Epoch {
+        Epoch::fixed_at(self.utc_at(raw), self.map.dante_at(raw))
+    }
+
+    /// K in force.
+    pub fn piece(&self) -> Piece {
+        self.piece
+    }
+
+    /// Leap seconds that the clock has passed, to be added to what the piece gives: -1 for an inserted one.
+    pub fn leap_seconds(&self) -> i32 {
+        self.leap_seconds
     }
 
     /// The timeline that it is on.
@@ -112,3 +197,6 @@ impl Timescale {
         &self.map
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,10 @@
 //! The leader as dante4l's page shows it, or the reason why there is none to follow. dante2sys and danteshm judge the
 //! page by the same rules, which stand here once.
 
-use crate::named;
 use crate::page::{Dante4l, Freshness, View};
 use crate::port::State;
 use crate::time::{ClockMap, Duration};
+use crate::{named, numbered};
 
 /// What one timeline of one run of dante4l is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,11 +69,43 @@ named! {
     }
 }
 
-/// What the kernel says of the system clock (STA_UNSYNC of adjtimex).
+numbered! {
+    /// CLOCK_REALTIME as the kernel publishes it (adjtimex with modes 0). The numbers are those on the pages.
+    pub enum KernelClock {
+        /// The kernel could not be asked.
+        Unknown = 0 "unknown",
+        /// STA_UNSYNC is set.
+        Unsynchronised = 1 "unsynchronised",
+        /// Some program keeps it synchronised.
+        Synchronised = 2 "synchronised",
+    }
+}
+
+/// CLOCK_REALTIME as the kernel publishes it, where it could be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KernelWord {
-    /// Somebody keeps it: it is not further off than this.
+    /// Some program keeps it synchronised: it is off by at most this (maxerror).
     Synchronised(Duration),
-    /// Nobody does, or nobody says so.
+    /// STA_UNSYNC is set.
     Unsynchronised,
+}
+
+impl KernelWord {
+    /// From the numbers on a page: [`KernelClock`] and maxerror, ns.
+    pub(crate) fn of_numbers(clock: u8, max_error_ns: i64) -> Option<Self> {
+        match KernelClock::from_number(clock)? {
+            KernelClock::Unknown => None,
+            KernelClock::Unsynchronised => Some(Self::Unsynchronised),
+            KernelClock::Synchronised => Some(Self::Synchronised(Duration::from_ns(max_error_ns))),
+        }
+    }
+
+    /// Those numbers.
+    pub(crate) fn numbers(word: Option<Self>) -> (u8, i64) {
+        match word {
+            None => (KernelClock::Unknown as u8, 0),
+            Some(Self::Unsynchronised) => (KernelClock::Unsynchronised as u8, 0),
+            Some(Self::Synchronised(max_error)) => (KernelClock::Synchronised as u8, max_error.ns()),
+        }
+    }
 }

@@ -7,7 +7,7 @@ pub use config::{COMMAND_LINE_ONLY, ConfigError, arguments_of, values};
 
 use crate::clock::raw_now;
 use crate::log;
-use crate::page::{Instance, PageName, PageWriter};
+use crate::page::{Instance, Publisher};
 use crate::poll::{Fds, Poll, Signal, Wake};
 use clap::{ArgAction, CommandFactory, FromArgMatches};
 use dante_core::page::Body;
@@ -218,12 +218,12 @@ pub fn exit(program: &str, result: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// The page that this daemon writes.
+/// The pages that this daemon writes.
 ///
 /// # Errors
-/// Another process writes it, or something else is in its place.
-pub fn publish<B: Body>(common: &CommonArgs) -> Result<PageWriter<B>, Failure> {
-    PageWriter::open(&PageName::new(common.instance.as_ref()), random()?).map_err(|error| {
+/// Another process writes them, or something else is in their place.
+pub fn publish<C: Body, S: Body>(common: &CommonArgs) -> Result<Publisher<C, S>, Failure> {
+    Publisher::open(common.instance.as_ref(), random()?).map_err(|error| {
         let exit = if error.is_refusal() { Exit::Refused } else { Exit::Failed };
         Failure::new(exit, error)
     })

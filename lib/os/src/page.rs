@@ -1,16 +1,20 @@
 //! Pages of POSIX shared memory: one writer, read-only readers, and a doorbell.
 //!
-//! `/dev/shm` is writable by everybody, so a page is believed only when its owner is trusted; see [`PageReader`].
+//! `/dev/shm` is writable by everybody, so a page is read only when its owner is trusted; see [`PageReader`]. A page that is cut
+//! short under its readers and its writer harms neither.
 
+mod guard;
+mod publisher;
 mod reader;
 mod watch;
 mod writer;
 
-pub use reader::{PageReader, ReadError};
+pub use publisher::Publisher;
+pub use reader::{Fault, PageReader, ReadError};
 pub use watch::PageFollower;
-pub use writer::{PageWriter, WriteError};
+pub use writer::{Obstacle, PageWriter, WriteError};
 
-use dante_core::page::Body;
+use dante_core::page::{Body, Form, HEAD_WORDS, Head, Words};
 use nix::unistd::User;
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -26,11 +30,12 @@ pub struct PageName<B> {
 impl<B: Body> PageName<B> {
     /// The page of the instance so called, or of the one without a name.
     pub fn new(instance: Option<&Instance>) -> Self {
-        let name = match instance {
-            Some(instance) => format!("{}.{}", B::NAME, instance.0),
-            None => B::NAME.to_owned(),
+        let instance = instance.map_or(String::new(), |instance| format!("@{instance}"));
+        let form = match B::FORM {
+            Form::Clock => "",
+            Form::Status => ".status",
         };
-        Self { name, body: PhantomData }
+        Self { name: format!("{}{instance}{form}", B::PROGRAM), body: PhantomData }
     }
 
     /// As shm_open wants it.
@@ -46,7 +51,7 @@ impl<B: Body> PageName<B> {
 
 /// Whether the user of this number is the service user of the program that writes the page.
 fn is_service_user<B: Body>(uid: u32) -> bool {
-    User::from_name(B::NAME).ok().flatten().is_some_and(|user| user.uid.as_raw() == uid)
+    User::from_name(B::PROGRAM).ok().flatten().is_some_and(|user| user.uid.as_raw() == uid)
 }
 
 /// The name of an instance: several suites on one host, each on its own network.
@@ -95,29 +100,9 @@ impl<'a> PageWords<'a> {
         }
     }
 
-    fn body(&self) -> Option<dante_core::page::Words<'a>> {
-        let (head, body) = self.0.split_at_checked(dante_core::page::HEAD_WORDS)?;
-        Some(dante_core::page::Words::new(head.get(Head::Sequence as usize)?, body))
-    }
-}
-
-/// The words of a page's head, as `dante_core::page` draws them.
-#[derive(Debug, Clone, Copy)]
-enum Head {
-    Magic = 0,
-    Layout = 1,
-    Size = 2,
-    Life = 3,
-    Instance = 4,
-    HeartbeatUntil = 5,
-    Doorbell = 6,
-    Sequence = 7,
-}
-
-impl Head {
-    /// In the file, in bytes.
-    fn offset(self) -> u64 {
-        self as u64 * 8
+    fn body(&self) -> Option<Words<'a>> {
+        let (head, body) = self.0.split_at_checked(HEAD_WORDS)?;
+        Some(Words::new(head.get(Head::Sequence as usize)?, body))
     }
 }
 

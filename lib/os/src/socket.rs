@@ -14,8 +14,8 @@ pub use error::SocketError;
 
 use crate::clock::timestamp;
 use crate::net::Interface;
-use dante_core::page::StampSource;
 use dante_core::port::Channel;
+use dante_core::port::StampSource;
 use dante_core::time::{Real, Timestamp};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, Timestamps, recvmsg};

@@ -184,7 +184,7 @@ fn judge_phase(world: &mut World, leader: LeaderId, path: Duration, is_end: bool
     let is_unnoticed =
         (scale.map().dante_at(host.clock().raw_at(now)) - truth).abs() > Duration::from_ms(100);
     let measured = port.path_delay().unwrap_or(Duration::ZERO);
-    let phase = host.clock().at(now) - scale.epoch().date_of(truth) + path - measured;
+    let phase = host.clock().at(now) - scale.utc_of(truth) + path - measured;
     if is_unnoticed {
         return;
     }

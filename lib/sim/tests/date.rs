@@ -296,7 +296,7 @@ fn free_drifts_and_k_is_never_moved() {
     for seed in seeds() {
         let mut world = one(seed, Policy::Free, 12.0);
         world.run(SETTLING);
-        let k = |world: &Watched| world.world.host().steerer().timescale().unwrap().epoch();
+        let k = |world: &Watched| world.world.host().steerer().timescale().unwrap().piece();
         let before = k(&world);
         let seen = judged("free, leader +12 ppm", seed, &mut world, DAY);
         assert_eq!(k(&world), before);

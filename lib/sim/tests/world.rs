@@ -38,8 +38,8 @@ fn rate_error_ppb(world: &World, truth: &Oscillator) -> f64 {
 
 /// The steered clock against the leader's true time + K.
 fn phase_error(world: &World, truth: &Oscillator) -> Duration {
-    let epoch = world.host().steerer().timescale().unwrap().epoch();
-    world.host().clock().at(world.now()) - epoch.date_of(truth.at(world.now()))
+    let scale = world.host().steerer().timescale().unwrap();
+    world.host().clock().at(world.now()) - scale.utc_of(truth.at(world.now()))
 }
 
 /// The clock's reading at both ends of every correction must be the same, and its rate within the law's bounds.
@@ -156,7 +156,7 @@ fn a_leader_with_another_uptime_and_rate_is_taken_over_without_a_jump() {
     world.run(Duration::from_secs(60));
     world.plan(Duration::ZERO, Act::Stop(id));
     world.run(Duration::ZERO);
-    let before = world.host().steerer().timescale().unwrap().date_at(world.now())
+    let before = world.host().steerer().timescale().unwrap().utc_at(world.now())
         - world.host().clock().at(world.now());
     let (_, truth) = lead(&mut world, Profile::VETH, 3, -13.0);
     world.run(Duration::from_secs(5));
@@ -251,8 +251,8 @@ fn hosts_with_different_oscillators_run_at_the_leaders_rate() {
     world.add_host(host(3, 35.0));
     let (_, truth) = lead(&mut world, Profile::VETH, 699, 12.0);
     let errors = |world: &World| -> Vec<Duration> {
-        let epochs = world.hosts().iter().map(|host| host.steerer().timescale().unwrap().epoch());
-        let dates = epochs.map(|epoch| epoch.date_of(truth.at(world.now())));
+        let scales = world.hosts().iter().map(|host| host.steerer().timescale().unwrap());
+        let dates = scales.map(|scale| scale.utc_of(truth.at(world.now())));
         dates.zip(world.hosts()).map(|(date, host)| host.clock().at(world.now()) - date).collect()
     };
     world.run(Duration::from_secs(30));

@@ -1,7 +1,10 @@
 //! A page in shared memory, and what is done with what stands there.
 
 use dante_core::date::{DateRules, Policy};
-use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, HEAD_WORDS, Life, MAGIC, View, layout_word};
+use dante_core::page::{
+    Body, Dante2sys, Dante2sysStatus, Dante4l, Dante4lStatus, Danteshm, DanteshmStatus, Form, HEAD_SIZE,
+    Life, MAGIC, Shape, View, layout_word,
+};
 use dante_core::relay::{self, Relay};
 use dante_core::steer::{
     self, Clock, ClockState, Config, ExactClock, Fault, Limits, Setting, Steerer, drive,
@@ -13,21 +16,32 @@ use std::convert::Infallible;
 const NOW: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
 
 /// Any bytes as a daemon's page, with a good head before them or without: the reader says what is wrong with it, or
-/// what is read there does no harm. The first byte says whose page, and whether the head is right.
+/// what is read there does no harm. The first byte says which page, and whether the head is right; of a clock page a good head
+/// may be that of a longer or shorter one.
 ///
 /// # Panics
 /// When it does.
 pub fn page(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let good = first & 0x80 == 0;
-    match first % 3 {
+    match first % 6 {
         0 => _ = read::<Dante4l>(good, rest).map(|view| follow(&view)),
-        1 => _ = read::<Dante2sys>(good, rest).map(|view| show_steerer(&view.body)),
-        _ => {
-            let view = read::<Danteshm>(good, rest);
-            let told = view.and_then(|view| view.body.outputs().len().checked_sub(1).and(view.body.told()));
-            _ = Relay::new(relay::Config::default(), told, Duration::ZERO).page();
+        1 => {
+            let view = read::<Dante2sys>(good, rest);
+            let piece = view.as_ref().and_then(|view| view.body.piece());
+            _ = piece.map(|piece| piece.utc_at(Timestamp::from_ns(i64::MAX)));
+            _ = view.map(|view| {
+                format!("{:?} {:?} {:?}", view.body.state(), view.body.key(), view.body.frequency())
+            });
         }
+        2 => {
+            let told = read::<Danteshm>(good, rest).and_then(|view| view.body.told());
+            let relay = Relay::new(relay::Config::default(), told, Duration::ZERO);
+            _ = (relay.page(), relay.status());
+        }
+        3 => _ = read::<Dante4lStatus>(good, rest).map(|view| show_observer(&view.body)),
+        4 => _ = read::<Dante2sysStatus>(good, rest).map(|view| show_steerer(&view.body)),
+        _ => _ = read::<DanteshmStatus>(good, rest).map(|view| view.body.outputs().len()),
     }
 }
 
@@ -36,11 +50,17 @@ fn read<B: Body>(good: bool, bytes: &[u8]) -> Option<View<B>> {
     let mut page = vec![0; B::SIZE];
     if good {
         let until = (NOW + Duration::from_secs(1)).ns().cast_unsigned();
-        let head = [MAGIC, layout_word::<B>(), B::SIZE as u64, Life::Live.word(1), 7, until, 0, 2];
+        // What is behind the page of this version makes that of another.
+        let more =
+            if B::FORM == Form::Clock { bytes.len().saturating_sub(B::SIZE - HEAD_SIZE) / 8 * 8 } else { 0 };
+        let shape = Shape { size: B::SIZE + more, ..B::SHAPE };
+        page.resize(shape.size, 0);
+        let [size, array, entries] = shape.words();
+        let head = [MAGIC, layout_word::<B>(), size, Life::Live.word(1), 7, until, 0, 2, array, entries];
         for (to, word) in page.chunks_exact_mut(8).zip(head) {
             to.copy_from_slice(&word.to_ne_bytes());
         }
-        page[HEAD_WORDS * 8..].iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
+        page[HEAD_SIZE..].iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
     } else {
         page.truncate(bytes.len());
         page.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
@@ -59,12 +79,17 @@ fn read<B: Body>(good: bool, bytes: &[u8]) -> Option<View<B>> {
     result.inspect_err(|error| assert!(!error.to_string().is_empty())).ok()
 }
 
+fn show_observer(body: &Dante4lStatus) {
+    for port in body.ports() {
+        _ = format!("{} {:?} {:?} {:?}", port.interface, port.state(), port.leader(), port.path_delay());
+        _ = (port.counters().by_name().count(), port.last_sample(), port.map());
+        _ = port.heard().iter().map(|heard| heard.leader.protocol()).count();
+    }
+}
+
 /// What danteshm and dante2sys do with what dante4l says.
 fn follow(view: &View<Dante4l>) {
-    for port in view.body.ports() {
-        _ = format!("{} {:?} {:?} {:?}", port.interface, port.state(), port.leader(), port.path_delay());
-        _ = (port.counters().by_name().count(), port.last_sample());
-    }
+    _ = format!("{:?} {:?} {:?}", view.body.state(), view.body.sender(), view.body.path_delay());
     for every in [None, Some(Duration::from_secs(1))] {
         let config = relay::Config { rule: relay::EpochRule::Now, every };
         let mut relay = Relay::new(config, None, Duration::ZERO);
@@ -74,7 +99,7 @@ fn follow(view: &View<Dante4l>) {
             let suspended = Duration::ZERO;
             relay.handle(NOW, relay::Input::Page { dante4l: Some(&view), dante2sys: None, suspended });
             while relay.poll().is_some() {}
-            _ = format!("{:?} {:?}", relay.page(), relay.overlay());
+            _ = format!("{:?} {:?} {:?}", relay.page(), relay.status(), relay.overlay());
         }
     }
     for policy in [Policy::Step, Policy::Utc] {
@@ -117,7 +142,7 @@ impl Clock for BoundedClock {
     }
 }
 
-fn show_steerer(body: &Dante2sys) {
+fn show_steerer(body: &Dante2sysStatus) {
     _ = format!("{:?} {:?} {:?} {:?}", body.state(), body.policy(), body.date(), body.epoch());
     _ = (body.rate_error(), body.phase_error());
     if let Some(line) = body.line() {

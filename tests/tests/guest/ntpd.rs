@@ -2,7 +2,7 @@
 //! trusted, and a host on this machine that takes its date from it.
 
 use super::{EAGER, PATIENCE, date, off_s, wait_for_state};
-use dante_core::page::Dante2sys;
+use dante_core::page::Dante2sysStatus;
 use dante_os::clock::{raw_now, read_realtime};
 use dante_tests::guest::Guest;
 use dante_tests::namespace::{CABLE, Namespace};
@@ -107,7 +107,7 @@ fn is_followed(guest: &mut Guest, client: &Namespace, server: &NtpServer) {
         let client = &status["dante2sys"];
         (client["state"] == "LOCKED" && client["utc"]["good"] == true).then_some(())
     });
-    let mut page = guest.stage.reader::<Dante2sys>();
+    let mut page = guest.stage.reader::<Dante2sysStatus>();
     let mut client_off_s = || {
         let line =
             page.read(raw_now()).expect("the client's page").body.line().expect("a virtual clock's line");

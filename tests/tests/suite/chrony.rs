@@ -1,6 +1,6 @@
 //! danteshm and a real chronyd, which touches no clock (-x): what it accepts, and what it sees when things go wrong.
 
-use dante_core::page::{Danteshm, OutputRecord, SampleRecord};
+use dante_core::page::{Danteshm, DanteshmStatus, OutputRecord, SampleRecord};
 use dante_core::relay;
 use dante_os::ntpshm::NtpShm;
 use dante_tests::chronyd::{Chronyd, Logged};
@@ -45,11 +45,11 @@ fn danteshm(lab: &Lab) -> Program {
 
 /// All samples that dante4l takes in a while, by its clock's us.
 fn watched(eyes: &mut Eyes, span: Duration) -> BTreeMap<i64, SampleRecord> {
-    let first = eyes.dante4l().expect("dante4l's page").body.samples;
+    let first = eyes.clock().expect("dante4l's page").body.samples;
     let mut samples = BTreeMap::new();
     for _ in 0..span.as_secs() {
         std::thread::sleep(Duration::from_secs(1));
-        let view = eyes.dante4l().expect("dante4l's page");
+        let view = eyes.clock().expect("dante4l's page");
         let new = view.body.samples_after(first).filter(|sample| sample.accepted == 1);
         samples.extend(new.map(|sample| (sample.arrived_real_ns.div_euclid(1000), *sample)));
     }
@@ -195,7 +195,9 @@ fn a_segment_that_is_taken_is_a_sentence_that_says_what_to_do() {
     let relay = unprivileged();
     wait_until("the segment", PATIENCE, || NtpShm::exists(unit));
     relay.stop().expect(0, &[]);
-    std::fs::remove_file(lab.stage.page::<Danteshm>()).expect("the page of that user");
+    for page in [lab.stage.page::<Danteshm>(), lab.stage.page::<DanteshmStatus>()] {
+        std::fs::remove_file(page).expect("the page of that user");
+    }
     lab.danteshm().ended(PATIENCE).expect(3, &["user 65534", "forge"]);
 }
 

@@ -1,7 +1,7 @@
 //! dante2sys' date in namespaces, on its virtual clock: servers on a real network, the leader's own date, and leaders that
 //! are not to be followed. What needs a kernel clock is in the guest.
 
-use dante_core::page::{Dante2sys, STEER_DATE_GOOD};
+use dante_core::page::{Dante2sysStatus, STATUS_DATE_GOOD};
 use dante_core::steer::State;
 use dante_tests::lab::Lab;
 use dante_tests::ntp_server::{Answer, Behaviour, NtpServer};
@@ -31,8 +31,8 @@ fn the_date_of_a_server_is_taken_and_its_faults_are_not() {
     dante2sys.wait_to_say("the clock is stepped by +", PATIENCE);
     lab.stage.run("pmc-lite", &["wait", "--timeout=50", "--instance", &lab.stage.instance()]).expect(0, &[]);
     let mut eyes = lab.eyes();
-    let body: Dante2sys = eyes.wait_for_steerer(State::Locked, PATIENCE);
-    assert_ne!(body.flags & STEER_DATE_GOOD, 0);
+    let body: Dante2sysStatus = eyes.wait_for_steerer(State::Locked, PATIENCE);
+    assert_ne!(body.flags & STATUS_DATE_GOOD, 0);
     // All namespaces share this machine's clock, which the server shows an hour ahead.
     let line = body.line().expect("a virtual clock is a line");
     let reading = dante_os::clock::read_realtime();

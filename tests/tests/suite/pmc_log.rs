@@ -107,13 +107,13 @@ fn nothing_is_lost_or_doubled() {
     });
     let held = log.rows().len();
     let mut eyes = lab.eyes();
-    let before = eyes.dante4l().expect("a page").body.samples;
-    wait_for("5 s of samples", PATIENCE, || (eyes.dante4l()?.body.samples >= before + 20).then_some(()));
+    let before = eyes.clock().expect("a page").body.samples;
+    wait_for("5 s of samples", PATIENCE, || (eyes.clock()?.body.samples >= before + 20).then_some(()));
     assert_eq!(log.rows().len(), held, "it was held up");
     log.program.signal(Signal::SIGCONT);
     let rows = log.wait_for("what it missed", |rows| rows.len() >= held + 20);
     complete(&rows);
-    as_on_the_page(&rows, &eyes.dante4l().expect("a page").body);
+    as_on_the_page(&rows, &eyes.clock().expect("a page").body);
 
     // Another start of dante4l counts anew, and is told apart.
     assert_eq!(first.stop().code, Some(0));

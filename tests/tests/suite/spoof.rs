@@ -1,6 +1,6 @@
 //! Another host that wants to be the leader, or to be taken for it.
 
-use dante_core::page::Dante4l;
+use dante_core::page::Dante4lStatus;
 use dante_core::port::{Channel, State};
 use dante_core::time::{Duration, Timestamp};
 use dante_core::wire::{FollowUp, Message, Packet, PortIdentity};
@@ -45,7 +45,7 @@ impl Scene {
         Some(Self { leader, dante4l, eyes, stranger, host, lab })
     }
 
-    fn page(&mut self) -> Box<Dante4l> {
+    fn page(&mut self) -> Box<Dante4lStatus> {
         Box::new(self.eyes.dante4l().expect("dante4l's page").body)
     }
 

@@ -1,7 +1,7 @@
 //! `pmc-lite wait` beside a page that changes as dante2sys' does: what units hang on it see it end, and when.
 
-use dante_core::page::{Dante2sys, STEER_DATE_GOOD, STEER_DATE_LEFT, SteeredClock, UtcSource};
-use dante_core::steer::State;
+use dante_core::page::{Dante2sys, STEER_UTC_BY_HAND, STEER_UTC_GOOD};
+use dante_core::steer::{State, SteeredClock, UtcSource};
 use dante_os::clock::raw_now;
 use dante_os::page::PageWriter;
 use dante_tests::program::Program;
@@ -70,7 +70,7 @@ fn for_a_date_to_pass_on_and_for_its_loss() {
     let mut shown = Shown::new(&stage);
     shown.see_waiting(&mut good, Duration::from_secs(1));
     good.wait_to_say("not known well enough", PATIENCE);
-    shown.body.flags = STEER_DATE_GOOD;
+    shown.body.flags = STEER_UTC_GOOD;
     assert!(shown.see_ended(good).contains("the date is good"));
 
     // What takes nothing from a date does not end it.
@@ -78,11 +78,11 @@ fn for_a_date_to_pass_on_and_for_its_loss() {
     shown.see_waiting(&mut lost, Duration::from_secs(1));
     shown.body.state = State::Holdover as u8;
     shown.see_waiting(&mut lost, Duration::from_secs(1));
-    shown.body.flags = STEER_DATE_LEFT;
+    shown.body.flags = STEER_UTC_BY_HAND;
     assert!(shown.see_ended(lost).contains("set by hand"));
 
     // dante2sys is killed: its page is stale after 2 s.
-    shown.body.flags = STEER_DATE_GOOD;
+    shown.body.flags = STEER_UTC_GOOD;
     shown.publish();
     let mut lost = wait(&stage, "date-lost");
     shown.see_waiting(&mut lost, Duration::from_secs(1));
@@ -116,7 +116,7 @@ fn as_a_unit_that_is_up_meanwhile() {
     // A page that is just being made is none yet.
     let why = std::iter::repeat_with(&hear).find(|word| !word.contains("is not running"));
     assert_eq!(why.as_deref(), Some("STATUS=the date is not known well enough"));
-    shown.body.flags = STEER_DATE_GOOD;
+    shown.body.flags = STEER_UTC_GOOD;
     shown.see_waiting(&mut unit, Duration::from_secs(1));
     assert_eq!(hear(), "READY=1");
     assert_eq!(hear(), "STATUS=the date is good");
@@ -133,7 +133,7 @@ fn as_long_as_it_is_told() {
     stage.run("pmc-lite", &["wait", "--for=ever"]).expect(2, &["steered", "date", "date-lost", "while-date"]);
     let mut shown = Shown::new(&stage);
     shown.body.clock = SteeredClock::Virtual as u8;
-    shown.body.flags = STEER_DATE_GOOD;
+    shown.body.flags = STEER_UTC_GOOD;
     shown.publish();
     stage.run("pmc-lite", &words).expect(1, &["steers a virtual clock, and not the system clock"]);
 }

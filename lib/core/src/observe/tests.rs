@@ -1,6 +1,7 @@
 //! The engine on two networks with leaders of known time.
 
 use super::*;
+use crate::announcement::PtpVersion;
 use crate::page::{Freshness, View};
 use crate::port::{Channel, Input, Stamp, State};
 use crate::time::{Affine, Dante, Duration, Ratio};
@@ -99,10 +100,16 @@ impl Bench {
         self.handle(network, Input::Packet { channel: Channel::Event, bytes: &bytes, source, arrived });
     }
 
-    /// What a reader has of the page: encoded, and decoded.
+    /// What a reader has of the clock page: encoded, and decoded.
     fn page(&mut self) -> Dante4l {
-        let bytes = self.engine.page(Some(KernelWord::Unsynchronised)).as_bytes().to_vec();
+        let bytes = self.engine.pages(Some(KernelWord::Unsynchronised)).0.as_bytes().to_vec();
         Dante4l::read_from_bytes(&bytes).unwrap()
+    }
+
+    /// And of the status page.
+    fn status(&mut self) -> Dante4lStatus {
+        let bytes = self.engine.pages(Some(KernelWord::Unsynchronised)).1.as_bytes().to_vec();
+        Dante4lStatus::read_from_bytes(&bytes).unwrap()
     }
 
     fn track(&mut self) -> Result<Track, Loss> {
@@ -134,7 +141,7 @@ fn ring(page: &Dante4l) -> Vec<(u32, u64)> {
 }
 
 #[test]
-fn page_shows_the_selected_ports_track_after_encoding_and_decoding() {
+fn pages_show_the_selected_ports_track_after_encoding_and_decoding() {
     let mut bench = Bench::running(Duration::from_us(60));
     for fails in [None, Some(0)] {
         if let Some(network) = fails {
@@ -148,9 +155,14 @@ fn page_shows_the_selected_ports_track_after_encoding_and_decoding() {
         assert_eq!(bench.track(), Ok(Track { key, state, map }));
     }
     bench.engine.set_stamp_source(1, StampSource::Hardware);
-    let page = bench.page();
+    let clock = bench.page();
+    assert_eq!(clock.kernel_word(), Some(KernelWord::Unsynchronised));
+    assert_eq!((clock.protocol(), clock.sender()), (Some(PtpVersion::V1), Some(identity(2))));
+    assert_eq!((clock.stamp_source, clock.utc_offset_s), (StampSource::Hardware as u8, 0));
+    let page = bench.status();
     assert_eq!((page.selected, page.port_count), (1, 2));
     assert_eq!(page.kernel_word(), Some(KernelWord::Unsynchronised));
+    assert_eq!(page.selected().and_then(PortRecord::map), clock.map());
     let names = page.ports.each_ref().map(|port| port.interface.to_string());
     assert_eq!(names, ["primary", "secondary"]);
     assert_eq!(page.ports.each_ref().map(|port| port.stamp_source), [0, StampSource::Hardware as u8]);
@@ -192,7 +204,7 @@ fn network_that_fails_is_left_at_once_and_the_timeline_goes_on() {
         bench.outputs
     );
     assert_eq!((bench.engine.selected(), bench.timelines()), (1, vec![]));
-    assert_eq!(bench.page().ports.each_ref().map(|port| port.timeline), [1, 1]);
+    assert_eq!(bench.status().ports.each_ref().map(|port| port.timeline), [1, 1]);
 }
 
 #[test]
@@ -200,7 +212,7 @@ fn networks_of_two_clocks_are_on_timelines_of_their_own() {
     let mut bench = Bench::running(Duration::from_secs(4_000));
     assert_eq!(bench.timelines(), [(0, 1), (1, 0)]);
     assert_eq!(bench.changes(), [(1, Change::TwoClocks(Duration::from_secs(4_000)))]);
-    let page = bench.page();
+    let page = bench.status();
     assert_eq!(page.ports.each_ref().map(|port| (port.timeline, port.last.timeline)), [(1, 1), (0, 0)]);
     bench.leads[0] = false;
     bench.beats(60);
@@ -268,5 +280,5 @@ fn page_is_changed_by_what_it_shows_and_by_nothing_else() {
 fn a_third_network_is_ignored() {
     let mut bench = Bench::new(3, Duration::ZERO);
     assert!(bench.engine.port(2).is_none());
-    assert_eq!(bench.page().port_count, 2);
+    assert_eq!(bench.status().port_count, 2);
 }

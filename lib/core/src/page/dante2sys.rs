@@ -1,211 +1,116 @@
-//! The page of dante2sys: what is done to the clock.
+//! The clock page of dante2sys: the clock that it steers, and the epoch offset K in pieces.
 
 use super::record::{body, record};
-use crate::date::{DateError, Policy};
-use crate::numbered;
-use crate::steer::{State, Steerer};
-use crate::time::{Affine, Epoch, Offset, Ratio, Reading, Real, Timestamp};
+use crate::steer::{State, SteeredClock, Steerer};
+use crate::time::{Ratio, Reading, Timestamp};
+use crate::timescale::Piece;
+use crate::track::TimelineKey;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 record! {
-    /// dante2sys: what is done to the clock.
+    /// dante2sys' clock page, version 1.
     pub struct Dante2sys {
         /// [`State`].
         pub state: u8,
         /// [`SteeredClock`].
         pub clock: u8,
-        /// [`UtcSource`].
+        /// [`UtcSource`](crate::steer::UtcSource).
         pub utc_source: u8,
-        /// `STEER_*`.
-        pub flags: u8,
-        /// [`Policy`].
-        pub policy: u8,
-        /// [`RtcMode`].
-        pub rtc: u8,
-        /// [`Leap`](crate::date::Leap), as the servers announce it.
+        /// [`Leap`](crate::date::Leap): a leap second at the end of the UTC day, as the servers announce it.
         pub leap: u8,
-        /// How many time servers agreed the last time.
-        pub agreeing: u8,
+        /// `STEER_*`.
+        pub flags: u32,
         /// The frequency that the clock was last given, fraction.
         pub frequency: f64,
-        /// The clock's rate minus the leader's, fraction; with `STEER_HAS_SCALE`.
-        pub rate_error: f64,
-        /// Clock minus (Dante + K); with `STEER_HAS_PHASE`.
-        pub phase_error_ns: i64,
-        /// K; with `STEER_HAS_SCALE`.
-        pub epoch_ns: i64,
-        /// dante4l's instance that K belongs to; with `STEER_HAS_SCALE`.
+        /// dante4l's instance whose Dante time the pieces count in; with [`STEER_HAS_PIECE`].
         pub key_instance: u64,
         /// And its timeline.
         pub key_number: u64,
-        /// The steered clock as a line; with `STEER_HAS_LINE` (`--clock virtual`).
-        pub line: LineRecord,
-        /// Corrections that the clock took.
-        pub corrections: u64,
-        /// One standard deviation of Dante + K, now: it grows in holdover; with `STEER_HAS_SCALE`.
-        pub phase_sigma_ns: i64,
-        /// One standard deviation of the leader's rate, now, fraction; with `STEER_HAS_SCALE`.
-        pub rate_sigma: f64,
-        /// What the date policy adds to the leader's rate, fraction.
-        pub slew: f64,
-        /// The date; with `STEER_HAS_DATE`.
-        pub date: DateRecord,
-        /// How far apart the time servers are asked.
-        pub interval_ns: i64,
-        /// Steps of the clock for the date's sake.
-        pub date_steps: u64,
-        /// How often another program was seen to steer the clock.
-        pub disturbances: u64,
-        /// UTC when the RTC was last written; 0: never.
-        pub rtc_written_ns: i64,
+        /// K in force; with [`STEER_HAS_PIECE`].
+        pub piece: PieceRecord,
+        /// K from `next_from_dante_ns` on; its serial is 0 while there is none.
+        pub next: PieceRecord,
+        /// The leader's time from which `next` holds.
+        pub next_from_dante_ns: i64,
+        /// Leap seconds since `piece.origin` began, s, to be added to what a piece gives: -1 for an inserted one.
+        pub leap_seconds: i32,
+        /// Zero.
+        pub reserved: u32,
+        /// The steered clock is off UTC by at most this, ns, if its sources are right; with [`STEER_HAS_UTC`].
+        pub utc_bound_ns: i64,
     }
 
-    /// What the clock's date is worth.
-    pub struct DateRecord {
-        /// The clock minus UTC, as estimated.
-        pub error_ns: i64,
-        /// One standard deviation of that.
-        pub sigma_ns: i64,
-        /// The date is not further off than this, if the servers are right.
-        pub bound_ns: i64,
-        /// When it was last measured, CLOCK_MONOTONIC_RAW.
-        pub measured_raw_ns: i64,
-        /// The leader's rate against UTC, fraction.
-        pub leader_rate: f64,
-        /// One standard deviation of it.
-        pub leader_rate_sigma: f64,
+    /// [`Piece`]: UTC at Dante time D is `utc0 + (D - dante0) + floor((D - dante0) * slope / 2^48)`, in 128 bits.
+    pub struct PieceRecord {
+        /// A random number of who decides K.
+        pub origin: u64,
+        /// Rises with each piece of an origin, from 1.
+        pub serial: u64,
+        /// Dante time where the piece begins, ns.
+        pub dante0_ns: i64,
+        /// UTC there, ns since 1970, without the leap seconds of `leap_seconds`.
+        pub utc0_ns: i64,
+        /// Rate of UTC against Dante time, minus one, in units of 2^-48.
+        pub slope: i64,
     }
 }
 
-/// `rate_error`, `epoch_ns` and `key_*` mean something.
-pub const STEER_HAS_SCALE: u8 = 1;
-/// `phase_error_ns` means something.
-pub const STEER_HAS_PHASE: u8 = 2;
-/// `line` means something.
-pub const STEER_HAS_LINE: u8 = 4;
-/// `date` means something.
-pub const STEER_HAS_DATE: u8 = 8;
-/// The date is good: the kernel is told so.
-pub const STEER_DATE_GOOD: u8 = 16;
-/// The date was set by hand, and is left as it is.
-pub const STEER_DATE_LEFT: u8 = 32;
+body!(Dante2sys, "dante2sys", 2, Clock 1);
 
-record! {
-    /// A clock as a line over CLOCK_MONOTONIC_RAW.
-    pub struct LineRecord {
-        /// Anchor, CLOCK_MONOTONIC_RAW.
-        pub raw0_ns: i64,
-        /// The clock there, ns since 1970.
-        pub real0_ns: i64,
-        /// Rate minus one.
-        pub rate: f64,
+/// `piece`, `key_*` and `leap_seconds` are valid.
+pub const STEER_HAS_PIECE: u32 = 1;
+/// `utc_bound_ns` is valid.
+pub const STEER_HAS_UTC: u32 = 2;
+/// The kernel publishes the clock as synchronised to UTC.
+pub const STEER_UTC_GOOD: u32 = 4;
+/// The clock's UTC was set by hand, and is left as it is.
+pub const STEER_UTC_BY_HAND: u32 = 8;
+
+impl From<Piece> for PieceRecord {
+    fn from(piece: Piece) -> Self {
+        let Piece { origin, serial, dante0, utc0, slope } = piece;
+        Self { origin, serial, dante0_ns: dante0.ns(), utc0_ns: utc0.ns(), slope }
     }
 }
 
-body!(Dante2sys, "dante2sys", 2, 2);
-
-numbered! {
-    /// What dante2sys steers.
-    pub enum SteeredClock {
-        /// CLOCK_REALTIME.
-        Realtime = 0 "realtime",
-        /// A clock in the process.
-        Virtual = 1 "virtual",
-        /// A PTP hardware clock.
-        Hardware = 2 "hardware",
-    }
-
-    /// Where dante2sys takes the date from.
-    pub enum UtcSource {
-        /// Nowhere: rate alone.
-        None = 0 "none",
-        /// NTP servers.
-        Ntp = 1 "ntp",
-        /// The leader, whose time is a date.
-        Leader = 2 "leader",
-    }
-
-    /// Who writes the RTC.
-    pub enum RtcMode {
-        /// Nobody.
-        Off = 0 "off",
-        /// dante2sys.
-        Device = 1 "device",
-        /// The kernel, every 11 minutes while the date is good.
-        Kernel = 2 "kernel",
-    }
-}
-
-impl From<Affine<Real>> for LineRecord {
-    fn from(line: Affine<Real>) -> Self {
-        Self { raw0_ns: line.raw0.ns(), real0_ns: line.at0.ns(), rate: line.rate.fraction() }
-    }
-}
-
-impl From<DateError> for DateRecord {
-    fn from(date: DateError) -> Self {
-        Self {
-            error_ns: date.error.ns(),
-            sigma_ns: date.sigma.ns(),
-            bound_ns: date.bound.ns(),
-            measured_raw_ns: date.measured_at.ns(),
-            leader_rate: date.leader_rate.fraction(),
-            leader_rate_sigma: date.leader_rate_sigma.fraction(),
-        }
+impl From<PieceRecord> for Piece {
+    fn from(record: PieceRecord) -> Self {
+        let PieceRecord { origin, serial, dante0_ns, utc0_ns, slope } = record;
+        let (dante0, utc0) = (Timestamp::from_ns(dante0_ns), Timestamp::from_ns(utc0_ns));
+        Self { origin, serial, dante0, utc0, slope }
     }
 }
 
 impl Dante2sys {
-    /// What `steerer` knows at `now`. Which clock it is, its line and the RTC are for the program to add.
-    pub fn of(steerer: &Steerer, now: &Reading) -> Self {
-        let (utc, keeper, state) = (steerer.utc(), steerer.utc().keeper(), steerer.state());
-        let (corrections, disturbances) = steerer.counts();
+    /// What `steerer` does to a clock of this kind, at `now`; `origin` is this run's random number.
+    pub fn of(steerer: &Steerer, clock: SteeredClock, origin: u64, now: &Reading) -> Self {
+        let utc = steerer.utc();
         let mut body = Self {
-            state: state as u8,
+            state: steerer.state() as u8,
+            clock: clock as u8,
             utc_source: utc.source() as u8,
-            policy: keeper.rules().policy as u8,
-            leap: keeper.leap() as u8,
-            agreeing: utc.agreeing(),
+            leap: utc.keeper().leap() as u8,
             frequency: steerer.frequency().fraction(),
-            corrections,
-            slew: utc.slew().fraction(),
-            interval_ns: utc.interval().ns(),
-            date_steps: utc.steps(),
-            disturbances,
             ..Self::default()
         };
         if let Some(scale) = steerer.timescale() {
-            let sigma = scale.map().uncertainty_at(now.raw);
-            body.flags |= STEER_HAS_SCALE;
-            body.epoch_ns = scale.epoch().ns();
+            body.flags |= STEER_HAS_PIECE;
             body.key_instance = scale.key().instance;
             body.key_number = scale.key().number;
-            body.rate_error = (steerer.frequency() - scale.map().line.rate).fraction();
-            body.phase_sigma_ns = sigma.offset.ns();
-            body.rate_sigma = sigma.rate.fraction();
-        }
-        if let Some(error) = steerer.phase_error() {
-            body.flags |= STEER_HAS_PHASE;
-            body.phase_error_ns = error.ns();
+            body.piece = Piece { origin, ..scale.piece() }.into();
+            body.leap_seconds = scale.leap_seconds();
         }
         if let Some(error) = steerer.utc_error(now) {
-            body.flags |= STEER_HAS_DATE;
-            body.date = error.into();
+            body.flags |= STEER_HAS_UTC;
+            body.utc_bound_ns = error.bound.ns();
         }
-        if utc.is_good() && !matches!(state, State::Yielded | State::Refused) {
-            body.flags |= STEER_DATE_GOOD;
+        if utc.is_good() && !matches!(steerer.state(), State::Yielded | State::Refused) {
+            body.flags |= STEER_UTC_GOOD;
         }
-        if keeper.is_left() {
-            body.flags |= STEER_DATE_LEFT;
+        if utc.keeper().is_left() {
+            body.flags |= STEER_UTC_BY_HAND;
         }
         body
-    }
-
-    /// Adds the steered clock as a line.
-    pub fn with_line(mut self, line: Affine<Real>) -> Self {
-        self.flags |= STEER_HAS_LINE;
-        self.line = line.into();
-        self
     }
 
     /// The state; `None` where the number is not one.
@@ -213,37 +118,23 @@ impl Dante2sys {
         State::from_number(self.state)
     }
 
-    /// The date policy; `None` where the number is not one.
-    pub fn policy(&self) -> Option<Policy> {
-        Policy::from_number(self.policy)
+    /// The frequency that the clock was last given.
+    pub fn frequency(&self) -> Ratio {
+        Ratio::new(self.frequency)
     }
 
-    /// What the date is worth, once somebody told it.
-    pub fn date(&self) -> Option<&DateRecord> {
-        (self.flags & STEER_HAS_DATE != 0).then_some(&self.date)
+    /// The piece in force, once K was fixed.
+    pub fn piece(&self) -> Option<Piece> {
+        self.has(STEER_HAS_PIECE).then(|| self.piece.into())
     }
 
-    /// K, once it was fixed.
-    pub fn epoch(&self) -> Option<Epoch> {
-        (self.flags & STEER_HAS_SCALE != 0).then_some(Epoch::from_ns(self.epoch_ns))
+    /// The timeline of dante4l that the pieces count in; with [`Dante2sys::piece`].
+    pub fn key(&self) -> TimelineKey {
+        TimelineKey { instance: self.key_instance, number: self.key_number }
     }
 
-    /// The clock's rate minus the leader's.
-    pub fn rate_error(&self) -> Option<Ratio> {
-        (self.flags & STEER_HAS_SCALE != 0).then_some(Ratio::new(self.rate_error))
-    }
-
-    /// Clock minus (Dante + K).
-    pub fn phase_error(&self) -> Option<Offset> {
-        (self.flags & STEER_HAS_PHASE != 0).then_some(Offset::from_ns(self.phase_error_ns))
-    }
-
-    /// The steered clock, where it is a line.
-    pub fn line(&self) -> Option<Affine<Real>> {
-        (self.flags & STEER_HAS_LINE != 0).then_some(Affine {
-            raw0: Timestamp::from_ns(self.line.raw0_ns),
-            at0: Timestamp::from_ns(self.line.real0_ns),
-            rate: Ratio::new(self.line.rate),
-        })
+    /// Whether all of these flags are set.
+    pub fn has(&self, flags: u32) -> bool {
+        self.flags & flags == flags
     }
 }

@@ -1,92 +1,64 @@
-//! The page of dante4l: what the network says.
+//! The clock page of dante4l: the leader that is followed, its clock map, and the last samples.
 
-mod heard;
-
-pub use heard::{HeardRecord, LeaderRecord, NoticeRecord};
-
-use super::Text;
 use super::record::{body, record};
-use crate::numbered;
-use crate::port::{Counters, MAX_LEADERS, Notice, Port, Sample, Stamp, State};
-use crate::time::{Affine, ClockMap, Correlation, Duration, Ratio, Raw, Timestamp, Uncertainty, Wander};
+use super::{Array, HEAD_SIZE, Shape, copy};
+use crate::announcement::PtpVersion;
+use crate::port::{Leader, Port, Sample, Stamp, StampSource, State};
+use crate::time::{Affine, ClockMap, Correlation, Duration, Ratio, Timestamp, Uncertainty, Wander};
 use crate::track::{KernelWord, TimelineKey, Track};
-use crate::wire::{PortIdentity, Uuid};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use crate::wire::{PortIdentity, Subdomain, Uuid};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Dante's primary and secondary network.
-pub const MAX_PORTS: usize = 2;
 /// Samples kept: 16 s at 4 Hz.
 pub const RING: usize = 64;
 
 record! {
-    /// dante4l: what the network says.
+    /// dante4l's clock page, version 1.
     pub struct Dante4l {
-        /// Index of the port that the rest of the suite follows.
-        pub selected: u32,
-        /// How many of `ports` are in use.
-        pub port_count: u32,
-        /// [`KernelClock`]: what the kernel says of CLOCK_REALTIME.
-        pub kernel_clock: u32,
+        /// [`PtpVersion`] of the leader; 0: there is no leader.
+        pub protocol: u8,
+        /// [`State`] of the selected port.
+        pub state: u8,
+        /// [`KernelClock`](crate::track::KernelClock): CLOCK_REALTIME as the kernel publishes it.
+        pub kernel_clock: u8,
+        /// [`StampSource`] of the selected port.
+        pub stamp_source: u8,
+        /// `CLOCK_HAS_*` and [`MAP_HAS_PATH_DELAY`].
+        pub flags: u32,
+        /// `TIMESCALE_*`: what the leader states about its time.
+        pub timescale: u16,
+        /// currentUTCOffset: the leader's time minus UTC, s.
+        pub utc_offset_s: i16,
+        /// domainNumber (PTPv2); 0 with PTPv1.
+        pub domain: u8,
         /// Zero.
-        pub reserved: u32,
-        /// By at most this CLOCK_REALTIME is wrong, says the kernel; of no meaning unless it is synchronised.
+        pub reserved: [u8; 3],
+        /// clockIdentity of who sends the Syncs; with PTPv1 its UUID of 6 bytes and two zeros.
+        pub sender: [u8; 8],
+        /// The grandmaster's, likewise.
+        pub grandmaster: [u8; 8],
+        /// Port number of the sender.
+        pub sender_port: u16,
+        /// Port number of the grandmaster (PTPv1); 0 with PTPv2.
+        pub grandmaster_port: u16,
+        /// Zero.
+        pub reserved_2: u32,
+        /// Subdomain (PTPv1), as it is on the wire.
+        pub subdomain: [u8; 16],
+        /// The timeline: a count of discontinuities of Dante time, from 1; 0: no leader yet.
+        pub timeline: u64,
+        /// The clock map; with [`CLOCK_HAS_MAP`].
+        pub map: MapRecord,
+        /// Mean path delay, ns; with [`CLOCK_HAS_PATH_DELAY`].
+        pub path_delay_ns: i64,
+        /// Bound on the error of CLOCK_REALTIME by the kernel (maxerror), ns; valid where `kernel_clock` says synchronised.
         pub kernel_max_error_ns: i64,
-        /// One for each `-i`.
-        pub ports: [PortRecord; MAX_PORTS],
-        /// How many samples were ever put into `ring`.
+        /// Number of samples that were ever put into `ring`.
         pub samples: u64,
-        /// The last samples of the ports selected; number n stands at (n - 1) % RING.
+        /// The last samples of the selected ports; number n stands at (n - 1) % the number of entries.
         pub ring: [SampleRecord; RING],
     }
 
-    /// One port.
-    pub struct PortRecord {
-        /// Interface.
-        pub interface: Text,
-        /// Subdomain, as it is on the wire.
-        pub subdomain: [u8; 16],
-        /// [`State`].
-        pub state: u8,
-        /// [`StampSource`].
-        pub stamp_source: u8,
-        /// `PORT_HAS_*`.
-        pub flags: u16,
-        /// How many of `heard` are in use.
-        pub heard_count: u32,
-        /// Its own UUID on the wire; zeros while it has no sockets.
-        pub uuid: [u8; 6],
-        /// Its own port number on the wire.
-        pub port_id: u16,
-        /// The leader that is followed; of no meaning without `PORT_HAS_LEADER`.
-        pub leader: LeaderRecord,
-        /// The timeline: a count of discontinuities of Dante time, from 1. Ports with the same number tell the same time; 0: no
-        /// leader yet, or a time other than that of the port selected.
-        pub timeline: u64,
-        /// The map; of no meaning without `PORT_HAS_MAP`.
-        pub map: MapRecord,
-        /// Mean path delay, ns; of no meaning without `PORT_HAS_DELAY`.
-        pub path_delay_ns: i64,
-        /// The last Sync; of no meaning without `PORT_HAS_SAMPLE`.
-        pub last: SampleRecord,
-        /// In the order of [`Counter`](crate::port::Counter); the rest is zero.
-        pub counters: [u64; 32],
-        /// The leaders that are heard, the one followed among them.
-        pub heard: [HeardRecord; MAX_LEADERS],
-        /// What was noticed, each kind at the place of its number.
-        pub notices: [NoticeRecord; Notice::KINDS],
-    }
-}
-
-/// `PortRecord::leader` means something.
-pub const PORT_HAS_LEADER: u16 = 1;
-/// `PortRecord::map` means something.
-pub const PORT_HAS_MAP: u16 = 2;
-/// `PortRecord::path_delay_ns` means something.
-pub const PORT_HAS_DELAY: u16 = 4;
-/// `PortRecord::last` means something.
-pub const PORT_HAS_SAMPLE: u16 = 8;
-
-record! {
     /// [`ClockMap`].
     pub struct MapRecord {
         /// Anchor, CLOCK_MONOTONIC_RAW.
@@ -105,7 +77,7 @@ record! {
         pub wander: f64,
     }
 
-    /// [`Sample`], a pair of stamps as raw as they were taken.
+    /// [`Sample`], a pair of timestamps as they were taken.
     pub struct SampleRecord {
         /// Counts the port's samples from 1.
         pub number: u64,
@@ -117,88 +89,162 @@ record! {
         pub arrived_real_ns: i64,
         /// Departure, Dante time.
         pub origin_ns: i64,
-        /// Local minus leader, against the map.
+        /// Local minus leader, against the clock map.
         pub residual_ns: i64,
-        /// 1: it was believed.
+        /// 1: the estimator took it; 0: an outlier.
         pub accepted: u32,
-        /// The port that it came through.
+        /// Index of the port that it came through.
         pub port: u32,
     }
 }
 
-body!(Dante4l, "dante4l", 1, 4);
+body!(Dante4l, "dante4l", 1, Clock 1 {
+    const ARRAY: Option<Array> = Some(Array {
+        offset: HEAD_SIZE + std::mem::offset_of!(Dante4l, ring),
+        stride: size_of::<SampleRecord>(),
+        entries: RING,
+    });
 
-numbered! {
-    /// What the kernel says of CLOCK_REALTIME (adjtimex with modes 0).
-    pub enum KernelClock {
-        /// It could not be asked.
-        Unknown = 0 "unknown",
-        /// STA_UNSYNC is set.
-        Unsynchronised = 1 "unsynchronised",
-        /// Somebody keeps it right.
-        Synchronised = 2 "synchronised",
+    fn of_shape(bytes: &[u8], shape: Shape) -> Self {
+        let mut body = Self::default();
+        copy(body.as_mut_bytes(), bytes, shape.fields().min(Self::SHAPE.fields()));
+        let Some(array) = shape.array else { return Self { samples: 0, ..body } };
+        let held = body.samples.min(array.entries.min(RING) as u64);
+        for count in body.samples - held..body.samples {
+            let offset = array.offset - HEAD_SIZE + place(count, array.entries) * array.stride;
+            if let (Some(to), Some(from)) = (body.ring.get_mut(place(count, RING)), bytes.get(offset..)) {
+                copy(to.as_mut_bytes(), from, array.stride.min(size_of::<SampleRecord>()));
+            }
+        }
+        body
     }
+});
 
-    /// Where a port's time stamps come from.
-    pub enum StampSource {
-        /// There are none.
-        None = 0 "none",
-        /// SO_TIMESTAMPING, by the kernel.
-        Software = 1 "software",
-        /// SO_TIMESTAMPNS, by the kernel, receive only.
-        SoftwareNs = 2 "software-ns",
-        /// SO_TIMESTAMPING, by the network card.
-        Hardware = 3 "hardware",
-    }
-}
+/// There is a leader: `protocol`, the identities, `timescale` and `utc_offset_s` are valid.
+pub const CLOCK_HAS_LEADER: u32 = 1;
+/// `map` is valid.
+pub const CLOCK_HAS_MAP: u32 = 2;
+/// `path_delay_ns` is valid.
+pub const CLOCK_HAS_PATH_DELAY: u32 = 4;
+/// The path delay is part of `map`. Without this flag the map is that of a leader without a path between: its time at a
+/// given instant is `path_delay_ns` later than the map gives. This version never sets it.
+pub const MAP_HAS_PATH_DELAY: u32 = 8;
+
+/// The leader's time is PTP's own timescale: TAI since 1970 (PTPv2).
+pub const TIMESCALE_PTP: u16 = 1;
+/// `utc_offset_s` is valid.
+pub const TIMESCALE_UTC_OFFSET_VALID: u16 = 2;
+/// The leader's time is traceable to a primary reference (PTPv2).
+pub const TIMESCALE_TRACEABLE: u16 = 4;
+/// The leader's frequency is (PTPv2).
+pub const TIMESCALE_FREQUENCY_TRACEABLE: u16 = 8;
+/// The UTC day that runs ends with an inserted leap second.
+pub const TIMESCALE_LEAP_61: u16 = 16;
+/// It ends with a deleted one.
+pub const TIMESCALE_LEAP_59: u16 = 32;
 
 impl Dante4l {
-    /// The port that the rest of the suite follows.
-    pub fn selected(&self) -> Option<&PortRecord> {
-        self.ports().get(self.selected as usize)
+    /// Puts the selected port on the page: on the published timeline of this number.
+    pub fn set_port(&mut self, port: &Port, stamp_source: StampSource, timeline: u64) {
+        let Self { kernel_clock, kernel_max_error_ns, samples, ring, .. } = *self;
+        *self = Self {
+            state: port.state() as u8,
+            kernel_clock,
+            stamp_source: stamp_source as u8,
+            subdomain: port.subdomain().0,
+            timeline,
+            kernel_max_error_ns,
+            samples,
+            ring,
+            ..Self::default()
+        };
+        if let Some(leader) = port.leader() {
+            self.flags |= CLOCK_HAS_LEADER;
+            self.set_leader(leader);
+        }
+        if let Some(map) = port.map() {
+            self.flags |= CLOCK_HAS_MAP;
+            self.map = map.into();
+        }
+        if let Some(delay) = port.path_delay() {
+            self.flags |= CLOCK_HAS_PATH_DELAY;
+            self.path_delay_ns = delay.ns();
+        }
     }
 
-    /// The ports in use.
-    pub fn ports(&self) -> &[PortRecord] {
-        self.ports.get(..self.port_count as usize).unwrap_or(&self.ports)
+    fn set_leader(&mut self, leader: &Leader) {
+        let announced = &leader.announced;
+        self.protocol = announced.protocol as u8;
+        self.sender = leader.identity.uuid.eight_bytes();
+        self.sender_port = leader.identity.port_id;
+        self.grandmaster = announced.grandmaster.uuid.eight_bytes();
+        self.grandmaster_port = announced.grandmaster.port_id;
+        self.utc_offset_s = announced.utc_offset_s;
+        self.timescale = if announced.utc_reasonable { TIMESCALE_UTC_OFFSET_VALID } else { 0 };
     }
 
     /// The leader, for a page of this `instance`.
     pub fn track(&self, instance: u64) -> Option<Track> {
-        let port = self.selected()?;
-        Some(Track {
-            key: TimelineKey { instance, number: port.timeline },
-            state: port.state()?,
-            map: port.map(),
+        Some(Track { key: self.key(instance), state: self.state()?, map: self.map() })
+    }
+
+    /// What the timeline is known by, for a page of this `instance`.
+    pub fn key(&self, instance: u64) -> TimelineKey {
+        TimelineKey { instance, number: self.timeline }
+    }
+
+    /// The state of the selected port; `None` where the number is not one.
+    pub fn state(&self) -> Option<State> {
+        State::from_number(self.state)
+    }
+
+    /// The protocol of the leader; `None` without a leader, or where the number is not one.
+    pub fn protocol(&self) -> Option<PtpVersion> {
+        PtpVersion::from_number(self.protocol).filter(|_| self.has(CLOCK_HAS_LEADER))
+    }
+
+    /// Who sends the Syncs, where that is a PTPv1 leader.
+    pub fn sender(&self) -> Option<PortIdentity> {
+        (self.protocol()? == PtpVersion::V1).then(|| PortIdentity {
+            technology: PortIdentity::ETHERNET,
+            uuid: Uuid::of_eight_bytes(self.sender),
+            port_id: self.sender_port,
         })
     }
 
-    /// What the kernel says of CLOCK_REALTIME; `None` where it could not be asked.
+    /// The subdomain that is followed (PTPv1).
+    pub fn subdomain(&self) -> Subdomain {
+        Subdomain(self.subdomain)
+    }
+
+    /// The clock map, if anything is known, and if its numbers are numbers.
+    pub fn map(&self) -> Option<ClockMap> {
+        self.map.checked().filter(|_| self.has(CLOCK_HAS_MAP))
+    }
+
+    /// The mean path delay, if it is known.
+    pub fn path_delay(&self) -> Option<Duration> {
+        self.has(CLOCK_HAS_PATH_DELAY).then_some(Duration::from_ns(self.path_delay_ns))
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// CLOCK_REALTIME as the kernel publishes it; `None` where the kernel could not be asked.
     pub fn kernel_word(&self) -> Option<KernelWord> {
-        match u8::try_from(self.kernel_clock).ok().and_then(KernelClock::from_number)? {
-            KernelClock::Unknown => None,
-            KernelClock::Unsynchronised => Some(KernelWord::Unsynchronised),
-            KernelClock::Synchronised => {
-                Some(KernelWord::Synchronised(Duration::from_ns(self.kernel_max_error_ns)))
-            }
-        }
+        KernelWord::of_numbers(self.kernel_clock, self.kernel_max_error_ns)
     }
 
     /// Sets that.
     pub fn set_kernel_word(&mut self, word: Option<KernelWord>) {
-        let (clock, max_error) = match word {
-            None => (KernelClock::Unknown, Duration::ZERO),
-            Some(KernelWord::Unsynchronised) => (KernelClock::Unsynchronised, Duration::ZERO),
-            Some(KernelWord::Synchronised(max_error)) => (KernelClock::Synchronised, max_error),
-        };
-        self.kernel_clock = u32::from(clock as u8);
-        self.kernel_max_error_ns = max_error.ns();
+        (self.kernel_clock, self.kernel_max_error_ns) = KernelWord::numbers(word);
     }
 
     /// Puts a sample into the ring.
     pub fn push(&mut self, record: SampleRecord) {
-        if let Some(place) = self.ring.get_mut(place(self.samples)) {
-            *place = record;
+        if let Some(to) = self.ring.get_mut(place(self.samples, RING)) {
+            *to = record;
             self.samples += 1;
         }
     }
@@ -206,119 +252,9 @@ impl Dante4l {
     /// The samples that followed the first `seen`, oldest first, as far as the ring still holds them.
     pub fn samples_after(&self, seen: u64) -> impl Iterator<Item = &SampleRecord> {
         let oldest = self.samples.saturating_sub(RING as u64).max(seen);
-        (oldest..self.samples).filter_map(|n| self.ring.get(place(n)))
+        (oldest..self.samples).filter_map(|count| self.ring.get(place(count, RING)))
     }
 }
-
-impl PortRecord {
-    /// The state of `port`: on the published timeline of this number, where `last` stands for its last Sync.
-    pub fn of(
-        port: &Port,
-        interface: &str,
-        stamp_source: StampSource,
-        timeline: u64,
-        last: Option<SampleRecord>,
-    ) -> Self {
-        let mut record = Self {
-            interface: Text::new(interface),
-            subdomain: port.subdomain().0,
-            state: port.state() as u8,
-            stamp_source: stamp_source as u8,
-            timeline,
-            ..Self::new_zeroed()
-        };
-        if let Some(leader) = port.leader() {
-            record.flags |= PORT_HAS_LEADER;
-            record.leader = leader.into();
-        }
-        if let Some(map) = port.map() {
-            record.flags |= PORT_HAS_MAP;
-            record.map = map.into();
-        }
-        if let Some(delay) = port.path_delay() {
-            record.flags |= PORT_HAS_DELAY;
-            record.path_delay_ns = delay.ns();
-        }
-        if let Some(last) = last {
-            record.flags |= PORT_HAS_SAMPLE;
-            record.last = last;
-        }
-        if let Some(identity) = port.identity() {
-            record.uuid = identity.uuid.0;
-            record.port_id = identity.port_id;
-        }
-        for (to, from) in record.counters.iter_mut().zip(port.counters().values()) {
-            *to = *from;
-        }
-        for (to, leader) in record.heard.iter_mut().zip(port.heard()) {
-            *to = leader.into();
-            record.heard_count += 1;
-        }
-        for (notice, at) in port.notices() {
-            if let Some(to) = record.notices.get_mut(notice.kind()) {
-                *to = NoticeRecord::of(notice, at);
-            }
-        }
-        record
-    }
-
-    /// Who it is on the wire; `None` while it has no sockets.
-    pub fn identity(&self) -> Option<PortIdentity> {
-        (self.port_id != 0).then_some(PortIdentity {
-            technology: PortIdentity::ETHERNET,
-            uuid: Uuid(self.uuid),
-            port_id: self.port_id,
-        })
-    }
-
-    /// The leaders that are heard, the one followed among them.
-    pub fn heard(&self) -> &[HeardRecord] {
-        self.heard.get(..self.heard_count as usize).unwrap_or(&self.heard)
-    }
-
-    /// What was noticed, the last of each kind, and when it was last true.
-    pub fn notices(&self) -> impl Iterator<Item = (Notice, Timestamp<Raw>)> {
-        self.notices.iter().enumerate().filter_map(|(kind, record)| record.read(kind))
-    }
-
-    /// Its state; `None` where the number is not one.
-    pub fn state(&self) -> Option<State> {
-        State::from_number(self.state)
-    }
-
-    /// The leader, if there is one.
-    pub fn leader(&self) -> Option<&LeaderRecord> {
-        (self.flags & PORT_HAS_LEADER != 0).then_some(&self.leader)
-    }
-
-    /// The map, if anything is known, and if its numbers are numbers.
-    pub fn map(&self) -> Option<ClockMap> {
-        let map = ClockMap::from(self.map);
-        let sane = map.line.rate.is_finite() && map.sigma.rate.is_finite() && map.wander.is_finite();
-        (self.flags & PORT_HAS_MAP != 0 && sane && self.map.correlation.is_finite()).then_some(map)
-    }
-
-    /// The mean path delay, if it was measured.
-    pub fn path_delay(&self) -> Option<Duration> {
-        (self.flags & PORT_HAS_DELAY != 0).then_some(Duration::from_ns(self.path_delay_ns))
-    }
-
-    /// The last Sync that was measured.
-    pub fn last_sample(&self) -> Option<Sample> {
-        (self.flags & PORT_HAS_SAMPLE != 0).then(|| self.last.into())
-    }
-
-    /// What was heard.
-    pub fn counters(&self) -> Counters {
-        let mut values = [0; Counters::COUNT];
-        for (to, from) in values.iter_mut().zip(self.counters) {
-            *to = from;
-        }
-        Counters::from_values(values)
-    }
-}
-
-const _: () = assert!(Counters::COUNT <= 32, "PortRecord::counters has room for 32");
 
 impl SampleRecord {
     /// `sample`, that came through the port of this index.
@@ -366,26 +302,29 @@ impl From<ClockMap> for MapRecord {
     }
 }
 
-impl From<MapRecord> for ClockMap {
-    fn from(record: MapRecord) -> Self {
-        Self {
+impl MapRecord {
+    /// The map, if its numbers are numbers.
+    pub fn checked(&self) -> Option<ClockMap> {
+        let map = ClockMap {
             line: Affine {
-                raw0: Timestamp::from_ns(record.raw0_ns),
-                at0: Timestamp::from_ns(record.dante0_ns),
-                rate: Ratio::new(record.rate),
+                raw0: Timestamp::from_ns(self.raw0_ns),
+                at0: Timestamp::from_ns(self.dante0_ns),
+                rate: Ratio::new(self.rate),
             },
             sigma: Uncertainty {
-                offset: Duration::from_ns(record.offset_sigma_ns),
-                rate: Ratio::new(record.rate_sigma),
+                offset: Duration::from_ns(self.offset_sigma_ns),
+                rate: Ratio::new(self.rate_sigma),
             },
-            correlation: Correlation::new(record.correlation),
-            wander: Wander::new(record.wander),
-        }
+            correlation: Correlation::new(self.correlation),
+            wander: Wander::new(self.wander),
+        };
+        let is_finite = map.line.rate.is_finite() && map.sigma.rate.is_finite() && map.wander.is_finite();
+        (is_finite && self.correlation.is_finite()).then_some(map)
     }
 }
 
-/// Where the sample after the first `count` stands in the ring.
-#[expect(clippy::cast_possible_truncation, reason = "less than RING")]
-const fn place(count: u64) -> usize {
-    (count % RING as u64) as usize
+/// Where the sample after the first `count` stands in a ring of so many entries, which are at most [`super::MAX_SIZE`].
+#[expect(clippy::cast_possible_truncation, reason = "less than the number of entries")]
+const fn place(count: u64, entries: usize) -> usize {
+    (count % entries as u64) as usize
 }

@@ -1,79 +1,54 @@
-//! The page of danteshm: what chrony is told.
+//! The clock page of danteshm: the epoch offset K by which chrony was last given samples. It outlives the program, so that
+//! the next run goes on without a jump.
 
-use super::SocketPath;
 use super::record::{body, record};
-use crate::numbered;
 use crate::relay::{EpochSource, State, Told, Waiting};
 use crate::time::{Epoch, Timestamp};
 use crate::track::TimelineKey;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Outputs of danteshm.
-pub const MAX_OUTPUTS: usize = 8;
-
 record! {
-    /// danteshm: what chrony is told.
+    /// danteshm's clock page, version 1.
     pub struct Danteshm {
         /// [`State`].
         pub state: u8,
-        /// [`EpochSource`]; 0: no date was told, and `epoch_ns`, `key_*` and `last_told_raw_ns` mean nothing.
+        /// [`EpochSource`]; 0: no sample was written, and the fields from `epoch_ns` on are not valid.
         pub epoch_source: u8,
         /// [`Waiting`].
         pub waiting: u8,
         /// Zero.
-        pub reserved: u8,
-        /// How many of `outputs` are in use.
-        pub output_count: u32,
-        /// K, by which a date was last told.
+        pub reserved: [u8; 5],
+        /// K of the last sample: its UTC minus Dante time, ns.
         pub epoch_ns: i64,
         /// dante4l's instance that K belongs to.
         pub key_instance: u64,
         /// And its timeline.
         pub key_number: u64,
-        /// When that was, CLOCK_MONOTONIC_RAW.
-        pub last_told_raw_ns: i64,
-        /// Where samples go.
-        pub outputs: [OutputRecord; MAX_OUTPUTS],
-    }
-
-    /// One output.
-    pub struct OutputRecord {
-        /// [`OutputKind`].
-        pub kind: u8,
-        /// 1: what is sent there arrives, as far as can be told.
-        pub ready: u8,
-        /// Zero.
-        pub reserved: u16,
-        /// SHM unit.
-        pub unit: u32,
-        /// Programs that read a usrvclock.
-        pub clients: u64,
-        /// Samples written.
-        pub samples: u64,
-        /// Samples that could not be.
-        pub lost: u64,
-        /// When the last one was written, CLOCK_MONOTONIC_RAW; 0: never.
+        /// When the last sample was written, CLOCK_MONOTONIC_RAW.
         pub last_sample_raw_ns: i64,
-        /// Where a SOCK or usrvclock is.
-        pub path: SocketPath,
     }
 }
 
-body!(Danteshm, "danteshm", 3, 2);
-
-numbered! {
-    /// What an output of danteshm is.
-    pub enum OutputKind {
-        /// An NTP SHM segment.
-        Shm = 0 "shm",
-        /// A socket of chronyd's.
-        Sock = 1 "sock",
-        /// A socket that tells Dante's own time.
-        Usrvclock = 2 "usrvclock",
-    }
-}
+body!(Danteshm, "danteshm", 3, Clock 1);
 
 impl Danteshm {
+    /// Sets what the last sample was written by.
+    pub fn set_told(&mut self, told: &Told) {
+        self.epoch_source = told.source as u8;
+        self.epoch_ns = told.epoch.ns();
+        self.key_instance = told.key.instance;
+        self.key_number = told.key.number;
+        self.last_sample_raw_ns = told.last.ns();
+    }
+
+    /// What the last sample was written by, in this run or an earlier one.
+    pub fn told(&self) -> Option<Told> {
+        let source = EpochSource::from_number(self.epoch_source)?;
+        let key = TimelineKey { instance: self.key_instance, number: self.key_number };
+        let (epoch, last) = (Epoch::from_ns(self.epoch_ns), Timestamp::from_ns(self.last_sample_raw_ns));
+        Some(Told { key, epoch, source, last })
+    }
+
     /// The state; `None` where the number is not one.
     pub fn state(&self) -> Option<State> {
         State::from_number(self.state)
@@ -82,27 +57,5 @@ impl Danteshm {
     /// What is missing; `None` where the number is not one.
     pub fn waiting(&self) -> Option<Waiting> {
         Waiting::from_number(self.waiting)
-    }
-
-    /// Sets what the reference was last told by.
-    pub fn set_told(&mut self, told: &Told) {
-        self.epoch_source = told.source as u8;
-        self.epoch_ns = told.epoch.ns();
-        self.key_instance = told.key.instance;
-        self.key_number = told.key.number;
-        self.last_told_raw_ns = told.last.ns();
-    }
-
-    /// What the reference was last told by, if it ever was; it outlives the program.
-    pub fn told(&self) -> Option<Told> {
-        let source = EpochSource::from_number(self.epoch_source)?;
-        let key = TimelineKey { instance: self.key_instance, number: self.key_number };
-        let (epoch, last) = (Epoch::from_ns(self.epoch_ns), Timestamp::from_ns(self.last_told_raw_ns));
-        Some(Told { key, epoch, source, last })
-    }
-
-    /// The outputs in use.
-    pub fn outputs(&self) -> &[OutputRecord] {
-        self.outputs.get(..self.output_count as usize).unwrap_or(&self.outputs)
     }
 }

@@ -1,8 +1,10 @@
-//! How the pages' structures are declared.
+//! How the pages' structures are declared, and texts of a fixed size.
 //!
-//! Times are ns on the clock that the field names; ratios are fractions; what may be absent is told by flags. All fields
-//! lie on their natural alignment without gaps, which the derives check. Every change of a structure raises the
-//! `VERSION` of the body that it is part of; a test holds the bytes.
+//! Times are ns on the clock that the field names; ratios are fractions; flags say which fields mean something. All fields lie on
+//! their natural alignment without gaps, which the derives check. A test holds the bytes.
+
+use std::fmt;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Structures of a page.
 macro_rules! record {
@@ -13,16 +15,17 @@ macro_rules! record {
         pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
     )+};
 }
-
 pub(super) use record;
 
-/// Makes a structure the body of a program's page: its name, kind and layout version.
+/// Makes a structure the body of a program's page: whose it is, its kind, its form and its version.
 macro_rules! body {
-    ($name:ident, $text:literal, $kind:literal, $version:literal) => {
+    ($name:ident, $program:literal, $kind:literal, $form:ident $version:literal $({ $($item:item)+ })?) => {
         impl $crate::page::Body for $name {
-            const NAME: &'static str = $text;
+            const PROGRAM: &'static str = $program;
             const KIND: u32 = $kind;
+            const FORM: $crate::page::Form = $crate::page::Form::$form;
             const VERSION: u32 = $version;
+            $($($item)+)?
         }
         const _: () = assert!(size_of::<$name>() % 8 == 0, "a body is made of whole words");
         impl Default for $name {
@@ -33,3 +36,38 @@ macro_rules! body {
     };
 }
 pub(super) use body;
+
+/// Up to `N` bytes of text, padded with NULs.
+#[derive(Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(transparent)]
+pub struct Bytes<const N: usize>([u8; N]);
+
+/// Up to 16 bytes: the size of an interface's name (IFNAMSIZ).
+pub type Text = Bytes<16>;
+
+/// Up to 112 bytes: a whole number of words that holds the path of a Unix socket (108 bytes with its NUL, `unix(7)`).
+pub type SocketPath = Bytes<112>;
+
+impl<const N: usize> Bytes<N> {
+    /// The first `N` bytes of `text`.
+    pub fn new(text: &str) -> Self {
+        let mut bytes = [0; N];
+        for (to, from) in bytes.iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
+        Self(bytes)
+    }
+}
+
+impl<const N: usize> fmt::Display for Bytes<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
+        write!(f, "{}", text.escape_ascii())
+    }
+}
+
+impl<const N: usize> fmt::Debug for Bytes<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}

@@ -59,42 +59,50 @@ impl<'a, W: Word> Words<'a, W> {
         Self { sequence, words }
     }
 
-    /// Writes `bytes` (of the words' own length; what is missing stays as it was). There must be one writer only.
-    /// A sequence that a dead writer left odd is made good.
-    pub fn store(&self, bytes: &[u8]) {
-        let odd = self.sequence.load() | 1;
+    /// The sequence that a writer begins with who takes the words over.
+    pub fn sequence(&self) -> u64 {
+        self.sequence.load()
+    }
+
+    /// Writes `bytes` (of the words' own length; what is missing stays as it was). There must be one writer only, who hands
+    /// over the sequence that the last call returned: the one in memory may have been set back by another process, and a
+    /// reader would take two bodies of one sequence for one. A sequence that a dead writer left odd is made good.
+    pub fn store(&self, sequence: u64, bytes: &[u8]) -> u64 {
+        let odd = sequence | 1;
         self.sequence.store(odd, Ordering::Relaxed);
         W::fence(Ordering::Release);
         for (word, chunk) in self.words.iter().zip(bytes.as_chunks::<8>().0) {
             word.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
         }
-        self.sequence.store(odd.wrapping_add(1), Ordering::Release);
+        let even = odd.wrapping_add(1);
+        self.sequence.store(even, Ordering::Release);
+        even
     }
 
-    /// Reads the words into `bytes`.
+    /// Reads the words into `bytes`; the sequence that they belong to.
     ///
     /// # Errors
     /// [`Torn`] after a bounded number of attempts; `bytes` then hold nothing of use.
-    pub fn load(&self, bytes: &mut [u8]) -> Result<(), Torn> {
+    pub fn load(&self, bytes: &mut [u8]) -> Result<u64, Torn> {
         for _ in 0..ATTEMPTS {
-            if self.try_load(bytes) {
-                return Ok(());
+            if let Some(sequence) = self.try_load(bytes) {
+                return Ok(sequence);
             }
             W::pause();
         }
         Err(Torn)
     }
 
-    pub(super) fn try_load(&self, bytes: &mut [u8]) -> bool {
+    pub(super) fn try_load(&self, bytes: &mut [u8]) -> Option<u64> {
         let before = self.sequence.load();
         W::fence(Ordering::Acquire);
         if before % 2 == 1 {
-            return false;
+            return None;
         }
         for (word, chunk) in self.words.iter().zip(bytes.as_chunks_mut::<8>().0) {
             *chunk = word.load().to_ne_bytes();
         }
         W::fence(Ordering::Acquire);
-        self.sequence.load() == before
+        (self.sequence.load() == before).then_some(before)
     }
 }

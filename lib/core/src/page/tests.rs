@@ -1,12 +1,13 @@
 use super::*;
 use crate::port::{MAX_LEADERS, Notice};
-use crate::time::{Affine, ClockMap, Correlation, Ratio, Uncertainty, Wander};
+use crate::time::{Affine, ClockMap, Correlation, Duration, Ratio, Timestamp, Uncertainty, Wander};
 use crate::track::KernelWord;
 use crate::wire::{PortIdentity, Subdomain, Uuid};
+use std::mem::offset_of;
 use std::net::Ipv4Addr;
 use zerocopy::FromZeros;
 
-/// A hash that tells any change of any byte (FNV-1a, 64 bits).
+/// A hash that shows any change of any byte (FNV-1a, 64 bits).
 fn hash(bytes: &[u8]) -> u64 {
     bytes
         .iter()
@@ -26,6 +27,43 @@ fn map() -> ClockMap {
     }
 }
 
+fn sample(number: u64) -> SampleRecord {
+    SampleRecord {
+        number,
+        timeline: 5,
+        arrived_raw_ns: 6,
+        arrived_real_ns: 7,
+        origin_ns: 8,
+        residual_ns: -9,
+        accepted: 1,
+        port: 0,
+    }
+}
+
+fn clock() -> Dante4l {
+    let mut body = Dante4l {
+        protocol: 1,
+        state: 8,
+        stamp_source: 1,
+        flags: 0x0f,
+        timescale: 0x3f,
+        utc_offset_s: 37,
+        domain: 3,
+        sender: [0, 0x1d, 0xc1, 1, 2, 3, 0, 0],
+        grandmaster: [0, 0x1d, 0xc1, 4, 5, 6, 0, 0],
+        sender_port: 0x0102,
+        grandmaster_port: 0x0506,
+        subdomain: *b"_DFLT\0\0\0\0\0\0\0\0\0\0\0",
+        timeline: 5,
+        map: map().into(),
+        path_delay_ns: 1235,
+        ..Dante4l::default()
+    };
+    body.set_kernel_word(Some(KernelWord::Synchronised(Duration::from_ns(10))));
+    body.push(sample(1));
+    body
+}
+
 fn port() -> PortRecord {
     PortRecord {
         interface: Text::new("eth1"),
@@ -34,19 +72,24 @@ fn port() -> PortRecord {
         stamp_source: 1,
         flags: 0x0f,
         leader: LeaderRecord {
-            uuid: [0, 0x1d, 0xc1, 1, 2, 3],
-            port_id: 0x0102,
+            protocol: 1,
+            class: 0x99,
+            accuracy: 2,
+            priority1: 3,
+            priority2: 4,
+            domain: 5,
+            preferred: 1,
+            boundary_clock: 1,
+            id: [0, 0x1d, 0xc1, 1, 2, 3, 0, 0],
+            grandmaster: [0, 0x1d, 0xc1, 4, 5, 6, 0, 0],
             address: [169, 254, 61, 114],
             identifier: *b"DFLT",
+            port_id: 0x0102,
+            grandmaster_port: 0x0506,
             variance: 0x7060,
             steps_removed: 0x0304,
-            stratum: 0x99,
-            preferred: 1,
             utc_offset_s: 37,
-            grandmaster: [0, 0x1d, 0xc1, 4, 5, 6],
-            grandmaster_port: 0x0506,
-            boundary_clock: 1,
-            reserved: [0; 7],
+            reserved: [0; 6],
             sync_interval_ns: 250_000_000,
         },
         timeline: 5,
@@ -56,11 +99,33 @@ fn port() -> PortRecord {
     }
 }
 
-/// The layout is a contract between programs of different builds. If this test fails, a layout has changed: raise the
-/// body's VERSION, then put the new figures here.
+/// docs/pages.md and files/include/dante_pages.h state these offsets; programs that nobody here knows are built on them. None
+/// ever changes within a major version: fields are appended.
+#[test]
+fn offsets_of_the_clock_pages_are_those_that_are_documented() {
+    macro_rules! at {
+        ($body:ident: $($field:ident $offset:literal,)+) => {
+            $(assert_eq!(HEAD_SIZE + offset_of!($body, $field), $offset, concat!(stringify!($body), ".", stringify!($field)));)+
+        };
+    }
+    at!(Dante4l: protocol 128, state 129, kernel_clock 130, stamp_source 131, flags 132, timescale 136, utc_offset_s 138,
+        domain 140, sender 144, grandmaster 152, sender_port 160, grandmaster_port 162, subdomain 168, timeline 184,
+        map 192, path_delay_ns 248, kernel_max_error_ns 256, samples 264, ring 272,);
+    at!(Dante2sys: state 128, clock 129, utc_source 130, leap 131, flags 132, frequency 136, key_instance 144,
+        key_number 152, piece 160, next 200, next_from_dante_ns 240, leap_seconds 248, utc_bound_ns 256,);
+    at!(Danteshm: state 128, epoch_source 129, waiting 130, epoch_ns 136, key_instance 144, key_number 152,
+        last_sample_raw_ns 160,);
+    assert_eq!((Dante4l::SIZE, Dante2sys::SIZE, Danteshm::SIZE), (3856, 264, 168));
+    assert_eq!(Dante4l::ARRAY, Some(Array { offset: 272, stride: 56, entries: 64 }));
+    let heads = [Head::Magic, Head::Life, Head::Sequence, Head::Array, Head::Entries];
+    assert_eq!(heads.map(Head::offset), [0, 24, 56, 64, 72]);
+}
+
+/// If this test fails, a layout has changed. On a status page: raise its VERSION, then put the new figures here. On a clock page
+/// only fields behind those that were there may be new, and the hash of these bytes is that of a longer page.
 #[test]
 fn layouts_are_held_byte_for_byte() {
-    let mut observer = Dante4l { selected: 0, port_count: 1, ..Dante4l::default() };
+    let mut observer = Dante4lStatus { selected: 0, port_count: 1, ..Dante4lStatus::default() };
     observer.set_kernel_word(Some(KernelWord::Synchronised(Duration::from_ns(10))));
     observer.ports[0] = port();
     observer.ports[0].uuid = [2, 0, 0, 7, 8, 9];
@@ -73,17 +138,24 @@ fn layouts_are_held_byte_for_byte() {
         reserved: 0,
     };
     observer.ports[0].notices[15] = NoticeRecord { seen_raw_ns: 13, what: [14; 16] };
-    observer.push(SampleRecord {
-        number: 1,
-        timeline: 5,
-        arrived_raw_ns: 6,
-        arrived_real_ns: 7,
-        origin_ns: 8,
-        residual_ns: -9,
-        accepted: 1,
-        port: 0,
-    });
-    let steerer = Dante2sys {
+    let piece = |origin| PieceRecord { origin, serial: 8, dante0_ns: 9, utc0_ns: 10, slope: -11 };
+    let steered = Dante2sys {
+        state: 2,
+        clock: 1,
+        utc_source: 1,
+        leap: 1,
+        flags: 0x0f,
+        frequency: 1e-6,
+        key_instance: 5,
+        key_number: 6,
+        piece: piece(7),
+        next: piece(12),
+        next_from_dante_ns: 13,
+        leap_seconds: -14,
+        reserved: 0,
+        utc_bound_ns: 15,
+    };
+    let steerer = Dante2sysStatus {
         state: 2,
         clock: 1,
         utc_source: 1,
@@ -116,7 +188,17 @@ fn layouts_are_held_byte_for_byte() {
         disturbances: 22,
         rtc_written_ns: 23,
     };
-    let mut relay = Danteshm {
+    let relayed = Danteshm {
+        state: 1,
+        epoch_source: 2,
+        waiting: 3,
+        reserved: [0; 5],
+        epoch_ns: 5,
+        key_instance: 6,
+        key_number: 7,
+        last_sample_raw_ns: 8,
+    };
+    let mut relay = DanteshmStatus {
         state: 1,
         epoch_source: 2,
         waiting: 3,
@@ -125,7 +207,7 @@ fn layouts_are_held_byte_for_byte() {
         key_instance: 6,
         key_number: 7,
         last_told_raw_ns: 8,
-        ..Danteshm::default()
+        ..DanteshmStatus::default()
     };
     relay.outputs[0] = OutputRecord {
         kind: 2,
@@ -138,19 +220,96 @@ fn layouts_are_held_byte_for_byte() {
         last_sample_raw_ns: 6,
         path: SocketPath::new("/run/chrony.dante.sock"),
     };
-    let figures = [
-        (Dante4l::VERSION, Dante4l::SIZE, hash(observer.as_bytes())),
-        (Dante2sys::VERSION, Dante2sys::SIZE, hash(steerer.as_bytes())),
-        (Danteshm::VERSION, Danteshm::SIZE, hash(relay.as_bytes())),
-    ];
-    let held =
-        [(4, 6560, 0x4fc2_b6dd_8de1_c8af), (2, 256, 0x0e46_aeac_d78b_adc1), (2, 1320, 0x0632_119f_5eb1_5b6c)];
-    assert_eq!(figures, held);
-    assert_eq!((MAGIC.to_ne_bytes(), HEAD_WORDS), (*b"D4L_PAGE", 8));
+    fn figure<B: Body>(body: &B) -> (u32, u32, usize, u64) {
+        (B::KIND, B::VERSION, B::SIZE, hash(body.as_bytes()))
+    }
+    let clocks = [figure(&clock()), figure(&steered), figure(&relayed)];
     assert_eq!(
-        [layout_word::<Dante4l>(), layout_word::<Dante2sys>(), layout_word::<Danteshm>()],
-        [1 << 32 | 4, 2 << 32 | 2, 3 << 32 | 2]
+        clocks,
+        [
+            (1, 1, 3856, 0x268c_d891_753d_d541),
+            (2, 1, 264, 0x491c_edad_1a8c_ddee),
+            (3, 1, 168, 0x987b_aec9_618f_262d)
+        ]
     );
+    let statuses = [figure(&observer), figure(&steerer), figure(&relay)];
+    assert_eq!(
+        statuses,
+        [
+            (17, 5, 3176, 0x90c2_79ac_fc04_d316),
+            (18, 3, 320, 0x0e46_aeac_d78b_adc1),
+            (19, 3, 1384, 0x0632_119f_5eb1_5b6c)
+        ]
+    );
+    assert_eq!((MAGIC.to_ne_bytes(), HEAD_WORDS), (*b"D4L_PAGE", 16));
+    assert_eq!(layout_word::<Dante2sysStatus>(), 18 << 32 | 3);
+}
+
+/// The page of a version that has `more` bytes of fields before the ring, a ring of `entries`, and `wider` entries.
+fn of_another_version(body: &Dante4l, more: isize, entries: usize, wider: usize) -> (Vec<u8>, Shape) {
+    let own = body.as_bytes();
+    let fields = offset_of!(Dante4l, ring);
+    let offset = fields.checked_add_signed(more).unwrap();
+    let stride = size_of::<SampleRecord>() + wider;
+    let mut bytes = vec![0xee; offset + entries * stride];
+    bytes[..fields.min(offset)].copy_from_slice(&own[..fields.min(offset)]);
+    for record in body.samples_after(0) {
+        let at = offset + (usize::try_from(record.number).unwrap() - 1) % entries * stride;
+        bytes[at..at + size_of::<SampleRecord>()].copy_from_slice(record.as_bytes());
+    }
+    let array = Array { offset: HEAD_SIZE + offset, stride, entries };
+    (bytes.clone(), Shape { size: HEAD_SIZE + bytes.len(), array: Some(array) })
+}
+
+#[test]
+fn a_longer_clock_page_gives_what_this_version_knows() {
+    let mut body = clock();
+    (2..=100).for_each(|number| body.push(sample(number)));
+    for (more, entries, wider) in [(0, RING, 0), (8, RING, 0), (80, RING, 16), (0, 128, 8), (24, 16, 8)] {
+        let (bytes, shape) = of_another_version(&body, more, entries, wider);
+        assert_eq!(Shape::of_words(shape.words()), Some(shape));
+        let read = Dante4l::of_shape(&bytes, shape);
+        let numbers = |body: &Dante4l| body.samples_after(0).map(|it| it.number).collect::<Vec<_>>();
+        let held = entries.min(RING);
+        assert_eq!(numbers(&read)[RING - held..], numbers(&body)[RING - held..], "{more} {entries} {wider}");
+        let (ring, samples) = (body.ring, body.samples);
+        assert_eq!(Dante4l { ring, samples, ..read }, body, "{more} {entries} {wider}");
+    }
+}
+
+#[test]
+fn what_a_shorter_clock_page_lacks_is_zero() {
+    let body = clock();
+    // A version without path delay, kernel's clock and count of samples.
+    let (bytes, shape) = of_another_version(&body, -24, RING, 0);
+    let read = Dante4l::of_shape(&bytes, shape);
+    assert_eq!((read.map(), read.timeline, read.samples, read.path_delay_ns), (body.map(), 5, 0, 0));
+    let steered = Dante2sys { leap_seconds: 7, utc_bound_ns: 5, ..Dante2sys::default() };
+    let size = HEAD_SIZE + offset_of!(Dante2sys, utc_bound_ns);
+    let read = Dante2sys::of_shape(steered.as_bytes(), Shape { size, array: None });
+    assert_eq!((read.leap_seconds, read.utc_bound_ns), (7, 0));
+}
+
+#[test]
+fn sizes_that_contradict_one_another_are_no_shape() {
+    let word = |offset: u64, stride: u64| stride << 32 | offset;
+    for (words, is_one) in [
+        ([4368, word(272, 64), 64], true),
+        ([264, 0, 0], true),
+        ([100, 0, 0], false),
+        ([MAX_SIZE as u64 + 8, 0, 0], false),
+        ([4360, word(272, 64), 64], false),
+        ([4368, word(64, 64), 4], false),
+        ([4368, word(272, 0), 64], false),
+        ([4368, word(272, 64), u64::MAX], false),
+        ([u64::MAX, word(u32::MAX.into(), u32::MAX.into()), 3], false),
+    ] {
+        assert_eq!(Shape::of_words(words).is_some(), is_one, "{words:?}");
+    }
+    // A ring without entries has no samples, whatever the page counts.
+    let shape = Shape::of_words([4368, word(272, 64), 0]).unwrap();
+    let read = Dante4l::of_shape(clock().as_bytes(), shape);
+    assert_eq!(read.ring, Dante4l::default().ring);
 }
 
 #[test]
@@ -159,6 +318,11 @@ fn what_is_put_on_a_page_is_read_from_it() {
     assert_eq!(record.map(), Some(map()));
     assert_eq!(record.state(), Some(crate::port::State::Slave));
     assert_eq!(record.path_delay(), Some(Duration::from_ns(1235)));
+    let body = clock();
+    assert_eq!((body.map(), body.path_delay()), (Some(map()), Some(Duration::from_ns(1235))));
+    assert_eq!((body.sender(), body.subdomain()), (Some(port().leader.identity()), Subdomain::DFLT));
+    let without = Dante4l { flags: 0, ..body };
+    assert_eq!((without.map(), without.path_delay(), without.sender()), (None, None, None));
     let mut page = Dante4l::default();
     assert_eq!(page.kernel_word(), None);
     for word in [KernelWord::Unsynchronised, KernelWord::Synchronised(Duration::from_us(7))] {
@@ -220,9 +384,10 @@ fn numbers_that_are_none_make_no_map_and_indices_beyond_the_page_no_panic() {
         record.map.rate = spoil;
         assert_eq!(record.map(), None);
     }
-    let body = Dante4l { selected: 99, port_count: u32::MAX, ..Dante4l::default() };
-    assert_eq!((body.ports().len(), body.track(1)), (MAX_PORTS, None));
-    let relay = Danteshm { output_count: u32::MAX, ..Danteshm::default() };
+    let body = Dante4lStatus { selected: 99, port_count: u32::MAX, ..Dante4lStatus::default() };
+    assert_eq!((body.ports().len(), body.selected().is_none()), (MAX_PORTS, true));
+    assert_eq!(Dante4l { state: 99, ..Dante4l::default() }.track(1), None);
+    let relay = DanteshmStatus { output_count: u32::MAX, ..DanteshmStatus::default() };
     assert_eq!(relay.outputs().len(), MAX_OUTPUTS);
     let beyond = Dante4l { samples: u64::MAX, ..Dante4l::default() };
     assert_eq!(beyond.samples_after(0).count(), RING);
@@ -277,12 +442,12 @@ mod seqlock {
         let sequence = AtomicU64::new(0);
         let words = [const { AtomicU64::new(0) }; 4];
         let page = Words::new(&sequence, &words);
-        page.store(&[7; 32]);
+        page.store(page.sequence(), &[7; 32]);
         sequence.fetch_add(1, Ordering::Relaxed);
         let mut read = [0; 32];
         assert_eq!(page.load(&mut read), Err(Torn));
-        page.store(&[9; 32]);
-        assert_eq!((page.load(&mut read), read), (Ok(()), [9; 32]));
+        page.store(page.sequence(), &[9; 32]);
+        assert_eq!((page.load(&mut read), read), (Ok(page.sequence()), [9; 32]));
         assert_eq!(sequence.load(Ordering::Relaxed) % 2, 0);
     }
 
@@ -292,7 +457,9 @@ mod seqlock {
         let words = [const { AtomicU64::new(0) }; 16];
         let page = Words::new(&sequence, &words);
         std::thread::scope(|scope| {
-            scope.spawn(|| (0..200_000u32).for_each(|n| page.store(&[n.to_le_bytes()[0]; 128])));
+            scope.spawn(|| {
+                (0..200_000u32).fold(0, |sequence, n| page.store(sequence, &[n.to_le_bytes()[0]; 128]))
+            });
             for _ in 0..20_000 {
                 let mut read = [0; 128];
                 if page.load(&mut read).is_ok() {
@@ -329,12 +496,12 @@ mod seqlock {
             let writers = Arc::clone(&memory);
             let writer = loom::thread::spawn(move || {
                 let page = Words::new(&writers.0, &writers.1);
-                page.store(&[1; 16]);
-                page.store(&[2; 16]);
+                let sequence = page.store(0, &[1; 16]);
+                page.store(sequence, &[2; 16]);
             });
             let page = Words::new(&memory.0, &memory.1);
             let mut read = [0; 16];
-            if page.try_load(&mut read) {
+            if page.try_load(&mut read).is_some() {
                 assert!(read == [0; 16] || read == [1; 16] || read == [2; 16], "{read:?}");
             }
             writer.join().unwrap();

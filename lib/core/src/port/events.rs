@@ -1,9 +1,9 @@
 //! What goes into the port and what comes out of it.
 
 use super::{KnownRate, Notice, State};
-use crate::named;
 use crate::time::{Dante, Duration, Raw, Real, Timestamp};
 use crate::wire::{Buffer, PortIdentity};
+use crate::{named, numbered};
 use std::fmt;
 use std::net::SocketAddrV4;
 
@@ -23,6 +23,20 @@ pub enum NoStamp {
     Missing,
     /// CLOCK_REALTIME was stepped between the stamp and its translation.
     ClockStepped,
+}
+
+numbered! {
+    /// Where a port's timestamps come from. The numbers are those on the pages.
+    pub enum StampSource {
+        /// There are none.
+        None = 0 "none",
+        /// SO_TIMESTAMPING, by the kernel.
+        Software = 1 "software",
+        /// SO_TIMESTAMPNS, by the kernel, receive only.
+        SoftwareNs = 2 "software-ns",
+        /// SO_TIMESTAMPING, by the network card.
+        Hardware = 3 "hardware",
+    }
 }
 
 named! {

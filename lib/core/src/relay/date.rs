@@ -2,8 +2,10 @@
 
 use super::refclock::HUSH;
 use crate::numbered;
-use crate::page::{Dante2sys, Freshness, STEER_DATE_GOOD, SteeredClock, View};
-use crate::time::{Duration, Epoch, Raw, Timestamp};
+use crate::page::{Dante2sys, Freshness, STEER_UTC_GOOD, View};
+use crate::steer::SteeredClock;
+use crate::time::{Dante, Duration, Epoch, Raw, Real, Timestamp};
+use crate::timescale::Piece;
 use crate::track::{KernelWord, TimelineKey};
 use std::fmt;
 
@@ -52,19 +54,26 @@ pub(super) struct Steered {
     /// Of this timeline.
     pub key: TimelineKey,
     /// K.
-    pub epoch: Epoch,
-    /// Its date source says that the date is good.
+    pub piece: Piece,
+    /// Leap seconds that go with it.
+    pub leap_seconds: i32,
+    /// Its UTC source says that UTC is good.
     pub is_good: bool,
 }
 
 impl Steered {
+    /// UTC at Dante time `dante`.
+    pub fn utc_at(&self, dante: Timestamp<Dante>) -> Timestamp<Real> {
+        self.piece.utc_at(dante) + Duration::from_secs(self.leap_seconds.into())
+    }
+
     /// K on dante2sys' page, while it runs and steers a clock that shows a date.
     pub fn of(view: &View<Dante2sys>) -> Option<Self> {
         let body = &view.body;
         let shows_date = view.freshness == Freshness::Fresh && body.clock != SteeredClock::Hardware as u8;
-        let epoch = body.epoch().filter(|_| shows_date)?;
-        let key = TimelineKey { instance: body.key_instance, number: body.key_number };
-        Some(Self { key, epoch, is_good: body.flags & STEER_DATE_GOOD != 0 })
+        let piece = body.piece().filter(|_| shows_date)?;
+        let (leap_seconds, is_good) = (body.leap_seconds, body.has(STEER_UTC_GOOD));
+        Some(Self { key: body.key(), piece, leap_seconds, is_good })
     }
 }
 

@@ -144,7 +144,7 @@ impl Refclock {
         if let Some(change) = scale.follow(key, *map, raw) {
             self.outputs.push(Output::Epoch(change));
         }
-        let reference = scale.epoch().date_of(sample.origin + path_delay);
+        let reference = scale.utc_of(sample.origin + path_delay);
         let told = RefclockSample { reference, received: real };
         if let Some((last, before)) = self.last
             && was_stepped(told.ahead() - before, raw - last)
@@ -161,7 +161,7 @@ impl Refclock {
             None => Some(told),
         };
         if let Some(told) = told {
-            self.told = Some(Told { key, epoch: scale.epoch(), source: self.source, last: now });
+            self.told = Some(Told { key, epoch: scale.epoch_at(raw), source: self.source, last: now });
             self.outputs.push(Output::Write(told));
         }
     }
@@ -172,7 +172,7 @@ impl Refclock {
         let mut resumed = None;
         if let Some(told) = self.earlier.take() {
             let scale = Timescale::resumed(told.key, *map, told.epoch);
-            let ahead = scale.date_at(raw) - real;
+            let ahead = scale.utc_at(raw) - real;
             if told.key == key && self.rule.allows(told.source) && ahead.abs() <= RESUMABLE {
                 resumed = Some((scale, told.source));
             } else if raw < told.last + HUSH {
@@ -188,9 +188,9 @@ impl Refclock {
             return None;
         };
         self.undated = false;
-        let moved = self.before.take().map(|before| scale.date_at(raw) - before.date_at(raw));
-        let ahead = scale.date_at(raw) - real;
-        let epoch = scale.epoch();
+        let moved = self.before.take().map(|before| scale.utc_at(raw) - before.utc_at(raw));
+        let ahead = scale.utc_at(raw) - real;
+        let epoch = scale.epoch_at(raw);
         self.outputs.push(Output::Fixed(Fixed { epoch, source, is_resumed, moved, ahead }));
         self.source = source;
         Some(scale)
@@ -204,7 +204,10 @@ impl Refclock {
     ) -> Option<(Timescale, EpochSource)> {
         let source = self.evidence.source(self.rule, key)?;
         let scale = match (source, self.evidence.steered) {
-            (EpochSource::Dante2sys, Some(steered)) => Timescale::resumed(key, *map, steered.epoch),
+            (EpochSource::Dante2sys, Some(steered)) => {
+                let utc = steered.utc_at(map.dante_at(arrived.raw));
+                Timescale::fixed_at(key, *map, arrived.raw, utc)
+            }
             _ => Timescale::fixed_at(key, *map, arrived.raw, arrived.real),
         };
         Some((scale, source))

@@ -2,9 +2,11 @@ mod overlay;
 
 use super::*;
 use crate::page::{
-    Freshness, PORT_HAS_DELAY, PORT_HAS_MAP, STEER_DATE_GOOD, STEER_HAS_SCALE, SampleRecord, SteeredClock,
+    CLOCK_HAS_MAP, CLOCK_HAS_PATH_DELAY, Freshness, PieceRecord, STEER_HAS_PIECE, STEER_UTC_GOOD,
+    SampleRecord,
 };
 use crate::port::{Sample, Stamp, State as PortState};
+use crate::steer::SteeredClock;
 use crate::time::{Affine, Correlation, Dante, Ratio, Uncertainty, Wander};
 use crate::track::TimelineKey;
 
@@ -79,8 +81,7 @@ impl Bench {
 
     fn unread(config: Config, told: Option<Told>) -> Self {
         let leader = Leader::new();
-        let mut body = Dante4l { port_count: 1, ..Dante4l::default() };
-        body.ports[0].state = PortState::Uncalibrated as u8;
+        let body = Dante4l { state: PortState::Uncalibrated as u8, ..Dante4l::default() };
         let suspended = Duration::from_secs(5);
         Self {
             relay: Relay::new(config, told, suspended),
@@ -124,11 +125,11 @@ impl Bench {
         let sample = self.leader.sample(0);
         self.idle = Duration::ZERO;
         self.dante4l.body.push(SampleRecord::of(&sample, 0));
-        let port = &mut self.dante4l.body.ports[0];
-        port.state = state as u8;
-        port.flags |= PORT_HAS_MAP;
-        port.map = self.leader.map().into();
-        port.timeline = self.leader.key.number;
+        let body = &mut self.dante4l.body;
+        body.state = state as u8;
+        body.flags |= CLOCK_HAS_MAP;
+        body.map = self.leader.map().into();
+        body.timeline = self.leader.key.number;
     }
 
     /// A Sync, and what is made of it except for the overlay, which is a new one each time.
@@ -141,8 +142,12 @@ impl Bench {
 
     /// dante2sys' page with a K that is `by` away from where the system clock is.
     fn steered(&mut self, by: Duration) -> &mut View<Dante2sys> {
-        let mut body = Dante2sys { flags: STEER_HAS_SCALE | STEER_DATE_GOOD, ..Dante2sys::default() };
-        body.epoch_ns = DATE - 699_000_000_000 + by.ns();
+        let mut body = Dante2sys { flags: STEER_HAS_PIECE | STEER_UTC_GOOD, ..Dante2sys::default() };
+        // A K that changes, and a leap second that goes with it.
+        let (dante0_ns, slope) = (699_000_000_000, 1 << 28);
+        let utc0_ns = DATE + by.ns() + 1_000_000_000 - ((250_000_000i64 * slope) >> 48);
+        body.piece = PieceRecord { origin: 9, serial: 3, dante0_ns, utc0_ns, slope };
+        body.leap_seconds = -1;
         (body.key_instance, body.key_number) = (self.leader.key.instance, self.leader.key.number);
         self.dante2sys.insert(View { freshness: Freshness::Fresh, pid: 2, instance: 9, body })
     }
@@ -199,8 +204,8 @@ fn samples_are_relayed_once_and_not_those_from_before_the_first_page() {
 #[test]
 fn the_path_delay_on_the_page_is_added() {
     let mut bench = Bench::feeding(1);
-    let port = &mut bench.dante4l.body.ports[0];
-    (port.flags, port.path_delay_ns) = (port.flags | PORT_HAS_DELAY, 2_000);
+    let body = &mut bench.dante4l.body;
+    (body.flags, body.path_delay_ns) = (body.flags | CLOCK_HAS_PATH_DELAY, 2_000);
     let [Output::Write(sample)] = bench.sync()[..] else { panic!("a sample") };
     assert_eq!(sample.ahead().ns(), 3_000 + 2_000);
 }
@@ -219,13 +224,12 @@ fn the_ring_of_a_restarted_dante4l_is_taken_from_its_start() {
 
 #[test]
 fn a_page_that_shows_no_leader_ends_the_samples_until_it_does_again() {
-    let changes: [(Loss, Change<Dante4l>); 6] = [
+    let changes: [(Loss, Change<Dante4l>); 5] = [
         (Loss::Stopped, |view| view.freshness = Freshness::Stopped),
         (Loss::Stale, |view| view.freshness = Freshness::Stale),
         (Loss::Stale, |view| view.freshness = Freshness::Foreign),
-        (Loss::NoLeader, |view| view.body.ports[0].state = PortState::Listening as u8),
-        (Loss::NoLeader, |view| view.body.ports[0].flags = 0),
-        (Loss::NoLeader, |view| view.body.selected = 7),
+        (Loss::NoLeader, |view| view.body.state = PortState::Listening as u8),
+        (Loss::NoLeader, |view| view.body.flags = 0),
     ];
     let pages = changes.map(|(loss, change)| (loss, Some(change)));
     for (loss, change) in pages.into_iter().chain([(Loss::NoPage, None)]) {
@@ -256,10 +260,10 @@ fn k_is_that_on_dante2sys_page_and_then_fixed() {
     let unsynchronised = EpochSource::Unsynchronised;
     let cases: [(Change<Dante2sys>, EpochSource); 6] = [
         (|_| {}, EpochSource::Dante2sys),
-        (|view| view.body.flags = STEER_HAS_SCALE, EpochSource::Dante2sys),
+        (|view| view.body.flags = STEER_HAS_PIECE, EpochSource::Dante2sys),
         (|view| view.freshness = Freshness::Stale, unsynchronised),
         (|view| view.body.clock = SteeredClock::Hardware as u8, unsynchronised),
-        (|view| view.body.flags = STEER_DATE_GOOD, unsynchronised),
+        (|view| view.body.flags = STEER_UTC_GOOD, unsynchronised),
         (|view| view.body.key_instance += 1, unsynchronised),
     ];
     for (n, (change, source)) in cases.into_iter().enumerate() {
@@ -282,7 +286,7 @@ fn k_is_that_on_dante2sys_page_and_then_fixed() {
     }
     // By the stricter rule its date has to be good.
     let mut bench = Bench::new(SYNCHRONISED);
-    bench.steered(by).body.flags = STEER_HAS_SCALE;
+    bench.steered(by).body.flags = STEER_HAS_PIECE;
     assert_eq!(bench.sync(), [Output::Undated(None)]);
     bench.dante4l.body.set_kernel_word(Some(KernelWord::Unsynchronised));
     assert_eq!((bench.sync(), bench.relay.waiting()), (vec![], Waiting::Date));

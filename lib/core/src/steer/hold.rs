@@ -57,7 +57,7 @@ impl Hold {
     /// The frequency that the law wants for a clock that runs at `frequency`, within the bounds.
     pub fn correction(&mut self, now: &Reading, utc_rate: Ratio, frequency: Ratio, config: &Config) -> Ratio {
         self.settle(now);
-        let error = Offset::between(now.real, self.scale.date_at(now.raw));
+        let error = Offset::between(now.real, self.scale.utc_at(now.raw));
         let before = self.phase.replace((now.raw, error));
         let before = before.map(|(at, error)| Corrected { error, frequency, ago: now.raw - at });
         let aim = Aim { map: self.scale.map(), error, utc_rate, before, limits: config.limits };

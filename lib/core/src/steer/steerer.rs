@@ -109,7 +109,7 @@ impl Steerer {
     /// What became of the clock since the last look.
     fn look(&mut self, now: &ClockState) {
         let (at, slew) = (now.reading.raw, self.utc.slew());
-        self.hold.iter_mut().for_each(|hold| hold.scale.advance(at, slew));
+        self.hold.iter_mut().for_each(|hold| hold.scale.set_rate(at, slew));
         let Self { state, frequency, hold, utc, outputs, .. } = self;
         if self.control.look(now, (*state, *frequency), hold, utc, outputs) {
             self.yielded(at);
@@ -162,6 +162,9 @@ impl Steerer {
         if let Some(off) = self.utc.keep(now, &self.run()) {
             self.push(Output::Correct(Correction::Step(off)));
         }
+        // From now on the clock is to run at that rate, and so does K.
+        let slew = self.utc.slew();
+        self.hold.iter_mut().for_each(|hold| hold.scale.set_rate(now.raw, slew));
         self.correct(now);
         // In holdover nothing else sets the frequency.
         if let (State::Holdover, Some(rate)) = (self.state, self.rate_with(self.utc.slew()))

@@ -1,13 +1,12 @@
 use super::*;
 use crate::date::DateRules;
-use crate::page::{Freshness, PortRecord};
+use crate::page::Freshness;
 use crate::port::State as PortState;
 use crate::time::{
     Affine, ClockMap, Correlation, Dante, Raw, Reading, Real, Timestamp, Uncertainty, VirtualClock, Wander,
 };
 use crate::track::TimelineKey;
 use crate::wire::Subdomain;
-use zerocopy::FromZeros;
 
 mod kernel;
 mod laws;
@@ -142,14 +141,13 @@ impl Bench {
             correlation: Correlation::ZERO,
             wander: Wander::ZERO,
         };
-        let mut body = Dante4l { port_count: 1, ..Dante4l::default() };
-        body.ports[0] = PortRecord {
+        let body = Dante4l {
             subdomain: self.subdomain.0,
             state: state as u8,
-            flags: crate::page::PORT_HAS_MAP,
+            flags: crate::page::CLOCK_HAS_MAP,
             timeline: self.key.number,
             map: map.into(),
-            ..PortRecord::new_zeroed()
+            ..Dante4l::default()
         };
         View { freshness, pid: 1, instance: self.key.instance, body }
     }
@@ -187,7 +185,7 @@ impl Bench {
     /// The UTC that the clock should show.
     fn error(&self) -> Duration {
         let now = self.clock.exact.now;
-        self.clock.exact.clock.at(now) - self.steerer.timescale().unwrap().date_at(now)
+        self.clock.exact.clock.at(now) - self.steerer.timescale().unwrap().utc_at(now)
     }
 
     fn last_set(&self) -> f64 {
@@ -320,18 +318,18 @@ fn holdover_keeps_the_rate_without_the_phase_term_and_returns_without_a_jump() {
     assert_eq!(bench.steerer.state(), State::Holdover);
     assert!((bench.steerer.frequency().ppm() - 12.0).abs() < 1e-9);
     assert_eq!((bench.steerer.phase_error(), bench.steerer.deadline()), (None, None));
-    let before = bench.steerer.timescale().unwrap().epoch();
+    let before = bench.steerer.timescale().unwrap().piece();
     bench.pass(Duration::from_secs(100));
     bench.sync();
     assert_eq!(bench.steerer.state(), State::Locked);
-    assert_eq!(bench.steerer.timescale().unwrap().epoch(), before, "the same timeline, the same K");
+    assert_eq!(bench.steerer.timescale().unwrap().piece(), before, "the same timeline, the same K");
     assert!(bench.clock.set.iter().all(|set| (set.ppm() - 12.0).abs() <= 5.0));
 }
 
 #[test]
 fn another_timeline_is_taken_over_by_carrying_k_and_the_clock_does_not_move() {
     let mut bench = Bench::after(40);
-    let target = bench.steerer.timescale().unwrap().date_at(bench.clock.exact.now);
+    let target = bench.steerer.timescale().unwrap().utc_at(bench.clock.exact.now);
     bench.key.number = 2;
     bench.line = Affine {
         raw0: bench.clock.exact.now,
@@ -346,7 +344,7 @@ fn another_timeline_is_taken_over_by_carrying_k_and_the_clock_does_not_move() {
     let now = bench.clock.exact.now;
     bench.sync();
     assert_eq!(bench.steerer.state(), State::Locked);
-    let carried = bench.steerer.timescale().unwrap().date_at(now);
+    let carried = bench.steerer.timescale().unwrap().utc_at(now);
     assert!(
         (carried - target - SYNC).abs() < Duration::from_us(4),
         "12 ppm over a Sync: {:?}",

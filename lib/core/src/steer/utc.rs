@@ -8,8 +8,9 @@ use super::kernel::Declared;
 use super::{Output, State};
 use crate::date::servers::{self, Servers};
 use crate::date::{Answer, DateError, DateKeeper, DateRules, Leap, Verdict, is_leap_day};
+use crate::numbered;
 use crate::outputs::Outputs;
-use crate::page::{Dante4l, UtcSource, View};
+use crate::page::{Dante4l, View};
 use crate::port;
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp};
 
@@ -20,6 +21,18 @@ const LEADER_FROM: Ratio = Ratio::from_ppb(200.0);
 const DECLARED_EVERY: Duration = Duration::from_secs(4);
 /// The largest error that the kernel keeps (NTP_PHASE_LIMIT, include/linux/timex.h).
 const UNKNOWN: Duration = Duration::from_secs(16);
+
+numbered! {
+    /// Where UTC comes from, by name. The numbers are those on the pages.
+    pub enum UtcSource {
+        /// Nowhere: the rate alone is steered.
+        None = 0 "none",
+        /// NTP servers.
+        Ntp = 1 "ntp",
+        /// The leader, whose time is UTC.
+        Leader = 2 "leader",
+    }
+}
 
 /// Where UTC comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -153,15 +166,15 @@ impl UtcKeeper {
     }
 
     fn look_at_leader(&mut self, now: Timestamp<Raw>, page: Option<&View<Dante4l>>) -> Option<Verdict> {
-        let port = page?.body.selected()?;
-        let map = port.map().filter(|_| port.state() == Some(port::State::Slave))?;
+        let body = &page?.body;
+        let map = body.map().filter(|_| body.state() == Some(port::State::Slave))?;
         let sigma = map.uncertainty_at(now);
         if sigma.rate > LEADER_FROM {
             return None;
         }
         self.source = Source::Leader { next: now + LEADER_INTERVAL };
         let dante = map.dante_at(now);
-        let ahead = port.leader().map_or(0, |leader| i64::from(leader.utc_offset_s));
+        let ahead = i64::from(body.utc_offset_s);
         let utc = Timestamp::from_ns(dante.ns()) - Duration::from_secs(ahead);
         self.is_uptime = utc < self.keeper.rules().earliest;
         if self.is_uptime {

@@ -10,6 +10,19 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub [u8; 6]);
 
+impl Uuid {
+    /// As the pages hold identities of both protocols: the six bytes, then two zeros.
+    pub fn eight_bytes(self) -> [u8; 8] {
+        let [a, b, c, d, e, f] = self.0;
+        [a, b, c, d, e, f, 0, 0]
+    }
+
+    /// From those.
+    pub fn of_eight_bytes([a, b, c, d, e, f, ..]: [u8; 8]) -> Self {
+        Self([a, b, c, d, e, f])
+    }
+}
+
 /// The text is not six pairs of hexadecimal digits with colons between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a UUID is six pairs of hexadecimal digits, such as 00:1d:c1:a1:72:3c")]

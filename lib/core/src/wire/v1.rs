@@ -4,7 +4,7 @@ use super::{
     Buffer, ClockIdentifier, Flags, Grandmaster, Header, LocalClock, Message, Packet, PortIdentity, SyncBody,
     WireError,
 };
-use crate::announcement::{Announcement, Quality};
+use crate::announcement::{Announcement, PtpVersion, Quality};
 use crate::port::{Channel, Content, Decoded, Head, Protocol};
 use crate::time::Timestamp;
 
@@ -85,6 +85,7 @@ fn delay_req(head: &Head, leader: PortIdentity, announced: &Announcement) -> Buf
 impl From<&SyncBody> for Announcement {
     fn from(body: &SyncBody) -> Self {
         Self {
+            protocol: PtpVersion::V1,
             grandmaster: body.grandmaster.port,
             grandmaster_sequence: body.grandmaster.sequence_id,
             quality: (&body.grandmaster).into(),

@@ -6,8 +6,8 @@
 
 use crate::net::Interface;
 use crate::socket::{PtpSocket, SocketError};
-use dante_core::page::StampSource;
 use dante_core::port::Channel;
+use dante_core::port::StampSource;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Message, Packet, PortIdentity, Subdomain, WireError};
 use nix::sys::socket::{LinkAddr, recvfrom};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};

@@ -1,41 +1,138 @@
-//! A reader of a page: maps it read-only, and believes it only from the right owner.
+//! A reader of a page: maps it read-only, and trusts it only from the right owner.
 
-use super::{Head, PageName, PageWords, is_service_user};
-use dante_core::page::{Body, Freshness, HEAD_WORDS, Life, MAGIC, Torn, View, layout_word};
+use super::guard::Guard;
+use super::{PageName, PageWords, is_service_user};
+use dante_core::explain::{Explain, sentence};
+use dante_core::page::{Body, Form, Freshness, HEAD_SIZE, Head, Life, MAGIC, Shape, View, layout_word};
 use dante_core::time::{Raw, Timestamp};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open};
 use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::unistd::geteuid;
 use std::ffi::c_void;
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
 
-/// Why a page tells nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
-pub enum ReadError {
-    #[error("there is no page {page}: {program} is not running{hint}")]
-    Absent { page: String, program: &'static str, hint: String },
-    #[error("{page} is not believed: {why}; remove it and restart {program}")]
-    Foreign { page: String, program: &'static str, why: String },
-    #[error("{page} has {found}, this program reads layout {wanted}: run programs of one version")]
-    Layout { page: String, found: String, wanted: u32 },
-    /// Its writer died while writing.
-    #[error("{page}: {torn}; restart {program}")]
-    Torn { page: String, program: &'static str, torn: Torn },
+/// Why a page gives nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadError {
+    /// Its path.
+    pub page: String,
+    /// The program that writes it.
+    pub program: &'static str,
+    /// What is wrong.
+    pub fault: Fault,
 }
+
+/// What is wrong with a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// There is none.
+    Absent,
+    /// Its name is reserved for its writer, who has not started.
+    Reserved,
+    /// Its writer is starting, or writes it again.
+    BeingMade,
+    /// The kernel does not let it be opened or mapped.
+    Unreadable(Errno),
+    /// It belongs to a user who is neither root, nor this one, nor its writer's own.
+    Owner(u32),
+    /// Others may write to it; its mode.
+    Writable(u32),
+    /// It is a link, a folder, or another thing that is no page.
+    NoFile,
+    /// It holds something else.
+    Garbage,
+    /// It is a page of another kind.
+    Kind(u32),
+    /// It has another version: the page's, this program's.
+    Version {
+        /// What the version means.
+        form: Form,
+        /// The page's.
+        found: u32,
+        /// This program's.
+        wanted: u32,
+    },
+    /// Its file is not as large as the page says, bytes: it was cut short or extended.
+    Size {
+        /// The file's.
+        found: usize,
+        /// By the page's head, or where that does not say, this program's.
+        wanted: usize,
+    },
+    /// Its writer died while it wrote, or writes without end.
+    Torn,
+}
+
+impl Explain for ReadError {
+    fn what(&self) -> String {
+        let Self { page, program, fault } = self;
+        match fault {
+            Fault::Absent => format!("there is no page {page}: {program} is not running"),
+            Fault::Reserved => format!("{page} is only reserved: {program} is not running"),
+            Fault::BeingMade => format!("{page} is being made: {program} is starting"),
+            Fault::Unreadable(errno) => format!("{page} cannot be read ({})", errno.desc()),
+            Fault::Owner(user) => {
+                format!("{page} is not trusted: it belongs to user {user}, who is neither root nor {program}")
+            }
+            Fault::Writable(mode) => {
+                format!("{page} is not trusted: others may write to it (mode {mode:04o})")
+            }
+            Fault::NoFile => format!("{page} is not trusted: it is not a regular file"),
+            Fault::Garbage => format!("{page} does not hold a page of this suite"),
+            Fault::Kind(kind) => format!("{page} holds a page of another program (kind {kind})"),
+            Fault::Version { form, found, wanted } => {
+                let form = if *form == Form::Clock { "clock page version" } else { "status layout" };
+                format!("{page} has {form} {found}, this program reads {wanted}")
+            }
+            Fault::Size { found, wanted } => {
+                format!("{page} is {found} bytes long instead of {wanted}: it was cut short or extended")
+            }
+            Fault::Torn => {
+                format!("{page} was left in the middle of a change: {program} died while it wrote")
+            }
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        let Self { page, program, fault } = self;
+        match fault {
+            Fault::Absent | Fault::Reserved | Fault::BeingMade => None,
+            Fault::Owner(_) | Fault::Writable(_) | Fault::NoFile | Fault::Unreadable(_) => {
+                Some(format!("remove {page} and restart {program}"))
+            }
+            Fault::Garbage | Fault::Kind(_) | Fault::Torn => Some(format!("restart {program}")),
+            Fault::Version { .. } => {
+                Some(format!("run programs of one version; after an upgrade restart {program}"))
+            }
+            Fault::Size { .. } => {
+                Some(format!("{program} makes it again within a second; if not, restart {program}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        sentence(self, f)
+    }
+}
+
+impl std::error::Error for ReadError {}
 
 impl ReadError {
     /// As `pmc-lite get status` calls it.
     pub fn freshness(&self) -> Freshness {
-        match self {
-            Self::Absent { .. } => Freshness::Absent,
-            Self::Foreign { .. } => Freshness::Foreign,
-            Self::Layout { .. } => Freshness::Layout,
-            Self::Torn { .. } => Freshness::Stale,
+        match self.fault {
+            Fault::Absent | Fault::Reserved | Fault::BeingMade => Freshness::Absent,
+            Fault::Unreadable(_) | Fault::Owner(_) | Fault::Writable(_) | Fault::NoFile => Freshness::Foreign,
+            Fault::Garbage | Fault::Kind(_) | Fault::Version { .. } | Fault::Size { .. } => Freshness::Layout,
+            Fault::Torn => Freshness::Stale,
         }
     }
 }
@@ -50,9 +147,23 @@ pub struct PageReader<B> {
 const ATTEMPTS: u32 = 20;
 
 struct Mapping {
+    /// Before the memory that it guards.
+    guard: Guard,
+    memory: Memory,
+    file: OwnedFd,
+    shape: Shape,
+}
+
+struct Memory {
     start: NonNull<c_void>,
     length: NonZeroUsize,
-    file: OwnedFd,
+}
+
+/// What belongs to one moment of a page: life, instance and heartbeat.
+struct Moment {
+    life: u64,
+    instance: u64,
+    heartbeat_until: Timestamp<Raw>,
 }
 
 impl<B: Body> PageReader<B> {
@@ -64,109 +175,58 @@ impl<B: Body> PageReader<B> {
     /// The page as it is now.
     ///
     /// # Errors
-    /// See [`ReadError`]. A page whose writer is dead or stopped is no error; its [`View::freshness`] tells.
+    /// See [`Fault`]. A page whose writer is dead or stopped is no error; its [`View::freshness`] shows that.
     pub fn read(&mut self, now: Timestamp<Raw>) -> Result<View<B>, ReadError> {
-        let is_current = |mapping: &Mapping| !mapping.was_unlinked() && mapping.life() != Life::Replaced;
-        let mapping = match self.mapping.take().filter(is_current) {
+        let read = self.look(now);
+        if read.is_err() {
+            // What is wrong with it may be its file: the next time it is opened again.
+            self.mapping = None;
+        }
+        read.map_err(|fault| ReadError { page: self.page(), program: B::PROGRAM, fault })
+    }
+
+    fn look(&mut self, now: Timestamp<Raw>) -> Result<View<B>, Fault> {
+        let mapping = match self.mapping.take().filter(Mapping::is_current::<B>) {
             Some(mapping) => mapping,
             None => self.open()?,
         };
-        let mut body = B::new_zeroed();
-        let read = self.mapping.insert(mapping).read(body.as_mut_bytes());
-        let (life, instance, heartbeat_until) =
-            read.map_err(|torn| ReadError::Torn { page: self.page(), program: B::NAME, torn })?;
+        let (moment, body) = self.mapping.insert(mapping).read::<B>()?;
         #[expect(clippy::cast_possible_truncation, reason = "the process id is in the low half")]
-        let pid = life as u32;
-        let freshness = Freshness::judge(Life::of_word(life), heartbeat_until, now);
-        if freshness == Freshness::Absent {
-            return Err(self.absent(String::new()));
+        let pid = moment.life as u32;
+        match Freshness::judge(Life::of_word(moment.life), moment.heartbeat_until, now) {
+            Freshness::Absent => Err(Fault::BeingMade),
+            freshness => Ok(View { freshness, pid, instance: moment.instance, body }),
         }
-        Ok(View { freshness, pid, instance, body })
     }
 
     fn page(&self) -> String {
         self.name.path().display().to_string()
     }
 
-    fn absent(&self, hint: String) -> ReadError {
-        ReadError::Absent { page: self.page(), program: B::NAME, hint }
-    }
-
-    fn open(&self) -> Result<Mapping, ReadError> {
+    fn open(&self) -> Result<Mapping, Fault> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         let file =
             shm_open(self.name.os_id().as_str(), flags, Mode::empty()).map_err(|errno| match errno {
-                nix::errno::Errno::ENOENT => self.absent(String::new()),
-                nix::errno::Errno::EACCES | nix::errno::Errno::ELOOP => {
-                    self.foreign(format!("it cannot be opened ({})", errno.desc()))
-                }
-                _ => self.absent(format!(", or its page cannot be opened: {}", errno.desc())),
+                Errno::ENOENT => Fault::Absent,
+                Errno::ELOOP => Fault::NoFile,
+                errno => Fault::Unreadable(errno),
             })?;
-        let stat = fstat(&file).map_err(|errno| self.absent(format!(" ({})", errno.desc())))?;
-        self.check_owner(&stat)?;
+        let stat = fstat(&file).map_err(Fault::Unreadable)?;
+        check_owner::<B>(&stat)?;
         let size = usize::try_from(stat.st_size).unwrap_or(0);
         if size == 0 {
-            return Err(self.absent(", its page is only reserved".into()));
+            return Err(Fault::Reserved);
         }
-        if size < HEAD_WORDS * 8 {
-            return Err(self.layout(format!("{size} bytes")));
+        if size < HEAD_SIZE {
+            return Err(Fault::Size { found: size, wanted: B::SIZE });
         }
-        // Not more than is there: an access beyond it would be fatal.
-        let length = NonZeroUsize::new(size.min(B::SIZE) / 8 * 8)
-            .ok_or_else(|| self.layout(format!("{size} bytes")))?;
-        // SAFETY: a new shared mapping of a file that is at least `length` bytes long, at an address of the kernel's
-        // choice. Its owner, who alone could shrink it, is trusted (see check_owner).
-        let start = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, &file, 0) }
-            .map_err(|errno| self.absent(format!(", or its page cannot be mapped: {}", errno.desc())))?;
-        let mapping = Mapping { start, length, file };
-        self.check_layout(&mapping, size)?;
-        Ok(mapping)
-    }
-
-    /// Root, this user, or the daemon's own service user; and nobody else may write.
-    fn check_owner(&self, stat: &FileStat) -> Result<(), ReadError> {
-        let owner = stat.st_uid;
-        if owner != 0 && owner != geteuid().as_raw() && !is_service_user::<B>(owner) {
-            return Err(
-                self.foreign(format!("it belongs to user {owner}, who is neither root nor {}", B::NAME))
-            );
+        let memory = Memory::map(&file, size)?;
+        let guard = Guard::new(memory.start, memory.length.get(), false).map_err(Fault::Unreadable)?;
+        let shape = check_head::<B>(memory.words(), size)?;
+        if guard.is_lost() {
+            return Err(Fault::Size { found: 0, wanted: size });
         }
-        if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
-            return Err(self.foreign("it is not a regular file".into()));
-        }
-        if stat.st_mode & 0o022 != 0 {
-            return Err(self.foreign(format!("others may write to it (mode {:04o})", stat.st_mode & 0o7777)));
-        }
-        Ok(())
-    }
-
-    fn check_layout(&self, mapping: &Mapping, size: usize) -> Result<(), ReadError> {
-        let words = mapping.words();
-        match words.load(Head::Magic) {
-            MAGIC => {}
-            0 => return Err(self.absent(", or has only just started".into())),
-            _ => return Err(self.layout("no page of this suite in it".into())),
-        }
-        fence(Ordering::Acquire);
-        let layout = words.load(Head::Layout);
-        if layout >> 32 != u64::from(B::KIND) {
-            return Err(self.layout(format!("a page of another program (kind {})", layout >> 32)));
-        }
-        if layout != layout_word::<B>() {
-            return Err(self.layout(format!("layout {}", layout & 0xffff_ffff)));
-        }
-        if size != B::SIZE || words.load(Head::Size) != B::SIZE as u64 {
-            return Err(self.layout(format!("{size} bytes instead of {}", B::SIZE)));
-        }
-        Ok(())
-    }
-
-    fn foreign(&self, why: String) -> ReadError {
-        ReadError::Foreign { page: self.page(), program: B::NAME, why }
-    }
-
-    fn layout(&self, found: String) -> ReadError {
-        ReadError::Layout { page: self.page(), found, wanted: B::VERSION }
+        Ok(Mapping { guard, memory, file, shape })
     }
 
     pub(super) fn name(&self) -> &PageName<B> {
@@ -174,45 +234,117 @@ impl<B: Body> PageReader<B> {
     }
 }
 
-impl Mapping {
+/// Root, this user, or the daemon's own service user; and nobody else may write.
+fn check_owner<B: Body>(stat: &FileStat) -> Result<(), Fault> {
+    let owner = stat.st_uid;
+    if owner != 0 && owner != geteuid().as_raw() && !is_service_user::<B>(owner) {
+        return Err(Fault::Owner(owner));
+    }
+    if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
+        return Err(Fault::NoFile);
+    }
+    if stat.st_mode & 0o022 != 0 {
+        return Err(Fault::Writable(stat.st_mode & 0o7777));
+    }
+    Ok(())
+}
+
+/// Whether the page in a file of this size is one that this program reads; its shape.
+fn check_head<B: Body>(words: PageWords<'_>, size: usize) -> Result<Shape, Fault> {
+    match words.load(Head::Magic) {
+        MAGIC => {}
+        0 => return Err(Fault::BeingMade),
+        _ => return Err(Fault::Garbage),
+    }
+    fence(Ordering::Acquire);
+    let layout = words.load(Head::Layout);
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
+    let (kind, found) = ((layout >> 32) as u32, layout as u32);
+    if kind != B::KIND {
+        return Err(Fault::Kind(kind));
+    }
+    if layout != layout_word::<B>() {
+        return Err(Fault::Version { form: B::FORM, found, wanted: B::VERSION });
+    }
+    let shape = Shape::of_words([Head::Size, Head::Array, Head::Entries].map(|word| words.load(word)));
+    let shape = shape.ok_or(Fault::Garbage)?;
+    if size != shape.size {
+        return Err(Fault::Size { found: size, wanted: shape.size });
+    }
+    if B::FORM == Form::Status && shape != B::SHAPE {
+        return Err(Fault::Size { found: size, wanted: B::SIZE });
+    }
+    Ok(shape)
+}
+
+impl Memory {
+    fn map(file: &OwnedFd, size: usize) -> Result<Self, Fault> {
+        let length = NonZeroUsize::new(size / 8 * 8).ok_or(Fault::Reserved)?;
+        // SAFETY: a new shared mapping of a file that was at least `length` bytes long a moment ago, at an address of the
+        // kernel's choice; where it is cut short later, a guard replaces its memory.
+        let start = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, file, 0) };
+        Ok(Self { start: start.map_err(Fault::Unreadable)?, length })
+    }
+
     fn words(&self) -> PageWords<'_> {
         // SAFETY: mapped for as long as `self` lives, page-aligned, `length` bytes; the readers only load.
         unsafe { PageWords::new(self.start.as_ptr().cast::<u8>().cast_const(), self.length.get() / 8) }
     }
-
-    /// Reads the body, and life, instance and heartbeat with it: if the writer was restarted in between, all again.
-    fn read(&self, body: &mut [u8]) -> Result<(u64, u64, Timestamp<Raw>), Torn> {
-        let words = self.words();
-        let guarded = words.body().ok_or(Torn)?;
-        for _ in 0..ATTEMPTS {
-            let (life, instance) = (words.load(Head::Life), words.load(Head::Instance));
-            let heartbeat_until = Timestamp::from_ns(words.load(Head::HeartbeatUntil).cast_signed());
-            fence(Ordering::Acquire);
-            if guarded.load(body).is_ok() {
-                fence(Ordering::Acquire);
-                if (life, instance) == (words.load(Head::Life), words.load(Head::Instance)) {
-                    return Ok((life, instance, heartbeat_until));
-                }
-            }
-            std::thread::sleep(std::time::Duration::from_micros(200));
-        }
-        Err(Torn)
-    }
-
-    fn was_unlinked(&self) -> bool {
-        fstat(&self.file).is_ok_and(|stat| stat.st_nlink == 0)
-    }
-
-    fn life(&self) -> Life {
-        Life::of_word(self.words().load(Head::Life))
-    }
 }
 
-impl Drop for Mapping {
+impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: exactly what mmap gave; no reference into it outlives `self`.
         if let Err(errno) = unsafe { munmap(self.start, self.length.get()) } {
             log::debug!("munmap: {errno}");
         }
+    }
+}
+
+impl Mapping {
+    /// Reads the body, and its moment with it: if the writer was restarted in between, all again.
+    fn read<B: Body>(&self) -> Result<(Moment, B), Fault> {
+        let words = self.memory.words();
+        let guarded = words.body().ok_or(Fault::Torn)?;
+        let is_own = self.shape == B::SHAPE;
+        let mut body = B::new_zeroed();
+        let mut bytes = if is_own { Vec::new() } else { vec![0; self.shape.size - HEAD_SIZE] };
+        for _ in 0..ATTEMPTS {
+            let (life, instance) = (words.load(Head::Life), words.load(Head::Instance));
+            let heartbeat_until = Timestamp::from_ns(words.load(Head::HeartbeatUntil).cast_signed());
+            fence(Ordering::Acquire);
+            let read = guarded.load(if is_own { body.as_mut_bytes() } else { &mut bytes });
+            fence(Ordering::Acquire);
+            let is_same = (life, instance) == (words.load(Head::Life), words.load(Head::Instance));
+            if self.guard.is_lost() {
+                return Err(Fault::Size { found: 0, wanted: self.shape.size });
+            }
+            // A file that was cut short and extended meanwhile is zeros, and the writer may have filled a part of them. The
+            // layout stands there again only after another sequence.
+            if words.load(Head::Layout) != layout_word::<B>() {
+                return Err(Fault::BeingMade);
+            }
+            fence(Ordering::Acquire);
+            if read == Ok(guarded.sequence()) && is_same {
+                if !is_own {
+                    body = B::of_shape(&bytes, self.shape);
+                }
+                return Ok((Moment { life, instance, heartbeat_until }, body));
+            }
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        }
+        Err(Fault::Torn)
+    }
+
+    /// Whether the name still leads to this file, and the file is still the page that was opened.
+    fn is_current<B: Body>(&self) -> bool {
+        let Ok(stat) = fstat(&self.file) else { return false };
+        let words = self.memory.words();
+        let is_whole = usize::try_from(stat.st_size) == Ok(self.shape.size);
+        stat.st_nlink > 0
+            && is_whole
+            && Life::of_word(words.load(Head::Life)) != Life::Replaced
+            && words.load(Head::Layout) == layout_word::<B>()
+            && !self.guard.is_lost()
     }
 }

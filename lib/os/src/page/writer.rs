@@ -1,31 +1,111 @@
 //! The writer of a page: made, or taken over from a writer that died.
 
-use super::{Head, PageName, PageWords, is_service_user};
-use dante_core::page::{Body, HEAD_WORDS, HEARTBEAT, HEARTBEAT_RENEWAL, Life, MAGIC, layout_word};
+use super::guard::Guard;
+use super::{PageName, PageWords, is_service_user};
+use crate::log::Complaints;
+use dante_core::explain::{Explain, sentence};
+use dante_core::page::{Body, Form, HEAD_SIZE, HEARTBEAT, HEARTBEAT_RENEWAL, Head, Life, MAGIC, layout_word};
 use dante_core::time::{Raw, Timestamp};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl, posix_fallocate};
 use nix::unistd::geteuid;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
+use std::ffi::c_void;
+use std::fmt;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
+use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 /// Why a page cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[derive(Debug)]
 pub enum WriteError {
-    #[error(
-        "{program} of this instance is already running (process {pid}); stop it, or choose another --instance"
-    )]
-    Running { program: &'static str, pid: u32 },
-    #[error("{path} is in the way: {why}; remove it (as root, or as its owner) and start again")]
-    InTheWay { path: PathBuf, why: String },
-    #[error("cannot {what} {path}: {cause}")]
-    Os { what: &'static str, path: PathBuf, cause: io::Error },
+    /// Another process of this program and instance runs.
+    Running {
+        /// The program.
+        program: &'static str,
+        /// The other process.
+        pid: u32,
+    },
+    /// Something else has the page's name.
+    InTheWay {
+        /// The page.
+        path: PathBuf,
+        /// What it is.
+        obstacle: Obstacle,
+    },
+    /// A system call failed.
+    Os {
+        /// What was tried.
+        action: &'static str,
+        /// On this page.
+        path: PathBuf,
+        /// Why it failed.
+        cause: io::Error,
+    },
 }
+
+/// What has a page's name and is no page of this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A link, a folder, or another thing.
+    NoFile,
+    /// A file of another user.
+    Owner {
+        /// Its owner.
+        owner: u32,
+        /// Who runs this.
+        us: u32,
+    },
+    /// A file that others may write to; its mode.
+    Writable(u32),
+    /// Files that come and go.
+    Restless,
+}
+
+impl Explain for WriteError {
+    fn what(&self) -> String {
+        match self {
+            Self::Running { program, pid } => {
+                format!("{program} of this instance is already running (process {pid})")
+            }
+            Self::InTheWay { path, obstacle } => {
+                let path = path.display();
+                match obstacle {
+                    Obstacle::NoFile => format!("{path} is in the way: it is not a regular file"),
+                    Obstacle::Owner { owner, us } => {
+                        format!(
+                            "{path} is in the way: it belongs to user {owner}, not to user {us} who runs this"
+                        )
+                    }
+                    Obstacle::Writable(mode) => {
+                        format!("{path} is in the way: others may write to it (mode {mode:04o})")
+                    }
+                    Obstacle::Restless => format!("{path} is in the way: something keeps replacing it"),
+                }
+            }
+            Self::Os { action, path, cause } => format!("cannot {action} {}: {cause}", path.display()),
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Running { .. } => Some("stop it, or choose another --instance".into()),
+            Self::InTheWay { .. } => Some("remove it (as root, or as its owner) and start again".into()),
+            Self::Os { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        sentence(self, f)
+    }
+}
+
+impl std::error::Error for WriteError {}
 
 impl WriteError {
     /// The page belongs to somebody else, or to another process of the same kind.
@@ -40,165 +120,254 @@ impl WriteError {
 /// however it dies), so a second writer is refused exactly as long as the first one lives.
 pub struct PageWriter<B> {
     name: PageName<B>,
-    memory: Shmem,
-    file: File,
+    page: Page,
     instance: u64,
+    sequence: u64,
     doorbell: u64,
     renewal: Timestamp<Raw>,
+    /// When the page's file is looked after next.
+    look: Timestamp<Raw>,
+    complaints: Complaints,
+}
+
+/// The file, mapped.
+struct Page {
+    /// Before the memory that it guards.
+    guard: Guard,
+    memory: Shmem,
+    file: File,
 }
 
 impl<B: Body> PageWriter<B> {
     /// Makes the page, or takes over one that a dead writer left. `instance` is a random number.
     pub fn open(name: &PageName<B>, instance: u64) -> Result<Self, WriteError> {
-        let os_error = |what, cause| WriteError::Os { what, path: name.path(), cause };
-        // A page of another layout is removed and made anew; twice, somebody is playing with it.
+        // Where the name is taken by another file meanwhile; after some times, somebody is playing with it.
         for _ in 0..3 {
-            let made = create(name).map_err(|cause| os_error("create", cause))?;
+            create(name).map_err(|cause| name.os_error("create", cause))?;
             let file = open_checked(name)?;
             let pid = writer_of(&file);
-            match lock(&file).map_err(|cause| os_error("lock", cause))? {
+            match lock(&file).map_err(|cause| name.os_error("lock", cause))? {
                 Lock::Ours => {}
-                Lock::Obstructed if !is_running(pid, B::NAME) => {
+                Lock::Obstructed if !is_running(pid, B::PROGRAM) => {
                     log::warn!(
                         "{}: somebody reads it under a lock, to keep this program from it",
                         name.path().display()
                     );
                 }
                 Lock::Obstructed | Lock::Writers => {
-                    return Err(WriteError::Running { program: B::NAME, pid });
+                    return Err(WriteError::Running { program: B::PROGRAM, pid });
                 }
             }
             if !is_still_named(&file, name) {
                 continue;
             }
-            let size = file.metadata().map_err(|cause| os_error("look at", cause))?.len();
-            if size == 0 {
-                // Reserved at boot for this program (tmpfiles.d), or left by a writer that died at once.
-                file.set_len(B::SIZE as u64).map_err(|cause| os_error("enlarge", cause))?;
-            } else if !has_layout::<B>(&file, size) {
-                retire(&file, name).map_err(|cause| os_error("replace", cause))?;
-                continue;
-            }
-            // Without memory behind it the first access would kill the process (SIGBUS on a full tmpfs).
-            #[expect(clippy::cast_possible_wrap, reason = "a page is some thousand bytes")]
-            posix_fallocate(&file, 0, B::SIZE as i64)
-                .map_err(|errno| os_error("allocate memory for", errno.into()))?;
-            let mut memory = match made {
-                Some(memory) => memory,
-                None => ShmemConf::new()
-                    .os_id(name.os_id())
-                    .open()
-                    .map_err(|error| os_error("map", io::Error::other(error)))?,
+            let mut writer = Self {
+                page: Page::prepare(file, name)?,
+                name: name.clone(),
+                instance,
+                sequence: 0,
+                doorbell: 0,
+                renewal: Timestamp::ZERO,
+                look: Timestamp::ZERO,
+                complaints: Complaints::default(),
             };
-            memory.set_owner(false);
-            // The crate makes it 0600; everybody may read it.
-            file.set_permissions(Permissions::from_mode(0o644))
-                .map_err(|cause| os_error("open to readers", cause))?;
-            let mut writer =
-                Self { name: name.clone(), memory, file, instance, doorbell: 0, renewal: Timestamp::ZERO };
             writer.begin();
             return Ok(writer);
         }
-        Err(WriteError::InTheWay { path: name.path(), why: "something keeps replacing it".into() })
-    }
-
-    fn words(&self) -> PageWords<'_> {
-        // SAFETY: the mapping is at least B::SIZE bytes (its file was checked or made so), page-aligned, writable and
-        // lives as long as `memory`; readers in other processes map it read-only.
-        unsafe { PageWords::new(self.memory.as_ptr(), B::SIZE / 8) }
+        Err(WriteError::InTheWay { path: name.path(), obstacle: Obstacle::Restless })
     }
 
     fn begin(&mut self) {
-        let words = self.words();
+        let words = self.page.words::<B>();
         let set = |word, value| words.store(word, value, Ordering::Relaxed);
         set(Head::Life, Life::BeingMade.word(std::process::id()));
         set(Head::HeartbeatUntil, 0);
-        set(Head::Layout, layout_word::<B>());
-        set(Head::Size, B::SIZE as u64);
-        set(Head::Instance, self.instance);
-        let doorbell = words.load(Head::Doorbell);
+        self.doorbell = self.doorbell.max(words.load(Head::Doorbell));
         if let Some(body) = words.body() {
-            body.store(B::new_zeroed().as_bytes());
+            self.sequence = body.store(self.sequence.max(body.sequence()), B::new_zeroed().as_bytes());
         }
+        // Behind the new sequence; see the reader.
+        words.store(Head::Layout, layout_word::<B>(), Ordering::Release);
+        for (word, value) in [Head::Size, Head::Array, Head::Entries].into_iter().zip(B::SHAPE.words()) {
+            set(word, value);
+        }
+        set(Head::Instance, self.instance);
         words.store(Head::Magic, MAGIC, Ordering::Release);
-        self.doorbell = doorbell;
     }
 
-    /// Publishes `body`, renews the heartbeat and rings the doorbell.
+    /// Publishes `body`, renews the heartbeat and rings the doorbell of a clock page. A page that was removed, cut short or
+    /// extended is made again within a second.
     pub fn publish(&mut self, now: Timestamp<Raw>, body: &B) {
-        if let Some(words) = self.words().body() {
-            words.store(body.as_bytes());
+        self.put(now, body);
+        if now >= self.look || self.page.guard.is_lost() {
+            self.look = now + HEARTBEAT_RENEWAL;
+            if self.look_after(now) {
+                self.put(now, body);
+            }
         }
-        self.heartbeat(now);
+        self.renewal = now + HEARTBEAT_RENEWAL;
         self.ring();
     }
 
-    /// Renews the heartbeat alone.
-    pub fn heartbeat(&mut self, now: Timestamp<Raw>) {
-        if now >= self.renewal {
-            self.look_after(now);
+    fn put(&mut self, now: Timestamp<Raw>, body: &B) {
+        let words = self.page.words::<B>();
+        if let Some(words) = words.body() {
+            self.sequence = words.store(self.sequence, body.as_bytes());
         }
-        let words = self.words();
         words.store(Head::HeartbeatUntil, (now + HEARTBEAT).ns().cast_unsigned(), Ordering::Relaxed);
         words.store(Head::Life, Life::Live.word(std::process::id()), Ordering::Release);
-        self.renewal = now + HEARTBEAT_RENEWAL;
     }
 
-    /// Makes the page anew if somebody removed it: readers would wait for it in vain.
-    fn look_after(&mut self, now: Timestamp<Raw>) {
-        if is_still_named(&self.file, &self.name) {
-            return;
+    /// Makes the page again if it is not what readers find under its name. Whether it was made again.
+    fn look_after(&mut self, now: Timestamp<Raw>) -> bool {
+        let (is_named, size) = (is_still_named(&self.page.file, &self.name), self.page.size());
+        let is_whole = size == Some(B::SIZE as u64) && !self.page.guard.is_lost();
+        if is_named && is_whole && self.has_its_head() {
+            return false;
         }
-        match Self::open(&self.name, self.instance) {
-            Ok(mut anew) => {
-                log::warn!("{} was removed by somebody; it is made anew", self.name.path().display());
-                if let (Some(from), Some(to)) = (self.words().body(), anew.words().body()) {
-                    let mut body = B::new_zeroed();
-                    if from.load(body.as_mut_bytes()).is_ok() {
-                        to.store(body.as_bytes());
-                    }
-                }
-                anew.renewal = now;
-                *self = anew;
-            }
-            Err(error) => log::debug!("{error}"),
+        let made = if is_named { self.make_again() } else { self.make_anew() };
+        if let Err(error) = made {
+            self.complaints.warn(now, format_args!("readers do not see this program: {error}"));
+            return false;
         }
+        let path = self.name.path();
+        match size.filter(|_| is_named) {
+            None => log::warn!("{} was removed by another process; it is made again", path.display()),
+            Some(size) => log::warn!(
+                "{} was changed by another process ({size} bytes, instead of {}); it is made again",
+                path.display(),
+                B::SIZE
+            ),
+        }
+        self.complaints.clear();
+        true
     }
 
-    /// When the heartbeat wants to be renewed.
+    /// Whether the head still is what readers take it by: a file that is cut short and extended again is zeros.
+    fn has_its_head(&self) -> bool {
+        let words = self.page.words::<B>();
+        let shape = [Head::Size, Head::Array, Head::Entries].map(|word| words.load(word));
+        words.load(Head::Magic) == MAGIC
+            && words.load(Head::Layout) == layout_word::<B>()
+            && words.load(Head::Instance) == self.instance
+            && shape == B::SHAPE.words()
+    }
+
+    /// In its place, so that its name is free for nobody.
+    fn make_again(&mut self) -> Result<(), WriteError> {
+        let file = self.page.file.try_clone().map_err(|cause| self.name.os_error("reopen", cause))?;
+        self.page = Page::prepare(file, &self.name)?;
+        self.begin();
+        Ok(())
+    }
+
+    fn make_anew(&mut self) -> Result<(), WriteError> {
+        let mut made = Self::open(&self.name, self.instance)?;
+        std::mem::swap(&mut self.page, &mut made.page);
+        (self.sequence, self.doorbell) = (made.sequence, made.doorbell);
+        Ok(())
+    }
+
+    /// When the page is to be published again at the latest.
     pub fn renewal(&self) -> Timestamp<Raw> {
         self.renewal
     }
 
-    /// inotify tells of a write by system call, not of one to mapped memory.
+    /// The random number of this run.
+    pub(super) fn instance(&self) -> u64 {
+        self.instance
+    }
+
+    /// inotify reports a write by system call, not one to mapped memory.
     fn ring(&mut self) {
+        if B::FORM != Form::Clock || self.page.guard.is_lost() {
+            return;
+        }
         self.doorbell = self.doorbell.wrapping_add(1);
         let value = self.doorbell.to_ne_bytes();
-        if let Err(error) = self.file.write_all_at(&value, Head::Doorbell.offset()) {
+        if let Err(error) = self.page.file.write_all_at(&value, Head::Doorbell.offset()) {
             log::debug!("doorbell: {error}");
         }
     }
 }
 
 impl<B> Drop for PageWriter<B> {
-    /// Says that the writer ended in good order.
+    /// Publishes that the writer ended in good order.
     fn drop(&mut self) {
+        // Nothing is added to a file that was cut short.
+        if self.page.size().is_none_or(|size| size < HEAD_SIZE as u64) {
+            return;
+        }
         let word = Life::Stopped.word(std::process::id()).to_ne_bytes();
-        if let Err(error) = self.file.write_all_at(&word, Head::Life.offset()) {
+        if let Err(error) = self.page.file.write_all_at(&word, Head::Life.offset()) {
             log::debug!("page: {error}");
         }
     }
 }
 
-/// Creates the page if there is none. `None`: there is one.
-fn create<B: Body>(name: &PageName<B>) -> io::Result<Option<Shmem>> {
-    match ShmemConf::new().os_id(name.os_id()).size(B::SIZE).create() {
-        Ok(mut memory) => {
-            // The page outlives its writer, so that readers see it stop; and if another start was faster, it is its own.
-            memory.set_owner(false);
-            Ok(Some(memory))
+impl Page {
+    /// Makes the file one that holds the page, in its place, and maps it. What another layout left there is lost.
+    fn prepare<B: Body>(file: File, name: &PageName<B>) -> Result<Self, WriteError> {
+        let size = file.metadata().map_err(|cause| name.os_error("look at", cause))?.len();
+        if !has_layout::<B>(&file, size) {
+            if size >= HEAD_SIZE as u64 {
+                let word = Life::Replaced.word(0).to_ne_bytes();
+                file.write_all_at(&word, Head::Life.offset())
+                    .map_err(|cause| name.os_error("replace", cause))?;
+            }
+            // Reserved at boot for this program (tmpfiles.d), of another version, or changed by another process.
+            file.set_len(0)
+                .and_then(|()| file.set_len(B::SIZE as u64))
+                .map_err(|cause| name.os_error("resize", cause))?;
         }
-        Err(ShmemError::MappingIdExists) => Ok(None),
+        // Without memory behind it the page would be lost at the first access, on a full tmpfs.
+        #[expect(clippy::cast_possible_wrap, reason = "a page is some thousand bytes")]
+        posix_fallocate(&file, 0, B::SIZE as i64)
+            .map_err(|errno| name.os_error("allocate memory for", errno.into()))?;
+        let mut memory = ShmemConf::new()
+            .os_id(name.os_id())
+            .open()
+            .map_err(|error| name.os_error("map", io::Error::other(error)))?;
+        memory.set_owner(false);
+        // The crate makes it 0600; everybody may read it.
+        file.set_permissions(Permissions::from_mode(0o644))
+            .map_err(|cause| name.os_error("open to readers", cause))?;
+        if memory.len() < B::SIZE {
+            return Err(name.os_error("map", io::Error::other("it was cut short meanwhile")));
+        }
+        let guard = NonNull::new(memory.as_ptr().cast::<c_void>())
+            .ok_or(Errno::EFAULT)
+            .and_then(|start| Guard::new(start, memory.len(), true))
+            .map_err(|errno| name.os_error("guard", errno.into()))?;
+        Ok(Self { guard, memory, file })
+    }
+
+    fn words<B: Body>(&self) -> PageWords<'_> {
+        // SAFETY: the mapping is at least B::SIZE bytes (see `prepare`), page-aligned, writable and lives as long as `memory`;
+        // readers in other processes map it read-only.
+        unsafe { PageWords::new(self.memory.as_ptr(), B::SIZE / 8) }
+    }
+
+    fn size(&self) -> Option<u64> {
+        self.file.metadata().ok().map(|metadata| metadata.len())
+    }
+}
+
+impl<B: Body> PageName<B> {
+    fn os_error(&self, action: &'static str, cause: io::Error) -> WriteError {
+        WriteError::Os { action, path: self.path(), cause }
+    }
+}
+
+/// Creates the page if there is none.
+fn create<B: Body>(name: &PageName<B>) -> io::Result<()> {
+    match ShmemConf::new().os_id(name.os_id()).size(B::SIZE).create() {
+        // The page outlives its writer, so that readers see it stop; and if another start was faster, it is its own.
+        Ok(mut memory) => {
+            memory.set_owner(false);
+            Ok(())
+        }
+        Err(ShmemError::MappingIdExists) => Ok(()),
         Err(ShmemError::MapCreateFailed(errno) | ShmemError::UnknownOsError(errno)) => {
             Err(io::Error::from_raw_os_error(i32::try_from(errno).unwrap_or(0)))
         }
@@ -208,29 +377,25 @@ fn create<B: Body>(name: &PageName<B>) -> io::Result<Option<Shmem>> {
 
 /// Opens the page for writing if it is ours, and nobody else could have written to it.
 fn open_checked<B: Body>(name: &PageName<B>) -> Result<File, WriteError> {
-    let in_the_way = |why: String| WriteError::InTheWay { path: name.path(), why };
     let path = name.path();
-    let seen = path.symlink_metadata().map_err(|cause| WriteError::Os {
-        what: "look at",
-        path: path.clone(),
-        cause,
-    })?;
+    let in_the_way = |obstacle| WriteError::InTheWay { path: path.clone(), obstacle };
+    let seen = path.symlink_metadata().map_err(|cause| name.os_error("look at", cause))?;
     if !seen.file_type().is_file() {
-        return Err(in_the_way("it is not a regular file".into()));
+        return Err(in_the_way(Obstacle::NoFile));
     }
-    let us = geteuid();
-    if seen.uid() != us.as_raw() && !(us.is_root() && is_service_user::<B>(seen.uid())) {
-        return Err(in_the_way(format!("it belongs to user {}, not to user {us} who runs this", seen.uid())));
+    let (owner, us) = (seen.uid(), geteuid());
+    if owner != us.as_raw() && !(us.is_root() && is_service_user::<B>(owner)) {
+        return Err(in_the_way(Obstacle::Owner { owner, us: us.as_raw() }));
     }
     if seen.mode() & 0o022 != 0 {
-        return Err(in_the_way(format!("others may write to it (mode {:04o})", seen.mode() & 0o7777)));
+        return Err(in_the_way(Obstacle::Writable(seen.mode() & 0o7777)));
     }
     OpenOptions::new()
         .read(true)
         .write(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
         .open(&path)
-        .map_err(|cause| WriteError::Os { what: "open", path, cause })
+        .map_err(|cause| name.os_error("open", cause))
 }
 
 /// Who holds the page's lock.
@@ -287,14 +452,9 @@ fn writer_of(file: &File) -> u32 {
 
 /// A page of the right size that no writer has finished making is as good as one of the right layout.
 fn has_layout<B: Body>(file: &File, size: u64) -> bool {
-    let layout = [Head::Magic, Head::Layout, Head::Size].map(|word| word_at(file, word).unwrap_or(u64::MAX));
-    size == B::SIZE as u64 && (layout == [MAGIC, layout_word::<B>(), B::SIZE as u64] || layout == [0; 3])
-}
-
-/// Tells readers to open anew, and removes the page.
-fn retire<B: Body>(file: &File, name: &PageName<B>) -> io::Result<()> {
-    if file.metadata()?.len() >= HEAD_WORDS as u64 * 8 {
-        file.write_all_at(&Life::Replaced.word(0).to_ne_bytes(), Head::Life.offset())?;
-    }
-    std::fs::remove_file(name.path())
+    let word = |word| word_at(file, word).unwrap_or(u64::MAX);
+    let (layout, shape) = ([Head::Magic, Head::Layout], [Head::Size, Head::Array, Head::Entries]);
+    let found = (layout.map(word), shape.map(word));
+    size == B::SIZE as u64
+        && (found == ([MAGIC, layout_word::<B>()], B::SHAPE.words()) || found == ([0; 2], [0; 3]))
 }

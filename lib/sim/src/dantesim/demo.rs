@@ -5,7 +5,7 @@
 
 use crate::args::DemoArgs;
 use anyhow::{Context, anyhow, bail};
-use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm};
+use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus};
 use dante_core::port::State;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::{relay, steer};
@@ -102,9 +102,9 @@ struct Stage {
     folder: PathBuf,
     instance: String,
     unit: u32,
-    dante4l: PageReader<Dante4l>,
-    dante2sys: PageReader<Dante2sys>,
-    danteshm: PageReader<Danteshm>,
+    dante4l: PageReader<Dante4lStatus>,
+    dante2sys: PageReader<Dante2sysStatus>,
+    danteshm: PageReader<DanteshmStatus>,
     pmc: PathBuf,
 }
 
@@ -265,8 +265,10 @@ impl Stage {
 
     fn clean(&mut self) {
         self.programs.clear();
-        for program in [Dante4l::NAME, Dante2sys::NAME, Danteshm::NAME] {
-            _ = std::fs::remove_file(format!("/dev/shm/{program}.{}", self.instance));
+        for program in [Dante4lStatus::PROGRAM, Dante2sysStatus::PROGRAM, DanteshmStatus::PROGRAM] {
+            for form in ["", ".status"] {
+                _ = std::fs::remove_file(format!("/dev/shm/{program}@{}{form}", self.instance));
+            }
         }
         if NtpShm::exists(self.unit) {
             _ = NtpShm::remove(self.unit);
@@ -285,7 +287,7 @@ impl Drop for Stage {
 ///
 /// K is taken from dante2sys, since it is what the clock is to be held to; that the path delay (a few us on loopback)
 /// is measured by dante4l is part of what is judged.
-fn true_phase_error(body: &Dante2sys, truth: &Oscillator, now: Timestamp<Raw>) -> Option<Duration> {
+fn true_phase_error(body: &Dante2sysStatus, truth: &Oscillator, now: Timestamp<Raw>) -> Option<Duration> {
     Some(body.line()?.at(now) - body.epoch()?.date_of(truth.at(now)))
 }
 

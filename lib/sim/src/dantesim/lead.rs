@@ -2,7 +2,7 @@
 
 use crate::args::LeaderArgs;
 use anyhow::{Context, anyhow};
-use dante_core::page::StampSource;
+use dante_core::port::StampSource;
 use dante_core::port::{Channel, NoStamp};
 use dante_core::time::{Duration, Ratio, Timestamp};
 use dante_core::wire::PortIdentity;

@@ -2,7 +2,7 @@
 //! weeks pass in seconds.
 
 use super::{Led, SimClock, True};
-use dante_core::page::{Dante4l, PORT_HAS_MAP};
+use dante_core::page::{CLOCK_HAS_MAP, Dante4l};
 use dante_core::port::State;
 use dante_core::time::{Affine, ClockMap, Correlation, Duration, Ratio, Uncertainty, Wander};
 use rand::Rng;
@@ -24,7 +24,7 @@ pub(super) struct Given {
 
 impl Given {
     pub(super) fn new(sigma: Uncertainty) -> Self {
-        let page = Box::new(Dante4l { port_count: 1, ..Dante4l::default() });
+        let page = Box::default();
         Self { sigma, offset_ns: 0.0, rate_ppb: 0.0, followed: None, page }
     }
 
@@ -54,20 +54,20 @@ impl Given {
         };
         self.offset_ns = next(self.offset_ns, self.sigma.offset.secs_f64() * 1e9);
         self.rate_ppb = next(self.rate_ppb, self.sigma.rate.ppb());
-        let Some(port) = self.page.ports.first_mut() else { return };
-        port.state = if leader.is_some() { State::Slave } else { State::Listening } as u8;
+        let page = &mut self.page;
+        page.state = if leader.is_some() { State::Slave } else { State::Listening } as u8;
         if let Some((place, led)) = leader {
             let followed = Some((place, led.jumps));
             if std::mem::replace(&mut self.followed, followed) != followed {
-                port.timeline += 1;
+                page.timeline += 1;
             }
             let (raw, path) = (clock.raw_rate().fraction(), led.leader.oscillator());
             let rate = (path.slow_rate_at(now).fraction() - raw) / (1.0 + raw) + self.rate_ppb * 1e-9;
             let at0 = path.at(now) + Duration::from_secs_f64(self.offset_ns * 1e-9);
             let line = Affine { raw0: clock.raw_at(now), at0, rate: Ratio::new(rate) };
             let (correlation, wander) = (Correlation::ZERO, Wander::ZERO);
-            port.map = ClockMap { line, sigma: self.sigma, correlation, wander }.into();
-            port.flags = PORT_HAS_MAP;
+            page.map = ClockMap { line, sigma: self.sigma, correlation, wander }.into();
+            page.flags = CLOCK_HAS_MAP;
         }
     }
 }

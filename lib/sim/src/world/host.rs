@@ -15,7 +15,9 @@ use dante_core::observe::Observer;
 use dante_core::page::{Dante2sys, Dante4l, Danteshm, View};
 use dante_core::port::{Port, PortConfig};
 use dante_core::relay::{self, EpochRule, Relay};
-use dante_core::steer::{Clock, ClockState, Config, Input, Output, Report, Steerer, UtcConfig, drive};
+use dante_core::steer::{
+    Clock, ClockState, Config, Input, Output, Report, SteeredClock, Steerer, UtcConfig, drive,
+};
 use dante_core::time::{Duration, Ratio, Raw, Real, Timestamp, Uncertainty};
 use dante_core::track::TimelineKey;
 use rand::Rng;
@@ -147,8 +149,7 @@ impl Host {
 
     /// The timeline on the page of dante4l.
     pub fn key(&self) -> TimelineKey {
-        let number = self.dante4l_page.body().selected().map_or(0, |port| port.timeline);
-        TimelineKey { instance: self.dante4l_page.instance(), number }
+        self.dante4l_page.body().key(self.dante4l_page.instance())
     }
 
     pub(super) fn packets(&mut self) -> Option<&mut Packets> {
@@ -258,7 +259,7 @@ impl Host {
     /// dante4l publishes.
     fn publish(&mut self, now: True) {
         let page = match &mut self.dante4l {
-            Dante4lProgram::Packets(packets) => packets.observer.page(Some(self.clock.kernel_word())),
+            Dante4lProgram::Packets(packets) => packets.observer.pages(Some(self.clock.kernel_word())).0,
             Dante4lProgram::Given(given) => given.page(),
         };
         self.dante4l_page.publish(self.clock.raw_at(now), page);
@@ -288,8 +289,8 @@ impl Host {
             Report::Step(by) => said.steps.push((now, by)),
             Report::Leftover(_) | Report::Failed(_) => {}
         });
-        let body = Dante2sys::of(&self.steerer, &state.reading).with_line(self.clock.line());
-        self.dante2sys_page.publish(raw, &body);
+        let (kind, origin) = (SteeredClock::Realtime, self.dante2sys_page.instance());
+        self.dante2sys_page.publish(raw, &Dante2sys::of(&self.steerer, kind, origin, &state.reading));
     }
 
     fn relay<'a>(

@@ -1,8 +1,9 @@
 //! Leaders of another protocol, PTPv2 as far as it is needed here: all that it takes is a decoder and a Delay_Req.
 
 use super::*;
-use crate::announcement::Quality;
-use crate::page::{PortRecord, StampSource};
+use crate::announcement::{PtpVersion, Quality};
+use crate::page::PortRecord;
+use crate::port::StampSource;
 use crate::wire::{ClockIdentifier, WireError};
 
 const V2: Protocol = Protocol { decode, delay_req };
@@ -63,6 +64,7 @@ fn announcement(bytes: &[u8]) -> Result<Announcement, WireError> {
     let [priority1, class, accuracy] = part(bytes, 47)?;
     let [priority2, .., source] = part::<12>(bytes, 52)?;
     Ok(Announcement {
+        protocol: PtpVersion::V2,
         grandmaster: PortIdentity { port_id: 0, ..identity(bytes, 53, 61)? },
         grandmaster_sequence: 0,
         quality: Quality {
@@ -157,7 +159,7 @@ fn the_best_leader_of_a_second_protocol_is_followed_and_published() {
     assert!((delay - PATH).abs() < Duration::from_ns(100), "{delay:?}");
     let record = PortRecord::of(port, "v2", StampSource::Software, port.timeline(), None);
     let published = record.leader().unwrap();
-    assert_eq!((published.identity(), published.stratum, published.utc_offset_s), (leader(7), 6, 37));
+    assert_eq!((published.identity(), published.class, published.utc_offset_s), (leader(7), 6, 37));
     assert_eq!((record.heard().len(), &published.identifier), (2, b"GPS\0"));
     bench.pass(Duration::from_secs(10));
     assert_eq!((bench.port.state(), bench.port.leader()), (State::Listening, None));

@@ -2,6 +2,7 @@ use super::*;
 use crate::relay::date::Steered;
 use crate::relay::tests::{DATE, Leader, NOW, SYNC, SYNCHRONISED};
 use crate::time::{Affine, Epoch, Ratio};
+use crate::timescale::Piece;
 use crate::track::KernelWord;
 
 struct Bench {
@@ -202,7 +203,9 @@ fn k_waits_until_the_kernel_calls_the_clock_synchronised() {
 
 #[test]
 fn k_is_that_of_dante2sys_where_its_date_is_good() {
-    let epoch = Epoch::from_ns(DATE - 699_000_000_000 + 7_000_000);
+    let (dante0, utc0) = (Timestamp::from_ns(699_000_000_000), Timestamp::from_ns(DATE + 7_000_000));
+    let piece = Piece { origin: 9, serial: 1, dante0, utc0, slope: 0 };
+    let leap_seconds = 0;
     for (is_good, number, source) in [
         (true, 1, EpochSource::Dante2sys),
         (false, 1, EpochSource::Clock),
@@ -212,14 +215,15 @@ fn k_is_that_of_dante2sys_where_its_date_is_good() {
         let mut bench = Bench::with(SYNCHRONISED, None);
         let key = TimelineKey { number, ..bench.leader.key };
         let kernel = Some(KernelWord::Synchronised(Duration::from_ms(5)));
-        bench.knows(Some(Steered { key, epoch, is_good }), kernel);
+        bench.knows(Some(Steered { key, piece, leap_seconds, is_good }), kernel);
         let (k, sample) = fixed(&bench.sync());
         assert_eq!(k.source, source);
         let ahead = if source == EpochSource::Dante2sys { 7_003_000 } else { 0 };
         assert_eq!(sample.ahead().ns(), ahead, "the date is that of the one, not of the other");
     }
     let mut bench = Bench::new();
-    bench.knows(Some(Steered { key: bench.leader.key, epoch, is_good: false }), None);
+    let key = bench.leader.key;
+    bench.knows(Some(Steered { key, piece, leap_seconds, is_good: false }), None);
     assert_eq!(fixed(&bench.sync()).0.source, EpochSource::Dante2sys, "--epoch now asks for no more");
 }
 

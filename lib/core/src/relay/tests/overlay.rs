@@ -51,7 +51,7 @@ fn a_suspend_voids_the_overlay() {
     // Measured before the end of the suspend, too.
     let before = bench.now();
     bench.measure(PortState::Slave);
-    bench.dante4l.body.ports[0].map.raw0_ns = before.ns();
+    bench.dante4l.body.map.raw0_ns = before.ns();
     bench.read();
     assert_eq!(bench.relay.overlay(), None);
     (0..4).for_each(|_| bench.measure(PortState::Slave));

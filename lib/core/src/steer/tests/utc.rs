@@ -155,15 +155,15 @@ fn a_step_that_was_not_done_is_asked_for_again_and_k_stays() {
     let mut bench = Bench::with_policy(Policy::Step, 0.0);
     bench.syncs(40);
     bench.clock.refuses = true;
-    let before = bench.steerer.timescale().unwrap().epoch();
+    let before = bench.steerer.timescale().unwrap().piece();
     bench.date(S);
     assert_eq!(bench.steerer.state(), State::Refused);
     bench.sync();
     bench.date(S);
-    assert_eq!((bench.utc_steps(), bench.steerer.timescale().unwrap().epoch()), (0, before));
+    assert_eq!((bench.utc_steps(), bench.steerer.timescale().unwrap().piece()), (0, before));
     bench.pass(S);
     bench.syncs(1);
-    assert_eq!(bench.steerer.timescale().unwrap().epoch(), before);
+    assert_eq!(bench.steerer.timescale().unwrap().piece(), before);
     bench.clock.refuses = false;
     bench.pass(S);
     bench.syncs(2);

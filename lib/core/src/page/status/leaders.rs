@@ -1,5 +1,6 @@
 //! What a port hears: leaders, and what is to be noticed.
 
+use crate::announcement::PtpVersion;
 use crate::page::record::record;
 use crate::port::{Leader, Notice};
 use crate::time::{Raw, Timestamp};
@@ -8,34 +9,44 @@ use std::net::Ipv4Addr;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 record! {
-    /// A leader and what it says of its grandmaster.
+    /// A leader and what it states about its grandmaster. A field that its protocol lacks is 0.
     pub struct LeaderRecord {
-        /// Who sends the Syncs.
-        pub uuid: [u8; 6],
-        /// Its port.
-        pub port_id: u16,
-        /// IPv4 address.
+        /// [`PtpVersion`].
+        pub protocol: u8,
+        /// Stratum (PTPv1) or clockClass (PTPv2) of the grandmaster.
+        pub class: u8,
+        /// clockAccuracy of the grandmaster (PTPv2).
+        pub accuracy: u8,
+        /// priority1 of the grandmaster (PTPv2).
+        pub priority1: u8,
+        /// priority2 of the grandmaster (PTPv2).
+        pub priority2: u8,
+        /// domainNumber (PTPv2).
+        pub domain: u8,
+        /// 1: the grandmaster is Preferred Leader (PTPv1).
+        pub preferred: u8,
+        /// 1: the grandmaster is a boundary clock (PTPv1).
+        pub boundary_clock: u8,
+        /// clockIdentity of who sends the Syncs; with PTPv1 its UUID of 6 bytes and two zeros.
+        pub id: [u8; 8],
+        /// The grandmaster's, likewise.
+        pub grandmaster: [u8; 8],
+        /// IPv4 address of who sends the Syncs.
         pub address: [u8; 4],
-        /// The grandmaster's clock identifier.
+        /// The grandmaster's clock identifier (PTPv1).
         pub identifier: [u8; 4],
+        /// Port number of who sends the Syncs.
+        pub port_id: u16,
+        /// Port number of the grandmaster (PTPv1).
+        pub grandmaster_port: u16,
         /// The grandmaster's variance.
         pub variance: i16,
         /// Steps from the grandmaster to the leader.
         pub steps_removed: u16,
-        /// The grandmaster's stratum.
-        pub stratum: u8,
-        /// 1: the grandmaster is Preferred Leader.
-        pub preferred: u8,
         /// currentUTCOffset: the leader's time minus UTC, s.
         pub utc_offset_s: i16,
-        /// The grandmaster.
-        pub grandmaster: [u8; 6],
-        /// And its port.
-        pub grandmaster_port: u16,
-        /// 1: the grandmaster is a boundary clock.
-        pub boundary_clock: u8,
         /// Zero.
-        pub reserved: [u8; 7],
+        pub reserved: [u8; 6],
         /// The interval that it advertises, ns.
         pub sync_interval_ns: i64,
     }
@@ -68,26 +79,37 @@ impl From<&Leader> for LeaderRecord {
     fn from(leader: &Leader) -> Self {
         let announced = &leader.announced;
         let quality = &announced.quality;
+        let of_v2 = |value| if announced.protocol == PtpVersion::V2 { value } else { 0 };
         Self {
-            uuid: leader.identity.uuid.0,
-            port_id: leader.identity.port_id,
+            protocol: announced.protocol as u8,
+            class: quality.class,
+            accuracy: of_v2(quality.accuracy),
+            priority1: of_v2(quality.priority1),
+            priority2: of_v2(quality.priority2),
+            domain: 0,
+            preferred: u8::from(quality.preferred),
+            boundary_clock: u8::from(quality.boundary_clock),
+            id: leader.identity.uuid.eight_bytes(),
+            grandmaster: announced.grandmaster.uuid.eight_bytes(),
             address: leader.address.octets(),
             identifier: quality.identifier.0,
+            port_id: leader.identity.port_id,
+            grandmaster_port: announced.grandmaster.port_id,
             variance: quality.variance,
             steps_removed: announced.steps_removed,
-            stratum: quality.class,
-            preferred: u8::from(quality.preferred),
             utc_offset_s: announced.utc_offset_s,
-            grandmaster: announced.grandmaster.uuid.0,
-            grandmaster_port: announced.grandmaster.port_id,
-            boundary_clock: u8::from(quality.boundary_clock),
-            reserved: [0; 7],
+            reserved: [0; 6],
             sync_interval_ns: leader.interval.ns(),
         }
     }
 }
 
 impl LeaderRecord {
+    /// Its protocol; `None` where the number is not one.
+    pub fn protocol(&self) -> Option<PtpVersion> {
+        PtpVersion::from_number(self.protocol)
+    }
+
     /// Its address.
     pub fn address(&self) -> Ipv4Addr {
         self.address.into()
@@ -95,7 +117,7 @@ impl LeaderRecord {
 
     /// Who sends the Syncs.
     pub fn identity(&self) -> PortIdentity {
-        ethernet(self.uuid, self.port_id)
+        ethernet(self.id, self.port_id)
     }
 
     /// The clock at the root of the tree.
@@ -129,6 +151,6 @@ impl NoticeRecord {
     }
 }
 
-fn ethernet(uuid: [u8; 6], port_id: u16) -> PortIdentity {
-    PortIdentity { technology: PortIdentity::ETHERNET, uuid: Uuid(uuid), port_id }
+fn ethernet(id: [u8; 8], port_id: u16) -> PortIdentity {
+    PortIdentity { technology: PortIdentity::ETHERNET, uuid: Uuid::of_eight_bytes(id), port_id }
 }
