@@ -1,10 +1,11 @@
 use super::*;
 use clap::Parser;
-use dante_core::page::{Body, Dante4l};
+use dante_core::page::{Dante4l, Dante4lStatus};
 use dante_core::port::follower_identity;
 use dante_core::time::Ratio;
 use dante_core::wire::Subdomain;
 use dante_os::net::Interface;
+use dante_os::page::{Instance, PageName};
 use dante_os::poll::Poll;
 use dante_os::socket::{PtpSocket, Timestamping};
 use dante_os::stamps::Stamps;
@@ -110,10 +111,16 @@ fn after_start_up_the_packet_path_allocates_nothing() {
     let allocated =
         allocation_counter::measure(|| exchange(&mut observer, &mut stage, &mut poll, 32, &mut status));
     let taken = measured(&observer) - before;
-    _ = std::fs::remove_file(format!("/dev/shm/{}.{instance}", Dante4l::NAME));
+    let instance: Option<Instance> = instance.parse().ok();
+    for path in [
+        PageName::<Dante4l>::new(instance.as_ref()).path(),
+        PageName::<Dante4lStatus>::new(instance.as_ref()).path(),
+    ] {
+        _ = std::fs::remove_file(path);
+    }
     assert!(taken >= 32);
     let end = measured(&observer);
-    assert_eq!(observer.engine.page(None).samples, end, "each is on the page");
+    assert_eq!(observer.engine.pages(None).0.samples, end, "each is on the page");
     assert!(status.starts_with("SLAVE of 02:00:00:00:00:01/1 on lo, rate "), "{status}");
     assert_eq!(
         allocated.count_total, 0,

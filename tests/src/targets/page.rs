@@ -83,7 +83,7 @@ fn show_observer(body: &Dante4lStatus) {
     for port in body.ports() {
         _ = format!("{} {:?} {:?} {:?}", port.interface, port.state(), port.leader(), port.path_delay());
         _ = (port.counters().by_name().count(), port.last_sample(), port.map());
-        _ = port.heard().iter().map(|heard| heard.leader.protocol()).count();
+        _ = format!("{:?}", port.heard().first().map(|heard| heard.leader.protocol()));
     }
 }
 
