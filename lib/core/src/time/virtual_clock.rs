@@ -37,4 +37,44 @@ impl VirtualClock {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn raw(ns: i64) -> Timestamp<Raw> {
+        Timestamp::from_ns(ns)
+    }
+
+    fn clock() -> VirtualClock {
+        let real = Timestamp::from_ns(1_795_000_000_000_000_000);
+        VirtualClock::new(Reading { raw: raw(5_000_000_000), real, width: Duration::from_ns(40) })
+    }
+
+    #[test]
+    fn starts_at_what_was_read_and_runs_at_the_oscillators_rate() {
+        let clock = clock();
+        assert_eq!(clock.at(raw(5_000_000_000)).ns(), 1_795_000_000_000_000_000);
+        assert_eq!(clock.at(raw(8_000_000_000)).ns(), 1_795_000_003_000_000_000);
+    }
+
+    #[test]
+    fn a_change_of_frequency_makes_no_jump_of_phase() {
+        let mut clock = clock();
+        for second in 6..100 {
+            let now = raw(second * 1_000_000_000 + 123_457);
+            let before = clock.at(now);
+            clock.set_frequency(now, Ratio::from_ppm(if second % 2 == 0 { 37.3 } else { -12.9 }));
+            assert_eq!(clock.at(now), before);
+        }
+    }
+
+    #[test]
+    fn a_step_moves_the_phase_and_leaves_the_rate() {
+        let mut clock = clock();
+        clock.set_frequency(raw(5_000_000_000), Ratio::from_ppm(10.0));
+        let before = clock.at(raw(7_000_000_000));
+        clock.step(Duration::from_ns(-250));
+        assert_eq!(clock.at(raw(7_000_000_000)) - before, Duration::from_ns(-250));
+        assert_eq!(clock.line().rate, Ratio::from_ppm(10.0));
+        assert_eq!(clock.line().at(raw(7_000_000_000)), clock.at(raw(7_000_000_000)));
+    }
+}
