@@ -6,18 +6,12 @@
 mod affine;
 mod bridge;
 mod civil;
-mod sleep;
-mod translator;
 mod units;
-mod virtual_clock;
 
-pub use affine::{Affine, ClockMap, Epoch, Uncertainty};
-pub use bridge::{Bridge, Reading, Stepped};
+pub use affine::{Affine, ClockMap, Epoch, Uncertainty, VirtualClock};
+pub use bridge::{Bridge, Reading, SleepDetector, StampTranslator, Stepped};
 pub use civil::Civil;
-pub use sleep::SleepDetector;
-pub use translator::StampTranslator;
 pub use units::{Correlation, Duration, Offset, Ratio, Wander};
-pub use virtual_clock::VirtualClock;
 
 use std::fmt;
 use std::marker::PhantomData;
