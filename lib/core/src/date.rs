@@ -1,15 +1,17 @@
-//! The date: what NTP servers say of UTC, which of them to believe, how the leader's seconds run against UTC, and what the
+//! UTC: what NTP servers state, which of them a majority agrees with, how the leader's seconds run against UTC, and what the
 //! policy that the user chose makes of it.
 //!
 //! Rate comes from the leader, the date from elsewhere. Every answer of a server is a pair (CLOCK_MONOTONIC_RAW, UTC),
 //! so that nothing that is done to the system clock, by us or by anybody, spoils what was measured.
 
 mod drift;
+mod estimate;
 mod keeper;
 mod policy;
 pub mod servers;
 
-pub use keeper::{DateError, DateKeeper, DateNews};
+pub use estimate::DateError;
+pub use keeper::{DateKeeper, DateNews};
 pub use policy::{DateRules, Policy};
 pub use servers::Verdict;
 
