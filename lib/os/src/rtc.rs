@@ -3,8 +3,6 @@
 //! It holds whole seconds of a civil date, in UTC or, where another operating system shares the machine, in local time.
 //! While a program has it open no other can open it, so it is opened for each call only.
 
-mod zone;
-
 use dante_core::time::{Civil, Duration, Real, Timestamp};
 use nix::errno::Errno;
 use std::ffi::c_int;
@@ -168,7 +166,7 @@ fn to_rtc(seconds: i64, zone: Zone) -> Option<RtcTime> {
     // A civil date in local time is the one that UTC would have, that many seconds later.
     let shown = match zone {
         Zone::Utc => seconds,
-        Zone::Local => seconds.checked_add(zone::local_offset(seconds)?)?,
+        Zone::Local => seconds.checked_add(local_offset(seconds)?)?,
     };
     let Civil { year, month, day, hour, minute, second } = Civil::at(shown);
     Some(RtcTime {
@@ -197,8 +195,36 @@ fn from_rtc(time: &RtcTime, zone: Zone) -> Option<i64> {
     };
     match zone {
         Zone::Utc => shown.seconds(),
-        Zone::Local => zone::of_local(&shown),
+        Zone::Local => of_local(&shown),
     }
+}
+
+/// How far local time is ahead of UTC then, s.
+fn local_offset(seconds: i64) -> Option<i64> {
+    // localtime_r need not read the zone by itself (POSIX), and TZ may have changed since.
+    read_zone();
+    // SAFETY: tm is made of integers and a pointer, for which zero is a value.
+    let mut local: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to variables that live through the call, which keeps neither.
+    let done = unsafe { libc::localtime_r(&raw const seconds, &raw mut local) };
+    (!done.is_null()).then_some(local.tm_gmtoff)
+}
+
+/// Seconds after 1970-01-01 UTC of a date in local time. Where the clocks go forward and it does not exist, an hour off;
+/// where they go back and it is twice, one of the two.
+fn of_local(date: &Civil) -> Option<i64> {
+    let shown = date.seconds()?;
+    // The offset is that of the time looked for: near a change the first guess may be of the other side.
+    let guess = shown - local_offset(shown)?;
+    Some(shown - local_offset(guess)?)
+}
+
+fn read_zone() {
+    unsafe extern "C" {
+        fn tzset();
+    }
+    // SAFETY: tzset reads the environment, which nothing in the suite changes after its start.
+    unsafe { tzset() };
 }
 
 #[cfg(test)]
@@ -223,7 +249,7 @@ mod tests {
         for seconds in [1_700_000_000, 1_720_000_000, 1_784_000_000] {
             let time = to_rtc(seconds, Zone::Local).unwrap();
             assert_eq!(from_rtc(&time, Zone::Local), Some(seconds));
-            let offset = zone::local_offset(seconds).unwrap();
+            let offset = local_offset(seconds).unwrap();
             assert_eq!(to_rtc(seconds + offset, Zone::Utc), Some(time));
             assert!(offset.abs() <= 15 * 3_600, "{offset} s");
         }
