@@ -7,5 +7,7 @@ pub mod leader;
 pub mod link;
 pub mod oscillator;
 pub mod scenario;
-pub mod truth;
 pub mod world;
+
+#[doc(hidden)]
+pub use oscillator as truth;
