@@ -7,7 +7,7 @@
 //! is run over all of them again at each one, with the noise as it is known by then.
 
 mod change;
-mod kalman;
+pub(crate) mod kalman;
 mod noise;
 mod outliers;
 
