@@ -8,7 +8,7 @@ use dante_core::time::{Duration, Ratio, Raw, Timestamp};
 use dante_core::timescale::Timescale;
 use std::collections::HashSet;
 
-pub mod date;
+pub mod utc;
 
 /// So long after the host was stepped its programs may need to see it; until then it is not their phase.
 const GRACE: Duration = Duration::from_secs(2);
