@@ -154,6 +154,45 @@ mod tests {
     }
 
     #[test]
+    fn affine_keeps_nanoseconds_over_a_year() {
+        let line = Affine { raw0: raw(0), at0: Timestamp::<Dante>::from_ns(7), rate: Ratio::from_ppm(12.0) };
+        let year = 31_557_600_000_000_000;
+        assert_eq!(line.at(raw(year)).ns(), year + 7 + year / 1_000_000 * 12);
+        assert_eq!(line.anchored_at(raw(year)).at(raw(0)).ns(), 7);
+    }
+
+    #[test]
+    fn uncertainty_grows_with_age_and_never_shrinks() {
+        let map = ClockMap {
+            line: Affine { raw0: raw(0), at0: Timestamp::from_ns(0), rate: Ratio::ZERO },
+            sigma: Uncertainty { offset: Duration::from_ns(100), rate: Ratio::from_ppb(10.0) },
+            correlation: Correlation::new(0.8),
+            wander: Wander::from_ppb(1.0),
+        };
+        let at = |s: i64| map.uncertainty_at(raw(s * 1_000_000_000));
+        assert_eq!(at(-5), at(0));
+        assert_eq!(at(0).offset.ns(), 100);
+        // 100^2 + 2*10*0.8*100*10 + (10*10)^2 + 1*10^3/3 = 36333; sqrt = 190.6
+        assert_eq!(at(10).offset.ns(), 191);
+        assert!((at(100).rate.ppb() - 200f64.sqrt()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn epoch_is_carried_over_without_a_jump_of_the_date() {
+        let map = |at0, ppm| ClockMap {
+            line: Affine { raw0: raw(0), at0: Timestamp::from_ns(at0), rate: Ratio::from_ppm(ppm) },
+            sigma: Uncertainty { offset: Duration::ZERO, rate: Ratio::ZERO },
+            correlation: Correlation::ZERO,
+            wander: Wander::ZERO,
+        };
+        let (old, new) = (map(699_000_000_000, 12.0), map(541_867_000_000_000, -13.0));
+        let epoch = Epoch::fixed_at(Timestamp::from_ns(1_795_000_000_000_000_000), old.dante_at(raw(0)));
+        let now = raw(3_000_000_000);
+        let carried = epoch.carried_over(&old, &new, now);
+        assert_eq!(carried.date_of(new.dante_at(now)), epoch.date_of(old.dante_at(now)));
+    }
+
+    #[test]
     fn starts_at_what_was_read_and_runs_at_the_oscillators_rate() {
         let clock = clock();
         assert_eq!(clock.at(raw(5_000_000_000)).ns(), 1_795_000_000_000_000_000);

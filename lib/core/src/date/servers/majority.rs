@@ -1,5 +1,5 @@
-//! Whom to believe: a majority of the servers must agree (the intersection of Marzullo and of RFC 5905, section 11.2.1), and
-//! the best of those that agree counts.
+//! Selection: a majority of the servers has to agree (the intersection of Marzullo and of RFC 5905, section 11.2.1), and the
+//! best of those that agree counts.
 
 use super::MAX_SERVERS;
 use crate::date::{Exchange, Leap};
