@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use dante_bench::bound::Optimal;
-use dante_bench::experiment::{acquisition, comparison, cost, honesty, noise_of, steady};
+use dante_bench::experiment::{clock, cost, estimate, noise_of};
 use dante_bench::trace::NETWORKS;
 use dante_sim::oscillator::Model;
 use std::path::PathBuf;
@@ -33,13 +33,13 @@ fn main() -> anyhow::Result<()> {
 
     println!("Acquisition: 95 % of {seeds} seeds are within it for good, s after the first Sync (limit)");
     for network in &NETWORKS {
-        let acquired = acquisition::from_nothing(network, seeds);
+        let acquired = estimate::from_nothing(network, seeds);
         let limits = match network.name {
             "veth" => "(2, 8)",
             "dante" => "(10, 50)",
             _ => "(none)",
         };
-        let (worst, clock) = acquisition::from_stored(network, seeds).worst();
+        let (worst, clock) = estimate::from_stored(network, seeds).worst();
         println!(
             "  {:6} 1 ppm {:6.2}  100 ppb {:6.2} {limits}; the clock itself {:6.2} {:6.2}; stored frequency: at worst {worst:.3} of it, the clock {clock:.3}",
             network.name,
@@ -54,7 +54,7 @@ fn main() -> anyhow::Result<()> {
     let mut found = Vec::new();
     for (name, model) in [("pc", Model::PC), ("good", Model::GOOD)] {
         for network in &NETWORKS {
-            let steady = steady::run(network, &model, few, span_s);
+            let steady = clock::steady(network, &model, few, span_s);
             let (phase, rate) = steady.over_riccati();
             println!(
                 "  {:6} {name:4} {:8.1} {:7.2}  Riccati {:8.1} {:7.2}  over it {phase:.2} {rate:.2}  factor to the frontier {:.3}; the estimate {:8.1} {:7.2}; noise taken for {:.0} ns, is {:.0}; false jumps {}",
@@ -79,10 +79,10 @@ fn main() -> anyhow::Result<()> {
 
     println!(
         "Followers, {few} seeds of {} s from a cold start: rate over 1 s, rms after 60 s (after 300 s), ppb",
-        comparison::SPAN_S
+        clock::COMPARISON_S
     );
     for network in &NETWORKS {
-        let outcomes = comparison::run(network, &Model::PC, few);
+        let outcomes = clock::comparison(network, &Model::PC, few);
         let ours = outcomes.first().map_or((1.0, 1.0), |ours| ours.rate_ppb);
         let bound = Optimal::new(&noise_of(network, &Model::PC)).riccati().rate_ppb;
         for outcome in &outcomes {
@@ -104,7 +104,7 @@ fn main() -> anyhow::Result<()> {
     println!("Honesty, {seeds} seeds: share within 2 sigma, %");
     for (name, model) in [("pc", Model::PC), ("good", Model::GOOD)] {
         for network in &NETWORKS {
-            let honesty = honesty::run(network, &model, seeds);
+            let honesty = estimate::honesty(network, &model, seeds);
             let by_age = honesty.by_age.map(|share| format!("{:.1}", 100.0 * share)).join(" ");
             println!(
                 "  {:6} {name:4} rate {:5.1} (0..10 s, 10..60 s, later: {by_age}), phase since lock {:5.1} (against the mean delay {:5.1}); error over sigma, rms: {:.2} {:.2}",
@@ -119,7 +119,7 @@ fn main() -> anyhow::Result<()> {
     }
 
     for network in &NETWORKS {
-        let stepped = honesty::stepped(network, 1.0, few);
+        let stepped = estimate::honesty_after_step(network, 1.0, few);
         println!(
             "  {:6} pc   rate {:5.1} after a step of the rate by 1 ppm; the first {:.1} s after it, which statistics needs, are left out",
             network.name,
@@ -129,7 +129,7 @@ fn main() -> anyhow::Result<()> {
     }
 
     let [_, dante, _] = &NETWORKS;
-    let cost = cost::run(dante, if args.quick { 24 } else { 168 });
+    let cost = cost(dante, if args.quick { 24 } else { 168 });
     println!(
         "Cost: estimator {:.0} ns a sample in the first hour, {:.0} in the last; with the law {:.0}, {:.0}; {} h at 4 Hz in {:.1} s",
         cost.estimator_ns.0, cost.estimator_ns.1, cost.both_ns.0, cost.both_ns.1, cost.hours, cost.wall_s

@@ -2,8 +2,8 @@
 
 use anyhow::{Result, anyhow};
 use dante_bench::bound::Optimal;
-use dante_bench::experiment::comparison::Outcome;
-use dante_bench::experiment::{noise_of, steady::Steady};
+use dante_bench::experiment::clock::{Outcome, Steady};
+use dante_bench::experiment::noise_of;
 use dante_bench::trace::Network;
 use dante_sim::oscillator::Model;
 use plotters::coord::Shift;

@@ -4,7 +4,7 @@
 //! each limit.
 
 use dante_bench::bound::Optimal;
-use dante_bench::experiment::{acquisition, comparison, honesty, noise_of, steady};
+use dante_bench::experiment::{clock, estimate, noise_of};
 use dante_bench::ours::Ours;
 use dante_bench::trace::{NETWORKS, Network, PER_SECOND, Trace};
 use dante_core::estimate::RateGuess;
@@ -25,7 +25,7 @@ const OF_STEADY: f64 = 1.06;
 #[test]
 fn rate_is_known_soon() {
     for (network, ppm, tenth) in [(VETH, 2.0, 8.0), (DANTE, 10.0, 50.0)] {
-        let acquired = acquisition::from_nothing(network, 100).estimate_s;
+        let acquired = estimate::from_nothing(network, 100).estimate_s;
         assert!(acquired.0 <= OF_PERCENTILE * ppm, "{}: 1 ppm after {} s", network.name, acquired.0);
         assert!(acquired.1 <= OF_PERCENTILE * tenth, "{}: 100 ppb after {} s", network.name, acquired.1);
     }
@@ -36,14 +36,14 @@ fn rate_is_known_soon() {
 #[test]
 fn estimate_is_never_worse_than_a_stored_frequency() {
     for network in &[VETH, DANTE] {
-        let (estimate, _) = acquisition::from_stored(network, 400).worst();
+        let (estimate, _) = estimate::from_stored(network, 400).worst();
         assert!(estimate <= OF_STORED, "{}: {estimate} times the stored frequency's rms", network.name);
     }
 }
 
 #[test]
 fn steady_state_is_close_to_the_bound() {
-    let [veth, dante, busy] = [VETH, DANTE, BUSY].map(|network| steady::run(network, &Model::PC, 5, 2_000));
+    let [veth, dante, busy] = [VETH, DANTE, BUSY].map(|network| clock::steady(network, &Model::PC, 5, 2_000));
     for (name, steady) in [("veth", &veth), ("dante", &dante)] {
         let (phase, rate) = steady.over_riccati();
         assert!(steady.factor() <= 1.2 * OF_STEADY, "{name}: {} times the frontier", steady.factor());
@@ -62,7 +62,7 @@ fn steady_state_is_close_to_the_bound() {
 fn peers_are_far_behind() {
     for network in &NETWORKS {
         let bound = Optimal::new(&noise_of(network, &Model::PC)).riccati().rate_ppb;
-        let outcomes = comparison::run(network, &Model::PC, 6);
+        let outcomes = clock::comparison(network, &Model::PC, 6);
         let ours = outcomes[0].rate_ppb.0;
         for (peer, factor) in outcomes[1..].iter().zip([10.0_f64, 10.0, 3.0]) {
             let better = peer.rate_ppb.0 / ours;
@@ -76,7 +76,7 @@ fn peers_are_far_behind() {
 #[test]
 fn uncertainty_is_honest() {
     for network in &NETWORKS {
-        let honesty = honesty::run(network, &Model::PC, 60);
+        let honesty = estimate::honesty(network, &Model::PC, 60);
         for (what, share) in [("rate", honesty.rate), ("phase", honesty.phase_since_lock)] {
             assert!((0.895..=0.995).contains(&share), "{}: {what} within 2 sigma: {share}", network.name);
         }
@@ -87,7 +87,7 @@ fn uncertainty_is_honest() {
 #[test]
 fn uncertainty_is_honest_after_a_step_of_the_rate() {
     for network in &NETWORKS {
-        let stepped = honesty::stepped(network, 1.0, 40);
+        let stepped = estimate::honesty_after_step(network, 1.0, 40);
         assert!(
             (0.89..=1.0).contains(&stepped.rate),
             "{}: {} s after a step the rate is within 2 sigma: {}",

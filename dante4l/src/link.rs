@@ -1,21 +1,18 @@
 //! One interface: its sockets, the stamps of what comes and goes through them, and what becomes of it.
 
+mod card;
 mod membership;
-mod trial;
 
-use dante_core::port::StampSource;
-use dante_core::port::{Channel, Input, NoStamp, SendToken};
+use card::{Trial, stamping};
+use dante_core::port::{Channel, Input, NoStamp, SendToken, StampSource};
 use dante_core::time::{Raw, Timestamp};
-use dante_core::wire::{Message, Packet};
-use dante_os::clock::{PhcReader, raw_now};
+use dante_os::clock::raw_now;
 use dante_os::daemon::Exit;
 use dante_os::net::{Card, CardError, Interface, NetError, current_index};
-use dante_os::socket::{PtpSocket, SocketError, Timestamping};
-use dante_os::stamps::Stamps;
+use dante_os::socket::{PtpSocket, SocketError, Stamps, Timestamping};
 use membership::Membership;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
-use trial::Trial;
 
 /// What is said of an interface that is up and yet cannot be heard through.
 pub const NO_CARRIER: &str = "no carrier: the cable is out, or what it leads to is off";
@@ -164,36 +161,6 @@ impl Link {
         Ok(Some(Input::Packet { channel, bytes, source, arrived }))
     }
 
-    /// Some cards take the filter and then stamp nothing of PTPv1.
-    fn judge_card(&mut self, now: Timestamp<Raw>, stamped: bool, bytes: &[u8]) -> Result<(), SocketError> {
-        if stamped {
-            self.trial.stamped();
-            return Ok(());
-        }
-        // Nothing but Syncs need be stamped, whatever the filter.
-        let is_sync = Packet::parse(bytes).is_ok_and(|packet| matches!(packet.message, Message::Sync(_)));
-        if !is_sync {
-            return Ok(());
-        }
-        let Some(count) = self.trial.unstamped(now) else { return Ok(()) };
-        let interface = &self.interface.name;
-        let is_as_left = self.card.as_ref().is_some_and(Card::is_as_left);
-        let why = if is_as_left {
-            "the card took the filter and does not stamp PTPv1 (as the emulated igb does)"
-        } else {
-            "another program changed the card's filter"
-        };
-        let what = format!("port {interface}: {count} Syncs without a hardware time stamp: {why}");
-        if self.may_fall_back {
-            log::warn!("{what}; software time stamps from here on");
-            self.card = None;
-            self.stamps = Stamps::start();
-            return self.event.stamp_by_software();
-        }
-        log::warn!("{what}; nothing is measured without (--timestamping hardware)");
-        Ok(())
-    }
-
     /// How many packets the kernel has dropped since this was asked last.
     pub fn newly_dropped(&mut self) -> u32 {
         let total = self.event.dropped().wrapping_add(self.general.dropped());
@@ -267,25 +234,5 @@ impl Link {
             }
         }
         Ok(None)
-    }
-}
-
-/// The card, told to stamp, with its clock; `None`: software stamps.
-fn stamping(config: &LinkConfig, interface: &Interface) -> Result<Option<(Card, PhcReader)>, LinkError> {
-    if config.timestamping == Timestamping::Software {
-        return Ok(None);
-    }
-    match Card::prepare(interface, config.sends) {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if config.timestamping == Timestamping::Hardware => Err(error.into()),
-        // Most cards have none, and it is said all the same which stamps are used.
-        Err(error @ CardError::NoStamps { .. }) => {
-            log::debug!("port {}: {error}", config.interface);
-            Ok(None)
-        }
-        Err(error) => {
-            log::info!("port {}: {error}; software time stamps are taken instead", config.interface);
-            Ok(None)
-        }
     }
 }

@@ -1,12 +1,15 @@
-//! A real chronyd with reference clocks beside the suite, which touches no clock, and what it makes of their samples.
+//! A real chronyd, which touches no clock: as a time server, and with reference clocks beside the suite, and what it makes
+//! of their samples.
 
 use crate::namespace::Namespace;
-use crate::ntp_server::chronyd_behind;
 use crate::program::Program;
 use crate::stage::Stage;
 use dante_core::time::Civil;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// A chronyd that runs.
@@ -111,4 +114,79 @@ fn of_words(words: &[&str]) -> Logged {
         refid: words[2].to_owned(),
         offset_s: words[6].parse().unwrap_or_else(|_| panic!("no offset: {words:?}")),
     }
+}
+
+/// chronyd as a server of stratum 3 with this machine's date, on port 123 of `host`.
+///
+/// # Panics
+/// When it does not start.
+pub fn serve(chrony: &Path, stage: &Stage, host: &Namespace) -> Program {
+    chronyd_with(chrony, stage, host, |_| "local stratum 3\nallow all\n".into())
+}
+
+/// chronyd with what `text` says for a folder in which it may put its files. -x: it touches no clock. Its command socket is
+/// chronyd.sock in that folder, chronyd-HOST of the stage.
+///
+/// # Panics
+/// When it does not start.
+pub fn chronyd_with(
+    chrony: &Path,
+    stage: &Stage,
+    host: &Namespace,
+    text: impl FnOnce(&Path) -> String,
+) -> Program {
+    chronyd_behind(&[], chrony, stage, host, text)
+}
+
+/// The same, run by another program that becomes it, as setpriv does. What one that ran there before left is there still.
+///
+/// # Panics
+/// When it does not start.
+fn chronyd_behind(
+    before: &[&str],
+    chrony: &Path,
+    stage: &Stage,
+    host: &Namespace,
+    text: impl FnOnce(&Path) -> String,
+) -> Program {
+    let folder = stage.folder().join(format!("chronyd-{}", host.name()));
+    // chronyd refuses a command socket in a folder that others may read.
+    let made = DirBuilder::new().mode(0o750).create(&folder);
+    assert!(made.is_ok() || folder.is_dir(), "a folder for chronyd: {made:?}");
+    let file = folder.join("chrony.conf");
+    let place = folder.display();
+    // The last line of a kind counts.
+    let own = format!("cmdport 0\nbindcmdaddress {place}/chronyd.sock\npidfile {place}/chronyd.pid\n");
+    std::fs::write(&file, text(&folder) + "\n" + &own).expect("chronyd's configuration");
+    let mut words = before.iter().map(PathBuf::from).chain([chrony.join(LOADER)]);
+    let mut command = host.command(words.next().unwrap_or_default());
+    command.args(words).args(loader_words(chrony)).args(["-x", "-d", "-u", "root", "-f"]).arg(&file);
+    let mut chronyd = stage.start("chronyd", command);
+    crate::wait_for("chronyd", Duration::from_secs(10), || {
+        assert!(chronyd.runs(), "chronyd ended: {}", chronyd.said());
+        // The last that it says before it serves.
+        chronyd.said().contains("Running with root privileges").then_some(())
+    });
+    assert!(chronyd.said().contains("Disabled control of system clock"), "{}", chronyd.said());
+    chronyd
+}
+
+/// Whether chronyd takes a configuration file, and what it says to it: it prints it, or what is wrong. It does nothing else.
+///
+/// # Panics
+/// When chronyd cannot be run.
+pub fn chronyd_takes(chrony: &Path, file: &Path) -> Result<String, String> {
+    let mut command = Command::new(chrony.join(LOADER));
+    let output = command.args(loader_words(chrony)).args(["-p", "-f"]).arg(file).output().expect("chronyd");
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+}
+
+/// chronyd is that of the guest's disk, taken out with its libraries to the folder `chrony`: the Debian package would start
+/// a daemon that steers the machine which runs the tests.
+const LOADER: &str = "ld-linux-x86-64.so.2";
+
+/// The loader's words.
+fn loader_words(chrony: &Path) -> [PathBuf; 3] {
+    ["--library-path".into(), chrony.into(), chrony.join("chronyd")]
 }

@@ -11,24 +11,24 @@
 //! never KVM: the guest's oscillator is then exactly this machine's, and it runs on every machine.
 
 mod agent;
-mod disks;
+mod clocks;
+mod machine;
 
 pub use agent::Output;
+pub use clocks::{DateError, Timex};
 
+use crate::chronyd;
 use crate::lab::Leader;
 use crate::namespace::Namespace;
-use crate::ntp_server::{self, now_ns};
 use crate::program::Program;
 use crate::stage::Stage;
 use crate::switch::Switch;
 use agent::Agent;
-use dante_core::time::{Civil, Duration as Span};
-use disks::{Image, second_disk};
+use machine::{Image, second_disk, start};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::fmt;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// The guest's interface on the bridge.
@@ -89,54 +89,7 @@ pub struct Guest {
     pub stage: Stage,
 }
 
-/// How far the guest's CLOCK_REALTIME was ahead of this machine's.
-#[derive(Debug, Clone, Copy)]
-pub struct DateError {
-    /// Guest minus machine; true to within half the width.
-    pub error: Span,
-    /// How long question and answer took together.
-    pub width: Span,
-}
-
-impl fmt::Display for DateError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let half = self.width.secs_f64() * 500.0;
-        write!(formatter, "{:+.6} s +- {half:.3} ms", self.error.secs_f64())
-    }
-}
-
-/// What `adjtimex --print` says in the guest.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Timex {
-    /// ppb; +10, the clock gains 10 ns a second on its uncorrected rate.
-    pub frequency_ppb: f64,
-    /// Microseconds per tick, nominally 10000.
-    pub tick: i64,
-    /// `STA_*` bits of `<sys/timex.h>`.
-    pub status: i32,
-}
-
-impl Timex {
-    /// What `adjtimex --print` has said.
-    ///
-    /// # Panics
-    /// When that is something else.
-    pub fn parse(said: &str) -> Self {
-        let number = |key: &str| -> i64 {
-            let line = said.lines().find_map(|line| line.trim().strip_prefix(key));
-            let value = line.and_then(|rest| rest.trim().strip_prefix(':')).map(str::trim);
-            value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {key}: {said}"))
-        };
-        Self {
-            // In units of 2^-16 ppm.
-            frequency_ppb: number("frequency") as f64 * 1e3 / 65_536.0,
-            tick: number("tick"),
-            status: i32::try_from(number("status")).expect("the status bits"),
-        }
-    }
-}
-
-/// The folder of the chronyd that is on the guest's disk, for [`ntp_server::chronyd_with`]; `None` where the disk cannot be
+/// The folder of the chronyd that is on the guest's disk, for [`chronyd::chronyd_with`]; `None` where the disk cannot be
 /// made, which is said.
 pub fn chrony() -> Option<PathBuf> {
     crate::lab::may_use(&["ip", "sysctl", "mmdebstrap", "mke2fs"]).then(|| Image::ready(Card::Virtio).chrony)
@@ -289,52 +242,6 @@ impl Guest {
         })
     }
 
-    /// The kernel's clock as it is now.
-    pub fn timex(&mut self) -> Timex {
-        Timex::parse(&self.check("adjtimex --print"))
-    }
-
-    /// How far the guest's clock is ahead of this machine's: the tightest of 20 brackets.
-    ///
-    /// # Panics
-    /// When the guest does not answer.
-    pub fn date_error(&mut self) -> DateError {
-        let best = (0..20).map(|_| self.bracket()).min_by_key(|one| one.width);
-        best.expect("20 brackets")
-    }
-
-    fn bracket(&mut self) -> DateError {
-        let before = now_ns();
-        let guest = self.agent.time(SCRIPT).expect("the guest's date");
-        let width = now_ns() - before;
-        DateError { error: Span::from_ns(guest - before - width / 2), width: Span::from_ns(width) }
-    }
-
-    /// By how much the guest's real-time clock is ahead of this machine's date, s: from one of its edges.
-    ///
-    /// # Panics
-    /// When it cannot be read.
-    pub fn rtc_error(&mut self) -> f64 {
-        // hwclock waits for an edge, and from it says what the clock showed when hwclock was started; the guest's own date
-        // at that moment ties it to ours.
-        let said = self.check("echo $EPOCHREALTIME; hwclock --get --utc");
-        let (started, shown) = said.trim().split_once('\n').expect("two lines of bash and hwclock");
-        let shown = self.check(&format!("date -u -d '{shown}' +%s.%N"));
-        let number = |text: &str| text.trim().parse::<f64>().expect("a date");
-        number(&shown) - number(started) + self.date_error().error.secs_f64()
-    }
-
-    /// Waits until dante2sys has written the real-time clock, and returns [`Self::rtc_error`].
-    ///
-    /// # Panics
-    /// When it does not within a minute and a half.
-    pub fn wait_for_rtc(&mut self) -> f64 {
-        crate::wait_for("dante2sys: the RTC written", Duration::from_secs(300), || {
-            self.status()["dante2sys"]["rtc"]["written_utc_s"].as_i64()
-        });
-        self.rtc_error()
-    }
-
     /// The guest's own address.
     pub fn address(&self) -> String {
         self.switch.address(2)
@@ -347,7 +254,7 @@ impl Guest {
 
     /// chronyd as a server of stratum 3 with this machine's date, on port 123 of `host`.
     pub fn chronyd(&self, host: &Namespace) -> Program {
-        ntp_server::chronyd(&self.chrony, &self.stage, host)
+        chronyd::serve(&self.chrony, &self.stage, host)
     }
 
     /// Reboots in good order, and waits until the guest is up again. The real-time clock and the disk go on.
@@ -420,61 +327,6 @@ impl Drop for Guest {
             _ = std::fs::write(self.stage.folder().join("journal.log"), said);
         }
     }
-}
-
-/// QEMU, and the hand in the guest once it has booted.
-fn start(
-    image: &Image,
-    disks: [&Path; 2],
-    setup: &Setup,
-    switch: &Switch,
-    stage: &Stage,
-) -> (Program, Agent) {
-    let socket = stage.folder().join("control");
-    // What else this machine does is not to stop the guest's clock and its stamps.
-    let mut command = switch.command("nice");
-    command.args(["-n", "-15", &image.qemu]);
-    // One processor: several that wait for one another stall where two guests share two real ones.
-    command.args(["-accel", "tcg,thread=multi", "-smp", "1", "-m", "768"]);
-    command.args(["-display", "none", "-nodefaults", "-no-user-config"]);
-    command.arg("-kernel").arg(&image.kernel).arg("-append").arg(kernel_line(switch, setup));
-    if let Some(initrd) = &image.initrd {
-        command.arg("-initrd").arg(initrd);
-    }
-    let date = Civil::at(now_ns() / 1_000_000_000 + setup.rtc_ahead_s).to_string().replace(' ', "T");
-    command.args(["-rtc", &format!("base={date},clock=host")]);
-    // On the root disk what is written is kept in a nameless file, and is gone with QEMU.
-    for (number, disk, mode) in [(0, disks[0], "snapshot=on"), (1, disks[1], "readonly=on")] {
-        let drive = format!("file={},format=raw,if=none,id=disk{number},{mode}", disk.display());
-        command.args(["-drive", &drive]);
-        command.args(["-device", &format!("nvme,drive=disk{number},serial=disk{number}")]);
-    }
-    command.args(["-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"]);
-    match setup.card {
-        Card::Virtio => command.args(["-device", "virtio-net-pci,netdev=net,romfile="]),
-        Card::Igb => command.args(["-machine", "q35", "-device", "igb,netdev=net,romfile="]),
-    };
-    command.arg("-serial").arg(format!("file:{}", stage.folder().join("console.log").display()));
-    command.arg("-chardev");
-    command.arg(format!("socket,id=control,path={},server=on,wait=off", socket.display()));
-    command.args(["-device", "virtio-serial", "-device", "virtserialport,chardev=control,name=control"]);
-    command.env("TMPDIR", stage.folder());
-    let qemu = stage.start("qemu", command);
-    let connect = || Agent::connect(&socket);
-    let agent = crate::wait_for("QEMU's end of the control port", Duration::from_secs(20), connect);
-    (qemu, agent)
-}
-
-fn kernel_line(switch: &Switch, setup: &Setup) -> String {
-    // The clock is QEMU's HPET, which counts this machine's CLOCK_MONOTONIC. The TSC would be calibrated at boot, under
-    // emulation to some hundred ppm.
-    let mut line =
-        "root=/dev/nvme0n1 rw console=ttyS0 quiet net.ifnames=0 mitigations=off fsck.mode=skip".to_owned();
-    line += &format!(" clocksource=hpet dante.address={}/24", switch.address(2));
-    for word in &setup.kernel_words {
-        line = line + " " + word;
-    }
-    line
 }
 
 /// To be seen while the test runs, also where the harness keeps what tests print.

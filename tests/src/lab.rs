@@ -13,7 +13,7 @@ use dante_core::{port, relay, steer};
 use dante_os::clock::raw_now;
 use dante_os::page::PageReader;
 use dante_sim::oscillator::Oscillator;
-use dante_sim::truth::Truth;
+use dante_sim::oscillator::Truth;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

@@ -1,21 +1,21 @@
-//! The date: what NTP servers say of UTC, which of them to believe, how the leader's seconds run against UTC, and what the
+//! UTC: what NTP servers state, which of them a majority agrees with, how the leader's seconds run against UTC, and what the
 //! policy that the user chose makes of it.
 //!
 //! Rate comes from the leader, the date from elsewhere. Every answer of a server is a pair (CLOCK_MONOTONIC_RAW, UTC),
 //! so that nothing that is done to the system clock, by us or by anybody, spoils what was measured.
 
 mod drift;
+mod estimate;
 mod keeper;
-mod leap;
 mod policy;
 pub mod servers;
 
-pub use keeper::{DateError, DateKeeper, DateNews};
-pub use leap::is_leap_day;
+pub use estimate::DateError;
+pub use keeper::{DateKeeper, DateNews};
 pub use policy::{DateRules, Policy};
 pub use servers::Verdict;
 
-use crate::time::{Duration, Raw, Real, Timestamp};
+use crate::time::{Civil, Duration, Raw, Real, Timestamp};
 
 /// One answer of a time server, tied to the clock that nobody steers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,15 @@ pub enum Leap {
     Delete = 2,
 }
 
+/// Whether `utc` lies on the last day of June or December, at whose end leap seconds are (ITU-R TF.460). Servers announce
+/// them up to a month ahead, and the kernel would take them at the next midnight.
+pub fn is_leap_day(utc: Timestamp<Real>) -> bool {
+    const DAY_S: i64 = 86_400;
+    let seconds = utc.ns().div_euclid(1_000_000_000);
+    let (today, tomorrow) = (Civil::at(seconds), Civil::at(seconds + DAY_S));
+    tomorrow.day == 1 && [6, 12].contains(&today.month)
+}
+
 /// What came of one question to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
@@ -55,4 +64,19 @@ pub enum Answer {
     /// Nothing that can be used: no answer, garbage, a server that is not synchronised itself, or a clock stepped
     /// between question and answer.
     Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leap_seconds_are_at_the_end_of_june_and_december() {
+        let on = |year, month, day, second| {
+            let date = Civil { year, month, day, hour: 23, minute: 59, second };
+            is_leap_day(Timestamp::from_ns(date.seconds().unwrap() * 1_000_000_000))
+        };
+        assert!(on(2016, 12, 31, 0) && on(2016, 12, 31, 59) && on(2015, 6, 30, 30));
+        assert!(!on(2016, 12, 30, 59) && !on(2017, 1, 1, 0) && !on(2015, 7, 31, 59) && !on(2000, 2, 29, 59));
+    }
 }

@@ -7,20 +7,18 @@
 //! is run over all of them again at each one, with the noise as it is known by then.
 
 mod change;
-mod doubt;
-mod kalman;
+pub(crate) mod kalman;
 mod noise;
-mod odd;
+mod outliers;
 
 use crate::time::{
     Affine, ClockMap, Correlation, Dante, Duration, Ratio, Raw, Timestamp, Uncertainty, Wander,
 };
 use arrayvec::ArrayVec;
 use change::{Line, Recent};
-use doubt::{DISTRUST, Doubted, Finding};
 use kalman::Kalman;
 use noise::Noise;
-use odd::OddOnes;
+use outliers::{DISCERNING, DISTRUST, Doubted, Finding, OddOnes};
 
 /// The leader's time `dante` arrived at the raw time `raw`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,9 +131,8 @@ impl Estimator {
     fn restart_from(&mut self, known: Option<RateGuess>, guess: impl Fn(Ratio) -> RateGuess) {
         let rate = self.filter.take().map(|filter| Ratio::from_ppb(filter.rate_ppb()));
         // A rate that rests on a few measurements, or that no oscillator has, is no better guess than the last one.
-        let rate = rate.filter(|rate| {
-            self.acquisition.len() >= odd::DISCERNING && rate.abs() < RateGuess::UNKNOWN.sigma
-        });
+        let rate =
+            rate.filter(|rate| self.acquisition.len() >= DISCERNING && rate.abs() < RateGuess::UNKNOWN.sigma);
         self.guess = known.or(rate.map(guess)).unwrap_or(self.guess);
         self.acquisition.clear();
         self.noise.interrupt();

@@ -20,7 +20,6 @@ mod named;
 pub mod observe;
 pub mod outputs;
 pub mod page;
-mod phase_rate;
 pub mod port;
 pub mod redundancy;
 pub mod relay;

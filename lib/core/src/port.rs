@@ -10,9 +10,7 @@
 //!
 //! States are those of IEEE 1588-2002; see [`State`] for the arrows between them.
 
-pub(crate) mod best;
 mod counters;
-mod damping;
 mod delay;
 mod events;
 mod leaders;
@@ -24,7 +22,7 @@ mod protocol;
 mod rates;
 mod receive;
 mod rules;
-mod select;
+pub(crate) mod select;
 mod session;
 mod state;
 
@@ -43,10 +41,10 @@ use crate::estimate::{Estimator, RateGuess};
 use crate::outputs::Outputs;
 use crate::time::{ClockMap, Duration, Raw, Timestamp};
 use crate::wire::{PortIdentity, Subdomain, Uuid};
-use damping::Damping;
 use delay::DelayMeter;
 use leaders::Leaders;
 use noticed::Noticed;
+use select::Damping;
 use session::{Session, Timeline};
 
 /// Whether the path delay is measured.

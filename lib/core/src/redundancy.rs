@@ -6,7 +6,8 @@
 //! long that another time is better than none.
 
 use crate::announcement::Quality;
-use crate::port::{Port, State, best};
+use crate::port::select::is_of_better_quality;
+use crate::port::{Port, State};
 use crate::time::{ClockMap, Duration, Raw, Timestamp};
 use arrayvec::ArrayVec;
 use std::fmt;
@@ -223,10 +224,10 @@ fn agree(now: Timestamp<Raw>, a: &ClockMap, b: &ClockMap) -> bool {
 /// Of two networks that serve, and are one clock.
 fn is_better(now: Timestamp<Raw>, a: &Network, b: &Network) -> bool {
     if let (Some(a), Some(b)) = (&a.quality, &b.quality) {
-        if best::is_of_better_quality(a, b) {
+        if is_of_better_quality(a, b) {
             return true;
         }
-        if best::is_of_better_quality(b, a) {
+        if is_of_better_quality(b, a) {
             return false;
         }
     }

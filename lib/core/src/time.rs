@@ -6,18 +6,12 @@
 mod affine;
 mod bridge;
 mod civil;
-mod sleep;
-mod translator;
 mod units;
-mod virtual_clock;
 
-pub use affine::{Affine, ClockMap, Epoch, Uncertainty};
-pub use bridge::{Bridge, Reading, Stepped};
+pub use affine::{Affine, ClockMap, Epoch, Uncertainty, VirtualClock};
+pub use bridge::{Bridge, Reading, SleepDetector, StampTranslator, Stepped};
 pub use civil::Civil;
-pub use sleep::SleepDetector;
-pub use translator::StampTranslator;
 pub use units::{Correlation, Duration, Offset, Ratio, Wander};
-pub use virtual_clock::VirtualClock;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -113,4 +107,32 @@ impl<C> fmt::Debug for Timestamp<C> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn raw(ns: i64) -> Timestamp<Raw> {
+        Timestamp::from_ns(ns)
+    }
+
+    #[test]
+    fn arithmetic_saturates() {
+        assert_eq!((raw(i64::MAX) - raw(i64::MIN)).ns(), i64::MAX);
+        assert_eq!((raw(i64::MAX) + Duration::from_secs(1)).ns(), i64::MAX);
+        assert_eq!(Duration::from_secs(i64::MAX), Duration::MAX);
+        assert_eq!(Duration::from_secs_f64(f64::NAN), Duration::ZERO);
+    }
+
+    #[test]
+    fn powers_of_two_seconds_are_exact_and_bounded() {
+        let of = Duration::from_log2_secs;
+        assert_eq!([-2, 0, 4].map(of), [250, 1_000, 16_000].map(Duration::from_ms));
+        assert_eq!((of(-29).ns(), of(33).ns()), (1, 8_589_934_592_000_000_000));
+        assert_eq!((of(i8::MIN), of(i8::MAX)), (of(-29), of(33)));
+    }
+
+    #[test]
+    fn split_keeps_the_nanoseconds_positive_before_zero() {
+        assert_eq!(raw(-1).split(), (-1, 999_999_999));
+        assert_eq!(Offset::from_ns(-1_500_000_000).split(), (-1, -500_000_000));
+    }
+}

@@ -23,7 +23,6 @@ pub mod rtc;
 mod scratch;
 pub mod seccomp;
 pub mod socket;
-pub mod stamps;
 pub mod statefile;
 pub mod terminal;
 pub mod usrvclock;

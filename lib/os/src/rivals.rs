@@ -4,12 +4,10 @@
 //! Where the command line leaves it open whether a program steers, it is counted: a warning too many costs a look.
 
 pub(crate) mod process;
-mod words;
 
-use process::Process;
+use process::{Process, Word, options};
 use std::fmt;
 use std::path::Path;
-use words::{Option as Word, options};
 
 /// A process that steers CLOCK_REALTIME.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! UDP sockets for PTP: one interface, one port, kernel time stamps of what arrives and of what left.
 //!
 //! The stamps are of CLOCK_REALTIME, or of the card's own clock (SCM_TIMESTAMPING, the first and the third of its times);
-//! [`Stamps`](crate::stamps::Stamps) takes them to CLOCK_MONOTONIC_RAW.
+//! [`Stamps`] takes them to CLOCK_MONOTONIC_RAW.
 //!
 //! Loops back: what this host multicasts is not given to its own other sockets, except on `lo`, where the wire itself
 //! ends on this host. Tried on Linux 6.18: on `lo` every member gets exactly one copy, whether IP_MULTICAST_LOOP is on
@@ -9,33 +9,22 @@
 
 mod error;
 mod options;
+mod timestamps;
 
 pub use error::SocketError;
+pub use timestamps::{Stamps, Timestamping};
 
-use crate::clock::timestamp;
 use crate::net::Interface;
 use dante_core::port::Channel;
 use dante_core::port::StampSource;
 use dante_core::time::{Real, Timestamp};
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, Timestamps, recvmsg};
-use nix::sys::time::TimeSpec;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg};
 use socket2::{InterfaceIndexOrAddress, SockAddr, Socket};
 use std::io::IoSliceMut;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-
-/// Which stamps to ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Timestamping {
-    /// The network card's where they are to be had, else the kernel's
-    #[default]
-    Auto,
-    /// The kernel's, taken in the driver or just above it
-    Software,
-    /// The network card's, or none
-    Hardware,
-}
+use timestamps::{taken_at, taken_by};
 
 /// A datagram that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,15 +280,6 @@ fn fetch(
         stamp,
         dropped,
     })
-}
-
-fn taken_by(source: StampSource, stamps: Timestamps) -> Option<Timestamp<Real>> {
-    taken_at(if source == StampSource::Hardware { stamps.hw_raw } else { stamps.system })
-}
-
-/// The kernel leaves a stamp that it did not take at zero.
-fn taken_at(time: TimeSpec) -> Option<Timestamp<Real>> {
-    (time != TimeSpec::new(0, 0)).then(|| timestamp(time.tv_sec(), time.tv_nsec()))
 }
 
 #[cfg(test)]

@@ -10,16 +10,19 @@
 //! ```
 //! `overlay(t) = t + shift + round((t - last_sync) * freq_scale)`. The result is the leader's time, not a date.
 
+mod bound;
+
+pub use bound::ServeError;
+
+use bound::{Bound, bind, name_of};
 use dante_core::relay::Overlay;
 use dante_core::time::{Duration, Raw, Timestamp};
-use socket2::{Domain, SockAddr, Socket, Type};
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::fs;
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Clients at once.
 pub const MAX_CLIENTS: usize = 64;
@@ -29,33 +32,6 @@ const BATCH: usize = 64;
 const STUCK: u32 = 256;
 /// A socket that could not be made, or was removed, is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// Why there is no socket.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
-pub enum ServeError {
-    #[error("usrvclock {path}: {what}; remove it, or name another path")]
-    InTheWay { path: PathBuf, what: String },
-    #[error("usrvclock {path}: another program serves a clock there; end it, or name another path")]
-    Taken { path: PathBuf },
-    #[error("usrvclock {path}: {tried}: {cause}")]
-    Failed { path: PathBuf, tried: &'static str, cause: io::Error },
-}
-
-impl ServeError {
-    /// Whether waiting will not help: somebody has to decide who the path belongs to.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::InTheWay { .. } | Self::Taken { .. })
-    }
-}
-
-/// A socket that was made here.
-#[derive(Debug)]
-struct Bound {
-    socket: UnixDatagram,
-    /// Device and inode of its name.
-    name: (u64, u64),
-}
 
 #[derive(Debug)]
 struct Client {
@@ -229,64 +205,6 @@ impl Drop for ClockServer {
             _ = fs::remove_file(&self.path);
         }
     }
-}
-
-fn bind(path: &Path, mode: u32) -> Result<Bound, ServeError> {
-    let failed = |tried| move |cause| ServeError::Failed { path: path.into(), tried, cause };
-    make_room(path)?;
-    let socket =
-        Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None).map_err(failed("a socket"))?;
-    let socket = UnixDatagram::from(OwnedFd::from(socket));
-    // The name gets the socket's own mode, less the umask, so that it is never open to more than it will be.
-    set_mode(&socket, mode).map_err(failed("its mode"))?;
-    let address = SockAddr::unix(path).map_err(failed("its path"))?;
-    socket2::SockRef::from(&socket).bind(&address).map_err(failed("making it"))?;
-    let name = name_of(path).map_err(failed("looking at it"))?;
-    give_mode(path, name, mode).map_err(failed("its mode"))?;
-    Ok(Bound { socket, name })
-}
-
-/// Removes a socket that a predecessor left. Whatever else is there stays.
-fn make_room(path: &Path) -> Result<(), ServeError> {
-    let in_the_way = |what: String| ServeError::InTheWay { path: path.into(), what };
-    let found = match fs::symlink_metadata(path) {
-        Ok(found) => found,
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(cause) => return Err(ServeError::Failed { path: path.into(), tried: "looking at it", cause }),
-    };
-    if !found.file_type().is_socket() {
-        return Err(in_the_way("there is a file that is no socket".into()));
-    }
-    if found.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(in_the_way(format!("there is a socket of user {}", found.uid())));
-    }
-    let asked = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)
-        .and_then(|socket| socket.connect(&SockAddr::unix(path)?));
-    match asked {
-        Err(cause) if cause.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
-            .map_err(|cause| ServeError::Failed { path: path.into(), tried: "removing the old one", cause }),
-        _ => Err(ServeError::Taken { path: path.into() }),
-    }
-}
-
-fn set_mode(socket: &UnixDatagram, mode: u32) -> io::Result<()> {
-    let mode = nix::sys::stat::Mode::from_bits_truncate(mode & 0o777);
-    Ok(nix::sys::stat::fchmod(socket, mode)?)
-}
-
-/// Takes the umask back, on the very socket that was made: by a descriptor, lest somebody puts another file in its place.
-fn give_mode(path: &Path, name: (u64, u64), mode: u32) -> io::Result<()> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path)?;
-    let found = file.metadata()?;
-    if (found.dev(), found.ino()) != name {
-        return Err(io::Error::other("it was replaced while it was made"));
-    }
-    let by_descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
-    fs::set_permissions(by_descriptor, Permissions::from_mode(mode & 0o777))
-}
-
-fn name_of(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 fn is_same(one: &SocketAddr, other: &SocketAddr) -> bool {

@@ -7,5 +7,4 @@ pub mod leader;
 pub mod link;
 pub mod oscillator;
 pub mod scenario;
-pub mod truth;
 pub mod world;

@@ -1,12 +1,14 @@
 //! The leader's oscillator: a known function of CLOCK_MONOTONIC_RAW, so that the truth is known at any moment.
 //!
-//! [`Oscillator`] is a closed form that fits into a few numbers, for rehearsal; [`Path`] is a random one, for trials.
+//! [`Oscillator`] is a closed form that fits into a few numbers, for rehearsal; [`Truth`] is how it is written to a file;
+//! [`Path`] is a random one, for trials.
 
 mod path;
 
 pub use path::{Model, Path, Sine};
 
 use dante_core::time::{Affine, Dante, Duration, Ratio, Raw, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
 /// A constant rate and a slow sine on top of it, as temperature makes.
@@ -44,6 +46,33 @@ impl Oscillator {
 
     fn turns(&self, raw: Timestamp<Raw>) -> f64 {
         (raw - self.line.raw0).secs_f64() / self.period.secs_f64()
+    }
+}
+
+/// [`Oscillator`] as `dantesim leader --truth FILE` writes it, for a program that judges a follower: JSON.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Truth {
+    raw0_ns: i64,
+    dante0_ns: i64,
+    rate_ppb: f64,
+    wander_ppb: f64,
+}
+
+impl From<Oscillator> for Truth {
+    fn from(oscillator: Oscillator) -> Self {
+        Self {
+            raw0_ns: oscillator.line.raw0.ns(),
+            dante0_ns: oscillator.line.at0.ns(),
+            rate_ppb: oscillator.line.rate.ppb(),
+            wander_ppb: oscillator.wander.ppb(),
+        }
+    }
+}
+
+impl From<Truth> for Oscillator {
+    fn from(truth: Truth) -> Self {
+        let (rate, wander) = (Ratio::from_ppb(truth.rate_ppb), Ratio::from_ppb(truth.wander_ppb));
+        Self::new(Timestamp::from_ns(truth.raw0_ns), Timestamp::from_ns(truth.dante0_ns), rate, wander)
     }
 }
 

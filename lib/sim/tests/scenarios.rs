@@ -17,7 +17,6 @@ mod scenarios {
     pub mod leaders;
     pub mod links;
     pub mod networks;
-    pub mod oscillators;
 }
 
 /// A veth pair: locked as soon as five Syncs give the rate to 2 ppm; phase within four standard deviations of a Sync;

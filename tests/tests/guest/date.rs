@@ -3,7 +3,7 @@
 use super::{EAGER, PATIENCE, PPM, date, off_s, seconds, wait_for_state};
 use dante_core::time::Duration as Span;
 use dante_tests::guest::{Guest, INTERFACE, Setup};
-use dante_tests::ntp_server::{Answer, Behaviour, NtpServer};
+use dante_tests::ntp::{Answer, Behaviour, NtpServer};
 use dante_tests::{judge, wait_for, wait_until};
 use std::time::{Duration, Instant};
 

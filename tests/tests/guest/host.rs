@@ -4,7 +4,7 @@
 use super::{EAGER, PATIENCE, PPM, date, ntpd, off_s, package, seconds, wait_for_state};
 use dante_tests::guest::{Guest, INTERFACE};
 use dante_tests::lab::Leader;
-use dante_tests::ntp_server::{Behaviour, NtpServer};
+use dante_tests::ntp::{Behaviour, NtpServer};
 use dante_tests::{judge, wait_until};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

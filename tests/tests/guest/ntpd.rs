@@ -6,8 +6,7 @@ use dante_core::page::Dante2sysStatus;
 use dante_os::clock::{raw_now, read_realtime};
 use dante_tests::guest::Guest;
 use dante_tests::namespace::{CABLE, Namespace};
-use dante_tests::ntp_client::{Answer, ask};
-use dante_tests::ntp_server::NtpServer;
+use dante_tests::ntp::{NtpServer, Reply, ask};
 use dante_tests::program::built;
 use dante_tests::{judge, wait_for, wait_until};
 use std::time::{Duration, Instant};
@@ -29,7 +28,7 @@ pub fn phases(guest: &mut Guest, server: &NtpServer) {
     server.change(|server| server.offset_ns = 0);
 }
 
-fn asked(guest: &Guest, client: &Namespace) -> Option<Answer> {
+fn asked(guest: &Guest, client: &Namespace) -> Option<Reply> {
     ask(client, &guest.switch.address(CLIENT), &guest.address())
 }
 

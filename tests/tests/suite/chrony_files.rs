@@ -1,10 +1,10 @@
 //! What is shipped for chrony is taken by chrony, and does what it says. No chronyd here touches a clock (-x).
 
 use dante_os::ntpshm::NtpShm;
+use dante_tests::chronyd::{chronyd_takes, chronyd_with};
 use dante_tests::guest::chrony;
 use dante_tests::namespace::{CABLE, Namespace};
-use dante_tests::ntp_client::ask;
-use dante_tests::ntp_server::{chronyd_takes, chronyd_with};
+use dante_tests::ntp::ask;
 use dante_tests::stage::Stage;
 use dante_tests::wait_for;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@
 use dante_core::page::{Dante2sysStatus, STATUS_DATE_GOOD};
 use dante_core::steer::State;
 use dante_tests::lab::Lab;
-use dante_tests::ntp_server::{Answer, Behaviour, NtpServer};
+use dante_tests::ntp::{Answer, Behaviour, NtpServer};
 use dante_tests::{judge, wait_until};
 use serde_json::Value;
 use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@ use dante_core::time::{Raw, Timestamp, Uncertainty};
 use dante_core::track::KernelWord;
 use dante_os::clock::raw_now;
 use dante_tests::lab::{Lab, proc_status};
-use dante_tests::ntp_server::{Behaviour, NtpServer};
+use dante_tests::ntp::{Behaviour, NtpServer};
 use dante_tests::program::built;
 use dante_tests::stage::Stage;
 use dante_tests::{wait_for, wait_until};

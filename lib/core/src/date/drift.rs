@@ -5,7 +5,7 @@
 //! some and much wander (a bank of Kalman filters, weighed by the likelihood of their innovations: D. T. Magill, 1965).
 //! The steadiest speaks that predicts about as well as the best: it averages over the longest time.
 
-use crate::phase_rate::{FrequencyNoise, PhaseRate};
+use crate::estimate::kalman::{FrequencyNoise, PhaseRate};
 use crate::time::{Duration, Ratio, Raw, Timestamp};
 
 /// Random-walk frequency noise that the filters believe in, ppb over 1 s: a compensated crystal in a room of steady

@@ -1,7 +1,7 @@
-//! Keeps the date: what is known of UTC, and what the policy makes of it.
+//! What the policy makes of the UTC error: when the clock is stepped, and how far its rate is kept off the leader's.
 
 use super::Leap;
-use super::drift::{Ahead, Drift, Taken};
+use super::estimate::{BOUND_SIGMAS, DateError, Observed, UtcEstimate};
 use super::policy::{DateRules, Policy};
 use super::servers::Verdict;
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Real, Timestamp};
@@ -14,32 +14,8 @@ const DATE_TIME: (Duration, Duration) = (Duration::from_secs(64), Duration::from
 /// slews by little for the date's sake can wait, the one that runs at UTC's rate loses up to 66 us a second.
 const SLEW_FROM: Ratio = Ratio::from_ppm(2.5);
 const RUN_FROM: Ratio = Ratio::from_ppm(5.0);
-/// The leader's time is taken as the base of the date once its rate is known to this: what is left of it adds less to the
-/// date over a minute than a good server's noise. Or earlier, where UTC's own rate is known no better.
-const LEADER_FROM: Ratio = Ratio::from_ppb(20.0);
-/// What the date is off by beyond all doubt is brought right within this.
+/// Time constant for the part of the UTC error that exceeds its uncertainty.
 const CERTAIN_TIME: Duration = Duration::from_secs(256);
-/// What a good server's own clock may be off by: its root distance is not known.
-const SERVER_ERROR: Duration = Duration::from_ms(5);
-/// Where a bound is stated, it is this many standard deviations.
-const BOUND_SIGMAS: i64 = 3;
-
-/// What the clock's date is worth.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DateError {
-    /// The clock minus UTC, as estimated.
-    pub error: Offset,
-    /// One standard deviation of that.
-    pub sigma: Duration,
-    /// The date is certainly not further off than this, if the servers are right.
-    pub bound: Duration,
-    /// The rate at which the clock would drift off UTC if it ran at the leader's.
-    pub leader_rate: Ratio,
-    /// One standard deviation of it.
-    pub leader_rate_sigma: Ratio,
-    /// When it was last measured.
-    pub measured_at: Timestamp<Raw>,
-}
 
 /// What is to be said of the date.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,9 +70,7 @@ impl fmt::Display for DateNews {
 #[derive(Debug, Clone)]
 pub struct DateKeeper {
     rules: DateRules,
-    drift: Option<Drift>,
-    /// The drift is told against the leader's time; else against the raw clock.
-    is_on_leader: bool,
+    utc: UtcEstimate,
     /// The date was right once, or was set.
     is_set: bool,
     /// Somebody set another date by hand.
@@ -106,10 +80,6 @@ pub struct DateKeeper {
     /// What is added to the leader's rate, and the part of it that is no correction of the date but the rate of UTC.
     slew: Ratio,
     steady: Ratio,
-    margin: Duration,
-    /// By how much what is doubted differs, and how often it was told.
-    doubt: Option<(Duration, u32)>,
-    leap: Leap,
 }
 
 impl DateKeeper {
@@ -117,94 +87,39 @@ impl DateKeeper {
     pub fn new(rules: DateRules) -> Self {
         Self {
             rules,
-            drift: None,
-            is_on_leader: false,
+            utc: UtcEstimate::default(),
             is_set: false,
             is_left: false,
             has_drifted: false,
             stepped_at: None,
             slew: Ratio::ZERO,
             steady: Ratio::ZERO,
-            margin: Duration::ZERO,
-            doubt: None,
-            leap: Leap::None,
         }
     }
 
     /// Takes in what the servers say; `map` is the leader's.
     pub(crate) fn observe(&mut self, verdict: &Verdict, map: Option<&ClockMap>) -> Option<DateNews> {
-        /// 2200: what lies beyond was never meant.
-        const LATEST: Timestamp<Real> = Timestamp::from_ns(7_258_118_400_000_000_000);
-        if verdict.utc < self.rules.earliest || verdict.utc > LATEST {
-            return Some(DateNews::Absurd(verdict.utc));
-        }
-        let offset = Duration::from_ns(verdict.utc.ns().saturating_sub(self.base_at(verdict.raw, map)));
-        let taken = match &mut self.drift {
-            Some(drift) => drift.observe(verdict.raw, offset, verdict.margin),
-            None => {
-                self.drift = Some(Drift::new(verdict.raw, offset, verdict.margin));
-                Taken::In
-            }
-        };
-        if let Taken::Doubted(off) = taken {
-            let told = self.doubt.map_or(1, |(_, told)| told.saturating_add(1));
-            self.doubt = Some((off, told));
-            return Some(DateNews::Doubted(off));
-        }
-        self.doubt = None;
-        self.margin = verdict.margin;
-        self.leap = verdict.leap;
-        match taken {
-            Taken::Anew(off) => {
+        match self.utc.observe(verdict, map, self.rules.earliest) {
+            Observed::Taken => None,
+            Observed::Absurd => Some(DateNews::Absurd(verdict.utc)),
+            Observed::Doubted(off) => Some(DateNews::Doubted(off)),
+            Observed::Accepted(off) => {
                 // As at the start: what was set before was set to something else.
                 self.is_set = false;
                 Some(DateNews::Believed(off))
             }
-            _ => None,
         }
     }
 
-    /// The base in which the drift is told, ns.
-    fn base_at(&self, raw: Timestamp<Raw>, map: Option<&ClockMap>) -> i64 {
-        match map {
-            Some(map) if self.is_on_leader => map.dante_at(raw).ns(),
-            _ => raw.ns(),
-        }
-    }
-
-    /// UTC at `raw`, and how it runs against the raw clock.
-    fn utc_at(&self, raw: Timestamp<Raw>, map: Option<&ClockMap>) -> Option<(Timestamp<Real>, Ahead)> {
-        let mut ahead = self.drift.as_ref()?.at(raw);
-        let utc = Timestamp::from_ns(self.base_at(raw, map).saturating_add(ahead.offset.ns()));
-        if let (Some(map), true) = (map, self.is_on_leader) {
-            ahead.rate = ahead.rate + map.line.rate;
-        }
-        Some((utc, ahead))
-    }
-
-    /// What a clock's date is worth that shows `date` at `raw` and would run at `rate` (against the raw clock, and known to
-    /// `rate_sigma`) if nothing were done for the date's sake.
+    /// The UTC error of a clock that shows `date` at `raw` and would run at `rate`, if UTC were not steered to.
     pub(crate) fn error(
         &self,
         raw: Timestamp<Raw>,
         date: Timestamp<Real>,
-        (rate, rate_sigma): (Ratio, Ratio),
+        rate: (Ratio, Ratio),
         map: Option<&ClockMap>,
     ) -> Option<DateError> {
-        let (utc, ahead) = self.utc_at(raw, map)?;
-        let error = Offset::between(date, utc);
-        // Against the leader, the leader's own rate drops out.
-        let rate_sigma = if self.is_on_leader { Ratio::ZERO } else { rate_sigma };
-        // Told once, it may be a fluke; told again, it may be true.
-        let doubt = self.doubt.filter(|(_, told)| *told > 1).map_or(Duration::ZERO, |(off, _)| off.abs());
-        Some(DateError {
-            error,
-            sigma: ahead.sigma,
-            bound: error.span().abs() + ahead.sigma * BOUND_SIGMAS + self.margin + SERVER_ERROR + doubt,
-            leader_rate: rate - ahead.rate,
-            leader_rate_sigma: Ratio::new(ahead.rate_sigma.fraction().hypot(rate_sigma.fraction())),
-            measured_at: self.drift.as_ref()?.measured_at(),
-        })
+        self.utc.error(raw, date, rate, map)
     }
 
     /// The step that the policy wants now: the clock minus what is right.
@@ -277,7 +192,7 @@ impl DateKeeper {
 
     /// Somebody set the clock: his date is left as it is.
     pub(crate) fn leave(&mut self) -> Option<DateNews> {
-        self.drift.is_some().then(|| {
+        self.utc.is_known().then(|| {
             self.is_left = true;
             self.stop_slewing();
             DateNews::Left
@@ -286,22 +201,17 @@ impl DateKeeper {
 
     /// UTC moved by a leap second, as the clock did.
     pub(crate) fn leap_passed(&mut self, by: Duration) {
-        if let Some(drift) = &mut self.drift {
-            // The jump was measured, and a leap second is one.
-            drift.leap(Duration::from_secs_f64(by.secs_f64().round()));
-        }
+        self.utc.leap_passed(by);
     }
 
-    /// The raw clock stood still: all that was told against it is void, and the date is to be set as at the start.
+    /// The raw clock stood still: all that was measured against it is void, and the date is to be set as at the start.
     pub(crate) fn slept(&mut self) {
-        self.drift = None;
-        self.doubt = None;
-        self.is_on_leader = false;
+        self.utc.slept();
         self.is_left = false;
         self.yielded();
     }
 
-    /// The clock is in other hands: it is to be set as at the start once it is taken again, unless its date was set by hand.
+    /// Another program controls the clock: it is to be set as at the start once it is taken again, unless its date was set by hand.
     pub(crate) fn yielded(&mut self) {
         self.is_set = false;
         self.stop_slewing();
@@ -311,30 +221,19 @@ impl DateKeeper {
         (self.slew, self.steady) = (Ratio::ZERO, Ratio::ZERO);
     }
 
-    /// The drift is told against the leader's time.
+    /// Whether UTC is measured against the leader's time.
     pub(crate) fn is_on_leader(&self) -> bool {
-        self.is_on_leader
+        self.utc.is_on_leader()
     }
 
-    /// The leader's time is known so well that it is the better base.
+    /// Whether the leader's time is known so well that it is the better base.
     pub(crate) fn prefers_leader(&self, now: Timestamp<Raw>, map: &ClockMap) -> bool {
-        let sigma = map.uncertainty_at(now).rate;
-        self.drift.as_ref().is_none_or(|drift| sigma <= LEADER_FROM || sigma <= drift.at(now).rate_sigma)
+        self.utc.prefers_leader(now, map)
     }
 
-    /// Tells the drift against another base from now on: the leader's time, or, without a map, the raw clock.
+    /// Measures UTC against another base: the leader's time, or, without a map, the raw clock.
     pub(crate) fn rebase(&mut self, now: Timestamp<Raw>, from: Option<&ClockMap>, to: Option<&ClockMap>) {
-        let from = from.filter(|_| self.is_on_leader);
-        if from == to {
-            return;
-        }
-        self.is_on_leader = to.is_some();
-        let Some(drift) = &mut self.drift else { return };
-        let at = |map: Option<&ClockMap>| map.map_or(now.ns(), |map| map.dante_at(now).ns());
-        let rate = |map: Option<&ClockMap>| map.map_or(Ratio::ZERO, |map| map.line.rate);
-        let sigma = |map: Option<&ClockMap>| map.map_or(0.0, |map| map.uncertainty_at(now).rate.ppb());
-        let ahead = Duration::from_ns(at(to).saturating_sub(at(from)));
-        drift.rebase(ahead, rate(to) - rate(from), Ratio::from_ppb(sigma(from).hypot(sigma(to))), now);
+        self.utc.rebase(now, from, to);
     }
 
     /// The rate that is added to the leader's for the date's sake.
@@ -347,9 +246,9 @@ impl DateKeeper {
         self.steady
     }
 
-    /// What the servers told last is not believed: they are to be asked as often as may be.
+    /// The servers' last verdict is not accepted yet: they are to be asked as often as may be.
     pub fn is_doubted(&self) -> bool {
-        self.doubt.is_some()
+        self.utc.is_doubted()
     }
 
     /// The rules.
@@ -359,7 +258,7 @@ impl DateKeeper {
 
     /// A leap second at the end of the UTC day, as the servers announce it.
     pub fn leap(&self) -> Leap {
-        self.leap
+        self.utc.leap()
     }
 
     /// The date was set by hand, and is left as it is.
@@ -369,7 +268,7 @@ impl DateKeeper {
 
     /// How far apart the servers are to be asked, if it is `now`.
     pub fn interval(&self, now: Duration) -> Duration {
-        self.drift.as_ref().map_or(now, |drift| drift.interval(now))
+        self.utc.interval(now)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is done about the date: the policies.
+//! The policy that the user chooses, and its bounds.
 
 use crate::numbered;
 use crate::time::{Duration, Ratio, Real, Timestamp};

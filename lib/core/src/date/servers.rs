@@ -1,14 +1,19 @@
-//! Several time servers: when each is asked, and whom to believe.
+//! Several time servers: when each is asked.
 //!
 //! Questions come in rounds. In a round each server is asked some times, [`SPACING`] apart, and the answer with the
-//! shortest round trip counts: the others waited in a queue somewhere, on one way and not on the other. Then a majority
-//! must agree (the intersection of Marzullo and of RFC 5905, section 11.2.1), and the best of those that agree speaks.
+//! shortest round trip counts: the others waited in a queue somewhere, on one way and not on the other. At the end of a
+//! round a majority of the servers must agree.
 
-use super::{Answer, Exchange, Leap};
+mod majority;
+
+pub(super) use majority::SERVER_ERROR;
+pub use majority::{NoVerdict, Verdict};
+
+use super::{Answer, Exchange};
 use crate::outputs::Outputs;
-use crate::time::{Duration, Ratio, Raw, Real, Timestamp};
+use crate::time::{Duration, Raw, Timestamp};
 use arrayvec::ArrayVec;
-use std::fmt;
+use majority::majority;
 
 /// As many servers are asked at most.
 pub const MAX_SERVERS: usize = 8;
@@ -28,10 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const COMPLAINED: Duration = Duration::from_secs(64);
 /// One that denied twice is tried again after this.
 const DENIED: Duration = Duration::from_secs(86_400);
-/// What the clock of a good server itself errs by, in what a majority is looked for. Its root distance is not known.
-const SERVER_ERROR: Duration = Duration::from_ms(5);
-/// What the raw clock may run wrong by between two answers.
-const RAW_ERROR: Ratio = Ratio::from_ppm(100.0);
 
 struct Opening {
     rounds: u32,
@@ -62,44 +63,6 @@ pub enum Output {
     Ask(usize),
     /// A round is over.
     Round(Result<Verdict, NoVerdict>),
-}
-
-/// The date, as the best of a majority says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
-    /// At this instant,
-    pub raw: Timestamp<Raw>,
-    /// UTC was this,
-    pub utc: Timestamp<Real>,
-    /// give or take this much at worst, if the server is right: half the round trip.
-    pub margin: Duration,
-    /// What the majority announces.
-    pub leap: Leap,
-    /// How many servers agree.
-    pub agreeing: u8,
-    /// Of how many that answered.
-    pub answered: u8,
-}
-
-/// Why there is no date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoVerdict {
-    /// Nobody said a time.
-    NoAnswer,
-    /// So many did, and no majority of them agrees.
-    NoMajority(u8),
-}
-
-impl fmt::Display for NoVerdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoAnswer => f.write_str("no NTP server answers with a time"),
-            Self::NoMajority(answered) => write!(
-                f,
-                "the {answered} NTP servers that answer disagree, and none has a majority: no date is taken"
-            ),
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -296,51 +259,6 @@ impl Servers {
         self.next = Some(self.allowed(now + wait));
         self.outputs.push(Output::Round(result));
     }
-}
-
-/// The best exchange of those that a majority agrees with.
-fn majority(heard: &[Exchange]) -> Result<Verdict, NoVerdict> {
-    let Some(reference) = heard.first() else { return Err(NoVerdict::NoAnswer) };
-    // Each says: UTC minus the raw clock lies between these, as seen at the reference's instant.
-    let intervals: ArrayVec<(Duration, Duration), MAX_SERVERS> = heard
-        .iter()
-        .map(|exchange| {
-            let apart = exchange.raw - reference.raw;
-            let offset = (exchange.utc - reference.utc) - apart;
-            let half = exchange.round_trip / 2 + SERVER_ERROR + apart.abs() * RAW_ERROR;
-            (offset - half, offset + half)
-        })
-        .collect();
-    let agreeing_at =
-        |point: Duration| intervals.iter().filter(|(low, high)| (*low..=*high).contains(&point)).count();
-    // Where most intervals overlap, one of them begins.
-    let Some((point, agreeing)) =
-        intervals.iter().map(|(low, _)| (*low, agreeing_at(*low))).max_by_key(|(_, count)| *count)
-    else {
-        return Err(NoVerdict::NoAnswer);
-    };
-    let count = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
-    if agreeing * 2 <= heard.len() {
-        return Err(NoVerdict::NoMajority(count(heard.len())));
-    }
-    let believed = || {
-        heard
-            .iter()
-            .zip(&intervals)
-            .filter(|(_, (low, high))| (*low..=*high).contains(&point))
-            .map(|(e, _)| e)
-    };
-    let best = believed().min_by_key(|exchange| exchange.round_trip).unwrap_or(reference);
-    let announces = |leap: Leap| believed().filter(|exchange| exchange.leap == leap).count() * 2 > agreeing;
-    let leap = [Leap::Insert, Leap::Delete].into_iter().find(|leap| announces(*leap)).unwrap_or_default();
-    Ok(Verdict {
-        raw: best.raw,
-        utc: best.utc,
-        margin: best.round_trip / 2,
-        leap,
-        agreeing: count(agreeing),
-        answered: count(heard.len()),
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The leaders that are heard (the foreign masters of IEEE 1588-2002, 7.5.2), a fixed number of them.
 
-use super::{Head, best};
+use super::{Head, select};
 use crate::announcement::Announcement;
 use crate::time::{Duration, Raw, Timestamp};
 use crate::wire::PortIdentity;
@@ -157,7 +157,7 @@ impl Leaders {
     pub(super) fn best(&self, now: Timestamp<Raw>, followed: Option<Sender>) -> Option<&Leader> {
         let beats = |other: &Leader, best: &Leader| {
             if other.identity != best.identity {
-                return best::is_better(other, best);
+                return select::is_better(other, best);
             }
             // One device at two addresses: the one that is followed, unless it has moved; then who was there first.
             let stays = |leader: &Leader| {

@@ -1,6 +1,7 @@
-//! What relates two clocks: a straight line, one with its uncertainty, and the date of the leader's zero.
+//! Straight lines over CLOCK_MONOTONIC_RAW: a clock's, one with its uncertainty, and the virtual clock, which is one that
+//! is steered; and K, the epoch offset between the leader's time and UTC.
 
-use super::{Correlation, Dante, Duration, Offset, Ratio, Raw, Real, Timestamp, Wander};
+use super::{Correlation, Dante, Duration, Offset, Ratio, Raw, Reading, Real, Timestamp, Wander};
 
 /// A clock as a straight line over CLOCK_MONOTONIC_RAW: `C(raw) = at0 + (1 + rate) * (raw - raw0)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,5 +102,122 @@ impl Epoch {
     /// The epoch under another timeline of the leader that leaves the date as it is: at `raw` both maps give one date.
     pub fn carried_over(self, from: &ClockMap, to: &ClockMap, raw: Timestamp<Raw>) -> Self {
         Self::fixed_at(self.date_of(from.dante_at(raw)), to.dante_at(raw))
+    }
+}
+
+/// A clock that takes frequencies and steps as the kernel's does, but is only arithmetic over CLOCK_MONOTONIC_RAW: what
+/// `--clock virtual` and the simulator steer in place of CLOCK_REALTIME.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VirtualClock {
+    line: Affine<Real>,
+}
+
+impl VirtualClock {
+    /// A clock that shows what was read, and runs at the oscillator's own rate from there.
+    pub fn new(start: Reading) -> Self {
+        Self { line: Affine { raw0: start.raw, at0: start.real, rate: Ratio::ZERO } }
+    }
+
+    /// What the clock shows at `raw`.
+    pub fn at(&self, raw: Timestamp<Raw>) -> Timestamp<Real> {
+        self.line.at(raw)
+    }
+
+    /// From `now` on the clock gains `rate` on the oscillator. Its phase does not jump: the line is re-anchored at
+    /// `now`, which rounds by half a ns at most.
+    pub fn set_frequency(&mut self, now: Timestamp<Raw>, rate: Ratio) {
+        self.line = Affine { rate, ..self.line.anchored_at(now) };
+    }
+
+    /// Moves the clock by `by`, forwards if positive.
+    pub fn step(&mut self, by: Duration) {
+        self.line.at0 = self.line.at0 + by;
+    }
+
+    /// The clock itself, as a line: what a test compares with the truth.
+    pub fn line(&self) -> Affine<Real> {
+        self.line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(ns: i64) -> Timestamp<Raw> {
+        Timestamp::from_ns(ns)
+    }
+
+    fn clock() -> VirtualClock {
+        let real = Timestamp::from_ns(1_795_000_000_000_000_000);
+        VirtualClock::new(Reading { raw: raw(5_000_000_000), real, width: Duration::from_ns(40) })
+    }
+
+    #[test]
+    fn affine_keeps_nanoseconds_over_a_year() {
+        let line = Affine { raw0: raw(0), at0: Timestamp::<Dante>::from_ns(7), rate: Ratio::from_ppm(12.0) };
+        let year = 31_557_600_000_000_000;
+        assert_eq!(line.at(raw(year)).ns(), year + 7 + year / 1_000_000 * 12);
+        assert_eq!(line.anchored_at(raw(year)).at(raw(0)).ns(), 7);
+    }
+
+    #[test]
+    fn uncertainty_grows_with_age_and_never_shrinks() {
+        let map = ClockMap {
+            line: Affine { raw0: raw(0), at0: Timestamp::from_ns(0), rate: Ratio::ZERO },
+            sigma: Uncertainty { offset: Duration::from_ns(100), rate: Ratio::from_ppb(10.0) },
+            correlation: Correlation::new(0.8),
+            wander: Wander::from_ppb(1.0),
+        };
+        let at = |s: i64| map.uncertainty_at(raw(s * 1_000_000_000));
+        assert_eq!(at(-5), at(0));
+        assert_eq!(at(0).offset.ns(), 100);
+        // 100^2 + 2*10*0.8*100*10 + (10*10)^2 + 1*10^3/3 = 36333; sqrt = 190.6
+        assert_eq!(at(10).offset.ns(), 191);
+        assert!((at(100).rate.ppb() - 200f64.sqrt()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn epoch_is_carried_over_without_a_jump_of_the_date() {
+        let map = |at0, ppm| ClockMap {
+            line: Affine { raw0: raw(0), at0: Timestamp::from_ns(at0), rate: Ratio::from_ppm(ppm) },
+            sigma: Uncertainty { offset: Duration::ZERO, rate: Ratio::ZERO },
+            correlation: Correlation::ZERO,
+            wander: Wander::ZERO,
+        };
+        let (old, new) = (map(699_000_000_000, 12.0), map(541_867_000_000_000, -13.0));
+        let epoch = Epoch::fixed_at(Timestamp::from_ns(1_795_000_000_000_000_000), old.dante_at(raw(0)));
+        let now = raw(3_000_000_000);
+        let carried = epoch.carried_over(&old, &new, now);
+        assert_eq!(carried.date_of(new.dante_at(now)), epoch.date_of(old.dante_at(now)));
+    }
+
+    #[test]
+    fn starts_at_what_was_read_and_runs_at_the_oscillators_rate() {
+        let clock = clock();
+        assert_eq!(clock.at(raw(5_000_000_000)).ns(), 1_795_000_000_000_000_000);
+        assert_eq!(clock.at(raw(8_000_000_000)).ns(), 1_795_000_003_000_000_000);
+    }
+
+    #[test]
+    fn a_change_of_frequency_makes_no_jump_of_phase() {
+        let mut clock = clock();
+        for second in 6..100 {
+            let now = raw(second * 1_000_000_000 + 123_457);
+            let before = clock.at(now);
+            clock.set_frequency(now, Ratio::from_ppm(if second % 2 == 0 { 37.3 } else { -12.9 }));
+            assert_eq!(clock.at(now), before);
+        }
+    }
+
+    #[test]
+    fn a_step_moves_the_phase_and_leaves_the_rate() {
+        let mut clock = clock();
+        clock.set_frequency(raw(5_000_000_000), Ratio::from_ppm(10.0));
+        let before = clock.at(raw(7_000_000_000));
+        clock.step(Duration::from_ns(-250));
+        assert_eq!(clock.at(raw(7_000_000_000)) - before, Duration::from_ns(-250));
+        assert_eq!(clock.line().rate, Ratio::from_ppm(10.0));
+        assert_eq!(clock.line().at(raw(7_000_000_000)), clock.at(raw(7_000_000_000)));
     }
 }

@@ -1,6 +1,9 @@
-//! From a kernel stamp on CLOCK_REALTIME to CLOCK_MONOTONIC_RAW, whatever was done to CLOCK_REALTIME meanwhile.
+//! The clocks of one host against one another: timestamps of CLOCK_REALTIME or of a network card translated to
+//! CLOCK_MONOTONIC_RAW as they are received, whatever is done to their clock meanwhile; and the detection of a suspend, in
+//! which CLOCK_MONOTONIC_RAW stands still.
 
 use super::{Duration, Raw, Real, Timestamp};
+use crate::port::{NoStamp, Stamp};
 use arrayvec::ArrayVec;
 
 /// Two clocks read at one instant: the raw time is the middle of two reads that bracket the other.
@@ -109,3 +112,93 @@ impl Bridge {
         moved.abs() > span / 1_000_000 * Self::MAX_SLEW_PPM + Self::TOLERANCE
     }
 }
+
+/// Longest age of a reading that serves another timestamp: one burst of packets. An older one may precede a step back of
+/// the clock, after which a new timestamp looks older than the reading.
+const FRESH: Duration = Duration::from_ms(1);
+
+/// Translates timestamps of one clock, CLOCK_REALTIME or a network card's, to CLOCK_MONOTONIC_RAW.
+///
+/// A reading of both clocks is taken after each timestamp unless one that follows it is fresh, so that a timestamp lies
+/// between two readings. `read` takes it, or returns `None` where the clock cannot be read.
+#[derive(Debug, Default)]
+pub struct StampTranslator {
+    bridge: Bridge,
+}
+
+impl StampTranslator {
+    /// Notes a reading that was taken while no packet arrives, so that the next timestamp is interpolated over a short
+    /// span.
+    pub fn note(&mut self, reading: Reading) {
+        self.bridge.note(reading);
+    }
+
+    /// The instant of a timestamp that was received just now.
+    ///
+    /// # Errors
+    /// [`NoStamp::Missing`] where there is none, [`NoStamp::ClockStepped`] where its clock was stepped between it and the
+    /// reading after it, or was never read.
+    pub fn translate(
+        &mut self,
+        now: Timestamp<Raw>,
+        stamp: Option<Timestamp<Real>>,
+        read: impl FnOnce() -> Option<Reading>,
+    ) -> Result<Stamp, NoStamp> {
+        let real = stamp.ok_or(NoStamp::Missing)?;
+        self.freshen(now, |latest| latest.real <= real, read);
+        let raw = self.bridge.to_raw(real).map_err(|_| NoStamp::ClockStepped)?;
+        Ok(Stamp { raw, real })
+    }
+
+    /// The clock's time at the recent instant `raw`; `None` if the clock was never read.
+    pub fn real_at(
+        &mut self,
+        now: Timestamp<Raw>,
+        raw: Timestamp<Raw>,
+        read: impl FnOnce() -> Option<Reading>,
+    ) -> Option<Timestamp<Real>> {
+        self.freshen(now, |latest| latest.raw <= raw, read);
+        self.bridge.to_real(raw)
+    }
+
+    /// Takes a reading, unless the latest one follows the timestamp and is fresh.
+    fn freshen(
+        &mut self,
+        now: Timestamp<Raw>,
+        precedes: impl FnOnce(Reading) -> bool,
+        read: impl FnOnce() -> Option<Reading>,
+    ) {
+        if self.bridge.latest().is_none_or(|latest| precedes(latest) || now - latest.raw > FRESH)
+            && let Some(reading) = read()
+        {
+            self.bridge.note(reading);
+        }
+    }
+}
+
+/// A longer growth of CLOCK_BOOTTIME - CLOCK_MONOTONIC is a suspend. The difference is read to some hundred ns; a clock
+/// that moves by more than this against CLOCK_MONOTONIC_RAW counts as stepped
+/// ([`was_stepped`](crate::timescale::was_stepped)), so a shorter suspend needs no explanation.
+const LEAST_SUSPEND: Duration = Duration::from_ms(1);
+
+/// Detects that the host was suspended: CLOCK_MONOTONIC_RAW stood still, so every clock map from before is void.
+#[derive(Debug, Clone, Copy)]
+pub struct SleepDetector {
+    suspended: Duration,
+}
+
+impl SleepDetector {
+    /// `suspended`: CLOCK_BOOTTIME - CLOCK_MONOTONIC, the time spent in suspend since boot.
+    pub const fn new(suspended: Duration) -> Self {
+        Self { suspended }
+    }
+
+    /// Takes the next reading of that difference. The length of the suspend, if there was one since the last.
+    pub fn look(&mut self, suspended: Duration) -> Option<Duration> {
+        let slept = suspended - std::mem::replace(&mut self.suspended, suspended);
+        (slept > LEAST_SUSPEND).then_some(slept)
+    }
+}
+
+#[cfg(test)]
+mod tests;

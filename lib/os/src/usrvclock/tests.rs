@@ -1,6 +1,8 @@
 use super::*;
 use crate::scratch::Scratch;
 use dante_core::time::Ratio;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 
 struct Place(Scratch);
 

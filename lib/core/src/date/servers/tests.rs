@@ -1,4 +1,5 @@
 use super::*;
+use crate::date::Leap;
 use proptest::prelude::*;
 
 const UTC: i64 = 1_795_000_000_000_000_000;

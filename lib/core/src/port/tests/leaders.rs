@@ -1,6 +1,7 @@
 //! Leaders: qualification, best master, changes.
 
 use super::*;
+use crate::port::select::{is_better, takes_over};
 use crate::wire::ClockIdentifier;
 
 #[test]
@@ -215,9 +216,9 @@ fn best_master_follows_the_order_of_the_standard() {
         ),
     ];
     for (name, candidate, wins) in cases {
-        assert_eq!(best::is_better(&candidate, &base), wins, "{name}");
+        assert_eq!(is_better(&candidate, &base), wins, "{name}");
         if candidate != base {
-            assert_eq!(best::is_better(&base, &candidate), !wins, "{name}, the other way round");
+            assert_eq!(is_better(&base, &candidate), !wins, "{name}, the other way round");
         }
     }
     let by_variance = |variance| {
@@ -225,12 +226,9 @@ fn best_master_follows_the_order_of_the_standard() {
         leader.announced.quality.variance = variance;
         leader
     };
-    assert!(
-        !best::takes_over(&by_variance(0x7060 - 384), &base),
-        "marginally better is not enough to take over"
-    );
-    assert!(best::takes_over(&by_variance(0x7060 - 385), &base));
-    assert!(!best::takes_over(&Leader { identity: leader(4), ..by_variance(0x7060 + 300) }, &base));
+    assert!(!takes_over(&by_variance(0x7060 - 384), &base), "marginally better is not enough to take over");
+    assert!(takes_over(&by_variance(0x7060 - 385), &base));
+    assert!(!takes_over(&Leader { identity: leader(4), ..by_variance(0x7060 + 300) }, &base));
     let at_stratum_1 = |n: u8, identifier| {
         let mut body = SyncBody::dante(leader(n));
         (body.grandmaster.stratum, body.grandmaster.identifier) = (1, identifier);
@@ -238,14 +236,14 @@ fn best_master_follows_the_order_of_the_standard() {
     };
     let ranks = [ClockIdentifier::NTP, ClockIdentifier::HAND, ClockIdentifier::INIT, ClockIdentifier::DFLT];
     for pair in ranks.windows(2) {
-        assert!(best::is_better(&at_stratum_1(6, pair[0]), &at_stratum_1(4, pair[1])), "{pair:?}");
+        assert!(is_better(&at_stratum_1(6, pair[0]), &at_stratum_1(4, pair[1])), "{pair:?}");
     }
-    assert!(best::is_better(&at_stratum_1(4, ClockIdentifier::GPS), &at_stratum_1(6, ClockIdentifier::ATOM)));
+    assert!(is_better(&at_stratum_1(4, ClockIdentifier::GPS), &at_stratum_1(6, ClockIdentifier::ATOM)));
     let two_steps = other(4, |b| {
         b.grandmaster.port.uuid = leader(5).uuid;
         b.local.steps_removed = 2;
     });
-    assert!(best::is_better(&base, &two_steps), "the shorter way to the same grandmaster");
+    assert!(is_better(&base, &two_steps), "the shorter way to the same grandmaster");
 }
 
 #[test]

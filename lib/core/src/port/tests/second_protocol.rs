@@ -4,6 +4,7 @@ use super::*;
 use crate::announcement::{PtpVersion, Quality};
 use crate::page::PortRecord;
 use crate::port::StampSource;
+use crate::port::select::{is_better, takes_over};
 use crate::wire::{ClockIdentifier, WireError};
 
 const V2: Protocol = Protocol { decode, delay_req };
@@ -187,9 +188,9 @@ fn a_second_protocol_has_its_own_order_of_leaders() {
     let of = |n, change| remembered(n, announcement(&announce(leader(n), 1, change)).unwrap());
     let base = of(1, |_| {});
     for (name, change) in better {
-        assert!(best::is_better(&of(7, change), &base) && best::takes_over(&of(7, change), &base), "{name}");
+        assert!(is_better(&of(7, change), &base) && takes_over(&of(7, change), &base), "{name}");
     }
-    assert!(best::is_better(&base, &of(7, |_| {})), "the lower identity, where all else is equal");
+    assert!(is_better(&base, &of(7, |_| {})), "the lower identity, where all else is equal");
     let one_step = |n: u8| of(n, |rest| (rest[16], rest[18]) = (1, 1));
-    assert!(best::is_better(&base, &one_step(0)), "the same grandmaster: fewer steps, by one");
+    assert!(is_better(&base, &one_step(0)), "the same grandmaster: fewer steps, by one");
 }

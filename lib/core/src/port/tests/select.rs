@@ -2,9 +2,8 @@
 
 use super::*;
 
-use crate::port::damping::Damping;
 use crate::port::leaders::Heard;
-use crate::port::select::{Challenger, Decision, select};
+use crate::port::select::{Challenger, Damping, Decision, select};
 
 const NOW: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
 

@@ -1,10 +1,36 @@
-//! Stamps of the kernel or of a card taken to CLOCK_MONOTONIC_RAW, where nobody's steering disturbs them.
+//! Timestamps of the kernel or of a card: which to ask for, how a control message holds them, and their translation to
+//! CLOCK_MONOTONIC_RAW, which nobody steers.
 
-use crate::clock::{PhcReader, raw_now, read_realtime};
+use crate::clock::{PhcReader, raw_now, read_realtime, timestamp};
+use dante_core::port::StampSource;
 use dante_core::port::{NoStamp, Stamp};
 use dante_core::time::{Real, StampTranslator, Timestamp};
+use nix::sys::socket::Timestamps;
+use nix::sys::time::TimeSpec;
 
-/// Translates the stamps of one network's sockets.
+/// Which stamps to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Timestamping {
+    /// The network card's where they are to be had, else the kernel's
+    #[default]
+    Auto,
+    /// The kernel's, taken in the driver or just above it
+    Software,
+    /// The network card's, or none
+    Hardware,
+}
+
+/// The time of the clock that this source stands for.
+pub(super) fn taken_by(source: StampSource, stamps: Timestamps) -> Option<Timestamp<Real>> {
+    taken_at(if source == StampSource::Hardware { stamps.hw_raw } else { stamps.system })
+}
+
+/// The kernel leaves a stamp that it did not take at zero.
+pub(super) fn taken_at(time: TimeSpec) -> Option<Timestamp<Real>> {
+    (time != TimeSpec::new(0, 0)).then(|| timestamp(time.tv_sec(), time.tv_nsec()))
+}
+
+/// Translates the timestamps of one network's sockets.
 #[derive(Debug)]
 pub struct Stamps {
     /// Of CLOCK_REALTIME.

@@ -1,4 +1,4 @@
-//! The date of each host, watched once a second.
+//! The UTC error of each host, looked at once a second.
 
 use crate::world::{Host, True, World};
 use dante_core::time::{Duration, Offset, Ratio};

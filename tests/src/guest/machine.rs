@@ -1,12 +1,17 @@
-//! What a guest is booted from: a disk with Debian, made once, and one with the programs as they were built last.
+//! The machine that a guest runs on: a disk with Debian, made once, one with the programs as they were built last, and QEMU.
 
-use super::Card;
-use crate::program::built;
+use super::agent::Agent;
+use super::{Card, Setup};
+use crate::ntp::now_ns;
+use crate::program::{Program, built};
 use crate::stage::Stage;
+use crate::switch::Switch;
+use dante_core::time::Civil;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// The suite's programs, which are put on the second disk.
 const PROGRAMS: [&str; 5] = ["dante4l", "dante2sys", "danteshm", "pmc-lite", "dantesim"];
@@ -81,4 +86,59 @@ pub fn second_disk(stage: &Stage, packages: &[String]) -> PathBuf {
     command.args(["-q", "-t", "ext4", "-O", "^has_journal", "-d"]).arg(&folder).arg(&disk);
     assert!(command.status().is_ok_and(|status| status.success()), "mke2fs");
     disk
+}
+
+/// Starts QEMU, and connects to its end of the port through which the guest answers once it has booted.
+pub(super) fn start(
+    image: &Image,
+    disks: [&Path; 2],
+    setup: &Setup,
+    switch: &Switch,
+    stage: &Stage,
+) -> (Program, Agent) {
+    let socket = stage.folder().join("control");
+    // What else this machine does is not to stop the guest's clock and its stamps.
+    let mut command = switch.command("nice");
+    command.args(["-n", "-15", &image.qemu]);
+    // One processor: several that wait for one another stall where two guests share two real ones.
+    command.args(["-accel", "tcg,thread=multi", "-smp", "1", "-m", "768"]);
+    command.args(["-display", "none", "-nodefaults", "-no-user-config"]);
+    command.arg("-kernel").arg(&image.kernel).arg("-append").arg(kernel_line(switch, setup));
+    if let Some(initrd) = &image.initrd {
+        command.arg("-initrd").arg(initrd);
+    }
+    let date = Civil::at(now_ns() / 1_000_000_000 + setup.rtc_ahead_s).to_string().replace(' ', "T");
+    command.args(["-rtc", &format!("base={date},clock=host")]);
+    // On the root disk what is written is kept in a nameless file, and is gone with QEMU.
+    for (number, disk, mode) in [(0, disks[0], "snapshot=on"), (1, disks[1], "readonly=on")] {
+        let drive = format!("file={},format=raw,if=none,id=disk{number},{mode}", disk.display());
+        command.args(["-drive", &drive]);
+        command.args(["-device", &format!("nvme,drive=disk{number},serial=disk{number}")]);
+    }
+    command.args(["-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"]);
+    match setup.card {
+        Card::Virtio => command.args(["-device", "virtio-net-pci,netdev=net,romfile="]),
+        Card::Igb => command.args(["-machine", "q35", "-device", "igb,netdev=net,romfile="]),
+    };
+    command.arg("-serial").arg(format!("file:{}", stage.folder().join("console.log").display()));
+    command.arg("-chardev");
+    command.arg(format!("socket,id=control,path={},server=on,wait=off", socket.display()));
+    command.args(["-device", "virtio-serial", "-device", "virtserialport,chardev=control,name=control"]);
+    command.env("TMPDIR", stage.folder());
+    let qemu = stage.start("qemu", command);
+    let connect = || Agent::connect(&socket);
+    let agent = crate::wait_for("QEMU's end of the control port", Duration::from_secs(20), connect);
+    (qemu, agent)
+}
+
+fn kernel_line(switch: &Switch, setup: &Setup) -> String {
+    // The clock is QEMU's HPET, which counts this machine's CLOCK_MONOTONIC. The TSC would be calibrated at boot, under
+    // emulation to some hundred ppm.
+    let mut line =
+        "root=/dev/nvme0n1 rw console=ttyS0 quiet net.ifnames=0 mitigations=off fsck.mode=skip".to_owned();
+    line += &format!(" clocksource=hpet dante.address={}/24", switch.address(2));
+    for word in &setup.kernel_words {
+        line = line + " " + word;
+    }
+    line
 }

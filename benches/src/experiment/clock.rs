@@ -1,10 +1,10 @@
-//! The steady state, beside the bound.
+//! How good the steered clock is: in the steady state beside the bound, and from a cold start beside other followers.
 
 use super::{for_seeds, noise_of, rms};
 use crate::bound::{Optimal, Point, factor_to};
 use crate::ours::Ours;
-use crate::peers::Follower;
-use crate::trace::{Network, PER_SECOND, Trace};
+use crate::peers::{Chrony, Dantesync, Follower, Ptp4l};
+use crate::trace::{BASE, Network, PER_SECOND, Trace};
 use dante_core::estimate::RateGuess;
 use dante_sim::oscillator::Model;
 
@@ -41,7 +41,7 @@ impl Steady {
 }
 
 /// `span_s` seconds of each seed, after the warm-up.
-pub fn run(network: &Network, model: &Model, seeds: u64, span_s: usize) -> Steady {
+pub fn steady(network: &Network, model: &Model, seeds: u64, span_s: usize) -> Steady {
     let mean_ns = network.noise_ns().1;
     let runs = for_seeds(seeds, |seed| {
         let mut ours = Ours::new(RateGuess::UNKNOWN);
@@ -56,7 +56,7 @@ pub fn run(network: &Network, model: &Model, seeds: u64, span_s: usize) -> Stead
             phases.push(sync.phase_ns(ours.clock()));
             noises += ours.noise().ns() as f64;
             if let Some(map) = ours.map() {
-                let shown = (map.dante_at(sync.sent).ns() - sync.sent.ns() - crate::trace::BASE.ns()) as f64;
+                let shown = (map.dante_at(sync.sent).ns() - sync.sent.ns() - BASE.ns()) as f64;
                 estimates.push((shown - sync.gained_ns + mean_ns, map.line.rate.ppb() - sync.slow_ppb));
             }
         }
@@ -83,11 +83,75 @@ pub fn run(network: &Network, model: &Model, seeds: u64, span_s: usize) -> Stead
 }
 
 /// The mean rates over 1 s, ppb, from the phases at each Sync.
-pub(super) fn rates(phases: &[f64]) -> impl Iterator<Item = f64> {
+fn rates(phases: &[f64]) -> impl Iterator<Item = f64> {
     phases.iter().zip(phases.iter().skip(PER_SECOND)).map(|(before, after)| after - before)
 }
 
 fn without_mean(values: impl Iterator<Item = f64> + Clone) -> impl Iterator<Item = f64> {
     let (sum, n) = values.clone().fold((0.0, 0.0), |(sum, n), value| (sum + value, n + 1.0));
     values.map(move |value| value - sum / n)
+}
+
+/// Length of a run of the comparison, s.
+pub const COMPARISON_S: usize = 400;
+/// The slowest one gets this long to settle; a kinder look after 300 s is given beside it.
+const FROM_S: usize = 60;
+const LATE_S: usize = 300;
+
+/// One follower's figures over all seeds.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Who.
+    pub name: &'static str,
+    /// Error of the rate over 1 s, rms after 60 s and after 300 s, ppb.
+    pub rate_ppb: (f64, f64),
+    /// Phase, peak to peak after 60 s, the mean over seeds, ns.
+    pub peak_to_peak_ns: f64,
+    /// Second by second: rms over seeds of the error of the rate, ppb.
+    pub course_ppb: Vec<f64>,
+}
+
+/// All followers on the same Syncs, from a cold start. Ours is the first.
+pub fn comparison(network: &Network, model: &Model, seeds: u64) -> Vec<Outcome> {
+    let runs = for_seeds(seeds, |seed| {
+        let mut followers: [Box<dyn Follower>; 4] = [
+            Box::new(Ours::new(RateGuess::UNKNOWN)),
+            Box::new(Ptp4l::default()),
+            Box::new(Dantesync::default()),
+            Box::new(Chrony::default()),
+        ];
+        let mut phases: [Vec<f64>; 4] = Default::default();
+        for sync in Trace::drawn(network, model.clone(), 50.0, seed).take(COMPARISON_S * PER_SECOND) {
+            for (follower, phases) in followers.iter_mut().zip(&mut phases) {
+                follower.sync(&sync);
+                phases.push(sync.phase_ns(follower.clock()));
+            }
+        }
+        followers.map(|follower| follower.name()).into_iter().zip(phases).collect::<Vec<_>>()
+    });
+    let of = |who: usize| runs.iter().filter_map(move |run| run.get(who));
+    (0..4)
+        .map(|who| {
+            let after = |s: usize| {
+                rms(of(who).flat_map(|(_, phases)| rates(phases.get(s * PER_SECOND..).unwrap_or(&[]))))
+            };
+            let spans = of(who).map(|(_, phases)| peak_to_peak(phases.iter().skip(FROM_S * PER_SECOND)));
+            let second = |s: usize| {
+                rms(of(who).flat_map(|(_, phases)| {
+                    rates(phases.get(s * PER_SECOND..(s + 2) * PER_SECOND).unwrap_or(&[]))
+                }))
+            };
+            Outcome {
+                name: of(who).next().map_or("", |(name, _)| *name),
+                rate_ppb: (after(FROM_S), after(LATE_S)),
+                peak_to_peak_ns: spans.sum::<f64>() / seeds as f64,
+                course_ppb: (0..COMPARISON_S - 1).map(second).collect(),
+            }
+        })
+        .collect()
+}
+
+fn peak_to_peak<'a>(values: impl Iterator<Item = &'a f64> + Clone) -> f64 {
+    let highest = values.clone().copied().fold(f64::NEG_INFINITY, f64::max);
+    highest - values.copied().fold(f64::INFINITY, f64::min)
 }

@@ -7,6 +7,65 @@ fn raw(ns: i64) -> Timestamp<Raw> {
     Timestamp::from_ns(ns)
 }
 
+fn reading(raw_ns: i64, real_ns: i64) -> Reading {
+    Reading { raw: raw(raw_ns), real: Timestamp::from_ns(real_ns), width: Duration::from_ns(60) }
+}
+
+#[test]
+fn bridge_interpolates_between_readings() {
+    let mut bridge = Bridge::default();
+    bridge.note(reading(0, 1_000_000_000));
+    bridge.note(reading(2_000_000_000, 3_000_074_000)); // 2 s at +37 ppm: the stall that one reading alone misjudges
+    let at = |real| bridge.to_raw(Timestamp::from_ns(real)).unwrap().ns();
+    assert_eq!(at(2_000_037_000), 1_000_000_000);
+    assert_eq!(at(1_000_000_000), 0);
+    assert_eq!(at(3_000_074_100), 2_000_000_100, "a stamp after the last reading");
+    assert_eq!(at(999_999_900), -100, "a stamp before the first");
+}
+
+#[test]
+fn bridge_leads_back_to_where_it_came_from() {
+    let mut bridge = Bridge::default();
+    assert_eq!(bridge.to_real(Timestamp::from_ns(0)), None);
+    bridge.note(reading(0, 1_000_000_000));
+    bridge.note(reading(2_000_000_000, 3_000_074_000));
+    for raw in [-5, 0, 1_000_000_000, 1_999_999_999, 2_000_000_000, 2_000_000_040] {
+        let raw = Timestamp::from_ns(raw);
+        assert_eq!(bridge.to_raw(bridge.to_real(raw).unwrap()), Ok(raw));
+    }
+    // Across a step: as CLOCK_REALTIME counts now.
+    bridge.note(reading(3_000_000_000, 14_000_074_000));
+    assert_eq!(bridge.to_real(Timestamp::from_ns(2_500_000_000)), Some(Timestamp::from_ns(13_500_074_000)));
+}
+
+#[test]
+fn bridge_refuses_a_stamp_from_before_a_step() {
+    let mut bridge = Bridge::default();
+    bridge.note(reading(0, 1_000_000_000));
+    bridge.note(reading(250_000_000, 11_250_000_000)); // stepped by +10 s
+    assert_eq!(bridge.to_raw(Timestamp::from_ns(1_200_000_000)), Err(Stepped), "stamped before the step");
+    assert_eq!(bridge.to_raw(Timestamp::from_ns(11_249_999_000)), Err(Stepped), "cannot be told apart");
+    assert!(bridge.to_raw(Timestamp::from_ns(11_250_000_100)).is_ok());
+    let back = bridge.to_raw(Timestamp::from_ns(18_450_000_000));
+    assert_eq!(back, Err(Stepped), "the clock was stepped back by two hours between stamp and reading");
+    bridge.note(reading(500_000_000, 11_500_000_000));
+    assert_eq!(bridge.to_raw(Timestamp::from_ns(11_400_000_000)).unwrap(), raw(400_000_000));
+    bridge.note(reading(750_000_000, 1_750_000_000)); // and back
+    assert_eq!(bridge.to_raw(Timestamp::from_ns(1_749_999_900)), Err(Stepped));
+    assert!(Bridge::default().to_raw(Timestamp::from_ns(0)).is_err());
+}
+
+#[test]
+fn bridge_forgets_the_oldest_and_passes_over_what_goes_back() {
+    let mut bridge = Bridge::default();
+    for s in 0..20 {
+        bridge.note(reading(s * 1_000_000_000, s * 1_000_000_000));
+    }
+    bridge.note(reading(5, 5));
+    assert_eq!(bridge.latest(), Some(reading(19_000_000_000, 19_000_000_000)));
+    assert_eq!(bridge.to_raw(Timestamp::from_ns(3_000_000_000)), Ok(raw(3_000_000_000)));
+}
+
 /// A clock that leads CLOCK_MONOTONIC_RAW by `ahead` ns and has been read `reads` times.
 #[derive(Default)]
 struct Bench {

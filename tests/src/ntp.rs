@@ -1,26 +1,20 @@
-//! Time servers for the tests: one that shows any date and misbehaves as it is told, and a real chronyd.
+//! NTP of the tests' own: a server that shows any date and misbehaves as it is told, and one question to any server.
 //!
-//! The first answers NTPv4 client packets (RFC 5905, 7.3) from a thread whose socket is in a namespace. It measures
+//! The server answers NTPv4 client packets (RFC 5905, 7.3) from a thread whose socket is in a namespace. It measures
 //! nothing: the date that it serves is this machine's CLOCK_REALTIME and an offset.
 
 use crate::namespace::Namespace;
-use crate::program::Program;
-use crate::stage::Stage;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
-use std::fs::DirBuilder;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Seconds from the zero of NTP's first era, 1900, to 1970.
-pub(crate) const NTP_TO_UNIX: i128 = 2_208_988_800;
-pub(crate) const PACKET: usize = 48;
+const NTP_TO_UNIX: i128 = 2_208_988_800;
+const PACKET: usize = 48;
 
 /// What a server answers. The defaults are those of an honest server of stratum 1 with this machine's date.
 #[derive(Debug, Clone)]
@@ -225,6 +219,57 @@ impl Behaviour {
     }
 }
 
+/// A server that is there answers at once, one in an emulated guest within some ms.
+const REPLY_LIMIT: Duration = Duration::from_millis(500);
+
+/// What a server said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reply {
+    /// Leap indicator: 0 none, 3 not synchronised.
+    pub leap: u8,
+    /// 1 to 15; 16 or 0: not synchronised.
+    pub stratum: u8,
+    /// Root dispersion, s.
+    pub root_dispersion_s: f64,
+    /// Reference identifier.
+    pub reference: [u8; 4],
+    /// Transmit date, ns since 1970.
+    pub transmit_ns: i64,
+}
+
+/// Asks `server` from the address `from` of `host`; `None` where no answer comes within half a second.
+///
+/// # Panics
+/// When `from` is no address of the host.
+pub fn ask(host: &Namespace, from: &str, server: &str) -> Option<Reply> {
+    let socket = host.within(|| UdpSocket::bind((from, 0)).expect("an address of the host"));
+    socket.set_read_timeout(Some(REPLY_LIMIT)).expect("the socket's time limit");
+    // Version 4, mode 3.
+    let mut packet = [0; PACKET];
+    packet[0] = (4 << 3) | 3;
+    // Where nobody listens the kernel says so, to the next call.
+    socket.send_to(&packet, (server, 123)).ok()?;
+    let (length, _) = socket.recv_from(&mut packet).ok()?;
+    // Mode 4 is a server's.
+    (length == PACKET && packet[0] & 7 == 4).then(|| Reply::of(&packet))
+}
+
+impl Reply {
+    fn of(packet: &[u8; PACKET]) -> Self {
+        let word =
+            |at: usize| u32::from_be_bytes([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]]);
+        let (seconds, fraction) = (i128::from(word(40)), i128::from(word(44)));
+        let ns = (seconds - NTP_TO_UNIX) * 1_000_000_000 + ((fraction * 1_000_000_000) >> 32);
+        Self {
+            leap: packet[0] >> 6,
+            stratum: packet[1],
+            root_dispersion_s: f64::from(word(8)) / 65_536.0,
+            reference: word(12).to_be_bytes(),
+            transmit_ns: i64::try_from(ns).expect("a date before 2036"),
+        }
+    }
+}
+
 /// This machine's date.
 pub(crate) fn now_ns() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a date after 1970");
@@ -250,79 +295,4 @@ fn ntp_stamp(unix_ns: i64) -> [u8; 8] {
 )]
 fn ntp_short(seconds: f64) -> [u8; 4] {
     ((seconds * 65_536.0) as u32).to_be_bytes()
-}
-
-/// chronyd as a server of stratum 3 with this machine's date, on port 123 of `host`.
-///
-/// # Panics
-/// When it does not start.
-pub fn chronyd(chrony: &Path, stage: &Stage, host: &Namespace) -> Program {
-    chronyd_with(chrony, stage, host, |_| "local stratum 3\nallow all\n".into())
-}
-
-/// chronyd with what `text` says for a folder in which it may put its files. -x: it touches no clock. Its command socket is
-/// chronyd.sock in that folder, chronyd-HOST of the stage.
-///
-/// # Panics
-/// When it does not start.
-pub fn chronyd_with(
-    chrony: &Path,
-    stage: &Stage,
-    host: &Namespace,
-    text: impl FnOnce(&Path) -> String,
-) -> Program {
-    chronyd_behind(&[], chrony, stage, host, text)
-}
-
-/// The same, run by another program that becomes it, as setpriv does. What one that ran there before left is there still.
-///
-/// # Panics
-/// When it does not start.
-pub fn chronyd_behind(
-    before: &[&str],
-    chrony: &Path,
-    stage: &Stage,
-    host: &Namespace,
-    text: impl FnOnce(&Path) -> String,
-) -> Program {
-    let folder = stage.folder().join(format!("chronyd-{}", host.name()));
-    // chronyd refuses a command socket in a folder that others may read.
-    let made = DirBuilder::new().mode(0o750).create(&folder);
-    assert!(made.is_ok() || folder.is_dir(), "a folder for chronyd: {made:?}");
-    let file = folder.join("chrony.conf");
-    let place = folder.display();
-    // The last line of a kind counts.
-    let own = format!("cmdport 0\nbindcmdaddress {place}/chronyd.sock\npidfile {place}/chronyd.pid\n");
-    std::fs::write(&file, text(&folder) + "\n" + &own).expect("chronyd's configuration");
-    let mut words = before.iter().map(PathBuf::from).chain([chrony.join(LOADER)]);
-    let mut command = host.command(words.next().unwrap_or_default());
-    command.args(words).args(chronyd_words(chrony)).args(["-x", "-d", "-u", "root", "-f"]).arg(&file);
-    let mut chronyd = stage.start("chronyd", command);
-    crate::wait_for("chronyd", Duration::from_secs(10), || {
-        assert!(chronyd.runs(), "chronyd ended: {}", chronyd.said());
-        // The last that it says before it serves.
-        chronyd.said().contains("Running with root privileges").then_some(())
-    });
-    assert!(chronyd.said().contains("Disabled control of system clock"), "{}", chronyd.said());
-    chronyd
-}
-
-/// Whether chronyd takes a configuration file, and what it says to it: it prints it, or what is wrong. It does nothing else.
-///
-/// # Panics
-/// When chronyd cannot be run.
-pub fn chronyd_takes(chrony: &Path, file: &Path) -> Result<String, String> {
-    let mut command = Command::new(chrony.join(LOADER));
-    let output = command.args(chronyd_words(chrony)).args(["-p", "-f"]).arg(file).output().expect("chronyd");
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
-}
-
-/// chronyd is that of the guest's disk, taken out with its libraries to the folder `chrony`: the Debian package would start
-/// a daemon that steers the machine which runs the tests.
-const LOADER: &str = "ld-linux-x86-64.so.2";
-
-/// The loader's words.
-fn chronyd_words(chrony: &Path) -> [PathBuf; 3] {
-    ["--library-path".into(), chrony.into(), chrony.join("chronyd")]
 }

@@ -14,7 +14,7 @@ use dante_core::steer::{Output, State};
 use dante_core::time::{Affine, Duration, Ratio, Timestamp, Uncertainty};
 use dante_sim::link::Profile;
 use dante_sim::oscillator::Oscillator;
-use dante_sim::scenario::date::{Figures, Watched};
+use dante_sim::scenario::utc::{Figures, Watched};
 use dante_sim::world::{Act, HostConfig, LeaderId, NtpServer, Observation, Role, True, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
