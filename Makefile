@@ -89,13 +89,15 @@ DOC    = $(ROOT)/share/doc/dante4l
 UNITS  = $(ROOT)/lib/systemd/system
 ZSH    = site-functions
 put    = for file in $(wildcard $(2)); do install -D -m $(1) -t $(3) $$file || exit 1; done
-move   = sed -i 's,/usr/sbin/\(dante\|pmc\),$(PREFIX)/sbin/\1,'
+move   = sed -i -e 's,/usr/sbin/\(dante\|pmc\),$(PREFIX)/sbin/\1,' -e 's,/usr/lib/dante4l,$(PREFIX)/lib/dante4l,'
 
 install: build man
 	$(call put,755,$(PROGRAMS:%=$(BUILT)/%),$(ROOT)/sbin)
 	$(call put,755,$(BUILT)/dantesim,$(ROOT)/bin)
+	$(call put,755,files/reserve-pages,$(ROOT)/lib/dante4l)
 	$(call put,644,files/systemd/*.service,$(UNITS))
 	sed -e 's|^Description=.*|& (%i)|' -e 's|-f /etc/dante4l.toml|-f /etc/dante4l.%i.toml --instance=%i|' \
+	    -e 's|^ExecStart=|ExecStartPre=+/usr/lib/dante4l/reserve-pages dante4l @%i\n&|' \
 	    -e '/^# dante4l@NAME/d' $(UNITS)/dante4l.service >$(UNITS)/dante4l@.service
 	chmod 644 $(UNITS)/dante4l@.service
 	$(move) $(UNITS)/dante*.service

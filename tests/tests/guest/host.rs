@@ -28,6 +28,7 @@ pub fn phases(guest: &mut Guest) {
     guest.phase("a date set by hand", date_by_hand);
     guest.phase("a frequency set by hand", set_by_hand);
     guest.phase("loops that hang", package::hung);
+    guest.phase("pages changed under the units", package::pages);
     guest.phase("the package, upgraded", package::upgrade);
     guest.phase("chronyd started beside it, and it beside chronyd", beside_chronyd);
     guest.phase("kill -9 of dante4l", dante4l_killed);

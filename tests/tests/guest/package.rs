@@ -43,8 +43,10 @@ pub fn install(guest: &mut Guest) {
         "systemctl is-enabled dante4l dante2sys danteshm; systemctl is-active dante4l dante2sys danteshm",
     );
     assert_eq!(states.stdout, "disabled\n".repeat(3) + &"inactive\n".repeat(3), "{states:?}");
-    let pages = guest.check("cd /dev/shm && stat -c '%n %U %a' dante4l dante2sys danteshm");
-    assert_eq!(pages, "dante4l dante4l 644\ndante2sys dante2sys 644\ndanteshm danteshm 644\n");
+    let pages = guest.check("cd /dev/shm && stat -c '%n %U %a' dante*");
+    let expected = ["dante2sys", "dante4l", "danteshm"]
+        .map(|user| format!("{user} {user} 644\n{user}.status {user} 644\n"));
+    assert_eq!(pages, expected.concat());
     let changed = "udevadm settle; stat -c '%G %a' /dev/rtc0; ls /run | grep rtc-changed";
     assert_eq!(guest.run(changed).stdout, "clock 660\n");
     // And so it is from the next boot on.
@@ -125,6 +127,65 @@ pub fn hung(guest: &mut Guest) {
     let moved = off_s(guest) - off;
     println!("the clock moved by {:+.2} ms while nobody looked after it", moved * 1e3);
     assert!(moved.abs() < super::host::STILL_S, "{moved} s");
+}
+
+/// What happens to the pages under each daemon in its unit, behind the unit's filter over system calls: nobody dies, each page is
+/// made again by its writer, who reports it, and the clock does not jump.
+pub fn pages(guest: &mut Guest) {
+    const PAGES: &str = "dante4l dante4l.status dante2sys dante2sys.status danteshm danteshm.status";
+    const DAEMONS: [&str; 3] = ["dante4l", "dante2sys", "danteshm"];
+    let main_pids = |guest: &mut Guest| {
+        guest.check(&format!(
+            "systemctl show --value -p MainPID {}",
+            DAEMONS.map(|unit| format!("{unit}.service")).join(" ")
+        ))
+    };
+    let are_fresh = |guest: &mut Guest| {
+        let status = guest.status();
+        let fresh = DAEMONS.iter().all(|program| status[program]["page"] == "fresh");
+        fresh && status["dante2sys"]["state"] == "LOCKED"
+    };
+    guest.check("systemctl start danteshm.service");
+    wait_until("all run", PATIENCE, || are_fresh(guest));
+    let (before, off) = (main_pids(guest), off_s(guest));
+    for (act, words) in [
+        ("truncate -s 0", "was changed by another process (0 bytes"),
+        ("truncate -s 136", "was changed by another process (136 bytes"),
+        ("truncate -s 1M", "was changed by another process (1048576 bytes"),
+        ("rm", "was removed by another process"),
+    ] {
+        guest.check(&format!("cd /dev/shm && {act} {PAGES}"));
+        for unit in DAEMONS {
+            for page in [unit.to_owned(), format!("{unit}.status")] {
+                let line = format!("/dev/shm/{page} {words}");
+                wait_until(&format!("{unit} reporting: {line}"), PATIENCE, || {
+                    guest.journal(unit).contains(&line)
+                });
+            }
+        }
+        wait_until(&format!("all are read again after {act}"), PATIENCE, || are_fresh(guest));
+    }
+    // Somebody else's file in the place of one that was removed: reported, not touched, and no reason to end.
+    guest.check(&format!("cd /dev/shm && rm {PAGES} && setpriv --reuid=nobody --clear-groups touch {PAGES}"));
+    for unit in DAEMONS {
+        let line = format!(
+            "readers do not see this program: /dev/shm/{unit} is in the way: it belongs to user 65534"
+        );
+        wait_until(&format!("{unit} reporting: {line}"), PATIENCE, || guest.journal(unit).contains(&line));
+    }
+    guest.check(&format!("cd /dev/shm && rm {PAGES}"));
+    wait_until("all are read again after a planted file", PATIENCE, || are_fresh(guest));
+    assert_eq!(main_pids(guest), before, "who died?");
+    assert!((off_s(guest) - off).abs() < super::host::STILL_S, "{off} s, {} s", off_s(guest));
+    // Before the first start of an instance.
+    guest.check(
+        "sed 's/^interface.*/interface = \"nosuch0\"/' /etc/dante4l.toml >/etc/dante4l.second.toml && cd /dev/shm && \
+         setpriv --reuid=nobody --clear-groups touch dante4l@second dante4l@second.status && \
+         systemctl start dante4l@second.service",
+    );
+    let owners = guest.check("cd /dev/shm && stat -c '%n %U %a' dante4l@second dante4l@second.status");
+    assert_eq!(owners, "dante4l@second dante4l 644\ndante4l@second.status dante4l 644\n");
+    guest.check("systemctl stop dante4l@second.service danteshm.service && rm /etc/dante4l.second.toml /dev/shm/dante4l@second*");
 }
 
 /// How often systemd has started a unit again by itself.

@@ -11,8 +11,9 @@ use std::path::Path;
 use std::process::Command;
 
 /// What is made, with its mode.
-const MADE: [(&str, u32); 9] = [
+const MADE: [(&str, u32); 10] = [
     ("/usr/bin/dantesim", 0o755),
+    ("/usr/lib/dante4l/reserve-pages", 0o755),
     ("/usr/lib/systemd/system/chronyd.service.d/dante.conf", 0o644),
     ("/usr/lib/systemd/system/dante4l@.service", 0o644),
     ("/usr/sbin/dante2sys", 0o755),
@@ -142,15 +143,18 @@ fn make_install_goes_where_it_is_told() {
     for unit in ["dante4l", "dante4l@", "dante2sys", "danteshm", "dante2sys-wait"] {
         let text = fs::read_to_string(units.join(format!("{unit}.service"))).expect("a unit");
         for line in text.lines().filter(|line| line.starts_with("Exec")) {
-            assert!(line.contains("=/opt/dante/sbin/"), "{line}");
-            let program = line.split(['=', ' ']).nth(1).expect("a program").trim_start_matches('/');
+            let program = line.split(['=', ' ']).nth(1).expect("a program").trim_start_matches('+');
+            assert!(program.starts_with("/opt/dante/"), "{line}");
+            let program = program.trim_start_matches('/');
             assert!(root.join(program).exists(), "{line}");
             commands += 1;
         }
     }
-    assert_eq!(commands, 6);
+    assert_eq!(commands, 7);
     let instance = fs::read_to_string(units.join("dante4l@.service")).expect("a unit");
     assert!(instance.contains(" -f /etc/dante4l.%i.toml --instance=%i\n"), "{instance}");
+    let reserve = "\nExecStartPre=+/opt/dante/lib/dante4l/reserve-pages dante4l @%i\nExecStart=";
+    assert!(instance.contains(reserve), "{instance}");
     let example = root.join("opt/dante/share/doc/dante4l/examples/dante4l.toml");
     assert_eq!(
         fs::read(example).expect("the example"),
@@ -228,7 +232,7 @@ fn make_install_onto_this_host_makes_it_ready_and_the_scripts_keep_to_their_own(
         "$@"
         echo forged >&8
         ls -A
-        stat -c '%n %F %U %a %s' dante4l dante2sys danteshm stranger
+        stat -c '%n %F %U %a %s' dante4l dante2sys danteshm stranger *.status
         getent group clock | cut -d : -f 1
         ls /usr/local/lib/systemd/system/chron*.d/dante.conf
         # Nothing of what is right is touched.
@@ -237,7 +241,12 @@ fn make_install_onto_this_host_makes_it_ready_and_the_scripts_keep_to_their_own(
         {postinst} configure
         [ "$inode" = "$(stat -c %i dante4l)" ] && cat dante4l
         # In a chroot there is no systemd.
-        as_user dante4l touch dante4l.second other
+        # The pages of an instance, as its unit takes them before it starts.
+        as_user 65534 touch dante4l@second.status
+        as_user 65534 ln -s stranger dante4l@second
+        /usr/local/lib/dante4l/reserve-pages dante4l @second
+        stat -c '%n %F %U %a' dante4l@*
+        as_user dante4l touch other
         as_user dante4l ipcmk -M 64 >/dev/null
         {postrm} remove
         echo left $(ls) $(ipcs -m | grep -c ^0x)
@@ -253,18 +262,26 @@ fn make_install_onto_this_host_makes_it_ready_and_the_scripts_keep_to_their_own(
     let host = ["unshare", "--mount", "--ipc", "bash", "-euc", &script, place.to_str().expect("a path")];
     let said = make_within(&host, &["install", "DESTDIR=", "PREFIX=/usr/local"]);
     let expected = "dante2sys
+dante2sys.status
 dante4l
+dante4l.status
 danteshm
+danteshm.status
 stranger
 dante4l regular empty file dante4l 644 0
 dante2sys regular empty file dante2sys 644 0
 danteshm regular empty file danteshm 644 0
 stranger regular empty file nobody 644 0
+dante2sys.status regular empty file dante2sys 644 0
+dante4l.status regular empty file dante4l 644 0
+danteshm.status regular empty file danteshm 644 0
 clock
 /usr/local/lib/systemd/system/chrony.service.d/dante.conf
 /usr/local/lib/systemd/system/chronyd.service.d/dante.conf
 page
-left dante2sys dante4l dante4l.second danteshm other stranger 1
+dante4l@second regular empty file dante4l 644
+dante4l@second.status regular empty file dante4l 644
+left dante2sys dante2sys.status dante4l dante4l.status dante4l@second dante4l@second.status danteshm danteshm.status other stranger 1
 left other stranger 0
 ";
     assert_eq!(said, expected);
