@@ -45,6 +45,7 @@ check:
 bench: build
 	$(CARGO) run --locked --release -p dante-bench --bin accuracy | tee docs/accuracy/table.txt
 	$(CARGO) bench --locked -p dante-core --bench decode
+	$(CARGO) bench --locked -p dante-os --bench pages
 	$(CARGO) bench --locked -p dante-tests --bench cost
 
 soak: build

@@ -121,6 +121,8 @@ impl WriteError {
 pub struct PageWriter<B> {
     name: PageName<B>,
     page: Page,
+    /// This process: asked for once, since each time it costs as much as the rest of a publication.
+    pid: u32,
     instance: u64,
     sequence: u64,
     doorbell: u64,
@@ -164,6 +166,7 @@ impl<B: Body> PageWriter<B> {
             let mut writer = Self {
                 page: Page::prepare(file, name)?,
                 name: name.clone(),
+                pid: std::process::id(),
                 instance,
                 sequence: 0,
                 doorbell: 0,
@@ -180,7 +183,7 @@ impl<B: Body> PageWriter<B> {
     fn begin(&mut self) {
         let words = self.page.words::<B>();
         let set = |word, value| words.store(word, value, Ordering::Relaxed);
-        set(Head::Life, Life::BeingMade.word(std::process::id()));
+        set(Head::Life, Life::BeingMade.word(self.pid));
         set(Head::HeartbeatUntil, 0);
         self.doorbell = self.doorbell.max(words.load(Head::Doorbell));
         if let Some(body) = words.body() {
@@ -215,7 +218,7 @@ impl<B: Body> PageWriter<B> {
             self.sequence = words.store(self.sequence, body.as_bytes());
         }
         words.store(Head::HeartbeatUntil, (now + HEARTBEAT).ns().cast_unsigned(), Ordering::Relaxed);
-        words.store(Head::Life, Life::Live.word(std::process::id()), Ordering::Release);
+        words.store(Head::Life, Life::Live.word(self.pid), Ordering::Release);
     }
 
     /// Makes the page again if it is not what readers find under its name. Whether it was made again.
@@ -298,7 +301,7 @@ impl<B> Drop for PageWriter<B> {
         if self.page.size().is_none_or(|size| size < HEAD_SIZE as u64) {
             return;
         }
-        let word = Life::Stopped.word(std::process::id()).to_ne_bytes();
+        let word = Life::Stopped.word(self.pid).to_ne_bytes();
         if let Err(error) = self.page.file.write_all_at(&word, Head::Life.offset()) {
             log::debug!("page: {error}");
         }
