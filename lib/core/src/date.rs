@@ -15,6 +15,7 @@ pub use leap::is_leap_day;
 pub use policy::{DateRules, Policy};
 pub use servers::Verdict;
 
+use crate::numbered;
 use crate::time::{Duration, Raw, Real, Timestamp};
 
 /// One answer of a time server, tied to the clock that nobody steers.
@@ -30,17 +31,18 @@ pub struct Exchange {
     pub leap: Leap,
 }
 
-/// A leap second at the end of the UTC day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(u8)]
-pub enum Leap {
-    /// None.
-    #[default]
-    None = 0,
-    /// The last minute has 61 seconds.
-    Insert = 1,
-    /// The last minute has 59 seconds.
-    Delete = 2,
+numbered! {
+    /// A leap second at the end of the UTC day.
+    #[derive(Default)]
+    pub enum Leap {
+        /// None.
+        #[default]
+        None = 0 "none",
+        /// The last minute has 61 seconds.
+        Insert = 1 "insert",
+        /// The last minute has 59 seconds.
+        Delete = 2 "delete",
+    }
 }
 
 /// What came of one question to a server.
