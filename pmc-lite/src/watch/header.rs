@@ -1,7 +1,7 @@
 //! The upper lines: the verdict, and a line for each program.
 
 use super::app::App;
-use super::view::{QUIET, colour};
+use super::panel::{QUIET, colour};
 use crate::finding::Level;
 use crate::status::{Following, Page, Relaying, Status, Steering};
 use crate::text::{headline, life_of};
