@@ -6,6 +6,7 @@
 mod mapping;
 
 use crate::args::{Args, What};
+use crate::outcome::{Ended, Outcome};
 use crate::pages::{Pages, said};
 use crate::print;
 use clap::{CommandFactory, Subcommand};
@@ -13,12 +14,12 @@ use dante_core::named;
 use dante_core::page::{Dante4l, LeaderRecord, PortRecord, StampSource};
 use dante_core::port::{Counter, State};
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
+use dante_os::daemon::{Exit, Failure};
 use dante_os::page::Instance;
 use mapping::{
     ClockIdentity, clock_accuracy, clock_class, domain_number, offset_scaled_log_variance, priority,
 };
 use std::fmt::{self, Write};
-use std::process::ExitCode;
 
 #[cfg(test)]
 mod tests;
@@ -54,26 +55,20 @@ enum CommandError {
     Unknown(String),
 }
 
-/// The status of wrong flags.
-const WRONG: u8 = 2;
-
-/// Answers each of `commands`. It is a success where dante4l runs.
-pub fn ask(commands: &[String], instance: Option<&Instance>) -> ExitCode {
+/// Answers each of `commands`. The answer is yes where dante4l runs.
+///
+/// # Errors
+/// Exit status 2 where a command is none.
+pub fn ask(commands: &[String], instance: Option<&Instance>) -> Ended {
     let parsed: Result<Vec<DataSet>, CommandError> =
         joined(commands).iter().map(|command| parse(command)).collect();
-    let sets = match parsed {
-        Ok(sets) => sets,
-        Err(error) => {
-            eprintln!("pmc-lite: {error}");
-            return ExitCode::from(WRONG);
-        }
-    };
+    let sets = parsed.map_err(|error| Failure::new(Exit::Usage, error))?;
     let pages = Pages::read(instance);
     print(&answers(&sets, &pages));
-    if let Some(why) = pages.silence(": nobody answers") {
-        eprintln!("pmc-lite: {why}");
-    }
-    if pages.has_dante4l() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(match pages.silence(": nobody answers") {
+        None => Outcome::Yes,
+        reason => Outcome::No(reason),
+    })
 }
 
 /// The shell may have split `GET X` in two words.

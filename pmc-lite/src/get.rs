@@ -1,6 +1,7 @@
 //! `pmc-lite get`: what the daemons say, or a part of it, as text and as JSON.
 
 use crate::args::{Form, What};
+use crate::outcome::Outcome;
 use crate::pages::{Pages, Read};
 use crate::shown::shown;
 use crate::status::{Port, Status};
@@ -9,22 +10,20 @@ use dante_core::page::{Dante4l, SampleRecord};
 use dante_core::time::{Raw, Timestamp};
 use dante_os::page::Instance;
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 
 #[cfg(test)]
 mod tests;
 
-/// Prints it. It is a success where dante4l runs.
-pub fn get(what: &What, instance: Option<&Instance>) -> ExitCode {
+/// Prints it. The answer is yes where dante4l runs.
+pub fn get(what: &What, instance: Option<&Instance>) -> Outcome {
     let pages = Pages::read(instance);
     print(&told(what, &pages));
-    // The status says it itself.
-    if !matches!(what, What::Status(_))
-        && let Some(why) = pages.silence(": this is the last that it said")
-    {
-        eprintln!("pmc-lite: {why}");
+    match (what, pages.silence(": this is the last that it said")) {
+        // The status contains the reason.
+        (What::Status(_), _) => Outcome::of(pages.has_dante4l()),
+        (_, None) => Outcome::Yes,
+        (_, reason) => Outcome::No(reason),
     }
-    if pages.has_dante4l() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn told(what: &What, pages: &Pages) -> String {

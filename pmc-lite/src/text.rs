@@ -5,13 +5,15 @@ mod parts;
 pub use parts::{counters, leaders, ports, samples};
 
 use crate::finding::{Finding, Level};
+use crate::shown::Named;
 use crate::status::{
     Following, Heard, Leader, Output, Page, Port, Relaying, SplitOffset, Status, Steering, Utc,
 };
 use crate::verdict::Verdict;
 use anstyle::{AnsiColor, Style};
-use dante_core::page::SteeredClock;
+use dante_core::page::{Freshness, RtcMode, SteeredClock, UtcSource};
 use dante_core::port::Counter;
+use dante_core::relay::Waiting;
 use dante_core::time::{Civil, Duration};
 use std::fmt::{self, Write};
 
@@ -69,7 +71,7 @@ pub fn headline(status: &Status, more: &str) -> (String, Level) {
         return (words, status.verdict.level().max(worst));
     }
     let steered = status.dante2sys.said.as_ref().filter(|_| status.dante2sys.life.running);
-    if steered.is_some_and(|steered| steered.clock == SteeredClock::Virtual.name()) {
+    if steered.is_some_and(|steered| steered.clock.is(SteeredClock::Virtual)) {
         words += " (virtual clock)";
     }
     if worst > Level::Ok {
@@ -92,13 +94,13 @@ fn finding(out: &mut String, finding: &Finding) -> fmt::Result {
 
 /// Whether a program runs, in words.
 pub fn life_of(page: &Page) -> (&'static str, Level) {
-    match page.page {
-        "fresh" => ("running", Level::Ok),
-        "stale" => ("not running: its page is stale", Level::Failure),
-        "stopped" => ("stopped", Level::Warning),
-        "absent" => ("not running", Level::Warning),
-        "foreign" => ("its page is not to be believed", Level::Failure),
-        _ => ("its page is of another version", Level::Failure),
+    match page.page.0 {
+        Freshness::Fresh => ("running", Level::Ok),
+        Freshness::Stale => ("not running: its page is stale", Level::Failure),
+        Freshness::Stopped => ("stopped", Level::Warning),
+        Freshness::Absent => ("not running", Level::Warning),
+        Freshness::Foreign => ("its page is not to be believed", Level::Failure),
+        Freshness::Layout => ("its page is of another version", Level::Failure),
     }
 }
 
@@ -118,10 +120,27 @@ fn program<S>(
 
 fn leader(out: &mut String, said: &Following) -> fmt::Result {
     let Some(leader) = &said.leader else { return writeln!(out, "{HEADING}leader{HEADING:#}     none") };
-    let Leader { uuid, port_id, address, stratum, identifier, preferred, .. } = leader;
-    writeln!(out, "{HEADING}leader{HEADING:#}     {uuid}/{port_id} at {address}")?;
-    let preferred = if *preferred { ", Preferred Leader" } else { "" };
-    row(out, "clock", &format!("stratum {stratum} {identifier}{preferred}"))
+    let Leader { id, port_id, address, .. } = leader;
+    writeln!(out, "{HEADING}leader{HEADING:#}     {id}/{port_id} at {address}")?;
+    let mut clock = quality(leader);
+    clock.extend(preferred(leader));
+    row(out, "clock", &clock.join(", "))
+}
+
+/// What a leader states about its grandmaster's clock, by its protocol.
+pub fn quality(leader: &Leader) -> Vec<String> {
+    let mut words = Vec::new();
+    let stratum = leader.stratum.zip(leader.identifier.as_ref());
+    words.extend(stratum.map(|(stratum, identifier)| format!("stratum {stratum} {identifier}")));
+    words.extend(leader.priority1.map(|priority| format!("priority1 {priority}")));
+    words.extend(leader.clock_class.map(|class| format!("class {class}")));
+    words.extend(leader.clock_accuracy.map(|accuracy| format!("accuracy {accuracy:#04x}")));
+    words.extend(leader.priority2.map(|priority| format!("priority2 {priority}")));
+    words
+}
+
+fn preferred(leader: &Leader) -> Option<String> {
+    (leader.preferred == Some(true)).then(|| "Preferred Leader".into())
 }
 
 fn following(out: &mut String, said: &Following) -> fmt::Result {
@@ -164,7 +183,7 @@ fn port(out: &mut String, port: &Port, used: &str) -> fmt::Result {
 }
 
 fn leader_heard(heard: &Heard) -> String {
-    format!("{} at {}, {:.1} s ago", heard.leader.uuid, heard.leader.address, heard.last_sync_age_s)
+    format!("{} at {}, {:.1} s ago", heard.leader.id, heard.leader.address, heard.last_sync_age_s)
 }
 
 fn steering(out: &mut String, said: &Steering) -> fmt::Result {
@@ -178,10 +197,10 @@ fn steering(out: &mut String, said: &Steering) -> fmt::Result {
         "K" => said.epoch.as_ref().map(date_of),
     }
     date(out, &said.utc)?;
-    let rtc = match (said.rtc.mode, said.rtc.written_utc_s) {
-        ("device", Some(at)) => format!("written last at {} UTC", Civil::at(at)),
-        ("device", None) => "not written yet".into(),
-        (mode, _) => mode.into(),
+    let rtc = match (said.rtc.mode.0, said.rtc.written_utc_s) {
+        (Some(RtcMode::Device), Some(at)) => format!("written last at {} UTC", Civil::at(at)),
+        (Some(RtcMode::Device), None) => "not written yet".into(),
+        _ => said.rtc.mode.to_string(),
     };
     let times = match said.interference {
         0 => None,
@@ -196,7 +215,7 @@ fn steering(out: &mut String, said: &Steering) -> fmt::Result {
 }
 
 fn date(out: &mut String, utc: &Utc) -> fmt::Result {
-    if utc.source == "none" {
+    if utc.source.is(UtcSource::None) {
         return row(out, "date from", "none: the rate alone is steered");
     }
     let servers = match utc.servers_agreeing {
@@ -231,14 +250,14 @@ fn date(out: &mut String, utc: &Utc) -> fmt::Result {
 }
 
 fn relaying(out: &mut String, said: &Relaying) -> fmt::Result {
-    let waiting = match said.waiting_for {
-        Some("leader") => ": dante4l has no leader that it knows well",
-        Some("date") => ": the system clock is not known to be synchronised (--epoch)",
-        Some("silence") => ": silent for 4 s, so that chrony sees no jump",
-        _ => "",
+    let waiting = match said.waiting_for.and_then(|waiting| waiting.0) {
+        Some(Waiting::Leader) => ": dante4l has no leader that it knows well",
+        Some(Waiting::Date) => ": the system clock is not known to be synchronised (--epoch)",
+        Some(Waiting::Silence) => ": silent for 4 s, so that chrony sees no jump",
+        Some(Waiting::Nothing) | None => "",
     };
     row(out, "state", &format!("{}{waiting}", said.state))?;
-    if let (Some(epoch), Some(source)) = (&said.epoch, said.epoch_source) {
+    if let (Some(epoch), Some(Named(source))) = (&said.epoch, said.epoch_source) {
         row(out, "K", &format!("{}.{:09} s, from {source}", epoch.s, epoch.ns.abs()))?;
     }
     said.outputs.iter().try_for_each(|each| output(out, each))
@@ -253,7 +272,7 @@ fn output(out: &mut String, said: &Output) -> fmt::Result {
     words.push(format!("{} samples", said.samples));
     words.extend((said.lost > 0).then(|| format!("{} lost", said.lost)));
     words.push(said.last_sample_age_s.map_or("none yet".into(), |age| format!("the last {age:.2} s ago")));
-    row(out, said.kind, &words.join(", "))
+    row(out, &said.kind.to_string(), &words.join(", "))
 }
 
 /// One line of a block.

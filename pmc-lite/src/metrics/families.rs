@@ -50,7 +50,7 @@ fn programs(sheet: &mut Sheet, pages: &Pages) {
         "dante_verdict",
         "1 for how this host's clock stands to Dante's, as `pmc-lite get status` says it",
         &Verdict::ALL,
-        [(Vec::new(), Some(verdict::of(pages).0))],
+        [(Vec::new(), Some(verdict::of(pages).verdict))],
     );
     let found = finding::of(pages);
     sheet.gauge(

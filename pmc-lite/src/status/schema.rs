@@ -1,31 +1,12 @@
 //! docs/status.schema.json: the JSON schema of the status, made of its types and what is written about them there.
 
-use super::{Status, UNKNOWN};
-use dante_core::page::Freshness;
+use super::Status;
 use dante_core::port::Counter;
-use dante_core::relay::{EpochSource, Waiting};
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
-
-/// Words for the numbers that a page may hold, and the one for a number that this program does not know.
-pub fn words<T: ToString>(all: &[T]) -> Vec<String> {
-    all.iter().map(T::to_string).chain([UNKNOWN.to_owned()]).collect()
-}
-
-pub fn pages() -> Vec<&'static str> {
-    Freshness::ALL.map(Freshness::name).into()
-}
-
-pub fn waiting() -> Vec<Option<&'static str>> {
-    Waiting::ALL.map(super::waiting_for).into_iter().chain([Some(UNKNOWN)]).collect()
-}
-
-pub fn epoch_sources() -> Vec<Option<&'static str>> {
-    EpochSource::ALL.map(|source| Some(source.name())).into_iter().chain([None]).collect()
-}
 
 pub fn counters(_: &mut SchemaGenerator) -> Schema {
     let names = Counter::ALL.map(Counter::name);

@@ -1,6 +1,6 @@
-//! Parts of the status for people: leaders, ports, counters, samples.
+//! `get leader`, `port`, `counters` and `samples` for people.
 
-use super::{GOOD, HEADING, port, row, written};
+use super::{GOOD, HEADING, port, preferred, quality, row, written};
 use crate::get::Sample;
 use crate::status::{Heard, Leader, Port};
 use std::fmt::{self, Write};
@@ -14,26 +14,26 @@ pub fn leaders(ports: &[Port], followed: Option<&Leader>) -> String {
         for port in ports {
             for heard in &port.leaders {
                 let is_followed = followed.is_some_and(|leader| {
-                    (&leader.uuid, leader.port_id, &leader.address)
-                        == (&heard.leader.uuid, heard.leader.port_id, &heard.leader.address)
+                    (&leader.id, leader.port_id, &leader.address)
+                        == (&heard.leader.id, heard.leader.port_id, &heard.leader.address)
                 });
-                leader(out, &port.interface, heard, is_followed)?;
+                foreign_leader(out, &port.interface, heard, is_followed)?;
             }
         }
         Ok(())
     })
 }
 
-fn leader(out: &mut String, interface: &str, heard: &Heard, is_followed: bool) -> fmt::Result {
+fn foreign_leader(out: &mut String, interface: &str, heard: &Heard, is_followed: bool) -> fmt::Result {
     let Heard { leader, qualified, last_sync_age_s } = heard;
     let (mark, style) = if is_followed { (", followed", GOOD) } else { ("", HEADING) };
-    let Leader { uuid, port_id, address, stratum, identifier, variance, steps_removed, .. } = leader;
-    writeln!(out, "{style}{uuid}/{port_id}{style:#} at {address} on {interface}{mark}")?;
-    let preferred = if leader.preferred { ", Preferred Leader" } else { "" };
-    let clock = format!(
-        "stratum {stratum} {identifier}, variance {variance}{preferred}, {steps_removed} steps removed"
-    );
-    row(out, "clock", &clock)?;
+    let Leader { id, port_id, address, variance, steps_removed, .. } = leader;
+    writeln!(out, "{style}{id}/{port_id}{style:#} at {address} on {interface}{mark}")?;
+    let mut clock = quality(leader);
+    clock.push(format!("variance {variance}"));
+    clock.extend(preferred(leader));
+    clock.push(format!("{steps_removed} steps removed"));
+    row(out, "clock", &clock.join(", "))?;
     let word = if *qualified { "" } else { ", not yet to be followed: its second Sync is missing" };
     row(out, "last Sync", &format!("{last_sync_age_s:.2} s ago{word}"))
 }

@@ -2,7 +2,8 @@
 
 use super::{offset_secs, secs};
 use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, gauges, one, ratio};
-use crate::status::word;
+use crate::shown::Word;
+use dante_core::date::Leap;
 use dante_core::page::{Dante2sys, RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT, SteeredClock, UtcSource};
 use dante_core::steer;
 use dante_core::time::{Duration, Raw, Timestamp};
@@ -12,10 +13,10 @@ pub fn tell(sheet: &mut Sheet, body: &Dante2sys) {
         "dante_clock_info",
         "What dante2sys steers, where the date comes from, what gives way where leader and UTC differ, who writes the RTC",
         [vec![
-            ("clock", word(SteeredClock::from_number(body.clock))),
-            ("utc_source", word(UtcSource::from_number(body.utc_source))),
-            ("policy", word(body.policy())),
-            ("rtc", word(RtcMode::from_number(body.rtc))),
+            ("clock", Word(SteeredClock::from_number(body.clock)).to_string()),
+            ("utc_source", Word(UtcSource::from_number(body.utc_source)).to_string()),
+            ("policy", Word(body.policy()).to_string()),
+            ("rtc", Word(RtcMode::from_number(body.rtc)).to_string()),
         ]],
     );
     sheet.states(
@@ -70,10 +71,10 @@ pub fn tell_date(sheet: &mut Sheet, body: &Dante2sys, now: Timestamp<Raw>) {
         "dante_date_interval", SECONDS, "How far apart the time servers are asked" => Some(ns(body.interval_ns));
         "dante_date_leap", NUMBER,
         "Leap second at the end of the UTC day, as the servers announce it: 1 inserted, -1 deleted, 0 none" =>
-            Some(match body.leap {
-                1 => 1.0,
-                2 => -1.0,
-                _ => 0.0,
+            Leap::from_number(body.leap).map(|leap| match leap {
+                Leap::None => 0.0,
+                Leap::Insert => 1.0,
+                Leap::Delete => -1.0,
             });
         "dante_rtc_written_timestamp", SECONDS, "The date that dante2sys last wrote to the RTC, since 1970" =>
             (body.rtc_written_ns != 0).then(|| ns(body.rtc_written_ns));

@@ -2,8 +2,8 @@
 
 use super::secs;
 use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, each_of, gauges};
-use crate::status::word;
-use dante_core::page::{Danteshm, OutputKind, OutputRecord};
+use crate::shown::Word;
+use dante_core::page::{Danteshm, OutputRecord};
 use dante_core::relay;
 use dante_core::time::{Raw, Timestamp};
 
@@ -20,8 +20,8 @@ pub fn tell(sheet: &mut Sheet, body: &Danteshm, now: Timestamp<Raw>) {
     gauges! { sheet, each:
         "dante_output_ready", NUMBER, "1: what is sent there arrives, as far as can be told" =>
             &|output| Some(f64::from(output.ready != 0));
-        "dante_output_clients", NUMBER, "Programs that read a usrvclock" =>
-            &|output| (output.kind == OutputKind::Usrvclock as u8).then_some(output.clients as f64);
+        "dante_output_clients", NUMBER, "Programs that read the output, where they are counted" =>
+            &|output| output.clients().map(|clients| clients as f64);
         "dante_output_sample_age", SECONDS, "Time since the last sample that was written or sent" =>
             &|output| {
                 let at = output.last_sample_raw_ns;
@@ -37,11 +37,10 @@ pub fn tell(sheet: &mut Sheet, body: &Danteshm, now: Timestamp<Raw>) {
     );
 }
 
+/// Its kind, with the unit or the path if it has one.
 fn output_labels(output: &OutputRecord) -> Labels {
-    let kind = OutputKind::from_number(output.kind);
-    let place = match kind {
-        Some(OutputKind::Shm) => ("unit", output.unit.to_string()),
-        _ => ("path", output.path.to_string()),
-    };
-    vec![("kind", word(kind)), place]
+    let kind = Some(("kind", Word(output.kind()).to_string()));
+    let unit = output.unit().map(|unit| ("unit", unit.to_string()));
+    let path = output.path().map(|path| ("path", path.to_string()));
+    [kind, unit, path].into_iter().flatten().collect()
 }
