@@ -5,7 +5,6 @@
 //! asked from. dante4l may have the general port at the same time: what is multicast reaches both.
 
 mod report;
-mod text;
 
 use crate::args::QueryArgs;
 use crate::json;
@@ -40,7 +39,7 @@ pub fn query(args: &QueryArgs) -> Ended {
     if args.json {
         crate::print(&json(&clocks));
     } else if !clocks.is_empty() {
-        crate::print(&text::screen(&clocks));
+        crate::print(&report::screen(&clocks));
     }
     for line in remarks(inquiry.tally(), dropped, clocks.is_empty(), args) {
         crate::report(&line);
