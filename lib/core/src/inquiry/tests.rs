@@ -36,8 +36,11 @@ fn config(whom: Option<Uuid>) -> InquiryConfig {
     }
 }
 
-/// The answer of a clock; `None` where the payload is no question.
+/// The answer of a clock; `None` where the payload is no question. It is all zeros where no test looks into it.
 fn answer_of(who: PortIdentity, question: &Payload) -> Option<Payload> {
+    if !questions().any(|asked| asked == *question) {
+        return None;
+    }
     Some(match question {
         Payload::ObtainIdentity => Payload::ClockIdentity(ClockIdentity { port: who, manufacturer: [0; 48] }),
         Payload::GetDefaultDataSet => Payload::DefaultDataSet(DefaultDataSet {
@@ -80,8 +83,21 @@ fn answer_of(who: PortIdentity, question: &Payload) -> Option<Payload> {
             leap_61: false,
             epoch_number: 0,
         }),
-        _ => return None,
+        _ => zeros(question.key() + 1),
     })
+}
+
+/// A payload of this key, of zeros.
+fn zeros(key: u8) -> Payload {
+    const KEY: usize = 55;
+    const LENGTH: usize = 59;
+    let mut bytes = said_by(OURS, OURS, Payload::Null);
+    (bytes[KEY], bytes[LENGTH]) = (key, 90);
+    bytes.resize(150, 0);
+    match Packet::parse(&bytes).unwrap().message {
+        Message::Management(body) => body.payload,
+        message => panic!("{message:?}"),
+    }
 }
 
 fn port(who: PortIdentity, number: u16) -> PortDataSet {
