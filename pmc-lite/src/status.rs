@@ -2,8 +2,6 @@
 
 mod network;
 #[cfg(test)]
-mod schema;
-#[cfg(test)]
 mod tests;
 
 use crate::finding::{self, Finding};

@@ -1,18 +1,15 @@
 //! The status for people: from top to bottom as the data flows.
 
-mod parts;
+mod network;
 
-pub use parts::{counters, leaders, ports, samples};
+pub use network::{counters, leaders, ports, quality, samples};
 
 use crate::finding::{Finding, Level};
 use crate::shown::Named;
-use crate::status::{
-    Following, Heard, Leader, Output, Page, Port, Relaying, SplitOffset, Status, Steering, Utc,
-};
+use crate::status::{Output, Page, Relaying, SplitOffset, Status, Steering, Utc};
 use crate::verdict::Verdict;
 use anstyle::{AnsiColor, Style};
 use dante_core::page::{Freshness, RtcMode, SteeredClock, UtcSource};
-use dante_core::port::Counter;
 use dante_core::relay::Waiting;
 use dante_core::time::{Civil, Duration};
 use std::fmt::{self, Write};
@@ -26,6 +23,7 @@ macro_rules! rows {
         $(if let Some(value) = Option::<String>::from($value) { row($out, $name, &value)?; })+
     };
 }
+use rows;
 
 /// What a block is about.
 pub const HEADING: Style = Style::new().bold();
@@ -38,9 +36,9 @@ pub fn screen(status: &Status) -> String {
     written(|out| {
         verdict(out, status)?;
         if let Some(said) = &status.dante4l.said {
-            leader(out, said)?;
+            network::leader(out, said)?;
         }
-        program(out, "dante4l", &status.dante4l.life, status.dante4l.said.as_ref(), following)?;
+        program(out, "dante4l", &status.dante4l.life, status.dante4l.said.as_ref(), network::following)?;
         program(out, "dante2sys", &status.dante2sys.life, status.dante2sys.said.as_ref(), steering)?;
         program(out, "danteshm", &status.danteshm.life, status.danteshm.said.as_ref(), relaying)?;
         status.findings.iter().try_for_each(|each| finding(out, each))
@@ -116,74 +114,6 @@ fn program<S>(
     let style = style(level);
     writeln!(out, "{HEADING}{name:<10}{HEADING:#} {style}{life}{style:#}")?;
     said.map_or(Ok(()), |said| tell(out, said))
-}
-
-fn leader(out: &mut String, said: &Following) -> fmt::Result {
-    let Some(leader) = &said.leader else { return writeln!(out, "{HEADING}leader{HEADING:#}     none") };
-    let Leader { id, port_id, address, .. } = leader;
-    writeln!(out, "{HEADING}leader{HEADING:#}     {id}/{port_id} at {address}")?;
-    let mut clock = quality(leader);
-    clock.extend(preferred(leader));
-    row(out, "clock", &clock.join(", "))
-}
-
-/// What a leader states about its grandmaster's clock, by its protocol.
-pub fn quality(leader: &Leader) -> Vec<String> {
-    let mut words = Vec::new();
-    let stratum = leader.stratum.zip(leader.identifier.as_ref());
-    words.extend(stratum.map(|(stratum, identifier)| format!("stratum {stratum} {identifier}")));
-    words.extend(leader.priority1.map(|priority| format!("priority1 {priority}")));
-    words.extend(leader.clock_class.map(|class| format!("class {class}")));
-    words.extend(leader.clock_accuracy.map(|accuracy| format!("accuracy {accuracy:#04x}")));
-    words.extend(leader.priority2.map(|priority| format!("priority2 {priority}")));
-    words
-}
-
-fn preferred(leader: &Leader) -> Option<String> {
-    (leader.preferred == Some(true)).then(|| "Preferred Leader".into())
-}
-
-fn following(out: &mut String, said: &Following) -> fmt::Result {
-    let timeline = if said.timeline == 0 { String::new() } else { format!(" (timeline {})", said.timeline) };
-    let rate = said.rate_ppb.zip(said.rate_uncertainty_ppb);
-    let residual = said.residual_ns.zip(said.offset_uncertainty_ns);
-    let every =
-        said.sync_interval_ms.map_or(String::new(), |interval| format!(", a Sync every {interval} ms"));
-    let delay = said.path_delay_ns.map_or("not measured".into(), |delay| format!("{delay} ns"));
-    let leads = |(rate, sigma)| format!("{rate:+.1} ppb +/- {sigma:.1}, leader against CLOCK_MONOTONIC_RAW");
-    let late = |(residual, sigma)| format!("{residual:+} ns against the map, which is good to {sigma} ns");
-    rows! { out,
-        "state" => format!("{}{timeline}", said.state),
-        "rate" => rate.map(leads),
-        "last Sync" => residual.map(late),
-        "age" => said.last_sync_age_s.map(|age| format!("{age:.2} s{every}")),
-        "path delay" => delay,
-    }
-    let redundant = said.ports.len() > 1;
-    said.ports.iter().zip(0..).try_for_each(|(each, place)| {
-        let used = if redundant && place == said.selected { ", in use" } else { "" };
-        port(out, each, used)
-    })
-}
-
-fn port(out: &mut String, port: &Port, used: &str) -> fmt::Result {
-    let Port { interface, subdomain, state, timestamping, leaders, counters, .. } = port;
-    let heard: Vec<String> = counters
-        .by_name()
-        .filter(|(name, count)| *count > 0 && *name != Counter::Rejoined.name())
-        .map(|(name, count)| format!("{name} {count}"))
-        .collect();
-    let names: Vec<String> = leaders.iter().map(leader_heard).collect();
-    rows! { out,
-        "port" => format!("{interface} {state}{used}, subdomain {subdomain}, {timestamping} time stamps"),
-        "heard" => if heard.is_empty() { "no packets yet".into() } else { heard.join(", ") },
-        "leaders" => (names.len() > 1).then(|| names.join(", ")),
-    }
-    Ok(())
-}
-
-fn leader_heard(heard: &Heard) -> String {
-    format!("{} at {}, {:.1} s ago", heard.leader.id, heard.leader.address, heard.last_sync_age_s)
 }
 
 fn steering(out: &mut String, said: &Steering) -> fmt::Result {

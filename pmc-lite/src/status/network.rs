@@ -1,8 +1,6 @@
 //! What dante4l publishes: networks, leaders, the map of the leader's time.
 
 use super::SplitOffset;
-#[cfg(test)]
-use super::schema;
 use crate::shown::{Named, Word, shown};
 use dante_core::announcement::PtpVersion;
 use dante_core::page::{Dante4l, HeardRecord, LeaderRecord, PortRecord, StampSource};
@@ -112,7 +110,7 @@ shown! {
         leaders: Vec<Heard> = port.heard().iter().map(|heard| Heard::of(heard, subdomain, now)).collect(),
         /// What was heard, sent and noticed since the start.
         #[serde(serialize_with = "by_name")]
-        #[cfg_attr(test, schemars(schema_with = "schema::counters"))]
+        #[cfg_attr(test, schemars(schema_with = "super::tests::counters"))]
         counters: Counters = port.counters(),
     }
 
