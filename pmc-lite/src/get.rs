@@ -3,10 +3,9 @@
 use crate::args::{Form, What};
 use crate::outcome::Outcome;
 use crate::pages::{Pages, Read};
-use crate::shown::shown;
-use crate::status::{Port, Status};
+use crate::status::{Port, Sample, Status};
 use crate::{json, print, text};
-use dante_core::page::{Dante4l, SampleRecord};
+use dante_core::page::Dante4l;
 use dante_core::time::{Raw, Timestamp};
 use dante_os::page::Instance;
 use std::collections::BTreeMap;
@@ -47,21 +46,6 @@ fn told(what: &What, pages: &Pages) -> String {
 /// By interface.
 fn counters(ports: &[Port]) -> BTreeMap<&str, BTreeMap<&'static str, u64>> {
     ports.iter().map(|port| (port.interface.as_str(), port.counters.by_name().collect())).collect()
-}
-
-shown! {
-    /// One Sync that was measured.
-    Sample of (record: &SampleRecord, now: Timestamp<Raw>) {
-        number: u64 = record.number,
-        timeline: u64 = record.timeline,
-        port: u32 = record.port,
-        age_s: f64 = (now - Timestamp::from_ns(record.arrived_raw_ns)).secs_f64(),
-        arrived_raw_ns: i64 = record.arrived_raw_ns,
-        arrived_real_ns: i64 = record.arrived_real_ns,
-        origin_ns: i64 = record.origin_ns,
-        residual_ns: i64 = record.residual_ns,
-        accepted: bool = record.accepted != 0,
-    }
 }
 
 /// Those that the page still holds, oldest first.

@@ -16,7 +16,7 @@ use dante_core::page::{
 use dante_core::relay::{self, EpochSource, Waiting};
 use dante_core::steer;
 use dante_core::time::{Duration, Offset, Raw, Timestamp};
-pub use network::{Following, Heard, Leader, Port};
+pub use network::{Following, Heard, Leader, Port, Sample};
 
 /// The version of the schema.
 pub const SCHEMA: u32 = 2;

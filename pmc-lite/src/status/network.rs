@@ -3,7 +3,7 @@
 use super::SplitOffset;
 use crate::shown::{Named, Word, shown};
 use dante_core::announcement::PtpVersion;
-use dante_core::page::{Dante4l, HeardRecord, LeaderRecord, PortRecord, StampSource};
+use dante_core::page::{Dante4l, HeardRecord, LeaderRecord, PortRecord, SampleRecord, StampSource};
 use dante_core::port::{Counters, State};
 use dante_core::time::{Offset, Raw, Timestamp};
 use dante_core::wire::{ClockIdentifier, PortIdentity, Subdomain};
@@ -122,6 +122,19 @@ shown! {
         qualified: bool = heard.qualified != 0,
         /// Since its last Sync, s.
         last_sync_age_s: f64 = (now - Timestamp::from_ns(heard.last_sync_raw_ns)).secs_f64(),
+    }
+
+    /// One Sync that was measured.
+    Sample of (record: &SampleRecord, now: Timestamp<Raw>) {
+        number: u64 = record.number,
+        timeline: u64 = record.timeline,
+        port: u32 = record.port,
+        age_s: f64 = (now - Timestamp::from_ns(record.arrived_raw_ns)).secs_f64(),
+        arrived_raw_ns: i64 = record.arrived_raw_ns,
+        arrived_real_ns: i64 = record.arrived_real_ns,
+        origin_ns: i64 = record.origin_ns,
+        residual_ns: i64 = record.residual_ns,
+        accepted: bool = record.accepted != 0,
     }
 }
 

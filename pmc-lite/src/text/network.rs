@@ -1,8 +1,7 @@
 //! What dante4l publishes, for people: leaders, networks, samples.
 
 use super::{GOOD, HEADING, row, rows, written};
-use crate::get::Sample;
-use crate::status::{Following, Heard, Leader, Port};
+use crate::status::{Following, Heard, Leader, Port, Sample};
 use dante_core::port::Counter;
 use std::fmt::{self, Write};
 
