@@ -129,23 +129,23 @@ impl Finding {
         Self { remedy: Some(remedy.into()), ..self }
     }
 
-    /// What may be done about it.
+    /// The ways out, one by one.
     pub fn ways(&self) -> impl Iterator<Item = &str> {
         self.remedy.iter().flat_map(|remedy| remedy.lines())
     }
 
-    /// The pages do not tell the cause: `remedy` names the doctor, who says `otherwise` if it does not find one.
+    /// A finding whose cause the pages do not contain: `remedy` names the doctor, which shows `otherwise` if it finds no cause.
     fn unexplained(self, remedy: impl Into<String>, otherwise: impl Into<String>) -> Self {
         Self { otherwise: Some(otherwise.into()), ..self.remedy(remedy) }
     }
 }
 
-/// What explains a missing leader is told for so long after it was last true.
+/// A diagnostic that explains a missing leader is shown until this long after it was last true.
 const EXPLANATION: Duration = Duration::from_secs(10);
-/// Anything else that was noticed is.
+/// Any other diagnostic is shown until this long after it was last true.
 const MEMORY: Duration = Duration::from_secs(60);
 
-/// All that is not as it should be, in the order of the data's flow.
+/// All findings of the pages, from the leader to the clock.
 pub fn of(pages: &Pages) -> Vec<Finding> {
     let mut found = observer(pages);
     found.extend(steerer(pages));
@@ -154,7 +154,7 @@ pub fn of(pages: &Pages) -> Vec<Finding> {
     found
 }
 
-/// A leader that is followed, and no clock that follows.
+/// dante4l runs, and no program that steers a clock by it was started.
 pub fn followers(pages: &Pages) -> Option<Finding> {
     let all = (freshness(&pages.dante4l), freshness(&pages.dante2sys), freshness(&pages.danteshm));
     let start = "dante2sys, which steers the system clock; or danteshm, which feeds chrony";
@@ -167,14 +167,14 @@ pub fn followers(pages: &Pages) -> Option<Finding> {
     })
 }
 
-/// How much a daemon is needed.
+/// Whether a daemon has to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
-    /// Nothing goes without it.
+    /// On every host.
     Always,
-    /// Where it was started once, it is to run.
+    /// Where it was started since boot.
     OnceStarted,
-    /// Another does its work.
+    /// Not necessarily: another daemon does its work.
     Replaced,
 }
 
@@ -184,7 +184,7 @@ impl Need {
     }
 }
 
-/// A writer that is not there.
+/// The finding of a page whose writer does not run, or that cannot be used.
 fn life<B: Body>(read: &Read<B>, pages: &Pages, need: Need) -> Option<Finding> {
     let (name, unit) = (B::NAME, unit(B::NAME, pages.instance.as_ref()));
     let start = |again: &str| {
@@ -216,7 +216,7 @@ fn life<B: Body>(read: &Read<B>, pages: &Pages, need: Need) -> Option<Finding> {
     Some(found.of_program(B::NAME))
 }
 
-/// What dante4l's page tells.
+/// Findings of dante4l's page.
 pub fn observer(pages: &Pages) -> Vec<Finding> {
     let ports = said::<Dante4l>(&pages.dante4l).map(Dante4l::ports).unwrap_or_default();
     let life = life(&pages.dante4l, pages, Need::Always);
@@ -276,11 +276,11 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
             Finding::warning(what).kind(Kind::Diagnostic)
         });
     }
-    found.extend(rivals(port));
+    found.extend(several_leaders(port));
     found
 }
 
-/// Half way to the receipt timeout.
+/// A Sync is late after this many intervals: half of the receipt timeout.
 const LATE_INTERVALS: i64 = 5;
 
 fn late(port: &PortRecord, now: Timestamp<Raw>) -> Option<Finding> {
@@ -294,8 +294,8 @@ fn late(port: &PortRecord, now: Timestamp<Raw>) -> Option<Finding> {
     })
 }
 
-/// Best masters but one fall silent within some seconds.
-fn rivals(port: &PortRecord) -> Option<Finding> {
+/// Several qualified leaders on one network: all but the best stop within some seconds.
+fn several_leaders(port: &PortRecord) -> Option<Finding> {
     let leaders: BTreeSet<String> = port
         .heard()
         .iter()
@@ -311,7 +311,7 @@ fn rivals(port: &PortRecord) -> Option<Finding> {
     })
 }
 
-/// What dante2sys's page tells.
+/// Findings of dante2sys' page.
 pub fn steerer(pages: &Pages) -> Vec<Finding> {
     let life = life(&pages.dante2sys, pages, Need::beside(&pages.danteshm));
     let Some(body) = said::<Dante2sys>(&pages.dante2sys) else { return life.into_iter().collect() };
@@ -338,7 +338,7 @@ pub fn steerer(pages: &Pages) -> Vec<Finding> {
     life.into_iter().chain(said).collect()
 }
 
-/// A leader that dante4l follows and dante2sys does not, for its subdomain.
+/// dante4l follows a leader in a pull-up subdomain, which dante2sys does not follow.
 fn pulled_up(pages: &Pages) -> Option<Finding> {
     let port = pages.selected().filter(|port| port.state() == Some(port::State::Slave))?;
     let subdomain = Subdomain(port.subdomain);
@@ -395,7 +395,7 @@ fn date(body: &Dante2sys) -> Option<Finding> {
     })
 }
 
-/// What danteshm's page tells.
+/// Findings of danteshm's page.
 pub fn relay(pages: &Pages) -> Vec<Finding> {
     let life = life(&pages.danteshm, pages, Need::beside(&pages.dante2sys));
     let Some(body) = said::<Danteshm>(&pages.danteshm) else { return life.into_iter().collect() };

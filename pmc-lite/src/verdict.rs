@@ -1,4 +1,4 @@
-//! The answer to "is it synchronised?", from the pages alone. `get status`, `watch` and `metrics` say it, and `check` judges by it.
+//! The answer to "is it synchronised?", from the pages alone. `get status`, `watch` and `metrics` show it, `check` judges by it.
 
 use crate::finding::Level;
 use crate::pages::{Pages, Read, freshness, said};
@@ -129,14 +129,14 @@ fn relay(pages: &Pages) -> Reason {
     Reason::new(verdict, format!("{} {state}{}", Danteshm::NAME, leader(pages, "from")))
 }
 
-/// Who is followed, if anybody is.
+/// The leader that is followed, if there is one.
 fn leader(pages: &Pages, how: &str) -> String {
     let leader = pages.selected().and_then(PortRecord::leader);
     leader
         .map_or(String::new(), |leader| format!(" {how} {} at {}", leader.identity().uuid, leader.address()))
 }
 
-/// dante4l without anybody who follows it.
+/// dante4l without a program that steers a clock by it.
 fn alone(pages: &Pages) -> Reason {
     let Some(state) = pages.selected().and_then(PortRecord::state) else {
         return lifeless(&pages.dante4l);
