@@ -57,7 +57,7 @@ impl Feed {
                 Output::Epoch(change) => self.changes.info(now, format_args!("{change}")),
                 Output::Hushed(why) => self.changes.info(now, format_args!("{why}")),
                 Output::Undated(word) => self.changes.info(now, format_args!("{}", undated(word))),
-                Output::Overlay(overlay) => self.outputs.tell(now, &overlay),
+                Output::Overlay(overlay) => self.outputs.send(now, &overlay),
                 Output::Slept(slept) => log::info!("the host slept for {:.3} s", slept.secs_f64()),
             }
         }
@@ -112,11 +112,11 @@ fn undated(word: Option<KernelWord>) -> &'static str {
 
 impl Service for Feed {
     fn fds(&self) -> Fds<'_> {
-        [Some(self.leader.as_fd()), self.outputs.fd()].into_iter().flatten().collect()
+        std::iter::once(self.leader.as_fd()).chain(self.outputs.fds()).collect()
     }
 
     fn deadline(&self) -> Timestamp<Raw> {
-        let repetition = self.relay.deadline().filter(|_| self.outputs.fd().is_some());
+        let repetition = self.relay.deadline().filter(|_| self.outputs.fds().next().is_some());
         repetition.map_or(self.pages.renewal(), |at| at.min(self.pages.renewal()))
     }
 

@@ -1,4 +1,5 @@
-//! Where samples go: segments and sockets, each with its own counters. What one of them lacks harms no other.
+//! The outputs: where samples and Dante's own time go. Each has counters of its own, and a failure of one does not affect the
+//! others.
 
 use crate::args::Args;
 use arrayvec::ArrayVec;
@@ -19,20 +20,59 @@ use std::path::Path;
 /// chronyd attaches its segments as this user.
 const ROOT: u32 = 0;
 
-/// A driver of chrony's, or ntpd's.
-enum Driver {
-    Shm(NtpShm),
-    Sock(ChronySock),
+/// One output. What a kind of output has no use for, it leaves out.
+trait Output {
+    /// Its kind and place, for people.
+    fn name(&self) -> String;
+
+    /// Its record on the page.
+    fn record(&self) -> OutputRecord;
+
+    /// Writes a sample for chrony.
+    fn write(&mut self, _sample: &RefclockSample, _complaints: &mut Complaints) {}
+
+    /// Takes back a sample that was not read yet.
+    fn withdraw(&mut self) {}
+
+    /// Serves those who ask for Dante's own time; once a second, and when [`Self::fd`] is readable.
+    fn attend(&mut self, _now: Timestamp<Raw>, _overlay: Option<&Overlay>, _complaints: &mut Complaints) {}
+
+    /// Sends Dante's own time to its clients.
+    fn send(&mut self, _now: Timestamp<Raw>, _overlay: &Overlay) {}
+
+    /// The descriptor to wait for.
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
-struct Output {
-    driver: Driver,
-    record: OutputRecord,
+/// Opens what the flags name: the only place that knows all kinds.
+///
+/// # Errors
+/// A segment or a usrvclock that is somebody else's. A socket of chronyd's may come later.
+fn open(args: &Args) -> Result<Vec<Box<dyn Output>>, Failure> {
+    let mut all: Vec<Box<dyn Output>> = Vec::new();
+    for unit in args.units() {
+        let mut segment = segment(unit, args.shm_perm).map_err(refused)?;
+        // The sample of an earlier writer may be wrong.
+        segment.withdraw();
+        let record = OutputRecord { unit, ready: 1, ..record(OutputKind::Shm, None) };
+        all.push(Box::new(Refclock { name: format!("SHM unit {unit}"), driver: segment, record }));
+    }
+    for path in &args.sock {
+        let record = record(OutputKind::Sock, Some(path));
+        let name = format!("SOCK {}", record.path);
+        all.push(Box::new(Refclock { name, driver: ChronySock::new(path.clone()), record }));
+    }
+    if let Some(path) = &args.usrvclock {
+        all.push(Box::new(Usrvclock::open(path, args.usrvclock_mode)?));
+    }
+    Ok(all)
 }
 
+/// All outputs.
 pub struct Outputs {
-    refclocks: Vec<Output>,
-    usrvclock: Option<(ClockServer, OutputRecord)>,
+    all: Vec<Box<dyn Output>>,
     complaints: Complaints,
 }
 
@@ -40,126 +80,179 @@ impl Outputs {
     /// Opens what the flags name.
     ///
     /// # Errors
-    /// A segment or a usrvclock that is somebody else's. A socket of chronyd's may come later.
+    /// If an output belongs to another program or cannot be made.
     pub fn open(args: &Args) -> Result<Self, Failure> {
-        let mut refclocks = Vec::new();
-        for unit in args.units() {
-            let mut segment = segment(unit, args.shm_perm).map_err(refused)?;
-            // What a predecessor left there is not ours to vouch for.
-            segment.withdraw();
-            let record = OutputRecord { unit, ready: 1, ..record(OutputKind::Shm, None) };
-            refclocks.push(Output { driver: Driver::Shm(segment), record });
-        }
-        for path in &args.sock {
-            let record = record(OutputKind::Sock, Some(path));
-            refclocks.push(Output { driver: Driver::Sock(ChronySock::new(path.clone())), record });
-        }
-        let usrvclock = match &args.usrvclock {
-            Some(path) => {
-                let server = ClockServer::open(path.clone(), args.usrvclock_mode).map_err(|error| {
-                    let exit = if error.is_refusal() { Exit::Refused } else { Exit::Failed };
-                    Failure::new(exit, error)
-                })?;
-                Some((server, record(OutputKind::Usrvclock, Some(path))))
-            }
-            None => None,
-        };
-        Ok(Self { refclocks, usrvclock, complaints: Complaints::default() })
+        Ok(Self { all: open(args)?, complaints: Complaints::default() })
     }
 
-    /// A sample for chrony, to all who want it.
+    /// Writes a sample for chrony to all outputs.
     pub fn write(&mut self, sample: &RefclockSample) {
-        for Output { driver, record } in &mut self.refclocks {
-            let written = match driver {
-                Driver::Shm(segment) => {
-                    segment.write(sample);
-                    Ok(())
+        self.all.iter_mut().for_each(|output| output.write(sample, &mut self.complaints));
+    }
+
+    /// Takes back the samples that were not read yet.
+    pub fn withdraw(&mut self) {
+        self.all.iter_mut().for_each(|output| output.withdraw());
+    }
+
+    /// Serves those who ask for Dante's own time.
+    pub fn attend(&mut self, now: Timestamp<Raw>, overlay: Option<&Overlay>) {
+        self.all.iter_mut().for_each(|output| output.attend(now, overlay, &mut self.complaints));
+    }
+
+    /// Sends Dante's own time to all clients.
+    pub fn send(&mut self, now: Timestamp<Raw>, overlay: &Overlay) {
+        self.all.iter_mut().for_each(|output| output.send(now, overlay));
+    }
+
+    /// The descriptors to wait for.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.all.iter().filter_map(|output| output.fd())
+    }
+
+    /// Writes which outputs there are: `, SHM unit 2, SOCK /run/x (nobody there)`.
+    pub fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        self.all.iter().try_for_each(|output| {
+            let nobody = if output.record().ready == 0 { " (nobody there)" } else { "" };
+            write!(to, ", {}{nobody}", output.name())
+        })
+    }
+
+    /// The records for the page.
+    pub fn records(&self) -> ArrayVec<OutputRecord, MAX_OUTPUTS> {
+        self.all.iter().map(|output| output.record()).take(MAX_OUTPUTS).collect()
+    }
+}
+
+/// The driver of a reference clock of chrony's or ntpd's.
+trait Driver {
+    /// Why a sample is lost.
+    type Error: fmt::Display;
+
+    fn write(&mut self, sample: &RefclockSample) -> Result<(), Self::Error>;
+
+    /// Takes back a sample that was not read yet, where that is possible.
+    fn withdraw(&mut self) {}
+}
+
+impl Driver for NtpShm {
+    type Error = std::convert::Infallible;
+
+    fn write(&mut self, sample: &RefclockSample) -> Result<(), Self::Error> {
+        self.write(sample);
+        Ok(())
+    }
+
+    fn withdraw(&mut self) {
+        self.withdraw();
+    }
+}
+
+impl Driver for ChronySock {
+    type Error = dante_os::chronysock::SockError;
+
+    fn write(&mut self, sample: &RefclockSample) -> Result<(), Self::Error> {
+        self.send(raw_now(), sample)
+    }
+}
+
+/// A reference clock.
+struct Refclock<D> {
+    name: String,
+    driver: D,
+    record: OutputRecord,
+}
+
+impl<D: Driver> Output for Refclock<D> {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn record(&self) -> OutputRecord {
+        self.record
+    }
+
+    fn write(&mut self, sample: &RefclockSample, complaints: &mut Complaints) {
+        let written = self.driver.write(sample);
+        let (record, now) = (&mut self.record, raw_now());
+        let was_ready = std::mem::replace(&mut record.ready, u8::from(written.is_ok()));
+        match written {
+            Ok(()) => {
+                record.samples += 1;
+                record.last_sample_raw_ns = now.ns();
+                if was_ready == 0 {
+                    log::info!("{}: samples get there from now on", self.name);
                 }
-                Driver::Sock(sock) => sock.send(raw_now(), sample),
-            };
-            let now = raw_now();
-            let was_ready = std::mem::replace(&mut record.ready, u8::from(written.is_ok()));
-            match written {
-                Ok(()) => {
-                    record.samples += 1;
-                    record.last_sample_raw_ns = now.ns();
-                    if was_ready == 0 {
-                        log::info!("SOCK {}: samples get there from now on", record.path);
-                    }
-                }
-                Err(error) => {
-                    record.lost += 1;
-                    self.complaints.warn(now, error);
-                }
+            }
+            Err(error) => {
+                record.lost += 1;
+                complaints.warn(now, error);
             }
         }
     }
 
-    /// What was written and not read yet is not to be read any more.
-    pub fn withdraw(&mut self) {
-        for output in &mut self.refclocks {
-            // What was sent to a socket was sent.
-            if let Driver::Shm(segment) = &mut output.driver {
-                segment.withdraw();
-            }
+    fn withdraw(&mut self) {
+        self.driver.withdraw();
+    }
+}
+
+/// A server of Dante's own time.
+struct Usrvclock {
+    server: ClockServer,
+    record: OutputRecord,
+}
+
+impl Usrvclock {
+    fn open(path: &Path, mode: u32) -> Result<Self, Failure> {
+        let server = ClockServer::open(path.to_owned(), mode).map_err(|error| {
+            let exit = if error.is_refusal() { Exit::Refused } else { Exit::Failed };
+            Failure::new(exit, error)
+        })?;
+        Ok(Self { server, record: record(OutputKind::Usrvclock, Some(path)) })
+    }
+
+    /// Lets the server work, and notes when it sent something.
+    fn serve(&mut self, now: Timestamp<Raw>, work: impl FnOnce(&mut ClockServer)) {
+        let sent = self.server.sent();
+        work(&mut self.server);
+        if self.server.sent() > sent {
+            self.record.last_sample_raw_ns = now.ns();
+        }
+    }
+}
+
+impl Output for Usrvclock {
+    fn name(&self) -> String {
+        format!("usrvclock {}", self.record.path)
+    }
+
+    fn record(&self) -> OutputRecord {
+        OutputRecord {
+            ready: u8::from(self.server.is_ready()),
+            clients: self.server.clients() as u64,
+            samples: self.server.sent(),
+            lost: self.server.lost(),
+            ..self.record
         }
     }
 
     /// Registrations of clients, and once a second a look at the socket.
-    pub fn attend(&mut self, now: Timestamp<Raw>, overlay: Option<&Overlay>) {
-        let Some((server, record)) = &mut self.usrvclock else { return };
-        server.look(now);
-        let sent = server.sent();
-        server.receive(overlay);
-        if server.sent() > sent {
-            record.last_sample_raw_ns = now.ns();
-        }
-        for notice in server.notices() {
-            self.complaints.warn(now, notice);
-        }
-    }
-
-    /// Dante's own time, to the clients.
-    pub fn tell(&mut self, now: Timestamp<Raw>, overlay: &Overlay) {
-        let Some((server, record)) = &mut self.usrvclock else { return };
-        let sent = server.sent();
-        server.tell(overlay);
-        if server.sent() > sent {
-            record.last_sample_raw_ns = now.ns();
-        }
-    }
-
-    /// What else is to be waited for.
-    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.usrvclock.as_ref().and_then(|(server, _)| server.fd())
-    }
-
-    /// Which outputs there are, in words: `, SHM unit 2, SOCK /run/x (nobody there)`.
-    pub fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        for record in self.records() {
-            let place = record.path;
-            match OutputKind::from_number(record.kind) {
-                Some(OutputKind::Sock) => write!(to, ", SOCK {place}")?,
-                Some(OutputKind::Usrvclock) => write!(to, ", usrvclock {place}")?,
-                _ => write!(to, ", SHM unit {}", record.unit)?,
-            }
-            if record.ready == 0 {
-                to.write_str(" (nobody there)")?;
-            }
-        }
-        Ok(())
-    }
-
-    /// For the page.
-    pub fn records(&self) -> ArrayVec<OutputRecord, MAX_OUTPUTS> {
-        let served = self.usrvclock.as_ref().map(|(server, record)| OutputRecord {
-            ready: u8::from(server.is_ready()),
-            clients: server.clients() as u64,
-            samples: server.sent(),
-            lost: server.lost(),
-            ..*record
+    fn attend(&mut self, now: Timestamp<Raw>, overlay: Option<&Overlay>, complaints: &mut Complaints) {
+        self.serve(now, |server| {
+            server.look(now);
+            server.receive(overlay);
         });
-        self.refclocks.iter().map(|output| output.record).chain(served).take(MAX_OUTPUTS).collect()
+        for notice in self.server.notices() {
+            complaints.warn(now, notice);
+        }
+    }
+
+    fn send(&mut self, now: Timestamp<Raw>, overlay: &Overlay) {
+        self.serve(now, |server| server.tell(overlay));
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.server.fd()
     }
 }
 

@@ -4,42 +4,21 @@
 //! are numbers in base units with their limits, always the same ones in the same order, and `U` where a value is not known.
 
 use crate::args::CheckArgs;
-use crate::finding::{self, Level};
+use crate::finding::{self, Finding, Kind, Level};
+use crate::outcome::{Ended, Outcome, Service};
 use crate::pages::{Pages, freshness};
-use crate::verdict::{self, Verdict};
-use dante_core::named;
+use crate::verdict::{self, Reason, Verdict};
+use clap::error::ContextKind;
 use dante_core::page::Freshness;
 use dante_os::page::Instance;
 use std::cmp::Reverse;
-use std::process::ExitCode;
+use std::error::Error;
 
 mod figures;
 #[cfg(test)]
 mod tests;
 
 use figures::Figure;
-
-named! {
-    /// How this host fares. The order is that of how bad it is; what could not be judged is no reassurance, and a warning is worse.
-    #[derive(PartialOrd, Ord)]
-    pub enum Service {
-        Ok "OK",
-        Unknown "UNKNOWN",
-        Warning "WARNING",
-        Critical "CRITICAL",
-    }
-}
-
-impl Service {
-    const fn status(self) -> u8 {
-        match self {
-            Self::Ok => 0,
-            Self::Warning => 1,
-            Self::Critical => 2,
-            Self::Unknown => 3,
-        }
-    }
-}
 
 impl From<Verdict> for Service {
     fn from(verdict: Verdict) -> Self {
@@ -55,48 +34,55 @@ impl From<Verdict> for Service {
 /// How bad something is, and what it is.
 type Judgement = (Service, String);
 
-/// Judges this host, and says it.
-pub fn run(limits: &CheckArgs, instance: Option<&Instance>) -> ExitCode {
-    if let Err(wrong) = figures::check(limits) {
-        return say(Service::Unknown, &wrong);
-    }
-    let (service, line) = judge(&Pages::read(instance), limits);
-    crate::print(&line);
-    ExitCode::from(service.status())
+/// Judges this host and prints the line.
+pub fn run(limits: &CheckArgs, instance: Option<&Instance>) -> Outcome {
+    let (service, text) = match figures::check(limits) {
+        Ok(()) => judge(&Pages::read(instance), limits),
+        Err(wrong) => (Service::Unknown, line(Service::Unknown, &wrong, "")),
+    };
+    crate::print(&text);
+    Outcome::Judged(service)
 }
 
-/// Wrong flags: clap's own status, 2, would be CRITICAL.
-pub fn not_understood(error: &clap::Error) -> ExitCode {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    eprint!("{text}");
-    say(Service::Unknown, line.trim_start_matches("error: "))
+/// Wrong flags are UNKNOWN: clap's exit status, 2, would be CRITICAL. clap's whole message goes to standard error.
+pub fn wrong_flags(error: &clap::Error) -> Ended {
+    _ = error.print();
+    crate::print(&line(Service::Unknown, &in_one_line(error), ""));
+    Ok(Outcome::Judged(Service::Unknown))
 }
 
-fn say(service: Service, text: &str) -> ExitCode {
-    crate::print(&line(service, text, ""));
-    ExitCode::from(service.status())
+/// The parts of clap's error: its kind, what it is about, and why a value is wrong.
+fn in_one_line(error: &clap::Error) -> String {
+    const ABOUT: [ContextKind; 3] =
+        [ContextKind::InvalidArg, ContextKind::PriorArg, ContextKind::InvalidValue];
+    let kind = error.kind().as_str().unwrap_or("wrong flags").to_owned();
+    let about = ABOUT.into_iter().filter_map(|kind| Some(error.get(kind)?.to_string()));
+    let why = error.source().map(ToString::to_string);
+    [kind].into_iter().chain(about).chain(why).collect::<Vec<_>>().join(": ")
 }
 
-/// The verdict and the line that tells it.
+/// The service's state and the line that says so.
 pub fn judge(pages: &Pages, limits: &CheckArgs) -> (Service, String) {
     let figures = figures::of(pages, limits);
-    let (verdict, text) = verdict::of(pages);
-    let is_unknown = verdict == Verdict::Unknown;
-    let mut judged = vec![(Service::from(verdict), text)];
+    let main = verdict::of(pages);
+    let is_unknown = main.verdict == Verdict::Unknown;
+    let observer = observer(pages).filter(|_| is_anything_there(pages));
+    let missing = [Some(&main), observer.as_ref()].map(|reason| reason.and_then(|reason| reason.missing));
+    let mut judged = vec![(Service::from(main.verdict), main.text)];
     if is_anything_there(pages) {
-        judged.extend(observer(pages));
+        judged.extend(observer.map(|reason| (Service::Critical, reason.text)));
         // What is not known where nothing works needs no words of its own.
         let is_down = judged.iter().any(|(service, _)| *service == Service::Critical);
         let told = figures.iter().filter(|figure| figure.is_known() || !is_down);
         // What is not as it should be although the clock is held is worth a look. Where nobody knows whether it is, it says why.
         let level = if is_unknown { Service::Unknown } else { Service::Warning };
         judged.extend(told.filter_map(Figure::judged));
-        let is_said = |what: &str| judged.iter().any(|(_, text)| what.starts_with(text.as_str()));
-        let found =
-            finding::of(pages).into_iter().filter(|found| found.level != Level::Ok && !is_said(&found.what));
-        let found: Vec<Judgement> = found.map(|found| (level, found.what)).collect();
-        judged.extend(found);
+        let is_said = |found: &Finding| {
+            found.kind == Kind::NotRunning && found.program.is_some() && missing.contains(&found.program)
+        };
+        let found = finding::of(pages).into_iter();
+        let found = found.filter(|found| found.level != Level::Ok && !is_said(found));
+        judged.extend(found.map(|found| (level, found.what)));
     }
     // The worst first; the sort is stable.
     judged.sort_by_key(|(service, _)| Reverse(*service));
@@ -119,8 +105,8 @@ fn is_anything_there(pages: &Pages) -> bool {
         .any(|page| *page != Freshness::Absent)
 }
 
-/// Without it nobody comes back from a holdover.
-fn observer(pages: &Pages) -> Option<Judgement> {
-    let (verdict, text) = verdict::lifeless(&pages.dante4l);
-    (!pages.has_dante4l() && verdict == Verdict::NotInStep).then_some((Service::Critical, text))
+/// dante4l does not run: without it nothing comes back from a holdover.
+fn observer(pages: &Pages) -> Option<Reason> {
+    let reason = verdict::lifeless(&pages.dante4l);
+    (!pages.has_dante4l() && reason.verdict == Verdict::NotInStep).then_some(reason)
 }

@@ -1,9 +1,11 @@
-//! What is wrong, in words, with the next step: from the pages alone. `get status`, `watch` and `doctor` say it.
+//! Findings: what is wrong according to the pages, and what to do next. `get status`, `watch`, `check` and `doctor` show them.
 
 use crate::pages::{Pages, Read, configuration, freshness, said, unit};
+use crate::shown::Word;
+use dante_core::named;
 use dante_core::page::{
-    Body, Dante2sys, Dante4l, Danteshm, Freshness, OutputKind, PortRecord, STEER_DATE_GOOD, STEER_DATE_LEFT,
-    UtcSource,
+    Body, Dante2sys, Dante4l, Danteshm, Freshness, OutputRecord, PortRecord, STEER_DATE_GOOD,
+    STEER_DATE_LEFT, UtcSource,
 };
 use dante_core::port::{self, Notice};
 use dante_core::relay::Waiting;
@@ -13,7 +15,7 @@ use dante_core::wire::Subdomain;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// How bad it is.
+/// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -26,24 +28,85 @@ pub enum Level {
     Failure,
 }
 
+named! {
+    /// What a finding is about: the stable word for programs.
+    #[derive(Serialize)]
+    #[serde(rename_all = "snake_case")]
+    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    pub enum Kind {
+        /// Result of a check of the doctor that has no kind of its own.
+        Check "check",
+        /// The program was not started, or ended.
+        NotRunning "not_running",
+        /// The program was killed or hangs: its page is no longer renewed.
+        StalePage "stale_page",
+        /// The page belongs to a user who must not write it.
+        ForeignPage "foreign_page",
+        /// The page has the layout of another version.
+        OtherLayout "other_layout",
+        /// dante4l runs, and neither dante2sys nor danteshm does.
+        NoFollower "no_follower",
+        /// The network interface is absent, down or has no address.
+        InterfaceUnusable "interface_unusable",
+        /// No leader is received that could be followed.
+        NoLeader "no_leader",
+        /// The leader's rate is not known well enough yet.
+        Calibrating "calibrating",
+        /// A diagnostic of a network port.
+        Diagnostic "diagnostic",
+        /// The last Sync is old.
+        LateSync "late_sync",
+        /// Several leaders send at the same time.
+        SeveralLeaders "several_leaders",
+        /// The leader is in a pull-up subdomain, which dante2sys does not follow.
+        PullUp "pull_up",
+        /// The program waits for dante4l to follow a leader.
+        WaitingForLeader "waiting_for_leader",
+        /// dante4l follows a leader that dante2sys has not started to follow.
+        LeaderNotTaken "leader_not_taken",
+        /// The clock is being brought to the leader's time.
+        Acquiring "acquiring",
+        /// There is no leader; the clock keeps its last rate.
+        Holdover "holdover",
+        /// The kernel refuses corrections of the clock.
+        ClockRefused "clock_refused",
+        /// Another program steers the same clock.
+        CompetingProgram "competing_program",
+        /// UTC is not known yet.
+        UtcUnknown "utc_unknown",
+        /// The clock is further from UTC than permitted.
+        UtcError "utc_error",
+        /// danteshm waits until the system clock is synchronised.
+        WaitingForUtc "waiting_for_utc",
+        /// An output of danteshm cannot be written to, or nobody reads it.
+        OutputNotReady "output_not_ready",
+    }
+}
+
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
+    /// What it is about, for programs. More kinds may be added within the schema.
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub kind: Kind,
+    /// The program that it is about; null where it is about none or several.
+    pub program: Option<&'static str>,
     /// How bad it is.
     pub level: Level,
     /// In words, for people: they may change.
     pub what: String,
     /// What to do about it; where there is more than one way out, each on a line.
     pub remedy: Option<String>,
-    /// Where `remedy` sends its reader to the doctor: what the doctor says who found nothing in the way.
+    /// Where `remedy` names the doctor: the remedy that the doctor shows if it found no cause.
     #[serde(skip)]
     pub otherwise: Option<String>,
 }
 
 impl Finding {
     pub fn ok(what: impl Into<String>) -> Self {
-        Self { level: Level::Ok, what: what.into(), remedy: None, otherwise: None }
+        let (kind, level) = (Kind::Check, Level::Ok);
+        Self { kind, program: None, level, what: what.into(), remedy: None, otherwise: None }
     }
 
     pub fn warning(what: impl Into<String>) -> Self {
@@ -54,27 +117,35 @@ impl Finding {
         Self { level: Level::Failure, ..Self::ok(what) }
     }
 
+    pub fn kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    pub fn of_program(self, program: &'static str) -> Self {
+        Self { program: Some(program), ..self }
+    }
+
     pub fn remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
     }
 
-    /// What may be done about it.
+    /// The ways out, one by one.
     pub fn ways(&self) -> impl Iterator<Item = &str> {
         self.remedy.iter().flat_map(|remedy| remedy.lines())
     }
 
-    /// The pages do not tell the cause: `remedy` names the doctor, who says `otherwise` if it does not find one.
+    /// A finding whose cause the pages do not contain: `remedy` names the doctor, which shows `otherwise` if it finds no cause.
     fn unexplained(self, remedy: impl Into<String>, otherwise: impl Into<String>) -> Self {
         Self { otherwise: Some(otherwise.into()), ..self.remedy(remedy) }
     }
 }
 
-/// What explains a missing leader is told for so long after it was last true.
+/// A diagnostic that explains a missing leader is shown until this long after it was last true.
 const EXPLANATION: Duration = Duration::from_secs(10);
-/// Anything else that was noticed is.
+/// Any other diagnostic is shown until this long after it was last true.
 const MEMORY: Duration = Duration::from_secs(60);
 
-/// All that is not as it should be, in the order of the data's flow.
+/// All findings of the pages, from the leader to the clock.
 pub fn of(pages: &Pages) -> Vec<Finding> {
     let mut found = observer(pages);
     found.extend(steerer(pages));
@@ -83,26 +154,27 @@ pub fn of(pages: &Pages) -> Vec<Finding> {
     found
 }
 
-/// A leader that is followed, and no clock that follows.
+/// dante4l runs, and no program that steers a clock by it was started.
 pub fn followers(pages: &Pages) -> Option<Finding> {
     let all = (freshness(&pages.dante4l), freshness(&pages.dante2sys), freshness(&pages.danteshm));
     let start = "dante2sys, which steers the system clock; or danteshm, which feeds chrony";
     (all == (Freshness::Fresh, Freshness::Absent, Freshness::Absent)).then(|| {
-        Finding::warning("neither dante2sys nor danteshm runs: no clock follows Dante").unexplained(
+        let what = "neither dante2sys nor danteshm runs: no clock follows Dante";
+        Finding::warning(what).kind(Kind::NoFollower).unexplained(
             format!("start {start}; where one of them will not start: pmc-lite doctor"),
             format!("systemctl enable --now {start}"),
         )
     })
 }
 
-/// How much a daemon is needed.
+/// Whether a daemon has to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
-    /// Nothing goes without it.
+    /// On every host.
     Always,
-    /// Where it was started once, it is to run.
+    /// Where it was started since boot.
     OnceStarted,
-    /// Another does its work.
+    /// Not necessarily: another daemon does its work.
     Replaced,
 }
 
@@ -112,19 +184,25 @@ impl Need {
     }
 }
 
-/// A writer that is not there.
+/// The finding of a page whose writer does not run, or that cannot be used.
 fn life<B: Body>(read: &Read<B>, pages: &Pages, need: Need) -> Option<Finding> {
     let (name, unit) = (B::NAME, unit(B::NAME, pages.instance.as_ref()));
     let start = |again: &str| {
         format!("start it: systemctl start {unit}; if it ends again: {again}journalctl -u {unit} -n 20")
     };
-    let not_there = |what| Finding::failure(what).unexplained(start("pmc-lite doctor; "), start(""));
-    Some(match (read, freshness(read)) {
+    let not_there = |what| {
+        Finding::failure(what).kind(Kind::NotRunning).unexplained(start("pmc-lite doctor; "), start(""))
+    };
+    let found = match (read, freshness(read)) {
         (_, Freshness::Fresh) => return None,
         (Err(_), Freshness::Absent) if need != Need::Always => return None,
         (Ok(_), Freshness::Stopped) if need == Need::Replaced => return None,
         (Err(error), Freshness::Absent) => not_there(error.to_string()),
-        (Err(error), _) => Finding::failure(error.to_string()),
+        (Err(error), freshness) => Finding::failure(error.to_string()).kind(match freshness {
+            Freshness::Foreign => Kind::ForeignPage,
+            Freshness::Layout => Kind::OtherLayout,
+            _ => Kind::StalePage,
+        }),
         (Ok(view), Freshness::Stopped) => not_there(format!(
             "{name} does not run: it was stopped, or refused to go on (process {})",
             view.pid
@@ -132,16 +210,18 @@ fn life<B: Body>(read: &Read<B>, pages: &Pages, need: Need) -> Option<Finding> {
         (Ok(view), _) => {
             let what = format!("{name} died or hangs (process {}); what is shown of it is old", view.pid);
             let remedy = format!("restart it: systemctl restart {unit}; why: journalctl -u {unit} -n 20");
-            Finding::failure(what).remedy(remedy)
+            Finding::failure(what).kind(Kind::StalePage).remedy(remedy)
         }
-    })
+    };
+    Some(found.of_program(B::NAME))
 }
 
-/// What dante4l's page tells.
+/// Findings of dante4l's page.
 pub fn observer(pages: &Pages) -> Vec<Finding> {
     let ports = said::<Dante4l>(&pages.dante4l).map(Dante4l::ports).unwrap_or_default();
     let life = life(&pages.dante4l, pages, Need::Always);
-    life.into_iter().chain(ports.iter().flat_map(|port| network(port, pages))).collect()
+    let networks = ports.iter().flat_map(|port| network(port, pages));
+    life.into_iter().chain(networks.map(|found| found.of_program(Dante4l::NAME))).collect()
 }
 
 fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
@@ -157,8 +237,11 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
     let told = notices.iter().filter(|notice| listens || !notice.explains());
     match port.state() {
         Some(port::State::Initializing | port::State::Faulty) => found.push(
-            Finding::failure(format!("dante4l cannot use {interface}: it is not there, down, or has no address"))
-                .remedy(format!("ip -br addr show {interface}; dante4l takes it as soon as it comes up")),
+            Finding::failure(format!(
+                "dante4l cannot use {interface}: it is not there, down, or has no address"
+            ))
+            .kind(Kind::InterfaceUnusable)
+            .remedy(format!("ip -br addr show {interface}; dante4l takes it as soon as it comes up")),
         ),
         Some(port::State::Listening) if !notices.iter().any(|notice| notice.explains()) => {
             let subdomain = Subdomain(port.subdomain);
@@ -167,6 +250,7 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
                     "no leader is heard on {interface} in subdomain {subdomain} ({})",
                     subdomain.group()
                 ))
+                .kind(Kind::NoLeader)
                 .unexplained(
                     "is it the interface of the Dante network (-i), and does a Dante device run there, without pull-up? \
                      pmc-lite doctor finds that out, and looks at cable, multicast and firewall",
@@ -175,21 +259,28 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
             );
         }
         Some(port::State::Listening) => {}
-        Some(port::State::Uncalibrated) => found.push(Finding::warning(format!(
-            "dante4l hears a leader on {interface} and does not know its rate well yet: that takes some seconds"
-        ))),
+        Some(port::State::Uncalibrated) => {
+            let what = format!(
+                "dante4l hears a leader on {interface} and does not know its rate well yet: that takes some seconds"
+            );
+            found.push(Finding::warning(what).kind(Kind::Calibrating));
+        }
         Some(port::State::Slave) => found.extend(late(port, now)),
         None => {}
     }
     for notice in told {
-        let level = if notice.explains() { Level::Failure } else { Level::Warning };
-        found.push(Finding { level, ..Finding::ok(format!("{interface}: {notice}")) });
+        let what = format!("{interface}: {notice}");
+        found.push(if notice.explains() {
+            Finding::failure(what).kind(Kind::NoLeader)
+        } else {
+            Finding::warning(what).kind(Kind::Diagnostic)
+        });
     }
-    found.extend(rivals(port));
+    found.extend(several_leaders(port));
     found
 }
 
-/// Half way to the receipt timeout.
+/// A Sync is late after this many intervals: half of the receipt timeout.
 const LATE_INTERVALS: i64 = 5;
 
 fn late(port: &PortRecord, now: Timestamp<Raw>) -> Option<Finding> {
@@ -198,12 +289,13 @@ fn late(port: &PortRecord, now: Timestamp<Raw>) -> Option<Finding> {
     (age > Duration::from_ns(leader.sync_interval_ns) * LATE_INTERVALS).then(|| {
         let (who, age) = (leader.identity(), age.secs_f64());
         Finding::warning(format!("the last Sync of {who} is {age:.1} s old"))
+            .kind(Kind::LateSync)
             .remedy("look at the cable, the switch and the leader")
     })
 }
 
-/// Best masters but one fall silent within some seconds.
-fn rivals(port: &PortRecord) -> Option<Finding> {
+/// Several qualified leaders on one network: all but the best stop within some seconds.
+fn several_leaders(port: &PortRecord) -> Option<Finding> {
     let leaders: BTreeSet<String> = port
         .heard()
         .iter()
@@ -212,36 +304,41 @@ fn rivals(port: &PortRecord) -> Option<Finding> {
         .collect();
     (leaders.len() > 1).then(|| {
         let (count, names) = (leaders.len(), leaders.into_iter().collect::<Vec<_>>().join(", "));
-        Finding::warning(format!("{count} leaders are heard on {}: {names}", port.interface)).remedy(
+        let what = format!("{count} leaders are heard on {}: {names}", port.interface);
+        Finding::warning(what).kind(Kind::SeveralLeaders).remedy(
             "if that lasts, two networks are joined or a device does not hear the others; dante4l follows the best",
         )
     })
 }
 
-/// What dante2sys's page tells.
+/// Findings of dante2sys' page.
 pub fn steerer(pages: &Pages) -> Vec<Finding> {
     let life = life(&pages.dante2sys, pages, Need::beside(&pages.danteshm));
     let Some(body) = said::<Dante2sys>(&pages.dante2sys) else { return life.into_iter().collect() };
     let state = match body.state() {
         Some(steer::State::Waiting) => Some(pulled_up(pages).unwrap_or_else(|| waiting(pages))),
         Some(steer::State::Acquiring) => {
-            Some(Finding::warning("dante2sys takes the clock in hand: that needs some seconds"))
+            let what = "dante2sys takes the clock in hand: that needs some seconds";
+            Some(Finding::warning(what).kind(Kind::Acquiring))
         }
         Some(steer::State::Holdover) => Some(pulled_up(pages).unwrap_or_else(|| holdover(pages))),
         Some(steer::State::Refused) => Some(
             Finding::failure("dante2sys cannot correct the clock")
+                .kind(Kind::ClockRefused)
                 .remedy("why: journalctl -u dante2sys -n 20"),
         ),
         Some(steer::State::Yielded) => Some(
             Finding::failure("another program steers the same clock: dante2sys leaves it alone meanwhile")
+                .kind(Kind::CompetingProgram)
                 .unexplained("pmc-lite doctor finds it: stop it", "journalctl -u dante2sys -n 40"),
         ),
         Some(steer::State::Locked) | None => None,
     };
-    life.into_iter().chain(state).chain(date(body)).collect()
+    let said = state.into_iter().chain(date(body)).map(|found| found.of_program(Dante2sys::NAME));
+    life.into_iter().chain(said).collect()
 }
 
-/// A leader that dante4l follows and dante2sys does not, for its subdomain.
+/// dante4l follows a leader in a pull-up subdomain, which dante2sys does not follow.
 fn pulled_up(pages: &Pages) -> Option<Finding> {
     let port = pages.selected().filter(|port| port.state() == Some(port::State::Slave))?;
     let subdomain = Subdomain(port.subdomain);
@@ -250,6 +347,7 @@ fn pulled_up(pages: &Pages) -> Option<Finding> {
         Finding::failure(format!(
             "dante4l follows {subdomain}, a pull-up domain, whose rate is per cents off: dante2sys does not"
         ))
+        .kind(Kind::PullUp)
         .remedy(format!(
             "set the devices' pull-up back to none in Dante Controller, and subdomain = \"_DFLT\" in section [dante4l] of {configuration}\n\
              or, for a clock that is per cents off UTC: allow-pull-up = true in section [dante2sys], and systemctl restart dante2sys"
@@ -260,14 +358,16 @@ fn pulled_up(pages: &Pages) -> Option<Finding> {
 fn waiting(pages: &Pages) -> Finding {
     match pages.selected().map(PortRecord::state) {
         Some(Some(port::State::Slave)) => Finding::warning("dante2sys has not taken up the leader yet")
+            .kind(Kind::LeaderNotTaken)
             .remedy("that needs a moment; if it stays so: journalctl -u dante2sys -n 20"),
-        _ => Finding::warning("dante2sys waits for dante4l to follow a leader: the clock is left as it is"),
+        _ => Finding::warning("dante2sys waits for dante4l to follow a leader: the clock is left as it is")
+            .kind(Kind::WaitingForLeader),
     }
 }
 
 fn holdover(pages: &Pages) -> Finding {
     let drifts = "the clock keeps the rate that it had, and drifts slowly";
-    match pages.selected().map(PortRecord::state) {
+    let found = match pages.selected().map(PortRecord::state) {
         None => Finding::warning(format!("dante4l tells nothing of a leader: {drifts}"))
             .remedy("see dante4l above; no step follows when it is back"),
         Some(Some(port::State::Slave | port::State::Uncalibrated)) => Finding::warning(format!(
@@ -275,7 +375,8 @@ fn holdover(pages: &Pages) -> Finding {
         )),
         Some(_) => Finding::warning(format!("the leader is gone: {drifts}"))
             .remedy("bring a leader back; no step follows"),
-    }
+    };
+    found.kind(Kind::Holdover)
 }
 
 fn date(body: &Dante2sys) -> Option<Finding> {
@@ -284,36 +385,50 @@ fn date(body: &Dante2sys) -> Option<Finding> {
     }
     Some(match body.date() {
         None => Finding::warning("the date is not known yet")
+            .kind(Kind::UtcUnknown)
             .remedy("it needs answers of a time server; are they reachable? journalctl -u dante2sys -n 20"),
         Some(_) => Finding::warning(
             "the date is further off than --max-date-error allows: the kernel is told so",
         )
+        .kind(Kind::UtcError)
         .remedy("are the time servers reachable? and does --date let the clock follow them? man dante2sys"),
     })
 }
 
-/// What danteshm's page tells.
+/// Findings of danteshm's page.
 pub fn relay(pages: &Pages) -> Vec<Finding> {
     let life = life(&pages.danteshm, pages, Need::beside(&pages.dante2sys));
     let Some(body) = said::<Danteshm>(&pages.danteshm) else { return life.into_iter().collect() };
     let silent = match body.waiting() {
         Some(Waiting::Leader) => {
-            Some(Finding::warning("danteshm is silent: dante4l has no leader that it knows well"))
+            let what = "danteshm is silent: dante4l has no leader that it knows well";
+            Some(Finding::warning(what).kind(Kind::WaitingForLeader))
         }
         Some(Waiting::Date) => Some(
             Finding::warning(
                 "danteshm is silent: the system clock is not synchronised, so nobody knows the date",
             )
+            .kind(Kind::WaitingForUtc)
             .remedy("give chrony a time server beside Dante; or --epoch: man danteshm"),
         ),
         _ => None,
     };
-    let deaf = body.outputs().iter().filter(|output| output.ready == 0);
-    let deaf = deaf.map(|output| match OutputKind::from_number(output.kind) {
-        Some(OutputKind::Shm) => Finding::warning(format!("SHM unit {} cannot be written to", output.unit))
+    let unready = body.outputs().iter().filter(|output| output.ready == 0).map(unready);
+    let said = silent.into_iter().chain(unready).map(|found| found.of_program(Danteshm::NAME));
+    life.into_iter().chain(said).collect()
+}
+
+/// An output that samples do not get to.
+fn unready(output: &OutputRecord) -> Finding {
+    let kind = Word(output.kind());
+    let found = match (output.unit(), output.path()) {
+        (_, Some(path)) => Finding::warning(format!("danteshm: nobody is at {path} ({kind})")).remedy(
+            "is the program that reads it (chronyd) running, and does its configuration name this path? man danteshm",
+        ),
+        (Some(unit), None) => Finding::warning(format!("danteshm: {kind} unit {unit} cannot be written to"))
             .remedy("why: journalctl -u danteshm -n 20"),
-        _ => Finding::warning(format!("danteshm: nobody is at {}", output.path))
-            .remedy("is chronyd running, and does its configuration name this socket? man danteshm"),
-    });
-    life.into_iter().chain(silent).chain(deaf).collect()
+        (None, None) => Finding::warning(format!("danteshm: output {kind} is not ready"))
+            .remedy("why: journalctl -u danteshm -n 20"),
+    };
+    found.kind(Kind::OutputNotReady)
 }

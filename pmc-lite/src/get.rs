@@ -1,30 +1,28 @@
 //! `pmc-lite get`: what the daemons say, or a part of it, as text and as JSON.
 
 use crate::args::{Form, What};
+use crate::outcome::Outcome;
 use crate::pages::{Pages, Read};
-use crate::shown::shown;
-use crate::status::{Port, Status};
+use crate::status::{Port, Sample, Status};
 use crate::{json, print, text};
-use dante_core::page::{Dante4l, SampleRecord};
+use dante_core::page::Dante4l;
 use dante_core::time::{Raw, Timestamp};
 use dante_os::page::Instance;
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 
 #[cfg(test)]
 mod tests;
 
-/// Prints it. It is a success where dante4l runs.
-pub fn get(what: &What, instance: Option<&Instance>) -> ExitCode {
+/// Prints it. The answer is yes where dante4l runs.
+pub fn get(what: &What, instance: Option<&Instance>) -> Outcome {
     let pages = Pages::read(instance);
     print(&told(what, &pages));
-    // The status says it itself.
-    if !matches!(what, What::Status(_))
-        && let Some(why) = pages.silence(": this is the last that it said")
-    {
-        eprintln!("pmc-lite: {why}");
+    match (what, pages.silence(": this is the last that it said")) {
+        // The status contains the reason.
+        (What::Status(_), _) => Outcome::of(pages.has_dante4l()),
+        (_, None) => Outcome::Yes,
+        (_, reason) => Outcome::No(reason),
     }
-    if pages.has_dante4l() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn told(what: &What, pages: &Pages) -> String {
@@ -48,21 +46,6 @@ fn told(what: &What, pages: &Pages) -> String {
 /// By interface.
 fn counters(ports: &[Port]) -> BTreeMap<&str, BTreeMap<&'static str, u64>> {
     ports.iter().map(|port| (port.interface.as_str(), port.counters.by_name().collect())).collect()
-}
-
-shown! {
-    /// One Sync that was measured.
-    Sample of (record: &SampleRecord, now: Timestamp<Raw>) {
-        number: u64 = record.number,
-        timeline: u64 = record.timeline,
-        port: u32 = record.port,
-        age_s: f64 = (now - Timestamp::from_ns(record.arrived_raw_ns)).secs_f64(),
-        arrived_raw_ns: i64 = record.arrived_raw_ns,
-        arrived_real_ns: i64 = record.arrived_real_ns,
-        origin_ns: i64 = record.origin_ns,
-        residual_ns: i64 = record.residual_ns,
-        accepted: bool = record.accepted != 0,
-    }
 }
 
 /// Those that the page still holds, oldest first.

@@ -11,6 +11,7 @@ mod get;
 mod history;
 mod log;
 mod metrics;
+mod outcome;
 mod pages;
 mod plot;
 mod query;
@@ -26,55 +27,56 @@ mod watch;
 
 use args::{Action, Args};
 use clap::{CommandFactory, Parser};
+use dante_os::daemon::Failure;
+use outcome::{Ended, Outcome};
 use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Args { action, commands, instance, .. } = match Args::try_parse() {
+    let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) if error.use_stderr() && is_check() => return check::not_understood(&error),
+        Err(error) if error.use_stderr() && is_check() => return outcome::exit(check::wrong_flags(&error)),
         Err(error) => error.exit(),
     };
-    let instance = instance.as_ref();
-    match action {
-        Some(Action::Get { what }) => get::get(&what, instance),
-        Some(Action::Wait { goal, timeout }) => wait::until(goal, timeout, instance),
-        Some(Action::Doctor(args)) => doctor::run(&args, instance),
-        Some(Action::Watch) => ended(watch::watch(instance)),
-        Some(Action::Plot(args)) => ended(plot::plot(&args, instance)),
-        Some(Action::Log(args)) => ended(log::log(&args, instance)),
-        Some(Action::Check(limits)) => check::run(&limits, instance),
-        Some(Action::Metrics(args)) => ended(metrics::run(&args, instance)),
+    let instance = args.instance.as_ref();
+    outcome::exit(match args.action {
+        Some(Action::Get { what }) => Ok(get::get(&what, instance)),
+        Some(Action::Wait { goal, timeout }) => Ok(wait::until(goal, timeout, instance)),
+        Some(Action::Doctor(args)) => return doctor::run(&args, instance),
+        Some(Action::Watch) => done(watch::watch(instance)),
+        Some(Action::Plot(args)) => done(plot::plot(&args, instance)),
+        Some(Action::Log(args)) => done(log::log(&args, instance)),
+        Some(Action::Check(limits)) => Ok(check::run(&limits, instance)),
+        Some(Action::Metrics(args)) => done(metrics::run(&args, instance)),
         Some(Action::Query(args)) => query::query(&args),
-        None => datasets::ask(&commands, instance),
-    }
+        None => datasets::ask(&args.commands, instance),
+    })
 }
 
-/// Whether `check` is meant, whatever is wrong behind it.
+/// Whether the command is `check`, whatever is wrong with its flags.
 fn is_check() -> bool {
     let meant = Args::command().ignore_errors(true).try_get_matches();
     meant.is_ok_and(|matches| matches.subcommand_name() == Some("check"))
 }
 
-/// What went wrong is told in one line.
-fn ended(done: anyhow::Result<()>) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // A terminal that is gone takes no message.
-            _ = writeln!(std::io::stderr(), "pmc-lite: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+/// Of a command that has no answer but its output.
+fn done(ended: anyhow::Result<()>) -> Ended {
+    ended.map(|()| Outcome::Yes).map_err(Failure::from)
 }
 
-/// On standard output, in colours only where that is a terminal.
+/// Prints on standard output, in colours only where that is a terminal.
 pub(crate) fn print(text: &str) {
     // A reader that closes the pipe early has seen enough.
     _ = writeln!(anstream::stdout().lock(), "{}", text.trim_end());
 }
 
-/// As JSON for people and programs.
+/// Writes a message to standard error.
+pub(crate) fn report(message: &str) {
+    // A terminal that is gone takes no message.
+    _ = writeln!(std::io::stderr(), "pmc-lite: {message}");
+}
+
+/// JSON, indented.
 pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }

@@ -1,6 +1,5 @@
 //! `pmc-lite plot`: residual, rate, phase error and a histogram of ppm as a picture.
 
-mod curve;
 mod figure;
 mod picture;
 #[cfg(test)]

@@ -5,24 +5,23 @@
 //! asked from. dante4l may have the general port at the same time: what is multicast reaches both.
 
 mod report;
-mod text;
 
 use crate::args::QueryArgs;
 use crate::json;
+use crate::outcome::{Ended, Outcome};
 use dante_core::inquiry::{Input, Inquiry, InquiryConfig, Tally};
 use dante_core::page::StampSource;
 use dante_core::port::{Channel, follower_identity};
 use dante_core::time::Duration;
 use dante_core::wire::{PortIdentity, Uuid};
 use dante_os::clock::raw_now;
-use dante_os::daemon::{Exit, Failure, exit, random};
+use dante_os::daemon::{Exit, Failure, random};
 use dante_os::net::Interface;
 use dante_os::poll::Poll;
 use dante_os::socket::{PtpSocket, SocketError};
 use report::Clock;
 use std::net::SocketAddrV4;
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 
 #[cfg(test)]
 mod tests;
@@ -30,22 +29,22 @@ mod tests;
 /// Packets fetched from one socket before the time is looked at.
 const AT_ONCE: u32 = 64;
 
-/// Asks, prints who answered what, and says what was odd on standard error. Succeeds if somebody answered.
-pub fn query(args: &QueryArgs) -> ExitCode {
-    let (inquiry, dropped) = match ask(args) {
-        Ok(asked) => asked,
-        Err(failure) => return exit("pmc-lite", Err(failure)),
-    };
+/// Asks and prints who answered what; remarks go to standard error. The answer is yes if a clock answered.
+///
+/// # Errors
+/// If the network cannot be used, with the exit status of a daemon in the same situation.
+pub fn query(args: &QueryArgs) -> Ended {
+    let (inquiry, dropped) = ask(args)?;
     let clocks: Vec<Clock> = inquiry.clocks().map(Clock::of).collect();
     if args.json {
         crate::print(&json(&clocks));
     } else if !clocks.is_empty() {
-        crate::print(&text::screen(&clocks));
+        crate::print(&report::screen(&clocks));
     }
     for line in remarks(inquiry.tally(), dropped, clocks.is_empty(), args) {
-        eprintln!("pmc-lite: {line}");
+        crate::report(&line);
     }
-    if clocks.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    Ok(Outcome::of(!clocks.is_empty()))
 }
 
 /// Asks until all is answered or given up, or a signal comes. Tells too how many packets the kernel dropped.

@@ -1,6 +1,14 @@
-//! How the parts of what is printed as JSON are declared.
+//! How the JSON output is declared: objects by their keys, enumerations by their words.
 
-/// Structures that are printed: their keys, and what each is made of. The function `of` makes one.
+use dante_core::announcement::PtpVersion;
+use dante_core::date::{Leap, Policy};
+use dante_core::page::{Freshness, OutputKind, RtcMode, StampSource, SteeredClock, UtcSource};
+use dante_core::relay::{EpochSource, Waiting};
+use dante_core::{port, relay, steer};
+use serde::{Serialize, Serializer};
+use std::fmt;
+
+/// Declares structures that are printed: their keys, and the value of each. The function `of` makes one.
 macro_rules! shown {
     ($(
         $(#[$doc:meta])*
@@ -21,5 +29,114 @@ macro_rules! shown {
         }
     )+};
 }
-
 pub(crate) use shown;
+
+/// An enumeration of `dante_core` whose cases have words.
+pub trait Words: Copy + PartialEq + 'static {
+    /// All cases that are printed, for the schema.
+    #[cfg(test)]
+    const ALL: &'static [Self];
+
+    /// The word of this one.
+    fn word(self) -> &'static str;
+}
+
+macro_rules! words {
+    ($($name:ty),+ $(,)?) => {$(
+        impl Words for $name {
+            #[cfg(test)]
+            const ALL: &'static [Self] = &<$name>::ALL;
+
+            fn word(self) -> &'static str {
+                self.name()
+            }
+        }
+    )+};
+}
+
+words! {
+    EpochSource, Freshness, Leap, OutputKind, Policy, PtpVersion, RtcMode, StampSource, SteeredClock, UtcSource, port::State, relay::State, steer::State,
+}
+
+impl Words for Waiting {
+    #[cfg(test)]
+    const ALL: &'static [Self] = match &Self::ALL {
+        // Printed as null.
+        [Self::Nothing, printed @ ..] => printed,
+        all => all,
+    };
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+/// A case of an enumeration, printed as its word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named<T>(pub T);
+
+/// A number on a page, printed as the word of the case that it stands for. `None`: this version does not know the number; it
+/// is printed as [`UNKNOWN`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word<T>(pub Option<T>);
+
+/// The word for a number that this version does not know. The page's layout version should have excluded it.
+const UNKNOWN: &str = "unknown";
+
+impl<T: Words> Word<T> {
+    /// Whether it is this case.
+    pub fn is(self, case: T) -> bool {
+        self.0 == Some(case)
+    }
+
+    fn word(self) -> &'static str {
+        self.0.map_or(UNKNOWN, T::word)
+    }
+}
+
+impl<T: Words> fmt::Display for Word<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl<T: Words> Serialize for Word<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<T: Words> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.word())
+    }
+}
+
+#[cfg(test)]
+mod schema {
+    use super::{Named, UNKNOWN, Word, Words};
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+    use std::borrow::Cow;
+
+    macro_rules! listed {
+        ($name:ident, $($more:expr)?) => {
+            impl<T: Words> JsonSchema for $name<T> {
+                fn inline_schema() -> bool {
+                    true
+                }
+
+                fn schema_name() -> Cow<'static, str> {
+                    std::any::type_name::<Self>().into()
+                }
+
+                fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                    let words: Vec<&str> = T::ALL.iter().map(|case| case.word()).chain([$($more)?]).collect();
+                    json_schema!({"type": "string", "enum": words})
+                }
+            }
+        };
+    }
+
+    listed!(Named,);
+    listed!(Word, UNKNOWN);
+}

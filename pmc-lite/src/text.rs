@@ -1,17 +1,16 @@
 //! The status for people: from top to bottom as the data flows.
 
-mod parts;
+mod network;
 
-pub use parts::{counters, leaders, ports, samples};
+pub use network::{counters, leaders, ports, quality, samples};
 
 use crate::finding::{Finding, Level};
-use crate::status::{
-    Following, Heard, Leader, Output, Page, Port, Relaying, SplitOffset, Status, Steering, Utc,
-};
+use crate::shown::Named;
+use crate::status::{Output, Page, Relaying, SplitOffset, Status, Steering, Utc};
 use crate::verdict::Verdict;
 use anstyle::{AnsiColor, Style};
-use dante_core::page::SteeredClock;
-use dante_core::port::Counter;
+use dante_core::page::{Freshness, RtcMode, SteeredClock, UtcSource};
+use dante_core::relay::Waiting;
 use dante_core::time::{Civil, Duration};
 use std::fmt::{self, Write};
 
@@ -24,6 +23,7 @@ macro_rules! rows {
         $(if let Some(value) = Option::<String>::from($value) { row($out, $name, &value)?; })+
     };
 }
+use rows;
 
 /// What a block is about.
 pub const HEADING: Style = Style::new().bold();
@@ -36,9 +36,9 @@ pub fn screen(status: &Status) -> String {
     written(|out| {
         verdict(out, status)?;
         if let Some(said) = &status.dante4l.said {
-            leader(out, said)?;
+            network::leader(out, said)?;
         }
-        program(out, "dante4l", &status.dante4l.life, status.dante4l.said.as_ref(), following)?;
+        program(out, "dante4l", &status.dante4l.life, status.dante4l.said.as_ref(), network::following)?;
         program(out, "dante2sys", &status.dante2sys.life, status.dante2sys.said.as_ref(), steering)?;
         program(out, "danteshm", &status.danteshm.life, status.danteshm.said.as_ref(), relaying)?;
         status.findings.iter().try_for_each(|each| finding(out, each))
@@ -69,7 +69,7 @@ pub fn headline(status: &Status, more: &str) -> (String, Level) {
         return (words, status.verdict.level().max(worst));
     }
     let steered = status.dante2sys.said.as_ref().filter(|_| status.dante2sys.life.running);
-    if steered.is_some_and(|steered| steered.clock == SteeredClock::Virtual.name()) {
+    if steered.is_some_and(|steered| steered.clock.is(SteeredClock::Virtual)) {
         words += " (virtual clock)";
     }
     if worst > Level::Ok {
@@ -92,13 +92,13 @@ fn finding(out: &mut String, finding: &Finding) -> fmt::Result {
 
 /// Whether a program runs, in words.
 pub fn life_of(page: &Page) -> (&'static str, Level) {
-    match page.page {
-        "fresh" => ("running", Level::Ok),
-        "stale" => ("not running: its page is stale", Level::Failure),
-        "stopped" => ("stopped", Level::Warning),
-        "absent" => ("not running", Level::Warning),
-        "foreign" => ("its page is not to be believed", Level::Failure),
-        _ => ("its page is of another version", Level::Failure),
+    match page.page.0 {
+        Freshness::Fresh => ("running", Level::Ok),
+        Freshness::Stale => ("not running: its page is stale", Level::Failure),
+        Freshness::Stopped => ("stopped", Level::Warning),
+        Freshness::Absent => ("not running", Level::Warning),
+        Freshness::Foreign => ("its page is not to be believed", Level::Failure),
+        Freshness::Layout => ("its page is of another version", Level::Failure),
     }
 }
 
@@ -116,57 +116,6 @@ fn program<S>(
     said.map_or(Ok(()), |said| tell(out, said))
 }
 
-fn leader(out: &mut String, said: &Following) -> fmt::Result {
-    let Some(leader) = &said.leader else { return writeln!(out, "{HEADING}leader{HEADING:#}     none") };
-    let Leader { uuid, port_id, address, stratum, identifier, preferred, .. } = leader;
-    writeln!(out, "{HEADING}leader{HEADING:#}     {uuid}/{port_id} at {address}")?;
-    let preferred = if *preferred { ", Preferred Leader" } else { "" };
-    row(out, "clock", &format!("stratum {stratum} {identifier}{preferred}"))
-}
-
-fn following(out: &mut String, said: &Following) -> fmt::Result {
-    let timeline = if said.timeline == 0 { String::new() } else { format!(" (timeline {})", said.timeline) };
-    let rate = said.rate_ppb.zip(said.rate_uncertainty_ppb);
-    let residual = said.residual_ns.zip(said.offset_uncertainty_ns);
-    let every =
-        said.sync_interval_ms.map_or(String::new(), |interval| format!(", a Sync every {interval} ms"));
-    let delay = said.path_delay_ns.map_or("not measured".into(), |delay| format!("{delay} ns"));
-    let leads = |(rate, sigma)| format!("{rate:+.1} ppb +/- {sigma:.1}, leader against CLOCK_MONOTONIC_RAW");
-    let late = |(residual, sigma)| format!("{residual:+} ns against the map, which is good to {sigma} ns");
-    rows! { out,
-        "state" => format!("{}{timeline}", said.state),
-        "rate" => rate.map(leads),
-        "last Sync" => residual.map(late),
-        "age" => said.last_sync_age_s.map(|age| format!("{age:.2} s{every}")),
-        "path delay" => delay,
-    }
-    let redundant = said.ports.len() > 1;
-    said.ports.iter().zip(0..).try_for_each(|(each, place)| {
-        let used = if redundant && place == said.selected { ", in use" } else { "" };
-        port(out, each, used)
-    })
-}
-
-fn port(out: &mut String, port: &Port, used: &str) -> fmt::Result {
-    let Port { interface, subdomain, state, timestamping, leaders, counters, .. } = port;
-    let heard: Vec<String> = counters
-        .by_name()
-        .filter(|(name, count)| *count > 0 && *name != Counter::Rejoined.name())
-        .map(|(name, count)| format!("{name} {count}"))
-        .collect();
-    let names: Vec<String> = leaders.iter().map(leader_heard).collect();
-    rows! { out,
-        "port" => format!("{interface} {state}{used}, subdomain {subdomain}, {timestamping} time stamps"),
-        "heard" => if heard.is_empty() { "no packets yet".into() } else { heard.join(", ") },
-        "leaders" => (names.len() > 1).then(|| names.join(", ")),
-    }
-    Ok(())
-}
-
-fn leader_heard(heard: &Heard) -> String {
-    format!("{} at {}, {:.1} s ago", heard.leader.uuid, heard.leader.address, heard.last_sync_age_s)
-}
-
 fn steering(out: &mut String, said: &Steering) -> fmt::Result {
     let date_of =
         |epoch: &SplitOffset| format!("{}.{:09} s, the date of the leader's zero", epoch.s, epoch.ns.abs());
@@ -178,10 +127,10 @@ fn steering(out: &mut String, said: &Steering) -> fmt::Result {
         "K" => said.epoch.as_ref().map(date_of),
     }
     date(out, &said.utc)?;
-    let rtc = match (said.rtc.mode, said.rtc.written_utc_s) {
-        ("device", Some(at)) => format!("written last at {} UTC", Civil::at(at)),
-        ("device", None) => "not written yet".into(),
-        (mode, _) => mode.into(),
+    let rtc = match (said.rtc.mode.0, said.rtc.written_utc_s) {
+        (Some(RtcMode::Device), Some(at)) => format!("written last at {} UTC", Civil::at(at)),
+        (Some(RtcMode::Device), None) => "not written yet".into(),
+        _ => said.rtc.mode.to_string(),
     };
     let times = match said.interference {
         0 => None,
@@ -196,7 +145,7 @@ fn steering(out: &mut String, said: &Steering) -> fmt::Result {
 }
 
 fn date(out: &mut String, utc: &Utc) -> fmt::Result {
-    if utc.source == "none" {
+    if utc.source.is(UtcSource::None) {
         return row(out, "date from", "none: the rate alone is steered");
     }
     let servers = match utc.servers_agreeing {
@@ -231,14 +180,14 @@ fn date(out: &mut String, utc: &Utc) -> fmt::Result {
 }
 
 fn relaying(out: &mut String, said: &Relaying) -> fmt::Result {
-    let waiting = match said.waiting_for {
-        Some("leader") => ": dante4l has no leader that it knows well",
-        Some("date") => ": the system clock is not known to be synchronised (--epoch)",
-        Some("silence") => ": silent for 4 s, so that chrony sees no jump",
-        _ => "",
+    let waiting = match said.waiting_for.and_then(|waiting| waiting.0) {
+        Some(Waiting::Leader) => ": dante4l has no leader that it knows well",
+        Some(Waiting::Date) => ": the system clock is not known to be synchronised (--epoch)",
+        Some(Waiting::Silence) => ": silent for 4 s, so that chrony sees no jump",
+        Some(Waiting::Nothing) | None => "",
     };
     row(out, "state", &format!("{}{waiting}", said.state))?;
-    if let (Some(epoch), Some(source)) = (&said.epoch, said.epoch_source) {
+    if let (Some(epoch), Some(Named(source))) = (&said.epoch, said.epoch_source) {
         row(out, "K", &format!("{}.{:09} s, from {source}", epoch.s, epoch.ns.abs()))?;
     }
     said.outputs.iter().try_for_each(|each| output(out, each))
@@ -253,7 +202,7 @@ fn output(out: &mut String, said: &Output) -> fmt::Result {
     words.push(format!("{} samples", said.samples));
     words.extend((said.lost > 0).then(|| format!("{} lost", said.lost)));
     words.push(said.last_sample_age_s.map_or("none yet".into(), |age| format!("the last {age:.2} s ago")));
-    row(out, said.kind, &words.join(", "))
+    row(out, &said.kind.to_string(), &words.join(", "))
 }
 
 /// One line of a block.

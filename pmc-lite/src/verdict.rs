@@ -1,4 +1,4 @@
-//! The answer to "is it synchronised?", from the pages alone. `get status`, `watch` and `metrics` say it, and `check` judges by it.
+//! The answer to "is it synchronised?", from the pages alone. `get status`, `watch` and `metrics` show it, `check` judges by it.
 
 use crate::finding::Level;
 use crate::pages::{Pages, Read, freshness, said};
@@ -52,13 +52,27 @@ impl Verdict {
     }
 }
 
-/// The verdict, and in a few words what it is made of: the program by which this host's clock follows Dante, or the one that would
-/// let it. One that ended has been replaced by one that runs.
-pub fn of(pages: &Pages) -> (Verdict, String) {
+/// The verdict with its reason.
+pub struct Reason {
+    pub verdict: Verdict,
+    /// In a few words: the program by which this host's clock follows Dante, or the one that would let it.
+    pub text: String,
+    /// The program that does not run, where that is the reason.
+    pub missing: Option<&'static str>,
+}
+
+impl Reason {
+    fn new(verdict: Verdict, text: impl Into<String>) -> Self {
+        Self { verdict, text: text.into(), missing: None }
+    }
+}
+
+/// The verdict. A program that ended has been replaced by one that runs.
+pub fn of(pages: &Pages) -> Reason {
     use Freshness::{Absent, Fresh, Stopped};
     match (freshness(&pages.dante4l), freshness(&pages.dante2sys), freshness(&pages.danteshm)) {
         (Absent, Absent, Absent) => {
-            (Verdict::Unknown, "there are no pages here: the suite was not started since boot".into())
+            Reason::new(Verdict::Unknown, "there are no pages here: the suite was not started since boot")
         }
         (_, Absent, Absent) => alone(pages),
         (_, Absent, _) | (_, Stopped, Fresh) => relay(pages),
@@ -66,19 +80,20 @@ pub fn of(pages: &Pages) -> (Verdict, String) {
     }
 }
 
-/// Where its writer does not run, or its page tells nothing.
-pub fn lifeless<B: Body>(read: &Read<B>) -> (Verdict, String) {
+/// The verdict on a page whose writer does not run, or that cannot be used.
+pub fn lifeless<B: Body>(read: &Read<B>) -> Reason {
     match freshness(read) {
         Freshness::Stale | Freshness::Stopped | Freshness::Absent => {
-            (Verdict::NotInStep, format!("{} does not run", B::NAME))
+            let reason = Reason::new(Verdict::NotInStep, format!("{} does not run", B::NAME));
+            Reason { missing: Some(B::NAME), ..reason }
         }
         Freshness::Foreign | Freshness::Layout | Freshness::Fresh => {
-            (Verdict::Unknown, format!("what {} does is not known", B::NAME))
+            Reason::new(Verdict::Unknown, format!("what {} does is not known", B::NAME))
         }
     }
 }
 
-fn steerer(pages: &Pages) -> (Verdict, String) {
+fn steerer(pages: &Pages) -> Reason {
     let Some((body, state)) = said(&pages.dante2sys).and_then(|body| Some((body, body.state()?))) else {
         return lifeless(&pages.dante2sys);
     };
@@ -97,10 +112,10 @@ fn steerer(pages: &Pages) -> (Verdict, String) {
     {
         text += &format!(", a {clock} clock");
     }
-    (verdict, text)
+    Reason::new(verdict, text)
 }
 
-fn relay(pages: &Pages) -> (Verdict, String) {
+fn relay(pages: &Pages) -> Reason {
     let Some((body, state)) = said(&pages.danteshm).and_then(|body| Some((body, body.state()?))) else {
         return lifeless(&pages.danteshm);
     };
@@ -111,18 +126,18 @@ fn relay(pages: &Pages) -> (Verdict, String) {
         (_, Some(Waiting::Leader)) if is_near => Verdict::Acquiring,
         (relay::State::Waiting, _) => Verdict::NotInStep,
     };
-    (verdict, format!("{} {state}{}", Danteshm::NAME, leader(pages, "from")))
+    Reason::new(verdict, format!("{} {state}{}", Danteshm::NAME, leader(pages, "from")))
 }
 
-/// Who is followed, if anybody is.
+/// The leader that is followed, if there is one.
 fn leader(pages: &Pages, how: &str) -> String {
     let leader = pages.selected().and_then(PortRecord::leader);
     leader
         .map_or(String::new(), |leader| format!(" {how} {} at {}", leader.identity().uuid, leader.address()))
 }
 
-/// dante4l without anybody who follows it.
-fn alone(pages: &Pages) -> (Verdict, String) {
+/// dante4l without a program that steers a clock by it.
+fn alone(pages: &Pages) -> Reason {
     let Some(state) = pages.selected().and_then(PortRecord::state) else {
         return lifeless(&pages.dante4l);
     };
@@ -130,5 +145,5 @@ fn alone(pages: &Pages) -> (Verdict, String) {
         port::State::Slave | port::State::Uncalibrated => Verdict::Unused,
         _ => Verdict::NotInStep,
     };
-    (verdict, format!("{} {state}", Dante4l::NAME))
+    Reason::new(verdict, format!("{} {state}", Dante4l::NAME))
 }

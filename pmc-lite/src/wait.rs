@@ -1,6 +1,8 @@
 //! `pmc-lite wait`: for units and scripts that need the clock to be right before they start, or for as long as they run.
 
 use crate::args::Goal;
+use crate::outcome::Outcome;
+use crate::report;
 use dante_core::page::{
     Dante2sys, Freshness, STEER_DATE_GOOD, STEER_DATE_LEFT, SteeredClock, UtcSource, View,
 };
@@ -8,7 +10,6 @@ use dante_core::steer::State;
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageName, PageReader};
 use sd_notify::NotifyState;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 #[cfg(test)]
@@ -34,33 +35,32 @@ impl Goal {
 
 /// Waits until `goal` is reached, each time at most `timeout` seconds (0: for ever), and says on standard error and to the
 /// service manager what is missing whenever that changes.
-pub fn until(goal: Goal, timeout: u32, instance: Option<&Instance>) -> ExitCode {
+pub fn until(goal: Goal, timeout: u32, instance: Option<&Instance>) -> Outcome {
     let ended = wait(goal, timeout, instance);
-    if goal != Goal::WhileDate || ended != ExitCode::SUCCESS {
+    if goal != Goal::WhileDate || ended != Outcome::Yes {
         return ended;
     }
     tell(&[NotifyState::Ready]);
     wait(Goal::DateLost, timeout, instance)
 }
 
-fn wait(goal: Goal, timeout: u32, instance: Option<&Instance>) -> ExitCode {
+fn wait(goal: Goal, timeout: u32, instance: Option<&Instance>) -> Outcome {
     let begun = Instant::now();
     let mut page = PageReader::new(PageName::<Dante2sys>::new(instance));
     let mut told = String::new();
     loop {
         let missing = match goal.look(&page.read(raw_now()).map_err(|error| error.to_string())) {
             Ok(reached) => {
-                eprintln!("pmc-lite: {reached}");
-                return ExitCode::SUCCESS;
+                report(&reached);
+                return Outcome::Yes;
             }
             Err(missing) => missing,
         };
         if timeout > 0 && begun.elapsed() >= Duration::from_secs(timeout.into()) {
-            eprintln!("pmc-lite: not within {timeout} s: {missing}");
-            return ExitCode::FAILURE;
+            return Outcome::No(Some(format!("not within {timeout} s: {missing}")));
         }
         if missing != told {
-            eprintln!("pmc-lite: waiting: {missing}");
+            report(&format!("waiting: {missing}"));
             tell(&[NotifyState::Status(&missing)]);
             told = missing;
         }
@@ -71,7 +71,7 @@ fn wait(goal: Goal, timeout: u32, instance: Option<&Instance>) -> ExitCode {
 /// Tells the service manager. Where nobody asked to be told, nothing is done.
 pub fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        eprintln!("pmc-lite: the service manager cannot be told: {error}");
+        report(&format!("cannot notify the service manager: {error}"));
     }
 }
 

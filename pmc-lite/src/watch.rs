@@ -5,6 +5,7 @@ mod charts;
 mod header;
 mod histogram;
 mod lists;
+mod panel;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -39,9 +39,9 @@ def main():
     print(json.dumps({
         "locked": steerer["running"] and steerer["state"] == "LOCKED",
         "feeding": relay["running"] and relay["state"] == "FEEDING",
-        "leader": leader and leader["uuid"],
+        "leader": leader and leader["id"],
         "off_ns": steerer["phase_error_ns"] if steerer["running"] else None,
-        "troubles": [found["what"] for found in status["findings"]],
+        "troubles": [found["kind"] for found in status["findings"]],
     }))
 
 

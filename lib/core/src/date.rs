@@ -15,6 +15,7 @@ pub use keeper::{DateKeeper, DateNews};
 pub use policy::{DateRules, Policy};
 pub use servers::Verdict;
 
+use crate::numbered;
 use crate::time::{Civil, Duration, Raw, Real, Timestamp};
 
 /// One answer of a time server, tied to the clock that nobody steers.
@@ -30,17 +31,18 @@ pub struct Exchange {
     pub leap: Leap,
 }
 
-/// A leap second at the end of the UTC day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(u8)]
-pub enum Leap {
-    /// None.
-    #[default]
-    None = 0,
-    /// The last minute has 61 seconds.
-    Insert = 1,
-    /// The last minute has 59 seconds.
-    Delete = 2,
+numbered! {
+    /// A leap second at the end of the UTC day.
+    #[derive(Default)]
+    pub enum Leap {
+        /// None.
+        #[default]
+        None = 0 "none",
+        /// The last minute has 61 seconds.
+        Insert = 1 "insert",
+        /// The last minute has 59 seconds.
+        Delete = 2 "delete",
+    }
 }
 
 /// Whether `utc` lies on the last day of June or December, at whose end leap seconds are (ITU-R TF.460). Servers announce

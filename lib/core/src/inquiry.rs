@@ -6,7 +6,7 @@
 //! `None` at the end. What flows through it:
 //!
 //! ```text
-//! OBTAIN_IDENTITY to all -> who answers -> five data sets of each, one question after the other -> asked once more
+//! OBTAIN_IDENTITY to all -> who answers -> data sets of each, one question after the other -> asked once more
 //! ```
 //!
 //! Where one clock is named, that one is asked for its identity and its data sets, and nobody else.
@@ -22,7 +22,7 @@ pub use clock::{Clock, MAX_PORTS, Tally};
 
 use crate::time::{Duration, Raw, Timestamp};
 use crate::wire::{
-    Buffer, Flags, Header, Management, Message, Packet, PortIdentity, Subdomain, Uuid, WireError,
+    Buffer, Flags, Header, Management, Message, Packet, Payload, PortIdentity, Subdomain, Uuid, WireError,
 };
 use clock::{Question, Taken};
 use std::net::Ipv4Addr;
@@ -31,6 +31,11 @@ use std::net::Ipv4Addr;
 pub const SPACING: Duration = Duration::from_ms(125);
 /// A question without an answer is asked so often in all, since a datagram may be lost.
 const ROUNDS: u8 = 2;
+
+/// All questions, in the order in which they are asked.
+pub fn questions() -> impl Iterator<Item = Payload> {
+    Question::ALL.into_iter().map(Question::payload)
+}
 
 /// What is asked, and by whom.
 #[derive(Debug, Clone)]

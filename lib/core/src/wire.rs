@@ -14,10 +14,7 @@ mod message;
 mod v1;
 
 pub use identity::{ClockIdentifier, PortIdentity, Subdomain, SubdomainError, Uuid, UuidError};
-pub use management::{
-    ClockIdentity, CurrentDataSet, DefaultDataSet, ForeignDataSet, GetForeignDataSet, GlobalTimeDataSet,
-    Management, NotBuilt, ParentDataSet, Payload, PortDataSet, PortState,
-};
+pub use management::*;
 pub use message::{DelayResp, Flags, FollowUp, Grandmaster, LocalClock, SyncBody};
 
 use arrayvec::ArrayVec;
@@ -48,7 +45,7 @@ const MANAGEMENT: u8 = 4;
 
 /// Bytes of a header, and of a Management message before its parameters.
 const HEADER: usize = size_of::<layout::Header>();
-const PARAMETERS: usize = HEADER + size_of::<Bytes<management::Head>>();
+const PARAMETERS: usize = HEADER + size_of::<Bytes<Head>>();
 
 /// What every message begins with (8.2), less versionPTP and what follows from the kind of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,7 +234,7 @@ fn append<const N: usize>(buffer: &mut ArrayVec<u8, N>, part: &(impl IntoBytes +
 
 const _: () = {
     assert!(HEADER + size_of::<Bytes<SyncBody>>() <= LONGEST);
-    assert!(PARAMETERS + management::MAX_PARAMETERS == LONGEST);
+    assert!(PARAMETERS + MAX_PARAMETERS == LONGEST);
 };
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
-use super::mapping::{ClockIdentity, clock_accuracy, clock_class, domain_number, offset_scaled_log_variance};
-use super::{CommandError, DataSet, answers, joined, log2_s, parse};
+use super::answers::{
+    ClockIdentity, DataSet, answers, clock_accuracy, clock_class, domain_number, log2_s,
+    offset_scaled_log_variance,
+};
+use super::{CommandError, joined, parse};
 use crate::scenes;
 use dante_core::wire::{Subdomain, Uuid};
 

@@ -1,5 +1,5 @@
-use super::curve::{runs, thinned};
 use super::figure::Figure;
+use super::figure::{runs, thinned};
 use super::parse;
 use super::picture::{Format, draw};
 use crate::history::{Entry, History, rfc3339};

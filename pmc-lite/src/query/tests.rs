@@ -90,7 +90,7 @@ fn follower(answer: &Packet) -> Vec<(Packet, Ipv4Addr)> {
             (data.current_utc_offset, data.epoch_number) = (37, 1);
             (data.leap_59, data.leap_61) = (true, true);
         }
-        payload => panic!("{payload:?}"),
+        _ => {}
     }
     let mut all = vec![(said, FOLLOWERS_HOME), (*answer, ELSEWHERE)];
     if let Some(second) = second {
@@ -133,7 +133,7 @@ fn text_and_json_of_every_scene() {
         let clocks: Vec<Clock> = inquiry.clocks().map(Clock::of).collect();
         insta::assert_snapshot!(format!("{name}.json"), json(&clocks));
         let said = remarks(inquiry.tally(), 0, false, &args(&[])).join("\n");
-        let screen = strip_str(&text::screen(&clocks)).to_string();
+        let screen = strip_str(&report::screen(&clocks)).to_string();
         insta::assert_snapshot!(format!("{name}.text"), format!("{screen}---\n{said}"));
     }
 }
@@ -156,7 +156,7 @@ fn what_is_said_where_nobody_answers() {
 fn no_answer_brings_control_characters_to_the_terminal() {
     let inquiry = asked(follower);
     let clocks: Vec<Clock> = inquiry.clocks().map(Clock::of).collect();
-    let screen = strip_str(&text::screen(&clocks)).to_string();
+    let screen = strip_str(&report::screen(&clocks)).to_string();
     assert!(screen.contains(r"Evil\x1b[31m\x07;1"), "{screen}");
     assert!(!screen.replace('\n', "").contains(char::is_control));
 }

@@ -1,7 +1,7 @@
 //! What runs along with time: residual, rate, and the steered clock's phase error.
 
 use super::app::App;
-use super::view::{QUIET, empty, framed};
+use super::panel::{QUIET, empty, framed};
 use crate::history::{Entry, rate_scale};
 use crate::scale::{Scale, as_f64, rms, signed, unit_of};
 use dante_core::time::Duration;

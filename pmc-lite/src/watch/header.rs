@@ -1,10 +1,12 @@
 //! The upper lines: the verdict, and a line for each program.
 
 use super::app::App;
-use super::view::{QUIET, colour};
+use super::panel::{QUIET, colour};
 use crate::finding::Level;
 use crate::status::{Following, Page, Relaying, Status, Steering};
-use crate::text::{headline, life_of};
+use crate::text::{headline, life_of, quality};
+use dante_core::page::{SteeredClock, UtcSource};
+use dante_core::{port, relay, steer};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Stylize;
@@ -28,11 +30,19 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
     let said = status.dante4l.said.as_ref();
     let leader = said.map_or_else(|| vec!["not known".into()], leader);
     line(frame, leads, "leader", (String::new(), Level::Ok), leader);
-    let said = said.map(|said| (&said.state, following(said)));
+    let said = said.map(|said| (said.state.to_string(), port_level(said.state.0), following(said)));
     program(frame, observes, "dante4l", &status.dante4l.life, said);
-    let said = status.dante2sys.said.as_ref().map(|said| (&said.state, steering(said)));
+    let said = status
+        .dante2sys
+        .said
+        .as_ref()
+        .map(|said| (said.state.to_string(), steerer_level(said.state.0), steering(said)));
     program(frame, steers, "dante2sys", &status.dante2sys.life, said);
-    let said = status.danteshm.said.as_ref().map(|said| (&said.state, relaying(said)));
+    let said = status
+        .danteshm
+        .said
+        .as_ref()
+        .map(|said| (said.state.to_string(), relay_level(said.state.0), relaying(said)));
     program(frame, relays, "danteshm", &status.danteshm.life, said);
 }
 
@@ -42,10 +52,10 @@ fn program(
     area: Rect,
     label: &'static str,
     life: &Page,
-    said: Option<(&String, Vec<String>)>,
+    said: Option<(String, Level, Vec<String>)>,
 ) {
     let (state, parts) = match said.filter(|_| life.running) {
-        Some((state, parts)) => ((state.clone(), level_of(state)), parts),
+        Some((state, level, parts)) => ((state, level), parts),
         None => {
             let (words, level) = life_of(life);
             ((words.into(), level), Vec::new())
@@ -54,12 +64,24 @@ fn program(
     line(frame, area, label, state, parts);
 }
 
-fn level_of(state: &str) -> Level {
+fn port_level(state: Option<port::State>) -> Level {
     match state {
-        "SLAVE" | "LOCKED" | "FEEDING" => Level::Ok,
-        "FAULTY" | "REFUSED" | "YIELDED" => Level::Failure,
+        Some(port::State::Slave) => Level::Ok,
+        Some(port::State::Faulty) => Level::Failure,
         _ => Level::Warning,
     }
+}
+
+fn steerer_level(state: Option<steer::State>) -> Level {
+    match state {
+        Some(steer::State::Locked) => Level::Ok,
+        Some(steer::State::Refused | steer::State::Yielded) => Level::Failure,
+        _ => Level::Warning,
+    }
+}
+
+fn relay_level(state: Option<relay::State>) -> Level {
+    if state == Some(relay::State::Feeding) { Level::Ok } else { Level::Warning }
 }
 
 /// As many of `parts` as there is room for, none of them cut.
@@ -90,11 +112,9 @@ fn line(
 
 fn leader(said: &Following) -> Vec<String> {
     let Some(leader) = &said.leader else { return vec!["none".into()] };
-    let mut parts = vec![
-        format!("{}/{} at {}", leader.uuid, leader.port_id, leader.address),
-        format!("stratum {} {}", leader.stratum, leader.identifier),
-    ];
-    parts.extend(leader.preferred.then(|| "preferred".into()));
+    let mut parts = vec![format!("{}/{} at {}", leader.id, leader.port_id, leader.address)];
+    parts.extend(quality(leader));
+    parts.extend((leader.preferred == Some(true)).then(|| "preferred".into()));
     parts
 }
 
@@ -115,8 +135,8 @@ fn steering(said: &Steering) -> Vec<String> {
     let parts = [
         said.phase_error_ns.map(|phase| format!("phase {phase:+} ns")),
         Some(format!("frequency {:+.4} ppm", said.frequency_ppb / 1e3)),
-        (said.clock != "realtime").then(|| format!("{} clock", said.clock)),
-        (said.utc.source != "none").then(|| date.to_owned()),
+        (!said.clock.is(SteeredClock::Realtime)).then(|| format!("{} clock", said.clock)),
+        (!said.utc.source.is(UtcSource::None)).then(|| date.to_owned()),
     ];
     parts.into_iter().flatten().collect()
 }

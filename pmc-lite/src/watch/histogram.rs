@@ -1,7 +1,7 @@
 //! How often the rate was where: the picture that Dante Controller's clock monitoring shows of each device.
 
 use super::app::App;
-use super::view::{QUIET, empty, framed};
+use super::panel::{QUIET, empty, framed};
 use crate::history::rate_histogram;
 use crate::scale::{Histogram, decimals, signed};
 use ratatui::Frame;

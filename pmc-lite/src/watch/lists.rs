@@ -1,6 +1,6 @@
 //! Counters and findings.
 
-use super::view::{QUIET, colour, empty, framed};
+use super::panel::{QUIET, colour, empty, framed};
 use crate::finding::{Finding, Level};
 use crate::status::Status;
 use ratatui::Frame;
@@ -102,7 +102,7 @@ fn wrapped(text: &str, width: u16, mark: &'static str, level: Level) -> Vec<Line
             rows.push(word.to_owned());
         }
     }
-    let style = if mark.contains('!') { Style::new().fg(colour(level)).bold() } else { QUIET };
+    let style = if level == Level::Ok { QUIET } else { Style::new().fg(colour(level)).bold() };
     rows.into_iter()
         .enumerate()
         .map(|(place, row)| {

@@ -1,23 +1,20 @@
-//! The screen, a pure function of [`App`].
+//! The screen, a pure function of [`App`]. Above all other modules: they draw its parts.
 
 use super::app::{App, View};
+use super::panel::{QUIET, framed};
 use super::{charts, header, histogram, lists};
-use crate::finding::Level;
 use crate::status::Status;
 use crate::text::headline;
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Margin, Rect};
-use ratatui::style::{Color, Style, Stylize};
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Stylize;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Wrap};
+use ratatui::widgets::{Clear, Paragraph, Wrap};
 
 /// What is needed to show anything of use.
 const LEAST: (u16, u16) = (60, 16);
 /// From this size on the charts have company.
 const LARGE: (u16, u16) = (120, 36);
-
-/// What stands beside what is of interest.
-pub const QUIET: Style = Style::new().fg(Color::DarkGray);
 
 pub fn draw(frame: &mut Frame<'_>, app: &App) {
     let area = frame.area();
@@ -98,28 +95,4 @@ fn help(frame: &mut Frame<'_>, body: Rect) {
     let area = body.centered(Constraint::Length(68), Constraint::Length(height));
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(lines).block(framed(" help ")), area);
-}
-
-/// A box with a title.
-pub fn framed(title: impl Into<Line<'static>>) -> Block<'static> {
-    let title = title.into().fg(Color::Reset);
-    Block::bordered().border_type(BorderType::Rounded).border_style(QUIET).title(title)
-}
-
-/// A sentence in the middle of a box that has nothing else to show.
-pub fn empty(frame: &mut Frame<'_>, area: Rect, title: &'static str, words: &str) {
-    let block = framed(title);
-    let inner = block.inner(area).inner(Margin::new(2, 0));
-    frame.render_widget(block, area);
-    let middle = inner.centered_vertically(Constraint::Length(2));
-    frame.render_widget(Paragraph::new(words).style(QUIET).centered().wrap(Wrap { trim: true }), middle);
-}
-
-/// The colour of a level.
-pub const fn colour(level: Level) -> Color {
-    match level {
-        Level::Ok => Color::Green,
-        Level::Warning => Color::Yellow,
-        Level::Failure => Color::Red,
-    }
 }

@@ -69,7 +69,7 @@ fn units(guest: &mut Guest) {
     let off = off_s(guest);
     println!("date off by {:.2} ms", off * 1e3);
     judge("date off", off * 1e3, 12.0, "ms");
-    let leader = guest.status()["dante4l"]["leader"]["uuid"].as_str().expect("a leader").to_owned();
+    let leader = guest.status()["dante4l"]["leader"]["id"].as_str().expect("a leader").to_owned();
     package::wait_for_status(guest, "dante4l", &format!("SLAVE of {leader}"));
     package::wait_for_status(guest, "dante2sys", &format!("LOCKED on {leader}"));
     let priority = guest.check("chrt --pid $(systemctl show --value -p MainPID dante4l)");

@@ -154,7 +154,7 @@ fn a_preferred_leader_takes_over_without_a_jump() {
     let preferred = ["--ppm=-3", "--uptime=90000", "--force", "--preferred", "--uuid=00:1d:c1:00:00:01"];
     let second = lab.leader(&preferred);
     see_lock(&mut eyes, 2, second.truth().line.raw0);
-    assert_eq!(lab.stage.status()["dante4l"]["leader"]["uuid"], "00:1d:c1:00:00:01");
+    assert_eq!(lab.stage.status()["dante4l"]["leader"]["id"], "00:1d:c1:00:00:01");
     std::thread::sleep(Span::from_secs(8));
     watch.finish().judge(&[12.0, -3.0]);
     judge("clock - (truth + K)", clock_error_ns(&mut eyes, &second) / 1e3, 20.0, "us");

@@ -12,7 +12,7 @@ use std::time::Duration as Span;
 const PATIENCE: Span = Span::from_secs(30);
 
 fn uuid(lab: &Lab) -> String {
-    lab.stage.status()["dante4l"]["leader"]["uuid"].as_str().unwrap_or_default().to_owned()
+    lab.stage.status()["dante4l"]["leader"]["id"].as_str().unwrap_or_default().to_owned()
 }
 
 fn map_error_us(eyes: &mut Eyes, leader: &Leader) -> f64 {

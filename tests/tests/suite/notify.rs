@@ -118,7 +118,7 @@ fn the_daemons_tell_how_they_fare() {
     let leader = lab.leader(&["--ppm=12"]);
     let said = for_dante4l.wait_for(&["SLAVE of ", " on veth0, rate +", " ppm"]);
     let name = said.trim_start_matches("SLAVE of ").split(' ').next().expect("a name").to_owned();
-    assert_eq!(stage.status()["dante4l"]["leader"]["uuid"], name.split('/').next().unwrap_or_default());
+    assert_eq!(stage.status()["dante4l"]["leader"]["id"], name.split('/').next().unwrap_or_default());
     let locked = format!("LOCKED on {name}, frequency +");
     for_dante2sys.wait_for(&[&locked, " ppm, clock virtual, no source of the date: rate only"]);
     for_danteshm.wait_for(&["a sample for each Sync"]);

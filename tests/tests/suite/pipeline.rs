@@ -196,7 +196,7 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
         keys.sort();
         keys
     };
-    assert_eq!(status["schema"], 1);
+    assert_eq!(status["schema"], 2);
     assert_eq!(keys(&status), ["dante2sys", "dante4l", "danteshm", "findings", "schema", "verdict"]);
     for program in ["dante4l", "dante2sys", "danteshm"] {
         assert_eq!(status[program]["running"], true, "{status:#}");
@@ -226,9 +226,29 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     assert_eq!(observer["path_delay_ns"], serde_json::Value::Null, "nothing measured it");
     assert_eq!(observer["sync_interval_ms"], 250);
     let leader = &observer["leader"];
-    let wanted =
-        ["address", "identifier", "port_id", "preferred", "steps_removed", "stratum", "uuid", "variance"];
+    let wanted = [
+        "address",
+        "clock_accuracy",
+        "clock_class",
+        "domain",
+        "grandmaster",
+        "id",
+        "identifier",
+        "port_id",
+        "preferred",
+        "priority1",
+        "priority2",
+        "protocol",
+        "steps_removed",
+        "stratum",
+        "subdomain",
+        "utc_offset_s",
+        "variance",
+    ];
     assert_eq!(keys(leader), wanted);
+    assert_eq!(leader["protocol"], "ptpv1");
+    assert_eq!(leader["grandmaster"]["id"], leader["id"]);
+    assert_eq!((&leader["subdomain"], &leader["domain"]), (&"_DFLT".into(), &serde_json::Value::Null));
     assert_eq!(leader["address"], lab.far_address());
     assert_eq!(leader["stratum"], 153);
     assert_eq!(leader["identifier"], "DFLT");
@@ -238,8 +258,8 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     assert_eq!(observer["ports"][0]["subdomain"], "_DFLT");
     assert_eq!(observer["ports"][0]["timestamping"], "software");
     let heard = observer["ports"][0]["leaders"].as_array().expect("leaders");
-    assert_eq!((heard.len(), &heard[0]["uuid"], &heard[0]["qualified"]), (1, &leader["uuid"], &true.into()));
-    assert_ne!(observer["ports"][0]["uuid"], leader["uuid"], "its own");
+    assert_eq!((heard.len(), &heard[0]["id"], &heard[0]["qualified"]), (1, &leader["id"], &true.into()));
+    assert_ne!(observer["ports"][0]["uuid"], leader["id"], "its own");
     let counters = &observer["ports"][0]["counters"];
     let (syncs, follow_ups) = (&counters["sync"], &counters["follow_up"]);
     let (syncs, follow_ups) = (syncs.as_u64().expect("sync"), follow_ups.as_u64().expect("follow_up"));
@@ -272,7 +292,7 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
         let screen = lab.stage.screen();
         words.iter().all(|part| screen.contains(part)).then_some(())
     });
-    judge_parts(lab, leader["uuid"].as_str().expect("uuid"));
+    judge_parts(lab, leader["id"].as_str().expect("uuid"));
 }
 
 /// The same without root, on loopback, as a newcomer first sees it. It leaves nothing behind.

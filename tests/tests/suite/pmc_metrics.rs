@@ -168,7 +168,7 @@ fn judge_locked(lab: &Lab) {
 
     let seen = metrics(stage);
     assert_eq!(
-        value(&seen, "dante_leader_info", &[("uuid", &uuid), ("address", &lab.far_address())]),
+        value(&seen, "dante_leader_info", &[("id", &uuid), ("address", &lab.far_address())]),
         Some(1.0)
     );
     assert_eq!(value(&seen, "dante_clock_state", &[("state", "LOCKED")]), Some(1.0));
@@ -210,7 +210,7 @@ fn every_scene_is_what_the_schema_says() {
     let text = fs::read_to_string(path).expect("a snapshot");
     let locked = text.splitn(3, "---\n").last().expect("JSON");
     for (from, to) in [
-        (r#""schema": 1"#, r#""schema": 2"#),
+        (r#""schema": 2"#, r#""schema": 3"#),
         (r#""page": "fresh""#, r#""page": "mouldy""#),
         (r#""state": "SLAVE""#, r#""state": "MASTER""#),
         (r#""rate_ppb": 12"#, r#""rate_ppb": "12"#),
@@ -221,7 +221,7 @@ fn every_scene_is_what_the_schema_says() {
         assert!(status(&wrong, &[]).is_err(), "{to} passes for right");
     }
     // A key that was added is overlooked, unless it is looked for.
-    let newer = locked.replacen(r#""schema": 1"#, r#""schema": 1, "new": 1"#, 1);
+    let newer = locked.replacen(r#""schema": 2"#, r#""schema": 2, "new": 1"#, 1);
     assert!(status(&newer, &[]).is_ok() && status(&newer, &["--strict"]).is_err());
 }
 

@@ -1,6 +1,6 @@
 //! `pmc-lite query` on real packets: what it asks, what is answered, and what it makes of bad answers.
 
-use dante_core::inquiry::SPACING;
+use dante_core::inquiry::{self, SPACING};
 use dante_core::port::{Channel, NoStamp, State};
 use dante_core::time::{Ratio, Timestamp};
 use dante_core::wire::{
@@ -24,10 +24,17 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Keys of the six questions, in their order, and of the answers (IEEE 1588-2002, 8.6).
-const QUESTIONS: [i64; 6] = [1, 7, 10, 12, 14, 16];
-const ANSWERS: [i64; 6] = [2, 8, 11, 13, 15, 17];
 const TO_ALL: &str = "00:00:00:00:00:00";
+
+/// Keys of all questions, in their order (IEEE 1588-2002, 8.6).
+fn questions() -> Vec<i64> {
+    inquiry::questions().map(|question| question.key().into()).collect()
+}
+
+/// Keys of the answers: each is the one after its question's.
+fn answer_keys() -> Vec<i64> {
+    questions().into_iter().map(|key| key + 1).collect()
+}
 
 fn start(lab: &Lab, words: &[&str]) -> Program {
     lab.start("pmc-lite", &[&["query", "-i", CABLE], words].concat())
@@ -85,8 +92,8 @@ fn what_is_asked_and_answered_is_well_formed_and_dante4l_stays_locked_beside_it(
     assert_eq!(status["dante4l"]["state"], "SLAVE", "{}", dante4l.said());
     assert_eq!(status["dante4l"]["timeline"], 1);
     let counters = &status["dante4l"]["ports"][0]["counters"];
-    assert_eq!(counters["management"], json!(3 * 6), "both programs heard the same answers");
-    assert_eq!(sent(&caught, &lab.near).len(), 3 * 6, "nothing but the questions");
+    assert_eq!(counters["management"], json!(3 * questions().len()), "both programs heard the same answers");
+    assert_eq!(sent(&caught, &lab.near).len(), 3 * questions().len(), "nothing but the questions");
     leader.program.stop().expect(0, &[]);
 }
 
@@ -95,9 +102,12 @@ fn judge(caught: &Caught, lab: &Lab, near: &str, far: &str) {
     assert!(broken.is_empty(), "tshark complains of {broken:?}");
     let asked = caught.packets(&format!("ptp.controlfield == 4 && eth.src == {near}"));
     let keys: Vec<i64> = asked.iter().map(|packet| packet.number("ptp.mm.managementmessagekey")).collect();
-    assert_eq!(keys, [QUESTIONS; 3].concat(), "once each, and nothing else");
+    assert_eq!(keys, questions().repeat(3), "once each, and nothing else");
     let targets: Vec<&str> = asked.iter().map(|packet| packet.text("ptp.mm.targetuuid")).collect();
-    assert_eq!((targets[0], targets.iter().filter(|target| **target == far).count()), (TO_ALL, 17));
+    assert_eq!(
+        (targets[0], targets.iter().filter(|target| **target == far).count()),
+        (TO_ALL, 3 * questions().len() - 1)
+    );
     for packet in &asked {
         judge_head(packet, near, &lab.near_address());
         assert_eq!(packet.number("ptp.mm.parameterlength"), 0);
@@ -114,7 +124,7 @@ fn judge(caught: &Caught, lab: &Lab, near: &str, far: &str) {
     assert!(gaps[gaps.len() / 2] > SPACING.secs_f64() * 0.95, "{gaps:?}");
     let answers = caught.packets(&format!("ptp.controlfield == 4 && eth.src == {far}"));
     let keys: Vec<i64> = answers.iter().map(|packet| packet.number("ptp.mm.managementmessagekey")).collect();
-    assert_eq!(keys, [ANSWERS; 3].concat());
+    assert_eq!(keys, answer_keys().repeat(3));
     for (question, answer) in asked.iter().zip(&answers) {
         judge_head(answer, far, &lab.far_address());
         assert_eq!(answer.text("ptp.mm.targetuuid"), near);
@@ -368,11 +378,11 @@ fn no_other_command_sends_anything() {
         let ended = lab.start("pmc-lite", &[words, &[&instance]].concat()).ended(PATIENCE);
         assert!(ended.code.is_some_and(|code| code < 2), "{words:?}: {}", ended.said);
     }
-    // This is how it would be seen: its six questions are all that was sent.
+    // This is how it would be seen: its questions are all that was sent.
     query(&lab, &["--timeout=9", &hardware_address(&lab.far)]).expect(0, &[]);
     let sent = sent(&capture.stop(), &lab.near);
     let keys: Vec<i64> = sent.iter().map(|packet| packet.number("ptp.mm.managementmessagekey")).collect();
-    assert_eq!(keys, QUESTIONS, "{sent:?}");
+    assert_eq!(keys, questions(), "{sent:?}");
 }
 
 /// What this host sent, besides what its kernel says of groups and addresses.

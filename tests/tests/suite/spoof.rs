@@ -179,7 +179,7 @@ fn where_no_leader_is_named_what_happens_is_told() {
         let port = page.selected()?;
         (port.state() == Some(State::Slave) && port.timeline == 2).then_some(())
     });
-    assert_eq!(scene.lab.stage.status()["dante4l"]["leader"]["uuid"], PRETENDER);
+    assert_eq!(scene.lab.stage.status()["dante4l"]["leader"]["id"], PRETENDER);
     let said = scene.dante4l.said();
     println!("{said}");
     let sent = capture.stop().requests_of(&scene.lab.near);

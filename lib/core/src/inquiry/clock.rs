@@ -35,53 +35,6 @@ pub struct Tally {
     pub other: u64,
 }
 
-/// What a clock can be asked here. A question that changes a device does not exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Question {
-    Identity,
-    Default,
-    Current,
-    Parent,
-    Port,
-    GlobalTime,
-}
-
-impl Question {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Identity, Self::Default, Self::Current, Self::Parent, Self::Port, Self::GlobalTime];
-    pub(super) const COUNT: i64 = 6;
-
-    pub(super) const fn payload(self) -> Payload {
-        match self {
-            Self::Identity => Payload::ObtainIdentity,
-            Self::Default => Payload::GetDefaultDataSet,
-            Self::Current => Payload::GetCurrentDataSet,
-            Self::Parent => Payload::GetParentDataSet,
-            Self::Port => Payload::GetPortDataSet,
-            Self::GlobalTime => Payload::GetGlobalTimeDataSet,
-        }
-    }
-
-    /// The question that this answers.
-    fn answered_by(payload: &Payload) -> Option<Self> {
-        Some(match payload {
-            Payload::ClockIdentity(_) => Self::Identity,
-            Payload::DefaultDataSet(_) => Self::Default,
-            Payload::CurrentDataSet(_) => Self::Current,
-            Payload::ParentDataSet(_) => Self::Parent,
-            Payload::PortDataSet(_) => Self::Port,
-            Payload::GlobalTimeDataSet(_) => Self::GlobalTime,
-            _ => return None,
-        })
-    }
-
-    const fn bit(self) -> u8 {
-        1 << self as u8
-    }
-}
-
-const _: () = assert!(Question::ALL.len() == 6 && Question::COUNT == 6);
-
 /// What became of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -92,49 +45,107 @@ pub(super) enum Taken {
     NoRoom,
 }
 
-/// A clock, in its own words. What it says is not checked against anything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clock {
-    /// The UUID that it answers under.
-    pub uuid: Uuid,
-    /// The port and the address of its first answer; `None` before that.
-    pub source: Option<(PortIdentity, Ipv4Addr)>,
-    /// Another address from which somebody answered in its name. Those answers are not here.
-    pub second_address: Option<Ipv4Addr>,
+/// Declares what a clock is asked, one line each: the question's name, its payload, the payload of the answer, and where the answer
+/// is kept. Questions that change a device do not exist.
+macro_rules! questions {
+    ($($(#[$doc:meta])* $question:ident: $asks:ident => $answer:ident in $field:ident: $kept:ty,)+) => {
+        /// What a clock can be asked here.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Question { $($question,)+ }
+
+        impl Question {
+            pub(super) const ALL: [Self; [$(stringify!($question)),+].len()] = [$(Self::$question),+];
+
+            pub(super) const fn payload(self) -> Payload {
+                match self { $(Self::$question => Payload::$asks,)+ }
+            }
+
+            /// The question that this answers.
+            fn answered_by(payload: &Payload) -> Option<Self> {
+                match payload { $(Payload::$answer(_) => Some(Self::$question),)+ _ => None }
+            }
+        }
+
+        /// A clock, as it describes itself. Its statements are not checked.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Clock {
+            /// The UUID that it answers under.
+            pub uuid: Uuid,
+            /// The port and the address of its first answer; `None` before that.
+            pub source: Option<(PortIdentity, Ipv4Addr)>,
+            /// Another address from which somebody answered in its name. Those answers are not here.
+            pub second_address: Option<Ipv4Addr>,
+            $($(#[$doc])* pub $field: $kept,)+
+            asked: u16,
+            answered: u16,
+        }
+
+        impl Clock {
+            /// A clock of which only the name is known.
+            pub(super) fn named(uuid: Uuid) -> Self {
+                let (source, second_address) = (None, None);
+                Self { uuid, source, second_address, $($field: <$kept>::default(),)+ asked: 0, answered: 0 }
+            }
+
+            fn keep(&mut self, payload: &Payload) -> Taken {
+                match payload { $(Payload::$answer(data) => self.$field.keep(*data),)+ _ => Taken::Unasked }
+            }
+        }
+    };
+}
+
+questions! {
     /// Who it is.
-    pub identity: Option<ClockIdentity>,
+    Identity: ObtainIdentity => ClockIdentity in identity: Option<ClockIdentity>,
     /// How it is made and set up.
-    pub default: Option<DefaultDataSet>,
+    Default: GetDefaultDataSet => DefaultDataSet in default: Option<DefaultDataSet>,
     /// How well it follows.
-    pub current: Option<CurrentDataSet>,
+    Current: GetCurrentDataSet => CurrentDataSet in current: Option<CurrentDataSet>,
     /// Whom it follows.
-    pub parent: Option<ParentDataSet>,
+    Parent: GetParentDataSet => ParentDataSet in parent: Option<ParentDataSet>,
     /// Its ports, in the order in which they answered, each once.
-    pub ports: ArrayVec<PortDataSet, MAX_PORTS>,
+    Port: GetPortDataSet => PortDataSet in ports: ArrayVec<PortDataSet, MAX_PORTS>,
     /// Its time as it answered.
-    pub global_time: Option<GlobalTimeDataSet>,
-    asked: u8,
-    answered: u8,
+    GlobalTime: GetGlobalTimeDataSet => GlobalTimeDataSet in global_time: Option<GlobalTimeDataSet>,
+}
+
+impl Question {
+    #[expect(clippy::cast_possible_wrap, reason = "a handful")]
+    pub(super) const COUNT: i64 = Self::ALL.len() as i64;
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+const _: () = assert!(Question::ALL.len() <= u16::BITS as usize);
+
+/// Where the answers to one question are kept.
+trait Keep<T> {
+    fn keep(&mut self, data: T) -> Taken;
+}
+
+impl<T> Keep<T> for Option<T> {
+    fn keep(&mut self, data: T) -> Taken {
+        if self.is_some() {
+            return Taken::Repeated;
+        }
+        *self = Some(data);
+        Taken::Answer
+    }
+}
+
+/// A clock answers once for each of its ports.
+impl Keep<PortDataSet> for ArrayVec<PortDataSet, MAX_PORTS> {
+    fn keep(&mut self, data: PortDataSet) -> Taken {
+        if self.iter().any(|port| port.returned_port_number == data.returned_port_number) {
+            return Taken::Repeated;
+        }
+        self.try_push(data).map_or(Taken::NoRoom, |()| Taken::Answer)
+    }
 }
 
 impl Clock {
-    /// A clock of which only the name is known.
-    pub(super) fn named(uuid: Uuid) -> Self {
-        Self {
-            uuid,
-            source: None,
-            second_address: None,
-            identity: None,
-            default: None,
-            current: None,
-            parent: None,
-            ports: ArrayVec::new(),
-            global_time: None,
-            asked: 0,
-            answered: 0,
-        }
-    }
-
     /// A clock that answered who it is; `None` if that is not what it said.
     pub(super) fn found(source: PortIdentity, address: Ipv4Addr, payload: &Payload) -> Option<Self> {
         let mut clock = Self::named(source.uuid);
@@ -173,21 +184,9 @@ impl Clock {
             self.second_address = Some(address);
             return Taken::SecondAddress;
         }
-        // A clock answers once for each of its ports.
-        let is_new_port = matches!(payload, Payload::PortDataSet(new) if self.ports.iter()
-            .all(|port| port.returned_port_number != new.returned_port_number));
-        if self.has_answered(question) && !is_new_port {
-            return Taken::Repeated;
-        }
-        match *payload {
-            Payload::ClockIdentity(data) => self.identity = Some(data),
-            Payload::DefaultDataSet(data) => self.default = Some(data),
-            Payload::CurrentDataSet(data) => self.current = Some(data),
-            Payload::ParentDataSet(data) => self.parent = Some(data),
-            Payload::GlobalTimeDataSet(data) => self.global_time = Some(data),
-            Payload::PortDataSet(_) if self.ports.is_full() => return Taken::NoRoom,
-            Payload::PortDataSet(data) => self.ports.push(data),
-            _ => {}
+        let taken = self.keep(payload);
+        if taken != Taken::Answer {
+            return taken;
         }
         self.source.get_or_insert((source, address));
         self.answered |= question.bit();

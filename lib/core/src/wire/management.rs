@@ -64,6 +64,9 @@ macro_rules! payloads {
         }
 
         impl Payload {
+            /// All keys that are decoded.
+            pub const KEYS: [u8; [$($key),*].len()] = [$($key),*];
+
             /// managementMessageKey.
             pub const fn key(&self) -> u8 {
                 match self {

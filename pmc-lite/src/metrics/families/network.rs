@@ -2,12 +2,13 @@
 
 use super::secs;
 use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, each_of, gauges, one, ratio};
-use crate::status::word;
-use dante_core::page::{Dante4l, LeaderRecord, PortRecord, StampSource};
+use crate::shown::Word;
+use crate::status::Leader;
+use dante_core::page::{Dante4l, PortRecord, StampSource};
 use dante_core::port;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::track::KernelWord;
-use dante_core::wire::{ClockIdentifier, Subdomain, Uuid};
+use dante_core::wire::Subdomain;
 
 pub fn tell(sheet: &mut Sheet, body: &Dante4l, now: Timestamp<Raw>) {
     let ports: Vec<(Labels, PortRecord)> =
@@ -19,7 +20,7 @@ pub fn tell(sheet: &mut Sheet, body: &Dante4l, now: Timestamp<Raw>) {
         ports.iter().map(|(labels, port)| {
             let mut labels = labels.clone();
             labels.push(("subdomain", Subdomain(port.subdomain).to_string()));
-            labels.push(("timestamping", word(StampSource::from_number(port.stamp_source))));
+            labels.push(("timestamping", Word(StampSource::from_number(port.stamp_source)).to_string()));
             labels.extend(port.identity().map(|own| ("uuid", own.uuid.to_string())));
             labels
         }),
@@ -78,27 +79,31 @@ pub fn tell(sheet: &mut Sheet, body: &Dante4l, now: Timestamp<Raw>) {
 }
 
 fn leaders(sheet: &mut Sheet, ports: &[(Labels, PortRecord)]) {
-    let followed = each_of(ports, |port| port.leader().copied());
+    let followed = each_of(ports, |port| Some(Leader::of(port.leader()?, Subdomain(port.subdomain))));
     sheet.info(
         "dante_leader_info",
-        "The leader that is followed; identifier and preference are its grandmaster's",
+        "The leader that is followed; identifier and preference are its grandmaster's, where its protocol has them",
         followed.iter().map(|(labels, leader)| {
-            let more = [
-                ("uuid", Uuid(leader.uuid).to_string()),
+            let always = [
+                ("protocol", leader.protocol.0.to_string()),
+                ("id", leader.id.clone()),
                 ("port_id", leader.port_id.to_string()),
-                ("address", leader.address().to_string()),
-                ("identifier", ClockIdentifier(leader.identifier).to_string()),
-                ("preferred", (leader.preferred != 0).to_string()),
+                ("address", leader.address.clone()),
+                ("grandmaster", leader.grandmaster.id.clone()),
             ];
-            [&labels[..], &more].concat()
+            let identifier = leader.identifier.clone().map(|identifier| ("identifier", identifier));
+            let preferred = leader.preferred.map(|preferred| ("preferred", preferred.to_string()));
+            labels.iter().cloned().chain(always).chain(identifier).chain(preferred).collect()
         }),
     );
-    let each = |value: fn(&LeaderRecord) -> f64| each_of(&followed, |leader| Some(value(leader)));
+    let each = |value: fn(&Leader) -> Option<f64>| each_of(&followed, value);
     gauges! { sheet, each:
-        "dante_leader_stratum", NUMBER, "The stratum of the leader's grandmaster: the lower, the better" =>
-            |leader| leader.stratum.into();
+        "dante_leader_stratum", NUMBER, "The stratum of the leader's grandmaster, lower is better; PTPv1 only" =>
+            |leader| leader.stratum.map(f64::from);
+        "dante_leader_clock_class", NUMBER, "clockClass of the leader's grandmaster, lower is better; PTPv2 only" =>
+            |leader| leader.clock_class.map(f64::from);
         "dante_leader_steps_removed", NUMBER, "Boundary clocks between the grandmaster and here" =>
-            |leader| leader.steps_removed.into();
+            |leader| Some(leader.steps_removed.into());
     }
 }
 

@@ -1,0 +1,143 @@
+//! What dante4l publishes: networks, leaders, the map of the leader's time.
+
+use super::SplitOffset;
+use crate::shown::{Named, Word, shown};
+use dante_core::announcement::PtpVersion;
+use dante_core::page::{Dante4l, HeardRecord, LeaderRecord, PortRecord, SampleRecord, StampSource};
+use dante_core::port::{Counters, State};
+use dante_core::time::{Offset, Raw, Timestamp};
+use dante_core::wire::{ClockIdentifier, PortIdentity, Subdomain};
+use serde::Serializer;
+
+shown! {
+    Following of (body: &Dante4l, now: Timestamp<Raw>) let (
+        port = body.selected(),
+        sample = port.and_then(PortRecord::last_sample),
+        map = port.and_then(PortRecord::map),
+        sigma = map.map(|map| map.uncertainty_at(now)),
+        leader = port.and_then(PortRecord::leader),
+    ) {
+        /// IEEE 1588-2002, 7.3; SLAVE follows a leader.
+        state: Word<State> = Word(port.and_then(PortRecord::state)),
+        /// Index into `ports`.
+        selected: u32 = body.selected,
+        /// Rises with each discontinuity of Dante time; 0 before the first leader.
+        timeline: u64 = port.map_or(0, |port| port.timeline),
+        /// The leader that is followed.
+        leader: Option<Leader> = port.and_then(|port| Some(Leader::of(port.leader()?, Subdomain(port.subdomain)))),
+        /// CLOCK_REALTIME minus the leader's time at the last Sync.
+        offset: Option<SplitOffset> = sample.map(|sample| SplitOffset::of(Offset::between(sample.arrived.real, sample.origin))),
+        /// The last Sync against the map, ns: local minus leader, positive when it was late.
+        residual_ns: Option<i64> = sample.map(|sample| sample.residual.ns()),
+        /// The leader's rate against CLOCK_MONOTONIC_RAW; +10: the leader gains 10 ns a second.
+        rate_ppb: Option<f64> = map.map(|map| map.line.rate.ppb()),
+        /// One standard deviation of that, now.
+        rate_uncertainty_ppb: Option<f64> = sigma.map(|sigma| sigma.rate.ppb()),
+        /// One standard deviation of the map, now, ns; leaves out the path delay unless it was measured.
+        offset_uncertainty_ns: Option<i64> = sigma.map(|sigma| sigma.offset.ns()),
+        /// Path delay from the leader to here, ns, asymmetry included; null unless measured or given.
+        path_delay_ns: Option<i64> = port.and_then(PortRecord::path_delay).map(|delay| delay.ns()),
+        /// As the leader advertises it, ms.
+        sync_interval_ms: Option<i64> = leader.map(|leader| leader.sync_interval_ns / 1_000_000),
+        /// Since the last Sync that was measured, s.
+        last_sync_age_s: Option<f64> = sample.map(|sample| (now - sample.arrived.raw).secs_f64()),
+        /// The networks that are listened to.
+        ports: Vec<Port> = body.ports().iter().map(|port| Port::of(port, now)).collect(),
+    }
+
+    /// A leader: the port that sends the Syncs, and what it states about its grandmaster.
+    Leader of (leader: &LeaderRecord, subdomain: Subdomain) let (
+        protocol = PtpVersion::V1,
+        is_v1 = protocol == PtpVersion::V1,
+    ) {
+        /// PTP version: `ptpv1` is IEEE 1588-2002, `ptpv2` IEEE 1588-2008 and later.
+        protocol: Named<PtpVersion> = Named(protocol),
+        /// Identity of the sender: its UUID with ptpv1.
+        id: String = leader.identity().uuid.to_string(),
+        /// Port of the sender.
+        port_id: u16 = leader.port_id,
+        /// IPv4 address of the sender.
+        address: String = leader.address().to_string(),
+        /// The clock at the root of the tree.
+        grandmaster: Grandmaster = Grandmaster::of(leader.grandmaster()),
+        /// Domain; null with ptpv1.
+        domain: Option<u8> = None,
+        /// Subdomain; null with ptpv2.
+        subdomain: Option<String> = is_v1.then(|| subdomain.to_string()),
+        /// priority1 of the grandmaster; null with ptpv1.
+        priority1: Option<u8> = None,
+        /// priority2 of the grandmaster; null with ptpv1.
+        priority2: Option<u8> = None,
+        /// clockClass of the grandmaster; null with ptpv1.
+        clock_class: Option<u8> = (!is_v1).then_some(leader.stratum),
+        /// clockAccuracy of the grandmaster; null with ptpv1.
+        clock_accuracy: Option<u8> = None,
+        /// Stratum of the grandmaster; null with ptpv2.
+        stratum: Option<u8> = is_v1.then_some(leader.stratum),
+        /// Source of the grandmaster's time; null with ptpv2.
+        identifier: Option<String> = is_v1.then(|| ClockIdentifier(leader.identifier).to_string()),
+        /// Whether the grandmaster is a Preferred Leader; null with ptpv2.
+        preferred: Option<bool> = is_v1.then_some(leader.preferred != 0),
+        /// Variance of the grandmaster: 256 times the logarithm to base 2 of s^2.
+        variance: i16 = leader.variance,
+        /// Boundary clocks between the grandmaster and the sender.
+        steps_removed: u16 = leader.steps_removed,
+        /// The leader's time minus UTC as it states it, s.
+        utc_offset_s: i16 = leader.utc_offset_s,
+    }
+
+    /// A grandmaster.
+    Grandmaster of (identity: PortIdentity) {
+        /// Identity.
+        id: String = identity.uuid.to_string(),
+        /// Port.
+        port_id: u16 = identity.port_id,
+    }
+
+    /// One network.
+    Port of (port: &PortRecord, now: Timestamp<Raw>) let (subdomain = Subdomain(port.subdomain)) {
+        /// Its name.
+        interface: String = port.interface.to_string(),
+        /// PTP's subdomain that is followed there.
+        subdomain: String = subdomain.to_string(),
+        /// IEEE 1588-2002, 7.3.
+        state: Word<State> = Word(port.state()),
+        /// Where time stamps come from.
+        timestamping: Word<StampSource> = Word(StampSource::from_number(port.stamp_source)),
+        /// Its own on the wire; null while it has no sockets.
+        uuid: Option<String> = port.identity().map(|identity| identity.uuid.to_string()),
+        /// All leaders that are heard in the subdomain and permitted, up to eight, the one followed among them.
+        leaders: Vec<Heard> = port.heard().iter().map(|heard| Heard::of(heard, subdomain, now)).collect(),
+        /// What was heard, sent and noticed since the start.
+        #[serde(serialize_with = "by_name")]
+        #[cfg_attr(test, schemars(schema_with = "super::tests::counters"))]
+        counters: Counters = port.counters(),
+    }
+
+    /// A foreign leader, followed or not.
+    Heard of (heard: &HeardRecord, subdomain: Subdomain, now: Timestamp<Raw>) {
+        #[serde(flatten)]
+        leader: Leader = Leader::of(&heard.leader, subdomain),
+        /// It has sent two Syncs in a row, and may be followed.
+        qualified: bool = heard.qualified != 0,
+        /// Since its last Sync, s.
+        last_sync_age_s: f64 = (now - Timestamp::from_ns(heard.last_sync_raw_ns)).secs_f64(),
+    }
+
+    /// One Sync that was measured.
+    Sample of (record: &SampleRecord, now: Timestamp<Raw>) {
+        number: u64 = record.number,
+        timeline: u64 = record.timeline,
+        port: u32 = record.port,
+        age_s: f64 = (now - Timestamp::from_ns(record.arrived_raw_ns)).secs_f64(),
+        arrived_raw_ns: i64 = record.arrived_raw_ns,
+        arrived_real_ns: i64 = record.arrived_real_ns,
+        origin_ns: i64 = record.origin_ns,
+        residual_ns: i64 = record.residual_ns,
+        accepted: bool = record.accepted != 0,
+    }
+}
+
+fn by_name<S: Serializer>(counters: &Counters, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counters.by_name())
+}
