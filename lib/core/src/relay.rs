@@ -49,6 +49,23 @@ numbered! {
     }
 }
 
+impl OutputKind {
+    /// Whether the record of such an output has a unit.
+    pub const fn has_unit(self) -> bool {
+        matches!(self, Self::Shm)
+    }
+
+    /// Whether the record of such an output has a path.
+    pub const fn has_path(self) -> bool {
+        !self.has_unit()
+    }
+
+    /// Whether the record of such an output counts clients.
+    pub const fn has_clients(self) -> bool {
+        matches!(self, Self::Usrvclock)
+    }
+}
+
 /// An input of the relay.
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {

@@ -31,46 +31,6 @@ record! {
 
 body!(Danteshm, "danteshm", 3, Clock 1);
 
-impl OutputKind {
-    /// Whether the record of such an output has a unit.
-    pub const fn has_unit(self) -> bool {
-        matches!(self, Self::Shm)
-    }
-
-    /// Whether the record of such an output has a path.
-    pub const fn has_path(self) -> bool {
-        !self.has_unit()
-    }
-
-    /// Whether the record of such an output counts clients.
-    pub const fn has_clients(self) -> bool {
-        matches!(self, Self::Usrvclock)
-    }
-}
-
-impl OutputRecord {
-    /// The kind; `None` where the number is not one.
-    pub fn kind(&self) -> Option<OutputKind> {
-        OutputKind::from_number(self.kind)
-    }
-
-    /// The unit, if it has one.
-    pub fn unit(&self) -> Option<u32> {
-        self.kind().is_some_and(OutputKind::has_unit).then_some(self.unit)
-    }
-
-    /// The path, if it has one. An output of an unknown kind has one where it is not empty.
-    pub fn path(&self) -> Option<SocketPath> {
-        let has_path = self.kind().map_or(self.path != SocketPath::new(""), OutputKind::has_path);
-        has_path.then_some(self.path)
-    }
-
-    /// The number of its clients, if it counts them.
-    pub fn clients(&self) -> Option<u64> {
-        self.kind().is_some_and(OutputKind::has_clients).then_some(self.clients)
-    }
-}
-
 impl Danteshm {
     /// Sets what the last sample was written by.
     pub fn set_told(&mut self, told: &Told) {

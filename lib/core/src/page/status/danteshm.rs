@@ -2,7 +2,7 @@
 
 use crate::page::SocketPath;
 use crate::page::record::{body, record};
-use crate::relay::{EpochSource, State, Told, Waiting};
+use crate::relay::{EpochSource, OutputKind, State, Told, Waiting};
 use crate::time::{Epoch, Timestamp};
 use crate::track::TimelineKey;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -37,7 +37,7 @@ record! {
 
     /// One output.
     pub struct OutputRecord {
-        /// [`OutputKind`](crate::relay::OutputKind).
+        /// [`OutputKind`].
         pub kind: u8,
         /// 1: what is sent there arrives, as far as can be told.
         pub ready: u8,
@@ -59,6 +59,29 @@ record! {
 }
 
 body!(DanteshmStatus, "danteshm", 19, Status 3);
+
+impl OutputRecord {
+    /// The kind; `None` where the number is not one.
+    pub fn kind(&self) -> Option<OutputKind> {
+        OutputKind::from_number(self.kind)
+    }
+
+    /// The unit, if it has one.
+    pub fn unit(&self) -> Option<u32> {
+        self.kind().is_some_and(OutputKind::has_unit).then_some(self.unit)
+    }
+
+    /// The path, if it has one. An output of an unknown kind has one where it is not empty.
+    pub fn path(&self) -> Option<SocketPath> {
+        let has_path = self.kind().map_or(self.path != SocketPath::new(""), OutputKind::has_path);
+        has_path.then_some(self.path)
+    }
+
+    /// The number of its clients, if it counts them.
+    pub fn clients(&self) -> Option<u64> {
+        self.kind().is_some_and(OutputKind::has_clients).then_some(self.clients)
+    }
+}
 
 impl DanteshmStatus {
     /// The state; `None` where the number is not one.
