@@ -14,7 +14,7 @@ use clock::ControlledClock;
 use dante_core::time::{Duration, Real, Timestamp};
 use dante_os::daemon::{self, Failure};
 use dante_os::poll::Poll;
-use dante_os::process::{self, ProcessError};
+use dante_os::process;
 use discipline::Discipline;
 use std::process::ExitCode;
 
@@ -29,10 +29,10 @@ fn steer(args: Args) -> Result<(), Failure> {
     let poll = Poll::new()?;
     // What may be refused comes before the clock is touched.
     if args.lock_memory {
-        process::lock_memory().map_err(refused)?;
+        process::lock_memory().map_err(Failure::of)?;
     }
     if let Some(priority) = args.rt_priority {
-        process::real_time(priority).map_err(refused)?;
+        process::real_time(priority).map_err(Failure::of)?;
     }
     // The page first: while another instance lives, its clock is not touched.
     let page = daemon::publish(&args.common)?;
@@ -45,10 +45,6 @@ fn steer(args: Args) -> Result<(), Failure> {
 fn built() -> Timestamp<Real> {
     let seconds = env!("BUILT_AT").parse().unwrap_or(0);
     Timestamp::from_ns(0) + Duration::from_secs(seconds)
-}
-
-fn refused(error: ProcessError) -> Failure {
-    Failure::refused(error.is_permission(), error)
 }
 
 #[cfg(test)]

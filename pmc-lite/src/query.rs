@@ -55,9 +55,9 @@ fn ask(args: &QueryArgs) -> Result<(Inquiry, u32), Failure> {
     let mut poll = Poll::new()?;
     let group = args.subdomain.group();
     let (channel, stamps) = (Channel::General, StampSource::None);
-    let mut general = PtpSocket::open(&interface, group, args.general_port, channel, stamps)
-        .map_err(SocketError::into_failure)?;
-    let mut own = PtpSocket::sender(&interface, channel).map_err(SocketError::into_failure)?;
+    let mut general =
+        PtpSocket::open(&interface, group, args.general_port, channel, stamps).map_err(Failure::of)?;
+    let mut own = PtpSocket::sender(&interface, channel).map_err(Failure::of)?;
     let config = InquiryConfig {
         subdomain: args.subdomain,
         identity: identity(interface.mac, random()?),

@@ -6,6 +6,7 @@ mod notify;
 pub use config::{COMMAND_LINE_ONLY, ConfigError, arguments_of, values};
 
 use crate::clock::raw_now;
+use crate::denial::{Denial, Denied};
 use crate::log;
 use crate::page::{Instance, PageName, PageWriter};
 use crate::poll::{Fds, Poll, Signal, Wake};
@@ -53,9 +54,14 @@ impl Failure {
         Self { exit, error: error.into() }
     }
 
-    /// `error` ends the program, for want of a right or for another reason.
-    pub fn refused(is_permission: bool, error: impl Into<anyhow::Error>) -> Self {
-        Self::new(if is_permission { Exit::NotPermitted } else { Exit::Failed }, error)
+    /// `error` ends the program, with the status of a missing right, of what another program has, or of any other failure.
+    pub fn of(error: impl Denied) -> Self {
+        let exit = match error.denial() {
+            Some(Denial::NotPermitted) => Exit::NotPermitted,
+            Some(Denial::InUse) => Exit::Refused,
+            None => Exit::Failed,
+        };
+        Self::new(exit, error)
     }
 }
 

@@ -3,11 +3,13 @@
 //! sockets, a filter over system calls, messages, and what the programs' command lines have in common.
 //!
 //! Linux only. What is decided from the numbers read here is decided in `dante-core`, which can do none of this.
-//! Errors say what was tried, on what, why it failed and what to do; the cause is part of the sentence.
+//! Errors are data ([`Explain`](dante_core::explain::Explain)): the variant is the kind, `what` states what was tried, on what
+//! and why it failed, `remedy` what to do.
 
 pub mod chronysock;
 pub mod clock;
 pub mod daemon;
+pub mod denial;
 pub mod host;
 pub mod log;
 pub mod net;

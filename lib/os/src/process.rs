@@ -1,6 +1,8 @@
 //! What a process asks of the kernel for itself, a real-time priority and memory that stays; and child processes that
 //! never outlive their parent, however it ends.
 
+use crate::denial::{Denial, Denied, display_explained};
+use dante_core::explain::Explain;
 use nix::errno::Errno;
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl::set_pdeathsig;
@@ -15,18 +17,33 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ProcessError {
-    #[error("{tried}: not permitted: it needs root, {need}")]
     Refused { tried: &'static str, need: &'static str },
-    #[error("{tried}: {cause}")]
     Failed { tried: &'static str, cause: Errno },
 }
 
-impl ProcessError {
-    /// Whether a missing right is the reason.
-    pub fn is_permission(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+impl Explain for ProcessError {
+    fn what(&self) -> String {
+        match self {
+            Self::Refused { tried, .. } => format!("{tried}: not permitted"),
+            Self::Failed { tried, cause } => format!("{tried}: {cause}"),
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Refused { need, .. } => Some(format!("run this as root, or with {need}")),
+            Self::Failed { .. } => None,
+        }
     }
 }
+
+impl Denied for ProcessError {
+    fn denial(&self) -> Option<Denial> {
+        matches!(self, Self::Refused { .. }).then_some(Denial::NotPermitted)
+    }
+}
+
+display_explained!(ProcessError);
 
 /// Puts the calling thread before everything that has no real-time priority (SCHED_FIFO). `priority` is 1, the least,
 /// to 99. Threads and child processes started later do not inherit it.

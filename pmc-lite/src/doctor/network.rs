@@ -4,6 +4,7 @@ use super::firewall::{self, Arriving, Place, Verdict};
 use super::host::{Choice, Host, LISTENED, Network, port_of};
 use crate::finding::Finding;
 use crate::pages::Pages;
+use dante_core::explain::Explain;
 use dante_core::page::PortRecord;
 use dante_core::port::Counter;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT};
@@ -61,19 +62,17 @@ fn interface(host: &Host, network: &Network) -> Finding {
     let name = &network.name;
     let finding = match &network.link {
         Err(error) => {
-            // The sentence has the remedy behind its last colon.
-            let said = error.to_string();
-            match (error, said.rsplit_once(": ")) {
-                (NetError::NotFound { present, .. }, Some((what, _))) => {
-                    let mut others = present.split(", ").filter(|name| *name != "lo");
-                    match (others.next(), others.next()) {
-                        (Some(only), None) => Finding::failure(what).remedy(naming(host, only)),
-                        _ => Finding::failure(what)
-                            .remedy(format!("for one of these: {}", naming(host, "IFACE"))),
-                    }
+            let finding = Finding::failure(error.what());
+            match (error, error.remedy()) {
+                (NetError::NotFound { present, .. }, _) => {
+                    let others: Vec<&String> = present.iter().filter(|name| *name != "lo").collect();
+                    finding.remedy(match others.as_slice() {
+                        [only] => naming(host, only),
+                        _ => format!("for one of these: {}", naming(host, "IFACE")),
+                    })
                 }
-                (_, Some((what, remedy))) => Finding::failure(what).remedy(remedy),
-                (_, None) => Finding::failure(said),
+                (_, Some(remedy)) => finding.remedy(remedy),
+                (_, None) => finding,
             }
         }
         Ok(link) if !link.up => Finding::failure(format!("{name} ({}) has no carrier", link.address))

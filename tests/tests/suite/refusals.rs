@@ -101,12 +101,12 @@ fn an_interface_is_waited_for() {
 #[test]
 fn a_port_in_use() {
     let Some(lab) = Lab::new() else { return };
-    for (port, flag) in [(319, "--event-port"), (320, "--general-port")] {
+    for (port, kind) in [(319, "event messages"), (320, "general messages")] {
         // std sets no SO_REUSEADDR on UDP sockets.
         let bind = |port| lab.near.within(|| UdpSocket::bind(("0.0.0.0", port)));
         let socket = bind(port).expect("a free port");
         let ended = lab.dante4l(&[]).ended(PATIENCE);
-        ended.expect(3, &[&format!("UDP port {port} is taken"), "ss -ulnp", flag]);
+        ended.expect(3, &[&format!("UDP port {port} is taken"), "ss -ulnp", kind]);
         drop(socket);
         // A child that another test is just starting may hold it for a moment longer.
         wait_for("a free port again", PATIENCE, || bind(port).ok());

@@ -4,6 +4,7 @@
 //! Two ears: sockets as a follower has them, and, with CAP_NET_RAW, a packet socket, which hears what arrives before the
 //! reverse-path filter and the firewall have a say. What only the second hears is thrown away on this very host.
 
+use crate::denial::Denied;
 use crate::net::Interface;
 use crate::socket::{PtpSocket, SocketError};
 use dante_core::page::StampSource;
@@ -133,7 +134,7 @@ impl<'a> Ear<'a> {
         let none = Ears { sockets: 0, interface: has_tap.then_some(0) };
         let mut heard = Heard { event: none, general: none, ptp_v2: none, ..Heard::default() };
         let sockets = Self::sockets(interface).unwrap_or_else(|error| {
-            heard.is_port_taken = error.is_in_use();
+            heard.is_port_taken = error.denial() == Some(crate::denial::Denial::InUse);
             heard.deaf = Some(error.to_string());
             Vec::new()
         });

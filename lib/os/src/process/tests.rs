@@ -7,7 +7,7 @@ fn a_priority_out_of_range_is_refused() {
     for priority in [0, 100, 255] {
         let error = real_time(priority).unwrap_err();
         assert_eq!(error.to_string(), "taking a real-time priority: EINVAL: Invalid argument");
-        assert!(!error.is_permission());
+        assert!(error.denial().is_none());
     }
 }
 
@@ -24,7 +24,7 @@ fn a_real_time_priority_is_the_threads_own() {
             assert_eq!(inherited, i64::from(libc::SCHED_OTHER), "a thread started later has none");
         }
         Err(error) => {
-            assert!(error.is_permission(), "{error}");
+            assert!(error.denial() == Some(Denial::NotPermitted), "{error}");
             eprintln!("skipped: {error}");
         }
     };
@@ -52,6 +52,6 @@ fn memory_is_locked() {
 #[test]
 fn a_missing_right_is_told_with_what_grants_it() {
     let error = ProcessError::Refused { tried: "locking memory", need: "CAP_IPC_LOCK" };
-    assert!(error.is_permission());
-    assert_eq!(error.to_string(), "locking memory: not permitted: it needs root, CAP_IPC_LOCK");
+    assert_eq!(error.denial(), Some(Denial::NotPermitted));
+    assert_eq!(error.to_string(), "locking memory: not permitted; run this as root, or with CAP_IPC_LOCK");
 }

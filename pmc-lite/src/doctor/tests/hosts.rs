@@ -146,7 +146,7 @@ fn shut_out() -> Heard {
 }
 
 fn no_such_interface() -> Host {
-    let link = Err(NetError::NotFound { name: "eth7".into(), present: "lo, eth1".into() });
+    let link = Err(NetError::NotFound { name: "eth7".into(), present: vec!["lo".into(), "eth1".into()] });
     let network = Network { name: "eth7".into(), link, stamps: None, ..network(None) };
     Host { networks: vec![network], ..healthy() }
 }

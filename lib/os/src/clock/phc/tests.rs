@@ -27,9 +27,12 @@ fn what_is_no_clock_is_refused_with_a_sentence() {
 #[test]
 fn a_missing_right_is_told() {
     let error = PhcError::NotPermitted { path: "/dev/ptp0".into() };
-    assert!(error.is_permission() && error.to_string().contains("udev rule"), "{error}");
+    assert!(
+        error.denial() == Some(Denial::NotPermitted) && error.to_string().contains("udev rule"),
+        "{error}"
+    );
     let error = PhcError::Absent { path: "/dev/ptp0".into() };
-    assert!(!error.is_permission());
+    assert!(error.denial().is_none());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is made of the numbers; a guest has the clock that gives them.
 
 use super::*;
+use crate::denial::{Denial, Denied};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -40,7 +41,11 @@ fn a_clock_that_is_only_read_needs_no_right_to_write() {
     assert!(error("/").contains("is not a PTP hardware clock"));
     assert!(error("/dev/ptp-nowhere").starts_with("there is no /dev/ptp-nowhere: "));
     let error = PhcError::NotReadable { path: "/dev/ptp0".into() };
-    assert!(error.is_permission() && error.to_string().starts_with("no right to read /dev/ptp0"), "{error}");
+    assert!(
+        error.denial() == Some(Denial::NotPermitted)
+            && error.to_string().starts_with("no right to read /dev/ptp0"),
+        "{error}"
+    );
 }
 
 /// Needs a PTP hardware clock and the right to open it; passed over without.
