@@ -225,7 +225,5 @@ impl Args {
     }
 }
 
-// By its path, since the manual includes this file too.
 #[cfg(test)]
-#[path = "args/tests.rs"]
 mod tests;

@@ -2,19 +2,18 @@
 //! keeps the date by time servers, and the RTC. It is the only program of the suite that may touch a clock.
 #![forbid(unsafe_code)]
 
-mod args;
 mod clock;
 mod discipline;
 mod drift_file;
 mod leave;
 mod rtc;
 
-use args::Args;
 use clock::ControlledClock;
 use dante_core::time::{Duration, Real, Timestamp};
 use dante_os::daemon::{self, Failure};
 use dante_os::poll::Poll;
 use dante_os::process;
+use dante2sys::args::{self, Args};
 use discipline::Discipline;
 use std::process::ExitCode;
 
