@@ -1,6 +1,8 @@
 //! The programs, each with its command line.
 
 use clap::{Command, CommandFactory};
+use dante_manual::keys::Section;
+use dante_os::daemon::{self, DaemonArgs};
 
 /// A program and what is written about it by hand.
 pub struct Program {
@@ -56,8 +58,11 @@ pub fn all() -> [Program; 5] {
     ]
 }
 
-/// Those that read the configuration file, in the order of its sections.
-pub fn daemons(programs: &[Program]) -> Vec<&Command> {
-    let reads_it = |command: &&Command| command.get_arguments().any(|arg| arg.get_id() == "check_config");
-    programs.iter().map(|program| &program.command).filter(reads_it).collect()
+/// The sections of the configuration file, in its order.
+pub fn sections() -> [Section; 3] {
+    [section::<dante4l::args::Args>(), section::<dante2sys::args::Args>(), section::<danteshm::args::Args>()]
+}
+
+fn section<A: DaemonArgs>() -> Section {
+    Section { name: A::PROGRAM, keys: daemon::keys_of::<A>() }
 }

@@ -3,7 +3,7 @@
 mod config;
 mod notify;
 
-pub use config::{COMMAND_LINE_ONLY, ConfigError, arguments_of, values};
+pub use config::{ConfigError, arguments_of, keys_of, values};
 
 use crate::clock::raw_now;
 use crate::denial::{Denial, Denied};
@@ -117,6 +117,13 @@ pub struct CommonArgs {
 pub trait DaemonArgs: CommandFactory + FromArgMatches {
     /// What it is called, also as a section of the configuration file.
     const PROGRAM: &'static str;
+
+    /// The example of the configuration file, in which each program's section shows all keys that only it has, commented out
+    /// or not.
+    const EXAMPLE: &'static str;
+
+    /// Its own flags that no file may have: they do something else and end.
+    const COMMAND_LINE_ONLY: &'static [&'static str] = &[];
 
     /// The flags that all daemons have.
     fn common(&self) -> &CommonArgs;

@@ -1,20 +1,20 @@
 //! The configuration file: one TOML file for the suite, a section for each program, a key for each long flag.
 //!
-//! Keys *are* flags: `interface = "eth1"` in section `[dante4l]` is `--interface=eth1` put before the flags of the
+//! Keys *are* flags: `KEY = "VALUE"` in the section of a program is `--KEY=VALUE` put before the flags of the
 //! command line, so a key cannot mean anything else than its flag, and what the command line says wins. Each key is
 //! tried alone first, so that a mistake is told with its line.
 
+mod example;
 mod words;
-
-pub use words::COMMAND_LINE_ONLY;
 
 use super::DaemonArgs;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction};
+use example::Example;
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use toml_edit::{Document, Item, TableLike, Value};
+use toml_edit::{Document, Item, Value};
 
 /// What is wrong with flags or configuration.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,19 @@ pub fn arguments_of<A: DaemonArgs>(given: Vec<OsString>) -> Result<A, ConfigErro
     all.extend(flags.into_iter().filter(|flag| !is_overridden(flag)).map(OsString::from));
     all.extend(given.into_iter().skip(1));
     Ok(parse::<A>(all)?.0)
+}
+
+/// Flags of every program that no file may have: they name the file, or do something else and end.
+const COMMAND_LINE_ONLY: [&str; 4] = ["config", "check-config", "help", "version"];
+
+/// The flags that a program takes as keys of its section, as clap describes them.
+pub fn keys_of<A: DaemonArgs>() -> Vec<Arg> {
+    let is_key = |arg: &&Arg| arg.get_long().is_some_and(|name| !is_for_the_command_line::<A>(name));
+    A::command().get_arguments().filter(is_key).cloned().collect()
+}
+
+fn is_for_the_command_line<A: DaemonArgs>(flag: &str) -> bool {
+    COMMAND_LINE_ONLY.contains(&flag) || A::COMMAND_LINE_ONLY.contains(&flag)
 }
 
 /// The values of one key as they stand in the file, whether they make sense or not; a list is several, and a key that is not
@@ -100,36 +113,32 @@ impl<'a> File<'a> {
 
     /// The flags that the program's section amounts to.
     fn flags<A: DaemonArgs>(&self) -> Result<Vec<String>, ConfigError> {
+        let keys = keys_of::<A>();
+        let own: Vec<&str> = keys.iter().filter_map(Arg::get_long).collect();
+        let example = Example::of(A::EXAMPLE);
         for (name, item) in self.document.iter() {
             let span = self.document.key(name).and_then(|key| key.span()).or_else(|| item.span());
-            if !words::is_section(name) {
-                return Err(self.error(span, words::no_section(name, item.is_value())));
+            if !example.sections().contains(&name) {
+                let what = words::no_section(&example, A::PROGRAM, &own, name, item.is_value());
+                return Err(self.error(span, what));
             }
             if !item.is_table_like() {
                 let what = format!("{name} is a section: write [{name}] on a line of its own");
                 return Err(self.error(span, what));
             }
         }
-        match self.document.get(A::PROGRAM).and_then(Item::as_table_like) {
-            Some(table) => self.table_flags::<A>(table),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    fn table_flags<A: DaemonArgs>(&self, table: &dyn TableLike) -> Result<Vec<String>, ConfigError> {
-        let command = A::command();
-        let keys: Vec<(&str, &Arg)> =
-            command.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg))).collect();
+        let Some(table) = self.document.get(A::PROGRAM).and_then(Item::as_table_like) else {
+            return Ok(Vec::new());
+        };
         let mut flags = Vec::new();
         for (key, item) in table.iter() {
             let span = table.key(key).and_then(|key| key.span()).or_else(|| item.span());
             let wrong = |what| self.error(span.clone(), what);
-            if words::is_for_the_command_line(key) {
+            if is_for_the_command_line::<A>(key) {
                 return Err(wrong(format!("{key} is a flag of the command line only")));
             }
-            let Some((_, arg)) = keys.iter().find(|(name, _)| *name == key) else {
-                let own: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
-                return Err(wrong(words::no_key(A::PROGRAM, key, &own)));
+            let Some(arg) = keys.iter().find(|arg| arg.get_long() == Some(key)) else {
+                return Err(wrong(words::no_key(&example, A::PROGRAM, &own, key)));
             };
             for flag in flags_of(key, item, arg).map_err(wrong)? {
                 // Alone, so that a mistake can be told with its line.

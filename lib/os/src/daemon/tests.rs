@@ -24,6 +24,8 @@ struct Args {
 
 impl DaemonArgs for Args {
     const PROGRAM: &'static str = "dante4l";
+    const EXAMPLE: &'static str = "[dante4l]\ninterface = \"eth0\"\n#event-port = 319\n#log-level = 6\n\
+        [dante2sys]\n#first-step-threshold = \"20ms\"\n#log-level = 6\n[danteshm]\n#shm = 2\n";
     fn common(&self) -> &CommonArgs {
         &self.common
     }
