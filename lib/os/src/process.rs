@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid, User};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
@@ -84,6 +84,11 @@ pub fn lock_memory() -> Result<(), ProcessError> {
         },
         cause => ProcessError::Failed { tried, cause },
     })
+}
+
+/// The name of a user; `None` where it has none.
+pub fn user_name(uid: u32) -> Option<String> {
+    User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
 }
 
 /// A child process, ended when this is dropped.

@@ -3,10 +3,9 @@
 //!
 //! Where the command line leaves it open whether a program steers, it is counted: a warning too many costs a look.
 
-pub(crate) mod process;
 mod words;
 
-use process::Process;
+use crate::procfs::Process;
 use std::fmt;
 use std::path::Path;
 use words::{Option as Word, options};
