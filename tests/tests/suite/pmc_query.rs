@@ -158,7 +158,7 @@ fn nobody_answers_and_what_is_in_the_way_is_said() {
         command.args(words);
         lab.stage.start("pmc-lite", command).ended(PATIENCE)
     };
-    unprivileged(&[]).expect(4, &["UDP port 320 on veth0", "CAP_NET_BIND_SERVICE", "--general-port"]);
+    unprivileged(&[]).expect(4, &["UDP port 320 on veth0", "CAP_NET_BIND_SERVICE", "general messages"]);
     unprivileged(&["--general-port=5320"]).expect(1, &["nobody answered"]);
 }
 
