@@ -1,4 +1,4 @@
-//! The kernel's clocks: CLOCK_MONOTONIC_RAW, on which everything is measured, and CLOCK_REALTIME, which `dante2sys`
+//! The kernel's clocks: CLOCK_MONOTONIC_RAW, on which everything is measured, and CLOCK_REALTIME, which a daemon
 //! steers; a PTP hardware clock that it may steer instead; and the virtual clock that stands in where no clock may be
 //! touched.
 
