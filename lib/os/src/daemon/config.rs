@@ -35,9 +35,8 @@ pub fn arguments_of<A: DaemonArgs>(given: Vec<OsString>) -> Result<A, ConfigErro
     let Some(path) = &args.common().config else { return Ok(args) };
     let mut all: Vec<OsString> = given.first().cloned().into_iter().collect();
     // What may be given several times would come on top of the file's.
-    let is_overridden = |flag: &String| lists.iter().any(|list| flag.starts_with(list));
-    let flags = File::read(path)?.flags::<A>()?;
-    all.extend(flags.into_iter().filter(|flag| !is_overridden(flag)).map(OsString::from));
+    let flags = File::read(path)?.flags::<A>()?.into_iter();
+    all.extend(flags.filter(|flag| !lists.contains(&flag.key)).map(|flag| flag.word.into()));
     all.extend(given.into_iter().skip(1));
     Ok(parse::<A>(all)?.0)
 }
@@ -70,7 +69,7 @@ pub fn values(path: &Path, section: &str, key: &str) -> Result<Vec<String>, Conf
     })
 }
 
-/// The flags, and which of those given may be so several times, each as `--name=`.
+/// The flags, and the names of those given that may be so several times.
 fn parse<A: DaemonArgs>(words: Vec<OsString>) -> Result<(A, Vec<String>), clap::Error> {
     let mut command = A::command().args_override_self(true);
     let matches = command.try_get_matches_from_mut(words)?;
@@ -80,8 +79,14 @@ fn parse<A: DaemonArgs>(words: Vec<OsString>) -> Result<(A, Vec<String>), clap::
             && matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
     };
     let lists = command.get_arguments().filter(is_given);
-    let lists = lists.filter_map(|arg| Some(format!("--{}=", arg.get_long()?))).collect();
+    let lists = lists.filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
     Ok((args, lists))
+}
+
+/// A key of the file, and the word of a command line that it amounts to.
+struct Flag {
+    key: String,
+    word: String,
 }
 
 struct File<'a> {
@@ -112,7 +117,7 @@ impl<'a> File<'a> {
     }
 
     /// The flags that the program's section amounts to.
-    fn flags<A: DaemonArgs>(&self) -> Result<Vec<String>, ConfigError> {
+    fn flags<A: DaemonArgs>(&self) -> Result<Vec<Flag>, ConfigError> {
         let keys = keys_of::<A>();
         let own: Vec<&str> = keys.iter().filter_map(Arg::get_long).collect();
         let example = Example::of(A::EXAMPLE);
@@ -140,19 +145,19 @@ impl<'a> File<'a> {
             let Some(arg) = keys.iter().find(|arg| arg.get_long() == Some(key)) else {
                 return Err(wrong(words::no_key(&example, A::PROGRAM, &own, key)));
             };
-            for flag in flags_of(key, item, arg).map_err(wrong)? {
+            for word in words_of(key, item, arg).map_err(wrong)? {
                 // Alone, so that a mistake can be told with its line.
-                if let Err(error) = A::command().try_get_matches_from([A::PROGRAM, &flag]) {
+                if let Err(error) = A::command().try_get_matches_from([A::PROGRAM, &word]) {
                     return Err(wrong(words::wrong_value(key, &error)));
                 }
-                flags.push(flag);
+                flags.push(Flag { key: key.to_owned(), word });
             }
         }
         Ok(flags)
     }
 }
 
-fn flags_of(key: &str, item: &Item, arg: &Arg) -> Result<Vec<String>, String> {
+fn words_of(key: &str, item: &Item, arg: &Arg) -> Result<Vec<String>, String> {
     let Some(value) = item.as_value() else { return Err(format!("{key} wants a value, not a section")) };
     let takes_value = arg.get_action().takes_values();
     let one = |value: &Value| match value {
