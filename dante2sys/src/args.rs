@@ -98,6 +98,8 @@ pub struct Args {
 
 impl DaemonArgs for Args {
     const PROGRAM: &'static str = "dante2sys";
+    const EXAMPLE: &'static str = include_str!("../../files/dante4l.toml");
+    const COMMAND_LINE_ONLY: &'static [&'static str] = &["leave"];
 
     fn common(&self) -> &CommonArgs {
         &self.common
@@ -225,7 +227,5 @@ impl Args {
     }
 }
 
-// By its path, since the manual includes this file too.
 #[cfg(test)]
-#[path = "args/tests.rs"]
 mod tests;

@@ -23,7 +23,7 @@ impl ControlledClock {
             args::Clock::Virtual => SystemClock::stand_in(),
             args::Clock::Hardware(path) => {
                 let opened = Phc::open(path);
-                SystemClock::Hardware(opened.map_err(|error| Failure::refused(error.is_permission(), error))?)
+                SystemClock::Hardware(opened.map_err(Failure::of)?)
             }
             args::Clock::Realtime => SystemClock::Realtime(Realtime::open().map_err(clock_failure)?),
         };
@@ -99,5 +99,5 @@ fn control_failure(fault: Fault<Failure>) -> Failure {
 }
 
 pub fn clock_failure(error: ClockError) -> Failure {
-    Failure::refused(error.is_permission(), error)
+    Failure::of(error)
 }

@@ -2,19 +2,18 @@
 //! keeps the date by time servers, and the RTC. It is the only program of the suite that may touch a clock.
 #![forbid(unsafe_code)]
 
-mod args;
 mod clock;
 mod discipline;
 mod drift_file;
 mod leave;
 mod rtc;
 
-use args::Args;
 use clock::ControlledClock;
 use dante_core::time::{Duration, Real, Timestamp};
 use dante_os::daemon::{self, Failure};
 use dante_os::poll::Poll;
-use dante_os::process::{self, ProcessError};
+use dante_os::process;
+use dante2sys::args::{self, Args};
 use discipline::Discipline;
 use std::process::ExitCode;
 
@@ -29,10 +28,10 @@ fn steer(args: Args) -> Result<(), Failure> {
     let poll = Poll::new()?;
     // What may be refused comes before the clock is touched.
     if args.lock_memory {
-        process::lock_memory().map_err(refused)?;
+        process::lock_memory().map_err(Failure::of)?;
     }
     if let Some(priority) = args.rt_priority {
-        process::real_time(priority).map_err(refused)?;
+        process::real_time(priority).map_err(Failure::of)?;
     }
     // The page first: while another instance lives, its clock is not touched.
     let pages = daemon::publish(&args.common)?;
@@ -45,10 +44,6 @@ fn steer(args: Args) -> Result<(), Failure> {
 fn built() -> Timestamp<Real> {
     let seconds = env!("BUILT_AT").parse().unwrap_or(0);
     Timestamp::from_ns(0) + Duration::from_secs(seconds)
-}
-
-fn refused(error: ProcessError) -> Failure {
-    Failure::refused(error.is_permission(), error)
 }
 
 #[cfg(test)]

@@ -84,6 +84,7 @@ pub enum Delay {
 
 impl DaemonArgs for Args {
     const PROGRAM: &'static str = "dante4l";
+    const EXAMPLE: &'static str = include_str!("../../files/dante4l.toml");
 
     fn common(&self) -> &CommonArgs {
         &self.common

@@ -8,6 +8,7 @@ use dante_core::port::{Channel, Input, NoStamp, SendToken, StampSource};
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::daemon::Exit;
+use dante_os::denial::{Denial, Denied};
 use dante_os::net::{Card, CardError, Interface, NetError, current_index};
 use dante_os::socket::{PtpSocket, SocketError, Stamps, Timestamping};
 use membership::Membership;
@@ -81,12 +82,15 @@ impl LinkError {
     pub fn fatal(&self) -> Option<Exit> {
         match self {
             Self::Interface(_) => None,
-            Self::Card(error) if error.is_permission() => Some(Exit::NotPermitted),
-            Self::Card(error) if error.is_lacking() => Some(Exit::Usage),
-            Self::Card(_) => Some(Exit::Refused),
-            Self::Socket(error) if error.is_permission() => Some(Exit::NotPermitted),
-            Self::Socket(error) if error.is_in_use() => Some(Exit::Refused),
-            Self::Socket(_) => None,
+            Self::Card(error) => Some(match error.denial() {
+                Some(Denial::NotPermitted) => Exit::NotPermitted,
+                _ if error.is_lacking() => Exit::Usage,
+                _ => Exit::Refused,
+            }),
+            Self::Socket(error) => error.denial().map(|denial| match denial {
+                Denial::NotPermitted => Exit::NotPermitted,
+                Denial::InUse => Exit::Refused,
+            }),
         }
     }
 }

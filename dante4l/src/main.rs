@@ -2,17 +2,16 @@
 //! time stands and how fast it runs. It touches no clock, and sends nothing unless `--delay e2e` asks for it.
 #![forbid(unsafe_code)]
 
-mod args;
 mod link;
 mod observer;
 mod rates_file;
 
 use anyhow::anyhow;
-use args::Args;
 use dante_core::port::{DelayMechanism, PortConfig};
 use dante_core::time::Duration;
 use dante_os::daemon::{self, Exit, Failure};
 use dante_os::poll::Poll;
+use dante4l::args::Args;
 use link::LinkConfig;
 use observer::Observer;
 use rates_file::RatesFile;

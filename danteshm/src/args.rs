@@ -70,6 +70,7 @@ impl Args {
 
 impl DaemonArgs for Args {
     const PROGRAM: &'static str = "danteshm";
+    const EXAMPLE: &'static str = include_str!("../../files/dante4l.toml");
 
     fn common(&self) -> &CommonArgs {
         &self.common

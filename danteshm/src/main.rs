@@ -2,17 +2,16 @@
 //! sockets, and other programs Dante's own time. It touches no clock, and behind its filter it cannot.
 #![forbid(unsafe_code)]
 
-mod args;
 mod feed;
 mod outputs;
 
-use args::Args;
 use dante_core::page::Danteshm;
 use dante_os::clock::raw_now;
 use dante_os::daemon::{self, Failure, Service};
 use dante_os::page::{PageName, PageReader};
 use dante_os::poll::{Poll, Wake};
 use dante_os::seccomp;
+use danteshm::args::{self, Args};
 use feed::Feed;
 use outputs::Outputs;
 use std::process::ExitCode;

@@ -1,11 +1,16 @@
 //! `pmc-lite doctor`: looks at this host from the cable up, and says what is in the way of a clock in step with Dante.
 
+mod chrony;
 mod clock;
 mod firewall;
 mod host;
+mod interface;
+mod listen;
+mod membership;
 mod network;
 mod ports;
 mod programs;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +30,22 @@ struct Check {
     about: &'static str,
     #[serde(flatten)]
     finding: Finding,
+    /// It may follow from what was found before it.
+    #[serde(skip)]
+    may_follow: bool,
+}
+
+/// A finding of the doctor's.
+struct Found {
+    finding: Finding,
+    /// It may follow from what was found before it.
+    may_follow: bool,
+}
+
+impl From<Finding> for Found {
+    fn from(finding: Finding) -> Self {
+        Self { finding, may_follow: false }
+    }
 }
 
 /// All of it, as `--json` prints it: schema 1, documented in docs/pmc-lite.md.
@@ -53,22 +74,30 @@ pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> ExitCode {
 impl Report {
     /// Judges what is known.
     fn of(host: &Host, pages: &Pages) -> Self {
+        let own = |found: Vec<Finding>| found.into_iter().map(Found::from).collect::<Vec<_>>();
         let mut found = vec![
-            ("interface", network::interfaces(host)),
-            ("network", network::judge(host, pages)),
-            ("ports", ports::judge(host, pages)),
+            ("interface", own(interface::judge(host))),
+            ("network", own(network::judge(host, pages))),
+            ("ports", own(ports::judge(host, pages))),
         ];
-        let is_clear = found.iter().flat_map(|(_, found)| found).all(|finding| finding.level == Level::Ok);
+        let is_clear =
+            found.iter().flat_map(|(_, found)| found).all(|found| found.finding.level == Level::Ok);
         found.extend([
             ("dante4l", programs::dante4l(host, pages, is_clear)),
-            ("clock", clock::judge(host, pages)),
+            ("clock", own(clock::judge(host, pages))),
             ("dante2sys", programs::dante2sys(host, pages)),
             ("danteshm", programs::danteshm(host, pages)),
-            ("chrony", clock::chrony(host, pages)),
+            ("chrony", own(chrony::judge(host, pages))),
         ]);
         let checks: Vec<Check> = found
             .into_iter()
-            .flat_map(|(about, found)| found.into_iter().map(move |finding| Check { about, finding }))
+            .flat_map(|(about, found)| {
+                found.into_iter().map(move |Found { finding, may_follow }| Check {
+                    about,
+                    finding,
+                    may_follow,
+                })
+            })
             .collect();
         let first = first(&checks);
         Self { schema: 1, checks, first }
@@ -81,17 +110,16 @@ impl Report {
 
 /// The first failure is nearest to the cable, and what comes after may be its consequence.
 fn first(checks: &[Check]) -> Option<Check> {
-    let stands_alone = |check: &&Check| {
-        !check.finding.remedy.as_deref().is_some_and(|remedy| remedy.starts_with(programs::ABOVE))
+    let of = |level| {
+        checks.iter().filter(|check| !check.may_follow).find(move |check| check.finding.level == level)
     };
-    let of = |level| checks.iter().filter(stands_alone).find(move |check| check.finding.level == level);
     let any = || checks.iter().find(|check| check.finding.level > Level::Ok);
     of(Level::Failure).or_else(|| of(Level::Warning)).or_else(any).cloned()
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Check { about, finding } in &self.checks {
+        for Check { about, finding, .. } in &self.checks {
             let style = style(finding.level);
             let word = match finding.level {
                 Level::Ok => "ok",

@@ -2,14 +2,16 @@
 
 use crate::pages::{Pages, Read, configuration, freshness, said, unit};
 use crate::shown::Word;
+use dante_core::explain::Explain;
 use dante_core::named;
 use dante_core::page::{
-    Body, Dante2sys, Dante4l, Danteshm, Freshness, OutputRecord, PortRecord, STEER_DATE_GOOD,
-    STEER_DATE_LEFT, UtcSource,
+    Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, OutputRecord, PortRecord,
+    STATUS_DATE_GOOD, STATUS_DATE_LEFT,
 };
 use dante_core::port::{self, Notice};
 use dante_core::relay::Waiting;
 use dante_core::steer;
+use dante_core::steer::UtcSource;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Subdomain;
 use serde::Serialize;
@@ -104,6 +106,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// An error or a diagnostic from elsewhere.
+    fn explained(level: Level, explained: &impl Explain) -> Self {
+        Self { level, remedy: explained.remedy(), ..Self::ok(explained.what()) }
+    }
+
     pub fn ok(what: impl Into<String>) -> Self {
         let (kind, level) = (Kind::Check, Level::Ok);
         Self { kind, program: None, level, what: what.into(), remedy: None, otherwise: None }
@@ -186,7 +193,7 @@ impl Need {
 
 /// The finding of a page whose writer does not run, or that cannot be used.
 fn life<B: Body>(read: &Read<B>, pages: &Pages, need: Need) -> Option<Finding> {
-    let (name, unit) = (B::NAME, unit(B::NAME, pages.instance.as_ref()));
+    let (name, unit) = (B::PROGRAM, unit(B::PROGRAM, pages.instance.as_ref()));
     let start = |again: &str| {
         format!("start it: systemctl start {unit}; if it ends again: {again}journalctl -u {unit} -n 20")
     };
@@ -197,8 +204,8 @@ fn life<B: Body>(read: &Read<B>, pages: &Pages, need: Need) -> Option<Finding> {
         (_, Freshness::Fresh) => return None,
         (Err(_), Freshness::Absent) if need != Need::Always => return None,
         (Ok(_), Freshness::Stopped) if need == Need::Replaced => return None,
-        (Err(error), Freshness::Absent) => not_there(error.to_string()),
-        (Err(error), freshness) => Finding::failure(error.to_string()).kind(match freshness {
+        (Err(error), Freshness::Absent) => not_there(error.what()),
+        (Err(error), freshness) => Finding::explained(Level::Failure, error).kind(match freshness {
             Freshness::Foreign => Kind::ForeignPage,
             Freshness::Layout => Kind::OtherLayout,
             _ => Kind::StalePage,
@@ -213,15 +220,15 @@ fn life<B: Body>(read: &Read<B>, pages: &Pages, need: Need) -> Option<Finding> {
             Finding::failure(what).kind(Kind::StalePage).remedy(remedy)
         }
     };
-    Some(found.of_program(B::NAME))
+    Some(found.of_program(B::PROGRAM))
 }
 
 /// Findings of dante4l's page.
 pub fn observer(pages: &Pages) -> Vec<Finding> {
-    let ports = said::<Dante4l>(&pages.dante4l).map(Dante4l::ports).unwrap_or_default();
+    let ports = said::<Dante4lStatus>(&pages.dante4l).map(Dante4lStatus::ports).unwrap_or_default();
     let life = life(&pages.dante4l, pages, Need::Always);
     let networks = ports.iter().flat_map(|port| network(port, pages));
-    life.into_iter().chain(networks.map(|found| found.of_program(Dante4l::NAME))).collect()
+    life.into_iter().chain(networks.map(|found| found.of_program(Dante4lStatus::PROGRAM))).collect()
 }
 
 fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
@@ -254,7 +261,7 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
                 .unexplained(
                     "is it the interface of the Dante network (-i), and does a Dante device run there, without pull-up? \
                      pmc-lite doctor finds that out, and looks at cable, multicast and firewall",
-                    format!("journalctl -u {} -n 40", unit(Dante4l::NAME, pages.instance.as_ref())),
+                    format!("journalctl -u {} -n 40", unit(Dante4lStatus::PROGRAM, pages.instance.as_ref())),
                 ),
             );
         }
@@ -269,12 +276,12 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
         None => {}
     }
     for notice in told {
-        let what = format!("{interface}: {notice}");
-        found.push(if notice.explains() {
-            Finding::failure(what).kind(Kind::NoLeader)
-        } else {
-            Finding::warning(what).kind(Kind::Diagnostic)
-        });
+        let (level, kind) = match notice.explains() {
+            true => (Level::Failure, Kind::NoLeader),
+            false => (Level::Warning, Kind::Diagnostic),
+        };
+        let finding = Finding::explained(level, notice).kind(kind);
+        found.push(Finding { what: format!("{interface}: {}", finding.what), ..finding });
     }
     found.extend(several_leaders(port));
     found
@@ -314,7 +321,7 @@ fn several_leaders(port: &PortRecord) -> Option<Finding> {
 /// Findings of dante2sys' page.
 pub fn steerer(pages: &Pages) -> Vec<Finding> {
     let life = life(&pages.dante2sys, pages, Need::beside(&pages.danteshm));
-    let Some(body) = said::<Dante2sys>(&pages.dante2sys) else { return life.into_iter().collect() };
+    let Some(body) = said::<Dante2sysStatus>(&pages.dante2sys) else { return life.into_iter().collect() };
     let state = match body.state() {
         Some(steer::State::Waiting) => Some(pulled_up(pages).unwrap_or_else(|| waiting(pages))),
         Some(steer::State::Acquiring) => {
@@ -334,7 +341,7 @@ pub fn steerer(pages: &Pages) -> Vec<Finding> {
         ),
         Some(steer::State::Locked) | None => None,
     };
-    let said = state.into_iter().chain(date(body)).map(|found| found.of_program(Dante2sys::NAME));
+    let said = state.into_iter().chain(date(body)).map(|found| found.of_program(Dante2sysStatus::PROGRAM));
     life.into_iter().chain(said).collect()
 }
 
@@ -379,8 +386,8 @@ fn holdover(pages: &Pages) -> Finding {
     found.kind(Kind::Holdover)
 }
 
-fn date(body: &Dante2sys) -> Option<Finding> {
-    if body.utc_source == UtcSource::None as u8 || body.flags & (STEER_DATE_GOOD | STEER_DATE_LEFT) != 0 {
+fn date(body: &Dante2sysStatus) -> Option<Finding> {
+    if body.utc_source == UtcSource::None as u8 || body.flags & (STATUS_DATE_GOOD | STATUS_DATE_LEFT) != 0 {
         return None;
     }
     Some(match body.date() {
@@ -398,7 +405,7 @@ fn date(body: &Dante2sys) -> Option<Finding> {
 /// Findings of danteshm's page.
 pub fn relay(pages: &Pages) -> Vec<Finding> {
     let life = life(&pages.danteshm, pages, Need::beside(&pages.dante2sys));
-    let Some(body) = said::<Danteshm>(&pages.danteshm) else { return life.into_iter().collect() };
+    let Some(body) = said::<DanteshmStatus>(&pages.danteshm) else { return life.into_iter().collect() };
     let silent = match body.waiting() {
         Some(Waiting::Leader) => {
             let what = "danteshm is silent: dante4l has no leader that it knows well";
@@ -414,7 +421,7 @@ pub fn relay(pages: &Pages) -> Vec<Finding> {
         _ => None,
     };
     let unready = body.outputs().iter().filter(|output| output.ready == 0).map(unready);
-    let said = silent.into_iter().chain(unready).map(|found| found.of_program(Danteshm::NAME));
+    let said = silent.into_iter().chain(unready).map(|found| found.of_program(DanteshmStatus::PROGRAM));
     life.into_iter().chain(said).collect()
 }
 

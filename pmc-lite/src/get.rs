@@ -38,8 +38,8 @@ fn told(what: &What, pages: &Pages) -> String {
         What::Port(_) => text::ports(ports),
         What::Counters(Form { json: true }) => json(&counters(ports)),
         What::Counters(_) => text::counters(ports),
-        What::Samples(Form { json: true }) => json(&samples(&pages.dante4l, pages.now)),
-        What::Samples(_) => text::samples(&samples(&pages.dante4l, pages.now)),
+        What::Samples(Form { json: true }) => json(&samples(&pages.clock, pages.now)),
+        What::Samples(_) => text::samples(&samples(&pages.clock, pages.now)),
     }
 }
 

@@ -4,10 +4,9 @@
 use crate::pages::{Pages, Readers};
 use crate::scale::{Histogram, Scale, good_rates};
 use anyhow::{Result, anyhow};
-use dante_core::page::{Dante2sys, Dante4l, PortRecord, SampleRecord, View};
+use dante_core::page::{Dante2sysStatus, Dante4l, Dante4lStatus, PortRecord, SampleRecord};
 use dante_core::port::Sample;
 use dante_core::time::{Civil, Duration, Raw, Real, Timestamp};
-use dante_core::wire::Uuid;
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageFollower, PageName};
 use dante_os::poll::Poll;
@@ -71,25 +70,29 @@ impl History {
     /// What came since the last time, oldest first. Also from a page whose writer has ended since.
     pub fn take(&mut self, pages: &Pages) -> Vec<Entry> {
         let first = std::mem::take(&mut self.skip_ring);
-        let Ok(view) = &pages.dante4l else { return Vec::new() };
+        let Ok(view) = &pages.clock else { return Vec::new() };
         let seen = match self.seen {
             Some((instance, seen)) if instance == view.instance => seen,
             None if first => view.body.samples,
             _ => 0,
         };
         self.seen = Some((view.instance, view.body.samples));
+        let status = pages.dante4l.as_ref().ok().map(|view| &view.body);
         let samples: Vec<SampleRecord> = view.body.samples_after(seen).copied().collect();
         let held = samples.len() as u64;
         let mut entries: Vec<Entry> = samples
             .into_iter()
             .zip(view.body.samples.saturating_sub(held) + 1..)
-            .map(|(record, sequence)| Entry::of(view, record, sequence))
+            .map(|(record, sequence)| {
+                let port = status.and_then(|body| body.ports().get(record.port as usize));
+                Entry::of(view.instance, port, record, sequence)
+            })
             .collect();
         if let Some(first) = entries.first_mut() {
             first.missed = first.sequence.saturating_sub(seen + 1);
         }
         if let Some(last) = entries.last_mut() {
-            last.observed(view.body.selected());
+            last.observed(status.and_then(Dante4lStatus::selected));
             last.steered(pages.dante2sys.as_ref().ok().map(|view| &view.body));
         }
         entries
@@ -98,12 +101,11 @@ impl History {
 
 impl Entry {
     /// The numbers of the sample itself.
-    fn of(view: &View<Dante4l>, record: SampleRecord, sequence: u64) -> Self {
-        let port = view.body.ports().get(record.port as usize);
+    fn of(instance: u64, port: Option<&PortRecord>, record: SampleRecord, sequence: u64) -> Self {
         let sample = Sample::from(record);
         Self {
             time: rfc3339(sample.arrived.real),
-            instance: format!("{:016x}", view.instance),
+            instance: format!("{instance:016x}"),
             sequence,
             timeline: sample.timeline,
             interface: port.map_or(String::new(), |port| port.interface.to_string()),
@@ -124,7 +126,7 @@ impl Entry {
     fn observed(&mut self, port: Option<&PortRecord>) {
         let Some(port) = port else { return };
         self.state = port.state().map(|state| state.to_string());
-        self.leader = port.leader().map(|leader| Uuid(leader.uuid).to_string());
+        self.leader = port.leader().map(|leader| leader.identity().uuid.to_string());
         self.path_delay_ns = port.path_delay().map(|delay| delay.ns());
         if let Some(map) = port.map() {
             self.rate_ppb = Some(map.line.rate.ppb());
@@ -133,7 +135,7 @@ impl Entry {
         }
     }
 
-    fn steered(&mut self, body: Option<&Dante2sys>) {
+    fn steered(&mut self, body: Option<&Dante2sysStatus>) {
         let Some(body) = body else { return };
         self.dante2sys_state = body.state().map(|state| state.to_string());
         self.frequency_ppb = Some(body.frequency * 1e9);

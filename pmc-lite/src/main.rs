@@ -1,82 +1,8 @@
-//! pmc-lite, the window: shows what the daemons of the suite publish. It reads their pages and changes nothing. Only
-//! `query` sends anything to the network.
+//! pmc-lite, of which all is in the library: the manual reads its command line there.
 #![forbid(unsafe_code)]
 
-mod args;
-mod check;
-mod datasets;
-mod doctor;
-mod finding;
-mod get;
-mod history;
-mod log;
-mod metrics;
-mod outcome;
-mod pages;
-mod plot;
-mod query;
-mod scale;
-#[cfg(test)]
-mod scenes;
-mod shown;
-mod status;
-mod text;
-mod verdict;
-mod wait;
-mod watch;
-
-use args::{Action, Args};
-use clap::{CommandFactory, Parser};
-use dante_os::daemon::Failure;
-use outcome::{Ended, Outcome};
-use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) if error.use_stderr() && is_check() => return outcome::exit(check::wrong_flags(&error)),
-        Err(error) => error.exit(),
-    };
-    let instance = args.instance.as_ref();
-    outcome::exit(match args.action {
-        Some(Action::Get { what }) => Ok(get::get(&what, instance)),
-        Some(Action::Wait { goal, timeout }) => Ok(wait::until(goal, timeout, instance)),
-        Some(Action::Doctor(args)) => return doctor::run(&args, instance),
-        Some(Action::Watch) => done(watch::watch(instance)),
-        Some(Action::Plot(args)) => done(plot::plot(&args, instance)),
-        Some(Action::Log(args)) => done(log::log(&args, instance)),
-        Some(Action::Check(limits)) => Ok(check::run(&limits, instance)),
-        Some(Action::Metrics(args)) => done(metrics::run(&args, instance)),
-        Some(Action::Query(args)) => query::query(&args),
-        None => datasets::ask(&args.commands, instance),
-    })
-}
-
-/// Whether the command is `check`, whatever is wrong with its flags.
-fn is_check() -> bool {
-    let meant = Args::command().ignore_errors(true).try_get_matches();
-    meant.is_ok_and(|matches| matches.subcommand_name() == Some("check"))
-}
-
-/// Of a command that has no answer but its output.
-fn done(ended: anyhow::Result<()>) -> Ended {
-    ended.map(|()| Outcome::Yes).map_err(Failure::from)
-}
-
-/// Prints on standard output, in colours only where that is a terminal.
-pub(crate) fn print(text: &str) {
-    // A reader that closes the pipe early has seen enough.
-    _ = writeln!(anstream::stdout().lock(), "{}", text.trim_end());
-}
-
-/// Writes a message to standard error.
-pub(crate) fn report(message: &str) {
-    // A terminal that is gone takes no message.
-    _ = writeln!(std::io::stderr(), "pmc-lite: {message}");
-}
-
-/// JSON, indented.
-pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+    pmc_lite::run()
 }

@@ -10,7 +10,7 @@ use crate::args::QueryArgs;
 use crate::json;
 use crate::outcome::{Ended, Outcome};
 use dante_core::inquiry::{Input, Inquiry, InquiryConfig, Tally};
-use dante_core::page::StampSource;
+use dante_core::port::StampSource;
 use dante_core::port::{Channel, follower_identity};
 use dante_core::time::Duration;
 use dante_core::wire::{PortIdentity, Uuid};
@@ -54,9 +54,9 @@ fn ask(args: &QueryArgs) -> Result<(Inquiry, u32), Failure> {
     let mut poll = Poll::new()?;
     let group = args.subdomain.group();
     let (channel, stamps) = (Channel::General, StampSource::None);
-    let mut general = PtpSocket::open(&interface, group, args.general_port, channel, stamps)
-        .map_err(SocketError::into_failure)?;
-    let mut own = PtpSocket::sender(&interface, channel).map_err(SocketError::into_failure)?;
+    let mut general =
+        PtpSocket::open(&interface, group, args.general_port, channel, stamps).map_err(Failure::of)?;
+    let mut own = PtpSocket::sender(&interface, channel).map_err(Failure::of)?;
     let config = InquiryConfig {
         subdomain: args.subdomain,
         identity: identity(interface.mac, random()?),

@@ -1,19 +1,24 @@
 //! What the daemons may say, made up for tests: every output is looked at in every one of these scenes.
 
 use crate::pages::{Pages, Read};
+use dante_core::announcement::PtpVersion;
 use dante_core::date::Policy;
 use dante_core::page::{
-    Body, Dante2sys, Dante4l, Danteshm, DateRecord, Freshness, HeardRecord, KernelClock, LeaderRecord,
-    MapRecord, NoticeRecord, OutputKind, OutputRecord, PORT_HAS_LEADER, PORT_HAS_MAP, PORT_HAS_SAMPLE,
-    PortRecord, RING, RtcMode, STEER_DATE_GOOD, STEER_HAS_DATE, STEER_HAS_PHASE, STEER_HAS_SCALE,
-    SampleRecord, SocketPath, StampSource, SteeredClock, Text, UtcSource, View,
+    Body, Dante2sysStatus, Dante4l, Dante4lStatus, DanteshmStatus, DateRecord, Form, Freshness, HeardRecord,
+    LeaderRecord, MapRecord, NoticeRecord, OutputRecord, PORT_HAS_LEADER, PORT_HAS_MAP, PORT_HAS_SAMPLE,
+    PortRecord, RING, STATUS_DATE_GOOD, STATUS_HAS_DATE, STATUS_HAS_PHASE, STATUS_HAS_SCALE, SampleRecord,
+    SocketPath, Text, View,
 };
+use dante_core::port::StampSource;
 use dante_core::port::{self, Notice};
+use dante_core::relay::OutputKind;
 use dante_core::relay::Waiting;
+use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::Timestamp;
+use dante_core::track::KernelClock;
 use dante_core::wire::Subdomain;
 use dante_core::{relay, steer};
-use dante_os::page::ReadError;
+use dante_os::page::{Fault, ReadError};
 use zerocopy::FromZeros;
 
 /// It is always so late, ns.
@@ -51,6 +56,7 @@ pub fn no_daemon() -> Pages {
     Pages {
         instance: None,
         now: Timestamp::from_ns(NOW),
+        clock: absent(),
         dante4l: absent(),
         dante2sys: absent(),
         danteshm: absent(),
@@ -60,6 +66,7 @@ pub fn no_daemon() -> Pages {
 /// All were killed.
 pub fn stale() -> Pages {
     Pages {
+        clock: seen(Freshness::Stale, sampled()),
         dante4l: seen(Freshness::Stale, observer(slave())),
         dante2sys: seen(Freshness::Stale, steered()),
         danteshm: seen(Freshness::Stopped, feeding()),
@@ -73,8 +80,9 @@ pub fn listening(notice: Option<Notice>) -> Pages {
     if let Some(notice) = notice {
         port.notices[notice.kind()] = NoticeRecord::of(notice, Timestamp::from_ns(NOW - SECOND));
     }
-    let steered = Dante2sys { utc_source: UtcSource::None as u8, ..waiting() };
-    Pages { dante4l: fresh(observer(port)), dante2sys: fresh(steered), ..no_daemon() }
+    let steered = Dante2sysStatus { utc_source: UtcSource::None as u8, ..waiting() };
+    let (clock, dante4l) = (fresh(Dante4l::default()), fresh(observer(port)));
+    Pages { clock, dante4l, dante2sys: fresh(steered), ..no_daemon() }
 }
 
 /// The interface is not there.
@@ -85,12 +93,13 @@ pub fn faulty() -> Pages {
         state: port::State::Faulty as u8,
         ..PortRecord::new_zeroed()
     };
-    Pages { dante4l: fresh(observer(port)), ..no_daemon() }
+    Pages { clock: fresh(Dante4l::default()), dante4l: fresh(observer(port)), ..no_daemon() }
 }
 
 /// Everything is as it should be; dante2sys steers the system clock.
 pub fn locked() -> Pages {
-    Pages { dante4l: fresh(observer(slave())), dante2sys: fresh(steered()), ..no_daemon() }
+    let (clock, dante4l) = (fresh(sampled()), fresh(observer(slave())));
+    Pages { clock, dante4l, dante2sys: fresh(steered()), ..no_daemon() }
 }
 
 /// The leader is gone for 12 s.
@@ -102,20 +111,20 @@ pub fn holdover() -> Pages {
         ..slave()
     };
     port.last.arrived_raw_ns -= 12 * SECOND;
-    let steered = Dante2sys {
+    let steered = Dante2sysStatus {
         state: steer::State::Holdover as u8,
-        flags: steered().flags & !STEER_HAS_PHASE,
+        flags: steered().flags & !STATUS_HAS_PHASE,
         phase_sigma_ns: 2310,
         ..steered()
     };
-    Pages { dante4l: fresh(observer(port)), dante2sys: fresh(steered), ..no_daemon() }
+    Pages { dante4l: fresh(observer(port)), dante2sys: fresh(steered), ..locked() }
 }
 
 /// Two devices lead, and one is followed.
 pub fn two_leaders() -> Pages {
     let mut port = slave();
     let other = LeaderRecord {
-        uuid: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x99],
+        id: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x99, 0, 0],
         address: [169, 254, 77, 5],
         variance: 0x7060,
         preferred: 0,
@@ -128,7 +137,8 @@ pub fn two_leaders() -> Pages {
 
 /// Another program steers the clock.
 pub fn yielded() -> Pages {
-    let steered = Dante2sys { state: steer::State::Yielded as u8, disturbances: 2, flags: 0, ..steered() };
+    let steered =
+        Dante2sysStatus { state: steer::State::Yielded as u8, disturbances: 2, flags: 0, ..steered() };
     Pages { dante2sys: fresh(steered), ..locked() }
 }
 
@@ -145,10 +155,10 @@ pub fn pull_up() -> Pages {
 
 /// Somebody looks what would be done.
 pub fn virtual_clock() -> Pages {
-    let steered = Dante2sys {
+    let steered = Dante2sysStatus {
         clock: SteeredClock::Virtual as u8,
         utc_source: UtcSource::None as u8,
-        flags: steered().flags & !(STEER_HAS_DATE | STEER_DATE_GOOD),
+        flags: steered().flags & !(STATUS_HAS_DATE | STATUS_DATE_GOOD),
         ..steered()
     };
     Pages { dante2sys: fresh(steered), ..locked() }
@@ -162,15 +172,15 @@ pub fn chrony() -> Pages {
 /// Somebody planted a page, and another is of an older version.
 pub fn foreign_page() -> Pages {
     Pages {
-        dante4l: Err(ReadError::Foreign {
+        dante4l: Err(ReadError {
             page: "/dev/shm/dante4l".into(),
             program: "dante4l",
-            why: "it belongs to user 1000, who is neither root nor dante4l".into(),
+            fault: Fault::Owner(1000),
         }),
-        danteshm: Err(ReadError::Layout {
-            page: "/dev/shm/danteshm".into(),
-            found: "layout 1".into(),
-            wanted: 2,
+        danteshm: Err(ReadError {
+            page: "/dev/shm/danteshm.status".into(),
+            program: "danteshm",
+            fault: Fault::Version { form: Form::Status, found: 2, wanted: 3 },
         }),
         ..locked()
     }
@@ -185,8 +195,8 @@ fn fresh<B: Body>(body: B) -> Read<B> {
 }
 
 fn absent<B: Body>() -> Read<B> {
-    let page = format!("/dev/shm/{}", B::NAME);
-    Err(ReadError::Absent { page, program: B::NAME, hint: String::new() })
+    let page = format!("/dev/shm/{}", B::PROGRAM);
+    Err(ReadError { page, program: B::PROGRAM, fault: Fault::Absent })
 }
 
 /// A port that has its sockets, and has heard nothing.
@@ -203,14 +213,15 @@ fn opened(interface: &str) -> PortRecord {
 
 fn leader() -> LeaderRecord {
     LeaderRecord {
-        uuid: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c],
+        protocol: PtpVersion::V1 as u8,
+        id: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c, 0, 0],
         port_id: 1,
         address: [169, 254, 61, 114],
         identifier: *b"DFLT",
         variance: 0x7060,
-        stratum: 0x99,
+        class: 0x99,
         preferred: 1,
-        grandmaster: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c],
+        grandmaster: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c, 0, 0],
         boundary_clock: 1,
         sync_interval_ns: SECOND / 4,
         ..LeaderRecord::new_zeroed()
@@ -271,31 +282,34 @@ fn sample(number: u64) -> SampleRecord {
     }
 }
 
-fn observer(port: PortRecord) -> Dante4l {
-    let mut body = Dante4l {
+fn observer(port: PortRecord) -> Dante4lStatus {
+    let mut body = Dante4lStatus {
         port_count: 1,
-        kernel_clock: KernelClock::Synchronised as u32,
+        kernel_clock: KernelClock::Synchronised as u8,
         kernel_max_error_ns: 1_512_345,
-        ..Dante4l::default()
+        ..Dante4lStatus::default()
     };
     body.ports[0] = port;
-    if port.flags & PORT_HAS_SAMPLE != 0 {
-        body.samples = 320 - RING as u64;
-        (body.samples + 1..=320).for_each(|number| body.push(sample(number)));
-    }
     body
 }
 
-fn waiting() -> Dante2sys {
-    Dante2sys { state: steer::State::Waiting as u8, ..Dante2sys::default() }
+/// The clock page with a full ring.
+fn sampled() -> Dante4l {
+    let mut body = Dante4l { samples: 320 - RING as u64, ..Dante4l::default() };
+    (body.samples + 1..=320).for_each(|number| body.push(sample(number)));
+    body
 }
 
-fn steered() -> Dante2sys {
-    Dante2sys {
+fn waiting() -> Dante2sysStatus {
+    Dante2sysStatus { state: steer::State::Waiting as u8, ..Dante2sysStatus::default() }
+}
+
+fn steered() -> Dante2sysStatus {
+    Dante2sysStatus {
         state: steer::State::Locked as u8,
         clock: SteeredClock::Realtime as u8,
         utc_source: UtcSource::Ntp as u8,
-        flags: STEER_HAS_SCALE | STEER_HAS_PHASE | STEER_HAS_DATE | STEER_DATE_GOOD,
+        flags: STATUS_HAS_SCALE | STATUS_HAS_PHASE | STATUS_HAS_DATE | STATUS_DATE_GOOD,
         policy: Policy::Step as u8,
         rtc: RtcMode::Device as u8,
         agreeing: 3,
@@ -319,12 +333,12 @@ fn steered() -> Dante2sys {
         interval_ns: 64 * SECOND,
         date_steps: 3,
         rtc_written_ns: DATE - 300 * SECOND,
-        ..Dante2sys::default()
+        ..Dante2sysStatus::default()
     }
 }
 
-fn feeding() -> Danteshm {
-    let mut body = Danteshm {
+fn feeding() -> DanteshmStatus {
+    let mut body = DanteshmStatus {
         state: relay::State::Feeding as u8,
         epoch_source: 1,
         waiting: Waiting::Nothing as u8,
@@ -333,7 +347,7 @@ fn feeding() -> Danteshm {
         key_instance: 7,
         key_number: 1,
         last_told_raw_ns: NOW,
-        ..Danteshm::default()
+        ..DanteshmStatus::default()
     };
     body.outputs[0] = OutputRecord {
         kind: OutputKind::Shm as u8,

@@ -2,8 +2,11 @@
 
 use dante_core::announcement::PtpVersion;
 use dante_core::date::{Leap, Policy};
-use dante_core::page::{Freshness, OutputKind, RtcMode, StampSource, SteeredClock, UtcSource};
+use dante_core::page::Freshness;
+use dante_core::port::StampSource;
+use dante_core::relay::OutputKind;
 use dante_core::relay::{EpochSource, Waiting};
+use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::{port, relay, steer};
 use serde::{Serialize, Serializer};
 use std::fmt;

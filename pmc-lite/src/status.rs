@@ -10,11 +10,13 @@ use crate::shown::{Named, Word, shown};
 use crate::verdict::{self, Verdict};
 use dante_core::date::{Leap, Policy};
 use dante_core::page::{
-    Dante2sys, Dante4l, Danteshm, Freshness, OutputKind, OutputRecord, RtcMode, STEER_DATE_GOOD,
-    STEER_DATE_LEFT, SteeredClock, UtcSource,
+    Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, OutputRecord, STATUS_DATE_GOOD,
+    STATUS_DATE_LEFT,
 };
+use dante_core::relay::OutputKind;
 use dante_core::relay::{self, EpochSource, Waiting};
 use dante_core::steer;
+use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::{Duration, Offset, Raw, Timestamp};
 pub use network::{Following, Heard, Leader, Port, Sample};
 
@@ -51,7 +53,7 @@ shown! {
     }
 
     /// dante4l. `state`, `leader`, `rate_ppb` and the rest speak of the port `selected`.
-    Observer of (read: &Read<Dante4l>, now: Timestamp<Raw>) {
+    Observer of (read: &Read<Dante4lStatus>, now: Timestamp<Raw>) {
         #[serde(flatten)]
         life: Page = Page::of(freshness(read)),
         #[serde(flatten)]
@@ -67,14 +69,14 @@ shown! {
     }
 
     /// dante2sys.
-    Steerer of (read: &Read<Dante2sys>, now: Timestamp<Raw>) {
+    Steerer of (read: &Read<Dante2sysStatus>, now: Timestamp<Raw>) {
         #[serde(flatten)]
         life: Page = Page::of(freshness(read)),
         #[serde(flatten)]
         said: Option<Steering> = read.as_ref().ok().map(|view| Steering::of(&view.body, now)),
     }
 
-    Steering of (body: &Dante2sys, now: Timestamp<Raw>) let (has_scale = body.epoch().is_some()) {
+    Steering of (body: &Dante2sysStatus, now: Timestamp<Raw>) let (has_scale = body.epoch().is_some()) {
         /// LOCKED: the clock is held on Dante + K.
         state: Word<steer::State> = Word(body.state()),
         /// What is steered; `hardware`: a PTP hardware clock.
@@ -102,15 +104,15 @@ shown! {
     }
 
     /// What the clock's date is worth.
-    Utc of (body: &Dante2sys, now: Timestamp<Raw>) let (date = body.date()) {
+    Utc of (body: &Dante2sysStatus, now: Timestamp<Raw>) let (date = body.date()) {
         /// Where it comes from.
         source: Word<UtcSource> = Word(UtcSource::from_number(body.utc_source)),
         /// What gives way where leader and UTC differ.
         policy: Word<Policy> = Word(body.policy()),
         /// The kernel is told that the clock is synchronised.
-        good: bool = body.flags & STEER_DATE_GOOD != 0,
+        good: bool = body.flags & STATUS_DATE_GOOD != 0,
         /// Somebody set another date: it is left as it is.
-        set_by_hand: bool = body.flags & STEER_DATE_LEFT != 0,
+        set_by_hand: bool = body.flags & STATUS_DATE_LEFT != 0,
         /// The clock minus UTC, as estimated, ns.
         offset_ns: Option<i64> = date.map(|date| date.error_ns),
         /// One standard deviation of that, ns.
@@ -138,7 +140,7 @@ shown! {
     }
 
     /// The hardware clock that tells the date at boot.
-    Rtc of (body: &Dante2sys) {
+    Rtc of (body: &Dante2sysStatus) {
         /// Who keeps it: dante2sys (`device`), the kernel, nobody.
         mode: Word<RtcMode> = Word(RtcMode::from_number(body.rtc)),
         /// The date that dante2sys wrote last, s since 1970.
@@ -146,14 +148,14 @@ shown! {
     }
 
     /// danteshm.
-    Relay of (read: &Read<Danteshm>, now: Timestamp<Raw>) {
+    Relay of (read: &Read<DanteshmStatus>, now: Timestamp<Raw>) {
         #[serde(flatten)]
         life: Page = Page::of(freshness(read)),
         #[serde(flatten)]
         said: Option<Relaying> = read.as_ref().ok().map(|view| Relaying::of(&view.body, now)),
     }
 
-    Relaying of (body: &Danteshm, now: Timestamp<Raw>) let (told = body.told()) {
+    Relaying of (body: &DanteshmStatus, now: Timestamp<Raw>) let (told = body.told()) {
         /// FEEDING: chrony is told.
         state: Word<relay::State> = Word(body.state()),
         /// What is missing; `silence`: chrony is to begin anew; null while feeding.

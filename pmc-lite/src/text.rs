@@ -9,8 +9,9 @@ use crate::shown::Named;
 use crate::status::{Output, Page, Relaying, SplitOffset, Status, Steering, Utc};
 use crate::verdict::Verdict;
 use anstyle::{AnsiColor, Style};
-use dante_core::page::{Freshness, RtcMode, SteeredClock, UtcSource};
+use dante_core::page::Freshness;
 use dante_core::relay::Waiting;
+use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::{Civil, Duration};
 use std::fmt::{self, Write};
 

@@ -3,10 +3,11 @@
 use crate::finding::Level;
 use crate::pages::{Pages, Read, freshness, said};
 use dante_core::named;
-use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, PortRecord, SteeredClock};
+use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, PortRecord};
 use dante_core::port;
 use dante_core::relay::{self, Waiting};
 use dante_core::steer::State;
+use dante_core::steer::SteeredClock;
 use serde::Serialize;
 
 named! {
@@ -84,11 +85,11 @@ pub fn of(pages: &Pages) -> Reason {
 pub fn lifeless<B: Body>(read: &Read<B>) -> Reason {
     match freshness(read) {
         Freshness::Stale | Freshness::Stopped | Freshness::Absent => {
-            let reason = Reason::new(Verdict::NotInStep, format!("{} does not run", B::NAME));
-            Reason { missing: Some(B::NAME), ..reason }
+            let reason = Reason::new(Verdict::NotInStep, format!("{} does not run", B::PROGRAM));
+            Reason { missing: Some(B::PROGRAM), ..reason }
         }
         Freshness::Foreign | Freshness::Layout | Freshness::Fresh => {
-            Reason::new(Verdict::Unknown, format!("what {} does is not known", B::NAME))
+            Reason::new(Verdict::Unknown, format!("what {} does is not known", B::PROGRAM))
         }
     }
 }
@@ -103,7 +104,7 @@ fn steerer(pages: &Pages) -> Reason {
         State::Holdover => Verdict::Holdover,
         State::Waiting | State::Refused | State::Yielded => Verdict::NotInStep,
     };
-    let mut text = format!("{} {state}{}", Dante2sys::NAME, leader(pages, "on"));
+    let mut text = format!("{} {state}{}", Dante2sysStatus::PROGRAM, leader(pages, "on"));
     if let Some(error) = body.phase_error() {
         text += &format!(", {:+} ns off", error.ns());
     }
@@ -126,7 +127,7 @@ fn relay(pages: &Pages) -> Reason {
         (_, Some(Waiting::Leader)) if is_near => Verdict::Acquiring,
         (relay::State::Waiting, _) => Verdict::NotInStep,
     };
-    Reason::new(verdict, format!("{} {state}{}", Danteshm::NAME, leader(pages, "from")))
+    Reason::new(verdict, format!("{} {state}{}", DanteshmStatus::PROGRAM, leader(pages, "from")))
 }
 
 /// The leader that is followed, if there is one.
@@ -145,5 +146,5 @@ fn alone(pages: &Pages) -> Reason {
         port::State::Slave | port::State::Uncalibrated => Verdict::Unused,
         _ => Verdict::NotInStep,
     };
-    Reason::new(verdict, format!("{} {state}", Dante4l::NAME))
+    Reason::new(verdict, format!("{} {state}", Dante4lStatus::PROGRAM))
 }

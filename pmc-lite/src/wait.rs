@@ -3,10 +3,8 @@
 use crate::args::Goal;
 use crate::outcome::Outcome;
 use crate::report;
-use dante_core::page::{
-    Dante2sys, Freshness, STEER_DATE_GOOD, STEER_DATE_LEFT, SteeredClock, UtcSource, View,
-};
-use dante_core::steer::State;
+use dante_core::page::{Dante2sys, Freshness, STEER_UTC_BY_HAND, STEER_UTC_GOOD, View};
+use dante_core::steer::{State, SteeredClock, UtcSource};
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageName, PageReader};
 use sd_notify::NotifyState;
@@ -78,8 +76,8 @@ pub fn tell(states: &[NotifyState<'_>]) {
 fn steered(view: &View<Dante2sys>) -> Result<String, String> {
     is_in(&[State::Locked], view)?;
     // A date that was set by hand is somebody's will.
-    let needs_date = view.body.utc_source != UtcSource::None as u8 && view.body.flags & STEER_DATE_LEFT == 0;
-    if needs_date && view.body.flags & STEER_DATE_GOOD == 0 {
+    let needs_date = view.body.utc_source != UtcSource::None as u8 && !view.body.has(STEER_UTC_BY_HAND);
+    if needs_date && !view.body.has(STEER_UTC_GOOD) {
         return Err("the clock is LOCKED, but its date is not known well enough".into());
     }
     Ok("the clock is steered".into())
@@ -100,10 +98,10 @@ fn dated(view: &View<Dante2sys>) -> Result<String, String> {
     if body.utc_source == UtcSource::None as u8 {
         return Err("nobody tells dante2sys the date (--utc none)".into());
     }
-    if body.flags & STEER_DATE_LEFT != 0 {
+    if body.has(STEER_UTC_BY_HAND) {
         return Err("the date was set by hand".into());
     }
-    if body.flags & STEER_DATE_GOOD == 0 {
+    if !body.has(STEER_UTC_GOOD) {
         return Err("the date is not known well enough".into());
     }
     Ok("the date is good".into())

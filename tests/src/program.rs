@@ -1,7 +1,9 @@
 //! Programs under test: where they are, how they are started, what they said, how they ended.
 
+use dante_os::daemon::{self, DaemonArgs};
 use dante_os::process::Bound;
 use nix::sys::signal::Signal;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -130,5 +132,21 @@ impl Ended {
         for word in words {
             assert!(self.said.contains(word), "{word:?} is not in: {}", self.said);
         }
+    }
+}
+
+/// The keys of a daemon's section of the configuration file, by its own command line.
+///
+/// # Panics
+/// For another program.
+pub fn keys_of(daemon: &str) -> BTreeSet<String> {
+    fn keys<A: DaemonArgs>() -> BTreeSet<String> {
+        daemon::keys_of::<A>().iter().filter_map(|key| key.get_long().map(str::to_owned)).collect()
+    }
+    match daemon {
+        "dante4l" => keys::<dante4l::args::Args>(),
+        "dante2sys" => keys::<dante2sys::args::Args>(),
+        "danteshm" => keys::<danteshm::args::Args>(),
+        other => panic!("{other} is no daemon"),
     }
 }

@@ -1,34 +1,38 @@
 //! The keys of the configuration file, which are the long flags of the daemons.
 
 use crate::prose;
-use clap::{Arg, ArgAction, Command};
-use dante_os::daemon::COMMAND_LINE_ONLY;
+use clap::{Arg, ArgAction};
 use roff::{Roff, bold, italic, roman};
 
-/// Those that all of `programs` have.
-pub fn common(programs: &[&Command]) -> String {
-    let Some((first, others)) = programs.split_first() else { return String::new() };
-    entries(keys(first).filter(|(key, _)| others.iter().all(|other| has(other, key))))
+/// A section of the file.
+#[derive(Debug, Clone)]
+pub struct Section {
+    /// Its name, which is the program's.
+    pub name: &'static str,
+    /// The program's flags that are keys.
+    pub keys: Vec<Arg>,
 }
 
-/// Those of `program` that another of `programs` lacks.
-pub fn own(program: &Command, programs: &[&Command]) -> String {
-    entries(keys(program).filter(|(key, _)| !programs.iter().all(|other| has(other, key))))
+impl Section {
+    fn has(&self, wanted: &Arg) -> bool {
+        self.keys.iter().any(|key| key.get_long() == wanted.get_long())
+    }
 }
 
-fn keys(program: &Command) -> impl Iterator<Item = (&str, &Arg)> {
-    program
-        .get_arguments()
-        .filter_map(|arg| Some((arg.get_long()?, arg)))
-        .filter(|(key, _)| !COMMAND_LINE_ONLY.contains(key))
+/// The keys that all of `sections` have.
+pub fn common(sections: &[Section]) -> String {
+    let Some((first, others)) = sections.split_first() else { return String::new() };
+    entries(first.keys.iter().filter(|key| others.iter().all(|other| other.has(key))))
 }
 
-fn has(program: &Command, wanted: &str) -> bool {
-    keys(program).any(|(key, _)| key == wanted)
+/// The keys of `section` that another of `sections` lacks.
+pub fn own(section: &Section, sections: &[Section]) -> String {
+    entries(section.keys.iter().filter(|key| !sections.iter().all(|other| other.has(key))))
 }
 
-fn entries<'a>(keys: impl Iterator<Item = (&'a str, &'a Arg)>) -> String {
-    prose::lines(|roff| keys.for_each(|(key, arg)| entry(roff, key, arg)))
+fn entries<'a>(keys: impl Iterator<Item = &'a Arg>) -> String {
+    let named = keys.filter_map(|arg| Some((arg.get_long()?, arg)));
+    prose::lines(|roff| named.for_each(|(key, arg)| entry(roff, key, arg)))
 }
 
 fn entry(roff: &mut Roff, key: &str, arg: &Arg) {

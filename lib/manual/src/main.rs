@@ -23,8 +23,8 @@ fn main() -> Result<()> {
         let text = page::of_program(command, *section, prose, &edition)?;
         write(&man.join(format!("{}.{section}", command.get_name())), text.as_bytes())?;
     }
-    let daemons = programs::daemons(&programs);
-    let text = page::of_configuration("dante4l.toml", &daemons, programs::CONFIGURATION, &edition)?;
+    let text =
+        page::of_configuration("dante4l.toml", &programs::sections(), programs::CONFIGURATION, &edition)?;
     write(&man.join("dante4l.toml.5"), text.as_bytes())?;
     for Program { command, .. } in &programs {
         complete(command, &folder.join("completions"))?;

@@ -1,5 +1,6 @@
 //! A man page: what a program's flags say, and the prose around it.
 
+use crate::keys::Section;
 use crate::prose::{preamble, to_roff, without_preamble};
 use crate::{keys, prose};
 use anyhow::{Context, Result, bail};
@@ -50,12 +51,12 @@ pub fn of_program(command: &Command, section: u8, prose: &str, edition: &Edition
 ///
 /// # Errors
 /// Where the prose cannot be shown, or asks for something else.
-pub fn of_configuration(name: &str, programs: &[&Command], prose: &str, edition: &Edition) -> Result<String> {
+pub fn of_configuration(name: &str, sections: &[Section], prose: &str, edition: &Edition) -> Result<String> {
     let body = to_roff(prose, |words| match words.split_once(' ') {
-        None if words == "keys" => Ok(keys::common(programs)),
+        None if words == "keys" => Ok(keys::common(sections)),
         Some(("keys", program)) => {
-            let named = programs.iter().find(|command| command.get_name() == program);
-            Ok(keys::own(named.with_context(|| format!("no program {program}"))?, programs))
+            let named = sections.iter().find(|section| section.name == program);
+            Ok(keys::own(named.with_context(|| format!("no section {program}"))?, sections))
         }
         _ => bail!("the configuration's page has <!-- keys -->, not {words:?}"),
     })?;

@@ -1,19 +1,8 @@
-//! The programs, by the very files that tell each its flags.
+//! The programs, each with its command line.
 
 use clap::{Command, CommandFactory};
-
-#[path = "../../../dante2sys/src/args.rs"]
-#[expect(dead_code, reason = "the flags are described here; what they amount to is dante2sys' own business")]
-mod dante2sys;
-#[path = "../../../dante4l/src/args.rs"]
-#[expect(dead_code, reason = "and so is dante4l's")]
-mod dante4l;
-#[path = "../../../danteshm/src/args.rs"]
-mod danteshm;
-#[path = "../../sim/src/dantesim/args.rs"]
-mod dantesim;
-#[path = "../../../pmc-lite/src/args.rs"]
-mod pmc_lite;
+use dante_manual::keys::Section;
+use dante_os::daemon::{self, DaemonArgs};
 
 /// A program and what is written about it by hand.
 pub struct Program {
@@ -36,21 +25,44 @@ pub fn all() -> [Program; 5] {
         prose,
     };
     [
-        program(dante4l::Args::command(), "dante4l", 8, include_str!("../../../files/man/dante4l.8.md")),
         program(
-            dante2sys::Args::command(),
+            dante4l::args::Args::command(),
+            "dante4l",
+            8,
+            include_str!("../../../files/man/dante4l.8.md"),
+        ),
+        program(
+            dante2sys::args::Args::command(),
             "dante2sys",
             8,
             include_str!("../../../files/man/dante2sys.8.md"),
         ),
-        program(danteshm::Args::command(), "danteshm", 8, include_str!("../../../files/man/danteshm.8.md")),
-        program(pmc_lite::Args::command(), "pmc-lite", 8, include_str!("../../../files/man/pmc-lite.8.md")),
-        program(dantesim::Args::command(), "dantesim", 1, include_str!("../../../files/man/dantesim.1.md")),
+        program(
+            danteshm::args::Args::command(),
+            "danteshm",
+            8,
+            include_str!("../../../files/man/danteshm.8.md"),
+        ),
+        program(
+            pmc_lite::args::Args::command(),
+            "pmc-lite",
+            8,
+            include_str!("../../../files/man/pmc-lite.8.md"),
+        ),
+        program(
+            dante_sim::args::Args::command(),
+            "dantesim",
+            1,
+            include_str!("../../../files/man/dantesim.1.md"),
+        ),
     ]
 }
 
-/// Those that read the configuration file, in the order of its sections.
-pub fn daemons(programs: &[Program]) -> Vec<&Command> {
-    let reads_it = |command: &&Command| command.get_arguments().any(|arg| arg.get_id() == "check_config");
-    programs.iter().map(|program| &program.command).filter(reads_it).collect()
+/// The sections of the configuration file, in its order.
+pub fn sections() -> [Section; 3] {
+    [section::<dante4l::args::Args>(), section::<dante2sys::args::Args>(), section::<danteshm::args::Args>()]
+}
+
+fn section<A: DaemonArgs>() -> Section {
+    Section { name: A::PROGRAM, keys: daemon::keys_of::<A>() }
 }

@@ -7,6 +7,8 @@
 //! ```
 //! chronyd drops what has another length or another magic, and never answers.
 
+use crate::denial::display_explained;
+use dante_core::explain::Explain;
 use dante_core::relay::RefclockSample;
 use dante_core::time::{Duration, Raw, Timestamp};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -20,29 +22,39 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Why chronyd did not get a sample.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("SOCK {path}: {}", because(*.cause, .path, .text))]
 pub struct SockError {
     path: PathBuf,
     cause: ErrorKind,
     text: String,
 }
 
-fn because(cause: ErrorKind, path: &Path, text: &str) -> String {
-    match cause {
-        ErrorKind::NotFound => format!(
-            "it is not there: chronyd makes it at its start, if its configuration has refclock SOCK {}",
-            path.display()
-        ),
-        ErrorKind::ConnectionRefused => "nobody reads it: chronyd has ended".into(),
-        ErrorKind::PermissionDenied => {
-            "this user may not write to it: chronyd makes it for root alone. Let its unit \
-            give it away when it has started (ExecStartPost=+ with chgrp and chmod)"
-                .into()
+impl Explain for SockError {
+    fn what(&self) -> String {
+        let cause = match self.cause {
+            ErrorKind::NotFound => "it is not there: chronyd makes it at its start",
+            ErrorKind::ConnectionRefused => "nobody reads it: chronyd has ended",
+            ErrorKind::PermissionDenied => "this user may not write to it: chronyd makes it for root alone",
+            ErrorKind::WouldBlock => "it is full: chronyd does not read it",
+            _ => &self.text,
+        };
+        format!("SOCK {}: {cause}", self.path.display())
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self.cause {
+            ErrorKind::NotFound => {
+                Some(format!("chronyd's configuration needs `refclock SOCK {}`", self.path.display()))
+            }
+            ErrorKind::PermissionDenied => Some(
+                "let chronyd's unit give it away when it has started (ExecStartPost=+ with chgrp and chmod)"
+                    .into(),
+            ),
+            _ => None,
         }
-        ErrorKind::WouldBlock => "it is full: chronyd does not read it".into(),
-        _ => text.into(),
     }
 }
+
+display_explained!(SockError);
 
 /// One SOCK of chronyd's.
 #[derive(Debug)]

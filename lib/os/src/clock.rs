@@ -1,4 +1,4 @@
-//! The kernel's clocks: CLOCK_MONOTONIC_RAW, on which everything is measured, and CLOCK_REALTIME, which `dante2sys`
+//! The kernel's clocks: CLOCK_MONOTONIC_RAW, on which everything is measured, and CLOCK_REALTIME, which a daemon
 //! steers; a PTP hardware clock that it may steer instead; and the virtual clock that stands in where no clock may be
 //! touched.
 
@@ -8,6 +8,8 @@ mod realtime;
 pub use phc::{Phc, PhcError, PhcReader};
 pub use realtime::{Realtime, Timex, timex};
 
+use crate::denial::{Denial, Denied, display_explained};
+use dante_core::explain::Explain;
 use dante_core::steer::{Clock, ClockState, Fault, Kernel, Setting};
 use dante_core::time::{Affine, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};
 use nix::errno::Errno;
@@ -18,23 +20,39 @@ use std::convert::Infallible;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ClockError {
-    #[error(
-        "{tried}: not permitted: steering the system clock needs root or CAP_SYS_TIME (the service unit grants it; \
-         in a container, run this on the host)"
-    )]
     Refused { tried: &'static str },
-    #[error("{tried}: {cause}")]
     Failed { tried: &'static str, cause: Errno },
-    #[error("the clock was left alone: the frequency asked for is not a finite number")]
     NotFinite,
 }
 
-impl ClockError {
-    /// Whether a missing right is the reason.
-    pub fn is_permission(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Failed { cause: Errno::EPERM | Errno::EACCES, .. })
+impl Explain for ClockError {
+    fn what(&self) -> String {
+        match self {
+            Self::Refused { tried } => {
+                format!("{tried}: not permitted: steering the system clock needs root or CAP_SYS_TIME")
+            }
+            Self::Failed { tried, cause } => format!("{tried}: {cause}"),
+            Self::NotFinite => {
+                "the clock was left alone: the frequency asked for is not a finite number".into()
+            }
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        let refused = matches!(self, Self::Refused { .. });
+        refused.then(|| "the service unit grants it\nin a container, run this on the host".into())
     }
 }
+
+impl Denied for ClockError {
+    fn denial(&self) -> Option<Denial> {
+        let refused =
+            matches!(self, Self::Refused { .. } | Self::Failed { cause: Errno::EPERM | Errno::EACCES, .. });
+        refused.then_some(Denial::NotPermitted)
+    }
+}
+
+display_explained!(ClockError);
 
 /// CLOCK_MONOTONIC_RAW, now.
 pub fn raw_now() -> Timestamp<Raw> {

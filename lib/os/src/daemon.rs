@@ -3,9 +3,10 @@
 mod config;
 mod notify;
 
-pub use config::{COMMAND_LINE_ONLY, ConfigError, arguments_of, values};
+pub use config::{ConfigError, arguments_of, keys_of, values};
 
 use crate::clock::raw_now;
+use crate::denial::{Denial, Denied};
 use crate::log;
 use crate::page::{Instance, Publisher};
 use crate::poll::{Fds, Poll, Signal, Wake};
@@ -53,9 +54,14 @@ impl Failure {
         Self { exit, error: error.into() }
     }
 
-    /// `error` ends the program, for want of a right or for another reason.
-    pub fn refused(is_permission: bool, error: impl Into<anyhow::Error>) -> Self {
-        Self::new(if is_permission { Exit::NotPermitted } else { Exit::Failed }, error)
+    /// `error` ends the program, with the status of a missing right, of what another program has, or of any other failure.
+    pub fn of(error: impl Denied) -> Self {
+        let exit = match error.denial() {
+            Some(Denial::NotPermitted) => Exit::NotPermitted,
+            Some(Denial::InUse) => Exit::Refused,
+            None => Exit::Failed,
+        };
+        Self::new(exit, error)
     }
 }
 
@@ -111,6 +117,13 @@ pub struct CommonArgs {
 pub trait DaemonArgs: CommandFactory + FromArgMatches {
     /// What it is called, also as a section of the configuration file.
     const PROGRAM: &'static str;
+
+    /// The example of the configuration file, in which each program's section shows all keys that only it has, commented out
+    /// or not.
+    const EXAMPLE: &'static str;
+
+    /// Its own flags that no file may have: they do something else and end.
+    const COMMAND_LINE_ONLY: &'static [&'static str] = &[];
 
     /// The flags that all daemons have.
     fn common(&self) -> &CommonArgs;

@@ -3,12 +3,13 @@
 //! sockets, a filter over system calls, messages, and what the programs' command lines have in common.
 //!
 //! Linux only. What is decided from the numbers read here is decided in `dante-core`, which can do none of this.
-//! Errors say what was tried, on what, why it failed and what to do; the cause is part of the sentence.
+//! Errors are data ([`Explain`](dante_core::explain::Explain)): the variant is the kind, `what` states what was tried, on what
+//! and why it failed, `remedy` what to do.
 
 pub mod chronysock;
 pub mod clock;
 pub mod daemon;
-pub mod host;
+pub mod denial;
 pub mod log;
 pub mod net;
 pub mod ntp;
@@ -16,6 +17,7 @@ pub mod ntpshm;
 pub mod page;
 pub mod poll;
 pub mod process;
+pub mod procfs;
 pub mod quantity;
 pub mod rivals;
 pub mod rtc;
@@ -24,5 +26,6 @@ mod scratch;
 pub mod seccomp;
 pub mod socket;
 pub mod statefile;
+pub mod tap;
 pub mod terminal;
 pub mod usrvclock;

@@ -1,4 +1,4 @@
-//! Messages: to syslog, to stdout with `-m`, in the shape of linuxptp: `dante4l[5439.103]: text`.
+//! Messages: to syslog, to stdout with `-m`, in the shape of linuxptp: `PROGRAM[5439.103]: text`.
 
 use crate::clock::raw_now;
 use crate::daemon::CommonArgs;

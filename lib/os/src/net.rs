@@ -7,6 +7,8 @@ mod watch;
 pub use card::{Abilities, Card, CardError, Filter, Setting};
 pub use watch::{News, Watch};
 
+use crate::denial::display_explained;
+use dante_core::explain::Explain;
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
@@ -17,18 +19,37 @@ use std::net::Ipv4Addr;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum NetError {
-    #[error("there is no network interface {name} (there are: {present}): give one of these with -i")]
-    NotFound { name: String, present: String },
-    #[error("network interface {name} is down: bring it up with `ip link set {name} up`")]
+    NotFound { name: String, present: Vec<String> },
     Down { name: String },
-    #[error(
-        "network interface {name} has no IPv4 address: wait for DHCP, or give it a link-local one as Dante devices \
-         do (169.254.0.0/16)"
-    )]
     NoAddress { name: String },
-    #[error("listing the network interfaces to find {name}: {cause}")]
     Failed { name: String, cause: Errno },
 }
+
+impl Explain for NetError {
+    fn what(&self) -> String {
+        match self {
+            Self::NotFound { name, present } => {
+                format!("there is no network interface {name} (there are: {})", present.join(", "))
+            }
+            Self::Down { name } => format!("network interface {name} is down"),
+            Self::NoAddress { name } => format!("network interface {name} has no IPv4 address"),
+            Self::Failed { name, cause } => format!("listing the network interfaces to find {name}: {cause}"),
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::NotFound { .. } => "name one of these".into(),
+            Self::Down { name } => format!("bring it up with `ip link set {name} up`"),
+            Self::NoAddress { .. } => {
+                "wait for DHCP, or give it a link-local one as Dante devices do (169.254.0.0/16)".into()
+            }
+            Self::Failed { .. } => return None,
+        })
+    }
+}
+
+display_explained!(NetError);
 
 /// What drives an interface, as far as time stamps and loops back are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +99,7 @@ impl Interface {
         }
         let name = name.to_owned();
         let (Some(flags), Some(index)) = (flags, current_index(&name)) else {
-            let present = names()?.join(", ");
+            let present = names()?;
             return Err(NetError::NotFound { name, present });
         };
         if !flags.contains(InterfaceFlags::IFF_UP) {

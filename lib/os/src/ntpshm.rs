@@ -11,6 +11,8 @@
 
 mod segment;
 
+use crate::denial::display_explained;
+use dante_core::explain::Explain;
 use dante_core::relay::RefclockSample;
 use dante_core::time::{Real, Timestamp};
 use nix::errno::Errno;
@@ -23,29 +25,69 @@ use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, fence};
 #[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ShmError {
     /// No key of System V belongs to this unit.
-    #[error("there is no NTP SHM unit {unit}: chrony and ntpd count from 0, up to 255 is customary")]
-    NoSuchUnit { unit: u32 },
-    #[error(
-        "NTP SHM unit {unit} was made by another user, as `ipcs -m` shows: by root, if chronyd, ntpd or gpsd was \
-         started first. It outlives them: stop chronyd, remove it with `ipcrm -M 0x{:08x}`, start this program, then \
-         chronyd; or choose another unit", segment::KEY.wrapping_add(*unit)
-    )]
-    Refused { unit: u32 },
-    #[error(
-        "NTP SHM unit {unit} exists with another size than {} bytes: another program uses this key. Choose \
-         another unit, or remove the segment with `ipcrm -M 0x{:08x}`",
-        size_of::<Fields>(), segment::KEY.wrapping_add(*unit)
-    )]
-    WrongSize { unit: u32 },
-    #[error("NTP SHM unit {unit} does not exist: no program has made it yet (or PrivateIPC= hides it)")]
-    Missing { unit: u32 },
-    #[error(
-        "NTP SHM unit {unit} belongs to user {owner}, who could forge what chronyd reads: remove it with ipcrm -M {:#x}, or choose another --shm", segment::KEY.wrapping_add(*unit)
-    )]
-    Foreign { unit: u32, owner: u32 },
-    #[error("{tried} NTP SHM unit {unit}: {cause}")]
-    Failed { tried: &'static str, unit: u32, cause: Errno },
+    NoSuchUnit {
+        unit: u32,
+    },
+    Refused {
+        unit: u32,
+    },
+    WrongSize {
+        unit: u32,
+    },
+    Missing {
+        unit: u32,
+    },
+    Foreign {
+        unit: u32,
+        owner: u32,
+    },
+    Failed {
+        tried: &'static str,
+        unit: u32,
+        cause: Errno,
+    },
 }
+
+impl Explain for ShmError {
+    fn what(&self) -> String {
+        match self {
+            Self::NoSuchUnit { unit } => format!("there is no NTP SHM unit {unit}"),
+            Self::Refused { unit } => format!(
+                "NTP SHM unit {unit} was made by another user: by root, if chronyd, ntpd or gpsd was started first; \
+                 it outlives them"
+            ),
+            Self::WrongSize { unit } => format!(
+                "NTP SHM unit {unit} exists with another size than {} bytes: another program uses this key",
+                size_of::<Fields>()
+            ),
+            Self::Missing { unit } => format!(
+                "NTP SHM unit {unit} does not exist: no program has made it yet (or PrivateIPC= hides it)"
+            ),
+            Self::Foreign { unit, owner } => {
+                format!("NTP SHM unit {unit} belongs to user {owner}, who could forge what chronyd reads")
+            }
+            Self::Failed { tried, unit, cause } => format!("{tried} NTP SHM unit {unit}: {cause}"),
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        let remove = |unit: u32| format!("`ipcrm -M 0x{:08x}`", segment::KEY.wrapping_add(unit));
+        Some(match *self {
+            Self::NoSuchUnit { .. } => "chrony and ntpd count from 0, up to 255 is customary".into(),
+            Self::Refused { unit } => format!(
+                "stop chronyd, remove it with {}, start this program, then chronyd (`ipcs -m` shows whose it is)\n\
+                 or choose another unit",
+                remove(unit)
+            ),
+            Self::WrongSize { unit } | Self::Foreign { unit, .. } => {
+                format!("choose another unit, or remove the segment with {}", remove(unit))
+            }
+            Self::Missing { .. } | Self::Failed { .. } => return None,
+        })
+    }
+}
+
+display_explained!(ShmError);
 
 /// Log2 of the precision in seconds: about 1 us, that of software stamps. chrony does not look at it.
 const PRECISION: i32 = -20;

@@ -1,11 +1,13 @@
 //! What a process asks of the kernel for itself, a real-time priority and memory that stays; and child processes that
 //! never outlive their parent, however it ends.
 
+use crate::denial::{Denial, Denied, display_explained};
+use dante_core::explain::Explain;
 use nix::errno::Errno;
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid, User};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
@@ -15,18 +17,33 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ProcessError {
-    #[error("{tried}: not permitted: it needs root, {need}")]
     Refused { tried: &'static str, need: &'static str },
-    #[error("{tried}: {cause}")]
     Failed { tried: &'static str, cause: Errno },
 }
 
-impl ProcessError {
-    /// Whether a missing right is the reason.
-    pub fn is_permission(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+impl Explain for ProcessError {
+    fn what(&self) -> String {
+        match self {
+            Self::Refused { tried, .. } => format!("{tried}: not permitted"),
+            Self::Failed { tried, cause } => format!("{tried}: {cause}"),
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Refused { need, .. } => Some(format!("run this as root, or with {need}")),
+            Self::Failed { .. } => None,
+        }
     }
 }
+
+impl Denied for ProcessError {
+    fn denial(&self) -> Option<Denial> {
+        matches!(self, Self::Refused { .. }).then_some(Denial::NotPermitted)
+    }
+}
+
+display_explained!(ProcessError);
 
 /// Puts the calling thread before everything that has no real-time priority (SCHED_FIFO). `priority` is 1, the least,
 /// to 99. Threads and child processes started later do not inherit it.
@@ -67,6 +84,11 @@ pub fn lock_memory() -> Result<(), ProcessError> {
         },
         cause => ProcessError::Failed { tried, cause },
     })
+}
+
+/// The name of a user; `None` where it has none.
+pub fn user_name(uid: u32) -> Option<String> {
+    User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
 }
 
 /// A child process, ended when this is dropped.
@@ -143,7 +165,7 @@ mod tests {
         for priority in [0, 100, 255] {
             let error = real_time(priority).unwrap_err();
             assert_eq!(error.to_string(), "taking a real-time priority: EINVAL: Invalid argument");
-            assert!(!error.is_permission());
+            assert!(error.denial().is_none());
         }
     }
 
@@ -160,7 +182,7 @@ mod tests {
                 assert_eq!(inherited, i64::from(libc::SCHED_OTHER), "a thread started later has none");
             }
             Err(error) => {
-                assert!(error.is_permission(), "{error}");
+                assert!(error.denial() == Some(Denial::NotPermitted), "{error}");
                 eprintln!("skipped: {error}");
             }
         };
@@ -188,7 +210,10 @@ mod tests {
     #[test]
     fn a_missing_right_is_told_with_what_grants_it() {
         let error = ProcessError::Refused { tried: "locking memory", need: "CAP_IPC_LOCK" };
-        assert!(error.is_permission());
-        assert_eq!(error.to_string(), "locking memory: not permitted: it needs root, CAP_IPC_LOCK");
+        assert_eq!(error.denial(), Some(Denial::NotPermitted));
+        assert_eq!(
+            error.to_string(),
+            "locking memory: not permitted; run this as root, or with CAP_IPC_LOCK"
+        );
     }
 }

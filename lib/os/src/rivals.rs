@@ -3,9 +3,7 @@
 //!
 //! Where the command line leaves it open whether a program steers, it is counted: a warning too many costs a look.
 
-pub(crate) mod process;
-
-use process::{Process, Word, options};
+use crate::procfs::{Process, Word, options};
 use std::fmt;
 use std::path::Path;
 

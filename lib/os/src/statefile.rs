@@ -1,6 +1,8 @@
 //! A small text that outlives the program, replaced as a whole: after a crash or a power cut there is the old text or
 //! the new one, never half of one.
 
+use crate::denial::display_explained;
+use dante_core::explain::Explain;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -13,23 +15,57 @@ pub const LONGEST: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum StateError {
-    #[error("cannot read {path}: {cause}")]
-    Read { path: PathBuf, cause: io::Error },
+    Read {
+        path: PathBuf,
+        cause: io::Error,
+    },
     /// Writing failed, and the file is as it was before.
-    #[error("cannot write {path}: {}", because(.cause, .path))]
-    Write { path: PathBuf, cause: io::Error },
+    Write {
+        path: PathBuf,
+        cause: io::Error,
+    },
     /// The new text is in its place, but a power cut may yet bring the old one back.
-    #[error("{path} was replaced, but its folder could not be written out to the disk: {cause}")]
-    NotDurable { path: PathBuf, cause: io::Error },
-    #[error(
-        "{path} is longer than {LONGEST} bytes: it is not this program's; remove it, or name another file"
-    )]
-    TooLong { path: PathBuf },
-    #[error("{path} is not text: it is damaged or not this program's; remove it, or name another file")]
-    NotText { path: PathBuf },
+    NotDurable {
+        path: PathBuf,
+        cause: io::Error,
+    },
+    TooLong {
+        path: PathBuf,
+    },
+    NotText {
+        path: PathBuf,
+    },
 }
 
-/// The cause in a sentence that says what to do.
+impl Explain for StateError {
+    fn what(&self) -> String {
+        match self {
+            Self::Read { path, cause } => format!("cannot read {}: {cause}", path.display()),
+            Self::Write { path, cause } => {
+                format!("cannot write {}: {}", path.display(), because(cause, path))
+            }
+            Self::NotDurable { path, cause } => format!(
+                "{} was replaced, but its folder could not be written out to the disk: {cause}",
+                path.display()
+            ),
+            Self::TooLong { path } => {
+                format!("{} is longer than {LONGEST} bytes: it is not this program's", path.display())
+            }
+            Self::NotText { path } => {
+                format!("{} is not text: it is damaged or not this program's", path.display())
+            }
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        let is_foreign = matches!(self, Self::TooLong { .. } | Self::NotText { .. });
+        is_foreign.then(|| "remove it, or name another file".into())
+    }
+}
+
+display_explained!(StateError);
+
+/// The cause, where the kernel's own words do not say which folder or disk is meant.
 fn because(cause: &io::Error, path: &Path) -> String {
     match cause.kind() {
         ErrorKind::StorageFull => "the disk is full".into(),

@@ -3,8 +3,11 @@ use crate::args::{Action, Args, CheckArgs};
 use crate::pages::Pages;
 use crate::scenes;
 use clap::Parser;
-use dante_core::page::{Freshness, KernelClock, OutputKind, SteeredClock, View};
+use dante_core::page::{Freshness, View};
+use dante_core::relay::OutputKind;
 use dante_core::relay::Waiting;
+use dante_core::steer::SteeredClock;
+use dante_core::track::KernelClock;
 use dante_core::{port, relay, steer};
 
 fn limits(words: &[&str]) -> CheckArgs {
@@ -164,7 +167,7 @@ fn a_limit_to_what_is_not_known_is_no_reassurance() {
     assert!(line.contains("the phase error is not known"), "{line}");
     assert_eq!(judged(&chrony, &["--max-date-error=1.6ms"]).0, Service::Ok);
     assert_eq!(judged(&chrony, &["--max-date-error=1.5ms"]).0, Service::Critical);
-    change(&mut chrony.dante4l, |body| body.kernel_clock = KernelClock::Unsynchronised as u32);
+    change(&mut chrony.dante4l, |body| body.kernel_clock = KernelClock::Unsynchronised as u8);
     assert_eq!(judged(&chrony, &["--max-date-error=1"]).0, Service::Critical);
 
     // No Sync was ever measured.

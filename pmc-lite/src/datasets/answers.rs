@@ -2,7 +2,8 @@
 
 use crate::pages::{Pages, said};
 use dante_core::named;
-use dante_core::page::{Dante4l, LeaderRecord, PortRecord, StampSource};
+use dante_core::page::{Dante4lStatus, LeaderRecord, PortRecord};
+use dante_core::port::StampSource;
 use dante_core::port::{Counter, State};
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use std::fmt::{self, Write};
@@ -40,7 +41,7 @@ pub fn answers(sets: &[DataSet], pages: &Pages) -> String {
     out
 }
 
-fn answer(out: &mut String, set: DataSet, body: &Dante4l) -> fmt::Result {
+fn answer(out: &mut String, set: DataSet, body: &Dante4lStatus) -> fmt::Result {
     let clock = clock_identity(body);
     if !set.is_of_a_port() {
         head(out, set, clock, 0)?;
@@ -57,7 +58,7 @@ fn head(out: &mut String, set: DataSet, clock: ClockIdentity, port: u16) -> fmt:
 }
 
 /// One clock with the identity of its first port, as ptp4l has it.
-fn clock_identity(body: &Dante4l) -> ClockIdentity {
+fn clock_identity(body: &Dante4lStatus) -> ClockIdentity {
     let first = body.ports().iter().find_map(PortRecord::identity);
     ClockIdentity(first.map_or(Uuid([0; 6]), |identity| identity.uuid))
 }
@@ -76,7 +77,7 @@ const UNKNOWN_VARIANCE: u16 = 0xffff;
 /// clockClass of a clock that never leads (IEEE 1588-2008, 7.6.2.4).
 const SLAVE_ONLY: u8 = 255;
 
-fn of_the_clock(out: &mut String, set: DataSet, clock: ClockIdentity, body: &Dante4l) -> fmt::Result {
+fn of_the_clock(out: &mut String, set: DataSet, clock: ClockIdentity, body: &Dante4lStatus) -> fmt::Result {
     let port = body.selected();
     let leader = port.and_then(PortRecord::leader);
     match set {
@@ -111,7 +112,7 @@ fn of_the_clock(out: &mut String, set: DataSet, clock: ClockIdentity, body: &Dan
 fn parent(out: &mut String, clock: ClockIdentity, leader: Option<&LeaderRecord>) -> fmt::Result {
     let identity = leader.map_or((clock, 0), |leader| identity_of(leader.identity()));
     let grandmaster = leader.map_or(clock, |leader| identity_of(leader.grandmaster()).0);
-    let class = leader.map_or(SLAVE_ONLY, |leader| clock_class(leader.stratum));
+    let class = leader.map_or(SLAVE_ONLY, |leader| clock_class(leader.class));
     let accuracy = leader.map_or(UNKNOWN_ACCURACY, |leader| clock_accuracy(leader.identifier));
     let variance = leader.map_or(UNKNOWN_VARIANCE, |leader| offset_scaled_log_variance(leader.variance));
     fields! { out, 37:

@@ -1,22 +1,23 @@
-//! Who steers the system clock, and whether chrony takes what danteshm gives.
+//! Who steers the system clock.
 
 use super::host::Host;
 use crate::finding::Finding;
 use crate::pages::{Pages, freshness, said};
-use dante_core::page::{Body, Dante2sys, Danteshm, Freshness, OutputKind, SteeredClock};
+use dante_core::page::{Body, Dante2sysStatus, DanteshmStatus, Freshness};
 use dante_core::steer;
-use dante_os::host::chrony::Refclock;
+use dante_core::steer::SteeredClock;
 use dante_os::rivals::Rival;
 
 pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
-    let others: Vec<&Rival> = host.rivals.iter().filter(|rival| rival.name != Dante2sys::NAME).collect();
-    let steerer = said::<Dante2sys>(&pages.dante2sys);
+    let others: Vec<&Rival> =
+        host.rivals.iter().filter(|rival| rival.name != Dante2sysStatus::PROGRAM).collect();
+    let steerer = said::<Dante2sysStatus>(&pages.dante2sys);
     let clock = steerer.and_then(|body| SteeredClock::from_number(body.clock));
     let is_wanted = clock == Some(SteeredClock::Realtime);
-    let has_yielded = is_wanted && steerer.and_then(Dante2sys::state) == Some(steer::State::Yielded);
-    let feeds = said::<Danteshm>(&pages.danteshm).is_some();
+    let has_yielded = is_wanted && steerer.and_then(Dante2sysStatus::state) == Some(steer::State::Yielded);
+    let feeds = said::<DanteshmStatus>(&pages.danteshm).is_some();
     let Some(rival) = others.first() else {
-        let steers = steerer.and_then(Dante2sys::state) == Some(steer::State::Locked);
+        let steers = steerer.and_then(Dante2sysStatus::state) == Some(steer::State::Locked);
         return vec![match (is_wanted && steers, feeds, clock) {
             (true, ..) => Finding::ok("dante2sys alone steers the system clock"),
             (false, true, _) if !is_wanted => {
@@ -72,42 +73,4 @@ pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
             Finding::failure(what).remedy(remedy)
         })
         .collect()
-}
-
-/// chrony's side of danteshm's outputs.
-pub fn chrony(host: &Host, pages: &Pages) -> Vec<Finding> {
-    let Some(body) = said::<Danteshm>(&pages.danteshm) else { return Vec::new() };
-    let wanted: Vec<(Refclock, String, String)> = body
-        .outputs()
-        .iter()
-        .filter_map(|output| match OutputKind::from_number(output.kind)? {
-            OutputKind::Shm => {
-                let unit = output.unit;
-                let line = format!("refclock SHM {unit} refid DNTE poll 2 dpoll -3 local");
-                Some((Refclock::Shm(unit), format!("SHM unit {unit}"), line))
-            }
-            OutputKind::Sock => {
-                let path = output.path.to_string();
-                let line = format!("refclock SOCK {path} refid DNTE poll 2 local");
-                Some((Refclock::Sock(path.clone()), path, line))
-            }
-            OutputKind::Usrvclock => None,
-        })
-        .collect();
-    let Some((.., line)) = wanted.first() else { return Vec::new() };
-    let Some(file) = &host.chrony.file else {
-        return vec![
-            Finding::warning("danteshm runs, and chrony's configuration is not found: it is not looked into")
-                .remedy(format!("chrony needs this line: {line}")),
-        ];
-    };
-    let named = wanted.iter().find(|(refclock, ..)| host.chrony.refclocks.contains(refclock));
-    vec![match named {
-        Some((_, place, _)) => Finding::ok(format!("chrony takes Dante's time from {place}")),
-        None => Finding::warning(format!(
-            "danteshm runs, and no refclock line of {} takes what it gives",
-            file.display()
-        ))
-        .remedy(format!("add to /etc/chrony/conf.d/dante.conf: {line} (docs/chrony.md), and restart chrony")),
-    }]
 }

@@ -1,27 +1,32 @@
 //! What is known of this host, and how it is gathered. Reading it changes nothing.
 
+use super::chrony::Chrony;
+use super::firewall::Rules;
+use super::listen::{Arrivals, Heard, Leader, listen};
+use super::membership::Memberships;
+use super::ports::{Holder, holders};
+use super::programs::PageFile;
+use super::routes::ReversePath;
 use crate::args::DoctorArgs;
 use crate::pages::{Pages, Read, configuration, said, unit};
-use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, PortRecord};
+use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, PortRecord};
 use dante_core::port::State;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
 use dante_os::daemon;
-use dante_os::host::Running;
-use dante_os::host::chrony::Chrony;
-use dante_os::host::firewall::Rules;
-use dante_os::host::igmp::Memberships;
-use dante_os::host::listen::{Heard, Leader, listen};
-use dante_os::host::pages::PageFile;
-use dante_os::host::ports::{Holder, holders};
-use dante_os::host::routes::ReversePath;
+use dante_os::denial::Denial;
 use dante_os::net::{self, Abilities, Interface, Kind, NetError};
 use dante_os::page::Instance;
+use dante_os::procfs::{Process, text_of};
 use dante_os::rivals::{self, Rival};
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Syncs come four times a second, and with other settings every two seconds at most.
 pub const LISTENED: Duration = Duration::from_millis(2_200);
+
+/// Dante devices without a DHCP server give themselves an address like this one (RFC 3927).
+const LINK_LOCAL: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 /// All that is judged, beside the daemons' pages.
 #[derive(Debug)]
@@ -88,9 +93,9 @@ impl Host {
             firewall: Rules::read(),
             rivals: rivals::find(),
             pages: [
-                PageFile::of::<Dante4l>(instance),
-                PageFile::of::<Dante2sys>(instance),
-                PageFile::of::<Danteshm>(instance),
+                PageFile::of::<Dante4lStatus>(instance),
+                PageFile::of::<Dante2sysStatus>(instance),
+                PageFile::of::<DanteshmStatus>(instance),
             ],
             writers: [writer(&pages.dante4l), writer(&pages.dante2sys), writer(&pages.danteshm)],
             chrony: Chrony::read(),
@@ -107,7 +112,7 @@ impl Host {
 
     /// dante4l's unit.
     pub fn unit(&self) -> String {
-        unit(Dante4l::NAME, self.instance.as_ref())
+        unit(Dante4lStatus::PROGRAM, self.instance.as_ref())
     }
 }
 
@@ -130,6 +135,23 @@ impl Network {
         port_of(pages, &self.name).and_then(PortRecord::state) == Some(State::Slave)
     }
 
+    /// These packets arrive at the interface, and none at a program.
+    pub fn is_shut_out(&self, of: impl Fn(&Heard) -> Arrivals) -> bool {
+        self.heard.as_ref().is_some_and(|heard| heard.is_shut_out(of))
+    }
+
+    /// Another program has a port of PTP's and does not share it.
+    pub fn is_port_taken(&self) -> bool {
+        let failure = self.heard.as_ref().and_then(|heard| heard.failure.as_ref());
+        failure.is_some_and(|failure| failure.denial == Some(Denial::InUse))
+    }
+
+    /// A sender that the kernel may drop: one that it does drop, or one as Dante devices are.
+    pub fn sender(&self) -> Ipv4Addr {
+        let heard = self.heard.as_ref();
+        heard.and_then(|heard| heard.shut_out.first().copied()).unwrap_or(LINK_LOCAL)
+    }
+
     /// The leader of the subdomain that is wanted, if one is heard.
     pub fn leader(&self) -> Option<&Leader> {
         let leaders = self.heard.iter().flat_map(|heard| &heard.leaders);
@@ -137,16 +159,51 @@ impl Network {
     }
 }
 
+/// A process, as all may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Its process id.
+    pub pid: u32,
+    /// Its name, cut to 15 characters.
+    pub name: String,
+    /// Its effective rights (capabilities(7)), a bit for each; `None`: not known.
+    pub rights: Option<u64>,
+}
+
+impl Running {
+    /// The process of this id; `None` where there is none, or where it has ended and its parent was not told yet.
+    pub fn of(pid: u32) -> Option<Self> {
+        Self::in_tree(Path::new("/proc"), pid)
+    }
+
+    pub fn in_tree(proc: &Path, pid: u32) -> Option<Self> {
+        let process = Process::new(proc, pid);
+        let name = process.name()?;
+        (!process.is_dead()).then(|| Self { pid, name, rights: process.rights() })
+    }
+
+    /// Whether it has this right; what is not known counts as yes.
+    pub fn may(&self, right: u32) -> bool {
+        self.rights.is_none_or(|bits| bits >> right & 1 == 1)
+    }
+}
+
+/// A number below /proc/sys/net/ipv4/conf, of one interface or of `all`.
+pub fn setting(proc: &Path, interface: &str, name: &str) -> Option<u32> {
+    let path = proc.join("sys/net/ipv4/conf").join(interface).join(name);
+    text_of(&path)?.trim().parse().ok()
+}
+
 /// What a running dante4l says of this interface.
 pub fn port_of<'a>(pages: &'a Pages, interface: &str) -> Option<&'a PortRecord> {
-    let body = said::<Dante4l>(&pages.dante4l)?;
+    let body = said::<Dante4lStatus>(&pages.dante4l)?;
     body.ports().iter().find(|port| port.interface.to_string() == interface)
 }
 
 fn writer<B: Body>(read: &Read<B>) -> Option<Running> {
     let running = Running::of(read.as_ref().ok()?.pid)?;
     // The number may be another process' by now.
-    (running.name == B::NAME).then_some(running)
+    (running.name == B::PROGRAM).then_some(running)
 }
 
 type Chosen = (Choice, Vec<String>, Subdomain, Option<String>);

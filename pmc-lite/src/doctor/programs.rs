@@ -1,33 +1,82 @@
-//! The daemons: their pages, files and rights.
+//! The daemons: their pages, the files of these, and rights.
 
-use super::host::Host;
+use super::Found;
+use super::host::{Host, Running};
 use crate::finding::{self, Finding, Level};
 use crate::pages::{Pages, Read, freshness, said, unit};
-use dante_core::page::{Body, Dante2sys, Dante4l, Danteshm, Freshness, SteeredClock};
+use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness};
+use dante_core::steer::SteeredClock;
 use dante_core::{port, steer};
-use dante_os::host::pages::PageFile;
-use dante_os::host::{CAP_NET_BIND_SERVICE, CAP_SYS_TIME, Running};
+use dante_os::page::{Instance, PageName};
+use dante_os::process::user_name;
+use dante_os::procfs::{CAP_NET_BIND_SERVICE, CAP_SYS_TIME};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-/// How the remedy of what may be a consequence begins.
-pub const ABOVE: &str = "see above";
+/// A file in a page's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageFile {
+    /// Its path.
+    pub path: String,
+    /// What stands there; `None`: nothing.
+    pub file: Option<Ownership>,
+    /// The package's reservation of its name at boot is installed (tmpfiles.d(5)).
+    pub is_to_be_reserved: bool,
+}
+
+/// Whose a file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ownership {
+    /// The owner's name, or number where it has none.
+    pub owner: String,
+    /// Who may do what with it.
+    pub mode: u32,
+    /// Its size in bytes; 0: it is only reserved.
+    pub size: u64,
+}
+
+impl PageFile {
+    /// That of a program and an instance.
+    pub fn of<B: Body>(instance: Option<&Instance>) -> Self {
+        let path = PageName::<B>::new(instance).path();
+        let folders = ["/etc/tmpfiles.d", "/usr/lib/tmpfiles.d", "/usr/local/lib/tmpfiles.d"];
+        let is_installed = folders.iter().any(|folder| Path::new(folder).join("dante4l.conf").exists());
+        Self {
+            file: Ownership::of(&path),
+            path: path.display().to_string(),
+            is_to_be_reserved: instance.is_none() && is_installed,
+        }
+    }
+}
+
+impl Ownership {
+    fn of(path: &Path) -> Option<Self> {
+        let meta = std::fs::symlink_metadata(path).ok()?;
+        Some(Self {
+            owner: user_name(meta.uid()).unwrap_or_else(|| meta.uid().to_string()),
+            mode: meta.mode() & 0o7777,
+            size: meta.len(),
+        })
+    }
+}
 
 /// `is_clear`: nothing before it is in the way.
-pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Finding> {
+pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Found> {
     let [file, ..] = &host.pages;
     let [writer, ..] = &host.writers;
     // Of another interface than those that were looked at nothing was found out.
-    let is_looked_at = said::<Dante4l>(&pages.dante4l).is_none_or(|body| {
+    let is_looked_at = said::<Dante4lStatus>(&pages.dante4l).is_none_or(|body| {
         body.ports()
             .iter()
             .all(|port| host.networks.iter().any(|network| network.name == port.interface.to_string()))
     });
-    let mut found: Vec<Finding> = finding::observer(pages)
+    let mut found: Vec<Found> = finding::observer(pages)
         .into_iter()
-        .map(|finding| if is_looked_at { here(finding, is_clear) } else { finding })
+        .map(|finding| if is_looked_at { here(finding, is_clear) } else { finding.into() })
         .collect();
     outdated(&mut found, &pages.dante4l, writer.as_ref());
-    let is_well = !found.iter().any(|finding| finding.level == Level::Failure);
-    if let Some(body) = said::<Dante4l>(&pages.dante4l).filter(|_| is_well) {
+    let is_well = !found.iter().any(|found| found.finding.level == Level::Failure);
+    if let Some(body) = said::<Dante4lStatus>(&pages.dante4l).filter(|_| is_well) {
         let states: Vec<String> = body
             .ports()
             .iter()
@@ -36,7 +85,7 @@ pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Finding> {
                 format!("{state} on {}", port.interface)
             })
             .collect();
-        found.insert(0, Finding::ok(format!("dante4l runs, {}", states.join(" and "))));
+        found.insert(0, Finding::ok(format!("dante4l runs, {}", states.join(" and "))).into());
         let needs_sockets = body
             .ports()
             .iter()
@@ -44,65 +93,67 @@ pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Finding> {
         if let Some(writer) =
             writer.as_ref().filter(|writer| needs_sockets && !writer.may(CAP_NET_BIND_SERVICE))
         {
-            found.push(lacks(host, writer, "CAP_NET_BIND_SERVICE", "open UDP 319 and 320"));
+            found.push(lacks(host, writer, "CAP_NET_BIND_SERVICE", "open UDP 319 and 320").into());
         }
     }
-    found.extend(owned(file, &pages.dante4l));
+    found.extend(owned(file, &pages.dante4l).map(Found::from));
     found
 }
 
-pub fn dante2sys(host: &Host, pages: &Pages) -> Vec<Finding> {
+pub fn dante2sys(host: &Host, pages: &Pages) -> Vec<Found> {
     let [_, file, _] = &host.pages;
     let [_, writer, _] = &host.writers;
-    let mut found = finding::steerer(pages);
+    let is_alone = host.rivals.iter().all(|rival| rival.name == Dante2sysStatus::PROGRAM);
+    let here = |finding| here(finding, is_alone);
+    let mut found: Vec<Found> = finding::steerer(pages).into_iter().map(here).collect();
     outdated(&mut found, &pages.dante2sys, writer.as_ref());
-    found.extend(finding::followers(pages));
-    let is_alone = host.rivals.iter().all(|rival| rival.name == Dante2sys::NAME);
-    let mut found: Vec<Finding> = found.into_iter().map(|finding| here(finding, is_alone)).collect();
-    if let Some(body) = said::<Dante2sys>(&pages.dante2sys) {
+    found.extend(finding::followers(pages).map(here));
+    if let Some(body) = said::<Dante2sysStatus>(&pages.dante2sys) {
         if body.state() == Some(steer::State::Locked) {
-            found.insert(0, Finding::ok("dante2sys runs, LOCKED"));
+            found.insert(0, Finding::ok("dante2sys runs, LOCKED").into());
         }
         let is_real = SteeredClock::from_number(body.clock) == Some(SteeredClock::Realtime);
         if let Some(writer) = writer.as_ref().filter(|writer| is_real && !writer.may(CAP_SYS_TIME)) {
-            found.push(lacks(host, writer, "CAP_SYS_TIME", "correct the clock"));
+            found.push(lacks(host, writer, "CAP_SYS_TIME", "correct the clock").into());
         }
     }
-    found.extend(owned(file, &pages.dante2sys));
+    found.extend(owned(file, &pages.dante2sys).map(Found::from));
     found
 }
 
-pub fn danteshm(host: &Host, pages: &Pages) -> Vec<Finding> {
+pub fn danteshm(host: &Host, pages: &Pages) -> Vec<Found> {
     let [.., file] = &host.pages;
     let [.., writer] = &host.writers;
-    let mut found: Vec<Finding> =
+    let mut found: Vec<Found> =
         finding::relay(pages).into_iter().map(|finding| here(finding, true)).collect();
     outdated(&mut found, &pages.danteshm, writer.as_ref());
-    if said::<Danteshm>(&pages.danteshm).is_some() && found.is_empty() {
-        found.push(Finding::ok("danteshm runs, FEEDING"));
+    if said::<DanteshmStatus>(&pages.danteshm).is_some() && found.is_empty() {
+        found.push(Finding::ok("danteshm runs, FEEDING").into());
     }
-    found.extend(owned(file, &pages.danteshm));
+    found.extend(owned(file, &pages.danteshm).map(Found::from));
     found
 }
 
-/// Where a finding sends its reader to the doctor, the doctor has said already what it knows.
-fn here(finding: Finding, is_clear: bool) -> Finding {
-    let remedy = match (&finding.otherwise, is_clear) {
-        (None, _) => return finding,
-        (Some(otherwise), false) => format!("{ABOVE}; if that is not it: {otherwise}"),
-        (Some(otherwise), true) => otherwise.clone(),
-    };
-    finding.remedy(remedy)
+/// Where a finding sends its reader to the doctor: what the doctor found before it may be its cause, or else this is to be done.
+fn here(finding: Finding, is_clear: bool) -> Found {
+    match (finding.otherwise.clone(), is_clear) {
+        (None, _) => finding.into(),
+        (Some(otherwise), true) => finding.remedy(otherwise).into(),
+        (Some(otherwise), false) => Found {
+            finding: finding.remedy(format!("see above; if that is not it: {otherwise}")),
+            may_follow: true,
+        },
+    }
 }
 
 /// A page that is old, of a writer that is gone or not: what stands first says neither.
-fn outdated<B: Body>(found: &mut [Finding], read: &Read<B>, writer: Option<&Running>) {
+fn outdated<B: Body>(found: &mut [Found], read: &Read<B>, writer: Option<&Running>) {
     let (Ok(view), Some(first)) = (read, found.first_mut()) else { return };
     if view.freshness != Freshness::Stale {
         return;
     }
-    let name = B::NAME;
-    first.what = match writer {
+    let name = B::PROGRAM;
+    first.finding.what = match writer {
         Some(writer) => {
             format!("{name} (process {}) hangs or is stopped: it does not renew its page", writer.pid)
         }

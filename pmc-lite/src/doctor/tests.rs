@@ -1,6 +1,7 @@
 //! On made-up hosts, each with what its daemons say: what is in the way is found, and its remedy named.
 
 mod hosts;
+mod trees;
 
 use super::*;
 use crate::scenes;
@@ -84,7 +85,7 @@ fn the_first_thing_to_do_is_the_one_that_is_wrong() {
 #[test]
 fn every_warning_and_failure_says_what_to_do() {
     for (name, host, pages) in hosts::all() {
-        for Check { about, finding } in Report::of(&host, &pages).checks {
+        for Check { about, finding, .. } in Report::of(&host, &pages).checks {
             // What passes by itself needs no remedy, nor what a daemon's own sentence ends with.
             let says = finding.remedy.is_some() || finding.what.contains(':');
             assert!(finding.level == Level::Ok || says, "{name}, {about}: {}", finding.what);

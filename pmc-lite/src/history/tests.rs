@@ -7,9 +7,9 @@ use dante_core::time::Timestamp;
 /// dante4l has measured so often.
 fn after(samples: u64) -> Pages {
     let mut pages = scenes::locked();
-    let view = pages.dante4l.as_mut().expect("a page");
+    let last = pages.dante4l.as_ref().expect("a page").body.ports[0].last;
+    let view = pages.clock.as_mut().expect("a page");
     view.body.samples = 0;
-    let last = view.body.ports[0].last;
     (1..=samples).for_each(|number| view.body.push(SampleRecord { number, ..last }));
     pages
 }

@@ -9,9 +9,10 @@ use crate::shown::Word;
 use crate::verdict::{self, Verdict};
 use dante_core::date::Leap;
 use dante_core::page::{
-    Body, Dante2sys, Dante4l, Danteshm, Freshness, OutputRecord, RtcMode, STEER_DATE_GOOD, STEER_DATE_LEFT,
-    SteeredClock, UtcSource,
+    Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, OutputRecord, STATUS_DATE_GOOD,
+    STATUS_DATE_LEFT,
 };
+use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::{Duration, Offset, Raw, Timestamp};
 use dante_core::{relay, steer};
 
@@ -20,7 +21,8 @@ pub fn of(pages: &Pages) -> Sheet {
     let mut sheet = Sheet::default();
     programs(&mut sheet, pages);
     if let Some(body) = said(&pages.dante4l) {
-        network::tell(&mut sheet, body, pages.now);
+        let samples = pages.clock.as_ref().map_or(0, |view| view.body.samples);
+        network::tell(&mut sheet, body, samples, pages.now);
     }
     if let Some(body) = said(&pages.dante2sys) {
         clock(&mut sheet, body);
@@ -34,9 +36,9 @@ pub fn of(pages: &Pages) -> Sheet {
 
 fn programs(sheet: &mut Sheet, pages: &Pages) {
     let all = [
-        (Dante4l::NAME, freshness(&pages.dante4l)),
-        (Dante2sys::NAME, freshness(&pages.dante2sys)),
-        (Danteshm::NAME, freshness(&pages.danteshm)),
+        (Dante4lStatus::PROGRAM, freshness(&pages.dante4l)),
+        (Dante2sysStatus::PROGRAM, freshness(&pages.dante2sys)),
+        (DanteshmStatus::PROGRAM, freshness(&pages.danteshm)),
     ];
     let program = |name: &str| ("program", name.to_owned());
     sheet.gauge(
@@ -69,7 +71,7 @@ fn programs(sheet: &mut Sheet, pages: &Pages) {
 }
 
 /// The clock that dante2sys steers.
-fn clock(sheet: &mut Sheet, body: &Dante2sys) {
+fn clock(sheet: &mut Sheet, body: &Dante2sysStatus) {
     sheet.info(
         "dante_clock_info",
         "What dante2sys steers, where the date comes from, what gives way where leader and UTC differ, who writes the RTC",
@@ -105,7 +107,7 @@ fn clock(sheet: &mut Sheet, body: &Dante2sys) {
 }
 
 /// Where the date comes from somewhere.
-fn utc(sheet: &mut Sheet, body: &Dante2sys, now: Timestamp<Raw>) {
+fn utc(sheet: &mut Sheet, body: &Dante2sysStatus, now: Timestamp<Raw>) {
     if body.utc_source == UtcSource::None as u8 {
         return;
     }
@@ -113,9 +115,9 @@ fn utc(sheet: &mut Sheet, body: &Dante2sys, now: Timestamp<Raw>) {
     let date = body.date();
     let ns = |ns| secs(Duration::from_ns(ns));
     gauges! { sheet, one:
-        "dante_date_good", NUMBER, "1: the kernel is told that the date is right" => flag(STEER_DATE_GOOD);
+        "dante_date_good", NUMBER, "1: the kernel is told that the date is right" => flag(STATUS_DATE_GOOD);
         "dante_date_set_by_hand", NUMBER, "1: somebody set another date, which is left as it is" =>
-            flag(STEER_DATE_LEFT);
+            flag(STATUS_DATE_LEFT);
         "dante_date_offset", SECONDS, "The clock minus UTC, as estimated" => date.map(|date| ns(date.error_ns));
         "dante_date_uncertainty", SECONDS, "One standard deviation of dante_date_offset_seconds" =>
             date.map(|date| ns(date.sigma_ns));
@@ -144,7 +146,7 @@ fn utc(sheet: &mut Sheet, body: &Dante2sys, now: Timestamp<Raw>) {
 }
 
 /// What danteshm does, and where its samples go.
-fn outputs(sheet: &mut Sheet, body: &Danteshm, now: Timestamp<Raw>) {
+fn outputs(sheet: &mut Sheet, body: &DanteshmStatus, now: Timestamp<Raw>) {
     sheet.states(
         "dante_relay_state",
         "1 for the state that danteshm is in; FEEDING: chrony is told",

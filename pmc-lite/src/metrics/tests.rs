@@ -1,7 +1,8 @@
 use super::{Format, of};
 use crate::pages::Pages;
 use crate::scenes;
-use dante_core::page::{OutputKind, PORT_HAS_DELAY, SocketPath};
+use dante_core::page::{PORT_HAS_DELAY, SocketPath};
+use dante_core::relay::OutputKind;
 use std::collections::BTreeSet;
 
 #[test]

@@ -1,16 +1,17 @@
 //! What dante4l publishes: networks, leaders, the map of the leader's time.
 
 use super::SplitOffset;
-use crate::shown::{Named, Word, shown};
+use crate::shown::{Word, shown};
 use dante_core::announcement::PtpVersion;
-use dante_core::page::{Dante4l, HeardRecord, LeaderRecord, PortRecord, SampleRecord, StampSource};
+use dante_core::page::{Dante4lStatus, HeardRecord, LeaderRecord, PortRecord, SampleRecord};
+use dante_core::port::StampSource;
 use dante_core::port::{Counters, State};
 use dante_core::time::{Offset, Raw, Timestamp};
 use dante_core::wire::{ClockIdentifier, PortIdentity, Subdomain};
 use serde::Serializer;
 
 shown! {
-    Following of (body: &Dante4l, now: Timestamp<Raw>) let (
+    Following of (body: &Dante4lStatus, now: Timestamp<Raw>) let (
         port = body.selected(),
         sample = port.and_then(PortRecord::last_sample),
         map = port.and_then(PortRecord::map),
@@ -47,11 +48,12 @@ shown! {
 
     /// A leader: the port that sends the Syncs, and what it states about its grandmaster.
     Leader of (leader: &LeaderRecord, subdomain: Subdomain) let (
-        protocol = PtpVersion::V1,
-        is_v1 = protocol == PtpVersion::V1,
+        protocol = leader.protocol(),
+        is_v1 = protocol == Some(PtpVersion::V1),
+        is_v2 = protocol == Some(PtpVersion::V2),
     ) {
         /// PTP version: `ptpv1` is IEEE 1588-2002, `ptpv2` IEEE 1588-2008 and later.
-        protocol: Named<PtpVersion> = Named(protocol),
+        protocol: Word<PtpVersion> = Word(protocol),
         /// Identity of the sender: its UUID with ptpv1.
         id: String = leader.identity().uuid.to_string(),
         /// Port of the sender.
@@ -61,19 +63,19 @@ shown! {
         /// The clock at the root of the tree.
         grandmaster: Grandmaster = Grandmaster::of(leader.grandmaster()),
         /// Domain; null with ptpv1.
-        domain: Option<u8> = None,
+        domain: Option<u8> = is_v2.then_some(leader.domain),
         /// Subdomain; null with ptpv2.
         subdomain: Option<String> = is_v1.then(|| subdomain.to_string()),
         /// priority1 of the grandmaster; null with ptpv1.
-        priority1: Option<u8> = None,
+        priority1: Option<u8> = is_v2.then_some(leader.priority1),
         /// priority2 of the grandmaster; null with ptpv1.
-        priority2: Option<u8> = None,
+        priority2: Option<u8> = is_v2.then_some(leader.priority2),
         /// clockClass of the grandmaster; null with ptpv1.
-        clock_class: Option<u8> = (!is_v1).then_some(leader.stratum),
+        clock_class: Option<u8> = is_v2.then_some(leader.class),
         /// clockAccuracy of the grandmaster; null with ptpv1.
-        clock_accuracy: Option<u8> = None,
+        clock_accuracy: Option<u8> = is_v2.then_some(leader.accuracy),
         /// Stratum of the grandmaster; null with ptpv2.
-        stratum: Option<u8> = is_v1.then_some(leader.stratum),
+        stratum: Option<u8> = is_v1.then_some(leader.class),
         /// Source of the grandmaster's time; null with ptpv2.
         identifier: Option<String> = is_v1.then(|| ClockIdentifier(leader.identifier).to_string()),
         /// Whether the grandmaster is a Preferred Leader; null with ptpv2.

@@ -1,8 +1,7 @@
 use crate::args::Goal;
-use dante_core::page::{
-    Dante2sys, Freshness, STEER_DATE_GOOD, STEER_DATE_LEFT, SteeredClock, UtcSource, View,
-};
+use dante_core::page::{Dante2sys, Freshness, STEER_UTC_BY_HAND, STEER_UTC_GOOD, View};
 use dante_core::steer::State;
+use dante_core::steer::{SteeredClock, UtcSource};
 
 /// What `pmc-lite wait` sees of a dante2sys that holds the system clock by NTP.
 fn seen(change: impl FnOnce(&mut View<Dante2sys>)) -> Result<View<Dante2sys>, String> {
@@ -10,7 +9,7 @@ fn seen(change: impl FnOnce(&mut View<Dante2sys>)) -> Result<View<Dante2sys>, St
         state: State::Locked as u8,
         clock: SteeredClock::Realtime as u8,
         utc_source: UtcSource::Ntp as u8,
-        flags: STEER_DATE_GOOD,
+        flags: STEER_UTC_GOOD,
         ..Dante2sys::default()
     };
     let mut view = View { freshness: Freshness::Fresh, pid: 1, instance: 1, body };
@@ -45,8 +44,8 @@ fn every_date() {
     // Not good.
     judge(&seen(|view| view.body.flags = 0), false, false);
     // Set by hand: that host's own affair, and nothing for others. A page that calls it good all the same is as bad.
-    judge(&seen(|view| view.body.flags = STEER_DATE_LEFT), true, false);
-    judge(&seen(|view| view.body.flags |= STEER_DATE_LEFT), true, false);
+    judge(&seen(|view| view.body.flags = STEER_UTC_BY_HAND), true, false);
+    judge(&seen(|view| view.body.flags |= STEER_UTC_BY_HAND), true, false);
     // From nowhere.
     judge(&seen(|view| (view.body.utc_source, view.body.flags) = (UtcSource::None as u8, 0)), true, false);
     judge(&seen(|view| view.body.utc_source = UtcSource::None as u8), true, false);

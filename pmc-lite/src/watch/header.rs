@@ -5,7 +5,7 @@ use super::panel::{QUIET, colour};
 use crate::finding::Level;
 use crate::status::{Following, Page, Relaying, Status, Steering};
 use crate::text::{headline, life_of, quality};
-use dante_core::page::{SteeredClock, UtcSource};
+use dante_core::steer::{SteeredClock, UtcSource};
 use dante_core::{port, relay, steer};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};

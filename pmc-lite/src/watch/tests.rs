@@ -26,7 +26,8 @@ fn screen(app: &App, (width, height): (u16, u16)) -> String {
 fn looked_at(mut pages: Pages) -> App {
     let mut app = App::new(None);
     let last = pages.now;
-    let measured = pages.dante4l.as_ref().ok().filter(|view| view.body.samples > 0);
+    let is_measured = pages.clock.as_ref().is_ok_and(|view| view.body.samples > 0);
+    let measured = pages.dante4l.as_ref().ok().filter(|_| is_measured);
     let Some(PortRecord { state, last: end, .. }) = measured.map(|view| view.body.ports[0]) else {
         app.see(&pages);
         return app;
@@ -34,7 +35,6 @@ fn looked_at(mut pages: Pages) -> App {
     for number in 1..=480u64 {
         let ago = Duration::from_ms((480 - number.cast_signed()) * 250);
         let noise = (number.cast_signed() * 7919) % 613 - 306;
-        let view = pages.dante4l.as_mut().expect("a page");
         let newest = SampleRecord {
             number,
             arrived_raw_ns: end.arrived_raw_ns - ago.ns(),
@@ -42,9 +42,10 @@ fn looked_at(mut pages: Pages) -> App {
             accepted: u32::from(number % 97 != 0),
             ..end
         };
-        view.body.samples = number - 1;
-        view.body.push(newest);
-        let port = &mut view.body.ports[0];
+        let clock = &mut pages.clock.as_mut().expect("a page").body;
+        clock.samples = number - 1;
+        clock.push(newest);
+        let port = &mut pages.dante4l.as_mut().expect("a page").body.ports[0];
         port.map.raw0_ns = newest.arrived_raw_ns;
         port.map.rate = 12.0469e-6
             + (noise as f64 * 2e-11 + (number as f64 / 70.0).sin() * 4e-9) * (1.0 + 20.0 / number as f64);
@@ -167,7 +168,7 @@ fn what_was_missed_is_told() {
     let mut app = looked_at(scenes::locked());
     assert!(!screen(&app, SMALL).contains("missed"));
     let mut later = scenes::locked();
-    later.dante4l.as_mut().expect("a page").body.samples = 480 + 64 + 9;
+    later.clock.as_mut().expect("a page").body.samples = 480 + 64 + 9;
     app.see(&later);
     assert!(screen(&app, SMALL).contains("9 samples missed"), "{}", screen(&app, SMALL));
 }

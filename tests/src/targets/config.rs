@@ -1,14 +1,5 @@
 //! The configuration file.
 
-#[path = "../../../dante2sys/src/args.rs"]
-#[expect(dead_code, reason = "what the flags amount to is dante2sys' own business")]
-mod dante2sys;
-#[path = "../../../dante4l/src/args.rs"]
-#[expect(dead_code, reason = "and so is dante4l's")]
-mod dante4l;
-#[path = "../../../danteshm/src/args.rs"]
-mod danteshm;
-
 use dante_os::daemon::{ConfigError, DaemonArgs, arguments_of};
 use std::cell::RefCell;
 use std::fs::File;
@@ -31,9 +22,9 @@ pub fn config(bytes: &[u8]) {
         });
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(bytes)).expect("a file");
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        read::<dante4l::Args>(&path, bytes);
-        read::<dante2sys::Args>(&path, bytes);
-        read::<danteshm::Args>(&path, bytes);
+        read::<dante4l::args::Args>(&path, bytes);
+        read::<dante2sys::args::Args>(&path, bytes);
+        read::<danteshm::args::Args>(&path, bytes);
     });
 }
 

@@ -1,7 +1,6 @@
 //! The configuration file that is shipped, and what a mistake in one's own leads to, as the programs themselves say it.
 
-use dante_os::daemon::COMMAND_LINE_ONLY;
-use dante_tests::program::{Ended, built};
+use dante_tests::program::{Ended, built, keys_of};
 use dante_tests::stage::{DAEMONS, Stage};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -95,11 +94,10 @@ fn the_shipped_file_is_in_order_and_shows_the_defaults() {
                 assert_eq!(value.trim_matches('"'), default, "{program}'s {key}");
             }
         }
-        for (flag, _) in &flags {
-            let shown = keys.iter().any(|(section, key, _)| section == program && key == flag);
-            let may_lack =
-                COMMAND_LINE_ONLY.iter().chain(&NOT_SHOWN).chain(&NOT_COMMENTED).any(|name| name == flag);
-            assert!(shown || may_lack, "{program}'s {flag} is not in the file");
+        for own in keys_of(program) {
+            let shown = keys.iter().any(|(section, key, _)| section == program && *key == own);
+            let may_lack = NOT_SHOWN.iter().chain(&NOT_COMMENTED).any(|name| *name == own);
+            assert!(shown || may_lack, "{program}'s {own} is not in the file");
         }
     }
     for program in DAEMONS {
@@ -113,9 +111,9 @@ fn a_key_in_the_wrong_section() {
     let stage = Stage::new();
     for program in DAEMONS {
         let other = if program == "dante2sys" { "danteshm" } else { "dante2sys" };
-        let own = flags(program).into_iter().map(|(key, _)| key);
-        for key in own
-            .filter(|key| !COMMAND_LINE_ONLY.iter().chain(&NOT_SHOWN).chain(&COMMON).any(|name| name == key))
+        for key in keys_of(program)
+            .into_iter()
+            .filter(|key| !NOT_SHOWN.iter().chain(&COMMON).any(|name| name == key))
         {
             let ended = check(&stage, other, &format!("[{other}]\n\n{key} = 1\n"));
             let says =

@@ -47,7 +47,7 @@ fn the_operators_word_stands_above_the_best_master() {
     let dante4l = lab.dante4l(&["--leader=10.99.99.99"]);
     let why = "hearing leader 00:1d:c1:00:00:0";
     dante4l.wait_to_say(why, PATIENCE);
-    assert!(dante4l.said().contains(&format!("at {address}, which --leader or --deny does not permit")));
+    assert!(dante4l.said().contains(&format!("at {address}, which the rules for leaders do not permit")));
     wait_for("it is counted", PATIENCE, || {
         let status = lab.stage.status();
         (status["dante4l"]["ports"][0]["counters"]["not_permitted"].as_u64() > Some(20)).then_some(())

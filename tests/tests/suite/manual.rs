@@ -1,9 +1,9 @@
 //! The man pages and the completions, against what the programs themselves say.
 
 use dante_core::{port, relay, steer};
-use dante_os::daemon::{COMMAND_LINE_ONLY, Exit};
+use dante_os::daemon::Exit;
 use dante_tests::lab::has;
-use dante_tests::program::built;
+use dante_tests::program::{built, keys_of};
 use dante_tests::stage::Stage;
 use std::collections::BTreeSet;
 use std::fs;
@@ -313,12 +313,9 @@ fn the_keys_are_those_of_the_example_file_and_of_the_programs() {
     fs::write(&file, whole.join("\n")).expect("a file");
     let mut shown_common = BTreeSet::new();
     for program in DAEMONS {
-        let taken: BTreeSet<String> = flags_of(program, &[])
-            .into_iter()
-            .filter(|flag| !COMMAND_LINE_ONLY.contains(&flag.as_str()))
-            .collect();
+        let taken = keys_of(program);
         let own = keys(&format!("[{program}]"));
-        assert_eq!(&own | &common, taken, "dante4l.toml.5, [{program}], against {program} --help");
+        assert_eq!(&own | &common, taken, "dante4l.toml.5, [{program}], against the flags of {program}");
         let lines = whole.iter().skip_while(|line| **line != format!("[{program}]")).skip(1);
         let shown: BTreeSet<String> =
             lines.take_while(|line| !line.starts_with('[')).filter_map(|line| key_of(line)).collect();

@@ -161,14 +161,14 @@ fn nobody_answers_and_what_is_in_the_way_is_said() {
     query(&lab, &["no-uuid"]).expect(2, &["six pairs"]);
     // std sets no SO_REUSEADDR on UDP sockets.
     let socket = lab.near.within(|| UdpSocket::bind(("0.0.0.0", 320)).expect("a free port"));
-    query(&lab, &[]).expect(3, &["UDP port 320 is taken", "ss -ulnp", "--general-port"]);
+    query(&lab, &[]).expect(3, &["UDP port 320 is taken", "ss -ulnp", "general messages"]);
     drop(socket);
     let unprivileged = |words: &[&str]| {
         let mut command = lab.unprivileged("pmc-lite", &["query", "-i", CABLE, "--timeout=0.1"]);
         command.args(words);
         lab.stage.start("pmc-lite", command).ended(PATIENCE)
     };
-    unprivileged(&[]).expect(4, &["UDP port 320 on veth0", "CAP_NET_BIND_SERVICE", "--general-port"]);
+    unprivileged(&[]).expect(4, &["UDP port 320 on veth0", "CAP_NET_BIND_SERVICE", "general messages"]);
     unprivileged(&["--general-port=5320"]).expect(1, &["nobody answered"]);
 }
 

@@ -67,7 +67,7 @@ fn wrong_configuration() {
 fn no_such_interface() {
     let stage = Stage::new();
     let ended = stage.run("dante4l", &["-i", "nosuch0", "--no-wait"]);
-    ended.expect(5, &["no network interface nosuch0", "lo", "-i"]);
+    ended.expect(5, &["no network interface nosuch0", "lo", "name one of these"]);
     stage.run("dantesim", &["leader", "-i", "nosuch0"]).expect(5, &["no network interface nosuch0"]);
     assert_eq!(stage.status()["dante4l"]["page"], "absent", "it published before it knew");
 }
@@ -101,12 +101,12 @@ fn an_interface_is_waited_for() {
 #[test]
 fn a_port_in_use() {
     let Some(lab) = Lab::new() else { return };
-    for (port, flag) in [(319, "--event-port"), (320, "--general-port")] {
+    for (port, kind) in [(319, "event messages"), (320, "general messages")] {
         // std sets no SO_REUSEADDR on UDP sockets.
         let bind = |port| lab.near.within(|| UdpSocket::bind(("0.0.0.0", port)));
         let socket = bind(port).expect("a free port");
         let ended = lab.dante4l(&[]).ended(PATIENCE);
-        ended.expect(3, &[&format!("UDP port {port} is taken"), "ss -ulnp", flag]);
+        ended.expect(3, &[&format!("UDP port {port} is taken"), "ss -ulnp", kind]);
         drop(socket);
         // A child that another test is just starting may hold it for a moment longer.
         wait_for("a free port again", PATIENCE, || bind(port).ok());
@@ -135,7 +135,7 @@ fn a_right_that_is_missing() {
         lab.stage.start(program, lab.unprivileged(program, words)).ended(PATIENCE)
     };
     let ended = run("dante4l", &["-i", CABLE]);
-    ended.expect(4, &["UDP port 319 on veth0", "CAP_NET_BIND_SERVICE", "--event-port"]);
+    ended.expect(4, &["UDP port 319 on veth0", "CAP_NET_BIND_SERVICE", "event messages"]);
     run("dantesim", &["leader", "-i", CABLE]).expect(4, &["UDP port 319 on veth0"]);
     run("dante2sys", &["--clock=realtime"]).expect(4, &["not permitted", "CAP_SYS_TIME"]);
 }

@@ -149,7 +149,7 @@ fn where_the_leader_is_named_nobody_else_is_followed() {
     scene.leader.program.signal(Signal::SIGSTOP);
     scene.eyes.wait_for_port(State::Listening, PATIENCE);
     let _impostor = Leader::start(&scene.lab.stage, &scene.host, &PREFERRED);
-    scene.dante4l.wait_to_say("which --leader or --deny does not permit", PATIENCE);
+    scene.dante4l.wait_to_say("which the rules for leaders do not permit", PATIENCE);
     assert_eq!(scene.eyes.port(), Some(State::Listening));
     let refused = scene.count("not_permitted");
     assert!(refused > 50, "{refused} refused");

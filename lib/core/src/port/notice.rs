@@ -1,13 +1,14 @@
 //! The diagnostics: why there is no lock, or what is not as it should be.
 
+use crate::explain::{Explain, sentence};
 use crate::wire::{PortIdentity, Subdomain, Uuid};
 use std::fmt;
 use std::net::Ipv4Addr;
 
 /// The table of all kinds: number (the place on the page), whether it explains why there is no foreign leader and is of interest
-/// only then, name and what it names, text. All else derives from it.
+/// only then, name and what it names, what is wrong, and what to do about it. All else derives from it.
 macro_rules! notices {
-    ($($(#[$doc:meta])* $number:literal $explains:literal $kind:ident $(($($field:ident: $type:ty),+))? $text:literal)+) => {
+    ($($(#[$doc:meta])* $number:literal $explains:literal $kind:ident $(($($field:ident: $type:ty),+))? $what:literal $(=> $remedy:literal)?)+) => {
         /// Something heard that explains why there is no lock, or that somebody should look after.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Notice { $($(#[$doc])* $kind $(($($type),+))?,)+ }
@@ -43,9 +44,19 @@ macro_rules! notices {
             }
         }
 
+        impl Explain for Notice {
+            fn what(&self) -> String {
+                match self { $(Self::$kind $(($($field),+))? => format!($what),)+ }
+            }
+
+            fn remedy(&self) -> Option<String> {
+                match self { $(Self::$kind { .. } => None$(.or(Some($remedy.into())))?,)+ }
+            }
+        }
+
         impl fmt::Display for Notice {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self { $(Self::$kind $(($($field),+))? => write!(f, $text),)+ }
+                sentence(self, f)
             }
         }
     };
@@ -54,11 +65,13 @@ macro_rules! notices {
 notices! {
     /// PTPv2 on the same groups and ports, but no PTPv1.
     0 true OnlyPtpV2
-    "hearing PTPv2 only: the devices speak AES67 or PTPv2; enable PTPv1 (Dante) on one of them"
+    "hearing PTPv2 only: the devices speak AES67 or PTPv2"
+    => "enable PTPv1 (Dante) on one of them"
 
     /// PTPv1 in another subdomain.
     1 true OtherSubdomain(name: Subdomain)
-    "hearing PTPv1 in subdomain {name}, which is not the one followed (--subdomain)"
+    "hearing PTPv1 in subdomain {name}, which is not the one followed"
+    => "if it is the one to follow, name it in the configuration (subdomain)"
 
     /// Two-step Syncs whose Follow_Up does not come.
     2 false NoFollowUp
@@ -75,6 +88,7 @@ notices! {
     /// Syncs come while CLOCK_REALTIME is being stepped, or slewed in haste.
     5 false ClockDisturbed
     "another program keeps stepping the system clock, or slews it by more than 500 ppm: nothing can be measured meanwhile"
+    => "stop that program"
 
     /// Packets that bear this host's own UUID, and no others.
     6 true OnlyOwn
@@ -88,9 +102,10 @@ notices! {
     8 true UnknownVersion(version: u16)
     "hearing packets whose versionPTP is {version}: neither PTPv1 nor PTPv2"
 
-    /// A leader that `--leader` or `--deny` forbids, and no other.
+    /// A leader that the operator's rules forbid, and no other.
     9 true NotPermitted(leader: PortIdentity, address: Ipv4Addr)
-    "hearing leader {leader} at {address}, which --leader or --deny does not permit"
+    "hearing leader {leader} at {address}, which the rules for leaders do not permit"
+    => "if it is the one to follow, permit it in the configuration (leader, deny)"
 
     /// Requests leave without a transmit stamp: no more are sent.
     10 false NoTransmitStamps
@@ -106,8 +121,8 @@ notices! {
 
     /// A second sender claims to be this leader, from there.
     13 false SecondAddress(leader: PortIdentity, address: Ipv4Addr)
-    "another sender, at {address}, claims to be leader {leader}: its packets are not used; \
-     --leader ADDRESS holds the port to the right one from the start"
+    "another sender, at {address}, claims to be leader {leader}: its packets are not used"
+    => "to hold the port to the right address from the start, name it in the configuration (leader)"
 
     /// The leader's packets contradict one another.
     14 false Contradicting(leader: PortIdentity)
@@ -115,7 +130,8 @@ notices! {
 
     /// More leaders than are remembered.
     15 false TooManyLeaders
-    "more leaders are heard than are remembered: most are forged; --leader names those that may be followed"
+    "more leaders are heard than are remembered: most are forged"
+    => "name those that may be followed in the configuration (leader)"
 }
 
 /// Bytes of what a notice names.

@@ -5,6 +5,8 @@
 
 use super::ClockError;
 use super::realtime::{from_timex, setoffset, to_timex_within};
+use crate::denial::{Denial, Denied, display_explained};
+use dante_core::explain::Explain;
 use dante_core::time::{Duration, Ratio, Reading};
 use nix::errno::Errno;
 use reading::{Source, continued};
@@ -24,29 +26,53 @@ pub use reading::PhcReader;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum PhcError {
-    #[error("{path} is not a PTP hardware clock; `ethtool -T IFACE` names the one of a network card")]
     NotAClock { path: PathBuf },
-    #[error(
-        "no right to steer {path}: it must be opened for writing; run this as root or as a service, or give the \
-         file to a group of this user's by a udev rule"
-    )]
     NotPermitted { path: PathBuf },
-    #[error(
-        "no right to read {path}: run this as root, or as a user of the group that a udev rule gives the file to"
-    )]
     NotReadable { path: PathBuf },
-    #[error("there is no {path}: the card has no PTP hardware clock, or its driver is not loaded")]
     Absent { path: PathBuf },
-    #[error("cannot {tried} {path}: {cause}")]
     Failed { tried: &'static str, path: PathBuf, cause: io::Error },
 }
 
-impl PhcError {
-    /// Whether a missing right is the reason.
-    pub fn is_permission(&self) -> bool {
-        matches!(self, Self::NotPermitted { .. } | Self::NotReadable { .. })
+impl Explain for PhcError {
+    fn what(&self) -> String {
+        match self {
+            Self::NotAClock { path } => format!("{} is not a PTP hardware clock", path.display()),
+            Self::NotPermitted { path } => {
+                format!("no right to steer {}: it must be opened for writing", path.display())
+            }
+            Self::NotReadable { path } => format!("no right to read {}", path.display()),
+            Self::Absent { path } => format!(
+                "there is no {}: the card has no PTP hardware clock, or its driver is not loaded",
+                path.display()
+            ),
+            Self::Failed { tried, path, cause } => format!("cannot {tried} {}: {cause}", path.display()),
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::NotAClock { .. } => "`ethtool -T IFACE` names the one of a network card".into(),
+            Self::NotPermitted { .. } => {
+                "run this as root or as a service, or give the file to a group of this user's by \
+                                          a udev rule"
+                    .into()
+            }
+            Self::NotReadable { .. } => {
+                "run this as root, or as a user of the group that a udev rule gives the file to".into()
+            }
+            Self::Absent { .. } | Self::Failed { .. } => return None,
+        })
     }
 }
+
+impl Denied for PhcError {
+    fn denial(&self) -> Option<Denial> {
+        let refused = matches!(self, Self::NotPermitted { .. } | Self::NotReadable { .. });
+        refused.then_some(Denial::NotPermitted)
+    }
+}
+
+display_explained!(PhcError);
 
 /// struct ptp_clock_caps.
 #[repr(C)]
@@ -225,9 +251,12 @@ mod tests {
     #[test]
     fn a_missing_right_is_told() {
         let error = PhcError::NotPermitted { path: "/dev/ptp0".into() };
-        assert!(error.is_permission() && error.to_string().contains("udev rule"), "{error}");
+        assert!(
+            error.denial() == Some(Denial::NotPermitted) && error.to_string().contains("udev rule"),
+            "{error}"
+        );
         let error = PhcError::Absent { path: "/dev/ptp0".into() };
-        assert!(!error.is_permission());
+        assert!(error.denial().is_none());
     }
 
     #[test]

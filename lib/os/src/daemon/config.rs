@@ -1,20 +1,20 @@
 //! The configuration file: one TOML file for the suite, a section for each program, a key for each long flag.
 //!
-//! Keys *are* flags: `interface = "eth1"` in section `[dante4l]` is `--interface=eth1` put before the flags of the
+//! Keys *are* flags: `KEY = "VALUE"` in the section of a program is `--KEY=VALUE` put before the flags of the
 //! command line, so a key cannot mean anything else than its flag, and what the command line says wins. Each key is
 //! tried alone first, so that a mistake is told with its line.
 
+mod example;
 mod words;
-
-pub use words::COMMAND_LINE_ONLY;
 
 use super::DaemonArgs;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction};
+use example::Example;
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use toml_edit::{Document, Item, TableLike, Value};
+use toml_edit::{Document, Item, Value};
 
 /// What is wrong with flags or configuration.
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +35,23 @@ pub fn arguments_of<A: DaemonArgs>(given: Vec<OsString>) -> Result<A, ConfigErro
     let Some(path) = &args.common().config else { return Ok(args) };
     let mut all: Vec<OsString> = given.first().cloned().into_iter().collect();
     // What may be given several times would come on top of the file's.
-    let is_overridden = |flag: &String| lists.iter().any(|list| flag.starts_with(list));
-    let flags = File::read(path)?.flags::<A>()?;
-    all.extend(flags.into_iter().filter(|flag| !is_overridden(flag)).map(OsString::from));
+    let flags = File::read(path)?.flags::<A>()?.into_iter();
+    all.extend(flags.filter(|flag| !lists.contains(&flag.key)).map(|flag| flag.word.into()));
     all.extend(given.into_iter().skip(1));
     Ok(parse::<A>(all)?.0)
+}
+
+/// Flags of every program that no file may have: they name the file, or do something else and end.
+const COMMAND_LINE_ONLY: [&str; 4] = ["config", "check-config", "help", "version"];
+
+/// The flags that a program takes as keys of its section, as clap describes them.
+pub fn keys_of<A: DaemonArgs>() -> Vec<Arg> {
+    let is_key = |arg: &&Arg| arg.get_long().is_some_and(|name| !is_for_the_command_line::<A>(name));
+    A::command().get_arguments().filter(is_key).cloned().collect()
+}
+
+fn is_for_the_command_line<A: DaemonArgs>(flag: &str) -> bool {
+    COMMAND_LINE_ONLY.contains(&flag) || A::COMMAND_LINE_ONLY.contains(&flag)
 }
 
 /// The values of one key as they stand in the file, whether they make sense or not; a list is several, and a key that is not
@@ -57,7 +69,7 @@ pub fn values(path: &Path, section: &str, key: &str) -> Result<Vec<String>, Conf
     })
 }
 
-/// The flags, and which of those given may be so several times, each as `--name=`.
+/// The flags, and the names of those given that may be so several times.
 fn parse<A: DaemonArgs>(words: Vec<OsString>) -> Result<(A, Vec<String>), clap::Error> {
     let mut command = A::command().args_override_self(true);
     let matches = command.try_get_matches_from_mut(words)?;
@@ -67,8 +79,14 @@ fn parse<A: DaemonArgs>(words: Vec<OsString>) -> Result<(A, Vec<String>), clap::
             && matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
     };
     let lists = command.get_arguments().filter(is_given);
-    let lists = lists.filter_map(|arg| Some(format!("--{}=", arg.get_long()?))).collect();
+    let lists = lists.filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
     Ok((args, lists))
+}
+
+/// A key of the file, and the word of a command line that it amounts to.
+struct Flag {
+    key: String,
+    word: String,
 }
 
 struct File<'a> {
@@ -99,51 +117,47 @@ impl<'a> File<'a> {
     }
 
     /// The flags that the program's section amounts to.
-    fn flags<A: DaemonArgs>(&self) -> Result<Vec<String>, ConfigError> {
+    fn flags<A: DaemonArgs>(&self) -> Result<Vec<Flag>, ConfigError> {
+        let keys = keys_of::<A>();
+        let own: Vec<&str> = keys.iter().filter_map(Arg::get_long).collect();
+        let example = Example::of(A::EXAMPLE);
         for (name, item) in self.document.iter() {
             let span = self.document.key(name).and_then(|key| key.span()).or_else(|| item.span());
-            if !words::is_section(name) {
-                return Err(self.error(span, words::no_section(name, item.is_value())));
+            if !example.sections().contains(&name) {
+                let what = words::no_section(&example, A::PROGRAM, &own, name, item.is_value());
+                return Err(self.error(span, what));
             }
             if !item.is_table_like() {
                 let what = format!("{name} is a section: write [{name}] on a line of its own");
                 return Err(self.error(span, what));
             }
         }
-        match self.document.get(A::PROGRAM).and_then(Item::as_table_like) {
-            Some(table) => self.table_flags::<A>(table),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    fn table_flags<A: DaemonArgs>(&self, table: &dyn TableLike) -> Result<Vec<String>, ConfigError> {
-        let command = A::command();
-        let keys: Vec<(&str, &Arg)> =
-            command.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg))).collect();
+        let Some(table) = self.document.get(A::PROGRAM).and_then(Item::as_table_like) else {
+            return Ok(Vec::new());
+        };
         let mut flags = Vec::new();
         for (key, item) in table.iter() {
             let span = table.key(key).and_then(|key| key.span()).or_else(|| item.span());
             let wrong = |what| self.error(span.clone(), what);
-            if words::is_for_the_command_line(key) {
+            if is_for_the_command_line::<A>(key) {
                 return Err(wrong(format!("{key} is a flag of the command line only")));
             }
-            let Some((_, arg)) = keys.iter().find(|(name, _)| *name == key) else {
-                let own: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
-                return Err(wrong(words::no_key(A::PROGRAM, key, &own)));
+            let Some(arg) = keys.iter().find(|arg| arg.get_long() == Some(key)) else {
+                return Err(wrong(words::no_key(&example, A::PROGRAM, &own, key)));
             };
-            for flag in flags_of(key, item, arg).map_err(wrong)? {
+            for word in words_of(key, item, arg).map_err(wrong)? {
                 // Alone, so that a mistake can be told with its line.
-                if let Err(error) = A::command().try_get_matches_from([A::PROGRAM, &flag]) {
+                if let Err(error) = A::command().try_get_matches_from([A::PROGRAM, &word]) {
                     return Err(wrong(words::wrong_value(key, &error)));
                 }
-                flags.push(flag);
+                flags.push(Flag { key: key.to_owned(), word });
             }
         }
         Ok(flags)
     }
 }
 
-fn flags_of(key: &str, item: &Item, arg: &Arg) -> Result<Vec<String>, String> {
+fn words_of(key: &str, item: &Item, arg: &Arg) -> Result<Vec<String>, String> {
     let Some(value) = item.as_value() else { return Err(format!("{key} wants a value, not a section")) };
     let takes_value = arg.get_action().takes_values();
     let one = |value: &Value| match value {

@@ -24,6 +24,8 @@ struct Args {
 
 impl DaemonArgs for Args {
     const PROGRAM: &'static str = "dante4l";
+    const EXAMPLE: &'static str = "[dante4l]\ninterface = \"eth0\"\n#event-port = 319\n#log-level = 6\n\
+        [dante2sys]\n#first-step-threshold = \"20ms\"\n#log-level = 6\n[danteshm]\n#shm = 2\n";
     fn common(&self) -> &CommonArgs {
         &self.common
     }
@@ -171,4 +173,31 @@ fn a_missing_file_is_told() {
     let words = ["dante4l", "-f", "/nowhere/suite.toml"].map(OsString::from).to_vec();
     let error = arguments_of::<Args>(words).unwrap_err().to_string();
     assert!(error.starts_with("cannot read /nowhere/suite.toml: No such file"), "{error}");
+}
+
+#[test]
+fn a_denial_decides_the_exit_status() {
+    use crate::process::ProcessError;
+    use crate::socket::SocketError;
+    use dante_core::port::Channel;
+    use nix::errno::Errno;
+    let exit = |failure: Failure| failure.exit;
+    let tried = "locking memory";
+    assert_eq!(exit(Failure::of(ProcessError::Refused { tried, need: "CAP_IPC_LOCK" })), Exit::NotPermitted);
+    assert_eq!(exit(Failure::of(ProcessError::Failed { tried, cause: Errno::EINVAL })), Exit::Failed);
+    let in_use = SocketError::PortInUse { port: 319, channel: Channel::Event };
+    assert_eq!(exit(Failure::of(in_use)), Exit::Refused);
+}
+
+#[test]
+fn a_key_of_every_section_is_in_no_section_of_its_own() {
+    let told = with_file("messages = true\n", &[]).unwrap_err();
+    assert!(told.ends_with("sections are [dante4l], [dante2sys], [danteshm]"), "{told}");
+    let told = with_file("[dante4l]\nsubdomain = \"_DFLT\"\n[dante4l]\n", &[]).unwrap_err();
+    assert_eq!(told, "suite.toml:3: section [dante4l] is there twice: put all of its keys under one");
+    let told = with_file("[danteshm]\nevent-port = 1\n[dante4l]\nevent-port = x\n", &[]).unwrap_err();
+    assert!(
+        told.ends_with("a text stands in quotes: write event-port = \"x\""),
+        "of another section: {told}"
+    );
 }

@@ -5,7 +5,9 @@
 
 use super::{Interface, request};
 use crate::clock::{Phc, PhcError, PhcReader};
+use crate::denial::{Denial, Denied, display_explained};
 use arrayvec::ArrayVec;
+use dante_core::explain::Explain;
 use nix::errno::Errno;
 use std::fmt;
 
@@ -134,44 +136,80 @@ fn plan(found: Option<Setting>, transmit: bool) -> ArrayVec<Setting, 3> {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum CardError {
-    #[error("{interface} has no hardware time stamps: `ethtool -T {interface}` shows what its driver offers")]
     NoStamps { interface: String },
-    #[error(
-        "{interface} has hardware time stamps of what arrives but not of what leaves, and stamps of two kinds would \
-         make the path delay (--delay e2e) wrong"
-    )]
     NoTransmitStamps { interface: String },
-    #[error("the driver of {interface} does not say which PTP hardware clock its time stamps are of")]
     NoClock { interface: String },
-    #[error(
-        "{interface} has hardware time stamps, but its clock cannot be read: {cause} (to a service the drop-in \
-         hardware.conf among the examples gives the file and the right)"
-    )]
     Clock { interface: String, cause: PhcError },
-    #[error(
-        "turning on the hardware time stamps of {interface} needs root or CAP_NET_ADMIN: the drop-in hardware.conf \
-         among the examples gives it to the service"
-    )]
     NotPermitted { interface: String },
-    #[error(
-        "another program has set {interface} to stamp {filter}, which leaves PTPv1 out, and the card does not stamp \
-         all packets instead ({cause})"
-    )]
     Taken { interface: String, filter: Filter, cause: Errno },
-    #[error("the driver of {interface} takes no filter with PTPv1's Sync in it: {refusals}")]
-    Refused { interface: String, refusals: String },
+    Refused { interface: String, refusals: Vec<(Filter, Errno)> },
 }
 
-impl CardError {
-    /// Whether a missing right is the reason.
-    pub fn is_permission(&self) -> bool {
+impl Explain for CardError {
+    fn what(&self) -> String {
         match self {
-            Self::NotPermitted { .. } => true,
-            Self::Clock { cause, .. } => cause.is_permission(),
-            _ => false,
+            Self::NoStamps { interface } => format!("{interface} has no hardware time stamps"),
+            Self::NoTransmitStamps { interface } => format!(
+                "{interface} has hardware time stamps of what arrives but not of what leaves, and stamps of two kinds would \
+                 make the measured path delay wrong"
+            ),
+            Self::NoClock { interface } => format!(
+                "the driver of {interface} does not say which PTP hardware clock its time stamps are of"
+            ),
+            Self::Clock { interface, cause } => {
+                format!(
+                    "{interface} has hardware time stamps, but its clock cannot be read: {}",
+                    cause.what()
+                )
+            }
+            Self::NotPermitted { interface } => {
+                format!("turning on the hardware time stamps of {interface} needs root or CAP_NET_ADMIN")
+            }
+            Self::Taken { interface, filter, cause } => format!(
+                "another program has set {interface} to stamp {filter}, which leaves PTPv1 out, and the card does not stamp \
+                 all packets instead ({cause})"
+            ),
+            Self::Refused { interface, refusals } => {
+                let refusals: Vec<String> =
+                    refusals.iter().map(|(filter, cause)| format!("{filter} ({cause})")).collect();
+                format!(
+                    "the driver of {interface} takes no filter with PTPv1's Sync in it: {}",
+                    refusals.join(", ")
+                )
+            }
         }
     }
 
+    fn remedy(&self) -> Option<String> {
+        let drop_in = "the drop-in hardware.conf among the examples gives a service the file and the right";
+        match self {
+            Self::NoStamps { interface } => {
+                Some(format!("`ethtool -T {interface}` shows what its driver offers"))
+            }
+            Self::Clock { cause, .. } => match cause.remedy() {
+                Some(remedy) => Some(format!("{remedy}\n{drop_in}")),
+                None => Some(drop_in.into()),
+            },
+            Self::NotPermitted { .. } => Some(drop_in.into()),
+            _ => None,
+        }
+    }
+}
+
+impl Denied for CardError {
+    fn denial(&self) -> Option<Denial> {
+        match self {
+            Self::NotPermitted { .. } => Some(Denial::NotPermitted),
+            Self::Clock { cause, .. } => cause.denial(),
+            Self::Taken { .. } => Some(Denial::InUse),
+            _ => None,
+        }
+    }
+}
+
+display_explained!(CardError);
+
+impl CardError {
     /// Whether the card itself is the reason, which will not change.
     pub fn is_lacking(&self) -> bool {
         matches!(self, Self::NoStamps { .. } | Self::NoTransmitStamps { .. } | Self::NoClock { .. })
@@ -256,7 +294,7 @@ impl Card {
             (Some(filter), Some((_, cause))) => {
                 CardError::Taken { interface: interface(), filter, cause: *cause }
             }
-            _ => CardError::Refused { interface: interface(), refusals: listed(&refusals) },
+            _ => CardError::Refused { interface: interface(), refusals: refusals.to_vec() },
         })
     }
 
@@ -281,10 +319,6 @@ impl Drop for Card {
             Err(cause) => log::debug!("{}: setting the filter back: {cause}", self.interface),
         }
     }
-}
-
-fn listed(refusals: &[(Filter, Errno)]) -> String {
-    refusals.iter().map(|(filter, cause)| format!("{filter} ({cause})")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

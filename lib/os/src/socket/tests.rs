@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::read_realtime;
+use crate::denial::{Denial, Denied};
 use crate::poll::Poll;
 use crate::scratch::{in_network_namespace, ip, run_as_nobody};
 use dante_core::time::Duration;
@@ -139,7 +140,7 @@ fn keys_stay_true_after_a_send_that_failed() {
     assert_eq!(sender.send(b"1", to).unwrap(), 1);
     let error = sender.send(&[0; 70_000], to).unwrap_err();
     assert!(error.to_string().contains("224.0.1.129"), "{error}");
-    assert!(!error.is_permission() && !error.is_in_use());
+    assert!(error.denial().is_none());
     assert_eq!(sender.send(b"2", to).unwrap(), 2);
     assert!(wait(&sender).error(0));
     assert_eq!(sender.departed().unwrap().unwrap().key, 2);
@@ -248,8 +249,8 @@ fn a_port_that_another_program_holds_is_told_as_such() {
     let other = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     let port = other.local_addr().unwrap().port();
     let error = PtpSocket::open(&lo(), GROUP, port, Channel::General, StampSource::Software).unwrap_err();
-    assert!(error.is_in_use() && !error.is_permission(), "{error:?}");
-    assert!(error.to_string().contains("--general-port"), "{error}");
+    assert!(error.denial() == Some(Denial::InUse), "{error:?}");
+    assert!(error.to_string().contains("another UDP port for general messages"), "{error}");
 }
 
 /// The kernel takes the request on any interface, and then nobody stamps.
@@ -324,7 +325,10 @@ fn child_of_the_privileged_port_test() {
         return;
     }
     let error = PtpSocket::open(&lo(), GROUP, 319, Channel::Event, StampSource::Software).unwrap_err();
-    assert!(error.is_permission() && error.to_string().contains("CAP_NET_BIND_SERVICE"), "{error:?}");
+    assert!(
+        error.denial() == Some(Denial::NotPermitted) && error.to_string().contains("CAP_NET_BIND_SERVICE"),
+        "{error:?}"
+    );
 }
 
 /// Needs root, to become another user, and a kernel that guards port 319; passed over without.

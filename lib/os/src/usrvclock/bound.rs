@@ -1,5 +1,7 @@
 //! The socket and its name in the file system: made with the right mode, never in place of what belongs to somebody else.
 
+use crate::denial::display_explained;
+use dante_core::explain::Explain;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -12,13 +14,32 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum ServeError {
-    #[error("usrvclock {path}: {what}; remove it, or name another path")]
     InTheWay { path: PathBuf, what: String },
-    #[error("usrvclock {path}: another program serves a clock there; end it, or name another path")]
     Taken { path: PathBuf },
-    #[error("usrvclock {path}: {tried}: {cause}")]
     Failed { path: PathBuf, tried: &'static str, cause: io::Error },
 }
+
+impl Explain for ServeError {
+    fn what(&self) -> String {
+        match self {
+            Self::InTheWay { path, what } => format!("usrvclock {}: {what}", path.display()),
+            Self::Taken { path } => {
+                format!("usrvclock {}: another program serves a clock there", path.display())
+            }
+            Self::Failed { path, tried, cause } => format!("usrvclock {}: {tried}: {cause}", path.display()),
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::InTheWay { .. } => Some("remove it, or name another path".into()),
+            Self::Taken { .. } => Some("end it, or name another path".into()),
+            Self::Failed { .. } => None,
+        }
+    }
+}
+
+display_explained!(ServeError);
 
 impl ServeError {
     /// Whether waiting will not help: somebody has to decide who the path belongs to.

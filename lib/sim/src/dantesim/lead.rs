@@ -10,7 +10,7 @@ use dante_os::clock::raw_now;
 use dante_os::daemon::{Exit, Failure, random};
 use dante_os::net::{Interface, Kind};
 use dante_os::poll::{Poll, Signal};
-use dante_os::socket::{PtpSocket, SocketError, Stamps};
+use dante_os::socket::{PtpSocket, Stamps};
 use dante_sim::leader::{Input, Leader, LeaderConfig, Output, SyncToken};
 use dante_sim::oscillator::{Oscillator, Truth};
 use std::net::SocketAddrV4;
@@ -114,15 +114,14 @@ struct Stage {
 impl Stage {
     fn open(args: &LeaderArgs, interface: &Interface) -> Result<Self, Failure> {
         let group = args.subdomain.group();
-        let failed = SocketError::into_failure;
         let open = |port, channel| {
-            PtpSocket::open(interface, group, port, channel, StampSource::Software).map_err(failed)
+            PtpSocket::open(interface, group, port, channel, StampSource::Software).map_err(Failure::of)
         };
         Ok(Self {
             listener: open(args.event_port, Channel::Event)?,
             questions: open(args.general_port, Channel::General)?,
-            event: PtpSocket::sender(interface, Channel::Event).map_err(failed)?,
-            general: PtpSocket::sender(interface, Channel::General).map_err(failed)?,
+            event: PtpSocket::sender(interface, Channel::Event).map_err(Failure::of)?,
+            general: PtpSocket::sender(interface, Channel::General).map_err(Failure::of)?,
             event_to: SocketAddrV4::new(group, args.event_port),
             general_to: SocketAddrV4::new(group, args.general_port),
             stamps: Stamps::start(),

@@ -1,13 +1,12 @@
 //! dantesim: a PTPv1 leader for rehearsal, and a demonstration of the whole suite.
 #![forbid(unsafe_code)]
 
-mod args;
 mod demo;
 mod lead;
 
-use args::{Action, Args};
 use clap::Parser;
 use dante_os::daemon::{Failure, exit};
+use dante_sim::args::{self, Action, Args};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -1,18 +1,18 @@
 //! Hosts, made up.
 
-use super::super::host::{Choice, Host, Network};
+use crate::doctor::chrony::{Chrony, Refclock};
+use crate::doctor::firewall::{Rules, Unknown};
+use crate::doctor::host::{Choice, Host, Network, Running};
+use crate::doctor::listen::{Arrivals, Heard, Leader, OpenFailure};
+use crate::doctor::membership::Memberships;
+use crate::doctor::ports::Holder;
+use crate::doctor::programs::{Ownership, PageFile};
+use crate::doctor::routes::{Filter, ReversePath, Route};
 use crate::pages::Pages;
 use crate::scenes;
 use dante_core::port::Counter;
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
-use dante_os::host::Running;
-use dante_os::host::chrony::{Chrony, Refclock};
-use dante_os::host::firewall::{Rules, Unknown};
-use dante_os::host::igmp::Memberships;
-use dante_os::host::listen::{Ears, Heard, Leader};
-use dante_os::host::pages::{Ownership, PageFile};
-use dante_os::host::ports::Holder;
-use dante_os::host::routes::{Filter, ReversePath, Route};
+use dante_os::denial::Denial;
 use dante_os::net::{Abilities, Interface, Kind, NetError};
 use dante_os::rivals::Rival;
 use std::net::Ipv4Addr;
@@ -118,35 +118,35 @@ fn route(network: [u8; 4]) -> Route {
     Route { interface: "eth1".into(), network: network.into(), mask: [255, 255, 0, 0].into(), metric: 0 }
 }
 
-fn ears(sockets: u64, interface: u64) -> Ears {
-    Ears { sockets, interface: Some(interface) }
+fn arrivals(sockets: u64, interface: u64) -> Arrivals {
+    Arrivals { sockets, interface: Some(interface) }
 }
 
 fn nothing() -> Heard {
-    Heard { event: ears(0, 0), general: ears(0, 0), ptp_v2: ears(0, 0), ..Heard::default() }
+    Heard { event: arrivals(0, 0), general: arrivals(0, 0), ptp_v2: arrivals(0, 0), ..Heard::default() }
 }
 
 fn a_leader(subdomain: Subdomain) -> Heard {
     let uuid = Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]);
     let identity = PortIdentity { technology: PortIdentity::ETHERNET, uuid, port_id: 1 };
     let leader = Leader { identity, address: Ipv4Addr::new(169, 254, 61, 114), subdomain, is_let_in: true };
-    Heard { leaders: vec![leader], event: ears(8, 8), general: ears(8, 8), ..nothing() }
+    Heard { leaders: vec![leader], event: arrivals(8, 8), general: arrivals(8, 8), ..nothing() }
 }
 
 fn ptp_v2() -> Heard {
-    Heard { ptp_v2: ears(30, 30), event: ears(16, 16), general: ears(14, 14), ..nothing() }
+    Heard { ptp_v2: arrivals(30, 30), event: arrivals(16, 16), general: arrivals(14, 14), ..nothing() }
 }
 
 /// The leader's packets arrive, and no program gets them.
 fn shut_out() -> Heard {
-    let mut heard = Heard { event: ears(0, 8), general: ears(0, 8), ..a_leader(Subdomain::DFLT) };
+    let mut heard = Heard { event: arrivals(0, 8), general: arrivals(0, 8), ..a_leader(Subdomain::DFLT) };
     heard.leaders.iter_mut().for_each(|leader| leader.is_let_in = false);
     heard.shut_out = heard.leaders.iter().map(|leader| leader.address).collect();
     heard
 }
 
 fn no_such_interface() -> Host {
-    let link = Err(NetError::NotFound { name: "eth7".into(), present: "lo, eth1".into() });
+    let link = Err(NetError::NotFound { name: "eth7".into(), present: vec!["lo".into(), "eth1".into()] });
     let network = Network { name: "eth7".into(), link, stamps: None, ..network(None) };
     Host { networks: vec![network], ..healthy() }
 }
@@ -169,8 +169,9 @@ fn strict() -> Host {
 
 /// Not much may be seen.
 fn unprivileged() -> Host {
-    let deaf = "binding UDP port 319 on eth1 needs root or CAP_NET_BIND_SERVICE";
-    let heard = Heard { deaf: Some(deaf.into()), ..Heard::default() };
+    let failure = "binding UDP port 319 on eth1 needs root or CAP_NET_BIND_SERVICE";
+    let failure = OpenFailure { what: failure.into(), denial: Some(Denial::NotPermitted) };
+    let heard = Heard { failure: Some(failure), ..Heard::default() };
     let said = "Operation not permitted (you must be root)".into();
     Host {
         firewall: Rules { nft: Err(Unknown::Refused { tool: "nft", said }), has_legacy: false },
@@ -181,12 +182,13 @@ fn unprivileged() -> Host {
 
 fn port_taken() -> Host {
     let process = Some(Running { pid: 412, name: "statime".into(), rights: None });
-    let deaf = Some("UDP port 319 is taken by another program on this host".into());
+    let what = "UDP port 319 is taken by another program on this host".into();
+    let failure = Some(OpenFailure { what, denial: Some(Denial::InUse) });
     Host {
         choice: Choice::Configuration("/etc/dante4l.toml".into()),
         holders: vec![Holder { port: 319, uid: 0, process }],
         writers: [None, None, None],
-        ..listening(Heard { deaf, is_port_taken: true, ..nothing() })
+        ..listening(Heard { failure, ..nothing() })
     }
 }
 

@@ -4,13 +4,15 @@ use super::secs;
 use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, each_of, gauges, one, ratio};
 use crate::shown::Word;
 use crate::status::Leader;
-use dante_core::page::{Dante4l, PortRecord, StampSource};
+use dante_core::page::{Dante4lStatus, PortRecord};
 use dante_core::port;
+use dante_core::port::StampSource;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::track::KernelWord;
 use dante_core::wire::Subdomain;
 
-pub fn tell(sheet: &mut Sheet, body: &Dante4l, now: Timestamp<Raw>) {
+/// `samples`: the number of measurements since the start.
+pub fn tell(sheet: &mut Sheet, body: &Dante4lStatus, samples: u64, now: Timestamp<Raw>) {
     let ports: Vec<(Labels, PortRecord)> =
         body.ports().iter().map(|port| (vec![("interface", port.interface.to_string())], *port)).collect();
     let each = |value: &dyn Fn(&PortRecord) -> Option<f64>| each_of(&ports, value);
@@ -74,7 +76,7 @@ pub fn tell(sheet: &mut Sheet, body: &Dante4l, now: Timestamp<Raw>) {
         }),
     );
     let help = "Measurements on the network that the clock follows, believed or not";
-    sheet.count("dante_samples", help, body.samples);
+    sheet.count("dante_samples", help, samples);
     kernel(sheet, body);
 }
 
@@ -85,7 +87,7 @@ fn leaders(sheet: &mut Sheet, ports: &[(Labels, PortRecord)]) {
         "The leader that is followed; identifier and preference are its grandmaster's, where its protocol has them",
         followed.iter().map(|(labels, leader)| {
             let always = [
-                ("protocol", leader.protocol.0.to_string()),
+                ("protocol", leader.protocol.to_string()),
                 ("id", leader.id.clone()),
                 ("port_id", leader.port_id.to_string()),
                 ("address", leader.address.clone()),
@@ -107,7 +109,7 @@ fn leaders(sheet: &mut Sheet, ports: &[(Labels, PortRecord)]) {
     }
 }
 
-fn kernel(sheet: &mut Sheet, body: &Dante4l) {
+fn kernel(sheet: &mut Sheet, body: &Dante4lStatus) {
     let word = body.kernel_word();
     let synchronised = word.map(|word| f64::from(word != KernelWord::Unsynchronised));
     let max_error = match word {

@@ -193,6 +193,7 @@ mod tests {
     //! What is made of the numbers; a guest has the clock that gives them.
 
     use super::*;
+    use crate::denial::{Denial, Denied};
 
     const SECOND: i64 = 1_000_000_000;
 
@@ -233,7 +234,8 @@ mod tests {
         assert!(error("/dev/ptp-nowhere").starts_with("there is no /dev/ptp-nowhere: "));
         let error = PhcError::NotReadable { path: "/dev/ptp0".into() };
         assert!(
-            error.is_permission() && error.to_string().starts_with("no right to read /dev/ptp0"),
+            error.denial() == Some(Denial::NotPermitted)
+                && error.to_string().starts_with("no right to read /dev/ptp0"),
             "{error}"
         );
     }

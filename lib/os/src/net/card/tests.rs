@@ -81,7 +81,7 @@ fn names_are_ethtools() {
 fn an_interface_without_a_card_says_so() {
     let lo = Interface::find("lo").unwrap();
     let error = Card::prepare(&lo, false).unwrap_err();
-    assert!(error.is_lacking() && !error.is_permission(), "{error:?}");
+    assert!(error.is_lacking() && error.denial().is_none(), "{error:?}");
     assert!(error.to_string().contains("ethtool -T lo"), "{error}");
 }
 
@@ -89,11 +89,11 @@ fn an_interface_without_a_card_says_so() {
 fn errors_say_what_to_do() {
     let interface = || "eth1".to_owned();
     let refusals = [(Filter::V1_EVENT, Errno::ERANGE), (Filter::ALL, Errno::EINVAL)];
-    let said = CardError::Refused { interface: interface(), refusals: listed(&refusals) };
+    let said = CardError::Refused { interface: interface(), refusals: refusals.to_vec() };
     assert!(said.to_string().contains("ptpv1-l4-event (ERANGE: "), "{said}");
     assert!(said.to_string().contains(", all (EINVAL: "), "{said}");
     let said = CardError::Taken { interface: interface(), filter: V2_EVENT, cause: Errno::ERANGE };
     assert!(said.to_string().contains("stamp ptpv2-event, which leaves PTPv1 out"), "{said}");
-    assert!(!said.is_permission() && !said.is_lacking());
-    assert!(CardError::NotPermitted { interface: interface() }.is_permission());
+    assert_eq!((said.denial(), said.is_lacking()), (Some(Denial::InUse), false));
+    assert_eq!(CardError::NotPermitted { interface: interface() }.denial(), Some(Denial::NotPermitted));
 }

@@ -1,7 +1,6 @@
 //! One process, as /proc tells of it (proc(5)). Whatever cannot be read is not known, and no error: a process may end at
 //! any moment, and some files are for its owner only.
 
-use crate::host::CAP_SYS_TIME;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,22 +9,29 @@ use std::path::{Path, PathBuf};
 /// The most that is read of a file, bytes.
 const LONGEST: u64 = 1 << 16;
 
+/// CAP_SYS_TIME (include/uapi/linux/capability.h), without which no clock can be steered.
+pub const CAP_SYS_TIME: u32 = 25;
+/// CAP_NET_BIND_SERVICE.
+pub const CAP_NET_BIND_SERVICE: u32 = 10;
+
+/// A process, by its folder in /proc.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     proc: PathBuf,
     folder: PathBuf,
     status: Option<String>,
 }
 
 impl Process {
-    pub(crate) fn new(proc: &Path, pid: u32) -> Self {
+    /// The process of this id in the tree `proc`, which is /proc or made to look like it.
+    pub fn new(proc: &Path, pid: u32) -> Self {
         let folder = proc.join(pid.to_string());
         let status = text_of(&folder.join("status"));
         Self { proc: proc.into(), folder, status }
     }
 
     /// Its name, cut to 15 characters; None when it has ended.
-    pub(crate) fn name(&self) -> Option<String> {
+    pub fn name(&self) -> Option<String> {
         text_of(&self.folder.join("comm")).map(|text| text.trim_end_matches('\n').to_owned())
     }
 
@@ -34,7 +40,7 @@ impl Process {
     }
 
     /// Whether it has ended, and its parent was not told yet.
-    pub(crate) fn is_dead(&self) -> bool {
+    pub fn is_dead(&self) -> bool {
         self.status("State").is_some_and(|state| state.starts_with(['Z', 'X']))
     }
 
@@ -43,7 +49,7 @@ impl Process {
     }
 
     /// Its rights (capabilities(7)), a bit for each.
-    pub(crate) fn rights(&self) -> Option<u64> {
+    pub fn rights(&self) -> Option<u64> {
         u64::from_str_radix(self.status("CapEff")?, 16).ok()
     }
 
@@ -105,8 +111,8 @@ fn service_of(path: &str) -> Option<String> {
     unit
 }
 
-/// Its text, as far as it is short.
-pub(crate) fn text_of(path: &Path) -> Option<String> {
+/// A file's text, as far as it is short; `None` where it cannot be read.
+pub fn text_of(path: &Path) -> Option<String> {
     let mut bytes = Vec::new();
     // A FIFO must not hold the program up.
     let file: File = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;

@@ -1,8 +1,9 @@
-//! Reverse-path filtering: whether the kernel takes packets from addresses that it would not send to by the same way
+//! Reverse-path filtering: the kernel drops packets from addresses that it would not send to by the same interface
 //! (`rp_filter`, Documentation/networking/ip-sysctl.rst).
 
-use super::setting;
-use crate::rivals::process::text_of;
+use super::host::{Network, setting};
+use crate::finding::Finding;
+use dante_os::procfs::text_of;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -95,4 +96,34 @@ fn parse(text: &str) -> Vec<Route> {
         })
     };
     text.lines().skip(1).filter_map(route).collect()
+}
+
+/// Whether what arrives on an interface is dropped for where it comes from.
+pub fn judge(network: &Network, gets_through: bool) -> Finding {
+    let name = &network.name;
+    let filter = match network.reverse_path.filter {
+        Filter::Off => return Finding::ok(format!("rp_filter is off on {name}: no source is thrown away")),
+        Filter::Strict => "strict",
+        Filter::Loose => "loose",
+    };
+    let source = network.sender();
+    if gets_through || !network.reverse_path.drops(name, source) {
+        return Finding::ok(format!("rp_filter is {filter} on {name}, and lets what arrives there in"));
+    }
+    let block = if source.is_link_local() { "169.254.0.0/16".into() } else { format!("{source}/32") };
+    let remedy = format!(
+        "give {name} a way there: ip route add {block} dev {name} (and for good in its network configuration)"
+    );
+    if network.heard.as_ref().is_some_and(|heard| heard.shut_out.contains(&source)) {
+        Finding::failure(format!(
+            "rp_filter is {filter} on {name}, which has no route to {source}: all that comes from there is thrown away"
+        ))
+        .remedy(remedy)
+    } else {
+        Finding::warning(format!(
+            "rp_filter is {filter} on {name}, which has no route to {block}: Dante devices without DHCP have such \
+             addresses, and would not be heard"
+        ))
+        .remedy(remedy)
+    }
 }

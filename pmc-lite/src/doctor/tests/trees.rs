@@ -1,13 +1,41 @@
 //! On trees made to look like /proc and /.
 
-use super::chrony::{Chrony, Refclock};
-use super::igmp::Memberships;
-use super::ports::{self, Holder};
-use super::routes::{Filter, ReversePath};
-use super::*;
-use crate::scratch::Scratch;
+use crate::doctor::chrony::{Chrony, Refclock};
+use crate::doctor::host::Running;
+use crate::doctor::membership::Memberships;
+use crate::doctor::ports::{self, Holder};
+use crate::doctor::routes::{Filter, ReversePath};
+use dante_os::procfs::{CAP_NET_BIND_SERVICE, CAP_SYS_TIME};
+use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A folder of its own, removed with everything in it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("pmc-lite-{}-{number}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, file: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.0.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
 
 /// As the kernel prints an address: the number as it lies in memory.
 fn hex(address: [u8; 4]) -> String {

@@ -1,7 +1,9 @@
-//! Multicast groups that this host has joined, and the version of IGMP by which it tells the network so.
+//! Multicast groups that this host has joined, the IGMP version in use, and whether the group of PTP is among them.
 
-use super::setting;
-use crate::rivals::process::text_of;
+use super::host::{Host, Network, setting};
+use crate::finding::Finding;
+use dante_core::page::PortRecord;
+use dante_os::procfs::text_of;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -52,6 +54,36 @@ fn parse(text: &str, interface: &str) -> Memberships {
                 found.version = last.and_then(|number| number.parse().ok());
             }
         }
+    }
+    found
+}
+
+/// Only who has joined the group is sent its packets by a switch that snoops.
+pub fn judge(host: &Host, network: &Network, port: Option<&PortRecord>) -> Vec<Finding> {
+    let (name, group) = (&network.name, network.subdomain.group());
+    let mut found = Vec::new();
+    let memberships = &network.memberships;
+    let version =
+        memberships.version.map(|version| format!(", told by IGMP version {version}")).unwrap_or_default();
+    if port.is_some_and(|port| port.identity().is_some()) {
+        found.push(if memberships.groups.contains(&group) {
+            Finding::ok(format!("{name} is a member of {group}{version}"))
+        } else {
+            Finding::failure(format!(
+                "{name} is no member of {group}: a switch need not send its packets here"
+            ))
+            .remedy(format!("systemctl restart {}", host.unit()))
+        });
+    }
+    if let Some(version @ 1) = memberships.forced {
+        found.push(
+            Finding::warning(format!(
+                "{name} is forced to IGMP version {version}: switches that snoop may not understand it"
+            ))
+            .remedy(format!(
+                "sysctl -w net.ipv4.conf.all.force_igmp_version=0 net.ipv4.conf.{name}.force_igmp_version=0"
+            )),
+        );
     }
     found
 }

@@ -1,6 +1,12 @@
-//! chrony's configuration, as far as it concerns reference clocks (chrony.conf(5)).
+//! chrony's configuration, as far as it concerns reference clocks (chrony.conf(5)), and whether chrony uses what danteshm
+//! writes.
 
-use crate::rivals::process::text_of;
+use super::host::Host;
+use crate::finding::Finding;
+use crate::pages::{Pages, said};
+use dante_core::page::DanteshmStatus;
+use dante_core::relay::OutputKind;
+use dante_os::procfs::text_of;
 use std::path::{Path, PathBuf};
 
 /// Includes within includes, at most; chronyd refuses deeper ones too.
@@ -15,7 +21,7 @@ pub enum Refclock {
     Sock(String),
 }
 
-/// What chrony is told.
+/// What was read of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chrony {
     /// Its configuration, where there is one that may be read.
@@ -109,4 +115,42 @@ fn listed(folder: &Path, fits: impl Fn(&str) -> bool) -> Vec<PathBuf> {
         .collect();
     paths.sort();
     paths
+}
+
+/// chrony's side of danteshm's outputs.
+pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
+    let Some(body) = said::<DanteshmStatus>(&pages.danteshm) else { return Vec::new() };
+    let wanted: Vec<(Refclock, String, String)> = body
+        .outputs()
+        .iter()
+        .filter_map(|output| match OutputKind::from_number(output.kind)? {
+            OutputKind::Shm => {
+                let unit = output.unit;
+                let line = format!("refclock SHM {unit} refid DNTE poll 2 dpoll -3 local");
+                Some((Refclock::Shm(unit), format!("SHM unit {unit}"), line))
+            }
+            OutputKind::Sock => {
+                let path = output.path.to_string();
+                let line = format!("refclock SOCK {path} refid DNTE poll 2 local");
+                Some((Refclock::Sock(path.clone()), path, line))
+            }
+            OutputKind::Usrvclock => None,
+        })
+        .collect();
+    let Some((.., line)) = wanted.first() else { return Vec::new() };
+    let Some(file) = &host.chrony.file else {
+        return vec![
+            Finding::warning("danteshm runs, and chrony's configuration is not found: it is not looked into")
+                .remedy(format!("chrony needs this line: {line}")),
+        ];
+    };
+    let named = wanted.iter().find(|(refclock, ..)| host.chrony.refclocks.contains(refclock));
+    vec![match named {
+        Some((_, place, _)) => Finding::ok(format!("chrony takes Dante's time from {place}")),
+        None => Finding::warning(format!(
+            "danteshm runs, and no refclock line of {} takes what it gives",
+            file.display()
+        ))
+        .remedy(format!("add to /etc/chrony/conf.d/dante.conf: {line} (docs/chrony.md), and restart chrony")),
+    }]
 }

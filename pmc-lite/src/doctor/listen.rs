@@ -1,18 +1,18 @@
-//! Listening to a network for some seconds: which leaders speak there, in which subdomain, and whether what they say gets
-//! through to programs. Nothing is sent but what the kernel says of memberships (IGMP).
+//! Listening to a network for some seconds: which leaders send there, in which subdomain, and whether their packets get
+//! through to programs. Nothing is sent but the kernel's reports of multicast memberships (IGMP).
 //!
-//! Two ears: sockets as a follower has them, and, with CAP_NET_RAW, a packet socket, which hears what arrives before the
-//! reverse-path filter and the firewall have a say. What only the second hears is thrown away on this very host.
+//! Packets are counted twice: at sockets as a follower has them and, with CAP_NET_RAW, at the interface ([`Tap`]), before the
+//! reverse-path filter and the firewall. Packets that only the interface has were dropped on this host.
 
-use crate::net::Interface;
-use crate::socket::{PtpSocket, SocketError};
+use dante_core::explain::Explain;
 use dante_core::port::Channel;
 use dante_core::port::StampSource;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Message, Packet, PortIdentity, Subdomain, WireError};
-use nix::sys::socket::{LinkAddr, recvfrom};
-use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+use dante_os::denial::{Denial, Denied};
+use dante_os::net::Interface;
+use dante_os::socket::{PtpSocket, SocketError};
+use dante_os::tap::Tap;
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// The groups of all subdomains.
@@ -31,29 +31,36 @@ pub struct Heard {
     /// Leaders: who sends PTPv1 Syncs.
     pub leaders: Vec<Leader>,
     /// PTPv2 packets, on either port.
-    pub ptp_v2: Ears,
+    pub ptp_v2: Arrivals,
     /// On the port of event messages, 319.
-    pub event: Ears,
+    pub event: Arrivals,
     /// On that of general messages, 320.
-    pub general: Ears,
+    pub general: Arrivals,
     /// Senders whose packets arrived at the interface, but at no socket.
     pub shut_out: Vec<Ipv4Addr>,
     /// Why there were no sockets.
-    pub deaf: Option<String>,
-    /// Why, for programs.
-    pub is_port_taken: bool,
+    pub failure: Option<OpenFailure>,
 }
 
-/// Packets that each ear heard.
+/// Why sockets could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenFailure {
+    /// In words.
+    pub what: String,
+    /// The kind, where the kernel denied them.
+    pub denial: Option<Denial>,
+}
+
+/// Packets that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ears {
+pub struct Arrivals {
     /// By sockets, as programs have them.
     pub sockets: u64,
     /// At the interface; `None` without the right to listen there.
     pub interface: Option<u64>,
 }
 
-impl Ears {
+impl Arrivals {
     fn count(&mut self, at_socket: bool) {
         if at_socket {
             self.sockets += 1;
@@ -82,6 +89,12 @@ pub struct Leader {
 }
 
 impl Heard {
+    /// These packets arrive at the interface, and none at a program.
+    pub fn is_shut_out(&self, of: impl Fn(&Self) -> Arrivals) -> bool {
+        let arrivals = of(self);
+        self.failure.is_none() && arrivals.sockets == 0 && arrivals.interface.is_some_and(|count| count > 0)
+    }
+
     fn take(&mut self, bytes: &[u8], source: Ipv4Addr, at_socket: bool) {
         match Packet::parse(bytes) {
             Ok(Packet { header, message: Message::Sync(_) }) => {
@@ -105,21 +118,33 @@ impl Heard {
 
 /// Listens on all of these at once for `span`. What this host itself says is not counted.
 pub fn listen(interfaces: &[Interface], span: Duration) -> Vec<Heard> {
-    let tap = Tap::open();
-    let mut ears: Vec<Ear<'_>> =
-        interfaces.iter().map(|interface| Ear::open(interface, tap.is_some())).collect();
+    let tap = Tap::open([EVENT_PORT, GENERAL_PORT]);
+    let mut listeners: Vec<Listener<'_>> =
+        interfaces.iter().map(|interface| Listener::open(interface, tap.is_some())).collect();
     let begun = Instant::now();
-    while begun.elapsed() < span && !ears.is_empty() {
+    while begun.elapsed() < span && !listeners.is_empty() {
         std::thread::sleep(LOOK);
-        ears.iter_mut().for_each(Ear::fetch);
+        listeners.iter_mut().for_each(Listener::fetch);
         if let Some(tap) = &tap {
-            tap.fetch(&mut ears);
+            fetch(tap, &mut listeners);
         }
     }
-    ears.into_iter().map(Ear::told).collect()
+    listeners.into_iter().map(Listener::told).collect()
 }
 
-struct Ear<'a> {
+/// Hands the packets of the tap to the listeners of their interfaces.
+fn fetch(tap: &Tap, listeners: &mut [Listener<'_>]) {
+    let mut buffer = [0; 512];
+    while let Some(tapped) = tap.receive(&mut buffer) {
+        if let Some(listener) =
+            listeners.iter_mut().find(|listener| listener.interface.index == tapped.interface)
+        {
+            listener.take(tapped.source, tapped.port, tapped.bytes, false);
+        }
+    }
+}
+
+struct Listener<'a> {
     interface: &'a Interface,
     /// With their ports.
     sockets: Vec<(u16, PtpSocket)>,
@@ -128,13 +153,12 @@ struct Ear<'a> {
     seen: Vec<Ipv4Addr>,
 }
 
-impl<'a> Ear<'a> {
+impl<'a> Listener<'a> {
     fn open(interface: &'a Interface, has_tap: bool) -> Self {
-        let none = Ears { sockets: 0, interface: has_tap.then_some(0) };
+        let none = Arrivals { sockets: 0, interface: has_tap.then_some(0) };
         let mut heard = Heard { event: none, general: none, ptp_v2: none, ..Heard::default() };
         let sockets = Self::sockets(interface).unwrap_or_else(|error| {
-            heard.is_port_taken = error.is_in_use();
-            heard.deaf = Some(error.to_string());
+            heard.failure = Some(OpenFailure { what: error.what(), denial: error.denial() });
             Vec::new()
         });
         Self { interface, sockets, heard, let_in: Vec::new(), seen: Vec::new() }
@@ -157,25 +181,24 @@ impl<'a> Ear<'a> {
         for (port, socket) in &mut sockets {
             while let Ok(Some(received)) = socket.receive(&mut buffer) {
                 let (port, source, bytes) = (*port, *received.source.ip(), received.bytes);
-                self.take(&Datagram { source, port, bytes }, true);
+                self.take(source, port, bytes, true);
             }
         }
         self.sockets = sockets;
     }
 
-    fn take(&mut self, datagram: &Datagram<'_>, at_socket: bool) {
-        let source = datagram.source;
+    fn take(&mut self, source: Ipv4Addr, port: u16, bytes: &[u8], at_socket: bool) {
         if source == self.interface.address && !source.is_loopback() {
             return;
         }
-        let ears = if datagram.port == EVENT_PORT { &mut self.heard.event } else { &mut self.heard.general };
-        ears.count(at_socket);
+        let arrivals = if port == EVENT_PORT { &mut self.heard.event } else { &mut self.heard.general };
+        arrivals.count(at_socket);
         remember(if at_socket { &mut self.let_in } else { &mut self.seen }, source);
-        self.heard.take(datagram.bytes, source, at_socket);
+        self.heard.take(bytes, source, at_socket);
     }
 
     fn told(mut self) -> Heard {
-        if self.heard.deaf.is_none() {
+        if self.heard.failure.is_none() {
             self.heard.shut_out =
                 self.seen.into_iter().filter(|source| !self.let_in.contains(source)).collect();
         }
@@ -190,67 +213,17 @@ fn remember(list: &mut Vec<Ipv4Addr>, source: Ipv4Addr) {
     }
 }
 
-/// A packet socket for IPv4: what arrives on any interface, with its IP header. Of ETH_P_IP it sees nothing that leaves.
-struct Tap(Socket);
-
-/// A UDP datagram to one of the ports.
-struct Datagram<'b> {
-    source: Ipv4Addr,
-    port: u16,
-    bytes: &'b [u8],
-}
-
-impl Tap {
-    fn open() -> Option<Self> {
-        let protocol = Protocol::from(i32::from(0x0800_u16.to_be()));
-        let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking(), Some(protocol)).ok()?;
-        socket.attach_filter(&filter()).ok()?;
-        Some(Self(socket))
-    }
-
-    fn fetch(&self, ears: &mut [Ear<'_>]) {
-        let mut buffer = [0; 512];
-        while let Ok((length, Some(from))) = recvfrom::<LinkAddr>(self.0.as_raw_fd(), &mut buffer) {
-            let index = u32::try_from(from.ifindex()).unwrap_or(0);
-            let bytes = buffer.get(..length).unwrap_or_default();
-            let ear = ears.iter_mut().find(|ear| ear.interface.index == index);
-            if let (Some(ear), Some(datagram)) = (ear, Datagram::of_ip(bytes)) {
-                ear.take(&datagram, false);
-            }
-        }
-    }
-}
-
-impl<'b> Datagram<'b> {
-    /// Out of an IPv4 packet (RFC 791, RFC 768).
-    fn of_ip(bytes: &'b [u8]) -> Option<Self> {
-        let [first, _, _, _, _, _, _, _, _, 17, _, _, a, b, c, d, ..] = bytes else { return None };
-        let udp = bytes.get(usize::from(first & 0x0f) * 4..)?;
-        let [_, _, high, low, _, _, _, _, payload @ ..] = udp else { return None };
-        let port = u16::from_be_bytes([*high, *low]);
-        let source = Ipv4Addr::new(*a, *b, *c, *d);
-        [EVENT_PORT, GENERAL_PORT].contains(&port).then_some(Self { source, port, bytes: payload })
-    }
-}
-
-/// Keeps the rest of a busy host's traffic out: UDP to one of the two ports.
-fn filter() -> [SockFilter; 8] {
-    let code = |parts: u32| u16::try_from(parts).unwrap_or_default();
-    let step = |parts, k| SockFilter::new(code(parts), 0, 0, k);
-    let is = |value, then, otherwise| {
-        SockFilter::new(code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K), then, otherwise, value)
-    };
-    [
-        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 9),
-        is(17, 0, 4),
-        step(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0),
-        step(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 2),
-        is(u32::from(EVENT_PORT), 2, 0),
-        is(u32::from(GENERAL_PORT), 1, 0),
-        step(libc::BPF_RET | libc::BPF_K, 0),
-        step(libc::BPF_RET | libc::BPF_K, 0xffff),
-    ]
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_speaks_ptpv2_is_counted_and_is_no_leader() {
+        let mut heard = Heard::default();
+        let mut bytes = [0; 44];
+        bytes[1] = 2;
+        heard.take(&bytes, Ipv4Addr::LOCALHOST, true);
+        heard.take(b"garbage", Ipv4Addr::LOCALHOST, true);
+        assert_eq!((heard.ptp_v2.sockets, heard.leaders.len()), (1, 0));
+    }
+}

@@ -1,5 +1,7 @@
 use super::*;
 
+const PORTS: [u16; 2] = [319, 320];
+
 /// An IPv4 header of 24 bytes (with an option), UDP to `port`, and a payload.
 fn packet(protocol: u8, port: u16) -> Vec<u8> {
     let mut bytes =
@@ -14,26 +16,13 @@ fn packet(protocol: u8, port: u16) -> Vec<u8> {
 #[test]
 fn a_datagram_is_found_in_its_packet() {
     let bytes = packet(17, 320);
-    let found = Datagram::of_ip(&bytes).expect("a datagram");
-    assert_eq!(
-        (found.source, found.port, found.bytes),
-        (Ipv4Addr::new(169, 254, 7, 1), 320, &b"payload"[..])
-    );
+    let found = datagram(&bytes, &PORTS).expect("a datagram");
+    assert_eq!(found, (Ipv4Addr::new(169, 254, 7, 1), 320, &b"payload"[..]));
 }
 
 #[test]
 fn anything_else_is_none() {
     for bytes in [packet(6, 320), packet(17, 321), packet(17, 320)[..30].to_vec(), Vec::new()] {
-        assert!(Datagram::of_ip(&bytes).is_none(), "{bytes:?}");
+        assert!(datagram(&bytes, &PORTS).is_none(), "{bytes:?}");
     }
-}
-
-#[test]
-fn who_speaks_ptpv2_is_counted_and_is_no_leader() {
-    let mut heard = Heard::default();
-    let mut bytes = [0; 44];
-    bytes[1] = 2;
-    heard.take(&bytes, Ipv4Addr::LOCALHOST, true);
-    heard.take(b"garbage", Ipv4Addr::LOCALHOST, true);
-    assert_eq!((heard.ptp_v2.sockets, heard.leaders.len()), (1, 0));
 }

@@ -1,0 +1,8 @@
+//! The command line of danteshm, the relay: read by the program, by the manual and by tests.
+#![forbid(unsafe_code)]
+
+#[expect(
+    missing_docs,
+    reason = "the help of each flag describes it, and a doc comment would change the help"
+)]
+pub mod args;
