@@ -94,6 +94,7 @@ move   = sed -i 's,/usr/sbin/\(dante\|pmc\),$(PREFIX)/sbin/\1,'
 install: build man
 	$(call put,755,$(PROGRAMS:%=$(BUILT)/%),$(ROOT)/sbin)
 	$(call put,755,$(BUILT)/dantesim,$(ROOT)/bin)
+	$(call put,644,files/include/*.h,$(ROOT)/include)
 	$(call put,644,files/systemd/*.service,$(UNITS))
 	sed -e 's|^Description=.*|& (%i)|' -e 's|-f /etc/dante4l.toml|-f /etc/dante4l.%i.toml --instance=%i|' \
 	    -e '/^# dante4l@NAME/d' $(UNITS)/dante4l.service >$(UNITS)/dante4l@.service
@@ -103,7 +104,7 @@ install: build man
 	$(call put,644,files/sysusers.d/*.conf,$(ROOT)/lib/sysusers.d)
 	$(call put,644,files/tmpfiles.d/*.conf,$(ROOT)/lib/tmpfiles.d)
 	$(call put,644,files/udev/*.rules,$(ROOT)/lib/udev/rules.d)
-	$(call put,644,files/dante4l.toml files/systemd/examples/* files/chrony/dante-refclock-*.conf,$(DOC)/examples)
+	$(call put,644,files/dante4l.toml files/systemd/examples/* files/chrony/dante-refclock-*.conf files/include/examples/*,$(DOC)/examples)
 	$(move) $(DOC)/examples/*.service
 	$(call put,644,files/grafana/*.json,$(ROOT)/share/dante4l/grafana)
 	[ -e $(DESTDIR)/etc/dante4l.toml ] || install -D -m 644 -t $(DESTDIR)/etc files/dante4l.toml
