@@ -622,15 +622,31 @@ static inline const struct dante_sample *dante_next_sample(const struct dante_da
 
 /* ---- UTC ---- */
 
-#ifdef __SIZEOF_INT128__
+/* floor(elapsed * slope / 2^48): a product of 128 bits, which 32-bit machines (and DANTE_NO_INT128) compute in halves. */
+static inline int64_t dante_gained_(int64_t elapsed, int64_t slope) {
+#if defined __SIZEOF_INT128__ && !defined DANTE_NO_INT128
+    /* The shift of a negative number rounds towards minus infinity, with GCC and Clang. */
+    __extension__ __int128 gained = ((__extension__(__int128)elapsed) * slope) >> 48;
+    return gained > INT64_MAX ? INT64_MAX : gained < INT64_MIN ? INT64_MIN : (int64_t)gained;
+#else
+    const uint64_t half = 0xffffffffu;
+    int is_negative = (elapsed < 0) != (slope < 0);
+    uint64_t a = elapsed < 0 ? 0 - (uint64_t)elapsed : (uint64_t)elapsed, b = slope < 0 ? 0 - (uint64_t)slope : (uint64_t)slope;
+    uint64_t low = (a & half) * (b & half);
+    uint64_t middle = (a >> 32) * (b & half) + (low >> 32);
+    uint64_t other = (a & half) * (b >> 32) + (middle & half);
+    uint64_t high = (a >> 32) * (b >> 32) + (middle >> 32) + (other >> 32);
+    if (high >> 47) return is_negative ? INT64_MIN : INT64_MAX;
+    low = (other << 32) | (low & half);
+    int64_t whole = (int64_t)((high << 16) | (low >> 48));
+    return is_negative ? -whole - ((low << 16) != 0) : whole;
+#endif
+}
 
 /* UTC at the leader's time `dante_ns`, ns since 1970, without the leap seconds: the same on every host, to the ns. */
 static inline int64_t dante_piece_utc(const struct dante_piece *piece, int64_t dante_ns) {
     int64_t elapsed = dante_sub_(dante_ns, piece->dante0_ns);
-    /* The shift of a negative number rounds towards minus infinity, with GCC and Clang. */
-    __extension__ __int128 gained = ((__extension__(__int128)elapsed) * piece->slope) >> 48;
-    int64_t whole = gained > INT64_MAX ? INT64_MAX : gained < INT64_MIN ? INT64_MIN : (int64_t)gained;
-    return dante_add_(dante_add_(piece->utc0_ns, elapsed), whole);
+    return dante_add_(dante_add_(piece->utc0_ns, elapsed), dante_gained_(elapsed, piece->slope));
 }
 
 /* UTC at the leader's time `dante_ns`, ns since 1970, by what was read of dante2sys; `instance` is head.instance of dante4l's page and
@@ -644,8 +660,6 @@ static inline int dante_utc_at(const struct dante_dante2sys *steered, uint64_t i
     *utc_ns = dante_add_(dante_piece_utc(piece, dante_ns), (int64_t)steered->leap_seconds * 1000000000);
     return DANTE_OK;
 }
-
-#endif /* __SIZEOF_INT128__ */
 
 #ifdef __cplusplus
 }

@@ -201,8 +201,14 @@ fn flags_are_documented_and_defined_in_c_with_the_bits_that_they_have() {
 
 /// The reader in C, compiled with what finds undefined behaviour.
 fn reader(stage: &Stage) -> PathBuf {
+    reader_with(stage, "-DNDEBUG")
+}
+
+/// The same with one more option of the compiler.
+fn reader_with(stage: &Stage, option: &str) -> PathBuf {
     let program = stage.folder().join("page_reader");
-    let words = ["-std=c11", "-pedantic", "-O2", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+    let sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+    let words = [&["-std=c11", "-pedantic", "-O2", option], &sanitizers[..]].concat();
     compile("cc", &words, &sources().join("tests/consumers/page_reader.c"), Some(&program));
     program
 }
@@ -318,11 +324,38 @@ fn the_worked_example_is_what_the_suite_and_the_header_compute() {
     ];
     let values = names.map(|name| example.get::<String>(name));
     let words: Vec<&str> = ["compute"].into_iter().chain(values.iter().map(String::as_str)).collect();
-    let computed = run(&reader(&stage), &words);
-    for name in ["dante", "sigma", "utc"] {
-        assert_eq!(computed.get::<String>(name), example.get::<String>(name), "{name}");
+    for option in ["-DNDEBUG", "-DDANTE_NO_INT128"] {
+        let reader = reader_with(&stage, option);
+        let computed = run(&reader, &words);
+        for name in ["dante", "sigma", "utc"] {
+            assert_eq!(computed.get::<String>(name), example.get::<String>(name), "{name}");
+        }
+        for (elapsed, slope) in PIECES {
+            let piece = Piece { dante0: Timestamp::from_ns(1_000), utc0: Timestamp::ZERO, slope, ..piece };
+            let dante = (1_000 + elapsed).to_string();
+            let slope = slope.to_string();
+            let words = ["compute", "0", "0", "0", "0", "0", "0", "0", "1000", "0", &slope, "0", &dante];
+            let computed = run(&reader, &words).int("utc");
+            assert_eq!(computed, piece.utc_at(Timestamp::from_ns(1_000 + elapsed)).ns(), "{elapsed} {slope}");
+        }
     }
 }
+
+/// Dante time since the beginning of a piece, ns, and its slope.
+const PIECES: [(i64, i64); 12] = [
+    (0, 5),
+    (1, 1),
+    (-1, 1),
+    (1, -1),
+    (-1, -1),
+    (1 << 48, -1),
+    ((1 << 48) + 1, -1),
+    (315_360_000_000_000_000, 1_407_374_884),
+    (-315_360_000_000_000_000, 1_407_374_884),
+    (315_360_000_000_000_000, -1_407_374_883),
+    (4_611_686_018_427_387_904, i64::MAX),
+    (4_611_686_018_427_387_904, i64::MIN),
+];
 
 #[test]
 fn a_program_in_c_reads_dante_time_rate_and_utc_of_live_pages() {
