@@ -39,6 +39,17 @@ static int compute(char **words) {
     steered.leap_seconds = (int32_t)whole(words[10]);
     if (dante_utc_at(&steered, 1, 0, dante, &utc) != DANTE_NO_PIECE) return 1;
     if (dante_utc_at(&steered, 0, 0, dante, &utc) != DANTE_OK) return 1;
+    /* The next piece holds from its instant on, and not before. */
+    if (utc > -INT64_MAX / 2 && utc < INT64_MAX / 2) {
+        int64_t with_next = 0;
+        steered.next = steered.piece;
+        steered.next.serial = 2;
+        steered.next.utc0_ns += 5;
+        steered.next_from_dante_ns = dante;
+        if (dante_utc_at(&steered, 0, 0, dante, &with_next) != DANTE_OK || with_next != utc + 5) return 1;
+        steered.next_from_dante_ns = dante + 1;
+        if (dante_utc_at(&steered, 0, 0, dante, &with_next) != DANTE_OK || with_next != utc) return 1;
+    }
     printf("dante=%" PRId64 " sigma=%.3f utc=%" PRId64 "\n", dante, sigma, utc);
     return 0;
 }

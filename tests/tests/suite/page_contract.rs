@@ -408,6 +408,11 @@ fn a_program_in_c_reads_dante_time_rate_and_utc_of_live_pages() {
     let utc =
         piece.piece().expect("a piece").utc_at(dante).ns() + i64::from(piece.leap_seconds) * 1_000_000_000;
     assert_eq!(reading.int("utc"), utc);
+    let example = lab.stage.folder().join("dante-now");
+    compile("cc", &["-O2"], &sources().join("files/include/examples/dante-now.c"), Some(&example));
+    let mut command = Command::new(example);
+    command.arg(lab.stage.instance());
+    lab.stage.start("dante-now", command).wait_to_say(" ns (ok), UTC ", PATIENCE);
     // And the truth: the leader's, and the clock that dante2sys steers.
     let truth = leader.truth();
     judge("Dante time in C - truth", (reading.int("dante") - truth.at(raw).ns()) as f64 / 1e3, 50.0, "us");
@@ -576,8 +581,8 @@ fn a_program_in_c_never_takes_two_publications_for_one() {
 }
 
 #[test]
-fn a_program_in_c_refuses_what_must_not_be_believed() {
-    if !may_run(&["cc"]) || !may_be_root("giving a file to another user needs root") {
+fn a_program_in_c_rejects_pages_that_are_not_to_be_trusted_and_other_layouts() {
+    if !may_run(&["cc", "unshare"]) || !may_be_root("giving a file to another user needs root") {
         return;
     }
     let stage = Stage::new();
@@ -616,6 +621,14 @@ fn a_program_in_c_refuses_what_must_not_be_believed() {
     write(0, b"D4L_PAGE");
     chown(&page, Some(NOBODY), Some(NOBODY)).expect("chown");
     see("of another user", -2);
+    // The same user is the daemon's own where it is called so.
+    let users = stage.folder().join("passwd");
+    let known = fs::read_to_string("/etc/passwd").expect("the users");
+    fs::write(&users, format!("dante4l:x:{NOBODY}:{NOBODY}::/:/bin/false\n{known}")).expect("more users");
+    let script = r#"mount --bind "$0" /etc/passwd && exec "$@""#;
+    let words = [&users, &reader].map(|path| path.to_str().expect("a path"));
+    let words = ["--mount", "sh", "-c", script, words[0], words[1], "read", &instance];
+    assert_eq!(run(Path::new("unshare"), &words).int("dante4l"), 0, "of the service user");
     chown(&page, Some(0), Some(0)).expect("chown");
     for mode in [0o664, 0o646] {
         fs::set_permissions(&page, Permissions::from_mode(mode)).expect("chmod");
