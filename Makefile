@@ -96,6 +96,7 @@ install: build man
 	$(call put,755,$(PROGRAMS:%=$(BUILT)/%),$(ROOT)/sbin)
 	$(call put,755,$(BUILT)/dantesim,$(ROOT)/bin)
 	$(call put,755,files/reserve-pages,$(ROOT)/lib/dante4l)
+	$(call put,644,files/include/*.h,$(ROOT)/include)
 	$(call put,644,files/systemd/*.service,$(UNITS))
 	sed -e 's|^Description=.*|& (%i)|' -e 's|-f /etc/dante4l.toml|-f /etc/dante4l.%i.toml --instance=%i|' \
 	    -e 's|^ExecStart=|ExecStartPre=+/usr/lib/dante4l/reserve-pages dante4l @%i\n&|' \
@@ -106,7 +107,7 @@ install: build man
 	$(call put,644,files/sysusers.d/*.conf,$(ROOT)/lib/sysusers.d)
 	$(call put,644,files/tmpfiles.d/*.conf,$(ROOT)/lib/tmpfiles.d)
 	$(call put,644,files/udev/*.rules,$(ROOT)/lib/udev/rules.d)
-	$(call put,644,files/dante4l.toml files/systemd/examples/* files/chrony/dante-refclock-*.conf,$(DOC)/examples)
+	$(call put,644,files/dante4l.toml files/systemd/examples/* files/chrony/dante-refclock-*.conf files/include/examples/*,$(DOC)/examples)
 	$(move) $(DOC)/examples/*.service
 	$(call put,644,files/grafana/*.json,$(ROOT)/share/dante4l/grafana)
 	[ -e $(DESTDIR)/etc/dante4l.toml ] || install -D -m 644 -t $(DESTDIR)/etc files/dante4l.toml

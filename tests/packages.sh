@@ -4,7 +4,7 @@
 set -eu
 
 missing=
-for pair in ip:iproute2 tshark:tshark setpriv:util-linux cc:gcc qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mke2fs:e2fsprogs \
+for pair in ip:iproute2 tshark:tshark setpriv:util-linux cc:gcc g++:g++ qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mke2fs:e2fsprogs \
     dpkg-shlibdeps:dpkg-dev lintian:lintian strip:binutils systemd-analyze:systemd mandoc:mandoc zsh:zsh fish:fish nft:nftables tmux:tmux; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done

@@ -1,4 +1,5 @@
 //! What the pages cost: dante4l's publication at each Sync, with and without a reader that waits for it, and a reading.
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 
 use dante_core::page::{Dante4l, Dante4lStatus};
 use dante_core::time::{Duration, Raw, Timestamp};

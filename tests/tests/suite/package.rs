@@ -24,7 +24,9 @@ const MADE: [(&str, u32); 10] = [
     ("/usr/share/doc/dante4l/changelog.gz", 0o644),
 ];
 /// Where the files of each folder in files/ go, beginning with the first that fits; what fits none is not installed.
-const PLACES: [(&str, &str); 11] = [
+const PLACES: [(&str, &str); 13] = [
+    ("include/examples/", "/usr/share/doc/dante4l/examples/"),
+    ("include/", "/usr/include/"),
     ("systemd/examples/", "/usr/share/doc/dante4l/examples/"),
     ("systemd/", "/usr/lib/systemd/system/"),
     ("sysusers.d/", "/usr/lib/sysusers.d/"),

@@ -241,7 +241,7 @@ impl Chain {
     }
 }
 
-fn resize(page: &Path, sizes: &[u64]) {
+pub fn resize(page: &Path, sizes: &[u64]) {
     let file = OpenOptions::new().write(true).open(page).expect("the page");
     sizes.iter().for_each(|size| file.set_len(*size).expect("another size"));
 }
@@ -315,7 +315,7 @@ fn that_are_planted_under_the_daemons_are_refused_until_they_are_gone() {
 }
 
 /// The clock page of a later version of dante4l, made of one of this version: two fields more, wider entries, a larger ring.
-fn later_version(body: &Dante4l, instance: u64) -> Vec<u8> {
+pub fn later_version(body: &Dante4l, instance: u64) -> Vec<u8> {
     let array =
         Array { offset: Dante4l::SHAPE.array.expect("a ring").offset + 16, stride: 72, entries: 2 * RING };
     let shape = Shape { size: array.offset + array.stride * array.entries, array: Some(array) };
@@ -333,7 +333,7 @@ fn later_version(body: &Dante4l, instance: u64) -> Vec<u8> {
 }
 
 /// That of an earlier one: it has neither path delay nor what the kernel publishes, and a ring of 16.
-fn earlier_version(body: &Dante4l, instance: u64) -> Vec<u8> {
+pub fn earlier_version(body: &Dante4l, instance: u64) -> Vec<u8> {
     let fields = std::mem::offset_of!(Dante4l, path_delay_ns);
     let stride = size_of::<SampleRecord>();
     let array = Array { offset: HEAD_SIZE + fields, stride, entries: 16 };

@@ -55,7 +55,7 @@ record! {
         pub kernel_max_error_ns: i64,
         /// Number of samples that were ever put into `ring`.
         pub samples: u64,
-        /// The last samples of the selected ports; number n stands at (n - 1) % the number of entries.
+        /// The last samples of the selected ports; the n-th that was put there is at (n - 1) % the number of entries.
         pub ring: [SampleRecord; RING],
     }
 

@@ -1,0 +1,42 @@
+/* Prints Dante time once a second, and UTC by it where dante2sys knows it.
+ *
+ *   cc -O2 -o dante-now dante-now.c && ./dante-now [INSTANCE] */
+#include <dante_pages.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+
+int main(int argc, char **argv) {
+    const char *instance = argc > 1 ? argv[1] : NULL;
+    struct dante_page dante4l, dante2sys;
+    struct dante_dante4l clock;
+    struct dante_dante2sys steered;
+    if (dante_page_open(&dante4l, DANTE_DANTE4L, instance) == DANTE_BAD_NAME) {
+        fprintf(stderr, "%s: %s\n", instance, dante_result_text(DANTE_BAD_NAME));
+        return 2;
+    }
+    dante_page_open(&dante2sys, DANTE_DANTE2SYS, instance);
+    for (;; sleep(1)) {
+        int64_t dante = 0, utc = 0;
+        double sigma = 0;
+        int result = dante_read_dante4l(&dante4l, &clock);
+        if (result >= DANTE_OK) {
+            int time = dante_time_at(&clock, dante_raw_now(), &dante, &sigma);
+            if (result == DANTE_OK || time < DANTE_OK) result = time;
+        }
+        if (result < DANTE_OK) {
+            printf("%s: %s\n", dante4l.path, dante_result_text(result));
+            fflush(stdout);
+            continue;
+        }
+        printf("Dante %" PRId64 ".%09" PRId64 " s +-%.0f ns (%s)", dante / 1000000000, dante % 1000000000, sigma,
+               dante_result_text(result));
+        if (dante_read_dante2sys(&dante2sys, &steered) >= DANTE_OK &&
+            dante_utc_at(&steered, dante4l.head.instance, clock.timeline, dante, &utc) == DANTE_OK) {
+            printf(", UTC %" PRId64 ".%09" PRId64, utc / 1000000000, utc % 1000000000);
+            if (steered.flags & DANTE_STEER_HAS_UTC) printf(" s +-%" PRId64 " ns", steered.utc_bound_ns);
+        }
+        printf("\n");
+        fflush(stdout);
+    }
+}

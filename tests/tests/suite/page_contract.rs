@@ -1,0 +1,650 @@
+//! The clock pages as other programs use them: docs/pages.md, files/include/dante_pages.h and the structures of the suite state one
+//! layout, and a program in C reads live pages, damaged pages, other users' pages and pages of other versions.
+
+use crate::pages::{earlier_version, later_version, resize};
+use dante_core::announcement::PtpVersion;
+use dante_core::date::Leap;
+use dante_core::page::{
+    Body, CLOCK_HAS_LEADER, CLOCK_HAS_MAP, CLOCK_HAS_PATH_DELAY, Dante2sys, Dante2sysStatus, Dante4l,
+    Danteshm, HEAD_SIZE, MAP_HAS_PATH_DELAY, MapRecord, PieceRecord, STEER_HAS_PIECE, STEER_HAS_UTC,
+    STEER_UTC_BY_HAND, STEER_UTC_GOOD, SampleRecord, TIMESCALE_FREQUENCY_TRACEABLE, TIMESCALE_LEAP_59,
+    TIMESCALE_LEAP_61, TIMESCALE_PTP, TIMESCALE_TRACEABLE, TIMESCALE_UTC_OFFSET_VALID,
+};
+use dante_core::port::StampSource;
+use dante_core::relay::{EpochSource, Waiting};
+use dante_core::steer::{SteeredClock, UtcSource};
+use dante_core::time::Timestamp;
+use dante_core::timescale::Piece;
+use dante_core::track::KernelClock;
+use dante_core::{port, relay, steer};
+use dante_os::clock::raw_now;
+use dante_os::page::PageWriter;
+use dante_tests::lab::{Lab, has, may_be_root, may_run};
+use dante_tests::package::sources;
+use dante_tests::program::Program;
+use dante_tests::stage::Stage;
+use dante_tests::{judge, skip, wait_for};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use zerocopy::FromZeros;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const NOBODY: u32 = 65534;
+
+fn document() -> String {
+    fs::read_to_string(sources().join("docs/pages.md")).expect("the specification")
+}
+
+fn header() -> String {
+    fs::read_to_string(sources().join("files/include/dante_pages.h")).expect("the header")
+}
+
+type Field = (String, usize, usize);
+
+/// Each structure of a clock page as it is compiled, by its name in the header; offsets as they are documented.
+fn compiled() -> BTreeMap<&'static str, Vec<Field>> {
+    let of = |base: usize, fields: &[(&str, usize, usize)]| {
+        fields.iter().map(|(name, at, size)| ((*name).to_owned(), base + at, *size)).collect()
+    };
+    BTreeMap::from([
+        ("dante4l", of(HEAD_SIZE, Dante4l::FIELDS)),
+        ("dante2sys", of(HEAD_SIZE, Dante2sys::FIELDS)),
+        ("danteshm", of(HEAD_SIZE, Danteshm::FIELDS)),
+        ("map", of(0, MapRecord::FIELDS)),
+        ("sample", of(0, SampleRecord::FIELDS)),
+        ("piece", of(0, PieceRecord::FIELDS)),
+    ])
+}
+
+/// The cells of a table's row, without the marks of code.
+fn cells(line: &str) -> Option<Vec<String>> {
+    let row = line.strip_prefix("| ")?.strip_suffix(" |")?;
+    Some(row.split(" | ").map(|cell| cell.trim().trim_matches('`').to_owned()).collect())
+}
+
+/// The rows below the heading of a structure.
+fn documented(text: &str, name: &str) -> Vec<Field> {
+    let heading = format!("# `dante_{name}`:");
+    let (_, section) = text.split_once(&heading).unwrap_or_else(|| panic!("docs/pages.md has no {name}"));
+    let section = section.split("\n#").next().unwrap_or_default();
+    let field = |row: Vec<String>| match row.as_slice() {
+        [offset, size, kind, name, _] => {
+            let (offset, size) = (offset.parse().ok()?, size.parse().ok()?);
+            assert_eq!(size_of_type(kind), size, "{name} is {kind}");
+            Some((name.clone(), offset, size))
+        }
+        _ => None,
+    };
+    section.lines().filter_map(cells).filter_map(field).collect()
+}
+
+/// The size of a type in C.
+fn size_of_type(kind: &str) -> usize {
+    let (kind, count) = match kind.split_once('[') {
+        Some((kind, count)) => (kind, count.trim_end_matches(']').parse().expect("a count")),
+        None => (kind, 1),
+    };
+    let one = match kind {
+        "char" | "uint8_t" => 1,
+        "uint16_t" | "int16_t" => 2,
+        "uint32_t" | "int32_t" => 4,
+        "uint64_t" | "int64_t" | "double" => 8,
+        "struct dante_map" => size_of::<MapRecord>(),
+        "struct dante_sample" => size_of::<SampleRecord>(),
+        "struct dante_piece" => size_of::<PieceRecord>(),
+        kind => panic!("{kind}"),
+    };
+    one * count
+}
+
+/// What the header asserts of a structure; the compiler holds its structures to that.
+fn asserted(text: &str, name: &str) -> Vec<Field> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("DANTE_FIELD(")?.strip_suffix(");"));
+    let words = lines.map(|line| line.split(", ").collect::<Vec<_>>());
+    let number = |word: &str| word.parse().expect("a number");
+    let of_it = words.filter(|words| words[0] == name);
+    of_it.map(|words| (words[2].to_owned(), number(words[3]), number(words[4]))).collect()
+}
+
+#[test]
+fn fields_are_documented_and_declared_in_c_at_the_offsets_that_they_have() {
+    let (document, header) = (document(), header());
+    for (name, fields) in compiled() {
+        assert_eq!(documented(&document, name), fields, "docs/pages.md: {name}");
+        assert_eq!(asserted(&header, name), fields, "dante_pages.h: {name}");
+    }
+    let head = documented(&document, "head");
+    assert_eq!(head, asserted(&header, "head"));
+    assert_eq!(head.iter().map(|(_, _, size)| size).sum::<usize>(), HEAD_SIZE);
+    for (kind, version, size) in [
+        (Dante4l::KIND, Dante4l::VERSION, Dante4l::SIZE),
+        (Dante2sys::KIND, Dante2sys::VERSION, Dante2sys::SIZE),
+        (Danteshm::KIND, Danteshm::VERSION, Danteshm::SIZE),
+    ] {
+        let words = format!("\nKind {kind}, major version {version}, {size} bytes.");
+        assert!(document.contains(&words), "docs/pages.md lacks: {words}");
+    }
+}
+
+/// Number and word of each case.
+macro_rules! cases {
+    ($field:literal, $kind:ty) => {
+        <$kind>::ALL.map(|case| ($field.to_owned(), (case as u32).to_string(), case.to_string()))
+    };
+}
+
+#[test]
+fn enumerations_are_documented_and_declared_in_c_with_the_numbers_that_they_have() {
+    let (document, header) = (document(), header());
+    let leap = [(Leap::None, "none"), (Leap::Insert, "insert"), (Leap::Delete, "delete")];
+    let leap =
+        leap.map(|(leap, word)| ("dante2sys.leap".to_owned(), (leap as u32).to_string(), word.to_owned()));
+    let compiled: BTreeSet<_> = [
+        &cases!("dante4l.protocol", PtpVersion)[..],
+        &cases!("dante4l.state", port::State),
+        &cases!("dante4l.kernel_clock", KernelClock),
+        &cases!("dante4l.stamp_source", StampSource),
+        &cases!("dante2sys.state", steer::State),
+        &cases!("dante2sys.clock", SteeredClock),
+        &cases!("dante2sys.utc_source", UtcSource),
+        &leap,
+        &cases!("danteshm.state", relay::State),
+        &cases!("danteshm.epoch_source", EpochSource),
+        &cases!("danteshm.waiting", Waiting),
+    ]
+    .concat()
+    .into_iter()
+    .collect();
+    let mut documented = BTreeSet::new();
+    for row in document.lines().filter_map(cells) {
+        if let [field, number, word, constant, _] = row.as_slice()
+            && field.contains('.')
+        {
+            let text = format!("{constant} = {number}");
+            let ends = |rest: &str| rest.starts_with([',', '\n', ' ']);
+            assert!(header.split(&text).skip(1).any(ends), "dante_pages.h lacks {text}");
+            documented.insert((field.clone(), number.clone(), word.clone()));
+        }
+    }
+    assert_eq!(documented, compiled);
+}
+
+#[test]
+fn flags_are_documented_and_defined_in_c_with_the_bits_that_they_have() {
+    let (document, header) = (document(), header());
+    macro_rules! flags {
+        ($field:literal: $($flag:ident)+) => {
+            [$(($field, u32::from($flag), concat!("DANTE_", stringify!($flag)))),+]
+        };
+    }
+    let compiled = [
+        &flags!("dante4l.flags": CLOCK_HAS_LEADER CLOCK_HAS_MAP CLOCK_HAS_PATH_DELAY MAP_HAS_PATH_DELAY)[..],
+        &flags!("dante4l.timescale": TIMESCALE_PTP TIMESCALE_UTC_OFFSET_VALID TIMESCALE_TRACEABLE
+            TIMESCALE_FREQUENCY_TRACEABLE TIMESCALE_LEAP_61 TIMESCALE_LEAP_59),
+        &flags!("dante2sys.flags": STEER_HAS_PIECE STEER_HAS_UTC STEER_UTC_GOOD STEER_UTC_BY_HAND),
+    ]
+    .concat();
+    let rows: Vec<_> = document.lines().filter_map(cells).collect();
+    let documented = rows.iter().filter_map(|row| match row.as_slice() {
+        [field, bit, constant, _] => Some((field.as_str(), bit.parse().ok()?, constant.as_str())),
+        _ => None,
+    });
+    assert_eq!(documented.collect::<Vec<(&str, u32, &str)>>(), compiled);
+    for (_, bit, constant) in compiled {
+        assert!(header.contains(&format!("#define {constant} {bit}u\n")), "dante_pages.h lacks {constant}");
+    }
+}
+
+/// The reader in C, compiled with what finds undefined behaviour.
+fn reader(stage: &Stage) -> PathBuf {
+    reader_with(stage, "-DNDEBUG")
+}
+
+/// The same with one more option of the compiler.
+fn reader_with(stage: &Stage, option: &str) -> PathBuf {
+    let program = stage.folder().join("page_reader");
+    let sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+    let words = [&["-std=c11", "-pedantic", "-O2", option], &sanitizers[..]].concat();
+    compile("cc", &words, &sources().join("tests/consumers/page_reader.c"), Some(&program));
+    program
+}
+
+fn compile(compiler: &str, words: &[&str], source: &Path, program: Option<&Path>) {
+    let mut command = Command::new(compiler);
+    command.args(["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Werror", "-I"]);
+    command.arg(sources().join("files/include")).args(words).arg(source);
+    match program {
+        Some(program) => command.arg("-o").arg(program),
+        None => command.arg("-fsyntax-only"),
+    };
+    let output = command.output().expect(compiler);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{command:?}: {said}");
+}
+
+#[test]
+fn the_header_compiles_without_a_warning_as_c_and_as_cpp() {
+    if !may_run(&["cc"]) {
+        return;
+    }
+    for source in ["tests/consumers/page_reader.c", "files/include/examples/dante-now.c"] {
+        let source = sources().join(source);
+        for standard in ["-std=c11", "-std=gnu11", "-std=gnu17"] {
+            compile("cc", &[standard, "-pedantic"], &source, None);
+        }
+        if has("g++") {
+            for standard in ["-std=c++11", "-std=gnu++20"] {
+                compile("g++", &["-x", "c++", standard, "-pedantic"], &source, None);
+            }
+        } else {
+            skip("g++ is not installed");
+        }
+    }
+}
+
+/// What a run of the reader prints.
+fn run(reader: &Path, words: &[&str]) -> Reading {
+    let output = Command::new(reader).args(words).output().expect("the reader");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    Reading::of(&said)
+}
+
+/// `name=number` for each.
+#[derive(Debug)]
+struct Reading(BTreeMap<String, String>);
+
+impl Reading {
+    fn of(line: &str) -> Self {
+        let words = line.split_whitespace().filter_map(|word| word.split_once('='));
+        Self(words.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    fn get<T: std::str::FromStr>(&self, name: &str) -> T {
+        let found = self.0.get(name).and_then(|value| value.parse().ok());
+        found.unwrap_or_else(|| panic!("no {name} in {self:?}"))
+    }
+
+    fn int(&self, name: &str) -> i64 {
+        self.get(name)
+    }
+}
+
+/// The worked example of the specification, as its text, as the suite and as the reader in C have it.
+#[test]
+fn the_worked_example_is_what_the_suite_and_the_header_compute() {
+    let document = document();
+    let (_, example) = document.split_once("# A worked example\n").expect("the example");
+    let example =
+        Reading::of(&example.replace(" = ", "=").replace("  ", "").replace(" =", "=").replace("= ", "="));
+    let map = MapRecord {
+        raw0_ns: example.get("raw0_ns"),
+        dante0_ns: example.get("dante0_ns"),
+        rate: example.get("rate"),
+        offset_sigma_ns: example.get("offset_sigma_ns"),
+        rate_sigma: example.get("rate_sigma"),
+        correlation: example.get("correlation"),
+        wander: example.get("wander"),
+    };
+    let piece = Piece {
+        origin: 1,
+        serial: 1,
+        dante0: Timestamp::from_ns(example.get("piece.dante0_ns")),
+        utc0: Timestamp::from_ns(example.get("piece.utc0_ns")),
+        slope: example.get("piece.slope"),
+    };
+    let raw = Timestamp::from_ns(example.get("raw"));
+    let checked = map.checked().expect("a map");
+    let dante = checked.dante_at(raw);
+    let utc = piece.utc_at(dante).ns() + example.int("leap_seconds") * 1_000_000_000;
+    assert_eq!((dante.ns(), utc), (example.get("dante"), example.get("utc")));
+    let sigma: f64 = example.get("sigma");
+    assert!((checked.uncertainty_at(raw).offset.ns() as f64 - sigma).abs() < 0.5, "{sigma}");
+    if !may_run(&["cc"]) {
+        return;
+    }
+    let stage = Stage::new();
+    let names = [
+        "raw0_ns",
+        "dante0_ns",
+        "rate",
+        "offset_sigma_ns",
+        "rate_sigma",
+        "correlation",
+        "wander",
+        "piece.dante0_ns",
+        "piece.utc0_ns",
+        "piece.slope",
+        "leap_seconds",
+        "raw",
+    ];
+    let values = names.map(|name| example.get::<String>(name));
+    let words: Vec<&str> = ["compute"].into_iter().chain(values.iter().map(String::as_str)).collect();
+    for option in ["-DNDEBUG", "-DDANTE_NO_INT128"] {
+        let reader = reader_with(&stage, option);
+        let computed = run(&reader, &words);
+        for name in ["dante", "sigma", "utc"] {
+            assert_eq!(computed.get::<String>(name), example.get::<String>(name), "{name}");
+        }
+        for (elapsed, slope) in PIECES {
+            let piece = Piece { dante0: Timestamp::from_ns(1_000), utc0: Timestamp::ZERO, slope, ..piece };
+            let dante = (1_000 + elapsed).to_string();
+            let slope = slope.to_string();
+            let words = ["compute", "0", "0", "0", "0", "0", "0", "0", "1000", "0", &slope, "0", &dante];
+            let computed = run(&reader, &words).int("utc");
+            assert_eq!(computed, piece.utc_at(Timestamp::from_ns(1_000 + elapsed)).ns(), "{elapsed} {slope}");
+        }
+    }
+}
+
+/// Dante time since the beginning of a piece, ns, and its slope.
+const PIECES: [(i64, i64); 12] = [
+    (0, 5),
+    (1, 1),
+    (-1, 1),
+    (1, -1),
+    (-1, -1),
+    (1 << 48, -1),
+    ((1 << 48) + 1, -1),
+    (315_360_000_000_000_000, 1_407_374_884),
+    (-315_360_000_000_000_000, 1_407_374_884),
+    (315_360_000_000_000_000, -1_407_374_883),
+    (4_611_686_018_427_387_904, i64::MAX),
+    (4_611_686_018_427_387_904, i64::MIN),
+];
+
+#[test]
+fn a_program_in_c_reads_dante_time_rate_and_utc_of_live_pages() {
+    if !may_run(&["cc"]) {
+        return;
+    }
+    let Some(lab) = Lab::new() else { return };
+    let reader = reader(&lab.stage);
+    let _daemons = lab.daemons();
+    let leader = lab.leader(&["--ppm=12"]);
+    let mut eyes = lab.eyes();
+    let mut steered = lab.stage.reader::<Dante2sys>();
+    let mut relayed = lab.stage.reader::<Danteshm>();
+    let mut status = lab.stage.reader::<Dante2sysStatus>();
+    let is_good = |eyes: &mut dante_tests::lab::Eyes| {
+        let map = eyes.map()?;
+        (map.uncertainty_at(raw_now()).rate.ppb() < 200.0).then_some(())
+    };
+    eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
+    wait_for("a rate that is known", Duration::from_secs(40), || is_good(&mut eyes));
+    // What the pages hold while the program reads them, by the suite's own reader.
+    let (reading, clock, piece, epoch, line) = wait_for("pages that stand", PATIENCE, || {
+        let before = eyes.clock()?;
+        let utc = steered.read(raw_now()).ok()?.body;
+        let relay = relayed.read(raw_now()).ok()?.body;
+        let line = status.read(raw_now()).ok()?.body.line()?;
+        let reading = run(&reader, &["read", &lab.stage.instance()]);
+        let same = status.read(raw_now()).ok()?.body.line()? == line
+            && relayed.read(raw_now()).ok()?.body == relay
+            && steered.read(raw_now()).ok()?.body.piece == utc.piece
+            && eyes.clock()?.body == before.body;
+        same.then_some((reading, before, utc, relay, line))
+    });
+    let ok = |name: &str| assert_eq!(reading.int(name), 0, "{name}: {reading:?}");
+    ["dante4l", "dante2sys", "danteshm", "time", "utc_result"].into_iter().for_each(ok);
+    let raw = Timestamp::from_ns(reading.int("raw"));
+    let map = clock.body.map().expect("a map");
+    let dante = map.dante_at(raw);
+    assert_eq!(reading.int("dante"), dante.ns());
+    assert_eq!(reading.get::<f64>("rate").to_bits(), map.line.rate.fraction().to_bits());
+    let sigma: f64 = reading.get("sigma");
+    assert!((sigma - map.uncertainty_at(raw).offset.ns() as f64).abs() <= 0.5, "{reading:?}");
+    assert_eq!(reading.int("state"), port::State::Slave as i64);
+    assert_eq!(reading.get::<u64>("samples"), clock.body.samples);
+    assert_eq!(reading.get::<usize>("held"), clock.body.samples_after(0).count());
+    assert_eq!(reading.get::<u64>("last"), clock.body.samples_after(0).last().expect("a sample").number);
+    assert!(!reading.0.contains_key("gap"), "{reading:?}");
+    assert_eq!(reading.int("steer_state"), steer::State::Locked as i64);
+    assert_eq!((reading.int("relay_state"), reading.int("epoch")), (i64::from(epoch.state), epoch.epoch_ns));
+    let utc =
+        piece.piece().expect("a piece").utc_at(dante).ns() + i64::from(piece.leap_seconds) * 1_000_000_000;
+    assert_eq!(reading.int("utc"), utc);
+    let example = lab.stage.folder().join("dante-now");
+    compile("cc", &["-O2"], &sources().join("files/include/examples/dante-now.c"), Some(&example));
+    let mut command = Command::new(example);
+    command.arg(lab.stage.instance());
+    lab.stage.start("dante-now", command).wait_to_say(" ns (ok), UTC ", PATIENCE);
+    // And the truth: the leader's, and the clock that dante2sys steers.
+    let truth = leader.truth();
+    judge("Dante time in C - truth", (reading.int("dante") - truth.at(raw).ns()) as f64 / 1e3, 50.0, "us");
+    judge(
+        "rate in C - truth",
+        (reading.get::<f64>("rate") - truth.rate_at(raw).fraction()) * 1e9,
+        100.0,
+        "ppb",
+    );
+    judge("UTC in C - the steered clock", (reading.int("utc") - line.at(raw).ns()) as f64 / 1e3, 20.0, "us");
+}
+
+/// A loop of the reader, and how much of what it prints was seen.
+struct Loop {
+    program: Program,
+    seen: usize,
+}
+
+impl Loop {
+    fn wait_for(&mut self, words: &str, after: &str) {
+        let Self { program, seen } = self;
+        let line = format!("result {words}");
+        *seen += wait_for(&format!("{line:?}, {after}"), PATIENCE, || {
+            assert!(program.runs(), "{after}: it died: {}", program.said());
+            let said = program.said();
+            let at = said.get(*seen..)?.find(&line)?;
+            Some(at + line.len())
+        });
+    }
+}
+
+#[test]
+fn a_program_in_c_survives_what_happens_to_the_page_while_it_reads() {
+    if !may_run(&["cc"]) {
+        return;
+    }
+    let Some(lab) = Lab::new() else { return };
+    let reader = reader(&lab.stage);
+    let (leader, dante4l) = lab.following(&["--ppm=12"], &[]);
+    let mut command = Command::new(&reader);
+    command.args(["loop", &lab.stage.instance()]);
+    let mut program = Loop { program: lab.stage.start("page_reader", command), seen: 0 };
+    program.wait_for("0: ok", "at the start");
+    let page = lab.stage.page::<Dante4l>();
+    type Act = fn(&Path);
+    let acts: [(&str, &str, Act); 6] = [
+        ("truncated", "-1: absent", |page| resize(page, &[0])),
+        ("shortened", "-5: wrong size", |page| resize(page, &[136])),
+        ("extended", "-5: wrong size", |page| resize(page, &[1 << 20])),
+        ("emptied", "-1: absent", |page| resize(page, &[0, Dante4l::SIZE as u64])),
+        ("deleted", "-1: absent", |page| fs::remove_file(page).expect("removing")),
+        ("replaced", "-6: not a page", |page| {
+            let other = page.with_extension("other");
+            fs::write(&other, [0x5a; 4000]).expect("another file");
+            fs::rename(&other, page).expect("in its place");
+        }),
+    ];
+    for (what, result, act) in acts {
+        act(&page);
+        program.wait_for(result, what);
+        program.wait_for("0: ok", what);
+    }
+    dante4l.kill();
+    program.wait_for("1: stale", "the writer was killed");
+    let dante4l = lab.dante4l(&[]);
+    program.wait_for("0: ok", "the writer was started again");
+    dante4l.stop().expect(0, &[]);
+    program.wait_for("2: stopped", "the writer ended");
+    let ended = program.program.stop();
+    ended.expect(0, &["time raw="]);
+    assert!(!ended.said.contains("wrong:"), "{}", ended.said);
+    let truth = leader.truth();
+    let times: Vec<Reading> =
+        ended.said.lines().filter(|line| line.starts_with("time ")).map(Reading::of).collect();
+    let worst = times
+        .iter()
+        .map(|time| (time.int("dante") - truth.at(Timestamp::from_ns(time.int("raw"))).ns()) as f64 / 1e3);
+    let worst = worst.fold(0.0, |worst: f64, error| if error.abs() > worst.abs() { error } else { worst });
+    judge("Dante time in C - truth, worst", worst, 100.0, "us");
+    let reads = ended.said.lines().last().and_then(|line| line.strip_prefix("reads ")?.parse::<u64>().ok());
+    println!("{} times, {reads:?} reads", times.len());
+    assert!(times.len() > 5 && reads.is_some_and(|reads| reads > 10_000), "{}", ended.said);
+}
+
+/// A page as dante4l publishes it, with more samples than a ring of 64 holds.
+fn body() -> Dante4l {
+    let mut body = Dante4l {
+        state: port::State::Slave as u8,
+        protocol: PtpVersion::V1 as u8,
+        flags: CLOCK_HAS_LEADER | CLOCK_HAS_MAP | CLOCK_HAS_PATH_DELAY,
+        timeline: 3,
+        map: MapRecord {
+            raw0_ns: raw_now().ns(),
+            dante0_ns: 77_000_000_000,
+            rate: 12e-6,
+            offset_sigma_ns: 300,
+            ..MapRecord::new_zeroed()
+        },
+        path_delay_ns: 1235,
+        ..Dante4l::default()
+    };
+    for number in 1..=100 {
+        body.push(SampleRecord { number, timeline: 3, ..SampleRecord::new_zeroed() });
+    }
+    body
+}
+
+#[test]
+fn a_program_in_c_reads_pages_of_other_minor_versions() {
+    if !may_run(&["cc"]) {
+        return;
+    }
+    let stage = Stage::new();
+    let (reader, page, instance) = (reader(&stage), stage.page::<Dante4l>(), stage.instance());
+    let read = || run(&reader, &["read", &instance]);
+    let body = body();
+    let map = body.map().expect("a map");
+    let see_map = |reading: &Reading| {
+        assert_eq!((reading.int("dante4l"), reading.int("time")), (0, 0), "{reading:?}");
+        let raw = Timestamp::from_ns(reading.int("raw"));
+        assert_eq!((reading.int("dante"), reading.int("timeline")), (map.dante_at(raw).ns(), 3));
+        assert!(!reading.0.contains_key("gap"), "{reading:?}");
+    };
+    fs::write(&page, later_version(&body, 7)).expect("a page");
+    let reading = read();
+    see_map(&reading);
+    let figures = ["samples", "held", "last", "path_delay"].map(|name| reading.int(name));
+    assert_eq!(figures, [100, 64, 100, 1235]);
+    // It has neither path delay nor count of samples.
+    fs::write(&page, earlier_version(&body, 7)).expect("a page");
+    let reading = read();
+    see_map(&reading);
+    let figures = ["samples", "held", "last", "path_delay"].map(|name| reading.int(name));
+    assert_eq!(figures, [0, 0, 0, 0]);
+}
+
+/// A writer that does nothing but publish: each body has one number in fields from its beginning to its end.
+#[test]
+fn a_program_in_c_never_takes_two_publications_for_one() {
+    if !may_run(&["cc"]) {
+        return;
+    }
+    let stage = Stage::new();
+    let mut writer = PageWriter::<Dante4l>::open(&stage.page_name(), 7).expect("a page");
+    let mut command = Command::new(reader(&stage));
+    command.args(["torn", &stage.instance()]);
+    let mut body = body();
+    let mut publish = |number: u64| {
+        body.samples = 64;
+        (body.timeline, body.path_delay_ns) = (number, number.cast_signed());
+        body.ring.iter_mut().for_each(|sample| (sample.number, sample.timeline) = (number, number));
+        writer.publish(raw_now(), &body);
+    };
+    publish(1);
+    let mut program = stage.start("page_reader", command);
+    let mut number = 1;
+    while program.runs() {
+        number += 1;
+        publish(number);
+    }
+    let ended = program.ended(PATIENCE);
+    println!("{number} publications; {}", ended.said.trim());
+    let reading = Reading::of(&ended.said);
+    ended.expect(0, &[]);
+    assert_eq!((reading.int("wrong"), reading.int("changed")), (0, 300), "{}", ended.said);
+}
+
+#[test]
+fn a_program_in_c_rejects_pages_that_are_not_to_be_trusted_and_other_layouts() {
+    if !may_run(&["cc", "unshare"]) || !may_be_root("giving a file to another user needs root") {
+        return;
+    }
+    let stage = Stage::new();
+    let (reader, page, instance) = (reader(&stage), stage.page::<Dante4l>(), stage.instance());
+    let good = later_version(&body(), 7);
+    let see = |what: &str, result: i64| {
+        let reading = run(&reader, &["read", &instance]);
+        assert_eq!(reading.int("dante4l"), result, "{what}: {reading:?}");
+        let is_read = result >= 0;
+        assert_eq!(reading.int("time") == 0, is_read, "{what}: {reading:?}");
+        assert_eq!(reading.int("dante") != 0, is_read, "{what}: {reading:?}");
+    };
+    let write = |at: usize, value: &[u8]| {
+        let mut bytes = good.clone();
+        bytes[40..48].copy_from_slice(&i64::MAX.to_ne_bytes());
+        bytes[at..at + value.len()].copy_from_slice(value);
+        fs::write(&page, bytes).expect("a page");
+    };
+    for (what, at, value, result) in [
+        ("as it should be", 0, &b"D4L_PAGE"[..], 0),
+        ("stale", 40, &1_i64.to_ne_bytes(), 1),
+        ("stopped", 28, &2_u32.to_ne_bytes(), 2),
+        ("being made", 28, &0_u32.to_ne_bytes(), -1),
+        ("replaced", 28, &3_u32.to_ne_bytes(), -1),
+        ("another major version", 8, &(Dante4l::VERSION + 1).to_ne_bytes(), -3),
+        ("the sequence is odd", 56, &1_u64.to_ne_bytes(), -4),
+        ("the head states another size", 16, &65_536_u64.to_ne_bytes(), -5),
+        ("garbage", 0, &b"garbage!"[..], -6),
+        ("a page of another program", 12, &2_u32.to_ne_bytes(), -6),
+        ("a ring beyond the page", 72, &u64::MAX.to_ne_bytes(), -6),
+        ("a ring within the head", 64, &64_u32.to_ne_bytes(), -6),
+    ] {
+        write(at, value);
+        see(what, result);
+    }
+    write(0, b"D4L_PAGE");
+    chown(&page, Some(NOBODY), Some(NOBODY)).expect("chown");
+    see("of another user", -2);
+    // The same user is the daemon's own where it is called so.
+    let users = stage.folder().join("passwd");
+    let known = fs::read_to_string("/etc/passwd").expect("the users");
+    fs::write(&users, format!("dante4l:x:{NOBODY}:{NOBODY}::/:/bin/false\n{known}")).expect("more users");
+    let script = r#"mount --bind "$0" /etc/passwd && exec "$@""#;
+    let words = [&users, &reader].map(|path| path.to_str().expect("a path"));
+    let words = ["--mount", "sh", "-c", script, words[0], words[1], "read", &instance];
+    assert_eq!(run(Path::new("unshare"), &words).int("dante4l"), 0, "of the service user");
+    chown(&page, Some(0), Some(0)).expect("chown");
+    for mode in [0o664, 0o646] {
+        fs::set_permissions(&page, Permissions::from_mode(mode)).expect("chmod");
+        see("others may write", -2);
+    }
+    fs::set_permissions(&page, Permissions::from_mode(0o644)).expect("chmod");
+    see("as it should be", 0);
+    let elsewhere = stage.folder().join("page");
+    fs::copy(&page, &elsewhere).expect("a copy");
+    fs::remove_file(&page).expect("removing");
+    see("none", -1);
+    symlink(&elsewhere, &page).expect("a link");
+    see("a link", -2);
+    let long = "x".repeat(33);
+    for name in ["", "../x", "a b", &long] {
+        let ended = Command::new(&reader).args(["read", name]).status().expect("the reader");
+        assert_eq!(ended.code(), Some(2), "{name:?}");
+    }
+}
