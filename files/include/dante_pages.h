@@ -103,6 +103,7 @@ enum dante_stamp_source { DANTE_STAMPS_NONE = 0, DANTE_STAMPS_SOFTWARE = 1, DANT
 #define DANTE_CLOCK_HAS_MAP 2u
 #define DANTE_CLOCK_HAS_PATH_DELAY 4u
 #define DANTE_MAP_HAS_PATH_DELAY 8u
+#define DANTE_CLOCK_LOCKED 16u
 /* struct dante_dante4l.timescale */
 #define DANTE_TIMESCALE_PTP 1u
 #define DANTE_TIMESCALE_UTC_OFFSET_VALID 2u
@@ -154,6 +155,7 @@ struct dante_dante4l {
     int64_t path_delay_ns;
     int64_t kernel_max_error_ns;
     uint64_t samples;  /* ever put into the ring */
+    uint64_t reserved_3[14];
     struct dante_sample ring[DANTE_RING];
 };
 
@@ -262,7 +264,8 @@ DANTE_FIELD(dante4l, 128, map, 192, 56);
 DANTE_FIELD(dante4l, 128, path_delay_ns, 248, 8);
 DANTE_FIELD(dante4l, 128, kernel_max_error_ns, 256, 8);
 DANTE_FIELD(dante4l, 128, samples, 264, 8);
-DANTE_FIELD(dante4l, 128, ring, 272, 3584);
+DANTE_FIELD(dante4l, 128, reserved_3, 272, 112);
+DANTE_FIELD(dante4l, 128, ring, 384, 3584);
 
 DANTE_FIELD(map, 0, raw0_ns, 0, 8);
 DANTE_FIELD(map, 0, dante0_ns, 8, 8);
@@ -313,7 +316,7 @@ DANTE_FIELD(danteshm, 128, last_sample_raw_ns, 160, 8);
 
 DANTE_ASSERT(sizeof(struct dante_head) == DANTE_HEAD_SIZE, "head");
 DANTE_ASSERT(sizeof(struct dante_sample) == 56 && sizeof(struct dante_map) == 56 && sizeof(struct dante_piece) == 40, "records");
-DANTE_ASSERT(sizeof(struct dante_dante4l) == 3856 - DANTE_HEAD_SIZE, "dante4l");
+DANTE_ASSERT(sizeof(struct dante_dante4l) == 3968 - DANTE_HEAD_SIZE, "dante4l");
 DANTE_ASSERT(sizeof(struct dante_dante2sys) == 264 - DANTE_HEAD_SIZE, "dante2sys");
 DANTE_ASSERT(sizeof(struct dante_danteshm) == 168 - DANTE_HEAD_SIZE, "danteshm");
 
@@ -600,7 +603,7 @@ static inline int dante_time_at(const struct dante_dante4l *clock, int64_t raw_n
     double sum = map->rate + map->rate_sigma + map->correlation + map->wander;
     if (!(clock->flags & DANTE_CLOCK_HAS_MAP) || !__builtin_isfinite(sum)) return DANTE_NO_MAP;
     *dante_ns = dante_map_time(map, raw_ns, sigma_ns);
-    return clock->state == DANTE_PORT_SLAVE ? DANTE_OK : DANTE_UNLOCKED;
+    return (clock->flags & DANTE_CLOCK_LOCKED) ? DANTE_OK : DANTE_UNLOCKED;
 }
 
 /* Dante time now. DANTE_STALE, DANTE_STOPPED and DANTE_UNLOCKED give a time, too: that of the last map. */

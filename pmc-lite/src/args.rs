@@ -131,7 +131,7 @@ pub struct DoctorArgs {
     #[arg(short = 'f', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// As JSON, schema 1
+    /// As JSON, schema 2
     #[arg(long)]
     pub json: bool,
 }

@@ -16,13 +16,14 @@ mod tests;
 
 use crate::args::DoctorArgs;
 use crate::finding::{Finding, Level};
+use crate::outcome::Outcome;
 use crate::pages::Pages;
+use crate::status::SCHEMA;
 use crate::text::style;
 use dante_os::page::Instance;
 use host::Host;
 use serde::Serialize;
 use std::fmt;
-use std::process::ExitCode;
 
 /// What was found out about one part of the way from the cable to the clock.
 #[derive(Debug, Clone, Serialize)]
@@ -48,7 +49,7 @@ impl From<Finding> for Found {
     }
 }
 
-/// All of it, as `--json` prints it: schema 1, documented in docs/pmc-lite.md.
+/// All of it, as `--json` prints it: schema 2, documented in docs/pmc-lite.md.
 #[derive(Debug, Serialize)]
 struct Report {
     schema: u32,
@@ -57,7 +58,7 @@ struct Report {
     first: Option<Check>,
 }
 
-pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> ExitCode {
+pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> Outcome {
     let pages = Pages::read(instance);
     let host = Host::look(args, &pages, instance);
     // Looking takes seconds: what the pages say is to be of now.
@@ -68,7 +69,7 @@ pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> ExitCode {
     } else {
         crate::print(&report.to_string());
     }
-    if report.worst() == Level::Failure { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    Outcome::of(report.worst() < Level::Failure)
 }
 
 impl Report {
@@ -100,7 +101,7 @@ impl Report {
             })
             .collect();
         let first = first(&checks);
-        Self { schema: 1, checks, first }
+        Self { schema: SCHEMA, checks, first }
     }
 
     fn worst(&self) -> Level {

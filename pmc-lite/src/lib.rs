@@ -47,7 +47,7 @@ pub fn run() -> ExitCode {
     outcome::exit(match args.action {
         Some(Action::Get { what }) => Ok(get::get(&what, instance)),
         Some(Action::Wait { goal, timeout }) => Ok(wait::until(goal, timeout, instance)),
-        Some(Action::Doctor(args)) => return doctor::run(&args, instance),
+        Some(Action::Doctor(args)) => Ok(doctor::run(&args, instance)),
         Some(Action::Watch) => done(watch::watch(instance)),
         Some(Action::Plot(args)) => done(plot::plot(&args, instance)),
         Some(Action::Log(args)) => done(log::log(&args, instance)),

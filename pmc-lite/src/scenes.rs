@@ -171,12 +171,11 @@ pub fn chrony() -> Pages {
 
 /// Somebody planted a page, and another is of an older version.
 pub fn foreign_page() -> Pages {
+    let planted =
+        ReadError { page: "/dev/shm/dante4l".into(), program: "dante4l", fault: Fault::Owner(1000) };
     Pages {
-        dante4l: Err(ReadError {
-            page: "/dev/shm/dante4l".into(),
-            program: "dante4l",
-            fault: Fault::Owner(1000),
-        }),
+        clock: Err(planted.clone()),
+        dante4l: Err(planted),
         danteshm: Err(ReadError {
             page: "/dev/shm/danteshm.status".into(),
             program: "danteshm",

@@ -134,7 +134,7 @@ pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
                 let line = format!("refclock SOCK {path} refid DNTE poll 2 local");
                 Some((Refclock::Sock(path.clone()), path, line))
             }
-            OutputKind::Usrvclock => None,
+            _ => None,
         })
         .collect();
     let Some((.., line)) = wanted.first() else { return Vec::new() };

@@ -54,7 +54,7 @@ fn another_start_counts_from_one() {
     history.take(&after(40));
     assert_eq!(history.take(&after(41))[0].instance, "0000000000000007");
     let mut restarted = after(3);
-    restarted.dante4l.as_mut().expect("a page").instance = 8;
+    restarted.clock.as_mut().expect("a page").instance = 8;
     let all = history.take(&restarted);
     assert_eq!(places(&all), [(1, 0), (2, 0), (3, 0)]);
     assert_eq!(all[0].instance, "0000000000000008");

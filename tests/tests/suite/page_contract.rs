@@ -5,8 +5,8 @@ use crate::pages::{earlier_version, later_version, resize};
 use dante_core::announcement::PtpVersion;
 use dante_core::date::Leap;
 use dante_core::page::{
-    Body, CLOCK_HAS_LEADER, CLOCK_HAS_MAP, CLOCK_HAS_PATH_DELAY, Dante2sys, Dante2sysStatus, Dante4l,
-    Danteshm, HEAD_SIZE, MAP_HAS_PATH_DELAY, MapRecord, PieceRecord, STEER_HAS_PIECE, STEER_HAS_UTC,
+    Body, CLOCK_HAS_LEADER, CLOCK_HAS_MAP, CLOCK_HAS_PATH_DELAY, CLOCK_LOCKED, Dante2sys, Dante2sysStatus,
+    Dante4l, Danteshm, HEAD_SIZE, MAP_HAS_PATH_DELAY, MapRecord, PieceRecord, STEER_HAS_PIECE, STEER_HAS_UTC,
     STEER_UTC_BY_HAND, STEER_UTC_GOOD, SampleRecord, TIMESCALE_FREQUENCY_TRACEABLE, TIMESCALE_LEAP_59,
     TIMESCALE_LEAP_61, TIMESCALE_PTP, TIMESCALE_TRACEABLE, TIMESCALE_UTC_OFFSET_VALID,
 };
@@ -182,7 +182,7 @@ fn flags_are_documented_and_defined_in_c_with_the_bits_that_they_have() {
         };
     }
     let compiled = [
-        &flags!("dante4l.flags": CLOCK_HAS_LEADER CLOCK_HAS_MAP CLOCK_HAS_PATH_DELAY MAP_HAS_PATH_DELAY)[..],
+        &flags!("dante4l.flags": CLOCK_HAS_LEADER CLOCK_HAS_MAP CLOCK_HAS_PATH_DELAY CLOCK_LOCKED MAP_HAS_PATH_DELAY)[..],
         &flags!("dante4l.timescale": TIMESCALE_PTP TIMESCALE_UTC_OFFSET_VALID TIMESCALE_TRACEABLE
             TIMESCALE_FREQUENCY_TRACEABLE TIMESCALE_LEAP_61 TIMESCALE_LEAP_59),
         &flags!("dante2sys.flags": STEER_HAS_PIECE STEER_HAS_UTC STEER_UTC_GOOD STEER_UTC_BY_HAND),

@@ -63,7 +63,7 @@ fn nothing_is_in_the_way_of_a_host_that_follows() {
     ended.expect(0, &[]);
     let report: Value =
         serde_json::from_str(&ended.said).unwrap_or_else(|error| panic!("{error}: {}", ended.said));
-    assert_eq!(report["schema"], 1);
+    assert_eq!(report["schema"], 2);
     let checks = report["checks"].as_array().expect("checks");
     for about in ["interface", "network", "ports", "dante4l", "clock", "dante2sys"] {
         assert!(checks.iter().any(|check| check["about"] == about), "nothing about {about}: {report:#}");

@@ -23,7 +23,7 @@ record! {
         pub kernel_clock: u8,
         /// [`StampSource`] of the selected port.
         pub stamp_source: u8,
-        /// `CLOCK_HAS_*` and [`MAP_HAS_PATH_DELAY`].
+        /// `CLOCK_HAS_*`, [`CLOCK_LOCKED`] and [`MAP_HAS_PATH_DELAY`].
         pub flags: u32,
         /// `TIMESCALE_*`: what the leader states about its time.
         pub timescale: u16,
@@ -55,6 +55,8 @@ record! {
         pub kernel_max_error_ns: i64,
         /// Number of samples that were ever put into `ring`.
         pub samples: u64,
+        /// Zero: room for fields of later versions, so that the ring seldom moves.
+        pub reserved_3: [u64; 14],
         /// The last samples of the selected ports; the n-th that was put there is at (n - 1) % the number of entries.
         pub ring: [SampleRecord; RING],
     }
@@ -126,6 +128,9 @@ pub const CLOCK_HAS_LEADER: u32 = 1;
 pub const CLOCK_HAS_MAP: u32 = 2;
 /// `path_delay_ns` is valid.
 pub const CLOCK_HAS_PATH_DELAY: u32 = 4;
+/// The leader is followed now and its map has converged: Dante time may be used. Set exactly where `state` is SLAVE, and stays
+/// right where later versions have states that this one does not know.
+pub const CLOCK_LOCKED: u32 = 16;
 /// The path delay is part of `map`. Without this flag the map is that of a leader without a path between: its time at a
 /// given instant is `path_delay_ns` later than the map gives. This version never sets it.
 pub const MAP_HAS_PATH_DELAY: u32 = 8;
@@ -158,6 +163,9 @@ impl Dante4l {
             ring,
             ..Self::default()
         };
+        if port.state() == State::Slave {
+            self.flags |= CLOCK_LOCKED;
+        }
         if let Some(leader) = port.leader() {
             self.flags |= CLOCK_HAS_LEADER;
             self.set_leader(leader);

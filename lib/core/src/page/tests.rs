@@ -115,13 +115,13 @@ fn offsets_of_the_clock_pages_are_those_that_are_documented() {
     }
     at!(Dante4l: protocol 128, state 129, kernel_clock 130, stamp_source 131, flags 132, timescale 136, utc_offset_s 138,
         domain 140, sender 144, grandmaster 152, sender_port 160, grandmaster_port 162, subdomain 168, timeline 184,
-        map 192, path_delay_ns 248, kernel_max_error_ns 256, samples 264, ring 272,);
+        map 192, path_delay_ns 248, kernel_max_error_ns 256, samples 264, ring 384,);
     at!(Dante2sys: state 128, clock 129, utc_source 130, leap 131, flags 132, frequency 136, key_instance 144,
         key_number 152, piece 160, next 200, next_from_dante_ns 240, leap_seconds 248, utc_bound_ns 256,);
     at!(Danteshm: state 128, epoch_source 129, waiting 130, epoch_ns 136, key_instance 144, key_number 152,
         last_sample_raw_ns 160,);
-    assert_eq!((Dante4l::SIZE, Dante2sys::SIZE, Danteshm::SIZE), (3856, 264, 168));
-    assert_eq!(Dante4l::ARRAY, Some(Array { offset: 272, stride: 56, entries: 64 }));
+    assert_eq!((Dante4l::SIZE, Dante2sys::SIZE, Danteshm::SIZE), (3968, 264, 168));
+    assert_eq!(Dante4l::ARRAY, Some(Array { offset: 384, stride: 56, entries: 64 }));
     let heads = [Head::Magic, Head::Life, Head::Sequence, Head::Array, Head::Entries];
     assert_eq!(heads.map(Head::offset), [0, 24, 56, 64, 72]);
 }
@@ -232,7 +232,7 @@ fn layouts_are_held_byte_for_byte() {
     assert_eq!(
         clocks,
         [
-            (1, 1, 3856, 0x268c_d891_753d_d541),
+            (1, 1, 3968, 0xdec7_fba4_0eae_7401),
             (2, 1, 264, 0x491c_edad_1a8c_ddee),
             (3, 1, 168, 0x987b_aec9_618f_262d)
         ]
@@ -286,7 +286,7 @@ fn a_longer_clock_page_gives_what_this_version_knows() {
 fn what_a_shorter_clock_page_lacks_is_zero() {
     let body = clock();
     // A version without path delay, kernel's clock and count of samples.
-    let (bytes, shape) = of_another_version(&body, -24, RING, 0);
+    let (bytes, shape) = of_another_version(&body, -24 - 112, RING, 0);
     let read = Dante4l::of_shape(&bytes, shape);
     assert_eq!((read.map(), read.timeline, read.samples, read.path_delay_ns), (body.map(), 5, 0, 0));
     let steered = Dante2sys { leap_seconds: 7, utc_bound_ns: 5, ..Dante2sys::default() };

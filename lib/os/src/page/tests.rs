@@ -172,7 +172,7 @@ fn garbage_and_other_layouts_are_refused_by_readers_and_replaced_by_their_owner(
             Fault::Version { form: Form::Clock, found: 2, wanted: 1 },
         ),
         ("another program", page(layout_word::<Dante2sys>(), of_size(264), 264), Fault::Kind(2)),
-        ("an array beyond its end", page(layout_word::<Dante4l>(), own, 3856), Fault::Garbage),
+        ("an array beyond its end", page(layout_word::<Dante4l>(), own, Dante4l::SIZE), Fault::Garbage),
     ];
     for (name, mut bytes, fault) in cases {
         if name == "an array beyond its end" {
@@ -197,14 +197,14 @@ fn garbage_and_other_layouts_are_refused_by_readers_and_replaced_by_their_owner(
 fn a_longer_page_of_the_same_major_version_is_read() {
     let scene = Scene::new();
     // Two new fields before the ring, and two in each of its entries.
-    let array = Array { offset: 272 + 16, stride: 56 + 16, entries: 64 };
+    let array = Array { offset: 384 + 16, stride: 56 + 16, entries: 64 };
     let shape = Shape { size: array.offset + array.stride * array.entries, array: Some(array) };
     let mut bytes = head(layout_word::<Dante4l>(), shape);
     bytes.resize(shape.size, 0xee);
     let body = Dante4l { timeline: 5, samples: 1, ..Dante4l::default() };
-    bytes[128..272].copy_from_slice(&body.as_bytes()[..144]);
+    bytes[128..384].copy_from_slice(&body.as_bytes()[..256]);
     let sample = SampleRecord { number: 9, timeline: 5, ..body.ring[0] };
-    bytes[288..288 + 56].copy_from_slice(sample.as_bytes());
+    bytes[400..400 + 56].copy_from_slice(sample.as_bytes());
     scene.plant(&bytes, 0o644);
     let view = scene.reader().read(at(0)).unwrap();
     assert_eq!((view.freshness, view.instance, view.body.timeline), (Freshness::Fresh, 7, 5));
