@@ -502,7 +502,7 @@ fn body() -> Dante4l {
     let mut body = Dante4l {
         state: port::State::Slave as u8,
         protocol: PtpVersion::V1 as u8,
-        flags: CLOCK_HAS_LEADER | CLOCK_HAS_MAP | CLOCK_HAS_PATH_DELAY,
+        flags: CLOCK_HAS_LEADER | CLOCK_HAS_MAP | CLOCK_HAS_PATH_DELAY | CLOCK_LOCKED,
         timeline: 3,
         map: MapRecord {
             raw0_ns: raw_now().ns(),
