@@ -44,7 +44,7 @@ impl Ours {
 
     /// Whether the port would call itself SLAVE.
     pub fn is_slave(&self) -> bool {
-        self.page.body.state() == Some(port::State::Slave)
+        self.page.body.is_locked()
     }
 
     /// What the estimator takes the measurements' noise for.
@@ -68,11 +68,11 @@ impl Ours {
         let map = self.estimator.map();
         if let Some(map) = map {
             let body = &mut self.page.body;
-            body.flags = CLOCK_HAS_MAP;
+            body.flags |= CLOCK_HAS_MAP;
             body.map = map.into();
             body.timeline = 1 + self.jumps;
             if self.estimator.depth() >= CONVERGED_DEPTH && map.sigma.rate.ppm() < CONVERGED_PPM {
-                body.state = port::State::Slave as u8;
+                body.set_state(port::State::Slave);
             }
         }
         self.clock.now = now;

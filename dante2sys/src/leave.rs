@@ -22,10 +22,12 @@ pub fn leave(args: &Args) -> Result<(), Failure> {
     if args.clock != Clock::Realtime || !is_left_alone(&view) {
         return Ok(());
     }
-    // While another one runs, the pages are not to be had, and the clock is its own. From here on none begins.
-    let mut status = PageReader::<Dante2sysStatus>::new(PageName::new(args.common.instance.as_ref()));
-    let status = status.read(raw_now()).map(|view| view.body).unwrap_or_default();
-    let mut pages = daemon::publish::<Dante2sys, Dante2sysStatus>(&args.common)?;
+    // While another one runs, the page is not to be had, and the clock is its own. From here on none begins.
+    let instance = args.common.instance.as_ref();
+    let mut page = daemon::page(PageName::<Dante2sys>::new(instance))?;
+    // The status is worth showing, and nothing to fail for.
+    let shown = PageReader::<Dante2sysStatus>::new(PageName::new(instance)).read(raw_now());
+    let status = daemon::page(PageName::new(instance)).ok().zip(shown.ok());
     let mut body = view.body;
     let frequency = body.frequency();
     let mut clock = Realtime::open().map_err(clock_failure)?;
@@ -51,7 +53,10 @@ pub fn leave(args: &Args) -> Result<(), Failure> {
             ),
         }
     }
-    pages.publish(raw_now(), &body, &Dante2sysStatus { frequency: body.frequency, ..status });
+    if let Some((mut page, shown)) = status {
+        page.publish(raw_now(), &Dante2sysStatus { frequency: body.frequency, ..shown.body });
+    }
+    page.publish(raw_now(), &body);
     Ok(())
 }
 

@@ -6,8 +6,8 @@
 //! - the **status page** ([`Dante4lStatus`], [`Dante2sysStatus`], [`DanteshmStatus`]), which pmc-lite shows. Its layout may
 //!   change with any version.
 //!
-//! A page is a head of sixteen 64-bit words ([`Head`]) and a body, in the byte order of the machine. The body is guarded by
-//! the sequence (a seqlock). Readers have read-only memory, on which Rust allows Relaxed atomic loads only, so both sides use
+//! A page is a head of sixteen 64-bit words ([`Head`]), a body and a word that repeats the sequence, in the byte order of the
+//! machine. The body is guarded by the sequence (a seqlock). Readers have read-only memory, on which Rust allows Relaxed atomic loads only, so both sides use
 //! Relaxed word accesses and fences; see [`Words`]. docs/pages.md has the clock pages byte by byte.
 
 mod dante2sys;
@@ -29,7 +29,7 @@ pub use dante4l::{
 pub use danteshm::Danteshm;
 pub use head::{
     Array, Form, Freshness, HEAD_SIZE, HEAD_WORDS, HEARTBEAT, HEARTBEAT_RENEWAL, Head, Life, MAGIC, MAX_SIZE,
-    Shape, layout_word,
+    Shape, TAIL_SIZE, layout_word,
 };
 pub use record::{SocketPath, Text};
 pub use seqlock::{Torn, Words};
@@ -54,13 +54,13 @@ pub trait Body: FromBytes + IntoBytes + KnownLayout + Immutable + Clone {
     const VERSION: u32;
     /// The array that ends it.
     const ARRAY: Option<Array> = None;
-    /// Of the whole page, head and body.
-    const SIZE: usize = HEAD_SIZE + size_of::<Self>();
+    /// Of the whole page: head, body and tail.
+    const SIZE: usize = HEAD_SIZE + size_of::<Self>() + TAIL_SIZE;
     /// The page as this version writes it.
     const SHAPE: Shape = Shape { size: Self::SIZE, array: Self::ARRAY };
 
     /// The body of a page of another size: fields that it lacks are zero, fields that this version does not know are left
-    /// out. `bytes` are what follows the head.
+    /// out. `bytes` are what stands between head and tail.
     fn of_shape(bytes: &[u8], shape: Shape) -> Self {
         let mut body = Self::new_zeroed();
         let fields = shape.fields().min(Self::SHAPE.fields());

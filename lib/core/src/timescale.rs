@@ -119,12 +119,17 @@ impl Timescale {
     pub fn set_rate(&mut self, now: Timestamp<Raw>, rate: Ratio) {
         let slope = slope(rate);
         if slope != self.piece.slope {
-            let dante0 = self.map.dante_at(now);
-            let (gained, part) = self.piece.gained(dante0, self.part);
-            let utc0 = self.piece.utc0 + (dante0 - self.piece.dante0) + gained;
-            self.begin(Piece { dante0, utc0, slope, ..self.piece });
-            self.part = part;
+            self.begin_at(now, slope, Duration::ZERO);
         }
+    }
+
+    /// Begins a piece at `now`, from which on UTC is `by` later than it was.
+    fn begin_at(&mut self, now: Timestamp<Raw>, slope: i64, by: Duration) {
+        let dante0 = self.map.dante_at(now);
+        let (gained, part) = self.piece.gained(dante0, self.part);
+        let utc0 = self.piece.utc0 + (dante0 - self.piece.dante0) + gained + by;
+        self.begin(Piece { dante0, utc0, slope, ..self.piece });
+        self.part = part;
     }
 
     /// Goes on with a newer map. On another timeline K is carried over at `now`, and that is reported.
@@ -141,17 +146,17 @@ impl Timescale {
         change
     }
 
-    /// Moves K by `by`: the UTC policy alone does so.
-    pub fn shift(&mut self, by: Duration) {
-        self.begin(Piece { utc0: self.piece.utc0 + by, ..self.piece });
+    /// Moves K by `by` from `now` on: the UTC policy alone does so.
+    pub fn shift(&mut self, now: Timestamp<Raw>, by: Duration) {
+        self.begin_at(now, self.piece.slope, by);
     }
 
     /// What K took for its own was a leap second that the kernel passed, by which the clock moved: from now on it is counted
     /// apart, and UTC stays what it is.
-    pub fn count_leap(&mut self, by: Duration) {
+    pub fn count_leap(&mut self, now: Timestamp<Raw>, by: Duration) {
         let seconds = if by < Duration::ZERO { -1 } else { 1 };
         self.leap_seconds = self.leap_seconds.saturating_add(seconds);
-        self.shift(Duration::from_secs(i64::from(-seconds)));
+        self.shift(now, Duration::from_secs(i64::from(-seconds)));
     }
 
     fn begin(&mut self, piece: Piece) {

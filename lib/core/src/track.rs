@@ -2,7 +2,6 @@
 //! page by the same rules, which stand here once.
 
 use crate::page::{Dante4l, Freshness, View};
-use crate::port::State;
 use crate::time::{ClockMap, Duration};
 use crate::{named, numbered};
 
@@ -20,8 +19,8 @@ pub struct TimelineKey {
 pub struct Track {
     /// Where Dante time is continuous.
     pub key: TimelineKey,
-    /// The port's state.
-    pub state: State,
+    /// The leader is followed now, and its map has converged.
+    pub is_locked: bool,
     /// The clock map (Dante over CLOCK_MONOTONIC_RAW), if anything is known.
     pub map: Option<ClockMap>,
 }
@@ -36,7 +35,7 @@ impl Track {
         match view.freshness {
             Freshness::Fresh => {
                 let track = view.body.track(view.instance);
-                track.filter(|track| track.live_map().is_some()).ok_or(Loss::NoLeader)
+                if track.live_map().is_some() { Ok(track) } else { Err(Loss::NoLeader) }
             }
             Freshness::Stopped => Err(Loss::Stopped),
             _ => Err(Loss::Stale),
@@ -45,7 +44,7 @@ impl Track {
 
     /// The map of a leader that is being followed now.
     pub fn live_map(&self) -> Option<&ClockMap> {
-        self.map.as_ref().filter(|_| self.state == State::Slave)
+        self.map.as_ref().filter(|_| self.is_locked)
     }
 }
 

@@ -8,7 +8,7 @@ pub use config::{ConfigError, arguments_of, keys_of, values};
 use crate::clock::raw_now;
 use crate::denial::{Denial, Denied};
 use crate::log;
-use crate::page::{Instance, Publisher};
+use crate::page::{Instance, PageName, PageWriter, Publisher};
 use crate::poll::{Fds, Poll, Signal, Wake};
 use clap::{ArgAction, CommandFactory, FromArgMatches};
 use dante_core::page::Body;
@@ -236,10 +236,15 @@ pub fn exit(program: &str, result: Result<(), Failure>) -> ExitCode {
 /// # Errors
 /// Another process writes them, or something else is in their place.
 pub fn publish<C: Body, S: Body>(common: &CommonArgs) -> Result<Publisher<C, S>, Failure> {
-    Publisher::open(common.instance.as_ref(), random()?).map_err(|error| {
-        let exit = if error.is_refusal() { Exit::Refused } else { Exit::Failed };
-        Failure::new(exit, error)
-    })
+    Publisher::open(common.instance.as_ref(), random()?).map_err(Failure::of)
+}
+
+/// One of them.
+///
+/// # Errors
+/// As of [`publish`].
+pub fn page<B: Body>(name: PageName<B>) -> Result<PageWriter<B>, Failure> {
+    PageWriter::open(&name, random()?).map_err(Failure::of)
 }
 
 /// A random number from the kernel: to tell one start of a program from another, and to seed the engines.

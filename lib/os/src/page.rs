@@ -101,8 +101,9 @@ impl<'a> PageWords<'a> {
     }
 
     fn body(&self) -> Option<Words<'a>> {
-        let (head, body) = self.0.split_at_checked(HEAD_WORDS)?;
-        Some(Words::new(head.get(Head::Sequence as usize)?, body))
+        let (head, rest) = self.0.split_at_checked(HEAD_WORDS)?;
+        let (tail, body) = rest.split_last()?;
+        Some(Words::new(head.get(Head::Sequence as usize)?, body, tail))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::record::{body, record};
 use crate::steer::{State, SteeredClock, Steerer};
-use crate::time::{Ratio, Reading, Timestamp};
+use crate::time::{Dante, Duration, Ratio, Reading, Real, Timestamp};
 use crate::timescale::Piece;
 use crate::track::TimelineKey;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -28,7 +28,7 @@ record! {
         pub key_number: u64,
         /// K in force; with [`STEER_HAS_PIECE`].
         pub piece: PieceRecord,
-        /// K from `next_from_dante_ns` on; its serial is 0 while there is none.
+        /// K from `next_from_dante_ns` on; its serial is 0 while there is none. This version never sets it.
         pub next: PieceRecord,
         /// The leader's time from which `next` holds.
         pub next_from_dante_ns: i64,
@@ -121,6 +121,14 @@ impl Dante2sys {
     /// The frequency that the clock was last given.
     pub fn frequency(&self) -> Ratio {
         Ratio::new(self.frequency)
+    }
+
+    /// UTC at Dante time `dante`, leap seconds included: by the piece that holds then. `None` before K was fixed.
+    pub fn utc_at(&self, dante: Timestamp<Dante>) -> Option<Timestamp<Real>> {
+        let is_next = self.next.serial != 0 && dante.ns() >= self.next_from_dante_ns;
+        let piece = Piece::from(if is_next { self.next } else { self.piece });
+        let leap = Duration::from_secs(self.leap_seconds.into());
+        self.has(STEER_HAS_PIECE).then(|| piece.utc_at(dante) + leap)
     }
 
     /// The piece in force, once K was fixed.

@@ -143,7 +143,7 @@ pub const TIMESCALE_UTC_OFFSET_VALID: u16 = 2;
 pub const TIMESCALE_TRACEABLE: u16 = 4;
 /// The leader's frequency is (PTPv2).
 pub const TIMESCALE_FREQUENCY_TRACEABLE: u16 = 8;
-/// The UTC day that runs ends with an inserted leap second.
+/// The UTC day that runs ends with an inserted leap second. This version never sets it, nor the flags of PTPv2.
 pub const TIMESCALE_LEAP_61: u16 = 16;
 /// It ends with a deleted one.
 pub const TIMESCALE_LEAP_59: u16 = 32;
@@ -153,7 +153,6 @@ impl Dante4l {
     pub fn set_port(&mut self, port: &Port, stamp_source: StampSource, timeline: u64) {
         let Self { kernel_clock, kernel_max_error_ns, samples, ring, .. } = *self;
         *self = Self {
-            state: port.state() as u8,
             kernel_clock,
             stamp_source: stamp_source as u8,
             subdomain: port.subdomain().0,
@@ -163,9 +162,7 @@ impl Dante4l {
             ring,
             ..Self::default()
         };
-        if port.state() == State::Slave {
-            self.flags |= CLOCK_LOCKED;
-        }
+        self.set_state(port.state());
         if let Some(leader) = port.leader() {
             self.flags |= CLOCK_HAS_LEADER;
             self.set_leader(leader);
@@ -180,6 +177,12 @@ impl Dante4l {
         }
     }
 
+    /// Sets the state of the selected port, and with it whether its leader is locked.
+    pub fn set_state(&mut self, state: State) {
+        self.state = state as u8;
+        self.flags = self.flags & !CLOCK_LOCKED | if state == State::Slave { CLOCK_LOCKED } else { 0 };
+    }
+
     fn set_leader(&mut self, leader: &Leader) {
         let announced = &leader.announced;
         self.protocol = announced.protocol as u8;
@@ -192,8 +195,8 @@ impl Dante4l {
     }
 
     /// The leader, for a page of this `instance`.
-    pub fn track(&self, instance: u64) -> Option<Track> {
-        Some(Track { key: self.key(instance), state: self.state()?, map: self.map() })
+    pub fn track(&self, instance: u64) -> Track {
+        Track { key: self.key(instance), is_locked: self.is_locked(), map: self.map() }
     }
 
     /// What the timeline is known by, for a page of this `instance`.
@@ -201,7 +204,19 @@ impl Dante4l {
         TimelineKey { instance, number: self.timeline }
     }
 
-    /// The state of the selected port; `None` where the number is not one.
+    /// Whether the leader is followed now, and its map has converged. A later version may have states that this one does not
+    /// know.
+    pub fn is_locked(&self) -> bool {
+        self.has(CLOCK_LOCKED)
+    }
+
+    /// The leader's time minus UTC as it states it, s; `None` where it does not vouch for that.
+    pub fn utc_offset_s(&self) -> Option<i16> {
+        let is_valid = self.has(CLOCK_HAS_LEADER) && self.timescale & TIMESCALE_UTC_OFFSET_VALID != 0;
+        is_valid.then_some(self.utc_offset_s)
+    }
+
+    /// The state of the selected port, for people; `None` where the number is not one.
     pub fn state(&self) -> Option<State> {
         State::from_number(self.state)
     }
@@ -260,7 +275,9 @@ impl Dante4l {
     /// The samples that followed the first `seen`, oldest first, as far as the ring still holds them.
     pub fn samples_after(&self, seen: u64) -> impl Iterator<Item = &SampleRecord> {
         let oldest = self.samples.saturating_sub(RING as u64).max(seen);
-        (oldest..self.samples).filter_map(|count| self.ring.get(place(count, RING)))
+        // A page of another version may hold fewer than this one's ring has places for.
+        let held = (oldest..self.samples).filter_map(|count| self.ring.get(place(count, RING)));
+        held.filter(|record| record.number != 0)
     }
 }
 

@@ -10,6 +10,8 @@ pub const MAGIC: u64 = u64::from_ne_bytes(*b"D4L_PAGE");
 pub const HEAD_WORDS: usize = 16;
 /// Bytes of the head.
 pub const HEAD_SIZE: usize = HEAD_WORDS * 8;
+/// Bytes of the tail, the last word of a page: it repeats [`Head::Sequence`].
+pub const TAIL_SIZE: usize = 8;
 /// Largest size of a page that a reader accepts, bytes: a bound on what a faulty writer makes its readers map.
 pub const MAX_SIZE: usize = 1 << 20;
 /// A heartbeat is valid for this long.
@@ -82,7 +84,9 @@ pub struct Array {
 impl Shape {
     /// From the words [`Head::Size`], [`Head::Array`] and [`Head::Entries`]; `None` where they contradict one another.
     pub fn of_words([size, array, entries]: [u64; 3]) -> Option<Self> {
-        let size = usize::try_from(size).ok().filter(|size| (HEAD_SIZE..=MAX_SIZE).contains(size))?;
+        let size = usize::try_from(size)
+            .ok()
+            .filter(|size| (HEAD_SIZE + TAIL_SIZE..=MAX_SIZE).contains(size) && size % 8 == 0)?;
         let [offset, stride, entries] = [array & 0xffff_ffff, array >> 32, entries].map(usize::try_from);
         let array = Array { offset: offset.ok()?, stride: stride.ok()?, entries: entries.ok()? };
         if array == (Array { offset: 0, stride: 0, entries: 0 }) {
@@ -90,7 +94,7 @@ impl Shape {
         }
         let fits = array.offset >= HEAD_SIZE
             && array.stride > 0
-            && array.stride.checked_mul(array.entries)?.checked_add(array.offset)? <= size;
+            && array.stride.checked_mul(array.entries)?.checked_add(array.offset)? <= size - TAIL_SIZE;
         fits.then_some(Self { size, array: Some(array) })
     }
 
@@ -104,9 +108,14 @@ impl Shape {
         }
     }
 
-    /// Bytes from the end of the head to the array, or to the end of the page.
+    /// Bytes of the body, between head and tail.
+    pub const fn body(self) -> usize {
+        self.size - HEAD_SIZE - TAIL_SIZE
+    }
+
+    /// Bytes from the end of the head to the array, or to the tail.
     pub(super) fn fields(self) -> usize {
-        self.array.map_or(self.size, |array| array.offset) - HEAD_SIZE
+        self.array.map_or(self.size - TAIL_SIZE, |array| array.offset) - HEAD_SIZE
     }
 }
 

@@ -1,7 +1,8 @@
 //! The seqlock over a page's body.
 //!
-//! Writer: sequence to odd, release fence, words, sequence to even (release). Reader: sequence, acquire fence, words,
-//! acquire fence, sequence again; odd or changed, the words are torn and read again. All accesses are atomic, so that
+//! Writer: sequence to odd, release fence, words, tail, sequence to even (release). Reader: sequence, acquire fence, words, tail,
+//! acquire fence, sequence again; odd or changed, the words are torn and read again. The tail is the last word of a page and
+//! repeats the sequence: a file that is cut short and extended again is zeros from some place to its end, and so is its tail. All accesses are atomic, so that
 //! a torn read is a wrong value and never undefined behaviour; all of a reader's are Relaxed loads, the only ones that
 //! Rust allows on read-only memory. The pattern is the one of H.-J. Boehm, "Can seqlocks get along with programming
 //! language memory models?" (MSPC 2012), and a loom test walks through its interleavings.
@@ -51,12 +52,13 @@ impl Word for AtomicU64 {
 pub struct Words<'a, W = AtomicU64> {
     sequence: &'a W,
     words: &'a [W],
+    tail: &'a W,
 }
 
 impl<'a, W: Word> Words<'a, W> {
-    /// `words` guarded by `sequence`.
-    pub const fn new(sequence: &'a W, words: &'a [W]) -> Self {
-        Self { sequence, words }
+    /// `words` guarded by `sequence`, and `tail` behind them.
+    pub const fn new(sequence: &'a W, words: &'a [W], tail: &'a W) -> Self {
+        Self { sequence, words, tail }
     }
 
     /// The sequence that a writer begins with who takes the words over.
@@ -75,6 +77,7 @@ impl<'a, W: Word> Words<'a, W> {
             word.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
         }
         let even = odd.wrapping_add(1);
+        self.tail.store(even, Ordering::Relaxed);
         self.sequence.store(even, Ordering::Release);
         even
     }
@@ -96,13 +99,15 @@ impl<'a, W: Word> Words<'a, W> {
     pub(super) fn try_load(&self, bytes: &mut [u8]) -> Option<u64> {
         let before = self.sequence.load();
         W::fence(Ordering::Acquire);
-        if before % 2 == 1 {
+        // 0: nothing was ever written, or the file was cut short in front of the sequence.
+        if before % 2 == 1 || before == 0 {
             return None;
         }
         for (word, chunk) in self.words.iter().zip(bytes.as_chunks_mut::<8>().0) {
             *chunk = word.load().to_ne_bytes();
         }
+        let tail = self.tail.load();
         W::fence(Ordering::Acquire);
-        (self.sequence.load() == before).then_some(before)
+        (tail == before && self.sequence.load() == before).then_some(before)
     }
 }

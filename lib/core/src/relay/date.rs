@@ -2,10 +2,9 @@
 
 use super::refclock::HUSH;
 use crate::numbered;
-use crate::page::{Dante2sys, Freshness, STEER_UTC_GOOD, View};
+use crate::page::{Dante2sys, Freshness, STEER_HAS_PIECE, STEER_UTC_GOOD, View};
 use crate::steer::SteeredClock;
 use crate::time::{Dante, Duration, Epoch, Raw, Real, Timestamp};
-use crate::timescale::Piece;
 use crate::track::{KernelWord, TimelineKey};
 use std::fmt;
 
@@ -48,37 +47,36 @@ impl EpochSource {
     }
 }
 
-/// dante2sys' K.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Steered {
-    /// Of this timeline.
-    pub key: TimelineKey,
-    /// K.
-    pub piece: Piece,
-    /// Leap seconds that go with it.
-    pub leap_seconds: i32,
-    /// Its UTC source says that UTC is good.
-    pub is_good: bool,
-}
+/// dante2sys, where it runs and steers a clock that shows UTC.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Steered(Dante2sys);
 
 impl Steered {
-    /// UTC at Dante time `dante`.
-    pub fn utc_at(&self, dante: Timestamp<Dante>) -> Timestamp<Real> {
-        self.piece.utc_at(dante) + Duration::from_secs(self.leap_seconds.into())
-    }
-
     /// K on dante2sys' page, while it runs and steers a clock that shows a date.
     pub fn of(view: &View<Dante2sys>) -> Option<Self> {
         let body = &view.body;
         let shows_date = view.freshness == Freshness::Fresh && body.clock != SteeredClock::Hardware as u8;
-        let piece = body.piece().filter(|_| shows_date)?;
-        let (leap_seconds, is_good) = (body.leap_seconds, body.has(STEER_UTC_GOOD));
-        Some(Self { key: body.key(), piece, leap_seconds, is_good })
+        (shows_date && body.has(STEER_HAS_PIECE)).then_some(Self(*body))
+    }
+
+    /// The timeline that K is of.
+    pub fn key(&self) -> TimelineKey {
+        self.0.key()
+    }
+
+    /// UTC at Dante time `dante`.
+    pub fn utc_at(&self, dante: Timestamp<Dante>) -> Option<Timestamp<Real>> {
+        self.0.utc_at(dante)
+    }
+
+    /// Its UTC source says that UTC is good.
+    fn is_good(&self) -> bool {
+        self.0.has(STEER_UTC_GOOD)
     }
 }
 
 /// What a date may be taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Evidence {
     /// dante2sys runs, and has a K.
     pub steered: Option<Steered>,
@@ -91,7 +89,7 @@ impl Evidence {
     pub(super) fn source(&self, rule: EpochRule, key: TimelineKey) -> Option<EpochSource> {
         let is_synchronised = matches!(self.kernel, Some(KernelWord::Synchronised(_)));
         match (self.steered, rule) {
-            (Some(steered), _) if steered.key == key && (steered.is_good || rule == EpochRule::Now) => {
+            (Some(steered), _) if steered.key() == key && (steered.is_good() || rule == EpochRule::Now) => {
                 Some(EpochSource::Dante2sys)
             }
             _ if is_synchronised => Some(EpochSource::Clock),

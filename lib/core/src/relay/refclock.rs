@@ -205,7 +205,7 @@ impl Refclock {
         let source = self.evidence.source(self.rule, key)?;
         let scale = match (source, self.evidence.steered) {
             (EpochSource::Dante2sys, Some(steered)) => {
-                let utc = steered.utc_at(map.dante_at(arrived.raw));
+                let utc = steered.utc_at(map.dante_at(arrived.raw))?;
                 Timescale::fixed_at(key, *map, arrived.raw, utc)
             }
             _ => Timescale::fixed_at(key, *map, arrived.raw, arrived.real),

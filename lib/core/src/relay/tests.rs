@@ -126,7 +126,7 @@ impl Bench {
         self.idle = Duration::ZERO;
         self.dante4l.body.push(SampleRecord::of(&sample, 0));
         let body = &mut self.dante4l.body;
-        body.state = state as u8;
+        body.set_state(state);
         body.flags |= CLOCK_HAS_MAP;
         body.map = self.leader.map().into();
         body.timeline = self.leader.key.number;
@@ -228,7 +228,7 @@ fn a_page_that_shows_no_leader_ends_the_samples_until_it_does_again() {
         (Loss::Stopped, |view| view.freshness = Freshness::Stopped),
         (Loss::Stale, |view| view.freshness = Freshness::Stale),
         (Loss::Stale, |view| view.freshness = Freshness::Foreign),
-        (Loss::NoLeader, |view| view.body.state = PortState::Listening as u8),
+        (Loss::NoLeader, |view| view.body.set_state(PortState::Listening)),
         (Loss::NoLeader, |view| view.body.flags = 0),
     ];
     let pages = changes.map(|(loss, change)| (loss, Some(change)));

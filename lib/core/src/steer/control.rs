@@ -52,7 +52,7 @@ impl Control {
             // While the clock is left to another program, that one sets it as it likes.
             self.disturbances += u64::from(jump == Jump::Set && state != State::Yielded);
             if jump == Jump::Leap {
-                hold.iter_mut().for_each(|hold| hold.scale.count_leap(by.span()));
+                hold.iter_mut().for_each(|hold| hold.scale.count_leap(reading.raw, by.span()));
             }
             utc.clock_jumped(by.span(), jump, state);
         }
@@ -62,7 +62,7 @@ impl Control {
         }
         if let Some((by, was_left)) = found.was_leap {
             self.disturbances = self.disturbances.saturating_sub(1);
-            hold.iter_mut().for_each(|hold| hold.scale.count_leap(by.span()));
+            hold.iter_mut().for_each(|hold| hold.scale.count_leap(reading.raw, by.span()));
             utc.was_leap(by.span(), was_left);
         }
         let disturbance = now.kernel.and_then(|kernel| kernel.disturbance(frequency));

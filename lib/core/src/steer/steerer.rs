@@ -74,7 +74,7 @@ impl Steerer {
                 self.control.stepped(*now);
                 self.utc.stepped(now.raw);
                 // K goes with the clock, so that the phase stays what it was.
-                self.hold.iter_mut().for_each(|hold| hold.scale.shift(-off.span()));
+                self.hold.iter_mut().for_each(|hold| hold.scale.shift(now.raw, -off.span()));
             }
             Done::Taken(frequency) => {
                 self.frequency = frequency;

@@ -141,14 +141,14 @@ impl Bench {
             correlation: Correlation::ZERO,
             wander: Wander::ZERO,
         };
-        let body = Dante4l {
+        let mut body = Dante4l {
             subdomain: self.subdomain.0,
-            state: state as u8,
             flags: crate::page::CLOCK_HAS_MAP,
             timeline: self.key.number,
             map: map.into(),
             ..Dante4l::default()
         };
+        body.set_state(state);
         View { freshness, pid: 1, instance: self.key.instance, body }
     }
 

@@ -11,7 +11,6 @@ use crate::date::{Answer, DateError, DateKeeper, DateRules, Leap, Verdict, is_le
 use crate::numbered;
 use crate::outputs::Outputs;
 use crate::page::{Dante4l, View};
-use crate::port;
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp};
 
 /// How often the leader's time is taken for UTC, and from which knowledge of its rate on.
@@ -167,14 +166,14 @@ impl UtcKeeper {
 
     fn look_at_leader(&mut self, now: Timestamp<Raw>, page: Option<&View<Dante4l>>) -> Option<Verdict> {
         let body = &page?.body;
-        let map = body.map().filter(|_| body.state() == Some(port::State::Slave))?;
+        let map = body.map().filter(|_| body.is_locked())?;
         let sigma = map.uncertainty_at(now);
         if sigma.rate > LEADER_FROM {
             return None;
         }
         self.source = Source::Leader { next: now + LEADER_INTERVAL };
         let dante = map.dante_at(now);
-        let ahead = i64::from(body.utc_offset_s);
+        let ahead = i64::from(body.utc_offset_s().unwrap_or(0));
         let utc = Timestamp::from_ns(dante.ns()) - Duration::from_secs(ahead);
         self.is_uptime = utc < self.keeper.rules().earliest;
         if self.is_uptime {

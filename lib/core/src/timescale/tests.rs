@@ -92,10 +92,29 @@ fn a_leap_second_is_counted_apart_and_utc_stays_what_it_is() {
     let shown = scale.utc_at(at(1_000)) - Duration::from_secs(1);
     scale.refix(at(1_000), shown);
     let before = scale.piece().utc_at(Timestamp::ZERO);
-    scale.count_leap(Duration::from_ms(-1_000));
+    scale.count_leap(at(1_000), Duration::from_ms(-1_000));
     assert_eq!((scale.utc_at(at(1_000)), scale.leap_seconds()), (shown, -1));
     assert_eq!((scale.piece().utc_at(Timestamp::ZERO) - before).ns(), 1_000_000_000);
     // And from then on K is fixed, shifted and carried over with it.
     scale.refix(at(2_000), utc(42));
     assert_eq!(scale.utc_at(at(2_000)), utc(42));
+    // A deleted second takes it back.
+    let (shown, piece) = (scale.utc_at(at(3_000)) + Duration::from_secs(1), scale.piece());
+    scale.refix(at(3_000), shown);
+    scale.count_leap(at(3_000), Duration::from_ms(999));
+    assert_eq!((scale.utc_at(at(3_000)), scale.leap_seconds()), (shown, 0));
+    let kept = scale.piece().utc_at(Timestamp::ZERO) - piece.utc_at(Timestamp::ZERO);
+    assert_eq!(kept.ns(), 0, "the piece knows nothing of it");
+}
+
+#[test]
+fn a_step_of_utc_begins_a_piece_where_it_is_made() {
+    let mut scale = scale();
+    scale.set_rate(at(0), Ratio::from_ppm(5.0));
+    let (before, piece) = (scale.utc_at(at(4_000)), scale.piece());
+    scale.shift(at(4_000), Duration::from_ms(-12));
+    assert_eq!((scale.utc_at(at(4_000)) - before).ns(), -12_000_000);
+    let next = scale.piece();
+    assert_eq!((next.serial, next.slope), (piece.serial + 1, piece.slope));
+    assert_eq!(next.dante0, scale.map().dante_at(at(4_000)), "what UTC was before stays what it was");
 }

@@ -78,7 +78,7 @@ fn install() -> nix::Result<()> {
     let installed = BEFORE.get_or_init(|| {
         let flags = SaFlags::SA_SIGINFO | SaFlags::SA_ONSTACK;
         let action = SigAction::new(SigHandler::SigAction(handle), flags, SigSet::empty());
-        // SAFETY: the handler calls nothing but mmap(2) and sigaction(2), and touches atomics and errno alone.
+        // SAFETY: the handler calls nothing but mmap(2), sigaction(2) and raise(3), and touches atomics and errno alone.
         unsafe { sigaction(Signal::SIGBUS, &action) }
     });
     installed.map(|_| ())
@@ -86,16 +86,22 @@ fn install() -> nix::Result<()> {
 
 /// Replaces the memory of a guarded mapping. A fault elsewhere is left to whoever handled SIGBUS before.
 extern "C" fn handle(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
-    // SAFETY: the kernel hands over a valid siginfo_t (SA_SIGINFO); for SIGBUS it has an address.
-    let address = unsafe { (*info).si_addr() }.addr();
     let errno = Errno::last_raw();
-    let is_replaced = GUARDED.iter().any(|place| place.replace(address));
-    Errno::set_raw(errno);
+    // SAFETY: the kernel hands over a valid siginfo_t (SA_SIGINFO).
+    let info = unsafe { &*info };
+    // A positive code is the kernel's, of a fault, which has an address; others are kill(2)'s and its kind.
+    // SAFETY: as it is a fault, the address is there.
+    let is_replaced =
+        info.si_code > 0 && GUARDED.iter().any(|place| place.replace(unsafe { info.si_addr() }.addr()));
     if !is_replaced && let Some(Ok(before)) = BEFORE.get() {
-        // The access is tried again when this returns, and comes to that one.
         // SAFETY: that action was in force before this one.
         _ = unsafe { sigaction(Signal::SIGBUS, before) };
+        if info.si_code <= 0 {
+            // It is delivered when this returns, as if it came only now. A faulting access is tried again by itself.
+            _ = nix::sys::signal::raise(Signal::SIGBUS);
+        }
     }
+    Errno::set_raw(errno);
 }
 
 impl Place {

@@ -13,8 +13,12 @@ pub struct Publisher<C, S> {
 impl<C: Body, S: Body> Publisher<C, S> {
     /// Makes both pages of this instance, or takes over those that a dead writer left. `number` is a random number.
     pub fn open(instance: Option<&Instance>, number: u64) -> Result<Self, WriteError> {
-        let clock = PageWriter::open(&PageName::new(instance), number)?;
-        Ok(Self { clock, status: PageWriter::open(&PageName::new(instance), number)? })
+        // Both before anything is changed: what a run before left on one is of use where the other cannot be had.
+        let mut clock = PageWriter::take(&PageName::new(instance), number)?;
+        let mut status = PageWriter::take(&PageName::new(instance), number)?;
+        clock.begin();
+        status.begin();
+        Ok(Self { clock, status })
     }
 
     /// Publishes both, the clock page last: whoever its doorbell wakes sees the status that belongs to it.

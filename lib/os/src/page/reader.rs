@@ -14,6 +14,7 @@ use std::ffi::c_void;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
 
@@ -33,7 +34,7 @@ pub struct ReadError {
 pub enum Fault {
     /// There is none.
     Absent,
-    /// Its name is reserved for its writer, who has not started.
+    /// Its file is empty: its name is reserved for its writer, who has not started; or it was cut short.
     Reserved,
     /// Its writer is starting, or writes it again.
     BeingMade,
@@ -65,7 +66,7 @@ pub enum Fault {
         /// By the page's head, or where that does not say, this program's.
         wanted: usize,
     },
-    /// Its writer died while it wrote, or writes without end.
+    /// Its writer died while it wrote, or another process changed it since.
     Torn,
 }
 
@@ -74,8 +75,8 @@ impl Explain for ReadError {
         let Self { page, program, fault } = self;
         match fault {
             Fault::Absent => format!("there is no page {page}: {program} is not running"),
-            Fault::Reserved => format!("{page} is only reserved: {program} is not running"),
-            Fault::BeingMade => format!("{page} is being made: {program} is starting"),
+            Fault::Reserved => format!("{page} is empty: {program} has not started, or makes it again"),
+            Fault::BeingMade => format!("{page} is being made: {program} is starting, or makes it again"),
             Fault::Unreadable(errno) => format!("{page} cannot be read ({})", errno.desc()),
             Fault::Owner(user) => {
                 format!("{page} is not trusted: it belongs to user {user}, who is neither root nor {program}")
@@ -94,7 +95,7 @@ impl Explain for ReadError {
                 format!("{page} is {found} bytes long instead of {wanted}: it was cut short or extended")
             }
             Fault::Torn => {
-                format!("{page} was left in the middle of a change: {program} died while it wrote")
+                format!("{page} is not whole: {program} died while it wrote, or another process changed it")
             }
         }
     }
@@ -186,10 +187,21 @@ impl<B: Body> PageReader<B> {
     }
 
     fn look(&mut self, now: Timestamp<Raw>) -> Result<View<B>, Fault> {
-        let mapping = match self.mapping.take().filter(Mapping::is_current::<B>) {
-            Some(mapping) => mapping,
-            None => self.open()?,
-        };
+        if let Some(mapping) = self.mapping.take().filter(Mapping::is_current::<B>) {
+            let view = self.view(mapping, now)?;
+            // A page that lives has its name, or its writer will notice within a second. One that does not may have lost it, to
+            // another one that lives.
+            let is_named = || self.mapping.as_ref().is_some_and(|mapping| mapping.is_named(&self.name));
+            if view.freshness == Freshness::Fresh || is_named() {
+                return Ok(view);
+            }
+        }
+        let mapping = self.open()?;
+        self.view(mapping, now)
+    }
+
+    /// What is in `mapping`, which is kept.
+    fn view(&mut self, mapping: Mapping, now: Timestamp<Raw>) -> Result<View<B>, Fault> {
         let (moment, body) = self.mapping.insert(mapping).read::<B>()?;
         #[expect(clippy::cast_possible_truncation, reason = "the process id is in the low half")]
         let pid = moment.life as u32;
@@ -204,7 +216,8 @@ impl<B: Body> PageReader<B> {
     }
 
     fn open(&self) -> Result<Mapping, Fault> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        // O_NONBLOCK: the open of a FIFO would wait for its writer.
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let file =
             shm_open(self.name.os_id().as_str(), flags, Mode::empty()).map_err(|errno| match errno {
                 Errno::ENOENT => Fault::Absent,
@@ -236,12 +249,12 @@ impl<B: Body> PageReader<B> {
 
 /// Root, this user, or the daemon's own service user; and nobody else may write.
 fn check_owner<B: Body>(stat: &FileStat) -> Result<(), Fault> {
+    if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
+        return Err(Fault::NoFile);
+    }
     let owner = stat.st_uid;
     if owner != 0 && owner != geteuid().as_raw() && !is_service_user::<B>(owner) {
         return Err(Fault::Owner(owner));
-    }
-    if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
-        return Err(Fault::NoFile);
     }
     if stat.st_mode & 0o022 != 0 {
         return Err(Fault::Writable(stat.st_mode & 0o7777));
@@ -308,7 +321,7 @@ impl Mapping {
         let guarded = words.body().ok_or(Fault::Torn)?;
         let is_own = self.shape == B::SHAPE;
         let mut body = B::new_zeroed();
-        let mut bytes = if is_own { Vec::new() } else { vec![0; self.shape.size - HEAD_SIZE] };
+        let mut bytes = if is_own { Vec::new() } else { vec![0; self.shape.body()] };
         for _ in 0..ATTEMPTS {
             let (life, instance) = (words.load(Head::Life), words.load(Head::Instance));
             let heartbeat_until = Timestamp::from_ns(words.load(Head::HeartbeatUntil).cast_signed());
@@ -336,7 +349,16 @@ impl Mapping {
         Err(Fault::Torn)
     }
 
-    /// Whether the name still leads to this file, and the file is still the page that was opened.
+    /// Whether the name leads to this file.
+    fn is_named<B: Body>(&self, name: &PageName<B>) -> bool {
+        let named = std::fs::symlink_metadata(name.path());
+        match (fstat(&self.file), named) {
+            (Ok(ours), Ok(named)) => (ours.st_ino, ours.st_dev) == (named.ino(), named.dev()),
+            _ => false,
+        }
+    }
+
+    /// Whether the file has a name, and is still the page that was opened.
     fn is_current<B: Body>(&self) -> bool {
         let Ok(stat) = fstat(&self.file) else { return false };
         let words = self.memory.words();

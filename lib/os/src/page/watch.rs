@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// A [`PageReader`] with an inotify watch on the page's file, to be waited for with everything else.
 ///
-/// The watch tells of a publication (IN_MODIFY by the doorbell) and of an unlink (IN_ATTRIB). A page that is not there
+/// The watch tells of a publication (IN_MODIFY by the doorbell) of an unlink (IN_ATTRIB) and of another name (IN_MOVE_SELF). A page that is not there
 /// yet cannot be watched: read again at least once a second.
 pub struct PageFollower<B> {
     reader: PageReader<B>,
@@ -36,6 +36,7 @@ impl<B: Body> PageFollower<B> {
             let changes = AddWatchFlags::IN_MODIFY
                 | AddWatchFlags::IN_ATTRIB
                 | AddWatchFlags::IN_DELETE_SELF
+                | AddWatchFlags::IN_MOVE_SELF
                 | AddWatchFlags::IN_DONT_FOLLOW;
             self.watch = self.inotify.add_watch(&self.reader.name().path(), changes).ok();
             // What was published before the watch stood has rung no bell.
@@ -49,8 +50,10 @@ impl<B: Body> PageFollower<B> {
         loop {
             match self.inotify.read_events() {
                 Ok(events) => {
-                    let lost =
-                        AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_IGNORED;
+                    let lost = AddWatchFlags::IN_ATTRIB
+                        | AddWatchFlags::IN_DELETE_SELF
+                        | AddWatchFlags::IN_MOVE_SELF
+                        | AddWatchFlags::IN_IGNORED;
                     if events.iter().any(|event| event.mask.intersects(lost))
                         && let Some(watch) = self.watch.take()
                     {

@@ -2,6 +2,8 @@
 
 use super::guard::Guard;
 use super::{PageName, PageWords, is_service_user};
+use crate::clock::raw_now;
+use crate::denial::{Denial, Denied};
 use crate::log::Complaints;
 use dante_core::explain::{Explain, sentence};
 use dante_core::page::{Body, Form, HEAD_SIZE, HEARTBEAT, HEARTBEAT_RENEWAL, Head, Life, MAGIC, layout_word};
@@ -107,6 +109,12 @@ impl fmt::Display for WriteError {
 
 impl std::error::Error for WriteError {}
 
+impl Denied for WriteError {
+    fn denial(&self) -> Option<Denial> {
+        self.is_refusal().then_some(Denial::InUse)
+    }
+}
+
 impl WriteError {
     /// The page belongs to somebody else, or to another process of the same kind.
     pub fn is_refusal(&self) -> bool {
@@ -121,6 +129,10 @@ impl WriteError {
 pub struct PageWriter<B> {
     name: PageName<B>,
     page: Page,
+    /// The lock is this process'; else a reader's lock has kept it from that so far.
+    has_lock: bool,
+    /// The page is this process' own: before that nothing in it is changed.
+    has_begun: bool,
     /// This process: asked for once, since each time it costs as much as the rest of a publication.
     pid: u32,
     instance: u64,
@@ -143,28 +155,47 @@ struct Page {
 impl<B: Body> PageWriter<B> {
     /// Makes the page, or takes over one that a dead writer left. `instance` is a random number.
     pub fn open(name: &PageName<B>, instance: u64) -> Result<Self, WriteError> {
+        let mut writer = Self::take(name, instance)?;
+        writer.begin();
+        Ok(writer)
+    }
+
+    /// Does all that may fail, and leaves what a dead writer wrote: [`begin`](Self::begin) has to follow.
+    pub(super) fn take(name: &PageName<B>, instance: u64) -> Result<Self, WriteError> {
         // Where the name is taken by another file meanwhile; after some times, somebody is playing with it.
         for _ in 0..3 {
             create(name).map_err(|cause| name.os_error("create", cause))?;
             let file = open_checked(name)?;
             let pid = writer_of(&file);
-            match lock(&file).map_err(|cause| name.os_error("lock", cause))? {
-                Lock::Ours => {}
+            let has_lock = match lock(&file).map_err(|cause| name.os_error("lock", cause))? {
+                Lock::Ours => true,
                 Lock::Obstructed if !is_running(pid, B::PROGRAM) => {
                     log::warn!(
                         "{}: somebody reads it under a lock, to keep this program from it",
                         name.path().display()
                     );
+                    false
                 }
                 Lock::Obstructed | Lock::Writers => {
                     return Err(WriteError::Running { program: B::PROGRAM, pid });
                 }
-            }
+            };
             if !is_still_named(&file, name) {
                 continue;
             }
-            let mut writer = Self {
+            // One that a reader's lock has kept from its own lives all the same.
+            if is_live(&file) && pid != std::process::id() && is_running(pid, B::PROGRAM) {
+                return Err(WriteError::Running { program: B::PROGRAM, pid });
+            }
+            let size = file.metadata().map_err(|cause| name.os_error("look at", cause))?.len();
+            if size > 0 && !has_layout::<B>(&file, size) {
+                replace(name, &file, size)?;
+                continue;
+            }
+            return Ok(Self {
                 page: Page::prepare(file, name)?,
+                has_lock,
+                has_begun: false,
                 name: name.clone(),
                 pid: std::process::id(),
                 instance,
@@ -173,14 +204,14 @@ impl<B: Body> PageWriter<B> {
                 renewal: Timestamp::ZERO,
                 look: Timestamp::ZERO,
                 complaints: Complaints::default(),
-            };
-            writer.begin();
-            return Ok(writer);
+            });
         }
         Err(WriteError::InTheWay { path: name.path(), obstacle: Obstacle::Restless })
     }
 
-    fn begin(&mut self) {
+    /// From now on the page is this process' own.
+    pub(super) fn begin(&mut self) {
+        self.has_begun = true;
         let words = self.page.words::<B>();
         let set = |word, value| words.store(word, value, Ordering::Relaxed);
         set(Head::Life, Life::BeingMade.word(self.pid));
@@ -223,6 +254,7 @@ impl<B: Body> PageWriter<B> {
 
     /// Makes the page again if it is not what readers find under its name. Whether it was made again.
     fn look_after(&mut self, now: Timestamp<Raw>) -> bool {
+        self.has_lock = self.has_lock || matches!(lock(&self.page.file), Ok(Lock::Ours));
         let (is_named, size) = (is_still_named(&self.page.file, &self.name), self.page.size());
         let is_whole = size == Some(B::SIZE as u64) && !self.page.guard.is_lost();
         if is_named && is_whole && self.has_its_head() {
@@ -298,7 +330,7 @@ impl<B> Drop for PageWriter<B> {
     /// Publishes that the writer ended in good order.
     fn drop(&mut self) {
         // Nothing is added to a file that was cut short.
-        if self.page.size().is_none_or(|size| size < HEAD_SIZE as u64) {
+        if !self.has_begun || self.page.size().is_none_or(|size| size < HEAD_SIZE as u64) {
             return;
         }
         let word = Life::Stopped.word(self.pid).to_ne_bytes();
@@ -309,16 +341,11 @@ impl<B> Drop for PageWriter<B> {
 }
 
 impl Page {
-    /// Makes the file one that holds the page, in its place, and maps it. What another layout left there is lost.
+    /// Makes the file one that holds the page, in its place, and maps it.
     fn prepare<B: Body>(file: File, name: &PageName<B>) -> Result<Self, WriteError> {
         let size = file.metadata().map_err(|cause| name.os_error("look at", cause))?.len();
         if !has_layout::<B>(&file, size) {
-            if size >= HEAD_SIZE as u64 {
-                let word = Life::Replaced.word(0).to_ne_bytes();
-                file.write_all_at(&word, Head::Life.offset())
-                    .map_err(|cause| name.os_error("replace", cause))?;
-            }
-            // Reserved at boot for this program (tmpfiles.d), of another version, or changed by another process.
+            // Reserved at boot for this program (tmpfiles.d), or this program's own and changed by another process.
             file.set_len(0)
                 .and_then(|()| file.set_len(B::SIZE as u64))
                 .map_err(|cause| name.os_error("resize", cause))?;
@@ -335,8 +362,9 @@ impl Page {
         // The crate makes it 0600; everybody may read it.
         file.set_permissions(Permissions::from_mode(0o644))
             .map_err(|cause| name.os_error("open to readers", cause))?;
-        if memory.len() < B::SIZE {
-            return Err(name.os_error("map", io::Error::other("it was cut short meanwhile")));
+        // The mapping was opened by the name: it has to be that of the file that was checked and locked.
+        if memory.len() < B::SIZE || !is_still_named(&file, name) {
+            return Err(WriteError::InTheWay { path: name.path(), obstacle: Obstacle::Restless });
         }
         let guard = NonNull::new(memory.as_ptr().cast::<c_void>())
             .ok_or(Errno::EFAULT)
@@ -360,6 +388,34 @@ impl<B: Body> PageName<B> {
     fn os_error(&self, action: &'static str, cause: io::Error) -> WriteError {
         WriteError::Os { action, path: self.path(), cause }
     }
+}
+
+/// Puts an empty page in the place of one of another layout, in one step: readers keep what they have mapped, see that it was
+/// replaced, and its name is free for nobody.
+fn replace<B: Body>(name: &PageName<B>, old: &File, size: u64) -> Result<(), WriteError> {
+    let failed = |cause| name.os_error("replace", cause);
+    let fresh = format!(".{}.{}", name.name, std::process::id());
+    let path = name.path().with_file_name(&fresh);
+    // What a process of this number left that died here.
+    _ = std::fs::remove_file(&path);
+    let mut memory = ShmemConf::new()
+        .os_id(format!("/{fresh}"))
+        .size(B::SIZE)
+        .create()
+        .map_err(|error| failed(io::Error::other(error)))?;
+    memory.set_owner(false);
+    if size >= HEAD_SIZE as u64 {
+        let word = Life::Replaced.word(0).to_ne_bytes();
+        old.write_all_at(&word, Head::Life.offset()).map_err(failed)?;
+    }
+    std::fs::rename(&path, name.path()).map_err(failed)
+}
+
+/// Whether a writer has renewed the page's heartbeat within its time.
+fn is_live(file: &File) -> bool {
+    let word = |word| word_at(file, word).unwrap_or(0);
+    let until = Timestamp::from_ns(word(Head::HeartbeatUntil).cast_signed());
+    Life::of_word(word(Head::Life)) == Life::Live && raw_now() <= until
 }
 
 /// Creates the page if there is none.

@@ -55,7 +55,7 @@ impl Given {
         self.offset_ns = next(self.offset_ns, self.sigma.offset.secs_f64() * 1e9);
         self.rate_ppb = next(self.rate_ppb, self.sigma.rate.ppb());
         let page = &mut self.page;
-        page.state = if leader.is_some() { State::Slave } else { State::Listening } as u8;
+        page.set_state(if leader.is_some() { State::Slave } else { State::Listening });
         if let Some((place, led)) = leader {
             let followed = Some((place, led.jumps));
             if std::mem::replace(&mut self.followed, followed) != followed {
@@ -67,7 +67,7 @@ impl Given {
             let line = Affine { raw0: clock.raw_at(now), at0, rate: Ratio::new(rate) };
             let (correlation, wander) = (Correlation::ZERO, Wander::ZERO);
             page.map = ClockMap { line, sigma: self.sigma, correlation, wander }.into();
-            page.flags = CLOCK_HAS_MAP;
+            page.flags |= CLOCK_HAS_MAP;
         }
     }
 }
