@@ -6,7 +6,7 @@
 //! - the **status page** ([`Dante4lStatus`], [`Dante2sysStatus`], [`DanteshmStatus`]), which pmc-lite shows. Its layout may
 //!   change with any version.
 //!
-//! A page is a head of sixteen 64-bit words ([`Head`]), a body and a word that repeats the sequence, in the byte order of the
+//! A page is a head of sixteen 64-bit words ([`Head`]), a body and a tail, a word that sums up both, in the byte order of the
 //! machine. The body is guarded by the sequence (a seqlock). Readers have read-only memory, on which Rust allows Relaxed atomic loads only, so both sides use
 //! Relaxed word accesses and fences; see [`Words`]. docs/pages.md has the clock pages byte by byte.
 
@@ -29,7 +29,7 @@ pub use dante4l::{
 pub use danteshm::Danteshm;
 pub use head::{
     Array, Form, Freshness, HEAD_SIZE, HEAD_WORDS, HEARTBEAT, HEARTBEAT_RENEWAL, Head, Life, MAGIC, MAX_SIZE,
-    Shape, TAIL_SIZE, layout_word,
+    Shape, TAIL_SIZE, constants, layout_word, tail_of,
 };
 pub use record::{SocketPath, Text};
 pub use seqlock::{Torn, Words};

@@ -3,7 +3,7 @@
 use dante_core::date::{DateRules, Policy};
 use dante_core::page::{
     Body, Dante2sys, Dante2sysStatus, Dante4l, Dante4lStatus, Danteshm, DanteshmStatus, Form, HEAD_SIZE,
-    Life, MAGIC, Shape, View, layout_word,
+    Life, MAGIC, Shape, TAIL_SIZE, View, layout_word, tail_of,
 };
 use dante_core::relay::{self, Relay};
 use dante_core::steer::{
@@ -52,7 +52,7 @@ fn read<B: Body>(good: bool, bytes: &[u8]) -> Option<View<B>> {
         let until = (NOW + Duration::from_secs(1)).ns().cast_unsigned();
         // What is behind the page of this version makes that of another.
         let more =
-            if B::FORM == Form::Clock { bytes.len().saturating_sub(B::SIZE - HEAD_SIZE) / 8 * 8 } else { 0 };
+            if B::FORM == Form::Clock { bytes.len().saturating_sub(B::SHAPE.body()) / 8 * 8 } else { 0 };
         let shape = Shape { size: B::SIZE + more, ..B::SHAPE };
         page.resize(shape.size, 0);
         let [size, array, entries] = shape.words();
@@ -60,7 +60,10 @@ fn read<B: Body>(good: bool, bytes: &[u8]) -> Option<View<B>> {
         for (to, word) in page.chunks_exact_mut(8).zip(head) {
             to.copy_from_slice(&word.to_ne_bytes());
         }
-        page[HEAD_SIZE..].iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
+        let tail = shape.size - TAIL_SIZE;
+        page[HEAD_SIZE..tail].iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
+        let sum = tail_of(&page);
+        page[tail..].copy_from_slice(&sum.to_ne_bytes());
     } else {
         page.truncate(bytes.len());
         page.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);

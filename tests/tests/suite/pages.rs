@@ -53,12 +53,12 @@ fn see_refused(stage: &Stage, as_what: &str, words: &[&str]) {
     dante2sys.stop().expect(0, &[]);
 }
 
-/// dante4l makes a page of its own of the one that is there, in its place: nobody else can take its name meanwhile.
+/// dante4l puts a page of its own in the place of the one that is there.
 fn see_replaced(stage: &Stage) {
     let before = fs::metadata(stage.page::<Dante4l>()).expect("the page").ino();
     let dante4l = stage.start("dante4l", stage.command("dante4l", WAITING));
     stage.wait_for("dante4l", "page", "fresh", PATIENCE);
-    assert_eq!(fs::metadata(stage.page::<Dante4l>()).expect("the page").ino(), before);
+    assert_ne!(fs::metadata(stage.page::<Dante4l>()).expect("the page").ino(), before);
     dante4l.stop().expect(0, &[]);
 }
 
@@ -148,6 +148,7 @@ fn with_garbage_behind_a_good_head() {
     for (at, byte) in bytes.iter_mut().enumerate().skip(HEAD_SIZE) {
         *byte = (at % 251) as u8 | 0x80;
     }
+    write_tail(&mut bytes);
     fs::write(&page, &bytes).expect("the page");
     let screen = stage.screen();
     assert!(screen.contains("dante4l    stopped"), "{screen}");
@@ -159,6 +160,40 @@ fn with_garbage_behind_a_good_head() {
     let dante2sys = stage.start("dante2sys", stage.command("dante2sys", &["--clock=virtual"]));
     stage.wait_for("dante2sys", "state", "WAITING", PATIENCE);
     dante2sys.stop().expect(0, &[]);
+}
+
+/// Zeros from some place on are not taken for values.
+#[test]
+fn that_were_cut_inside_and_extended_again() {
+    let stage = Stage::new();
+    resize(&page_of(&stage), &[192, Dante4l::SIZE as u64]);
+    see_refused(&stage, "stale", &["is not whole", "another process changed it"]);
+    resize(&stage.page::<Dante4l>(), &[0, Dante4l::SIZE as u64]);
+    see_refused(&stage, "absent", &["is being made"]);
+}
+
+/// Nobody waits for the other end of it.
+#[test]
+fn that_are_fifos() {
+    let stage = Stage::new();
+    let page = page_of(&stage);
+    fs::remove_file(&page).expect("removing");
+    nix::unistd::mkfifo(&page, nix::sys::stat::Mode::from_bits_truncate(0o644)).expect("a FIFO");
+    see_refused(&stage, "foreign", &["is not trusted", "not a regular file"]);
+    stage.run("dante4l", WAITING).expect(3, &["is in the way", "not a regular file"]);
+}
+
+/// A status page that cannot be made keeps a daemon from starting, and costs nothing of what the clock page holds.
+#[test]
+fn that_a_daemon_has_only_one_of() {
+    let stage = Stage::new();
+    let clock = page_of(&stage);
+    let before = fs::read(&clock).expect("the page");
+    fs::remove_file(stage.page::<Dante4lStatus>()).expect("removing");
+    fs::create_dir(stage.page::<Dante4lStatus>()).expect("a folder");
+    stage.run("dante4l", WAITING).expect(3, &[".status is in the way", "not a regular file"]);
+    assert!(fs::read(&clock).expect("the page") == before, "what the run before left");
+    fs::remove_dir(stage.page::<Dante4lStatus>()).expect("removing");
 }
 
 /// An empty file is what tmpfiles.d puts there at boot.
@@ -252,13 +287,21 @@ pub fn resize(page: &Path, sizes: &[u64]) {
 fn that_are_changed_under_the_daemons_kill_none_and_are_made_again() {
     let Some(mut chain) = Chain::new() else { return };
     type Act = fn(&Path);
-    let acts: [(&str, &str, Act); 6] = [
+    let acts: [(&str, &str, Act); 8] = [
         ("cut short", "was changed by another process (0 bytes", |page| resize(page, &[0])),
         ("shortened", "was changed by another process (136 bytes", |page| resize(page, &[136])),
         ("lengthened", "was changed by another process (1048576 bytes", |page| resize(page, &[1 << 20])),
         ("emptied", "was changed by another process", |page| {
             let size = fs::metadata(page).expect("the page").len();
             resize(page, &[0, size]);
+        }),
+        // Its next publication makes it whole.
+        ("cut inside and extended", "", |page| {
+            let size = fs::metadata(page).expect("the page").len();
+            resize(page, &[192, size]);
+        }),
+        ("renamed", "was removed by another process", |page| {
+            fs::rename(page, page.with_extension("renamed")).expect("another name");
         }),
         ("deleted", "was removed by another process", |page| fs::remove_file(page).expect("removing")),
         ("replaced", "was removed by another process", |page| {
@@ -273,8 +316,9 @@ fn that_are_changed_under_the_daemons_kill_none_and_are_made_again() {
             act(&page);
             let after = format!("{what}: {}", page.display());
             chain.see_at_work(&after);
+            _ = fs::remove_file(page.with_extension("renamed"));
             wait_for(&format!("{program} reports it, {after}"), PATIENCE, || {
-                (chain.daemons[place].said().matches(words).count() > heard).then_some(())
+                (words.is_empty() || chain.daemons[place].said().matches(words).count() > heard).then_some(())
             });
         }
     }
@@ -318,7 +362,8 @@ fn that_are_planted_under_the_daemons_are_refused_until_they_are_gone() {
 pub fn later_version(body: &Dante4l, instance: u64) -> Vec<u8> {
     let array =
         Array { offset: Dante4l::SHAPE.array.expect("a ring").offset + 16, stride: 72, entries: 2 * RING };
-    let shape = Shape { size: array.offset + array.stride * array.entries, array: Some(array) };
+    let size = array.offset + array.stride * array.entries + TAIL_SIZE;
+    let shape = Shape { size, array: Some(array) };
     let mut bytes = vec![0xa5; shape.size];
     let fields = array.offset - 16 - HEAD_SIZE;
     bytes[HEAD_SIZE..HEAD_SIZE + fields].copy_from_slice(&body.as_bytes()[..fields]);
@@ -337,7 +382,7 @@ pub fn earlier_version(body: &Dante4l, instance: u64) -> Vec<u8> {
     let fields = std::mem::offset_of!(Dante4l, path_delay_ns);
     let stride = size_of::<SampleRecord>();
     let array = Array { offset: HEAD_SIZE + fields, stride, entries: 16 };
-    let shape = Shape { size: array.offset + stride * array.entries, array: Some(array) };
+    let shape = Shape { size: array.offset + stride * array.entries + TAIL_SIZE, array: Some(array) };
     let mut bytes = vec![0; shape.size];
     bytes[HEAD_SIZE..HEAD_SIZE + fields].copy_from_slice(&body.as_bytes()[..fields]);
     write_head::<Dante4l>(&mut bytes, layout_word::<Dante4l>(), shape, instance);
@@ -354,7 +399,14 @@ fn write_head<B: Body>(bytes: &mut [u8], layout: u64, shape: Shape, instance: u6
         to.copy_from_slice(&word.to_ne_bytes());
     }
     assert_eq!(bytes.len(), shape.size);
+    write_tail(bytes);
     assert_eq!(B::KIND, u32::try_from(layout >> 32).expect("a kind"));
+}
+
+/// The tail that belongs to the rest.
+fn write_tail(bytes: &mut [u8]) {
+    let (tail, place) = (tail_of(bytes), bytes.len() - TAIL_SIZE);
+    bytes[place..].copy_from_slice(&tail.to_ne_bytes());
 }
 
 /// A dante4l of another version, which publishes what the real one measures in its own layouts, under another instance's names.
@@ -368,17 +420,20 @@ impl Translated {
     /// Publishes what `eyes` see.
     fn publish(&self, eyes: &mut Eyes) {
         let Some(view) = eyes.clock() else { return };
-        let bytes = (self.translate)(&view.body, view.instance);
+        let mut bytes = (self.translate)(&view.body, view.instance);
+        let even = view.body.samples * 2 + 2;
+        bytes[56..64].copy_from_slice(&even.to_ne_bytes());
+        write_tail(&mut bytes);
         // As a writer does: the body under an odd sequence, then the doorbell.
         let file =
             OpenOptions::new().write(true).create(true).truncate(false).open(&self.page).expect("a page");
         let write =
             |word: Head, value: u64| file.write_all_at(&value.to_ne_bytes(), word.offset()).expect("a word");
-        write(Head::Sequence, view.body.samples * 2 + 1);
+        write(Head::Sequence, even - 1);
         file.write_all_at(&bytes[HEAD_SIZE..], HEAD_SIZE as u64).expect("a body");
         file.write_all_at(&bytes[..56], 0).expect("a head");
         file.write_all_at(&bytes[64..HEAD_SIZE], 64).expect("a head");
-        write(Head::Sequence, view.body.samples * 2 + 2);
+        write(Head::Sequence, even);
         write(Head::Doorbell, view.body.samples);
         let mut status = vec![0x77; Dante4lStatus::SIZE + 400];
         let shape = Shape { size: status.len(), array: None };
@@ -455,7 +510,7 @@ fn of_a_later_dante2sys_give_danteshm_its_k() {
     };
     let size = Dante2sys::SIZE + 24;
     let mut bytes = vec![0xa5; size];
-    bytes[HEAD_SIZE..Dante2sys::SIZE].copy_from_slice(body.as_bytes());
+    bytes[HEAD_SIZE..HEAD_SIZE + size_of::<Dante2sys>()].copy_from_slice(body.as_bytes());
     write_head::<Dante2sys>(&mut bytes, layout_word::<Dante2sys>(), Shape { size, array: None }, 9);
     // Its writer lives for as long as the test may take.
     bytes[40..48].copy_from_slice(&i64::MAX.to_ne_bytes());

@@ -152,7 +152,7 @@ fn pages_show_the_selected_ports_track_after_encoding_and_decoding() {
         let (state, map) = (port.state(), port.map());
         assert_eq!(state, State::Slave);
         let key = TimelineKey { instance: INSTANCE, number: 1 };
-        assert_eq!(bench.track(), Ok(Track { key, state, map }));
+        assert_eq!(bench.track(), Ok(Track { key, is_locked: true, map }));
     }
     bench.engine.set_stamp_source(1, StampSource::Hardware);
     let clock = bench.page();

@@ -10,7 +10,8 @@ pub const MAGIC: u64 = u64::from_ne_bytes(*b"D4L_PAGE");
 pub const HEAD_WORDS: usize = 16;
 /// Bytes of the head.
 pub const HEAD_SIZE: usize = HEAD_WORDS * 8;
-/// Bytes of the tail, the last word of a page: it repeats [`Head::Sequence`].
+/// Bytes of the tail, the last word of a page: the sum of [`Head::Sequence`], of [`Head::CONSTANTS`] and of the words of
+/// the body, modulo 2^64.
 pub const TAIL_SIZE: usize = 8;
 /// Largest size of a page that a reader accepts, bytes: a bound on what a faulty writer makes its readers map.
 pub const MAX_SIZE: usize = 1 << 20;
@@ -46,6 +47,9 @@ pub enum Head {
 }
 
 impl Head {
+    /// The words that are the same in all pages of a kind and version.
+    pub const CONSTANTS: [Self; 5] = [Self::Magic, Self::Layout, Self::Size, Self::Array, Self::Entries];
+
     /// Where the word is, bytes from the beginning of the page.
     pub const fn offset(self) -> u64 {
         self as u64 * 8
@@ -122,6 +126,23 @@ impl Shape {
 /// Word 1 of the head.
 pub const fn layout_word<B: Body>() -> u64 {
     (B::KIND as u64) << 32 | B::VERSION as u64
+}
+
+/// The words of [`Head::CONSTANTS`].
+pub const fn constants<B: Body>() -> [u64; 5] {
+    let [size, array, entries] = B::SHAPE.words();
+    [MAGIC, layout_word::<B>(), size, array, entries]
+}
+
+/// The tail that belongs to the bytes of a page, of which its last word is left out; 0 where they are too few.
+pub fn tail_of(page: &[u8]) -> u64 {
+    let word = |place: usize| {
+        let bytes = page.get(place * 8..)?.first_chunk()?;
+        Some(u64::from_ne_bytes(*bytes))
+    };
+    let head = Head::CONSTANTS.into_iter().chain([Head::Sequence]).map(|word| word as usize);
+    let body = HEAD_WORDS..(page.len() / 8).saturating_sub(1);
+    head.chain(body).filter_map(word).fold(0, u64::wrapping_add)
 }
 
 /// Where a page stands in its life.

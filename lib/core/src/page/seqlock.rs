@@ -1,8 +1,9 @@
 //! The seqlock over a page's body.
 //!
 //! Writer: sequence to odd, release fence, words, tail, sequence to even (release). Reader: sequence, acquire fence, words, tail,
-//! acquire fence, sequence again; odd or changed, the words are torn and read again. The tail is the last word of a page and
-//! repeats the sequence: a file that is cut short and extended again is zeros from some place to its end, and so is its tail. All accesses are atomic, so that
+//! acquire fence, sequence again; odd or changed, the words are torn and read again. The tail is the last word of a page: the
+//! even sequence plus the sum of the head's constant words and of all words, modulo 2^64. It shows what the sequence does not: a file that another process cut
+//! short and extended again is zeros from some place on, and no order holds between those zeros and what is written meanwhile. All accesses are atomic, so that
 //! a torn read is a wrong value and never undefined behaviour; all of a reader's are Relaxed loads, the only ones that
 //! Rust allows on read-only memory. The pattern is the one of H.-J. Boehm, "Can seqlocks get along with programming
 //! language memory models?" (MSPC 2012), and a loom test walks through its interleavings.
@@ -53,12 +54,13 @@ pub struct Words<'a, W = AtomicU64> {
     sequence: &'a W,
     words: &'a [W],
     tail: &'a W,
+    constants: u64,
 }
 
 impl<'a, W: Word> Words<'a, W> {
-    /// `words` guarded by `sequence`, and `tail` behind them.
-    pub const fn new(sequence: &'a W, words: &'a [W], tail: &'a W) -> Self {
-        Self { sequence, words, tail }
+    /// `words` guarded by `sequence`, and `tail` behind them. `constants` is the sum of what else must not change.
+    pub const fn new(sequence: &'a W, words: &'a [W], tail: &'a W, constants: u64) -> Self {
+        Self { sequence, words, tail, constants }
     }
 
     /// The sequence that a writer begins with who takes the words over.
@@ -66,18 +68,21 @@ impl<'a, W: Word> Words<'a, W> {
         self.sequence.load()
     }
 
-    /// Writes `bytes` (of the words' own length; what is missing stays as it was). There must be one writer only, who hands
+    /// Writes `bytes`, of the words' own length. There must be one writer only, who hands
     /// over the sequence that the last call returned: the one in memory may have been set back by another process, and a
     /// reader would take two bodies of one sequence for one. A sequence that a dead writer left odd is made good.
     pub fn store(&self, sequence: u64, bytes: &[u8]) -> u64 {
         let odd = sequence | 1;
+        let even = odd.wrapping_add(1);
         self.sequence.store(odd, Ordering::Relaxed);
         W::fence(Ordering::Release);
+        let mut sum = even.wrapping_add(self.constants);
         for (word, chunk) in self.words.iter().zip(bytes.as_chunks::<8>().0) {
-            word.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
+            let value = u64::from_ne_bytes(*chunk);
+            word.store(value, Ordering::Relaxed);
+            sum = sum.wrapping_add(value);
         }
-        let even = odd.wrapping_add(1);
-        self.tail.store(even, Ordering::Relaxed);
+        self.tail.store(sum, Ordering::Relaxed);
         self.sequence.store(even, Ordering::Release);
         even
     }
@@ -103,11 +108,14 @@ impl<'a, W: Word> Words<'a, W> {
         if before % 2 == 1 || before == 0 {
             return None;
         }
+        let mut sum = before.wrapping_add(self.constants);
         for (word, chunk) in self.words.iter().zip(bytes.as_chunks_mut::<8>().0) {
-            *chunk = word.load().to_ne_bytes();
+            let value = word.load();
+            *chunk = value.to_ne_bytes();
+            sum = sum.wrapping_add(value);
         }
         let tail = self.tail.load();
         W::fence(Ordering::Acquire);
-        (tail == before && self.sequence.load() == before).then_some(before)
+        (tail == sum && self.sequence.load() == before).then_some(before)
     }
 }

@@ -120,7 +120,7 @@ fn offsets_of_the_clock_pages_are_those_that_are_documented() {
         key_number 152, piece 160, next 200, next_from_dante_ns 240, leap_seconds 248, utc_bound_ns 256,);
     at!(Danteshm: state 128, epoch_source 129, waiting 130, epoch_ns 136, key_instance 144, key_number 152,
         last_sample_raw_ns 160,);
-    assert_eq!((Dante4l::SIZE, Dante2sys::SIZE, Danteshm::SIZE), (3968, 264, 168));
+    assert_eq!((Dante4l::SIZE, Dante2sys::SIZE, Danteshm::SIZE), (3976, 272, 176));
     assert_eq!(Dante4l::ARRAY, Some(Array { offset: 384, stride: 56, entries: 64 }));
     let heads = [Head::Magic, Head::Life, Head::Sequence, Head::Array, Head::Entries];
     assert_eq!(heads.map(Head::offset), [0, 24, 56, 64, 72]);
@@ -232,18 +232,18 @@ fn layouts_are_held_byte_for_byte() {
     assert_eq!(
         clocks,
         [
-            (1, 1, 3968, 0xdec7_fba4_0eae_7401),
-            (2, 1, 264, 0x491c_edad_1a8c_ddee),
-            (3, 1, 168, 0x987b_aec9_618f_262d)
+            (1, 1, 3976, 0xdec7_fba4_0eae_7401),
+            (2, 1, 272, 0x491c_edad_1a8c_ddee),
+            (3, 1, 176, 0x987b_aec9_618f_262d)
         ]
     );
     let statuses = [figure(&observer), figure(&steerer), figure(&relay)];
     assert_eq!(
         statuses,
         [
-            (17, 5, 3176, 0x90c2_79ac_fc04_d316),
-            (18, 3, 320, 0x0e46_aeac_d78b_adc1),
-            (19, 3, 1384, 0x0632_119f_5eb1_5b6c)
+            (17, 5, 3184, 0x90c2_79ac_fc04_d316),
+            (18, 3, 328, 0x0e46_aeac_d78b_adc1),
+            (19, 3, 1392, 0x0632_119f_5eb1_5b6c)
         ]
     );
     assert_eq!((MAGIC.to_ne_bytes(), HEAD_WORDS), (*b"D4L_PAGE", 16));
@@ -263,7 +263,8 @@ fn of_another_version(body: &Dante4l, more: isize, entries: usize, wider: usize)
         bytes[at..at + size_of::<SampleRecord>()].copy_from_slice(record.as_bytes());
     }
     let array = Array { offset: HEAD_SIZE + offset, stride, entries };
-    (bytes.clone(), Shape { size: HEAD_SIZE + bytes.len(), array: Some(array) })
+    let size = HEAD_SIZE + bytes.len() + TAIL_SIZE;
+    (bytes, Shape { size, array: Some(array) })
 }
 
 #[test]
@@ -276,7 +277,7 @@ fn a_longer_clock_page_gives_what_this_version_knows() {
         let read = Dante4l::of_shape(&bytes, shape);
         let numbers = |body: &Dante4l| body.samples_after(0).map(|it| it.number).collect::<Vec<_>>();
         let held = entries.min(RING);
-        assert_eq!(numbers(&read)[RING - held..], numbers(&body)[RING - held..], "{more} {entries} {wider}");
+        assert_eq!(numbers(&read), numbers(&body)[RING - held..], "{more} {entries} {wider}");
         let (ring, samples) = (body.ring, body.samples);
         assert_eq!(Dante4l { ring, samples, ..read }, body, "{more} {entries} {wider}");
     }
@@ -290,7 +291,7 @@ fn what_a_shorter_clock_page_lacks_is_zero() {
     let read = Dante4l::of_shape(&bytes, shape);
     assert_eq!((read.map(), read.timeline, read.samples, read.path_delay_ns), (body.map(), 5, 0, 0));
     let steered = Dante2sys { leap_seconds: 7, utc_bound_ns: 5, ..Dante2sys::default() };
-    let size = HEAD_SIZE + offset_of!(Dante2sys, utc_bound_ns);
+    let size = HEAD_SIZE + offset_of!(Dante2sys, utc_bound_ns) + TAIL_SIZE;
     let read = Dante2sys::of_shape(steered.as_bytes(), Shape { size, array: None });
     assert_eq!((read.leap_seconds, read.utc_bound_ns), (7, 0));
 }
@@ -299,20 +300,21 @@ fn what_a_shorter_clock_page_lacks_is_zero() {
 fn sizes_that_contradict_one_another_are_no_shape() {
     let word = |offset: u64, stride: u64| stride << 32 | offset;
     for (words, is_one) in [
-        ([4368, word(272, 64), 64], true),
+        ([4376, word(272, 64), 64], true),
         ([264, 0, 0], true),
-        ([100, 0, 0], false),
+        ([265, 0, 0], false),
+        ([128, 0, 0], false),
         ([MAX_SIZE as u64 + 8, 0, 0], false),
-        ([4360, word(272, 64), 64], false),
-        ([4368, word(64, 64), 4], false),
-        ([4368, word(272, 0), 64], false),
-        ([4368, word(272, 64), u64::MAX], false),
+        ([4368, word(272, 64), 64], false),
+        ([4376, word(64, 64), 4], false),
+        ([4376, word(272, 0), 64], false),
+        ([4376, word(272, 64), u64::MAX], false),
         ([u64::MAX, word(u32::MAX.into(), u32::MAX.into()), 3], false),
     ] {
         assert_eq!(Shape::of_words(words).is_some(), is_one, "{words:?}");
     }
     // A ring without entries has no samples, whatever the page counts.
-    let shape = Shape::of_words([4368, word(272, 64), 0]).unwrap();
+    let shape = Shape::of_words([4376, word(272, 64), 0]).unwrap();
     let read = Dante4l::of_shape(clock().as_bytes(), shape);
     assert_eq!(read.ring, Dante4l::default().ring);
 }
@@ -391,10 +393,12 @@ fn numbers_that_are_none_make_no_map_and_indices_beyond_the_page_no_panic() {
     }
     let body = Dante4lStatus { selected: 99, port_count: u32::MAX, ..Dante4lStatus::default() };
     assert_eq!((body.ports().len(), body.selected().is_none()), (MAX_PORTS, true));
-    assert_eq!(Dante4l { state: 99, ..Dante4l::default() }.track(1), None);
+    // A state that this version does not know: what counts is whether the leader is locked.
+    let later = Dante4l { state: 99, flags: CLOCK_LOCKED | CLOCK_HAS_MAP, ..clock() };
+    assert_eq!((later.state(), later.track(1).live_map().copied()), (None, Some(map())));
     let relay = DanteshmStatus { output_count: u32::MAX, ..DanteshmStatus::default() };
     assert_eq!(relay.outputs().len(), MAX_OUTPUTS);
-    let beyond = Dante4l { samples: u64::MAX, ..Dante4l::default() };
+    let beyond = Dante4l { samples: u64::MAX, ring: [sample(1); RING], ..Dante4l::default() };
     assert_eq!(beyond.samples_after(0).count(), RING);
 }
 
@@ -446,7 +450,8 @@ mod seqlock {
     fn a_writer_that_died_in_the_middle_is_told_and_made_good_by_the_next() {
         let sequence = AtomicU64::new(0);
         let words = [const { AtomicU64::new(0) }; 4];
-        let page = Words::new(&sequence, &words);
+        let tail = AtomicU64::new(0);
+        let page = Words::new(&sequence, &words, &tail, 5);
         page.store(page.sequence(), &[7; 32]);
         sequence.fetch_add(1, Ordering::Relaxed);
         let mut read = [0; 32];
@@ -456,11 +461,33 @@ mod seqlock {
         assert_eq!(sequence.load(Ordering::Relaxed) % 2, 0);
     }
 
+    /// As when the file is cut short and extended again between two publications.
+    #[test]
+    fn words_that_are_zeros_from_some_place_to_the_end_are_torn() {
+        for place in 0..=20 {
+            let sequence = AtomicU64::new(0);
+            let words = [const { AtomicU64::new(0) }; 20];
+            let tail = AtomicU64::new(0);
+            let page = Words::new(&sequence, &words, &tail, 5);
+            let number = page.store(page.sequence(), &[7; 160]);
+            // No order holds between zeros and what is written: a part of them may be missing.
+            words.iter().skip(place).take(3).for_each(|word| word.store(0, Ordering::Relaxed));
+            assert_eq!(page.load(&mut [0; 160]).is_ok(), place == 20, "words {place} to {}", place + 2);
+            words.iter().skip(place).chain([&tail]).for_each(|word| word.store(0, Ordering::Relaxed));
+            assert_eq!(page.load(&mut [0; 160]), Err(Torn), "from word {place} on");
+            sequence.store(0, Ordering::Relaxed);
+            assert_eq!(page.load(&mut [0; 160]), Err(Torn), "and with the sequence");
+            page.store(number, &[8; 160]);
+            assert!(page.load(&mut [0; 160]).is_ok());
+        }
+    }
+
     #[test]
     fn a_reader_beside_a_busy_writer_never_sees_a_torn_body() {
         let sequence = AtomicU64::new(0);
         let words = [const { AtomicU64::new(0) }; 16];
-        let page = Words::new(&sequence, &words);
+        let tail = AtomicU64::new(0);
+        let page = Words::new(&sequence, &words, &tail, 5);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 (0..200_000u32).fold(0, |sequence, n| page.store(sequence, &[n.to_le_bytes()[0]; 128]))
@@ -497,17 +524,17 @@ mod seqlock {
     fn no_interleaving_gives_a_torn_body() {
         loom::model(|| {
             let word = || model::AtomicU64::new(0);
-            let memory = Arc::new((word(), [word(), word()]));
+            let memory = Arc::new((word(), [word(), word()], word()));
             let writers = Arc::clone(&memory);
             let writer = loom::thread::spawn(move || {
-                let page = Words::new(&writers.0, &writers.1);
+                let page = Words::new(&writers.0, &writers.1, &writers.2, 5);
                 let sequence = page.store(0, &[1; 16]);
                 page.store(sequence, &[2; 16]);
             });
-            let page = Words::new(&memory.0, &memory.1);
+            let page = Words::new(&memory.0, &memory.1, &memory.2, 5);
             let mut read = [0; 16];
             if page.try_load(&mut read).is_some() {
-                assert!(read == [0; 16] || read == [1; 16] || read == [2; 16], "{read:?}");
+                assert!(read == [1; 16] || read == [2; 16], "{read:?}");
             }
             writer.join().unwrap();
         });

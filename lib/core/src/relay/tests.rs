@@ -148,6 +148,11 @@ impl Bench {
         let utc0_ns = DATE + by.ns() + 1_000_000_000 - ((250_000_000i64 * slope) >> 48);
         body.piece = PieceRecord { origin: 9, serial: 3, dante0_ns, utc0_ns, slope };
         body.leap_seconds = -1;
+        // It was superseded a second ago.
+        body.next = body.piece;
+        body.next.serial = 4;
+        body.next_from_dante_ns = 698_000_000_000;
+        body.piece.utc0_ns += 77;
         (body.key_instance, body.key_number) = (self.leader.key.instance, self.leader.key.number);
         self.dante2sys.insert(View { freshness: Freshness::Fresh, pid: 2, instance: 9, body })
     }

@@ -94,10 +94,12 @@ extern "C" fn handle(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
     let is_replaced =
         info.si_code > 0 && GUARDED.iter().any(|place| place.replace(unsafe { info.si_addr() }.addr()));
     if !is_replaced && let Some(Ok(before)) = BEFORE.get() {
-        // SAFETY: that action was in force before this one.
-        _ = unsafe { sigaction(Signal::SIGBUS, before) };
+        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+        // A faulting access is tried again when this returns, and comes to whoever handled it before; another signal is
+        // delivered again then, and ends the program.
+        // SAFETY: that action was in force before this one; the default action is none of this program's code.
+        _ = unsafe { sigaction(Signal::SIGBUS, if info.si_code > 0 { before } else { &default }) };
         if info.si_code <= 0 {
-            // It is delivered when this returns, as if it came only now. A faulting access is tried again by itself.
             _ = nix::sys::signal::raise(Signal::SIGBUS);
         }
     }

@@ -318,7 +318,8 @@ impl Mapping {
     /// Reads the body, and its moment with it: if the writer was restarted in between, all again.
     fn read<B: Body>(&self) -> Result<(Moment, B), Fault> {
         let words = self.memory.words();
-        let guarded = words.body().ok_or(Fault::Torn)?;
+        let constants = Head::CONSTANTS.map(|word| words.load(word));
+        let guarded = words.body(constants).ok_or(Fault::Torn)?;
         let is_own = self.shape == B::SHAPE;
         let mut body = B::new_zeroed();
         let mut bytes = if is_own { Vec::new() } else { vec![0; self.shape.body()] };

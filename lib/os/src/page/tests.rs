@@ -1,7 +1,7 @@
 use super::*;
 use dante_core::page::{
-    Array, Dante2sys, Dante4l, Dante4lStatus, Freshness, HEARTBEAT, Life, MAGIC, SampleRecord, Shape,
-    layout_word,
+    Array, Dante2sys, Dante4l, Dante4lStatus, Freshness, HEAD_SIZE, HEARTBEAT, Life, MAGIC, SampleRecord,
+    Shape, TAIL_SIZE, layout_word, tail_of,
 };
 use dante_core::time::{Duration, Raw, Timestamp};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -171,7 +171,7 @@ fn garbage_and_other_layouts_are_refused_by_readers_and_replaced_by_their_owner(
             page(1 << 32 | 2, own, Dante4l::SIZE),
             Fault::Version { form: Form::Clock, found: 2, wanted: 1 },
         ),
-        ("another program", page(layout_word::<Dante2sys>(), of_size(264), 264), Fault::Kind(2)),
+        ("another program", page(layout_word::<Dante2sys>(), of_size(272), 272), Fault::Kind(2)),
         ("an array beyond its end", page(layout_word::<Dante4l>(), own, Dante4l::SIZE), Fault::Garbage),
     ];
     for (name, mut bytes, fault) in cases {
@@ -183,13 +183,21 @@ fn garbage_and_other_layouts_are_refused_by_readers_and_replaced_by_their_owner(
         let mut reader = scene.reader();
         let error = reader.read(at(0)).unwrap_err();
         assert_eq!((error.fault, error.freshness()), (fault, Freshness::Layout), "{name}: {error}");
-        let inode =
-            |scene: &Scene| std::os::unix::fs::MetadataExt::ino(&fs::metadata(scene.name.path()).unwrap());
-        let before = inode(&scene);
+        // As a reader has it that maps it.
+        let old = scene.file();
         let mut writer = scene.writer(1).unwrap();
         writer.publish(at(0), &Scene::body(1));
         assert_eq!(reader.read(at(0)).unwrap().freshness, Freshness::Fresh, "{name}");
-        assert_eq!(inode(&scene), before, "{name}: its name is never free for somebody else");
+        assert_eq!(
+            old.metadata().unwrap().len(),
+            bytes.len() as u64,
+            "{name}: nobody loses memory under a mapping"
+        );
+        let mut life = [0; 8];
+        if bytes.len() >= HEAD_SIZE {
+            old.read_exact_at(&mut life, Head::Life.offset()).unwrap();
+            assert_eq!(Life::of_word(u64::from_ne_bytes(life)), Life::Replaced, "{name}");
+        }
     }
 }
 
@@ -198,13 +206,16 @@ fn a_longer_page_of_the_same_major_version_is_read() {
     let scene = Scene::new();
     // Two new fields before the ring, and two in each of its entries.
     let array = Array { offset: 384 + 16, stride: 56 + 16, entries: 64 };
-    let shape = Shape { size: array.offset + array.stride * array.entries, array: Some(array) };
+    let shape = Shape { size: array.offset + array.stride * array.entries + TAIL_SIZE, array: Some(array) };
     let mut bytes = head(layout_word::<Dante4l>(), shape);
-    bytes.resize(shape.size, 0xee);
+    bytes.resize(shape.size - TAIL_SIZE, 0xee);
     let body = Dante4l { timeline: 5, samples: 1, ..Dante4l::default() };
     bytes[128..384].copy_from_slice(&body.as_bytes()[..256]);
     let sample = SampleRecord { number: 9, timeline: 5, ..body.ring[0] };
     bytes[400..400 + 56].copy_from_slice(sample.as_bytes());
+    bytes.extend([0; TAIL_SIZE]);
+    let tail = tail_of(&bytes);
+    bytes[shape.size - TAIL_SIZE..].copy_from_slice(&tail.to_ne_bytes());
     scene.plant(&bytes, 0o644);
     let view = scene.reader().read(at(0)).unwrap();
     assert_eq!((view.freshness, view.instance, view.body.timeline), (Freshness::Fresh, 7, 5));
@@ -346,8 +357,11 @@ fn a_page_that_was_removed_is_made_again_within_a_second() {
 #[test]
 fn a_page_cut_short_extended_or_emptied_kills_nobody_and_is_made_again_within_a_second() {
     let size = Dante4l::SIZE as u64;
-    let cases: [(&str, &[u64]); 6] = [
+    let cases: [(&str, &[u64]); 9] = [
         ("emptied", &[0]),
+        ("cut within its body and extended again", &[192, size]),
+        ("cut at its tail and extended again", &[size - 8, size]),
+        ("cut within its head and extended again", &[40, size]),
         ("within its head", &[40]),
         ("within its body", &[300]),
         ("by a word", &[size - 8]),
@@ -364,8 +378,11 @@ fn a_page_cut_short_extended_or_emptied_kills_nobody_and_is_made_again_within_a_
         let before = inode();
         sizes.iter().for_each(|size| scene.file().set_len(*size).unwrap());
         let error = reader.read(at(0)).unwrap_err();
-        let is_empty = matches!(error.fault, Fault::Reserved | Fault::BeingMade);
-        assert!(is_empty || matches!(error.fault, Fault::Size { .. }), "{name}: {error}");
+        let is_seen =
+            matches!(error.fault, Fault::Reserved | Fault::BeingMade | Fault::Size { .. } | Fault::Torn);
+        assert!(is_seen, "{name}: {error}");
+        let fresh = scene.reader().read(at(0)).unwrap_err();
+        assert_eq!(fresh.fault, error.fault, "{name}, to a reader that opens it now");
         assert!(scene.heals(&mut writer, &mut reader, 250) <= 1_000, "{name}");
         assert_eq!(inode(), before, "{name}: its name is never free for somebody else");
         assert_eq!(reader.read(at(2_000)).unwrap().instance, 5, "{name}");
@@ -375,26 +392,35 @@ fn a_page_cut_short_extended_or_emptied_kills_nobody_and_is_made_again_within_a_
     }
 }
 
-/// Whatever the moment: readers and the writer at work while the file is cut short again and again.
+/// Whatever the moment and the place: readers and the writer at work while the file is cut short and extended again and again.
 #[test]
 fn a_page_that_is_cut_short_while_it_is_read_and_written_kills_nobody() {
     let scene = Scene::new();
     let mut writer = scene.writer(5).unwrap();
-    writer.publish(at(0), &Scene::body(0));
+    let body = |number: u64| {
+        let mut body = Scene::body(number);
+        body.ring.iter_mut().for_each(|it| it.number = number);
+        body
+    };
+    writer.publish(at(0), &body(1));
     let ended = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
+        for keeps in [true, false] {
+            let (scene, ended) = (&scene, &ended);
+            scope.spawn(move || {
                 let mut reader = scene.reader();
                 let mut read = 0u32;
                 while !ended.load(Ordering::Relaxed) {
+                    if !keeps {
+                        reader = scene.reader();
+                    }
                     // A page that is cut short in the middle of a reading is an error, and never a wrong value.
                     if let Ok(view) = reader.read(at(0)) {
-                        assert!(
-                            view.body.ring.iter().all(|it| it.number == view.body.timeline),
-                            "a torn body"
-                        );
-                        read += 1;
+                        let number = view.body.timeline;
+                        let is_torn = view.body.ring.iter().any(|it| it.number != number);
+                        // Zeros stand there until the writer's first publication after it has made the page again.
+                        assert!(!is_torn, "{number}, and {:?}", view.body.ring.map(|it| it.number));
+                        read += u32::from(number > 0);
                     }
                 }
                 assert!(read > 0);
@@ -402,24 +428,72 @@ fn a_page_that_is_cut_short_while_it_is_read_and_written_kills_nobody() {
         }
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
-                for size in [0, 20_000, Dante4l::SIZE as u64] {
+                for size in [0, 40, 64, 192, 1000, 3000, Dante4l::SIZE as u64 - 8, 20_000] {
                     scene.file().set_len(size).unwrap();
-                    std::thread::sleep(std::time::Duration::from_micros(300));
+                    std::thread::yield_now();
+                    scene.file().set_len(Dante4l::SIZE as u64).unwrap();
+                    std::thread::sleep(std::time::Duration::from_micros(100));
                 }
             }
         });
-        for number in 0..20_000u64 {
-            let mut body = Scene::body(number);
-            body.ring.iter_mut().for_each(|it| it.number = number);
-            writer.publish(at(i64::try_from(number).unwrap()), &body);
+        for number in 1..=20_000u64 {
+            writer.publish(at(i64::try_from(number).unwrap()), &body(number));
         }
         ended.store(true, Ordering::Relaxed);
     });
-    let last = Scene::body(9);
     for ms in [30_000, 31_100] {
-        writer.publish(at(ms), &last);
+        writer.publish(at(ms), &body(9));
     }
     assert_eq!(scene.reader().read(at(31_100)).unwrap().body.timeline, 9);
+}
+
+/// A name that was given away: the old file stays whole, but is not the page any more.
+#[test]
+fn readers_find_the_page_again_after_it_was_renamed() {
+    let scene = Scene::new();
+    let mut writer = scene.writer(5).unwrap();
+    writer.publish(at(0), &Scene::body(1));
+    let (mut reader, mut follower) = (scene.reader(), PageFollower::new(scene.name.clone()).unwrap());
+    reader.read(at(0)).unwrap();
+    follower.read(at(0)).unwrap();
+    let elsewhere = Scene::new();
+    fs::rename(scene.name.path(), elsewhere.name.path()).unwrap();
+    assert!(rung(&follower), "another name");
+    assert!(scene.heals(&mut writer, &mut reader, 250) <= 1_000);
+    writer.publish(at(1_500), &Scene::body(8));
+    assert_eq!(reader.read(at(1_500)).unwrap().body.timeline, 8);
+    assert_eq!(follower.read(at(1_500)).unwrap().body.timeline, 8);
+    writer.publish(at(1_750), &Scene::body(9));
+    assert!(rung(&follower), "the new page's bell");
+    assert_eq!(elsewhere.reader().read(at(1_500)).unwrap().freshness, Freshness::Stopped);
+}
+
+#[test]
+fn a_fifo_in_the_pages_place_keeps_nobody_waiting() {
+    let scene = Scene::new();
+    nix::unistd::mkfifo(&scene.name.path(), nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
+    assert_eq!(scene.reader().read(at(0)).unwrap_err().fault, Fault::NoFile);
+    let refused = scene.writer(2).err().unwrap();
+    assert!(matches!(refused, WriteError::InTheWay { obstacle: Obstacle::NoFile, .. }), "{refused}");
+}
+
+/// What a run before left on its clock page is of use to the next: dante2sys --leave, K of danteshm.
+#[test]
+fn a_status_page_that_cannot_be_made_costs_nothing_of_the_clock_page() {
+    let instance: Instance = format!("test-{:x}", crate::daemon::random().unwrap()).parse().unwrap();
+    let clock = Scene { name: PageName::new(Some(&instance)) };
+    let status = PageName::<Dante4lStatus>::new(Some(&instance));
+    let mut killed = clock.writer(1).unwrap();
+    killed.publish(at(0), &Scene::body(6));
+    // As kill -9 leaves it.
+    killed.has_begun = false;
+    drop(killed);
+    fs::create_dir(status.path()).unwrap();
+    let refused = Publisher::<Dante4l, Dante4lStatus>::open(Some(&instance), 2).err().unwrap();
+    fs::remove_dir(status.path()).unwrap();
+    assert!(refused.is_refusal(), "{refused}");
+    let view = clock.reader().read(at(0)).unwrap();
+    assert_eq!((view.freshness, view.instance, view.body.timeline), (Freshness::Fresh, 1, 6));
 }
 
 /// A fault outside a page is no business of the guard's: the program dies of it, as without.
@@ -452,7 +526,7 @@ fn a_fault_elsewhere_still_ends_the_program() {
 }
 
 #[test]
-fn a_readers_lock_keeps_no_writer_out() {
+fn a_readers_lock_keeps_no_writer_out_and_lets_no_second_one_in() {
     let scene = Scene::new();
     scene.writer(1).unwrap().publish(at(0), &Scene::body(1));
     let file = fs::File::open(scene.name.path()).unwrap();
@@ -461,6 +535,42 @@ fn a_readers_lock_keeps_no_writer_out() {
     let mut writer = scene.takes_over(2);
     writer.publish(at(0), &Scene::body(2));
     assert_eq!(scene.reader().read(at(0)).unwrap().instance, 2);
+    // Once the reader is gone, the writer takes the lock that it could not have.
+    drop(file);
+    // A child that another test is just starting has the reader's lock until it becomes its program.
+    let is_locked = |ms| {
+        writer.publish(at(ms), &Scene::body(2));
+        let write = i16::try_from(libc::F_WRLCK).unwrap();
+        let mut lock = libc::flock { l_type: write, ..shared };
+        nix::fcntl::fcntl(scene.file(), nix::fcntl::FcntlArg::F_OFD_GETLK(&mut lock)).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        lock.l_type == write
+    };
+    assert!((1..1_000).map(|s| s * 1_000).any(is_locked));
+    let refused = scene.writer(3).err().unwrap();
+    assert!(matches!(refused, WriteError::Running { .. }), "{refused}");
+}
+
+/// A signal that somebody sends is not a fault, and does what it does without the guard.
+#[test]
+fn a_sigbus_by_kill_ends_the_program() {
+    use nix::sys::signal::{Signal, raise};
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork};
+    let scene = Scene::new();
+    let _writer = scene.writer(1).unwrap();
+    // SAFETY: the child calls nothing but raise and _exit.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Parent { child } => {
+            let status = waitpid(child, None).unwrap();
+            let WaitStatus::Signaled(_, Signal::SIGBUS, _) = status else { panic!("{status:?}") };
+        }
+        ForkResult::Child => {
+            _ = raise(Signal::SIGBUS);
+            // SAFETY: nothing more is done in this process.
+            unsafe { libc::_exit(0) };
+        }
+    }
 }
 
 #[test]

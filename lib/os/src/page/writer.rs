@@ -6,7 +6,9 @@ use crate::clock::raw_now;
 use crate::denial::{Denial, Denied};
 use crate::log::Complaints;
 use dante_core::explain::{Explain, sentence};
-use dante_core::page::{Body, Form, HEAD_SIZE, HEARTBEAT, HEARTBEAT_RENEWAL, Head, Life, MAGIC, layout_word};
+use dante_core::page::{
+    Body, Form, HEAD_SIZE, HEARTBEAT, HEARTBEAT_RENEWAL, Head, Life, MAGIC, constants, layout_word,
+};
 use dante_core::time::{Raw, Timestamp};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl, posix_fallocate};
@@ -132,7 +134,7 @@ pub struct PageWriter<B> {
     /// The lock is this process'; else a reader's lock has kept it from that so far.
     has_lock: bool,
     /// The page is this process' own: before that nothing in it is changed.
-    has_begun: bool,
+    pub(super) has_begun: bool,
     /// This process: asked for once, since each time it costs as much as the rest of a publication.
     pid: u32,
     instance: u64,
@@ -217,7 +219,7 @@ impl<B: Body> PageWriter<B> {
         set(Head::Life, Life::BeingMade.word(self.pid));
         set(Head::HeartbeatUntil, 0);
         self.doorbell = self.doorbell.max(words.load(Head::Doorbell));
-        if let Some(body) = words.body() {
+        if let Some(body) = words.body(constants::<B>()) {
             self.sequence = body.store(self.sequence.max(body.sequence()), B::new_zeroed().as_bytes());
         }
         // Behind the new sequence; see the reader.
@@ -245,7 +247,7 @@ impl<B: Body> PageWriter<B> {
 
     fn put(&mut self, now: Timestamp<Raw>, body: &B) {
         let words = self.page.words::<B>();
-        if let Some(words) = words.body() {
+        if let Some(words) = words.body(constants::<B>()) {
             self.sequence = words.store(self.sequence, body.as_bytes());
         }
         words.store(Head::HeartbeatUntil, (now + HEARTBEAT).ns().cast_unsigned(), Ordering::Relaxed);
@@ -281,11 +283,8 @@ impl<B: Body> PageWriter<B> {
     /// Whether the head still is what readers take it by: a file that is cut short and extended again is zeros.
     fn has_its_head(&self) -> bool {
         let words = self.page.words::<B>();
-        let shape = [Head::Size, Head::Array, Head::Entries].map(|word| words.load(word));
-        words.load(Head::Magic) == MAGIC
-            && words.load(Head::Layout) == layout_word::<B>()
-            && words.load(Head::Instance) == self.instance
-            && shape == B::SHAPE.words()
+        words.load(Head::Instance) == self.instance
+            && Head::CONSTANTS.map(|word| words.load(word)) == constants::<B>()
     }
 
     /// In its place, so that its name is free for nobody.
@@ -512,8 +511,6 @@ fn writer_of(file: &File) -> u32 {
 /// A page of the right size that no writer has finished making is as good as one of the right layout.
 fn has_layout<B: Body>(file: &File, size: u64) -> bool {
     let word = |word| word_at(file, word).unwrap_or(u64::MAX);
-    let (layout, shape) = ([Head::Magic, Head::Layout], [Head::Size, Head::Array, Head::Entries]);
-    let found = (layout.map(word), shape.map(word));
-    size == B::SIZE as u64
-        && (found == ([MAGIC, layout_word::<B>()], B::SHAPE.words()) || found == ([0; 2], [0; 3]))
+    let found = Head::CONSTANTS.map(word);
+    size == B::SIZE as u64 && (found == constants::<B>() || found == [0; 5])
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::page::{Dante2sys, Freshness, STEER_HAS_PIECE, STEER_UTC_GOOD, View};
 use crate::relay::date::Steered;
 use crate::relay::tests::{DATE, Leader, NOW, SYNC, SYNCHRONISED};
 use crate::time::{Affine, Epoch, Ratio};
@@ -205,7 +206,12 @@ fn k_waits_until_the_kernel_calls_the_clock_synchronised() {
 fn k_is_that_of_dante2sys_where_its_date_is_good() {
     let (dante0, utc0) = (Timestamp::from_ns(699_000_000_000), Timestamp::from_ns(DATE + 7_000_000));
     let piece = Piece { origin: 9, serial: 1, dante0, utc0, slope: 0 };
-    let leap_seconds = 0;
+    let steered = |key: TimelineKey, is_good| {
+        let flags = STEER_HAS_PIECE | if is_good { STEER_UTC_GOOD } else { 0 };
+        let (key_instance, key_number, piece) = (key.instance, key.number, piece.into());
+        let body = Dante2sys { flags, key_instance, key_number, piece, ..Dante2sys::default() };
+        Steered::of(&View { freshness: Freshness::Fresh, pid: 1, instance: 9, body })
+    };
     for (is_good, number, source) in [
         (true, 1, EpochSource::Dante2sys),
         (false, 1, EpochSource::Clock),
@@ -215,7 +221,7 @@ fn k_is_that_of_dante2sys_where_its_date_is_good() {
         let mut bench = Bench::with(SYNCHRONISED, None);
         let key = TimelineKey { number, ..bench.leader.key };
         let kernel = Some(KernelWord::Synchronised(Duration::from_ms(5)));
-        bench.knows(Some(Steered { key, piece, leap_seconds, is_good }), kernel);
+        bench.knows(steered(key, is_good), kernel);
         let (k, sample) = fixed(&bench.sync());
         assert_eq!(k.source, source);
         let ahead = if source == EpochSource::Dante2sys { 7_003_000 } else { 0 };
@@ -223,7 +229,7 @@ fn k_is_that_of_dante2sys_where_its_date_is_good() {
     }
     let mut bench = Bench::new();
     let key = bench.leader.key;
-    bench.knows(Some(Steered { key, piece, leap_seconds, is_good: false }), None);
+    bench.knows(steered(key, false), None);
     assert_eq!(fixed(&bench.sync()).0.source, EpochSource::Dante2sys, "--epoch now asks for no more");
 }
 
