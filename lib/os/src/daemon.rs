@@ -236,10 +236,7 @@ pub fn exit(program: &str, result: Result<(), Failure>) -> ExitCode {
 /// # Errors
 /// Another process writes them, or something else is in their place.
 pub fn publish<C: Body, S: Body>(common: &CommonArgs) -> Result<Publisher<C, S>, Failure> {
-    Publisher::open(common.instance.as_ref(), random()?).map_err(|error| {
-        let exit = if error.is_refusal() { Exit::Refused } else { Exit::Failed };
-        Failure::new(exit, error)
-    })
+    Publisher::open(common.instance.as_ref(), random()?).map_err(Failure::of)
 }
 
 /// A random number from the kernel: to tell one start of a program from another, and to seed the engines.
