@@ -204,10 +204,7 @@ struct Usrvclock {
 
 impl Usrvclock {
     fn open(path: &Path, mode: u32) -> Result<Self, Failure> {
-        let server = ClockServer::open(path.to_owned(), mode).map_err(|error| {
-            let exit = if error.is_refusal() { Exit::Refused } else { Exit::Failed };
-            Failure::new(exit, error)
-        })?;
+        let server = ClockServer::open(path.to_owned(), mode).map_err(Failure::of)?;
         Ok(Self { server, record: record(OutputKind::Usrvclock, Some(path)) })
     }
 

@@ -107,7 +107,7 @@ pub struct Finding {
 
 impl Finding {
     /// An error or a diagnostic from elsewhere.
-    fn explained(level: Level, explained: &impl Explain) -> Self {
+    pub fn explained(level: Level, explained: &impl Explain) -> Self {
         Self { level, remedy: explained.remedy(), ..Self::ok(explained.what()) }
     }
 

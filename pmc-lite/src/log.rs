@@ -95,18 +95,18 @@ impl Words {
     fn about(&mut self, pages: &Pages) {
         let silence = pages.silence("");
         if let Some(why) = silence.as_ref().filter(|_| !self.waiting) {
-            eprintln!("pmc-lite: waiting: {why}");
+            crate::report(&format!("waiting: {why}"));
         }
         self.waiting = silence.is_some();
     }
 
     fn gap(&mut self, entry: &Entry) {
         if !self.instance.is_empty() && self.instance != entry.instance {
-            eprintln!("pmc-lite: {}: dante4l was started anew", entry.time);
+            crate::report(&format!("{}: dante4l was restarted", entry.time));
         }
         self.instance.clone_from(&entry.instance);
         if entry.missed > 0 {
-            eprintln!("pmc-lite: {}: {} samples before this one are lost", entry.time, entry.missed);
+            crate::report(&format!("{}: {} samples before this one are lost", entry.time, entry.missed));
         }
     }
 }

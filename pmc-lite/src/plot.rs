@@ -49,7 +49,7 @@ fn watch(seconds: u32, instance: Option<&Instance>) -> Result<Vec<Entry>> {
     let follower = Follower::new(instance)?;
     let end = raw_now() + Duration::from_secs(seconds.into());
     if io::stderr().is_terminal() {
-        eprintln!("pmc-lite: looking on for {seconds} s; Ctrl-C draws what is there by then");
+        crate::report(&format!("looking on for {seconds} s; Ctrl-C draws what is there by then"));
     }
     let mut entries = Vec::new();
     follower.follow(poll, Some(end), |_, more| {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`Steerer::handle`] takes what happened together with a reading of the clock, [`Steerer::poll`] hands out corrections
-//! and news, [`Steerer::deadline`] is when it wants to look again. [`drive`] stands between it and every kind of
+//! and news, [`Steerer::deadline`] is when it wants to look again. [`drive()`] stands between it and every kind of
 //! [`Clock`].
 
 mod control;
@@ -118,7 +118,7 @@ pub enum Input<'a> {
     End,
 }
 
-/// What came of an output that [`drive`] carried out.
+/// What came of an output that [`drive()`] carried out.
 #[derive(Debug, Clone, Copy)]
 enum Done {
     /// The clock took this frequency.
@@ -144,7 +144,7 @@ pub enum Correction {
     Step(Offset),
 }
 
-/// What is to be done or reported. [`drive`] carries out the first three.
+/// What is to be done or reported. [`drive()`] carries out the first three.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Output {
     /// Correct the clock.

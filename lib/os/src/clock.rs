@@ -28,9 +28,7 @@ pub enum ClockError {
 impl Explain for ClockError {
     fn what(&self) -> String {
         match self {
-            Self::Refused { tried } => {
-                format!("{tried}: not permitted: steering the system clock needs root or CAP_SYS_TIME")
-            }
+            Self::Refused { tried } => format!("{tried}: not permitted"),
             Self::Failed { tried, cause } => format!("{tried}: {cause}"),
             Self::NotFinite => {
                 "the clock was left alone: the frequency asked for is not a finite number".into()
@@ -40,7 +38,10 @@ impl Explain for ClockError {
 
     fn remedy(&self) -> Option<String> {
         let refused = matches!(self, Self::Refused { .. });
-        refused.then(|| "the service unit grants it\nin a container, run this on the host".into())
+        refused.then(|| {
+            "run this as root, by its service unit, or with CAP_SYS_TIME\nin a container, run this on the host instead"
+                .into()
+        })
     }
 }
 

@@ -14,6 +14,7 @@ mod bound;
 
 pub use bound::ServeError;
 
+use crate::denial::Denied;
 use bound::{Bound, bind, name_of};
 use dante_core::relay::Overlay;
 use dante_core::time::{Duration, Raw, Timestamp};
@@ -71,7 +72,7 @@ impl ClockServer {
         };
         match bind(&server.path, mode) {
             Ok(bound) => server.bound = Some(bound),
-            Err(error) if error.is_refusal() => return Err(error),
+            Err(error) if error.denial().is_some() => return Err(error),
             Err(error) => server.notices.push(error.to_string()),
         }
         Ok(server)

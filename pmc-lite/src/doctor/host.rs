@@ -9,7 +9,9 @@ use super::programs::PageFile;
 use super::routes::ReversePath;
 use crate::args::DoctorArgs;
 use crate::pages::{Pages, Read, configuration, said, unit};
-use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, PortRecord};
+use dante_core::page::{
+    Body, Dante2sys, Dante2sysStatus, Dante4l, Dante4lStatus, Danteshm, DanteshmStatus, PortRecord,
+};
 use dante_core::port::State;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
 use dante_os::daemon;
@@ -43,8 +45,8 @@ pub struct Host {
     pub holders: Vec<Holder>,
     /// Who steers CLOCK_REALTIME.
     pub rivals: Vec<Rival>,
-    /// Files in the places of the three pages.
-    pub pages: [PageFile; 3],
+    /// Files in the places of each daemon's pages: the clock page, then the status page.
+    pub pages: [[PageFile; 2]; 3],
     /// The processes that the pages name as their writers, where they run.
     pub writers: [Option<Running>; 3],
     pub chrony: Chrony,
@@ -93,9 +95,9 @@ impl Host {
             firewall: Rules::read(),
             rivals: rivals::find(),
             pages: [
-                PageFile::of::<Dante4lStatus>(instance),
-                PageFile::of::<Dante2sysStatus>(instance),
-                PageFile::of::<DanteshmStatus>(instance),
+                [PageFile::of::<Dante4l>(instance), PageFile::of::<Dante4lStatus>(instance)],
+                [PageFile::of::<Dante2sys>(instance), PageFile::of::<Dante2sysStatus>(instance)],
+                [PageFile::of::<Danteshm>(instance), PageFile::of::<DanteshmStatus>(instance)],
             ],
             writers: [writer(&pages.dante4l), writer(&pages.dante2sys), writer(&pages.danteshm)],
             chrony: Chrony::read(),

@@ -2,24 +2,27 @@
 
 use super::Found;
 use super::host::{Host, Running};
-use crate::finding::{self, Finding, Level};
+use crate::finding::{self, Finding, Kind, Level};
 use crate::pages::{Pages, Read, freshness, said, unit};
 use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness};
 use dante_core::steer::SteeredClock;
 use dante_core::{port, steer};
-use dante_os::page::{Instance, PageName};
+use dante_os::clock::raw_now;
+use dante_os::page::{Instance, PageName, PageReader, ReadError};
 use dante_os::process::user_name;
 use dante_os::procfs::{CAP_NET_BIND_SERVICE, CAP_SYS_TIME};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// A file in a page's place.
+/// A file in the place of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageFile {
     /// Its path.
     pub path: String,
     /// What stands there; `None`: nothing.
     pub file: Option<Ownership>,
+    /// Why readers do not trust it.
+    pub distrust: Option<ReadError>,
     /// The package's reservation of its name at boot is installed (tmpfiles.d(5)).
     pub is_to_be_reserved: bool,
 }
@@ -38,11 +41,14 @@ pub struct Ownership {
 impl PageFile {
     /// That of a program and an instance.
     pub fn of<B: Body>(instance: Option<&Instance>) -> Self {
-        let path = PageName::<B>::new(instance).path();
+        let name = PageName::<B>::new(instance);
+        let path = name.path();
         let folders = ["/etc/tmpfiles.d", "/usr/lib/tmpfiles.d", "/usr/local/lib/tmpfiles.d"];
         let is_installed = folders.iter().any(|folder| Path::new(folder).join("dante4l.conf").exists());
         Self {
             file: Ownership::of(&path),
+            distrust: (PageReader::new(name).read(raw_now()).err())
+                .filter(|error| error.freshness() == Freshness::Foreign),
             path: path.display().to_string(),
             is_to_be_reserved: instance.is_none() && is_installed,
         }
@@ -62,7 +68,7 @@ impl Ownership {
 
 /// `is_clear`: nothing before it is in the way.
 pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Found> {
-    let [file, ..] = &host.pages;
+    let [files, ..] = &host.pages;
     let [writer, ..] = &host.writers;
     // Of another interface than those that were looked at nothing was found out.
     let is_looked_at = said::<Dante4lStatus>(&pages.dante4l).is_none_or(|body| {
@@ -96,12 +102,12 @@ pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Found> {
             found.push(lacks(host, writer, "CAP_NET_BIND_SERVICE", "open UDP 319 and 320").into());
         }
     }
-    found.extend(owned(file, &pages.dante4l).map(Found::from));
+    owned(&mut found, files, &pages.dante4l);
     found
 }
 
 pub fn dante2sys(host: &Host, pages: &Pages) -> Vec<Found> {
-    let [_, file, _] = &host.pages;
+    let [_, files, _] = &host.pages;
     let [_, writer, _] = &host.writers;
     let is_alone = host.rivals.iter().all(|rival| rival.name == Dante2sysStatus::PROGRAM);
     let here = |finding| here(finding, is_alone);
@@ -117,12 +123,12 @@ pub fn dante2sys(host: &Host, pages: &Pages) -> Vec<Found> {
             found.push(lacks(host, writer, "CAP_SYS_TIME", "correct the clock").into());
         }
     }
-    found.extend(owned(file, &pages.dante2sys).map(Found::from));
+    owned(&mut found, files, &pages.dante2sys);
     found
 }
 
 pub fn danteshm(host: &Host, pages: &Pages) -> Vec<Found> {
-    let [.., file] = &host.pages;
+    let [.., files] = &host.pages;
     let [.., writer] = &host.writers;
     let mut found: Vec<Found> =
         finding::relay(pages).into_iter().map(|finding| here(finding, true)).collect();
@@ -130,7 +136,7 @@ pub fn danteshm(host: &Host, pages: &Pages) -> Vec<Found> {
     if said::<DanteshmStatus>(&pages.danteshm).is_some() && found.is_empty() {
         found.push(Finding::ok("danteshm runs, FEEDING").into());
     }
-    found.extend(owned(file, &pages.danteshm).map(Found::from));
+    owned(&mut found, files, &pages.danteshm);
     found
 }
 
@@ -167,9 +173,23 @@ fn lacks(host: &Host, writer: &Running, right: &str, to: &str) -> Finding {
     )
 }
 
-/// Whose the page is. One that is not believed is told of by whoever could not read it.
-fn owned<B: Body>(file: &PageFile, read: &Read<B>) -> Option<Finding> {
-    match (&file.file, freshness(read)) {
+/// Whose the pages of a program are. `read` is both of them: what is wrong with the clock page, or else the status page.
+fn owned<B: Body>(found: &mut Vec<Found>, files: &[PageFile; 2], read: &Read<B>) {
+    // The page that could not be read is reported by the program's own finding.
+    let is_reported = |file: &PageFile| read.as_ref().is_err_and(|error| error.page == file.path);
+    let planted = files.iter().filter(|file| !is_reported(file)).filter_map(|file| file.distrust.as_ref());
+    // Before all else: a program does not start while one of its pages is in the way.
+    found.splice(
+        0..0,
+        planted.map(|error| Finding::explained(Level::Failure, error).kind(Kind::ForeignPage).into()),
+    );
+    let trusted = files.iter().filter(|file| file.distrust.is_none());
+    found.extend(trusted.filter_map(|file| owner(file, freshness(read))).map(Found::from));
+}
+
+/// Whose a page is that readers trust, or that is not there.
+fn owner(file: &PageFile, freshness: Freshness) -> Option<Finding> {
+    match (&file.file, freshness) {
         (_, Freshness::Foreign) => None,
         (Some(own), Freshness::Fresh) => {
             Some(Finding::ok(format!("{} is {}'s, mode {:04o}", file.path, own.owner, own.mode)))

@@ -64,6 +64,8 @@ fn the_first_thing_to_do_is_the_one_that_is_wrong() {
         ("dante4l_hangs", "systemctl restart dante4l"),
         ("no_right", "CAP_SYS_TIME"),
         ("no_refclock", "refclock SHM 2"),
+        ("planted_status_page", "remove /dev/shm/dante4l.status and restart dante4l"),
+        ("unreserved_clock_page", "/dev/shm/dante2sys is not reserved"),
         ("nobody_named_an_interface", "interface = \"eth1\""),
     ];
     for (name, host, pages) in hosts::all() {

@@ -34,7 +34,7 @@ pub fn serve(address: SocketAddr, instance: Option<&Instance>) -> Result<()> {
     let mut poll = Poll::new()?;
     let listener = TcpListener::bind(address).with_context(|| format!("listening at {address}"))?;
     let at = listener.local_addr()?;
-    eprintln!("pmc-lite: the metrics are at http://{at}/metrics");
+    crate::report(&format!("the metrics are at http://{at}/metrics"));
     tell(&[NotifyState::Ready]);
     let mut readers = Readers::new(instance);
     listener.set_nonblocking(true)?;
@@ -105,7 +105,7 @@ impl<T: FnMut(Format) -> String> Exporter<T> {
                 let common = [ErrorKind::WouldBlock, ErrorKind::Interrupted, ErrorKind::ConnectionAborted];
                 if !common.contains(&error.kind()) {
                     // Out of descriptors or memory, and the connection still waits: not to be tried, and told, without a rest.
-                    eprintln!("pmc-lite: taking a connection: {error}");
+                    crate::report(&format!("taking a connection: {error}"));
                     std::thread::sleep(GRACE.to_std());
                 }
                 None

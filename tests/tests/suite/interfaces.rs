@@ -117,7 +117,7 @@ fn an_interface_that_was_switched_off_and_on() {
     let set = |to: &'static str| move |network: &Network| network.near.ip(&["link", "set", CABLE, to]);
     let (said, rejoined) = network.goes_and_comes(set("down"), set("up"));
     assert_eq!(rejoined, 1);
-    assert!(said.contains("port veth0: network interface veth0 is down: bring it up"), "{said}");
+    assert!(said.contains("port veth0: network interface veth0 is down; bring it up"), "{said}");
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn a_switch_that_forgot_its_member_is_told_again() {
 fn hardware_time_stamps_where_there_are_none() {
     let Some(mut network) = Network::new(Switch::new, true) else { return };
     let refused = network.dante4l(&["--timestamping=hardware"]).ended(PATIENCE);
-    refused.expect(2, &["veth0 has no hardware time stamps: `ethtool -T veth0`"]);
+    refused.expect(2, &["veth0 has no hardware time stamps; `ethtool -T veth0`"]);
     let dante4l = network.dante4l(&["--timestamping=auto"]);
     network.wait_for(State::Slave);
     assert_eq!(network.stage.status()["dante4l"]["ports"][0]["timestamping"], "software");

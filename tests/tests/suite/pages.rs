@@ -3,7 +3,7 @@
 
 use dante_core::page::{
     Array, Body, Dante2sys, Dante2sysStatus, Dante4l, Dante4lStatus, Danteshm, DanteshmStatus, HEAD_SIZE,
-    Head, RING, SampleRecord, Shape, layout_word,
+    Head, RING, SampleRecord, Shape, TAIL_SIZE, layout_word, tail_of,
 };
 use dante_core::{port, relay, steer};
 use dante_os::clock::raw_now;

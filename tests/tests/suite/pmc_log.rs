@@ -129,7 +129,7 @@ fn nothing_is_lost_or_doubled() {
 
     let file = log.file.clone();
     let ended = log.program.stop();
-    ended.expect(0, &["dante4l was started anew"]);
+    ended.expect(0, &["dante4l was restarted"]);
     assert!(fs::read_to_string(&file).expect("a log").ends_with('\n'), "the last line is whole");
     pictures(&lab.stage, &file);
 }

@@ -177,6 +177,7 @@ fn a_missing_file_is_told() {
 
 #[test]
 fn a_denial_decides_the_exit_status() {
+    use crate::page::WriteError;
     use crate::process::ProcessError;
     use crate::socket::SocketError;
     use dante_core::port::Channel;
@@ -187,6 +188,14 @@ fn a_denial_decides_the_exit_status() {
     assert_eq!(exit(Failure::of(ProcessError::Failed { tried, cause: Errno::EINVAL })), Exit::Failed);
     let in_use = SocketError::PortInUse { port: 319, channel: Channel::Event };
     assert_eq!(exit(Failure::of(in_use)), Exit::Refused);
+    let page = |cause: Errno| WriteError::Os {
+        action: "open",
+        path: "/dev/shm/dante4l".into(),
+        cause: cause.into(),
+    };
+    assert_eq!(exit(Failure::of(page(Errno::EACCES))), Exit::NotPermitted);
+    assert_eq!(exit(Failure::of(page(Errno::ENOSPC))), Exit::Failed);
+    assert_eq!(exit(Failure::of(WriteError::Running { program: "dante4l", pid: 812 })), Exit::Refused);
 }
 
 #[test]

@@ -113,7 +113,12 @@ impl std::error::Error for WriteError {}
 
 impl Denied for WriteError {
     fn denial(&self) -> Option<Denial> {
-        self.is_refusal().then_some(Denial::InUse)
+        match self {
+            Self::Running { .. } | Self::InTheWay { .. } => Some(Denial::InUse),
+            Self::Os { cause, .. } => {
+                (cause.kind() == io::ErrorKind::PermissionDenied).then_some(Denial::NotPermitted)
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The socket and its name in the file system: made with the right mode, never in place of what belongs to somebody else.
 
-use crate::denial::display_explained;
+use crate::denial::{Denial, Denied, display_explained};
 use dante_core::explain::Explain;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, OpenOptions, Permissions};
@@ -39,14 +39,15 @@ impl Explain for ServeError {
     }
 }
 
-display_explained!(ServeError);
-
-impl ServeError {
-    /// Whether waiting will not help: somebody has to decide who the path belongs to.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::InTheWay { .. } | Self::Taken { .. })
+impl Denied for ServeError {
+    /// Where it is denied, waiting does not help: a user has to decide which program gets the path. A folder that is missing or
+    /// not writable may become so.
+    fn denial(&self) -> Option<Denial> {
+        matches!(self, Self::InTheWay { .. } | Self::Taken { .. }).then_some(Denial::InUse)
     }
 }
+
+display_explained!(ServeError);
 
 /// A socket that was made here.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::denial::Denial;
 use crate::scratch::Scratch;
 use dante_core::time::Ratio;
 use std::os::unix::fs::PermissionsExt;
@@ -131,7 +132,10 @@ fn what_a_predecessor_left_is_replaced_and_nothing_else() {
     assert!(server.is_ready(), "a stale socket is replaced");
     // A second one is refused, and the first one serves on.
     let second = ClockServer::open(place.path("clock"), 0o666).unwrap_err();
-    assert!(second.is_refusal() && second.to_string().contains("another program serves"), "{second}");
+    assert!(
+        second.denial() == Some(Denial::InUse) && second.to_string().contains("another program serves"),
+        "{second}"
+    );
     let client = place.client("client");
     server.receive(Some(&OVERLAY));
     assert_eq!(received(&client).len(), 1, "asking whether it lives is no registration");
@@ -139,10 +143,13 @@ fn what_a_predecessor_left_is_replaced_and_nothing_else() {
 
     fs::write(place.path("file"), "mine").unwrap();
     let error = ClockServer::open(place.path("file"), 0o666).unwrap_err();
-    assert!(error.is_refusal() && error.to_string().contains("no socket"), "{error}");
+    assert!(error.denial() == Some(Denial::InUse) && error.to_string().contains("no socket"), "{error}");
     assert_eq!(fs::read_to_string(place.path("file")).unwrap(), "mine");
     std::os::unix::fs::symlink(place.path("clock"), place.path("link")).unwrap();
-    assert!(ClockServer::open(place.path("link"), 0o666).is_err_and(|error| error.is_refusal()));
+    assert!(
+        ClockServer::open(place.path("link"), 0o666)
+            .is_err_and(|error| error.denial() == Some(Denial::InUse))
+    );
 
     if nix::unistd::geteuid().is_root() {
         drop(UnixDatagram::bind(place.path("theirs")).unwrap());

@@ -14,6 +14,7 @@ use dante_core::port::Counter;
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use dante_os::denial::Denial;
 use dante_os::net::{Abilities, Interface, Kind, NetError};
+use dante_os::page::{Fault, ReadError};
 use dante_os::rivals::Rival;
 use std::net::Ipv4Addr;
 
@@ -62,6 +63,8 @@ pub fn all() -> Vec<(&'static str, Host, Pages)> {
             fed(),
         ),
         ("nobody_named_an_interface", unnamed(), scenes::no_daemon()),
+        ("planted_status_page", planted(), scenes::no_daemon()),
+        ("unreserved_clock_page", unreserved(), fed()),
     ]
 }
 
@@ -76,7 +79,7 @@ pub fn healthy() -> Host {
         firewall: Rules { nft: Ok(r#"{"nftables":[]}"#.into()), has_legacy: false },
         holders: [319, 320].map(|port| Holder { port, uid: 996, process: Some(running("dante4l")) }).into(),
         rivals: vec![dante2sys()],
-        pages: [page("dante4l"), page("dante2sys"), page("danteshm")],
+        pages: [both_pages("dante4l"), both_pages("dante2sys"), both_pages("danteshm")],
         writers: [Some(running("dante4l")), Some(running("dante2sys")), Some(running("danteshm"))],
         chrony: Chrony::default(),
     }
@@ -247,11 +250,35 @@ fn unnamed() -> Host {
     }
 }
 
+/// Another user was faster than dante4l, which therefore does not start.
+fn planted() -> Host {
+    let mut host = Host { rivals: Vec::new(), holders: Vec::new(), writers: [None, None, None], ..healthy() };
+    let [[clock, status], ..] = &mut host.pages;
+    clock.file = Some(Ownership { owner: "dante4l".into(), mode: 0o644, size: 0 });
+    status.file = Some(Ownership { owner: "guest".into(), mode: 0o644, size: 4096 });
+    status.distrust =
+        Some(ReadError { page: status.path.clone(), program: "dante4l", fault: Fault::Owner(1000) });
+    host
+}
+
+/// Nobody may plant the status page of dante2sys, and everybody its clock page.
+fn unreserved() -> Host {
+    let mut host = chrony_fed();
+    let [_, [clock, status], _] = &mut host.pages;
+    clock.file = None;
+    status.file = Some(Ownership { owner: "dante2sys".into(), mode: 0o644, size: 0 });
+    host
+}
+
 fn running(name: &str) -> Running {
     Running { pid: 812, name: name.into(), rights: Some(1 << 25 | 1 << 10) }
 }
 
-fn page(program: &str) -> PageFile {
-    let own = Ownership { owner: program.into(), mode: 0o644, size: 4096 };
-    PageFile { path: format!("/dev/shm/{program}"), file: Some(own), is_to_be_reserved: true }
+fn both_pages(program: &str) -> [PageFile; 2] {
+    ["", ".status"].map(|form| PageFile {
+        path: format!("/dev/shm/{program}{form}"),
+        file: Some(Ownership { owner: program.into(), mode: 0o644, size: 4096 }),
+        distrust: None,
+        is_to_be_reserved: true,
+    })
 }

@@ -13,13 +13,13 @@ record! {
         pub state: u8,
         /// [`SteeredClock`].
         pub clock: u8,
-        /// [`UtcSource`].
+        /// [`UtcSource`](crate::steer::UtcSource).
         pub utc_source: u8,
         /// `STATUS_*`.
         pub flags: u8,
         /// [`Policy`].
         pub policy: u8,
-        /// [`RtcMode`].
+        /// [`RtcMode`](crate::steer::RtcMode).
         pub rtc: u8,
         /// [`Leap`](crate::date::Leap), as the servers announce it.
         pub leap: u8,
