@@ -15,6 +15,7 @@ use dante_core::page::Body;
 use dante_core::time::{Raw, Timestamp};
 use notify::Manager;
 use std::fmt;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -225,7 +226,8 @@ pub fn exit(program: &str, result: Result<(), Failure>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             notify::failed(&failure);
-            eprintln!("{program}: {failure}");
+            // A terminal that is gone takes no message, and the exit status is the same.
+            _ = writeln!(std::io::stderr(), "{program}: {failure}");
             ExitCode::from(failure.exit as u8)
         }
     }

@@ -28,7 +28,11 @@ pub fn start(program: &'static str, flags: &CommonArgs) {
             syslog::Error::Initialization(cause) => cause.to_string(),
             other => other.to_string(),
         };
-        eprintln!("{program}: no syslog runs here ({cause}); -m writes messages to stdout");
+        // Without a standard error there is nowhere to write that.
+        _ = writeln!(
+            std::io::stderr(),
+            "{program}: no syslog runs here ({cause}); -m writes messages to stdout"
+        );
     };
     let syslog = (!flags.no_syslog).then(|| syslog::unix(formatter).map_err(no_syslog).ok()).flatten();
     let messages = Messages { program, stdout: flags.messages, syslog: syslog.map(Mutex::new) };

@@ -3,9 +3,12 @@
 use dante_core::port::State;
 use dante_tests::lab::{Lab, proc_status};
 use dante_tests::namespace::CABLE;
+use dante_tests::program::built;
 use dante_tests::stage::Stage;
 use dante_tests::wait_for;
+use std::fs::File;
 use std::net::UdpSocket;
+use std::process::Command;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -163,4 +166,18 @@ fn force_where_there_may_be_audio() {
     lab.near.ip(&["link", "set", "br0", "up"]);
     let command = lab.command("dantesim", &["leader", "-i", "br0", "--force"]);
     lab.stage.start("dantesim", command).ended(PATIENCE).expect(3, &["--force", "br0", "audio"]);
+}
+
+#[test]
+fn a_standard_error_that_takes_nothing_changes_no_exit_status() {
+    let cases: [(&str, &[&str], i32); 3] = [
+        ("dante4l", &["-f", "/nonexistent/dante4l.toml"], 2),
+        ("pmc-lite", &["--instance=no-such-one", "log", "--seconds=1"], 1),
+        ("pmc-lite", &["--instance=no-such-one", "wait", "--timeout=1"], 1),
+    ];
+    for (program, words, status) in cases {
+        let full = File::options().write(true).open("/dev/full").expect("/dev/full");
+        let ended = Command::new(built(program)).args(words).stderr(full).output().expect(program);
+        assert_eq!(ended.status.code(), Some(status), "{program} {words:?}");
+    }
 }
