@@ -616,11 +616,15 @@ static inline int dante_time_now(struct dante_page *page, int64_t *dante_ns, dou
 }
 
 /* The sample after the first `*seen`, or the oldest that the ring still has; NULL: there is no other. Begin with *seen = 0, or with
- * clock->samples to have only later ones; begin again when page.head.instance changes. */
+ * clock->samples to have only later ones; begin again when page.head.instance changes. The places that a page with a smaller ring
+ * leaves empty (number 0) are passed over. */
 static inline const struct dante_sample *dante_next_sample(const struct dante_dante4l *clock, uint64_t *seen) {
-    if (*seen >= clock->samples) return NULL;
-    if (clock->samples - *seen > DANTE_RING) *seen = clock->samples - DANTE_RING;
-    return &clock->ring[(*seen)++ % DANTE_RING];
+    if (*seen < clock->samples && clock->samples - *seen > DANTE_RING) *seen = clock->samples - DANTE_RING;
+    while (*seen < clock->samples) {
+        const struct dante_sample *sample = &clock->ring[(*seen)++ % DANTE_RING];
+        if (sample->number != 0) return sample;
+    }
+    return NULL;
 }
 
 /* ---- UTC ---- */
