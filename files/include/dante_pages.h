@@ -414,11 +414,19 @@ static inline int dante_check_owner_(const struct stat *file, int kind) {
     return file->st_uid == entry.pw_uid ? DANTE_OK : DANTE_FOREIGN;
 }
 
+/* Whether the page's name still leads to the file that is open. */
+static inline int dante_is_named_(const struct dante_page *page) {
+    struct stat ours, named;
+    return fstat(page->fd, &ours) == 0 && lstat(page->path, &named) == 0 && ours.st_dev == named.st_dev &&
+           ours.st_ino == named.st_ino;
+}
+
 static inline int dante_reopen_(struct dante_page *page) {
     struct stat file;
     dante_page_close(page);
+    /* O_NONBLOCK: the open of a FIFO would wait for its writer. ELOOP is a link, ENXIO a socket. */
     page->fd = open(page->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (page->fd < 0) return errno == ENOENT ? DANTE_ABSENT : errno == ELOOP ? DANTE_FOREIGN : DANTE_SYSTEM;
+    if (page->fd < 0) return errno == ENOENT ? DANTE_ABSENT : errno == ELOOP || errno == ENXIO ? DANTE_FOREIGN : DANTE_SYSTEM;
     if (fstat(page->fd, &file) != 0) return DANTE_SYSTEM;
     return dante_check_owner_(&file, page->kind);
 }
@@ -493,9 +501,11 @@ static inline int dante_read_(struct dante_page *page, int kind, void *body, siz
     }
     for (int attempt = 0; attempt < DANTE_ATTEMPTS; attempt++) {
         result = dante_try_read_(page, body, size, fields);
-        if (result >= DANTE_OK) return result;
+        if (result == DANTE_OK) return result;
+        /* A file that was renamed, or has other names, is stopped once its writer has made the page again. */
+        if (result > DANTE_OK && (!was_open || dante_is_named_(page))) return result;
         if (result != DANTE_TORN) {
-            /* The name may lead to another file by now. */
+            /* The name leads, or may lead, to another file by now. */
             if (!was_open) break;
             was_open = 0;
             result = dante_reopen_(page);
@@ -504,7 +514,7 @@ static inline int dante_read_(struct dante_page *page, int kind, void *body, siz
     }
 failed: {
     int cause = errno;
-    if (result != DANTE_TORN) dante_page_close(page);
+    if (result != DANTE_TORN || !dante_is_named_(page)) dante_page_close(page);
     memset(body, 0, size);
     errno = cause;
     return result;
@@ -542,7 +552,7 @@ static inline int dante_page_open(struct dante_page *page, enum dante_kind kind,
     return result;
 }
 
-/* Each reads a page into `body`, opening it again where it was replaced. From 0 on `body` and page->head are valid; below 0
+/* Each reads a page into `body`, opening it again where it was replaced or renamed. From 0 on `body` and page->head are valid; below 0
  * `body` is all zeros. */
 static inline int dante_read_dante4l(struct dante_page *page, struct dante_dante4l *body) {
     return dante_read_(page, DANTE_DANTE4L, body, sizeof *body, offsetof(struct dante_dante4l, ring));
