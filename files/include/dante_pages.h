@@ -103,8 +103,9 @@ enum dante_stamp_source { DANTE_STAMPS_NONE = 0, DANTE_STAMPS_SOFTWARE = 1, DANT
 #define DANTE_CLOCK_HAS_MAP 2u
 #define DANTE_CLOCK_HAS_PATH_DELAY 4u
 #define DANTE_MAP_HAS_PATH_DELAY 8u
+/* The leader is followed now and the map has converged: judge by this, not by the state, which later versions may add to. */
 #define DANTE_CLOCK_LOCKED 16u
-/* struct dante_dante4l.timescale */
+/* struct dante_dante4l.timescale; this version sets DANTE_TIMESCALE_UTC_OFFSET_VALID alone */
 #define DANTE_TIMESCALE_PTP 1u
 #define DANTE_TIMESCALE_UTC_OFFSET_VALID 2u
 #define DANTE_TIMESCALE_TRACEABLE 4u
@@ -136,7 +137,7 @@ struct dante_sample {
 
 struct dante_dante4l {
     uint8_t protocol;      /* enum dante_protocol */
-    uint8_t state;         /* enum dante_port_state */
+    uint8_t state;         /* enum dante_port_state, for people: programs use DANTE_CLOCK_LOCKED */
     uint8_t kernel_clock;  /* enum dante_kernel_clock */
     uint8_t stamp_source;  /* enum dante_stamp_source */
     uint32_t flags;
@@ -198,7 +199,7 @@ struct dante_dante2sys {
     uint64_t key_instance;  /* head.instance of dante4l, and its timeline, in which the pieces count */
     uint64_t key_number;
     struct dante_piece piece;
-    struct dante_piece next;
+    struct dante_piece next;  /* with a serial of 0: none; this version never sets it */
     int64_t next_from_dante_ns;
     int32_t leap_seconds;  /* to be added to what a piece gives */
     uint32_t reserved;
@@ -660,7 +661,8 @@ static inline int64_t dante_gained_(int64_t elapsed, int64_t slope) {
 #endif
 }
 
-/* UTC at the leader's time `dante_ns`, ns since 1970, without the leap seconds: the same on every host, to the ns. */
+/* UTC at the leader's time `dante_ns`, ns since 1970, without the leap seconds: the same on every host, to the ns. Before
+ * piece->dante0_ns the piece that was published until then holds, not this one. */
 static inline int64_t dante_piece_utc(const struct dante_piece *piece, int64_t dante_ns) {
     int64_t elapsed = dante_sub_(dante_ns, piece->dante0_ns);
     return dante_add_(dante_add_(piece->utc0_ns, elapsed), dante_gained_(elapsed, piece->slope));
