@@ -511,6 +511,8 @@ static inline int dante_read_(struct dante_page *page, int kind, void *body, siz
             was_open = 0;
             result = dante_reopen_(page);
             if (result != DANTE_OK) break;
+            /* With all attempts, once: the last one must not end with a page that is open and unread. */
+            attempt = -1;
         }
     }
 failed: {
