@@ -56,10 +56,16 @@ extern "C" {
 #define DANTE_MAGIC "D4L_PAGE"
 /* Bytes of the head; the body follows. */
 #define DANTE_HEAD_SIZE 128
+/* Bytes of the tail, which ends each page, behind the body: it repeats the sequence of the head. */
+#define DANTE_TAIL_SIZE 8
 /* No page is larger, bytes. */
 #define DANTE_MAX_SIZE (1 << 20)
 /* Samples that struct dante_dante4l has room for. */
 #define DANTE_RING 64
+/* Sizes of the three pages as this version writes them, bytes: head, body and tail. */
+#define DANTE_DANTE4L_SIZE 3976
+#define DANTE_DANTE2SYS_SIZE 272
+#define DANTE_DANTESHM_SIZE 176
 
 /* Kinds of pages: the upper half of the layout word. */
 enum dante_kind { DANTE_DANTE4L = 1, DANTE_DANTE2SYS = 2, DANTE_DANTESHM = 3 };
@@ -78,7 +84,7 @@ struct dante_head {
     uint64_t instance;           /* a random number that the writer draws when it starts */
     int64_t heartbeat_until_ns;  /* CLOCK_MONOTONIC_RAW; a live page is stale after it */
     uint64_t doorbell;           /* counts publications */
-    uint64_t sequence;           /* odd while the body is being written */
+    uint64_t sequence;           /* odd while the body is being written, 0 before the first body */
     uint32_t array_offset;       /* of the ring, from the beginning of the page, bytes */
     uint32_t array_stride;       /* from one entry to the next, bytes */
     uint64_t array_entries;
@@ -317,9 +323,9 @@ DANTE_FIELD(danteshm, 128, last_sample_raw_ns, 160, 8);
 
 DANTE_ASSERT(sizeof(struct dante_head) == DANTE_HEAD_SIZE, "head");
 DANTE_ASSERT(sizeof(struct dante_sample) == 56 && sizeof(struct dante_map) == 56 && sizeof(struct dante_piece) == 40, "records");
-DANTE_ASSERT(sizeof(struct dante_dante4l) == 3968 - DANTE_HEAD_SIZE, "dante4l");
-DANTE_ASSERT(sizeof(struct dante_dante2sys) == 264 - DANTE_HEAD_SIZE, "dante2sys");
-DANTE_ASSERT(sizeof(struct dante_danteshm) == 168 - DANTE_HEAD_SIZE, "danteshm");
+DANTE_ASSERT(DANTE_HEAD_SIZE + sizeof(struct dante_dante4l) + DANTE_TAIL_SIZE == DANTE_DANTE4L_SIZE, "dante4l");
+DANTE_ASSERT(DANTE_HEAD_SIZE + sizeof(struct dante_dante2sys) + DANTE_TAIL_SIZE == DANTE_DANTE2SYS_SIZE, "dante2sys");
+DANTE_ASSERT(DANTE_HEAD_SIZE + sizeof(struct dante_danteshm) + DANTE_TAIL_SIZE == DANTE_DANTESHM_SIZE, "danteshm");
 
 /* ---- results ---- */
 
@@ -333,7 +339,7 @@ enum dante_result {
     DANTE_ABSENT = -1,    /* there is no page, or its writer is making it */
     DANTE_FOREIGN = -2,   /* wrong owner, others may write to it, or not a regular file */
     DANTE_VERSION = -3,   /* another major version: this program has to be built with a later header */
-    DANTE_TORN = -4,      /* caught while being written, DANTE_ATTEMPTS times */
+    DANTE_TORN = -4,      /* not whole, DANTE_ATTEMPTS times: it is being written, or was cut short and extended again */
     DANTE_SIZE = -5,      /* the file has not the size that its head states: it was cut short or extended */
     DANTE_GARBAGE = -6,   /* not a page of this kind */
     DANTE_SYSTEM = -7,    /* a system call failed: see errno */
@@ -352,7 +358,7 @@ static inline const char *dante_result_text(int result) {
     case DANTE_ABSENT: return "absent";
     case DANTE_FOREIGN: return "not trusted: wrong owner or mode";
     case DANTE_VERSION: return "another major version";
-    case DANTE_TORN: return "torn: caught while being written";
+    case DANTE_TORN: return "torn: not whole";
     case DANTE_SIZE: return "wrong size";
     case DANTE_GARBAGE: return "not a page of this kind";
     case DANTE_SYSTEM: return "a system call failed";
@@ -440,10 +446,11 @@ static inline int dante_check_head_(const struct dante_head *head, int kind) {
     if (head->life != DANTE_LIVE && head->life != DANTE_ENDED) return DANTE_ABSENT;
     if (head->kind != (uint32_t)kind) return DANTE_GARBAGE;
     if (head->version != DANTE_MAJOR) return DANTE_VERSION;
-    if (head->size < DANTE_HEAD_SIZE || head->size > DANTE_MAX_SIZE) return DANTE_GARBAGE;
+    if (head->size < DANTE_HEAD_SIZE + DANTE_TAIL_SIZE || head->size > DANTE_MAX_SIZE || head->size % 8 != 0) return DANTE_GARBAGE;
+    uint64_t end = head->size - DANTE_TAIL_SIZE;
     if (head->array_offset == 0 && head->array_stride == 0 && head->array_entries == 0) return DANTE_OK;
-    if (head->array_offset < DANTE_HEAD_SIZE || head->array_offset > head->size || head->array_stride == 0 ||
-        head->array_entries > (head->size - head->array_offset) / head->array_stride)
+    if (head->array_offset < DANTE_HEAD_SIZE || head->array_offset > end || head->array_stride == 0 ||
+        head->array_entries > (end - head->array_offset) / head->array_stride)
         return DANTE_GARBAGE;
     return DANTE_OK;
 }
@@ -451,7 +458,7 @@ static inline int dante_check_head_(const struct dante_head *head, int kind) {
 /* The body, `size` bytes of this version, of which the first `fields` lie before the ring; what the page lacks is 0. */
 static inline int dante_read_body_(const struct dante_page *page, void *body, size_t size, size_t fields) {
     const struct dante_head *head = &page->head;
-    size_t found = (size_t)(head->array_offset ? head->array_offset : head->size) - DANTE_HEAD_SIZE;
+    size_t found = (size_t)(head->array_offset ? head->array_offset : head->size - DANTE_TAIL_SIZE) - DANTE_HEAD_SIZE;
     int result;
     memset(body, 0, size);
     result = dante_pread_(page->fd, body, found < fields ? found : fields, DANTE_HEAD_SIZE);
@@ -473,6 +480,7 @@ static inline int dante_read_body_(const struct dante_page *page, void *body, si
 
 static inline int dante_try_read_(struct dante_page *page, void *body, size_t size, size_t fields) {
     struct dante_head *head = &page->head, again;
+    uint64_t tail;
     struct stat file;
     int result;
     if (fstat(page->fd, &file) != 0) return DANTE_SYSTEM;
@@ -480,15 +488,17 @@ static inline int dante_try_read_(struct dante_page *page, void *body, size_t si
     if ((result = dante_pread_(page->fd, head, sizeof *head, 0)) != DANTE_OK) return result;
     if ((result = dante_check_head_(head, page->kind)) != DANTE_OK) return result;
     if ((uint64_t)file.st_size != head->size) return DANTE_SIZE;
-    if (head->sequence % 2 == 1) return DANTE_TORN;
+    if (head->sequence % 2 == 1 || head->sequence == 0) return DANTE_TORN;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if ((result = dante_read_body_(page, body, size, fields)) != DANTE_OK) return result;
+    if ((result = dante_pread_(page->fd, &tail, sizeof tail, head->size - DANTE_TAIL_SIZE)) != DANTE_OK) return result;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if ((result = dante_pread_(page->fd, &again, sizeof again, 0)) != DANTE_OK) return result;
-    /* All but the heartbeat and the doorbell, which change apart from the body: cut short and extended, a file is zeros. */
+    /* All but the heartbeat and the doorbell, which change apart from the body. */
     again.heartbeat_until_ns = head->heartbeat_until_ns;
     again.doorbell = head->doorbell;
-    if (memcmp(head, &again, sizeof again) != 0) return DANTE_TORN;
+    /* Cut short and extended again, a file is zeros from some place to its end, the tail included. */
+    if (memcmp(head, &again, sizeof again) != 0 || tail != head->sequence) return DANTE_TORN;
     if (head->life == DANTE_ENDED) return DANTE_STOPPED;
     return dante_raw_now() > head->heartbeat_until_ns ? DANTE_STALE : DANTE_OK;
 }
