@@ -27,7 +27,7 @@ use dante_tests::stage::Stage;
 use dante_tests::{judge, skip, wait_for};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -677,6 +677,22 @@ fn a_program_in_c_reads_pages_of_other_minor_versions() {
 }
 
 #[test]
+fn a_page_of_another_layout_is_replaced_whole_and_its_old_file_states_that() {
+    let stage = Stage::new();
+    let page = stage.page::<Dante4l>();
+    let before = earlier_version(&body());
+    fs::write(&page, &before).expect("a page");
+    let old = fs::File::open(&page).expect("the old page");
+    let mut writer = PageWriter::<Dante4l>::open(&stage.page_name(), INSTANCE).expect("a page");
+    writer.publish(raw_now(), &body());
+    let mut after = vec![0; before.len()];
+    old.read_exact_at(&mut after, 0).expect("the old page, whole");
+    assert_eq!(after[28..32], (Life::Replaced as u32).to_ne_bytes());
+    assert_eq!((&after[..24], &after[32..]), (&before[..24], &before[32..]));
+    assert_eq!(word(&page, 16), Dante4l::SIZE as u64);
+}
+
+#[test]
 fn a_program_in_c_rejects_a_page_that_was_cut_short_and_extended() {
     if !may_run(&["cc"]) {
         return;
@@ -814,7 +830,7 @@ fn read_at_full_speed(cuts: &[u64]) -> Option<Reading> {
         writer.publish(raw_now(), &body);
         let turn = usize::try_from(number / 4).expect("a count").checked_rem(cuts.len());
         if let Some(cut) = turn.and_then(|turn| cuts.get(turn))
-            && number % 4 == 0
+            && number.is_multiple_of(4)
         {
             resize(&page, &[*cut, Dante4l::SIZE as u64]);
         }
