@@ -56,10 +56,16 @@ extern "C" {
 #define DANTE_MAGIC "D4L_PAGE"
 /* Bytes of the head; the body follows. */
 #define DANTE_HEAD_SIZE 128
+/* Bytes of the tail, which ends each page, behind the body: it repeats the sequence of the head. */
+#define DANTE_TAIL_SIZE 8
 /* No page is larger, bytes. */
 #define DANTE_MAX_SIZE (1 << 20)
 /* Samples that struct dante_dante4l has room for. */
 #define DANTE_RING 64
+/* Sizes of the three pages as this version writes them, bytes: head, body and tail. */
+#define DANTE_DANTE4L_SIZE 3976
+#define DANTE_DANTE2SYS_SIZE 272
+#define DANTE_DANTESHM_SIZE 176
 
 /* Kinds of pages: the upper half of the layout word. */
 enum dante_kind { DANTE_DANTE4L = 1, DANTE_DANTE2SYS = 2, DANTE_DANTESHM = 3 };
@@ -78,7 +84,7 @@ struct dante_head {
     uint64_t instance;           /* a random number that the writer draws when it starts */
     int64_t heartbeat_until_ns;  /* CLOCK_MONOTONIC_RAW; a live page is stale after it */
     uint64_t doorbell;           /* counts publications */
-    uint64_t sequence;           /* odd while the body is being written */
+    uint64_t sequence;           /* odd while the body is being written, 0 before the first body */
     uint32_t array_offset;       /* of the ring, from the beginning of the page, bytes */
     uint32_t array_stride;       /* from one entry to the next, bytes */
     uint64_t array_entries;
@@ -103,8 +109,9 @@ enum dante_stamp_source { DANTE_STAMPS_NONE = 0, DANTE_STAMPS_SOFTWARE = 1, DANT
 #define DANTE_CLOCK_HAS_MAP 2u
 #define DANTE_CLOCK_HAS_PATH_DELAY 4u
 #define DANTE_MAP_HAS_PATH_DELAY 8u
+/* The leader is followed now and the map has converged: judge by this, not by the state, which later versions may add to. */
 #define DANTE_CLOCK_LOCKED 16u
-/* struct dante_dante4l.timescale */
+/* struct dante_dante4l.timescale; this version sets DANTE_TIMESCALE_UTC_OFFSET_VALID alone */
 #define DANTE_TIMESCALE_PTP 1u
 #define DANTE_TIMESCALE_UTC_OFFSET_VALID 2u
 #define DANTE_TIMESCALE_TRACEABLE 4u
@@ -136,7 +143,7 @@ struct dante_sample {
 
 struct dante_dante4l {
     uint8_t protocol;      /* enum dante_protocol */
-    uint8_t state;         /* enum dante_port_state */
+    uint8_t state;         /* enum dante_port_state, for people: programs use DANTE_CLOCK_LOCKED */
     uint8_t kernel_clock;  /* enum dante_kernel_clock */
     uint8_t stamp_source;  /* enum dante_stamp_source */
     uint32_t flags;
@@ -198,7 +205,7 @@ struct dante_dante2sys {
     uint64_t key_instance;  /* head.instance of dante4l, and its timeline, in which the pieces count */
     uint64_t key_number;
     struct dante_piece piece;
-    struct dante_piece next;
+    struct dante_piece next;  /* with a serial of 0: none; this version never sets it */
     int64_t next_from_dante_ns;
     int32_t leap_seconds;  /* to be added to what a piece gives */
     uint32_t reserved;
@@ -316,9 +323,9 @@ DANTE_FIELD(danteshm, 128, last_sample_raw_ns, 160, 8);
 
 DANTE_ASSERT(sizeof(struct dante_head) == DANTE_HEAD_SIZE, "head");
 DANTE_ASSERT(sizeof(struct dante_sample) == 56 && sizeof(struct dante_map) == 56 && sizeof(struct dante_piece) == 40, "records");
-DANTE_ASSERT(sizeof(struct dante_dante4l) == 3968 - DANTE_HEAD_SIZE, "dante4l");
-DANTE_ASSERT(sizeof(struct dante_dante2sys) == 264 - DANTE_HEAD_SIZE, "dante2sys");
-DANTE_ASSERT(sizeof(struct dante_danteshm) == 168 - DANTE_HEAD_SIZE, "danteshm");
+DANTE_ASSERT(DANTE_HEAD_SIZE + sizeof(struct dante_dante4l) + DANTE_TAIL_SIZE == DANTE_DANTE4L_SIZE, "dante4l");
+DANTE_ASSERT(DANTE_HEAD_SIZE + sizeof(struct dante_dante2sys) + DANTE_TAIL_SIZE == DANTE_DANTE2SYS_SIZE, "dante2sys");
+DANTE_ASSERT(DANTE_HEAD_SIZE + sizeof(struct dante_danteshm) + DANTE_TAIL_SIZE == DANTE_DANTESHM_SIZE, "danteshm");
 
 /* ---- results ---- */
 
@@ -332,7 +339,7 @@ enum dante_result {
     DANTE_ABSENT = -1,    /* there is no page, or its writer is making it */
     DANTE_FOREIGN = -2,   /* wrong owner, others may write to it, or not a regular file */
     DANTE_VERSION = -3,   /* another major version: this program has to be built with a later header */
-    DANTE_TORN = -4,      /* caught while being written, DANTE_ATTEMPTS times */
+    DANTE_TORN = -4,      /* not whole, DANTE_ATTEMPTS times: it is being written, or was cut short and extended again */
     DANTE_SIZE = -5,      /* the file has not the size that its head states: it was cut short or extended */
     DANTE_GARBAGE = -6,   /* not a page of this kind */
     DANTE_SYSTEM = -7,    /* a system call failed: see errno */
@@ -351,7 +358,7 @@ static inline const char *dante_result_text(int result) {
     case DANTE_ABSENT: return "absent";
     case DANTE_FOREIGN: return "not trusted: wrong owner or mode";
     case DANTE_VERSION: return "another major version";
-    case DANTE_TORN: return "torn: caught while being written";
+    case DANTE_TORN: return "torn: not whole";
     case DANTE_SIZE: return "wrong size";
     case DANTE_GARBAGE: return "not a page of this kind";
     case DANTE_SYSTEM: return "a system call failed";
@@ -414,11 +421,19 @@ static inline int dante_check_owner_(const struct stat *file, int kind) {
     return file->st_uid == entry.pw_uid ? DANTE_OK : DANTE_FOREIGN;
 }
 
+/* Whether the page's name still leads to the file that is open. */
+static inline int dante_is_named_(const struct dante_page *page) {
+    struct stat ours, named;
+    return fstat(page->fd, &ours) == 0 && lstat(page->path, &named) == 0 && ours.st_dev == named.st_dev &&
+           ours.st_ino == named.st_ino;
+}
+
 static inline int dante_reopen_(struct dante_page *page) {
     struct stat file;
     dante_page_close(page);
+    /* O_NONBLOCK: the open of a FIFO would wait for its writer. ELOOP is a link, ENXIO a socket. */
     page->fd = open(page->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (page->fd < 0) return errno == ENOENT ? DANTE_ABSENT : errno == ELOOP ? DANTE_FOREIGN : DANTE_SYSTEM;
+    if (page->fd < 0) return errno == ENOENT ? DANTE_ABSENT : errno == ELOOP || errno == ENXIO ? DANTE_FOREIGN : DANTE_SYSTEM;
     if (fstat(page->fd, &file) != 0) return DANTE_SYSTEM;
     return dante_check_owner_(&file, page->kind);
 }
@@ -431,10 +446,11 @@ static inline int dante_check_head_(const struct dante_head *head, int kind) {
     if (head->life != DANTE_LIVE && head->life != DANTE_ENDED) return DANTE_ABSENT;
     if (head->kind != (uint32_t)kind) return DANTE_GARBAGE;
     if (head->version != DANTE_MAJOR) return DANTE_VERSION;
-    if (head->size < DANTE_HEAD_SIZE || head->size > DANTE_MAX_SIZE) return DANTE_GARBAGE;
+    if (head->size < DANTE_HEAD_SIZE + DANTE_TAIL_SIZE || head->size > DANTE_MAX_SIZE || head->size % 8 != 0) return DANTE_GARBAGE;
+    uint64_t end = head->size - DANTE_TAIL_SIZE;
     if (head->array_offset == 0 && head->array_stride == 0 && head->array_entries == 0) return DANTE_OK;
-    if (head->array_offset < DANTE_HEAD_SIZE || head->array_offset > head->size || head->array_stride == 0 ||
-        head->array_entries > (head->size - head->array_offset) / head->array_stride)
+    if (head->array_offset < DANTE_HEAD_SIZE || head->array_offset > end || head->array_stride == 0 ||
+        head->array_entries > (end - head->array_offset) / head->array_stride)
         return DANTE_GARBAGE;
     return DANTE_OK;
 }
@@ -442,7 +458,7 @@ static inline int dante_check_head_(const struct dante_head *head, int kind) {
 /* The body, `size` bytes of this version, of which the first `fields` lie before the ring; what the page lacks is 0. */
 static inline int dante_read_body_(const struct dante_page *page, void *body, size_t size, size_t fields) {
     const struct dante_head *head = &page->head;
-    size_t found = (size_t)(head->array_offset ? head->array_offset : head->size) - DANTE_HEAD_SIZE;
+    size_t found = (size_t)(head->array_offset ? head->array_offset : head->size - DANTE_TAIL_SIZE) - DANTE_HEAD_SIZE;
     int result;
     memset(body, 0, size);
     result = dante_pread_(page->fd, body, found < fields ? found : fields, DANTE_HEAD_SIZE);
@@ -464,6 +480,7 @@ static inline int dante_read_body_(const struct dante_page *page, void *body, si
 
 static inline int dante_try_read_(struct dante_page *page, void *body, size_t size, size_t fields) {
     struct dante_head *head = &page->head, again;
+    uint64_t tail;
     struct stat file;
     int result;
     if (fstat(page->fd, &file) != 0) return DANTE_SYSTEM;
@@ -471,15 +488,17 @@ static inline int dante_try_read_(struct dante_page *page, void *body, size_t si
     if ((result = dante_pread_(page->fd, head, sizeof *head, 0)) != DANTE_OK) return result;
     if ((result = dante_check_head_(head, page->kind)) != DANTE_OK) return result;
     if ((uint64_t)file.st_size != head->size) return DANTE_SIZE;
-    if (head->sequence % 2 == 1) return DANTE_TORN;
+    if (head->sequence % 2 == 1 || head->sequence == 0) return DANTE_TORN;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if ((result = dante_read_body_(page, body, size, fields)) != DANTE_OK) return result;
+    if ((result = dante_pread_(page->fd, &tail, sizeof tail, head->size - DANTE_TAIL_SIZE)) != DANTE_OK) return result;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if ((result = dante_pread_(page->fd, &again, sizeof again, 0)) != DANTE_OK) return result;
-    /* All but the heartbeat and the doorbell, which change apart from the body: cut short and extended, a file is zeros. */
+    /* All but the heartbeat and the doorbell, which change apart from the body. */
     again.heartbeat_until_ns = head->heartbeat_until_ns;
     again.doorbell = head->doorbell;
-    if (memcmp(head, &again, sizeof again) != 0) return DANTE_TORN;
+    /* Cut short and extended again, a file is zeros from some place to its end, the tail included. */
+    if (memcmp(head, &again, sizeof again) != 0 || tail != head->sequence) return DANTE_TORN;
     if (head->life == DANTE_ENDED) return DANTE_STOPPED;
     return dante_raw_now() > head->heartbeat_until_ns ? DANTE_STALE : DANTE_OK;
 }
@@ -493,18 +512,22 @@ static inline int dante_read_(struct dante_page *page, int kind, void *body, siz
     }
     for (int attempt = 0; attempt < DANTE_ATTEMPTS; attempt++) {
         result = dante_try_read_(page, body, size, fields);
-        if (result >= DANTE_OK) return result;
+        if (result == DANTE_OK) return result;
+        /* A file that was renamed, or has other names, is stopped once its writer has made the page again. */
+        if (result > DANTE_OK && (!was_open || dante_is_named_(page))) return result;
         if (result != DANTE_TORN) {
-            /* The name may lead to another file by now. */
+            /* The name leads, or may lead, to another file by now. */
             if (!was_open) break;
             was_open = 0;
             result = dante_reopen_(page);
             if (result != DANTE_OK) break;
+            /* With all attempts, once: the last one must not end with a page that is open and unread. */
+            attempt = -1;
         }
     }
 failed: {
     int cause = errno;
-    if (result != DANTE_TORN) dante_page_close(page);
+    if (result != DANTE_TORN || !dante_is_named_(page)) dante_page_close(page);
     memset(body, 0, size);
     errno = cause;
     return result;
@@ -542,7 +565,7 @@ static inline int dante_page_open(struct dante_page *page, enum dante_kind kind,
     return result;
 }
 
-/* Each reads a page into `body`, opening it again where it was replaced. From 0 on `body` and page->head are valid; below 0
+/* Each reads a page into `body`, opening it again where it was replaced or renamed. From 0 on `body` and page->head are valid; below 0
  * `body` is all zeros. */
 static inline int dante_read_dante4l(struct dante_page *page, struct dante_dante4l *body) {
     return dante_read_(page, DANTE_DANTE4L, body, sizeof *body, offsetof(struct dante_dante4l, ring));
@@ -616,11 +639,15 @@ static inline int dante_time_now(struct dante_page *page, int64_t *dante_ns, dou
 }
 
 /* The sample after the first `*seen`, or the oldest that the ring still has; NULL: there is no other. Begin with *seen = 0, or with
- * clock->samples to have only later ones; begin again when page.head.instance changes. */
+ * clock->samples to have only later ones; begin again when page.head.instance changes. The places that a page with a smaller ring
+ * leaves empty (number 0) are passed over. */
 static inline const struct dante_sample *dante_next_sample(const struct dante_dante4l *clock, uint64_t *seen) {
-    if (*seen >= clock->samples) return NULL;
-    if (clock->samples - *seen > DANTE_RING) *seen = clock->samples - DANTE_RING;
-    return &clock->ring[(*seen)++ % DANTE_RING];
+    if (*seen < clock->samples && clock->samples - *seen > DANTE_RING) *seen = clock->samples - DANTE_RING;
+    while (*seen < clock->samples) {
+        const struct dante_sample *sample = &clock->ring[(*seen)++ % DANTE_RING];
+        if (sample->number != 0) return sample;
+    }
+    return NULL;
 }
 
 /* ---- UTC ---- */
@@ -646,7 +673,8 @@ static inline int64_t dante_gained_(int64_t elapsed, int64_t slope) {
 #endif
 }
 
-/* UTC at the leader's time `dante_ns`, ns since 1970, without the leap seconds: the same on every host, to the ns. */
+/* UTC at the leader's time `dante_ns`, ns since 1970, without the leap seconds: the same on every host, to the ns. Before
+ * piece->dante0_ns the piece that was published until then holds, not this one. */
 static inline int64_t dante_piece_utc(const struct dante_piece *piece, int64_t dante_ns) {
     int64_t elapsed = dante_sub_(dante_ns, piece->dante0_ns);
     return dante_add_(dante_add_(piece->utc0_ns, elapsed), dante_gained_(elapsed, piece->slope));

@@ -134,12 +134,16 @@ static int loop(const char *instance) {
 static int torn(const char *instance) {
     struct dante_page page;
     struct dante_dante4l clock;
-    uint64_t read = 0, torn = 0, wrong = 0, changed = 0, last = 0;
+    uint64_t read = 0, torn = 0, cut = 0, wrong = 0, changed = 0, last = 0;
     dante_page_open(&page, DANTE_DANTE4L, instance);
     while (changed < 300 && !is_ended) {
         int result = dante_read_dante4l(&page, &clock), is_one = 1;
         if (result == DANTE_TORN) {
             torn++;
+            continue;
+        }
+        if (result == DANTE_SIZE) {
+            cut++;
             continue;
         }
         /* One that was held up for two seconds. */
@@ -151,7 +155,8 @@ static int torn(const char *instance) {
         changed += clock.timeline != last;
         last = clock.timeline;
     }
-    printf("read=%" PRIu64 " torn=%" PRIu64 " changed=%" PRIu64 " wrong=%" PRIu64 "\n", read, torn, changed, wrong);
+    printf("read=%" PRIu64 " torn=%" PRIu64 " cut=%" PRIu64 " changed=%" PRIu64 " wrong=%" PRIu64 "\n", read, torn, cut, changed,
+           wrong);
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* Prints Dante time once a second, and UTC by it where dante2sys knows it.
+/* Prints Dante time once a second, and UTC by it while dante2sys runs and knows it.
  *
  *   cc -O2 -o dante-now dante-now.c && ./dante-now [INSTANCE] */
 #include <dante_pages.h>
@@ -31,10 +31,16 @@ int main(int argc, char **argv) {
         }
         printf("Dante %" PRId64 ".%09" PRId64 " s +-%.0f ns (%s)", dante / 1000000000, dante % 1000000000, sigma,
                dante_result_text(result));
-        if (dante_read_dante2sys(&dante2sys, &steered) >= DANTE_OK &&
-            dante_utc_at(&steered, dante4l.head.instance, clock.timeline, dante, &utc) == DANTE_OK) {
-            printf(", UTC %" PRId64 ".%09" PRId64, utc / 1000000000, utc % 1000000000);
-            if (steered.flags & DANTE_STEER_HAS_UTC) printf(" s +-%" PRId64 " ns", steered.utc_bound_ns);
+        int steering = dante_read_dante2sys(&dante2sys, &steered);
+        /* What a dante2sys that ended or hangs has left is not printed: nobody corrects it any more. */
+        if (steering == DANTE_OK)
+            steering = dante_utc_at(&steered, dante4l.head.instance, clock.timeline, dante, &utc);
+        if (steering == DANTE_OK) {
+            printf(", UTC %" PRId64 ".%09" PRId64 " s", utc / 1000000000, utc % 1000000000);
+            if (steered.flags & DANTE_STEER_HAS_UTC) printf(" +-%" PRId64 " ns", steered.utc_bound_ns);
+            if (!(steered.flags & DANTE_STEER_UTC_GOOD)) printf(" (not synchronised to UTC)");
+        } else {
+            printf(", no UTC (dante2sys: %s)", dante_result_text(steering));
         }
         printf("\n");
         fflush(stdout);

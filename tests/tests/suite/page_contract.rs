@@ -1,14 +1,15 @@
 //! The clock pages as other programs use them: docs/pages.md, files/include/dante_pages.h and the structures of the suite state one
 //! layout, and a program in C reads live pages, damaged pages, other users' pages and pages of other versions.
 
-use crate::pages::{earlier_version, later_version, resize};
+use crate::pages::resize;
 use dante_core::announcement::PtpVersion;
 use dante_core::date::Leap;
 use dante_core::page::{
-    Body, CLOCK_HAS_LEADER, CLOCK_HAS_MAP, CLOCK_HAS_PATH_DELAY, CLOCK_LOCKED, Dante2sys, Dante2sysStatus,
-    Dante4l, Danteshm, HEAD_SIZE, MAP_HAS_PATH_DELAY, MapRecord, PieceRecord, STEER_HAS_PIECE, STEER_HAS_UTC,
-    STEER_UTC_BY_HAND, STEER_UTC_GOOD, SampleRecord, TIMESCALE_FREQUENCY_TRACEABLE, TIMESCALE_LEAP_59,
-    TIMESCALE_LEAP_61, TIMESCALE_PTP, TIMESCALE_TRACEABLE, TIMESCALE_UTC_OFFSET_VALID,
+    Array, Body, CLOCK_HAS_LEADER, CLOCK_HAS_MAP, CLOCK_HAS_PATH_DELAY, CLOCK_LOCKED, Dante2sys,
+    Dante2sysStatus, Dante4l, Danteshm, HEAD_SIZE, Life, MAGIC, MAP_HAS_PATH_DELAY, MapRecord, PieceRecord,
+    RING, STEER_HAS_PIECE, STEER_HAS_UTC, STEER_UTC_BY_HAND, STEER_UTC_GOOD, SampleRecord, Shape, TAIL_SIZE,
+    TIMESCALE_FREQUENCY_TRACEABLE, TIMESCALE_LEAP_59, TIMESCALE_LEAP_61, TIMESCALE_PTP, TIMESCALE_TRACEABLE,
+    TIMESCALE_UTC_OFFSET_VALID, layout_word,
 };
 use dante_core::port::StampSource;
 use dante_core::relay::{EpochSource, Waiting};
@@ -16,7 +17,7 @@ use dante_core::steer::{SteeredClock, UtcSource};
 use dante_core::time::Timestamp;
 use dante_core::timescale::Piece;
 use dante_core::track::KernelClock;
-use dante_core::{port, relay, steer};
+use dante_core::{port, relay, steer, time};
 use dante_os::clock::raw_now;
 use dante_os::page::PageWriter;
 use dante_tests::lab::{Lab, has, may_be_root, may_run};
@@ -26,14 +27,16 @@ use dante_tests::stage::Stage;
 use dante_tests::{judge, skip, wait_for};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use zerocopy::FromZeros;
+use zerocopy::{FromZeros, IntoBytes};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const NOBODY: u32 = 65534;
+/// Of the pages that a test writes itself.
+const INSTANCE: u64 = 7;
 
 fn document() -> String {
     fs::read_to_string(sources().join("docs/pages.md")).expect("the specification")
@@ -120,14 +123,20 @@ fn fields_are_documented_and_declared_in_c_at_the_offsets_that_they_have() {
     let head = documented(&document, "head");
     assert_eq!(head, asserted(&header, "head"));
     assert_eq!(head.iter().map(|(_, _, size)| size).sum::<usize>(), HEAD_SIZE);
-    for (kind, version, size) in [
-        (Dante4l::KIND, Dante4l::VERSION, Dante4l::SIZE),
-        (Dante2sys::KIND, Dante2sys::VERSION, Dante2sys::SIZE),
-        (Danteshm::KIND, Danteshm::VERSION, Danteshm::SIZE),
+    for (name, kind, version, size) in [
+        ("DANTE4L", Dante4l::KIND, Dante4l::VERSION, Dante4l::SIZE),
+        ("DANTE2SYS", Dante2sys::KIND, Dante2sys::VERSION, Dante2sys::SIZE),
+        ("DANTESHM", Danteshm::KIND, Danteshm::VERSION, Danteshm::SIZE),
     ] {
         let words = format!("\nKind {kind}, major version {version}, {size} bytes.");
         assert!(document.contains(&words), "docs/pages.md lacks: {words}");
+        let tail = format!("ail follows, at {}.", size - TAIL_SIZE);
+        assert!(document.contains(&tail), "docs/pages.md lacks: {tail}");
+        let defined = format!("#define DANTE_{name}_SIZE {size}\n");
+        assert!(header.contains(&defined), "dante_pages.h lacks: {defined}");
     }
+    let defined = format!("#define DANTE_TAIL_SIZE {TAIL_SIZE}\n");
+    assert!(header.contains(&defined), "dante_pages.h lacks: {defined}");
 }
 
 /// Number and word of each case.
@@ -442,6 +451,33 @@ impl Loop {
             Some(at + line.len())
         });
     }
+
+    /// Waits until it has read Dante time again.
+    fn goes_on(&mut self, after: &str) {
+        let from = self.program.said().len();
+        self.seen = wait_for(&format!("Dante time, {after}"), PATIENCE, || {
+            assert!(self.program.runs(), "{after}: it died: {}", self.program.said());
+            let said = self.program.said();
+            (said.get(from..)?.matches("time raw=").count() > 1).then_some(said.len())
+        });
+    }
+}
+
+/// A word of a page's file.
+fn word(page: &Path, at: usize) -> u64 {
+    let bytes = fs::read(page).expect("the page");
+    bytes.get(at..at + 8).map_or(0, |word| u64::from_ne_bytes(word.try_into().expect("8 bytes")))
+}
+
+/// Gives the page's file another name.
+fn rename(page: &Path, other: &Path) {
+    fs::rename(page, other).expect("another name");
+}
+
+/// The same in two steps: for a moment it has both.
+fn link_and_remove(page: &Path, other: &Path) {
+    fs::hard_link(page, other).expect("a second name");
+    fs::remove_file(page).expect("removing");
 }
 
 #[test]
@@ -475,10 +511,43 @@ fn a_program_in_c_survives_what_happens_to_the_page_while_it_reads() {
         program.wait_for(result, what);
         program.wait_for("0: ok", what);
     }
+    // The page is torn until the next publication; the loop skips torn readings without a line.
+    for size in [40, 192, 1000] {
+        let after = format!("cut at {size} bytes and extended");
+        resize(&page, &[size, Dante4l::SIZE as u64]);
+        wait_for(&format!("a whole page, {after}"), PATIENCE, || {
+            let tail = word(&page, Dante4l::SIZE - TAIL_SIZE);
+            (word(&page, 64) != 0 && tail != 0).then_some(())
+        });
+        program.goes_on(&after);
+    }
+    let other = page.with_extension("other");
+    type Move = fn(&Path, &Path);
+    for (after, act) in [("renamed", rename as Move), ("linked and removed", link_and_remove)] {
+        act(&page, &other);
+        wait_for(&format!("the old file is stopped, {after}"), PATIENCE, || {
+            (Life::of_word(word(&other, 24)) == Life::Stopped).then_some(())
+        });
+        program.goes_on(after);
+        fs::remove_file(&other).expect("removing");
+    }
     dante4l.kill();
     program.wait_for("1: stale", "the writer was killed");
-    let dante4l = lab.dante4l(&[]);
+    let mut dante4l = lab.dante4l(&[]);
     program.wait_for("0: ok", "the writer was started again");
+    // Neither a stale nor a torn file keeps the reader from the one that has its name.
+    for is_torn in [false, true] {
+        dante4l.kill();
+        program.wait_for("1: stale", "the writer was killed");
+        if is_torn {
+            resize(&page, &[1000, Dante4l::SIZE as u64]);
+        }
+        rename(&page, &other);
+        program.wait_for("-1: absent", "its page was renamed");
+        dante4l = lab.dante4l(&[]);
+        program.wait_for("0: ok", "the writer was started again");
+        fs::remove_file(&other).expect("removing");
+    }
     dante4l.stop().expect(0, &[]);
     program.wait_for("2: stopped", "the writer ended");
     let ended = program.program.stop();
@@ -520,6 +589,51 @@ fn body() -> Dante4l {
     body
 }
 
+/// A page of another layout: its first `fields` bytes of the body, and its ring.
+fn page_of(body: &Dante4l, fields: usize, array: Array) -> Vec<u8> {
+    let shape = Shape { size: array.offset + array.stride * array.entries + TAIL_SIZE, array: Some(array) };
+    let mut bytes = vec![0xa5; shape.size];
+    bytes[HEAD_SIZE..HEAD_SIZE + fields].copy_from_slice(&body.as_bytes()[..fields]);
+    let count = usize::try_from(body.samples).expect("a count");
+    for n in count.saturating_sub(array.entries.min(RING))..count {
+        let at = array.offset + n % array.entries * array.stride;
+        bytes[at..at + size_of::<SampleRecord>()].copy_from_slice(body.ring[n % RING].as_bytes());
+    }
+    let until = (raw_now() + time::Duration::from_secs(2)).ns().cast_unsigned();
+    let [size, ring, entries] = shape.words();
+    let (layout, life, sequence) = (layout_word::<Dante4l>(), Life::Live.word(std::process::id()), 2);
+    bytes[..HEAD_SIZE].fill(0);
+    let head = [MAGIC, layout, size, life, INSTANCE, until, 0, sequence, ring, entries];
+    for (to, word) in bytes.chunks_exact_mut(8).zip(head) {
+        to.copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes[shape.size - TAIL_SIZE..].copy_from_slice(&sequence.to_ne_bytes());
+    bytes
+}
+
+/// That of a later version: it has two more fields, longer samples and a longer ring.
+fn later_version(body: &Dante4l) -> Vec<u8> {
+    let own = Dante4l::ARRAY.expect("a ring");
+    let array = Array { offset: own.offset + 16, stride: own.stride + 16, entries: 2 * RING };
+    page_of(body, own.offset - HEAD_SIZE, array)
+}
+
+/// That of an earlier one: it has neither path delay nor count of samples, and a ring of 16.
+fn earlier_version(body: &Dante4l) -> Vec<u8> {
+    let fields = std::mem::offset_of!(Dante4l, path_delay_ns);
+    page_of(
+        body,
+        fields,
+        Array { offset: HEAD_SIZE + fields, stride: size_of::<SampleRecord>(), entries: 16 },
+    )
+}
+
+/// That of one with all fields and a ring of 16.
+fn with_short_ring(body: &Dante4l) -> Vec<u8> {
+    let own = Dante4l::ARRAY.expect("a ring");
+    page_of(body, own.offset - HEAD_SIZE, Array { entries: 16, ..own })
+}
+
 #[test]
 fn a_program_in_c_reads_pages_of_other_minor_versions() {
     if !may_run(&["cc"]) {
@@ -536,27 +650,176 @@ fn a_program_in_c_reads_pages_of_other_minor_versions() {
         assert_eq!((reading.int("dante"), reading.int("timeline")), (map.dante_at(raw).ns(), 3));
         assert!(!reading.0.contains_key("gap"), "{reading:?}");
     };
-    fs::write(&page, later_version(&body, 7)).expect("a page");
+    fs::write(&page, later_version(&body)).expect("a page");
     let reading = read();
     see_map(&reading);
     let figures = ["samples", "held", "last", "path_delay"].map(|name| reading.int(name));
     assert_eq!(figures, [100, 64, 100, 1235]);
+    // A state of a later version, and what programs judge by.
+    for (state, flags, time) in
+        [(200, body.flags, 0), (port::State::Slave as u8, body.flags & !CLOCK_LOCKED, 3)]
+    {
+        fs::write(&page, later_version(&Dante4l { state, flags, ..body })).expect("a page");
+        assert_eq!(read().int("time"), time, "state {state}");
+    }
     // It has neither path delay nor count of samples.
-    fs::write(&page, earlier_version(&body, 7)).expect("a page");
+    fs::write(&page, earlier_version(&body)).expect("a page");
     let reading = read();
     see_map(&reading);
     let figures = ["samples", "held", "last", "path_delay"].map(|name| reading.int(name));
     assert_eq!(figures, [0, 0, 0, 0]);
+    // The reader's own ring has places that this one has not.
+    fs::write(&page, with_short_ring(&body)).expect("a page");
+    let reading = read();
+    see_map(&reading);
+    let figures = ["samples", "held", "last", "path_delay"].map(|name| reading.int(name));
+    assert_eq!(figures, [100, 16, 100, 1235]);
 }
 
-/// A writer that does nothing but publish: each body has one number in fields from its beginning to its end.
 #[test]
-fn a_program_in_c_never_takes_two_publications_for_one() {
+fn a_page_of_another_layout_is_replaced_whole_and_its_old_file_states_that() {
+    let stage = Stage::new();
+    let page = stage.page::<Dante4l>();
+    let before = earlier_version(&body());
+    fs::write(&page, &before).expect("a page");
+    let old = fs::File::open(&page).expect("the old page");
+    let mut writer = PageWriter::<Dante4l>::open(&stage.page_name(), INSTANCE).expect("a page");
+    writer.publish(raw_now(), &body());
+    let mut after = vec![0; before.len()];
+    old.read_exact_at(&mut after, 0).expect("the old page, whole");
+    assert_eq!(after[28..32], (Life::Replaced as u32).to_ne_bytes());
+    assert_eq!((&after[..24], &after[32..]), (&before[..24], &before[32..]));
+    assert_eq!(word(&page, 16), Dante4l::SIZE as u64);
+}
+
+#[test]
+fn a_program_in_c_rejects_a_page_that_was_cut_short_and_extended() {
     if !may_run(&["cc"]) {
         return;
     }
     let stage = Stage::new();
-    let mut writer = PageWriter::<Dante4l>::open(&stage.page_name(), 7).expect("a page");
+    let (reader, page, instance) = (reader(&stage), stage.page::<Dante4l>(), stage.instance());
+    let own = Dante4l::ARRAY.expect("a ring");
+    let good = page_of(&body(), own.offset - HEAD_SIZE, own);
+    let size = good.len() as u64;
+    assert_eq!(good.len(), Dante4l::SIZE);
+    fs::write(&page, &good).expect("a page");
+    assert_eq!(run(&reader, &["read", &instance]).int("dante4l"), 0);
+    // Before the life, before the sequence, before the ring's words, in the map, in the ring, in front of the tail, in the tail.
+    let results = [
+        (0, -1),
+        (24, -1),
+        (40, -4),
+        (56, -4),
+        (64, -4),
+        (192, -4),
+        (1000, -4),
+        (size - 8, -4),
+        (size - 7, 0),
+    ];
+    for (cut, result) in results {
+        fs::write(&page, &good).expect("a page");
+        resize(&page, &[cut, size]);
+        let reading = run(&reader, &["read", &instance]);
+        assert_eq!(reading.int("dante4l"), result, "cut at {cut}: {reading:?}");
+        assert_eq!(reading.int("dante") != 0, result == 0, "cut at {cut}: {reading:?}");
+    }
+}
+
+#[test]
+fn a_program_in_c_does_not_hang_on_a_fifo_in_the_place_of_a_page() {
+    if !may_run(&["cc", "mkfifo"]) {
+        return;
+    }
+    let stage = Stage::new();
+    let (reader, page) = (reader(&stage), stage.page::<Dante4l>());
+    let made = Command::new("mkfifo").arg(&page).status().expect("mkfifo");
+    assert!(made.success());
+    for owner in [None, Some(NOBODY)] {
+        if owner.is_some() && chown(&page, owner, owner).is_err() {
+            skip("giving a file to another user needs root");
+            break;
+        }
+        let mut command = Command::new(&reader);
+        command.args(["read", &stage.instance()]);
+        let ended = stage.start("page_reader", command).ended(PATIENCE);
+        ended.expect(0, &["dante4l=-2 "]);
+    }
+}
+
+/// UTC that nobody corrects any more is not printed as if it were.
+#[test]
+fn the_example_in_c_prints_utc_only_while_dante2sys_publishes_it() {
+    if !may_run(&["cc"]) {
+        return;
+    }
+    let stage = Stage::new();
+    let example = stage.folder().join("dante-now");
+    compile("cc", &["-O2"], &sources().join("files/include/examples/dante-now.c"), Some(&example));
+    let mut clock = PageWriter::<Dante4l>::open(&stage.page_name(), INSTANCE).expect("a page");
+    let mut steerer = PageWriter::<Dante2sys>::open(&stage.page_name(), INSTANCE + 1).expect("a page");
+    let body = body();
+    let piece = Piece {
+        origin: 1,
+        serial: 1,
+        dante0: Timestamp::from_ns(body.map.dante0_ns),
+        utc0: Timestamp::from_ns(1_795_000_000_000_000_000),
+        slope: 0,
+    };
+    let mut steered = Dante2sys {
+        flags: STEER_HAS_PIECE | STEER_HAS_UTC | STEER_UTC_GOOD,
+        utc_bound_ns: 4321,
+        key_instance: INSTANCE,
+        key_number: body.timeline,
+        piece: piece.into(),
+        ..Dante2sys::default()
+    };
+    let mut command = Command::new(example);
+    command.arg(stage.instance());
+    clock.publish(raw_now(), &body);
+    let program = stage.start("dante-now", command);
+    let mut see = |words: &str, steerer: Option<&mut PageWriter<Dante2sys>>, steered: &Dante2sys| {
+        let mut steerer = steerer;
+        wait_for(&format!("a line that ends with {words:?}"), PATIENCE, || {
+            clock.publish(raw_now(), &body);
+            if let Some(steerer) = steerer.as_deref_mut() {
+                steerer.publish(raw_now(), steered);
+            }
+            let said = program.said();
+            said.lines().last()?.ends_with(words).then_some(())
+        });
+    };
+    see(" s +-4321 ns", Some(&mut steerer), &steered);
+    steered.flags &= !STEER_UTC_GOOD;
+    see(" s +-4321 ns (not synchronised to UTC)", Some(&mut steerer), &steered);
+    see("(ok), no UTC (dante2sys: stale: the writer died or hangs)", None, &steered);
+    steered.flags = 0;
+    see("(ok), no UTC (dante2sys: no UTC is known)", Some(&mut steerer), &steered);
+    drop(steerer);
+    see("(ok), no UTC (dante2sys: stopped)", None, &steered);
+}
+
+#[test]
+fn a_program_in_c_never_takes_two_publications_for_one() {
+    let Some(reading) = read_at_full_speed(&[]) else { return };
+    assert_eq!(reading.int("cut"), 0, "{reading:?}");
+}
+
+#[test]
+fn a_program_in_c_never_takes_zeros_of_a_page_that_is_cut_short_and_extended_for_a_publication() {
+    let Some(reading) = read_at_full_speed(&[192, 1000]) else { return };
+    assert!(reading.int("torn") > 0, "{reading:?}");
+}
+
+/// What the reader in C makes of a writer that does nothing but publish, and of a file that is cut at these sizes and extended after
+/// each fourth publication: each body has one number in fields from its beginning to its end.
+fn read_at_full_speed(cuts: &[u64]) -> Option<Reading> {
+    if !may_run(&["cc"]) {
+        return None;
+    }
+    let stage = Stage::new();
+    let page = stage.page::<Dante4l>();
+    let mut writer = PageWriter::<Dante4l>::open(&stage.page_name(), INSTANCE).expect("a page");
     let mut command = Command::new(reader(&stage));
     command.args(["torn", &stage.instance()]);
     let mut body = body();
@@ -565,6 +828,12 @@ fn a_program_in_c_never_takes_two_publications_for_one() {
         (body.timeline, body.path_delay_ns) = (number, number.cast_signed());
         body.ring.iter_mut().for_each(|sample| (sample.number, sample.timeline) = (number, number));
         writer.publish(raw_now(), &body);
+        let turn = usize::try_from(number / 4).expect("a count").checked_rem(cuts.len());
+        if let Some(cut) = turn.and_then(|turn| cuts.get(turn))
+            && number.is_multiple_of(4)
+        {
+            resize(&page, &[*cut, Dante4l::SIZE as u64]);
+        }
     };
     publish(1);
     let mut program = stage.start("page_reader", command);
@@ -578,6 +847,7 @@ fn a_program_in_c_never_takes_two_publications_for_one() {
     let reading = Reading::of(&ended.said);
     ended.expect(0, &[]);
     assert_eq!((reading.int("wrong"), reading.int("changed")), (0, 300), "{}", ended.said);
+    Some(reading)
 }
 
 #[test]
@@ -587,7 +857,9 @@ fn a_program_in_c_rejects_pages_that_are_not_to_be_trusted_and_other_layouts() {
     }
     let stage = Stage::new();
     let (reader, page, instance) = (reader(&stage), stage.page::<Dante4l>(), stage.instance());
-    let good = later_version(&body(), 7);
+    let good = later_version(&body());
+    let (size, ring) = (good.len(), Dante4l::ARRAY.expect("a ring").offset + 16);
+    let word = |value: usize| u32::try_from(value).expect("a size").to_ne_bytes();
     let see = |what: &str, result: i64| {
         let reading = run(&reader, &["read", &instance]);
         assert_eq!(reading.int("dante4l"), result, "{what}: {reading:?}");
@@ -608,7 +880,13 @@ fn a_program_in_c_rejects_pages_that_are_not_to_be_trusted_and_other_layouts() {
         ("being made", 28, &0_u32.to_ne_bytes(), -1),
         ("replaced", 28, &3_u32.to_ne_bytes(), -1),
         ("another major version", 8, &(Dante4l::VERSION + 1).to_ne_bytes(), -3),
-        ("the sequence is odd", 56, &1_u64.to_ne_bytes(), -4),
+        ("the sequence is odd", 56, &3_u64.to_ne_bytes(), -4),
+        ("the sequence is 0", 56, &0_u64.to_ne_bytes(), -4),
+        ("the tail is 0", size - TAIL_SIZE, &0_u64.to_ne_bytes(), -4),
+        ("the tail is another sequence", size - TAIL_SIZE, &4_u64.to_ne_bytes(), -4),
+        ("of no whole words", 16, &word(size - 4), -6),
+        ("no room for a tail", 16, &word(HEAD_SIZE), -6),
+        ("a ring that reaches into the tail", 64, &word(ring + 8), -6),
         ("the head states another size", 16, &65_536_u64.to_ne_bytes(), -5),
         ("garbage", 0, &b"garbage!"[..], -6),
         ("a page of another program", 12, &2_u32.to_ne_bytes(), -6),
