@@ -56,7 +56,7 @@ extern "C" {
 #define DANTE_MAGIC "D4L_PAGE"
 /* Bytes of the head; the body follows. */
 #define DANTE_HEAD_SIZE 128
-/* Bytes of the tail, which ends each page, behind the body: it repeats the sequence of the head. */
+/* Bytes of the tail, which ends each page, behind the body: the sum of all its words (see docs/pages.md). */
 #define DANTE_TAIL_SIZE 8
 /* No page is larger, bytes. */
 #define DANTE_MAX_SIZE (1 << 20)
@@ -478,9 +478,30 @@ static inline int dante_read_body_(const struct dante_page *page, void *body, si
     return result;
 }
 
+/* The tail that the page should have: the sum of the head's words that do not change while its writer runs, of the sequence, and
+ * of the words of the body. What was copied before is right if this is: zeros that stood there then stand there still. */
+static inline int dante_sum_(const struct dante_page *page, uint64_t *sum) {
+    static const size_t places[] = {0, 8, 16, 32, 56, 64, 72};
+    const unsigned char *head = (const unsigned char *)&page->head;
+    uint64_t words[256], word, at = DANTE_HEAD_SIZE, end = page->head.size - DANTE_TAIL_SIZE;
+    *sum = 0;
+    for (size_t n = 0; n < sizeof places / sizeof places[0]; n++) {
+        memcpy(&word, head + places[n], sizeof word);
+        *sum += word;
+    }
+    while (at < end) {
+        size_t bytes = end - at < sizeof words ? (size_t)(end - at) : sizeof words;
+        int result = dante_pread_(page->fd, words, bytes, at);
+        if (result != DANTE_OK) return result;
+        for (size_t n = 0; n < bytes / 8; n++) *sum += words[n];
+        at += bytes;
+    }
+    return DANTE_OK;
+}
+
 static inline int dante_try_read_(struct dante_page *page, void *body, size_t size, size_t fields) {
     struct dante_head *head = &page->head, again;
-    uint64_t tail;
+    uint64_t sum, tail;
     struct stat file;
     int result;
     if (fstat(page->fd, &file) != 0) return DANTE_SYSTEM;
@@ -491,14 +512,15 @@ static inline int dante_try_read_(struct dante_page *page, void *body, size_t si
     if (head->sequence % 2 == 1 || head->sequence == 0) return DANTE_TORN;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if ((result = dante_read_body_(page, body, size, fields)) != DANTE_OK) return result;
+    if ((result = dante_sum_(page, &sum)) != DANTE_OK) return result;
     if ((result = dante_pread_(page->fd, &tail, sizeof tail, head->size - DANTE_TAIL_SIZE)) != DANTE_OK) return result;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if ((result = dante_pread_(page->fd, &again, sizeof again, 0)) != DANTE_OK) return result;
     /* All but the heartbeat and the doorbell, which change apart from the body. */
     again.heartbeat_until_ns = head->heartbeat_until_ns;
     again.doorbell = head->doorbell;
-    /* Cut short and extended again, a file is zeros from some place to its end, the tail included. */
-    if (memcmp(head, &again, sizeof again) != 0 || tail != head->sequence) return DANTE_TORN;
+    /* Cut short and extended again, a file is zeros from some place on. */
+    if (memcmp(head, &again, sizeof again) != 0 || tail != sum) return DANTE_TORN;
     if (head->life == DANTE_ENDED) return DANTE_STOPPED;
     return dante_raw_now() > head->heartbeat_until_ns ? DANTE_STALE : DANTE_OK;
 }

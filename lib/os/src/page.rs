@@ -101,7 +101,7 @@ impl<'a> PageWords<'a> {
     }
 
     /// The body; `constants` are the words of [`Head::CONSTANTS`] by which it is written, or read.
-    fn body(&self, constants: [u64; 5]) -> Option<Words<'a>> {
+    fn body(&self, constants: [u64; 6]) -> Option<Words<'a>> {
         let (head, rest) = self.0.split_at_checked(HEAD_WORDS)?;
         let (tail, body) = rest.split_last()?;
         let sum = constants.into_iter().fold(0, u64::wrapping_add);

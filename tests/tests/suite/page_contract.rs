@@ -1,15 +1,15 @@
 //! The clock pages as other programs use them: docs/pages.md, files/include/dante_pages.h and the structures of the suite state one
 //! layout, and a program in C reads live pages, damaged pages, other users' pages and pages of other versions.
 
-use crate::pages::resize;
+use crate::pages::{earlier_version, later_version, resize, version_of};
 use dante_core::announcement::PtpVersion;
 use dante_core::date::Leap;
 use dante_core::page::{
     Array, Body, CLOCK_HAS_LEADER, CLOCK_HAS_MAP, CLOCK_HAS_PATH_DELAY, CLOCK_LOCKED, Dante2sys,
-    Dante2sysStatus, Dante4l, Danteshm, HEAD_SIZE, Life, MAGIC, MAP_HAS_PATH_DELAY, MapRecord, PieceRecord,
-    RING, STEER_HAS_PIECE, STEER_HAS_UTC, STEER_UTC_BY_HAND, STEER_UTC_GOOD, SampleRecord, Shape, TAIL_SIZE,
+    Dante2sysStatus, Dante4l, Danteshm, HEAD_SIZE, Life, MAP_HAS_PATH_DELAY, MapRecord, PieceRecord,
+    STEER_HAS_PIECE, STEER_HAS_UTC, STEER_UTC_BY_HAND, STEER_UTC_GOOD, SampleRecord, TAIL_SIZE,
     TIMESCALE_FREQUENCY_TRACEABLE, TIMESCALE_LEAP_59, TIMESCALE_LEAP_61, TIMESCALE_PTP, TIMESCALE_TRACEABLE,
-    TIMESCALE_UTC_OFFSET_VALID, layout_word,
+    TIMESCALE_UTC_OFFSET_VALID,
 };
 use dante_core::port::StampSource;
 use dante_core::relay::{EpochSource, Waiting};
@@ -17,7 +17,7 @@ use dante_core::steer::{SteeredClock, UtcSource};
 use dante_core::time::Timestamp;
 use dante_core::timescale::Piece;
 use dante_core::track::KernelClock;
-use dante_core::{port, relay, steer, time};
+use dante_core::{port, relay, steer};
 use dante_os::clock::raw_now;
 use dante_os::page::PageWriter;
 use dante_tests::lab::{Lab, has, may_be_root, may_run};
@@ -31,7 +31,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::FromZeros;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const NOBODY: u32 = 65534;
@@ -589,49 +589,10 @@ fn body() -> Dante4l {
     body
 }
 
-/// A page of another layout: its first `fields` bytes of the body, and its ring.
-fn page_of(body: &Dante4l, fields: usize, array: Array) -> Vec<u8> {
-    let shape = Shape { size: array.offset + array.stride * array.entries + TAIL_SIZE, array: Some(array) };
-    let mut bytes = vec![0xa5; shape.size];
-    bytes[HEAD_SIZE..HEAD_SIZE + fields].copy_from_slice(&body.as_bytes()[..fields]);
-    let count = usize::try_from(body.samples).expect("a count");
-    for n in count.saturating_sub(array.entries.min(RING))..count {
-        let at = array.offset + n % array.entries * array.stride;
-        bytes[at..at + size_of::<SampleRecord>()].copy_from_slice(body.ring[n % RING].as_bytes());
-    }
-    let until = (raw_now() + time::Duration::from_secs(2)).ns().cast_unsigned();
-    let [size, ring, entries] = shape.words();
-    let (layout, life, sequence) = (layout_word::<Dante4l>(), Life::Live.word(std::process::id()), 2);
-    bytes[..HEAD_SIZE].fill(0);
-    let head = [MAGIC, layout, size, life, INSTANCE, until, 0, sequence, ring, entries];
-    for (to, word) in bytes.chunks_exact_mut(8).zip(head) {
-        to.copy_from_slice(&word.to_ne_bytes());
-    }
-    bytes[shape.size - TAIL_SIZE..].copy_from_slice(&sequence.to_ne_bytes());
-    bytes
-}
-
-/// That of a later version: it has two more fields, longer samples and a longer ring.
-fn later_version(body: &Dante4l) -> Vec<u8> {
-    let own = Dante4l::ARRAY.expect("a ring");
-    let array = Array { offset: own.offset + 16, stride: own.stride + 16, entries: 2 * RING };
-    page_of(body, own.offset - HEAD_SIZE, array)
-}
-
-/// That of an earlier one: it has neither path delay nor count of samples, and a ring of 16.
-fn earlier_version(body: &Dante4l) -> Vec<u8> {
-    let fields = std::mem::offset_of!(Dante4l, path_delay_ns);
-    page_of(
-        body,
-        fields,
-        Array { offset: HEAD_SIZE + fields, stride: size_of::<SampleRecord>(), entries: 16 },
-    )
-}
-
 /// That of one with all fields and a ring of 16.
 fn with_short_ring(body: &Dante4l) -> Vec<u8> {
     let own = Dante4l::ARRAY.expect("a ring");
-    page_of(body, own.offset - HEAD_SIZE, Array { entries: 16, ..own })
+    version_of(body, own.offset - HEAD_SIZE, Array { entries: 16, ..own }, INSTANCE)
 }
 
 #[test]
@@ -650,7 +611,7 @@ fn a_program_in_c_reads_pages_of_other_minor_versions() {
         assert_eq!((reading.int("dante"), reading.int("timeline")), (map.dante_at(raw).ns(), 3));
         assert!(!reading.0.contains_key("gap"), "{reading:?}");
     };
-    fs::write(&page, later_version(&body)).expect("a page");
+    fs::write(&page, later_version(&body, INSTANCE)).expect("a page");
     let reading = read();
     see_map(&reading);
     let figures = ["samples", "held", "last", "path_delay"].map(|name| reading.int(name));
@@ -659,11 +620,11 @@ fn a_program_in_c_reads_pages_of_other_minor_versions() {
     for (state, flags, time) in
         [(200, body.flags, 0), (port::State::Slave as u8, body.flags & !CLOCK_LOCKED, 3)]
     {
-        fs::write(&page, later_version(&Dante4l { state, flags, ..body })).expect("a page");
+        fs::write(&page, later_version(&Dante4l { state, flags, ..body }, INSTANCE)).expect("a page");
         assert_eq!(read().int("time"), time, "state {state}");
     }
     // It has neither path delay nor count of samples.
-    fs::write(&page, earlier_version(&body)).expect("a page");
+    fs::write(&page, earlier_version(&body, INSTANCE)).expect("a page");
     let reading = read();
     see_map(&reading);
     let figures = ["samples", "held", "last", "path_delay"].map(|name| reading.int(name));
@@ -680,7 +641,7 @@ fn a_program_in_c_reads_pages_of_other_minor_versions() {
 fn a_page_of_another_layout_is_replaced_whole_and_its_old_file_states_that() {
     let stage = Stage::new();
     let page = stage.page::<Dante4l>();
-    let before = earlier_version(&body());
+    let before = earlier_version(&body(), INSTANCE);
     fs::write(&page, &before).expect("a page");
     let old = fs::File::open(&page).expect("the old page");
     let mut writer = PageWriter::<Dante4l>::open(&stage.page_name(), INSTANCE).expect("a page");
@@ -700,7 +661,7 @@ fn a_program_in_c_rejects_a_page_that_was_cut_short_and_extended() {
     let stage = Stage::new();
     let (reader, page, instance) = (reader(&stage), stage.page::<Dante4l>(), stage.instance());
     let own = Dante4l::ARRAY.expect("a ring");
-    let good = page_of(&body(), own.offset - HEAD_SIZE, own);
+    let good = version_of(&body(), own.offset - HEAD_SIZE, own, INSTANCE);
     let size = good.len() as u64;
     assert_eq!(good.len(), Dante4l::SIZE);
     fs::write(&page, &good).expect("a page");
@@ -715,7 +676,8 @@ fn a_program_in_c_rejects_a_page_that_was_cut_short_and_extended() {
         (192, -4),
         (1000, -4),
         (size - 8, -4),
-        (size - 7, 0),
+        (size - 7, -4),
+        (size, 0),
     ];
     for (cut, result) in results {
         fs::write(&page, &good).expect("a page");
@@ -857,7 +819,7 @@ fn a_program_in_c_rejects_pages_that_are_not_to_be_trusted_and_other_layouts() {
     }
     let stage = Stage::new();
     let (reader, page, instance) = (reader(&stage), stage.page::<Dante4l>(), stage.instance());
-    let good = later_version(&body());
+    let good = later_version(&body(), INSTANCE);
     let (size, ring) = (good.len(), Dante4l::ARRAY.expect("a ring").offset + 16);
     let word = |value: usize| u32::try_from(value).expect("a size").to_ne_bytes();
     let see = |what: &str, result: i64| {
@@ -883,7 +845,7 @@ fn a_program_in_c_rejects_pages_that_are_not_to_be_trusted_and_other_layouts() {
         ("the sequence is odd", 56, &3_u64.to_ne_bytes(), -4),
         ("the sequence is 0", 56, &0_u64.to_ne_bytes(), -4),
         ("the tail is 0", size - TAIL_SIZE, &0_u64.to_ne_bytes(), -4),
-        ("the tail is another sequence", size - TAIL_SIZE, &4_u64.to_ne_bytes(), -4),
+        ("the tail is the sequence", size - TAIL_SIZE, &2_u64.to_ne_bytes(), -4),
         ("of no whole words", 16, &word(size - 4), -6),
         ("no room for a tail", 16, &word(HEAD_SIZE), -6),
         ("a ring that reaches into the tail", 64, &word(ring + 8), -6),

@@ -358,35 +358,32 @@ fn that_are_planted_under_the_daemons_are_refused_until_they_are_gone() {
     chain.see_at_work("the planted files are gone");
 }
 
-/// The clock page of a later version of dante4l, made of one of this version: two fields more, wider entries, a larger ring.
-pub fn later_version(body: &Dante4l, instance: u64) -> Vec<u8> {
-    let array =
-        Array { offset: Dante4l::SHAPE.array.expect("a ring").offset + 16, stride: 72, entries: 2 * RING };
-    let size = array.offset + array.stride * array.entries + TAIL_SIZE;
-    let shape = Shape { size, array: Some(array) };
+/// The clock page of a version of dante4l that has the first `fields` bytes of this one's body, and this array of samples.
+pub fn version_of(body: &Dante4l, fields: usize, array: Array, instance: u64) -> Vec<u8> {
+    let shape = Shape { size: array.offset + array.stride * array.entries + TAIL_SIZE, array: Some(array) };
     let mut bytes = vec![0xa5; shape.size];
-    let fields = array.offset - 16 - HEAD_SIZE;
     bytes[HEAD_SIZE..HEAD_SIZE + fields].copy_from_slice(&body.as_bytes()[..fields]);
-    for (count, record) in (body.samples - body.samples_after(0).count() as u64..).zip(body.samples_after(0))
-    {
-        let place = usize::try_from(count).expect("a count") % array.entries;
-        let at = array.offset + place * array.stride;
-        bytes[at..at + size_of::<SampleRecord>()].copy_from_slice(record.as_bytes());
+    let count = usize::try_from(body.samples).expect("a count");
+    for n in count.saturating_sub(array.entries.min(RING))..count {
+        let at = array.offset + n % array.entries * array.stride;
+        bytes[at..at + size_of::<SampleRecord>()].copy_from_slice(body.ring[n % RING].as_bytes());
     }
     write_head::<Dante4l>(&mut bytes, layout_word::<Dante4l>(), shape, instance);
     bytes
 }
 
-/// That of an earlier one: it has neither path delay nor what the kernel publishes, and a ring of 16.
+/// A later one: two fields more, longer samples, a longer ring.
+pub fn later_version(body: &Dante4l, instance: u64) -> Vec<u8> {
+    let own = Dante4l::ARRAY.expect("a ring");
+    let array = Array { offset: own.offset + 16, stride: own.stride + 16, entries: 2 * RING };
+    version_of(body, own.offset - HEAD_SIZE, array, instance)
+}
+
+/// An earlier one: neither path delay nor count of samples, and a ring of 16.
 pub fn earlier_version(body: &Dante4l, instance: u64) -> Vec<u8> {
     let fields = std::mem::offset_of!(Dante4l, path_delay_ns);
-    let stride = size_of::<SampleRecord>();
-    let array = Array { offset: HEAD_SIZE + fields, stride, entries: 16 };
-    let shape = Shape { size: array.offset + stride * array.entries + TAIL_SIZE, array: Some(array) };
-    let mut bytes = vec![0; shape.size];
-    bytes[HEAD_SIZE..HEAD_SIZE + fields].copy_from_slice(&body.as_bytes()[..fields]);
-    write_head::<Dante4l>(&mut bytes, layout_word::<Dante4l>(), shape, instance);
-    bytes
+    let array = Array { offset: HEAD_SIZE + fields, stride: size_of::<SampleRecord>(), entries: 16 };
+    version_of(body, fields, array, instance)
 }
 
 fn write_head<B: Body>(bytes: &mut [u8], layout: u64, shape: Shape, instance: u64) {

@@ -47,8 +47,9 @@ pub enum Head {
 }
 
 impl Head {
-    /// The words that are the same in all pages of a kind and version.
-    pub const CONSTANTS: [Self; 5] = [Self::Magic, Self::Layout, Self::Size, Self::Array, Self::Entries];
+    /// The words that never change while one writer runs.
+    pub const CONSTANTS: [Self; 6] =
+        [Self::Magic, Self::Layout, Self::Size, Self::Instance, Self::Array, Self::Entries];
 
     /// Where the word is, bytes from the beginning of the page.
     pub const fn offset(self) -> u64 {
@@ -128,10 +129,10 @@ pub const fn layout_word<B: Body>() -> u64 {
     (B::KIND as u64) << 32 | B::VERSION as u64
 }
 
-/// The words of [`Head::CONSTANTS`].
-pub const fn constants<B: Body>() -> [u64; 5] {
+/// The words of [`Head::CONSTANTS`], for a writer of this instance.
+pub const fn constants<B: Body>(instance: u64) -> [u64; 6] {
     let [size, array, entries] = B::SHAPE.words();
-    [MAGIC, layout_word::<B>(), size, array, entries]
+    [MAGIC, layout_word::<B>(), size, instance, array, entries]
 }
 
 /// The tail that belongs to the bytes of a page, of which its last word is left out; 0 where they are too few.

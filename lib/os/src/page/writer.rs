@@ -224,7 +224,7 @@ impl<B: Body> PageWriter<B> {
         set(Head::Life, Life::BeingMade.word(self.pid));
         set(Head::HeartbeatUntil, 0);
         self.doorbell = self.doorbell.max(words.load(Head::Doorbell));
-        if let Some(body) = words.body(constants::<B>()) {
+        if let Some(body) = words.body(constants::<B>(self.instance)) {
             self.sequence = body.store(self.sequence.max(body.sequence()), B::new_zeroed().as_bytes());
         }
         // Behind the new sequence; see the reader.
@@ -240,7 +240,7 @@ impl<B: Body> PageWriter<B> {
     /// extended is made again within a second.
     pub fn publish(&mut self, now: Timestamp<Raw>, body: &B) {
         self.put(now, body);
-        if now >= self.look || self.page.guard.is_lost() {
+        if now >= self.look || self.page.guard.is_lost() || !self.has_its_head() {
             self.look = now + HEARTBEAT_RENEWAL;
             if self.look_after(now) {
                 self.put(now, body);
@@ -252,7 +252,7 @@ impl<B: Body> PageWriter<B> {
 
     fn put(&mut self, now: Timestamp<Raw>, body: &B) {
         let words = self.page.words::<B>();
-        if let Some(words) = words.body(constants::<B>()) {
+        if let Some(words) = words.body(constants::<B>(self.instance)) {
             self.sequence = words.store(self.sequence, body.as_bytes());
         }
         words.store(Head::HeartbeatUntil, (now + HEARTBEAT).ns().cast_unsigned(), Ordering::Relaxed);
@@ -288,8 +288,7 @@ impl<B: Body> PageWriter<B> {
     /// Whether the head still is what readers take it by: a file that is cut short and extended again is zeros.
     fn has_its_head(&self) -> bool {
         let words = self.page.words::<B>();
-        words.load(Head::Instance) == self.instance
-            && Head::CONSTANTS.map(|word| words.load(word)) == constants::<B>()
+        Head::CONSTANTS.map(|word| words.load(word)) == constants::<B>(self.instance)
     }
 
     /// In its place, so that its name is free for nobody.
@@ -517,5 +516,6 @@ fn writer_of(file: &File) -> u32 {
 fn has_layout<B: Body>(file: &File, size: u64) -> bool {
     let word = |word| word_at(file, word).unwrap_or(u64::MAX);
     let found = Head::CONSTANTS.map(word);
-    size == B::SIZE as u64 && (found == constants::<B>() || found == [0; 5])
+    let own = constants::<B>(word(Head::Instance));
+    size == B::SIZE as u64 && (found == own || found == [0; 6])
 }
