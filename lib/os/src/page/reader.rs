@@ -160,11 +160,11 @@ struct Memory {
     length: NonZeroUsize,
 }
 
-/// What belongs to one moment of a page: life, instance and heartbeat.
+/// What belongs to one moment of a page, beside its body.
 struct Moment {
-    life: u64,
+    freshness: Freshness,
+    pid: u32,
     instance: u64,
-    heartbeat_until: Timestamp<Raw>,
 }
 
 impl<B: Body> PageReader<B> {
@@ -178,37 +178,30 @@ impl<B: Body> PageReader<B> {
     /// # Errors
     /// See [`Fault`]. A page whose writer is dead or stopped is no error; its [`View::freshness`] shows that.
     pub fn read(&mut self, now: Timestamp<Raw>) -> Result<View<B>, ReadError> {
-        let read = self.look(now);
-        if read.is_err() {
-            // What is wrong with it may be its file: the next time it is opened again.
-            self.mapping = None;
+        // In its place from the start: a page is some thousand bytes, and each copy costs as much as a fourth of a reading.
+        let mut body = B::new_zeroed();
+        match self.look(now, &mut body) {
+            Ok(Moment { freshness, pid, instance }) => Ok(View { freshness, pid, instance, body }),
+            Err(fault) => {
+                // What is wrong with it may be its file: the next time it is opened again.
+                self.mapping = None;
+                Err(ReadError { page: self.page(), program: B::PROGRAM, fault })
+            }
         }
-        read.map_err(|fault| ReadError { page: self.page(), program: B::PROGRAM, fault })
     }
 
-    fn look(&mut self, now: Timestamp<Raw>) -> Result<View<B>, Fault> {
+    fn look(&mut self, now: Timestamp<Raw>, body: &mut B) -> Result<Moment, Fault> {
         if let Some(mapping) = self.mapping.take().filter(Mapping::is_current::<B>) {
-            let view = self.view(mapping, now)?;
+            let mapping = self.mapping.insert(mapping);
+            let moment = mapping.read(now, body)?;
             // A page that lives has its name, or its writer will notice within a second. One that does not may have lost it, to
             // another one that lives.
-            let is_named = || self.mapping.as_ref().is_some_and(|mapping| mapping.is_named(&self.name));
-            if view.freshness == Freshness::Fresh || is_named() {
-                return Ok(view);
+            if moment.freshness == Freshness::Fresh || mapping.is_named(&self.name) {
+                return Ok(moment);
             }
         }
         let mapping = self.open()?;
-        self.view(mapping, now)
-    }
-
-    /// What is in `mapping`, which is kept.
-    fn view(&mut self, mapping: Mapping, now: Timestamp<Raw>) -> Result<View<B>, Fault> {
-        let (moment, body) = self.mapping.insert(mapping).read::<B>()?;
-        #[expect(clippy::cast_possible_truncation, reason = "the process id is in the low half")]
-        let pid = moment.life as u32;
-        match Freshness::judge(Life::of_word(moment.life), moment.heartbeat_until, now) {
-            Freshness::Absent => Err(Fault::BeingMade),
-            freshness => Ok(View { freshness, pid, instance: moment.instance, body }),
-        }
+        self.mapping.insert(mapping).read(now, body)
     }
 
     fn page(&self) -> String {
@@ -316,12 +309,11 @@ impl Drop for Memory {
 
 impl Mapping {
     /// Reads the body, and its moment with it: if the writer was restarted in between, all again.
-    fn read<B: Body>(&self) -> Result<(Moment, B), Fault> {
+    fn read<B: Body>(&self, now: Timestamp<Raw>, body: &mut B) -> Result<Moment, Fault> {
         let words = self.memory.words();
         let constants = Head::CONSTANTS.map(|word| words.load(word));
         let guarded = words.body(constants).ok_or(Fault::Torn)?;
         let is_own = self.shape == B::SHAPE;
-        let mut body = B::new_zeroed();
         let mut bytes = if is_own { Vec::new() } else { vec![0; self.shape.body()] };
         for _ in 0..ATTEMPTS {
             let (life, instance) = (words.load(Head::Life), words.load(Head::Instance));
@@ -341,9 +333,14 @@ impl Mapping {
             fence(Ordering::Acquire);
             if read == Ok(guarded.sequence()) && is_same {
                 if !is_own {
-                    body = B::of_shape(&bytes, self.shape);
+                    *body = B::of_shape(&bytes, self.shape);
                 }
-                return Ok((Moment { life, instance, heartbeat_until }, body));
+                #[expect(clippy::cast_possible_truncation, reason = "the process id is in the low half")]
+                let pid = life as u32;
+                return match Freshness::judge(Life::of_word(life), heartbeat_until, now) {
+                    Freshness::Absent => Err(Fault::BeingMade),
+                    freshness => Ok(Moment { freshness, pid, instance }),
+                };
             }
             std::thread::sleep(std::time::Duration::from_micros(200));
         }

@@ -16,7 +16,7 @@ use nix::unistd::geteuid;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 use std::ffi::c_void;
 use std::fmt;
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
@@ -262,7 +262,9 @@ impl<B: Body> PageWriter<B> {
     /// Makes the page again if it is not what readers find under its name. Whether it was made again.
     fn look_after(&mut self, now: Timestamp<Raw>) -> bool {
         self.has_lock = self.has_lock || matches!(lock(&self.page.file), Ok(Lock::Ours));
-        let (is_named, size) = (is_still_named(&self.page.file, &self.name), self.page.size());
+        let file = self.page.file.metadata().ok();
+        let is_named = file.as_ref().is_some_and(|file| leads_to(&self.name, file));
+        let size = file.map(|file| file.len());
         let is_whole = size == Some(B::SIZE as u64) && !self.page.guard.is_lost();
         if is_named && is_whole && self.has_its_head() {
             return false;
@@ -383,7 +385,7 @@ impl Page {
     }
 
     fn size(&self) -> Option<u64> {
-        self.file.metadata().ok().map(|metadata| metadata.len())
+        self.file.metadata().ok().map(|file| file.len())
     }
 }
 
@@ -495,10 +497,11 @@ fn is_running(pid: u32, program: &str) -> bool {
 
 /// Whether the name still leads to this file.
 fn is_still_named<B: Body>(file: &File, name: &PageName<B>) -> bool {
-    match (file.metadata(), name.path().symlink_metadata()) {
-        (Ok(ours), Ok(named)) => ours.ino() == named.ino() && ours.dev() == named.dev(),
-        _ => false,
-    }
+    file.metadata().is_ok_and(|file| leads_to(name, &file))
+}
+
+fn leads_to<B: Body>(name: &PageName<B>, file: &Metadata) -> bool {
+    name.path().symlink_metadata().is_ok_and(|named| file.ino() == named.ino() && file.dev() == named.dev())
 }
 
 fn word_at(file: &File, word: Head) -> Option<u64> {
