@@ -118,7 +118,7 @@ impl Stage {
 
     /// The file of a daemon's page.
     pub fn page<B: Body>(&self) -> PathBuf {
-        self.page_name::<B>().path()
+        self.page_name::<B>().path().into()
     }
 
     /// The name of a daemon's page.

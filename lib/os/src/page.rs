@@ -17,13 +17,14 @@ pub use writer::{Obstacle, PageWriter, WriteError};
 use dante_core::page::{Body, Form, HEAD_WORDS, Head, Words};
 use nix::unistd::User;
 use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The name of a program's page, with the instance's name behind it.
 #[derive(Debug, Clone)]
 pub struct PageName<B> {
     name: String,
+    path: PathBuf,
     body: PhantomData<B>,
 }
 
@@ -35,7 +36,8 @@ impl<B: Body> PageName<B> {
             Form::Clock => "",
             Form::Status => ".status",
         };
-        Self { name: format!("{}{instance}{form}", B::PROGRAM), body: PhantomData }
+        let name = format!("{}{instance}{form}", B::PROGRAM);
+        Self { path: Path::new("/dev/shm").join(&name), name, body: PhantomData }
     }
 
     /// As shm_open wants it.
@@ -44,8 +46,8 @@ impl<B: Body> PageName<B> {
     }
 
     /// Where it is seen.
-    pub fn path(&self) -> PathBuf {
-        PathBuf::from("/dev/shm").join(&self.name)
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 

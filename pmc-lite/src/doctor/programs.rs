@@ -46,8 +46,8 @@ impl PageFile {
         let folders = ["/etc/tmpfiles.d", "/usr/lib/tmpfiles.d", "/usr/local/lib/tmpfiles.d"];
         let is_installed = folders.iter().any(|folder| Path::new(folder).join("dante4l.conf").exists());
         Self {
-            file: Ownership::of(&path),
-            distrust: (PageReader::new(name).read(raw_now()).err())
+            file: Ownership::of(path),
+            distrust: (PageReader::new(name.clone()).read(raw_now()).err())
                 .filter(|error| error.freshness() == Freshness::Foreign),
             path: path.display().to_string(),
             is_to_be_reserved: instance.is_none() && is_installed,

@@ -73,9 +73,9 @@ fn read<B: Body>(good: bool, bytes: &[u8]) -> Option<View<B>> {
     let instance: Instance = instance.parse().expect("an instance's name");
     let name = PageName::<B>::new(Some(&instance));
     let path = name.path();
-    std::fs::write(&path, &page).expect("a page");
-    let result = PageReader::new(name).read(NOW);
-    std::fs::remove_file(&path).expect("the page");
+    std::fs::write(path, &page).expect("a page");
+    let result = PageReader::new(name.clone()).read(NOW);
+    std::fs::remove_file(path).expect("the page");
     if good {
         assert!(result.is_ok(), "{:?}", result.err());
     }

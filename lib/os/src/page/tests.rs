@@ -471,7 +471,7 @@ fn readers_find_the_page_again_after_it_was_renamed() {
 #[test]
 fn a_fifo_in_the_pages_place_keeps_nobody_waiting() {
     let scene = Scene::new();
-    nix::unistd::mkfifo(&scene.name.path(), nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
+    nix::unistd::mkfifo(scene.name.path(), nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
     assert_eq!(scene.reader().read(at(0)).unwrap_err().fault, Fault::NoFile);
     let refused = scene.writer(2).err().unwrap();
     assert!(matches!(refused, WriteError::InTheWay { obstacle: Obstacle::NoFile, .. }), "{refused}");

@@ -39,7 +39,7 @@ impl<B: Body> PageFollower<B> {
                 | AddWatchFlags::IN_DELETE_SELF
                 | AddWatchFlags::IN_MOVE_SELF
                 | AddWatchFlags::IN_DONT_FOLLOW;
-            self.watch = self.inotify.add_watch(&self.reader.name().path(), changes).ok();
+            self.watch = self.inotify.add_watch(self.reader.name().path(), changes).ok();
             // What was published before the watch stood has rung no bell.
             return self.reader.read(now);
         }

@@ -213,7 +213,7 @@ impl<B: Body> PageWriter<B> {
                 complaints: Complaints::default(),
             });
         }
-        Err(WriteError::InTheWay { path: name.path(), obstacle: Obstacle::Restless })
+        Err(WriteError::InTheWay { path: name.path().into(), obstacle: Obstacle::Restless })
     }
 
     /// From now on the page is this process' own.
@@ -369,7 +369,7 @@ impl Page {
             .map_err(|cause| name.os_error("open to readers", cause))?;
         // The mapping was opened by the name: it has to be that of the file that was checked and locked.
         if memory.len() < B::SIZE || !is_still_named(&file, name) {
-            return Err(WriteError::InTheWay { path: name.path(), obstacle: Obstacle::Restless });
+            return Err(WriteError::InTheWay { path: name.path().into(), obstacle: Obstacle::Restless });
         }
         let guard = NonNull::new(memory.as_ptr().cast::<c_void>())
             .ok_or(Errno::EFAULT)
@@ -391,7 +391,7 @@ impl Page {
 
 impl<B: Body> PageName<B> {
     fn os_error(&self, action: &'static str, cause: io::Error) -> WriteError {
-        WriteError::Os { action, path: self.path(), cause }
+        WriteError::Os { action, path: self.path().into(), cause }
     }
 }
 
@@ -442,7 +442,7 @@ fn create<B: Body>(name: &PageName<B>) -> io::Result<()> {
 /// Opens the page for writing if it is ours, and nobody else could have written to it.
 fn open_checked<B: Body>(name: &PageName<B>) -> Result<File, WriteError> {
     let path = name.path();
-    let in_the_way = |obstacle| WriteError::InTheWay { path: path.clone(), obstacle };
+    let in_the_way = |obstacle| WriteError::InTheWay { path: path.into(), obstacle };
     let seen = path.symlink_metadata().map_err(|cause| name.os_error("look at", cause))?;
     if !seen.file_type().is_file() {
         return Err(in_the_way(Obstacle::NoFile));
@@ -458,7 +458,7 @@ fn open_checked<B: Body>(name: &PageName<B>) -> Result<File, WriteError> {
         .read(true)
         .write(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-        .open(&path)
+        .open(path)
         .map_err(|cause| name.os_error("open", cause))
 }
 
