@@ -4,7 +4,7 @@ use crate::args;
 use dante_core::steer::SteeredClock;
 use dante_core::steer::{Clock, ClockState, Fault, Setting};
 use dante_core::time::{Affine, Duration, Ratio, Real};
-use dante_os::clock::{ClockError, Phc, Realtime, SystemClock};
+use dante_os::clock::{Phc, Realtime, SystemClock};
 use dante_os::daemon::{Exit, Failure};
 use dante_os::log::Complaints;
 use dante_os::rivals;
@@ -21,14 +21,11 @@ impl ControlledClock {
     pub fn open(clock: &args::Clock, is_forced: bool) -> Result<Self, Failure> {
         let clock = match clock {
             args::Clock::Virtual => SystemClock::stand_in(),
-            args::Clock::Hardware(path) => {
-                let opened = Phc::open(path);
-                SystemClock::Hardware(opened.map_err(Failure::of)?)
-            }
-            args::Clock::Realtime => SystemClock::Realtime(Realtime::open().map_err(clock_failure)?),
+            args::Clock::Hardware(path) => SystemClock::Hardware(Phc::open(path).map_err(Failure::of)?),
+            args::Clock::Realtime => SystemClock::Realtime(Realtime::open().map_err(Failure::of)?),
         };
         let mut controlled = Self { clock, is_forced, complaints: Complaints::default() };
-        let kernel = controlled.clock.kernel().map_err(clock_failure)?;
+        let kernel = controlled.clock.kernel().map_err(Failure::of)?;
         controlled.set(Setting::Control).map_err(control_failure)?;
         kernel.leftovers().for_each(|leftover| log::warn!("{leftover}"));
         Ok(controlled)
@@ -38,7 +35,7 @@ impl ControlledClock {
     pub fn start(&mut self, frequency: Option<Ratio>) -> Result<Ratio, Failure> {
         match frequency {
             Some(frequency) => self.set(Setting::Frequency(frequency)).map_err(control_failure),
-            None => self.clock.kernel().map(|kernel| kernel.frequency).map_err(clock_failure),
+            None => self.clock.kernel().map(|kernel| kernel.frequency).map_err(Failure::of),
         }
     }
 
@@ -79,11 +76,11 @@ impl Clock for ControlledClock {
                 return Err(Fault::InUse(Failure::new(Exit::Refused, anyhow::anyhow!(rivals.join("; ")))));
             }
         }
-        self.clock.set(setting).map_err(|fault| fault.map(clock_failure))
+        self.clock.set(setting).map_err(|fault| fault.map(Failure::of))
     }
 
     fn step(&mut self, by: Duration) -> Result<(), Fault<Failure>> {
-        self.clock.step(by).map_err(|fault| fault.map(clock_failure))
+        self.clock.step(by).map_err(|fault| fault.map(Failure::of))
     }
 }
 
@@ -96,8 +93,4 @@ fn control_failure(fault: Fault<Failure>) -> Failure {
         }
         Fault::Failed(failure) => failure,
     }
-}
-
-pub fn clock_failure(error: ClockError) -> Failure {
-    Failure::of(error)
 }

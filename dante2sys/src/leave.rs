@@ -4,7 +4,6 @@
 
 use crate::args::{Args, Clock};
 use crate::built;
-use crate::clock::clock_failure;
 use crate::drift_file::DriftFile;
 use dante_core::page::{Dante2sys, Dante2sysStatus, Freshness, View};
 use dante_core::steer::{Limits, State, SteeredClock};
@@ -16,22 +15,22 @@ use dante_os::rivals;
 
 /// Sets the remembered frequency, if the clock is as a dante2sys of this instance left it at its death.
 pub fn leave(args: &Args) -> Result<(), Failure> {
-    let mut reader = PageReader::<Dante2sys>::new(PageName::new(args.common.instance.as_ref()));
+    let instance = args.common.instance.as_ref();
+    let mut reader = PageReader::<Dante2sys>::new(PageName::new(instance));
     // What is not there, or not to be believed, leaves nothing to be put right.
     let Ok(view) = reader.read(raw_now()) else { return Ok(()) };
     if args.clock != Clock::Realtime || !is_left_alone(&view) {
         return Ok(());
     }
     // While another one runs, the page is not to be had, and the clock is its own. From here on none begins.
-    let instance = args.common.instance.as_ref();
     let mut page = daemon::page(PageName::<Dante2sys>::new(instance))?;
     // The status is worth showing, and nothing to fail for.
     let shown = PageReader::<Dante2sysStatus>::new(PageName::new(instance)).read(raw_now());
-    let status = daemon::page(PageName::new(instance)).ok().zip(shown.ok());
+    let status = shown.ok().and_then(|shown| Some((daemon::page(PageName::new(instance)).ok()?, shown.body)));
     let mut body = view.body;
     let frequency = body.frequency();
-    let mut clock = Realtime::open().map_err(clock_failure)?;
-    let kernel = clock.kernel().map_err(clock_failure)?;
+    let mut clock = Realtime::open().map_err(Failure::of)?;
+    let kernel = clock.kernel().map_err(Failure::of)?;
     let disturbance = kernel.disturbance(frequency).map(|found| found.to_string());
     let rival = if args.force { None } else { rivals::find().first().map(ToString::to_string) };
     if let Some(other) = disturbance.or(rival) {
@@ -39,7 +38,7 @@ pub fn leave(args: &Args) -> Result<(), Failure> {
     } else if let Some(remembered) = DriftFile::new(args.drift_path()).read() {
         match better(frequency, remembered, args) {
             Some(better) => {
-                let took = clock.set_frequency(better).map_err(clock_failure)?;
+                let took = clock.set_frequency(better).map_err(Failure::of)?;
                 body.frequency = took.fraction();
                 log::info!(
                     "after the death of process {} the clock is left at {:+.0} ppb, without its last correction",
@@ -54,7 +53,7 @@ pub fn leave(args: &Args) -> Result<(), Failure> {
         }
     }
     if let Some((mut page, shown)) = status {
-        page.publish(raw_now(), &Dante2sysStatus { frequency: body.frequency, ..shown.body });
+        page.publish(raw_now(), &Dante2sysStatus { frequency: body.frequency, ..shown });
     }
     page.publish(raw_now(), &body);
     Ok(())

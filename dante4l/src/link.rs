@@ -87,10 +87,7 @@ impl LinkError {
                 _ if error.is_lacking() => Exit::Usage,
                 _ => Exit::Refused,
             }),
-            Self::Socket(error) => error.denial().map(|denial| match denial {
-                Denial::NotPermitted => Exit::NotPermitted,
-                Denial::InUse => Exit::Refused,
-            }),
+            Self::Socket(error) => error.denial().map(Exit::from),
         }
     }
 }

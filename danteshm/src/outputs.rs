@@ -23,7 +23,7 @@ const ROOT: u32 = 0;
 /// One output. What a kind of output has no use for, it leaves out.
 trait Output {
     /// Its kind and place, for people.
-    fn name(&self) -> String;
+    fn name(&self) -> &str;
 
     /// Its record on the page.
     fn record(&self) -> OutputRecord;
@@ -164,8 +164,8 @@ struct Refclock<D> {
 }
 
 impl<D: Driver> Output for Refclock<D> {
-    fn name(&self) -> String {
-        self.name.clone()
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn record(&self) -> OutputRecord {
@@ -198,6 +198,7 @@ impl<D: Driver> Output for Refclock<D> {
 
 /// A server of Dante's own time.
 struct Usrvclock {
+    name: String,
     server: ClockServer,
     record: OutputRecord,
 }
@@ -205,7 +206,8 @@ struct Usrvclock {
 impl Usrvclock {
     fn open(path: &Path, mode: u32) -> Result<Self, Failure> {
         let server = ClockServer::open(path.to_owned(), mode).map_err(Failure::of)?;
-        Ok(Self { server, record: record(OutputKind::Usrvclock, Some(path)) })
+        let record = record(OutputKind::Usrvclock, Some(path));
+        Ok(Self { name: format!("usrvclock {}", record.path), server, record })
     }
 
     /// Lets the server work, and notes when it sent something.
@@ -219,8 +221,8 @@ impl Usrvclock {
 }
 
 impl Output for Usrvclock {
-    fn name(&self) -> String {
-        format!("usrvclock {}", self.record.path)
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn record(&self) -> OutputRecord {
@@ -279,11 +281,8 @@ fn record(kind: OutputKind, path: Option<&Path>) -> OutputRecord {
 }
 
 fn refused(error: ShmError) -> Failure {
-    let exit = match error {
-        ShmError::Refused { .. } => Exit::NotPermitted,
-        ShmError::WrongSize { .. } | ShmError::Foreign { .. } => Exit::Refused,
-        ShmError::NoSuchUnit { .. } => Exit::Usage,
-        ShmError::Missing { .. } | ShmError::Failed { .. } => Exit::Failed,
-    };
-    Failure::new(exit, error)
+    match error {
+        ShmError::NoSuchUnit { .. } => Failure::new(Exit::Usage, error),
+        error => Failure::of(error),
+    }
 }

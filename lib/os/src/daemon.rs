@@ -38,6 +38,15 @@ pub enum Exit {
     NoInterface = 5,
 }
 
+impl From<Denial> for Exit {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::NotPermitted => Self::NotPermitted,
+            Denial::InUse => Self::Refused,
+        }
+    }
+}
+
 /// The exit status in the words of `--help`.
 pub const EXIT_STATUS: &str = "Exit status: 0 ended as asked, 1 failed, 2 wrong flags or configuration, 3 refused \
 (already running, port taken, foreign page), 4 a right is missing, 5 no such interface.";
@@ -57,12 +66,7 @@ impl Failure {
 
     /// `error` ends the program, with the status of a missing right, of what another program has, or of any other failure.
     pub fn of(error: impl Denied) -> Self {
-        let exit = match error.denial() {
-            Some(Denial::NotPermitted) => Exit::NotPermitted,
-            Some(Denial::InUse) => Exit::Refused,
-            None => Exit::Failed,
-        };
-        Self::new(exit, error)
+        Self::new(error.denial().map_or(Exit::Failed, Exit::from), error)
     }
 }
 

@@ -11,7 +11,7 @@
 
 mod segment;
 
-use crate::denial::display_explained;
+use crate::denial::{Denial, Denied, display_explained};
 use dante_core::explain::Explain;
 use dante_core::relay::RefclockSample;
 use dante_core::time::{Real, Timestamp};
@@ -84,6 +84,16 @@ impl Explain for ShmError {
             }
             Self::Missing { .. } | Self::Failed { .. } => return None,
         })
+    }
+}
+
+impl Denied for ShmError {
+    fn denial(&self) -> Option<Denial> {
+        match self {
+            Self::Refused { .. } => Some(Denial::NotPermitted),
+            Self::WrongSize { .. } | Self::Foreign { .. } => Some(Denial::InUse),
+            Self::NoSuchUnit { .. } | Self::Missing { .. } | Self::Failed { .. } => None,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub use writer::{Obstacle, PageWriter, WriteError};
 use dante_core::page::{Body, Form, HEAD_WORDS, Head, Words};
 use nix::unistd::User;
 use std::marker::PhantomData;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,6 +49,11 @@ impl<B: Body> PageName<B> {
     /// Where it is seen.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it is the name of the file with this device and inode.
+    fn leads_to(&self, device: u64, inode: u64) -> bool {
+        self.path.symlink_metadata().is_ok_and(|named| (named.dev(), named.ino()) == (device, inode))
     }
 }
 

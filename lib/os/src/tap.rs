@@ -4,6 +4,7 @@
 use nix::sys::socket::{LinkAddr, recvfrom};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 /// A packet socket for IPv4 that sees UDP to two ports, with its IP header. Of ETH_P_IP it sees nothing that leaves.
@@ -37,24 +38,24 @@ impl Tap {
 
     /// The next datagram that waits; `None` where none does.
     pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> Option<Tapped<'b>> {
-        let (length, interface) = loop {
+        loop {
             let (length, from) = recvfrom::<LinkAddr>(self.socket.as_raw_fd(), buffer).ok()?;
-            let bytes = buffer.get(..length).unwrap_or_default();
-            if let Some(from) = from.filter(|_| datagram(bytes, &self.ports).is_some()) {
-                break (length, u32::try_from(from.ifindex()).unwrap_or(0));
+            let found = datagram(buffer.get(..length)?, &self.ports);
+            if let (Some(from), Some((source, port, payload))) = (from, found) {
+                let interface = u32::try_from(from.ifindex()).unwrap_or(0);
+                return Some(Tapped { interface, source, port, bytes: buffer.get(payload)? });
             }
-        };
-        let (source, port, bytes) = datagram(buffer.get(..length)?, &self.ports)?;
-        Some(Tapped { interface, source, port, bytes })
+        }
     }
 }
 
-/// Source, port and payload out of an IPv4 packet (RFC 791, RFC 768), if it is for one of these ports.
-fn datagram<'b>(bytes: &'b [u8], ports: &[u16]) -> Option<(Ipv4Addr, u16, &'b [u8])> {
+/// Source, port and place of the payload in an IPv4 packet (RFC 791, RFC 768), if it is for one of these ports.
+fn datagram(bytes: &[u8], ports: &[u16]) -> Option<(Ipv4Addr, u16, Range<usize>)> {
     let [first, _, _, _, _, _, _, _, _, 17, _, _, a, b, c, d, ..] = bytes else { return None };
     let udp = bytes.get(usize::from(first & 0x0f) * 4..)?;
     let [_, _, high, low, _, _, _, _, payload @ ..] = udp else { return None };
     let port = u16::from_be_bytes([*high, *low]);
+    let payload = bytes.len() - payload.len()..bytes.len();
     ports.contains(&port).then_some((Ipv4Addr::new(*a, *b, *c, *d), port, payload))
 }
 

@@ -121,9 +121,10 @@ impl<'a> File<'a> {
         let keys = keys_of::<A>();
         let own: Vec<&str> = keys.iter().filter_map(Arg::get_long).collect();
         let example = Example::of(A::EXAMPLE);
+        let sections = example.sections();
         for (name, item) in self.document.iter() {
             let span = self.document.key(name).and_then(|key| key.span()).or_else(|| item.span());
-            if !example.sections().contains(&name) {
+            if !sections.contains(&name) {
                 let what = words::no_section(&example, A::PROGRAM, &own, name, item.is_value());
                 return Err(self.error(span, what));
             }

@@ -2,7 +2,8 @@
 
 use super::guard::Guard;
 use super::{PageName, PageWords, is_service_user};
-use dante_core::explain::{Explain, sentence};
+use crate::denial::display_explained;
+use dante_core::explain::Explain;
 use dante_core::page::{Body, Form, Freshness, HEAD_SIZE, Head, Life, MAGIC, Shape, View, layout_word};
 use dante_core::time::{Raw, Timestamp};
 use nix::errno::Errno;
@@ -11,15 +12,13 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open};
 use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::unistd::geteuid;
 use std::ffi::c_void;
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
 
 /// Why a page gives nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ReadError {
     /// Its path.
     pub page: String,
@@ -118,13 +117,7 @@ impl Explain for ReadError {
     }
 }
 
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        sentence(self, f)
-    }
-}
-
-impl std::error::Error for ReadError {}
+display_explained!(ReadError);
 
 impl ReadError {
     /// As `pmc-lite get status` calls it.
@@ -196,7 +189,9 @@ impl<B: Body> PageReader<B> {
             let moment = mapping.read(now, body)?;
             // A page that lives has its name, or its writer will notice within a second. One that does not may have lost it, to
             // another one that lives.
-            if moment.freshness == Freshness::Fresh || mapping.is_named(&self.name) {
+            let is_named =
+                || fstat(&mapping.file).is_ok_and(|file| self.name.leads_to(file.st_dev, file.st_ino));
+            if moment.freshness == Freshness::Fresh || is_named() {
                 return Ok(moment);
             }
         }
@@ -345,15 +340,6 @@ impl Mapping {
             std::thread::sleep(std::time::Duration::from_micros(200));
         }
         Err(Fault::Torn)
-    }
-
-    /// Whether the name leads to this file.
-    fn is_named<B: Body>(&self, name: &PageName<B>) -> bool {
-        let named = std::fs::symlink_metadata(name.path());
-        match (fstat(&self.file), named) {
-            (Ok(ours), Ok(named)) => (ours.st_ino, ours.st_dev) == (named.ino(), named.dev()),
-            _ => false,
-        }
     }
 
     /// Whether the file has a name, and is still the page that was opened.

@@ -3,9 +3,9 @@
 use super::guard::Guard;
 use super::{PageName, PageWords, is_service_user};
 use crate::clock::raw_now;
-use crate::denial::{Denial, Denied};
+use crate::denial::{Denial, Denied, display_explained};
 use crate::log::Complaints;
-use dante_core::explain::{Explain, sentence};
+use dante_core::explain::Explain;
 use dante_core::page::{
     Body, Form, HEAD_SIZE, HEARTBEAT, HEARTBEAT_RENEWAL, Head, Life, MAGIC, constants, layout_word,
 };
@@ -15,8 +15,7 @@ use nix::fcntl::{FcntlArg, fcntl, posix_fallocate};
 use nix::unistd::geteuid;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 use std::ffi::c_void;
-use std::fmt;
-use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
@@ -24,7 +23,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 /// Why a page cannot be written.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Another process of this program and instance runs.
     Running {
@@ -103,13 +102,7 @@ impl Explain for WriteError {
     }
 }
 
-impl fmt::Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        sentence(self, f)
-    }
-}
-
-impl std::error::Error for WriteError {}
+display_explained!(WriteError);
 
 impl Denied for WriteError {
     fn denial(&self) -> Option<Denial> {
@@ -119,13 +112,6 @@ impl Denied for WriteError {
                 (cause.kind() == io::ErrorKind::PermissionDenied).then_some(Denial::NotPermitted)
             }
         }
-    }
-}
-
-impl WriteError {
-    /// The page belongs to somebody else, or to another process of the same kind.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Running { .. } | Self::InTheWay { .. })
     }
 }
 
@@ -263,7 +249,7 @@ impl<B: Body> PageWriter<B> {
     fn look_after(&mut self, now: Timestamp<Raw>) -> bool {
         self.has_lock = self.has_lock || matches!(lock(&self.page.file), Ok(Lock::Ours));
         let file = self.page.file.metadata().ok();
-        let is_named = file.as_ref().is_some_and(|file| leads_to(&self.name, file));
+        let is_named = file.as_ref().is_some_and(|file| self.name.leads_to(file.dev(), file.ino()));
         let size = file.map(|file| file.len());
         let is_whole = size == Some(B::SIZE as u64) && !self.page.guard.is_lost();
         if is_named && is_whole && self.has_its_head() {
@@ -497,11 +483,7 @@ fn is_running(pid: u32, program: &str) -> bool {
 
 /// Whether the name still leads to this file.
 fn is_still_named<B: Body>(file: &File, name: &PageName<B>) -> bool {
-    file.metadata().is_ok_and(|file| leads_to(name, &file))
-}
-
-fn leads_to<B: Body>(name: &PageName<B>, file: &Metadata) -> bool {
-    name.path().symlink_metadata().is_ok_and(|named| file.ino() == named.ino() && file.dev() == named.dev())
+    file.metadata().is_ok_and(|file| name.leads_to(file.dev(), file.ino()))
 }
 
 fn word_at(file: &File, word: Head) -> Option<u64> {

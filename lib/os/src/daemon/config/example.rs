@@ -1,6 +1,8 @@
 //! The sections of the configuration file and the keys of each, as its example shows them: the file is shared by programs
 //! that do not know one another, and each reports where a misplaced key belongs.
 
+use super::words::section_in;
+
 /// What the example shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Example<'a>(Vec<Section<'a>>);
@@ -17,7 +19,7 @@ impl<'a> Example<'a> {
         let mut sections: Vec<Section<'a>> = Vec::new();
         for line in text.lines() {
             let shown = line.strip_prefix('#').unwrap_or(line);
-            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+            if let Some(name) = section_in(line) {
                 sections.push(Section { name, keys: Vec::new() });
             } else if let (Some((key, _)), Some(section)) = (shown.split_once(" = "), sections.last_mut())
                 && !key.contains(char::is_whitespace)

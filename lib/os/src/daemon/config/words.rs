@@ -121,7 +121,7 @@ fn is_quote(c: char) -> bool {
 }
 
 /// The name of the section that begins in this line.
-fn section_in(line: &str) -> Option<&str> {
+pub(super) fn section_in(line: &str) -> Option<&str> {
     let header = line.trim().strip_prefix('[')?;
     Some(header.split(']').next().unwrap_or(header).trim())
 }
