@@ -62,11 +62,15 @@ pub trait Body: FromBytes + IntoBytes + KnownLayout + Immutable + Clone {
     /// The body of a page of another size: fields that it lacks are zero, fields that this version does not know are left
     /// out. `bytes` are what stands between head and tail.
     fn of_shape(bytes: &[u8], shape: Shape) -> Self {
-        let mut body = Self::new_zeroed();
-        let fields = shape.fields().min(Self::SHAPE.fields());
-        copy(body.as_mut_bytes(), bytes, fields);
-        body
+        fields_of_shape(bytes, shape)
     }
+}
+
+/// The fields in front of the array, which stays zero.
+fn fields_of_shape<B: Body>(bytes: &[u8], shape: Shape) -> B {
+    let mut body = B::new_zeroed();
+    copy(body.as_mut_bytes(), bytes, shape.fields().min(B::SHAPE.fields()));
+    body
 }
 
 /// As many of the first `count` bytes as there are on both sides.

@@ -247,15 +247,7 @@ impl Relay {
 
     /// Its status page, without the outputs, which the program adds.
     pub fn status(&self) -> DanteshmStatus {
-        let mut page = DanteshmStatus {
-            state: self.refclock.state() as u8,
-            waiting: self.waiting() as u8,
-            ..DanteshmStatus::default()
-        };
-        if let Some(told) = self.refclock.told() {
-            page.set_told(told);
-        }
-        page
+        DanteshmStatus::of(&self.page())
     }
 }
 

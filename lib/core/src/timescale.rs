@@ -27,6 +27,13 @@ pub struct Piece {
 impl Piece {
     const SLOPE_BITS: u32 = 48;
 
+    /// `slope` for UTC that runs off Dante time at `rate`.
+    #[expect(clippy::cast_possible_truncation, reason = "a float cast saturates, and NaN becomes 0")]
+    fn slope_of(rate: Ratio) -> i64 {
+        const UNITS: f64 = (1_u64 << Piece::SLOPE_BITS) as f64;
+        (rate.fraction() * UNITS).round() as i64
+    }
+
     /// UTC at Dante time `dante`, without leap seconds.
     pub fn utc_at(&self, dante: Timestamp<Dante>) -> Timestamp<Real> {
         let (gained, _) = self.gained(dante, 0);
@@ -46,11 +53,6 @@ impl Piece {
 
 fn clamped(value: i128) -> i64 {
     i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a float cast saturates, and NaN becomes 0")]
-fn slope(rate: Ratio) -> i64 {
-    (rate.fraction() * 2f64.powi(48)).round() as i64
 }
 
 /// Dante + K.
@@ -117,7 +119,7 @@ impl Timescale {
 
     /// From `now` on UTC runs off Dante time at `rate`, the policy's.
     pub fn set_rate(&mut self, now: Timestamp<Raw>, rate: Ratio) {
-        let slope = slope(rate);
+        let slope = Piece::slope_of(rate);
         if slope != self.piece.slope {
             self.begin_at(now, slope, Duration::ZERO);
         }
@@ -134,16 +136,12 @@ impl Timescale {
 
     /// Goes on with a newer map. On another timeline K is carried over at `now`, and that is reported.
     pub fn follow(&mut self, key: TimelineKey, map: ClockMap, now: Timestamp<Raw>) -> Option<EpochChange> {
-        let mut change = None;
-        if key != self.key {
-            let (utc, from) = (self.utc_at(now), self.epoch_at(now));
-            let gap = now - self.map.line.raw0;
-            (self.key, self.map) = (key, map);
-            self.refix(now, utc);
-            change = Some(EpochChange { from, to: self.epoch_at(now), gap });
-        }
-        self.map = map;
-        change
+        let gap = now - self.map.line.raw0;
+        let before = (key != self.key).then(|| (self.utc_at(now), self.epoch_at(now)));
+        (self.key, self.map) = (key, map);
+        let (utc, from) = before?;
+        self.refix(now, utc);
+        Some(EpochChange { from, to: self.epoch_at(now), gap })
     }
 
     /// Moves K by `by` from `now` on: the UTC policy alone does so.
@@ -179,7 +177,8 @@ impl Timescale {
 
     /// K at `raw`: UTC minus Dante time.
     pub fn epoch_at(&self, raw: Timestamp<Raw>) -> Epoch {
-        Epoch::fixed_at(self.utc_at(raw), self.map.dante_at(raw))
+        let dante = self.map.dante_at(raw);
+        Epoch::fixed_at(self.utc_of(dante), dante)
     }
 
     /// K in force.

@@ -29,18 +29,6 @@ pub struct DateError {
     pub measured_at: Timestamp<Raw>,
 }
 
-/// What became of a verdict of the servers.
-pub(super) enum Observed {
-    /// It improved the estimate.
-    Taken,
-    /// It is before the program was built, or after 2200: ignored.
-    Absurd,
-    /// It differs from what was expected by this much: not accepted yet.
-    Doubted(Duration),
-    /// It differs by this much, as others did for long enough: the estimate starts from it again.
-    Accepted(Duration),
-}
-
 /// The estimate.
 #[derive(Debug, Clone, Default)]
 pub(super) struct UtcEstimate {
@@ -54,17 +42,18 @@ pub(super) struct UtcEstimate {
 }
 
 impl UtcEstimate {
-    /// Takes in a verdict of the servers; `map` is the leader's. Nothing before `earliest` is accepted.
+    /// Takes in a verdict of the servers; `map` is the leader's. What became of it; `None`: it is before `earliest` or after
+    /// 2200, and ignored.
     pub(super) fn observe(
         &mut self,
         verdict: &Verdict,
         map: Option<&ClockMap>,
         earliest: Timestamp<Real>,
-    ) -> Observed {
+    ) -> Option<Taken> {
         /// 2200: what lies beyond was never meant.
         const LATEST: Timestamp<Real> = Timestamp::from_ns(7_258_118_400_000_000_000);
         if verdict.utc < earliest || verdict.utc > LATEST {
-            return Observed::Absurd;
+            return None;
         }
         let offset = Duration::from_ns(verdict.utc.ns().saturating_sub(self.base_at(verdict.raw, map)));
         let taken = match &mut self.drift {
@@ -77,15 +66,12 @@ impl UtcEstimate {
         if let Taken::Doubted(off) = taken {
             let times = self.doubt.map_or(1, |(_, times)| times.saturating_add(1));
             self.doubt = Some((off, times));
-            return Observed::Doubted(off);
+        } else {
+            self.doubt = None;
+            self.margin = verdict.margin;
+            self.leap = verdict.leap;
         }
-        self.doubt = None;
-        self.margin = verdict.margin;
-        self.leap = verdict.leap;
-        match taken {
-            Taken::Anew(off) => Observed::Accepted(off),
-            _ => Observed::Taken,
-        }
+        Some(taken)
     }
 
     /// What the drift is against, ns.

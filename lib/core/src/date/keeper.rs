@@ -1,7 +1,8 @@
 //! What the policy makes of the UTC error: when the clock is stepped, and how far its rate is kept off the leader's.
 
 use super::Leap;
-use super::estimate::{BOUND_SIGMAS, DateError, Observed, UtcEstimate};
+use super::drift::Taken;
+use super::estimate::{BOUND_SIGMAS, DateError, UtcEstimate};
 use super::policy::{DateRules, Policy};
 use super::servers::Verdict;
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Real, Timestamp};
@@ -100,10 +101,10 @@ impl DateKeeper {
     /// Takes in what the servers say; `map` is the leader's.
     pub(crate) fn observe(&mut self, verdict: &Verdict, map: Option<&ClockMap>) -> Option<DateNews> {
         match self.utc.observe(verdict, map, self.rules.earliest) {
-            Observed::Taken => None,
-            Observed::Absurd => Some(DateNews::Absurd(verdict.utc)),
-            Observed::Doubted(off) => Some(DateNews::Doubted(off)),
-            Observed::Accepted(off) => {
+            None => Some(DateNews::Absurd(verdict.utc)),
+            Some(Taken::In) => None,
+            Some(Taken::Doubted(off)) => Some(DateNews::Doubted(off)),
+            Some(Taken::Anew(off)) => {
                 // As at the start: what was set before was set to something else.
                 self.is_set = false;
                 Some(DateNews::Believed(off))

@@ -104,7 +104,7 @@ impl Dante2sys {
             body.flags |= STEER_HAS_UTC;
             body.utc_bound_ns = error.bound.ns();
         }
-        if utc.is_good() && !matches!(steerer.state(), State::Yielded | State::Refused) {
+        if steerer.is_utc_good() {
             body.flags |= STEER_UTC_GOOD;
         }
         if utc.keeper().is_left() {

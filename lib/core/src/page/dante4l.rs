@@ -1,7 +1,7 @@
 //! The clock page of dante4l: the leader that is followed, its clock map, and the last samples.
 
 use super::record::{body, record};
-use super::{Array, HEAD_SIZE, Shape, copy};
+use super::{Array, HEAD_SIZE, Shape, copy, fields_of_shape};
 use crate::announcement::PtpVersion;
 use crate::port::{Leader, Port, Sample, Stamp, StampSource, State};
 use crate::time::{Affine, ClockMap, Correlation, Duration, Ratio, Timestamp, Uncertainty, Wander};
@@ -108,8 +108,7 @@ body!(Dante4l, "dante4l", 1, Clock 1 {
     });
 
     fn of_shape(bytes: &[u8], shape: Shape) -> Self {
-        let mut body = Self::default();
-        copy(body.as_mut_bytes(), bytes, shape.fields().min(Self::SHAPE.fields()));
+        let mut body: Self = fields_of_shape(bytes, shape);
         let Some(array) = shape.array else { return Self { samples: 0, ..body } };
         let held = body.samples.min(array.entries.min(RING) as u64);
         for count in body.samples - held..body.samples {

@@ -280,6 +280,11 @@ impl Steerer {
         self.utc.error(now, &self.run())
     }
 
+    /// Whether the clock is this program's, and its UTC good: the kernel is told so.
+    pub fn is_utc_good(&self) -> bool {
+        self.utc.is_good() && !matches!(self.state(), State::Yielded | State::Refused)
+    }
+
     /// The frequency to go on with where there is no leader, and what it may be wrong by, if that is known well enough.
     pub fn known_frequency(&self, now: Timestamp<Raw>) -> Option<(Ratio, Ratio)> {
         let sigma = self.timescale()?.map().uncertainty_at(now).rate;

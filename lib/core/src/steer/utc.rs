@@ -165,8 +165,9 @@ impl UtcKeeper {
     }
 
     fn look_at_leader(&mut self, now: Timestamp<Raw>, page: Option<&View<Dante4l>>) -> Option<Verdict> {
-        let body = &page?.body;
-        let map = body.map().filter(|_| body.is_locked())?;
+        let View { instance, body, .. } = page?;
+        let track = body.track(*instance);
+        let map = track.live_map()?;
         let sigma = map.uncertainty_at(now);
         if sigma.rate > LEADER_FROM {
             return None;

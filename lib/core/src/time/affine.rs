@@ -98,11 +98,6 @@ impl Epoch {
     pub fn date_of(self, dante: Timestamp<Dante>) -> Timestamp<Real> {
         Timestamp::from_ns(dante.ns()) + self.0
     }
-
-    /// The epoch under another timeline of the leader that leaves the date as it is: at `raw` both maps give one date.
-    pub fn carried_over(self, from: &ClockMap, to: &ClockMap, raw: Timestamp<Raw>) -> Self {
-        Self::fixed_at(self.date_of(from.dante_at(raw)), to.dante_at(raw))
-    }
 }
 
 /// A clock that takes frequencies and steps as the kernel's does, but is only arithmetic over CLOCK_MONOTONIC_RAW: what
@@ -175,21 +170,6 @@ mod tests {
         // 100^2 + 2*10*0.8*100*10 + (10*10)^2 + 1*10^3/3 = 36333; sqrt = 190.6
         assert_eq!(at(10).offset.ns(), 191);
         assert!((at(100).rate.ppb() - 200f64.sqrt()).abs() < 1e-9);
-    }
-
-    #[test]
-    fn epoch_is_carried_over_without_a_jump_of_the_date() {
-        let map = |at0, ppm| ClockMap {
-            line: Affine { raw0: raw(0), at0: Timestamp::from_ns(at0), rate: Ratio::from_ppm(ppm) },
-            sigma: Uncertainty { offset: Duration::ZERO, rate: Ratio::ZERO },
-            correlation: Correlation::ZERO,
-            wander: Wander::ZERO,
-        };
-        let (old, new) = (map(699_000_000_000, 12.0), map(541_867_000_000_000, -13.0));
-        let epoch = Epoch::fixed_at(Timestamp::from_ns(1_795_000_000_000_000_000), old.dante_at(raw(0)));
-        let now = raw(3_000_000_000);
-        let carried = epoch.carried_over(&old, &new, now);
-        assert_eq!(carried.date_of(new.dante_at(now)), epoch.date_of(old.dante_at(now)));
     }
 
     #[test]

@@ -65,6 +65,7 @@ macro_rules! payloads {
 
         impl Payload {
             /// All keys that are decoded.
+            #[cfg(test)]
             pub const KEYS: [u8; [$($key),*].len()] = [$($key),*];
 
             /// managementMessageKey.

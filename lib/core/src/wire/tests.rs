@@ -38,7 +38,7 @@ fn frame(bytes: &mut [u8; 150], control: u8, key: u8) {
     }
 }
 
-const DECODED: [u8; Payload::KEYS.len()] = Payload::KEYS;
+const DECODED: [u8; 15] = [0, 1, 2, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21];
 /// Keys of the messages that change a device (IEEE 1588-2002, 8.6).
 const CHANGING: [u8; 13] = [3, 4, 5, 6, 9, 18, 19, 22, 23, 24, 25, 26, 27];
 
@@ -216,6 +216,7 @@ fn bytes_after_the_message_are_padding() {
 
 #[test]
 fn lengths_are_the_standards() {
+    assert_eq!(Payload::KEYS, DECODED);
     let length = |control, key| zeroed(control, key).build().unwrap().len();
     assert_eq!([0, 1, 2, 3].map(|control| length(control, 0)), [124, 124, 52, 60]);
     for key in DECODED {

@@ -160,7 +160,7 @@ impl Dante2sysStatus {
             body.flags |= STATUS_HAS_DATE;
             body.date = error.into();
         }
-        if utc.is_good() && !matches!(state, State::Yielded | State::Refused) {
+        if steerer.is_utc_good() {
             body.flags |= STATUS_DATE_GOOD;
         }
         if keeper.is_left() {

@@ -1,7 +1,7 @@
 //! The status page of danteshm: its outputs, and by which K samples are written.
 
-use crate::page::SocketPath;
 use crate::page::record::{body, record};
+use crate::page::{Danteshm, SocketPath};
 use crate::relay::{EpochSource, OutputKind, State, Told, Waiting};
 use crate::time::{Epoch, Timestamp};
 use crate::track::TimelineKey;
@@ -84,6 +84,20 @@ impl OutputRecord {
 }
 
 impl DanteshmStatus {
+    /// What the clock page says, without the outputs.
+    pub fn of(page: &Danteshm) -> Self {
+        Self {
+            state: page.state,
+            epoch_source: page.epoch_source,
+            waiting: page.waiting,
+            epoch_ns: page.epoch_ns,
+            key_instance: page.key_instance,
+            key_number: page.key_number,
+            last_told_raw_ns: page.last_sample_raw_ns,
+            ..Self::default()
+        }
+    }
+
     /// The state; `None` where the number is not one.
     pub fn state(&self) -> Option<State> {
         State::from_number(self.state)
@@ -92,15 +106,6 @@ impl DanteshmStatus {
     /// What is missing; `None` where the number is not one.
     pub fn waiting(&self) -> Option<Waiting> {
         Waiting::from_number(self.waiting)
-    }
-
-    /// Sets what the reference was last told by.
-    pub fn set_told(&mut self, told: &Told) {
-        self.epoch_source = told.source as u8;
-        self.epoch_ns = told.epoch.ns();
-        self.key_instance = told.key.instance;
-        self.key_number = told.key.number;
-        self.last_told_raw_ns = told.last.ns();
     }
 
     /// What the reference was last told by, if it ever was; it outlives the program.
