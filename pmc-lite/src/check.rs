@@ -66,7 +66,7 @@ pub fn judge(pages: &Pages, limits: &CheckArgs) -> (Service, String) {
     let figures = figures::of(pages, limits);
     let main = verdict::of(pages);
     let is_unknown = main.verdict == Verdict::Unknown;
-    let observer = observer(pages).filter(|_| is_anything_there(pages));
+    let observer = observer(pages);
     let missing = [Some(&main), observer.as_ref()].map(|reason| reason.and_then(|reason| reason.missing));
     let mut judged = vec![(Service::from(main.verdict), main.text)];
     if is_anything_there(pages) {
@@ -77,9 +77,7 @@ pub fn judge(pages: &Pages, limits: &CheckArgs) -> (Service, String) {
         // What is not as it should be although the clock is held is worth a look. Where nobody knows whether it is, it says why.
         let level = if is_unknown { Service::Unknown } else { Service::Warning };
         judged.extend(told.filter_map(Figure::judged));
-        let is_said = |found: &Finding| {
-            found.kind == Kind::NotRunning && found.program.is_some() && missing.contains(&found.program)
-        };
+        let is_said = |found: &Finding| found.kind == Kind::NotRunning && missing.contains(&found.program);
         let found = finding::of(pages).into_iter();
         let found = found.filter(|found| found.level != Level::Ok && !is_said(found));
         judged.extend(found.map(|found| (level, found.what)));
@@ -107,6 +105,5 @@ fn is_anything_there(pages: &Pages) -> bool {
 
 /// dante4l does not run: without it nothing comes back from a holdover.
 fn observer(pages: &Pages) -> Option<Reason> {
-    let reason = verdict::lifeless(&pages.dante4l);
-    (!pages.has_dante4l() && reason.verdict == Verdict::NotInStep).then_some(reason)
+    Some(verdict::lifeless(&pages.dante4l)).filter(|reason| reason.missing.is_some())
 }

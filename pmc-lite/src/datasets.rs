@@ -37,10 +37,7 @@ pub fn ask(commands: &[String], instance: Option<&Instance>) -> Ended {
     let sets = parsed.map_err(|error| Failure::new(Exit::Usage, error))?;
     let pages = Pages::read(instance);
     print(&answers(&sets, &pages));
-    Ok(match pages.silence(": nobody answers") {
-        None => Outcome::Yes,
-        reason => Outcome::No(reason),
-    })
+    Ok(Outcome::unless(pages.silence(": nobody answers")))
 }
 
 /// The shell may have split `GET X` in two words.

@@ -30,16 +30,16 @@ use std::fmt;
 struct Check {
     about: &'static str,
     #[serde(flatten)]
-    finding: Finding,
-    /// It may follow from what was found before it.
-    #[serde(skip)]
-    may_follow: bool,
+    found: Found,
 }
 
 /// A finding of the doctor's.
+#[derive(Debug, Clone, Serialize)]
 struct Found {
+    #[serde(flatten)]
     finding: Finding,
     /// It may follow from what was found before it.
+    #[serde(skip)]
     may_follow: bool,
 }
 
@@ -92,35 +92,30 @@ impl Report {
         ]);
         let checks: Vec<Check> = found
             .into_iter()
-            .flat_map(|(about, found)| {
-                found.into_iter().map(move |Found { finding, may_follow }| Check {
-                    about,
-                    finding,
-                    may_follow,
-                })
-            })
+            .flat_map(|(about, found)| found.into_iter().map(move |found| Check { about, found }))
             .collect();
         let first = first(&checks);
         Self { schema: SCHEMA, checks, first }
     }
 
     fn worst(&self) -> Level {
-        self.checks.iter().map(|check| check.finding.level).max().unwrap_or(Level::Ok)
+        self.checks.iter().map(|check| check.found.finding.level).max().unwrap_or(Level::Ok)
     }
 }
 
 /// The first failure is nearest to the cable, and what comes after may be its consequence.
 fn first(checks: &[Check]) -> Option<Check> {
     let of = |level| {
-        checks.iter().filter(|check| !check.may_follow).find(move |check| check.finding.level == level)
+        let is_it = move |Found { finding, may_follow }: &Found| !may_follow && finding.level == level;
+        checks.iter().find(move |check| is_it(&check.found))
     };
-    let any = || checks.iter().find(|check| check.finding.level > Level::Ok);
+    let any = || checks.iter().find(|check| check.found.finding.level > Level::Ok);
     of(Level::Failure).or_else(|| of(Level::Warning)).or_else(any).cloned()
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Check { about, finding, .. } in &self.checks {
+        for Check { about, found: Found { finding, .. } } in &self.checks {
             let style = style(finding.level);
             let word = match finding.level {
                 Level::Ok => "ok",
@@ -136,7 +131,7 @@ impl fmt::Display for Report {
             Level::Warning => "Nothing is broken; worth a look:",
             Level::Failure => "Begin here:",
         };
-        let Some(Check { finding, .. }) = &self.first else { return Ok(()) };
+        let Some(Check { found: Found { finding, .. }, .. }) = &self.first else { return Ok(()) };
         writeln!(f, "\n{style}{begin}{style:#} {}", finding.what)?;
         finding.ways().try_for_each(|way| writeln!(f, "-> {way}"))
     }

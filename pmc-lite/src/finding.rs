@@ -14,7 +14,7 @@ use dante_core::steer;
 use dante_core::steer::UtcSource;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Subdomain;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeSet;
 
 /// How bad a finding is.
@@ -32,9 +32,6 @@ pub enum Level {
 
 named! {
     /// What a finding is about: the stable word for programs.
-    #[derive(Serialize)]
-    #[serde(rename_all = "snake_case")]
-    #[cfg_attr(test, derive(schemars::JsonSchema))]
     pub enum Kind {
         /// Result of a check of the doctor that has no kind of its own.
         Check "check",
@@ -82,6 +79,12 @@ named! {
         WaitingForUtc "waiting_for_utc",
         /// An output of danteshm cannot be written to, or nobody reads it.
         OutputNotReady "output_not_ready",
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

@@ -17,11 +17,10 @@ mod tests;
 pub fn get(what: &What, instance: Option<&Instance>) -> Outcome {
     let pages = Pages::read(instance);
     print(&told(what, &pages));
-    match (what, pages.silence(": this is the last that it said")) {
+    match what {
         // The status contains the reason.
-        (What::Status(_), _) => Outcome::of(pages.has_dante4l()),
-        (_, None) => Outcome::Yes,
-        (_, reason) => Outcome::No(reason),
+        What::Status(_) => Outcome::of(pages.has_dante4l()),
+        _ => Outcome::unless(pages.silence(": this is the last that it said")),
     }
 }
 

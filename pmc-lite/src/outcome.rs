@@ -47,6 +47,11 @@ impl Outcome {
     pub const fn of(is_yes: bool) -> Self {
         if is_yes { Self::Yes } else { Self::No(None) }
     }
+
+    /// Yes, unless there is a reason against it.
+    pub fn unless(reason: Option<String>) -> Self {
+        reason.map_or(Self::Yes, |reason| Self::No(Some(reason)))
+    }
 }
 
 /// The exit status; the reason goes to standard error.

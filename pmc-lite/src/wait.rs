@@ -3,6 +3,7 @@
 use crate::args::Goal;
 use crate::outcome::Outcome;
 use crate::report;
+use crate::shown::Word;
 use dante_core::page::{Dante2sys, Freshness, STEER_UTC_BY_HAND, STEER_UTC_GOOD, View};
 use dante_core::steer::{State, SteeredClock, UtcSource};
 use dante_os::clock::raw_now;
@@ -88,12 +89,9 @@ fn dated(view: &View<Dante2sys>) -> Result<String, String> {
     // Holdover alone takes nothing from a date: while it lasts, the bound on the date grows, and `good` is judged by that.
     is_in(&[State::Locked, State::Holdover], view)?;
     let body = &view.body;
-    match SteeredClock::from_number(body.clock) {
-        Some(SteeredClock::Realtime) => {}
-        clock => {
-            let clock = clock.map_or("unknown", SteeredClock::name);
-            return Err(format!("dante2sys steers a {clock} clock, and not the system clock"));
-        }
+    let clock = Word(SteeredClock::from_number(body.clock));
+    if !clock.is(SteeredClock::Realtime) {
+        return Err(format!("dante2sys steers a {clock} clock, and not the system clock"));
     }
     if body.utc_source == UtcSource::None as u8 {
         return Err("nobody tells dante2sys the date (--utc none)".into());

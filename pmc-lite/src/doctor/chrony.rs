@@ -123,7 +123,7 @@ pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
     let wanted: Vec<(Refclock, String, String)> = body
         .outputs()
         .iter()
-        .filter_map(|output| match OutputKind::from_number(output.kind)? {
+        .filter_map(|output| match output.kind()? {
             OutputKind::Shm => {
                 let unit = output.unit;
                 let line = format!("refclock SHM {unit} refid DNTE poll 2 dpoll -3 local");
@@ -134,7 +134,7 @@ pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
                 let line = format!("refclock SOCK {path} refid DNTE poll 2 local");
                 Some((Refclock::Sock(path.clone()), path, line))
             }
-            _ => None,
+            OutputKind::Usrvclock => None,
         })
         .collect();
     let Some((.., line)) = wanted.first() else { return Vec::new() };

@@ -2,8 +2,7 @@
 
 use super::host::{Choice, Host, Network};
 use super::listen::Leader;
-use crate::finding::Finding;
-use dante_core::explain::Explain;
+use crate::finding::{Finding, Level};
 use dante_os::net::NetError;
 
 /// What there is to listen on.
@@ -52,17 +51,16 @@ fn interface(host: &Host, network: &Network) -> Finding {
     let name = &network.name;
     let finding = match &network.link {
         Err(error) => {
-            let finding = Finding::failure(error.what());
-            match (error, error.remedy()) {
-                (NetError::NotFound { present, .. }, _) => {
+            let finding = Finding::explained(Level::Failure, error);
+            match error {
+                NetError::NotFound { present, .. } => {
                     let others: Vec<&String> = present.iter().filter(|name| *name != "lo").collect();
                     finding.remedy(match others.as_slice() {
                         [only] => naming(host, only),
                         _ => format!("for one of these: {}", naming(host, "IFACE")),
                     })
                 }
-                (_, Some(remedy)) => finding.remedy(remedy),
-                (_, None) => finding,
+                _ => finding,
             }
         }
         Ok(link) if !link.up => Finding::failure(format!("{name} ({}) has no carrier", link.address))

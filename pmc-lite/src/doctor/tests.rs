@@ -77,7 +77,7 @@ fn the_first_thing_to_do_is_the_one_that_is_wrong() {
             );
             continue;
         };
-        let finding = report.first.expect("something to do").finding;
+        let finding = report.first.expect("something to do").found.finding;
         let first = format!("{} -> {}", finding.what, finding.remedy.unwrap_or_default());
         assert!(first.contains(words), "{name}: {words:?} is not in {first:?}");
     }
@@ -87,7 +87,7 @@ fn the_first_thing_to_do_is_the_one_that_is_wrong() {
 #[test]
 fn every_warning_and_failure_says_what_to_do() {
     for (name, host, pages) in hosts::all() {
-        for Check { about, finding, .. } in Report::of(&host, &pages).checks {
+        for Check { about, found: Found { finding, .. } } in Report::of(&host, &pages).checks {
             // What passes by itself needs no remedy, nor what a daemon's own sentence ends with.
             let says = finding.remedy.is_some() || finding.what.contains(':');
             assert!(finding.level == Level::Ok || says, "{name}, {about}: {}", finding.what);

@@ -1,6 +1,7 @@
 //! The JSON of every scene; docs/status.schema.json, which is generated from the types and their comments.
 
 use super::Status;
+use crate::finding::Kind;
 use crate::scenes;
 use dante_core::port::Counter;
 use schemars::generate::SchemaSettings;
@@ -44,6 +45,14 @@ fn every_key_is_described_in_the_schema_and_in_its_document() {
         assert!(document.contains(&format!("`{key}`")), "docs/status.md does not tell of {key}");
         let is_counter = Counter::ALL.iter().any(|counter| counter.name() == key);
         assert!(described || is_counter, "{key} has no description");
+    }
+}
+
+#[test]
+fn every_kind_of_finding_is_in_the_document() {
+    let document = include_str!("../../../docs/status.md");
+    for kind in Kind::ALL {
+        assert!(document.contains(&format!("\n| `{kind}` | ")), "docs/status.md does not list {kind}");
     }
 }
 
