@@ -16,14 +16,15 @@ use std::convert::Infallible;
 const NOW: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
 
 /// Any bytes as a daemon's page, with a good head before them or without: the reader says what is wrong with it, or
-/// what is read there does no harm. The first byte says which page, and whether the head is right; of a clock page a good head
-/// may be that of a longer or shorter one.
+/// what is read there does no harm. The first byte says which page, whether the head is right, and whether a right one of a clock page
+/// is that of another version: of any shape.
 ///
 /// # Panics
 /// When it does.
 pub fn page(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let good = first & 0x80 == 0;
+    let rest = (first & 0x40 != 0, rest);
     match first % 6 {
         0 => _ = read::<Dante4l>(good, rest).map(|view| follow(&view)),
         1 => {
@@ -46,14 +47,12 @@ pub fn page(bytes: &[u8]) {
 }
 
 /// Through a file, as a reader finds it.
-fn read<B: Body>(good: bool, bytes: &[u8]) -> Option<View<B>> {
+fn read<B: Body>(good: bool, (is_other, bytes): (bool, &[u8])) -> Option<View<B>> {
     let mut page = vec![0; B::SIZE];
     if good {
         let until = (NOW + Duration::from_secs(1)).ns().cast_unsigned();
-        // What is behind the page of this version makes that of another.
-        let more =
-            if B::FORM == Form::Clock { bytes.len().saturating_sub(B::SHAPE.body()) / 8 * 8 } else { 0 };
-        let shape = Shape { size: B::SIZE + more, ..B::SHAPE };
+        let other = if is_other && B::FORM == Form::Clock { shape_in(bytes) } else { None };
+        let shape = other.unwrap_or(B::SHAPE);
         page.resize(shape.size, 0);
         let [size, array, entries] = shape.words();
         let head = [MAGIC, layout_word::<B>(), size, Life::Live.word(1), 7, until, 0, 2, array, entries];
@@ -80,6 +79,14 @@ fn read<B: Body>(good: bool, bytes: &[u8]) -> Option<View<B>> {
         assert!(result.is_ok(), "{:?}", result.err());
     }
     result.inspect_err(|error| assert!(!error.to_string().is_empty())).ok()
+}
+
+/// A shape out of the last bytes: of less than 16 KiB, with an array or without.
+fn shape_in(bytes: &[u8]) -> Option<Shape> {
+    let (words, _) = bytes.last_chunk::<8>()?.as_chunks::<2>();
+    let [words, offset, stride, entries] =
+        words.first_chunk()?.map(|word| u64::from(u16::from_le_bytes(word) % 2048));
+    Shape::of_words([words * 8, (stride % 256) << 32 | offset, entries])
 }
 
 fn show_observer(body: &Dante4lStatus) {

@@ -3,6 +3,7 @@
 
 use super::{PATIENCE, off_s};
 use dante_tests::guest::Guest;
+use dante_tests::stage::DAEMONS;
 use dante_tests::{wait_for, wait_until};
 
 /// The versions on the second disk.
@@ -133,7 +134,6 @@ pub fn hung(guest: &mut Guest) {
 /// made again by its writer, who reports it, and the clock does not jump.
 pub fn pages(guest: &mut Guest) {
     const PAGES: &str = "dante4l dante4l.status dante2sys dante2sys.status danteshm danteshm.status";
-    const DAEMONS: [&str; 3] = ["dante4l", "dante2sys", "danteshm"];
     let main_pids = |guest: &mut Guest| {
         guest.check(&format!(
             "systemctl show --value -p MainPID {}",

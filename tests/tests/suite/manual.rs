@@ -7,7 +7,7 @@ use dante_os::daemon::Exit;
 use dante_os::page::{Fault, Obstacle, ReadError, WriteError};
 use dante_tests::lab::has;
 use dante_tests::program::{built, keys_of};
-use dante_tests::stage::Stage;
+use dante_tests::stage::{DAEMONS, Stage};
 use nix::errno::Errno;
 use std::collections::BTreeSet;
 use std::fs;
@@ -59,8 +59,6 @@ const COMMANDS: [(&str, &[&[&str]]); 5] = [
     ),
     ("dantesim", &[&[], &["leader"], &["demo"]]),
 ];
-
-const DAEMONS: [&str; 3] = ["dante4l", "dante2sys", "danteshm"];
 
 /// Not shown in the example: who runs several suites names each on the command line, as dante4l@.service does.
 const NOT_SHOWN: &str = "instance";
@@ -183,7 +181,7 @@ fn the_states_are_those_of_the_engines() {
     let terms = |page| manual.terms(page, "STATES");
     assert_eq!(terms("dante4l.8"), port::State::ALL.map(|state| state.to_string()));
     assert_eq!(terms("dante2sys.8"), steer::State::ALL.map(|state| state.to_string()));
-    assert_eq!(terms("danteshm.8"), [relay::State::Waiting, relay::State::Feeding].map(|s| s.to_string()));
+    assert_eq!(terms("danteshm.8"), relay::State::ALL.map(|state| state.to_string()));
 }
 
 #[test]

@@ -155,6 +155,7 @@ fn with_garbage_behind_a_good_head() {
     assert_eq!(stage.status()["dante4l"]["page"], "stopped");
     // A writer that died while it wrote: the sequence stays odd.
     bytes[56..64].copy_from_slice(&1u64.to_ne_bytes());
+    write_tail(&mut bytes);
     fs::write(&page, &bytes).expect("the page");
     assert_eq!(stage.status()["dante4l"]["page"], "stale");
     let dante2sys = stage.start("dante2sys", stage.command("dante2sys", &["--clock=virtual"]));
@@ -281,6 +282,13 @@ pub fn resize(page: &Path, sizes: &[u64]) {
     sizes.iter().for_each(|size| file.set_len(*size).expect("another size"));
 }
 
+/// Puts another file in its place.
+pub fn replace(page: &Path) {
+    let other = page.with_extension("other");
+    fs::write(&other, [0x5a; 4000]).expect("another file");
+    fs::rename(&other, page).expect("in its place");
+}
+
 /// What may happen to a file in /dev/shm, by root, by mistake, or by a service user that was taken over. danteshm is behind its
 /// filter over system calls.
 #[test]
@@ -304,11 +312,7 @@ fn that_are_changed_under_the_daemons_kill_none_and_are_made_again() {
             fs::rename(page, page.with_extension("renamed")).expect("another name");
         }),
         ("deleted", "was removed by another process", |page| fs::remove_file(page).expect("removing")),
-        ("replaced", "was removed by another process", |page| {
-            let other = page.with_extension("other");
-            fs::write(&other, [0x5a; 4000]).expect("another file");
-            fs::rename(&other, page).expect("in its place");
-        }),
+        ("replaced", "was removed by another process", replace),
     ];
     for (what, words, act) in acts {
         for (program, place, page) in chain.pages() {
@@ -368,7 +372,7 @@ pub fn version_of(body: &Dante4l, fields: usize, array: Array, instance: u64) ->
         let at = array.offset + n % array.entries * array.stride;
         bytes[at..at + size_of::<SampleRecord>()].copy_from_slice(body.ring[n % RING].as_bytes());
     }
-    write_head::<Dante4l>(&mut bytes, layout_word::<Dante4l>(), shape, instance);
+    write_head(&mut bytes, layout_word::<Dante4l>(), shape, instance);
     bytes
 }
 
@@ -386,7 +390,7 @@ pub fn earlier_version(body: &Dante4l, instance: u64) -> Vec<u8> {
     version_of(body, fields, array, instance)
 }
 
-fn write_head<B: Body>(bytes: &mut [u8], layout: u64, shape: Shape, instance: u64) {
+fn write_head(bytes: &mut [u8], layout: u64, shape: Shape, instance: u64) {
     let until = (raw_now() + dante_core::time::Duration::from_secs(2)).ns().cast_unsigned();
     let [size, array, entries] = shape.words();
     let life = dante_core::page::Life::Live.word(std::process::id());
@@ -397,11 +401,10 @@ fn write_head<B: Body>(bytes: &mut [u8], layout: u64, shape: Shape, instance: u6
     }
     assert_eq!(bytes.len(), shape.size);
     write_tail(bytes);
-    assert_eq!(B::KIND, u32::try_from(layout >> 32).expect("a kind"));
 }
 
 /// The tail that belongs to the rest.
-fn write_tail(bytes: &mut [u8]) {
+pub fn write_tail(bytes: &mut [u8]) {
     let (tail, place) = (tail_of(bytes), bytes.len() - TAIL_SIZE);
     bytes[place..].copy_from_slice(&tail.to_ne_bytes());
 }
@@ -434,7 +437,7 @@ impl Translated {
         write(Head::Doorbell, view.body.samples);
         let mut status = vec![0x77; Dante4lStatus::SIZE + 400];
         let shape = Shape { size: status.len(), array: None };
-        write_head::<Dante4lStatus>(&mut status, layout_word::<Dante4lStatus>() + 1, shape, view.instance);
+        write_head(&mut status, layout_word::<Dante4lStatus>() + 1, shape, view.instance);
         fs::write(&self.status, status).expect("a status page");
     }
 }
@@ -443,15 +446,16 @@ impl Translated {
 /// shorter) and whose status page they cannot read.
 #[test]
 fn of_other_versions_of_dante4l_are_followed_by_daemons_of_this_one() {
+    let Some(lab) = Lab::new() else { return };
+    let (_leader, _dante4l) = lab.following(&["--ppm=12"], &[]);
+    let mut here = lab.eyes();
     for (translate, version) in
         [(later_version as fn(&Dante4l, u64) -> Vec<u8>, "later"), (earlier_version, "earlier")]
     {
-        let Some(lab) = Lab::new() else { return };
-        let (_leader, _dante4l) = lab.following(&["--ppm=12"], &[]);
         let other = Stage::new();
         let (page, status) = (other.page::<Dante4l>(), other.page::<Dante4lStatus>());
         let translated = Translated { page, status, translate };
-        let (mut here, mut there) = (lab.eyes(), Eyes::of(&other));
+        let mut there = Eyes::of(&other);
         translated.publish(&mut here);
         let unit = format!("--shm={}", other.unit());
         let mut daemons = [("dante2sys", vec!["--clock=virtual"]), ("danteshm", vec!["--epoch=now", &unit])]
@@ -508,7 +512,7 @@ fn of_a_later_dante2sys_give_danteshm_its_k() {
     let size = Dante2sys::SIZE + 24;
     let mut bytes = vec![0xa5; size];
     bytes[HEAD_SIZE..HEAD_SIZE + size_of::<Dante2sys>()].copy_from_slice(body.as_bytes());
-    write_head::<Dante2sys>(&mut bytes, layout_word::<Dante2sys>(), Shape { size, array: None }, 9);
+    write_head(&mut bytes, layout_word::<Dante2sys>(), Shape { size, array: None }, 9);
     // Its writer lives for as long as the test may take.
     bytes[40..48].copy_from_slice(&i64::MAX.to_ne_bytes());
     fs::write(lab.stage.page::<Dante2sys>(), bytes).expect("a page");

@@ -97,7 +97,7 @@ fn judge_clock(eyes: &mut Eyes, truth: &Oscillator) -> BTreeMap<u64, SampleRecor
 }
 
 fn take_samples(eyes: &mut Eyes, samples: &mut BTreeMap<u64, SampleRecord>) {
-    let view = eyes.clock().expect("dante4l\'s page");
+    let view = eyes.clock().expect("dante4l's page");
     samples.extend(view.body.samples_after(0).map(|sample| (sample.number, *sample)));
 }
 
@@ -146,7 +146,7 @@ fn judge_fields(eyes: &mut Eyes, pid: u32, unit: u32) {
         }
         // It is the very stamp that dante4l took.
         let received = fields.receive.0 * 1_000_000_000 + i64::from(fields.receive.2);
-        let view = eyes.clock().expect("dante4l\'s page");
+        let view = eyes.clock().expect("dante4l's page");
         assert!(view.body.samples_after(0).any(|sample| sample.arrived_real_ns == received), "{fields:?}");
         std::thread::sleep(Span::from_millis(270));
     }
@@ -271,7 +271,7 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     // The offset, put together again, is the page's.
     let offset = (observer["offset"]["s"].as_i64(), observer["offset"]["ns"].as_i64());
     let (s, ns) = (offset.0.expect("s"), offset.1.expect("ns"));
-    let view = eyes.clock().expect("dante4l\'s page");
+    let view = eyes.clock().expect("dante4l's page");
     let is_a_samples = view
         .body
         .samples_after(0)
