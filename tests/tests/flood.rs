@@ -19,6 +19,8 @@ const GROWTH_KB: u64 = 256;
 const LINES: usize = 20;
 /// Error of the clock map beyond that of its samples: what the rate's error comes to from one Sync to the next.
 const MAP_ERROR_US: f64 = 10.0;
+/// Error of a sample beyond which it is none of the leader's: no queue is as long as this.
+const FORGED_US: f64 = 1e6;
 
 /// A third of noise, a third of messages cut short, a third of Syncs of 10,000 leaders, better than the real one.
 fn packets() -> Vec<Vec<u8>> {
@@ -97,12 +99,13 @@ fn a_flood_does_not_disturb_the_lock() {
         "of the leader's Syncs {:.1} % were lost",
         100.0 * (1.0 - measured * INTERVAL_S / lasted).max(0.0)
     );
-    // The flood fills the queues that the leader's Syncs pass, and takes the processor from who carries them: by how
-    // much they are late is the machine's. A forged one is off by years.
+    // Queues and processors are full of the flood, so the leader's Syncs arrive late by what depends on the machine: the
+    // map is held against the samples that it was made of. A forged Sync is years off.
     println!(
         "worst error: samples {worst_sample_us:.1} us, map {worst_map_us:.1} us, rate {worst_ppb:.1} ppb"
     );
     assert!(measured >= lasted / INTERVAL_S / 2.0, "half of the leader's Syncs were lost");
+    assert!(worst_sample_us < FORGED_US, "a forged Sync became a sample");
     assert!(
         worst_map_us <= 2.0 * worst_sample_us + MAP_ERROR_US,
         "the map is worse than what it was made of"

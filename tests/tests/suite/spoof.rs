@@ -61,7 +61,8 @@ impl Scene {
         let port = page.selected().expect("a port");
         assert_eq!((port.state(), port.timeline), (Some(State::Slave), 1), "{by}: {}", self.dante4l.said());
         let map = port.map().expect("a map");
-        judge(&format!("{by}: rate - truth"), (map.line.rate - truth.line.rate).ppb(), 200.0, "ppb");
+        // Forged times are 30 ms and more off, which is thousands of ppm; the rest is the machine's noise.
+        judge(&format!("{by}: rate - truth"), (map.line.rate - truth.line.rate).ppm(), 2.0, "ppm");
         let now = raw_now();
         let error = (map.dante_at(now) - truth.at(now)).secs_f64();
         judge(&format!("{by}: map - truth"), error * 1e6, 50.0, "us");
