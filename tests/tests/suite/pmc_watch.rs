@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const MARK: &str = "what stood here before";
 const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (200, 50);
 /// The views' names, by the keys that show them.
@@ -78,14 +79,22 @@ fn child(terminal: &Tmux) -> Option<Pid> {
 fn judge_restored(terminal: &Tmux) {
     let screen = terminal.wait_for("the prompt", |screen| screen.trim_end().ends_with(PROMPT.trim_end()));
     assert!(!terminal.is_alternate(), "{screen}");
-    assert!(screen.contains("what stood here before"), "{screen}");
+    assert!(screen.contains(MARK), "{screen}");
     assert!(!screen.contains("residual"), "{screen}");
     terminal.line("clear; stty -a");
     let modes = terminal.wait_for("the terminal's modes", |screen| screen.contains("iexten"));
     for mode in ["icanon", "echo", "isig", "opost"] {
         assert!(modes.split_whitespace().any(|word| word == mode), "{mode}: {modes}");
     }
-    terminal.line("clear; echo what stood here before");
+    mark(terminal);
+}
+
+/// Prints [`MARK`] at the top, and waits for the prompt below it: what is typed before the shell has read the line before
+/// is shown amid its output.
+fn mark(terminal: &Tmux) {
+    terminal.line(&format!("clear; echo {MARK}"));
+    let shown = format!("{MARK}\n{}", PROMPT.trim_end());
+    terminal.wait_for("the mark", |screen| screen.trim_end() == shown);
 }
 
 #[test]
@@ -99,7 +108,7 @@ fn beside_the_suite() {
     lab.eyes().wait_for_steerer(steer::State::Locked, PATIENCE);
     lab.eyes().wait_for_relay(dante_core::relay::State::Feeding, PATIENCE);
     let terminal = Tmux::start(&lab.stage, SMALL);
-    terminal.line("echo what stood here before");
+    mark(&terminal);
     terminal.line(&watch(&lab.stage));
     let parts = [
         "rate (ppm)",
