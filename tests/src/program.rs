@@ -5,6 +5,7 @@ use dante_os::process::Bound;
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -58,7 +59,10 @@ impl Program {
     pub fn start(mut command: Command, log: PathBuf) -> Self {
         let file = File::create(&log).expect("a log file");
         let copy = file.try_clone().expect("a log file");
-        command.stdin(Stdio::null()).stdout(file).stderr(copy);
+        // In a process group of its own: when the parent of the tests' group ends (a terminal is closed, a shell that ran
+        // them in the background), the kernel sends SIGHUP and SIGCONT to that group if one of it is stopped, and a
+        // leader that a test has stopped would go on (setpgid(2), orphaned process groups).
+        command.stdin(Stdio::null()).stdout(file).stderr(copy).process_group(0);
         let child = Bound::spawn(&mut command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { child, log }
     }
