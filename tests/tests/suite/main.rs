@@ -11,6 +11,7 @@ mod leaders;
 mod manual;
 mod notify;
 mod package;
+mod page_consumer;
 mod page_contract;
 mod pages;
 mod pipeline;
