@@ -6,7 +6,7 @@ use crate::program::{Program, built};
 use crate::stage::Stage;
 use crate::switch::Switch;
 use dante_core::page::{
-    Body, Dante2sysStatus, Dante4l, Dante4lStatus, DanteshmStatus, Freshness, PortRecord, View,
+    Body, Dante2sysStatus, Dante4l, Dante4lStatus, DanteshmStatus, Freshness, PortRecord, SampleRecord, View,
 };
 use dante_core::time::{ClockMap, Raw, Timestamp};
 use dante_core::{port, relay, steer};
@@ -220,6 +220,17 @@ pub fn may_run(tools: &[&str]) -> bool {
 pub fn has(tool: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(tool).exists())
+}
+
+/// The clock map minus the leader's true time, at this moment.
+pub fn map_error(map: &ClockMap, truth: &Oscillator) -> dante_core::time::Duration {
+    let now = raw_now();
+    map.dante_at(now) - truth.at(now)
+}
+
+/// The time that a Sync states minus the leader's true time when it arrived: the less, the later it is.
+pub fn sample_error(sample: &SampleRecord, truth: &Oscillator) -> dante_core::time::Duration {
+    Timestamp::from_ns(sample.origin_ns) - truth.at(Timestamp::from_ns(sample.arrived_raw_ns))
 }
 
 /// Readers of all pages.

@@ -1,11 +1,10 @@
 //! A fool with a packet generator.
 
 use dante_core::port::{Channel, State};
-use dante_core::time::Timestamp;
 use dante_core::wire::{PortIdentity, Uuid};
 use dante_os::clock::raw_now;
 use dante_tests::capture::{Capture, hardware_address};
-use dante_tests::lab::{Lab, proc_status};
+use dante_tests::lab::{Lab, map_error, proc_status, sample_error};
 use dante_tests::stranger::{Generator, sync};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -60,6 +59,7 @@ fn a_flood_does_not_disturb_the_lock() {
     let (page_before, measured_before, begun) = (page(&mut eyes), clock(&mut eyes).samples, raw_now());
     // The map is made of samples from before the flood, too.
     let (truth, mut measured) = (leader.truth(), 0);
+    let us = |error: dante_core::time::Duration| error.ns().abs() as f64 / 1e3;
     let (mut worst_sample_us, mut worst_map_us, mut worst_ppb) = (0.0f64, 0.0f64, 0.0f64);
     let sent = std::thread::scope(|scope| {
         let flood = scope.spawn(|| stranger.flood(Channel::Event, &packets, RATE, span));
@@ -67,13 +67,13 @@ fn a_flood_does_not_disturb_the_lock() {
             let page = page(&mut eyes);
             let port = page.selected().expect("a port");
             assert_eq!((port.state(), port.timeline), (Some(State::Slave), 1), "{}", dante4l.said());
-            let (map, clock, now) = (port.map().expect("a map"), clock(&mut eyes), raw_now());
-            for sample in clock.samples_after(measured) {
-                let arrived = truth.at(Timestamp::from_ns(sample.arrived_raw_ns));
-                worst_sample_us = worst_sample_us.max((sample.origin_ns - arrived.ns()).abs() as f64 / 1e3);
-            }
+            let (map, clock) = (port.map().expect("a map"), clock(&mut eyes));
+            worst_map_us = worst_map_us.max(us(map_error(&map, &truth)));
+            worst_sample_us = clock
+                .samples_after(measured)
+                .map(|sample| us(sample_error(sample, &truth)))
+                .fold(worst_sample_us, f64::max);
             measured = clock.samples;
-            worst_map_us = worst_map_us.max((map.dante_at(now) - truth.at(now)).ns().abs() as f64 / 1e3);
             worst_ppb = worst_ppb.max((map.line.rate - truth.line.rate).ppb().abs());
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -23,12 +23,10 @@ const NOW: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
 /// When it does.
 pub fn page(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
-    let good = first & 0x80 == 0;
-    let rest = (first & 0x40 != 0, rest);
     match first % 6 {
-        0 => _ = read::<Dante4l>(good, rest).map(|view| follow(&view)),
+        0 => _ = read::<Dante4l>(*first, rest).map(|view| follow(&view)),
         1 => {
-            let view = read::<Dante2sys>(good, rest);
+            let view = read::<Dante2sys>(*first, rest);
             let piece = view.as_ref().and_then(|view| view.body.piece());
             _ = piece.map(|piece| piece.utc_at(Timestamp::from_ns(i64::MAX)));
             _ = view.map(|view| {
@@ -36,18 +34,19 @@ pub fn page(bytes: &[u8]) {
             });
         }
         2 => {
-            let told = read::<Danteshm>(good, rest).and_then(|view| view.body.told());
+            let told = read::<Danteshm>(*first, rest).and_then(|view| view.body.told());
             let relay = Relay::new(relay::Config::default(), told, Duration::ZERO);
             _ = (relay.page(), relay.status());
         }
-        3 => _ = read::<Dante4lStatus>(good, rest).map(|view| show_observer(&view.body)),
-        4 => _ = read::<Dante2sysStatus>(good, rest).map(|view| show_steerer(&view.body)),
-        _ => _ = read::<DanteshmStatus>(good, rest).map(|view| view.body.outputs().len()),
+        3 => _ = read::<Dante4lStatus>(*first, rest).map(|view| show_observer(&view.body)),
+        4 => _ = read::<Dante2sysStatus>(*first, rest).map(|view| show_steerer(&view.body)),
+        _ => _ = read::<DanteshmStatus>(*first, rest).map(|view| view.body.outputs().len()),
     }
 }
 
 /// Through a file, as a reader finds it.
-fn read<B: Body>(good: bool, (is_other, bytes): (bool, &[u8])) -> Option<View<B>> {
+fn read<B: Body>(first: u8, bytes: &[u8]) -> Option<View<B>> {
+    let (good, is_other) = (first & 0x80 == 0, first & 0x40 != 0);
     let mut page = vec![0; B::SIZE];
     if good {
         let until = (NOW + Duration::from_secs(1)).ns().cast_unsigned();

@@ -2,9 +2,8 @@
 
 use dante_core::port::State;
 use dante_core::steer;
-use dante_os::clock::raw_now;
 use dante_tests::clock_watch::ClockWatch;
-use dante_tests::lab::{Eyes, Lab, Leader};
+use dante_tests::lab::{Eyes, Lab, Leader, map_error};
 use dante_tests::namespace::SECOND_CABLE;
 use dante_tests::{judge, wait_for, wait_until};
 use std::time::Duration as Span;
@@ -16,9 +15,7 @@ fn uuid(lab: &Lab) -> String {
 }
 
 fn map_error_us(eyes: &mut Eyes, leader: &Leader) -> f64 {
-    let map = eyes.map().expect("a map");
-    let now = raw_now();
-    (map.dante_at(now) - leader.truth().at(now)).secs_f64() * 1e6
+    map_error(&eyes.map().expect("a map"), &leader.truth()).secs_f64() * 1e6
 }
 
 /// A worse leader may be the one that is wanted, and a better one the one that is not.

@@ -7,7 +7,7 @@ use dante_core::{relay, steer};
 use dante_os::clock::{raw_now, read_realtime};
 use dante_os::process::Bound;
 use dante_sim::oscillator::Oscillator;
-use dante_tests::lab::{Eyes, Lab};
+use dante_tests::lab::{Eyes, Lab, sample_error};
 use dante_tests::segment::{Fields, Seen, seen};
 use dante_tests::stage::Stage;
 use dante_tests::{judge, wait_for, wait_until};
@@ -81,9 +81,7 @@ fn judge_clock(eyes: &mut Eyes, truth: &Oscillator) -> BTreeMap<u64, SampleRecor
         take_samples(eyes, &mut samples);
         std::thread::sleep(Span::from_millis(100));
     }
-    let delay = |sample: &SampleRecord| {
-        (truth.at(Timestamp::from_ns(sample.arrived_raw_ns)).ns() - sample.origin_ns) as f64
-    };
+    let delay = |sample: &SampleRecord| -sample_error(sample, truth).ns() as f64;
     let delay = median(samples.values().map(delay).collect());
     let mean = offsets.iter().sum::<f64>() / offsets.len() as f64;
     let worst = offsets.iter().map(|offset| (offset + delay).abs()).fold(0.0, f64::max);

@@ -4,9 +4,8 @@ use dante_core::page::Dante4lStatus;
 use dante_core::port::{Channel, State};
 use dante_core::time::{Duration, Timestamp};
 use dante_core::wire::{FollowUp, Message, Packet, PortIdentity};
-use dante_os::clock::raw_now;
 use dante_tests::capture::Capture;
-use dante_tests::lab::{Eyes, Lab, Leader};
+use dante_tests::lab::{Eyes, Lab, Leader, map_error};
 use dante_tests::namespace::{CABLE, Namespace};
 use dante_tests::program::Program;
 use dante_tests::stranger::{Stranger, header, sync};
@@ -63,9 +62,8 @@ impl Scene {
         let map = port.map().expect("a map");
         // Forged times are 30 ms and more off, which is thousands of ppm; the rest is the machine's noise.
         judge(&format!("{by}: rate - truth"), (map.line.rate - truth.line.rate).ppm(), 2.0, "ppm");
-        let now = raw_now();
-        let error = (map.dante_at(now) - truth.at(now)).secs_f64();
-        judge(&format!("{by}: map - truth"), error * 1e6, 50.0, "us");
+        let error = map_error(&map, &truth);
+        judge(&format!("{by}: map - truth"), error.secs_f64() * 1e6, 50.0, "us");
     }
 
     /// Does it over and over, with what was heard since the last time, and looks on.
