@@ -7,8 +7,9 @@
 //!   change with any version.
 //!
 //! A page is a head of sixteen 64-bit words ([`Head`]), a body and a tail, a word that sums up both, in the byte order of the
-//! machine. The body is guarded by the sequence (a seqlock). Readers have read-only memory, on which Rust allows Relaxed atomic loads only, so both sides use
-//! Relaxed word accesses and fences; see [`Words`]. docs/pages.md has the clock pages byte by byte.
+//! machine. The body is guarded by the sequence (a seqlock). Readers have read-only memory, on which Rust allows Relaxed
+//! atomic loads only, so both sides use Relaxed word accesses and fences; see [`Words`]. docs/pages.md has the clock pages
+//! byte by byte.
 
 mod dante2sys;
 mod dante4l;

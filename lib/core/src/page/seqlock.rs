@@ -1,12 +1,13 @@
 //! The seqlock over a page's body.
 //!
-//! Writer: sequence to odd, release fence, words, tail, sequence to even (release). Reader: sequence, acquire fence, words, tail,
-//! acquire fence, sequence again; odd or changed, the words are torn and read again. The tail is the last word of a page: the
-//! even sequence plus the sum of the head's constant words and of all words, modulo 2^64. It shows what the sequence does not: a file that another process cut
-//! short and extended again is zeros from some place on, and no order holds between those zeros and what is written meanwhile. All accesses are atomic, so that
-//! a torn read is a wrong value and never undefined behaviour; all of a reader's are Relaxed loads, the only ones that
-//! Rust allows on read-only memory. The pattern is the one of H.-J. Boehm, "Can seqlocks get along with programming
-//! language memory models?" (MSPC 2012), and a loom test walks through its interleavings.
+//! Writer: sequence to odd, release fence, words, tail, sequence to even (release). Reader: sequence, acquire fence, words,
+//! tail, acquire fence, sequence again; odd or changed, the words are torn and read again. The tail is the last word of a
+//! page: the even sequence plus the sum of the head's constant words and of all words, modulo 2^64. It shows what the
+//! sequence does not: a file that another process cut short and extended again is zeros from some place on, and no order
+//! holds between those zeros and what is written meanwhile. All accesses are atomic, so that a torn read is a wrong value
+//! and never undefined behaviour; all of a reader's are Relaxed loads, the only ones that Rust allows on read-only memory.
+//! The pattern is the one of H.-J. Boehm, "Can seqlocks get along with programming language memory models?" (MSPC 2012),
+//! and a loom test walks through its interleavings.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -68,9 +69,9 @@ impl<'a, W: Word> Words<'a, W> {
         self.sequence.load()
     }
 
-    /// Writes `bytes`, of the words' own length. There must be one writer only, who hands
-    /// over the sequence that the last call returned: the one in memory may have been set back by another process, and a
-    /// reader would take two bodies of one sequence for one. A sequence that a dead writer left odd is made good.
+    /// Writes `bytes`, of the words' own length. There must be one writer only, who hands over the sequence that the last
+    /// call returned: the one in memory may have been set back by another process, and a reader would take two bodies of
+    /// one sequence for one. A sequence that a dead writer left odd is made good.
     pub fn store(&self, sequence: u64, bytes: &[u8]) -> u64 {
         let odd = sequence | 1;
         let even = odd.wrapping_add(1);

@@ -280,7 +280,7 @@ impl Steerer {
         self.utc.error(now, &self.run())
     }
 
-    /// Whether the clock is this program's, and its UTC good: the kernel is told so.
+    /// Whether this program holds the clock, and its UTC is good.
     pub fn is_utc_good(&self) -> bool {
         self.utc.is_good() && !matches!(self.state(), State::Yielded | State::Refused)
     }

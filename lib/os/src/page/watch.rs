@@ -9,9 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// A [`PageReader`] with an inotify watch on the page's file, to be waited for with everything else.
 ///
-/// The watch tells a publication (IN_MODIFY by the doorbell), an unlink (IN_ATTRIB) and another name
-/// (IN_MOVE_SELF). A page that is not there
-/// yet cannot be watched: read again at least once a second.
+/// The watch reports a publication (IN_MODIFY by the doorbell), an unlink (IN_ATTRIB) and another name (IN_MOVE_SELF). A page
+/// that is not there yet cannot be watched: read again at least once a second.
 pub struct PageFollower<B> {
     reader: PageReader<B>,
     inotify: Inotify,
