@@ -538,7 +538,8 @@ fn a_readers_lock_keeps_no_writer_out_and_lets_no_second_one_in() {
     scene.writer(1).unwrap().publish(at(0), &Scene::body(1));
     let file = fs::File::open(scene.name.path()).unwrap();
     let shared = libc::flock { l_type: 0, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
-    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_OFD_SETLK(&shared)).unwrap();
+    // Waits for the lock of the first writer: a child that another test is just starting has it until it becomes its program.
+    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_OFD_SETLKW(&shared)).unwrap();
     let mut writer = scene.takes_over(2);
     writer.publish(at(0), &Scene::body(2));
     assert_eq!(scene.reader().read(at(0)).unwrap().instance, 2);
