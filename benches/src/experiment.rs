@@ -5,7 +5,7 @@ pub mod estimate;
 
 use crate::bound::Noise;
 use crate::ours::Ours;
-use crate::trace::{Network, PER_SECOND, Trace};
+use crate::trace::{LinkProfile, PER_SECOND, Trace};
 use dante_core::estimate::RateGuess;
 use dante_sim::oscillator::Model;
 use std::num::NonZero;
@@ -47,7 +47,7 @@ pub(crate) fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
 }
 
 /// What an optimal follower is told.
-pub fn noise_of(network: &Network, model: &Model) -> Noise {
+pub fn noise_of(network: &LinkProfile, model: &Model) -> Noise {
     Noise { packet_ns: network.noise_ns().0, white_ppb: model.white.ppb(), walk_ppb: model.walk.ppb() }
 }
 
@@ -65,7 +65,7 @@ pub struct Cost {
 }
 
 /// What a sample costs in the first and in the last of so many simulated hours at 4 Hz.
-pub fn cost(network: &Network, hours: usize) -> Cost {
+pub fn cost(network: &LinkProfile, hours: usize) -> Cost {
     let begin = Instant::now();
     let mut ours = Ours::new(RateGuess::UNKNOWN);
     let mut trace = Trace::new(network, Model::PC, 12.0, 1);

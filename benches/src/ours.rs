@@ -2,7 +2,7 @@
 
 use crate::peers::{Follower, clock_at};
 use crate::trace::{BEGIN, Sync};
-use dante_core::estimate::{Estimator, Measurement, RateGuess, Verdict};
+use dante_core::estimate::{Classification, Estimator, Measurement, RateGuess};
 use dante_core::page::{CLOCK_HAS_MAP, Dante4l, Freshness, View};
 use dante_core::port;
 use dante_core::steer::{Clock, Config, ExactClock, Input, Steerer, drive};
@@ -60,7 +60,7 @@ impl Ours {
     /// The estimator alone.
     pub fn estimate(&mut self, sync: &Sync) {
         let verdict = self.estimator.update(Measurement { raw: sync.arrived, dante: sync.stated });
-        self.jumps += u64::from(matches!(verdict, Verdict::Jumped { .. }));
+        self.jumps += u64::from(matches!(verdict, Classification::Jumped { .. }));
     }
 
     /// The page and the steerer.

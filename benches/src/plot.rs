@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use dante_bench::bound::Optimal;
 use dante_bench::experiment::clock::{Outcome, Steady};
 use dante_bench::experiment::noise_of;
-use dante_bench::trace::Network;
+use dante_bench::trace::LinkProfile;
 use dante_sim::oscillator::Model;
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -36,7 +36,7 @@ struct Plot {
 }
 
 /// The error of the rate against time.
-pub fn course(folder: &Path, network: &Network, outcomes: &[Outcome]) -> Result<()> {
+pub fn course(folder: &Path, network: &LinkProfile, outcomes: &[Outcome]) -> Result<()> {
     let of = |outcome: &Outcome| Line {
         name: outcome.name.to_owned(),
         points: (0..).map(f64::from).zip(outcome.course_ppb.iter().copied()).skip(1).collect(),

@@ -21,7 +21,7 @@ const JITTER: Duration = Duration::from_us(50);
 
 /// A link, and how it is called.
 #[derive(Debug, Clone, Copy)]
-pub struct Network {
+pub struct LinkProfile {
     /// As tables and plots call it.
     pub name: &'static str,
     /// What it does to packets.
@@ -29,13 +29,13 @@ pub struct Network {
 }
 
 /// All that are measured on.
-pub const NETWORKS: [Network; 3] = [
-    Network { name: "veth", profile: Profile::VETH },
-    Network { name: "dante", profile: Profile::DANTE },
-    Network { name: "busy", profile: Profile::BUSY },
+pub const NETWORKS: [LinkProfile; 3] = [
+    LinkProfile { name: "veth", profile: Profile::VETH },
+    LinkProfile { name: "dante", profile: Profile::DANTE },
+    LinkProfile { name: "busy", profile: Profile::BUSY },
 ];
 
-impl Network {
+impl LinkProfile {
     /// Standard deviation of the time that a packet needs, ns, and its mean: by a long draw, so that a change of the
     /// profile cannot be forgotten here.
     pub fn noise_ns(&self) -> (f64, f64) {
@@ -93,14 +93,14 @@ pub struct Trace {
 
 impl Trace {
     /// The leader runs `ppm` off the host.
-    pub fn new(network: &Network, model: Model, ppm: f64, seed: u64) -> Self {
+    pub fn new(network: &LinkProfile, model: Model, ppm: f64, seed: u64) -> Self {
         let start = Timestamp::from_ns(BEGIN.ns()) + BASE;
         let path = Path::new(model.at_ppm(ppm), BEGIN, start, seed);
         Self { profile: network.profile, path, rng: Pcg64Mcg::seed_from_u64(!seed), count: 0 }
     }
 
     /// The leader's rate is drawn, too: up to `ppm` to either side.
-    pub fn drawn(network: &Network, model: Model, ppm: f64, seed: u64) -> Self {
+    pub fn drawn(network: &LinkProfile, model: Model, ppm: f64, seed: u64) -> Self {
         let drawn = Pcg64Mcg::seed_from_u64(seed ^ 0x5eed).random_range(-ppm..=ppm);
         Self::new(network, model, drawn, seed)
     }

@@ -6,13 +6,13 @@
 use dante_bench::bound::Optimal;
 use dante_bench::experiment::{clock, estimate, noise_of};
 use dante_bench::ours::Ours;
-use dante_bench::trace::{NETWORKS, Network, PER_SECOND, Trace};
+use dante_bench::trace::{LinkProfile, NETWORKS, PER_SECOND, Trace};
 use dante_core::estimate::RateGuess;
 use dante_sim::oscillator::Model;
 
-const VETH: &Network = &NETWORKS[0];
-const DANTE: &Network = &NETWORKS[1];
-const BUSY: &Network = &NETWORKS[2];
+const VETH: &LinkProfile = &NETWORKS[0];
+const DANTE: &LinkProfile = &NETWORKS[1];
+const BUSY: &LinkProfile = &NETWORKS[2];
 
 /// The 95th percentile of 100 seeds scatters by some 5 % of the time.
 const OF_PERCENTILE: f64 = 1.1;

@@ -1,10 +1,10 @@
 //! The flags, and what they amount to.
 
 use clap::{Parser, ValueEnum};
-use dante_core::date::{DateRules, Policy};
 use dante_core::steer::Limits;
 use dante_core::steer::{RtcMode, UtcSource};
 use dante_core::time::{Duration, Ratio, Real, Timestamp};
+use dante_core::utc::{Policy, UtcRules};
 use dante_os::daemon::{CommonArgs, DaemonArgs, EXIT_STATUS};
 use dante_os::ntp::NtpClient;
 use dante_os::quantity::{Span, ppm};
@@ -35,24 +35,24 @@ pub struct Args {
 
     /// What gives way where leader and UTC differ: step (the date, by steps), slew (the rate, within --max-slew), free (the
     /// date, which drifts), utc (the rate, which is UTC's in the long run)
-    #[arg(long, value_enum, value_name = "POLICY", default_value_t = Date::Step)]
-    pub date: Date,
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = UtcPolicy::Step)]
+    pub utc_policy: UtcPolicy,
 
     /// At the start set the date if it is off by more than this
     #[arg(long, value_name = "TIME", default_value = "20ms")]
     pub first_step_threshold: Span,
 
-    /// With --date step: set it when it is off by more than this
+    /// With --utc-policy step: set it when it is off by more than this
     #[arg(long, value_name = "TIME", default_value = "10ms")]
     pub step_threshold: Span,
 
-    /// With --date slew: run off the leader's rate by at most this
+    /// With --utc-policy slew: run off the leader's rate by at most this
     #[arg(long, value_name = "PPM", default_value_t = 5.0, value_parser = ppm)]
     pub max_slew: f64,
 
     /// Tell the kernel that the clock is not synchronised where the date may be off by more than this
     #[arg(long, value_name = "TIME", default_value = "100ms")]
-    pub max_date_error: Span,
+    pub max_utc_error: Span,
 
     /// Never set a frequency beyond this; the kernel's own limit is 500
     #[arg(long, value_name = "PPM", default_value_t = 490.0, value_parser = ppm)]
@@ -90,7 +90,7 @@ pub struct Args {
 
     /// Only set the remembered frequency where a dante2sys that died has left the system clock: for ExecStopPost= of a unit
     #[arg(long)]
-    pub leave: bool,
+    pub restore_frequency: bool,
 
     #[command(flatten)]
     pub common: CommonArgs,
@@ -99,7 +99,9 @@ pub struct Args {
 impl DaemonArgs for Args {
     const PROGRAM: &'static str = "dante2sys";
     const EXAMPLE: &'static str = include_str!("../../files/dante4l.toml");
-    const COMMAND_LINE_ONLY: &'static [&'static str] = &["leave"];
+    const COMMAND_LINE_ONLY: &'static [&'static str] = &["restore-frequency"];
+    const RENAMED: &'static [(&'static str, &'static str)] =
+        &[("date", "utc-policy"), ("max-date-error", "max-utc-error"), ("leave", "restore-frequency")];
 
     fn common(&self) -> &CommonArgs {
         &self.common
@@ -116,7 +118,7 @@ impl DaemonArgs for Args {
         if matches!(self.clock, Clock::Hardware(_)) && self.utc_source() != UtcSource::None {
             return wrong("a PTP hardware clock is given the leader's rate alone: --utc none");
         }
-        if self.ntp_servers.len() > dante_core::date::servers::MAX_SERVERS {
+        if self.ntp_servers.len() > dante_core::utc::servers::MAX_SERVERS {
             return wrong("more time servers than are of use: eight at most");
         }
         Ok(())
@@ -156,7 +158,7 @@ pub enum Utc {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Date {
+pub enum UtcPolicy {
     Step,
     Slew,
     Free,
@@ -186,18 +188,18 @@ impl Args {
     }
 
     /// The date's policy; no date before `earliest` is believed.
-    pub fn rules(&self, earliest: Timestamp<Real>) -> DateRules {
-        DateRules {
-            policy: match self.date {
-                Date::Step => Policy::Step,
-                Date::Slew => Policy::Slew,
-                Date::Free => Policy::Free,
-                Date::Utc => Policy::Utc,
+    pub fn rules(&self, earliest: Timestamp<Real>) -> UtcRules {
+        UtcRules {
+            policy: match self.utc_policy {
+                UtcPolicy::Step => Policy::Step,
+                UtcPolicy::Slew => Policy::Slew,
+                UtcPolicy::Free => Policy::Free,
+                UtcPolicy::Utc => Policy::Utc,
             },
             first_step: self.first_step_threshold.0,
             step_threshold: self.step_threshold.0,
             max_slew: Ratio::from_ppm(self.max_slew),
-            max_error: self.max_date_error.0,
+            max_error: self.max_utc_error.0,
             earliest,
         }
     }

@@ -5,9 +5,9 @@ use dante_core::steer::SteeredClock;
 use dante_core::steer::{Clock, ClockState, Fault, Setting};
 use dante_core::time::{Affine, Duration, Ratio, Real};
 use dante_os::clock::{Phc, Realtime, SystemClock};
+use dante_os::competing_daemons;
 use dante_os::daemon::{Exit, Failure};
 use dante_os::log::Complaints;
-use dante_os::rivals;
 
 /// The clock, and whether it may be taken beside another program that seems to steer it.
 pub struct ControlledClock {
@@ -71,9 +71,13 @@ impl Clock for ControlledClock {
 
     fn set(&mut self, setting: Setting) -> Result<Ratio, Fault<Failure>> {
         if let (SystemClock::Realtime(_), Setting::Control, false) = (&self.clock, setting, self.is_forced) {
-            let rivals: Vec<String> = rivals::find().iter().map(ToString::to_string).collect();
-            if !rivals.is_empty() {
-                return Err(Fault::InUse(Failure::new(Exit::Refused, anyhow::anyhow!(rivals.join("; ")))));
+            let competitors: Vec<String> =
+                competing_daemons::find().iter().map(ToString::to_string).collect();
+            if !competitors.is_empty() {
+                return Err(Fault::InUse(Failure::new(
+                    Exit::Refused,
+                    anyhow::anyhow!(competitors.join("; ")),
+                )));
             }
         }
         self.clock.set(setting).map_err(|fault| fault.map(Failure::of))

@@ -5,7 +5,7 @@
 mod clock;
 mod discipline;
 mod drift_file;
-mod leave;
+mod restore_frequency;
 mod rtc;
 
 use clock::ControlledClock;
@@ -22,8 +22,8 @@ fn main() -> ExitCode {
 }
 
 fn steer(args: Args) -> Result<(), Failure> {
-    if args.leave {
-        return leave::leave(&args);
+    if args.restore_frequency {
+        return restore_frequency::leave(&args);
     }
     let poll = Poll::new()?;
     // What may be refused comes before the clock is touched.

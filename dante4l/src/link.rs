@@ -4,13 +4,13 @@ mod card;
 mod membership;
 
 use card::{Trial, stamping};
-use dante_core::port::{Channel, Input, NoStamp, SendToken, StampSource};
+use dante_core::port::{Channel, Input, NoTimestamp, SendToken, TimestampSource};
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::daemon::Exit;
 use dante_os::denial::{Denial, Denied};
 use dante_os::net::{Card, CardError, Interface, NetError, current_index};
-use dante_os::socket::{PtpSocket, SocketError, Stamps, Timestamping};
+use dante_os::socket::{PtpSocket, SocketError, TimestampReader, Timestamping};
 use membership::Membership;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -39,7 +39,7 @@ pub struct Link {
     group: SocketAddrV4,
     /// The packet whose transmit stamp is awaited.
     sent: Option<(u32, SendToken)>,
-    pub stamps: Stamps,
+    pub stamps: TimestampReader,
     /// The card, where it stamps.
     card: Option<Card>,
     trial: Trial,
@@ -53,7 +53,7 @@ pub struct Link {
 
 /// What became of the interface.
 #[derive(Debug)]
-pub enum Change {
+pub enum LinkChange {
     /// Nothing that matters here.
     None,
     /// Nothing can be heard; the sockets wait for it to come back.
@@ -97,8 +97,8 @@ impl Link {
     pub fn open(config: &LinkConfig) -> Result<Self, LinkError> {
         let interface = Interface::find(&config.interface)?;
         let (card, clock) = stamping(config, &interface)?.unzip();
-        let stamps = Stamps::of(clock);
-        let source = if card.is_some() { StampSource::Hardware } else { StampSource::Software };
+        let stamps = TimestampReader::of(clock);
+        let source = if card.is_some() { TimestampSource::Hardware } else { TimestampSource::Software };
         let open = |port, channel| PtpSocket::open(&interface, config.group, port, channel, source);
         let mut membership = Membership::default();
         membership.told(raw_now());
@@ -125,7 +125,7 @@ impl Link {
     }
 
     /// Where time stamps come from.
-    pub fn source(&self) -> StampSource {
+    pub fn source(&self) -> TimestampSource {
         self.event.stamps()
     }
 
@@ -157,7 +157,7 @@ impl Link {
                 }
                 self.stamps.translate(received.stamp)
             }
-            Channel::General => Err(NoStamp::Missing),
+            Channel::General => Err(NoTimestamp::Missing),
         };
         Ok(Some(Input::Packet { channel, bytes, source, arrived }))
     }
@@ -171,19 +171,19 @@ impl Link {
     }
 
     /// Looks what became of the interface. `was_up`: it could be heard before.
-    pub fn look(&mut self, was_up: bool) -> Result<Change, SocketError> {
+    pub fn look(&mut self, was_up: bool) -> Result<LinkChange, SocketError> {
         let found = match Interface::find(&self.interface.name) {
             Ok(found) => found,
             // The sockets are members still, and hear again as soon as it is up.
             Err(error @ NetError::Down { .. }) if self.is_current() => {
-                return Ok(if was_up { Change::Down(error.to_string()) } else { Change::None });
+                return Ok(if was_up { LinkChange::Down(error.to_string()) } else { LinkChange::None });
             }
             // What is multicast arrives all the same, and the address comes back with the next lease.
-            Err(NetError::NoAddress { .. }) if self.is_current() => return Ok(Change::None),
-            Err(_) => return Ok(Change::Gone),
+            Err(NetError::NoAddress { .. }) if self.is_current() => return Ok(LinkChange::None),
+            Err(_) => return Ok(LinkChange::Gone),
         };
         if found.index != self.interface.index || found.mac != self.interface.mac {
-            return Ok(Change::Gone);
+            return Ok(LinkChange::Gone);
         }
         let before = std::mem::replace(&mut self.interface, found);
         let has_moved = before.address != self.interface.address;
@@ -192,10 +192,10 @@ impl Link {
             self.general.send_from(&self.interface)?;
         }
         Ok(match (was_up, self.interface.up) {
-            (true, false) => Change::Down(NO_CARRIER.into()),
-            (false, true) => Change::Up,
-            (true, true) if has_moved => Change::Address(self.interface.address),
-            _ => Change::None,
+            (true, false) => LinkChange::Down(NO_CARRIER.into()),
+            (false, true) => LinkChange::Up,
+            (true, true) if has_moved => LinkChange::Address(self.interface.address),
+            _ => LinkChange::None,
         })
     }
 

@@ -9,7 +9,7 @@ use dante_core::observe::{Observer as Engine, Output};
 use dante_core::page::{Dante4l, Dante4lStatus, MAX_PORTS};
 use dante_core::port::{self, Channel, Port, PortConfig, Sample, State};
 use dante_core::time::{Duration, Raw, Timestamp};
-use dante_core::track::KernelWord;
+use dante_core::track::KernelSync;
 use dante_os::clock::{raw_now, timex};
 use dante_os::daemon::{self, CommonArgs, Exit, Failure, Service, random};
 use dante_os::log::{Summary, SummaryLine};
@@ -17,7 +17,7 @@ use dante_os::net::Watch;
 use dante_os::page::Publisher;
 use dante_os::poll::{Fds, Wake};
 use dante_os::socket::SocketError;
-use network::Network;
+use network::NetworkDriver;
 use std::fmt;
 use std::os::fd::AsFd;
 
@@ -28,7 +28,7 @@ pub struct Observer {
     /// What the kernel tells of interfaces, if it does.
     watch: Option<Watch>,
     /// One for each `-i`.
-    networks: Vec<Network>,
+    networks: Vec<NetworkDriver>,
     engine: Engine,
     rates: RatesFile,
     pages: Publisher<Dante4l, Dante4lStatus>,
@@ -64,9 +64,9 @@ impl Observer {
         for (place, config) in configs.into_iter().enumerate() {
             let seed = random()?;
             ports.push(PortConfig { seed, rates: rates.rates.clone(), ..port.clone() });
-            networks.push(Network::new(place, config, seed, watch.is_some()));
+            networks.push(NetworkDriver::new(place, config, seed, watch.is_some()));
         }
-        let engine = Engine::new(networks.iter().map(Network::name).zip(ports));
+        let engine = Engine::new(networks.iter().map(NetworkDriver::name).zip(ports));
         let summary = Summary::new(Duration::from_secs(i64::from(common.summary_interval)));
         let mut observer = Self { watch, networks, engine, rates, pages, summary };
         for (network, link) in observer.networks.iter_mut().zip(links) {
@@ -81,7 +81,7 @@ impl Observer {
     /// socket starves the other. The network's descriptors begin with `first`.
     fn receive(&mut self, wake: &Wake, place: usize, first: usize) -> Result<(), SocketError> {
         if wake.error(first) {
-            while self.take(place, Network::take_departure)? {}
+            while self.take(place, NetworkDriver::take_departure)? {}
         }
         let mut more = [first, first + 1].map(|socket| wake.ready(socket) || wake.error(socket));
         for _ in 0..BATCH {
@@ -99,7 +99,7 @@ impl Observer {
     fn take<E>(
         &mut self,
         place: usize,
-        take: impl FnOnce(&mut Network, &mut Engine) -> Result<bool, E>,
+        take: impl FnOnce(&mut NetworkDriver, &mut Engine) -> Result<bool, E>,
     ) -> Result<bool, E> {
         let Some(network) = self.networks.get_mut(place) else { return Ok(false) };
         let taken = take(network, &mut self.engine)?;
@@ -122,7 +122,7 @@ impl Observer {
                         tell(port, &sample, &line);
                     }
                 }
-                Output::Port(port::Output::Notice(notice)) => network.warn(notice),
+                Output::Port(port::Output::Diagnostic(diagnostic)) => network.warn(diagnostic),
                 Output::Port(port::Output::Changed { from, to, reason }) => network.changed(from, to, reason),
                 Output::Port(port::Output::Timeline { number: 0, reason }) => {
                     network.info(format_args!("{reason}"));
@@ -153,22 +153,22 @@ impl Observer {
     /// Publishes the pages where that `is_due`, or where anything on them has changed.
     fn publish(&mut self, now: Timestamp<Raw>, is_due: bool) {
         for (place, network) in self.networks.iter().enumerate() {
-            self.engine.set_stamp_source(place, network.stamp_source());
+            self.engine.set_timestamp_source(place, network.timestamp_source());
         }
         if is_due || self.engine.is_changed() {
-            let (clock, status) = self.engine.pages(kernel_word());
+            let (clock, status) = self.engine.pages(kernel_sync());
             self.pages.publish(now, clock, status);
         }
     }
 }
 
 /// Whether the system clock is kept by anybody: danteshm, which may not ask, takes a date from it only then.
-fn kernel_word() -> Option<KernelWord> {
+fn kernel_sync() -> Option<KernelSync> {
     let timex = timex().ok()?;
     Some(if timex.is_synchronised() {
-        KernelWord::Synchronised(timex.max_error)
+        KernelSync::Synchronised(timex.max_error)
     } else {
-        KernelWord::Unsynchronised
+        KernelSync::Unsynchronised
     })
 }
 
@@ -199,7 +199,7 @@ impl Service for Observer {
     }
 
     fn deadline(&self) -> Timestamp<Raw> {
-        let networks = self.networks.iter().filter_map(Network::deadline);
+        let networks = self.networks.iter().filter_map(NetworkDriver::deadline);
         networks.chain(self.engine.deadline()).fold(self.pages.renewal(), Timestamp::min)
     }
 

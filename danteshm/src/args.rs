@@ -36,7 +36,7 @@ pub struct Args {
 
     /// Permissions of that socket, octal: who may write to it may ask
     #[arg(long, value_name = "MODE", default_value = "666", value_parser = permissions)]
-    pub usrvclock_mode: u32,
+    pub usrvclock_perm: u32,
 
     /// What the date of the samples is taken from: synchronised (dante2sys if its date is good, else the system clock once
     /// the kernel calls it synchronised), now (the system clock as it is)
@@ -45,7 +45,7 @@ pub struct Args {
 
     /// So many samples a second, each a mean, instead of one for each Sync
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=8))]
-    pub rate: Option<u32>,
+    pub sample_rate: Option<u32>,
 
     #[command(flatten)]
     pub common: CommonArgs,
@@ -71,6 +71,8 @@ impl Args {
 impl DaemonArgs for Args {
     const PROGRAM: &'static str = "danteshm";
     const EXAMPLE: &'static str = include_str!("../../files/dante4l.toml");
+    const RENAMED: &'static [(&'static str, &'static str)] =
+        &[("rate", "sample-rate"), ("usrvclock-mode", "usrvclock-perm")];
 
     fn common(&self) -> &CommonArgs {
         &self.common

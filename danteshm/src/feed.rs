@@ -3,9 +3,9 @@
 use crate::args::{Args, EpochFrom};
 use crate::outputs::Outputs;
 use dante_core::page::{Dante2sys, Dante4l, Danteshm, DanteshmStatus};
-use dante_core::relay::{Config, EpochRule, Input, Output, RefclockSample, Relay, Told, Waiting};
+use dante_core::relay::{Config, EpochRule, Input, Output, PublishedEpoch, RefclockSample, Relay, Waiting};
 use dante_core::time::{Duration, Raw, Timestamp};
-use dante_core::track::KernelWord;
+use dante_core::track::KernelSync;
 use dante_os::clock::{raw_now, suspended};
 use dante_os::daemon::{Failure, Service};
 use dante_os::log::{Budget, Complaints, Summary};
@@ -30,7 +30,7 @@ impl Feed {
         args: &Args,
         outputs: Outputs,
         pages: Publisher<Danteshm, DanteshmStatus>,
-        told: Option<Told>,
+        told: Option<PublishedEpoch>,
     ) -> Result<Self, Failure> {
         let common = &args.common;
         Ok(Self {
@@ -55,8 +55,8 @@ impl Feed {
                 Output::Stopped(loss) => self.changes.info(now, format_args!("no more samples: {loss}")),
                 Output::Fixed(fixed) => self.changes.info(now, format_args!("{fixed}")),
                 Output::Epoch(change) => self.changes.info(now, format_args!("{change}")),
-                Output::Hushed(why) => self.changes.info(now, format_args!("{why}")),
-                Output::Undated(word) => self.changes.info(now, format_args!("{}", undated(word))),
+                Output::Paused(why) => self.changes.info(now, format_args!("{why}")),
+                Output::NoUtc(word) => self.changes.info(now, format_args!("{}", undated(word))),
                 Output::Overlay(overlay) => self.outputs.send(now, &overlay),
                 Output::Slept(slept) => log::info!("the host slept for {:.3} s", slept.secs_f64()),
             }
@@ -92,14 +92,14 @@ fn chosen(args: &Args) -> Config {
         EpochFrom::Synchronised => EpochRule::Synchronised,
         EpochFrom::Now => EpochRule::Now,
     };
-    Config { rule, every: args.rate.map(|hz| Duration::from_secs(1) / i64::from(hz)) }
+    Config { rule, every: args.sample_rate.map(|hz| Duration::from_secs(1) / i64::from(hz)) }
 }
 
 /// Why there is no K, and what to do.
-fn undated(word: Option<KernelWord>) -> &'static str {
+fn undated(word: Option<KernelSync>) -> &'static str {
     match word {
-        Some(KernelWord::Synchronised(_)) => "K waits for a date",
-        Some(KernelWord::Unsynchronised) => {
+        Some(KernelSync::Synchronised(_)) => "K waits for a date",
+        Some(KernelSync::Unsynchronised) => {
             "K waits for a date: the kernel says that the system clock is not synchronised (STA_UNSYNC). chrony tells it \
              otherwise only if its configuration has rtcsync; --epoch now does not wait"
         }
@@ -136,8 +136,8 @@ impl Service for Feed {
             (Waiting::Nothing, _) => to.write_str("a sample for each Sync")?,
             (_, Some(loss)) => write!(to, "waiting: {loss}")?,
             (Waiting::Leader, None) => to.write_str("waiting for the next Sync that may be told")?,
-            (Waiting::Date, None) => to.write_str("waiting until the system clock is synchronised")?,
-            (Waiting::Silence, None) => to.write_str("silent for a while, so that chrony sees no jump")?,
+            (Waiting::Utc, None) => to.write_str("waiting until the system clock is synchronised")?,
+            (Waiting::Pause, None) => to.write_str("silent for a while, so that chrony sees no jump")?,
         }
         self.outputs.status(to)
     }

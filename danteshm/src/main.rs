@@ -24,7 +24,7 @@ fn relay(args: Args) -> Result<(), Failure> {
     let poll = Poll::new()?;
     // What an earlier run told chrony is gone on with, so that a restart is no jump.
     let mut before = PageReader::new(PageName::<Danteshm>::new(args.common.instance.as_ref()));
-    let told = before.read(raw_now()).ok().and_then(|view| view.body.told());
+    let told = before.read(raw_now()).ok().and_then(|view| view.body.published_epoch());
     drop(before);
     let pages = daemon::publish(&args.common)?;
     let outputs = Outputs::open(&args)?;

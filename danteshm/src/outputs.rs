@@ -65,7 +65,7 @@ fn open(args: &Args) -> Result<Vec<Box<dyn Output>>, Failure> {
         all.push(Box::new(Refclock { name, driver: ChronySock::new(path.clone()), record }));
     }
     if let Some(path) = &args.usrvclock {
-        all.push(Box::new(Usrvclock::open(path, args.usrvclock_mode)?));
+        all.push(Box::new(Usrvclock::open(path, args.usrvclock_perm)?));
     }
     Ok(all)
 }
@@ -241,8 +241,8 @@ impl Output for Usrvclock {
             server.look(now);
             server.receive(overlay);
         });
-        for notice in self.server.notices() {
-            complaints.warn(now, notice);
+        for diagnostic in self.server.diagnostics() {
+            complaints.warn(now, diagnostic);
         }
     }
 

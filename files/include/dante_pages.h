@@ -102,7 +102,7 @@ enum dante_port_state {
     DANTE_PORT_SLAVE = 8
 };
 enum dante_kernel_clock { DANTE_KERNEL_UNKNOWN = 0, DANTE_KERNEL_UNSYNCHRONISED = 1, DANTE_KERNEL_SYNCHRONISED = 2 };
-enum dante_stamp_source { DANTE_STAMPS_NONE = 0, DANTE_STAMPS_SOFTWARE = 1, DANTE_STAMPS_SOFTWARE_NS = 2, DANTE_STAMPS_HARDWARE = 3 };
+enum dante_timestamp_source { DANTE_TIMESTAMPS_NONE = 0, DANTE_TIMESTAMPS_SOFTWARE = 1, DANTE_TIMESTAMPS_SOFTWARE_NS = 2, DANTE_TIMESTAMPS_HARDWARE = 3 };
 
 /* struct dante_dante4l.flags */
 #define DANTE_CLOCK_HAS_LEADER 1u
@@ -145,7 +145,7 @@ struct dante_dante4l {
     uint8_t protocol;      /* enum dante_protocol */
     uint8_t state;         /* enum dante_port_state, for people: programs use DANTE_CLOCK_LOCKED */
     uint8_t kernel_clock;  /* enum dante_kernel_clock */
-    uint8_t stamp_source;  /* enum dante_stamp_source */
+    uint8_t timestamp_source;  /* enum dante_timestamp_source */
     uint32_t flags;
     uint16_t timescale;
     int16_t utc_offset_s;  /* the leader's time minus UTC */
@@ -183,7 +183,7 @@ enum dante_leap { DANTE_LEAP_NONE = 0, DANTE_LEAP_INSERT = 1, DANTE_LEAP_DELETE 
 /* struct dante_dante2sys.flags */
 #define DANTE_STEER_HAS_PIECE 1u
 #define DANTE_STEER_HAS_UTC 2u
-#define DANTE_STEER_UTC_GOOD 4u
+#define DANTE_STEER_UTC_SYNCHRONISED 4u
 #define DANTE_STEER_UTC_BY_HAND 8u
 
 /* UTC over Dante time, in integers: see dante_piece_utc(). */
@@ -254,7 +254,7 @@ DANTE_FIELD(head, 0, reserved, 80, 48);
 DANTE_FIELD(dante4l, 128, protocol, 128, 1);
 DANTE_FIELD(dante4l, 128, state, 129, 1);
 DANTE_FIELD(dante4l, 128, kernel_clock, 130, 1);
-DANTE_FIELD(dante4l, 128, stamp_source, 131, 1);
+DANTE_FIELD(dante4l, 128, timestamp_source, 131, 1);
 DANTE_FIELD(dante4l, 128, flags, 132, 4);
 DANTE_FIELD(dante4l, 128, timescale, 136, 2);
 DANTE_FIELD(dante4l, 128, utc_offset_s, 138, 2);

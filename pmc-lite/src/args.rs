@@ -160,11 +160,11 @@ pub struct CheckArgs {
 
     /// CRITICAL if the date may be further off UTC; without dante2sys by what the kernel says of the system clock
     #[arg(long, value_name = "TIME")]
-    pub max_date_error: Option<Span>,
+    pub max_utc_error: Option<Span>,
 
     /// WARNING if further off
     #[arg(long, value_name = "TIME")]
-    pub warn_date_error: Option<Span>,
+    pub warn_utc_error: Option<Span>,
 
     /// CRITICAL if the last Sync is older
     #[arg(long, value_name = "TIME")]
@@ -271,9 +271,9 @@ pub enum Goal {
     /// The clock is steered: LOCKED, and its date good where it comes from somewhere and was not set by hand
     Steered,
     /// The date may be passed on to other hosts: the system clock's, LOCKED or HOLDOVER, good, and not set by hand
-    Date,
+    Utc,
     /// The date may no longer be passed on
-    DateLost,
+    UtcLost,
     /// The date may be passed on, which the service manager is told (READY=1), and then no longer: a unit that is up meanwhile
-    WhileDate,
+    WhileUtc,
 }

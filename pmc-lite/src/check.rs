@@ -23,9 +23,9 @@ use figures::Figure;
 impl From<Verdict> for Service {
     fn from(verdict: Verdict) -> Self {
         match verdict {
-            Verdict::InStep => Self::Ok,
+            Verdict::Synchronised => Self::Ok,
             Verdict::Acquiring | Verdict::Holdover | Verdict::Unused => Self::Warning,
-            Verdict::NotInStep => Self::Critical,
+            Verdict::NotSynchronised => Self::Critical,
             Verdict::Unknown => Self::Unknown,
         }
     }

@@ -21,7 +21,7 @@ use crate::pages::Pages;
 use crate::status::SCHEMA;
 use crate::text::style;
 use dante_os::page::Instance;
-use host::Host;
+use host::HostFacts;
 use serde::Serialize;
 use std::fmt;
 
@@ -60,7 +60,7 @@ struct Report {
 
 pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> Outcome {
     let pages = Pages::read(instance);
-    let host = Host::look(args, &pages, instance);
+    let host = HostFacts::look(args, &pages, instance);
     // Looking takes seconds: what the pages say is to be of now.
     let pages = Pages::read(instance);
     let report = Report::of(&host, &pages);
@@ -74,7 +74,7 @@ pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> Outcome {
 
 impl Report {
     /// Judges what is known.
-    fn of(host: &Host, pages: &Pages) -> Self {
+    fn of(host: &HostFacts, pages: &Pages) -> Self {
         let own = |found: Vec<Finding>| found.into_iter().map(Found::from).collect::<Vec<_>>();
         let mut found = vec![
             ("interface", own(interface::judge(host))),

@@ -6,9 +6,9 @@ use dante_core::explain::Explain;
 use dante_core::named;
 use dante_core::page::{
     Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, OutputRecord, PortRecord,
-    STATUS_DATE_GOOD, STATUS_DATE_LEFT,
+    STATUS_UTC_BY_HAND, STATUS_UTC_SYNCHRONISED,
 };
-use dante_core::port::{self, Notice};
+use dante_core::port::{self, Diagnostic};
 use dante_core::relay::Waiting;
 use dante_core::steer;
 use dante_core::steer::UtcSource;
@@ -238,13 +238,13 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
     let mut found = Vec::new();
     let now = pages.now;
     let interface = port.interface;
-    let notices: Vec<Notice> = port
-        .notices()
-        .filter(|(notice, at)| now - *at <= if notice.explains() { EXPLANATION } else { MEMORY })
-        .map(|(notice, _)| notice)
+    let diagnostics: Vec<Diagnostic> = port
+        .diagnostics()
+        .filter(|(diagnostic, at)| now - *at <= if diagnostic.explains() { EXPLANATION } else { MEMORY })
+        .map(|(diagnostic, _)| diagnostic)
         .collect();
     let listens = port.state() == Some(port::State::Listening);
-    let told = notices.iter().filter(|notice| listens || !notice.explains());
+    let told = diagnostics.iter().filter(|diagnostic| listens || !diagnostic.explains());
     match port.state() {
         Some(port::State::Initializing | port::State::Faulty) => found.push(
             Finding::failure(format!(
@@ -253,7 +253,7 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
             .kind(Kind::InterfaceUnusable)
             .remedy(format!("ip -br addr show {interface}; dante4l takes it as soon as it comes up")),
         ),
-        Some(port::State::Listening) if !notices.iter().any(|notice| notice.explains()) => {
+        Some(port::State::Listening) if !diagnostics.iter().any(|diagnostic| diagnostic.explains()) => {
             let subdomain = Subdomain(port.subdomain);
             found.push(
                 Finding::failure(format!(
@@ -278,12 +278,12 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
         Some(port::State::Slave) => found.extend(late(port, now)),
         None => {}
     }
-    for notice in told {
-        let (level, kind) = match notice.explains() {
+    for diagnostic in told {
+        let (level, kind) = match diagnostic.explains() {
             true => (Level::Failure, Kind::NoLeader),
             false => (Level::Warning, Kind::Diagnostic),
         };
-        let finding = Finding::explained(level, notice).kind(kind);
+        let finding = Finding::explained(level, diagnostic).kind(kind);
         found.push(Finding { what: format!("{interface}: {}", finding.what), ..finding });
     }
     found.extend(several_leaders(port));
@@ -307,7 +307,7 @@ fn late(port: &PortRecord, now: Timestamp<Raw>) -> Option<Finding> {
 /// Several qualified leaders on one network: all but the best stop within some seconds.
 fn several_leaders(port: &PortRecord) -> Option<Finding> {
     let leaders: BTreeSet<String> = port
-        .heard()
+        .foreign_leaders()
         .iter()
         .filter(|heard| heard.qualified != 0)
         .map(|heard| format!("{} at {}", heard.leader.identity(), heard.leader.address()))
@@ -390,18 +390,22 @@ fn holdover(pages: &Pages) -> Finding {
 }
 
 fn date(body: &Dante2sysStatus) -> Option<Finding> {
-    if body.utc_source == UtcSource::None as u8 || body.flags & (STATUS_DATE_GOOD | STATUS_DATE_LEFT) != 0 {
+    if body.utc_source == UtcSource::None as u8
+        || body.flags & (STATUS_UTC_SYNCHRONISED | STATUS_UTC_BY_HAND) != 0
+    {
         return None;
     }
-    Some(match body.date() {
+    Some(match body.utc() {
         None => Finding::warning("the date is not known yet")
             .kind(Kind::UtcUnknown)
             .remedy("it needs answers of a time server; are they reachable? journalctl -u dante2sys -n 20"),
         Some(_) => Finding::warning(
-            "the date is further off than --max-date-error allows: the kernel is told so",
+            "the date is further off than --max-utc-error allows: the kernel is told so",
         )
         .kind(Kind::UtcError)
-        .remedy("are the time servers reachable? and does --date let the clock follow them? man dante2sys"),
+        .remedy(
+            "are the time servers reachable? and does --utc-policy let the clock follow them? man dante2sys",
+        ),
     })
 }
 
@@ -414,7 +418,7 @@ pub fn relay(pages: &Pages) -> Vec<Finding> {
             let what = "danteshm is silent: dante4l has no leader that it knows well";
             Some(Finding::warning(what).kind(Kind::WaitingForLeader))
         }
-        Some(Waiting::Date) => Some(
+        Some(Waiting::Utc) => Some(
             Finding::warning(
                 "danteshm is silent: the system clock is not synchronised, so nobody knows the date",
             )

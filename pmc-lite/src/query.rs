@@ -9,8 +9,8 @@ mod report;
 use crate::args::QueryArgs;
 use crate::json;
 use crate::outcome::{Ended, Outcome};
-use dante_core::inquiry::{Input, Inquiry, InquiryConfig, Tally};
-use dante_core::port::StampSource;
+use dante_core::management_client::{Input, ManagementClient, ManagementClientConfig, Tally};
+use dante_core::port::TimestampSource;
 use dante_core::port::{Channel, follower_identity};
 use dante_core::time::Duration;
 use dante_core::wire::{PortIdentity, Uuid};
@@ -34,30 +34,30 @@ const AT_ONCE: u32 = 64;
 /// # Errors
 /// If the network cannot be used, with the exit status of a daemon in the same situation.
 pub fn query(args: &QueryArgs) -> Ended {
-    let (inquiry, dropped) = ask(args)?;
-    let clocks: Vec<Clock> = inquiry.clocks().map(Clock::of).collect();
+    let (client, dropped) = ask(args)?;
+    let clocks: Vec<Clock> = client.clocks().map(Clock::of).collect();
     if args.json {
         crate::print(&json(&clocks));
     } else if !clocks.is_empty() {
         crate::print(&report::screen(&clocks));
     }
-    for line in remarks(inquiry.tally(), dropped, clocks.is_empty(), args) {
+    for line in remarks(client.tally(), dropped, clocks.is_empty(), args) {
         crate::report(&line);
     }
     Ok(Outcome::of(!clocks.is_empty()))
 }
 
 /// Asks until all is answered or given up, or a signal comes. Tells too how many packets the kernel dropped.
-fn ask(args: &QueryArgs) -> Result<(Inquiry, u32), Failure> {
+fn ask(args: &QueryArgs) -> Result<(ManagementClient, u32), Failure> {
     let interface =
         Interface::find(&args.interface).map_err(|error| Failure::new(Exit::NoInterface, error))?;
     let mut poll = Poll::new()?;
     let group = args.subdomain.group();
-    let (channel, stamps) = (Channel::General, StampSource::None);
+    let (channel, stamps) = (Channel::General, TimestampSource::None);
     let mut general =
         PtpSocket::open(&interface, group, args.general_port, channel, stamps).map_err(Failure::of)?;
     let mut own = PtpSocket::sender(&interface, channel).map_err(Failure::of)?;
-    let config = InquiryConfig {
+    let config = ManagementClientConfig {
         subdomain: args.subdomain,
         identity: identity(interface.mac, random()?),
         // Zeros are everybody, in the standard's own words.
@@ -66,10 +66,10 @@ fn ask(args: &QueryArgs) -> Result<(Inquiry, u32), Failure> {
         patience: Duration::from_secs_f64(args.patience),
         max_clocks: args.max_clocks.into(),
     };
-    let mut inquiry = Inquiry::new(config, raw_now());
-    inquiry.handle(raw_now(), Input::Deadline);
-    while let Some(due) = inquiry.deadline() {
-        while let Some(question) = inquiry.poll() {
+    let mut client = ManagementClient::new(config, raw_now());
+    client.handle(raw_now(), Input::Deadline);
+    while let Some(due) = client.deadline() {
+        while let Some(question) = client.poll() {
             own.send(&question, SocketAddrV4::new(group, args.general_port))?;
         }
         let wake = poll.wait(&[general.as_fd(), own.as_fd()], Some(due))?;
@@ -77,20 +77,20 @@ fn ask(args: &QueryArgs) -> Result<(Inquiry, u32), Failure> {
             break;
         }
         for socket in [&mut general, &mut own] {
-            hear(socket, &mut inquiry)?;
+            hear(socket, &mut client)?;
         }
-        inquiry.handle(raw_now(), Input::Deadline);
+        client.handle(raw_now(), Input::Deadline);
     }
-    Ok((inquiry, general.dropped().saturating_add(own.dropped())))
+    Ok((client, general.dropped().saturating_add(own.dropped())))
 }
 
 /// What waits in a socket, as far as a flood leaves time for anything else.
-fn hear(socket: &mut PtpSocket, inquiry: &mut Inquiry) -> Result<(), SocketError> {
+fn hear(socket: &mut PtpSocket, client: &mut ManagementClient) -> Result<(), SocketError> {
     let mut buffer = [0; 512];
     for _ in 0..AT_ONCE {
         let Some(received) = socket.receive(&mut buffer)? else { break };
         let (bytes, address) = (received.bytes, *received.source.ip());
-        inquiry.handle(raw_now(), Input::Packet { bytes, address });
+        client.handle(raw_now(), Input::Packet { bytes, address });
     }
     Ok(())
 }

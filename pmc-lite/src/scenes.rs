@@ -2,20 +2,20 @@
 
 use crate::pages::{Pages, Read};
 use dante_core::announcement::PtpVersion;
-use dante_core::date::Policy;
 use dante_core::page::{
-    Body, Dante2sysStatus, Dante4l, Dante4lStatus, DanteshmStatus, DateRecord, Form, Freshness, HeardRecord,
-    LeaderRecord, MapRecord, NoticeRecord, OutputRecord, PORT_HAS_LEADER, PORT_HAS_MAP, PORT_HAS_SAMPLE,
-    PortRecord, RING, STATUS_DATE_GOOD, STATUS_HAS_DATE, STATUS_HAS_PHASE, STATUS_HAS_SCALE, SampleRecord,
-    SocketPath, Text, View,
+    Body, Dante2sysStatus, Dante4l, Dante4lStatus, DanteshmStatus, DiagnosticRecord, ForeignLeaderRecord,
+    Form, Freshness, LeaderRecord, MapRecord, OutputRecord, PORT_HAS_LEADER, PORT_HAS_MAP, PORT_HAS_SAMPLE,
+    PortRecord, RING, STATUS_HAS_PHASE, STATUS_HAS_SCALE, STATUS_HAS_UTC, STATUS_UTC_SYNCHRONISED,
+    SampleRecord, SocketPath, Text, UtcRecord, View,
 };
-use dante_core::port::StampSource;
-use dante_core::port::{self, Notice};
+use dante_core::port::TimestampSource;
+use dante_core::port::{self, Diagnostic};
 use dante_core::relay::OutputKind;
 use dante_core::relay::Waiting;
 use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::Timestamp;
 use dante_core::track::KernelClock;
+use dante_core::utc::Policy;
 use dante_core::wire::Subdomain;
 use dante_core::{relay, steer};
 use dante_os::page::{Fault, ReadError};
@@ -35,8 +35,8 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("no_daemon", no_daemon()),
         ("stale", stale()),
         ("listening", listening(None)),
-        ("listening_ptp_v2", listening(Some(Notice::OnlyPtpV2))),
-        ("listening_other_subdomain", listening(Some(Notice::OtherSubdomain(Subdomain::ALT1)))),
+        ("listening_ptp_v2", listening(Some(Diagnostic::OnlyPtpV2))),
+        ("listening_other_subdomain", listening(Some(Diagnostic::OtherSubdomain(Subdomain::ALT1)))),
         ("faulty", faulty()),
         ("locked", locked()),
         ("holdover", holdover()),
@@ -75,10 +75,11 @@ pub fn stale() -> Pages {
 }
 
 /// No leader, and what was noticed instead.
-pub fn listening(notice: Option<Notice>) -> Pages {
+pub fn listening(diagnostic: Option<Diagnostic>) -> Pages {
     let mut port = PortRecord { state: port::State::Listening as u8, ..opened("eth1") };
-    if let Some(notice) = notice {
-        port.notices[notice.kind()] = NoticeRecord::of(notice, Timestamp::from_ns(NOW - SECOND));
+    if let Some(diagnostic) = diagnostic {
+        port.diagnostics[diagnostic.kind()] =
+            DiagnosticRecord::of(diagnostic, Timestamp::from_ns(NOW - SECOND));
     }
     let steered = Dante2sysStatus { utc_source: UtcSource::None as u8, ..waiting() };
     let (clock, dante4l) = (fresh(Dante4l::default()), fresh(observer(port)));
@@ -107,7 +108,7 @@ pub fn holdover() -> Pages {
     let mut port = PortRecord {
         state: port::State::Listening as u8,
         flags: PORT_HAS_MAP | PORT_HAS_SAMPLE,
-        heard_count: 0,
+        foreign_leader_count: 0,
         ..slave()
     };
     port.last.arrived_raw_ns -= 12 * SECOND;
@@ -130,8 +131,8 @@ pub fn two_leaders() -> Pages {
         preferred: 0,
         ..leader()
     };
-    port.heard[1] = HeardRecord { leader: other, ..heard() };
-    port.heard_count = 2;
+    port.foreign_leaders[1] = ForeignLeaderRecord { leader: other, ..foreign_leader() };
+    port.foreign_leader_count = 2;
     Pages { dante4l: fresh(observer(port)), ..locked() }
 }
 
@@ -158,7 +159,7 @@ pub fn virtual_clock() -> Pages {
     let steered = Dante2sysStatus {
         clock: SteeredClock::Virtual as u8,
         utc_source: UtcSource::None as u8,
-        flags: steered().flags & !(STATUS_HAS_DATE | STATUS_DATE_GOOD),
+        flags: steered().flags & !(STATUS_HAS_UTC | STATUS_UTC_SYNCHRONISED),
         ..steered()
     };
     Pages { dante2sys: fresh(steered), ..locked() }
@@ -203,7 +204,7 @@ fn opened(interface: &str) -> PortRecord {
     PortRecord {
         interface: Text::new(interface),
         subdomain: Subdomain::DFLT.0,
-        stamp_source: StampSource::Software as u8,
+        timestamp_source: TimestampSource::Software as u8,
         uuid: [0x3c, 0xec, 0xef, 0x11, 0x22, 0x33],
         port_id: 1,
         ..PortRecord::new_zeroed()
@@ -227,8 +228,8 @@ fn leader() -> LeaderRecord {
     }
 }
 
-fn heard() -> HeardRecord {
-    HeardRecord {
+fn foreign_leader() -> ForeignLeaderRecord {
+    ForeignLeaderRecord {
         leader: leader(),
         since_raw_ns: NOW - 80 * SECOND,
         last_sync_raw_ns: NOW - SECOND / 8,
@@ -259,8 +260,8 @@ fn slave() -> PortRecord {
     // sync, follow_up
     port.counters[0] = 321;
     port.counters[1] = 321;
-    port.heard[0] = heard();
-    port.heard_count = 1;
+    port.foreign_leaders[0] = foreign_leader();
+    port.foreign_leader_count = 1;
     port
 }
 
@@ -308,7 +309,7 @@ fn steered() -> Dante2sysStatus {
         state: steer::State::Locked as u8,
         clock: SteeredClock::Realtime as u8,
         utc_source: UtcSource::Ntp as u8,
-        flags: STATUS_HAS_SCALE | STATUS_HAS_PHASE | STATUS_HAS_DATE | STATUS_DATE_GOOD,
+        flags: STATUS_HAS_SCALE | STATUS_HAS_PHASE | STATUS_HAS_UTC | STATUS_UTC_SYNCHRONISED,
         policy: Policy::Step as u8,
         rtc: RtcMode::Device as u8,
         agreeing: 3,
@@ -321,7 +322,7 @@ fn steered() -> Dante2sysStatus {
         corrections: 412,
         phase_sigma_ns: 106,
         rate_sigma: 8.7e-9,
-        date: DateRecord {
+        utc: UtcRecord {
             error_ns: 812_345,
             sigma_ns: 41_234,
             bound_ns: 1_512_345,
@@ -345,7 +346,7 @@ fn feeding() -> DanteshmStatus {
         epoch_ns: DATE - UPTIME,
         key_instance: 7,
         key_number: 1,
-        last_told_raw_ns: NOW,
+        last_sample_raw_ns: NOW,
         ..DanteshmStatus::default()
     };
     body.outputs[0] = OutputRecord {

@@ -1,12 +1,12 @@
 //! How the JSON output is declared: objects by their keys, enumerations by their words.
 
 use dante_core::announcement::PtpVersion;
-use dante_core::date::{Leap, Policy};
 use dante_core::page::Freshness;
-use dante_core::port::StampSource;
+use dante_core::port::TimestampSource;
 use dante_core::relay::OutputKind;
 use dante_core::relay::{EpochSource, Waiting};
 use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
+use dante_core::utc::{Leap, Policy};
 use dante_core::{port, relay, steer};
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -58,7 +58,7 @@ macro_rules! words {
 }
 
 words! {
-    EpochSource, Freshness, Leap, OutputKind, Policy, PtpVersion, RtcMode, StampSource, SteeredClock, UtcSource, port::State, relay::State, steer::State,
+    EpochSource, Freshness, Leap, OutputKind, Policy, PtpVersion, RtcMode, TimestampSource, SteeredClock, UtcSource, port::State, relay::State, steer::State,
 }
 
 impl Words for Waiting {

@@ -8,16 +8,16 @@ use crate::finding::{self, Finding};
 use crate::pages::{Pages, Read, freshness};
 use crate::shown::{Named, Word, shown};
 use crate::verdict::{self, Verdict};
-use dante_core::date::{Leap, Policy};
 use dante_core::page::{
-    Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, OutputRecord, STATUS_DATE_GOOD,
-    STATUS_DATE_LEFT,
+    Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, OutputRecord, STATUS_UTC_BY_HAND,
+    STATUS_UTC_SYNCHRONISED,
 };
 use dante_core::relay::OutputKind;
 use dante_core::relay::{self, EpochSource, Waiting};
 use dante_core::steer;
 use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::{Duration, Offset, Raw, Timestamp};
+use dante_core::utc::{Leap, Policy};
 pub use network::{Following, Heard, Leader, Port, Sample};
 
 /// The version of the schema.
@@ -29,7 +29,7 @@ shown! {
         /// The version of this schema: within it keys are only ever added.
         #[cfg_attr(test, schemars(extend("const" = SCHEMA)))]
         schema: u32 = SCHEMA,
-        /// The answer in a word: `in_step`, soon (`acquiring`), without a leader (`holdover`), heard and not followed (`unused`), not,
+        /// The answer in a word: `synchronised`, soon (`acquiring`), without a leader (`holdover`), heard and not followed (`unused`), not,
         /// or not known.
         verdict: Verdict = verdict::of(pages).verdict,
         /// The observer.
@@ -104,17 +104,17 @@ shown! {
     }
 
     /// What the clock's date is worth.
-    Utc of (body: &Dante2sysStatus, now: Timestamp<Raw>) let (date = body.date()) {
+    Utc of (body: &Dante2sysStatus, now: Timestamp<Raw>) let (date = body.utc()) {
         /// Where it comes from.
         source: Word<UtcSource> = Word(UtcSource::from_number(body.utc_source)),
         /// What gives way where leader and UTC differ.
         policy: Word<Policy> = Word(body.policy()),
         /// The kernel is told that the clock is synchronised.
-        good: bool = body.flags & STATUS_DATE_GOOD != 0,
+        synchronised: bool = body.flags & STATUS_UTC_SYNCHRONISED != 0,
         /// Somebody set another date: it is left as it is.
-        set_by_hand: bool = body.flags & STATUS_DATE_LEFT != 0,
+        set_by_hand: bool = body.flags & STATUS_UTC_BY_HAND != 0,
         /// The clock minus UTC, as estimated, ns.
-        offset_ns: Option<i64> = date.map(|date| date.error_ns),
+        error_ns: Option<i64> = date.map(|date| date.error_ns),
         /// One standard deviation of that, ns.
         uncertainty_ns: Option<i64> = date.map(|date| date.sigma_ns),
         /// The date is not further off, if the servers are right, ns.
@@ -155,7 +155,7 @@ shown! {
         said: Option<Relaying> = read.as_ref().ok().map(|view| Relaying::of(&view.body, now)),
     }
 
-    Relaying of (body: &DanteshmStatus, now: Timestamp<Raw>) let (told = body.told()) {
+    Relaying of (body: &DanteshmStatus, now: Timestamp<Raw>) let (told = body.published_epoch()) {
         /// FEEDING: chrony is told.
         state: Word<relay::State> = Word(body.state()),
         /// What is missing; `silence`: chrony is to begin anew; null while feeding.

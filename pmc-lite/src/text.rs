@@ -66,7 +66,7 @@ pub fn style(level: Level) -> Style {
 pub fn headline(status: &Status, more: &str) -> (String, Level) {
     let worst = status.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
     let mut words = status.verdict.words().to_owned();
-    if status.verdict != Verdict::InStep {
+    if status.verdict != Verdict::Synchronised {
         return (words, status.verdict.level().max(worst));
     }
     let steered = status.dante2sys.said.as_ref().filter(|_| status.dante2sys.life.running);
@@ -154,10 +154,10 @@ fn date(out: &mut String, utc: &Utc) -> fmt::Result {
         count => format!(", {count} agreeing"),
     };
     row(out, "date from", &format!("{}{servers}, policy {}", utc.source, utc.policy))?;
-    let (Some(offset), Some(sigma), Some(age)) = (utc.offset_ns, utc.uncertainty_ns, utc.age_s) else {
+    let (Some(offset), Some(sigma), Some(age)) = (utc.error_ns, utc.uncertainty_ns, utc.age_s) else {
         return row(out, "date", "not known yet");
     };
-    let worth = match (utc.good, utc.set_by_hand) {
+    let worth = match (utc.synchronised, utc.set_by_hand) {
         (_, true) => "set by hand, left as it is",
         (true, _) => "good",
         (false, _) => "not good",
@@ -183,8 +183,8 @@ fn date(out: &mut String, utc: &Utc) -> fmt::Result {
 fn relaying(out: &mut String, said: &Relaying) -> fmt::Result {
     let waiting = match said.waiting_for.and_then(|waiting| waiting.0) {
         Some(Waiting::Leader) => ": dante4l has no leader that it knows well",
-        Some(Waiting::Date) => ": the system clock is not known to be synchronised (--epoch)",
-        Some(Waiting::Silence) => ": silent for 4 s, so that chrony sees no jump",
+        Some(Waiting::Utc) => ": the system clock is not known to be synchronised (--epoch)",
+        Some(Waiting::Pause) => ": silent for 4 s, so that chrony sees no jump",
         Some(Waiting::Nothing) | None => "",
     };
     row(out, "state", &format!("{}{waiting}", said.state))?;

@@ -17,7 +17,7 @@ named! {
     #[cfg_attr(test, derive(schemars::JsonSchema))]
     pub enum Verdict {
         /// dante2sys holds a clock on Dante, or danteshm tells chrony.
-        InStep "in_step",
+        Synchronised "synchronised",
         /// It will be within seconds.
         Acquiring "acquiring",
         /// There is no leader: the clock keeps the rate that it had.
@@ -25,7 +25,7 @@ named! {
         /// dante4l hears a leader, and neither dante2sys nor danteshm runs.
         Unused "unused",
         /// It is not, and will not be by itself.
-        NotInStep "not_in_step",
+        NotSynchronised "not_synchronised",
         /// Nothing was started, or what says it is not to be believed.
         Unknown "unknown",
     }
@@ -35,20 +35,20 @@ impl Verdict {
     /// For people.
     pub const fn words(self) -> &'static str {
         match self {
-            Self::InStep => "in step with Dante",
+            Self::Synchronised => "in step with Dante",
             Self::Acquiring => "not in step with Dante yet",
             Self::Holdover => "in holdover: the clock keeps the rate that it had",
             Self::Unused => "NOT in step with Dante: no clock follows it",
-            Self::NotInStep => "NOT in step with Dante",
+            Self::NotSynchronised => "NOT in step with Dante",
             Self::Unknown => "NOT known to be in step with Dante",
         }
     }
 
     pub const fn level(self) -> Level {
         match self {
-            Self::InStep => Level::Ok,
+            Self::Synchronised => Level::Ok,
             Self::Acquiring | Self::Holdover | Self::Unused => Level::Warning,
-            Self::NotInStep | Self::Unknown => Level::Failure,
+            Self::NotSynchronised | Self::Unknown => Level::Failure,
         }
     }
 }
@@ -85,7 +85,7 @@ pub fn of(pages: &Pages) -> Reason {
 pub fn lifeless<B: Body>(read: &Read<B>) -> Reason {
     match freshness(read) {
         Freshness::Stale | Freshness::Stopped | Freshness::Absent => {
-            let reason = Reason::new(Verdict::NotInStep, format!("{} does not run", B::PROGRAM));
+            let reason = Reason::new(Verdict::NotSynchronised, format!("{} does not run", B::PROGRAM));
             Reason { missing: Some(B::PROGRAM), ..reason }
         }
         Freshness::Foreign | Freshness::Layout | Freshness::Fresh => {
@@ -99,10 +99,10 @@ fn steerer(pages: &Pages) -> Reason {
         return lifeless(&pages.dante2sys);
     };
     let verdict = match state {
-        State::Locked => Verdict::InStep,
+        State::Locked => Verdict::Synchronised,
         State::Acquiring => Verdict::Acquiring,
         State::Holdover => Verdict::Holdover,
-        State::Waiting | State::Refused | State::Yielded => Verdict::NotInStep,
+        State::Waiting | State::Refused | State::Yielded => Verdict::NotSynchronised,
     };
     let mut text = format!("{} {state}{}", Dante2sysStatus::PROGRAM, leader(pages, "on"));
     if let Some(error) = body.phase_error() {
@@ -122,10 +122,10 @@ fn relay(pages: &Pages) -> Reason {
     };
     let is_near = pages.selected().and_then(PortRecord::state) == Some(port::State::Uncalibrated);
     let verdict = match (state, body.waiting()) {
-        (relay::State::Feeding, _) => Verdict::InStep,
-        (_, Some(Waiting::Silence)) => Verdict::Acquiring,
+        (relay::State::Feeding, _) => Verdict::Synchronised,
+        (_, Some(Waiting::Pause)) => Verdict::Acquiring,
         (_, Some(Waiting::Leader)) if is_near => Verdict::Acquiring,
-        (relay::State::Waiting, _) => Verdict::NotInStep,
+        (relay::State::Waiting, _) => Verdict::NotSynchronised,
     };
     Reason::new(verdict, format!("{} {state}{}", DanteshmStatus::PROGRAM, leader(pages, "from")))
 }
@@ -144,7 +144,7 @@ fn alone(pages: &Pages) -> Reason {
     };
     let verdict = match state {
         port::State::Slave | port::State::Uncalibrated => Verdict::Unused,
-        _ => Verdict::NotInStep,
+        _ => Verdict::NotSynchronised,
     };
     Reason::new(verdict, format!("{} {state}", Dante4lStatus::PROGRAM))
 }

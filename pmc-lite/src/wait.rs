@@ -4,7 +4,7 @@ use crate::args::Goal;
 use crate::outcome::Outcome;
 use crate::report;
 use crate::shown::Word;
-use dante_core::page::{Dante2sys, Freshness, STEER_UTC_BY_HAND, STEER_UTC_GOOD, View};
+use dante_core::page::{Dante2sys, Freshness, STEER_UTC_BY_HAND, STEER_UTC_SYNCHRONISED, View};
 use dante_core::steer::{State, SteeredClock, UtcSource};
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageName, PageReader};
@@ -23,8 +23,8 @@ impl Goal {
         let view = seen.as_ref().map_err(Clone::clone);
         match self {
             Self::Steered => steered(view?),
-            Self::Date | Self::WhileDate => dated(view?),
-            Self::DateLost => match view.and_then(dated) {
+            Self::Utc | Self::WhileUtc => dated(view?),
+            Self::UtcLost => match view.and_then(dated) {
                 Ok(good) => Err(good),
                 Err(lost) => Ok(lost),
             },
@@ -36,11 +36,11 @@ impl Goal {
 /// service manager what is missing whenever that changes.
 pub fn until(goal: Goal, timeout: u32, instance: Option<&Instance>) -> Outcome {
     let ended = wait(goal, timeout, instance);
-    if goal != Goal::WhileDate || ended != Outcome::Yes {
+    if goal != Goal::WhileUtc || ended != Outcome::Yes {
         return ended;
     }
     tell(&[NotifyState::Ready]);
-    wait(Goal::DateLost, timeout, instance)
+    wait(Goal::UtcLost, timeout, instance)
 }
 
 fn wait(goal: Goal, timeout: u32, instance: Option<&Instance>) -> Outcome {
@@ -78,7 +78,7 @@ fn steered(view: &View<Dante2sys>) -> Result<String, String> {
     is_in(&[State::Locked], view)?;
     // A date that was set by hand is somebody's will.
     let needs_date = view.body.utc_source != UtcSource::None as u8 && !view.body.has(STEER_UTC_BY_HAND);
-    if needs_date && !view.body.has(STEER_UTC_GOOD) {
+    if needs_date && !view.body.has(STEER_UTC_SYNCHRONISED) {
         return Err("the clock is LOCKED, but its date is not known well enough".into());
     }
     Ok("the clock is steered".into())
@@ -99,7 +99,7 @@ fn dated(view: &View<Dante2sys>) -> Result<String, String> {
     if body.has(STEER_UTC_BY_HAND) {
         return Err("the date was set by hand".into());
     }
-    if !body.has(STEER_UTC_GOOD) {
+    if !body.has(STEER_UTC_SYNCHRONISED) {
         return Err("the date is not known well enough".into());
     }
     Ok("the date is good".into())

@@ -35,7 +35,7 @@ impl Capture {
         let tshark = stage.start("tshark", command);
         // Ready is what writes the file's head.
         crate::wait_until("tshark capturing", Duration::from_secs(20), || {
-            tshark.said().contains("Capturing on") && file.metadata().is_ok_and(|file| file.len() >= 24)
+            tshark.output().contains("Capturing on") && file.metadata().is_ok_and(|file| file.len() >= 24)
         });
         Self { tshark, file }
     }

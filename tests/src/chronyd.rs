@@ -163,11 +163,11 @@ fn chronyd_behind(
     command.args(words).args(loader_words(chrony)).args(["-x", "-d", "-u", "root", "-f"]).arg(&file);
     let mut chronyd = stage.start("chronyd", command);
     crate::wait_for("chronyd", Duration::from_secs(10), || {
-        assert!(chronyd.runs(), "chronyd ended: {}", chronyd.said());
+        assert!(chronyd.runs(), "chronyd ended: {}", chronyd.output());
         // The last that it says before it serves.
-        chronyd.said().contains("Running with root privileges").then_some(())
+        chronyd.output().contains("Running with root privileges").then_some(())
     });
-    assert!(chronyd.said().contains("Disabled control of system clock"), "{}", chronyd.said());
+    assert!(chronyd.output().contains("Disabled control of system clock"), "{}", chronyd.output());
     chronyd
 }
 

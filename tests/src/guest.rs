@@ -15,10 +15,10 @@ mod clocks;
 mod machine;
 
 pub use agent::Output;
-pub use clocks::{DateError, Timex};
+pub use clocks::{Timex, UtcError};
 
 use crate::chronyd;
-use crate::lab::Leader;
+use crate::lab::LeaderProcess;
 use crate::namespace::Namespace;
 use crate::program::Program;
 use crate::stage::Stage;
@@ -143,7 +143,7 @@ impl Guest {
     fn is_up_within(&mut self, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         while self.agent.time(Duration::from_secs(2)).is_none() {
-            assert!(self.qemu.runs(), "QEMU ended: {}", self.qemu.said());
+            assert!(self.qemu.runs(), "QEMU ended: {}", self.qemu.output());
             if Instant::now() > end {
                 return false;
             }
@@ -248,8 +248,8 @@ impl Guest {
     }
 
     /// A leader on the host at address 1, with these flags besides its interface.
-    pub fn leader(&self, words: &[&str]) -> Leader {
-        Leader::start(&self.stage, &self.far, words)
+    pub fn leader(&self, words: &[&str]) -> LeaderProcess {
+        LeaderProcess::start(&self.stage, &self.far, words)
     }
 
     /// chronyd as a server of stratum 3 with this machine's date, on port 123 of `host`.

@@ -34,13 +34,13 @@ pub struct Lab {
 
 /// A leader, and what its time truly is.
 #[derive(Debug)]
-pub struct Leader {
+pub struct LeaderProcess {
     /// `dantesim leader`.
     pub program: Program,
     file: PathBuf,
 }
 
-impl Leader {
+impl LeaderProcess {
     /// A leader on a host's cable, with these flags besides its interface.
     pub fn start(stage: &Stage, host: &Namespace, words: &[&str]) -> Self {
         Self::start_on(stage, host, CABLE, words)
@@ -124,12 +124,12 @@ impl Lab {
     }
 
     /// A leader with these flags besides its interface.
-    pub fn leader(&self, words: &[&str]) -> Leader {
-        Leader::start(&self.stage, &self.far, words)
+    pub fn leader(&self, words: &[&str]) -> LeaderProcess {
+        LeaderProcess::start(&self.stage, &self.far, words)
     }
 
     /// A leader and a dante4l that follows it, each with its flags.
-    pub fn following(&self, leader: &[&str], dante4l: &[&str]) -> (Leader, Program) {
+    pub fn following(&self, leader: &[&str], dante4l: &[&str]) -> (LeaderProcess, Program) {
         let both = (self.leader(leader), self.dante4l(dante4l));
         self.eyes().wait_for_port(port::State::Slave, Duration::from_secs(30));
         both

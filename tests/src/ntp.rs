@@ -73,7 +73,7 @@ pub enum Answer {
     /// must guess.
     WrongOrigin,
     /// An honest answer with transmit and receive stamps zero.
-    ZeroStamps,
+    ZeroTimestamps,
     /// An honest answer in mode 5 (broadcast).
     WrongMode,
     /// A kiss of death with this code: `RATE`, `DENY`, `RSTR`.
@@ -181,7 +181,7 @@ impl Behaviour {
             Answer::Garbage => chance.fill(&mut packet[1..]),
             Answer::Truncated(length) => return packet.get(..length).map(<[u8]>::to_vec),
             Answer::WrongOrigin => chance.fill(&mut packet[24..32]),
-            Answer::ZeroStamps => packet[32..48].fill(0),
+            Answer::ZeroTimestamps => packet[32..48].fill(0),
             Answer::WrongMode => packet[0] = packet[0] & !7 | 5,
             Answer::Kiss(code) => {
                 // RFC 5905, 7.4: stratum 0, the code in place of the reference; LI is 3.

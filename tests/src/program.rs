@@ -73,7 +73,7 @@ impl Program {
     }
 
     /// What it has said so far.
-    pub fn said(&self) -> String {
+    pub fn output(&self) -> String {
         std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
@@ -81,8 +81,8 @@ impl Program {
     ///
     /// # Panics
     /// When it has not within `limit`.
-    pub fn wait_to_say(&self, words: &str, limit: Duration) {
-        crate::wait_until(words, limit, || self.said().contains(words));
+    pub fn wait_for_output(&self, words: &str, limit: Duration) {
+        crate::wait_until(words, limit, || self.output().contains(words));
     }
 
     /// Sends it a signal.
@@ -119,8 +119,8 @@ impl Program {
     /// When it has not within `limit`.
     pub fn ended(mut self, limit: Duration) -> Ended {
         let status = self.child.wait(limit).expect("the state of a child");
-        let status = status.unwrap_or_else(|| panic!("still running after {limit:?}: {}", self.said()));
-        Ended { code: status.code(), said: self.said() }
+        let status = status.unwrap_or_else(|| panic!("still running after {limit:?}: {}", self.output()));
+        Ended { code: status.code(), said: self.output() }
     }
 }
 

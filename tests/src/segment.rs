@@ -89,7 +89,7 @@ pub struct Seen {
 /// # Panics
 /// When that is no JSON.
 pub fn seen(reader: &Program) -> Vec<Seen> {
-    let said = reader.said();
+    let said = reader.output();
     // The last line may be half written.
     let whole = said.rfind('\n').map_or("", |end| &said[..end]);
     whole

@@ -156,7 +156,7 @@ impl Stage {
         let words = ["metrics", "--listen=127.0.0.1:0", "--instance", instance];
         let program = self.start("exporter", self.command("pmc-lite", &words));
         let at = crate::wait_for("an exporter", Duration::from_secs(20), || {
-            Some(program.said().split_once("http://")?.1.split_once('/')?.0.to_owned())
+            Some(program.output().split_once("http://")?.1.split_once('/')?.0.to_owned())
         });
         (program, at)
     }

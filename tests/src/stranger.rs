@@ -2,7 +2,7 @@
 
 use crate::namespace::{CABLE, Namespace};
 use dante_core::port::Channel;
-use dante_core::port::StampSource;
+use dante_core::port::TimestampSource;
 use dante_core::wire::{Buffer, EVENT_PORT, Flags, GENERAL_PORT, Header, PortIdentity, Subdomain, SyncBody};
 use dante_os::net::Interface;
 use dante_os::socket::PtpSocket;
@@ -34,7 +34,8 @@ impl Stranger {
             let interface = Interface::find(CABLE).expect("the cable");
             let group = Subdomain::DFLT.group();
             let open = |port, channel| {
-                PtpSocket::open(&interface, group, port, channel, StampSource::Software).expect("a socket")
+                PtpSocket::open(&interface, group, port, channel, TimestampSource::Software)
+                    .expect("a socket")
             };
             let sender = PtpSocket::sender(&interface, Channel::General).expect("a socket");
             Self {

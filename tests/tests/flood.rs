@@ -53,7 +53,7 @@ fn a_flood_does_not_disturb_the_lock() {
     let packets = packets();
 
     let resident = || proc_status(dante4l.pid(), "VmRSS").expect("VmRSS");
-    let (resident_before, said_before) = (resident(), dante4l.said());
+    let (resident_before, said_before) = (resident(), dante4l.output());
     let page = |eyes: &mut dante_tests::lab::Eyes| eyes.dante4l().expect("dante4l's page").body;
     let clock = |eyes: &mut dante_tests::lab::Eyes| eyes.clock().expect("dante4l's page").body;
     let (page_before, measured_before, begun) = (page(&mut eyes), clock(&mut eyes).samples, raw_now());
@@ -66,7 +66,7 @@ fn a_flood_does_not_disturb_the_lock() {
         while !flood.is_finished() {
             let page = page(&mut eyes);
             let port = page.selected().expect("a port");
-            assert_eq!((port.state(), port.timeline), (Some(State::Slave), 1), "{}", dante4l.said());
+            assert_eq!((port.state(), port.timeline), (Some(State::Slave), 1), "{}", dante4l.output());
             let (map, clock) = (port.map().expect("a map"), clock(&mut eyes));
             worst_map_us = worst_map_us.max(us(map_error(&map, &truth)));
             worst_sample_us = clock
@@ -113,7 +113,7 @@ fn a_flood_does_not_disturb_the_lock() {
     let grown = resident().saturating_sub(resident_before);
     println!("resident: {resident_before} kB before, {grown} kB more after");
     assert!(grown <= GROWTH_KB, "the memory grew by {grown} kB");
-    let said = dante4l.said();
+    let said = dante4l.output();
     let said = said.strip_prefix(&said_before).expect("a log that goes on");
     println!("{said}");
     assert!(said.lines().count() < LINES, "{} lines", said.lines().count());

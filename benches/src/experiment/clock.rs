@@ -4,7 +4,7 @@ use super::{for_seeds, noise_of, rms};
 use crate::bound::{Optimal, Point, factor_to};
 use crate::ours::Ours;
 use crate::peers::{Chrony, Dantesync, Follower, Ptp4l};
-use crate::trace::{BASE, Network, PER_SECOND, Trace};
+use crate::trace::{BASE, LinkProfile, PER_SECOND, Trace};
 use dante_core::estimate::RateGuess;
 use dante_sim::oscillator::Model;
 
@@ -41,7 +41,7 @@ impl Steady {
 }
 
 /// `span_s` seconds of each seed, after the warm-up.
-pub fn steady(network: &Network, model: &Model, seeds: u64, span_s: usize) -> Steady {
+pub fn steady(network: &LinkProfile, model: &Model, seeds: u64, span_s: usize) -> Steady {
     let mean_ns = network.noise_ns().1;
     let runs = for_seeds(seeds, |seed| {
         let mut ours = Ours::new(RateGuess::UNKNOWN);
@@ -112,7 +112,7 @@ pub struct Outcome {
 }
 
 /// All followers on the same Syncs, from a cold start. Ours is the first.
-pub fn comparison(network: &Network, model: &Model, seeds: u64) -> Vec<Outcome> {
+pub fn comparison(network: &LinkProfile, model: &Model, seeds: u64) -> Vec<Outcome> {
     let runs = for_seeds(seeds, |seed| {
         let mut followers: [Box<dyn Follower>; 4] = [
             Box::new(Ours::new(RateGuess::UNKNOWN)),

@@ -4,7 +4,7 @@
 use super::{for_seeds, quantile, rms};
 use crate::ours::Ours;
 use crate::peers::Follower;
-use crate::trace::{BASE, Network, PER_SECOND, T, Trace};
+use crate::trace::{BASE, LinkProfile, PER_SECOND, T, Trace};
 use dante_core::estimate::RateGuess;
 use dante_core::time::{Duration, Ratio};
 use dante_sim::oscillator::Model;
@@ -26,7 +26,7 @@ pub struct Acquired {
 }
 
 /// From no knowledge.
-pub fn from_nothing(network: &Network, seeds: u64) -> Acquired {
+pub fn from_nothing(network: &LinkProfile, seeds: u64) -> Acquired {
     let times = for_seeds(seeds, |seed| {
         let mut ours = Ours::new(RateGuess::UNKNOWN);
         let mut last = [0.0; 4];
@@ -65,7 +65,7 @@ impl Stored {
 }
 
 /// The stored frequency errs at random, and says by how much.
-pub fn from_stored(network: &Network, seeds: u64) -> Stored {
+pub fn from_stored(network: &LinkProfile, seeds: u64) -> Stored {
     use rand::SeedableRng;
     use rand_distr::Distribution;
     let runs = for_seeds(seeds, |seed| {
@@ -119,7 +119,7 @@ pub struct Stepped {
 }
 
 /// The rate steps by so much in the middle of each run.
-pub fn honesty_after_step(network: &Network, ppm: f64, seeds: u64) -> Stepped {
+pub fn honesty_after_step(network: &LinkProfile, ppm: f64, seeds: u64) -> Stepped {
     let at_s = (HONESTY_S / 2) as f64;
     let model = Model { steps: vec![(Duration::from_secs_f64(at_s), Ratio::from_ppm(ppm))], ..Model::PC };
     // A line through n measurements T apart has a slope of sigma sqrt(12 / n^3) / T.
@@ -137,7 +137,7 @@ struct Seen {
 }
 
 /// `seeds` seeds.
-pub fn honesty(network: &Network, model: &Model, seeds: u64) -> Honesty {
+pub fn honesty(network: &LinkProfile, model: &Model, seeds: u64) -> Honesty {
     let seen = seen(network, model, seeds);
     let n = seen.len() as f64;
     let mean = seen.iter().map(|s| s.phase.0).sum::<f64>() / n;
@@ -156,7 +156,7 @@ pub fn honesty(network: &Network, model: &Model, seeds: u64) -> Honesty {
     }
 }
 
-fn seen(network: &Network, model: &Model, seeds: u64) -> Vec<Seen> {
+fn seen(network: &LinkProfile, model: &Model, seeds: u64) -> Vec<Seen> {
     let mean_ns = network.noise_ns().1;
     for_seeds(seeds, |seed| {
         let mut ours = Ours::new(RateGuess::UNKNOWN);

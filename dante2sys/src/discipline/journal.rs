@@ -1,12 +1,12 @@
 //! The log lines of dante2sys, and what the status line repeats of them.
 
-use dante_core::date::DateNews;
-use dante_core::date::servers::NoVerdict;
 use dante_core::page::{Dante4l, View};
 use dante_core::port;
 use dante_core::steer::{Config, Jump, Output, Reason, Report, State, Steerer, UtcSource};
 use dante_core::time::{Duration, Ratio, Raw, Reading, Timestamp};
 use dante_core::track::Loss;
+use dante_core::utc::UtcEvent;
+use dante_core::utc::servers::NoMeasurement;
 use dante_core::wire::PortIdentity;
 use dante_os::log::{Budget, Complaints, Summary, Throttle};
 use dante_os::page::ReadError;
@@ -31,7 +31,7 @@ pub(super) struct Journal {
     pub clock: Complaints,
     pub utc: Complaints,
     page: Complaints,
-    news: Throttle<Discriminant<DateNews>>,
+    news: Throttle<Discriminant<UtcEvent>>,
     /// What other programs and the network can cause without end.
     changes: Budget,
     summary: Summary,
@@ -153,7 +153,7 @@ impl Journal {
             }
             Output::Round(Ok(_)) => self.utc.clear(),
             // Which servers failed, and why, was written of each.
-            Output::Round(Err(NoVerdict::NoAnswer)) => {}
+            Output::Round(Err(NoMeasurement::NoAnswer)) => {}
             Output::Round(Err(none)) => self.utc.warn(now, none),
             Output::LeaderIsUptime(uptime) => {
                 let hours = uptime.secs_f64() / 3600.0;

@@ -5,7 +5,7 @@ use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::{Message, Packet};
 use dante_os::clock::PhcReader;
 use dante_os::net::{Card, CardError, Interface};
-use dante_os::socket::{SocketError, Stamps, Timestamping};
+use dante_os::socket::{SocketError, TimestampReader, Timestamping};
 
 /// So many Syncs without a stamp, one after the other, ...
 const SYNCS: u32 = 6;
@@ -64,7 +64,7 @@ impl Link {
         if self.may_fall_back {
             log::warn!("{what}; software time stamps from here on");
             self.card = None;
-            self.stamps = Stamps::start();
+            self.stamps = TimestampReader::start();
             return self.event.stamp_by_software();
         }
         log::warn!("{what}; nothing is measured without (--timestamping hardware)");
@@ -84,7 +84,7 @@ pub(super) fn stamping(
         Ok(found) => Ok(Some(found)),
         Err(error) if config.timestamping == Timestamping::Hardware => Err(error.into()),
         // Most cards have none, and it is said all the same which stamps are used.
-        Err(error @ CardError::NoStamps { .. }) => {
+        Err(error @ CardError::NoTimestamps { .. }) => {
             log::debug!("port {}: {error}", config.interface);
             Ok(None)
         }

@@ -1,9 +1,11 @@
 //! One network: its interface with the sockets, and what is logged of it.
 
-use crate::link::{Change, Link, LinkConfig, LinkError, NO_CARRIER};
+use crate::link::{Link, LinkChange, LinkConfig, LinkError, NO_CARRIER};
 use dante_core::observe::Observer as Engine;
-use dante_core::port::StampSource;
-use dante_core::port::{Channel, Input, NoStamp, Notice, Port, Reason, SendToken, State, follower_identity};
+use dante_core::port::TimestampSource;
+use dante_core::port::{
+    Channel, Diagnostic, Input, NoTimestamp, Port, Reason, SendToken, State, follower_identity,
+};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Buffer;
 use dante_os::clock::raw_now;
@@ -20,7 +22,7 @@ const LONGEST: usize = 512;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A network's part of the program's state.
-pub(super) struct Network {
+pub(super) struct NetworkDriver {
     /// Its place among the networks of the engine.
     place: usize,
     pub config: LinkConfig,
@@ -28,18 +30,18 @@ pub(super) struct Network {
     /// Why there is no link, or why it is of no use.
     pub hindrance: String,
     /// What explains why there is no lock.
-    pub notice: Option<Notice>,
+    pub diagnostic: Option<Diagnostic>,
     /// A name where the interface gives none.
     seed: u64,
     /// The kernel tells what becomes of the interface.
     is_told: bool,
     next_look: Option<Timestamp<Raw>>,
     changes: Budget,
-    notices: Throttle<Notice>,
+    diagnostics: Throttle<Diagnostic>,
     troubles: Complaints,
 }
 
-impl Network {
+impl NetworkDriver {
     /// `is_told`: the kernel tells what becomes of interfaces.
     pub fn new(place: usize, config: LinkConfig, seed: u64, is_told: bool) -> Self {
         Self {
@@ -47,12 +49,12 @@ impl Network {
             config,
             link: None,
             hindrance: String::new(),
-            notice: None,
+            diagnostic: None,
             seed,
             is_told,
             next_look: None,
             changes: Budget::default(),
-            notices: Throttle::default(),
+            diagnostics: Throttle::default(),
             troubles: Complaints::default(),
         }
     }
@@ -61,8 +63,8 @@ impl Network {
         &self.config.interface
     }
 
-    pub fn stamp_source(&self) -> StampSource {
-        self.link.as_ref().map_or(StampSource::None, Link::source)
+    pub fn timestamp_source(&self) -> TimestampSource {
+        self.link.as_ref().map_or(TimestampSource::None, Link::source)
     }
 
     /// Hands the next packet of a channel to the port. Whether there was one.
@@ -87,16 +89,16 @@ impl Network {
     }
 
     /// Logs a diagnostic, and keeps it for the status.
-    pub fn warn(&mut self, notice: Notice) {
-        self.notice = Some(notice);
-        if self.notices.allows(notice, raw_now()) {
-            log::warn!("port {}: {notice}", self.name());
+    pub fn warn(&mut self, diagnostic: Diagnostic) {
+        self.diagnostic = Some(diagnostic);
+        if self.diagnostics.allows(diagnostic, raw_now()) {
+            log::warn!("port {}: {diagnostic}", self.name());
         }
     }
 
     pub fn changed(&mut self, from: State, to: State, reason: Reason) {
         self.info(format_args!("{from} to {to}: {reason}"));
-        self.notice = self.notice.filter(|_| to.is_open() && to != State::Slave);
+        self.diagnostic = self.diagnostic.filter(|_| to.is_open() && to != State::Slave);
         match (&mut self.link, to) {
             (Some(link), State::Listening) => link.membership.silent(raw_now()),
             (Some(link), _) => link.membership.rest(),
@@ -115,7 +117,7 @@ impl Network {
             log::debug!("{error}");
         }
         if let Some(token) = unstamped {
-            engine.handle(raw_now(), self.place, Input::Departed { token, stamp: Err(NoStamp::Missing) });
+            engine.handle(raw_now(), self.place, Input::Departed { token, stamp: Err(NoTimestamp::Missing) });
         }
     }
 
@@ -157,17 +159,17 @@ impl Network {
         let Some(link) = &mut self.link else { return self.open(engine, now) };
         let was_open = engine.port(self.place).is_some_and(|port| port.state().is_open());
         match link.look(was_open) {
-            Ok(Change::None) => {}
-            Ok(Change::Down(why)) => self.fail(engine, &why),
-            Ok(Change::Up) => {
+            Ok(LinkChange::None) => {}
+            Ok(LinkChange::Down(why)) => self.fail(engine, &why),
+            Ok(LinkChange::Up) => {
                 self.rejoin(engine, now);
                 self.begin(engine, now);
             }
-            Ok(Change::Address(address)) => {
+            Ok(LinkChange::Address(address)) => {
                 self.info(format_args!("its address is {address} now"));
                 self.rejoin(engine, now);
             }
-            Ok(Change::Gone) => {
+            Ok(LinkChange::Gone) => {
                 self.close(engine, "the interface is gone, or another one has its name");
                 self.open(engine, now);
             }

@@ -1,6 +1,6 @@
 //! The status in one line, for people.
 
-use super::{Network, Observer};
+use super::{NetworkDriver, Observer};
 use dante_core::port::{Counter, Counters, Port, State};
 use dante_core::wire::Subdomain;
 use std::fmt;
@@ -18,7 +18,7 @@ pub(super) fn write(observer: &Observer, to: &mut dyn fmt::Write) -> fmt::Result
     Ok(())
 }
 
-fn write_one(network: &Network, port: &Port, to: &mut dyn fmt::Write) -> fmt::Result {
+fn write_one(network: &NetworkDriver, port: &Port, to: &mut dyn fmt::Write) -> fmt::Result {
     let (state, interface) = (port.state(), network.name());
     if !state.is_open() {
         return write!(to, "{state}, waiting for interface {interface}: {}", network.hindrance);
@@ -40,8 +40,8 @@ fn write_one(network: &Network, port: &Port, to: &mut dyn fmt::Write) -> fmt::Re
     if port.subdomain() != Subdomain::DFLT {
         write!(to, ", subdomain {}", port.subdomain())?;
     }
-    match &network.notice {
-        Some(notice) => write!(to, "; {notice}"),
+    match &network.diagnostic {
+        Some(diagnostic) => write!(to, "; {diagnostic}"),
         None => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use dante_core::wire::Subdomain;
 use dante_os::net::Interface;
 use dante_os::page::{Instance, PageName};
 use dante_os::poll::Poll;
-use dante_os::socket::{PtpSocket, Stamps, Timestamping};
+use dante_os::socket::{PtpSocket, TimestampReader, Timestamping};
 use dante_sim::leader::{self, Leader, LeaderConfig};
 use dante_sim::oscillator::Oscillator;
 use std::net::{SocketAddrV4, UdpSocket};
@@ -25,7 +25,7 @@ struct Stage {
     event: PtpSocket,
     general: PtpSocket,
     to: [SocketAddrV4; 2],
-    stamps: Stamps,
+    stamps: TimestampReader,
 }
 
 impl Stage {
@@ -40,7 +40,7 @@ impl Stage {
             event: PtpSocket::sender(&interface, Channel::Event).unwrap(),
             general: PtpSocket::sender(&interface, Channel::General).unwrap(),
             to: [config.event_port, config.general_port].map(|port| SocketAddrV4::new(config.group, port)),
-            stamps: Stamps::start(),
+            stamps: TimestampReader::start(),
         }
     }
 

@@ -38,7 +38,7 @@ int main(int argc, char **argv) {
         if (steering == DANTE_OK) {
             printf(", UTC %" PRId64 ".%09" PRId64 " s", utc / 1000000000, utc % 1000000000);
             if (steered.flags & DANTE_STEER_HAS_UTC) printf(" +-%" PRId64 " ns", steered.utc_bound_ns);
-            if (!(steered.flags & DANTE_STEER_UTC_GOOD)) printf(" (not synchronised to UTC)");
+            if (!(steered.flags & DANTE_STEER_UTC_SYNCHRONISED)) printf(" (not synchronised to UTC)");
         } else {
             printf(", no UTC (dante2sys: %s)", dante_result_text(steering));
         }

@@ -6,7 +6,7 @@
 //! measurement noise found from the measurements themselves. While fewer than [`ACQUISITION`] measurements are in, it
 //! is run over all of them again at each one, with the noise as it is known by then.
 
-mod change;
+mod break_test;
 pub(crate) mod kalman;
 mod noise;
 mod outliers;
@@ -15,7 +15,7 @@ use crate::time::{
     Affine, ClockMap, Correlation, Dante, Duration, Ratio, Raw, Timestamp, Uncertainty, Wander,
 };
 use arrayvec::ArrayVec;
-use change::{Line, Recent};
+use break_test::{Line, Recent};
 use kalman::Kalman;
 use noise::Noise;
 use outliers::{DISCERNING, DISTRUST, Doubted, Finding, OddOnes};
@@ -32,7 +32,7 @@ pub struct Measurement {
 /// What became of a measurement. `residual` is local minus leader: the map's time at the arrival minus the time that
 /// the leader stated, so a packet that was held up in a queue shows a positive one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Classification {
     /// It improved the map.
     Accepted {
         /// Against the map as it was before.
@@ -141,13 +141,13 @@ impl Estimator {
     }
 
     /// Takes a measurement in.
-    pub fn update(&mut self, measurement: Measurement) -> Verdict {
+    pub fn update(&mut self, measurement: Measurement) -> Classification {
         let Some(filter) = &self.filter else {
             self.begin(measurement);
-            return Verdict::Accepted { residual: Duration::ZERO };
+            return Classification::Accepted { residual: Duration::ZERO };
         };
         if measurement.raw <= filter.raw() {
-            return Verdict::Late;
+            return Classification::Late;
         }
         let predicted = filter.predicted(measurement.raw);
         let innovation = predicted.innovation_ns(measurement);
@@ -174,9 +174,9 @@ impl Estimator {
         if !acquiring {
             self.absorb(measurement, predicted.absorbed(innovation, self.noise.sigma_ns()));
         } else if !self.acquire(measurement) {
-            return Verdict::Outlier { residual };
+            return Classification::Outlier { residual };
         }
-        Verdict::Accepted { residual }
+        Classification::Accepted { residual }
     }
 
     /// Goes on with `filter`, or from the last unannounced change that the measurements show against it.
@@ -207,8 +207,8 @@ impl Estimator {
         self.replay();
     }
 
-    fn reject(&mut self, measurement: Measurement, residual: Duration) -> Verdict {
-        let Some(filter) = &self.filter else { return Verdict::Outlier { residual } };
+    fn reject(&mut self, measurement: Measurement, residual: Duration) -> Classification {
+        let Some(filter) = &self.filter else { return Classification::Outlier { residual } };
         match self.doubted.judge(measurement, filter, self.noise.sigma_ns()) {
             Finding::Open => {}
             Finding::Jump(count) => {
@@ -223,11 +223,11 @@ impl Estimator {
                 }
                 self.acquisition = agreeing;
                 self.replay();
-                return Verdict::Jumped { residual };
+                return Classification::Jumped { residual };
             }
             Finding::Shift => self.refit(),
         }
-        Verdict::Outlier { residual }
+        Classification::Outlier { residual }
     }
 
     /// So many in a row cannot be wrong. If they have moved by one and the same amount, as when a switch begins to queue

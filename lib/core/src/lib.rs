@@ -12,10 +12,9 @@ compile_error!(
 );
 
 pub mod announcement;
-pub mod date;
 pub mod estimate;
 pub mod explain;
-pub mod inquiry;
+pub mod management_client;
 mod named;
 pub mod observe;
 pub mod outputs;
@@ -27,4 +26,5 @@ pub mod steer;
 pub mod time;
 pub mod timescale;
 pub mod track;
+pub mod utc;
 pub mod wire;

@@ -6,10 +6,10 @@
 
 use crate::outputs::Outputs;
 use crate::page::{Dante4l, Dante4lStatus, PortRecord, SampleRecord};
-use crate::port::{self, Port, PortConfig, Sample, StampSource};
-use crate::redundancy::{Change, NETWORKS, Network, Redundancy};
+use crate::port::{self, Port, PortConfig, Sample, TimestampSource};
+use crate::redundancy::{NETWORKS, Network, NetworkChange, Redundancy};
 use crate::time::{Raw, Timestamp};
-use crate::track::KernelWord;
+use crate::track::KernelSync;
 use arrayvec::ArrayVec;
 
 /// Outputs between two drains: an input causes at most six of a port and, with the choice between networks, two more.
@@ -23,7 +23,7 @@ pub enum Output {
     /// [`port::Output::Timeline`] carry the number of the published timeline, 0 where the network is on none.
     Port(port::Output),
     /// The choice between the networks, reported on the network that it concerns.
-    Network(Change),
+    Network(NetworkChange),
 }
 
 /// One network, named by its place, from 0.
@@ -31,7 +31,7 @@ pub enum Output {
 struct Interface {
     name: String,
     port: Port,
-    stamp_source: StampSource,
+    timestamp_source: TimestampSource,
 }
 
 /// The ports, which of them is selected, and the pages of dante4l.
@@ -52,7 +52,7 @@ impl Observer {
         let interface = |(name, config): (&str, _)| Interface {
             name: name.to_owned(),
             port: Port::new(config),
-            stamp_source: StampSource::None,
+            timestamp_source: TimestampSource::None,
         };
         Self {
             interfaces: networks.into_iter().take(NETWORKS).map(interface).collect(),
@@ -104,10 +104,10 @@ impl Observer {
     }
 
     /// Where the timestamps of a network come from now.
-    pub fn set_stamp_source(&mut self, network: usize, source: StampSource) {
+    pub fn set_timestamp_source(&mut self, network: usize, source: TimestampSource) {
         if let Some(interface) = self.interfaces.get_mut(network) {
-            self.is_changed |= interface.stamp_source != source;
-            interface.stamp_source = source;
+            self.is_changed |= interface.timestamp_source != source;
+            interface.timestamp_source = source;
         }
     }
 
@@ -118,21 +118,21 @@ impl Observer {
 
     /// The clock page and the status page as they are published. `kernel` is CLOCK_REALTIME as the kernel publishes it, if it
     /// could be asked.
-    pub fn pages(&mut self, kernel: Option<KernelWord>) -> (&Dante4l, &Dante4lStatus) {
+    pub fn pages(&mut self, kernel: Option<KernelSync>) -> (&Dante4l, &Dante4lStatus) {
         let Self { interfaces, redundancy, page, status, .. } = self;
         if let Some(it) = interfaces.get(redundancy.selected()) {
-            page.set_port(&it.port, it.stamp_source, redundancy.timeline(redundancy.selected()));
+            page.set_port(&it.port, it.timestamp_source, redundancy.timeline(redundancy.selected()));
         }
-        page.set_kernel_word(kernel);
+        page.set_kernel_sync(kernel);
         status.selected = index(redundancy.selected());
         status.port_count = index(interfaces.len());
         for (place, (to, it)) in status.ports.iter_mut().zip(interfaces).enumerate() {
             let timeline = redundancy.timeline(place);
             let last = it.port.last_sample().map(|sample| published(sample, &it.port, timeline));
             let last = last.map(|sample| SampleRecord::of(&sample, index(place)));
-            *to = PortRecord::of(&it.port, &it.name, it.stamp_source, timeline, last);
+            *to = PortRecord::of(&it.port, &it.name, it.timestamp_source, timeline, last);
         }
-        status.set_kernel_word(kernel);
+        status.set_kernel_sync(kernel);
         self.is_changed = false;
         (&self.page, &self.status)
     }
@@ -161,8 +161,8 @@ impl Observer {
             self.interfaces.iter().map(|it| Network::from(&it.port)).collect();
         for change in self.redundancy.consider(now, &networks) {
             let network = match change {
-                Change::Selected { to, .. } => to,
-                Change::TwoClocks(_) | Change::OneClock => 1 - self.selected().min(1),
+                NetworkChange::Selected { to, .. } => to,
+                NetworkChange::TwoClocks(_) | NetworkChange::OneClock => 1 - self.selected().min(1),
             };
             self.is_changed = true;
             self.outputs.push((network, Output::Network(change)));

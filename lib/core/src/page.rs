@@ -20,7 +20,7 @@ mod seqlock;
 mod status;
 
 pub use dante2sys::{
-    Dante2sys, PieceRecord, STEER_HAS_PIECE, STEER_HAS_UTC, STEER_UTC_BY_HAND, STEER_UTC_GOOD,
+    Dante2sys, PieceRecord, STEER_HAS_PIECE, STEER_HAS_UTC, STEER_UTC_BY_HAND, STEER_UTC_SYNCHRONISED,
 };
 pub use dante4l::{
     CLOCK_HAS_LEADER, CLOCK_HAS_MAP, CLOCK_HAS_PATH_DELAY, CLOCK_LOCKED, Dante4l, MAP_HAS_PATH_DELAY,
@@ -35,10 +35,10 @@ pub use head::{
 pub use record::{SocketPath, Text};
 pub use seqlock::{Torn, Words};
 pub use status::{
-    Dante2sysStatus, Dante4lStatus, DanteshmStatus, DateRecord, HeardRecord, LeaderRecord, LineRecord,
-    MAX_OUTPUTS, MAX_PORTS, NoticeRecord, OutputRecord, PORT_HAS_DELAY, PORT_HAS_LEADER, PORT_HAS_MAP,
-    PORT_HAS_SAMPLE, PortRecord, STATUS_DATE_GOOD, STATUS_DATE_LEFT, STATUS_HAS_DATE, STATUS_HAS_LINE,
-    STATUS_HAS_PHASE, STATUS_HAS_SCALE,
+    Dante2sysStatus, Dante4lStatus, DanteshmStatus, DiagnosticRecord, ForeignLeaderRecord, LeaderRecord,
+    LineRecord, MAX_OUTPUTS, MAX_PORTS, OutputRecord, PORT_HAS_DELAY, PORT_HAS_LEADER, PORT_HAS_MAP,
+    PORT_HAS_SAMPLE, PortRecord, STATUS_HAS_LINE, STATUS_HAS_PHASE, STATUS_HAS_SCALE, STATUS_HAS_UTC,
+    STATUS_UTC_BY_HAND, STATUS_UTC_SYNCHRONISED, UtcRecord,
 };
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

@@ -12,11 +12,11 @@
 
 mod counters;
 mod delay;
+mod diagnostic;
+mod diagnostics;
 mod events;
-mod leaders;
+mod foreign_leaders;
 mod measure;
-mod notice;
-mod noticed;
 mod pairing;
 mod protocol;
 mod rates;
@@ -27,11 +27,12 @@ mod session;
 mod state;
 
 pub use counters::{Counter, Counters};
+pub use diagnostic::Diagnostic;
 pub use events::{
-    Channel, Discontinuity, Input, NoStamp, Output, Reason, Sample, SendToken, Stamp, StampSource,
+    Channel, Discontinuity, Input, NoTimestamp, Output, PacketTimestamp, Reason, Sample, SendToken,
+    TimestampSource,
 };
-pub use leaders::{Leader, MAX_LEADERS};
-pub use notice::Notice;
+pub use foreign_leaders::{ForeignLeader, MAX_LEADERS};
 pub use protocol::{Content, Decoded, Head, Protocol};
 pub use rates::{KnownRate, KnownRates, MAX_RATES};
 pub use rules::{LeaderName, LeaderNameError, LeaderRules, MAX_NAMES};
@@ -42,8 +43,8 @@ use crate::outputs::Outputs;
 use crate::time::{ClockMap, Duration, Raw, Timestamp};
 use crate::wire::{PortIdentity, Subdomain, Uuid};
 use delay::DelayMeter;
-use leaders::Leaders;
-use noticed::Noticed;
+use diagnostics::Diagnostics;
+use foreign_leaders::ForeignLeaders;
 use select::Damping;
 use session::{Session, Timeline};
 
@@ -104,7 +105,7 @@ pub struct Port {
     rates: KnownRates,
     identity: Option<PortIdentity>,
     state: State,
-    leaders: Leaders,
+    foreign_leaders: ForeignLeaders,
     damping: Damping,
     /// While a leader is followed.
     session: Option<Session>,
@@ -117,7 +118,7 @@ pub struct Port {
     listening_since: Option<Timestamp<Raw>>,
     samples: u64,
     counters: Counters,
-    noticed: Noticed,
+    diagnostics: Diagnostics,
     /// One input makes at most six.
     outputs: Outputs<Output, 8>,
 }
@@ -132,7 +133,7 @@ impl Port {
             rates: config.rates,
             identity: None,
             state: State::Initializing,
-            leaders: Leaders::default(),
+            foreign_leaders: ForeignLeaders::default(),
             damping: Damping::default(),
             session: None,
             timeline: None,
@@ -142,7 +143,7 @@ impl Port {
             listening_since: None,
             samples: 0,
             counters: Counters::default(),
-            noticed: Noticed::default(),
+            diagnostics: Diagnostics::default(),
             outputs: Outputs::default(),
         }
     }
@@ -156,7 +157,7 @@ impl Port {
                 self.step(Event::Opened, Reason::Opened);
             }
             Input::Failed => {
-                self.leaders.clear();
+                self.foreign_leaders.clear();
                 self.lose_leader(Event::Failed, Reason::Failed);
             }
             Input::Packet { channel, bytes, source, arrived } => {
@@ -166,7 +167,7 @@ impl Port {
             Input::Dropped(count) => {
                 self.counters.add_many(Counter::KernelDropped, u64::from(count));
                 if count > 0 {
-                    self.notice(now, Notice::Dropped);
+                    self.diagnose(now, Diagnostic::Dropped);
                 }
             }
             Input::Rejoined => self.counters.add(Counter::Rejoined),
@@ -202,13 +203,13 @@ impl Port {
     }
 
     /// The leader that is followed.
-    pub fn leader(&self) -> Option<&Leader> {
-        self.leaders.get(self.parent()?)
+    pub fn leader(&self) -> Option<&ForeignLeader> {
+        self.foreign_leaders.get(self.parent()?)
     }
 
     /// All leaders of the subdomain that are heard and permitted, the one followed among them.
-    pub fn heard(&self) -> &[Leader] {
-        self.leaders.all()
+    pub fn foreign_leaders(&self) -> &[ForeignLeader] {
+        self.foreign_leaders.all()
     }
 
     /// Who this port is on the wire; `None` while it has no sockets.

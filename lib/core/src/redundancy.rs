@@ -58,7 +58,7 @@ impl From<&Port> for Network {
 
 /// What is to be told. Networks are named by their place, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum NetworkChange {
     /// Another network is used.
     Selected {
         /// From now on this one.
@@ -74,7 +74,7 @@ pub enum Change {
     OneClock,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for NetworkChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Selected { moved: None, .. } => write!(f, "used from now on"),
@@ -128,7 +128,7 @@ impl Redundancy {
     }
 
     /// Judges the networks anew. To be called whenever something has happened on one of them.
-    pub fn consider(&mut self, now: Timestamp<Raw>, networks: &[Network]) -> ArrayVec<Change, 2> {
+    pub fn consider(&mut self, now: Timestamp<Raw>, networks: &[Network]) -> ArrayVec<NetworkChange, 2> {
         let mut changes = ArrayVec::new();
         let Some(used) = networks.get(self.selected) else { return changes };
         if used.state == State::Slave {
@@ -147,7 +147,7 @@ impl Redundancy {
                 self.number += 1;
             }
             self.own = other.timeline;
-            changes.push(Change::Selected { to, moved, continues });
+            changes.push(NetworkChange::Selected { to, moved, continues });
         } else if used.timeline != self.own {
             self.own = used.timeline;
             self.number += 1;
@@ -192,7 +192,7 @@ impl Redundancy {
     }
 
     /// Tells when the networks turn out to be one clock, or two.
-    fn compare(&mut self, now: Timestamp<Raw>, used: &Network, other: &Network) -> Option<Change> {
+    fn compare(&mut self, now: Timestamp<Raw>, used: &Network, other: &Network) -> Option<NetworkChange> {
         let both = used.state == State::Slave && other.state == State::Slave;
         let (Some(a), Some(b), true) = (used.map, other.map, both) else {
             self.puzzled = None;
@@ -210,7 +210,7 @@ impl Redundancy {
         self.puzzled = None;
         self.are_two = Some(are_two);
         let by = b.dante_at(now) - a.dante_at(now);
-        Some(if are_two { Change::TwoClocks(by) } else { Change::OneClock })
+        Some(if are_two { NetworkChange::TwoClocks(by) } else { NetworkChange::OneClock })
     }
 }
 

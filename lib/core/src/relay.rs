@@ -6,11 +6,11 @@
 //! lower bound on dates would step the clock to.
 
 mod average;
-mod date;
+mod epoch;
 mod overlay;
 mod refclock;
 
-pub use date::{Break, EpochRule, EpochSource, Fixed, Told, Waiting};
+pub use epoch::{Break, EpochRule, EpochSource, Fixed, PublishedEpoch, Waiting};
 pub use overlay::Overlay;
 pub use refclock::RefclockSample;
 
@@ -19,8 +19,8 @@ use crate::outputs::Outputs;
 use crate::page::{Dante2sys, Dante4l, Danteshm, DanteshmStatus, RING, View};
 use crate::time::{ClockMap, Duration, Raw, SleepDetector, Timestamp};
 use crate::timescale::EpochChange;
-use crate::track::{KernelWord, Loss, Track};
-use date::{Evidence, Steered};
+use crate::track::{KernelSync, Loss, Track};
+use epoch::{Evidence, Steered};
 use overlay::OverlayKeeper;
 use refclock::Refclock;
 
@@ -82,7 +82,7 @@ pub enum Input<'a> {
     End,
 }
 
-/// What is to be done or told.
+/// What is to be done or published.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Output {
     /// Write this sample.
@@ -98,9 +98,9 @@ pub enum Output {
     /// K was carried over to another timeline.
     Epoch(EpochChange),
     /// There is a leader, but no date to fix K to. Said once.
-    Undated(Option<KernelWord>),
+    NoUtc(Option<KernelSync>),
     /// Nothing is written for some seconds, and K is fixed anew then: else chrony would see a jump.
-    Hushed(Break),
+    Paused(Break),
     /// Send the leader's own time to the clients of `--usrvclock`: it changed, or it is to be repeated.
     Overlay(Overlay),
     /// The host was suspended for this long.
@@ -130,9 +130,9 @@ pub struct Relay {
 
 impl Relay {
     /// An engine that resumes K of an earlier run, if that wrote a sample. `suspended`: as in [`Input::Page`].
-    pub fn new(config: Config, told: Option<Told>, suspended: Duration) -> Self {
+    pub fn new(config: Config, published: Option<PublishedEpoch>, suspended: Duration) -> Self {
         Self {
-            refclock: Refclock::new(config, told),
+            refclock: Refclock::new(config, published),
             overlay: OverlayKeeper::new(),
             sleep: SleepDetector::new(suspended),
             seen: None,
@@ -178,7 +178,7 @@ impl Relay {
         let map = track.map.ok_or(Loss::NoLeader)?;
         if self.needs_epoch() {
             let steered = dante2sys.and_then(Steered::of);
-            self.refclock.set_evidence(Evidence { steered, kernel: view.body.kernel_word() });
+            self.refclock.set_evidence(Evidence { steered, kernel: view.body.kernel_sync() });
         }
         let path_delay = view.body.path_delay().unwrap_or_default();
         for record in view.body.samples_after(seen) {
@@ -239,8 +239,8 @@ impl Relay {
             waiting: self.waiting() as u8,
             ..Danteshm::default()
         };
-        if let Some(told) = self.refclock.told() {
-            page.set_told(told);
+        if let Some(published) = self.refclock.published_epoch() {
+            page.set_published_epoch(published);
         }
         page
     }

@@ -28,13 +28,13 @@ pub use state::{Event, State};
 pub use steerer::Steerer;
 pub use utc::{Run, UtcConfig, UtcKeeper, UtcSource};
 
-use crate::date::servers::NoVerdict;
-use crate::date::{Answer, DateNews, DateRules, Verdict};
 use crate::numbered;
 use crate::page::{Dante4l, Freshness, View};
 use crate::time::{Duration, Offset, Ratio};
 use crate::timescale::EpochChange;
 use crate::track::{Loss, Track};
+use crate::utc::servers::NoMeasurement;
+use crate::utc::{Answer, UtcEvent, UtcMeasurement, UtcRules};
 use std::fmt;
 
 numbered! {
@@ -67,7 +67,7 @@ pub struct Config {
     /// The law itself.
     pub law: Law,
     /// What is done about UTC.
-    pub rules: DateRules,
+    pub rules: UtcRules,
     /// Where UTC comes from.
     pub utc: UtcConfig,
     /// Follow a leader of a pull-up domain, whose rate is per cents off.
@@ -94,7 +94,7 @@ impl Default for Config {
         Self {
             limits: Limits::default(),
             law: law::synthesis,
-            rules: DateRules::default(),
+            rules: UtcRules::default(),
             utc: UtcConfig::None,
             allows_pull_up: false,
         }
@@ -156,7 +156,7 @@ pub enum Output {
     /// Ask this time server, and report with [`Input::Answer`], whatever comes of it.
     Ask(usize),
     /// A round of questions is over.
-    Round(Result<Verdict, NoVerdict>),
+    Round(Result<UtcMeasurement, NoMeasurement>),
     /// The leader's time, which was to be UTC, is its uptime: so long.
     LeaderIsUptime(Duration),
     /// The state changed.
@@ -179,7 +179,7 @@ pub enum Output {
     /// The clock jumped by this much, by nothing that was asked for: K is fixed to where the clock is now.
     Adopted(Offset, Jump),
     /// News of UTC.
-    Date(DateNews),
+    Date(UtcEvent),
     /// The kernel publishes the clock as synchronised, at most this wrong; it did not before.
     Synchronised(Duration),
     /// The kernel publishes the clock as not synchronised: it may be this wrong.

@@ -82,14 +82,14 @@ numbered! {
 
 /// CLOCK_REALTIME as the kernel publishes it, where it could be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KernelWord {
+pub enum KernelSync {
     /// Some program keeps it synchronised: it is off by at most this (maxerror).
     Synchronised(Duration),
     /// STA_UNSYNC is set.
     Unsynchronised,
 }
 
-impl KernelWord {
+impl KernelSync {
     /// From the numbers on a page: [`KernelClock`] and maxerror, ns.
     pub(crate) fn of_numbers(clock: u8, max_error_ns: i64) -> Option<Self> {
         match KernelClock::from_number(clock)? {

@@ -130,6 +130,10 @@ pub trait DaemonArgs: CommandFactory + FromArgMatches {
     /// Its own flags that no file may have: they do something else and end.
     const COMMAND_LINE_ONLY: &'static [&'static str] = &[];
 
+    /// Flags that were renamed: the old name, the new one. An error names the new one, in the configuration file as on the command
+    /// line.
+    const RENAMED: &'static [(&'static str, &'static str)] = &[];
+
     /// The flags that all daemons have.
     fn common(&self) -> &CommonArgs;
 

@@ -8,6 +8,7 @@
 
 pub mod chronysock;
 pub mod clock;
+pub mod competing_daemons;
 pub mod daemon;
 pub mod denial;
 pub mod log;
@@ -19,7 +20,6 @@ pub mod poll;
 pub mod process;
 pub mod procfs;
 pub mod quantity;
-pub mod rivals;
 pub mod rtc;
 #[cfg(test)]
 mod scratch;

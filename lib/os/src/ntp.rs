@@ -8,8 +8,8 @@
 mod server;
 
 use crate::clock::read_realtime;
-use dante_core::date::{Answer, Exchange, Leap};
 use dante_core::time::{Duration, Reading, Real, Timestamp};
+use dante_core::utc::{Answer, Exchange, Leap};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use rsntp::{KissCode, LeapIndicator, ProtocolError, SynchronizationError, SynchronizationResult};
 use server::Server;

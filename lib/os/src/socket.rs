@@ -1,7 +1,7 @@
 //! UDP sockets for PTP: one interface, one port, kernel time stamps of what arrives and of what left.
 //!
 //! The stamps are of CLOCK_REALTIME, or of the card's own clock (SCM_TIMESTAMPING, the first and the third of its times);
-//! [`Stamps`] takes them to CLOCK_MONOTONIC_RAW.
+//! [`TimestampReader`] takes them to CLOCK_MONOTONIC_RAW.
 //!
 //! Loops back: what this host multicasts is not given to its own other sockets, except on `lo`, where the wire itself
 //! ends on this host. Tried on Linux 6.18: on `lo` every member gets exactly one copy, whether IP_MULTICAST_LOOP is on
@@ -12,11 +12,11 @@ mod options;
 mod timestamps;
 
 pub use error::SocketError;
-pub use timestamps::{Stamps, Timestamping};
+pub use timestamps::{TimestampReader, Timestamping};
 
 use crate::net::Interface;
 use dante_core::port::Channel;
-use dante_core::port::StampSource;
+use dante_core::port::TimestampSource;
 use dante_core::time::{Real, Timestamp};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg};
@@ -59,7 +59,7 @@ pub struct PtpSocket {
     interface: String,
     /// The group joined, and on which interface.
     member: Option<(Ipv4Addr, u32)>,
-    stamps: StampSource,
+    stamps: TimestampSource,
     control: Control,
     /// The key of the next datagram, and of the one that the kernel counts as 0.
     next_key: u32,
@@ -79,7 +79,7 @@ impl PtpSocket {
         group: Ipv4Addr,
         port: u16,
         channel: Channel,
-        stamps: StampSource,
+        stamps: TimestampSource,
     ) -> Result<Self, SocketError> {
         let socket = options::bound(interface, port, channel)?;
         let mut socket = Self::with_stamps(socket, interface, channel, stamps)?;
@@ -91,18 +91,18 @@ impl PtpSocket {
     /// A socket that sends from a port which the kernel chooses, as Dante devices do. It joins no group.
     pub fn sender(interface: &Interface, channel: Channel) -> Result<Self, SocketError> {
         let socket = options::bound(interface, 0, channel)?;
-        Self::with_stamps(socket, interface, channel, StampSource::Software)
+        Self::with_stamps(socket, interface, channel, TimestampSource::Software)
     }
 
     fn with_stamps(
         socket: Socket,
         interface: &Interface,
         channel: Channel,
-        stamps: StampSource,
+        stamps: TimestampSource,
     ) -> Result<Self, SocketError> {
         let interface = interface.name.clone();
         let stamps = match channel {
-            Channel::General => StampSource::None,
+            Channel::General => TimestampSource::None,
             Channel::Event => options::stamp(&socket, stamps, &interface)?,
         };
         let control = Control([0; 256]);
@@ -110,9 +110,9 @@ impl PtpSocket {
         Ok(Self { socket, interface, member: None, stamps, control, next_key, key_base, dropped })
     }
 
-    /// Has the kernel stamp from now on, where the card was to do it. Stamps on their way are given up.
+    /// Has the kernel stamp from now on, where the card was to do it. Timestamps on their way are given up.
     pub fn stamp_by_software(&mut self) -> Result<(), SocketError> {
-        self.stamps = options::stamp(&self.socket, StampSource::Software, &self.interface)?;
+        self.stamps = options::stamp(&self.socket, TimestampSource::Software, &self.interface)?;
         self.count_anew();
         Ok(())
     }
@@ -142,7 +142,7 @@ impl PtpSocket {
     }
 
     /// Where this socket's stamps come from.
-    pub fn stamps(&self) -> StampSource {
+    pub fn stamps(&self) -> TimestampSource {
         self.stamps
     }
 
@@ -176,7 +176,7 @@ impl PtpSocket {
     /// count the datagrams sent, from 0.
     ///
     /// # Errors
-    /// [`SocketError::Send`]. Stamps that were still on their way are then given up.
+    /// [`SocketError::Send`]. Timestamps that were still on their way are then given up.
     pub fn send(&mut self, bytes: &[u8], to: SocketAddrV4) -> Result<u32, SocketError> {
         loop {
             match self.socket.send_to(bytes, &SockAddr::from(to)) {
@@ -230,7 +230,7 @@ impl PtpSocket {
     /// After a failed send nobody knows whether the kernel counted the datagram (a firewall's refusal it counts, a
     /// datagram too long it does not), and every later stamp might get another's key. So its counter is set to 0.
     fn count_anew(&mut self) {
-        if !matches!(self.stamps, StampSource::Software | StampSource::Hardware) {
+        if !matches!(self.stamps, TimestampSource::Software | TimestampSource::Hardware) {
             return;
         }
         while let Ok(Some(_)) = self.departed() {}
@@ -256,7 +256,7 @@ struct Arrival {
 
 fn fetch(
     socket: &Socket,
-    source: StampSource,
+    source: TimestampSource,
     buffer: &mut [u8],
     control: &mut [u8],
 ) -> nix::Result<Arrival> {

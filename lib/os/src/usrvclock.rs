@@ -50,7 +50,7 @@ pub struct ClockServer {
     clients: Vec<Client>,
     sent: u64,
     lost: u64,
-    notices: Vec<String>,
+    diagnostics: Vec<String>,
 }
 
 impl ClockServer {
@@ -68,12 +68,12 @@ impl ClockServer {
             clients: Vec::new(),
             sent: 0,
             lost: 0,
-            notices: Vec::new(),
+            diagnostics: Vec::new(),
         };
         match bind(&server.path, mode) {
             Ok(bound) => server.bound = Some(bound),
             Err(error) if error.denial().is_some() => return Err(error),
-            Err(error) => server.notices.push(error.to_string()),
+            Err(error) => server.diagnostics.push(error.to_string()),
         }
         Ok(server)
     }
@@ -88,11 +88,11 @@ impl ClockServer {
             return;
         }
         if self.bound.take().is_some() {
-            self.notices.push(format!("usrvclock {}: somebody removed the socket", self.path.display()));
+            self.diagnostics.push(format!("usrvclock {}: somebody removed the socket", self.path.display()));
         }
         match bind(&self.path, self.mode) {
             Ok(bound) => self.bound = Some(bound),
-            Err(error) => self.notices.push(error.to_string()),
+            Err(error) => self.diagnostics.push(error.to_string()),
         }
     }
 
@@ -114,7 +114,7 @@ impl ClockServer {
             let place = match known {
                 Some(place) => place,
                 None if self.clients.len() >= MAX_CLIENTS => {
-                    self.notices.push(format!(
+                    self.diagnostics.push(format!(
                         "usrvclock {}: {MAX_CLIENTS} clients are served, and no more",
                         self.path.display()
                     ));
@@ -157,7 +157,7 @@ impl ClockServer {
             // It ended.
             ErrorKind::ConnectionRefused | ErrorKind::NotFound => false,
             ErrorKind::PermissionDenied => {
-                self.notices.push(format!(
+                self.diagnostics.push(format!(
                     "usrvclock {}: client {:?} cannot be answered: this user may not write to its socket; let the \
                      client make it with a umask of 0, or run both as one user",
                     self.path.display(),
@@ -190,8 +190,8 @@ impl ClockServer {
     }
 
     /// What there is to say, once.
-    pub fn notices(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notices)
+    pub fn diagnostics(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.diagnostics)
     }
 
     /// What to wait for.

@@ -7,7 +7,7 @@ mod answers;
 
 use crate::oscillator::Path;
 use dante_core::outputs::Outputs;
-use dante_core::port::{NoStamp, Stamp};
+use dante_core::port::{NoTimestamp, PacketTimestamp};
 use dante_core::time::{Dante, Duration, Raw, Timestamp};
 use dante_core::wire::{
     Buffer, DelayResp, EVENT_PORT, Flags, FollowUp, GENERAL_PORT, Grandmaster, Header, LocalClock, Message,
@@ -70,14 +70,14 @@ pub enum Input<'a> {
         /// UDP payload.
         bytes: &'a [u8],
         /// When.
-        arrived: Result<Stamp, NoStamp>,
+        arrived: Result<PacketTimestamp, NoTimestamp>,
     },
     /// A Sync left.
     Departed {
         /// Which one.
         token: SyncToken,
         /// When.
-        stamp: Result<Stamp, NoStamp>,
+        stamp: Result<PacketTimestamp, NoTimestamp>,
     },
     /// The deadline came.
     Deadline,
@@ -225,7 +225,7 @@ impl Leader {
         self.tell(Output::General { packet });
     }
 
-    fn packet(&mut self, now: Timestamp<Raw>, bytes: &[u8], arrived: Result<Stamp, NoStamp>) {
+    fn packet(&mut self, now: Timestamp<Raw>, bytes: &[u8], arrived: Result<PacketTimestamp, NoTimestamp>) {
         let Ok(packet) = Packet::parse(bytes) else { return };
         let header = &packet.header;
         if header.source.uuid == self.config.identity.uuid || header.subdomain != self.config.subdomain {

@@ -159,7 +159,7 @@ pub fn run(world: &mut World, span: Duration, path: Duration, host_steps: usize)
         }
     }
     figures.timelines = world.host().key().number;
-    for (_, frequency) in &world.host().said().frequencies {
+    for (_, frequency) in &world.host().records().frequencies {
         let excess = (frequency.ppm() - rates.1).max(rates.0 - frequency.ppm());
         figures.excess_ppm = figures.excess_ppm.max(excess);
     }
@@ -239,14 +239,14 @@ fn jump_ns(moved: i64, rate: Ratio) -> i64 {
 
 /// What must never happen, whatever the scenario.
 fn never(world: &World) -> Vec<String> {
-    let said = world.host().said();
+    let records = world.host().records();
     let mut found = Vec::new();
-    for (at, frequency) in &said.frequencies {
+    for (at, frequency) in &records.frequencies {
         if !frequency.is_finite() || frequency.abs() > BOUND {
             found.push(format!("frequency {frequency:?} at {at:?}"));
         }
     }
-    if let Some((at, by)) = said.steps.first() {
+    if let Some((at, by)) = records.steps.first() {
         found.push(format!("the suite stepped the clock by {by:?} at {at:?}"));
     }
     let lost = world.host().port().map_or(0, |port| port.counters().get(Counter::OutputLost));
@@ -259,7 +259,7 @@ fn never(world: &World) -> Vec<String> {
     }
     let mut seen = HashSet::new();
     let mut last: Option<(Timestamp<Raw>, Duration)> = None;
-    for (at, sample) in said.refclock_samples() {
+    for (at, sample) in records.refclock_samples() {
         if !seen.insert((sample.reference.ns(), sample.received.ns())) {
             found.push(format!("relayed twice at {at:?}: {sample:?}"));
         }

@@ -13,14 +13,14 @@ mod host;
 mod network;
 mod packets;
 mod page;
-mod said;
+mod records;
 mod servers;
 
 pub use clock::SimClock;
 pub use events::Act;
 pub use host::{Host, HostConfig, Observation};
 pub use network::{Faults, LeaderId, Role};
-pub use said::Said;
+pub use records::Records;
 pub use servers::NtpServer;
 
 use crate::leader;
@@ -121,7 +121,7 @@ impl World {
 
     /// What the hosts have reported so far is dropped.
     pub fn forget(&mut self) {
-        self.hosts.iter_mut().for_each(|host| host.said = Said::default());
+        self.hosts.iter_mut().for_each(|host| host.records = Records::default());
     }
 
     /// The time that a leader tells now, true to the ns.
@@ -177,7 +177,7 @@ impl World {
                 self.leader_does(LeaderId(id), leader::Input::Deadline);
             }
         }
-        self.hosts.iter_mut().for_each(|host| host.mind_deadlines(self.now));
+        self.hosts.iter_mut().for_each(|host| host.deadlines_due(self.now));
         for host in 0..self.hosts.len() {
             self.deliver_requests(host);
             self.ask_servers(host);
@@ -232,7 +232,7 @@ impl World {
         let Some(asker) = self.hosts.get_mut(host) else { return };
         for server in std::mem::take(&mut asker.asked) {
             let Some(asked) = self.servers.get(server) else { continue };
-            asker.said.questions += 1;
+            asker.records.questions += 1;
             let (at, answer) = asked.answer(&mut self.rng, &asker.clock, self.now, utc);
             self.agenda.add(at, Event::Answer { host, server, answer });
         }

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by a panic")]
 
 use dante_core::port::{DelayMechanism, KnownRate, KnownRates, LeaderRules, PortConfig};
-use dante_core::redundancy::Change;
+use dante_core::redundancy::NetworkChange;
 use dante_core::time::{Duration, Ratio, Timestamp};
 use dante_sim::leader::LeaderConfig;
 use dante_sim::link::{Detour, Load, Profile, Queue};
@@ -114,11 +114,11 @@ fn first() -> LeaderId {
 
 /// What port and steerer said, in the order of time.
 fn tell(world: &World) {
-    let said = world.host().said();
-    let observer = said.observer.iter();
+    let records = world.host().records();
+    let observer = records.observer.iter();
     let mut lines: Vec<_> =
         observer.map(|(at, place, output)| (*at, format!("observer {place}: {output:?}"))).collect();
-    lines.extend(said.steerer.iter().map(|(at, output)| (*at, format!("steerer: {output:?}"))));
+    lines.extend(records.steerer.iter().map(|(at, output)| (*at, format!("steerer: {output:?}"))));
     lines.sort_by_key(|(at, _)| *at);
     for (at, line) in lines {
         println!("{:9.3} s  {line}", (at - World::BEGIN).secs_f64());

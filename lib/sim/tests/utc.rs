@@ -8,10 +8,10 @@
     reason = "a test fails by a panic"
 )]
 
-use dante_core::date::{DateNews, DateRules, Policy};
 use dante_core::port::PortConfig;
 use dante_core::steer::{Output, State};
 use dante_core::time::{Affine, Duration, Ratio, Timestamp, Uncertainty};
+use dante_core::utc::{Policy, UtcEvent, UtcRules};
 use dante_sim::link::Profile;
 use dante_sim::oscillator::Oscillator;
 use dante_sim::scenario::utc::{Figures, Watched};
@@ -52,7 +52,7 @@ const FIRST: LeaderId = LeaderId::nth(0);
 fn host(policy: Policy, raw_ppm: f64, ahead: Duration) -> HostConfig {
     let raw_rate = Ratio::from_ppm(raw_ppm);
     let given = HostConfig::new(Observation::Given { error: MAP }, PortConfig::default());
-    HostConfig { raw_rate, ahead, rules: DateRules { policy, ..DateRules::default() }, ..given }
+    HostConfig { raw_rate, ahead, rules: UtcRules { policy, ..UtcRules::default() }, ..given }
 }
 
 /// A leader that runs `ppm` off UTC.
@@ -96,8 +96,8 @@ fn tell(name: &str, seed: u64, world: &Watched) {
             world.figures(number)
         );
         if number_of("SEED").is_some() {
-            for (at, said) in &host.said().steerer {
-                println!("{:12.3} s  {said:?}", (*at - World::BEGIN).secs_f64());
+            for (at, records) in &host.records().steerer {
+                println!("{:12.3} s  {records:?}", (*at - World::BEGIN).secs_f64());
             }
         }
     }
@@ -203,19 +203,20 @@ fn slew_says_when_another_leader_is_too_far_off_and_comes_back() {
         assert!(seen.steps.is_empty() && seen.largest_slew.ppm() <= 5.0, "{seen}");
         assert!((us(60_500)..us(62_000)).contains(&seen.worst), "17 ppm for an hour: {seen}");
         let news = |world: &Watched| -> Vec<_> {
-            let said = world.world.host().said().steerer.iter();
-            said.filter(|(_, said)| matches!(said, Output::Date(DateNews::Drifts(_) | DateNews::Holds)))
-                .map(|(_, said)| *said)
+            let records = world.world.host().records().steerer.iter();
+            records
+                .filter(|(_, records)| matches!(records, Output::Date(UtcEvent::Drifts(_) | UtcEvent::Holds)))
+                .map(|(_, records)| *records)
                 .collect()
         };
-        let Some(Output::Date(DateNews::Drifts(rate))) = news(&world).pop() else {
+        let Some(Output::Date(UtcEvent::Drifts(rate))) = news(&world).pop() else {
             panic!("{:?}", news(&world));
         };
         assert!((rate.ppm() + 17.0).abs() < 0.5, "{rate:?}");
         change_leader(&mut world, 2.0);
         world.run(HOUR * 7);
         assert_eq!(news(&world).len(), 2, "{:?}", news(&world));
-        assert_eq!(news(&world).pop(), Some(Output::Date(DateNews::Holds)));
+        assert_eq!(news(&world).pop(), Some(Output::Date(UtcEvent::Holds)));
         holds(&judged("slew, the first leader again", seed, &mut world, DAY), us(300), 5.0);
     }
 }

@@ -44,7 +44,7 @@ fn phase_error(world: &World, truth: &Oscillator) -> Duration {
 
 /// The clock's reading at both ends of every correction must be the same, and its rate within the law's bounds.
 fn assert_never_jumped(world: &World, slowest_ppm: f64, fastest_ppm: f64) {
-    for (at, rate) in &world.host().said().frequencies {
+    for (at, rate) in &world.host().records().frequencies {
         let ppm = rate.ppm();
         assert!((slowest_ppm - 5.0..=fastest_ppm + 5.0).contains(&ppm), "{ppm} ppm at {at:?}");
     }
@@ -95,7 +95,7 @@ fn the_same_seed_gives_the_same_world() {
         let mut world = world(seed, DelayMechanism::E2e);
         lead(&mut world, Profile::DANTE, 699, 12.0);
         world.run(Duration::from_secs(30));
-        (world.host().clock().line(), port(&world).map(), world.host().said().relay.len())
+        (world.host().clock().line(), port(&world).map(), world.host().records().relay.len())
     };
     assert_eq!(run(5), run(5));
     assert_ne!(run(5), run(6));
@@ -119,7 +119,7 @@ fn a_silent_leader_means_holdover_and_its_return_makes_no_jump() {
     let mut world = world(4, DelayMechanism::None);
     let (id, truth) = lead(&mut world, Profile::VETH, 699, 12.0);
     world.run(Duration::from_secs(30));
-    let samples = world.host().said().refclock_samples().count();
+    let samples = world.host().records().refclock_samples().count();
     let stopped = world.now();
     world.plan(Duration::ZERO, Act::Stop(id));
     world.run(Duration::from_secs(60));
@@ -127,13 +127,13 @@ fn a_silent_leader_means_holdover_and_its_return_makes_no_jump() {
         (port(&world).state(), world.host().steerer().state()),
         (PortState::Listening, State::Holdover)
     );
-    let holdover = world.host().said().steerer.iter().find_map(|(at, said)| match said {
+    let holdover = world.host().records().steerer.iter().find_map(|(at, records)| match records {
         steer::Output::Changed { to: State::Holdover, .. } => Some(*at - stopped),
         _ => None,
     });
     assert!(holdover.unwrap() <= Duration::from_ms(2501), "ten intervals after the last Sync: {holdover:?}");
-    assert!(world.host().said().refclock_samples().count() - samples <= 1, "nothing is fed meanwhile");
-    assert!(matches!(world.host().said().relay.last(), Some((_, relay::Output::Withdraw))));
+    assert!(world.host().records().refclock_samples().count() - samples <= 1, "nothing is fed meanwhile");
+    assert!(matches!(world.host().records().relay.last(), Some((_, relay::Output::Withdraw))));
     let held = phase_error(&world, &truth);
     assert!(held.abs() < Duration::from_us(15), "60 s of holdover: {held:?}");
     let back = world.now();
@@ -141,7 +141,7 @@ fn a_silent_leader_means_holdover_and_its_return_makes_no_jump() {
     world.run(Duration::from_secs(5));
     assert_eq!(locked(&world), (PortState::Slave, 1));
     assert_eq!(world.host().steerer().state(), State::Locked);
-    let again = world.host().said().steerer.iter().rev().find_map(|(at, said)| match said {
+    let again = world.host().records().steerer.iter().rev().find_map(|(at, records)| match records {
         steer::Output::Changed { to: State::Locked, .. } => Some(*at - back),
         _ => None,
     });
@@ -162,12 +162,14 @@ fn a_leader_with_another_uptime_and_rate_is_taken_over_without_a_jump() {
     world.run(Duration::from_secs(5));
     assert_eq!(locked(&world), (PortState::Slave, 2));
     assert_eq!(world.host().steerer().state(), State::Locked);
-    assert!(world.host().said().steerer.iter().any(|(_, said)| matches!(said, steer::Output::Epoch(_))));
+    assert!(
+        world.host().records().steerer.iter().any(|(_, records)| matches!(records, steer::Output::Epoch(_)))
+    );
     assert!(before.abs() < Duration::from_us(1));
     world.run(Duration::from_secs(55));
     assert!(rate_error_ppb(&world, &truth).abs() < 50.0);
     assert_never_jumped(&world, -13.0, 12.0);
-    let references: Vec<_> = world.host().said().refclock_samples().map(|(_, sample)| *sample).collect();
+    let references: Vec<_> = world.host().records().refclock_samples().map(|(_, sample)| *sample).collect();
     for pair in references.windows(2) {
         let (reference, received) =
             (pair[1].reference - pair[0].reference, pair[1].received - pair[0].received);
@@ -186,10 +188,10 @@ fn a_system_clock_stepped_by_ten_seconds_makes_the_relay_silent_and_k_anew() {
         let stepped = world.now();
         world.plan(Duration::ZERO, Act::Step(by));
         world.run(Duration::from_secs(30));
-        let said = &world.host().said().relay;
-        let after: Vec<_> = said.iter().filter(|(at, _)| *at > stepped).collect();
+        let records = &world.host().records().relay;
+        let after: Vec<_> = records.iter().filter(|(at, _)| *at > stepped).collect();
         assert!(
-            matches!(after[0].1, relay::Output::Hushed(relay::Break::Stepped(moved)) if (moved - by).abs() < Duration::from_ms(1)),
+            matches!(after[0].1, relay::Output::Paused(relay::Break::Stepped(moved)) if (moved - by).abs() < Duration::from_ms(1)),
             "{by:?}: {:?}",
             after[0]
         );
@@ -201,7 +203,8 @@ fn a_system_clock_stepped_by_ten_seconds_makes_the_relay_silent_and_k_anew() {
             relay::Output::Write(sample) => Some((*at, *sample)),
             _ => None,
         };
-        let last = said.iter().filter(|(at, _)| *at <= stepped).rev().find_map(|one| written(&one)).unwrap();
+        let last =
+            records.iter().filter(|(at, _)| *at <= stepped).rev().find_map(|one| written(&one)).unwrap();
         let first = after.iter().find_map(written).unwrap();
         let silence: Duration = first.0 - last.0;
         assert!(silence > Duration::from_ms(3_900), "{by:?}: chrony needs 3 s: {silence:?}");
@@ -221,7 +224,7 @@ fn losses_and_doubles_disturb_nothing() {
         assert_eq!(locked(&world), (PortState::Slave, 1), "seed {seed}");
         assert!(rate_error_ppb(&world, &truth).abs() < 50.0, "seed {seed}");
         let stamps: Vec<_> =
-            world.host().said().refclock_samples().map(|(_, sample)| sample.received).collect();
+            world.host().records().refclock_samples().map(|(_, sample)| sample.received).collect();
         assert!(stamps.is_sorted_by(|a, b| a < b), "no sample twice, seed {seed}");
         assert!(stamps.len() > 190, "{} of 240, seed {seed}", stamps.len());
     }
@@ -271,7 +274,7 @@ fn a_restarted_danteshm_resumes_the_epoch_of_the_run_before() {
     lead(&mut world, Profile::VETH, 699, 12.0);
     world.run(Duration::from_secs(30));
     let epoch = |world: &World| {
-        let outputs = world.host().said().relay.iter();
+        let outputs = world.host().records().relay.iter();
         let mut fixed = outputs.filter_map(|(_, output)| match output {
             relay::Output::Fixed(fixed) => Some((fixed.epoch, fixed.is_resumed)),
             _ => None,

@@ -5,7 +5,7 @@ use crate::args::CheckArgs;
 use crate::pages::{Pages, said};
 use dante_core::steer::State;
 use dante_core::time::{Duration, Ratio};
-use dante_core::track::KernelWord;
+use dante_core::track::KernelSync;
 use dante_os::quantity::Span;
 
 /// One number that is measured.
@@ -47,10 +47,10 @@ pub fn of(pages: &Pages, limits: &CheckArgs) -> [Figure; 5] {
     // While there is no leader the phase is not measured, and its uncertainty grows.
     let in_holdover = steered.is_some_and(|body| body.state() == Some(State::Holdover));
     let (phase, sigma) = if in_holdover { (Limit::default(), offset) } else { (offset, Limit::default()) };
-    let bound = steered.and_then(|body| body.date()).map(|date| date.bound_ns);
-    let kernels = || match observed?.kernel_word()? {
-        KernelWord::Synchronised(max_error) => Some(max_error.ns()),
-        KernelWord::Unsynchronised => None,
+    let bound = steered.and_then(|body| body.utc()).map(|date| date.bound_ns);
+    let kernels = || match observed?.kernel_sync()? {
+        KernelSync::Synchronised(max_error) => Some(max_error.ns()),
+        KernelSync::Unsynchronised => None,
     };
     let sample = pages.selected().and_then(|port| port.last_sample());
     let figure = |label, what, value, limit| {
@@ -86,10 +86,10 @@ pub fn of(pages: &Pages, limits: &CheckArgs) -> [Figure; 5] {
         Figure {
             missing: Service::Critical,
             ..figure(
-                "date_error",
+                "utc_error",
                 "the date's possible error",
                 bound.or_else(kernels).map(secs),
-                Limit::of_spans(limits.warn_date_error, limits.max_date_error),
+                Limit::of_spans(limits.warn_utc_error, limits.max_utc_error),
             )
         },
         Figure {
@@ -112,7 +112,7 @@ pub fn check(limits: &CheckArgs) -> Result<(), String> {
     let all = [
         ("offset", Limit::of_spans(limits.warn_offset, limits.max_offset)),
         ("rate-error", Limit { warning: limits.warn_rate_error, critical: limits.max_rate_error }),
-        ("date-error", Limit::of_spans(limits.warn_date_error, limits.max_date_error)),
+        ("utc-error", Limit::of_spans(limits.warn_utc_error, limits.max_utc_error)),
         ("age", Limit::of_spans(limits.warn_age, limits.max_age)),
     ];
     let is_wrong = |limit: &Limit| limit.warning.zip(limit.critical).is_some_and(|(warn, max)| warn >= max);

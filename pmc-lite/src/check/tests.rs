@@ -27,7 +27,7 @@ fn the_line_of_every_scene() {
         "--max-offset=200us",
         "--warn-offset=1us",
         "--max-rate-error=1",
-        "--max-date-error=20ms",
+        "--max-utc-error=20ms",
         "--max-age=1",
     ];
     for (name, pages) in scenes::all() {
@@ -71,8 +71,8 @@ fn the_verdict_of_every_state() {
     };
     for (state, waiting, port, service) in [
         (relay::State::Feeding, Waiting::Nothing, port::State::Slave, Service::Ok),
-        (relay::State::Waiting, Waiting::Silence, port::State::Slave, Service::Warning),
-        (relay::State::Waiting, Waiting::Date, port::State::Slave, Service::Critical),
+        (relay::State::Waiting, Waiting::Pause, port::State::Slave, Service::Warning),
+        (relay::State::Waiting, Waiting::Utc, port::State::Slave, Service::Critical),
         (relay::State::Waiting, Waiting::Leader, port::State::Uncalibrated, Service::Warning),
         (relay::State::Waiting, Waiting::Leader, port::State::Listening, Service::Critical),
     ] {
@@ -125,8 +125,8 @@ fn limits_are_held() {
         (&["--max-rate-error=0.01"], Service::Ok),
         (&["--max-rate-error=0.009"], Service::Critical),
         (&["--warn-rate-error=0.009"], Service::Warning),
-        (&["--max-date-error=1.6ms"], Service::Ok),
-        (&["--max-date-error=1.5ms"], Service::Critical),
+        (&["--max-utc-error=1.6ms"], Service::Ok),
+        (&["--max-utc-error=1.5ms"], Service::Critical),
         (&["--max-age=0.13"], Service::Ok),
         (&["--max-age=120ms"], Service::Critical),
         (&["--warn-age=120ms", "--max-age=10"], Service::Warning),
@@ -165,10 +165,10 @@ fn a_limit_to_what_is_not_known_is_no_reassurance() {
     let (service, line) = judged(&chrony, &["--max-offset=1ms"]);
     assert_eq!(service, Service::Unknown);
     assert!(line.contains("the phase error is not known"), "{line}");
-    assert_eq!(judged(&chrony, &["--max-date-error=1.6ms"]).0, Service::Ok);
-    assert_eq!(judged(&chrony, &["--max-date-error=1.5ms"]).0, Service::Critical);
+    assert_eq!(judged(&chrony, &["--max-utc-error=1.6ms"]).0, Service::Ok);
+    assert_eq!(judged(&chrony, &["--max-utc-error=1.5ms"]).0, Service::Critical);
     change(&mut chrony.dante4l, |body| body.kernel_clock = KernelClock::Unsynchronised as u8);
-    assert_eq!(judged(&chrony, &["--max-date-error=1"]).0, Service::Critical);
+    assert_eq!(judged(&chrony, &["--max-utc-error=1"]).0, Service::Critical);
 
     // No Sync was ever measured.
     let mut near = Pages { dante2sys: scenes::no_daemon().dante2sys, ..scenes::listening(None) };
@@ -184,7 +184,7 @@ fn limits_that_exclude_each_other_are_told() {
     for (words, name) in [
         (["--warn-offset=2us", "--max-offset=1us"], "offset"),
         (["--warn-rate-error=2", "--max-rate-error=2"], "rate-error"),
-        (["--warn-date-error=20ms", "--max-date-error=10ms"], "date-error"),
+        (["--warn-utc-error=20ms", "--max-utc-error=10ms"], "utc-error"),
         (["--warn-age=2", "--max-age=1"], "age"),
     ] {
         assert!(wrong(&words).expect("an error").contains(&format!("--max-{name}")));

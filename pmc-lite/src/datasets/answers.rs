@@ -3,7 +3,7 @@
 use crate::pages::{Pages, said};
 use dante_core::named;
 use dante_core::page::{Dante4lStatus, LeaderRecord, PortRecord};
-use dante_core::port::StampSource;
+use dante_core::port::TimestampSource;
 use dante_core::port::{Counter, State};
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use std::fmt::{self, Write};
@@ -179,8 +179,8 @@ fn of_a_port(
             }
         }
         DataSet::PortProperties => {
-            let stamps = match StampSource::from_number(port.stamp_source) {
-                Some(StampSource::Hardware) => "HARDWARE",
+            let stamps = match TimestampSource::from_number(port.timestamp_source) {
+                Some(TimestampSource::Hardware) => "HARDWARE",
                 _ => "SOFTWARE",
             };
             fields! { out, 23:

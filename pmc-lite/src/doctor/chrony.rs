@@ -1,7 +1,7 @@
 //! chrony's configuration, as far as it concerns reference clocks (chrony.conf(5)), and whether chrony uses what danteshm
 //! writes.
 
-use super::host::Host;
+use super::host::HostFacts;
 use crate::finding::Finding;
 use crate::pages::{Pages, said};
 use dante_core::page::DanteshmStatus;
@@ -118,7 +118,7 @@ fn listed(folder: &Path, fits: impl Fn(&str) -> bool) -> Vec<PathBuf> {
 }
 
 /// chrony's side of danteshm's outputs.
-pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
+pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
     let Some(body) = said::<DanteshmStatus>(&pages.danteshm) else { return Vec::new() };
     let wanted: Vec<(Refclock, String, String)> = body
         .outputs()

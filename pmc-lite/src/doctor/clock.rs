@@ -1,22 +1,22 @@
 //! Who steers the system clock.
 
-use super::host::Host;
+use super::host::HostFacts;
 use crate::finding::Finding;
 use crate::pages::{Pages, freshness, said};
 use dante_core::page::{Body, Dante2sysStatus, DanteshmStatus, Freshness};
 use dante_core::steer;
 use dante_core::steer::SteeredClock;
-use dante_os::rivals::Rival;
+use dante_os::competing_daemons::CompetingDaemon;
 
-pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
-    let others: Vec<&Rival> =
-        host.rivals.iter().filter(|rival| rival.name != Dante2sysStatus::PROGRAM).collect();
+pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
+    let others: Vec<&CompetingDaemon> =
+        host.competitors.iter().filter(|competitor| competitor.name != Dante2sysStatus::PROGRAM).collect();
     let steerer = said::<Dante2sysStatus>(&pages.dante2sys);
     let clock = steerer.and_then(|body| SteeredClock::from_number(body.clock));
     let is_wanted = clock == Some(SteeredClock::Realtime);
     let has_yielded = is_wanted && steerer.and_then(Dante2sysStatus::state) == Some(steer::State::Yielded);
     let feeds = said::<DanteshmStatus>(&pages.danteshm).is_some();
-    let Some(rival) = others.first() else {
+    let Some(competitor) = others.first() else {
         let steers = steerer.and_then(Dante2sysStatus::state) == Some(steer::State::Locked);
         return vec![match (is_wanted && steers, feeds, clock) {
             (true, ..) => Finding::ok("dante2sys alone steers the system clock"),
@@ -35,20 +35,23 @@ pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
             _ => Finding::ok("no other program steers the system clock"),
         }];
     };
-    let is_chronyd = |rival: &&&Rival| rival.name == "chronyd";
+    let is_chronyd = |competitor: &&&CompetingDaemon| competitor.name == "chronyd";
     if clock.is_some() && !is_wanted {
-        return vec![Finding::ok(format!("{} steers the system clock; dante2sys another one", rival.name))];
+        return vec![Finding::ok(format!(
+            "{} steers the system clock; dante2sys another one",
+            competitor.name
+        ))];
     }
-    // One that is fed is no rival, unless dante2sys wants the same clock.
+    // One that is fed is no competitor, unless dante2sys wants the same clock.
     let is_fed = feeds && !is_wanted && freshness(&pages.dante2sys) != Freshness::Stale;
     if is_fed && others.iter().filter(is_chronyd).count() == others.len() {
         return vec![Finding::ok("chronyd steers the system clock, and danteshm gives it Dante's time")];
     }
     others
         .into_iter()
-        .filter(|rival| !(is_fed && is_chronyd(&rival)))
-        .map(|rival| {
-            let Rival { pid, name, unit } = rival;
+        .filter(|competitor| !(is_fed && is_chronyd(&competitor)))
+        .map(|competitor| {
+            let CompetingDaemon { pid, name, unit } = competitor;
             let (who, stop) = match unit {
                 Some(unit) => (format!("{name} ({unit}, pid {pid})"), format!("systemctl disable --now {unit}")),
                 None => (format!("{name} (pid {pid})"), format!("kill {pid}")),

@@ -2,10 +2,10 @@
 
 mod ruleset;
 
-use super::host::{Host, Network};
+use super::host::{HostFacts, InterfaceFacts};
 use crate::finding::Finding;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT};
-use ruleset::{Arriving, Place, Verdict};
+use ruleset::{Arriving, Place, RuleVerdict};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -63,7 +63,7 @@ fn output(tool: &'static str, words: &[&str]) -> Result<String, Unknown> {
 pub const LOOK: &str = "look for what drops UDP 319 and 320: sudo nft list ruleset; sudo iptables -S";
 
 /// Whether the rules let PTP in.
-pub fn judge(host: &Host, network: &Network, gets_through: bool, shut_out: bool) -> Finding {
+pub fn judge(host: &HostFacts, network: &InterfaceFacts, gets_through: bool, shut_out: bool) -> Finding {
     let name = &network.name;
     if gets_through {
         return Finding::ok(format!("the firewall lets PTP in on {name}: packets get through"));
@@ -76,14 +76,14 @@ pub fn judge(host: &Host, network: &Network, gets_through: bool, shut_out: bool)
         Err(_) => [None, None],
     };
     for (verdict, port) in told.iter().zip([EVENT_PORT, GENERAL_PORT]) {
-        if let Some(Verdict::Dropped(place)) = verdict {
+        if let Some(RuleVerdict::Dropped(place)) = verdict {
             let by = if place.by_policy { "the policy" } else { "a rule" };
             let what = format!("the firewall drops UDP {port} on {name}, by {by} of chain {place}");
             return Finding::failure(what).remedy(permission(place, name));
         }
     }
     let unclear = told.iter().flatten().find_map(|verdict| match verdict {
-        Verdict::Unclear(place) => Some(format!("chain {place} decides by what is not known here")),
+        RuleVerdict::Unclear(place) => Some(format!("chain {place} decides by what is not known here")),
         _ => None,
     });
     let unknown = match &host.firewall.nft {

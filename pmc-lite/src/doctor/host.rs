@@ -2,7 +2,7 @@
 
 use super::chrony::Chrony;
 use super::firewall::Rules;
-use super::listen::{Arrivals, Heard, Leader, listen};
+use super::listen::{Arrivals, Received, ReceivedLeader, listen};
 use super::membership::Memberships;
 use super::ports::{Holder, holders};
 use super::programs::PageFile;
@@ -14,12 +14,12 @@ use dante_core::page::{
 };
 use dante_core::port::State;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
+use dante_os::competing_daemons::{self, CompetingDaemon};
 use dante_os::daemon;
 use dante_os::denial::Denial;
 use dante_os::net::{self, Abilities, Interface, Kind, NetError};
 use dante_os::page::Instance;
 use dante_os::procfs::{Process, text_of};
-use dante_os::rivals::{self, Rival};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,19 +32,19 @@ const LINK_LOCAL: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 /// All that is judged, beside the daemons' pages.
 #[derive(Debug)]
-pub struct Host {
+pub struct HostFacts {
     pub instance: Option<Instance>,
     pub choice: Choice,
     /// What the file that was named, or the host's own, cannot be read for.
     pub unreadable: Option<String>,
-    pub networks: Vec<Network>,
+    pub networks: Vec<InterfaceFacts>,
     /// What is heard on this host's other interfaces, where no leader is heard on these.
-    pub elsewhere: Vec<(String, Heard)>,
+    pub elsewhere: Vec<(String, Received)>,
     pub firewall: Rules,
     /// Who has UDP 319 and 320.
     pub holders: Vec<Holder>,
     /// Who steers CLOCK_REALTIME.
-    pub rivals: Vec<Rival>,
+    pub competitors: Vec<CompetingDaemon>,
     /// Files in the places of each daemon's pages: the clock page, then the status page.
     pub pages: [[PageFile; 2]; 3],
     /// The processes that the pages name as their writers, where they run.
@@ -64,7 +64,7 @@ pub enum Choice {
 
 /// One interface, and what is heard there.
 #[derive(Debug)]
-pub struct Network {
+pub struct InterfaceFacts {
     pub name: String,
     pub subdomain: Subdomain,
     pub link: Result<Interface, NetError>,
@@ -72,16 +72,16 @@ pub struct Network {
     pub reverse_path: ReversePath,
     pub stamps: Option<Abilities>,
     /// What was heard; `None` where nobody listened, since dante4l follows a leader there or there is no such network.
-    pub heard: Option<Heard>,
+    pub heard: Option<Received>,
 }
 
-impl Host {
+impl HostFacts {
     pub fn look(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Self {
         let (choice, names, subdomain, unreadable) = choose(args, pages, instance);
         // Before this program opens sockets of its own.
         let holders = holders(&[EVENT_PORT, GENERAL_PORT]);
-        let mut networks: Vec<Network> =
-            names.into_iter().map(|name| Network::look(name, subdomain, pages)).collect();
+        let mut networks: Vec<InterfaceFacts> =
+            names.into_iter().map(|name| InterfaceFacts::look(name, subdomain, pages)).collect();
         let elsewhere = hear(&mut networks, pages);
         // The kernel tells of a carrier up to a second late.
         networks.iter_mut().for_each(|network| network.link = Interface::find(&network.name));
@@ -93,7 +93,7 @@ impl Host {
             networks,
             holders,
             firewall: Rules::read(),
-            rivals: rivals::find(),
+            competitors: competing_daemons::find(),
             pages: [
                 [PageFile::of::<Dante4l>(instance), PageFile::of::<Dante4lStatus>(instance)],
                 [PageFile::of::<Dante2sys>(instance), PageFile::of::<Dante2sysStatus>(instance)],
@@ -118,7 +118,7 @@ impl Host {
     }
 }
 
-impl Network {
+impl InterfaceFacts {
     fn look(name: String, subdomain: Subdomain, pages: &Pages) -> Self {
         let subdomain = port_of(pages, &name).map_or(subdomain, |port| Subdomain(port.subdomain));
         Self {
@@ -138,7 +138,7 @@ impl Network {
     }
 
     /// These packets arrive at the interface, and none at a program.
-    pub fn is_shut_out(&self, of: impl Fn(&Heard) -> Arrivals) -> bool {
+    pub fn is_shut_out(&self, of: impl Fn(&Received) -> Arrivals) -> bool {
         self.heard.as_ref().is_some_and(|heard| heard.is_shut_out(of))
     }
 
@@ -155,7 +155,7 @@ impl Network {
     }
 
     /// The leader of the subdomain that is wanted, if one is heard.
-    pub fn leader(&self) -> Option<&Leader> {
+    pub fn leader(&self) -> Option<&ReceivedLeader> {
         let leaders = self.heard.iter().flat_map(|heard| &heard.leaders);
         leaders.into_iter().find(|leader| leader.subdomain == self.subdomain)
     }
@@ -245,9 +245,9 @@ fn usable() -> impl Iterator<Item = Interface> {
 
 /// Listens where dante4l follows nobody; if it does nowhere, on all other interfaces at the same time, and returns what they tell
 /// where that is worth telling.
-fn hear(networks: &mut [Network], pages: &Pages) -> Vec<(String, Heard)> {
+fn hear(networks: &mut [InterfaceFacts], pages: &Pages) -> Vec<(String, Received)> {
     let is_followed = networks.iter().any(|network| network.is_followed(pages));
-    let mut silent: Vec<&mut Network> =
+    let mut silent: Vec<&mut InterfaceFacts> =
         networks.iter_mut().filter(|network| !network.is_followed(pages) && network.link.is_ok()).collect();
     let mut interfaces: Vec<Interface> =
         silent.iter().filter_map(|network| network.link.as_ref().ok().cloned()).collect();

@@ -1,12 +1,12 @@
 //! What there is to listen on: the interfaces, and their time stamps.
 
-use super::host::{Choice, Host, Network};
-use super::listen::Leader;
+use super::host::{Choice, HostFacts, InterfaceFacts};
+use super::listen::ReceivedLeader;
 use crate::finding::{Finding, Level};
 use dante_os::net::NetError;
 
 /// What there is to listen on.
-pub fn judge(host: &Host) -> Vec<Finding> {
+pub fn judge(host: &HostFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(why) = &host.unreadable {
         found.push(
@@ -24,7 +24,7 @@ pub fn judge(host: &Host) -> Vec<Finding> {
 }
 
 /// Nobody said which one it is.
-fn unnamed(host: &Host) -> Finding {
+fn unnamed(host: &HostFacts) -> Finding {
     let with_leader: Vec<&str> = host
         .networks
         .iter()
@@ -41,13 +41,13 @@ fn unnamed(host: &Host) -> Finding {
 }
 
 /// Where nobody said which one it is, those without a leader are of no interest once another has one.
-pub fn judged(host: &Host) -> Vec<&Network> {
-    let is_told = |network: &&Network| network.leader().is_some();
+pub fn judged(host: &HostFacts) -> Vec<&InterfaceFacts> {
+    let is_told = |network: &&InterfaceFacts| network.leader().is_some();
     let has_leader = host.choice == Choice::All && host.networks.iter().any(|network| is_told(&network));
     host.networks.iter().filter(|network| !has_leader || is_told(network)).collect()
 }
 
-fn interface(host: &Host, network: &Network) -> Finding {
+fn interface(host: &HostFacts, network: &InterfaceFacts) -> Finding {
     let name = &network.name;
     let finding = match &network.link {
         Err(error) => {
@@ -80,7 +80,7 @@ fn interface(host: &Host, network: &Network) -> Finding {
 }
 
 /// How dante4l is told its interface.
-pub fn naming(host: &Host, interface: &str) -> String {
+pub fn naming(host: &HostFacts, interface: &str) -> String {
     format!(
         "interface = \"{interface}\" in section [dante4l] of {} (or -i {interface}), and systemctl restart {}",
         host.configuration().display(),
@@ -89,11 +89,11 @@ pub fn naming(host: &Host, interface: &str) -> String {
 }
 
 /// A leader on an interface that nobody named.
-pub fn elsewhere(host: &Host) -> Option<(&String, &Leader)> {
+pub fn elsewhere(host: &HostFacts) -> Option<(&String, &ReceivedLeader)> {
     host.elsewhere.iter().find_map(|(name, heard)| Some((name, heard.leaders.first()?)))
 }
 
-fn stamps(network: &Network) -> Option<Finding> {
+fn stamps(network: &InterfaceFacts) -> Option<Finding> {
     let (name, able) = (&network.name, network.stamps?);
     network.link.as_ref().ok()?;
     Some(match (able.stamps_arrivals(), able.clock, able.stamps_arrivals_by_software()) {

@@ -6,7 +6,7 @@
 
 use dante_core::explain::Explain;
 use dante_core::port::Channel;
-use dante_core::port::StampSource;
+use dante_core::port::TimestampSource;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Message, Packet, PortIdentity, Subdomain, WireError};
 use dante_os::denial::{Denial, Denied};
 use dante_os::net::Interface;
@@ -27,9 +27,9 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What was heard on one interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Heard {
+pub struct Received {
     /// Leaders: who sends PTPv1 Syncs.
-    pub leaders: Vec<Leader>,
+    pub leaders: Vec<ReceivedLeader>,
     /// PTPv2 packets, on either port.
     pub ptp_v2: Arrivals,
     /// On the port of event messages, 319.
@@ -70,14 +70,14 @@ impl Arrivals {
     }
 
     /// Whether either heard anything.
-    pub fn heard_any(self) -> bool {
+    pub fn is_any(self) -> bool {
         self.sockets > 0 || self.interface.is_some_and(|count| count > 0)
     }
 }
 
 /// Who sends Syncs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Leader {
+pub struct ReceivedLeader {
     /// Its port.
     pub identity: PortIdentity,
     /// Where its packets come from.
@@ -88,7 +88,7 @@ pub struct Leader {
     pub is_let_in: bool,
 }
 
-impl Heard {
+impl Received {
     /// These packets arrive at the interface, and none at a program.
     pub fn is_shut_out(&self, of: impl Fn(&Self) -> Arrivals) -> bool {
         let arrivals = of(self);
@@ -99,7 +99,7 @@ impl Heard {
         match Packet::parse(bytes) {
             Ok(Packet { header, message: Message::Sync(_) }) => {
                 let (identity, subdomain) = (header.source, header.subdomain);
-                let new = Leader { identity, address: source, subdomain, is_let_in: at_socket };
+                let new = ReceivedLeader { identity, address: source, subdomain, is_let_in: at_socket };
                 let has_room = self.leaders.len() < MOST;
                 let known = self.leaders.iter_mut().find(|leader| {
                     (leader.identity, leader.address, leader.subdomain) == (identity, source, subdomain)
@@ -117,7 +117,7 @@ impl Heard {
 }
 
 /// Listens on all of these at once for `span`. What this host itself says is not counted.
-pub fn listen(interfaces: &[Interface], span: Duration) -> Vec<Heard> {
+pub fn listen(interfaces: &[Interface], span: Duration) -> Vec<Received> {
     let tap = Tap::open([EVENT_PORT, GENERAL_PORT]);
     let mut listeners: Vec<Listener<'_>> =
         interfaces.iter().map(|interface| Listener::open(interface, tap.is_some())).collect();
@@ -148,7 +148,7 @@ struct Listener<'a> {
     interface: &'a Interface,
     /// With their ports.
     sockets: Vec<(u16, PtpSocket)>,
-    heard: Heard,
+    heard: Received,
     let_in: Vec<Ipv4Addr>,
     seen: Vec<Ipv4Addr>,
 }
@@ -156,7 +156,7 @@ struct Listener<'a> {
 impl<'a> Listener<'a> {
     fn open(interface: &'a Interface, has_tap: bool) -> Self {
         let none = Arrivals { sockets: 0, interface: has_tap.then_some(0) };
-        let mut heard = Heard { event: none, general: none, ptp_v2: none, ..Heard::default() };
+        let mut heard = Received { event: none, general: none, ptp_v2: none, ..Received::default() };
         let sockets = Self::sockets(interface).unwrap_or_else(|error| {
             heard.failure = Some(OpenFailure { what: error.what(), denial: error.denial() });
             Vec::new()
@@ -169,7 +169,7 @@ impl<'a> Listener<'a> {
         let each =
             GROUPS.into_iter().flat_map(|group| channels.map(|(channel, port)| (group, channel, port)));
         each.map(|(group, channel, port)| {
-            let stamps = StampSource::Software;
+            let stamps = TimestampSource::Software;
             Ok((port, PtpSocket::open(interface, group, port, channel, stamps)?))
         })
         .collect()
@@ -197,7 +197,7 @@ impl<'a> Listener<'a> {
         self.heard.take(bytes, source, at_socket);
     }
 
-    fn told(mut self) -> Heard {
+    fn told(mut self) -> Received {
         if self.heard.failure.is_none() {
             self.heard.shut_out =
                 self.seen.into_iter().filter(|source| !self.let_in.contains(source)).collect();
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn who_speaks_ptpv2_is_counted_and_is_no_leader() {
-        let mut heard = Heard::default();
+        let mut heard = Received::default();
         let mut bytes = [0; 44];
         bytes[1] = 2;
         heard.take(&bytes, Ipv4Addr::LOCALHOST, true);

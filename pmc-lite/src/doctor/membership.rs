@@ -1,6 +1,6 @@
 //! Multicast groups that this host has joined, the IGMP version in use, and whether the group of PTP is among them.
 
-use super::host::{Host, Network, setting};
+use super::host::{HostFacts, InterfaceFacts, setting};
 use crate::finding::Finding;
 use dante_core::page::PortRecord;
 use dante_os::procfs::text_of;
@@ -59,7 +59,7 @@ fn parse(text: &str, interface: &str) -> Memberships {
 }
 
 /// Only who has joined the group is sent its packets by a switch that snoops.
-pub fn judge(host: &Host, network: &Network, port: Option<&PortRecord>) -> Vec<Finding> {
+pub fn judge(host: &HostFacts, network: &InterfaceFacts, port: Option<&PortRecord>) -> Vec<Finding> {
     let (name, group) = (&network.name, network.subdomain.group());
     let mut found = Vec::new();
     let memberships = &network.memberships;

@@ -1,9 +1,9 @@
 //! What arrives at the interfaces, and what keeps it from the programs.
 
 use super::firewall::{self, LOOK};
-use super::host::{Host, LISTENED, Network, port_of};
+use super::host::{HostFacts, InterfaceFacts, LISTENED, port_of};
 use super::interface::{elsewhere, judged, naming};
-use super::listen::Heard;
+use super::listen::Received;
 use super::{membership, routes};
 use crate::finding::Finding;
 use crate::pages::Pages;
@@ -13,14 +13,14 @@ use dante_core::wire::{EVENT_PORT, GENERAL_PORT};
 use dante_os::net::Interface;
 
 /// What arrives, and what is in its way.
-pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
+pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
     let mut found = Vec::new();
     for network in judged(host) {
         let Ok(Interface { up: true, .. }) = &network.link else { continue };
         let port = port_of(pages, &network.name);
         let gets_through =
             network.is_followed(pages) || network.leader().is_some_and(|leader| leader.is_let_in);
-        let halves = [|heard: &Heard| heard.event, |heard: &Heard| heard.general];
+        let halves = [|heard: &Received| heard.event, |heard: &Received| heard.general];
         let shut_out = halves.iter().any(|half| network.is_shut_out(half));
         found.push(routes::judge(network, gets_through && !shut_out));
         found.push(firewall::judge(host, network, gets_through && !shut_out, shut_out));
@@ -30,8 +30,8 @@ pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
     found
 }
 
-fn heard(host: &Host, network: &Network, pages: &Pages) -> Vec<Finding> {
-    let Network { name, subdomain, .. } = network;
+fn heard(host: &HostFacts, network: &InterfaceFacts, pages: &Pages) -> Vec<Finding> {
+    let InterfaceFacts { name, subdomain, .. } = network;
     let port = port_of(pages, name);
     if network.is_followed(pages) {
         let who = port.and_then(PortRecord::leader);
@@ -66,8 +66,13 @@ fn heard(host: &Host, network: &Network, pages: &Pages) -> Vec<Finding> {
 }
 
 /// Why there is no leader.
-fn missing(host: &Host, network: &Network, heard: &Heard, port: Option<&PortRecord>) -> Finding {
-    let Network { name, subdomain, .. } = network;
+fn missing(
+    host: &HostFacts,
+    network: &InterfaceFacts,
+    heard: &Received,
+    port: Option<&PortRecord>,
+) -> Finding {
+    let InterfaceFacts { name, subdomain, .. } = network;
     let (configuration, unit) = (host.configuration(), host.unit());
     let configuration = configuration.display();
     if let Some(leader) = heard.leaders.first() {
@@ -95,14 +100,14 @@ fn missing(host: &Host, network: &Network, heard: &Heard, port: Option<&PortReco
         ))
         .remedy(naming(host, other));
     }
-    if heard.ptp_v2.heard_any() {
+    if heard.ptp_v2.is_any() {
         return Finding::failure(format!(
             "{name} hears PTPv2 only: these devices speak AES67, and no Dante device leads with PTPv1"
         ))
         .remedy("enable PTPv1 on one of them (in Dante Controller, for a device in AES67 mode), or bring in a Dante device that leads");
     }
     if let Some(failure) = &heard.failure
-        && !heard.event.heard_any()
+        && !heard.event.is_any()
     {
         let remedy =
             if network.is_port_taken() { "stop who has it: see ports below" } else { "sudo pmc-lite doctor" };
@@ -125,7 +130,7 @@ fn missing(host: &Host, network: &Network, heard: &Heard, port: Option<&PortReco
                  querier: turn a querier on in it, or snooping off",
             );
     }
-    let other = if heard.event.heard_any() || heard.general.heard_any() {
+    let other = if heard.event.is_any() || heard.general.is_any() {
         "PTP packets, but no leader's Sync"
     } else {
         "nothing that speaks PTP"

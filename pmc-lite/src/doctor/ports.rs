@@ -1,6 +1,6 @@
 //! Who has UDP 319 and 320.
 
-use super::host::{Host, Running};
+use super::host::{HostFacts, Running};
 use crate::finding::Finding;
 use crate::pages::{Pages, said};
 use dante_core::page::{Body, Dante4lStatus};
@@ -81,7 +81,7 @@ fn owners(proc: &Path) -> Vec<(u64, u32)> {
 }
 
 /// Whether another program has them, and lets them be shared.
-pub fn judge(host: &Host, pages: &Pages) -> Vec<Finding> {
+pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
     let runs = said::<Dante4lStatus>(&pages.dante4l).is_some();
     let is_taken = host.networks.iter().any(|network| network.is_port_taken());
     let mut others: BTreeMap<_, BTreeSet<u16>> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! The daemons: their pages, the files of these, and rights.
 
 use super::Found;
-use super::host::{Host, Running};
+use super::host::{HostFacts, Running};
 use crate::finding::{self, Finding, Kind, Level};
 use crate::pages::{Pages, Read, freshness, said, unit};
 use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness};
@@ -67,7 +67,7 @@ impl Ownership {
 }
 
 /// `is_clear`: nothing before it is in the way.
-pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Found> {
+pub fn dante4l(host: &HostFacts, pages: &Pages, is_clear: bool) -> Vec<Found> {
     let [files, ..] = &host.pages;
     let [writer, ..] = &host.writers;
     // Of another interface than those that were looked at nothing was found out.
@@ -106,10 +106,10 @@ pub fn dante4l(host: &Host, pages: &Pages, is_clear: bool) -> Vec<Found> {
     found
 }
 
-pub fn dante2sys(host: &Host, pages: &Pages) -> Vec<Found> {
+pub fn dante2sys(host: &HostFacts, pages: &Pages) -> Vec<Found> {
     let [_, files, _] = &host.pages;
     let [_, writer, _] = &host.writers;
-    let is_alone = host.rivals.iter().all(|rival| rival.name == Dante2sysStatus::PROGRAM);
+    let is_alone = host.competitors.iter().all(|competitor| competitor.name == Dante2sysStatus::PROGRAM);
     let here = |finding| here(finding, is_alone);
     let mut found: Vec<Found> = finding::steerer(pages).into_iter().map(here).collect();
     outdated(&mut found, &pages.dante2sys, writer.as_ref());
@@ -127,7 +127,7 @@ pub fn dante2sys(host: &Host, pages: &Pages) -> Vec<Found> {
     found
 }
 
-pub fn danteshm(host: &Host, pages: &Pages) -> Vec<Found> {
+pub fn danteshm(host: &HostFacts, pages: &Pages) -> Vec<Found> {
     let [.., files] = &host.pages;
     let [.., writer] = &host.writers;
     let mut found: Vec<Found> =
@@ -167,7 +167,7 @@ fn outdated<B: Body>(found: &mut [Found], read: &Read<B>, writer: Option<&Runnin
     };
 }
 
-fn lacks(host: &Host, writer: &Running, right: &str, to: &str) -> Finding {
+fn lacks(host: &HostFacts, writer: &Running, right: &str, to: &str) -> Finding {
     Finding::failure(format!("{} (pid {}) has no right to {to} ({right})", writer.name, writer.pid)).remedy(
         format!("run it by its unit: systemctl restart {}", unit(&writer.name, host.instance.as_ref())),
     )

@@ -1,7 +1,7 @@
 //! Reverse-path filtering: the kernel drops packets from addresses that it would not send to by the same interface
 //! (`rp_filter`, Documentation/networking/ip-sysctl.rst).
 
-use super::host::{Network, setting};
+use super::host::{InterfaceFacts, setting};
 use crate::finding::Finding;
 use dante_os::procfs::text_of;
 use std::net::Ipv4Addr;
@@ -99,7 +99,7 @@ fn parse(text: &str) -> Vec<Route> {
 }
 
 /// Whether what arrives on an interface is dropped for where it comes from.
-pub fn judge(network: &Network, gets_through: bool) -> Finding {
+pub fn judge(network: &InterfaceFacts, gets_through: bool) -> Finding {
     let name = &network.name;
     let filter = match network.reverse_path.filter {
         Filter::Off => return Finding::ok(format!("rp_filter is off on {name}: no source is thrown away")),

@@ -7,13 +7,13 @@ use crate::finding::{self, Level};
 use crate::pages::{Pages, freshness, said};
 use crate::shown::Word;
 use crate::verdict::{self, Verdict};
-use dante_core::date::Leap;
 use dante_core::page::{
-    Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, OutputRecord, STATUS_DATE_GOOD,
-    STATUS_DATE_LEFT,
+    Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, OutputRecord, STATUS_UTC_BY_HAND,
+    STATUS_UTC_SYNCHRONISED,
 };
 use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::{Duration, Offset, Raw, Timestamp};
+use dante_core::utc::Leap;
 use dante_core::{relay, steer};
 
 /// All of them.
@@ -112,27 +112,27 @@ fn utc(sheet: &mut Sheet, body: &Dante2sysStatus, now: Timestamp<Raw>) {
         return;
     }
     let flag = |flag| Some(f64::from(body.flags & flag != 0));
-    let date = body.date();
+    let date = body.utc();
     let ns = |ns| secs(Duration::from_ns(ns));
     gauges! { sheet, one:
-        "dante_date_good", NUMBER, "1: the kernel is told that the date is right" => flag(STATUS_DATE_GOOD);
-        "dante_date_set_by_hand", NUMBER, "1: somebody set another date, which is left as it is" =>
-            flag(STATUS_DATE_LEFT);
-        "dante_date_offset", SECONDS, "The clock minus UTC, as estimated" => date.map(|date| ns(date.error_ns));
-        "dante_date_uncertainty", SECONDS, "One standard deviation of dante_date_offset_seconds" =>
+        "dante_utc_synchronised", NUMBER, "1: the kernel is told that the date is right" => flag(STATUS_UTC_SYNCHRONISED);
+        "dante_utc_set_by_hand", NUMBER, "1: somebody set another date, which is left as it is" =>
+            flag(STATUS_UTC_BY_HAND);
+        "dante_utc_error", SECONDS, "The clock minus UTC, as estimated" => date.map(|date| ns(date.error_ns));
+        "dante_utc_uncertainty", SECONDS, "One standard deviation of dante_utc_error_seconds" =>
             date.map(|date| ns(date.sigma_ns));
-        "dante_date_bound", SECONDS, "The date is not further off, if the servers are right" =>
+        "dante_utc_bound", SECONDS, "The date is not further off, if the servers are right" =>
             date.map(|date| ns(date.bound_ns));
-        "dante_date_age", SECONDS, "Time since the date was last measured" =>
+        "dante_utc_age", SECONDS, "Time since the date was last measured" =>
             date.map(|date| secs(now - Timestamp::from_ns(date.measured_raw_ns)));
-        "dante_date_leader_rate", ratio(), "The leader's rate against UTC, less one; 12e-6: its seconds gain a second a day" =>
+        "dante_utc_leader_rate", ratio(), "The leader's rate against UTC, less one; 12e-6: its seconds gain a second a day" =>
             date.map(|date| date.leader_rate);
-        "dante_date_leader_rate_uncertainty", ratio(), "One standard deviation of dante_date_leader_rate_ratio" =>
+        "dante_utc_leader_rate_uncertainty", ratio(), "One standard deviation of dante_utc_leader_rate_ratio" =>
             date.map(|date| date.leader_rate_sigma);
-        "dante_date_slew", ratio(), "What the date policy adds to the leader's rate" => Some(body.slew);
-        "dante_date_servers_agreeing", NUMBER, "Time servers that agreed the last time" => Some(body.agreeing.into());
-        "dante_date_interval", SECONDS, "How far apart the time servers are asked" => Some(ns(body.interval_ns));
-        "dante_date_leap", NUMBER,
+        "dante_utc_slew", ratio(), "What the date policy adds to the leader's rate" => Some(body.slew);
+        "dante_utc_servers_agreeing", NUMBER, "Time servers that agreed the last time" => Some(body.agreeing.into());
+        "dante_utc_interval", SECONDS, "How far apart the time servers are asked" => Some(ns(body.interval_ns));
+        "dante_utc_leap", NUMBER,
         "Leap second at the end of the UTC day, as the servers announce it: 1 inserted, -1 deleted, 0 none" =>
             Leap::from_number(body.leap).map(|leap| match leap {
                 Leap::None => 0.0,
@@ -142,7 +142,7 @@ fn utc(sheet: &mut Sheet, body: &Dante2sysStatus, now: Timestamp<Raw>) {
         "dante_rtc_written_timestamp", SECONDS, "The date that dante2sys last wrote to the RTC, since 1970" =>
             (body.rtc_written_ns != 0).then(|| ns(body.rtc_written_ns));
     }
-    sheet.count("dante_date_steps", "Steps of the clock for the date's sake", body.date_steps);
+    sheet.count("dante_utc_steps", "Steps of the clock for the date's sake", body.date_steps);
 }
 
 /// What danteshm does, and where its samples go.

@@ -4,7 +4,7 @@ use crate::finding::Level;
 use crate::shown::shown;
 use crate::status::SplitOffset;
 use crate::text::{HEADING, row, style, written};
-use dante_core::inquiry;
+use dante_core::management_client;
 use dante_core::wire::{
     self, ClockIdentity, CurrentDataSet, DefaultDataSet, GlobalTimeDataSet, ParentDataSet, PortDataSet,
     PortIdentity,
@@ -12,7 +12,7 @@ use dante_core::wire::{
 use std::fmt::{self, Write};
 
 shown! {
-    Clock of (said: &inquiry::Clock) {
+    Clock of (said: &management_client::Clock) {
         #[serde(flatten)]
         port: Port = Port {
             uuid: said.uuid.to_string(),

@@ -2,7 +2,7 @@ use super::report::Clock;
 use super::*;
 use anstream::adapter::strip_str;
 use clap::Parser;
-use dante_core::port::NoStamp;
+use dante_core::port::NoTimestamp;
 use dante_core::time::{Offset, Ratio, Timestamp};
 use dante_core::wire::{Message, Packet, Payload, PortDataSet, PortState, Subdomain};
 use dante_sim::leader::{self, Leader, LeaderConfig};
@@ -19,8 +19,8 @@ const FOLLOWERS_HOME: Ipv4Addr = Ipv4Addr::new(169, 254, 99, 1);
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(169, 254, 6, 66);
 
 /// Asks a network whose leader is dantesim's; `more` says what else is answered where the leader answers this.
-fn asked(more: impl Fn(&Packet) -> Vec<(Packet, Ipv4Addr)>) -> Inquiry {
-    let config = InquiryConfig {
+fn asked(more: impl Fn(&Packet) -> Vec<(Packet, Ipv4Addr)>) -> ManagementClient {
+    let config = ManagementClientConfig {
         subdomain: Subdomain::DFLT,
         identity: OURS,
         whom: None,
@@ -33,27 +33,27 @@ fn asked(more: impl Fn(&Packet) -> Vec<(Packet, Ipv4Addr)>) -> Inquiry {
     let mut leader = Leader::new(LeaderConfig::dante(LEADER), oscillator, Timestamp::ZERO);
     leader.handle(Timestamp::ZERO, leader::Input::Deadline);
     assert!(leader.poll().is_some(), "a Sync, with which it leads");
-    let mut inquiry = Inquiry::new(config, Timestamp::ZERO);
-    while let Some(now) = inquiry.deadline() {
-        inquiry.handle(now, Input::Deadline);
-        let Some(question) = inquiry.poll() else { continue };
+    let mut client = ManagementClient::new(config, Timestamp::ZERO);
+    while let Some(now) = client.deadline() {
+        client.handle(now, Input::Deadline);
+        let Some(question) = client.poll() else { continue };
         let mut question = Packet::parse(&question).unwrap();
         let Message::Management(body) = &mut question.message else { panic!("{question:?}") };
         // The follower's answers are made from the leader's.
         let whom = std::mem::replace(&mut body.target.uuid, LEADER.uuid);
         let bytes = &question.build().unwrap();
-        leader.handle(now, leader::Input::Packet { bytes, arrived: Err(NoStamp::Missing) });
+        leader.handle(now, leader::Input::Packet { bytes, arrived: Err(NoTimestamp::Missing) });
         let Some(leader::Output::General { packet: answer }) = leader.poll() else { panic!("{question:?}") };
         if whom != FOLLOWER.uuid {
-            inquiry.handle(now, Input::Packet { bytes: &answer, address: HOME });
+            client.handle(now, Input::Packet { bytes: &answer, address: HOME });
         }
         for (packet, address) in more(&Packet::parse(&answer).unwrap()) {
             if whom == Uuid([0; 6]) || whom == packet.header.source.uuid {
-                inquiry.handle(now, Input::Packet { bytes: &packet.build().unwrap(), address });
+                client.handle(now, Input::Packet { bytes: &packet.build().unwrap(), address });
             }
         }
     }
-    inquiry
+    client
 }
 
 /// What a follower with two ports answers, which shows off all that can be said, and a little more.
@@ -111,7 +111,7 @@ fn taciturn(answer: &Packet) -> Vec<(Packet, Ipv4Addr)> {
     vec![(said, FOLLOWERS_HOME)]
 }
 
-fn scenes() -> [(&'static str, Inquiry); 3] {
+fn scenes() -> [(&'static str, ManagementClient); 3] {
     [
         ("a_leader", asked(|_| Vec::new())),
         ("a_follower_and_a_forger", asked(follower)),
@@ -129,10 +129,10 @@ fn args(words: &[&str]) -> QueryArgs {
 
 #[test]
 fn text_and_json_of_every_scene() {
-    for (name, inquiry) in scenes() {
-        let clocks: Vec<Clock> = inquiry.clocks().map(Clock::of).collect();
+    for (name, client) in scenes() {
+        let clocks: Vec<Clock> = client.clocks().map(Clock::of).collect();
         insta::assert_snapshot!(format!("{name}.json"), json(&clocks));
-        let said = remarks(inquiry.tally(), 0, false, &args(&[])).join("\n");
+        let said = remarks(client.tally(), 0, false, &args(&[])).join("\n");
         let screen = strip_str(&report::screen(&clocks)).to_string();
         insta::assert_snapshot!(format!("{name}.text"), format!("{screen}---\n{said}"));
     }
@@ -154,8 +154,8 @@ fn what_is_said_where_nobody_answers() {
 /// Text of a peer's reaches no terminal as it is.
 #[test]
 fn no_answer_brings_control_characters_to_the_terminal() {
-    let inquiry = asked(follower);
-    let clocks: Vec<Clock> = inquiry.clocks().map(Clock::of).collect();
+    let client = asked(follower);
+    let clocks: Vec<Clock> = client.clocks().map(Clock::of).collect();
     let screen = strip_str(&report::screen(&clocks)).to_string();
     assert!(screen.contains(r"Evil\x1b[31m\x07;1"), "{screen}");
     assert!(!screen.replace('\n', "").contains(char::is_control));

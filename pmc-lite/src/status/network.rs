@@ -3,8 +3,8 @@
 use super::SplitOffset;
 use crate::shown::{Word, shown};
 use dante_core::announcement::PtpVersion;
-use dante_core::page::{Dante4lStatus, HeardRecord, LeaderRecord, PortRecord, SampleRecord};
-use dante_core::port::StampSource;
+use dante_core::page::{Dante4lStatus, ForeignLeaderRecord, LeaderRecord, PortRecord, SampleRecord};
+use dante_core::port::TimestampSource;
 use dante_core::port::{Counters, State};
 use dante_core::time::{Offset, Raw, Timestamp};
 use dante_core::wire::{ClockIdentifier, PortIdentity, Subdomain};
@@ -105,11 +105,11 @@ shown! {
         /// IEEE 1588-2002, 7.3.
         state: Word<State> = Word(port.state()),
         /// Where time stamps come from.
-        timestamping: Word<StampSource> = Word(StampSource::from_number(port.stamp_source)),
+        timestamping: Word<TimestampSource> = Word(TimestampSource::from_number(port.timestamp_source)),
         /// Its own on the wire; null while it has no sockets.
         uuid: Option<String> = port.identity().map(|identity| identity.uuid.to_string()),
         /// All leaders that are heard in the subdomain and permitted, up to eight, the one followed among them.
-        leaders: Vec<Heard> = port.heard().iter().map(|heard| Heard::of(heard, subdomain, now)).collect(),
+        leaders: Vec<Heard> = port.foreign_leaders().iter().map(|heard| Heard::of(heard, subdomain, now)).collect(),
         /// What was heard, sent and noticed since the start.
         #[serde(serialize_with = "by_name")]
         #[cfg_attr(test, schemars(schema_with = "super::tests::counters"))]
@@ -117,7 +117,7 @@ shown! {
     }
 
     /// A foreign leader, followed or not.
-    Heard of (heard: &HeardRecord, subdomain: Subdomain, now: Timestamp<Raw>) {
+    Heard of (heard: &ForeignLeaderRecord, subdomain: Subdomain, now: Timestamp<Raw>) {
         #[serde(flatten)]
         leader: Leader = Leader::of(&heard.leader, subdomain),
         /// It has sent two Syncs in a row, and may be followed.

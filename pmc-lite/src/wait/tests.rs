@@ -1,5 +1,5 @@
 use crate::args::Goal;
-use dante_core::page::{Dante2sys, Freshness, STEER_UTC_BY_HAND, STEER_UTC_GOOD, View};
+use dante_core::page::{Dante2sys, Freshness, STEER_UTC_BY_HAND, STEER_UTC_SYNCHRONISED, View};
 use dante_core::steer::State;
 use dante_core::steer::{SteeredClock, UtcSource};
 
@@ -9,7 +9,7 @@ fn seen(change: impl FnOnce(&mut View<Dante2sys>)) -> Result<View<Dante2sys>, St
         state: State::Locked as u8,
         clock: SteeredClock::Realtime as u8,
         utc_source: UtcSource::Ntp as u8,
-        flags: STEER_UTC_GOOD,
+        flags: STEER_UTC_SYNCHRONISED,
         ..Dante2sys::default()
     };
     let mut view = View { freshness: Freshness::Fresh, pid: 1, instance: 1, body };
@@ -21,8 +21,8 @@ fn seen(change: impl FnOnce(&mut View<Dante2sys>)) -> Result<View<Dante2sys>, St
 #[track_caller]
 fn judge(seen: &Result<View<Dante2sys>, String>, steered: bool, date: bool) {
     assert_eq!(Goal::Steered.look(seen).is_ok(), steered, "steered: {seen:?}");
-    assert_eq!(Goal::Date.look(seen).is_ok(), date, "date: {seen:?}");
-    let (date, lost) = (Goal::Date.look(seen), Goal::DateLost.look(seen));
+    assert_eq!(Goal::Utc.look(seen).is_ok(), date, "date: {seen:?}");
+    let (date, lost) = (Goal::Utc.look(seen), Goal::UtcLost.look(seen));
     assert_eq!(date, lost.map_or_else(Ok, Err), "the opposite of one another");
 }
 

@@ -131,7 +131,7 @@ fn following(said: &Following) -> Vec<String> {
 }
 
 fn steering(said: &Steering) -> Vec<String> {
-    let date = if said.utc.good { "date good" } else { "date not good" };
+    let date = if said.utc.synchronised { "date good" } else { "date not good" };
     let parts = [
         said.phase_error_ns.map(|phase| format!("phase {phase:+} ns")),
         Some(format!("frequency {:+.4} ppm", said.frequency_ppb / 1e3)),

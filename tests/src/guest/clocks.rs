@@ -8,14 +8,14 @@ use std::time::Duration;
 
 /// How far the guest's CLOCK_REALTIME was ahead of this machine's.
 #[derive(Debug, Clone, Copy)]
-pub struct DateError {
+pub struct UtcError {
     /// Guest minus machine; true to within half the width.
     pub error: Span,
     /// How long question and answer took together.
     pub width: Span,
 }
 
-impl fmt::Display for DateError {
+impl fmt::Display for UtcError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let half = self.width.secs_f64() * 500.0;
         write!(formatter, "{:+.6} s +- {half:.3} ms", self.error.secs_f64())
@@ -63,16 +63,16 @@ impl Guest {
     ///
     /// # Panics
     /// When the guest does not answer.
-    pub fn date_error(&mut self) -> DateError {
+    pub fn utc_error(&mut self) -> UtcError {
         let best = (0..20).map(|_| self.bracket()).min_by_key(|one| one.width);
         best.expect("20 brackets")
     }
 
-    fn bracket(&mut self) -> DateError {
+    fn bracket(&mut self) -> UtcError {
         let before = now_ns();
         let guest = self.agent.time(SCRIPT).expect("the guest's date");
         let width = now_ns() - before;
-        DateError { error: Span::from_ns(guest - before - width / 2), width: Span::from_ns(width) }
+        UtcError { error: Span::from_ns(guest - before - width / 2), width: Span::from_ns(width) }
     }
 
     /// By how much the guest's real-time clock is ahead of this machine's date, s: from one of its edges.
@@ -86,7 +86,7 @@ impl Guest {
         let (started, shown) = said.trim().split_once('\n').expect("two lines of bash and hwclock");
         let shown = self.check(&format!("date -u -d '{shown}' +%s.%N"));
         let number = |text: &str| text.trim().parse::<f64>().expect("a date");
-        number(&shown) - number(started) + self.date_error().error.secs_f64()
+        number(&shown) - number(started) + self.utc_error().error.secs_f64()
     }
 
     /// Waits until dante2sys has written the real-time clock, and returns [`Self::rtc_error`].

@@ -1,8 +1,8 @@
 //! The port, with a script of what happens to it.
 
 use dante_core::port::{
-    Channel, Counter, DelayMechanism, Input, KnownRate, KnownRates, LeaderName, LeaderRules, NoStamp, Output,
-    Port, PortConfig, SendToken, Stamp, State,
+    Channel, Counter, DelayMechanism, Input, KnownRate, KnownRates, LeaderName, LeaderRules, NoTimestamp,
+    Output, PacketTimestamp, Port, PortConfig, SendToken, State,
 };
 use dante_core::time::{Affine, Dante, Duration, Ratio, Raw, Timestamp};
 use dante_core::wire::{
@@ -123,7 +123,7 @@ impl World {
                 let (who, from, sequence) = (script.byte(), script.byte(), u16::from(script.byte()));
                 let received = self.origin(who, script);
                 let message = DelayResp { received, requesting: OURS, requesting_sequence_id: sequence };
-                self.say(Channel::General, who, from, sequence, Message::DelayResp(message), NO_STAMP);
+                self.say(Channel::General, who, from, sequence, Message::DelayResp(message), NO_TIMESTAMP);
             }
             7 | 8 => {
                 let stamp = self.stamp(script);
@@ -177,7 +177,7 @@ impl World {
 
     fn follow_up(&mut self, who: u8, from: u8, sequence: u16, precise_origin: Timestamp<Dante>) {
         let said = FollowUp { associated_sequence_id: sequence, precise_origin };
-        self.say(Channel::General, who, from, sequence, Message::FollowUp(said), NO_STAMP);
+        self.say(Channel::General, who, from, sequence, Message::FollowUp(said), NO_TIMESTAMP);
     }
 
     fn say(&mut self, channel: Channel, who: u8, from: u8, sequence: u16, message: Message, stamp: Arrived) {
@@ -209,15 +209,15 @@ impl World {
 
     fn arrived(&self, ago: Duration) -> Arrived {
         let raw = self.now - ago;
-        Ok(Stamp { raw, real: Timestamp::from_ns(raw.ns() + 1_795_000_000_000_000_000) })
+        Ok(PacketTimestamp { raw, real: Timestamp::from_ns(raw.ns() + 1_795_000_000_000_000_000) })
     }
 
     fn stamp(&self, script: &mut Script<'_>) -> Arrived {
         match script.byte() {
             0..=127 => self.arrived(Duration::ZERO),
             ago @ 128..=249 => self.arrived(Duration::from_ms(i64::from(ago) - 128)),
-            250..=252 => NO_STAMP,
-            _ => Err(NoStamp::ClockStepped),
+            250..=252 => NO_TIMESTAMP,
+            _ => Err(NoTimestamp::ClockStepped),
         }
     }
 
@@ -265,13 +265,13 @@ impl World {
             }
             Output::Rate(known) => assert!(known.rate.is_finite()),
             Output::Changed { reason, .. } => assert!(!reason.to_string().is_empty()),
-            Output::Notice(notice) => assert!(!notice.to_string().contains(char::is_control)),
+            Output::Diagnostic(diagnostic) => assert!(!diagnostic.to_string().contains(char::is_control)),
         }
     }
 }
 
-type Arrived = Result<Stamp, NoStamp>;
-const NO_STAMP: Arrived = Err(NoStamp::Missing);
+type Arrived = Result<PacketTimestamp, NoTimestamp>;
+const NO_TIMESTAMP: Arrived = Err(NoTimestamp::Missing);
 
 fn channel(script: &mut Script<'_>) -> Channel {
     if script.byte().is_multiple_of(2) { Channel::Event } else { Channel::General }

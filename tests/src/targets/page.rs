@@ -1,6 +1,5 @@
 //! A page in shared memory, and what is done with what stands there.
 
-use dante_core::date::{DateRules, Policy};
 use dante_core::page::{
     Body, Dante2sys, Dante2sysStatus, Dante4l, Dante4lStatus, Danteshm, DanteshmStatus, Form, HEAD_SIZE,
     Life, MAGIC, Shape, TAIL_SIZE, View, layout_word, tail_of,
@@ -10,6 +9,7 @@ use dante_core::steer::{
     self, Clock, ClockState, Config, ExactClock, Fault, Limits, Setting, Steerer, drive,
 };
 use dante_core::time::{Duration, Ratio, Raw, Reading, Timestamp, VirtualClock};
+use dante_core::utc::{Policy, UtcRules};
 use dante_os::page::{Instance, PageName, PageReader};
 use std::convert::Infallible;
 
@@ -34,7 +34,7 @@ pub fn page(bytes: &[u8]) {
             });
         }
         2 => {
-            let told = read::<Danteshm>(*first, rest).and_then(|view| view.body.told());
+            let told = read::<Danteshm>(*first, rest).and_then(|view| view.body.published_epoch());
             let relay = Relay::new(relay::Config::default(), told, Duration::ZERO);
             _ = (relay.page(), relay.status());
         }
@@ -92,7 +92,7 @@ fn show_observer(body: &Dante4lStatus) {
     for port in body.ports() {
         _ = format!("{} {:?} {:?} {:?}", port.interface, port.state(), port.leader(), port.path_delay());
         _ = (port.counters().by_name().count(), port.last_sample(), port.map());
-        _ = format!("{:?}", port.heard().first().map(|heard| heard.leader.protocol()));
+        _ = format!("{:?}", port.foreign_leaders().first().map(|heard| heard.leader.protocol()));
     }
 }
 
@@ -118,7 +118,7 @@ fn follow(view: &View<Dante4l>) {
 
 /// Whatever the page says, no frequency beyond the bound is set.
 fn steer(policy: Policy, view: &View<Dante4l>) {
-    let rules = DateRules { policy, ..DateRules::default() };
+    let rules = UtcRules { policy, ..UtcRules::default() };
     let real = Timestamp::from_ns(1_795_000_000_000_000_000);
     let clock = VirtualClock::new(Reading { raw: NOW, real, width: Duration::ZERO });
     let mut clock = BoundedClock(ExactClock { clock, now: NOW });
@@ -152,7 +152,7 @@ impl Clock for BoundedClock {
 }
 
 fn show_steerer(body: &Dante2sysStatus) {
-    _ = format!("{:?} {:?} {:?} {:?}", body.state(), body.policy(), body.date(), body.epoch());
+    _ = format!("{:?} {:?} {:?} {:?}", body.state(), body.policy(), body.utc(), body.epoch());
     _ = (body.rate_error(), body.phase_error());
     if let Some(line) = body.line() {
         _ = line.at(NOW);

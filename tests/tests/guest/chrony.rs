@@ -2,7 +2,7 @@
 
 use super::{PATIENCE, PPM, off_s, package, seconds};
 use dante_tests::guest::{Guest, INTERFACE};
-use dante_tests::lab::Leader;
+use dante_tests::lab::LeaderProcess;
 use dante_tests::{judge, wait_for, wait_until};
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ fn local(guest: &mut Guest) {
 }
 
 /// Another uptime, another rate, and the clock feels no step.
-fn another_leader(guest: &mut Guest, first: Leader) -> Leader {
+fn another_leader(guest: &mut Guest, first: LeaderProcess) -> LeaderProcess {
     let before = off_s(guest);
     first.program.kill();
     let second = guest.leader(&[&format!("--ppm={}", PPM - 25.0), "--uptime=541867"]);

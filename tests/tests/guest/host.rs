@@ -1,9 +1,9 @@
 //! The suite on a whole host, in a guest: installed as units, through reboots and sleep, beside other programs that
 //! steer the clock, without a disk or an RTC, and with the rights that its unit gives it.
 
-use super::{EAGER, PATIENCE, PPM, date, ntpd, off_s, package, seconds, wait_for_state};
+use super::{EAGER, PATIENCE, PPM, ntpd, off_s, package, seconds, utc_status, wait_for_state};
 use dante_tests::guest::{Guest, INTERFACE};
-use dante_tests::lab::Leader;
+use dante_tests::lab::LeaderProcess;
 use dante_tests::ntp::{Behaviour, NtpServer};
 use dante_tests::{judge, wait_until};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -138,8 +138,8 @@ fn beside_chronyd(guest: &mut Guest) {
     // Where Debian's AppArmor profile lets chronyd write.
     guest.check("install -d -o _chrony -g _chrony -m 750 /run/chrony");
     guest.check(&format!(
-        "systemd-run --quiet --collect --unit=rival chronyd -d 'server {server} minpoll 0 maxpoll 0' \
-         'pidfile /run/chrony/rival.pid' 'bindcmdaddress /' 'cmdport 0' 'makestep 0.0001 -1'"
+        "systemd-run --quiet --collect --unit=competitor chronyd -d 'server {server} minpoll 0 maxpoll 0' \
+         'pidfile /run/chrony/competitor.pid' 'bindcmdaddress /' 'cmdport 0' 'makestep 0.0001 -1'"
     ));
     guest.wait_for("dante2sys", "state", "YIELDED", PATIENCE);
     let said = guest.journal("dante2sys");
@@ -155,11 +155,14 @@ fn beside_chronyd(guest: &mut Guest) {
     let tried = guest.run("dante2sys --instance=second -m -q");
     assert_eq!(tried.code, 3, "{tried:?}");
     let said = tried.stdout + &tried.stderr;
-    assert!(said.contains("chronyd") && said.contains("systemctl disable --now rival.service"), "{said}");
-    assert!(said.contains("dante2sys"), "the first dante2sys is a rival of a second one, too: {said}");
-    guest.check("systemctl stop rival.service");
+    assert!(
+        said.contains("chronyd") && said.contains("systemctl disable --now competitor.service"),
+        "{said}"
+    );
+    assert!(said.contains("dante2sys"), "the first dante2sys is a competitor of a second one, too: {said}");
+    guest.check("systemctl stop competitor.service");
     guest.check(MISSET);
-    // A chronyd that only serves the clock is no rival.
+    // A chronyd that only serves the clock is no competitor.
     guest.check(
         "systemd-run --quiet --collect --unit=server chronyd -x -d 'local stratum 10' 'pidfile /run/chrony/server.pid' \
          'bindcmdaddress /' 'cmdport 0' 'allow 127/8'",
@@ -169,7 +172,7 @@ fn beside_chronyd(guest: &mut Guest) {
 }
 
 /// Holdover keeps the rate; another leader takes over without a jump.
-fn silent(guest: &mut Guest, leader: Leader) -> Leader {
+fn silent(guest: &mut Guest, leader: LeaderProcess) -> LeaderProcess {
     leader.program.kill();
     wait_for_state(guest, "HOLDOVER");
     let (held, before) = (guest.timex(), off_s(guest));
@@ -234,10 +237,10 @@ fn dante4l_killed(guest: &mut Guest) {
 
 /// Left where it is, and declared to be off; a restart has it from the servers again.
 fn date_by_hand(guest: &mut Guest) {
-    wait_for_date(guest, "good", true);
+    wait_for_utc(guest, "synchronised", true);
     let before = off_s(guest);
     guest.check("date -s '+5 sec'");
-    wait_for_date(guest, "set_by_hand", true);
+    wait_for_utc(guest, "set_by_hand", true);
     std::thread::sleep(Duration::from_secs(5));
     let stepped = off_s(guest) - before;
     // date sets whole seconds, or rather its own reading of them some ms later.
@@ -250,20 +253,20 @@ fn date_by_hand(guest: &mut Guest) {
         "{said}"
     );
     guest.check("systemctl restart dante2sys.service");
-    wait_for_date(guest, "good", true);
+    wait_for_utc(guest, "synchronised", true);
     assert!(off_s(guest).abs() < 0.025);
     wait_for_state(guest, "LOCKED");
 }
 
-fn wait_for_date(guest: &mut Guest, key: &str, value: bool) {
-    wait_until(&format!("date: {key} {value}"), PATIENCE, || date(guest)[key] == value);
+fn wait_for_utc(guest: &mut Guest, key: &str, value: bool) {
+    wait_until(&format!("date: {key} {value}"), PATIENCE, || utc_status(guest)[key] == value);
 }
 
 /// Yielded to whoever did it. Killed then and started again, it finds nobody at the clock, and takes it at once.
 fn set_by_hand(guest: &mut Guest) {
     // Something else than what the clock runs at, which is corrected at every moment.
     let remembered = PPM - 0.5;
-    // One in a container, which has every right in there and none over the clock: no rival of the one that is started.
+    // One in a container, which has every right in there and none over the clock: no competitor of the one that is started.
     guest.check(
         "cp /bin/sleep /root/chronyd && \
          systemd-run --quiet --collect --unit=contained unshare --user --map-root-user /root/chronyd infinity",

@@ -7,10 +7,10 @@
 //! With SOAK set the phases take as long as a user would watch them.
 
 mod chrony;
-mod date;
 mod host;
 mod ntpd;
 mod package;
+mod utc;
 
 use dante_tests::guest::{Guest, Setup};
 use serde_json::Value;
@@ -26,7 +26,7 @@ const EAGER: &str = "--ntp-min-interval=4";
 fn each_policy_does_what_it_says() {
     let packages = vec![package::VERSIONS[0].to_owned()];
     if let Some(mut guest) = Guest::boot("date", &Setup { packages, ..Setup::default() }) {
-        date::phases(&mut guest);
+        utc::phases(&mut guest);
         chrony::phases(&mut guest);
         guest.phase("the rights of the package's units", package::rights);
     }
@@ -49,11 +49,11 @@ fn seconds(short: u64, long: u64) -> Duration {
 
 /// How far the guest's date is off, s.
 fn off_s(guest: &mut Guest) -> f64 {
-    guest.date_error().error.secs_f64()
+    guest.utc_error().error.secs_f64()
 }
 
 /// What dante2sys' page says of the date.
-fn date(guest: &mut Guest) -> Value {
+fn utc_status(guest: &mut Guest) -> Value {
     guest.status()["dante2sys"]["utc"].take()
 }
 

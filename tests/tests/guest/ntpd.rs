@@ -1,7 +1,7 @@
 //! dante-ntpd in the guest: a real chronyd, confined by AppArmor, that serves the steered clock while its date is to be
 //! trusted, and a host on this machine that takes its date from it.
 
-use super::{EAGER, PATIENCE, date, off_s, wait_for_state};
+use super::{EAGER, PATIENCE, off_s, utc_status, wait_for_state};
 use dante_core::page::Dante2sysStatus;
 use dante_os::clock::{raw_now, read_realtime};
 use dante_tests::guest::Guest;
@@ -52,7 +52,7 @@ fn serves(guest: &mut Guest, client: &Namespace) {
     );
     let verified = guest.run("systemd-analyze verify --man=no dante-ntpd.service dante-ntpd-chronyd.service");
     assert_eq!((verified.code, verified.stderr.as_str()), (0, ""), "{verified:?}");
-    wait_until("a good date", PATIENCE, || date(guest)["good"] == true);
+    wait_until("a good date", PATIENCE, || utc_status(guest)["synchronised"] == true);
     wait_for_state(guest, "LOCKED");
     assert_eq!(asked(guest, client), None, "before it is started");
     let before = guest.status();
@@ -72,7 +72,7 @@ fn serves(guest: &mut Guest, client: &Namespace) {
     assert_eq!(told.join(" "), wanted);
     let clients = guest.check("chronyc -h /run/chrony/dante-ntpd.sock -n clients");
     assert!(clients.contains(&guest.switch.address(CLIENT)), "{clients}");
-    // It is no rival of who steers.
+    // It is no competitor of who steers.
     let after = guest.status();
     assert_eq!(after["dante2sys"]["interference"], before["dante2sys"]["interference"], "{after}");
     assert_ne!(after["dante2sys"]["state"], "YIELDED", "{after}");
@@ -82,13 +82,13 @@ fn falls_silent(guest: &mut Guest, client: &Namespace, server: &NtpServer) {
     guest.check(&format!("date -s '+{AHEAD_S} sec'"));
     let took = wait_for_answers(guest, client, false);
     println!("silent {:.1} s after the date was set by hand", took.as_secs_f64());
-    wait_until("set by hand", PATIENCE, || date(guest)["set_by_hand"] == true);
+    wait_until("set by hand", PATIENCE, || utc_status(guest)["set_by_hand"] == true);
     // Told by its servers, it is a date like any other.
     server.change(|server| server.offset_ns = i64::from(AHEAD_S) * 1_000_000_000);
     guest.check("systemctl restart dante2sys.service");
     let took = wait_for_answers(guest, client, true);
     println!("answers {:.1} s after dante2sys was restarted", took.as_secs_f64());
-    wait_until("a good date", PATIENCE, || date(guest)["good"] == true);
+    wait_until("a good date", PATIENCE, || utc_status(guest)["synchronised"] == true);
 }
 
 /// Both follow one leader, and have one date: an hour ahead of this machine's.
@@ -104,7 +104,7 @@ fn is_followed(guest: &mut Guest, client: &Namespace, server: &NtpServer) {
     wait_for("the client's date", PATIENCE, || {
         let status = guest.stage.status();
         let client = &status["dante2sys"];
-        (client["state"] == "LOCKED" && client["utc"]["good"] == true).then_some(())
+        (client["state"] == "LOCKED" && client["utc"]["synchronised"] == true).then_some(())
     });
     let mut page = guest.stage.reader::<Dante2sysStatus>();
     let mut client_off_s = || {

@@ -69,7 +69,7 @@ fn chronyd_takes_each_sync_once_from_both_drivers_and_restarts_heal() {
     wait_until("samples", PATIENCE, || output(&mut eyes, 0).samples > 4);
     let sock = output(&mut eyes, 1);
     assert!(sock.ready == 0 && sock.samples == 0 && sock.lost > 3, "{sock:?}");
-    assert!(relay.said().contains("chronyd makes it at its start"), "{}", relay.said());
+    assert!(relay.output().contains("chronyd makes it at its start"), "{}", relay.output());
 
     let chronyd = Chronyd::start(&files, &lab.stage, &lab.near, &configuration(&lab), None);
     wait_for_both(&chronyd);
@@ -95,7 +95,7 @@ fn chronyd_takes_each_sync_once_from_both_drivers_and_restarts_heal() {
     relay.kill();
     let before = chronyd.logged().len();
     let relay = danteshm(&lab);
-    relay.wait_to_say("as the run before told it: no jump", PATIENCE);
+    relay.wait_for_output("as the run before told it: no jump", PATIENCE);
     let logged = wait_for("samples after the restart", PATIENCE, || {
         let logged = chronyd.logged();
         (logged.len() > before + 40).then_some(logged)
@@ -159,7 +159,7 @@ fn a_danteshm_without_rights_and_a_chronyd_without_ipc_owner_share_a_segment() {
     let unit = format!("--shm={}", lab.stage.unit());
     let start = || {
         let program = lab.stage.start("danteshm", lab.unprivileged("danteshm", &[&unit, "--epoch=now"]));
-        program.wait_to_say("a sample for each Sync", PATIENCE);
+        program.wait_for_output("a sample for each Sync", PATIENCE);
         program
     };
     let relay = start();
@@ -188,7 +188,7 @@ fn a_segment_that_is_taken_is_a_sentence_that_says_what_to_do() {
     NtpShm::remove(unit).expect("removing it");
     drop(NtpShm::create(unit, 0o666).expect("a segment for everybody"));
     let relay = unprivileged();
-    relay.wait_to_say("every local user may write", PATIENCE);
+    relay.wait_for_output("every local user may write", PATIENCE);
     relay.stop().expect(0, &[]);
     // The other way round: what an unprivileged user made, root does not believe.
     NtpShm::remove(unit).expect("removing it");
@@ -223,7 +223,7 @@ fn whatever_happens_to_the_leader_chronyd_never_sees_a_wrong_sample() {
         (page.key_number == 2 && page.state() == Some(relay::State::Feeding)).then_some(())
     });
     leader.program.kill();
-    assert!(relay.said().contains("K carried over"), "{}", relay.said());
+    assert!(relay.output().contains("K carried over"), "{}", relay.output());
     // Silence.
     second.program.signal(Signal::SIGSTOP);
     eyes.wait_for_relay(relay::State::Waiting, PATIENCE);

@@ -88,7 +88,7 @@ fn chronyd_takes_every_mode() {
                     if is_socket { folder.join("dante.sock").exists() } else { NtpShm::exists(stage.unit()) };
                 there.then_some(())
             });
-            assert!(chronyd.runs(), "{}", chronyd.said());
+            assert!(chronyd.runs(), "{}", chronyd.output());
             chronyd.kill();
             _ = NtpShm::remove(stage.unit());
             std::fs::remove_dir_all(folder).expect("chronyd's folder");

@@ -7,7 +7,7 @@ use dante_core::time::Duration as Span;
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_tests::capture::Capture;
-use dante_tests::lab::{Eyes, Leader, may_use, proc_status};
+use dante_tests::lab::{Eyes, LeaderProcess, may_use, proc_status};
 use dante_tests::namespace::{CABLE, Namespace};
 use dante_tests::program::{Program, built};
 use dante_tests::stage::Stage;
@@ -22,15 +22,15 @@ const GROUP: &str = "224.0.1.129";
 const NEAR: u8 = 2;
 
 /// What runs ends before what it runs in.
-struct Network {
-    _leader: Leader,
+struct TestNetwork {
+    _leader: LeaderProcess,
     eyes: Eyes,
     stage: Stage,
     near: Namespace,
     switch: Switch,
 }
 
-impl Network {
+impl TestNetwork {
     /// A leader and a host on a switch; `None` where that needs a right or a tool that is missing.
     fn new(make: fn(&str, u8) -> Switch, has_cable: bool) -> Option<Self> {
         if !may_use(&["ip", "bridge", "sysctl", "tshark"]) {
@@ -41,7 +41,7 @@ impl Network {
         let switch = make(&hosts, net);
         let far = switch.host(1);
         let near = if has_cable { switch.host(NEAR) } else { switch.lone_host(NEAR) };
-        let leader = Leader::start(&stage, &far, &["--ppm=12"]);
+        let leader = LeaderProcess::start(&stage, &far, &["--ppm=12"]);
         leader.truth();
         let eyes = Eyes::of(&stage);
         Some(Self { _leader: leader, eyes, stage, near, switch })
@@ -89,7 +89,7 @@ impl Network {
         // The kernel tells of carrier at most once a second.
         judge("SLAVE after the link came back", (slave - back).secs_f64(), 3.0, "s");
         let after = self.port();
-        assert_eq!(after.timeline, before.timeline, "the leader's time went on: {}", dante4l.said());
+        assert_eq!(after.timeline, before.timeline, "the leader's time went on: {}", dante4l.output());
         let rejoined = self.counter("rejoined") - rejoined;
         let ended = dante4l.stop();
         ended.expect(0, &["SLAVE to FAULTY: interface failed", "FAULTY to LISTENING: interface ready"]);
@@ -104,8 +104,8 @@ fn away() -> Duration {
 
 #[test]
 fn a_cable_that_was_pulled_and_plugged_in_again() {
-    let Some(mut network) = Network::new(Switch::new, true) else { return };
-    let set = |connected| move |network: &Network| network.switch.set_cable(NEAR, connected);
+    let Some(mut network) = TestNetwork::new(Switch::new, true) else { return };
+    let set = |connected| move |network: &TestNetwork| network.switch.set_cable(NEAR, connected);
     let (said, rejoined) = network.goes_and_comes(set(false), set(true));
     assert_eq!(rejoined, 1, "the cable may lead to another switch now");
     assert!(said.contains("port veth0: no carrier: the cable is out"), "{said}");
@@ -113,8 +113,8 @@ fn a_cable_that_was_pulled_and_plugged_in_again() {
 
 #[test]
 fn an_interface_that_was_switched_off_and_on() {
-    let Some(mut network) = Network::new(Switch::new, true) else { return };
-    let set = |to: &'static str| move |network: &Network| network.near.ip(&["link", "set", CABLE, to]);
+    let Some(mut network) = TestNetwork::new(Switch::new, true) else { return };
+    let set = |to: &'static str| move |network: &TestNetwork| network.near.ip(&["link", "set", CABLE, to]);
     let (said, rejoined) = network.goes_and_comes(set("down"), set("up"));
     assert_eq!(rejoined, 1);
     assert!(said.contains("port veth0: network interface veth0 is down; bring it up"), "{said}");
@@ -122,9 +122,9 @@ fn an_interface_that_was_switched_off_and_on() {
 
 #[test]
 fn an_interface_made_anew_under_the_same_name() {
-    let Some(mut network) = Network::new(Switch::new, true) else { return };
-    let go = |network: &Network| network.switch.disconnect(NEAR);
-    let come = |network: &Network| network.switch.connect(&network.near, NEAR);
+    let Some(mut network) = TestNetwork::new(Switch::new, true) else { return };
+    let go = |network: &TestNetwork| network.switch.disconnect(NEAR);
+    let come = |network: &TestNetwork| network.switch.connect(&network.near, NEAR);
     let (said, _) = network.goes_and_comes(go, come);
     assert!(said.contains("the interface is gone, or another one has its name"), "{said}");
 }
@@ -132,9 +132,9 @@ fn an_interface_made_anew_under_the_same_name() {
 /// It is waited for without looking for it all the time.
 #[test]
 fn an_interface_that_is_not_there_yet() {
-    let Some(mut network) = Network::new(Switch::new, false) else { return };
+    let Some(mut network) = TestNetwork::new(Switch::new, false) else { return };
     let dante4l = network.dante4l(&[]);
-    dante4l.wait_to_say("no network interface veth0", PATIENCE);
+    dante4l.wait_for_output("no network interface veth0", PATIENCE);
     network.wait_for(State::Initializing);
     let wakes = || proc_status(dante4l.pid(), "voluntary_ctxt_switches").expect("a count");
     let before = wakes();
@@ -152,12 +152,12 @@ fn an_interface_that_is_not_there_yet() {
 /// Nothing is lost by it, what is sent has the new address, and the network is told from there.
 #[test]
 fn an_address_that_changes() {
-    let Some(mut network) = Network::new(Switch::new, true) else { return };
+    let Some(mut network) = TestNetwork::new(Switch::new, true) else { return };
     let capture = Capture::start(&network.stage, &network.near);
     let dante4l = network.dante4l(&["--delay=e2e"]);
     network.wait_for(State::Slave);
     let (old, new) = (network.switch.address(NEAR), network.switch.address(77));
-    let requests = |network: &Network, more: u64| {
+    let requests = |network: &TestNetwork, more: u64| {
         let sent = network.counter("delay_req_sent");
         let limit = Duration::from_secs(30);
         wait_until("Delay_Reqs", limit, || network.counter("delay_req_sent") >= sent + more);
@@ -169,7 +169,7 @@ fn an_address_that_changes() {
     wait_until("Syncs without an address", PATIENCE, || network.port().last.number > samples + 8);
     network.near.ip(&["address", "add", &format!("{new}/24"), "dev", CABLE]);
     let told = format!("its address is {new} now");
-    dante4l.wait_to_say(&told, PATIENCE);
+    dante4l.wait_for_output(&told, PATIENCE);
     requests(&network, 2);
     assert_eq!((network.port().state(), network.port().timeline), (Some(State::Slave), 1));
     let caught = capture.stop();
@@ -193,7 +193,7 @@ fn an_address_that_changes() {
 /// Nothing but IGMP goes out by it, and that is the kernel's.
 #[test]
 fn a_switch_that_forgot_its_member_is_told_again() {
-    let Some(mut network) = Network::new(Switch::snooping, true) else { return };
+    let Some(mut network) = TestNetwork::new(Switch::snooping, true) else { return };
     let dante4l = network.dante4l(&[]);
     network.wait_for(State::Slave);
     wait_until("the switch to know its member", PATIENCE, || network.switch.has_member(NEAR, GROUP));
@@ -203,7 +203,7 @@ fn a_switch_that_forgot_its_member_is_told_again() {
     std::thread::sleep(Duration::from_secs(if rejoined == 0 { 3 } else { 11 }));
     let capture = Capture::start(&network.stage, &network.near);
     // In the log, since the state itself may last for a quarter of a second only.
-    let silences = || dante4l.said().matches("to LISTENING").count();
+    let silences = || dante4l.output().matches("to LISTENING").count();
     let before = silences();
     network.switch.forget_member(NEAR, GROUP);
     let mut forgotten = raw_now();
@@ -234,7 +234,7 @@ fn a_switch_that_forgot_its_member_is_told_again() {
 /// A veth has no clock: told to use it, dante4l says so and ends; left alone, it takes the kernel's stamps.
 #[test]
 fn hardware_time_stamps_where_there_are_none() {
-    let Some(mut network) = Network::new(Switch::new, true) else { return };
+    let Some(mut network) = TestNetwork::new(Switch::new, true) else { return };
     let refused = network.dante4l(&["--timestamping=hardware"]).ended(PATIENCE);
     refused.expect(2, &["veth0 has no hardware time stamps; `ethtool -T veth0`"]);
     let dante4l = network.dante4l(&["--timestamping=auto"]);

@@ -6,7 +6,7 @@ use dante_core::{relay, steer};
 use dante_os::clock::raw_now;
 use dante_os::ntpshm::NtpShmReader;
 use dante_tests::clock_watch::ClockWatch;
-use dante_tests::lab::{Eyes, Lab, Leader};
+use dante_tests::lab::{Eyes, Lab, LeaderProcess};
 use dante_tests::segment::Fields;
 use dante_tests::{judge, wait_for, wait_until};
 use nix::sys::signal::Signal;
@@ -76,12 +76,12 @@ fn see_lock(eyes: &mut Eyes, number: u64, first_sync: Timestamp<Raw>) {
 }
 
 /// Dante + K, truly, at this moment; `delay` later than what is seen here, always by the same.
-fn true_date(eyes: &mut Eyes, leader: &Leader, raw: Timestamp<Raw>) -> i64 {
+fn true_date(eyes: &mut Eyes, leader: &LeaderProcess, raw: Timestamp<Raw>) -> i64 {
     let epoch = eyes.dante2sys().and_then(|view| view.body.epoch()).expect("K");
     epoch.date_of(leader.truth().at(raw)).ns()
 }
 
-fn clock_error_ns(eyes: &mut Eyes, leader: &Leader) -> f64 {
+fn clock_error_ns(eyes: &mut Eyes, leader: &LeaderProcess) -> f64 {
     let now = raw_now();
     let line = eyes.dante2sys().and_then(|view| view.body.line()).expect("a line");
     (line.at(now).ns() - true_date(eyes, leader, now)) as f64

@@ -3,7 +3,7 @@
 use dante_core::port::State;
 use dante_core::steer;
 use dante_tests::clock_watch::ClockWatch;
-use dante_tests::lab::{Eyes, Lab, Leader, map_error};
+use dante_tests::lab::{Eyes, Lab, LeaderProcess, map_error};
 use dante_tests::namespace::SECOND_CABLE;
 use dante_tests::{judge, wait_for, wait_until};
 use std::time::Duration as Span;
@@ -14,7 +14,7 @@ fn uuid(lab: &Lab) -> String {
     lab.stage.status()["dante4l"]["leader"]["id"].as_str().unwrap_or_default().to_owned()
 }
 
-fn map_error_us(eyes: &mut Eyes, leader: &Leader) -> f64 {
+fn map_error_us(eyes: &mut Eyes, leader: &LeaderProcess) -> f64 {
     map_error(&eyes.map().expect("a map"), &leader.truth()).secs_f64() * 1e6
 }
 
@@ -43,8 +43,8 @@ fn the_operators_word_stands_above_the_best_master() {
     }
     let dante4l = lab.dante4l(&["--leader=10.99.99.99"]);
     let why = "hearing leader 00:1d:c1:00:00:0";
-    dante4l.wait_to_say(why, PATIENCE);
-    assert!(dante4l.said().contains(&format!("at {address}, which the rules for leaders do not permit")));
+    dante4l.wait_for_output(why, PATIENCE);
+    assert!(dante4l.output().contains(&format!("at {address}, which the rules for leaders do not permit")));
     wait_for("it is counted", PATIENCE, || {
         let status = lab.stage.status();
         (status["dante4l"]["ports"][0]["counters"]["not_permitted"].as_u64() > Some(20)).then_some(())
@@ -63,9 +63,9 @@ fn a_network_that_dies_costs_neither_lock_nor_timeline() {
     let _dante2sys = lab.dante2sys();
     let mut eyes = lab.eyes();
     eyes.wait_for_port(State::Slave, PATIENCE);
-    let secondary = Leader::start_on(&lab.stage, &lab.far, SECOND_CABLE, &[&clock]);
+    let secondary = LeaderProcess::start_on(&lab.stage, &lab.far, SECOND_CABLE, &[&clock]);
     eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
-    dante4l.wait_to_say("are one clock", PATIENCE);
+    dante4l.wait_for_output("are one clock", PATIENCE);
     let status = lab.stage.status();
     let ports = status["dante4l"]["ports"].as_array().expect("ports");
     assert_eq!(
@@ -106,10 +106,10 @@ fn two_clocks_on_two_networks_are_told_apart() {
     let Some(lab) = Lab::new() else { return };
     lab.second_cable();
     let primary = lab.leader(&["--ppm=12"]);
-    let _other = Leader::start_on(&lab.stage, &lab.far, SECOND_CABLE, &["--ppm=-3", "--uptime=90000"]);
+    let _other = LeaderProcess::start_on(&lab.stage, &lab.far, SECOND_CABLE, &["--ppm=-3", "--uptime=90000"]);
     let dante4l = lab.dante4l(&["-i", SECOND_CABLE]);
     let mut eyes = lab.eyes();
-    dante4l.wait_to_say("they are not one clock", PATIENCE);
+    dante4l.wait_for_output("they are not one clock", PATIENCE);
     let body = eyes.dante4l().expect("dante4l's page").body;
     let first = body.selected;
     assert_eq!(body.ports().iter().filter(|port| port.timeline == 1).count(), 1, "one timeline is told");
@@ -126,7 +126,7 @@ fn rates_are_remembered_over_a_restart() {
     let Some(lab) = Lab::new() else { return };
     let _leader = lab.leader(&["--ppm=123", "--uuid=00:1d:c1:00:00:09"]);
     let file = lab.stage.folder().join("rates");
-    let flag = format!("--rates-file={}", file.display());
+    let flag = format!("--sample-rates-file={}", file.display());
     std::fs::write(&file, "garbage\n00:1d:c1:00:00:07/1 -7.5\n").expect("a file");
     let dante4l = lab.dante4l(&[&flag]);
     let mut eyes = lab.eyes();

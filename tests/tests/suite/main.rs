@@ -4,7 +4,6 @@
 mod chrony;
 mod chrony_files;
 mod configuration;
-mod date;
 mod interfaces;
 mod leader_changes;
 mod leaders;
@@ -25,5 +24,6 @@ mod relay;
 mod restarts;
 mod spoof;
 mod threats;
+mod utc;
 mod wait;
 mod wire;

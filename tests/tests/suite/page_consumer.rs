@@ -6,7 +6,7 @@ use dante_core::announcement::PtpVersion;
 use dante_core::page::{
     Array, Body, CLOCK_HAS_LEADER, CLOCK_HAS_MAP, CLOCK_HAS_PATH_DELAY, CLOCK_LOCKED, Dante2sys,
     Dante2sysStatus, Dante4l, Danteshm, HEAD_SIZE, Life, MapRecord, STEER_HAS_PIECE, STEER_HAS_UTC,
-    STEER_UTC_GOOD, SampleRecord, TAIL_SIZE,
+    STEER_UTC_SYNCHRONISED, SampleRecord, TAIL_SIZE,
 };
 use dante_core::time::Timestamp;
 use dante_core::timescale::Piece;
@@ -167,7 +167,7 @@ fn a_program_in_c_reads_dante_time_rate_and_utc_of_live_pages() {
     assert_eq!(reading.int("utc"), utc);
     let mut command = Command::new(example(&lab.stage));
     command.arg(lab.stage.instance());
-    lab.stage.start("dante-now", command).wait_to_say(" ns (ok), UTC ", PATIENCE);
+    lab.stage.start("dante-now", command).wait_for_output(" ns (ok), UTC ", PATIENCE);
     // And the truth: the leader's, and the clock that dante2sys steers.
     let truth = leader.truth();
     judge("Dante time in C - truth", (reading.int("dante") - truth.at(raw).ns()) as f64 / 1e3, 50.0, "us");
@@ -191,8 +191,8 @@ impl Loop {
         let Self { program, seen } = self;
         let line = format!("result {words}");
         *seen += wait_for(&format!("{line:?}, {after}"), PATIENCE, || {
-            assert!(program.runs(), "{after}: it died: {}", program.said());
-            let said = program.said();
+            assert!(program.runs(), "{after}: it died: {}", program.output());
+            let said = program.output();
             let at = said.get(*seen..)?.find(&line)?;
             Some(at + line.len())
         });
@@ -200,10 +200,10 @@ impl Loop {
 
     /// Waits until it has read Dante time again.
     fn goes_on(&mut self, after: &str) {
-        let from = self.program.said().len();
+        let from = self.program.output().len();
         self.seen = wait_for(&format!("Dante time, {after}"), PATIENCE, || {
-            assert!(self.program.runs(), "{after}: it died: {}", self.program.said());
-            let said = self.program.said();
+            assert!(self.program.runs(), "{after}: it died: {}", self.program.output());
+            let said = self.program.output();
             (said.get(from..)?.matches("time raw=").count() > 1).then_some(said.len())
         });
     }
@@ -458,7 +458,7 @@ fn the_example_in_c_prints_utc_only_while_dante2sys_publishes_it() {
         slope: 0,
     };
     let mut steered = Dante2sys {
-        flags: STEER_HAS_PIECE | STEER_HAS_UTC | STEER_UTC_GOOD,
+        flags: STEER_HAS_PIECE | STEER_HAS_UTC | STEER_UTC_SYNCHRONISED,
         utc_bound_ns: 4321,
         key_instance: INSTANCE,
         key_number: body.timeline,
@@ -476,12 +476,12 @@ fn the_example_in_c_prints_utc_only_while_dante2sys_publishes_it() {
             if let Some(steerer) = steerer.as_deref_mut() {
                 steerer.publish(raw_now(), steered);
             }
-            let said = program.said();
+            let said = program.output();
             said.lines().last()?.ends_with(words).then_some(())
         });
     };
     see(" s +-4321 ns", Some(&mut steerer), &steered);
-    steered.flags &= !STEER_UTC_GOOD;
+    steered.flags &= !STEER_UTC_SYNCHRONISED;
     see(" s +-4321 ns (not synchronised to UTC)", Some(&mut steerer), &steered);
     see("(ok), no UTC (dante2sys: stale: the writer died or hangs)", None, &steered);
     steered.flags = 0;

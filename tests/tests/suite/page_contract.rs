@@ -2,19 +2,19 @@
 
 use crate::page_consumer::{Reading, compile, reader_with, run};
 use dante_core::announcement::PtpVersion;
-use dante_core::date::Leap;
 use dante_core::page::{
     Body, CLOCK_HAS_LEADER, CLOCK_HAS_MAP, CLOCK_HAS_PATH_DELAY, CLOCK_LOCKED, Dante2sys, Dante4l, Danteshm,
     HEAD_SIZE, MAP_HAS_PATH_DELAY, MapRecord, PieceRecord, STEER_HAS_PIECE, STEER_HAS_UTC, STEER_UTC_BY_HAND,
-    STEER_UTC_GOOD, SampleRecord, TAIL_SIZE, TIMESCALE_FREQUENCY_TRACEABLE, TIMESCALE_LEAP_59,
+    STEER_UTC_SYNCHRONISED, SampleRecord, TAIL_SIZE, TIMESCALE_FREQUENCY_TRACEABLE, TIMESCALE_LEAP_59,
     TIMESCALE_LEAP_61, TIMESCALE_PTP, TIMESCALE_TRACEABLE, TIMESCALE_UTC_OFFSET_VALID,
 };
-use dante_core::port::StampSource;
+use dante_core::port::TimestampSource;
 use dante_core::relay::{EpochSource, Waiting};
 use dante_core::steer::{SteeredClock, UtcSource};
 use dante_core::time::Timestamp;
 use dante_core::timescale::Piece;
 use dante_core::track::KernelClock;
+use dante_core::utc::Leap;
 use dante_core::{port, relay, steer};
 use dante_tests::lab::{has, may_run};
 use dante_tests::package::sources;
@@ -138,7 +138,7 @@ fn enumerations_are_documented_and_declared_in_c_with_the_numbers_that_they_have
         &cases!("dante4l.protocol", PtpVersion)[..],
         &cases!("dante4l.state", port::State),
         &cases!("dante4l.kernel_clock", KernelClock),
-        &cases!("dante4l.stamp_source", StampSource),
+        &cases!("dante4l.timestamp_source", TimestampSource),
         &cases!("dante2sys.state", steer::State),
         &cases!("dante2sys.clock", SteeredClock),
         &cases!("dante2sys.utc_source", UtcSource),
@@ -176,7 +176,7 @@ fn flags_are_documented_and_defined_in_c_with_the_bits_that_they_have() {
         &flags!("dante4l.flags": CLOCK_HAS_LEADER CLOCK_HAS_MAP CLOCK_HAS_PATH_DELAY CLOCK_LOCKED MAP_HAS_PATH_DELAY)[..],
         &flags!("dante4l.timescale": TIMESCALE_PTP TIMESCALE_UTC_OFFSET_VALID TIMESCALE_TRACEABLE
             TIMESCALE_FREQUENCY_TRACEABLE TIMESCALE_LEAP_61 TIMESCALE_LEAP_59),
-        &flags!("dante2sys.flags": STEER_HAS_PIECE STEER_HAS_UTC STEER_UTC_GOOD STEER_UTC_BY_HAND),
+        &flags!("dante2sys.flags": STEER_HAS_PIECE STEER_HAS_UTC STEER_UTC_SYNCHRONISED STEER_UTC_BY_HAND),
     ]
     .concat();
     let rows: Vec<_> = document.lines().filter_map(cells).collect();

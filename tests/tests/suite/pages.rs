@@ -7,7 +7,7 @@ use dante_core::page::{
 };
 use dante_core::{port, relay, steer};
 use dante_os::clock::raw_now;
-use dante_tests::lab::{Eyes, Lab, Leader, may_be_root};
+use dante_tests::lab::{Eyes, Lab, LeaderProcess, may_be_root};
 use dante_tests::program::Program;
 use dante_tests::stage::Stage;
 use dante_tests::wait_for;
@@ -47,7 +47,7 @@ fn see_refused(stage: &Stage, as_what: &str, words: &[&str]) {
     // The one that steers a clock by it.
     let dante2sys = stage.start("dante2sys", stage.command("dante2sys", &["--clock=virtual"]));
     for word in words.iter().copied().chain([page.as_str()]) {
-        dante2sys.wait_to_say(word, PATIENCE);
+        dante2sys.wait_for_output(word, PATIENCE);
     }
     stage.wait_for("dante2sys", "state", "WAITING", PATIENCE);
     dante2sys.stop().expect(0, &[]);
@@ -231,7 +231,7 @@ struct Chain {
     /// danteshm, dante2sys, dante4l.
     daemons: [Program; 3],
     eyes: Eyes,
-    _leader: Leader,
+    _leader: LeaderProcess,
     lab: Lab,
 }
 
@@ -252,7 +252,7 @@ impl Chain {
             assert!(
                 daemons.iter_mut().all(Program::runs),
                 "{after}: {}",
-                daemons.each_ref().map(Program::said).concat()
+                daemons.each_ref().map(Program::output).concat()
             );
             let (observer, steerer, relay) = (eyes.dante4l()?, eyes.dante2sys()?, eyes.danteshm()?);
             let are_fresh = [Some(relay.pid), Some(steerer.pid), Some(observer.pid)] == pids;
@@ -316,13 +316,14 @@ fn that_are_changed_under_the_daemons_kill_none_and_are_made_again() {
     ];
     for (what, words, act) in acts {
         for (program, place, page) in chain.pages() {
-            let heard = chain.daemons[place].said().matches(words).count();
+            let heard = chain.daemons[place].output().matches(words).count();
             act(&page);
             let after = format!("{what}: {}", page.display());
             chain.see_at_work(&after);
             _ = fs::remove_file(page.with_extension("renamed"));
             wait_for(&format!("{program} reports it, {after}"), PATIENCE, || {
-                (words.is_empty() || chain.daemons[place].said().matches(words).count() > heard).then_some(())
+                (words.is_empty() || chain.daemons[place].output().matches(words).count() > heard)
+                    .then_some(())
             });
         }
     }
@@ -348,9 +349,9 @@ fn that_are_planted_under_the_daemons_are_refused_until_they_are_gone() {
             "readers do not see this program: {} is in the way: it belongs to user 65534",
             page.display()
         );
-        chain.daemons[*place].wait_to_say(&words, PATIENCE);
+        chain.daemons[*place].wait_for_output(&words, PATIENCE);
     }
-    chain.daemons[1].wait_to_say("is not trusted: it belongs to user 65534", PATIENCE);
+    chain.daemons[1].wait_for_output("is not trusted: it belongs to user 65534", PATIENCE);
     for program in ["dante4l", "dante2sys", "danteshm"] {
         chain.lab.stage.wait_for(program, "page", "foreign", PATIENCE);
     }
@@ -468,7 +469,7 @@ fn of_other_versions_of_dante4l_are_followed_by_daemons_of_this_one() {
             assert!(
                 daemons.iter_mut().all(Program::runs),
                 "{}",
-                daemons.each_ref().map(Program::said).concat()
+                daemons.each_ref().map(Program::output).concat()
             );
             let (steerer, relay) = (there.dante2sys()?, there.danteshm()?);
             let is_feeding = relay.body.outputs().first()?.samples > 3;
@@ -497,7 +498,7 @@ fn of_a_later_dante2sys_give_danteshm_its_k() {
     let off = dante_core::time::Duration::from_ms(7);
     let body = Dante2sys {
         state: steer::State::Locked as u8,
-        flags: dante_core::page::STEER_HAS_PIECE | dante_core::page::STEER_UTC_GOOD,
+        flags: dante_core::page::STEER_HAS_PIECE | dante_core::page::STEER_UTC_SYNCHRONISED,
         key_instance: clock.instance,
         key_number: clock.body.timeline,
         piece: dante_core::page::PieceRecord {
@@ -517,7 +518,7 @@ fn of_a_later_dante2sys_give_danteshm_its_k() {
     bytes[40..48].copy_from_slice(&i64::MAX.to_ne_bytes());
     fs::write(lab.stage.page::<Dante2sys>(), bytes).expect("a page");
     let danteshm = lab.danteshm();
-    danteshm.wait_to_say("from dante2sys' K: the first; the reference is +0.00", PATIENCE);
+    danteshm.wait_for_output("from dante2sys' K: the first; the reference is +0.00", PATIENCE);
     let status = lab.stage.wait_for("danteshm", "epoch_source", "dante2sys", PATIENCE);
     assert_eq!(status["state"], "FEEDING", "{status:#}");
     danteshm.stop().expect(0, &[]);

@@ -103,7 +103,7 @@ fn take_samples(eyes: &mut Eyes, samples: &mut BTreeMap<u64, SampleRecord>) {
 fn judge_segment(eyes: &mut Eyes, truth: &Oscillator, samples: &BTreeMap<u64, SampleRecord>, seen: &[Seen]) {
     let page = eyes.danteshm().expect("danteshm's page").body;
     assert_eq!(page.state(), Some(relay::State::Feeding));
-    let epoch = page.told().expect("K").epoch;
+    let epoch = page.published_epoch().expect("K").epoch;
     let (first, last) = (seen.first().expect("a sample"), seen.last().expect("a sample"));
     let window = first.received.ns()..=last.received.ns();
     let during: Vec<_> = samples.values().filter(|one| window.contains(&one.arrived_real_ns)).collect();
@@ -284,7 +284,7 @@ fn judge_status(lab: &Lab, eyes: &mut Eyes) {
     assert_eq!(status["danteshm"]["waiting_for"], serde_json::Value::Null);
     assert_eq!((&output["ready"], &output["lost"]), (&true.into(), &0.into()));
     assert!(output["samples"].as_u64().expect("samples") > 90, "{output}");
-    assert_eq!(status["verdict"], "in_step");
+    assert_eq!(status["verdict"], "synchronised");
     let words = ["in step with Dante (virtual clock)\n", "SLAVE", "LOCKED", "software time stamps"];
     wait_for("the same in words", Span::from_secs(20), || {
         let screen = lab.stage.screen();

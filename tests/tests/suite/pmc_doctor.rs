@@ -151,7 +151,7 @@ fn another_subdomain() {
 }
 
 /// A name and a right are all that it takes to be taken for chronyd: no clock is touched. Both are in a user namespace, so that
-/// no other test's dante2sys sees a rival in it.
+/// no other test's dante2sys sees a competitor in it.
 #[test]
 fn chronyd_steers_the_clock() {
     let Some(lab) = Lab::new() else { return };

@@ -163,7 +163,7 @@ fn judge_locked(lab: &Lab) {
         "{line}"
     );
     // Nobody vouches for the clock of a machine that runs tests, or somebody does: it is never right to a nanosecond.
-    assert_eq!(check(stage, &["--max-date-error=1ns"]).0, 2);
+    assert_eq!(check(stage, &["--max-utc-error=1ns"]).0, 2);
     assert_eq!(check(stage, &["--max-age=1ns"]).0, 2);
 
     let seen = metrics(stage);

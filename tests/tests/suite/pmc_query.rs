@@ -1,7 +1,7 @@
 //! `pmc-lite query` on real packets: what it asks, what is answered, and what it makes of bad answers.
 
-use dante_core::inquiry::{self, SPACING};
-use dante_core::port::{Channel, NoStamp, State};
+use dante_core::management_client::{self, SPACING};
+use dante_core::port::{Channel, NoTimestamp, State};
 use dante_core::time::{Ratio, Timestamp};
 use dante_core::wire::{
     ClockIdentity, GENERAL_PORT, Management, Message, Packet as Parsed, Payload, PortIdentity, Subdomain,
@@ -28,7 +28,7 @@ const TO_ALL: &str = "00:00:00:00:00:00";
 
 /// Keys of all questions, in their order (IEEE 1588-2002, 8.6).
 fn questions() -> Vec<i64> {
-    inquiry::questions().map(|question| question.key().into()).collect()
+    management_client::questions().map(|question| question.key().into()).collect()
 }
 
 /// Keys of the answers: each is the one after its question's.
@@ -89,7 +89,7 @@ fn what_is_asked_and_answered_is_well_formed_and_dante4l_stays_locked_beside_it(
     judge(&caught, &lab, &near, &far);
 
     let status = lab.stage.status();
-    assert_eq!(status["dante4l"]["state"], "SLAVE", "{}", dante4l.said());
+    assert_eq!(status["dante4l"]["state"], "SLAVE", "{}", dante4l.output());
     assert_eq!(status["dante4l"]["timeline"], 1);
     let counters = &status["dante4l"]["ports"][0]["counters"];
     assert_eq!(counters["management"], json!(3 * questions().len()), "both programs heard the same answers");
@@ -208,7 +208,7 @@ fn answers_by_unicast_are_heard_beside_dante4l() {
     let (mut buffer, mut answers) = ([0; 256], 0);
     while asking.runs() {
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
-        let arrived = Err(NoStamp::Missing);
+        let arrived = Err(NoTimestamp::Missing);
         device.handle(raw_now(), leader::Input::Packet { bytes: &buffer[..length], arrived });
         while let Some(leader::Output::General { packet }) = device.poll() {
             answers += 1;

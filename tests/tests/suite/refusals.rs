@@ -32,9 +32,9 @@ fn wrong_flags() {
         ("dante2sys", &["--clock=wall"], &["wall", "virtual"]),
         ("danteshm", &["--shm=-1"], &["-1"]),
         ("danteshm", &["--shm-perm=777"], &["octal"]),
-        ("danteshm", &["--usrvclock-mode=rw"], &["octal"]),
+        ("danteshm", &["--usrvclock-perm=rw"], &["octal"]),
         ("danteshm", &["--epoch=later"], &["later", "synchronised", "now"]),
-        ("danteshm", &["--rate=0"], &["--rate", "1..=8"]),
+        ("danteshm", &["--sample-rate=0"], &["--sample-rate", "1..=8"]),
         ("danteshm", &["--sock=chrony.sock"], &["chrony.sock", "whole path"]),
         ("danteshm", &["--shm=3", "--sock=/run/x", "--sock=/run/x"], &["/run/x", "twice"]),
         ("danteshm", &["--shm=3", "--shm=3"], &["3 is named twice"]),
@@ -81,15 +81,15 @@ fn an_interface_is_waited_for() {
     lab.near.ip(&["link", "set", CABLE, "down"]);
     lab.near.ip(&["link", "set", CABLE, "name", "other0"]);
     let dante4l = lab.dante4l(&[]);
-    dante4l.wait_to_say("no network interface veth0", PATIENCE);
+    dante4l.wait_for_output("no network interface veth0", PATIENCE);
     lab.stage.wait_for("dante4l", "state", "INITIALIZING", PATIENCE);
     let _leader = lab.leader(&["--force"]);
     std::thread::sleep(Duration::from_secs(2));
-    assert!(dante4l.said().contains("waiting for it"), "{}", dante4l.said());
-    assert_eq!(dante4l.said().matches("no network interface").count(), 1, "said over and over");
+    assert!(dante4l.output().contains("waiting for it"), "{}", dante4l.output());
+    assert_eq!(dante4l.output().matches("no network interface").count(), 1, "said over and over");
     lab.near.ip(&["link", "set", "other0", "name", CABLE]);
     // It is there, but down: another reason.
-    dante4l.wait_to_say("is down", PATIENCE);
+    dante4l.wait_for_output("is down", PATIENCE);
     lab.near.ip(&["link", "set", CABLE, "up"]);
     lab.eyes().wait_for_port(State::Slave, PATIENCE);
     // And gone again, under another number.
@@ -148,7 +148,7 @@ fn a_second_leader() {
     let Some(lab) = Lab::new() else { return };
     let mut first = lab.leader(&["--force"]);
     let uuid = wait_for("the leader's name", PATIENCE, || {
-        let said = first.program.said();
+        let said = first.program.output();
         said.split(" as ").nth(1)?.split(' ').next().map(str::to_owned)
     });
     // From the other end of the cable.

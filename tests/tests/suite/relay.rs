@@ -3,7 +3,7 @@
 use dante_core::port::State;
 use dante_core::relay;
 use dante_core::time::{Raw, Timestamp, Uncertainty};
-use dante_core::track::KernelWord;
+use dante_core::track::KernelSync;
 use dante_os::clock::raw_now;
 use dante_tests::lab::{Lab, proc_status};
 use dante_tests::ntp::{Behaviour, NtpServer};
@@ -75,7 +75,7 @@ impl Told {
 fn a_usrvclock_tells_dantes_own_time_also_through_holdover() {
     let Some(lab) = Lab::new() else { return };
     let path = lab.stage.folder().join("usrvclock");
-    let relay = lab.danteshm_with(&[&format!("--usrvclock={}", path.display()), "--usrvclock-mode=600"]);
+    let relay = lab.danteshm_with(&[&format!("--usrvclock={}", path.display()), "--usrvclock-perm=600"]);
     let dante4l = lab.dante4l(&[]);
     let leader = lab.leader(&["--ppm=12", "--uptime=700"]);
     let (truth, mut eyes) = (leader.truth(), lab.eyes());
@@ -154,7 +154,7 @@ fn a_usrvclock_without_room_harms_no_other_output() {
     let _leader = lab.leader(&["--ppm=12"]);
     let mut eyes = lab.eyes();
     eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
-    let said = relay.said();
+    let said = relay.output();
     assert!(said.contains("usrvclock") && said.contains("No space left"), "{said}");
     let ready: Vec<u8> =
         eyes.danteshm().expect("its page").body.outputs().iter().map(|output| output.ready).collect();
@@ -166,7 +166,7 @@ fn a_usrvclock_without_room_harms_no_other_output() {
     relay.stop().expect(0, &[]);
     let words = [format!("--shm={other}"), "--epoch=now".into(), format!("--usrvclock={}", path.display())];
     let relay = lab.start("danteshm", &words.each_ref().map(String::as_str));
-    relay.wait_to_say("No such file", PATIENCE);
+    relay.wait_for_output("No such file", PATIENCE);
     std::fs::create_dir(&later).expect("a folder");
     wait_until("the socket", PATIENCE, || path.exists());
     relay.stop().expect(0, &[]);
@@ -182,15 +182,19 @@ fn k_waits_for_a_date() {
     let _both = lab.following(&["--ppm=12"], &[]);
     let mut eyes = lab.eyes();
     // What the kernel of this machine says is not ours to choose; dante4l is to tell it.
-    let word = eyes.dante4l().expect("dante4l's page").body.kernel_word().expect("the kernel's word");
+    let word = eyes.dante4l().expect("dante4l's page").body.kernel_sync().expect("the kernel's word");
     println!("the kernel says: {word:?}");
-    if matches!(word, KernelWord::Synchronised(_)) {
+    if matches!(word, KernelSync::Synchronised(_)) {
         eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
-        assert!(relay.said().contains("from the system clock, which is synchronised"), "{}", relay.said());
+        assert!(
+            relay.output().contains("from the system clock, which is synchronised"),
+            "{}",
+            relay.output()
+        );
         return;
     }
-    lab.stage.wait_for("danteshm", "waiting_for", "date", PATIENCE);
-    assert_eq!(relay.said().matches("rtcsync").count(), 1, "said once: {}", relay.said());
+    lab.stage.wait_for("danteshm", "waiting_for", "utc", PATIENCE);
+    assert_eq!(relay.output().matches("rtcsync").count(), 1, "said once: {}", relay.output());
     let samples = eyes.danteshm().expect("danteshm's page").body.outputs()[0].samples;
     assert_eq!((samples, lab.stage.screen().contains("not known to be synchronised")), (0, true));
     // A dante2sys that has no date has a K, which is none either.
@@ -205,7 +209,7 @@ fn k_waits_for_a_date() {
     let server = format!("--ntp-server={}", lab.far_address());
     let _dante2sys = lab.start("dante2sys", &["--clock=virtual", "--ntp-min-interval=4", &server]);
     eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
-    assert!(relay.said().contains("from dante2sys' K"), "{}", relay.said());
+    assert!(relay.output().contains("from dante2sys' K"), "{}", relay.output());
     let status = lab.stage.status();
     assert_eq!(status["danteshm"]["epoch_source"], "dante2sys");
     let reader = dante_os::ntpshm::NtpShmReader::attach(lab.stage.unit()).expect("the segment");
@@ -219,7 +223,7 @@ fn k_waits_for_a_date() {
 #[test]
 fn a_rate_of_one_means_one_sample_a_second() {
     let Some(lab) = Lab::new() else { return };
-    let _relay = lab.danteshm_with(&["--rate=1"]);
+    let _relay = lab.danteshm_with(&["--sample-rate=1"]);
     let _dante4l = lab.dante4l(&[]);
     let _leader = lab.leader(&["--ppm=12"]);
     let mut eyes = lab.eyes();
@@ -249,7 +253,7 @@ fn danteshm_cannot_set_a_clock() {
     stage.wait_for("danteshm", "page", "fresh", PATIENCE);
     assert_eq!(proc_status(relay.pid(), "Seccomp"), Some(2), "no filter");
     assert_eq!(proc_status(relay.pid(), "NoNewPrivs"), Some(1));
-    assert!(!relay.said().contains("without it"), "{}", relay.said());
+    assert!(!relay.output().contains("without it"), "{}", relay.output());
     drop(relay);
     // What a program takes from libc: dante2sys shows that such a call would be seen.
     let calls = |program: &str| -> Vec<String> {

@@ -40,7 +40,7 @@ fn each_program_may_be_killed_and_started_again() {
     eyes.wait_for_steerer(steer::State::Holdover, STALE);
     eyes.wait_for_relay(relay::State::Waiting, STALE);
     assert_eq!(Fields::of_process(danteshm.pid(), lab.stage.unit()).valid, 0);
-    assert!(dante2sys.said().contains("dante4l's page is stale"), "{}", dante2sys.said());
+    assert!(dante2sys.output().contains("dante4l's page is stale"), "{}", dante2sys.output());
     let _dante4l = lab.dante4l(&[]);
     eyes.wait_for_port(State::Slave, PATIENCE);
     eyes.wait_for_steerer(steer::State::Locked, PATIENCE);

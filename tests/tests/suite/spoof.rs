@@ -5,7 +5,7 @@ use dante_core::port::{Channel, State};
 use dante_core::time::{Duration, Timestamp};
 use dante_core::wire::{FollowUp, Message, Packet, PortIdentity};
 use dante_tests::capture::Capture;
-use dante_tests::lab::{Eyes, Lab, Leader, map_error};
+use dante_tests::lab::{Eyes, Lab, LeaderProcess, map_error};
 use dante_tests::namespace::{CABLE, Namespace};
 use dante_tests::program::Program;
 use dante_tests::stranger::{Stranger, header, sync};
@@ -22,7 +22,7 @@ const PREFERRED: [&str; 5] =
 
 /// The suite, its leader, and somebody else. What runs ends before what it runs in.
 struct Scene {
-    leader: Leader,
+    leader: LeaderProcess,
     dante4l: Program,
     eyes: Eyes,
     stranger: Stranger,
@@ -58,7 +58,7 @@ impl Scene {
         let truth = self.leader.truth();
         let page = self.page();
         let port = page.selected().expect("a port");
-        assert_eq!((port.state(), port.timeline), (Some(State::Slave), 1), "{by}: {}", self.dante4l.said());
+        assert_eq!((port.state(), port.timeline), (Some(State::Slave), 1), "{by}: {}", self.dante4l.output());
         let map = port.map().expect("a map");
         // Forged times are 30 ms and more off, which is thousands of ppm; the rest is the machine's noise.
         judge(&format!("{by}: rate - truth"), (map.line.rate - truth.line.rate).ppm(), 2.0, "ppm");
@@ -139,7 +139,7 @@ fn where_the_leader_is_named_nobody_else_is_followed() {
     let words = |lab: &Lab| vec![format!("--leader={}", lab.far_address()), "--delay=e2e".into()];
     let Some(mut scene) = Scene::new(words) else { return };
     let capture = Capture::start(&scene.lab.stage, &scene.lab.near);
-    let pretender = Leader::start(&scene.lab.stage, &scene.host, &PREFERRED);
+    let pretender = LeaderProcess::start(&scene.lab.stage, &scene.host, &PREFERRED);
     pretender.truth();
     scene.attack("a preferred leader", |_, _| {});
     pretender.program.stop().expect(0, &[]);
@@ -147,8 +147,8 @@ fn where_the_leader_is_named_nobody_else_is_followed() {
     // Also while there is no other: a leader that is missing is not replaced by who has taken its name.
     scene.leader.program.signal(Signal::SIGSTOP);
     scene.eyes.wait_for_port(State::Listening, PATIENCE);
-    let _impostor = Leader::start(&scene.lab.stage, &scene.host, &PREFERRED);
-    scene.dante4l.wait_to_say("which the rules for leaders do not permit", PATIENCE);
+    let _impostor = LeaderProcess::start(&scene.lab.stage, &scene.host, &PREFERRED);
+    scene.dante4l.wait_for_output("which the rules for leaders do not permit", PATIENCE);
     assert_eq!(scene.eyes.port(), Some(State::Listening));
     let refused = scene.count("not_permitted");
     assert!(refused > 50, "{refused} refused");
@@ -157,7 +157,7 @@ fn where_the_leader_is_named_nobody_else_is_followed() {
     for request in requests {
         assert_ne!(request.text("ptp.sdr.grandmasterclockuuid"), PRETENDER);
     }
-    println!("{}", scene.dante4l.said());
+    println!("{}", scene.dante4l.output());
 }
 
 /// Without that word the protocol knows no better: who is preferred is followed, and it is told. Who has the leader's
@@ -169,17 +169,17 @@ fn where_no_leader_is_named_what_happens_is_told() {
     scene.forgeries();
     let refused = scene.count("second_address");
     assert!(refused > 20, "{refused} refused");
-    let said = scene.dante4l.said();
+    let said = scene.dante4l.output();
     assert!(said.contains("claims to be leader"), "{said}");
 
-    let _pretender = Leader::start(&scene.lab.stage, &scene.host, &PREFERRED);
+    let _pretender = LeaderProcess::start(&scene.lab.stage, &scene.host, &PREFERRED);
     wait_for("the preferred one is followed", PATIENCE, || {
         let page = scene.eyes.dante4l()?.body;
         let port = page.selected()?;
         (port.state() == Some(State::Slave) && port.timeline == 2).then_some(())
     });
     assert_eq!(scene.lab.stage.status()["dante4l"]["leader"]["id"], PRETENDER);
-    let said = scene.dante4l.said();
+    let said = scene.dante4l.output();
     println!("{said}");
     let sent = capture.stop().requests_of(&scene.lab.near);
     assert!(sent.is_empty(), "sent: {sent:?}");
@@ -216,7 +216,7 @@ fn who_forges_the_address_too_is_seen_at_least() {
         std::thread::sleep(Span::from_millis(1));
     }
     assert!(forged > 4, "{forged} forged");
-    scene.dante4l.wait_to_say("contradict one another: some are forged or replayed", PATIENCE);
+    scene.dante4l.wait_for_output("contradict one another: some are forged or replayed", PATIENCE);
     assert!(scene.count("contradicting") >= 3);
-    println!("{}", scene.dante4l.said());
+    println!("{}", scene.dante4l.output());
 }

@@ -1,6 +1,6 @@
 //! `pmc-lite wait` beside a page that changes as dante2sys' does: what units hang on it see it end, and when.
 
-use dante_core::page::{Dante2sys, STEER_UTC_BY_HAND, STEER_UTC_GOOD};
+use dante_core::page::{Dante2sys, STEER_UTC_BY_HAND, STEER_UTC_SYNCHRONISED};
 use dante_core::steer::{State, SteeredClock, UtcSource};
 use dante_os::clock::raw_now;
 use dante_os::page::PageWriter;
@@ -40,7 +40,7 @@ impl Shown {
         let end = Instant::now() + span;
         while Instant::now() < end {
             self.publish();
-            assert!(program.runs(), "{}", program.said());
+            assert!(program.runs(), "{}", program.output());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -65,16 +65,16 @@ fn wait(stage: &Stage, goal: &str) -> Program {
 #[test]
 fn for_a_date_to_pass_on_and_for_its_loss() {
     let stage = Stage::new();
-    let mut good = wait(&stage, "date");
-    good.wait_to_say("not running", PATIENCE);
+    let mut good = wait(&stage, "utc");
+    good.wait_for_output("not running", PATIENCE);
     let mut shown = Shown::new(&stage);
     shown.see_waiting(&mut good, Duration::from_secs(1));
-    good.wait_to_say("not known well enough", PATIENCE);
-    shown.body.flags = STEER_UTC_GOOD;
+    good.wait_for_output("not known well enough", PATIENCE);
+    shown.body.flags = STEER_UTC_SYNCHRONISED;
     assert!(shown.see_ended(good).contains("the date is good"));
 
     // What takes nothing from a date does not end it.
-    let mut lost = wait(&stage, "date-lost");
+    let mut lost = wait(&stage, "utc-lost");
     shown.see_waiting(&mut lost, Duration::from_secs(1));
     shown.body.state = State::Holdover as u8;
     shown.see_waiting(&mut lost, Duration::from_secs(1));
@@ -82,9 +82,9 @@ fn for_a_date_to_pass_on_and_for_its_loss() {
     assert!(shown.see_ended(lost).contains("set by hand"));
 
     // dante2sys is killed: its page is stale after 2 s.
-    shown.body.flags = STEER_UTC_GOOD;
+    shown.body.flags = STEER_UTC_SYNCHRONISED;
     shown.publish();
-    let mut lost = wait(&stage, "date-lost");
+    let mut lost = wait(&stage, "utc-lost");
     shown.see_waiting(&mut lost, Duration::from_secs(1));
     // Its last word.
     let killed = Instant::now();
@@ -107,7 +107,7 @@ fn as_a_unit_that_is_up_meanwhile() {
         String::from_utf8_lossy(&buffer[..length]).trim().to_owned()
     };
     let instance = stage.instance();
-    let mut command = stage.command("pmc-lite", &["wait", "--for=while-date", "--instance", &instance]);
+    let mut command = stage.command("pmc-lite", &["wait", "--for=while-utc", "--instance", &instance]);
     command.env("NOTIFY_SOCKET", &path);
     let mut unit = stage.start("pmc-lite", command);
     assert!(hear().contains("dante2sys is not running"));
@@ -118,7 +118,7 @@ fn as_a_unit_that_is_up_meanwhile() {
         |word: &str| ["is not running", "is being made", "is empty"].iter().any(|it| word.contains(it));
     let why = std::iter::repeat_with(&hear).find(|word| !is_none(word));
     assert_eq!(why.as_deref(), Some("STATUS=the date is not known well enough"));
-    shown.body.flags = STEER_UTC_GOOD;
+    shown.body.flags = STEER_UTC_SYNCHRONISED;
     shown.see_waiting(&mut unit, Duration::from_secs(1));
     assert_eq!(hear(), "READY=1");
     assert_eq!(hear(), "STATUS=the date is good");
@@ -130,12 +130,12 @@ fn as_a_unit_that_is_up_meanwhile() {
 fn as_long_as_it_is_told() {
     let stage = Stage::new();
     let instance = stage.instance();
-    let words = ["wait", "--for=date", "--timeout=1", "--instance", &instance];
+    let words = ["wait", "--for=utc", "--timeout=1", "--instance", &instance];
     stage.run("pmc-lite", &words).expect(1, &["not within 1 s", "dante2sys is not running"]);
-    stage.run("pmc-lite", &["wait", "--for=ever"]).expect(2, &["steered", "date", "date-lost", "while-date"]);
+    stage.run("pmc-lite", &["wait", "--for=ever"]).expect(2, &["steered", "utc", "utc-lost", "while-utc"]);
     let mut shown = Shown::new(&stage);
     shown.body.clock = SteeredClock::Virtual as u8;
-    shown.body.flags = STEER_UTC_GOOD;
+    shown.body.flags = STEER_UTC_SYNCHRONISED;
     shown.publish();
     stage.run("pmc-lite", &words).expect(1, &["steers a virtual clock, and not the system clock"]);
 }

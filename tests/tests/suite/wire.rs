@@ -51,7 +51,7 @@ fn every_packet_is_as_real_devices_send_it() {
 }
 
 /// The delay that dante4l has measured, and what the map makes of it.
-fn judge_delay(lab: &Lab, eyes: &mut Eyes, leader: &dante_tests::lab::Leader) {
+fn judge_delay(lab: &Lab, eyes: &mut Eyes, leader: &dante_tests::lab::LeaderProcess) {
     let status = lab.stage.status();
     let delay = status["dante4l"]["path_delay_ns"].as_f64().expect("a measured path delay");
     assert!(delay > 0.0, "{delay}");
@@ -213,7 +213,7 @@ fn nothing_but_requests_is_sent_whatever_is_heard() {
         let counters = lab.stage.status()["dante4l"]["ports"][0]["counters"].take();
         counters["delay_req_sent"].as_u64().filter(|sent| *sent >= 2)
     });
-    println!("{}", dante4l.said());
+    println!("{}", dante4l.output());
     dante4l.stop().expect(0, &[]);
     let caught = capture.stop();
     let sent = caught.requests_of(&lab.near);

@@ -1,5 +1,5 @@
 //! The two-state Kalman filter of a clock: a phase in ns and a rate in ns/s (which is ppb), both of them random walks. By it
-//! the leader's clock is followed over the raw clock, and UTC against the leader ([`date`](crate::date)).
+//! the leader's clock is followed over the raw clock, and UTC against the leader ([`date`](crate::utc)).
 
 use super::{Measurement, RateGuess};
 use crate::time::{Dante, Duration, Raw, Timestamp};

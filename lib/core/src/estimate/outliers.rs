@@ -9,7 +9,7 @@
 //! few measurements that agree, and what a delay could explain only once they are steady: an overloaded host takes
 //! timestamps 5 to 30 ms late for seconds, and among so many some agree by chance.
 
-use super::change::Line;
+use super::break_test::Line;
 use super::kalman::Kalman;
 use super::{ACQUISITION, GATE, JUMP, Measurement, RateGuess, noise};
 use crate::time::Duration;

@@ -62,7 +62,7 @@ fn veth_noise_is_within_100_ppb_after_8_s_and_within_1_ppm_after_3() {
         let mut link = Link::new(seed, 830.0, -33.7);
         let mut estimator = Estimator::new(RateGuess::UNKNOWN);
         for n in 0..=32 {
-            odd += i32::from(!matches!(estimator.update(link.sync(n)), Verdict::Accepted { .. }));
+            odd += i32::from(!matches!(estimator.update(link.sync(n)), Classification::Accepted { .. }));
             if n == 12 {
                 assert!(link.rate_error_ppb(&estimator).abs() < 1_000.0, "seed {seed}");
             }
@@ -97,11 +97,11 @@ fn one_late_packet_is_an_outlier_and_changes_nothing() {
     let before = estimator.map();
     let mut late = link.sync(60);
     late.raw = late.raw + Duration::from_us(400);
-    let Verdict::Outlier { residual } = estimator.update(late) else { panic!("believed") };
+    let Classification::Outlier { residual } = estimator.update(late) else { panic!("believed") };
     assert!((395_000..405_000).contains(&residual.ns()), "late means local ahead: {residual:?}");
     assert_eq!(estimator.map(), before);
-    assert_eq!(estimator.update(link.sync(30)), Verdict::Late);
-    assert!(matches!(estimator.update(link.sync(61)), Verdict::Accepted { .. }));
+    assert_eq!(estimator.update(link.sync(30)), Classification::Late);
+    assert!(matches!(estimator.update(link.sync(61)), Classification::Accepted { .. }));
 }
 
 #[test]
@@ -109,9 +109,12 @@ fn a_leader_with_another_uptime_is_a_jump_and_keeps_the_rate_as_a_guess() {
     let mut link = Link::new(4, 500.0, 12.0);
     let mut estimator = link.estimator(60);
     link.line.at0 = Timestamp::from_ns(5_000_000_000);
-    assert!(matches!(estimator.update(link.sync(60)), Verdict::Outlier { .. }));
-    assert!(matches!(estimator.update(link.sync(61)), Verdict::Outlier { .. }), "two may be mispaired");
-    let Verdict::Jumped { residual } = estimator.update(link.sync(62)) else { panic!("not seen") };
+    assert!(matches!(estimator.update(link.sync(60)), Classification::Outlier { .. }));
+    assert!(
+        matches!(estimator.update(link.sync(61)), Classification::Outlier { .. }),
+        "two may be mispaired"
+    );
+    let Classification::Jumped { residual } = estimator.update(link.sync(62)) else { panic!("not seen") };
     assert_eq!(residual.ns() / 1_000_000_000, 694, "the old map was ahead of the new leader");
     assert!(link.rate_error_ppb(&estimator).abs() < 2_000.0, "the old rate serves");
     link.measure(&mut estimator, 63..70);
@@ -124,9 +127,9 @@ fn a_lasting_shift_below_a_millisecond_is_followed_after_four_seconds_without_a_
     let mut estimator = link.estimator(100);
     link.line.at0 = link.line.at0 + Duration::from_us(-300);
     for n in 100..100 + i64::try_from(DISTRUST).unwrap() {
-        assert!(matches!(estimator.update(link.sync(n)), Verdict::Outlier { .. }), "Sync {n}");
+        assert!(matches!(estimator.update(link.sync(n)), Classification::Outlier { .. }), "Sync {n}");
     }
-    assert!(matches!(estimator.update(link.sync(120)), Verdict::Accepted { .. }));
+    assert!(matches!(estimator.update(link.sync(120)), Classification::Accepted { .. }));
     assert!(link.rate_error_ppb(&estimator).abs() < 50.0, "the rate is not unlearnt");
 }
 
@@ -159,7 +162,11 @@ fn a_known_rate_serves_from_the_second_measurement_and_a_wrong_one_is_given_up()
 }
 
 /// An estimator that has settled on a link, and the verdicts on the measurements after that, each `late` by so much.
-fn after_a_minute(link: &mut Link, late: impl Fn(i64) -> Duration, count: i64) -> (Estimator, Vec<Verdict>) {
+fn after_a_minute(
+    link: &mut Link,
+    late: impl Fn(i64) -> Duration,
+    count: i64,
+) -> (Estimator, Vec<Classification>) {
     let mut estimator = link.estimator(240);
     let verdicts = (240..240 + count).map(|n| {
         let one = link.sync(n);
@@ -169,8 +176,8 @@ fn after_a_minute(link: &mut Link, late: impl Fn(i64) -> Duration, count: i64) -
     (estimator, verdicts)
 }
 
-fn first_jump(verdicts: &[Verdict]) -> Option<usize> {
-    verdicts.iter().position(|verdict| matches!(verdict, Verdict::Jumped { .. }))
+fn first_jump(verdicts: &[Classification]) -> Option<usize> {
+    verdicts.iter().position(|verdict| matches!(verdict, Classification::Jumped { .. }))
 }
 
 #[test]
@@ -179,7 +186,9 @@ fn late_packets_are_no_jump_however_many_they_are_for_half_a_minute() {
     let scattered = |n: i64| Duration::from_us(2_000 + (n * 7_919) % 20_000);
     let (mut estimator, verdicts) = after_a_minute(&mut link, scattered, 100);
     assert_eq!(first_jump(&verdicts), None);
-    let Verdict::Accepted { residual } = estimator.update(link.sync(340)) else { panic!("not taken up") };
+    let Classification::Accepted { residual } = estimator.update(link.sync(340)) else {
+        panic!("not taken up")
+    };
     assert!(residual.abs() < Duration::from_us(5), "the map went on as it was: {residual:?}");
     let (_, verdicts) = after_a_minute(&mut link, scattered, 130);
     assert_eq!(first_jump(&verdicts), Some(119), "in the end there is nothing else to believe");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::announcement::PtpVersion;
 use crate::page::{Freshness, View};
-use crate::port::{Channel, Input, Stamp, State};
+use crate::port::{Channel, Input, PacketTimestamp, State};
 use crate::time::{Affine, Dante, Duration, Ratio};
 use crate::track::{Loss, TimelineKey, Track};
 use crate::wire::{Buffer, Flags, Header, Message, Packet, PortIdentity, Subdomain, SyncBody};
@@ -95,20 +95,20 @@ impl Bench {
         let source = identity(u8::try_from(network).unwrap() + 1);
         let bytes = sync(source, self.sequence, self.lines[network].at(self.now));
         let real = Timestamp::from_ns(self.now.ns() + 1_795_000_000_000_000_000);
-        let arrived = Ok(Stamp { raw: self.now, real });
+        let arrived = Ok(PacketTimestamp { raw: self.now, real });
         let source = SocketAddrV4::new(Ipv4Addr::new(169, 254, 1, 2), 49_155);
         self.handle(network, Input::Packet { channel: Channel::Event, bytes: &bytes, source, arrived });
     }
 
     /// What a reader has of the clock page: encoded, and decoded.
     fn page(&mut self) -> Dante4l {
-        let bytes = self.engine.pages(Some(KernelWord::Unsynchronised)).0.as_bytes().to_vec();
+        let bytes = self.engine.pages(Some(KernelSync::Unsynchronised)).0.as_bytes().to_vec();
         Dante4l::read_from_bytes(&bytes).unwrap()
     }
 
     /// And of the status page.
     fn status(&mut self) -> Dante4lStatus {
-        let bytes = self.engine.pages(Some(KernelWord::Unsynchronised)).1.as_bytes().to_vec();
+        let bytes = self.engine.pages(Some(KernelSync::Unsynchronised)).1.as_bytes().to_vec();
         Dante4lStatus::read_from_bytes(&bytes).unwrap()
     }
 
@@ -126,7 +126,7 @@ impl Bench {
         self.outputs.iter().filter_map(number).collect()
     }
 
-    fn changes(&self) -> Vec<(usize, Change)> {
+    fn changes(&self) -> Vec<(usize, NetworkChange)> {
         let change = |(network, output): &(usize, Output)| match output {
             Output::Network(change) => Some((*network, *change)),
             _ => None,
@@ -154,18 +154,18 @@ fn pages_show_the_selected_ports_track_after_encoding_and_decoding() {
         let key = TimelineKey { instance: INSTANCE, number: 1 };
         assert_eq!(bench.track(), Ok(Track { key, is_locked: true, map }));
     }
-    bench.engine.set_stamp_source(1, StampSource::Hardware);
+    bench.engine.set_timestamp_source(1, TimestampSource::Hardware);
     let clock = bench.page();
-    assert_eq!(clock.kernel_word(), Some(KernelWord::Unsynchronised));
+    assert_eq!(clock.kernel_sync(), Some(KernelSync::Unsynchronised));
     assert_eq!((clock.protocol(), clock.sender()), (Some(PtpVersion::V1), Some(identity(2))));
-    assert_eq!((clock.stamp_source, clock.utc_offset_s), (StampSource::Hardware as u8, 0));
+    assert_eq!((clock.timestamp_source, clock.utc_offset_s), (TimestampSource::Hardware as u8, 0));
     let page = bench.status();
     assert_eq!((page.selected, page.port_count), (1, 2));
-    assert_eq!(page.kernel_word(), Some(KernelWord::Unsynchronised));
+    assert_eq!(page.kernel_sync(), Some(KernelSync::Unsynchronised));
     assert_eq!(page.selected().and_then(PortRecord::map), clock.map());
     let names = page.ports.each_ref().map(|port| port.interface.to_string());
     assert_eq!(names, ["primary", "secondary"]);
-    assert_eq!(page.ports.each_ref().map(|port| port.stamp_source), [0, StampSource::Hardware as u8]);
+    assert_eq!(page.ports.each_ref().map(|port| port.timestamp_source), [0, TimestampSource::Hardware as u8]);
     assert_eq!(page.ports.each_ref().map(|port| port.last.port), [0, 1]);
     let last = bench.engine.port(1).unwrap().last_sample().copied();
     assert_eq!(page.ports[1].last_sample(), last, "on its first timeline, as the suite is");
@@ -189,7 +189,7 @@ fn ring_holds_the_samples_of_the_selected_network_alone() {
 #[test]
 fn network_that_fails_is_left_at_once_and_the_timeline_goes_on() {
     let mut bench = Bench::running(Duration::from_us(60));
-    assert_eq!(bench.changes(), [(1, Change::OneClock)]);
+    assert_eq!(bench.changes(), [(1, NetworkChange::OneClock)]);
     bench.outputs.clear();
     bench.handle(0, Input::Failed);
     assert!(
@@ -197,7 +197,7 @@ fn network_that_fails_is_left_at_once_and_the_timeline_goes_on() {
             bench.outputs[..],
             [
                 (0, Output::Port(port::Output::Changed { to: State::Faulty, .. })),
-                (1, Output::Network(Change::Selected { to: 1, moved: Some(_), continues: true })),
+                (1, Output::Network(NetworkChange::Selected { to: 1, moved: Some(_), continues: true })),
             ]
         ),
         "{:?}",
@@ -211,7 +211,7 @@ fn network_that_fails_is_left_at_once_and_the_timeline_goes_on() {
 fn networks_of_two_clocks_are_on_timelines_of_their_own() {
     let mut bench = Bench::running(Duration::from_secs(4_000));
     assert_eq!(bench.timelines(), [(0, 1), (1, 0)]);
-    assert_eq!(bench.changes(), [(1, Change::TwoClocks(Duration::from_secs(4_000)))]);
+    assert_eq!(bench.changes(), [(1, NetworkChange::TwoClocks(Duration::from_secs(4_000)))]);
     let page = bench.status();
     assert_eq!(page.ports.each_ref().map(|port| (port.timeline, port.last.timeline)), [(1, 1), (0, 0)]);
     bench.leads[0] = false;
@@ -235,7 +235,7 @@ fn sample_by_which_a_network_is_selected_is_published() {
         bench.beats(1);
     }
     let [
-        (1, Output::Network(Change::Selected { to: 1, .. })),
+        (1, Output::Network(NetworkChange::Selected { to: 1, .. })),
         (1, Output::Port(port::Output::Sample(sample))),
         ..,
     ] = &bench.outputs[..]
@@ -268,8 +268,8 @@ fn page_is_changed_by_what_it_shows_and_by_nothing_else() {
     assert!(!changes(&|bench| bench.handle(0, Input::Deadline)));
     assert!(!changes(&|bench| bench.handle(0, Input::Dropped(0))));
     assert!(!changes(&|bench| bench.handle(1, Input::Failed)), "there is no such network");
-    assert!(changes(&|bench| bench.engine.set_stamp_source(0, StampSource::Software)));
-    assert!(!changes(&|bench| bench.engine.set_stamp_source(0, StampSource::Software)));
+    assert!(changes(&|bench| bench.engine.set_timestamp_source(0, TimestampSource::Software)));
+    assert!(!changes(&|bench| bench.engine.set_timestamp_source(0, TimestampSource::Software)));
     assert!(changes(&|bench| bench.handle(0, Input::Rejoined)));
     assert!(changes(&|bench| bench.beats(9)), "the leader is followed");
     assert!(changes(&|bench| bench.beats(1)), "a sample");

@@ -16,7 +16,7 @@ record! {
         pub clock: u8,
         /// [`UtcSource`](crate::steer::UtcSource).
         pub utc_source: u8,
-        /// [`Leap`](crate::date::Leap): a leap second at the end of the UTC day, as the servers announce it.
+        /// [`Leap`](crate::utc::Leap): a leap second at the end of the UTC day, as the servers announce it.
         pub leap: u8,
         /// `STEER_*`.
         pub flags: u32,
@@ -62,7 +62,7 @@ pub const STEER_HAS_PIECE: u32 = 1;
 /// `utc_bound_ns` is valid.
 pub const STEER_HAS_UTC: u32 = 2;
 /// The kernel publishes the clock as synchronised to UTC.
-pub const STEER_UTC_GOOD: u32 = 4;
+pub const STEER_UTC_SYNCHRONISED: u32 = 4;
 /// The clock's UTC was set by hand, and is left as it is.
 pub const STEER_UTC_BY_HAND: u32 = 8;
 
@@ -105,7 +105,7 @@ impl Dante2sys {
             body.utc_bound_ns = error.bound.ns();
         }
         if steerer.is_utc_good() {
-            body.flags |= STEER_UTC_GOOD;
+            body.flags |= STEER_UTC_SYNCHRONISED;
         }
         if utc.keeper().is_left() {
             body.flags |= STEER_UTC_BY_HAND;

@@ -3,9 +3,9 @@
 use super::record::{body, record};
 use super::{Array, HEAD_SIZE, Shape, copy, fields_of_shape};
 use crate::announcement::PtpVersion;
-use crate::port::{Leader, Port, Sample, Stamp, StampSource, State};
+use crate::port::{ForeignLeader, PacketTimestamp, Port, Sample, State, TimestampSource};
 use crate::time::{Affine, ClockMap, Correlation, Duration, Ratio, Timestamp, Uncertainty, Wander};
-use crate::track::{KernelWord, TimelineKey, Track};
+use crate::track::{KernelSync, TimelineKey, Track};
 use crate::wire::{PortIdentity, Subdomain, Uuid};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -21,8 +21,8 @@ record! {
         pub state: u8,
         /// [`KernelClock`](crate::track::KernelClock): CLOCK_REALTIME as the kernel publishes it.
         pub kernel_clock: u8,
-        /// [`StampSource`] of the selected port.
-        pub stamp_source: u8,
+        /// [`TimestampSource`] of the selected port.
+        pub timestamp_source: u8,
         /// `CLOCK_HAS_*`, [`CLOCK_LOCKED`] and [`MAP_HAS_PATH_DELAY`].
         pub flags: u32,
         /// `TIMESCALE_*`: what the leader states about its time.
@@ -67,7 +67,7 @@ record! {
         pub raw0_ns: i64,
         /// Dante time there.
         pub dante0_ns: i64,
-        /// Leader's rate minus ours, fraction.
+        /// ForeignLeader's rate minus ours, fraction.
         pub rate: f64,
         /// One standard deviation of Dante time at the anchor.
         pub offset_sigma_ns: i64,
@@ -149,11 +149,11 @@ pub const TIMESCALE_LEAP_59: u16 = 32;
 
 impl Dante4l {
     /// Puts the selected port on the page: on the published timeline of this number.
-    pub fn set_port(&mut self, port: &Port, stamp_source: StampSource, timeline: u64) {
+    pub fn set_port(&mut self, port: &Port, timestamp_source: TimestampSource, timeline: u64) {
         let Self { kernel_clock, kernel_max_error_ns, samples, ring, .. } = *self;
         *self = Self {
             kernel_clock,
-            stamp_source: stamp_source as u8,
+            timestamp_source: timestamp_source as u8,
             subdomain: port.subdomain().0,
             timeline,
             kernel_max_error_ns,
@@ -182,7 +182,7 @@ impl Dante4l {
         self.flags = self.flags & !CLOCK_LOCKED | if state == State::Slave { CLOCK_LOCKED } else { 0 };
     }
 
-    fn set_leader(&mut self, leader: &Leader) {
+    fn set_leader(&mut self, leader: &ForeignLeader) {
         let announced = &leader.announced;
         self.protocol = announced.protocol as u8;
         self.sender = leader.identity.uuid.eight_bytes();
@@ -254,13 +254,13 @@ impl Dante4l {
     }
 
     /// CLOCK_REALTIME as the kernel publishes it; `None` where the kernel could not be asked.
-    pub fn kernel_word(&self) -> Option<KernelWord> {
-        KernelWord::of_numbers(self.kernel_clock, self.kernel_max_error_ns)
+    pub fn kernel_sync(&self) -> Option<KernelSync> {
+        KernelSync::of_numbers(self.kernel_clock, self.kernel_max_error_ns)
     }
 
     /// Sets that.
-    pub fn set_kernel_word(&mut self, word: Option<KernelWord>) {
-        (self.kernel_clock, self.kernel_max_error_ns) = KernelWord::numbers(word);
+    pub fn set_kernel_sync(&mut self, word: Option<KernelSync>) {
+        (self.kernel_clock, self.kernel_max_error_ns) = KernelSync::numbers(word);
     }
 
     /// Puts a sample into the ring.
@@ -301,7 +301,7 @@ impl From<SampleRecord> for Sample {
         Self {
             number: record.number,
             timeline: record.timeline,
-            arrived: Stamp {
+            arrived: PacketTimestamp {
                 raw: Timestamp::from_ns(record.arrived_raw_ns),
                 real: Timestamp::from_ns(record.arrived_real_ns),
             },

@@ -2,7 +2,7 @@
 //! the next run goes on without a jump.
 
 use super::record::{body, record};
-use crate::relay::{EpochSource, State, Told, Waiting};
+use crate::relay::{EpochSource, PublishedEpoch, State, Waiting};
 use crate::time::{Epoch, Timestamp};
 use crate::track::TimelineKey;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -33,20 +33,20 @@ body!(Danteshm, "danteshm", 3, Clock 1);
 
 impl Danteshm {
     /// Sets what the last sample was written by.
-    pub fn set_told(&mut self, told: &Told) {
-        self.epoch_source = told.source as u8;
-        self.epoch_ns = told.epoch.ns();
-        self.key_instance = told.key.instance;
-        self.key_number = told.key.number;
-        self.last_sample_raw_ns = told.last.ns();
+    pub fn set_published_epoch(&mut self, published: &PublishedEpoch) {
+        self.epoch_source = published.source as u8;
+        self.epoch_ns = published.epoch.ns();
+        self.key_instance = published.key.instance;
+        self.key_number = published.key.number;
+        self.last_sample_raw_ns = published.last.ns();
     }
 
     /// What the last sample was written by, in this run or an earlier one.
-    pub fn told(&self) -> Option<Told> {
+    pub fn published_epoch(&self) -> Option<PublishedEpoch> {
         let source = EpochSource::from_number(self.epoch_source)?;
         let key = TimelineKey { instance: self.key_instance, number: self.key_number };
         let (epoch, last) = (Epoch::from_ns(self.epoch_ns), Timestamp::from_ns(self.last_sample_raw_ns));
-        Some(Told { key, epoch, source, last })
+        Some(PublishedEpoch { key, epoch, source, last })
     }
 
     /// The state; `None` where the number is not one.

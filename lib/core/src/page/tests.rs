@@ -1,7 +1,7 @@
 use super::*;
-use crate::port::{MAX_LEADERS, Notice};
+use crate::port::{Diagnostic, MAX_LEADERS};
 use crate::time::{Affine, ClockMap, Correlation, Duration, Ratio, Timestamp, Uncertainty, Wander};
-use crate::track::KernelWord;
+use crate::track::KernelSync;
 use crate::wire::{PortIdentity, Subdomain, Uuid};
 use std::mem::offset_of;
 use std::net::Ipv4Addr;
@@ -44,7 +44,7 @@ fn clock() -> Dante4l {
     let mut body = Dante4l {
         protocol: 1,
         state: 8,
-        stamp_source: 1,
+        timestamp_source: 1,
         flags: 0x0f,
         timescale: 0x3f,
         utc_offset_s: 37,
@@ -59,7 +59,7 @@ fn clock() -> Dante4l {
         path_delay_ns: 1235,
         ..Dante4l::default()
     };
-    body.set_kernel_word(Some(KernelWord::Synchronised(Duration::from_ns(10))));
+    body.set_kernel_sync(Some(KernelSync::Synchronised(Duration::from_ns(10))));
     body.push(sample(1));
     body
 }
@@ -69,7 +69,7 @@ fn port() -> PortRecord {
         interface: Text::new("eth1"),
         subdomain: *b"_DFLT\0\0\0\0\0\0\0\0\0\0\0",
         state: 8,
-        stamp_source: 1,
+        timestamp_source: 1,
         flags: 0x0f,
         leader: LeaderRecord {
             protocol: 1,
@@ -113,7 +113,7 @@ fn offsets_of_the_clock_pages_are_those_that_are_documented() {
             assert_eq!(offsets($body::FIELDS), [$((stringify!($field), $offset),)+], stringify!($body));
         };
     }
-    at!(Dante4l: protocol 128, state 129, kernel_clock 130, stamp_source 131, flags 132, timescale 136, utc_offset_s 138,
+    at!(Dante4l: protocol 128, state 129, kernel_clock 130, timestamp_source 131, flags 132, timescale 136, utc_offset_s 138,
         domain 140, sender 144, grandmaster 152, sender_port 160, grandmaster_port 162, subdomain 168, timeline 184,
         map 192, path_delay_ns 248, kernel_max_error_ns 256, samples 264, ring 384,);
     at!(Dante2sys: state 128, clock 129, utc_source 130, leap 131, flags 132, frequency 136, key_instance 144,
@@ -131,18 +131,18 @@ fn offsets_of_the_clock_pages_are_those_that_are_documented() {
 #[test]
 fn layouts_are_held_byte_for_byte() {
     let mut observer = Dante4lStatus { selected: 0, port_count: 1, ..Dante4lStatus::default() };
-    observer.set_kernel_word(Some(KernelWord::Synchronised(Duration::from_ns(10))));
+    observer.set_kernel_sync(Some(KernelSync::Synchronised(Duration::from_ns(10))));
     observer.ports[0] = port();
     observer.ports[0].uuid = [2, 0, 0, 7, 8, 9];
     observer.ports[0].port_id = 1;
-    observer.ports[0].heard[7] = HeardRecord {
+    observer.ports[0].foreign_leaders[7] = ForeignLeaderRecord {
         leader: port().leader,
         since_raw_ns: 11,
         last_sync_raw_ns: 12,
         qualified: 1,
         reserved: 0,
     };
-    observer.ports[0].notices[15] = NoticeRecord { seen_raw_ns: 13, what: [14; 16] };
+    observer.ports[0].diagnostics[15] = DiagnosticRecord { seen_raw_ns: 13, what: [14; 16] };
     let piece = |origin| PieceRecord { origin, serial: 8, dante0_ns: 9, utc0_ns: 10, slope: -11 };
     let steered = Dante2sys {
         state: 2,
@@ -180,7 +180,7 @@ fn layouts_are_held_byte_for_byte() {
         phase_sigma_ns: 11,
         rate_sigma: 12e-9,
         slew: 13e-6,
-        date: DateRecord {
+        utc: UtcRecord {
             error_ns: -14,
             sigma_ns: 15,
             bound_ns: 16,
@@ -211,7 +211,7 @@ fn layouts_are_held_byte_for_byte() {
         epoch_ns: 5,
         key_instance: 6,
         key_number: 7,
-        last_told_raw_ns: 8,
+        last_sample_raw_ns: 8,
         ..DanteshmStatus::default()
     };
     relay.outputs[0] = OutputRecord {
@@ -331,10 +331,10 @@ fn what_is_put_on_a_page_is_read_from_it() {
     let without = Dante4l { flags: 0, ..body };
     assert_eq!((without.map(), without.path_delay(), without.sender()), (None, None, None));
     let mut page = Dante4l::default();
-    assert_eq!(page.kernel_word(), None);
-    for word in [KernelWord::Unsynchronised, KernelWord::Synchronised(Duration::from_us(7))] {
-        page.set_kernel_word(Some(word));
-        assert_eq!(page.kernel_word(), Some(word));
+    assert_eq!(page.kernel_sync(), None);
+    for word in [KernelSync::Unsynchronised, KernelSync::Synchronised(Duration::from_us(7))] {
+        page.set_kernel_sync(Some(word));
+        assert_eq!(page.kernel_sync(), Some(word));
     }
     let without = PortRecord { flags: 0, ..record };
     assert_eq!((without.map(), without.path_delay(), without.last_sample()), (None, None, None));
@@ -346,41 +346,42 @@ fn every_notice_is_read_as_it_was_put() {
     let leader = PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 7, 8, 9]), port_id: 0x0203 };
     let address = Ipv4Addr::new(169, 254, 1, 2);
     let all = [
-        Notice::OnlyPtpV2,
-        Notice::OtherSubdomain(Subdomain(*b"_ALT4\0\0\0\0\0\0\0\0\0\0\x01")),
-        Notice::NoFollowUp,
-        Notice::NoSync,
-        Notice::NoStamps,
-        Notice::ClockDisturbed,
-        Notice::OnlyOwn,
-        Notice::WrongLength,
-        Notice::UnknownVersion(0x0405),
-        Notice::NotPermitted(leader, address),
-        Notice::NoTransmitStamps,
-        Notice::NoDelayResp,
-        Notice::Dropped,
-        Notice::SecondAddress(leader, address),
-        Notice::Contradicting(leader),
-        Notice::TooManyLeaders,
+        Diagnostic::OnlyPtpV2,
+        Diagnostic::OtherSubdomain(Subdomain(*b"_ALT4\0\0\0\0\0\0\0\0\0\0\x01")),
+        Diagnostic::NoFollowUp,
+        Diagnostic::NoSync,
+        Diagnostic::NoTimestamps,
+        Diagnostic::ClockDisturbed,
+        Diagnostic::OnlyOwn,
+        Diagnostic::WrongLength,
+        Diagnostic::UnknownVersion(0x0405),
+        Diagnostic::NotPermitted(leader, address),
+        Diagnostic::NoTransmitTimestamps,
+        Diagnostic::NoDelayResp,
+        Diagnostic::Dropped,
+        Diagnostic::SecondAddress(leader, address),
+        Diagnostic::Contradicting(leader),
+        Diagnostic::TooManyLeaders,
     ];
-    assert_eq!(all.map(Notice::kind), std::array::from_fn::<_, { Notice::KINDS }, _>(|kind| kind));
+    assert_eq!(all.map(Diagnostic::kind), std::array::from_fn::<_, { Diagnostic::KINDS }, _>(|kind| kind));
     let mut record = port();
-    for (notice, n) in all.into_iter().zip(1..) {
-        record.notices[notice.kind()] = NoticeRecord::of(notice, Timestamp::from_ns(n));
+    for (diagnostic, n) in all.into_iter().zip(1..) {
+        record.diagnostics[diagnostic.kind()] = DiagnosticRecord::of(diagnostic, Timestamp::from_ns(n));
     }
-    let read: Vec<(Notice, i64)> = record.notices().map(|(notice, at)| (notice, at.ns())).collect();
+    let read: Vec<(Diagnostic, i64)> =
+        record.diagnostics().map(|(diagnostic, at)| (diagnostic, at.ns())).collect();
     assert_eq!(read, all.into_iter().zip(1..).collect::<Vec<_>>());
-    assert_eq!(port().notices().count(), 0, "what never was is not read");
+    assert_eq!(port().diagnostics().count(), 0, "what never was is not read");
 }
 
 #[test]
 fn leaders_that_are_heard_are_read_as_far_as_they_are_counted() {
     let mut record = port();
-    assert_eq!(record.heard().len(), 0);
-    record.heard_count = 2;
-    assert_eq!(record.heard().len(), 2);
-    record.heard_count = u32::MAX;
-    assert_eq!(record.heard().len(), MAX_LEADERS);
+    assert_eq!(record.foreign_leaders().len(), 0);
+    record.foreign_leader_count = 2;
+    assert_eq!(record.foreign_leaders().len(), 2);
+    record.foreign_leader_count = u32::MAX;
+    assert_eq!(record.foreign_leaders().len(), MAX_LEADERS);
     assert_eq!(record.identity(), None, "a port without sockets is nobody yet");
 }
 

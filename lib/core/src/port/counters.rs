@@ -41,9 +41,9 @@ named! {
         /// Measurements older than the last one.
         Late "late",
         /// Syncs without a kernel time stamp.
-        RxStampMissing "rx_stamp_missing",
+        RxTimestampMissing "rx_timestamp_missing",
         /// Delay_Reqs of this port without a transmit stamp.
-        TxStampMissing "tx_stamp_missing",
+        TxTimestampMissing "tx_timestamp_missing",
         /// Syncs near which CLOCK_REALTIME was stepped.
         ClockStepped "clock_stepped",
         /// Something to tell that found no room: a fault of this program.

@@ -3,7 +3,9 @@
 //! The map without the delay says when a Sync that arrives now left the leader, so it lags by the delay towards us. A
 //! request that leaves at t3 and arrives at the leader at t4 shows `t4 - map(t3)`: both ways' delays together.
 
-use super::{Counter, DelayMechanism, Head, NoStamp, Notice, Output, Port, SendToken, Stamp};
+use super::{
+    Counter, DelayMechanism, Diagnostic, Head, NoTimestamp, Output, PacketTimestamp, Port, SendToken,
+};
 use crate::time::{Dante, Duration, Raw, Timestamp};
 use arrayvec::ArrayVec;
 use rand::{RngExt, SeedableRng};
@@ -49,7 +51,7 @@ pub(super) struct Requests {
 #[derive(Debug, Clone, Copy)]
 struct Exchange {
     sequence: u16,
-    left: Option<Stamp>,
+    left: Option<PacketTimestamp>,
     arrived: Option<Timestamp<Dante>>,
 }
 
@@ -147,7 +149,7 @@ impl Port {
         self.counters.add(Counter::DelayReqSent);
         // Once each time that it begins.
         if self.delay.unanswered == UNANSWERED {
-            self.notice(now, Notice::NoDelayResp);
+            self.diagnose(now, Diagnostic::NoDelayResp);
         }
         self.outputs.push(Output::Send { packet, token: SendToken(sequence_id) });
     }
@@ -156,13 +158,13 @@ impl Port {
         &mut self,
         now: Timestamp<Raw>,
         SendToken(sequence): SendToken,
-        stamp: Result<Stamp, NoStamp>,
+        stamp: Result<PacketTimestamp, NoTimestamp>,
     ) {
         let unstamped = &mut self.delay.unstamped;
         match stamp {
             Ok(_) => *unstamped = 0,
-            Err(NoStamp::Missing) => *unstamped = unstamped.saturating_add(1),
-            Err(NoStamp::ClockStepped) => {}
+            Err(NoTimestamp::Missing) => *unstamped = unstamped.saturating_add(1),
+            Err(NoTimestamp::ClockStepped) => {}
         }
         let is_useless = stamp.is_err() && *unstamped == UNSTAMPED;
         if let Some(session) = &mut self.session
@@ -175,10 +177,10 @@ impl Port {
             self.complete_exchange();
         }
         if stamp.is_err() {
-            self.counters.add(Counter::TxStampMissing);
+            self.counters.add(Counter::TxTimestampMissing);
         }
         if is_useless {
-            self.notice(now, Notice::NoTransmitStamps);
+            self.diagnose(now, Diagnostic::NoTransmitTimestamps);
         }
     }
 

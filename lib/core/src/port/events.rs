@@ -1,6 +1,6 @@
 //! What goes into the port and what comes out of it.
 
-use super::{KnownRate, Notice, State};
+use super::{Diagnostic, KnownRate, State};
 use crate::time::{Dante, Duration, Raw, Real, Timestamp};
 use crate::wire::{Buffer, PortIdentity};
 use crate::{named, numbered};
@@ -9,7 +9,7 @@ use std::net::SocketAddrV4;
 
 /// One instant of arrival or departure, on both clocks of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct PacketTimestamp {
     /// On CLOCK_MONOTONIC_RAW.
     pub raw: Timestamp<Raw>,
     /// On CLOCK_REALTIME, as the kernel stamped it.
@@ -18,7 +18,7 @@ pub struct Stamp {
 
 /// Why a packet has no stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoStamp {
+pub enum NoTimestamp {
     /// The kernel gave none.
     Missing,
     /// CLOCK_REALTIME was stepped between the stamp and its translation.
@@ -27,7 +27,7 @@ pub enum NoStamp {
 
 numbered! {
     /// Where a port's timestamps come from. The numbers are those on the pages.
-    pub enum StampSource {
+    pub enum TimestampSource {
         /// There are none.
         None = 0 "none",
         /// SO_TIMESTAMPING, by the kernel.
@@ -81,14 +81,14 @@ pub enum Input<'a> {
         /// Who sent it.
         source: SocketAddrV4,
         /// When, if it is known. Only event packets are stamped.
-        arrived: Result<Stamp, NoStamp>,
+        arrived: Result<PacketTimestamp, NoTimestamp>,
     },
     /// A packet that [`Output::Send`] handed out has left, or at least was given to the kernel.
     Departed {
         /// Which one.
         token: SendToken,
         /// When, if it is known.
-        stamp: Result<Stamp, NoStamp>,
+        stamp: Result<PacketTimestamp, NoTimestamp>,
     },
     /// The kernel dropped so many packets since this was said last, for want of room in a socket (SO_RXQ_OVFL).
     Dropped(u32),
@@ -127,7 +127,7 @@ pub enum Output {
     /// One Sync was measured.
     Sample(Sample),
     /// Something heard that explains a missing lock, or that is not as it should be.
-    Notice(Notice),
+    Diagnostic(Diagnostic),
     /// The rate of a leader is known well, or was when it was left: worth remembering until the next start.
     Rate(KnownRate),
 }
@@ -140,7 +140,7 @@ pub struct Sample {
     /// The timeline that it belongs to.
     pub timeline: u64,
     /// When the Sync arrived.
-    pub arrived: Stamp,
+    pub arrived: PacketTimestamp,
     /// When it left the leader, by the leader's clock.
     pub origin: Timestamp<Dante>,
     /// Local minus leader, against the map.
@@ -157,7 +157,7 @@ pub enum Reason {
     /// The interface or the sockets failed.
     Failed,
     /// This leader is the best of those heard.
-    Leader(PortIdentity),
+    ForeignLeader(PortIdentity),
     /// The rate is known well enough.
     Converged,
     /// The leader's time jumped.
@@ -175,7 +175,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Opened => write!(f, "interface ready"),
             Self::Failed => write!(f, "interface failed"),
-            Self::Leader(identity) => write!(f, "leader {identity} chosen"),
+            Self::ForeignLeader(identity) => write!(f, "leader {identity} chosen"),
             Self::Converged => write!(f, "rate of the leader known"),
             Self::Jumped => write!(f, "the leader's time jumped"),
             Self::Unmeasured(span) => {

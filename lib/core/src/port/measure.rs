@@ -3,7 +3,7 @@
 use super::pairing::Pair;
 use super::session::Timeline;
 use super::{Counter, Discontinuity, Event, Output, Port, Reason, Sample};
-use crate::estimate::{Measurement, Verdict};
+use crate::estimate::{Classification, Measurement};
 use crate::time::{Duration, Raw, Timestamp};
 
 /// A sample's rate must be known to this before the port calls itself SLAVE. Leaders differ by up to 25 ppm.
@@ -23,7 +23,7 @@ impl Port {
         let leader = session.parent.identity;
         let measurement = Measurement { raw: pair.arrived.raw, dante: pair.origin };
         let (residual, accepted) = match self.estimator.update(measurement) {
-            Verdict::Accepted { residual } => {
+            Classification::Accepted { residual } => {
                 // A jump would not have come to this.
                 let times = std::mem::take(&mut timeline.implausible);
                 if times > 0 {
@@ -31,13 +31,13 @@ impl Port {
                 }
                 (residual, true)
             }
-            Verdict::Outlier { residual } => {
+            Classification::Outlier { residual } => {
                 self.counters.add(Counter::Outlier);
                 timeline.implausible += u32::from(residual.abs() >= IMPLAUSIBLE);
                 (residual, false)
             }
-            Verdict::Late => return self.counters.add(Counter::Late),
-            Verdict::Jumped { residual } => {
+            Classification::Late => return self.counters.add(Counter::Late),
+            Classification::Jumped { residual } => {
                 self.jumped(now, -residual);
                 (Duration::ZERO, true)
             }

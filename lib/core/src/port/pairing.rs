@@ -1,20 +1,20 @@
 //! A two-step Sync and its Follow_Up, in whichever order they come (IEEE 1588-2002, 8.2 and 8.4). Of one leader, the one
 //! that is followed: what others send, in whatever number, takes no room.
 
-use super::Stamp;
+use super::PacketTimestamp;
 use crate::time::{Dante, Duration, Raw, Timestamp};
 use arrayvec::ArrayVec;
 
 /// A Sync's arrival here and its departure from the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pair {
-    pub arrived: Stamp,
+    pub arrived: PacketTimestamp,
     pub origin: Timestamp<Dante>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Half {
-    Sync(Stamp),
+    Sync(PacketTimestamp),
     FollowUp(Timestamp<Dante>),
 }
 
@@ -53,7 +53,7 @@ struct Waiting {
 }
 
 impl Pairing {
-    pub(super) fn sync(&mut self, now: Timestamp<Raw>, sequence: u16, arrived: Stamp) -> Paired {
+    pub(super) fn sync(&mut self, now: Timestamp<Raw>, sequence: u16, arrived: PacketTimestamp) -> Paired {
         match self.take(now, sequence) {
             Some(Half::FollowUp(origin)) => self.complete(now, sequence, Pair { arrived, origin }),
             Some(Half::Sync(_)) | None => {

@@ -1,8 +1,8 @@
 //! What becomes of a packet: read, held against the rules, and handed on or counted.
 
-use super::leaders::{Heard, Sender};
+use super::foreign_leaders::{Sender, SyncOutcome};
 use super::pairing::{Pair, Paired};
-use super::{Channel, Content, Counter, Decoded, Head, NoStamp, Notice, Port, Stamp};
+use super::{Channel, Content, Counter, Decoded, Diagnostic, Head, NoTimestamp, PacketTimestamp, Port};
 use crate::announcement::Announcement;
 use crate::time::{Dante, Raw, Timestamp};
 use crate::wire::PortIdentity;
@@ -20,7 +20,7 @@ impl Port {
         channel: Channel,
         bytes: &[u8],
         source: SocketAddrV4,
-        arrived: Result<Stamp, NoStamp>,
+        arrived: Result<PacketTimestamp, NoTimestamp>,
     ) {
         let Decoded { head, channel: expected, content } = match (self.protocol.decode)(bytes) {
             Ok(decoded) => decoded,
@@ -28,12 +28,12 @@ impl Port {
         };
         if self.identity.is_some_and(|own| own.uuid == head.source.uuid) {
             self.counters.add(Counter::Own);
-            return self.notice(now, Notice::OnlyOwn);
+            return self.diagnose(now, Diagnostic::OnlyOwn);
         }
         if head.domain != self.subdomain {
             self.counters.add(Counter::OtherSubdomain);
             if matches!(content, Content::Sync { .. } | Content::Announce(_)) {
-                self.notice(now, Notice::OtherSubdomain(head.domain));
+                self.diagnose(now, Diagnostic::OtherSubdomain(head.domain));
             }
             return;
         }
@@ -46,7 +46,7 @@ impl Port {
                 if !self.rules.permits(sender) =>
             {
                 self.counters.add(Counter::NotPermitted);
-                self.notice(now, Notice::NotPermitted(sender.identity, sender.address));
+                self.diagnose(now, Diagnostic::NotPermitted(sender.identity, sender.address));
             }
             Content::Announce(announcement) => {
                 self.announced(now, &head, &announcement, sender);
@@ -81,16 +81,16 @@ impl Port {
             return false;
         }
         let (preferred, parent) = (self.rules.prefers(sender), self.parent());
-        match self.leaders.heard(now, head, announcement, sender, preferred, parent) {
-            Heard::Taken => {}
-            Heard::Repeated => {
+        match self.foreign_leaders.sync_received(now, head, announcement, sender, preferred, parent) {
+            SyncOutcome::Taken => {}
+            SyncOutcome::Repeated => {
                 self.counters.add(Counter::Repeated);
                 return false;
             }
             heard => {
                 self.counters.add(Counter::TooManyLeaders);
-                self.notice(now, Notice::TooManyLeaders);
-                if heard == Heard::NoRoom {
+                self.diagnose(now, Diagnostic::TooManyLeaders);
+                if heard == SyncOutcome::NoRoom {
                     return false;
                 }
             }
@@ -105,16 +105,16 @@ impl Port {
         sequence_id: u16,
         origin: Option<Timestamp<Dante>>,
         sender: Sender,
-        arrived: Result<Stamp, NoStamp>,
+        arrived: Result<PacketTimestamp, NoTimestamp>,
     ) {
         if let Err(why) = arrived {
             self.counters.add(match why {
-                NoStamp::Missing => Counter::RxStampMissing,
-                NoStamp::ClockStepped => Counter::ClockStepped,
+                NoTimestamp::Missing => Counter::RxTimestampMissing,
+                NoTimestamp::ClockStepped => Counter::ClockStepped,
             });
         }
         let Some(session) = self.session.as_mut().filter(|session| session.parent == sender) else {
-            if self.leaders.is_claimed_elsewhere(sender) {
+            if self.foreign_leaders.is_claimed_elsewhere(sender) {
                 self.claimed_twice(now, sender);
             }
             return;
@@ -124,11 +124,11 @@ impl Port {
             Err(why) => {
                 session.unstamped = session.unstamped.saturating_add(1);
                 if session.unstamped == UNUSABLE {
-                    self.notice(
+                    self.diagnose(
                         now,
                         match why {
-                            NoStamp::Missing => Notice::NoStamps,
-                            NoStamp::ClockStepped => Notice::ClockDisturbed,
+                            NoTimestamp::Missing => Diagnostic::NoTimestamps,
+                            NoTimestamp::ClockStepped => Diagnostic::ClockDisturbed,
                         },
                     );
                 }
@@ -143,7 +143,7 @@ impl Port {
         let is_unpaired = session.unpaired == UNUSABLE;
         let paired = session.pairing.sync(now, sequence_id, stamp);
         if is_unpaired {
-            self.notice(now, Notice::NoFollowUp);
+            self.diagnose(now, Diagnostic::NoFollowUp);
         }
         self.paired(now, sender, paired);
     }
@@ -157,7 +157,7 @@ impl Port {
             }
             Some(session) if session.parent.identity == sender.identity => self.claimed_twice(now, sender),
             Some(_) => {}
-            None => self.notice(now, Notice::NoSync),
+            None => self.diagnose(now, Diagnostic::NoSync),
         }
     }
 
@@ -178,7 +178,7 @@ impl Port {
     /// Somebody else claims to be a leader that is heard.
     fn claimed_twice(&mut self, now: Timestamp<Raw>, sender: Sender) {
         self.counters.add(Counter::SecondAddress);
-        self.notice(now, Notice::SecondAddress(sender.identity, sender.address));
+        self.diagnose(now, Diagnostic::SecondAddress(sender.identity, sender.address));
     }
 
     pub(super) fn contradicted(&mut self, now: Timestamp<Raw>, leader: PortIdentity, times: u32) {
@@ -186,7 +186,7 @@ impl Port {
         let Some(session) = &mut self.session else { return };
         session.contradictions = session.contradictions.saturating_add(times);
         if session.contradictions >= CONTRADICTIONS {
-            self.notice(now, Notice::Contradicting(leader));
+            self.diagnose(now, Diagnostic::Contradicting(leader));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The operator's word on leaders: who may be followed, who may not, and who is to be.
 
-use super::leaders::Sender;
+use super::foreign_leaders::Sender;
 use crate::wire::{Uuid, UuidError};
 use arrayvec::ArrayVec;
 use std::fmt;

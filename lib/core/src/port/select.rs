@@ -5,8 +5,8 @@
 //! go on, or each is silent in turn, every change costs the followers a timeline; so each change doubles the wait before
 //! the next one.
 
-use super::Leader;
-use super::leaders::{Leaders, Sender};
+use super::ForeignLeader;
+use super::foreign_leaders::{ForeignLeaders, Sender};
 use super::session::{Session, Timeline};
 use crate::announcement::Quality;
 use crate::time::{Duration, Raw, Timestamp};
@@ -22,13 +22,13 @@ enum Margin {
 }
 
 /// Whether `a` beats `b`. A leader never beats itself.
-pub(super) fn is_better(a: &Leader, b: &Leader) -> bool {
+pub(super) fn is_better(a: &ForeignLeader, b: &ForeignLeader) -> bool {
     compare(a, b, Margin::Tolerance) == Ordering::Greater
 }
 
 /// Whether `a` is so much better than `b` that it is followed in its place: variances that move to and fro across the
 /// threshold decide nothing.
-pub(super) fn takes_over(a: &Leader, b: &Leader) -> bool {
+pub(super) fn takes_over(a: &ForeignLeader, b: &ForeignLeader) -> bool {
     is_better(a, b) && compare(a, b, Margin::Hysteresis) == Ordering::Greater
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn is_of_better_quality(a: &Quality, b: &Quality) -> bool {
 }
 
 /// `Greater`: `a` is the better one. The operator's word stands above the standard's rules.
-fn compare(a: &Leader, b: &Leader, margin: Margin) -> Ordering {
+fn compare(a: &ForeignLeader, b: &ForeignLeader, margin: Margin) -> Ordering {
     if a.preferred != b.preferred {
         return a.preferred.cmp(&b.preferred);
     }
@@ -145,7 +145,7 @@ pub(super) enum Decision {
 /// Chooses for a port with this session and this timeline.
 pub(super) fn select(
     now: Timestamp<Raw>,
-    leaders: &Leaders,
+    leaders: &ForeignLeaders,
     session: Option<&Session>,
     timeline: Option<&Timeline>,
     damping: &Damping,

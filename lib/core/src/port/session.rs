@@ -6,7 +6,7 @@
 //! with it.
 
 use super::delay::{PathDelays, Requests};
-use super::leaders::Sender;
+use super::foreign_leaders::Sender;
 use super::pairing::Pairing;
 use super::select::{Challenger, Decision, select};
 use super::{Discontinuity, Event, Output, Port, RECEIPT_TIMEOUT, Reason};
@@ -82,7 +82,7 @@ impl Port {
     /// Best master: the best of the leaders that qualify. One that was chosen stays until it is silent or beaten.
     pub(super) fn choose(&mut self, now: Timestamp<Raw>) {
         let (session, timeline) = (self.session.as_ref(), self.timeline.as_ref());
-        match select(now, &self.leaders, session, timeline, &self.damping) {
+        match select(now, &self.foreign_leaders, session, timeline, &self.damping) {
             Decision::Follow(sender) => self.follow(now, sender),
             Decision::Stay(challenger) => {
                 if let Some(session) = &mut self.session {
@@ -114,7 +114,7 @@ impl Port {
             self.estimator.restart(self.rates.get(leader).map(RateGuess::same_leader));
             self.begin(Timeline::of(leader, self.timeline() + 1), reason);
         }
-        self.step(Event::LeaderChosen, Reason::Leader(leader));
+        self.step(Event::LeaderChosen, Reason::ForeignLeader(leader));
     }
 
     /// Dante time is not continuous with what it was.
@@ -130,7 +130,7 @@ impl Port {
 
     pub(super) fn expire(&mut self, now: Timestamp<Raw>) {
         let leader = self.leader().map(|leader| (now - leader.last_sync, leader.interval * RECEIPT_TIMEOUT));
-        self.leaders.expire(now, RECEIPT_TIMEOUT);
+        self.foreign_leaders.expire(now, RECEIPT_TIMEOUT);
         let Some((silent, allowed)) = leader else { return };
         // Syncs that cannot be measured are as good as none, though it is known whose they are.
         let unmeasured = self.session.as_ref().and_then(|session| session.measured).map(|at| now - at);

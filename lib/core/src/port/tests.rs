@@ -1,14 +1,14 @@
 //! The follower on a bench with leaders of known time.
 
 mod delay;
+mod foreign_leaders;
 mod hostile;
-mod leaders;
 mod operator;
 mod rates;
 mod second_protocol;
 mod select;
 
-use super::leaders::Sender;
+use super::foreign_leaders::Sender;
 use super::*;
 use crate::announcement::Announcement;
 use crate::time::{Affine, Dante, Ratio};
@@ -28,8 +28,8 @@ fn leader(n: u8) -> PortIdentity {
 }
 
 /// A leader as it is remembered, that says so of itself.
-fn remembered(n: u8, announced: Announcement) -> Leader {
-    Leader {
+fn remembered(n: u8, announced: Announcement) -> ForeignLeader {
+    ForeignLeader {
         identity: leader(n),
         address: HERE,
         announced,
@@ -94,11 +94,14 @@ impl Bench {
         Packet { header, message }.build().unwrap()
     }
 
-    fn stamp(&self) -> Result<Stamp, NoStamp> {
-        Ok(Stamp { raw: self.now, real: Timestamp::from_ns(self.now.ns() + 1_795_000_000_000_000_000) })
+    fn stamp(&self) -> Result<PacketTimestamp, NoTimestamp> {
+        Ok(PacketTimestamp {
+            raw: self.now,
+            real: Timestamp::from_ns(self.now.ns() + 1_795_000_000_000_000_000),
+        })
     }
 
-    fn hear(&mut self, channel: Channel, bytes: &[u8], arrived: Result<Stamp, NoStamp>) {
+    fn hear(&mut self, channel: Channel, bytes: &[u8], arrived: Result<PacketTimestamp, NoTimestamp>) {
         let source = SocketAddrV4::new(self.address, 49_155);
         self.handle(Input::Packet { channel, bytes, source, arrived });
     }
@@ -115,7 +118,7 @@ impl Bench {
         let precise_origin = self.line.at(self.now - PATH);
         let message = Message::FollowUp(FollowUp { associated_sequence_id: sequence, precise_origin });
         let packet = self.packet(source, sequence, Flags::NONE, message);
-        self.hear(Channel::General, &packet, Err(NoStamp::Missing));
+        self.hear(Channel::General, &packet, Err(NoTimestamp::Missing));
     }
 
     /// One Sync with its Follow_Up, and an interval passes.
@@ -146,10 +149,12 @@ impl Bench {
             .collect()
     }
 
-    fn notices(&self) -> Vec<Notice> {
+    fn diagnostics(&self) -> Vec<Diagnostic> {
         self.said
             .iter()
-            .filter_map(|said| if let Output::Notice(notice) = said { Some(*notice) } else { None })
+            .filter_map(
+                |said| if let Output::Diagnostic(diagnostic) = said { Some(*diagnostic) } else { None },
+            )
             .collect()
     }
 

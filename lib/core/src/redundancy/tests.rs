@@ -6,7 +6,7 @@ struct Bench {
     redundancy: Redundancy,
     now: Timestamp<Raw>,
     networks: [Network; 2],
-    changes: Vec<Change>,
+    changes: Vec<NetworkChange>,
 }
 
 fn map(at: i64, now: Timestamp<Raw>) -> ClockMap {
@@ -67,10 +67,11 @@ impl Bench {
 fn a_network_that_dies_is_replaced_at_once_and_the_timeline_goes_on() {
     let mut bench = Bench::new(Duration::from_us(60));
     assert_eq!((bench.seen(), bench.redundancy.timeline(1)), ((0, 1), 1));
-    assert_eq!(bench.changes, [Change::OneClock]);
+    assert_eq!(bench.changes, [NetworkChange::OneClock]);
     bench.lose(0);
     assert_eq!(bench.seen(), (1, 1));
-    let Some(Change::Selected { to: 1, moved: Some(moved), continues: true }) = bench.changes.last() else {
+    let Some(NetworkChange::Selected { to: 1, moved: Some(moved), continues: true }) = bench.changes.last()
+    else {
         panic!("{:?}", bench.changes)
     };
     assert!((*moved - Duration::from_us(60)).abs() < Duration::from_us(2), "{moved:?}");
@@ -85,7 +86,7 @@ fn a_network_that_dies_is_replaced_at_once_and_the_timeline_goes_on() {
 fn another_time_is_taken_only_after_patience_and_raises_the_timeline_once() {
     let mut bench = Bench::new(Duration::from_secs(4_000));
     assert_eq!((bench.seen(), bench.redundancy.timeline(1)), ((0, 1), 0));
-    assert!(matches!(bench.changes[..], [Change::TwoClocks(by)] if by == Duration::from_secs(4_000)));
+    assert!(matches!(bench.changes[..], [NetworkChange::TwoClocks(by)] if by == Duration::from_secs(4_000)));
     bench.lose(0);
     bench.pass(39);
     assert_eq!(bench.seen(), (0, 1), "it may come back");
@@ -107,7 +108,7 @@ fn one_clock_that_reboots_raises_the_timeline_once_whichever_port_sees_it_first(
             bench.lock(second, Duration::from_secs(-600));
             bench.pass(100);
             assert_eq!(bench.seen().1, 2, "network {first} first, by {lag} Syncs: {:?}", bench.changes);
-            let two = bench.changes.iter().any(|change| matches!(change, Change::TwoClocks(_)));
+            let two = bench.changes.iter().any(|change| matches!(change, NetworkChange::TwoClocks(_)));
             assert!(!two, "it is one clock all the time");
         }
     }

@@ -1,10 +1,10 @@
 //! The samples for chrony: one for each Sync that dante4l accepted, and the epoch offset (K) that makes its time UTC.
 
 use super::average::Average;
-use super::date::{Break, EpochRule, EpochSource, Evidence, Fixed, Told, Waiting};
+use super::epoch::{Break, EpochRule, EpochSource, Evidence, Fixed, PublishedEpoch, Waiting};
 use super::{Config, Output, State};
 use crate::outputs::Outputs;
-use crate::port::{Sample, Stamp};
+use crate::port::{PacketTimestamp, Sample};
 use crate::time::{ClockMap, Duration, Raw, Real, Timestamp};
 use crate::timescale::{Timescale, was_stepped};
 use crate::track::{Loss, TimelineKey};
@@ -13,7 +13,7 @@ use crate::track::{Loss, TimelineKey};
 /// stepped, and more than an hour at 100 ppm it was not.
 const RESUMABLE: Duration = Duration::from_ms(500);
 
-/// A sample that is older when it is seen is not told: this program was held up.
+/// A sample that is older when it is seen is not published: this program was held up.
 const LATE: Duration = Duration::from_secs(1);
 
 /// Another timeline is not joined to a map that has become more uncertain than this since its last measurement: what
@@ -22,7 +22,7 @@ const JOINABLE: Duration = Duration::from_ms(1);
 
 /// chrony unwraps a `local` refclock from sample to sample and follows a jump; after more than 3 s without a sample it
 /// begins anew, undisturbed.
-pub(super) const HUSH: Duration = Duration::from_secs(4);
+pub(super) const OUTPUT_PAUSE: Duration = Duration::from_secs(4);
 
 /// A sample for a reference clock driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,43 +50,43 @@ pub(super) struct Refclock {
     /// There is a leader.
     led: bool,
     /// It has no date, and that was said.
-    undated: bool,
+    no_utc: bool,
     scale: Option<Timescale>,
     /// Where its K is from.
     source: EpochSource,
     /// The scale that was given up last, to tell how far the next one is from it.
     before: Option<Timescale>,
     /// K of an earlier run, until it is resumed or given up.
-    earlier: Option<Told>,
+    earlier: Option<PublishedEpoch>,
     /// K of the last sample written, in this run or an earlier one.
-    told: Option<Told>,
+    published: Option<PublishedEpoch>,
     /// The last Sync that was looked at: both clocks at its arrival.
     seen: Option<(Timestamp<Raw>, Timestamp<Real>)>,
-    /// The last Sync that was told: its arrival, and how far the reference was from the system clock.
+    /// The last Sync that was published: its arrival, and how far the reference was from the system clock.
     last: Option<(Timestamp<Raw>, Duration)>,
-    hush_until: Option<Timestamp<Raw>>,
+    paused_until: Option<Timestamp<Raw>>,
     /// A Sync causes three at most: `Epoch` or `Fixed`, `Feeding`, `Write`.
     outputs: Outputs<Output, 4>,
 }
 
 impl Refclock {
     /// Resumes K of an earlier run, if that wrote a sample.
-    pub fn new(config: Config, told: Option<Told>) -> Self {
+    pub fn new(config: Config, published: Option<PublishedEpoch>) -> Self {
         Self {
             rule: config.rule,
             average: config.every.map(Average::new),
             evidence: Evidence::default(),
             feeding: false,
             led: false,
-            undated: false,
+            no_utc: false,
             scale: None,
             source: EpochSource::Clock,
             before: None,
-            earlier: told,
-            told,
+            earlier: published,
+            published,
             seen: None,
             last: None,
-            hush_until: None,
+            paused_until: None,
             outputs: Outputs::default(),
         }
     }
@@ -112,7 +112,7 @@ impl Refclock {
         path_delay: Duration,
     ) {
         self.led = true;
-        let Stamp { raw, real } = sample.arrived;
+        let PacketTimestamp { raw, real } = sample.arrived;
         let of_this_timeline = sample.timeline == key.number;
         // A Sync is named by its instant: whatever the page repeats, it is looked at once.
         let was_seen = self.seen.is_some_and(|(seen, _)| raw <= seen);
@@ -124,13 +124,13 @@ impl Refclock {
             let elapsed = raw - raw_before;
             let moved = (real - real_before) - elapsed;
             if was_stepped(moved, elapsed) {
-                return self.hush(raw + HUSH, Break::Stepped(moved));
+                return self.pause(raw + OUTPUT_PAUSE, Break::Stepped(moved));
             }
         }
-        if self.hush_until.is_some_and(|until| raw < until) {
+        if self.paused_until.is_some_and(|until| raw < until) {
             return;
         }
-        self.hush_until = None;
+        self.paused_until = None;
         let mut scale = match self.scale {
             Some(scale) => scale,
             None => match self.fixed(key, map, sample.arrived) {
@@ -139,55 +139,56 @@ impl Refclock {
             },
         };
         if scale.key() != key && scale.map().uncertainty_at(raw).offset > JOINABLE {
-            return self.hush(raw + HUSH, Break::Uncertain(scale.map().uncertainty_at(raw).offset));
+            return self.pause(raw + OUTPUT_PAUSE, Break::Uncertain(scale.map().uncertainty_at(raw).offset));
         }
         if let Some(change) = scale.follow(key, *map, raw) {
             self.outputs.push(Output::Epoch(change));
         }
         let reference = scale.utc_of(sample.origin + path_delay);
-        let told = RefclockSample { reference, received: real };
+        let published = RefclockSample { reference, received: real };
         if let Some((last, before)) = self.last
-            && was_stepped(told.ahead() - before, raw - last)
+            && was_stepped(published.ahead() - before, raw - last)
         {
-            return self.hush(raw + HUSH, Break::Jump(told.ahead() - before));
+            return self.pause(raw + OUTPUT_PAUSE, Break::Jump(published.ahead() - before));
         }
         self.scale = Some(scale);
-        self.last = Some((raw, told.ahead()));
+        self.last = Some((raw, published.ahead()));
         if !std::mem::replace(&mut self.feeding, true) {
             self.outputs.push(Output::Feeding);
         }
-        let told = match &mut self.average {
-            Some(average) => average.add(raw, told),
-            None => Some(told),
+        let published = match &mut self.average {
+            Some(average) => average.add(raw, published),
+            None => Some(published),
         };
-        if let Some(told) = told {
-            self.told = Some(Told { key, epoch: scale.epoch_at(raw), source: self.source, last: now });
-            self.outputs.push(Output::Write(told));
+        if let Some(published) = published {
+            self.published =
+                Some(PublishedEpoch { key, epoch: scale.epoch_at(raw), source: self.source, last: now });
+            self.outputs.push(Output::Write(published));
         }
     }
 
     /// Fixes K: to that of the run before, to dante2sys', or to where the system clock is.
-    fn fixed(&mut self, key: TimelineKey, map: &ClockMap, arrived: Stamp) -> Option<Timescale> {
-        let Stamp { raw, real } = arrived;
+    fn fixed(&mut self, key: TimelineKey, map: &ClockMap, arrived: PacketTimestamp) -> Option<Timescale> {
+        let PacketTimestamp { raw, real } = arrived;
         let mut resumed = None;
-        if let Some(told) = self.earlier.take() {
-            let scale = Timescale::resumed(told.key, *map, told.epoch);
+        if let Some(published) = self.earlier.take() {
+            let scale = Timescale::resumed(published.key, *map, published.epoch);
             let ahead = scale.utc_at(raw) - real;
-            if told.key == key && self.rule.allows(told.source) && ahead.abs() <= RESUMABLE {
-                resumed = Some((scale, told.source));
-            } else if raw < told.last + HUSH {
-                self.hush(told.last + HUSH, Break::Forgotten);
+            if published.key == key && self.rule.allows(published.source) && ahead.abs() <= RESUMABLE {
+                resumed = Some((scale, published.source));
+            } else if raw < published.last + OUTPUT_PAUSE {
+                self.pause(published.last + OUTPUT_PAUSE, Break::Forgotten);
                 return None;
             }
         }
         let is_resumed = resumed.is_some();
         let Some((scale, source)) = resumed.or_else(|| self.newly_fixed(key, map, arrived)) else {
-            if !std::mem::replace(&mut self.undated, true) {
-                self.outputs.push(Output::Undated(self.evidence.kernel));
+            if !std::mem::replace(&mut self.no_utc, true) {
+                self.outputs.push(Output::NoUtc(self.evidence.kernel));
             }
             return None;
         };
-        self.undated = false;
+        self.no_utc = false;
         let moved = self.before.take().map(|before| scale.utc_at(raw) - before.utc_at(raw));
         let ahead = scale.utc_at(raw) - real;
         let epoch = scale.epoch_at(raw);
@@ -200,7 +201,7 @@ impl Refclock {
         &self,
         key: TimelineKey,
         map: &ClockMap,
-        arrived: Stamp,
+        arrived: PacketTimestamp,
     ) -> Option<(Timescale, EpochSource)> {
         let source = self.evidence.source(self.rule, key)?;
         let scale = match (source, self.evidence.steered) {
@@ -214,14 +215,14 @@ impl Refclock {
     }
 
     /// Chrony must not see the jump that would follow.
-    fn hush(&mut self, until: Timestamp<Raw>, why: Break) {
+    fn pause(&mut self, until: Timestamp<Raw>, why: Break) {
         // A clock that goes on moving goes on being waited for, and that is said once.
-        if self.hush_until.is_none() || self.scale.is_some() {
-            self.outputs.push(Output::Hushed(why));
+        if self.paused_until.is_none() || self.scale.is_some() {
+            self.outputs.push(Output::Paused(why));
         }
         self.before = self.scale.take().or(self.before);
         self.last = None;
-        self.hush_until = Some(until);
+        self.paused_until = Some(until);
         self.cease();
     }
 
@@ -250,10 +251,10 @@ impl Refclock {
 
     /// What is missing while none are written.
     pub fn waiting(&self) -> Waiting {
-        match (self.feeding, self.led, self.hush_until) {
+        match (self.feeding, self.led, self.paused_until) {
             (true, ..) => Waiting::Nothing,
-            (_, true, Some(_)) => Waiting::Silence,
-            (_, true, None) if self.undated => Waiting::Date,
+            (_, true, Some(_)) => Waiting::Pause,
+            (_, true, None) if self.no_utc => Waiting::Utc,
             _ => Waiting::Leader,
         }
     }
@@ -264,8 +265,8 @@ impl Refclock {
     }
 
     /// K of the last sample written, in this run or an earlier one.
-    pub fn told(&self) -> Option<&Told> {
-        self.told.as_ref()
+    pub fn published_epoch(&self) -> Option<&PublishedEpoch> {
+        self.published.as_ref()
     }
 }
 

@@ -2,10 +2,10 @@ mod overlay;
 
 use super::*;
 use crate::page::{
-    CLOCK_HAS_MAP, CLOCK_HAS_PATH_DELAY, Freshness, PieceRecord, STEER_HAS_PIECE, STEER_UTC_GOOD,
+    CLOCK_HAS_MAP, CLOCK_HAS_PATH_DELAY, Freshness, PieceRecord, STEER_HAS_PIECE, STEER_UTC_SYNCHRONISED,
     SampleRecord,
 };
-use crate::port::{Sample, Stamp, State as PortState};
+use crate::port::{PacketTimestamp, Sample, State as PortState};
 use crate::steer::SteeredClock;
 use crate::time::{Affine, Correlation, Dante, Ratio, Uncertainty, Wander};
 use crate::track::TimelineKey;
@@ -16,7 +16,7 @@ pub(super) const NOW: Config = Config { rule: EpochRule::Now, every: None };
 pub(super) const SYNCHRONISED: Config = Config { rule: EpochRule::Synchronised, every: None };
 
 /// A leader at +12 ppm and a system clock that runs free.
-pub(super) struct Leader {
+pub(super) struct SyntheticLeader {
     pub key: TimelineKey,
     pub line: Affine<Dante>,
     pub rate_sigma: Ratio,
@@ -25,7 +25,7 @@ pub(super) struct Leader {
     pub stepped: Duration,
 }
 
-impl Leader {
+impl SyntheticLeader {
     pub fn new() -> Self {
         let line = Affine {
             raw0: Timestamp::ZERO,
@@ -52,7 +52,7 @@ impl Leader {
         Sample {
             number: self.sent.cast_unsigned(),
             timeline: self.key.number,
-            arrived: Stamp { raw, real: Timestamp::from_ns(raw.ns() + DATE) + self.stepped },
+            arrived: PacketTimestamp { raw, real: Timestamp::from_ns(raw.ns() + DATE) + self.stepped },
             origin: self.line.at(Timestamp::from_ns(self.sent * SYNC)),
             residual: Duration::ZERO,
             accepted: true,
@@ -63,7 +63,7 @@ impl Leader {
 /// The engine, and the pages of the two programs that it reads.
 struct Bench {
     relay: Relay,
-    leader: Leader,
+    leader: SyntheticLeader,
     dante4l: View<Dante4l>,
     dante2sys: Option<View<Dante2sys>>,
     suspended: Duration,
@@ -79,12 +79,12 @@ impl Bench {
         bench
     }
 
-    fn unread(config: Config, told: Option<Told>) -> Self {
-        let leader = Leader::new();
+    fn unread(config: Config, published: Option<PublishedEpoch>) -> Self {
+        let leader = SyntheticLeader::new();
         let body = Dante4l { state: PortState::Uncalibrated as u8, ..Dante4l::default() };
         let suspended = Duration::from_secs(5);
         Self {
-            relay: Relay::new(config, told, suspended),
+            relay: Relay::new(config, published, suspended),
             dante4l: View { freshness: Freshness::Fresh, pid: 1, instance: leader.key.instance, body },
             leader,
             dante2sys: None,
@@ -142,7 +142,7 @@ impl Bench {
 
     /// dante2sys' page with a K that is `by` away from where the system clock is.
     fn steered(&mut self, by: Duration) -> &mut View<Dante2sys> {
-        let mut body = Dante2sys { flags: STEER_HAS_PIECE | STEER_UTC_GOOD, ..Dante2sys::default() };
+        let mut body = Dante2sys { flags: STEER_HAS_PIECE | STEER_UTC_SYNCHRONISED, ..Dante2sys::default() };
         // A K that changes, and a leap second that goes with it.
         let (dante0_ns, slope) = (699_000_000_000, 1 << 28);
         let utc0_ns = DATE + by.ns() + 1_000_000_000 - ((250_000_000i64 * slope) >> 48);
@@ -198,7 +198,7 @@ fn samples_are_relayed_once_and_not_those_from_before_the_first_page() {
     let first = bench.leader.sample(0);
     for (n, _) in (0..).zip(0..RING) {
         let later = Duration::from_ms(10) * n;
-        let arrived = Stamp { raw: first.arrived.raw + later, real: first.arrived.real + later };
+        let arrived = PacketTimestamp { raw: first.arrived.raw + later, real: first.arrived.real + later };
         let sample = Sample { arrived, origin: first.origin + later, ..first };
         bench.dante4l.body.push(SampleRecord::of(&sample, 0));
     }
@@ -268,7 +268,7 @@ fn k_is_that_on_dante2sys_page_and_then_fixed() {
         (|view| view.body.flags = STEER_HAS_PIECE, EpochSource::Dante2sys),
         (|view| view.freshness = Freshness::Stale, unsynchronised),
         (|view| view.body.clock = SteeredClock::Hardware as u8, unsynchronised),
-        (|view| view.body.flags = STEER_UTC_GOOD, unsynchronised),
+        (|view| view.body.flags = STEER_UTC_SYNCHRONISED, unsynchronised),
         (|view| view.body.key_instance += 1, unsynchronised),
     ];
     for (n, (change, source)) in cases.into_iter().enumerate() {
@@ -292,14 +292,14 @@ fn k_is_that_on_dante2sys_page_and_then_fixed() {
     // By the stricter rule its date has to be good.
     let mut bench = Bench::new(SYNCHRONISED);
     bench.steered(by).body.flags = STEER_HAS_PIECE;
-    assert_eq!(bench.sync(), [Output::Undated(None)]);
-    bench.dante4l.body.set_kernel_word(Some(KernelWord::Unsynchronised));
-    assert_eq!((bench.sync(), bench.relay.waiting()), (vec![], Waiting::Date));
+    assert_eq!(bench.sync(), [Output::NoUtc(None)]);
+    bench.dante4l.body.set_kernel_sync(Some(KernelSync::Unsynchronised));
+    assert_eq!((bench.sync(), bench.relay.waiting()), (vec![], Waiting::Utc));
     bench.steered(by);
     assert!(matches!(bench.sync()[..], [Output::Fixed(fixed), ..] if fixed.source == EpochSource::Dante2sys));
     // So has the kernel's.
     let mut bench = Bench::new(SYNCHRONISED);
-    bench.dante4l.body.set_kernel_word(Some(KernelWord::Synchronised(Duration::from_ms(5))));
+    bench.dante4l.body.set_kernel_sync(Some(KernelSync::Synchronised(Duration::from_ms(5))));
     assert!(matches!(bench.sync()[..], [Output::Fixed(fixed), ..] if fixed.source == EpochSource::Clock));
 }
 
@@ -314,20 +314,20 @@ fn the_end_withdraws_the_last_sample() {
 #[test]
 fn the_page_carries_k_of_the_last_sample_to_the_next_run() {
     let bench = Bench::feeding(4);
-    let told = bench.relay.page().told().unwrap();
+    let published = bench.relay.page().published_epoch().unwrap();
     let epoch =
         crate::time::Epoch::from_ns(DATE + SYNC - bench.leader.line.at(Timestamp::from_ns(SYNC)).ns());
     let source = EpochSource::Unsynchronised;
-    assert_eq!(told, Told { key: bench.leader.key, epoch, source, last: bench.now() });
+    assert_eq!(published, PublishedEpoch { key: bench.leader.key, epoch, source, last: bench.now() });
     // It stands there until another sample is written.
-    let mut next = Bench::unread(NOW, Some(told));
+    let mut next = Bench::unread(NOW, Some(published));
     next.leader.sent = 4;
     assert_eq!(next.read(), []);
-    assert_eq!(next.relay.page().told(), Some(told));
-    assert_eq!(Bench::new(NOW).relay.page().told(), None);
+    assert_eq!(next.relay.page().published_epoch(), Some(published));
+    assert_eq!(Bench::new(NOW).relay.page().published_epoch(), None);
     let [Output::Fixed(fixed), Output::Feeding, Output::Write(_)] = next.sync()[..] else {
         panic!("a sample")
     };
     assert!(fixed.is_resumed);
-    assert_eq!(next.relay.page().told(), Some(Told { last: next.now(), ..told }));
+    assert_eq!(next.relay.page().published_epoch(), Some(PublishedEpoch { last: next.now(), ..published }));
 }

@@ -1,7 +1,7 @@
 //! What the kernel reports of a clock, and what of it another program did.
 
-use crate::date::Leap;
 use crate::time::{Duration, Ratio};
+use crate::utc::Leap;
 use std::fmt;
 
 /// Microseconds per tick of USER_HZ, which is 100 on every architecture that Rust's std knows.

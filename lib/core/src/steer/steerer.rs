@@ -4,12 +4,12 @@ use super::control::Control;
 use super::hold::{Hold, REVIEW};
 use super::utc::{Run, UtcKeeper};
 use super::{ClockState, Config, Correction, Done, Event, Input, Output, Reason, State};
-use crate::date::DateError;
 use crate::outputs::Outputs;
 use crate::page::{Dante4l, View};
 use crate::time::{Offset, Ratio, Raw, Reading, Timestamp};
 use crate::timescale::Timescale;
 use crate::track::{Loss, Track};
+use crate::utc::UtcError;
 
 /// A change of rate below this is none.
 const GRAIN: Ratio = Ratio::from_ppb(0.1);
@@ -276,7 +276,7 @@ impl Steerer {
     }
 
     /// What the clock's UTC is worth; `None` before the first measurement.
-    pub fn utc_error(&self, now: &Reading) -> Option<DateError> {
+    pub fn utc_error(&self, now: &Reading) -> Option<UtcError> {
         self.utc.error(now, &self.run())
     }
 

@@ -1,11 +1,11 @@
 use super::*;
-use crate::date::DateRules;
 use crate::page::Freshness;
 use crate::port::State as PortState;
 use crate::time::{
     Affine, ClockMap, Correlation, Dante, Raw, Reading, Real, Timestamp, Uncertainty, VirtualClock, Wander,
 };
 use crate::track::TimelineKey;
+use crate::utc::UtcRules;
 use crate::wire::Subdomain;
 
 mod kernel;

@@ -6,12 +6,12 @@
 use super::jump::Jump;
 use super::kernel::Declared;
 use super::{Output, State};
-use crate::date::servers::{self, Servers};
-use crate::date::{Answer, DateError, DateKeeper, DateRules, Leap, Verdict, is_leap_day};
 use crate::numbered;
 use crate::outputs::Outputs;
 use crate::page::{Dante4l, View};
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp};
+use crate::utc::servers::{self, Servers};
+use crate::utc::{Answer, Leap, UtcError, UtcMeasurement, UtcRules, UtcServo, is_leap_day};
 
 /// How often the leader's time is taken for UTC, and from which knowledge of its rate on.
 const LEADER_INTERVAL: Duration = Duration::from_secs(16);
@@ -72,7 +72,7 @@ pub struct Run {
 #[derive(Debug)]
 pub struct UtcKeeper {
     source: Source,
-    keeper: DateKeeper,
+    keeper: UtcServo,
     agreeing: u8,
     steps: u64,
     /// The leader's time is its uptime, and no UTC.
@@ -87,7 +87,7 @@ pub struct UtcKeeper {
 }
 
 impl UtcKeeper {
-    pub(super) fn new(config: UtcConfig, rules: DateRules, now: Timestamp<Raw>) -> Self {
+    pub(super) fn new(config: UtcConfig, rules: UtcRules, now: Timestamp<Raw>) -> Self {
         let source = match config {
             UtcConfig::None => Source::None,
             UtcConfig::Ntp { servers, shortest_interval } => {
@@ -97,7 +97,7 @@ impl UtcKeeper {
         };
         Self {
             source,
-            keeper: DateKeeper::new(rules),
+            keeper: UtcServo::new(rules),
             agreeing: 0,
             steps: 0,
             is_uptime: false,
@@ -128,12 +128,12 @@ impl UtcKeeper {
         page: Option<&View<Dante4l>>,
         map: Option<&ClockMap>,
     ) -> bool {
-        let verdict = match &self.source {
+        let measurement = match &self.source {
             Source::Ntp(_) => self.serve(now, servers::Input::Deadline),
             Source::Leader { next } if now >= *next => self.look_at_leader(now, page),
             Source::None | Source::Leader { .. } => None,
         };
-        verdict.inspect(|verdict| self.observe(verdict, map)).is_some()
+        measurement.inspect(|measurement| self.observe(measurement, map)).is_some()
     }
 
     /// A server answered, or did not. Whether UTC was measured.
@@ -143,28 +143,32 @@ impl UtcKeeper {
         (server, answer): (usize, Answer),
         map: Option<&ClockMap>,
     ) -> bool {
-        let verdict = self.serve(now, servers::Input::Answer { server, answer });
-        verdict.inspect(|verdict| self.observe(verdict, map)).is_some()
+        let measurement = self.serve(now, servers::Input::Answer { server, answer });
+        measurement.inspect(|measurement| self.observe(measurement, map)).is_some()
     }
 
-    fn serve(&mut self, now: Timestamp<Raw>, input: servers::Input) -> Option<Verdict> {
+    fn serve(&mut self, now: Timestamp<Raw>, input: servers::Input) -> Option<UtcMeasurement> {
         let Source::Ntp(servers) = &mut self.source else { return None };
         servers.handle(now, input);
-        let mut verdict = None;
+        let mut measurement = None;
         while let Some(output) = servers.poll() {
             match output {
                 servers::Output::Ask(server) => self.outputs.push(Output::Ask(server)),
                 servers::Output::Round(round) => {
-                    self.agreeing = round.map_or(0, |verdict| verdict.agreeing);
+                    self.agreeing = round.map_or(0, |measurement| measurement.agreeing);
                     self.outputs.push(Output::Round(round));
-                    verdict = round.ok();
+                    measurement = round.ok();
                 }
             }
         }
-        verdict
+        measurement
     }
 
-    fn look_at_leader(&mut self, now: Timestamp<Raw>, page: Option<&View<Dante4l>>) -> Option<Verdict> {
+    fn look_at_leader(
+        &mut self,
+        now: Timestamp<Raw>,
+        page: Option<&View<Dante4l>>,
+    ) -> Option<UtcMeasurement> {
         let View { instance, body, .. } = page?;
         let track = body.track(*instance);
         let map = track.live_map()?;
@@ -182,11 +186,11 @@ impl UtcKeeper {
             return None;
         }
         let margin = sigma.offset * 3;
-        Some(Verdict { raw: now, utc, margin, leap: Leap::None, agreeing: 1, answered: 1 })
+        Some(UtcMeasurement { raw: now, utc, margin, leap: Leap::None, agreeing: 1, answered: 1 })
     }
 
-    pub(super) fn observe(&mut self, verdict: &Verdict, map: Option<&ClockMap>) {
-        let news = self.keeper.observe(verdict, map);
+    pub(super) fn observe(&mut self, measurement: &UtcMeasurement, map: Option<&ClockMap>) {
+        let news = self.keeper.observe(measurement, map);
         self.outputs.extend(news.map(Output::Date));
         if let Source::Ntp(servers) = &mut self.source {
             let is_doubted = self.keeper.is_doubted();
@@ -213,7 +217,7 @@ impl UtcKeeper {
     }
 
     /// What the clock's UTC is worth; `None` before the first measurement.
-    pub(super) fn error(&self, now: &Reading, run: &Run) -> Option<DateError> {
+    pub(super) fn error(&self, now: &Reading, run: &Run) -> Option<UtcError> {
         let (rate, held) = match (run.map, run.state) {
             (Some(map), State::Locked) => ((map.line.rate, map.uncertainty_at(now.raw).rate), None),
             (Some(map), State::Holdover) => {
@@ -316,14 +320,14 @@ impl UtcKeeper {
     /// CLOCK_MONOTONIC_RAW stood still, and with it all that was measured against it.
     pub(super) fn slept(&mut self, now: Timestamp<Raw>) {
         self.keeper.slept();
-        self.serve(now, servers::Input::Anew);
+        self.serve(now, servers::Input::Restart);
         if let Source::Leader { next } = &mut self.source {
             *next = now;
         }
     }
 
     /// The policy and what is known of UTC.
-    pub fn keeper(&self) -> &DateKeeper {
+    pub fn keeper(&self) -> &UtcServo {
         &self.keeper
     }
 

@@ -3,7 +3,7 @@
 //! which CLOCK_MONOTONIC_RAW stands still.
 
 use super::{Duration, Raw, Real, Timestamp};
-use crate::port::{NoStamp, Stamp};
+use crate::port::{NoTimestamp, PacketTimestamp};
 use arrayvec::ArrayVec;
 
 /// Two clocks read at one instant: the raw time is the middle of two reads that bracket the other.
@@ -34,7 +34,7 @@ impl Bridge {
     /// At one reading a second or more, stamps that waited up to 7 s in a socket still fall between two of them.
     const DEPTH: usize = 8;
     /// The kernel steers CLOCK_REALTIME by at most 500 ppm (ADJ_FREQUENCY). What moves further than this between two
-    /// readings was stepped, or slewed in haste: chronyd does that through ADJ_TICK, by some percent. Stamps of that
+    /// readings was stepped, or slewed in haste: chronyd does that through ADJ_TICK, by some percent. Timestamps of that
     /// time are not worth having.
     const MAX_SLEW_PPM: i64 = 600;
     /// Reading noise (an interrupt between two reads of a reading) that is no step yet.
@@ -122,11 +122,11 @@ const FRESH: Duration = Duration::from_ms(1);
 /// A reading of both clocks is taken after each timestamp unless one that follows it is fresh, so that a timestamp lies
 /// between two readings. `read` takes it, or returns `None` where the clock cannot be read.
 #[derive(Debug, Default)]
-pub struct StampTranslator {
+pub struct TimestampTranslator {
     bridge: Bridge,
 }
 
-impl StampTranslator {
+impl TimestampTranslator {
     /// Notes a reading that was taken while no packet arrives, so that the next timestamp is interpolated over a short
     /// span.
     pub fn note(&mut self, reading: Reading) {
@@ -136,18 +136,18 @@ impl StampTranslator {
     /// The instant of a timestamp that was received just now.
     ///
     /// # Errors
-    /// [`NoStamp::Missing`] where there is none, [`NoStamp::ClockStepped`] where its clock was stepped between it and the
+    /// [`NoTimestamp::Missing`] where there is none, [`NoTimestamp::ClockStepped`] where its clock was stepped between it and the
     /// reading after it, or was never read.
     pub fn translate(
         &mut self,
         now: Timestamp<Raw>,
         stamp: Option<Timestamp<Real>>,
         read: impl FnOnce() -> Option<Reading>,
-    ) -> Result<Stamp, NoStamp> {
-        let real = stamp.ok_or(NoStamp::Missing)?;
+    ) -> Result<PacketTimestamp, NoTimestamp> {
+        let real = stamp.ok_or(NoTimestamp::Missing)?;
         self.freshen(now, |latest| latest.real <= real, read);
-        let raw = self.bridge.to_raw(real).map_err(|_| NoStamp::ClockStepped)?;
-        Ok(Stamp { raw, real })
+        let raw = self.bridge.to_raw(real).map_err(|_| NoTimestamp::ClockStepped)?;
+        Ok(PacketTimestamp { raw, real })
     }
 
     /// The clock's time at the recent instant `raw`; `None` if the clock was never read.

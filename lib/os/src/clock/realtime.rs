@@ -1,9 +1,9 @@
 //! CLOCK_REALTIME through adjtimex(2): its frequency, steps, and what other programs left behind in it.
 
 use super::ClockError;
-use dante_core::date::Leap;
 use dante_core::steer::{Declared, Kernel, KernelLeap, NOMINAL_TICK, SELF_STEERING};
 use dante_core::time::{Duration, Ratio};
+use dante_core::utc::Leap;
 use nix::errno::Errno;
 
 /// One unit of `timex.freq`: 2^-16 ppm.

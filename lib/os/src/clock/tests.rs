@@ -4,8 +4,8 @@ use super::realtime::{
     declared_status, frequency_alone, from_timex, setoffset, timex_of, to_timex, whole_us,
 };
 use super::*;
-use dante_core::date::Leap;
 use dante_core::steer::{Declared, KernelLeap, NOMINAL_TICK, SELF_STEERING};
+use dante_core::utc::Leap;
 
 #[test]
 fn frequency_saturates_at_500_ppm() {

@@ -8,6 +8,7 @@ mod example;
 mod words;
 
 use super::DaemonArgs;
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction};
 use example::Example;
@@ -54,6 +55,11 @@ fn is_for_the_command_line<A: DaemonArgs>(flag: &str) -> bool {
     COMMAND_LINE_ONLY.contains(&flag) || A::COMMAND_LINE_ONLY.contains(&flag)
 }
 
+/// The new name of a flag that was renamed.
+fn new_name<A: DaemonArgs>(flag: &str) -> Option<&'static str> {
+    A::RENAMED.iter().find(|(old, _)| *old == flag).map(|(_, new)| *new)
+}
+
 /// The values of one key as they stand in the file, whether they make sense or not; a list is several, and a key that is not
 /// there is none.
 ///
@@ -72,7 +78,7 @@ pub fn values(path: &Path, section: &str, key: &str) -> Result<Vec<String>, Conf
 /// The flags, and the names of those given that may be so several times.
 fn parse<A: DaemonArgs>(words: Vec<OsString>) -> Result<(A, Vec<String>), clap::Error> {
     let mut command = A::command().args_override_self(true);
-    let matches = command.try_get_matches_from_mut(words)?;
+    let matches = command.try_get_matches_from_mut(words).map_err(suggest_new_name::<A>)?;
     let args = A::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     let is_given = |arg: &&Arg| {
         matches!(arg.get_action(), ArgAction::Append)
@@ -81,6 +87,19 @@ fn parse<A: DaemonArgs>(words: Vec<OsString>) -> Result<(A, Vec<String>), clap::
     let lists = command.get_arguments().filter(is_given);
     let lists = lists.filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
     Ok((args, lists))
+}
+
+/// The error of an unknown flag suggests the new name, if the flag was renamed.
+fn suggest_new_name<A: DaemonArgs>(mut error: clap::Error) -> clap::Error {
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) => flag.strip_prefix("--").and_then(new_name::<A>),
+        _ => None,
+    };
+    if let Some(new) = unknown {
+        error.remove(ContextKind::Suggested);
+        error.insert(ContextKind::SuggestedArg, ContextValue::String(format!("--{new}")));
+    }
+    error
 }
 
 /// A key of the file, and the word of a command line that it amounts to.
@@ -142,6 +161,9 @@ impl<'a> File<'a> {
             let wrong = |what| self.error(span.clone(), what);
             if is_for_the_command_line::<A>(key) {
                 return Err(wrong(format!("{key} is a flag of the command line only")));
+            }
+            if let Some(new) = new_name::<A>(key) {
+                return Err(wrong(format!("{key} was renamed: write {new}")));
             }
             let Some(arg) = keys.iter().find(|arg| arg.get_long() == Some(key)) else {
                 return Err(wrong(words::no_key(&example, A::PROGRAM, &own, key)));

@@ -136,8 +136,8 @@ fn plan(found: Option<Setting>, transmit: bool) -> ArrayVec<Setting, 3> {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence of each says what it is")]
 pub enum CardError {
-    NoStamps { interface: String },
-    NoTransmitStamps { interface: String },
+    NoTimestamps { interface: String },
+    NoTransmitTimestamps { interface: String },
     NoClock { interface: String },
     Clock { interface: String, cause: PhcError },
     NotPermitted { interface: String },
@@ -148,8 +148,8 @@ pub enum CardError {
 impl Explain for CardError {
     fn what(&self) -> String {
         match self {
-            Self::NoStamps { interface } => format!("{interface} has no hardware time stamps"),
-            Self::NoTransmitStamps { interface } => format!(
+            Self::NoTimestamps { interface } => format!("{interface} has no hardware time stamps"),
+            Self::NoTransmitTimestamps { interface } => format!(
                 "{interface} has hardware time stamps of what arrives but not of what leaves, and stamps of two kinds would \
                  make the measured path delay wrong"
             ),
@@ -183,7 +183,7 @@ impl Explain for CardError {
     fn remedy(&self) -> Option<String> {
         let drop_in = "the drop-in hardware.conf among the examples gives a service the file and the right";
         match self {
-            Self::NoStamps { interface } => {
+            Self::NoTimestamps { interface } => {
                 Some(format!("`ethtool -T {interface}` shows what its driver offers"))
             }
             Self::Clock { cause, .. } => match cause.remedy() {
@@ -212,7 +212,7 @@ display_explained!(CardError);
 impl CardError {
     /// Whether the card itself is the reason, which will not change.
     pub fn is_lacking(&self) -> bool {
-        matches!(self, Self::NoStamps { .. } | Self::NoTransmitStamps { .. } | Self::NoClock { .. })
+        matches!(self, Self::NoTimestamps { .. } | Self::NoTransmitTimestamps { .. } | Self::NoClock { .. })
     }
 }
 
@@ -237,10 +237,10 @@ impl Card {
         let name = || interface.name.clone();
         let able = request::abilities(&interface.name).ok().filter(|able| able.stamps_arrivals());
         let Some(able) = able else {
-            return Err(CardError::NoStamps { interface: name() });
+            return Err(CardError::NoTimestamps { interface: name() });
         };
         if transmit && !able.stamps_departures() {
-            return Err(CardError::NoTransmitStamps { interface: name() });
+            return Err(CardError::NoTransmitTimestamps { interface: name() });
         }
         let Some(clock) = able.clock else {
             return Err(CardError::NoClock { interface: name() });
@@ -265,7 +265,7 @@ impl Card {
         }
         let mut refusals: ArrayVec<(Filter, Errno), 3> = ArrayVec::new();
         for wanted in settings {
-            match request::set_stamping(&self.interface, wanted) {
+            match request::set_timestamping(&self.interface, wanted) {
                 Ok(made) => {
                     log::debug!(
                         "{}: filter {} asked for, {} set",
@@ -314,7 +314,7 @@ impl fmt::Display for Card {
 impl Drop for Card {
     fn drop(&mut self) {
         let Some(found) = self.found.filter(|_| self.changed && self.is_as_left()) else { return };
-        match request::set_stamping(&self.interface, found) {
+        match request::set_timestamping(&self.interface, found) {
             Ok(_) => log::debug!("{}: the filter is {} again, as it was found", self.interface, found.filter),
             Err(cause) => log::debug!("{}: setting the filter back: {cause}", self.interface),
         }

@@ -35,8 +35,8 @@ const GET_TS_INFO: u32 = 0x41;
 
 mod ioctl {
     nix::ioctl_readwrite_bad!(ethtool, libc::SIOCETHTOOL, libc::ifreq);
-    nix::ioctl_readwrite_bad!(get_stamping, libc::SIOCGHWTSTAMP, libc::ifreq);
-    nix::ioctl_readwrite_bad!(set_stamping, libc::SIOCSHWTSTAMP, libc::ifreq);
+    nix::ioctl_readwrite_bad!(get_timestamping, libc::SIOCGHWTSTAMP, libc::ifreq);
+    nix::ioctl_readwrite_bad!(set_timestamping, libc::SIOCSHWTSTAMP, libc::ifreq);
 }
 
 /// The name of the driver behind an interface, if it says.
@@ -61,15 +61,15 @@ pub(super) fn abilities(name: &str) -> nix::Result<Abilities> {
 pub(super) fn stamping(name: &str) -> nix::Result<Setting> {
     let mut config = libc::hwtstamp_config { flags: 0, tx_type: 0, rx_filter: 0 };
     // SAFETY: the kernel writes a hwtstamp_config, which `config` is.
-    unsafe { request(name, &mut config, ioctl::get_stamping) }?;
+    unsafe { request(name, &mut config, ioctl::get_timestamping) }?;
     Ok(Setting { transmit: config.tx_type, filter: Filter(config.rx_filter) })
 }
 
 /// Tells the card what to stamp (SIOCSHWTSTAMP), and returns what the driver made of it.
-pub(super) fn set_stamping(name: &str, to: Setting) -> nix::Result<Setting> {
+pub(super) fn set_timestamping(name: &str, to: Setting) -> nix::Result<Setting> {
     let mut config = libc::hwtstamp_config { flags: 0, tx_type: to.transmit, rx_filter: to.filter.0 };
     // SAFETY: the kernel reads and writes a hwtstamp_config, which `config` is.
-    unsafe { request(name, &mut config, ioctl::set_stamping) }?;
+    unsafe { request(name, &mut config, ioctl::set_timestamping) }?;
     Ok(Setting { transmit: config.tx_type, filter: Filter(config.rx_filter) })
 }
 

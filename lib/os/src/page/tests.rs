@@ -484,7 +484,7 @@ fn a_fifo_in_the_pages_place_keeps_nobody_waiting() {
     assert!(matches!(refused, WriteError::InTheWay { obstacle: Obstacle::NoFile, .. }), "{refused}");
 }
 
-/// What a run before left on its clock page is of use to the next: dante2sys --leave, K of danteshm.
+/// What a run before left on its clock page is of use to the next: dante2sys --restore-frequency, K of danteshm.
 #[test]
 fn a_status_page_that_cannot_be_made_costs_nothing_of_the_clock_page() {
     let instance: Instance = format!("test-{:x}", crate::daemon::random().unwrap()).parse().unwrap();

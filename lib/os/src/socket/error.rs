@@ -15,7 +15,7 @@ pub enum SocketError {
     PortInUse { port: u16, channel: Channel },
     PortRefused { port: u16, channel: Channel, interface: String },
     Join { group: Ipv4Addr, interface: String, cause: io::Error },
-    NoStamps { interface: String, cause: io::Error },
+    NoTimestamps { interface: String, cause: io::Error },
     Setup { tried: &'static str, interface: String, cause: io::Error },
     Receive { interface: String, cause: Errno },
     Send { to: SocketAddrV4, interface: String, cause: io::Error },
@@ -33,7 +33,7 @@ impl Explain for SocketError {
             Self::Join { group, interface, cause } => {
                 format!("joining multicast group {group} on {interface}: {cause}: no leader can be received")
             }
-            Self::NoStamps { interface, cause } => {
+            Self::NoTimestamps { interface, cause } => {
                 format!("asking for time stamps on {interface}: {cause}: nothing can be measured")
             }
             Self::Setup { tried, interface, cause } => {
@@ -65,7 +65,7 @@ impl Denied for SocketError {
         match self {
             Self::PortInUse { .. } => Some(Denial::InUse),
             Self::PortRefused { .. } => Some(Denial::NotPermitted),
-            Self::Setup { cause, .. } | Self::Join { cause, .. } | Self::NoStamps { cause, .. } => {
+            Self::Setup { cause, .. } | Self::Join { cause, .. } | Self::NoTimestamps { cause, .. } => {
                 (cause.kind() == io::ErrorKind::PermissionDenied).then_some(Denial::NotPermitted)
             }
             Self::Receive { .. } | Self::Send { .. } => None,

@@ -1,6 +1,6 @@
 //! Socket options, in the order in which a PTP socket is made.
 
-use super::{Channel, SocketError, StampSource};
+use super::{Channel, SocketError, TimestampSource};
 use crate::net::{Interface, Kind};
 use nix::sys::socket::sockopt::{ReceiveTimestampns, RxqOvfl, Timestamping};
 use nix::sys::socket::{TimestampingFlag, setsockopt};
@@ -57,16 +57,16 @@ pub(super) fn send_from(socket: &Socket, interface: &Interface) -> io::Result<()
 /// Asks for stamps both ways, of this source; where the kernel does not know that, for software's of what arrives alone.
 pub(super) fn stamp(
     socket: &Socket,
-    wanted: StampSource,
+    wanted: TimestampSource,
     interface: &str,
-) -> Result<StampSource, SocketError> {
-    let failed = |cause| SocketError::NoStamps { interface: interface.to_owned(), cause };
+) -> Result<TimestampSource, SocketError> {
+    let failed = |cause| SocketError::NoTimestamps { interface: interface.to_owned(), cause };
     match setsockopt(socket, Timestamping, &flags(wanted)) {
         Ok(()) => return Ok(wanted),
-        Err(cause) if wanted == StampSource::Hardware => return Err(failed(cause.into())),
+        Err(cause) if wanted == TimestampSource::Hardware => return Err(failed(cause.into())),
         Err(_) => {}
     }
-    stamp_arrivals(socket).map(|()| StampSource::SoftwareNs).map_err(failed)
+    stamp_arrivals(socket).map(|()| TimestampSource::SoftwareNs).map_err(failed)
 }
 
 pub(super) fn stamp_arrivals(socket: &Socket) -> io::Result<()> {
@@ -74,7 +74,7 @@ pub(super) fn stamp_arrivals(socket: &Socket) -> io::Result<()> {
 }
 
 /// The kernel counts from 0 again each time OPT_ID is turned on.
-pub(super) fn restart_keys(socket: &Socket, stamps: StampSource) -> io::Result<()> {
+pub(super) fn restart_keys(socket: &Socket, stamps: TimestampSource) -> io::Result<()> {
     let flags = flags(stamps);
     setsockopt(socket, Timestamping, &(flags - TimestampingFlag::SOF_TIMESTAMPING_OPT_ID))?;
     setsockopt(socket, Timestamping, &flags).map_err(io::Error::from)
@@ -84,15 +84,15 @@ pub(super) fn restart_keys(socket: &Socket, stamps: StampSource) -> io::Result<(
 /// get where the sysctl tstamp_allow_data is 0.
 ///
 /// Where both are asked for on departure, a packet that the card stamps gets no other stamp; so only one is asked for.
-fn flags(source: StampSource) -> TimestampingFlag {
+fn flags(source: TimestampSource) -> TimestampingFlag {
     let common = TimestampingFlag::SOF_TIMESTAMPING_OPT_ID | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY;
     let of_source = match source {
-        StampSource::Hardware => {
+        TimestampSource::Hardware => {
             TimestampingFlag::SOF_TIMESTAMPING_RX_HARDWARE
                 | TimestampingFlag::SOF_TIMESTAMPING_TX_HARDWARE
                 | TimestampingFlag::SOF_TIMESTAMPING_RAW_HARDWARE
         }
-        StampSource::Software | StampSource::SoftwareNs | StampSource::None => {
+        TimestampSource::Software | TimestampSource::SoftwareNs | TimestampSource::None => {
             TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
                 | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
                 | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE

@@ -19,7 +19,7 @@ fn free_port() -> u16 {
 }
 
 fn event(port: u16) -> PtpSocket {
-    PtpSocket::open(&lo(), GROUP, port, Channel::Event, StampSource::Software).unwrap()
+    PtpSocket::open(&lo(), GROUP, port, Channel::Event, TimestampSource::Software).unwrap()
 }
 
 fn sender(channel: Channel) -> PtpSocket {
@@ -98,7 +98,7 @@ fn another_group_on_the_same_port_is_not_heard() {
     let port = free_port();
     let mut ours = event(port);
     let other = Ipv4Addr::new(224, 0, 1, 130);
-    let mut theirs = PtpSocket::open(&lo(), other, port, Channel::Event, StampSource::Software).unwrap();
+    let mut theirs = PtpSocket::open(&lo(), other, port, Channel::Event, TimestampSource::Software).unwrap();
     ours.send(b"x", SocketAddrV4::new(other, port)).unwrap();
     assert_eq!(all(&mut theirs).len(), 1);
     assert_eq!(all(&mut ours).len(), 0);
@@ -162,7 +162,7 @@ fn stamps_of_arrival_alone_are_taken_too() {
     )
     .unwrap();
     options::stamp_arrivals(&receiver.socket).unwrap();
-    receiver.stamps = StampSource::SoftwareNs;
+    receiver.stamps = TimestampSource::SoftwareNs;
     assert_eq!(receiver.stamps().to_string(), "software-ns");
     stamped(&mut sender, &mut receiver, to);
 }
@@ -188,7 +188,8 @@ fn control_messages_that_do_not_fit_cost_the_stamp_and_no_more() {
     sender.send(b"sync", to).unwrap();
     assert!(wait(&receiver).ready(0));
     let arrival =
-        fetch(&receiver.socket, StampSource::Software, &mut [0; 64], &mut receiver.control.0[..24]).unwrap();
+        fetch(&receiver.socket, TimestampSource::Software, &mut [0; 64], &mut receiver.control.0[..24])
+            .unwrap();
     assert_eq!((arrival.length, arrival.stamp), (4, None));
 }
 
@@ -210,7 +211,7 @@ fn a_packet_longer_than_the_buffer_is_cut() {
 #[test]
 fn the_general_channel_takes_no_stamps() {
     let mut sender = sender(Channel::General);
-    assert_eq!(sender.stamps(), StampSource::None);
+    assert_eq!(sender.stamps(), TimestampSource::None);
     sender.send(b"x", SocketAddrV4::new(GROUP, free_port())).unwrap();
     assert_eq!(sender.departed().unwrap(), None);
 }
@@ -248,7 +249,7 @@ fn packets_lost_to_a_full_socket_are_counted() {
 fn a_port_that_another_program_holds_is_told_as_such() {
     let other = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     let port = other.local_addr().unwrap().port();
-    let error = PtpSocket::open(&lo(), GROUP, port, Channel::General, StampSource::Software).unwrap_err();
+    let error = PtpSocket::open(&lo(), GROUP, port, Channel::General, TimestampSource::Software).unwrap_err();
     assert!(error.denial() == Some(Denial::InUse), "{error:?}");
     assert!(error.to_string().contains("another UDP port for general messages"), "{error}");
 }
@@ -258,8 +259,8 @@ fn a_port_that_another_program_holds_is_told_as_such() {
 fn without_a_card_that_stamps_hardware_stamps_stay_away_until_software_is_asked() {
     let port = free_port();
     let to = SocketAddrV4::new(GROUP, port);
-    let mut socket = PtpSocket::open(&lo(), GROUP, port, Channel::Event, StampSource::Hardware).unwrap();
-    assert_eq!(socket.stamps(), StampSource::Hardware);
+    let mut socket = PtpSocket::open(&lo(), GROUP, port, Channel::Event, TimestampSource::Hardware).unwrap();
+    assert_eq!(socket.stamps(), TimestampSource::Hardware);
     // Software stamps are on for the whole host, and yet none is taken for the card's.
     let mut sender = sender(Channel::Event);
     let mut software = event(port);
@@ -273,7 +274,7 @@ fn without_a_card_that_stamps_hardware_stamps_stay_away_until_software_is_asked(
     while socket.receive(&mut buffer).unwrap().is_some() {}
 
     socket.stamp_by_software().unwrap();
-    assert_eq!(socket.stamps(), StampSource::Software);
+    assert_eq!(socket.stamps(), TimestampSource::Software);
     stamped(&mut sender, &mut socket, to);
     let key = socket.send(b"sync", to).unwrap();
     assert_eq!(key, 1, "keys go on");
@@ -314,7 +315,7 @@ fn a_stall_of_two_seconds_beside_hundreds_of_followers_loses_nothing() {
 fn an_interface_that_went_away_is_an_error_when_opening() {
     let gone = Interface { name: "nosuch0".to_owned(), index: 4_000_000, ..lo() };
     let error =
-        PtpSocket::open(&gone, GROUP, free_port(), Channel::Event, StampSource::Software).unwrap_err();
+        PtpSocket::open(&gone, GROUP, free_port(), Channel::Event, TimestampSource::Software).unwrap_err();
     assert!(error.to_string().contains("nosuch0"), "{error}");
 }
 
@@ -324,7 +325,7 @@ fn child_of_the_privileged_port_test() {
     if std::env::var_os("PTP_PORT_CHILD").is_none() {
         return;
     }
-    let error = PtpSocket::open(&lo(), GROUP, 319, Channel::Event, StampSource::Software).unwrap_err();
+    let error = PtpSocket::open(&lo(), GROUP, 319, Channel::Event, TimestampSource::Software).unwrap_err();
     assert!(
         error.denial() == Some(Denial::NotPermitted) && error.to_string().contains("CAP_NET_BIND_SERVICE"),
         "{error:?}"
@@ -367,7 +368,7 @@ fn on_a_veth_both_ends_stamp_and_the_sender_hears_no_echo() {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         let (near, far) = (Interface::find("v0").unwrap(), Interface::find("v1").unwrap());
-        let open = |end| PtpSocket::open(end, GROUP, 319, Channel::Event, StampSource::Software).unwrap();
+        let open = |end| PtpSocket::open(end, GROUP, 319, Channel::Event, TimestampSource::Software).unwrap();
         let (mut sender, mut echo, mut receiver) = (open(&near), open(&near), open(&far));
         let (stamp, key) = stamped(&mut sender, &mut receiver, SocketAddrV4::new(GROUP, 319));
         let left =

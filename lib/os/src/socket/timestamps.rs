@@ -2,9 +2,9 @@
 //! CLOCK_MONOTONIC_RAW, which nobody steers.
 
 use crate::clock::{PhcReader, raw_now, read_realtime, timestamp};
-use dante_core::port::StampSource;
-use dante_core::port::{NoStamp, Stamp};
-use dante_core::time::{Real, StampTranslator, Timestamp};
+use dante_core::port::TimestampSource;
+use dante_core::port::{NoTimestamp, PacketTimestamp};
+use dante_core::time::{Real, Timestamp, TimestampTranslator};
 use nix::sys::socket::Timestamps;
 use nix::sys::time::TimeSpec;
 
@@ -21,8 +21,8 @@ pub enum Timestamping {
 }
 
 /// The time of the clock that this source stands for.
-pub(super) fn taken_by(source: StampSource, stamps: Timestamps) -> Option<Timestamp<Real>> {
-    taken_at(if source == StampSource::Hardware { stamps.hw_raw } else { stamps.system })
+pub(super) fn taken_by(source: TimestampSource, stamps: Timestamps) -> Option<Timestamp<Real>> {
+    taken_at(if source == TimestampSource::Hardware { stamps.hw_raw } else { stamps.system })
 }
 
 /// The kernel leaves a stamp that it did not take at zero.
@@ -32,14 +32,14 @@ pub(super) fn taken_at(time: TimeSpec) -> Option<Timestamp<Real>> {
 
 /// Translates the timestamps of one network's sockets.
 #[derive(Debug)]
-pub struct Stamps {
+pub struct TimestampReader {
     /// Of CLOCK_REALTIME.
-    system: StampTranslator,
+    system: TimestampTranslator,
     /// Of the card's clock, where the stamps are the card's.
-    card: Option<(PhcReader, StampTranslator)>,
+    card: Option<(PhcReader, TimestampTranslator)>,
 }
 
-impl Stamps {
+impl TimestampReader {
     /// For the kernel's own stamps, of CLOCK_REALTIME. Takes the first reading.
     pub fn start() -> Self {
         Self::of(None)
@@ -47,8 +47,8 @@ impl Stamps {
 
     /// For the stamps of a card with this clock, or of the kernel. Takes the first reading.
     pub fn of(card: Option<PhcReader>) -> Self {
-        let card = card.map(|clock| (clock, StampTranslator::default()));
-        let mut stamps = Self { system: StampTranslator::default(), card };
+        let card = card.map(|clock| (clock, TimestampTranslator::default()));
+        let mut stamps = Self { system: TimestampTranslator::default(), card };
         stamps.refresh();
         stamps
     }
@@ -56,15 +56,15 @@ impl Stamps {
     /// The instant of a stamp on both clocks of this host, taken just now.
     ///
     /// # Errors
-    /// [`NoStamp`]: there was none, or the clock that it is of was stepped near it.
-    pub fn translate(&mut self, stamp: Option<Timestamp<Real>>) -> Result<Stamp, NoStamp> {
+    /// [`NoTimestamp`]: there was none, or the clock that it is of was stepped near it.
+    pub fn translate(&mut self, stamp: Option<Timestamp<Real>>) -> Result<PacketTimestamp, NoTimestamp> {
         let system = || Some(read_realtime());
         let Some((clock, card)) = &mut self.card else {
             return self.system.translate(raw_now(), stamp, system);
         };
-        let Stamp { raw, .. } = card.translate(raw_now(), stamp, || clock.read().ok())?;
-        let real = self.system.real_at(raw_now(), raw, system).ok_or(NoStamp::Missing)?;
-        Ok(Stamp { raw, real })
+        let PacketTimestamp { raw, .. } = card.translate(raw_now(), stamp, || clock.read().ok())?;
+        let real = self.system.real_at(raw_now(), raw, system).ok_or(NoTimestamp::Missing)?;
+        Ok(PacketTimestamp { raw, real })
     }
 
     /// Takes a reading while nothing arrives, so that the next stamp is interpolated over a short span.

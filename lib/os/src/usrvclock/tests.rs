@@ -107,7 +107,7 @@ fn clients_are_counted() {
         })
         .collect();
     assert_eq!(server.clients(), MAX_CLIENTS);
-    assert_eq!(server.notices().len(), 3);
+    assert_eq!(server.diagnostics().len(), 3);
     let answered = clients.iter().filter(|client| !received(client).is_empty()).count();
     assert_eq!(answered, MAX_CLIENTS);
 }
@@ -165,8 +165,8 @@ fn a_folder_that_is_missing_or_a_socket_that_was_removed_is_looked_after() {
     let path = place.path("later").join("clock");
     let mut server = ClockServer::open(path.clone(), 0o666).unwrap();
     assert!(!server.is_ready());
-    let notices = server.notices();
-    assert!(notices.len() == 1 && notices[0].contains("No such file"), "{notices:?}");
+    let diagnostics = server.diagnostics();
+    assert!(diagnostics.len() == 1 && diagnostics[0].contains("No such file"), "{diagnostics:?}");
     server.look(at(0));
     fs::create_dir(place.path("later")).unwrap();
     server.look(at(999));

@@ -2,15 +2,15 @@
 
 use crate::args::LeaderArgs;
 use anyhow::{Context, anyhow};
-use dante_core::port::StampSource;
-use dante_core::port::{Channel, NoStamp};
+use dante_core::port::TimestampSource;
+use dante_core::port::{Channel, NoTimestamp};
 use dante_core::time::{Duration, Ratio, Timestamp};
 use dante_core::wire::PortIdentity;
 use dante_os::clock::raw_now;
 use dante_os::daemon::{Exit, Failure, random};
 use dante_os::net::{Interface, Kind};
 use dante_os::poll::{Poll, Signal};
-use dante_os::socket::{PtpSocket, Stamps};
+use dante_os::socket::{PtpSocket, TimestampReader};
 use dante_sim::leader::{Input, Leader, LeaderConfig, Output, SyncToken};
 use dante_sim::oscillator::{Oscillator, Truth};
 use std::net::SocketAddrV4;
@@ -107,7 +107,7 @@ struct Stage {
     general: PtpSocket,
     event_to: SocketAddrV4,
     general_to: SocketAddrV4,
-    stamps: Stamps,
+    stamps: TimestampReader,
     sent: Option<(u32, SyncToken)>,
 }
 
@@ -115,7 +115,7 @@ impl Stage {
     fn open(args: &LeaderArgs, interface: &Interface) -> Result<Self, Failure> {
         let group = args.subdomain.group();
         let open = |port, channel| {
-            PtpSocket::open(interface, group, port, channel, StampSource::Software).map_err(Failure::of)
+            PtpSocket::open(interface, group, port, channel, TimestampSource::Software).map_err(Failure::of)
         };
         Ok(Self {
             listener: open(args.event_port, Channel::Event)?,
@@ -124,7 +124,7 @@ impl Stage {
             general: PtpSocket::sender(interface, Channel::General).map_err(Failure::of)?,
             event_to: SocketAddrV4::new(group, args.event_port),
             general_to: SocketAddrV4::new(group, args.general_port),
-            stamps: Stamps::start(),
+            stamps: TimestampReader::start(),
             sent: None,
         })
     }
@@ -139,7 +139,7 @@ impl Stage {
             let Some(received) = socket.receive(&mut buffer)? else { break };
             let arrived = match channel {
                 Channel::Event => self.stamps.translate(received.stamp),
-                Channel::General => Err(NoStamp::Missing),
+                Channel::General => Err(NoTimestamp::Missing),
             };
             leader.handle(raw_now(), Input::Packet { bytes: received.bytes, arrived });
             self.perform(leader, force)?;

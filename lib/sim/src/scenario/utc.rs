@@ -47,9 +47,9 @@ impl Watched {
     /// What was seen of a host since it was last to be judged.
     pub fn figures(&self, host: usize) -> Figures {
         let figures = self.figures.get(host).cloned().unwrap_or_default();
-        let Some(said) = self.world.hosts().get(host).map(Host::said) else { return figures };
-        let steps = said.steps.iter().map(|(at, by)| (*at, Offset::from_ns(-by.ns()))).collect();
-        Figures { steps, questions: said.questions, ..figures }
+        let Some(records) = self.world.hosts().get(host).map(Host::records) else { return figures };
+        let steps = records.steps.iter().map(|(at, by)| (*at, Offset::from_ns(-by.ns()))).collect();
+        Figures { steps, questions: records.questions, ..figures }
     }
 }
 

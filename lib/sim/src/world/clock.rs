@@ -3,7 +3,7 @@
 use super::True;
 use dante_core::steer::{Clock, ClockState, Declared, Fault, Kernel, Setting};
 use dante_core::time::{Affine, Duration, Ratio, Raw, Reading, Real, Timestamp, VirtualClock};
-use dante_core::track::KernelWord;
+use dante_core::track::KernelSync;
 
 /// CLOCK_MONOTONIC_RAW and CLOCK_REALTIME of a host as functions of true time.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct SimClock {
     /// What the kernel publishes of it, while it calls it synchronised: the largest error.
     max_error: Option<Duration>,
     /// Another program steers it until then.
-    rival_until: True,
+    competitor_until: True,
 }
 
 /// What is left of an adjtime(3), as long as it lasts: any amount does.
@@ -35,7 +35,7 @@ impl SimClock {
             slew: Ratio::ZERO,
             suspended: Duration::ZERO,
             max_error: None,
-            rival_until: now,
+            competitor_until: now,
         }
     }
 
@@ -83,14 +83,14 @@ impl SimClock {
     }
 
     /// What the kernel reports of it.
-    pub(super) fn kernel_word(&self) -> KernelWord {
-        self.max_error.map_or(KernelWord::Unsynchronised, KernelWord::Synchronised)
+    pub(super) fn kernel_sync(&self) -> KernelSync {
+        self.max_error.map_or(KernelSync::Unsynchronised, KernelSync::Synchronised)
     }
 
     /// Another program sets its frequency, and is there for so long.
     pub(super) fn is_fought(&mut self, now: True, frequency: Ratio, span: Duration) {
         self.set_frequency(now, frequency);
-        self.rival_until = now + span;
+        self.competitor_until = now + span;
     }
 
     pub(super) fn set_frequency(&mut self, now: True, frequency: Ratio) {
@@ -141,7 +141,7 @@ impl Clock for ClockNow<'_> {
     fn set(&mut self, setting: Setting) -> Result<Ratio, Fault<&'static str>> {
         match setting {
             Setting::Frequency(frequency) => self.clock.set_frequency(self.now, frequency),
-            Setting::Control if self.now < self.clock.rival_until => {
+            Setting::Control if self.now < self.clock.competitor_until => {
                 return Err(Fault::InUse("another program steers the clock"));
             }
             Setting::Control => self.clock.set_slew(self.now, Ratio::ZERO),

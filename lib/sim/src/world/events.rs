@@ -4,9 +4,9 @@ use super::network::{LeaderId, Led, Role};
 use super::{Host, True, World};
 use crate::leader::Leader;
 use crate::oscillator::Path;
-use dante_core::date::Answer;
 use dante_core::port::Channel;
 use dante_core::time::{Duration, Ratio, Timestamp};
+use dante_core::utc::Answer;
 use dante_core::wire::Buffer;
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub enum Act {
     /// The hosts sleep for so long: their CLOCK_MONOTONIC_RAW stands still, CLOCK_REALTIME goes on.
     Suspend(Duration),
     /// The kernel stamps nothing for so long.
-    NoStamps(Duration),
+    NoTimestamps(Duration),
     /// No program runs for so long; packets wait in the sockets.
     Stall(Duration),
     /// The kernel itself is held up for so long, as a guest of a busy host is: it takes each packet in, and stamps it,
@@ -145,7 +145,7 @@ impl World {
                     led.jumps += 1;
                 }
             }
-            Act::NoStamps(span) => self.each_host(|host| {
+            Act::NoTimestamps(span) => self.each_host(|host| {
                 if let Some(packets) = host.packets() {
                     packets.stamps_from = now + span;
                 }

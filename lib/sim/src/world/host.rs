@@ -9,8 +9,7 @@
 use super::given::Given;
 use super::packets::{Packets, Received};
 use super::page::SimPage;
-use super::{Led, Said, SimClock, True};
-use dante_core::date::{Answer, DateRules, servers};
+use super::{Led, Records, SimClock, True};
 use dante_core::observe::Observer;
 use dante_core::page::{Dante2sys, Dante4l, Danteshm, View};
 use dante_core::port::{Port, PortConfig};
@@ -20,6 +19,7 @@ use dante_core::steer::{
 };
 use dante_core::time::{Duration, Ratio, Raw, Real, Timestamp, Uncertainty};
 use dante_core::track::TimelineKey;
+use dante_core::utc::{Answer, UtcRules, servers};
 use rand::Rng;
 
 /// What the host's kernel does between a packet and the program.
@@ -57,13 +57,13 @@ pub struct HostConfig {
     /// By so much CLOCK_REALTIME is ahead of UTC when it begins.
     pub ahead: Duration,
     /// What dante2sys does about UTC. It asks all of the world's time servers.
-    pub rules: DateRules,
+    pub rules: UtcRules,
 }
 
 impl HostConfig {
     /// A host whose clocks are right.
     pub fn new(observation: Observation, port: PortConfig) -> Self {
-        let rules = DateRules::default();
+        let rules = UtcRules::default();
         Self { observation, port, raw_rate: Ratio::ZERO, ahead: Duration::ZERO, rules }
     }
 }
@@ -90,7 +90,7 @@ pub struct Host {
     pub(super) awake_from: True,
     /// Time servers that are to be asked.
     pub(super) asked: Vec<usize>,
-    pub(super) said: Said,
+    pub(super) records: Records,
 }
 
 impl Host {
@@ -113,7 +113,7 @@ impl Host {
             danteshm_page: SimPage::absent(INSTANCE, now),
             awake_from: now,
             asked: Vec::new(),
-            said: Said::default(),
+            records: Records::default(),
             config,
             clock,
         }
@@ -143,8 +143,8 @@ impl Host {
     }
 
     /// What the engines reported.
-    pub fn said(&self) -> &Said {
-        &self.said
+    pub fn records(&self) -> &Records {
+        &self.records
     }
 
     /// The timeline on the page of dante4l.
@@ -196,13 +196,13 @@ impl Host {
         [dante4l, dante2sys].into_iter().flatten().min().map(|at| at.max(self.awake_from))
     }
 
-    pub(super) fn mind_deadlines(&mut self, now: True) {
+    pub(super) fn deadlines_due(&mut self, now: True) {
         if now < self.awake_from {
             return;
         }
         if let Dante4lProgram::Packets(packets) = &mut self.dante4l
             && self.dante4l_page.is_written(now)
-            && packets.mind_deadlines(now, &self.clock, &mut self.said)
+            && packets.deadlines_due(now, &self.clock, &mut self.records)
         {
             self.publish(now);
         }
@@ -226,7 +226,7 @@ impl Host {
         }
         match &mut self.dante4l {
             Dante4lProgram::Packets(packets) => {
-                packets.look_around(now, &self.clock, &mut self.said);
+                packets.look_around(now, &self.clock, &mut self.records);
             }
             Dante4lProgram::Given(given) => given.observe(now, rng, &self.clock, leader),
         }
@@ -246,7 +246,7 @@ impl Host {
         if let Dante4lProgram::Packets(packets) = &mut self.dante4l
             && self.dante4l_page.is_written(now)
         {
-            packets.read_sockets(now, &self.clock, &mut self.said);
+            packets.read_sockets(now, &self.clock, &mut self.records);
             self.publish(now);
         }
     }
@@ -259,7 +259,7 @@ impl Host {
     /// dante4l publishes.
     fn publish(&mut self, now: True) {
         let page = match &mut self.dante4l {
-            Dante4lProgram::Packets(packets) => packets.observer.pages(Some(self.clock.kernel_word())).0,
+            Dante4lProgram::Packets(packets) => packets.observer.pages(Some(self.clock.kernel_sync())).0,
             Dante4lProgram::Given(given) => given.page(),
         };
         self.dante4l_page.publish(self.clock.raw_at(now), page);
@@ -280,13 +280,13 @@ impl Host {
             self.steerer = steerer(&self.config, self.servers, &self.clock.now(now).read());
         }
         let raw = self.clock.raw_at(now);
-        let (said, asked) = (&mut self.said, &mut self.asked);
+        let (records, asked) = (&mut self.records, &mut self.asked);
         let input = input(self.dante4l_page.read(raw));
         let state = drive(&mut self.steerer, &mut self.clock.now(now), input, |report| match report {
             Report::Output(Output::Ask(server)) => asked.push(server),
-            Report::Output(output) => said.steerer.push((now, output)),
-            Report::Frequency(frequency) => said.frequencies.push((now, frequency)),
-            Report::Step(by) => said.steps.push((now, by)),
+            Report::Output(output) => records.steerer.push((now, output)),
+            Report::Frequency(frequency) => records.frequencies.push((now, frequency)),
+            Report::Step(by) => records.steps.push((now, by)),
             Report::Leftover(_) | Report::Failed(_) => {}
         });
         let (kind, origin) = (SteeredClock::Realtime, self.dante2sys_page.instance());
@@ -303,7 +303,7 @@ impl Host {
         }
         let suspended = self.clock.suspended();
         if std::mem::take(&mut self.begins[1]) {
-            self.relay = relay(self.danteshm_page.body().told(), suspended);
+            self.relay = relay(self.danteshm_page.body().published_epoch(), suspended);
         }
         let raw = self.clock.raw_at(now);
         let dante2sys = if self.relay.needs_epoch() { self.dante2sys_page.read(raw) } else { None };
@@ -311,7 +311,7 @@ impl Host {
         while let Some(output) = self.relay.poll() {
             // Nobody here reads a usrvclock.
             if !matches!(output, relay::Output::Overlay(_)) {
-                self.said.relay.push((now, output));
+                self.records.relay.push((now, output));
             }
         }
         self.danteshm_page.publish(raw, &self.relay.page());
@@ -325,6 +325,6 @@ fn steerer(config: &HostConfig, count: usize, clock: &ClockState) -> Steerer {
     Steerer::new(Config { rules: config.rules, utc, ..Config::default() }, clock, frequency)
 }
 
-fn relay(told: Option<relay::Told>, suspended: Duration) -> Relay {
+fn relay(told: Option<relay::PublishedEpoch>, suspended: Duration) -> Relay {
     Relay::new(relay::Config { rule: EpochRule::Now, every: None }, told, suspended)
 }

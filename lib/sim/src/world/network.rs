@@ -5,7 +5,7 @@ use super::{Host, True, World};
 use crate::leader::{self, Leader, LeaderConfig};
 use crate::link::Profile;
 use crate::oscillator::Path;
-use dante_core::port::{Channel, Stamp};
+use dante_core::port::{Channel, PacketTimestamp};
 use dante_core::time::Duration;
 use dante_core::wire::{Buffer, PortIdentity, Uuid};
 use rand::RngExt;
@@ -188,8 +188,8 @@ impl World {
     }
 
     /// The leader stamps with its own clock: only the raw time of it is looked at.
-    pub(super) fn leaders_stamp(&self) -> Stamp {
-        Stamp { raw: self.now, real: self.utc() }
+    pub(super) fn leaders_stamp(&self) -> PacketTimestamp {
+        PacketTimestamp { raw: self.now, real: self.utc() }
     }
 }
 

@@ -1,9 +1,9 @@
 //! dante4l where it observes packets: its sockets, the kernel's timestamps and the engine.
 
-use super::{Said, SimClock, True};
+use super::{Records, SimClock, True};
 use dante_core::observe::{Observer, Output};
-use dante_core::port::{self, Channel, NoStamp, PortConfig, State};
-use dante_core::time::{Real, StampTranslator, Timestamp};
+use dante_core::port::{self, Channel, NoTimestamp, PortConfig, State};
+use dante_core::time::{Real, Timestamp, TimestampTranslator};
 use dante_core::wire::Buffer;
 use std::net::SocketAddrV4;
 
@@ -22,7 +22,7 @@ pub(super) struct Packets {
     config: PortConfig,
     networks: usize,
     pub observer: Observer,
-    translator: StampTranslator,
+    translator: TimestampTranslator,
     socket: Vec<Received>,
     is_waking: bool,
     pub stamps_from: True,
@@ -35,7 +35,7 @@ impl Packets {
             observer: observer(&config, networks),
             config,
             networks,
-            translator: StampTranslator::default(),
+            translator: TimestampTranslator::default(),
             socket: Vec::new(),
             is_waking: false,
             stamps_from: now,
@@ -51,13 +51,13 @@ impl Packets {
     }
 
     /// Once a second: a reading while nothing arrives.
-    pub fn look_around(&mut self, now: True, clock: &SimClock, said: &mut Said) {
+    pub fn look_around(&mut self, now: True, clock: &SimClock, records: &mut Records) {
         for network in 0..self.networks {
             if self.observer.port(network).is_some_and(|port| port.state() == State::Initializing) {
-                self.translator = StampTranslator::default();
+                self.translator = TimestampTranslator::default();
                 self.translator.note(clock.reading(now));
                 let identity = port::follower_identity([0; 6], self.config.seed + network as u64);
-                self.handle(now, clock, said, network, port::Input::Opened(identity));
+                self.handle(now, clock, records, network, port::Input::Opened(identity));
             }
         }
         self.translator.note(clock.reading(now));
@@ -71,28 +71,28 @@ impl Packets {
     }
 
     /// The program reads its sockets, first those of the event packets.
-    pub fn read_sockets(&mut self, now: True, clock: &SimClock, said: &mut Said) {
+    pub fn read_sockets(&mut self, now: True, clock: &SimClock, records: &mut Records) {
         self.is_waking = false;
         let mut waiting = std::mem::take(&mut self.socket);
         waiting.sort_by_key(|received| received.channel == Channel::General);
         for Received { network, source, channel, bytes, stamp } in waiting {
             let arrived = match channel {
                 Channel::Event => self.translate(now, clock, stamp),
-                Channel::General => Err(NoStamp::Missing),
+                Channel::General => Err(NoTimestamp::Missing),
             };
             let input = port::Input::Packet { channel, bytes: &bytes, source, arrived };
-            self.handle(now, clock, said, network, input);
+            self.handle(now, clock, records, network, input);
         }
     }
 
     /// Whether a deadline had come.
-    pub fn mind_deadlines(&mut self, now: True, clock: &SimClock, said: &mut Said) -> bool {
+    pub fn deadlines_due(&mut self, now: True, clock: &SimClock, records: &mut Records) -> bool {
         let raw = clock.raw_at(now);
         let mut was_due = false;
         for network in 0..self.networks {
             let due = self.observer.port(network).and_then(port::Port::deadline);
             if due.is_some_and(|at| at <= raw) {
-                self.handle(now, clock, said, network, port::Input::Deadline);
+                self.handle(now, clock, records, network, port::Input::Deadline);
                 was_due = true;
             }
         }
@@ -103,7 +103,7 @@ impl Packets {
         &mut self,
         now: True,
         clock: &SimClock,
-        said: &mut Said,
+        records: &mut Records,
         network: usize,
         input: port::Input<'_>,
     ) {
@@ -118,7 +118,7 @@ impl Packets {
                     self.observer.handle(raw, network, port::Input::Departed { token, stamp });
                 }
                 Output::Port(port::Output::Sample(_)) => {}
-                output => said.observer.push((now, network, output)),
+                output => records.observer.push((now, network, output)),
             }
         }
     }
@@ -128,7 +128,7 @@ impl Packets {
         now: True,
         clock: &SimClock,
         stamp: Option<Timestamp<Real>>,
-    ) -> Result<port::Stamp, NoStamp> {
+    ) -> Result<port::PacketTimestamp, NoTimestamp> {
         self.translator.translate(clock.raw_at(now), stamp, || Some(clock.reading(now)))
     }
 }

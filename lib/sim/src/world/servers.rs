@@ -2,8 +2,8 @@
 
 use super::{SimClock, True};
 use crate::link::{Profile, Queue};
-use dante_core::date::{Answer, Exchange, Leap};
 use dante_core::time::{Duration, Ratio, Real, Timestamp};
+use dante_core::utc::{Answer, Exchange, Leap};
 use rand::Rng;
 
 /// A question that is not answered is given up after this.

@@ -64,9 +64,9 @@ scenario! {
     };
     no_stamps_for_20_s, 180,
         Figures { unlocked_s: 20.0, ..VETH },
-        |seed| veth(seed).then(60, Act::NoStamps(s(20)));
+        |seed| veth(seed).then(60, Act::NoTimestamps(s(20)));
     some_stamps_missing, 180, VETH, |seed| {
-        (0..40).fold(veth(seed), |trial, n| trial.then(10 + 3 * n, Act::NoStamps(Duration::from_ms(400))))
+        (0..40).fold(veth(seed), |trial, n| trial.then(10 + 3 * n, Act::NoTimestamps(Duration::from_ms(400))))
     };
     // Ten intervals are allowed, and the packets were not lost: no lock is lost, nor is a sample wrong.
     stall_of_2_s, 180, VETH, |seed| veth(seed).then(60, Act::Stall(s(2)));

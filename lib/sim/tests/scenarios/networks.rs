@@ -66,12 +66,12 @@ scenario! {
 fn two_clocks_are_told_of_and_one_is_not() {
     let mut one = one_clock(1, Profile::VETH, APART).world;
     one.run(s(60));
-    let said: Vec<_> = one.host().said().network_changes().collect();
-    assert_eq!(said, [Change::OneClock]);
+    let records: Vec<_> = one.host().records().network_changes().collect();
+    assert_eq!(records, [NetworkChange::OneClock]);
     let primary = role(0, 1, Profile::VETH, pc(), 699);
     let mut two = Trial::redundant(1, primary, role(1, 1, Profile::VETH, pc(), 541_867)).world;
     two.run(s(60));
-    let said: Vec<_> = two.host().said().network_changes().collect();
-    assert!(matches!(said[..], [Change::TwoClocks(by)] if by > s(541_000)), "{said:?}");
+    let records: Vec<_> = two.host().records().network_changes().collect();
+    assert!(matches!(records[..], [NetworkChange::TwoClocks(by)] if by > s(541_000)), "{records:?}");
     assert_eq!(two.host().observer().unwrap().selected(), 0);
 }

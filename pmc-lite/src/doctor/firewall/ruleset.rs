@@ -20,7 +20,7 @@ pub struct Arriving<'a> {
 
 /// What becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RuleVerdict {
     Passes,
     /// By this chain of nftables.
     Dropped(Place),
@@ -51,7 +51,7 @@ const DEEPEST: u32 = 16;
 const HOOKS: [&str; 3] = ["ingress", "prerouting", "input"];
 
 /// What these rules do to this packet; `None` where they are not what nft prints.
-pub fn judge(ruleset: &str, packet: &Arriving<'_>) -> Option<Verdict> {
+pub fn judge(ruleset: &str, packet: &Arriving<'_>) -> Option<RuleVerdict> {
     let document: Value = serde_json::from_str(ruleset).ok()?;
     let items = document.get("nftables")?.as_array()?;
     let of = |kind| items.iter().filter_map(move |item| item.get(kind));
@@ -69,14 +69,14 @@ pub fn judge(ruleset: &str, packet: &Arriving<'_>) -> Option<Verdict> {
             other => other,
         };
         match (end, doubts) {
-            (End::Drops(place), Doubts { accepts: None, .. }) => return Some(Verdict::Dropped(place)),
+            (End::Drops(place), Doubts { accepts: None, .. }) => return Some(RuleVerdict::Dropped(place)),
             (End::Drops(_), Doubts { accepts: Some(place), .. }) | (_, Doubts { drops: Some(place), .. }) => {
                 unclear = unclear.or(Some(place))
             }
             _ => {}
         }
     }
-    Some(unclear.map_or(Verdict::Passes, Verdict::Unclear))
+    Some(unclear.map_or(RuleVerdict::Passes, RuleVerdict::Unclear))
 }
 
 /// How the walk through a chain ended.

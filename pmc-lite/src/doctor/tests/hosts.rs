@@ -2,8 +2,8 @@
 
 use crate::doctor::chrony::{Chrony, Refclock};
 use crate::doctor::firewall::{Rules, Unknown};
-use crate::doctor::host::{Choice, Host, Network, Running};
-use crate::doctor::listen::{Arrivals, Heard, Leader, OpenFailure};
+use crate::doctor::host::{Choice, HostFacts, InterfaceFacts, Running};
+use crate::doctor::listen::{Arrivals, OpenFailure, Received, ReceivedLeader};
 use crate::doctor::membership::Memberships;
 use crate::doctor::ports::Holder;
 use crate::doctor::programs::{Ownership, PageFile};
@@ -12,13 +12,13 @@ use crate::pages::Pages;
 use crate::scenes;
 use dante_core::port::Counter;
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
+use dante_os::competing_daemons::CompetingDaemon;
 use dante_os::denial::Denial;
 use dante_os::net::{Abilities, Interface, Kind, NetError};
 use dante_os::page::{Fault, ReadError};
-use dante_os::rivals::Rival;
 use std::net::Ipv4Addr;
 
-pub fn all() -> Vec<(&'static str, Host, Pages)> {
+pub fn all() -> Vec<(&'static str, HostFacts, Pages)> {
     let silent = || listening(nothing());
     vec![
         ("healthy", healthy(), scenes::locked()),
@@ -26,13 +26,13 @@ pub fn all() -> Vec<(&'static str, Host, Pages)> {
         ("no_such_interface", no_such_interface(), scenes::faulty()),
         (
             "another_instance",
-            Host { instance: "stage".parse().ok(), ..no_such_interface() },
+            HostFacts { instance: "stage".parse().ok(), ..no_such_interface() },
             Pages { instance: "stage".parse().ok(), ..scenes::faulty() },
         ),
         ("no_carrier", no_carrier(), scenes::listening(None)),
         (
             "wrong_interface",
-            Host { elsewhere: vec![("eth2".into(), a_leader(Subdomain::DFLT))], ..silent() },
+            HostFacts { elsewhere: vec![("eth2".into(), a_leader(Subdomain::DFLT))], ..silent() },
             scenes::listening(None),
         ),
         ("no_leader", silent(), scenes::listening(None)),
@@ -43,15 +43,15 @@ pub fn all() -> Vec<(&'static str, Host, Pages)> {
         ("unprivileged", unprivileged(), scenes::listening(None)),
         ("port_taken", port_taken(), scenes::no_daemon()),
         ("querier", silent(), stopped_syncs()),
-        ("chronyd", Host { rivals: vec![chronyd()], ..healthy() }, scenes::dante2sys_refused()),
+        ("chronyd", HostFacts { competitors: vec![chronyd()], ..healthy() }, scenes::dante2sys_refused()),
         (
             "chronyd_beside_dante2sys",
-            Host { rivals: vec![chronyd(), dante2sys()], ..healthy() },
+            HostFacts { competitors: vec![chronyd(), dante2sys()], ..healthy() },
             scenes::locked(),
         ),
         (
             "chronyd_began_later",
-            Host { rivals: vec![chronyd(), dante2sys()], ..healthy() },
+            HostFacts { competitors: vec![chronyd(), dante2sys()], ..healthy() },
             scenes::yielded(),
         ),
         ("dante4l_dead", dead(None), scenes::stale()),
@@ -59,7 +59,7 @@ pub fn all() -> Vec<(&'static str, Host, Pages)> {
         ("no_right", no_right(), scenes::locked()),
         (
             "no_refclock",
-            Host { chrony: Chrony { refclocks: Vec::new(), ..chrony_fed().chrony }, ..chrony_fed() },
+            HostFacts { chrony: Chrony { refclocks: Vec::new(), ..chrony_fed().chrony }, ..chrony_fed() },
             fed(),
         ),
         ("nobody_named_an_interface", unnamed(), scenes::no_daemon()),
@@ -69,8 +69,8 @@ pub fn all() -> Vec<(&'static str, Host, Pages)> {
 }
 
 /// Nothing is wrong: dante4l and dante2sys run.
-pub fn healthy() -> Host {
-    Host {
+pub fn healthy() -> HostFacts {
+    HostFacts {
         instance: None,
         choice: Choice::Page,
         unreadable: None,
@@ -78,7 +78,7 @@ pub fn healthy() -> Host {
         elsewhere: Vec::new(),
         firewall: Rules { nft: Ok(r#"{"nftables":[]}"#.into()), has_legacy: false },
         holders: [319, 320].map(|port| Holder { port, uid: 996, process: Some(running("dante4l")) }).into(),
-        rivals: vec![dante2sys()],
+        competitors: vec![dante2sys()],
         pages: [both_pages("dante4l"), both_pages("dante2sys"), both_pages("danteshm")],
         writers: [Some(running("dante4l")), Some(running("dante2sys")), Some(running("danteshm"))],
         chrony: Chrony::default(),
@@ -86,12 +86,12 @@ pub fn healthy() -> Host {
 }
 
 /// The same, and dante4l hears no leader: so somebody listens.
-fn listening(heard: Heard) -> Host {
-    Host { networks: vec![network(Some(heard))], ..healthy() }
+fn listening(heard: Received) -> HostFacts {
+    HostFacts { networks: vec![network(Some(heard))], ..healthy() }
 }
 
-fn network(heard: Option<Heard>) -> Network {
-    Network {
+fn network(heard: Option<Received>) -> InterfaceFacts {
+    InterfaceFacts {
         name: "eth1".into(),
         subdomain: Subdomain::DFLT,
         link: Ok(interface("eth1")),
@@ -125,73 +125,74 @@ fn arrivals(sockets: u64, interface: u64) -> Arrivals {
     Arrivals { sockets, interface: Some(interface) }
 }
 
-fn nothing() -> Heard {
-    Heard { event: arrivals(0, 0), general: arrivals(0, 0), ptp_v2: arrivals(0, 0), ..Heard::default() }
+fn nothing() -> Received {
+    Received { event: arrivals(0, 0), general: arrivals(0, 0), ptp_v2: arrivals(0, 0), ..Received::default() }
 }
 
-fn a_leader(subdomain: Subdomain) -> Heard {
+fn a_leader(subdomain: Subdomain) -> Received {
     let uuid = Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]);
     let identity = PortIdentity { technology: PortIdentity::ETHERNET, uuid, port_id: 1 };
-    let leader = Leader { identity, address: Ipv4Addr::new(169, 254, 61, 114), subdomain, is_let_in: true };
-    Heard { leaders: vec![leader], event: arrivals(8, 8), general: arrivals(8, 8), ..nothing() }
+    let leader =
+        ReceivedLeader { identity, address: Ipv4Addr::new(169, 254, 61, 114), subdomain, is_let_in: true };
+    Received { leaders: vec![leader], event: arrivals(8, 8), general: arrivals(8, 8), ..nothing() }
 }
 
-fn ptp_v2() -> Heard {
-    Heard { ptp_v2: arrivals(30, 30), event: arrivals(16, 16), general: arrivals(14, 14), ..nothing() }
+fn ptp_v2() -> Received {
+    Received { ptp_v2: arrivals(30, 30), event: arrivals(16, 16), general: arrivals(14, 14), ..nothing() }
 }
 
 /// The leader's packets arrive, and no program gets them.
-fn shut_out() -> Heard {
-    let mut heard = Heard { event: arrivals(0, 8), general: arrivals(0, 8), ..a_leader(Subdomain::DFLT) };
+fn shut_out() -> Received {
+    let mut heard = Received { event: arrivals(0, 8), general: arrivals(0, 8), ..a_leader(Subdomain::DFLT) };
     heard.leaders.iter_mut().for_each(|leader| leader.is_let_in = false);
     heard.shut_out = heard.leaders.iter().map(|leader| leader.address).collect();
     heard
 }
 
-fn no_such_interface() -> Host {
+fn no_such_interface() -> HostFacts {
     let link = Err(NetError::NotFound { name: "eth7".into(), present: vec!["lo".into(), "eth1".into()] });
-    let network = Network { name: "eth7".into(), link, stamps: None, ..network(None) };
-    Host { networks: vec![network], ..healthy() }
+    let network = InterfaceFacts { name: "eth7".into(), link, stamps: None, ..network(None) };
+    HostFacts { networks: vec![network], ..healthy() }
 }
 
-fn no_carrier() -> Host {
+fn no_carrier() -> HostFacts {
     let network =
-        Network { link: Ok(Interface { up: false, ..interface("eth1") }), ..network(Some(nothing())) };
-    Host { networks: vec![network], ..healthy() }
+        InterfaceFacts { link: Ok(Interface { up: false, ..interface("eth1") }), ..network(Some(nothing())) };
+    HostFacts { networks: vec![network], ..healthy() }
 }
 
-fn firewall() -> Host {
+fn firewall() -> HostFacts {
     let rules = r#"{"nftables":[{"chain":{"family":"inet","table":"filter","name":"input","type":"filter","hook":"input","prio":0,"policy":"drop"}}]}"#;
-    Host { firewall: Rules { nft: Ok(rules.into()), has_legacy: false }, ..listening(shut_out()) }
+    HostFacts { firewall: Rules { nft: Ok(rules.into()), has_legacy: false }, ..listening(shut_out()) }
 }
 
-fn strict() -> Host {
+fn strict() -> HostFacts {
     let reverse_path = ReversePath { filter: Filter::Strict, routes: vec![route([10, 7, 0, 0])] };
-    Host { networks: vec![Network { reverse_path, ..network(Some(shut_out())) }], ..healthy() }
+    HostFacts { networks: vec![InterfaceFacts { reverse_path, ..network(Some(shut_out())) }], ..healthy() }
 }
 
 /// Not much may be seen.
-fn unprivileged() -> Host {
+fn unprivileged() -> HostFacts {
     let failure = "binding UDP port 319 on eth1 needs root or CAP_NET_BIND_SERVICE";
     let failure = OpenFailure { what: failure.into(), denial: Some(Denial::NotPermitted) };
-    let heard = Heard { failure: Some(failure), ..Heard::default() };
+    let heard = Received { failure: Some(failure), ..Received::default() };
     let said = "Operation not permitted (you must be root)".into();
-    Host {
+    HostFacts {
         firewall: Rules { nft: Err(Unknown::Refused { tool: "nft", said }), has_legacy: false },
         holders: vec![Holder { port: 319, uid: 996, process: None }],
         ..listening(heard)
     }
 }
 
-fn port_taken() -> Host {
+fn port_taken() -> HostFacts {
     let process = Some(Running { pid: 412, name: "statime".into(), rights: None });
     let what = "UDP port 319 is taken by another program on this host".into();
     let failure = Some(OpenFailure { what, denial: Some(Denial::InUse) });
-    Host {
+    HostFacts {
         choice: Choice::Configuration("/etc/dante4l.toml".into()),
         holders: vec![Holder { port: 319, uid: 0, process }],
         writers: [None, None, None],
-        ..listening(Heard { failure, ..nothing() })
+        ..listening(Received { failure, ..nothing() })
     }
 }
 
@@ -205,17 +206,21 @@ fn stopped_syncs() -> Pages {
     pages
 }
 
-fn chronyd() -> Rival {
-    Rival { pid: 300, name: "chronyd".into(), unit: Some("chrony.service".into()) }
+fn chronyd() -> CompetingDaemon {
+    CompetingDaemon { pid: 300, name: "chronyd".into(), unit: Some("chrony.service".into()) }
 }
 
-fn dante2sys() -> Rival {
-    Rival { pid: 812, name: "dante2sys".into(), unit: Some("dante2sys.service".into()) }
+fn dante2sys() -> CompetingDaemon {
+    CompetingDaemon { pid: 812, name: "dante2sys".into(), unit: Some("dante2sys.service".into()) }
 }
 
-fn chrony_fed() -> Host {
+fn chrony_fed() -> HostFacts {
     let file = Some("/etc/chrony/chrony.conf".into());
-    Host { rivals: vec![chronyd()], chrony: Chrony { file, refclocks: vec![Refclock::Shm(2)] }, ..healthy() }
+    HostFacts {
+        competitors: vec![chronyd()],
+        chrony: Chrony { file, refclocks: vec![Refclock::Shm(2)] },
+        ..healthy()
+    }
 }
 
 /// Both outputs are read.
@@ -228,31 +233,37 @@ fn fed() -> Pages {
 }
 
 /// It was killed, or stopped without a word, beside a leader.
-fn dead(dante4l: Option<Running>) -> Host {
-    Host { writers: [dante4l, None, None], rivals: Vec::new(), ..listening(a_leader(Subdomain::DFLT)) }
+fn dead(dante4l: Option<Running>) -> HostFacts {
+    HostFacts {
+        writers: [dante4l, None, None],
+        competitors: Vec::new(),
+        ..listening(a_leader(Subdomain::DFLT))
+    }
 }
 
-fn no_right() -> Host {
+fn no_right() -> HostFacts {
     let powerless = Running { rights: Some(0), ..running("dante2sys") };
-    Host { writers: [Some(running("dante4l")), Some(powerless), None], ..healthy() }
+    HostFacts { writers: [Some(running("dante4l")), Some(powerless), None], ..healthy() }
 }
 
 /// Nothing was installed yet.
-fn unnamed() -> Host {
-    let silent = Network { name: "eth0".into(), link: Ok(interface("eth0")), ..network(Some(nothing())) };
-    Host {
+fn unnamed() -> HostFacts {
+    let silent =
+        InterfaceFacts { name: "eth0".into(), link: Ok(interface("eth0")), ..network(Some(nothing())) };
+    HostFacts {
         choice: Choice::All,
         networks: vec![silent, network(Some(a_leader(Subdomain::DFLT)))],
         holders: Vec::new(),
-        rivals: Vec::new(),
+        competitors: Vec::new(),
         writers: [None, None, None],
         ..healthy()
     }
 }
 
 /// Another user was faster than dante4l, which therefore does not start.
-fn planted() -> Host {
-    let mut host = Host { rivals: Vec::new(), holders: Vec::new(), writers: [None, None, None], ..healthy() };
+fn planted() -> HostFacts {
+    let mut host =
+        HostFacts { competitors: Vec::new(), holders: Vec::new(), writers: [None, None, None], ..healthy() };
     let [[clock, status], ..] = &mut host.pages;
     clock.file = Some(Ownership { owner: "dante4l".into(), mode: 0o644, size: 0 });
     status.file = Some(Ownership { owner: "guest".into(), mode: 0o644, size: 4096 });
@@ -262,7 +273,7 @@ fn planted() -> Host {
 }
 
 /// Nobody may plant the status page of dante2sys, and everybody its clock page.
-fn unreserved() -> Host {
+fn unreserved() -> HostFacts {
     let mut host = chrony_fed();
     let [_, [clock, status], _] = &mut host.pages;
     clock.file = None;

@@ -6,9 +6,9 @@ use crate::shown::Word;
 use crate::status::Leader;
 use dante_core::page::{Dante4lStatus, PortRecord};
 use dante_core::port;
-use dante_core::port::StampSource;
+use dante_core::port::TimestampSource;
 use dante_core::time::{Duration, Raw, Timestamp};
-use dante_core::track::KernelWord;
+use dante_core::track::KernelSync;
 use dante_core::wire::Subdomain;
 
 /// `samples`: the number of measurements since the start.
@@ -22,7 +22,10 @@ pub fn tell(sheet: &mut Sheet, body: &Dante4lStatus, samples: u64, now: Timestam
         ports.iter().map(|(labels, port)| {
             let mut labels = labels.clone();
             labels.push(("subdomain", Subdomain(port.subdomain).to_string()));
-            labels.push(("timestamping", Word(StampSource::from_number(port.stamp_source)).to_string()));
+            labels.push((
+                "timestamping",
+                Word(TimestampSource::from_number(port.timestamp_source)).to_string(),
+            ));
             labels.extend(port.identity().map(|own| ("uuid", own.uuid.to_string())));
             labels
         }),
@@ -40,9 +43,9 @@ pub fn tell(sheet: &mut Sheet, body: &Dante4lStatus, samples: u64, now: Timestam
     }
     leaders(sheet, &ports);
     gauges! { sheet, each:
-        "dante_leaders_heard", NUMBER,
+        "dante_foreign_leaders", NUMBER,
         "How many leaders are heard and may be followed; more than 1 for long: two networks are joined" =>
-            &|port| Some(port.heard().iter().filter(|heard| heard.qualified != 0).count() as f64);
+            &|port| Some(port.foreign_leaders().iter().filter(|heard| heard.qualified != 0).count() as f64);
         "dante_timeline", NUMBER,
         "Rises with each discontinuity of Dante time: another leader, a reboot, a jump; 0 before the first leader" =>
             &|port| Some(port.timeline as f64);
@@ -110,10 +113,10 @@ fn leaders(sheet: &mut Sheet, ports: &[(Labels, PortRecord)]) {
 }
 
 fn kernel(sheet: &mut Sheet, body: &Dante4lStatus) {
-    let word = body.kernel_word();
-    let synchronised = word.map(|word| f64::from(word != KernelWord::Unsynchronised));
+    let word = body.kernel_sync();
+    let synchronised = word.map(|word| f64::from(word != KernelSync::Unsynchronised));
     let max_error = match word {
-        Some(KernelWord::Synchronised(max_error)) => Some(secs(max_error)),
+        Some(KernelSync::Synchronised(max_error)) => Some(secs(max_error)),
         _ => None,
     };
     gauges! { sheet, one:

@@ -1,9 +1,9 @@
 //! The status page of dante2sys: what is done to the clock, and what its UTC is worth.
 
-use crate::date::{DateError, Policy};
 use crate::page::record::{body, record};
 use crate::steer::{State, SteeredClock, Steerer};
 use crate::time::{Affine, Epoch, Offset, Ratio, Reading, Real, Timestamp};
+use crate::utc::{Policy, UtcError};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 record! {
@@ -21,7 +21,7 @@ record! {
         pub policy: u8,
         /// [`RtcMode`](crate::steer::RtcMode).
         pub rtc: u8,
-        /// [`Leap`](crate::date::Leap), as the servers announce it.
+        /// [`Leap`](crate::utc::Leap), as the servers announce it.
         pub leap: u8,
         /// How many time servers agreed the last time.
         pub agreeing: u8,
@@ -47,8 +47,8 @@ record! {
         pub rate_sigma: f64,
         /// What the date policy adds to the leader's rate, fraction.
         pub slew: f64,
-        /// The date; with `STATUS_HAS_DATE`.
-        pub date: DateRecord,
+        /// The date; with `STATUS_HAS_UTC`.
+        pub utc: UtcRecord,
         /// How far apart the time servers are asked.
         pub interval_ns: i64,
         /// Steps of the clock for the date's sake.
@@ -60,7 +60,7 @@ record! {
     }
 
     /// What the clock's date is worth.
-    pub struct DateRecord {
+    pub struct UtcRecord {
         /// The clock minus UTC, as estimated.
         pub error_ns: i64,
         /// One standard deviation of that.
@@ -83,11 +83,11 @@ pub const STATUS_HAS_PHASE: u8 = 2;
 /// `line` means something.
 pub const STATUS_HAS_LINE: u8 = 4;
 /// `date` means something.
-pub const STATUS_HAS_DATE: u8 = 8;
+pub const STATUS_HAS_UTC: u8 = 8;
 /// The date is good: the kernel is told so.
-pub const STATUS_DATE_GOOD: u8 = 16;
+pub const STATUS_UTC_SYNCHRONISED: u8 = 16;
 /// The date was set by hand, and is left as it is.
-pub const STATUS_DATE_LEFT: u8 = 32;
+pub const STATUS_UTC_BY_HAND: u8 = 32;
 
 record! {
     /// A clock as a line over CLOCK_MONOTONIC_RAW.
@@ -109,8 +109,8 @@ impl From<Affine<Real>> for LineRecord {
     }
 }
 
-impl From<DateError> for DateRecord {
-    fn from(date: DateError) -> Self {
+impl From<UtcError> for UtcRecord {
+    fn from(date: UtcError) -> Self {
         Self {
             error_ns: date.error.ns(),
             sigma_ns: date.sigma.ns(),
@@ -157,14 +157,14 @@ impl Dante2sysStatus {
             body.phase_error_ns = error.ns();
         }
         if let Some(error) = steerer.utc_error(now) {
-            body.flags |= STATUS_HAS_DATE;
-            body.date = error.into();
+            body.flags |= STATUS_HAS_UTC;
+            body.utc = error.into();
         }
         if steerer.is_utc_good() {
-            body.flags |= STATUS_DATE_GOOD;
+            body.flags |= STATUS_UTC_SYNCHRONISED;
         }
         if keeper.is_left() {
-            body.flags |= STATUS_DATE_LEFT;
+            body.flags |= STATUS_UTC_BY_HAND;
         }
         body
     }
@@ -187,8 +187,8 @@ impl Dante2sysStatus {
     }
 
     /// What the date is worth, once somebody told it.
-    pub fn date(&self) -> Option<&DateRecord> {
-        (self.flags & STATUS_HAS_DATE != 0).then_some(&self.date)
+    pub fn utc(&self) -> Option<&UtcRecord> {
+        (self.flags & STATUS_HAS_UTC != 0).then_some(&self.utc)
     }
 
     /// K, once it was fixed.

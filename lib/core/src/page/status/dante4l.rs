@@ -1,11 +1,11 @@
 //! The status page of dante4l: its ports, their leaders, counters and diagnostics.
 
-use super::leaders::{HeardRecord, LeaderRecord, NoticeRecord};
+use super::leaders::{DiagnosticRecord, ForeignLeaderRecord, LeaderRecord};
 use crate::page::record::{body, record};
 use crate::page::{MapRecord, SampleRecord, Text};
-use crate::port::{Counters, MAX_LEADERS, Notice, Port, Sample, StampSource, State};
+use crate::port::{Counters, Diagnostic, MAX_LEADERS, Port, Sample, State, TimestampSource};
 use crate::time::{ClockMap, Duration, Raw, Timestamp};
-use crate::track::KernelWord;
+use crate::track::KernelSync;
 use crate::wire::{PortIdentity, Uuid};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
@@ -36,12 +36,12 @@ record! {
         pub subdomain: [u8; 16],
         /// [`State`].
         pub state: u8,
-        /// [`StampSource`].
-        pub stamp_source: u8,
+        /// [`TimestampSource`].
+        pub timestamp_source: u8,
         /// `PORT_HAS_*`.
         pub flags: u16,
         /// How many of `heard` are in use.
-        pub heard_count: u32,
+        pub foreign_leader_count: u32,
         /// Its own UUID on the wire; zeros while it has no sockets.
         pub uuid: [u8; 6],
         /// Its own port number on the wire.
@@ -60,9 +60,9 @@ record! {
         /// In the order of [`Counter`](crate::port::Counter); the rest is zero.
         pub counters: [u64; 32],
         /// The leaders that are heard, the one followed among them.
-        pub heard: [HeardRecord; MAX_LEADERS],
+        pub foreign_leaders: [ForeignLeaderRecord; MAX_LEADERS],
         /// What was noticed, each kind at the place of its number.
-        pub notices: [NoticeRecord; Notice::KINDS],
+        pub diagnostics: [DiagnosticRecord; Diagnostic::KINDS],
     }
 }
 
@@ -89,13 +89,13 @@ impl Dante4lStatus {
     }
 
     /// CLOCK_REALTIME as the kernel publishes it; `None` where the kernel could not be asked.
-    pub fn kernel_word(&self) -> Option<KernelWord> {
-        KernelWord::of_numbers(self.kernel_clock, self.kernel_max_error_ns)
+    pub fn kernel_sync(&self) -> Option<KernelSync> {
+        KernelSync::of_numbers(self.kernel_clock, self.kernel_max_error_ns)
     }
 
     /// Sets that.
-    pub fn set_kernel_word(&mut self, word: Option<KernelWord>) {
-        (self.kernel_clock, self.kernel_max_error_ns) = KernelWord::numbers(word);
+    pub fn set_kernel_sync(&mut self, word: Option<KernelSync>) {
+        (self.kernel_clock, self.kernel_max_error_ns) = KernelSync::numbers(word);
     }
 }
 
@@ -104,7 +104,7 @@ impl PortRecord {
     pub fn of(
         port: &Port,
         interface: &str,
-        stamp_source: StampSource,
+        timestamp_source: TimestampSource,
         timeline: u64,
         last: Option<SampleRecord>,
     ) -> Self {
@@ -112,7 +112,7 @@ impl PortRecord {
             interface: Text::new(interface),
             subdomain: port.subdomain().0,
             state: port.state() as u8,
-            stamp_source: stamp_source as u8,
+            timestamp_source: timestamp_source as u8,
             timeline,
             ..Self::new_zeroed()
         };
@@ -139,13 +139,13 @@ impl PortRecord {
         for (to, from) in record.counters.iter_mut().zip(port.counters().values()) {
             *to = *from;
         }
-        for (to, leader) in record.heard.iter_mut().zip(port.heard()) {
+        for (to, leader) in record.foreign_leaders.iter_mut().zip(port.foreign_leaders()) {
             *to = leader.into();
-            record.heard_count += 1;
+            record.foreign_leader_count += 1;
         }
-        for (notice, at) in port.notices() {
-            if let Some(to) = record.notices.get_mut(notice.kind()) {
-                *to = NoticeRecord::of(notice, at);
+        for (diagnostic, at) in port.diagnostics() {
+            if let Some(to) = record.diagnostics.get_mut(diagnostic.kind()) {
+                *to = DiagnosticRecord::of(diagnostic, at);
             }
         }
         record
@@ -161,13 +161,13 @@ impl PortRecord {
     }
 
     /// The leaders that are heard, the one followed among them.
-    pub fn heard(&self) -> &[HeardRecord] {
-        self.heard.get(..self.heard_count as usize).unwrap_or(&self.heard)
+    pub fn foreign_leaders(&self) -> &[ForeignLeaderRecord] {
+        self.foreign_leaders.get(..self.foreign_leader_count as usize).unwrap_or(&self.foreign_leaders)
     }
 
     /// What was noticed, the last of each kind, and when it was last true.
-    pub fn notices(&self) -> impl Iterator<Item = (Notice, Timestamp<Raw>)> {
-        self.notices.iter().enumerate().filter_map(|(kind, record)| record.read(kind))
+    pub fn diagnostics(&self) -> impl Iterator<Item = (Diagnostic, Timestamp<Raw>)> {
+        self.diagnostics.iter().enumerate().filter_map(|(kind, record)| record.read(kind))
     }
 
     /// Its state; `None` where the number is not one.

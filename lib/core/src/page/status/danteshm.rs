@@ -2,7 +2,7 @@
 
 use crate::page::record::{body, record};
 use crate::page::{Danteshm, SocketPath};
-use crate::relay::{EpochSource, OutputKind, State, Told, Waiting};
+use crate::relay::{EpochSource, OutputKind, PublishedEpoch, State, Waiting};
 use crate::time::{Epoch, Timestamp};
 use crate::track::TimelineKey;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -15,7 +15,7 @@ record! {
     pub struct DanteshmStatus {
         /// [`State`].
         pub state: u8,
-        /// [`EpochSource`]; 0: no date was told, and `epoch_ns`, `key_*` and `last_told_raw_ns` mean nothing.
+        /// [`EpochSource`]; 0: no date was published, and `epoch_ns`, `key_*` and `last_sample_raw_ns` mean nothing.
         pub epoch_source: u8,
         /// [`Waiting`].
         pub waiting: u8,
@@ -23,14 +23,14 @@ record! {
         pub reserved: u8,
         /// How many of `outputs` are in use.
         pub output_count: u32,
-        /// K, by which a date was last told.
+        /// K, by which a date was last published.
         pub epoch_ns: i64,
         /// dante4l's instance that K belongs to.
         pub key_instance: u64,
         /// And its timeline.
         pub key_number: u64,
         /// When that was, CLOCK_MONOTONIC_RAW.
-        pub last_told_raw_ns: i64,
+        pub last_sample_raw_ns: i64,
         /// Where samples go.
         pub outputs: [OutputRecord; MAX_OUTPUTS],
     }
@@ -39,7 +39,7 @@ record! {
     pub struct OutputRecord {
         /// [`OutputKind`].
         pub kind: u8,
-        /// 1: what is sent there arrives, as far as can be told.
+        /// 1: what is sent there arrives, as far as can be published.
         pub ready: u8,
         /// Zero.
         pub reserved: u16,
@@ -93,7 +93,7 @@ impl DanteshmStatus {
             epoch_ns: page.epoch_ns,
             key_instance: page.key_instance,
             key_number: page.key_number,
-            last_told_raw_ns: page.last_sample_raw_ns,
+            last_sample_raw_ns: page.last_sample_raw_ns,
             ..Self::default()
         }
     }
@@ -108,12 +108,12 @@ impl DanteshmStatus {
         Waiting::from_number(self.waiting)
     }
 
-    /// What the reference was last told by, if it ever was; it outlives the program.
-    pub fn told(&self) -> Option<Told> {
+    /// What the reference was last published by, if it ever was; it outlives the program.
+    pub fn published_epoch(&self) -> Option<PublishedEpoch> {
         let source = EpochSource::from_number(self.epoch_source)?;
         let key = TimelineKey { instance: self.key_instance, number: self.key_number };
-        let (epoch, last) = (Epoch::from_ns(self.epoch_ns), Timestamp::from_ns(self.last_told_raw_ns));
-        Some(Told { key, epoch, source, last })
+        let (epoch, last) = (Epoch::from_ns(self.epoch_ns), Timestamp::from_ns(self.last_sample_raw_ns));
+        Some(PublishedEpoch { key, epoch, source, last })
     }
 
     /// The outputs in use.

@@ -2,7 +2,7 @@
 
 use crate::announcement::PtpVersion;
 use crate::page::record::record;
-use crate::port::{Leader, Notice};
+use crate::port::{Diagnostic, ForeignLeader};
 use crate::time::{Raw, Timestamp};
 use crate::wire::{PortIdentity, Uuid};
 use std::net::Ipv4Addr;
@@ -23,7 +23,7 @@ record! {
         pub priority2: u8,
         /// domainNumber (PTPv2).
         pub domain: u8,
-        /// 1: the grandmaster is Preferred Leader (PTPv1).
+        /// 1: the grandmaster is Preferred ForeignLeader (PTPv1).
         pub preferred: u8,
         /// 1: the grandmaster is a boundary clock (PTPv1).
         pub boundary_clock: u8,
@@ -52,7 +52,7 @@ record! {
     }
 
     /// A leader that is heard, followed or not.
-    pub struct HeardRecord {
+    pub struct ForeignLeaderRecord {
         /// Who it is.
         pub leader: LeaderRecord,
         /// When its first Sync was handled, CLOCK_MONOTONIC_RAW.
@@ -65,8 +65,8 @@ record! {
         pub reserved: u32,
     }
 
-    /// A [`Notice`]; its kind is told by its place.
-    pub struct NoticeRecord {
+    /// A [`Diagnostic`]; its kind is told by its place.
+    pub struct DiagnosticRecord {
         /// When it was last true, CLOCK_MONOTONIC_RAW; 0: never.
         pub seen_raw_ns: i64,
         /// What it names: a subdomain (16 bytes), a leader (UUID 6, port 2, IPv4 address 4) or a version (2), in the machine's
@@ -75,8 +75,8 @@ record! {
     }
 }
 
-impl From<&Leader> for LeaderRecord {
-    fn from(leader: &Leader) -> Self {
+impl From<&ForeignLeader> for LeaderRecord {
+    fn from(leader: &ForeignLeader) -> Self {
         let announced = &leader.announced;
         let quality = &announced.quality;
         let of_v2 = |value| if announced.protocol == PtpVersion::V2 { value } else { 0 };
@@ -126,8 +126,8 @@ impl LeaderRecord {
     }
 }
 
-impl From<&Leader> for HeardRecord {
-    fn from(leader: &Leader) -> Self {
+impl From<&ForeignLeader> for ForeignLeaderRecord {
+    fn from(leader: &ForeignLeader) -> Self {
         Self {
             leader: leader.into(),
             since_raw_ns: leader.since.ns(),
@@ -138,16 +138,16 @@ impl From<&Leader> for HeardRecord {
     }
 }
 
-impl NoticeRecord {
+impl DiagnosticRecord {
     /// `notice`, that was true at `seen`.
-    pub fn of(notice: Notice, seen: Timestamp<Raw>) -> Self {
-        Self { seen_raw_ns: seen.ns(), what: notice.named() }
+    pub fn of(diagnostic: Diagnostic, seen: Timestamp<Raw>) -> Self {
+        Self { seen_raw_ns: seen.ns(), what: diagnostic.named() }
     }
 
     /// The notice of this kind, and when it was last true; `None` where it never was.
-    pub(super) fn read(&self, kind: usize) -> Option<(Notice, Timestamp<Raw>)> {
-        let notice = Notice::of(kind, self.what)?;
-        (self.seen_raw_ns != 0).then_some((notice, Timestamp::from_ns(self.seen_raw_ns)))
+    pub(super) fn read(&self, kind: usize) -> Option<(Diagnostic, Timestamp<Raw>)> {
+        let diagnostic = Diagnostic::of(kind, self.what)?;
+        (self.seen_raw_ns != 0).then_some((diagnostic, Timestamp::from_ns(self.seen_raw_ns)))
     }
 }
 

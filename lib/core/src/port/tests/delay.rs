@@ -12,7 +12,7 @@ impl Bench {
             let requesting_sequence_id = Packet::parse(&packet).unwrap().header.sequence_id;
             let answer = DelayResp { received, requesting: OURS, requesting_sequence_id };
             let packet = self.packet(source, 1, Flags::NONE, Message::DelayResp(answer));
-            self.hear(Channel::General, &packet, Err(NoStamp::Missing));
+            self.hear(Channel::General, &packet, Err(NoTimestamp::Missing));
             return true;
         }
         false
@@ -53,7 +53,7 @@ fn delay_requests_are_random_within_the_standards_bounds_and_measure_the_path() 
             ] {
                 let answer = DelayResp { received, requesting, requesting_sequence_id };
                 let packet = bench.packet(from, sequence, Flags::NONE, Message::DelayResp(answer));
-                bench.hear(Channel::General, &packet, Err(NoStamp::Missing));
+                bench.hear(Channel::General, &packet, Err(NoTimestamp::Missing));
             }
         }
     }
@@ -81,17 +81,21 @@ fn a_request_without_a_transmit_stamp_measures_nothing() {
         for said in std::mem::take(&mut bench.said) {
             match said {
                 Output::Send { token, .. } => {
-                    bench.handle(Input::Departed { token, stamp: Err(NoStamp::Missing) });
+                    bench.handle(Input::Departed { token, stamp: Err(NoTimestamp::Missing) });
                 }
                 said => kept.push(said),
             }
         }
     }
     bench.said = kept;
-    assert_eq!(bench.count(Counter::TxStampMissing), 5);
+    assert_eq!(bench.count(Counter::TxTimestampMissing), 5);
     assert_eq!(bench.port.path_delay(), None);
     assert_eq!(bench.count(Counter::DelayReqSent), 5, "and after five no more are sent");
-    let told = bench.said.iter().filter(|said| **said == Output::Notice(Notice::NoTransmitStamps)).count();
+    let told = bench
+        .said
+        .iter()
+        .filter(|said| **said == Output::Diagnostic(Diagnostic::NoTransmitTimestamps))
+        .count();
     assert_eq!(told, 1);
     bench.handle(Input::Failed);
     bench.handle(Input::Opened(OURS));
@@ -107,7 +111,7 @@ fn a_leader_that_never_answers_is_told_of() {
         for said in std::mem::take(&mut bench.said) {
             match said {
                 Output::Send { token, .. } => bench.handle(Input::Departed { token, stamp: bench.stamp() }),
-                Output::Notice(Notice::NoDelayResp) => return,
+                Output::Diagnostic(Diagnostic::NoDelayResp) => return,
                 _ => {}
             }
         }
@@ -177,7 +181,7 @@ fn a_leader_that_answers_every_fourth_request_is_not_reported() {
     let (mut requests, mut reported) = (0, false);
     for sequence in 1..800 {
         bench.beat(leader(1), sequence);
-        reported |= bench.notices().contains(&Notice::NoDelayResp);
+        reported |= bench.diagnostics().contains(&Diagnostic::NoDelayResp);
         requests += bench.said.iter().filter(|said| matches!(said, Output::Send { .. })).count();
         if requests % 4 == 0 {
             bench.answer(leader(1), PATH);

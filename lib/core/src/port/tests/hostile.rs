@@ -9,14 +9,14 @@ fn all_sixteen_bytes_of_the_subdomain_count() {
     bench.subdomain = Subdomain(*b"_DFLT\0\0\0\0\0\0\0\0\0\0x");
     bench.beats(leader(1), 1..16);
     assert!(
-        !bench.said.contains(&Output::Notice(Notice::OtherSubdomain(bench.subdomain))),
+        !bench.said.contains(&Output::Diagnostic(Diagnostic::OtherSubdomain(bench.subdomain))),
         "too soon to be told"
     );
     bench.beats(leader(1), 16..19);
     assert_eq!(bench.port.state(), State::Listening);
     assert_eq!(bench.count(Counter::OtherSubdomain), 36);
     assert_eq!(bench.count(Counter::Sync), 0);
-    assert!(bench.said.contains(&Output::Notice(Notice::OtherSubdomain(bench.subdomain))));
+    assert!(bench.said.contains(&Output::Diagnostic(Diagnostic::OtherSubdomain(bench.subdomain))));
 }
 
 #[test]
@@ -50,14 +50,14 @@ fn sequence_numbers_wrap_and_repeated_or_overtaken_syncs_are_passed_over() {
 fn syncs_without_a_stamp_are_counted_by_reason_and_told() {
     let mut bench = Bench::new(DelayMechanism::None);
     for sequence in 1..=10 {
-        let why = if sequence == 3 { NoStamp::ClockStepped } else { NoStamp::Missing };
+        let why = if sequence == 3 { NoTimestamp::ClockStepped } else { NoTimestamp::Missing };
         let packet =
             bench.packet(leader(1), sequence, Flags::ASSIST, Message::Sync(SyncBody::dante(leader(1))));
         bench.hear(Channel::Event, &packet, Err(why));
         bench.pass(INTERVAL);
     }
-    assert_eq!((bench.count(Counter::RxStampMissing), bench.count(Counter::ClockStepped)), (9, 1));
-    assert!(bench.said.contains(&Output::Notice(Notice::NoStamps)));
+    assert_eq!((bench.count(Counter::RxTimestampMissing), bench.count(Counter::ClockStepped)), (9, 1));
+    assert!(bench.said.contains(&Output::Diagnostic(Diagnostic::NoTimestamps)));
     assert_eq!(bench.port.state(), State::Uncalibrated, "a leader is there, but nothing is measured");
 }
 
@@ -68,7 +68,7 @@ fn syncs_without_follow_up_are_told() {
         bench.sync_with(leader(1), sequence, |_| {});
         bench.pass(INTERVAL);
     }
-    assert!(bench.said.contains(&Output::Notice(Notice::NoFollowUp)));
+    assert!(bench.said.contains(&Output::Diagnostic(Diagnostic::NoFollowUp)));
 }
 
 #[test]
@@ -86,12 +86,12 @@ fn hearing_only_ptpv2_is_told_as_such() {
     let mut bench = Bench::new(DelayMechanism::None);
     let mut announce = [0; 64];
     (announce[0], announce[1]) = (0x0b, 0x02);
-    bench.hear(Channel::General, &announce, Err(NoStamp::Missing));
-    assert!(!bench.said.contains(&Output::Notice(Notice::OnlyPtpV2)), "PTPv1 may follow in a moment");
+    bench.hear(Channel::General, &announce, Err(NoTimestamp::Missing));
+    assert!(!bench.said.contains(&Output::Diagnostic(Diagnostic::OnlyPtpV2)), "PTPv1 may follow in a moment");
     bench.pass(Duration::from_secs(4));
-    bench.hear(Channel::General, &announce, Err(NoStamp::Missing));
+    bench.hear(Channel::General, &announce, Err(NoTimestamp::Missing));
     assert_eq!(bench.count(Counter::PtpV2), 2);
-    assert!(bench.said.contains(&Output::Notice(Notice::OnlyPtpV2)));
+    assert!(bench.said.contains(&Output::Diagnostic(Diagnostic::OnlyPtpV2)));
 }
 
 /// What is heard for six seconds, and what is said of it.
@@ -106,19 +106,19 @@ fn what_explains_a_missing_lock_is_said_once() {
             bench.pass(INTERVAL);
         }
         assert_eq!(bench.port.state(), State::Listening);
-        bench.notices()
+        bench.diagnostics()
     };
     let sync = || Message::Sync(SyncBody::dante(leader(1)));
     let follow_up =
         || Message::FollowUp(FollowUp { associated_sequence_id: 1, precise_origin: Timestamp::ZERO });
-    assert_eq!(hear(|packet| packet.truncate(60), Channel::Event, sync), [Notice::WrongLength]);
-    assert_eq!(hear(|packet| packet[1] = 3, Channel::Event, sync), [Notice::UnknownVersion(3)]);
-    assert_eq!(hear(|packet| packet[1] = 2, Channel::Event, sync), [Notice::OnlyPtpV2]);
+    assert_eq!(hear(|packet| packet.truncate(60), Channel::Event, sync), [Diagnostic::WrongLength]);
+    assert_eq!(hear(|packet| packet[1] = 3, Channel::Event, sync), [Diagnostic::UnknownVersion(3)]);
+    assert_eq!(hear(|packet| packet[1] = 2, Channel::Event, sync), [Diagnostic::OnlyPtpV2]);
     assert_eq!(
         hear(|packet| packet[22..28].copy_from_slice(&OURS.uuid.0), Channel::Event, sync),
-        [Notice::OnlyOwn]
+        [Diagnostic::OnlyOwn]
     );
-    assert_eq!(hear(|_| {}, Channel::General, follow_up), [Notice::NoSync]);
+    assert_eq!(hear(|_| {}, Channel::General, follow_up), [Diagnostic::NoSync]);
 }
 
 #[test]
@@ -142,10 +142,10 @@ fn halves_that_wait_in_vain_are_counted() {
 fn what_the_kernel_drops_is_counted_and_said() {
     let mut bench = Bench::new(DelayMechanism::None);
     bench.handle(Input::Dropped(0));
-    assert!(bench.said.iter().all(|said| !matches!(said, Output::Notice(_))));
+    assert!(bench.said.iter().all(|said| !matches!(said, Output::Diagnostic(_))));
     bench.handle(Input::Dropped(40));
     bench.handle(Input::Dropped(2));
-    assert_eq!((bench.count(Counter::KernelDropped), bench.notices()), (42, vec![Notice::Dropped]));
+    assert_eq!((bench.count(Counter::KernelDropped), bench.diagnostics()), (42, vec![Diagnostic::Dropped]));
 }
 
 #[test]
@@ -195,7 +195,7 @@ proptest! {
                 packet.truncate(cut);
             }
             let channel = if event { Channel::Event } else { Channel::General };
-            let stamp = if noise % 7 == 0 { Err(NoStamp::Missing) } else { bench.stamp() };
+            let stamp = if noise % 7 == 0 { Err(NoTimestamp::Missing) } else { bench.stamp() };
             bench.hear(channel, &packet, stamp);
             if let Some(map) = bench.port.map() {
                 prop_assert!(map.line.rate.is_finite() && map.sigma.rate.is_finite());

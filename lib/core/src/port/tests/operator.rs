@@ -39,8 +39,8 @@ fn only_named_leaders_are_followed_and_others_are_said() {
         bench.beats(leader(1), 1..20);
         assert_eq!((bench.port.state(), bench.count(Counter::NotPermitted)), (State::Listening, 38));
         assert_eq!(
-            bench.notices(),
-            [Notice::NotPermitted(leader(1), HERE)],
+            bench.diagnostics(),
+            [Diagnostic::NotPermitted(leader(1), HERE)],
             "though it is the best, and once"
         );
         for sequence in 20..60 {
@@ -102,7 +102,11 @@ fn the_leaders_name_at_another_address_disturbs_nothing_and_is_said() {
         assert!((rate - 12.0).abs() < 0.01, "{rate}");
         match only {
             [] => {
-                assert_eq!(bench.notices(), [Notice::SecondAddress(leader(1), ELSEWHERE)], "once in a minute")
+                assert_eq!(
+                    bench.diagnostics(),
+                    [Diagnostic::SecondAddress(leader(1), ELSEWHERE)],
+                    "once in a minute"
+                )
             }
             _ => assert_eq!(bench.count(Counter::NotPermitted), 480),
         }
@@ -127,7 +131,7 @@ fn replayed_syncs_are_not_believed_and_are_said() {
     }
     assert_eq!(bench.seen(), (State::Slave, 1));
     assert!(bench.count(Counter::Contradicting) >= 198, "{}", bench.count(Counter::Contradicting));
-    assert_eq!(bench.notices(), [Notice::Contradicting(leader(1))]);
+    assert_eq!(bench.diagnostics(), [Diagnostic::Contradicting(leader(1))]);
     let rate = bench.port.map().unwrap().line.rate.ppm();
     assert!((rate - 12.0).abs() < 0.01, "{rate}");
 }
@@ -146,7 +150,7 @@ fn a_second_follow_up_with_another_time_is_noticed() {
         bench.pass(INTERVAL);
     }
     assert_eq!((bench.count(Counter::Repeated), bench.count(Counter::Contradicting)), (30, 30));
-    assert_eq!(bench.notices(), [Notice::Contradicting(leader(1))]);
+    assert_eq!(bench.diagnostics(), [Diagnostic::Contradicting(leader(1))]);
 }
 
 /// What is counted of one leader is not held against the next.
@@ -155,7 +159,7 @@ fn another_leader_begins_without_the_faults_of_the_one_before() {
     let mut bench = Bench::after(leader(5), 1..30);
     let sync = |bench: &mut Bench, source, sequence| {
         let packet = bench.packet(source, sequence, Flags::ASSIST, Message::Sync(SyncBody::dante(source)));
-        bench.hear(Channel::Event, &packet, Err(NoStamp::Missing));
+        bench.hear(Channel::Event, &packet, Err(NoTimestamp::Missing));
         bench.pass(INTERVAL);
     };
     (30..37).for_each(|sequence| sync(&mut bench, leader(5), sequence));
@@ -168,7 +172,7 @@ fn another_leader_begins_without_the_faults_of_the_one_before() {
     bench.sync_with(leader(1), 1, |_| {});
     bench.pass(INTERVAL);
     (2..9).for_each(|sequence| sync(&mut bench, leader(1), sequence));
-    assert_eq!(bench.notices(), [], "seven Syncs in a row without a timestamp, three times");
+    assert_eq!(bench.diagnostics(), [], "seven Syncs in a row without a timestamp, three times");
     bench.beats(leader(1), 9..30);
     assert_eq!(bench.seen(), (State::Slave, 2));
     assert_eq!(bench.count(Counter::Contradicting), 0);
@@ -188,5 +192,5 @@ fn a_flood_of_names_makes_few_lines_and_loses_no_pair() {
         bench.pass(INTERVAL);
     }
     assert_eq!(bench.count(Counter::SyncUnpaired), 0);
-    assert!(bench.notices().len() <= 2, "{:?}", bench.notices());
+    assert!(bench.diagnostics().len() <= 2, "{:?}", bench.diagnostics());
 }

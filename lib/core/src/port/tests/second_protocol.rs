@@ -3,7 +3,7 @@
 use super::*;
 use crate::announcement::{PtpVersion, Quality};
 use crate::page::PortRecord;
-use crate::port::StampSource;
+use crate::port::TimestampSource;
 use crate::port::select::{is_better, takes_over};
 use crate::wire::{ClockIdentifier, WireError};
 
@@ -125,7 +125,7 @@ impl Bench {
 
     /// Announce, Sync and Follow_Up of one leader, and what the one that is followed answers.
     fn beat_v2(&mut self, source: PortIdentity, sequence: u16, change: Change) {
-        let unstamped = Err(NoStamp::Missing);
+        let unstamped = Err(NoTimestamp::Missing);
         self.hear(Channel::General, &announce(source, sequence, change), unstamped);
         let sync = build(SYNC, source, sequence, Timestamp::ZERO, &[]);
         self.hear(Channel::Event, &sync, self.stamp());
@@ -158,10 +158,10 @@ fn the_best_leader_of_a_second_protocol_is_followed_and_published() {
     let (map, delay) = (port.map().unwrap(), port.path_delay().unwrap());
     assert!((map.line.rate.ppm() - 12.0).abs() < 0.01, "{map:?}");
     assert!((delay - PATH).abs() < Duration::from_ns(100), "{delay:?}");
-    let record = PortRecord::of(port, "v2", StampSource::Software, port.timeline(), None);
+    let record = PortRecord::of(port, "v2", TimestampSource::Software, port.timeline(), None);
     let published = record.leader().unwrap();
     assert_eq!((published.identity(), published.class, published.utc_offset_s), (leader(7), 6, 37));
-    assert_eq!((record.heard().len(), &published.identifier), (2, b"GPS\0"));
+    assert_eq!((record.foreign_leaders().len(), &published.identifier), (2, b"GPS\0"));
     bench.pass(Duration::from_secs(10));
     assert_eq!((bench.port.state(), bench.port.leader()), (State::Listening, None));
     (400..408).for_each(|sequence| {

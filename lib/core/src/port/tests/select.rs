@@ -2,7 +2,7 @@
 
 use super::*;
 
-use crate::port::leaders::Heard;
+use crate::port::foreign_leaders::SyncOutcome;
 use crate::port::select::{Challenger, Damping, Decision, select};
 
 const NOW: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
@@ -12,14 +12,17 @@ fn sender(n: u8) -> Sender {
 }
 
 /// Leaders that qualify, each with the intervals that have passed since its last Sync.
-fn table(leaders: &[(u8, i64)]) -> Leaders {
-    let mut table = Leaders::default();
+fn table(leaders: &[(u8, i64)]) -> ForeignLeaders {
+    let mut table = ForeignLeaders::default();
     for &(n, silent) in leaders {
         for sequence_id in 1..=2 {
             let at = NOW - INTERVAL * (silent + 2 - i64::from(sequence_id));
             let head = Head { domain: Subdomain::DFLT, source: leader(n), sequence_id };
             let announced = Announcement::from(&SyncBody::dante(leader(n)));
-            assert_eq!(table.heard(at, &head, &announced, sender(n), false, None), Heard::Taken);
+            assert_eq!(
+                table.sync_received(at, &head, &announced, sender(n), false, None),
+                SyncOutcome::Taken
+            );
         }
     }
     table

@@ -1,14 +1,14 @@
 use super::*;
-use crate::page::{Dante2sys, Freshness, STEER_HAS_PIECE, STEER_UTC_GOOD, View};
-use crate::relay::date::Steered;
-use crate::relay::tests::{DATE, Leader, NOW, SYNC, SYNCHRONISED};
+use crate::page::{Dante2sys, Freshness, STEER_HAS_PIECE, STEER_UTC_SYNCHRONISED, View};
+use crate::relay::epoch::Steered;
+use crate::relay::tests::{DATE, NOW, SYNC, SYNCHRONISED, SyntheticLeader};
 use crate::time::{Affine, Epoch, Ratio};
 use crate::timescale::Piece;
-use crate::track::KernelWord;
+use crate::track::KernelSync;
 
 struct Bench {
     refclock: Refclock,
-    leader: Leader,
+    leader: SyntheticLeader,
 }
 
 impl Bench {
@@ -22,8 +22,8 @@ impl Bench {
         bench
     }
 
-    fn with(config: Config, told: Option<Told>) -> Self {
-        Self { refclock: Refclock::new(config, told), leader: Leader::new() }
+    fn with(config: Config, published: Option<PublishedEpoch>) -> Self {
+        Self { refclock: Refclock::new(config, published), leader: SyntheticLeader::new() }
     }
 
     fn poll(&mut self) -> Vec<Output> {
@@ -36,11 +36,14 @@ impl Bench {
     }
 
     /// What a run that ends now leaves to the next.
-    fn told(&self) -> Told {
-        Told { last: Timestamp::from_ns(self.leader.sent * SYNC), ..*self.refclock.told().unwrap() }
+    fn published_epoch(&self) -> PublishedEpoch {
+        PublishedEpoch {
+            last: Timestamp::from_ns(self.leader.sent * SYNC),
+            ..*self.refclock.published_epoch().unwrap()
+        }
     }
 
-    fn knows(&mut self, steered: Option<Steered>, kernel: Option<KernelWord>) {
+    fn knows(&mut self, steered: Option<Steered>, kernel: Option<KernelSync>) {
         self.refclock.set_evidence(Evidence { steered, kernel });
         assert_eq!(self.poll(), []);
     }
@@ -65,7 +68,7 @@ impl Bench {
     }
 
     fn hear_after(&mut self, path_delay: Duration, sample: Sample) -> Vec<Output> {
-        let Leader { key, .. } = self.leader;
+        let SyntheticLeader { key, .. } = self.leader;
         self.refclock.sync(self.leader.now(), key, &self.leader.map(), &sample, path_delay);
         self.poll()
     }
@@ -121,9 +124,9 @@ fn a_sample_is_never_written_twice_nor_late_nor_one_that_was_not_believed() {
     assert_eq!(bench.hear(of_the_last_timeline), []);
     // A program that was stopped for 1.5 s finds six in the ring.
     let waiting: Vec<Sample> = (0..6).map(|_| bench.leader.sample(0)).collect();
-    let told = waiting.into_iter().filter(|sample| !bench.hear(*sample).is_empty());
+    let published = waiting.into_iter().filter(|sample| !bench.hear(*sample).is_empty());
     assert_eq!(
-        told.map(|sample| sample.number).collect::<Vec<_>>(),
+        published.map(|sample| sample.number).collect::<Vec<_>>(),
         [7, 8, 9, 10],
         "those of the last second"
     );
@@ -137,9 +140,9 @@ fn when_the_leader_is_gone_the_last_sample_is_withdrawn_once() {
     let gone = bench.lose(Loss::NoLeader);
     assert_eq!(gone, [Output::Stopped(Loss::NoLeader), Output::Withdraw]);
     assert_eq!(bench.lose(Loss::NoLeader), []);
-    let epoch = bench.told().epoch;
+    let epoch = bench.published_epoch().epoch;
     assert!(matches!(bench.sync()[..], [Output::Feeding, Output::Write(_)]), "K is kept");
-    assert_eq!(bench.told().epoch, epoch);
+    assert_eq!(bench.published_epoch().epoch, epoch);
 }
 
 #[test]
@@ -148,15 +151,15 @@ fn a_step_of_the_system_clock_or_a_suspend_is_answered_by_silence_and_a_new_k() 
     let ten = Duration::from_secs(10);
     bench.leader.stepped = ten;
     let said = bench.sync();
-    let [Output::Hushed(Break::Stepped(by)), Output::Withdraw] = said[..] else { panic!("{said:?}") };
-    assert_eq!((by, bench.refclock.waiting()), (ten, Waiting::Silence));
+    let [Output::Paused(Break::Stepped(by)), Output::Withdraw] = said[..] else { panic!("{said:?}") };
+    assert_eq!((by, bench.refclock.waiting()), (ten, Waiting::Pause));
     let (quiet, said) = bench.quiet();
     assert_eq!(quiet, 15, "four seconds");
     let (k, sample) = fixed(&said);
     assert_eq!(sample.reference, sample.received);
     let moved = k.moved.unwrap();
     // Ten seconds, less what the leader gained on the clock in 36 Syncs.
-    assert_eq!((moved - ten).ns(), -36 * 3_000, "what K changed by is told");
+    assert_eq!((moved - ten).ns(), -36 * 3_000, "what K changed by is published");
 }
 
 #[test]
@@ -168,7 +171,7 @@ fn a_clock_that_goes_on_moving_is_waited_for() {
         bench.leader.stepped = bench.leader.stepped + Duration::from_ms(20);
         said.extend(bench.sync());
     }
-    assert!(matches!(said[..], [Output::Hushed(_), Output::Withdraw]), "said once: {said:?}");
+    assert!(matches!(said[..], [Output::Paused(_), Output::Withdraw]), "said once: {said:?}");
     let (quiet, said) = bench.quiet();
     assert_eq!(quiet, 15, "four seconds after the last that moved");
     assert_eq!(fixed(&said).1.ahead(), Duration::ZERO);
@@ -179,27 +182,27 @@ fn a_clock_that_moves_before_k_is_fixed_is_no_date() {
     let mut bench = Bench::with(SYNCHRONISED, None);
     bench.sync();
     bench.leader.stepped = Duration::from_secs(-3);
-    assert!(matches!(bench.sync()[..], [Output::Hushed(_)]));
-    bench.knows(None, Some(KernelWord::Synchronised(Duration::from_ms(5))));
+    assert!(matches!(bench.sync()[..], [Output::Paused(_)]));
+    bench.knows(None, Some(KernelSync::Synchronised(Duration::from_ms(5))));
     assert_eq!(bench.quiet().0, 15);
 }
 
 #[test]
 fn k_waits_until_the_kernel_calls_the_clock_synchronised() {
     let mut bench = Bench::with(SYNCHRONISED, None);
-    assert_eq!(bench.sync(), [Output::Undated(None)], "dante4l could not ask");
-    bench.knows(None, Some(KernelWord::Unsynchronised));
+    assert_eq!(bench.sync(), [Output::NoUtc(None)], "dante4l could not ask");
+    bench.knows(None, Some(KernelSync::Unsynchronised));
     assert_eq!(bench.sync(), [], "said once");
-    assert_eq!(bench.refclock.waiting(), Waiting::Date);
-    bench.knows(None, Some(KernelWord::Synchronised(Duration::from_ms(5))));
+    assert_eq!(bench.refclock.waiting(), Waiting::Utc);
+    bench.knows(None, Some(KernelSync::Synchronised(Duration::from_ms(5))));
     assert_eq!(fixed(&bench.sync()).0.source, EpochSource::Clock);
     // Fixed is fixed.
-    bench.knows(None, Some(KernelWord::Unsynchronised));
+    bench.knows(None, Some(KernelSync::Unsynchronised));
     only_write(&bench.sync());
     // But not what comes after a step.
     bench.leader.stepped = Duration::from_secs(1);
     bench.sync();
-    assert_eq!(bench.quiet(), (15, vec![Output::Undated(Some(KernelWord::Unsynchronised))]));
+    assert_eq!(bench.quiet(), (15, vec![Output::NoUtc(Some(KernelSync::Unsynchronised))]));
 }
 
 #[test]
@@ -207,7 +210,7 @@ fn k_is_that_of_dante2sys_where_its_date_is_good() {
     let (dante0, utc0) = (Timestamp::from_ns(699_000_000_000), Timestamp::from_ns(DATE + 7_000_000));
     let piece = Piece { origin: 9, serial: 1, dante0, utc0, slope: 0 };
     let steered = |key: TimelineKey, is_good| {
-        let flags = STEER_HAS_PIECE | if is_good { STEER_UTC_GOOD } else { 0 };
+        let flags = STEER_HAS_PIECE | if is_good { STEER_UTC_SYNCHRONISED } else { 0 };
         let (key_instance, key_number, piece) = (key.instance, key.number, piece.into());
         let body = Dante2sys { flags, key_instance, key_number, piece, ..Dante2sys::default() };
         Steered::of(&View { freshness: Freshness::Fresh, pid: 1, instance: 9, body })
@@ -220,7 +223,7 @@ fn k_is_that_of_dante2sys_where_its_date_is_good() {
     ] {
         let mut bench = Bench::with(SYNCHRONISED, None);
         let key = TimelineKey { number, ..bench.leader.key };
-        let kernel = Some(KernelWord::Synchronised(Duration::from_ms(5)));
+        let kernel = Some(KernelSync::Synchronised(Duration::from_ms(5)));
         bench.knows(steered(key, is_good), kernel);
         let (k, sample) = fixed(&bench.sync());
         assert_eq!(k.source, source);
@@ -236,31 +239,31 @@ fn k_is_that_of_dante2sys_where_its_date_is_good() {
 #[test]
 fn a_restarted_relay_goes_on_with_the_k_that_it_told_before() {
     let before = Bench::after(40);
-    let told = before.told();
-    let restarted = |config, told: Told| {
-        let mut bench = Bench::with(config, Some(told));
+    let published = before.published_epoch();
+    let restarted = |config, published: PublishedEpoch| {
+        let mut bench = Bench::with(config, Some(published));
         bench.leader.sent = 44;
         bench
     };
-    let (k, sample) = fixed(&restarted(NOW, told).sync());
-    assert_eq!((k.epoch, sample.ahead().ns()), (told.epoch, 44 * 3_000), "as if nothing had been");
+    let (k, sample) = fixed(&restarted(NOW, published).sync());
+    assert_eq!((k.epoch, sample.ahead().ns()), (published.epoch, 44 * 3_000), "as if nothing had been");
     assert!(k.is_resumed && k.to_string().contains("no jump"), "{k}");
 
-    // K is lost, and chrony must not see the jump: silent for 4 s from the last that was told.
-    let other = Told { key: TimelineKey { instance: 5, number: 1 }, ..told };
+    // K is lost, and chrony must not see the jump: silent for 4 s from the last that was published.
+    let other = PublishedEpoch { key: TimelineKey { instance: 5, number: 1 }, ..published };
     let mut bench = restarted(NOW, other);
-    assert_eq!(bench.sync(), [Output::Hushed(Break::Forgotten)]);
+    assert_eq!(bench.sync(), [Output::Paused(Break::Forgotten)]);
     assert_eq!(bench.quiet().0, 10);
     // It was silent for long enough.
-    let long_ago = Told { last: Timestamp::ZERO, ..other };
+    let long_ago = PublishedEpoch { last: Timestamp::ZERO, ..other };
     assert_eq!(fixed(&restarted(NOW, long_ago).sync()).1.ahead(), Duration::ZERO);
     // The system clock was stepped meanwhile.
-    let stepped = Told { epoch: Epoch::from_ns(told.epoch.ns() + 3_000_000_000), ..told };
-    assert_eq!(restarted(NOW, stepped).sync(), [Output::Hushed(Break::Forgotten)]);
+    let stepped = PublishedEpoch { epoch: Epoch::from_ns(published.epoch.ns() + 3_000_000_000), ..published };
+    assert_eq!(restarted(NOW, stepped).sync(), [Output::Paused(Break::Forgotten)]);
     // It was fixed when nobody vouched for the clock, and now somebody has to.
-    assert_eq!(restarted(SYNCHRONISED, told).sync(), [Output::Hushed(Break::Forgotten)]);
-    let vouched = Told { source: EpochSource::Clock, ..told };
-    assert_eq!(fixed(&restarted(SYNCHRONISED, vouched).sync()).0.epoch, told.epoch);
+    assert_eq!(restarted(SYNCHRONISED, published).sync(), [Output::Paused(Break::Forgotten)]);
+    let vouched = PublishedEpoch { source: EpochSource::Clock, ..published };
+    assert_eq!(fixed(&restarted(SYNCHRONISED, vouched).sync()).0.epoch, published.epoch);
 }
 
 #[test]
@@ -284,7 +287,7 @@ fn another_leader_after_too_long_begins_anew() {
     bench.leader.key.number = 2;
     bench.leader.line = Affine { at0: Timestamp::from_ns(3), ..bench.leader.line };
     let said = bench.sync();
-    assert!(matches!(said[..], [Output::Hushed(Break::Uncertain(sigma))] if sigma > JOINABLE), "{said:?}");
+    assert!(matches!(said[..], [Output::Paused(Break::Uncertain(sigma))] if sigma > JOINABLE), "{said:?}");
     let (quiet, said) = bench.quiet();
     assert_eq!(quiet, 15);
     assert_eq!(fixed(&said).1.ahead(), Duration::ZERO);

@@ -1,11 +1,11 @@
 //! The date in the steerer: who moves K, and when nobody may.
 
 use super::*;
-use crate::date::{Exchange, Leap, Policy};
+use crate::utc::{Exchange, Leap, Policy};
 
 impl Bench {
     fn with_policy(policy: Policy, ppm: f64) -> Self {
-        let rules = DateRules { policy, ..DateRules::default() };
+        let rules = UtcRules { policy, ..UtcRules::default() };
         Self::with(Config { rules, ..Config::default() }, ppm)
     }
 
@@ -23,15 +23,15 @@ impl Bench {
     fn date(&mut self, ahead: Duration) {
         let (raw, utc) = (self.clock.exact.now, self.utc(ahead));
         let margin = Duration::from_us(200);
-        let verdict = Verdict { raw, utc, margin, leap: Leap::None, agreeing: 1, answered: 1 };
+        let measurement = UtcMeasurement { raw, utc, margin, leap: Leap::None, agreeing: 1, answered: 1 };
         let now = self.clock.read();
         let map = self.steerer.run().map;
-        self.steerer.utc.observe(&verdict, map.as_ref());
+        self.steerer.utc.observe(&measurement, map.as_ref());
         self.steerer.keep(&now.reading);
         self.look();
     }
 
-    /// Syncs for so many times 16 s, with a verdict after each.
+    /// Syncs for so many times 16 s, with a measurement after each.
     fn rounds(&mut self, count: usize, ahead: Duration) {
         for _ in 0..count {
             self.syncs(64);
@@ -47,7 +47,7 @@ impl Bench {
         Affine { raw0: self.clock.exact.now, at0: Timestamp::from_ns(5), rate: Ratio::from_ppm(ppm) }
     }
 
-    fn has_said(&self, wanted: DateNews) -> bool {
+    fn has_said(&self, wanted: UtcEvent) -> bool {
         self.said.contains(&Output::Date(wanted))
     }
 
@@ -175,11 +175,11 @@ fn a_date_set_by_hand_is_left_until_it_agrees_again() {
     let mut bench = Bench::after_rounds(Policy::Step, 0.0, 10, Duration::ZERO);
     bench.clock.exact.clock.step(S * 3600);
     bench.rounds(10, Duration::ZERO);
-    assert!(bench.is_left() && bench.has_said(DateNews::Left));
+    assert!(bench.is_left() && bench.has_said(UtcEvent::Left));
     assert_eq!(bench.off_utc(Duration::ZERO).ns() / 1_000_000_000, 3600);
     bench.clock.exact.clock.step(S * -3600);
     bench.syncs(2);
-    assert!(!bench.is_left() && bench.has_said(DateNews::Resumed));
+    assert!(!bench.is_left() && bench.has_said(UtcEvent::Resumed));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_leap_second_moves_clock_k_and_utc_whether_told_before_or_after() {
         bench.rounds(20, -S);
         assert_eq!((bench.utc_steps(), bench.is_left()), (0, false));
         assert!(bench.off_utc(-S).abs() < Duration::from_us(10));
-        assert!(!bench.said.iter().any(|said| matches!(said, Output::Date(DateNews::Doubted(_)))));
+        assert!(!bench.said.iter().any(|said| matches!(said, Output::Date(UtcEvent::Doubted(_)))));
     }
 }
 
@@ -210,7 +210,7 @@ fn a_sleep_is_told_with_the_jump_in_sight_and_the_date_is_set_anew() {
     bench.clock.suspended = bench.clock.suspended + slept;
     bench.look();
     assert!(bench.said.contains(&Output::Slept(slept)));
-    assert!(!bench.has_said(DateNews::Left));
+    assert!(!bench.has_said(UtcEvent::Left));
     bench.rounds(1, slept);
     assert!(bench.off_utc(slept).abs() < Duration::from_us(10));
     assert_eq!(bench.utc_steps(), 1);

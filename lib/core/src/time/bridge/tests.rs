@@ -69,7 +69,7 @@ fn bridge_forgets_the_oldest_and_passes_over_what_goes_back() {
 /// A clock that leads CLOCK_MONOTONIC_RAW by `ahead` ns and has been read `reads` times.
 #[derive(Default)]
 struct Bench {
-    translator: StampTranslator,
+    translator: TimestampTranslator,
     now: i64,
     ahead: i64,
     reads: Cell<u32>,
@@ -92,7 +92,7 @@ impl Bench {
         Timestamp::from_ns(self.now + self.ahead)
     }
 
-    fn translate(&mut self, stamp: Option<Timestamp<Real>>) -> Result<Stamp, NoStamp> {
+    fn translate(&mut self, stamp: Option<Timestamp<Real>>) -> Result<PacketTimestamp, NoTimestamp> {
         let reading = (!self.is_gone).then(|| self.reading());
         let reads = &self.reads;
         self.translator.translate(raw(self.now), stamp, || {
@@ -109,7 +109,7 @@ fn one_reading_serves_a_burst_and_ages_after_a_millisecond() {
     bench.now += 10_000;
     for (at, ahead) in &burst {
         let stamp = Timestamp::from_ns(at + ahead);
-        assert_eq!(bench.translate(Some(stamp)), Ok(Stamp { raw: raw(*at), real: stamp }));
+        assert_eq!(bench.translate(Some(stamp)), Ok(PacketTimestamp { raw: raw(*at), real: stamp }));
     }
     assert_eq!(bench.reads.get(), 1, "the first timestamp of the burst follows the reading before it");
     let (old, last) = (Timestamp::from_ns(burst[3].0 + bench.ahead), bench.now);
@@ -128,7 +128,7 @@ fn a_stamp_read_after_a_stall_is_interpolated_between_two_readings() {
     let arrived = Timestamp::from_ns(stamp + bench.ahead + 37_000);
     bench.now = begin + 2 * SECOND;
     bench.ahead += 74_000;
-    assert_eq!(bench.translate(Some(arrived)), Ok(Stamp { raw: raw(stamp), real: arrived }));
+    assert_eq!(bench.translate(Some(arrived)), Ok(PacketTimestamp { raw: raw(stamp), real: arrived }));
     assert_eq!(bench.reads.get(), 1);
 }
 
@@ -140,11 +140,14 @@ fn a_step_between_stamp_and_reading_voids_the_stamp_in_either_direction() {
         let stamp = bench.stamp();
         bench.ahead += step;
         bench.now += 50_000;
-        assert_eq!(bench.translate(Some(stamp)), Err(NoStamp::ClockStepped), "step of {step} ns");
+        assert_eq!(bench.translate(Some(stamp)), Err(NoTimestamp::ClockStepped), "step of {step} ns");
         bench.now += 250_000_000;
         let next = bench.stamp();
         bench.now += 50_000;
-        assert_eq!(bench.translate(Some(next)), Ok(Stamp { raw: raw(bench.now - 50_000), real: next }));
+        assert_eq!(
+            bench.translate(Some(next)),
+            Ok(PacketTimestamp { raw: raw(bench.now - 50_000), real: next })
+        );
     }
 }
 
@@ -155,14 +158,14 @@ fn a_stamp_after_a_step_back_is_not_translated_by_the_reading_before_the_step() 
     bench.ahead -= 7_200 * SECOND;
     let stamp = bench.stamp();
     bench.now += 50_000;
-    assert_eq!(bench.translate(Some(stamp)), Err(NoStamp::ClockStepped), "not two hours ago");
+    assert_eq!(bench.translate(Some(stamp)), Err(NoTimestamp::ClockStepped), "not two hours ago");
     assert_eq!(bench.reads.get(), 1, "it looks older than the last reading, which is not fresh");
 }
 
 #[test]
 fn a_missing_stamp_is_missing_and_costs_no_reading() {
     let mut bench = Bench::new();
-    assert_eq!((bench.translate(None), bench.reads.get()), (Err(NoStamp::Missing), 0));
+    assert_eq!((bench.translate(None), bench.reads.get()), (Err(NoTimestamp::Missing), 0));
 }
 
 #[test]
@@ -171,12 +174,12 @@ fn a_clock_that_cannot_be_read_is_judged_by_the_readings_before() {
     bench.is_gone = true;
     bench.now += 20_000;
     let stamp = bench.stamp();
-    assert_eq!(bench.translate(Some(stamp)), Ok(Stamp { raw: raw(bench.now), real: stamp }));
+    assert_eq!(bench.translate(Some(stamp)), Ok(PacketTimestamp { raw: raw(bench.now), real: stamp }));
     bench.now += SECOND;
     let late = bench.stamp();
-    assert_eq!(bench.translate(Some(late)), Err(NoStamp::ClockStepped));
+    assert_eq!(bench.translate(Some(late)), Err(NoTimestamp::ClockStepped));
     let mut never = Bench { is_gone: true, now: SECOND, ..Bench::default() };
-    assert_eq!(never.translate(Some(stamp)), Err(NoStamp::ClockStepped));
+    assert_eq!(never.translate(Some(stamp)), Err(NoTimestamp::ClockStepped));
     assert_eq!(never.translator.real_at(raw(5), raw(3), || None), None);
 }
 

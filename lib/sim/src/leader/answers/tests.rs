@@ -1,8 +1,8 @@
 use super::*;
 use crate::leader::{Input, LeaderConfig};
 use crate::oscillator::Oscillator;
-use dante_core::inquiry;
-use dante_core::port::NoStamp;
+use dante_core::management_client;
+use dante_core::port::NoTimestamp;
 use dante_core::time::Ratio;
 use dante_core::wire::{GetForeignDataSet, Header, Message, Packet, Subdomain};
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ fn leader() -> Leader {
 /// What it answers to these bytes, ten seconds after its start.
 fn hears(leader: &mut Leader, bytes: &[u8]) -> Option<Packet> {
     let now = Timestamp::ZERO + Duration::from_secs(10);
-    leader.handle(now, Input::Packet { bytes, arrived: Err(NoStamp::Missing) });
+    leader.handle(now, Input::Packet { bytes, arrived: Err(NoTimestamp::Missing) });
     let Some(Output::General { packet }) = leader.poll() else { return None };
     Some(Packet::parse(&packet).unwrap())
 }
@@ -113,7 +113,7 @@ fn what_would_change_a_device_changes_nothing() {
         answered.extend(hears(&mut leader, &bytes).map(|_| key));
     }
     let get_foreign = Payload::GetForeignDataSet(GetForeignDataSet { record_key: 0 });
-    let asks = inquiry::questions().chain([get_foreign]).map(|question| question.key());
+    let asks = management_client::questions().chain([get_foreign]).map(|question| question.key());
     assert_eq!(answered, asks.collect::<BTreeSet<_>>());
     assert_eq!(asked(&mut leader, LEADER, Payload::GetDefaultDataSet), Some(before));
 }

@@ -53,30 +53,30 @@ fn rules_are_walked_as_the_kernel_does() {
     let jump = r#"{"jump":{"target":"own"}}"#;
     let goto = r#"{"goto":{"target":"own"}}"#;
     let [drops, rejects, accepts] = ["drop", "reject", "accept"].map(|action| with(PORTS, action));
-    let by_rule = |chain| Verdict::Dropped(place(chain, false));
-    let by_policy = Verdict::Dropped(place("input", true));
-    let cases: [(&str, &[&str], &[&str], Verdict); 20] = [
-        ("accept", &[], &[], Verdict::Passes),
+    let by_rule = |chain| RuleVerdict::Dropped(place(chain, false));
+    let by_policy = RuleVerdict::Dropped(place("input", true));
+    let cases: [(&str, &[&str], &[&str], RuleVerdict); 20] = [
+        ("accept", &[], &[], RuleVerdict::Passes),
         ("drop", &[], &[], by_policy.clone()),
         ("drop", &[ESTABLISHED, SSH], &[], by_policy.clone()),
-        ("drop", &[ESTABLISHED, &accepts], &[], Verdict::Passes),
+        ("drop", &[ESTABLISHED, &accepts], &[], RuleVerdict::Passes),
         ("accept", &[&drops], &[], by_rule("input")),
         ("accept", &[&rejects], &[], by_rule("input")),
-        ("accept", &[&accepts, &drops], &[], Verdict::Passes),
+        ("accept", &[&accepts, &drops], &[], RuleVerdict::Passes),
         ("accept", &[&with(RANGE, "drop")], &[], by_rule("input")),
         ("accept", &[&with(OTHER, "drop")], &[], by_rule("input")),
-        ("drop", &[&with(LINK_LOCAL, "accept")], &[], Verdict::Passes),
-        ("drop", &[&with(TRUSTED, "accept")], &[], Verdict::Passes),
+        ("drop", &[&with(LINK_LOCAL, "accept")], &[], RuleVerdict::Passes),
+        ("drop", &[&with(TRUSTED, "accept")], &[], RuleVerdict::Passes),
         ("accept", &[jump], &[&drops], by_rule("own")),
         ("drop", &[jump], &[&with(PORTS, "return"), &accepts], by_policy.clone()),
-        ("drop", &[jump, &accepts], &[], Verdict::Passes),
+        ("drop", &[jump, &accepts], &[], RuleVerdict::Passes),
         ("drop", &[goto, &accepts], &[], by_policy),
-        ("drop", &[STATES], &[&accepts], Verdict::Passes),
+        ("drop", &[STATES], &[&accepts], RuleVerdict::Passes),
         ("accept", &[STATES], &[&drops], by_rule("own")),
         // What decides is not known here.
-        ("drop", &[&with(MARKED, "accept")], &[], Verdict::Unclear(place("input", false))),
-        ("accept", &[&with(MARKED, "drop")], &[], Verdict::Unclear(place("input", false))),
-        ("drop", &[&with(MARKED, "drop"), &accepts], &[], Verdict::Unclear(place("input", false))),
+        ("drop", &[&with(MARKED, "accept")], &[], RuleVerdict::Unclear(place("input", false))),
+        ("accept", &[&with(MARKED, "drop")], &[], RuleVerdict::Unclear(place("input", false))),
+        ("drop", &[&with(MARKED, "drop"), &accepts], &[], RuleVerdict::Unclear(place("input", false))),
     ];
     for (policy, input, own, expected) in cases {
         let rules = ruleset(policy, input, own);
@@ -96,7 +96,7 @@ fn only_chains_on_the_way_in_count() {
         (r#""type":"filter","hook""#, r#""type":"nat","hook""#),
     ] {
         assert!(rules.contains(from));
-        assert_eq!(judge(&rules.replace(from, to), &PACKET), Some(Verdict::Passes), "{to}");
+        assert_eq!(judge(&rules.replace(from, to), &PACKET), Some(RuleVerdict::Passes), "{to}");
     }
 }
 

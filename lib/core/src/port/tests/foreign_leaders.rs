@@ -1,0 +1,265 @@
+//! Leaders: qualification, best master, changes.
+
+use super::*;
+use crate::port::select::{is_better, takes_over};
+use crate::wire::ClockIdentifier;
+
+#[test]
+fn one_sync_does_not_qualify_a_leader_and_two_do() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.beat(leader(1), 1);
+    assert_eq!((bench.port.state(), bench.port.leader()), (State::Listening, None));
+    bench.beat(leader(1), 2);
+    assert_eq!(bench.port.state(), State::Uncalibrated);
+    assert_eq!(bench.port.leader().unwrap().identity, leader(1));
+    assert_eq!(bench.port.timeline(), 1);
+}
+
+#[test]
+fn two_syncs_too_far_apart_do_not_qualify() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.sync_with(leader(1), 1, |_| {});
+    bench.pass(INTERVAL * 4 + Duration::from_ns(1));
+    bench.sync_with(leader(1), 2, |_| {});
+    assert_eq!(bench.port.state(), State::Listening);
+    bench.pass(INTERVAL * 4);
+    bench.sync_with(leader(1), 3, |_| {});
+    assert_eq!(bench.port.state(), State::Uncalibrated);
+}
+
+#[test]
+fn the_same_leader_after_a_silence_is_locked_at_once_on_the_same_timeline() {
+    let mut bench = Bench::after(leader(1), 1..60);
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(bench.port.state(), State::Listening);
+    bench.beats(leader(1), 180..184);
+    assert_eq!(bench.seen(), (State::Slave, 1));
+}
+
+#[test]
+fn a_leader_that_was_rebooted_raises_the_timeline_and_is_locked_within_five_seconds() {
+    let mut bench = Bench::after(leader(1), 1..60);
+    bench.line.at0 = Timestamp::from_ns(3_000_000_000);
+    bench.line.raw0 = bench.now;
+    bench.beats(leader(1), 1..21);
+    assert_eq!(bench.seen(), (State::Slave, 2));
+    let jump = bench.said.iter().find_map(|said| match said {
+        Output::Timeline { number: 2, reason: Discontinuity::Reboot(size) } => Some(*size),
+        _ => None,
+    });
+    assert!(jump.unwrap() < Duration::from_secs(-690), "{jump:?}");
+    assert!(bench.samples().iter().all(|sample| sample.timeline == 1 || sample.origin.ns() < 20_000_000_000));
+}
+
+#[test]
+fn another_leader_raises_the_timeline_and_keeps_the_old_rate_as_a_guess() {
+    let mut bench = Bench::after(leader(5), 1..60);
+    bench.line = Affine { raw0: bench.now, at0: Timestamp::from_ns(7), rate: Ratio::from_ppm(-13.0) };
+    bench.beats(leader(1), 1..9);
+    assert_eq!(bench.port.leader().unwrap().identity, leader(1), "the lower UUID wins");
+    assert_eq!(bench.seen(), (State::Slave, 2));
+    assert!((bench.port.map().unwrap().line.rate.ppm() + 13.0).abs() < 1.0);
+}
+
+#[test]
+fn a_worse_leader_never_disturbs() {
+    let mut bench = Bench::after(leader(1), 1..30);
+    for sequence in 30..60 {
+        bench.sync_with(leader(7), sequence, |_| {});
+        bench.beat(leader(1), sequence);
+    }
+    assert_eq!(bench.seen(), (State::Slave, 1));
+    assert_eq!(bench.port.leader().unwrap().identity, leader(1));
+}
+
+/// Both send on, each Sync of the one a moment after the other's; `says` changes what the second says.
+fn both(bench: &mut Bench, sequences: std::ops::Range<u16>, says: impl Fn(u16, &mut SyncBody)) {
+    for sequence in sequences {
+        bench.sync_with(leader(7), sequence, |body| says(sequence, body));
+        bench.follow_up(leader(7), sequence);
+        bench.beat(leader(5), sequence);
+    }
+}
+
+#[test]
+fn a_better_leader_beside_one_that_goes_on_has_to_be_it_for_two_seconds() {
+    let mut bench = Bench::after(leader(5), 1..30);
+    both(&mut bench, 30..39, |_, body| body.grandmaster.preferred = true);
+    assert_eq!(bench.port.leader().unwrap().identity, leader(5));
+    assert_eq!(bench.port.state(), State::Slave, "nothing is disturbed meanwhile");
+    both(&mut bench, 39..48, |_, body| body.grandmaster.preferred = true);
+    assert_eq!(bench.port.leader().unwrap().identity, leader(7));
+    assert_eq!(bench.seen(), (State::Slave, 2));
+}
+
+/// What waits, and what was counted, belongs to the leader before, though none was lost.
+#[test]
+fn a_session_ends_with_a_change_of_leaders() {
+    let mut bench = Bench::after(leader(5), 1..30);
+    for _ in 0..2 {
+        bench.line.at0 = bench.line.at0 + Duration::from_us(1);
+        bench.follow_up(leader(5), 29);
+    }
+    bench.beats(leader(5), 30..34);
+    bench.sync_with(leader(5), 1_000, |_| {});
+    let samples = |bench: &Bench| bench.samples().len();
+    let mut sequence = 990;
+    while bench.port.leader().unwrap().identity == leader(5) {
+        bench.sync_with(leader(7), sequence, |body| body.grandmaster.preferred = true);
+        bench.sync_with(leader(5), sequence + 11, |_| {});
+        bench.pass(INTERVAL);
+        sequence += 1;
+    }
+    let before = samples(&bench);
+    bench.follow_up(leader(7), sequence + 10);
+    assert_eq!(samples(&bench), before, "the Sync that waited was of leader 5");
+    bench.sync_with(leader(7), sequence, |body| body.grandmaster.preferred = true);
+    bench.follow_up(leader(7), sequence);
+    bench.line.at0 = bench.line.at0 + Duration::from_us(1);
+    bench.follow_up(leader(7), sequence);
+    assert_eq!(bench.count(Counter::Contradicting), 3);
+    assert!(
+        !bench.diagnostics().contains(&Diagnostic::Contradicting(leader(7))),
+        "two of them were of leader 5"
+    );
+}
+
+#[test]
+fn a_jump_before_the_port_was_slave_begins_no_timeline() {
+    for was_slave in [false, true] {
+        let mut bench = Bench::new(DelayMechanism::None);
+        bench.beats(leader(1), 1..if was_slave { 30 } else { 4 });
+        assert_eq!(bench.port.state() == State::Slave, was_slave);
+        bench.line.at0 = bench.line.at0 + Duration::from_secs(10);
+        while !bench.samples().iter().any(|sample| sample.accepted && sample.origin.ns() > 709_000_000_000) {
+            bench.beat(leader(1), bench.port.leader().unwrap().sequence_id + 1);
+        }
+        assert_eq!(bench.port.timeline(), if was_slave { 2 } else { 1 });
+        assert_eq!(bench.port.state(), State::Uncalibrated);
+        bench.line.at0 = bench.line.at0 + Duration::from_secs(10);
+        bench.beats(leader(1), 100..120);
+        assert_eq!(bench.seen(), (State::Slave, if was_slave { 2 } else { 1 }));
+    }
+}
+
+#[test]
+fn leaders_that_swap_ranks_every_few_seconds_do_not_flap() {
+    for every in [4, 12, 20, 40] {
+        let mut bench = Bench::after(leader(5), 1..30);
+        both(&mut bench, 30..1_230, |n, body| body.grandmaster.preferred = (n / every) % 2 == 0);
+        assert!(
+            bench.port.timeline() <= 5,
+            "every {every} Syncs: {} timelines in 5 min",
+            bench.port.timeline()
+        );
+        assert_eq!(bench.port.state(), State::Slave);
+    }
+}
+
+#[test]
+fn leaders_that_are_silent_in_turn_do_not_flap() {
+    // A hand's breadth beyond the ten intervals after which one counts as gone.
+    for turn in [4, 8, 12, 20] {
+        let mut bench = Bench::after(leader(5), 1..30);
+        for n in 0..1_200 {
+            bench.beat(leader(if (n / turn) % 2 == 0 { 7 } else { 5 }), 30 + n);
+        }
+        assert!(
+            bench.port.timeline() <= 4,
+            "{turn} Syncs each: {} timelines in 5 min",
+            bench.port.timeline()
+        );
+    }
+}
+
+#[test]
+fn a_leader_whose_address_changed_is_followed_on_the_same_timeline() {
+    let mut bench = Bench::after(leader(1), 1..30);
+    bench.address = ELSEWHERE;
+    bench.beats(leader(1), 30..50);
+    assert_eq!(bench.seen(), (State::Slave, 1));
+    assert_eq!(bench.port.leader().unwrap().address, ELSEWHERE);
+}
+
+#[test]
+fn best_master_follows_the_order_of_the_standard() {
+    let other = |n: u8, change: fn(&mut SyncBody)| {
+        let mut body = SyncBody::dante(leader(n));
+        change(&mut body);
+        remembered(n, (&body).into())
+    };
+    let base = other(5, |_| {});
+    let cases: [(&str, ForeignLeader, bool); 12] = [
+        ("lower UUID", other(4, |_| {}), true),
+        ("higher UUID", other(6, |_| {}), false),
+        ("preferred beats UUID", other(6, |b| b.grandmaster.preferred = true), true),
+        ("lower stratum", other(6, |b| b.grandmaster.stratum = 0x79), true),
+        ("higher stratum", other(4, |b| b.grandmaster.stratum = 0x9a), false),
+        (
+            "preferred beats stratum",
+            other(6, |b| (b.grandmaster.preferred, b.grandmaster.stratum) = (true, 255)),
+            true,
+        ),
+        (
+            "identifier means nothing above stratum 2",
+            other(6, |b| b.grandmaster.identifier = ClockIdentifier::GPS),
+            false,
+        ),
+        ("smaller variance", other(6, |b| b.grandmaster.variance = 0x7060 - 257), true),
+        ("variance within the threshold", other(6, |b| b.grandmaster.variance = 0x7060 - 256), false),
+        ("not a boundary clock", other(4, |b| b.grandmaster.is_boundary_clock = false), false),
+        ("itself", base, false),
+        (
+            "same grandmaster, one step further",
+            other(6, |b| {
+                b.grandmaster.port.uuid = leader(5).uuid;
+                b.local.steps_removed = 1;
+            }),
+            false,
+        ),
+    ];
+    for (name, candidate, wins) in cases {
+        assert_eq!(is_better(&candidate, &base), wins, "{name}");
+        if candidate != base {
+            assert_eq!(is_better(&base, &candidate), !wins, "{name}, the other way round");
+        }
+    }
+    let by_variance = |variance| {
+        let mut leader = other(6, |_| {});
+        leader.announced.quality.variance = variance;
+        leader
+    };
+    assert!(!takes_over(&by_variance(0x7060 - 384), &base), "marginally better is not enough to take over");
+    assert!(takes_over(&by_variance(0x7060 - 385), &base));
+    assert!(!takes_over(&ForeignLeader { identity: leader(4), ..by_variance(0x7060 + 300) }, &base));
+    let at_stratum_1 = |n: u8, identifier| {
+        let mut body = SyncBody::dante(leader(n));
+        (body.grandmaster.stratum, body.grandmaster.identifier) = (1, identifier);
+        remembered(n, (&body).into())
+    };
+    let ranks = [ClockIdentifier::NTP, ClockIdentifier::HAND, ClockIdentifier::INIT, ClockIdentifier::DFLT];
+    for pair in ranks.windows(2) {
+        assert!(is_better(&at_stratum_1(6, pair[0]), &at_stratum_1(4, pair[1])), "{pair:?}");
+    }
+    assert!(is_better(&at_stratum_1(4, ClockIdentifier::GPS), &at_stratum_1(6, ClockIdentifier::ATOM)));
+    let two_steps = other(4, |b| {
+        b.grandmaster.port.uuid = leader(5).uuid;
+        b.local.steps_removed = 2;
+    });
+    assert!(is_better(&base, &two_steps), "the shorter way to the same grandmaster");
+}
+
+#[test]
+fn a_crowd_of_leaders_takes_a_fixed_place_and_the_one_followed_stays() {
+    let mut bench = Bench::after(leader(1), 1..20);
+    for n in 10..250 {
+        bench.sync_with(leader(n), 1, |said| said.grandmaster.preferred = true);
+    }
+    assert_eq!(bench.count(Counter::TooManyLeaders), 240 - 7);
+    bench.beats(leader(1), 20..30);
+    assert_eq!(bench.seen(), (State::Slave, 1));
+    let mut bench = Bench::new(DelayMechanism::None);
+    (10..20).for_each(|n| bench.sync_with(leader(n), 1, |said| said.sync_interval = 4));
+    bench.beats(leader(1), 1..10);
+    assert_eq!(bench.port.state(), State::Slave, "a full table keeps no leader out");
+}

@@ -1,0 +1,187 @@
+use super::*;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+const MARGIN: Duration = Duration::from_ms(1);
+
+fn at(seconds: f64) -> Timestamp<Raw> {
+    Timestamp::ZERO + Duration::from_secs_f64(seconds)
+}
+
+/// Twelve uniform numbers make a normal one.
+fn normal(rng: &mut Pcg64Mcg) -> f64 {
+    (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
+}
+
+/// UTC that is a function of time, measured every `apart` seconds with this noise.
+struct Bench {
+    drift: Drift,
+    rng: Pcg64Mcg,
+    now: f64,
+    noise_us: f64,
+}
+
+impl Bench {
+    fn new(seed: u64, noise_us: f64, truth: impl Fn(f64) -> f64) -> Self {
+        let mut rng = Pcg64Mcg::seed_from_u64(seed);
+        let first = Duration::from_secs_f64((truth(0.0) + normal(&mut rng) * noise_us) * 1e-6);
+        Self { drift: Drift::new(at(0.0), first, MARGIN), rng, now: 0.0, noise_us }
+    }
+
+    /// UTC on the line was measured so often, every 64 s.
+    fn after(seed: u64, noise_us: f64, count: usize) -> Self {
+        let mut bench = Self::new(seed, noise_us, line);
+        bench.measures(count, 64.0, line);
+        bench
+    }
+
+    /// `truth`: UTC minus the base in us.
+    fn measure(&mut self, apart: f64, truth: impl Fn(f64) -> f64) -> Taken {
+        self.now += apart;
+        let us = truth(self.now) + normal(&mut self.rng) * self.noise_us;
+        self.drift.observe(at(self.now), Duration::from_secs_f64(us * 1e-6), MARGIN)
+    }
+
+    fn measures(&mut self, count: usize, apart: f64, truth: impl Fn(f64) -> f64) {
+        (0..count).for_each(|_| assert_eq!(self.measure(apart, &truth), Taken::In));
+    }
+
+    fn error_us(&self, truth: impl Fn(f64) -> f64) -> f64 {
+        self.drift.at(at(self.now)).offset.secs_f64() * 1e6 - truth(self.now)
+    }
+}
+
+fn line(s: f64) -> f64 {
+    12.0 * s + 5.0
+}
+
+#[test]
+fn the_rate_and_the_noise_are_learnt() {
+    for seed in 0..10 {
+        let bench = Bench::after(seed, 500.0, 1000);
+        let ahead = bench.drift.at(at(bench.now));
+        assert!((ahead.rate.ppb() - 12_000.0).abs() < 4.0 * ahead.rate_sigma.ppb() + 1.0, "{ahead:?}");
+        assert!(ahead.rate_sigma.ppb() < 10.0, "{ahead:?}");
+        assert!(bench.error_us(line).abs() < 200.0);
+    }
+    // 64 values tell a standard deviation to 9 %: the mean over the seeds is looked at.
+    let mut noises = Vec::new();
+    for seed in 0..40 {
+        let bench = Bench::after(seed, 500.0, 300);
+        noises.push(bench.drift.noise / 1e3);
+    }
+    let mean = noises.iter().sum::<f64>() / 40.0;
+    assert!((mean - 500.0).abs() < 50.0, "{mean}");
+    assert!(noises.iter().filter(|noise| (**noise - 500.0).abs() < 100.0).count() >= 34, "{noises:?}");
+}
+
+#[test]
+fn its_own_uncertainty_is_honest() {
+    let mut within = 0_u32;
+    for seed in 0..400 {
+        let bench = Bench::after(seed, 500.0, 60);
+        let sigma = bench.drift.at(at(bench.now)).sigma.secs_f64() * 1e6;
+        within += u32::from(bench.error_us(line).abs() < 2.0 * sigma);
+    }
+    assert!((360..=396).contains(&within), "{within} of 400");
+}
+
+#[test]
+fn an_outlier_is_doubted_and_believed_after_half_an_hour() {
+    let mut bench = Bench::after(1, 500.0, 200);
+    let lie = |s: f64| line(s) + 1e6;
+    for _ in 0..28 {
+        assert!(
+            matches!(bench.measure(64.0, lie), Taken::Doubted(off) if (off.secs_f64() - 1.0).abs() < 0.01)
+        );
+        assert!(bench.error_us(line).abs() < 300.0, "{}", bench.error_us(line));
+    }
+    assert!(matches!(bench.measure(64.0, lie), Taken::Doubted(_)));
+    assert!(matches!(bench.measure(64.0, lie), Taken::Restart(_)));
+    assert!(bench.error_us(lie).abs() < 2_000.0);
+    let rate = bench.drift.at(at(bench.now)).rate;
+    assert!((rate.ppb() - 12_000.0).abs() < 50.0, "the rate is kept: {rate:?}");
+}
+
+#[test]
+fn a_truth_in_between_ends_the_doubt() {
+    let mut bench = Bench::after(1, 500.0, 100);
+    for round in 0..200 {
+        let lie = |s: f64| line(s) + if round % 8 == 7 { 0.0 } else { 1e6 };
+        assert!(!matches!(bench.measure(64.0, lie), Taken::Restart(_)));
+    }
+    assert!(bench.error_us(line).abs() < 500.0);
+}
+
+#[test]
+fn what_was_right_for_a_short_time_is_given_up_as_soon() {
+    let mut bench = Bench::new(1, 500.0, line);
+    bench.measures(6, 16.0, line);
+    let other = |s: f64| line(s) + 1e6;
+    let taken: Vec<_> = (0..9).map(|_| bench.measure(16.0, other)).collect();
+    assert!(taken.iter().any(|taken| matches!(taken, Taken::Restart(_))), "{taken:?}");
+}
+
+#[test]
+fn another_base_leaves_utc_where_it_is() {
+    let bench = Bench::after(1, 500.0, 100);
+    for (ahead_ns, ppm, after) in
+        [(0, 0.0, 0.0), (699_123_456_789, 37.5, 3.0), (-5_000_000_000_000, -66.0, 900.0)]
+    {
+        let mut drift = bench.drift.clone();
+        let now = at(bench.now + after);
+        let before = drift.at(now);
+        let (ahead, rate) = (Duration::from_ns(ahead_ns), Ratio::from_ppm(ppm));
+        drift.rebase(ahead, rate, Ratio::from_ppb(7.0), now);
+        for later in [0.0, 1.0, 1024.0] {
+            let then = now + Duration::from_secs_f64(later);
+            let gained = ahead + (then - now) * rate;
+            let was = bench.drift.at(then).offset;
+            assert!((drift.at(then).offset + gained - was).ns().abs() <= 1, "{later} s later");
+        }
+        let rebased = drift.at(now);
+        assert!((rebased.rate + rate - before.rate).abs().ppb() < 1e-6);
+        assert!(rebased.rate_sigma >= before.rate_sigma);
+    }
+}
+
+#[test]
+fn a_leap_second_moves_utc_and_nothing_else() {
+    let mut bench = Bench::after(1, 500.0, 100);
+    bench.drift.leap(Duration::from_secs(-1));
+    let leapt = |s: f64| line(s) - 1e6;
+    assert!(bench.error_us(leapt).abs() < 300.0);
+    bench.measures(20, 64.0, leapt);
+}
+
+#[test]
+fn a_faster_filter_speaks_while_the_leader_wanders() {
+    let mut bench = Bench::after(1, 100.0, 300);
+    let steady = bench.drift.speaker;
+    assert_eq!(steady, 0);
+    // 300 ppb up and down within an hour and a half.
+    let wandering = |s: f64| line(s) + 0.3 * 860.0 * (1.0 - ((s - 19_200.0) / 860.0).cos());
+    (0..300).for_each(|_| {
+        bench.measure(64.0, wandering);
+    });
+    assert!(bench.drift.speaker > steady, "{:?}", bench.drift.filters);
+    assert!(bench.error_us(wandering).abs() < 300.0, "{}", bench.error_us(wandering));
+}
+
+#[test]
+fn the_interval_widens_as_the_uncertainty_falls() {
+    let mut bench = Bench::new(1, 300.0, line);
+    bench.measures(4, 16.0, line);
+    assert!(bench.drift.interval(Duration::from_secs(64)) < Duration::from_secs(64));
+    bench.measures(300, 64.0, line);
+    assert!(bench.drift.interval(Duration::from_secs(64)) > Duration::from_secs(64));
+}
+
+#[test]
+fn an_answer_from_the_past_is_passed_over() {
+    let mut bench = Bench::after(1, 300.0, 50);
+    let before = bench.drift.at(at(bench.now));
+    bench.drift.observe(at(bench.now), Duration::from_secs(9), MARGIN);
+    bench.drift.observe(at(3.0), Duration::from_secs(9), MARGIN);
+    assert_eq!(bench.drift.at(at(bench.now)), before);
+}

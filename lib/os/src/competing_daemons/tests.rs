@@ -1,0 +1,265 @@
+//! On trees made to look like /proc.
+
+use super::*;
+use crate::scratch::Scratch;
+
+const SYS_TIME: &str = "0000000002000400";
+
+struct Proc(Scratch);
+
+impl Proc {
+    fn new() -> Self {
+        let folder = Scratch::new();
+        folder.write("version", "no process");
+        Self(folder)
+    }
+
+    fn write(&self, pid: u32, file: &str, text: &str) {
+        self.0.write(&format!("{pid}/{file}"), text);
+    }
+
+    /// A process with every right it needs, of no unit.
+    fn add(&self, pid: u32, command: &str) {
+        let name = command.split(' ').next().unwrap();
+        self.write(pid, "comm", &format!("{}\n", cut(name)));
+        self.write(pid, "cmdline", &(format!("/usr/sbin/{command} ").replace(' ', "\0")));
+        self.status(pid, "S (sleeping)", 0, SYS_TIME);
+        self.write(pid, "cgroup", "0::/user.slice/user-0.slice/session-3.scope\n");
+    }
+
+    fn status(&self, pid: u32, state: &str, parent: u32, rights: &str) {
+        let text = format!(
+            "Name:\tx\nState:\t{state}\nPPid:\t{parent}\nCapPrm:\tffffffffffffffff\nCapEff:\t{rights}\n"
+        );
+        self.write(pid, "status", &text);
+    }
+
+    fn find(&self) -> Vec<CompetingDaemon> {
+        find_in(&self.0.0, 999)
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.find().iter().map(|competitor| competitor.pid).collect()
+    }
+}
+
+fn steers(command: &str) -> bool {
+    let proc = Proc::new();
+    proc.add(7, command);
+    proc.pids() == [7]
+}
+
+fn check(cases: &[(&str, bool)]) {
+    for (command, expected) in cases {
+        assert_eq!(steers(command), *expected, "{command}");
+    }
+}
+
+#[test]
+fn a_rival_is_told_with_what_stops_it() {
+    let proc = Proc::new();
+    proc.add(312, "chronyd -F 1");
+    proc.write(312, "cgroup", "0::/system.slice/chrony.service\n");
+    proc.add(45, "ntpd -g");
+    let said: Vec<String> = proc.find().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "ntpd (pid 45) steers the system clock; stop it with `kill 45`",
+            "chronyd (chrony.service, pid 312) steers the system clock; stop it with `systemctl disable --now \
+             chrony.service`",
+        ]
+    );
+}
+
+#[test]
+fn chronyd_steers_unless_told_to_keep_off() {
+    check(&[
+        ("chronyd", true),
+        ("chronyd -d -F 1 -u _chrony", true),
+        ("chronyd -x", false),
+        ("chronyd -F 1 -x", false),
+        ("chronyd -dnx -F-1", false),
+        ("chronyd -dfx", true), // a file named x
+        ("chronyd -f x", true),
+        ("chronyd -l x -L -x -n", true), // -L takes -x as its value
+        ("chronyd -Q server pool.ntp.org", false),
+        ("chronyd pool_x -x", false), // options may follow what is none
+        ("chronyd -- -x", true),
+    ]);
+}
+
+#[test]
+fn phc2sys_steers_when_the_system_clock_is_among_its_targets() {
+    check(&[
+        ("phc2sys -s eth1 -w", true),
+        ("phc2sys -s eth1 -c CLOCK_REALTIME -w", true),
+        ("phc2sys -s CLOCK_REALTIME -c /dev/ptp0 -O 0", false),
+        ("phc2sys -sCLOCK_REALTIME -ceth1", false),
+        ("phc2sys -s eth1 -c /dev/ptp1 -c CLOCK_REALTIME", true),
+        ("phc2sys -a", false),
+        ("phc2sys -a -r", true),
+        ("phc2sys -arr", true),
+        ("phc2sys -a -u 5 -m", false),
+        ("phc2sys -w -n 24 -d /dev/pps0", true),
+    ]);
+}
+
+#[test]
+fn ptp4l_steers_with_software_stamps_only() {
+    check(&[
+        ("ptp4l -i eth1", false),
+        ("ptp4l -i eth1 -S", true),
+        ("ptp4l -mSi eth1", true),
+        ("ptp4l -iS", false), // an interface named S
+        ("ptp4l -f /etc/ptp4l.conf", true),
+        ("ptp4l -f /etc/ptp4l.conf -H", false),
+        ("ptp4l --time_stamping=software", true),
+        ("ptp4l --time_stamping legacy", true),
+        ("ptp4l -f /etc/ptp4l.conf --time_stamping=onestep", false),
+    ]);
+    let proc = Proc::new();
+    proc.add(7, "ptp4l -f /etc/ptp4l.conf");
+    proc.write(7, "root/etc/ptp4l.conf", "[global]\n#time_stamping software\ntime_stamping\thardware\n");
+    assert_eq!(proc.find(), []);
+    proc.write(7, "root/etc/ptp4l.conf", "[global]\ntime_stamping\t\tsoftware\n");
+    assert_eq!(proc.pids(), [7]);
+}
+
+#[test]
+fn another_dante2sys_steers_unless_its_clock_is_another() {
+    check(&[
+        ("dante2sys", true),
+        ("dante2sys -m --clock realtime", true),
+        ("dante2sys -c virtual", false),
+        ("dante2sys -mcvirtual", false),
+        ("dante2sys -c=virtual", false),
+        ("dante2sys --clock=virtual", false),
+        ("dante2sys --clock virtual -m", false),
+        ("dante2sys --clock /dev/ptp1", false),
+        ("dante2sys --clock virtual --clock realtime", true),
+        ("dante2sys -f /etc/dante4l.toml", true),
+        ("dante2sys -f /etc/dante4l.toml -c virtual", false),
+    ]);
+    let proc = Proc::new();
+    proc.add(7, "dante2sys --config suite.toml");
+    proc.write(7, "cwd/suite.toml", "[dante4l]\nclock = \"realtime\"\n[dante2sys]\nclock = \"virtual\"\n");
+    assert_eq!(proc.find(), []);
+    proc.write(7, "cwd/suite.toml", "[dante2sys]\nmessages = true\n");
+    assert_eq!(proc.pids(), [7]);
+}
+
+#[test]
+fn the_others_always_steer_and_strangers_never() {
+    check(&[
+        ("ntpd -g -u ntpsec:ntpsec", true),
+        ("openntpd", true),
+        ("systemd-timesyncd", true),
+        ("ntp-daemon --config /etc/ntpd-rs/ntp.toml", true),
+        ("ptpd2 -i eth1", true),
+        ("chronyc tracking", false),
+        ("dante4l -i eth1", false),
+        ("systemd-timedated", false),
+    ]);
+    let proc = Proc::new();
+    proc.add(7, "systemd-timesyncd");
+    assert_eq!(proc.find().first().unwrap().name, "systemd-timesyncd", "not as the kernel cuts it");
+}
+
+#[test]
+fn what_may_not_steer_is_no_rival() {
+    let proc = Proc::new();
+    proc.add(1, "chronyd");
+    proc.status(1, "S (sleeping)", 0, "fffffffffdffffff");
+    proc.add(2, "ntpd");
+    proc.status(2, "Z (zombie)", 0, SYS_TIME);
+    proc.add(3, "openntpd");
+    std::fs::remove_file(proc.0.0.join("3/status")).unwrap();
+    proc.add(999, "dante2sys");
+    std::fs::create_dir(proc.0.0.join("5")).unwrap();
+    assert_eq!(proc.pids(), [3], "only what cannot be read counts as able");
+    std::fs::remove_file(proc.0.0.join("3/cmdline")).unwrap();
+    std::fs::remove_file(proc.0.0.join("3/cgroup")).unwrap();
+    assert_eq!(proc.pids(), [3]);
+}
+
+#[test]
+fn rights_in_a_namespace_of_its_own_do_not_count() {
+    let proc = Proc::new();
+    // As the kernel writes it (kernel/user_namespace.c).
+    let users = |of: &str, first: u32, count: u32| {
+        proc.0.write(&format!("{of}/uid_map"), format!("{:10} {first:10} {count:10}\n", 0));
+    };
+    for pid in 1..=3 {
+        proc.add(pid, "chronyd");
+        proc.write(pid, "cgroup", &format!("0::/system.slice/chrony-{pid}.service\n"));
+    }
+    users("1", 100_000, 65_536);
+    users("2", 0, u32::MAX);
+    proc.write(3, "uid_map", ""); // ended while it was looked at
+    assert_eq!(proc.pids(), [1, 2, 3], "ours is not known");
+    users("self", 0, u32::MAX);
+    assert_eq!(proc.pids(), [2, 3]);
+}
+
+/// A real one, seen by a user who may not trace it: what a daemon of its own user sees of a container.
+#[test]
+fn a_namespace_of_its_own_is_known_without_rights_over_it() {
+    let run = |script: &str| std::process::Command::new("sh").args(["-c", script]).output().unwrap();
+    let can =
+        run("setpriv --reuid=65534 --clear-groups unshare --user --map-root-user true").status.success();
+    if !can || !nix::unistd::Uid::effective().is_root() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "this test needs root and user namespaces");
+        return eprintln!("skipped: needs root and user namespaces");
+    }
+    let told = run(
+        "unshare --user --map-root-user sleep 60 & trap 'kill $!' EXIT
+         until grep -Eq '^ +0 +0 +1$' /proc/$!/uid_map; do sleep 0.01; done
+         setpriv --reuid=65534 --clear-groups sh -c \"cmp -s /proc/self/uid_map /proc/$!/uid_map || echo differs
+         cat /proc/$!/uid_map; readlink /proc/$!/ns/user || echo no link\"",
+    );
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert_eq!(told.split_whitespace().collect::<Vec<_>>().join(" "), "differs 0 0 1 no link");
+}
+
+#[test]
+fn helpers_are_not_counted_beside_their_program() {
+    let proc = Proc::new();
+    for (pid, parent, cgroup) in [
+        (10, 1, "0::/system.slice/chrony.service"),
+        (11, 1, "0::/system.slice/chrony.service"), // the same unit, though not a child
+        (20, 1, "0::/user.slice/user-0.slice/session-3.scope"),
+        (21, 20, "0::/user.slice/user-0.slice/session-3.scope"), // a child
+        (30, 1, "0::/system.slice/chrony@second.service"),
+        (40, 1, "0::/user.slice/user-0.slice/session-3.scope"), // another of no unit
+    ] {
+        proc.add(pid, "chronyd");
+        proc.status(pid, "S (sleeping)", parent, SYS_TIME);
+        proc.write(pid, "cgroup", cgroup);
+    }
+    assert_eq!(proc.pids(), [10, 20, 30, 40]);
+}
+
+#[test]
+fn the_unit_is_the_one_that_systemctl_of_this_host_can_stop() {
+    let unit = |cgroup: &str| {
+        let proc = Proc::new();
+        proc.add(1, "ntpd");
+        proc.write(1, "cgroup", cgroup);
+        proc.find().remove(0).unit
+    };
+    assert_eq!(unit("0::/system.slice/ntpsec.service\n").as_deref(), Some("ntpsec.service"));
+    assert_eq!(unit("0::/system.slice/ntpsec.service/below\n").as_deref(), Some("ntpsec.service"));
+    let v1 = "12:devices:/system.slice/other.service\n1:name=systemd:/system.slice/ntp.service\n0::/x\n";
+    assert_eq!(unit(v1).as_deref(), Some("ntp.service"));
+    assert_eq!(unit("0::/system.slice/system-ntpd.slice/ntpd@a.service").as_deref(), Some("ntpd@a.service"));
+    assert_eq!(unit("0::/system.slice/docker-3f.scope/system.slice/ntp.service\n"), None, "in a container");
+    assert_eq!(unit("0::/user.slice/user-0.slice/user@0.service/app.slice/ntp.service\n"), None);
+    assert_eq!(unit("0::/\n"), None);
+}
+
+#[test]
+fn this_machine_is_looked_at_without_harm() {
+    assert!(find().iter().all(|competitor| competitor.pid != std::process::id()));
+    assert_eq!(find_in(Path::new("/nowhere"), 1), []);
+}
