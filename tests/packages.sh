@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that the tests use, where this user may; says which are missing where not. And builds the tool
-# that packs, so that no test has to.
+# Installs the Debian packages that the tests use, as root with apt-get; otherwise prints which are missing. Then builds
+# cargo-deb, so that no test has to.
 set -eu
 
 missing=
@@ -8,7 +8,7 @@ for pair in ip:iproute2 tshark:tshark setpriv:util-linux cc:gcc g++:g++ qemu-sys
     dpkg-shlibdeps:dpkg-dev lintian:lintian strip:binutils systemd-analyze:systemd mandoc:mandoc zsh:zsh fish:fish nft:nftables tmux:tmux; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
-# Debian's own Python, for which these modules are.
+# Modules of Debian's own Python.
 for pair in jsonschema:python3-jsonschema prometheus_client:python3-prometheus-client; do
     /usr/bin/python3 -c "import ${pair%%:*}" 2>/dev/null || missing="$missing ${pair#*:}"
 done

@@ -1,25 +1,24 @@
-//! What no linear follower can do better: the leader's rate walks at random, its phase has white noise, packets arrive
-//! with noise of a known variance, and somebody who knows all that steers as well as can be.
+//! The theoretical bound of linear followers: the optimal filter and controller for a leader whose rate is a random walk with
+//! white frequency noise, and for packets whose delay has a known variance.
 //!
-//! The state is the steered clock's phase against the leader, that of the last four Syncs (so that the mean rate over
-//! 1 s is part of it), and the leader's rate. The Kalman filter of that state and the linear-quadratic regulator on
-//! its estimate are together optimal (the separation principle), for each weight of phase against rate. The covariance
-//! of the closed loop is computed, not simulated.
+//! The state is the steered clock's phase error now and at the last four Syncs (so that it contains the mean rate over 1 s), and
+//! the leader's rate. The Kalman filter of that state and the linear-quadratic regulator on its estimate are together optimal (the
+//! separation principle), for each weight of rate against phase. The covariance of the closed loop is computed, not simulated.
 #![allow(clippy::indexing_slicing, reason = "matrices of fixed sizes, indexed by loops over these sizes")]
 
 use crate::trace::{PER_SECOND, T};
 
-/// Phases now and 1 to 4 Syncs ago.
+/// Number of phases of the state: now and 1 to 4 Syncs ago.
 pub const PHASES: usize = PER_SECOND + 1;
 const STATES: usize = PHASES + 1;
 const RATE: usize = PHASES;
 
 type Matrix<const N: usize> = [[f64; N]; N];
 
-/// The noise, as known to the one who steers.
+/// The noise, which the optimal follower knows.
 #[derive(Debug, Clone, Copy)]
 pub struct Noise {
-    /// Standard deviation of one packet's delay, ns.
+    /// Standard deviation of a packet's delay, ns.
     pub packet_ns: f64,
     /// White frequency noise, ppb at 1 s.
     pub white_ppb: f64,
@@ -39,28 +38,28 @@ impl Noise {
     }
 }
 
-/// One way to trade phase for rate: standard deviations of the steered clock.
+/// Standard deviations of a steered clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// Phase against the leader, ns.
+    /// Phase error, ns.
     pub phase_ns: f64,
-    /// Mean rate over 1 s against the leader's, ppb.
+    /// Error of the mean rate over 1 s, ppb.
     pub rate_ppb: f64,
 }
 
-/// The filter in its steady state.
+/// The optimal filter in its steady state.
 #[derive(Debug, Clone)]
 pub struct Optimal {
-    /// Covariance after a measurement was taken in.
+    /// Covariance after a measurement.
     filtered: Matrix<STATES>,
-    /// Gain.
+    /// Kalman gain.
     gain: [f64; STATES],
     /// Variance of the innovation.
     innovation: f64,
 }
 
 impl Optimal {
-    /// Iterates the Riccati equation until it stands still.
+    /// Iterates the Riccati equation until it converges.
     pub fn new(noise: &Noise) -> Self {
         let (a, q, r) = (dynamics(), noise.process(), noise.packet_ns * noise.packet_ns);
         let mut p = q;
@@ -80,24 +79,24 @@ impl Optimal {
         }
     }
 
-    /// The Riccati figures: the estimate's own phase, and the rate over 1 s of a clock that simply runs at the
-    /// estimated rate, renewed at each Sync.
+    /// Returns the Riccati bound: the phase error of the estimate, and the rate error over 1 s of a clock that is set to the
+    /// estimated rate at each Sync.
     pub fn riccati(&self) -> Point {
         let phase_ns = self.filtered[0][0].sqrt();
         Point { phase_ns, ..self.with_phase_time(1e5) }
     }
 
-    /// The estimate's rate at the instant of a Sync, standard deviation in ppb.
+    /// Returns the standard deviation of the estimated rate at a Sync, ppb.
     pub fn rate_ppb(&self) -> f64 {
         self.filtered[RATE][RATE].sqrt()
     }
 
-    /// The closed loop of a frequency of estimated rate minus `law` times the estimated phases.
+    /// Returns the figures of the closed loop: frequency = estimated rate minus `law` times the estimated phases.
     pub fn steered(&self, law: &[f64; PHASES]) -> Point {
         let a = dynamics();
         let mut m: Matrix<PHASES> = from_fn(|i, j| a[i][j] - if i == 0 { T * law[j] } else { 0.0 });
         let mut sum: Matrix<PHASES> = from_fn(|i, j| self.gain[i] * self.gain[j] * self.innovation);
-        // Of the powers of m, as many as 2^40.
+        // Sums the first 2^40 powers of m.
         for _ in 0..40 {
             sum = add(&sum, &product(&product(&m, &sum), &transposed(&m)));
             m = product(&m, &m);
@@ -108,25 +107,25 @@ impl Optimal {
         Point { phase_ns: total[0][0].sqrt(), rate_ppb: moved.max(0.0).sqrt() }
     }
 
-    /// The law that brings the estimated phase to zero with a time constant.
+    /// Returns the figures of the law that corrects the estimated phase with time constant `tau_s`.
     pub fn with_phase_time(&self, tau_s: f64) -> Point {
         let mut law = [0.0; PHASES];
         law[0] = 1.0 / tau_s;
         self.steered(&law)
     }
 
-    /// The frontier: the best that can be had, from phase alone to rate alone.
+    /// Returns the frontier: the figures of optimal controllers, from the best phase to the best rate.
     pub fn frontier(&self) -> Vec<Point> {
         (0..=60).map(|i| self.steered(&regulator(10_f64.powf(-2.0 + f64::from(i) / 8.0)))).collect()
     }
 
-    /// Gain of the filter, for who wants to simulate it: phases, then rate.
+    /// Returns the Kalman gain for a simulation: phases, then rate.
     pub fn gain(&self) -> &[f64; STATES] {
         &self.gain
     }
 }
 
-/// How far off the frontier: both figures divided by it lie on it.
+/// Returns the factor to the frontier: `point` divided by it lies on the frontier.
 pub fn factor_to(frontier: &[Point], point: Point) -> f64 {
     let reach = |best: &Point| (point.phase_ns / best.phase_ns).min(point.rate_ppb / best.rate_ppb);
     let between = |a: f64, b: f64, share: f64| a.powf(1.0 - share) * b.powf(share);
@@ -141,7 +140,7 @@ pub fn factor_to(frontier: &[Point], point: Point) -> f64 {
     largest
 }
 
-/// The linear-quadratic regulator for var(phase) + `weight` var(rate over 1 s).
+/// Returns the linear-quadratic regulator that minimises var(phase) + `weight` * var(rate over 1 s).
 pub fn regulator(weight: f64) -> [f64; PHASES] {
     let a: Matrix<PHASES> = {
         let a = dynamics();
@@ -169,7 +168,7 @@ pub fn regulator(weight: f64) -> [f64; PHASES] {
     law
 }
 
-/// What happens between two Syncs when nothing is done.
+/// Returns the transition matrix between two Syncs, without corrections.
 fn dynamics() -> Matrix<STATES> {
     let mut a = [[0.0; STATES]; STATES];
     a[0][0] = 1.0;

@@ -1,4 +1,4 @@
-//! The experiments: what is run, and which figures it gives.
+//! The experiments and their figures.
 
 pub mod clock;
 pub mod estimate;
@@ -12,7 +12,7 @@ use std::num::NonZero;
 use std::thread;
 use std::time::Instant;
 
-/// Runs `f` for each seed, on all processors; the results are in the order of the seeds.
+/// Runs `f` for each seed on all processors. Returns the results in the order of the seeds.
 pub(crate) fn for_seeds<R: Send>(seeds: u64, f: impl Fn(u64) -> R + Copy + Send) -> Vec<R> {
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     let seeds: Vec<u64> = (0..seeds).collect();
@@ -38,7 +38,7 @@ pub(crate) fn rms(values: impl IntoIterator<Item = f64>) -> f64 {
     if n > 0.0 { f64::sqrt(sum / n) } else { f64::NAN }
 }
 
-/// The value that a share of all does not exceed.
+/// Returns the value that `share` of all values do not exceed.
 pub(crate) fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
@@ -46,25 +46,25 @@ pub(crate) fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values.get(at.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
-/// What an optimal follower is told.
+/// Returns the noise of a network and an oscillator, for the optimal follower.
 pub fn noise_of(network: &LinkProfile, model: &Model) -> Noise {
     Noise { packet_ns: network.noise_ns().0, white_ppb: model.white.ppb(), walk_ppb: model.walk.ppb() }
 }
 
-/// What a sample costs, wall time.
+/// Processor time of a sample, by wall clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
-    /// The estimator alone: first hour and last hour, ns a sample.
+    /// Estimator alone: first hour and last hour, ns per sample.
     pub estimator_ns: (f64, f64),
-    /// With the law.
+    /// Estimator and steering law: first hour and last hour, ns per sample.
     pub both_ns: (f64, f64),
-    /// The whole simulation, s, and how much it simulated.
+    /// Wall time of the whole simulation, s.
     pub wall_s: f64,
-    /// Hours.
+    /// Simulated time, hours.
     pub hours: usize,
 }
 
-/// What a sample costs in the first and in the last of so many simulated hours at 4 Hz.
+/// Measures the time of a sample in the first and in the last of `hours` simulated hours at 4 Hz.
 pub fn cost(network: &LinkProfile, hours: usize) -> Cost {
     let begin = Instant::now();
     let mut ours = Ours::new(RateGuess::UNKNOWN);
@@ -73,7 +73,7 @@ pub fn cost(network: &LinkProfile, hours: usize) -> Cost {
     let mut spent: Vec<(f64, f64)> = Vec::with_capacity(hours);
     for hour in 0..hours {
         let syncs: Vec<_> = trace.by_ref().take(per_hour).collect();
-        // What is not measured runs without looking at the watch.
+        // Hours that are not measured run without reading the clock.
         if hour > 0 && hour + 1 < hours {
             for sync in &syncs {
                 ours.estimate(sync);

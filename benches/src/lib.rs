@@ -1,5 +1,5 @@
-//! How exact the suite is: its own estimator and law, its peers' algorithms and the theoretical bound, on one seeded
-//! input each.
+//! Accuracy of the suite's estimator and steering law, compared with the algorithms of other programs and with the theoretical
+//! bound, on the same seeded input.
 #![forbid(unsafe_code)]
 
 pub mod bound;

@@ -1,4 +1,4 @@
-//! Prints the table of accuracy and draws its plots.
+//! Prints the accuracy table and draws the plots.
 #![forbid(unsafe_code)]
 
 use clap::Parser;
@@ -10,16 +10,16 @@ use std::path::PathBuf;
 
 mod plot;
 
-/// Accuracy of the suite, beside its peers' algorithms and the bound.
+/// Measure the accuracy of the suite, compared with other programs' algorithms and the theoretical bound
 #[derive(Debug, Parser)]
 struct Args {
-    /// Seeds of each experiment.
+    /// Number of seeds of each experiment
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
-    /// Fewer seeds and shorter runs.
+    /// Use fewer seeds and shorter runs
     #[arg(long)]
     quick: bool,
-    /// Where the plots go.
+    /// Folder of the plots
     #[arg(long, default_value = "docs/accuracy")]
     out: PathBuf,
 }
@@ -31,9 +31,11 @@ fn main() -> anyhow::Result<()> {
     let span_s = if args.quick { 1_000 } else { 4_000 };
     std::fs::create_dir_all(&args.out)?;
 
-    println!("Acquisition: 95 % of {seeds} seeds are within it for good, s after the first Sync (limit)");
+    println!(
+        "Acquisition, 95th percentile of {seeds} seeds: s after the first Sync from which on the rate stays within the bound (limit)"
+    );
     for network in &NETWORKS {
-        let acquired = estimate::from_nothing(network, seeds);
+        let acquired = estimate::without_guess(network, seeds);
         let limits = match network.name {
             "veth" => "(2, 8)",
             "dante" => "(10, 50)",
@@ -41,7 +43,7 @@ fn main() -> anyhow::Result<()> {
         };
         let (worst, clock) = estimate::from_stored(network, seeds).worst();
         println!(
-            "  {:6} 1 ppm {:6.2}  100 ppb {:6.2} {limits}; the clock itself {:6.2} {:6.2}; stored frequency: at worst {worst:.3} of it, the clock {clock:.3}",
+            "  {:6} 1 ppm {:6.2}  100 ppb {:6.2} {limits}; steered clock {:6.2} {:6.2}; from a stored frequency: largest error {worst:.3} times that of the stored one, steered clock {clock:.3}",
             network.name,
             acquired.estimate_s.0,
             acquired.estimate_s.1,
@@ -57,7 +59,7 @@ fn main() -> anyhow::Result<()> {
             let steady = clock::steady(network, &model, few, span_s);
             let (phase, rate) = steady.over_riccati();
             println!(
-                "  {:6} {name:4} {:8.1} {:7.2}  Riccati {:8.1} {:7.2}  over it {phase:.2} {rate:.2}  factor to the frontier {:.3}; the estimate {:8.1} {:7.2}; noise taken for {:.0} ns, is {:.0}; false jumps {}",
+                "  {:6} {name:4} {:8.1} {:7.2}  Riccati {:8.1} {:7.2}  ratio {phase:.2} {rate:.2}  factor to the frontier {:.3}; clock map {:8.1} {:7.2}; noise estimated {:.0} ns, true {:.0} ns; false jumps {}",
                 network.name,
                 steady.clock.phase_ns,
                 steady.clock.rate_ppb,
@@ -101,37 +103,37 @@ fn main() -> anyhow::Result<()> {
         plot::course(&args.out, network, &outcomes)?;
     }
 
-    println!("Honesty, {seeds} seeds: share within 2 sigma, %");
+    println!("Coverage of the stated uncertainty, {seeds} seeds: share of errors within 2 sigma, %");
     for (name, model) in [("pc", Model::PC), ("good", Model::GOOD)] {
         for network in &NETWORKS {
-            let honesty = estimate::honesty(network, &model, seeds);
-            let by_age = honesty.by_age.map(|share| format!("{:.1}", 100.0 * share)).join(" ");
+            let coverage = estimate::coverage(network, &model, seeds);
+            let by_age = coverage.by_age.map(|share| format!("{:.1}", 100.0 * share)).join(" ");
             println!(
-                "  {:6} {name:4} rate {:5.1} (0..10 s, 10..60 s, later: {by_age}), phase since lock {:5.1} (against the mean delay {:5.1}); error over sigma, rms: {:.2} {:.2}",
+                "  {:6} {name:4} rate {:5.1} (0..10 s, 10..60 s, later: {by_age}), phase since lock {:5.1} (relative to the mean delay {:5.1}); error over sigma, rms: {:.2} {:.2}",
                 network.name,
-                100.0 * honesty.rate,
-                100.0 * honesty.phase_since_lock,
-                100.0 * honesty.phase,
-                honesty.boldness.0,
-                honesty.boldness.1
+                100.0 * coverage.rate,
+                100.0 * coverage.phase_since_lock,
+                100.0 * coverage.phase,
+                coverage.error_over_sigma.0,
+                coverage.error_over_sigma.1
             );
         }
     }
 
     for network in &NETWORKS {
-        let stepped = estimate::honesty_after_step(network, 1.0, few);
+        let stepped = estimate::coverage_after_step(network, 1.0, few);
         println!(
-            "  {:6} pc   rate {:5.1} after a step of the rate by 1 ppm; the first {:.1} s after it, which statistics needs, are left out",
+            "  {:6} pc   rate {:5.1} after a rate step of 1 ppm, without the first {:.1} s, in which the step is not significant",
             network.name,
             100.0 * stepped.rate,
-            stepped.left_out_s
+            stepped.excluded_s
         );
     }
 
     let [_, dante, _] = &NETWORKS;
     let cost = cost(dante, if args.quick { 24 } else { 168 });
     println!(
-        "Cost: estimator {:.0} ns a sample in the first hour, {:.0} in the last; with the law {:.0}, {:.0}; {} h at 4 Hz in {:.1} s",
+        "Cost: estimator {:.0} ns per sample in the first hour, {:.0} in the last; with the steering law {:.0}, {:.0}; {} h at 4 Hz in {:.1} s",
         cost.estimator_ns.0, cost.estimator_ns.1, cost.both_ns.0, cost.both_ns.1, cost.hours, cost.wall_s
     );
     Ok(())

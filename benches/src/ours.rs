@@ -1,4 +1,4 @@
-//! The suite's own estimator and steerer, put together as its programs do it, without the network between them.
+//! The suite's estimator and steerer, connected as in dante4l and dante2sys, without network and shared memory.
 
 use crate::peers::{Follower, clock_at};
 use crate::trace::{BEGIN, Sync};
@@ -8,8 +8,9 @@ use dante_core::port;
 use dante_core::steer::{Clock, Config, ExactClock, Input, Steerer, drive};
 use dante_core::time::{ClockMap, Duration, Raw, Timestamp, VirtualClock};
 
-/// As the port judges it: so many measurements, and the rate known to this.
+/// Number of measurements required for SLAVE, as in the port.
 const CONVERGED_DEPTH: usize = 5;
+/// Uncertainty of the rate below which the port is SLAVE, ppm.
 const CONVERGED_PPM: f64 = 20.0;
 
 /// dante4l and dante2sys in one.
@@ -23,7 +24,7 @@ pub struct Ours {
 }
 
 impl Ours {
-    /// With what is known of the rate; a stored frequency is what the clock runs at, too.
+    /// Starts with a guess of the rate. The clock starts with this rate too.
     pub fn new(guess: RateGuess) -> Self {
         let mut clock = ExactClock { clock: clock_at(BEGIN), now: BEGIN };
         clock.clock.set_frequency(BEGIN, guess.rate);
@@ -37,33 +38,33 @@ impl Ours {
         }
     }
 
-    /// The leader's line as estimated.
+    /// Returns the clock map.
     pub fn map(&self) -> Option<ClockMap> {
         self.estimator.map()
     }
 
-    /// Whether the port would call itself SLAVE.
+    /// Whether the port would be SLAVE.
     pub fn is_slave(&self) -> bool {
         self.page.body.is_locked()
     }
 
-    /// What the estimator takes the measurements' noise for.
+    /// Returns the estimated measurement noise, one standard deviation.
     pub fn noise(&self) -> Duration {
         self.estimator.noise()
     }
 
-    /// How often the estimator believed in a jump of the leader's time.
+    /// Returns the number of jumps of the leader's time that the estimator detected.
     pub fn jumps(&self) -> u64 {
         self.jumps
     }
 
-    /// The estimator alone.
+    /// Processes a Sync in the estimator only.
     pub fn estimate(&mut self, sync: &Sync) {
-        let verdict = self.estimator.update(Measurement { raw: sync.arrived, dante: sync.stated });
-        self.jumps += u64::from(matches!(verdict, Classification::Jumped { .. }));
+        let result = self.estimator.update(Measurement { raw: sync.arrived, dante: sync.origin });
+        self.jumps += u64::from(matches!(result, Classification::Jumped { .. }));
     }
 
-    /// The page and the steerer.
+    /// Writes the page and runs the steerer.
     pub fn steer(&mut self, now: Timestamp<Raw>) {
         let map = self.estimator.map();
         if let Some(map) = map {

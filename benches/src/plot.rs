@@ -1,4 +1,4 @@
-//! Plots, each as SVG and PNG. The font comes with the program, so that nothing need be installed.
+//! Plots as SVG. The font is part of the program, so none has to be installed.
 
 use anyhow::{Result, anyhow};
 use dante_bench::bound::Optimal;
@@ -6,7 +6,6 @@ use dante_bench::experiment::clock::{Outcome, Steady};
 use dante_bench::experiment::noise_of;
 use dante_bench::trace::LinkProfile;
 use dante_sim::oscillator::Model;
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 use std::ops::Range;
@@ -21,13 +20,13 @@ const COLOURS: [RGBColor; 5] = [
     RGBColor(110, 110, 110),
 ];
 
-/// One line of a plot.
+/// A line of a plot.
 struct Line {
     name: String,
     points: Vec<(f64, f64)>,
 }
 
-/// All of it; both axes may be logarithmic.
+/// A plot with logarithmic axes.
 struct Plot {
     title: String,
     x: (&'static str, Range<f64>),
@@ -35,7 +34,7 @@ struct Plot {
     lines: Vec<Line>,
 }
 
-/// The error of the rate against time.
+/// Draws the error of the rate against time.
 pub fn course(folder: &Path, network: &LinkProfile, outcomes: &[Outcome]) -> Result<()> {
     let of = |outcome: &Outcome| Line {
         name: outcome.name.to_owned(),
@@ -54,7 +53,7 @@ pub fn course(folder: &Path, network: &LinkProfile, outcomes: &[Outcome]) -> Res
     plot.save(folder, &format!("rate-{}", network.name))
 }
 
-/// What an optimal controller can have on each network, and what ours has.
+/// Draws the frontier of an optimal controller on each network, and our figures.
 pub fn frontier(folder: &Path, found: &[(&'static str, Steady)]) -> Result<()> {
     let mut lines = Vec::new();
     for (name, steady) in found {
@@ -82,18 +81,11 @@ pub fn frontier(folder: &Path, found: &[(&'static str, Steady)]) -> Result<()> {
 impl Plot {
     fn save(&self, folder: &Path, name: &str) -> Result<()> {
         register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
-            .map_err(|_| anyhow!("the font that comes with the program cannot be read"))?;
-        let (svg, png) = (folder.join(format!("{name}.svg")), folder.join(format!("{name}.png")));
-        self.draw(&SVGBackend::new(&svg, SIZE).into_drawing_area())?;
-        self.draw(&BitMapBackend::new(&png, SIZE).into_drawing_area())
-    }
-
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<()>
-    where
-        B::ErrorType: 'static,
-    {
+            .map_err(|_| anyhow!("cannot read the built-in font"))?;
+        let path = folder.join(format!("{name}.svg"));
+        let area = SVGBackend::new(&path, SIZE).into_drawing_area();
         area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(area)
+        let mut chart = ChartBuilder::on(&area)
             .caption(&self.title, ("sans-serif", 18))
             .margin(12)
             .x_label_area_size(40)

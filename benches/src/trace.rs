@@ -1,4 +1,4 @@
-//! One input for all followers, drawn from a seed, and the truth to hold them against.
+//! The input of all followers, drawn from a seed, with the true times.
 
 use dante_core::time::{Dante, Duration, Raw, Timestamp, VirtualClock};
 use dante_sim::link::Profile;
@@ -6,29 +6,29 @@ use dante_sim::oscillator::{Model, Path};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-/// Syncs of a Dante leader are so far apart.
+/// Sync interval of a Dante leader.
 pub const INTERVAL: Duration = Duration::from_ms(250);
-/// The same, s.
+/// Sync interval, s.
 pub const T: f64 = 0.25;
-/// Syncs in a second.
+/// Syncs per second.
 pub const PER_SECOND: usize = 4;
-/// When the host's CLOCK_MONOTONIC_RAW begins.
+/// CLOCK_MONOTONIC_RAW of the host at the start.
 pub const BEGIN: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
-/// The leader's time minus CLOCK_MONOTONIC_RAW there.
+/// The leader's time minus CLOCK_MONOTONIC_RAW at the start.
 pub const BASE: Duration = Duration::from_secs(86_400);
-/// A leader's timer is not exact; its stamps are.
+/// Largest delay of a leader's Sync timer. The leader's timestamps are exact.
 const JITTER: Duration = Duration::from_us(50);
 
-/// A link, and how it is called.
+/// A network link.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkProfile {
-    /// As tables and plots call it.
+    /// Name in tables and plots.
     pub name: &'static str,
-    /// What it does to packets.
+    /// Packet delays.
     pub profile: Profile,
 }
 
-/// All that are measured on.
+/// The links of the experiments.
 pub const NETWORKS: [LinkProfile; 3] = [
     LinkProfile { name: "veth", profile: Profile::VETH },
     LinkProfile { name: "dante", profile: Profile::DANTE },
@@ -36,8 +36,8 @@ pub const NETWORKS: [LinkProfile; 3] = [
 ];
 
 impl LinkProfile {
-    /// Standard deviation of the time that a packet needs, ns, and its mean: by a long draw, so that a change of the
-    /// profile cannot be forgotten here.
+    /// Returns standard deviation and mean of the packet delay, ns. Both are drawn from the profile, so that they follow its
+    /// changes.
     pub fn noise_ns(&self) -> (f64, f64) {
         let mut rng = Pcg64Mcg::seed_from_u64(1);
         let draws = 400_000;
@@ -52,30 +52,30 @@ impl LinkProfile {
     }
 }
 
-/// A Sync as followers see it, and the truth at the instant at which it was sent.
+/// A Sync as a follower receives it, with the true times of its departure.
 #[derive(Debug, Clone, Copy)]
 pub struct Sync {
-    /// When it left.
+    /// Departure, by CLOCK_MONOTONIC_RAW.
     pub sent: Timestamp<Raw>,
-    /// When it arrived.
+    /// Arrival, by CLOCK_MONOTONIC_RAW.
     pub arrived: Timestamp<Raw>,
-    /// When it left, by the leader.
-    pub stated: Timestamp<Dante>,
-    /// What an exchange of Delay_Req measures now, by the mean of both ways; once a second.
+    /// Departure, by the leader's clock.
+    pub origin: Timestamp<Dante>,
+    /// Mean path delay by a Delay_Req, once a second.
     pub delay: Option<Duration>,
-    /// The leader's gain on the raw clock since the begin, ns.
+    /// The leader's gain over CLOCK_MONOTONIC_RAW since the start, ns.
     pub gained_ns: f64,
     /// The leader's rate without its white noise, ppb.
     pub slow_ppb: f64,
 }
 
 impl Sync {
-    /// Seconds since the first one could be sent.
+    /// Returns the seconds from the start to the departure.
     pub fn at_s(&self) -> f64 {
         (self.sent - BEGIN).secs_f64()
     }
 
-    /// A clock minus the leader's true time, at the instant at which this one was sent, ns.
+    /// Returns `clock` minus the leader's true time at the departure, ns.
     pub fn phase_ns(&self, clock: &VirtualClock) -> f64 {
         let line = clock.line();
         let apart = line.at0.ns() - line.raw0.ns() - BASE.ns();
@@ -83,7 +83,7 @@ impl Sync {
     }
 }
 
-/// All Syncs of one seed, without end.
+/// The endless sequence of Syncs of one seed.
 pub struct Trace {
     profile: Profile,
     path: Path,
@@ -92,14 +92,14 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The leader runs `ppm` off the host.
+    /// Makes the Syncs of a leader whose rate is `ppm` relative to the host.
     pub fn new(network: &LinkProfile, model: Model, ppm: f64, seed: u64) -> Self {
         let start = Timestamp::from_ns(BEGIN.ns()) + BASE;
         let path = Path::new(model.at_ppm(ppm), BEGIN, start, seed);
         Self { profile: network.profile, path, rng: Pcg64Mcg::seed_from_u64(!seed), count: 0 }
     }
 
-    /// The leader's rate is drawn, too: up to `ppm` to either side.
+    /// Makes the Syncs of a leader whose rate is drawn from +-`ppm`.
     pub fn drawn(network: &LinkProfile, model: Model, ppm: f64, seed: u64) -> Self {
         let drawn = Pcg64Mcg::seed_from_u64(seed ^ 0x5eed).random_range(-ppm..=ppm);
         Self::new(network, model, drawn, seed)
@@ -110,8 +110,8 @@ impl Iterator for Trace {
     type Item = Sync;
 
     fn next(&mut self) -> Option<Sync> {
-        let late = Duration::from_ns(self.rng.random_range(0..JITTER.ns()));
-        let sent = BEGIN + INTERVAL * self.count + late;
+        let jitter = Duration::from_ns(self.rng.random_range(0..JITTER.ns()));
+        let sent = BEGIN + INTERVAL * self.count + jitter;
         let exchange = self.count % 4 == 0;
         self.count += 1;
         let transit = self.profile.transit(&mut self.rng, sent);
@@ -119,7 +119,7 @@ impl Iterator for Trace {
         Some(Sync {
             sent,
             arrived: sent + transit,
-            stated: self.path.at(sent),
+            origin: self.path.at(sent),
             delay: exchange.then_some((transit + back) / 2),
             gained_ns: self.path.offset_ns(sent),
             slow_ppb: self.path.slow_rate_at(sent).ppb(),

@@ -1,4 +1,4 @@
-//! The flags, and what they amount to.
+//! The flags and the configuration derived from them.
 
 use clap::{Parser, ValueEnum};
 use dante_core::steer::Limits;
@@ -11,63 +11,65 @@ use dante_os::quantity::{Span, ppm};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Steer the system clock by the leader that dante4l follows
+/// Steer the system clock to the leader that dante4l follows
 #[derive(Debug, Parser)]
 #[command(version, disable_version_flag = true, after_help = EXIT_STATUS)]
 pub struct Args {
-    /// What to steer: realtime (the system clock), virtual (a clock inside this process that shows what would be done),
-    /// or a PTP hardware clock, /dev/ptpN
+    /// Clock to steer: realtime (the system clock), virtual (a simulated clock in this process: sets no clock, logs what would
+    /// be done), or a PTP hardware clock, /dev/ptpN
     #[arg(short, long, value_name = "CLOCK", default_value = "realtime")]
     pub clock: Clock,
 
-    /// Where the date comes from; ntp where servers are named, else none: the rate alone is steered
+    /// Source of UTC; by default ntp if a server is configured, else none. With none only the rate is steered
     #[arg(long, value_enum, value_name = "SOURCE")]
     pub utc: Option<Utc>,
 
-    /// A time server, HOST or HOST:PORT; give three or more and a wrong one is outvoted
+    /// NTP server, HOST or HOST:PORT; with three or more, a wrong one is outvoted
     #[arg(long = "ntp-server", value_name = "HOST", value_parser = NtpClient::server_name)]
     pub ntp_servers: Vec<String>,
 
-    /// Ask the servers in rounds this far apart where that is needed, and up to 1024 s where it is not. Below 16 s only a
-    /// server of your own: public ones complain
+    /// Shortest time between two rounds of NTP requests; the time grows to 1024 s while the UTC error is known well enough. Set
+    /// less than 16 s only for your own servers: public servers refuse it
     #[arg(long, value_name = "SECONDS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(4..=1024))]
     pub ntp_min_interval: u32,
 
-    /// What gives way where leader and UTC differ: step (the date, by steps), slew (the rate, within --max-slew), free (the
-    /// date, which drifts), utc (the rate, which is UTC's in the long run)
+    /// What to do when leader and UTC run at different rates: step (keep the leader's rate, step the clock to UTC), slew (change
+    /// the rate by at most --max-slew to follow UTC), free (keep the leader's rate, do not correct UTC), utc (run at UTC's rate
+    /// over hours, at the leader's over minutes)
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = UtcPolicy::Step)]
     pub utc_policy: UtcPolicy,
 
-    /// At the start set the date if it is off by more than this
+    /// At the start, and after a suspend, step the clock if its UTC error is larger than this
     #[arg(long, value_name = "TIME", default_value = "20ms")]
     pub first_step_threshold: Span,
 
-    /// With --utc-policy step: set it when it is off by more than this
+    /// With --utc-policy step: step the clock if its UTC error is larger than this and known to better than this
     #[arg(long, value_name = "TIME", default_value = "10ms")]
     pub step_threshold: Span,
 
-    /// With --utc-policy slew: run off the leader's rate by at most this
+    /// With --utc-policy slew: largest difference from the leader's rate; with --utc-policy utc: largest correction of a UTC error
     #[arg(long, value_name = "PPM", default_value_t = 5.0, value_parser = ppm)]
     pub max_slew: f64,
 
-    /// Tell the kernel that the clock is not synchronised where the date may be off by more than this
+    /// Declare the clock unsynchronised to the kernel (STA_UNSYNC) while its UTC error may be larger than this, or the clock was
+    /// set by hand
     #[arg(long, value_name = "TIME", default_value = "100ms")]
     pub max_utc_error: Span,
 
-    /// Never set a frequency beyond this; the kernel's own limit is 500
+    /// Largest frequency that is ever set; the kernel's own limit is 500
     #[arg(long, value_name = "PPM", default_value_t = 490.0, value_parser = ppm)]
     pub max_frequency: f64,
 
-    /// Who keeps the hardware clock that tells the date at boot: device (this program: after lock, hourly, at its end), kernel
-    /// (every 11 minutes while the date is good), off
-    #[arg(long, value_enum, value_name = "WHO", default_value_t = Rtc::Device)]
+    /// Which program sets the RTC, from which the time of day is read at boot: device (dante2sys: after lock, hourly, at exit),
+    /// kernel (every 11 minutes while UTC is synchronised), off (left to another program)
+    #[arg(long, value_enum, value_name = "PROGRAM", default_value_t = Rtc::Device)]
     pub rtc: Rtc,
 
-    /// That clock
+    /// RTC device
     #[arg(long, value_name = "FILE", default_value = "/dev/rtc0")]
     pub rtc_device: PathBuf,
 
-    /// Where the clock's frequency is remembered [default: /var/lib/dante2sys/drift, with --instance drift.NAME; none
+    /// File that stores the clock's frequency between runs [default: /var/lib/dante2sys/drift, with --instance drift.NAME; none
     /// unless the system clock is steered]
     #[arg(long, value_name = "FILE")]
     pub drift_file: Option<PathBuf>,
@@ -76,7 +78,8 @@ pub struct Args {
     #[arg(long)]
     pub force: bool,
 
-    /// Follow a leader of a pull-up domain, whose rate is per cents off
+    /// Follow a leader in a pull-up domain if its rate is within --max-frequency (at most 500 ppm). The nominal pull-ups, +-1000
+    /// ppm and about +-4 %, are beyond it
     #[arg(long)]
     pub allow_pull_up: bool,
 
@@ -84,11 +87,11 @@ pub struct Args {
     #[arg(long, value_name = "1..99", value_parser = clap::value_parser!(u8).range(1..=99))]
     pub rt_priority: Option<u8>,
 
-    /// Keep all memory in RAM
+    /// Lock all memory in RAM
     #[arg(long)]
     pub lock_memory: bool,
 
-    /// Only set the remembered frequency where a dante2sys that died has left the system clock: for ExecStopPost= of a unit
+    /// Only restore the stored frequency of the system clock after a dante2sys died, then exit: for ExecStopPost= of a unit
     #[arg(long)]
     pub restore_frequency: bool,
 
@@ -113,19 +116,19 @@ impl DaemonArgs for Args {
             return wrong("--utc ntp needs a server: --ntp-server HOST");
         }
         if self.utc_source() != UtcSource::Ntp && !self.ntp_servers.is_empty() {
-            return wrong("--ntp-server is of no use unless the date comes from --utc ntp");
+            return wrong("--ntp-server needs --utc ntp");
         }
         if matches!(self.clock, Clock::Hardware(_)) && self.utc_source() != UtcSource::None {
-            return wrong("a PTP hardware clock is given the leader's rate alone: --utc none");
+            return wrong("a PTP hardware clock is steered to the leader's rate only: use --utc none");
         }
         if self.ntp_servers.len() > dante_core::utc::servers::MAX_SERVERS {
-            return wrong("more time servers than are of use: eight at most");
+            return wrong("too many NTP servers: eight at most");
         }
         Ok(())
     }
 }
 
-/// What is steered.
+/// The clock to steer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Clock {
     Realtime,
@@ -142,7 +145,7 @@ impl FromStr for Clock {
             "virtual" => Ok(Self::Virtual),
             path if path.starts_with('/') => Ok(Self::Hardware(path.into())),
             _ => {
-                Err("a clock is realtime, virtual, or the path of a PTP hardware clock such as /dev/ptp0"
+                Err("expected realtime, virtual, or the path of a PTP hardware clock, for example /dev/ptp0"
                     .into())
             }
         }
@@ -153,7 +156,7 @@ impl FromStr for Clock {
 pub enum Utc {
     Ntp,
     None,
-    /// The leader's time, if that is a date and not its uptime
+    /// The leader's time, if it is UTC and not its uptime
     Leader,
 }
 
@@ -187,7 +190,7 @@ impl Args {
         Duration::from_secs(self.ntp_min_interval.into())
     }
 
-    /// The date's policy; no date before `earliest` is believed.
+    /// Returns the UTC policy and its bounds; a time before `earliest` is implausible.
     pub fn rules(&self, earliest: Timestamp<Real>) -> UtcRules {
         UtcRules {
             policy: match self.utc_policy {
@@ -204,13 +207,13 @@ impl Args {
         }
     }
 
-    /// The bounds of steering a clock that takes frequencies up to `limit`.
+    /// Returns the bounds of the law for a clock that accepts frequencies up to `limit`.
     pub fn limits(&self, limit: Ratio) -> Limits {
         let frequency = Ratio::from_ppm(self.max_frequency).clamp(limit);
         Limits { frequency, ..Limits::default() }
     }
 
-    /// The RTC is the system clock's.
+    /// Returns which program writes the RTC; none unless the system clock is steered.
     pub fn rtc_mode(&self) -> RtcMode {
         match self.rtc {
             _ if self.clock != Clock::Realtime => RtcMode::Off,

@@ -1,4 +1,4 @@
-//! The clock that this program steers, where no other program does.
+//! The clock that this program steers.
 
 use crate::args;
 use dante_core::steer::SteeredClock;
@@ -9,7 +9,7 @@ use dante_os::competing_daemons;
 use dante_os::daemon::{Exit, Failure};
 use dante_os::log::Complaints;
 
-/// The clock, and whether it may be taken beside another program that seems to steer it.
+/// The clock, and whether it may be controlled although another program seems to steer it.
 pub struct ControlledClock {
     clock: SystemClock,
     is_forced: bool,
@@ -17,7 +17,7 @@ pub struct ControlledClock {
 }
 
 impl ControlledClock {
-    /// Takes a clock; the system clock only where no other program steers it.
+    /// Opens a clock and takes control of it; of the system clock only if no other program steers it.
     pub fn open(clock: &args::Clock, is_forced: bool) -> Result<Self, Failure> {
         let clock = match clock {
             args::Clock::Virtual => SystemClock::stand_in(),
@@ -31,7 +31,7 @@ impl ControlledClock {
         Ok(controlled)
     }
 
-    /// Has it run at `frequency`, or leaves it at what it runs at. The frequency in force then.
+    /// Sets `frequency`, or keeps the present one. Returns the frequency then in force.
     pub fn start(&mut self, frequency: Option<Ratio>) -> Result<Ratio, Failure> {
         match frequency {
             Some(frequency) => self.set(Setting::Frequency(frequency)).map_err(control_failure),
@@ -39,12 +39,12 @@ impl ControlledClock {
         }
     }
 
-    /// The largest frequency that it takes, of either sign.
+    /// The largest frequency that the clock accepts, of either sign.
     pub fn limit(&self) -> Ratio {
         self.clock.limit()
     }
 
-    /// A virtual clock, as a line.
+    /// A virtual clock as a line over CLOCK_MONOTONIC_RAW.
     pub fn line(&self) -> Option<Affine<Real>> {
         self.clock.line()
     }
@@ -92,7 +92,7 @@ fn control_failure(fault: Fault<Failure>) -> Failure {
     match fault {
         Fault::InUse(named) => {
             let what =
-                format!("{named} (--force starts all the same; beside chrony, danteshm is what is wanted)");
+                format!("{named} (--force starts anyway; to use chrony, run danteshm instead of dante2sys)");
             Failure::new(Exit::Refused, anyhow::anyhow!(what))
         }
         Fault::Failed(failure) => failure,

@@ -1,5 +1,5 @@
-//! The driver: dante4l's page and the time servers' replies to the steerer, its corrections to the clock, and what became
-//! of it to the log, the page of dante2sys, the RTC and the drift file.
+//! The driver: passes dante4l's clock page and the NTP servers' replies to the steerer, its corrections to the clock, and the
+//! results to the log, the pages of dante2sys, the RTC and the drift file.
 
 mod journal;
 mod status;
@@ -24,7 +24,7 @@ use std::os::fd::AsFd;
 
 pub struct Discipline {
     clock: ControlledClock,
-    /// The clock as it was last read, and stepped since.
+    /// The last reading of the clock, moved by the steps made since.
     now: ClockState,
     leader: PageFollower<Dante4l>,
     steerer: Steerer,
@@ -68,16 +68,16 @@ impl Discipline {
         let Self { steerer, clock, ntp, journal, .. } = self;
         let at = raw_now();
         self.now = drive(steerer, clock, input, |report| match (report, &ntp) {
-            (Report::Output(Output::Ask(server)), Some(ntp)) => ntp.ask(server),
+            (Report::Output(Output::Ask(server)), Some(ntp)) => ntp.query(server),
             (report, _) => journal.write(at, &report),
         });
     }
 
-    /// Keeps the RTC and the drift file, and publishes.
+    /// Updates the RTC and the drift file, and publishes the pages.
     fn keep(&mut self) {
         let now = self.now.reading;
-        let may = self.steerer.utc().is_worth_keeping(&now, &self.steerer.run());
-        self.rtc_due = self.rtc.keep(now, may);
+        let may_write_rtc = self.steerer.utc().may_write_rtc(&now, &self.steerer.run());
+        self.rtc_due = self.rtc.keep(now, may_write_rtc);
         let is_locked = self.steerer.state() == State::Locked;
         self.drift_file.keep(now.raw, self.steerer.known_frequency(now.raw).filter(|_| is_locked));
         self.journal.summarise(&self.steerer, &now);
@@ -97,7 +97,7 @@ impl Discipline {
     }
 }
 
-/// What the flags amount to.
+/// Returns the steerer's configuration.
 fn config(args: &Args, clock: &ControlledClock) -> Config {
     let utc = match args.utc_source() {
         UtcSource::None => UtcConfig::None,
@@ -126,11 +126,11 @@ impl Service for Discipline {
         wanted.into_iter().flatten().fold(self.pages.renewal(), Timestamp::min)
     }
 
-    /// Looks at everything: a doorbell rang, or it did not for up to a second, and a dead writer rings no more.
+    /// Handles all inputs: a doorbell rang, or none did for up to a second; a writer that died rings no more.
     fn wake(&mut self, _: &Wake) -> Result<(), Failure> {
         for reply in self.ntp.iter_mut().flat_map(NtpClient::take).collect::<Vec<_>>() {
-            if let (Some(said), Some(ntp)) = (reply.said, &self.ntp) {
-                self.journal.server_failed(raw_now(), ntp.name(reply.server), &said);
+            if let (Some(failure), Some(ntp)) = (reply.failure, &self.ntp) {
+                self.journal.server_failed(raw_now(), ntp.name(reply.server), &failure);
             }
             self.drive(Input::Answer { server: reply.server, answer: reply.answer });
         }
@@ -149,9 +149,12 @@ impl Service for Discipline {
     /// Leaves the clock at the leader's rate, without the phase term.
     fn end(&mut self) {
         self.drive(Input::End);
-        log::info!("the clock is left at {:+.0} ppb, without a phase term", self.steerer.frequency().ppb());
-        let may = self.steerer.utc().is_worth_keeping(&self.now.reading, &self.steerer.run());
-        self.rtc.end(&mut self.clock, may);
+        log::info!(
+            "stopped steering: clock keeps {:+.0} ppb, without phase correction",
+            self.steerer.frequency().ppb()
+        );
+        let may_write_rtc = self.steerer.utc().may_write_rtc(&self.now.reading, &self.steerer.run());
+        self.rtc.end(&mut self.clock, may_write_rtc);
         self.drift_file.end(self.steerer.known_frequency(raw_now()));
         self.publish();
     }

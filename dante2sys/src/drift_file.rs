@@ -1,5 +1,5 @@
-//! The frequency that the clock was left at, remembered from run to run: two numbers in ppm, as in chrony's drift file,
-//! the frequency and what it may be wrong by.
+//! The drift file: stores the clock's frequency between runs. As in chrony's drift file it has two numbers in ppm: the frequency
+//! and its uncertainty.
 
 use dante_core::time::{Duration, Ratio, Raw, Timestamp};
 use dante_os::statefile::StateFile;
@@ -7,24 +7,25 @@ use std::path::PathBuf;
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
-/// The first time it is written is so long after the lock, the next ones so far apart.
-const FIRST: Duration = Duration::from_secs(60);
-const APART: Duration = Duration::from_secs(3600);
-/// At the end it is waited for no longer: a service manager has patience, too (TimeoutStopSec= of the unit).
-const AT_THE_END: std::time::Duration = std::time::Duration::from_secs(4);
-/// More than writing a line takes; what is kept in RAM (--lock-memory) is small.
+/// Time from the lock to the first write, and after a failed one.
+const FIRST_INTERVAL: Duration = Duration::from_secs(60);
+/// Time between two writes.
+const INTERVAL: Duration = Duration::from_secs(3600);
+/// Longest wait for the last write at exit. It must be shorter than TimeoutStopSec= of the unit.
+const EXIT_WAIT: std::time::Duration = std::time::Duration::from_secs(4);
+/// Stack of the writing thread: more than writing a line needs, and little memory to lock (--lock-memory).
 const STACK_BYTES: usize = 128 << 10;
-/// Nobody's clock is further off.
+/// Larger values are implausible: the kernel's own limit of the frequency.
 const LIMIT_PPM: f64 = 500.0;
 
-/// The file, if there is to be one.
+/// The drift file, if one is configured.
 pub struct DriftFile {
     file: Option<StateFile>,
-    /// When it is written next, once the clock was locked.
+    /// When it is written next; `None` before the first lock.
     due: Option<Timestamp<Raw>>,
-    /// Writing is for a thread, one at a time: a disk may take longer than the loop may stand still.
+    /// The thread that writes the file, one at a time: a disk may need longer than the main loop may block.
     writing: Option<JoinHandle<Result<(), String>>>,
-    /// Why the last attempt failed, as it was said.
+    /// The error of the last attempt.
     trouble: Option<String>,
 }
 
@@ -33,41 +34,41 @@ impl DriftFile {
         Self { file: path.map(StateFile::new), due: None, writing: None, trouble: None }
     }
 
-    /// The frequency of the last run, if one is remembered.
+    /// Reads the frequency of the last run, if one is stored.
     pub fn read(&self) -> Option<Ratio> {
         let file = self.file.as_ref()?;
         let path = file.path().display();
         let text = file
             .read()
-            .inspect_err(|error| log::warn!("{error}: the frequency of the last run is not known"))
+            .inspect_err(|error| log::warn!("{error}: starting without the frequency of the last run"))
             .ok()??;
         let frequency = parse(&text);
         match frequency {
             Some(frequency) => {
-                log::info!("frequency of the last run: {:+.0} ppb, from {path}", frequency.ppb())
+                log::info!("frequency of the last run read from {path}: {:+.0} ppb", frequency.ppb())
             }
-            None => log::warn!("{path} is no drift file, and is ignored: two numbers in ppm are expected"),
+            None => log::warn!("{path} is not a drift file (two numbers in ppm expected): ignored"),
         }
         frequency
     }
 
-    /// Begins to write it if it is due, and sees to what was begun before; never waits for the disk. `known` is the frequency of
-    /// a locked clock and what it may be wrong by.
+    /// Starts a write if it is due, and handles the result of the previous one; never waits for the disk. `known` is the frequency
+    /// of a locked clock and its uncertainty.
     pub fn keep(&mut self, now: Timestamp<Raw>, known: Option<(Ratio, Ratio)>) {
-        if self.see_to_it() && self.trouble.is_some() {
-            self.due = Some(now + FIRST);
+        if self.finish_write() && self.trouble.is_some() {
+            self.due = Some(now + FIRST_INTERVAL);
         }
         let Some(known) = known.filter(|_| self.file.is_some()) else { return };
-        let due = *self.due.get_or_insert(now + FIRST);
+        let due = *self.due.get_or_insert(now + FIRST_INTERVAL);
         if now >= due && self.writing.is_none() {
-            self.due = Some(now + APART);
+            self.due = Some(now + INTERVAL);
             self.write(known);
         }
     }
 
-    /// Writes it at the end, and waits for that, but not for ever.
+    /// Writes the file at exit, and waits for that for up to `EXIT_WAIT`.
     pub fn end(&mut self, known: Option<(Ratio, Ratio)>) {
-        let limit = Instant::now() + AT_THE_END;
+        let limit = Instant::now() + EXIT_WAIT;
         self.wait(limit);
         if let Some(known) = known {
             self.write(known);
@@ -75,22 +76,24 @@ impl DriftFile {
         }
         if let (Some(_), Some(file)) = (&self.writing, &self.file) {
             log::warn!(
-                "the disk does not take {} in time: the frequency may not be remembered",
+                "writing {} takes too long: exiting, the frequency may not be saved",
                 file.path().display()
             );
         }
     }
 
     fn wait(&mut self, limit: Instant) {
-        while self.writing.is_some() && !self.see_to_it() && Instant::now() < limit {
+        while self.writing.is_some() && !self.finish_write() && Instant::now() < limit {
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
     }
 
-    /// Whether what was begun is over; what came of it is told.
-    fn see_to_it(&mut self) -> bool {
+    /// Handles the result of a write that has ended. Returns whether one has.
+    fn finish_write(&mut self) -> bool {
         let Some(writing) = self.writing.take_if(|writing| writing.is_finished()) else { return false };
-        self.tell(writing.join().unwrap_or_else(|_| Err("the drift file was not written".into())));
+        self.report(
+            writing.join().unwrap_or_else(|_| Err("the thread that writes the drift file panicked".into())),
+        );
         true
     }
 
@@ -100,22 +103,22 @@ impl DriftFile {
         let write = move || file.replace(&text).map_err(|error| error.to_string());
         match Builder::new().name("drift-file".into()).stack_size(STACK_BYTES).spawn(write) {
             Ok(writing) => self.writing = Some(writing),
-            Err(error) => self.tell(Err(format!("no thread to write the drift file: {error}"))),
+            Err(error) => self.report(Err(format!("cannot start a thread to write the drift file: {error}"))),
         }
     }
 
-    fn tell(&mut self, result: Result<(), String>) {
+    fn report(&mut self, result: Result<(), String>) {
         match (&result, &self.trouble) {
             (Err(error), None) => {
-                log::warn!("{error}: the frequency is not remembered; tried again each minute")
+                log::warn!("{error}: frequency not saved; retrying every minute")
             }
-            (Ok(()), Some(_)) => log::info!("the frequency is remembered again"),
+            (Ok(()), Some(_)) => log::info!("frequency saved again"),
             _ => {}
         }
         self.trouble = result.err();
     }
 
-    /// Why the frequency is not remembered.
+    /// Why the last write failed.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
@@ -131,17 +134,24 @@ fn parse(text: &str) -> Option<Ratio> {
 }
 
 #[cfg(test)]
+#[path = "../../lib/os/src/scratch.rs"]
+#[expect(dead_code, reason = "these tests write no file through it")]
+mod scratch;
+
+#[cfg(test)]
 mod tests {
+    use super::scratch::Scratch;
     use super::*;
 
     #[test]
-    fn what_keeps_it_from_being_written_is_told_until_it_is() {
-        let folder = std::env::temp_dir().join(format!("drift-file-{}", std::process::id()));
+    fn write_error_is_reported_until_a_write_succeeds() {
+        let place = Scratch::new();
+        let folder = place.0.join("missing");
         let mut file = DriftFile::new(Some(folder.join("drift")));
         let known = Some((Ratio::from_ppm(12.0), Ratio::from_ppb(3.0)));
         let at = |s: i64| Timestamp::from_ns(0) + Duration::from_secs(s);
         file.keep(at(0), known);
-        assert_eq!(file.trouble(), None, "nothing was tried yet");
+        assert_eq!(file.trouble(), None, "no write yet");
         file.keep(at(60), known);
         let seen = |file: &mut DriftFile, now| {
             while file.writing.is_some() {
@@ -153,17 +163,16 @@ mod tests {
         assert!(trouble.starts_with(&format!("cannot write {}", folder.display())), "{trouble}");
         std::fs::create_dir(&folder).unwrap();
         file.keep(at(120), known);
-        assert!(file.trouble().is_some(), "each minute, from when it was seen to have failed");
+        assert!(file.trouble().is_some(), "retried a minute after the failure was found");
         file.keep(at(121), known);
         seen(&mut file, at(121));
-        let (trouble, read) = (file.trouble().map(str::to_owned), file.read());
-        std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!((trouble, read), (None, Some(Ratio::from_ppm(12.0))));
+        assert_eq!((file.trouble(), file.read()), (None, Some(Ratio::from_ppm(12.0))));
     }
 
     #[test]
-    fn a_disk_that_does_not_answer_holds_nothing_up_and_is_asked_once() {
-        let path = std::env::temp_dir().join(format!("drift-file-slow-{}", std::process::id()));
+    fn slow_disk_blocks_only_at_exit_and_writes_do_not_overlap() {
+        let place = Scratch::new();
+        let path = place.0.join("drift");
         let mut file = DriftFile::new(Some(path.clone()));
         let known = |ppm| Some((Ratio::from_ppm(ppm), Ratio::from_ppb(3.0)));
         let at = |s: i64| Timestamp::from_ns(0) + Duration::from_secs(s);
@@ -173,19 +182,17 @@ mod tests {
         file.keep(at(60), known(1.0));
         let begun = Instant::now();
         file.end(known(2.0));
-        assert!(begun.elapsed() >= AT_THE_END, "waited for");
-        assert!(file.writing.is_some() && !path.exists(), "and not overtaken by a second one");
+        assert!(begun.elapsed() >= EXIT_WAIT, "waits for the write");
+        assert!(file.writing.is_some() && !path.exists(), "no second write meanwhile");
         answer.send(()).unwrap();
         while file.writing.is_some() {
             file.end(known(3.0));
         }
-        let read = file.read();
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(read, Some(Ratio::from_ppm(3.0)));
+        assert_eq!(file.read(), Some(Ratio::from_ppm(3.0)));
     }
 
     #[test]
-    fn only_two_numbers_within_reason_are_a_drift_file() {
+    fn drift_file_has_exactly_two_plausible_numbers() {
         assert_eq!(parse("12.345678 0.012\n"), Some(Ratio::from_ppm(12.345678)));
         assert_eq!(parse(" -37.0\t0 "), Some(Ratio::from_ppm(-37.0)));
         for garbage in ["", "12.3", "12.3 x", "NaN 0", "inf 0", "1 2 3", "501 0", "1 -1", "12,3 0", "\0\0"] {

@@ -1,4 +1,4 @@
-//! The command line of dante2sys, which steers the clock: read by the program, by the manual and by tests.
+//! The command line of dante2sys, which steers the clock. Used by the program, the manual and tests.
 #![forbid(unsafe_code)]
 
 #[expect(

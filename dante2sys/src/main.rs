@@ -1,5 +1,5 @@
-//! dante2sys, the steerer: holds a clock on the leader's rate, and its phase on Dante + K, by what dante4l publishes;
-//! keeps the date by time servers, and the RTC. It is the only program of the suite that may touch a clock.
+//! dante2sys steers a clock to the leader's rate, with its phase on Dante time + the epoch offset (K), by what dante4l publishes.
+//! It corrects UTC by NTP servers, and sets the RTC. It is the only program of the suite that may change a clock.
 #![forbid(unsafe_code)]
 
 mod clock;
@@ -23,24 +23,24 @@ fn main() -> ExitCode {
 
 fn steer(args: Args) -> Result<(), Failure> {
     if args.restore_frequency {
-        return restore_frequency::leave(&args);
+        return restore_frequency::run(&args);
     }
     let poll = Poll::new()?;
-    // What may be refused comes before the clock is touched.
+    // What can be refused comes before the clock is changed.
     if args.lock_memory {
         process::lock_memory().map_err(Failure::of)?;
     }
     if let Some(priority) = args.rt_priority {
         process::real_time(priority).map_err(Failure::of)?;
     }
-    // The page first: while another instance lives, its clock is not touched.
+    // The pages first: while another instance runs, its clock is not changed.
     let pages = daemon::publish(&args.common)?;
     let clock = ControlledClock::open(&args.clock, args.force)?;
     let mut discipline = Discipline::start(clock, pages, &args)?;
     daemon::serve(poll, &mut discipline)
 }
 
-/// When the program was built: no UTC before it is believed.
+/// When the program was built: an earlier UTC is implausible.
 fn built() -> Timestamp<Real> {
     let seconds = env!("BUILT_AT").parse().unwrap_or(0);
     Timestamp::from_ns(0) + Duration::from_secs(seconds)
@@ -51,7 +51,7 @@ mod tests {
     use super::built;
 
     #[test]
-    fn a_build_knows_its_date() {
+    fn build_time_is_known() {
         assert!(built().ns() > 1_700_000_000_000_000_000, "{}", built().ns());
     }
 }

@@ -1,6 +1,7 @@
-//! `--restore-frequency`: puts right how a dante2sys that died has left the system clock, and ends. The clock runs on at the frequency
-//! that was set last, and in that is what was being corrected, phase or date; the remembered frequency is without it. For
-//! ExecStopPost= of the unit. Whatever is doubtful is left as it is: a clock that runs on is within bounds.
+//! `--restore-frequency`, for ExecStopPost= of the unit: restores the frequency of the system clock after a dante2sys died. The
+//! clock runs on at the frequency that was set last, which includes the correction of phase and UTC error in force then; the
+//! stored frequency does not. Unless the clock page certainly describes the clock, nothing is changed: the frequency is within
+//! bounds.
 
 use crate::args::{Args, Clock};
 use crate::built;
@@ -13,18 +14,18 @@ use dante_os::competing_daemons;
 use dante_os::daemon::{self, Failure};
 use dante_os::page::{PageName, PageReader};
 
-/// Sets the remembered frequency, if the clock is as a dante2sys of this instance left it at its death.
-pub fn leave(args: &Args) -> Result<(), Failure> {
+/// Sets the stored frequency, if the clock is in the state in which a dante2sys of this instance left it when it died.
+pub fn run(args: &Args) -> Result<(), Failure> {
     let instance = args.common.instance.as_ref();
     let mut reader = PageReader::<Dante2sys>::new(PageName::new(instance));
-    // What is not there, or not to be believed, leaves nothing to be put right.
+    // Without a valid page there is nothing to restore.
     let Ok(view) = reader.read(raw_now()) else { return Ok(()) };
-    if args.clock != Clock::Realtime || !is_left_alone(&view) {
+    if args.clock != Clock::Realtime || !died_in_control(&view) {
         return Ok(());
     }
-    // While another one runs, the page is not to be had, and the clock is its own. From here on none begins.
+    // Fails while another instance runs, which then controls the clock. From here on no other instance can start.
     let mut page = daemon::page(PageName::<Dante2sys>::new(instance))?;
-    // The status is worth showing, and nothing to fail for.
+    // The status page is updated if that is possible.
     let shown = PageReader::<Dante2sysStatus>::new(PageName::new(instance)).read(raw_now());
     let status = shown.ok().and_then(|shown| Some((daemon::page(PageName::new(instance)).ok()?, shown.body)));
     let mut body = view.body;
@@ -35,20 +36,20 @@ pub fn leave(args: &Args) -> Result<(), Failure> {
     let competitor =
         if args.force { None } else { competing_daemons::find().first().map(ToString::to_string) };
     if let Some(other) = disturbance.or(competitor) {
-        log::info!("{other}: the clock is left as it is");
-    } else if let Some(remembered) = DriftFile::new(args.drift_path()).read() {
-        match better(frequency, remembered, args) {
-            Some(better) => {
-                let took = clock.set_frequency(better).map_err(Failure::of)?;
+        log::info!("{other}: clock frequency not changed");
+    } else if let Some(stored) = DriftFile::new(args.drift_path()).read() {
+        match plausible(frequency, stored, args) {
+            Some(frequency) => {
+                let took = clock.set_frequency(frequency).map_err(Failure::of)?;
                 body.frequency = took.fraction();
                 log::info!(
-                    "after the death of process {} the clock is left at {:+.0} ppb, without its last correction",
+                    "dante2sys (process {}) died: clock frequency restored to {:+.0} ppb, without its last correction",
                     view.pid,
                     took.ppb()
                 );
             }
             None => log::info!(
-                "the clock is left at {:+.0} ppb: what is remembered is not of this leader",
+                "clock frequency not changed ({:+.0} ppb): the stored frequency is of another leader",
                 frequency.ppb()
             ),
         }
@@ -60,8 +61,8 @@ pub fn leave(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the page is that of one that died with the system clock in hand.
-fn is_left_alone(view: &View<Dante2sys>) -> bool {
+/// Whether the page is that of a dante2sys that died while it controlled the system clock.
+fn died_in_control(view: &View<Dante2sys>) -> bool {
     let has_ended = matches!(view.freshness, Freshness::Stopped | Freshness::Absent);
     let has_clock = matches!(
         view.body.state(),
@@ -70,12 +71,12 @@ fn is_left_alone(view: &View<Dante2sys>) -> bool {
     !has_ended && has_clock && view.body.clock == SteeredClock::Realtime as u8
 }
 
-/// The remembered frequency, unless it is further from the one in force than all corrections together may be: then another
-/// leader was followed since it was written.
-fn better(in_force: Ratio, remembered: Ratio, args: &Args) -> Option<Ratio> {
+/// Returns the stored frequency, unless it differs from the one in force by more than all corrections together may: then another
+/// leader was followed since it was stored.
+fn plausible(in_force: Ratio, stored: Ratio, args: &Args) -> Option<Ratio> {
     let corrections = Limits::default().phase_term + args.rules(built()).max_slew;
-    let remembered = remembered.clamp(Ratio::from_ppm(args.max_frequency));
-    ((remembered - in_force).abs() <= corrections).then_some(remembered)
+    let stored = stored.clamp(Ratio::from_ppm(args.max_frequency));
+    ((stored - in_force).abs() <= corrections).then_some(stored)
 }
 
 #[cfg(test)]
@@ -91,29 +92,29 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_put_right_only_after_a_death_with_the_clock_in_hand() {
-        assert!(is_left_alone(&view(|_| ())));
-        // Killed a moment ago: its heartbeat is good for two seconds.
-        assert!(is_left_alone(&view(|view| view.freshness = Freshness::Fresh)));
-        assert!(!is_left_alone(&view(|view| view.freshness = Freshness::Stopped)));
-        assert!(!is_left_alone(&view(|view| view.body.state = State::Yielded as u8)));
-        assert!(!is_left_alone(&view(|view| view.body.state = State::Refused as u8)));
-        assert!(!is_left_alone(&view(|view| view.body.state = 99)));
-        assert!(!is_left_alone(&view(|view| view.body.clock = SteeredClock::Virtual as u8)));
-        assert!(!is_left_alone(&view(|view| view.body.clock = SteeredClock::Hardware as u8)));
+    fn restores_only_after_death_in_control_of_the_system_clock() {
+        assert!(died_in_control(&view(|_| ())));
+        // Killed less than two seconds ago: the page is still fresh.
+        assert!(died_in_control(&view(|view| view.freshness = Freshness::Fresh)));
+        assert!(!died_in_control(&view(|view| view.freshness = Freshness::Stopped)));
+        assert!(!died_in_control(&view(|view| view.body.state = State::Yielded as u8)));
+        assert!(!died_in_control(&view(|view| view.body.state = State::Refused as u8)));
+        assert!(!died_in_control(&view(|view| view.body.state = 99)));
+        assert!(!died_in_control(&view(|view| view.body.clock = SteeredClock::Virtual as u8)));
+        assert!(!died_in_control(&view(|view| view.body.clock = SteeredClock::Hardware as u8)));
     }
 
     #[test]
-    fn a_frequency_of_another_leader_is_not_set() {
+    fn frequency_of_another_leader_is_not_set() {
         let args = Args::parse_from(["dante2sys", "--max-slew=2"]);
-        let better = |in_force, remembered| {
-            better(Ratio::from_ppm(in_force), Ratio::from_ppm(remembered), &args).map(|ratio| ratio.ppm())
+        let plausible = |in_force, stored| {
+            plausible(Ratio::from_ppm(in_force), Ratio::from_ppm(stored), &args).map(|ratio| ratio.ppm())
         };
-        assert_eq!(better(37.0, 37.0), Some(37.0));
-        assert_eq!(better(43.9, 37.0), Some(37.0));
-        assert_eq!(better(44.1, 37.0), None, "5 ppm for the phase, 2 for the date");
-        assert_eq!(better(12.0, 37.0), None);
-        // Within the bound, as every frequency.
-        assert!(better(489.0, 495.0).is_some_and(|ppm| (ppm - 490.0).abs() < 1e-9));
+        assert_eq!(plausible(37.0, 37.0), Some(37.0));
+        assert_eq!(plausible(43.9, 37.0), Some(37.0));
+        assert_eq!(plausible(44.1, 37.0), None, "5 ppm for the phase, 2 for UTC");
+        assert_eq!(plausible(12.0, 37.0), None);
+        // Clamped, as every frequency.
+        assert!(plausible(489.0, 495.0).is_some_and(|ppm| (ppm - 490.0).abs() < 1e-9));
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps the RTC, which tells the date at the next boot.
+//! Keeps the RTC, from which the time of day is read at the next boot.
 
 use dante_core::steer::Clock;
 use dante_core::steer::RtcMode;
@@ -6,21 +6,22 @@ use dante_core::time::{Duration, Raw, Reading, Real, Timestamp};
 use dante_os::rtc::Rtc;
 use std::path::PathBuf;
 
-/// From one write to the next, and after one that failed.
-const APART: Duration = Duration::from_secs(3600);
-const RETRY: Duration = Duration::from_secs(60);
+/// Time between two writes.
+const INTERVAL: Duration = Duration::from_secs(3600);
+/// Time to the next attempt after a failed write.
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
-/// Woken later than this after the right moment, the next one is waited for.
-const LATE: Duration = Duration::from_ms(50);
+/// Largest delay after the right moment of a second with which the RTC is still written; later, the next second is awaited.
+const MAX_DELAY: Duration = Duration::from_ms(50);
 
 pub struct RtcKeeper {
     pub mode: RtcMode,
     rtc: Rtc,
-    /// Not before then.
+    /// Earliest time of the next write.
     due: Option<Timestamp<Raw>>,
-    /// The date that was last written.
+    /// The time of day that was last written.
     pub written: Option<Timestamp<Real>>,
-    /// Why it could not be, as it was said last.
+    /// The error of the last attempt.
     pub trouble: Option<String>,
 }
 
@@ -29,10 +30,10 @@ impl RtcKeeper {
         Self { mode, rtc: Rtc::new(path), due: None, written: None, trouble: None }
     }
 
-    /// Writes if it is due and the right moment of a second is now; `may` says whether the clock is worth it. Returns when it
-    /// wants to look again.
-    pub fn keep(&mut self, now: Reading, may: bool) -> Option<Timestamp<Raw>> {
-        if self.mode != RtcMode::Device || !may {
+    /// Writes the RTC if that is due and this is the right moment of a second; `may_write`: the clock's time may be written.
+    /// Returns when to call again.
+    pub fn keep(&mut self, now: Reading, may_write: bool) -> Option<Timestamp<Raw>> {
+        if self.mode != RtcMode::Device || !may_write {
             return None;
         }
         let due = *self.due.get_or_insert(now.raw);
@@ -47,48 +48,48 @@ impl RtcKeeper {
         self.due
     }
 
-    /// Writes at the end: at the right moment, which is waited for.
-    pub fn end(&mut self, clock: &mut impl Clock, may: bool) {
-        if self.mode != RtcMode::Device || !may || self.due.is_none() {
+    /// Writes the RTC at exit, after waiting for the right moment.
+    pub fn end(&mut self, clock: &mut impl Clock, may_write: bool) {
+        if self.mode != RtcMode::Device || !may_write || self.due.is_none() {
             return;
         }
         std::thread::sleep(self.wait(clock.read().reading.real).to_std());
         self.write(clock.read().reading);
     }
 
-    /// Set to the current second so long before the next one, the RTC's edges fall on the clock's.
-    fn wait(&self, date: Timestamp<Real>) -> Duration {
-        to_moment(date, self.rtc.set_offset())
+    /// The time to the moment at which the RTC must be set to the current second so that its next second starts with the clock's.
+    fn wait(&self, real: Timestamp<Real>) -> Duration {
+        to_moment(real, self.rtc.set_offset())
     }
 
     fn write(&mut self, now: Reading) {
         match self.rtc.set(now.real) {
             Ok(()) => {
                 if self.written.replace(now.real).is_none() {
-                    log::info!("the RTC is set, and will be every hour");
+                    log::info!("RTC set; it will be set again every hour");
                 }
                 self.trouble = None;
-                self.due = Some(now.raw + APART);
+                self.due = Some(now.raw + INTERVAL);
             }
             Err(error) => {
                 let text = error.to_string();
                 if self.trouble.as_ref() != Some(&text) {
-                    log::warn!("{text}; tried again each minute");
+                    log::warn!("{text}; retrying every minute");
                 }
                 self.trouble = Some(text);
-                self.due = Some(now.raw + RETRY);
+                self.due = Some(now.raw + RETRY_INTERVAL);
             }
         }
     }
 }
 
-/// How long to wait for the moment in a second that lies `before` its end; zero then and shortly after.
-fn to_moment(date: Timestamp<Real>, before: Duration) -> Duration {
-    let within = Duration::from_ns(date.ns().rem_euclid(SECOND.ns()));
+/// Returns the time to the moment of a second that lies `before` its end; zero then and up to [`MAX_DELAY`] later.
+fn to_moment(real: Timestamp<Real>, before: Duration) -> Duration {
+    let within = Duration::from_ns(real.ns().rem_euclid(SECOND.ns()));
     let past = within - (SECOND - before);
     if past < Duration::ZERO {
         -past
-    } else if past <= LATE {
+    } else if past <= MAX_DELAY {
         Duration::ZERO
     } else {
         SECOND - past
@@ -100,12 +101,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_right_moment_of_a_second_is_waited_for() {
+    fn rtc_is_written_at_the_right_moment_of_a_second() {
         let at = |ms: i64| Timestamp::from_ns(0) + Duration::from_ms(1_795_000_000_000 + ms);
         let wait = |ms, before| to_moment(at(ms), Duration::from_ms(before)).ms();
-        // A PC's.
+        // The RTC of a PC.
         assert_eq!([0, 499, 500, 550, 551, 999].map(|ms| wait(ms, 500)), [500, 1, 0, 0, 949, 501]);
-        // One that begins at once.
+        // An RTC that starts its second when it is set.
         assert_eq!([0, 50, 51, 999].map(|ms| wait(ms, 1000)), [0, 0, 949, 1]);
         assert_eq!(to_moment(Timestamp::from_ns(-1), Duration::from_ms(500)), Duration::from_ns(500_000_001));
     }

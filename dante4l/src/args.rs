@@ -1,4 +1,4 @@
-//! The flags.
+//! The command line flags.
 
 use clap::{Parser, ValueEnum};
 use dante_core::page::MAX_PORTS;
@@ -14,11 +14,11 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(version, disable_version_flag = true, after_help = EXIT_STATUS)]
 pub struct Args {
-    /// The network interface on the Dante network; twice: on Dante's primary network, and on its secondary one
+    /// Network interface on the Dante network; give it twice for the primary and the secondary network
     #[arg(short, long, value_name = "IFACE")]
     pub interface: Vec<String>,
 
-    /// The PTPv1 subdomain to follow
+    /// PTPv1 subdomain to follow
     #[arg(long, value_name = "NAME", default_value_t = Subdomain::DFLT)]
     pub subdomain: Subdomain,
 
@@ -30,15 +30,15 @@ pub struct Args {
     #[arg(long, value_name = "PORT", default_value_t = GENERAL_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     pub general_port: u16,
 
-    /// How to find the path delay: none sends nothing at all, e2e sends a Delay_Req every few seconds
+    /// How to obtain the path delay: none (not at all, nothing is sent), e2e (send a Delay_Req every 2 to 30 Sync intervals)
     #[arg(long, value_enum, default_value_t = Delay::None)]
     pub delay: Delay,
 
-    /// A Sync needs so long from the leader to this host: used instead of measuring it
+    /// Known delay of a Sync from the leader to this host; it replaces a measurement (--delay e2e)
     #[arg(long, value_name = "NS", value_parser = clap::value_parser!(i64).range(0..=10_000_000))]
     pub path_delay: Option<i64>,
 
-    /// With --delay e2e: a packet needs so much longer from the leader to this host than the mean of both ways
+    /// With --delay e2e: delay from the leader to this host minus the mean of both directions
     #[arg(
         long,
         value_name = "NS",
@@ -48,27 +48,27 @@ pub struct Args {
     )]
     pub delay_asymmetry: i64,
 
-    /// Follow this leader alone, or these: by UUID or by the IPv4 address that its packets come from
+    /// Follow only this leader, given by UUID or by source IPv4 address; may be repeated
     #[arg(long, value_name = "LEADER")]
     pub leader: Vec<LeaderName>,
 
-    /// Never follow this leader
+    /// Never follow this leader; may be repeated
     #[arg(long, value_name = "LEADER")]
     pub deny: Vec<LeaderName>,
 
-    /// Follow this leader rather than any other that may be followed
+    /// Prefer this leader to all others; may be repeated
     #[arg(long, value_name = "LEADER")]
     pub prefer: Vec<LeaderName>,
 
-    /// Where the leaders' rates are remembered [default: /var/lib/dante4l/rates, with --instance rates.NAME]
+    /// File of saved leader rates [default: /var/lib/dante4l/rates, with --instance rates.NAME]
     #[arg(long, value_name = "FILE")]
     pub rates_file: Option<PathBuf>,
 
-    /// Where time stamps are to come from
+    /// Source of packet timestamps
     #[arg(long, value_enum, default_value_t = Timestamping::Auto)]
     pub timestamping: Timestamping,
 
-    /// Exit if the interface is not there, instead of waiting for it
+    /// Exit (status 5) if the interface does not exist, is down or has no address, instead of waiting for it
     #[arg(long)]
     pub no_wait: bool,
 
@@ -98,34 +98,37 @@ impl DaemonArgs for Args {
         }
         if self.path_delay.is_some() && matches!(self.delay, Delay::E2e) {
             return Err(
-                "--path-delay and --delay e2e exclude one another: the delay is given, or measured".into()
+                "--path-delay and --delay e2e exclude each other: the delay is either given or measured"
+                    .into(),
             );
         }
         Ok(())
     }
 
-    fn doubt(&self) -> Option<String> {
+    fn warning(&self) -> Option<String> {
         let missing = self.interfaces().ok()?.iter().find_map(|name| Interface::find(name).err())?;
-        Some(format!("as things are now, {} would wait: {missing}", Self::PROGRAM))
+        Some(format!("started now, {} would wait: {missing}", Self::PROGRAM))
     }
 }
 
 impl Args {
-    /// The interfaces, of which one has to be named.
+    /// The interfaces, at least one.
     pub fn interfaces(&self) -> Result<&[String], String> {
         match self.interface.as_slice() {
-            [] => Err("which interface is on the Dante network? Name it with -i IFACE, or in section [dante4l] of the \
-                       configuration: interface = \"IFACE\""
+            [] => Err("no network interface given: use -i IFACE, or interface = \"IFACE\" in section [dante4l] of the \
+                       configuration"
                 .into()),
-            [one, other] if one == other => Err(format!("-i {one} is given twice: the secondary network is another")),
+            [one, other] if one == other => {
+                Err(format!("-i {one} is given twice: the secondary network needs another interface"))
+            }
             names if names.len() > MAX_PORTS => {
-                Err(format!("-i is given {} times: Dante has a primary and a secondary network", names.len()))
+                Err(format!("-i is given {} times: at most {MAX_PORTS}, for the primary and the secondary network", names.len()))
             }
             names => Ok(names),
         }
     }
 
-    /// Who may be followed.
+    /// The rules on leaders.
     pub fn rules(&self) -> Result<LeaderRules, String> {
         let list = |flag, names: &[LeaderName]| {
             names
@@ -139,7 +142,7 @@ impl Args {
         })
     }
 
-    /// What the path delay is, or how it is found.
+    /// How the path delay is obtained.
     pub fn delay_mechanism(&self) -> DelayMechanism {
         match (self.path_delay, self.delay) {
             (Some(ns), _) => DelayMechanism::Fixed(Duration::from_ns(ns)),
@@ -148,7 +151,7 @@ impl Args {
         }
     }
 
-    /// Where the leaders' rates are remembered.
+    /// The path of the file of saved leader rates.
     pub fn rates_path(&self) -> PathBuf {
         self.rates_file.clone().unwrap_or_else(|| match &self.common.instance {
             Some(name) => format!("/var/lib/dante4l/rates.{name}").into(),

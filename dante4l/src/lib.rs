@@ -1,4 +1,4 @@
-//! The command line of dante4l, the observer: read by the program, by the manual and by tests.
+//! The command line of dante4l, for the program, the manual and tests.
 #![forbid(unsafe_code)]
 
 #[expect(

@@ -1,24 +1,25 @@
-//! One interface: its sockets, the stamps of what comes and goes through them, and what becomes of it.
+//! One interface: its sockets, packet timestamps, and changes of its state.
 
 mod card;
 mod membership;
 
-use card::{Trial, stamping};
+use card::{TimestampCheck, prepare_card};
 use dante_core::port::{Channel, Input, NoTimestamp, SendToken, TimestampSource};
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::daemon::Exit;
 use dante_os::denial::{Denial, Denied};
+use dante_os::log::Complaints;
 use dante_os::net::{Card, CardError, Interface, NetError, current_index};
 use dante_os::socket::{PtpSocket, SocketError, TimestampReader, Timestamping};
 use membership::Membership;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What is said of an interface that is up and yet cannot be heard through.
-pub const NO_CARRIER: &str = "no carrier: the cable is out, or what it leads to is off";
+/// The state of an interface that is up but has no carrier.
+pub const NO_CARRIER: &str = "no carrier: the cable is unplugged, or the device at its other end is off";
 
-/// Where to listen.
+/// The configuration of a link.
 #[derive(Debug, Clone)]
 pub struct LinkConfig {
     pub interface: String,
@@ -26,43 +27,44 @@ pub struct LinkConfig {
     pub event_port: u16,
     pub general_port: u16,
     pub timestamping: Timestamping,
-    /// Whether anything is sent, whose stamps are needed then.
+    /// Whether packets are sent, so that transmit timestamps are needed.
     pub sends: bool,
 }
 
-/// Open sockets on one interface.
+/// The open sockets on one interface.
 #[derive(Debug)]
 pub struct Link {
     pub interface: Interface,
     event: PtpSocket,
     general: PtpSocket,
     group: SocketAddrV4,
-    /// The packet whose transmit stamp is awaited.
+    /// The packet whose transmit timestamp is pending.
     sent: Option<(u32, SendToken)>,
-    pub stamps: TimestampReader,
-    /// The card, where it stamps.
+    pub timestamps: TimestampReader,
+    /// The card, if its timestamps are used.
     card: Option<Card>,
-    trial: Trial,
-    /// Software stamps may stand in.
+    timestamp_check: TimestampCheck,
+    card_warnings: Complaints,
+    /// Whether software timestamps may be used if the card fails.
     may_fall_back: bool,
-    /// When to tell the network anew which group this host is in.
+    /// When to send another IGMP report.
     pub membership: Membership,
-    /// How many dropped packets were told of.
+    /// Number of dropped packets already reported.
     dropped: u32,
 }
 
-/// What became of the interface.
+/// Changes of the interface.
 #[derive(Debug)]
 pub enum LinkChange {
-    /// Nothing that matters here.
+    /// No relevant change.
     None,
-    /// Nothing can be heard; the sockets wait for it to come back.
+    /// It cannot receive; the sockets stay open until it can again.
     Down(String),
-    /// It can be heard again.
+    /// It can receive again.
     Up,
     /// It has another address.
     Address(Ipv4Addr),
-    /// It is not there any more, or another one has its name: the sockets are of no use.
+    /// It was removed, or another interface has its name: the sockets are unusable.
     Gone,
 }
 
@@ -78,13 +80,13 @@ pub enum LinkError {
 }
 
 impl LinkError {
-    /// What waiting will not mend ends the program with this.
+    /// The exit status for an error that waiting does not resolve; `None` for any other error.
     pub fn fatal(&self) -> Option<Exit> {
         match self {
             Self::Interface(_) => None,
             Self::Card(error) => Some(match error.denial() {
                 Some(Denial::NotPermitted) => Exit::NotPermitted,
-                _ if error.is_lacking() => Exit::Usage,
+                _ if error.is_unsupported() => Exit::Usage,
                 _ => Exit::Refused,
             }),
             Self::Socket(error) => error.denial().map(Exit::from),
@@ -93,15 +95,15 @@ impl LinkError {
 }
 
 impl Link {
-    /// Opens the sockets, and has the card stamp if that is asked for or can be had.
+    /// Opens the sockets, and configures the card for timestamps if that is required or possible.
     pub fn open(config: &LinkConfig) -> Result<Self, LinkError> {
         let interface = Interface::find(&config.interface)?;
-        let (card, clock) = stamping(config, &interface)?.unzip();
-        let stamps = TimestampReader::of(clock);
+        let (card, clock) = prepare_card(config, &interface)?.unzip();
+        let timestamps = TimestampReader::of(clock);
         let source = if card.is_some() { TimestampSource::Hardware } else { TimestampSource::Software };
         let open = |port, channel| PtpSocket::open(&interface, config.group, port, channel, source);
         let mut membership = Membership::default();
-        membership.told(raw_now());
+        membership.reported(raw_now());
         let event = open(config.event_port, Channel::Event)?;
         let general = open(config.general_port, Channel::General)?;
         Ok(Self {
@@ -109,9 +111,10 @@ impl Link {
             general,
             group: SocketAddrV4::new(config.group, config.event_port),
             sent: None,
-            stamps,
+            timestamps,
             card,
-            trial: Trial::default(),
+            timestamp_check: TimestampCheck::default(),
+            card_warnings: Complaints::default(),
             may_fall_back: config.timestamping == Timestamping::Auto,
             membership,
             dropped: 0,
@@ -119,25 +122,25 @@ impl Link {
         })
     }
 
-    /// Of the event channel, and of the general one.
+    /// The descriptors of the event and the general socket.
     pub fn fds(&self) -> [BorrowedFd<'_>; 2] {
         [self.event.as_fd(), self.general.as_fd()]
     }
 
-    /// Where time stamps come from.
+    /// The source of timestamps.
     pub fn source(&self) -> TimestampSource {
-        self.event.stamps()
+        self.event.timestamp_source()
     }
 
-    /// The same for people.
-    pub fn describe_stamps(&self) -> String {
+    /// The source of timestamps for the log.
+    pub fn describe_timestamps(&self) -> String {
         match &self.card {
             Some(card) => format!("{}, {card}", self.source()),
             None => self.source().to_string(),
         }
     }
 
-    /// The next packet of a channel, its stamp translated.
+    /// Returns the next packet of a channel, with its timestamp translated.
     pub fn receive<'b>(
         &mut self,
         now: Timestamp<Raw>,
@@ -153,16 +156,16 @@ impl Link {
         let arrived = match channel {
             Channel::Event => {
                 if self.card.is_some() {
-                    self.judge_card(now, received.stamp.is_some(), bytes)?;
+                    self.check_card(now, received.timestamp.is_some(), bytes)?;
                 }
-                self.stamps.translate(received.stamp)
+                self.timestamps.translate(received.timestamp)
             }
             Channel::General => Err(NoTimestamp::Missing),
         };
         Ok(Some(Input::Packet { channel, bytes, source, arrived }))
     }
 
-    /// How many packets the kernel has dropped since this was asked last.
+    /// Number of packets that the kernel dropped since the last call.
     pub fn newly_dropped(&mut self) -> u32 {
         let total = self.event.dropped().wrapping_add(self.general.dropped());
         let new = total.wrapping_sub(self.dropped);
@@ -170,15 +173,15 @@ impl Link {
         new
     }
 
-    /// Looks what became of the interface. `was_up`: it could be heard before.
-    pub fn look(&mut self, was_up: bool) -> Result<LinkChange, SocketError> {
+    /// Checks the state of the interface. `was_up`: it could receive before.
+    pub fn check(&mut self, was_up: bool) -> Result<LinkChange, SocketError> {
         let found = match Interface::find(&self.interface.name) {
             Ok(found) => found,
-            // The sockets are members still, and hear again as soon as it is up.
+            // The sockets are still members of the group, and receive again as soon as the interface is up.
             Err(error @ NetError::Down { .. }) if self.is_current() => {
                 return Ok(if was_up { LinkChange::Down(error.to_string()) } else { LinkChange::None });
             }
-            // What is multicast arrives all the same, and the address comes back with the next lease.
+            // Multicast is received without an address, and the next lease brings an address again.
             Err(NetError::NoAddress { .. }) if self.is_current() => return Ok(LinkChange::None),
             Err(_) => return Ok(LinkChange::Gone),
         };
@@ -186,15 +189,15 @@ impl Link {
             return Ok(LinkChange::Gone);
         }
         let before = std::mem::replace(&mut self.interface, found);
-        let has_moved = before.address != self.interface.address;
-        if has_moved {
+        let has_new_address = before.address != self.interface.address;
+        if has_new_address {
             self.event.send_from(&self.interface)?;
             self.general.send_from(&self.interface)?;
         }
         Ok(match (was_up, self.interface.up) {
             (true, false) => LinkChange::Down(NO_CARRIER.into()),
             (false, true) => LinkChange::Up,
-            (true, true) if has_moved => LinkChange::Address(self.interface.address),
+            (true, true) if has_new_address => LinkChange::Address(self.interface.address),
             _ => LinkChange::None,
         })
     }
@@ -203,35 +206,41 @@ impl Link {
         current_index(&self.interface.name) == Some(self.interface.index)
     }
 
-    /// Makes the kernel tell the network anew that this host is in the group (IGMP). That is all that goes out.
+    /// How many packets the receive buffer of event messages was to hold, and how many it holds at least.
+    pub fn buffered_packets(&self) -> Result<(usize, usize), SocketError> {
+        self.event.buffered_packets()
+    }
+
+    /// Leaves the group and joins it again, so that the kernel sends an IGMP report. Nothing else is sent.
     pub fn rejoin(&mut self, now: Timestamp<Raw>) -> Result<(), SocketError> {
         self.event.leave();
         self.general.leave();
         self.event.join()?;
         self.general.join()?;
-        self.membership.told(now);
+        self.membership.reported(now);
         Ok(())
     }
 
-    /// Multicasts an event packet. What is returned is the token of the one before, if its stamp never came.
+    /// Multicasts an event packet. Also returns the token of a packet that gets no timestamp: the previous one if its timestamp did
+    /// not arrive, or this one if it was not sent.
     pub fn send(&mut self, packet: &[u8], token: SendToken) -> (Option<SendToken>, Result<(), SocketError>) {
-        let unanswered = self.sent.take().map(|(_, token)| token);
+        let previous = self.sent.take().map(|(_, token)| token);
         match self.event.send(packet, self.group) {
             Ok(key) => {
                 self.sent = Some((key, token));
-                (unanswered, Ok(()))
+                (previous, Ok(()))
             }
-            Err(error) => (unanswered.or(Some(token)), Err(error)),
+            Err(error) => (previous.or(Some(token)), Err(error)),
         }
     }
 
-    /// The next packet whose transmit stamp has come, and that stamp.
+    /// Returns the next packet whose transmit timestamp arrived, with that timestamp.
     pub fn departed(&mut self) -> Result<Option<Input<'static>>, SocketError> {
-        while let Some(departure) = self.event.departed()? {
+        while let Some(departure) = self.event.transmit_timestamp()? {
             if let Some((_, token)) = self.sent.take_if(|(key, _)| *key == departure.key) {
-                let stamp = self.stamps.translate(Some(departure.stamp));
-                log::debug!("port {}: {} transmit stamp", self.interface.name, self.source());
-                return Ok(Some(Input::Departed { token, stamp }));
+                let timestamp = self.timestamps.translate(Some(departure.timestamp));
+                log::debug!("port {}: {} transmit timestamp", self.interface.name, self.source());
+                return Ok(Some(Input::Departed { token, timestamp }));
             }
         }
         Ok(None)

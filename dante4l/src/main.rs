@@ -1,5 +1,5 @@
-//! dante4l, the observer: receives PTPv1 from a Dante network with kernel time stamps and publishes where the leader's
-//! time stands and how fast it runs. It touches no clock, and sends nothing unless `--delay e2e` asks for it.
+//! dante4l receives PTPv1 from a Dante network with kernel timestamps, and publishes the leader's time and rate. It steers no
+//! clock, and sends nothing unless `--delay e2e` is given.
 #![forbid(unsafe_code)]
 
 mod link;

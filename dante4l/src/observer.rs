@@ -1,4 +1,4 @@
-//! What happens between two sleeps: packets to the engine, its outputs to the wire, the log and the page.
+//! The main loop: passes packets to the engine, and its outputs to the network, the log and the pages.
 
 mod network;
 mod status;
@@ -21,11 +21,11 @@ use network::NetworkDriver;
 use std::fmt;
 use std::os::fd::AsFd;
 
-/// Packets taken from each socket before deadlines and the page have their turn.
+/// Maximum number of packets taken from each socket before deadlines and pages are served.
 const BATCH: usize = 64;
 
 pub struct Observer {
-    /// What the kernel tells of interfaces, if it does.
+    /// The kernel's notifications about interfaces, if available.
     watch: Option<Watch>,
     /// One for each `-i`.
     networks: Vec<NetworkDriver>,
@@ -36,7 +36,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// `port` is what all ports are told; each has its own seed.
+    /// Opens the interfaces and publishes the pages. All ports have the configuration `port`, but different seeds.
     pub fn start(
         configs: Vec<LinkConfig>,
         port: PortConfig,
@@ -44,11 +44,11 @@ impl Observer {
         no_wait: bool,
         common: &CommonArgs,
     ) -> Result<Self, Failure> {
-        // Before one looks for the first time, so that nothing is missed in between.
+        // Before the interfaces are read, so that no change is missed in between.
         let watch = Watch::open()
             .inspect_err(|cause| {
                 log::info!(
-                    "the kernel does not tell of interfaces ({cause}): they are looked at each second"
+                    "no notifications of the kernel about interfaces ({cause}): checking them every second"
                 );
             })
             .ok();
@@ -77,8 +77,8 @@ impl Observer {
         Ok(observer)
     }
 
-    /// A packet of each socket in turn, the event socket first: after a stall a Follow_Up finds its Sync, and neither
-    /// socket starves the other. The network's descriptors begin with `first`.
+    /// Takes packets of both sockets in turn, the event socket first: after a stall each Sync is processed before its Follow_Up,
+    /// and neither socket blocks the other. `first` is the index of the network's first descriptor.
     fn receive(&mut self, wake: &Wake, place: usize, first: usize) -> Result<(), SocketError> {
         if wake.error(first) {
             while self.take(place, NetworkDriver::take_departure)? {}
@@ -95,7 +95,7 @@ impl Observer {
         Ok(())
     }
 
-    /// Takes one thing from a network's sockets, if there is any, and does what comes of it.
+    /// Takes one packet or timestamp from a network's sockets, if any, and processes the outputs.
     fn take<E>(
         &mut self,
         place: usize,
@@ -107,7 +107,7 @@ impl Observer {
         Ok(taken)
     }
 
-    /// Does and logs what the engine wants.
+    /// Processes the outputs of the engine.
     fn drain(&mut self) {
         while let Some((place, output)) = self.engine.poll() {
             let Some(network) = self.networks.get_mut(place) else { continue };
@@ -119,7 +119,7 @@ impl Observer {
                 Output::Port(port::Output::Sample(sample)) => {
                     let line = self.summary.add(sample.arrived.raw, sample.residual);
                     if let Some((line, port)) = line.zip(self.engine.port(place)) {
-                        tell(port, &sample, &line);
+                        log_summary(port, &sample, &line);
                     }
                 }
                 Output::Port(port::Output::Diagnostic(diagnostic)) => network.warn(diagnostic),
@@ -128,29 +128,29 @@ impl Observer {
                     network.info(format_args!("{reason}"));
                 }
                 Output::Port(port::Output::Timeline { number, reason }) => {
-                    network.info(format_args!("timeline {number}: {reason}"));
+                    network.info(format_args!("timeline {number} of Dante time starts: {reason}"));
                 }
                 Output::Network(change) => network.info(format_args!("{change}")),
             }
         }
     }
 
-    /// What the kernel told of interfaces since the last time.
-    fn hear_news(&mut self, now: Timestamp<Raw>) {
+    /// Processes the kernel's notifications about interfaces.
+    fn handle_notifications(&mut self, now: Timestamp<Raw>) {
         let Self { watch: Some(watch), networks, .. } = self else { return };
-        let mut is_meant = [false; MAX_PORTS];
+        let mut is_affected = [false; MAX_PORTS];
         watch.read(|news| {
-            for (network, is_meant) in networks.iter().zip(&mut is_meant) {
-                *is_meant = *is_meant || network.is_meant(news);
+            for (network, is_affected) in networks.iter().zip(&mut is_affected) {
+                *is_affected = *is_affected || network.is_affected(news);
             }
         });
-        for (network, _) in networks.iter_mut().zip(is_meant).filter(|(_, is_meant)| *is_meant) {
-            network.look(&mut self.engine, now);
+        for (network, _) in networks.iter_mut().zip(is_affected).filter(|(_, is_affected)| *is_affected) {
+            network.check_interface(&mut self.engine, now);
         }
         self.drain();
     }
 
-    /// Publishes the pages where that `is_due`, or where anything on them has changed.
+    /// Publishes the pages if `is_due`, or if their content has changed.
     fn publish(&mut self, now: Timestamp<Raw>, is_due: bool) {
         for (place, network) in self.networks.iter().enumerate() {
             self.engine.set_timestamp_source(place, network.timestamp_source());
@@ -162,7 +162,8 @@ impl Observer {
     }
 }
 
-/// Whether the system clock is kept by anybody: danteshm, which may not ask, takes a date from it only then.
+/// Whether the kernel has the system clock as synchronised: danteshm, which has no right to read that, takes UTC from the system
+/// clock only then.
 fn kernel_sync() -> Option<KernelSync> {
     let timex = timex().ok()?;
     Some(if timex.is_synchronised() {
@@ -172,8 +173,8 @@ fn kernel_sync() -> Option<KernelSync> {
     })
 }
 
-/// As ptp4l: each Sync with its offset, or rms and max over the interval.
-fn tell(port: &Port, sample: &Sample, line: &SummaryLine) {
+/// Logs each Sync with its offset, or rms and max over the interval, in the format of ptp4l.
+fn log_summary(port: &Port, sample: &Sample, line: &SummaryLine) {
     let servo = match port.state() {
         State::Slave => "s2",
         State::Uncalibrated => "s1",
@@ -204,7 +205,7 @@ impl Service for Observer {
     }
 
     fn wake(&mut self, wake: &Wake) -> Result<(), Failure> {
-        // As `fds` numbers them.
+        // In the order of `fds`.
         let mut first = usize::from(self.watch.is_some());
         for place in 0..self.networks.len() {
             if self.networks.get(place).is_none_or(|network| network.link.is_none()) {
@@ -220,18 +221,18 @@ impl Service for Observer {
         }
         let now = raw_now();
         if self.watch.is_some() && (wake.ready(0) || wake.error(0)) {
-            self.hear_news(now);
+            self.handle_notifications(now);
         }
         for network in &mut self.networks {
             network.act(&mut self.engine, now);
         }
         self.drain();
-        self.rates.keep(now);
-        // Once a second also where nothing is measured: the counters tell why.
+        self.rates.write_if_due(now);
+        // Once a second even if nothing is measured: the counters show why.
         let is_idle = now >= self.pages.renewal();
         if is_idle {
             let links = self.networks.iter_mut().filter_map(|network| network.link.as_mut());
-            links.for_each(|link| link.stamps.refresh());
+            links.for_each(|link| link.timestamps.refresh());
         }
         self.publish(now, is_idle);
         Ok(())
@@ -241,17 +242,17 @@ impl Service for Observer {
         status::write(self, to)
     }
 
-    /// The page says by itself that its writer ended.
+    /// Saves the rates. The pages need no update: readers detect that the writer ended.
     fn end(&mut self) {
         let ports = (0..self.networks.len()).filter_map(|place| self.engine.port(place));
         for known in ports.filter_map(Port::well_known_rate) {
             self.rates.learn(raw_now(), known);
         }
-        self.rates.end(raw_now());
+        self.rates.finish(raw_now());
     }
 }
 
-/// A path delay as a log line shows it, without allocating: ns, or a dash where it is not measured.
+/// A path delay for a log line, without allocation: ns, or a dash if it is not known.
 struct OrDash(Option<Duration>);
 
 impl fmt::Display for OrDash {

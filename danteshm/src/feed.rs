@@ -1,4 +1,5 @@
-//! The pages of dante4l and dante2sys to the engine, and what it orders to the outputs, the log and the page of danteshm.
+//! The main loop of danteshm: it passes the pages of dante4l and dante2sys to the engine, and the engine's outputs to the outputs
+//! of danteshm, the log and the pages of danteshm.
 
 use crate::args::{Args, EpochFrom};
 use crate::outputs::Outputs;
@@ -30,13 +31,13 @@ impl Feed {
         args: &Args,
         outputs: Outputs,
         pages: Publisher<Danteshm, DanteshmStatus>,
-        told: Option<PublishedEpoch>,
+        published: Option<PublishedEpoch>,
     ) -> Result<Self, Failure> {
         let common = &args.common;
         Ok(Self {
             leader: PageFollower::new(PageName::new(common.instance.as_ref()))?,
             steerer: PageReader::new(PageName::new(common.instance.as_ref())),
-            relay: Relay::new(chosen(args), told, suspended()),
+            relay: Relay::new(config(args), published, suspended()),
             outputs,
             pages,
             complaints: Complaints::default(),
@@ -51,14 +52,16 @@ impl Feed {
             match output {
                 Output::Write(sample) => self.write(&sample),
                 Output::Withdraw => self.outputs.withdraw(),
-                Output::Feeding => self.changes.info(now, format_args!("a sample for each Sync from now on")),
-                Output::Stopped(loss) => self.changes.info(now, format_args!("no more samples: {loss}")),
+                Output::Feeding => self
+                    .changes
+                    .info(now, format_args!("writing samples: locked to a leader, epoch offset (K) known")),
+                Output::Stopped(loss) => self.changes.info(now, format_args!("samples stopped: {loss}")),
                 Output::Fixed(fixed) => self.changes.info(now, format_args!("{fixed}")),
                 Output::Epoch(change) => self.changes.info(now, format_args!("{change}")),
                 Output::Paused(why) => self.changes.info(now, format_args!("{why}")),
-                Output::NoUtc(word) => self.changes.info(now, format_args!("{}", undated(word))),
+                Output::NoUtc(kernel) => self.changes.info(now, format_args!("{}", no_utc(kernel))),
                 Output::Overlay(overlay) => self.outputs.send(now, &overlay),
-                Output::Slept(slept) => log::info!("the host slept for {:.3} s", slept.secs_f64()),
+                Output::Slept(slept) => log::info!("host was suspended for {:.3} s", slept.secs_f64()),
             }
         }
     }
@@ -86,8 +89,8 @@ impl Feed {
     }
 }
 
-/// What the flags amount to.
-fn chosen(args: &Args) -> Config {
+/// The engine's configuration by the flags.
+fn config(args: &Args) -> Config {
     let rule = match args.epoch {
         EpochFrom::Synchronised => EpochRule::Synchronised,
         EpochFrom::Now => EpochRule::Now,
@@ -95,17 +98,17 @@ fn chosen(args: &Args) -> Config {
     Config { rule, every: args.sample_rate.map(|hz| Duration::from_secs(1) / i64::from(hz)) }
 }
 
-/// Why there is no K, and what to do.
-fn undated(word: Option<KernelSync>) -> &'static str {
-    match word {
-        Some(KernelSync::Synchronised(_)) => "K waits for a date",
+/// Log line for an epoch offset (K) that cannot be set: the reason, and what to do.
+fn no_utc(kernel: Option<KernelSync>) -> &'static str {
+    match kernel {
+        Some(KernelSync::Synchronised(_)) => "waiting for UTC to set the epoch offset (K)",
         Some(KernelSync::Unsynchronised) => {
-            "K waits for a date: the kernel says that the system clock is not synchronised (STA_UNSYNC). chrony tells it \
-             otherwise only if its configuration has rtcsync; --epoch now does not wait"
+            "waiting for UTC to set the epoch offset (K): the kernel reports the system clock as unsynchronised (STA_UNSYNC); \
+             chrony clears that flag only with rtcsync in its configuration; --epoch now does not wait"
         }
         None => {
-            "K waits for a date: dante4l could not ask the kernel whether the system clock is synchronised (adjtimex was \
-             refused); --epoch now does not wait"
+            "waiting for UTC to set the epoch offset (K): dante4l cannot read from the kernel whether the system clock is \
+             synchronised (adjtimex refused); --epoch now does not wait"
         }
     }
 }
@@ -120,7 +123,7 @@ impl Service for Feed {
         repetition.map_or(self.pages.renewal(), |at| at.min(self.pages.renewal()))
     }
 
-    /// Looks at dante4l's page: its doorbell rang, or a second has passed without it.
+    /// Reads dante4l's page: after its doorbell, at the deadline, and at least once a second.
     fn wake(&mut self, _: &Wake) -> Result<(), Failure> {
         let (now, suspended) = (raw_now(), suspended());
         let dante4l = self.leader.read(now).inspect_err(|error| self.complaints.warn(now, error)).ok();
@@ -133,16 +136,16 @@ impl Service for Feed {
 
     fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         match (self.relay.waiting(), self.relay.lost()) {
-            (Waiting::Nothing, _) => to.write_str("a sample for each Sync")?,
+            (Waiting::Nothing, _) => to.write_str("writing samples")?,
             (_, Some(loss)) => write!(to, "waiting: {loss}")?,
-            (Waiting::Leader, None) => to.write_str("waiting for the next Sync that may be told")?,
-            (Waiting::Utc, None) => to.write_str("waiting until the system clock is synchronised")?,
-            (Waiting::Pause, None) => to.write_str("silent for a while, so that chrony sees no jump")?,
+            (Waiting::Leader, None) => to.write_str("waiting for the next usable Sync")?,
+            (Waiting::Utc, None) => to.write_str("waiting until the system clock is synchronised to UTC")?,
+            (Waiting::Pause, None) => to.write_str("output paused, so that chrony restarts its filter")?,
         }
         self.outputs.status(to)
     }
 
-    /// Leaves nothing in a segment that could be taken for a fresh sample.
+    /// Withdraws the last sample, so that no segment holds an old one.
     fn end(&mut self) {
         self.handle(raw_now(), Input::End);
         self.publish(raw_now());

@@ -1,4 +1,4 @@
-//! The command line of danteshm, the relay: read by the program, by the manual and by tests.
+//! The command line of danteshm, used by the program, the manual generator and the tests.
 #![forbid(unsafe_code)]
 
 #[expect(

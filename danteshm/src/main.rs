@@ -1,5 +1,5 @@
-//! danteshm, the relay: gives chrony a sample for each Sync that dante4l measured, through NTP shared-memory segments and
-//! sockets, and other programs Dante's own time. It touches no clock, and behind its filter it cannot.
+//! danteshm writes a sample for chrony for each Sync that dante4l accepted, to NTP shared-memory segments and sockets, and sends
+//! Dante time to other programs (usrvclock). It sets no clock, and its seccomp filter forbids that.
 #![forbid(unsafe_code)]
 
 mod feed;
@@ -22,16 +22,16 @@ fn main() -> ExitCode {
 
 fn relay(args: Args) -> Result<(), Failure> {
     let poll = Poll::new()?;
-    // What an earlier run told chrony is gone on with, so that a restart is no jump.
+    // The epoch offset (K) of an earlier run is resumed, so that chrony sees no jump after a restart.
     let mut before = PageReader::new(PageName::<Danteshm>::new(args.common.instance.as_ref()));
-    let told = before.read(raw_now()).ok().and_then(|view| view.body.published_epoch());
+    let published = before.read(raw_now()).ok().and_then(|view| view.body.published_epoch());
     drop(before);
     let pages = daemon::publish(&args.common)?;
     let outputs = Outputs::open(&args)?;
-    let mut feed = Feed::start(&args, outputs, pages, told)?;
-    // Before anything that another program wrote is looked at: from here on no call sets a clock, whoever makes it.
-    if let Err(error) = seccomp::allow_only_what_a_relay_needs() {
-        log::warn!("{error}; going on without it");
+    let mut feed = Feed::start(&args, outputs, pages, published)?;
+    // Before the first read of data from dante4l or dante2sys: from here on no call of this process can set a clock.
+    if let Err(error) = seccomp::restrict_to_relay() {
+        log::warn!("{error}; continuing without the filter");
     }
     feed.wake(&Wake::default())?;
     daemon::serve(poll, &mut feed)

@@ -1,5 +1,5 @@
-//! The outputs: where samples and Dante's own time go. Each has counters of its own, and a failure of one does not affect the
-//! others.
+//! The outputs, to which danteshm writes samples and Dante time. Each has counters of its own, and a failure of one does not
+//! affect the others.
 
 use crate::args::Args;
 use arrayvec::ArrayVec;
@@ -17,44 +17,44 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-/// chronyd attaches its segments as this user.
+/// User that chronyd attaches segments as.
 const ROOT: u32 = 0;
 
-/// One output. What a kind of output has no use for, it leaves out.
+/// One output. An output implements the methods that its kind needs.
 trait Output {
-    /// Its kind and place, for people.
+    /// Kind and unit or path, for log lines.
     fn name(&self) -> &str;
 
-    /// Its record on the page.
+    /// Record of the output on the status page.
     fn record(&self) -> OutputRecord;
 
     /// Writes a sample for chrony.
     fn write(&mut self, _sample: &RefclockSample, _complaints: &mut Complaints) {}
 
-    /// Takes back a sample that was not read yet.
+    /// Withdraws a sample that was not read yet.
     fn withdraw(&mut self) {}
 
-    /// Serves those who ask for Dante's own time; once a second, and when [`Self::fd`] is readable.
+    /// Handles registrations of clients; called once a second, and when [`Self::fd`] is readable.
     fn attend(&mut self, _now: Timestamp<Raw>, _overlay: Option<&Overlay>, _complaints: &mut Complaints) {}
 
-    /// Sends Dante's own time to its clients.
+    /// Sends Dante time to the clients.
     fn send(&mut self, _now: Timestamp<Raw>, _overlay: &Overlay) {}
 
-    /// The descriptor to wait for.
+    /// Descriptor to wait for.
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }
 
-/// Opens what the flags name: the only place that knows all kinds.
+/// Opens the outputs that the flags name. This is the only place that knows all kinds.
 ///
 /// # Errors
-/// A segment or a usrvclock that is somebody else's. A socket of chronyd's may come later.
+/// A segment or a usrvclock that another program owns. A missing SOCK is no error: chronyd may make it later.
 fn open(args: &Args) -> Result<Vec<Box<dyn Output>>, Failure> {
     let mut all: Vec<Box<dyn Output>> = Vec::new();
     for unit in args.units() {
         let mut segment = segment(unit, args.shm_perm).map_err(refused)?;
-        // The sample of an earlier writer may be wrong.
+        // A sample of an earlier writer may be wrong.
         segment.withdraw();
         let record = OutputRecord { unit, ready: 1, ..record(OutputKind::Shm, None) };
         all.push(Box::new(Refclock { name: format!("SHM unit {unit}"), driver: segment, record }));
@@ -77,7 +77,7 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Opens what the flags name.
+    /// Opens the outputs that the flags name.
     ///
     /// # Errors
     /// If an output belongs to another program or cannot be made.
@@ -90,48 +90,48 @@ impl Outputs {
         self.all.iter_mut().for_each(|output| output.write(sample, &mut self.complaints));
     }
 
-    /// Takes back the samples that were not read yet.
+    /// Withdraws the samples that were not read yet.
     pub fn withdraw(&mut self) {
         self.all.iter_mut().for_each(|output| output.withdraw());
     }
 
-    /// Serves those who ask for Dante's own time.
+    /// Handles registrations of usrvclock clients.
     pub fn attend(&mut self, now: Timestamp<Raw>, overlay: Option<&Overlay>) {
         self.all.iter_mut().for_each(|output| output.attend(now, overlay, &mut self.complaints));
     }
 
-    /// Sends Dante's own time to all clients.
+    /// Sends Dante time to all usrvclock clients.
     pub fn send(&mut self, now: Timestamp<Raw>, overlay: &Overlay) {
         self.all.iter_mut().for_each(|output| output.send(now, overlay));
     }
 
-    /// The descriptors to wait for.
+    /// Descriptors to wait for.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.all.iter().filter_map(|output| output.fd())
     }
 
-    /// Writes which outputs there are: `, SHM unit 2, SOCK /run/x (nobody there)`.
+    /// Writes the list of outputs: `, SHM unit 2, SOCK /run/x (not ready)`.
     pub fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         self.all.iter().try_for_each(|output| {
-            let nobody = if output.record().ready == 0 { " (nobody there)" } else { "" };
-            write!(to, ", {}{nobody}", output.name())
+            let not_ready = if output.record().ready == 0 { " (not ready)" } else { "" };
+            write!(to, ", {}{not_ready}", output.name())
         })
     }
 
-    /// The records for the page.
+    /// Records for the status page.
     pub fn records(&self) -> ArrayVec<OutputRecord, MAX_OUTPUTS> {
         self.all.iter().map(|output| output.record()).take(MAX_OUTPUTS).collect()
     }
 }
 
-/// The driver of a reference clock of chrony's or ntpd's.
+/// Writer for a reference clock driver of chrony or ntpd.
 trait Driver {
     /// Why a sample is lost.
     type Error: fmt::Display;
 
     fn write(&mut self, sample: &RefclockSample) -> Result<(), Self::Error>;
 
-    /// Takes back a sample that was not read yet, where that is possible.
+    /// Withdraws a sample that was not read yet, where the driver allows it.
     fn withdraw(&mut self) {}
 }
 
@@ -156,7 +156,7 @@ impl Driver for ChronySock {
     }
 }
 
-/// A reference clock.
+/// Output to a reference clock driver.
 struct Refclock<D> {
     name: String,
     driver: D,
@@ -181,7 +181,7 @@ impl<D: Driver> Output for Refclock<D> {
                 record.samples += 1;
                 record.last_sample_raw_ns = now.ns();
                 if was_ready == 0 {
-                    log::info!("{}: samples get there from now on", self.name);
+                    log::info!("{}: connected, samples are delivered", self.name);
                 }
             }
             Err(error) => {
@@ -196,7 +196,7 @@ impl<D: Driver> Output for Refclock<D> {
     }
 }
 
-/// A server of Dante's own time.
+/// Server of Dante time (`--usrvclock`).
 struct Usrvclock {
     name: String,
     server: ClockServer,
@@ -210,7 +210,7 @@ impl Usrvclock {
         Ok(Self { name: format!("usrvclock {}", record.path), server, record })
     }
 
-    /// Lets the server work, and notes when it sent something.
+    /// Runs `work` on the server, and records the time if it sent a datagram.
     fn serve(&mut self, now: Timestamp<Raw>, work: impl FnOnce(&mut ClockServer)) {
         let sent = self.server.sent();
         work(&mut self.server);
@@ -235,10 +235,10 @@ impl Output for Usrvclock {
         }
     }
 
-    /// Registrations of clients, and once a second a look at the socket.
+    /// Checks the socket once a second, and handles registrations of clients.
     fn attend(&mut self, now: Timestamp<Raw>, overlay: Option<&Overlay>, complaints: &mut Complaints) {
         self.serve(now, |server| {
-            server.look(now);
+            server.check(now);
             server.receive(overlay);
         });
         for diagnostic in self.server.diagnostics() {
@@ -247,7 +247,7 @@ impl Output for Usrvclock {
     }
 
     fn send(&mut self, now: Timestamp<Raw>, overlay: &Overlay) {
-        self.serve(now, |server| server.tell(overlay));
+        self.serve(now, |server| server.publish(overlay));
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -255,12 +255,16 @@ impl Output for Usrvclock {
     }
 }
 
-/// The segment, which chronyd may attach although nobody else may: it is root's, and still its maker's.
+/// Makes or attaches the segment of a unit, and gives it to root, so that chronyd can attach it although other users cannot. The
+/// creator keeps its rights.
 fn segment(unit: u32, mode: u32) -> Result<NtpShm, ShmError> {
     let segment = NtpShm::create(unit, mode)?;
     segment.give_to(ROOT)?;
     if segment.is_open_to_all() {
-        log::warn!("SHM unit {unit}: every local user may write to it, and so forge what chrony reads");
+        log::warn!(
+            "SHM unit {unit} is writable by every local user, who can forge samples; \
+             remove it with ipcrm and set a narrower --shm-perm"
+        );
     }
     Ok(segment)
 }

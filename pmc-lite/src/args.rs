@@ -1,4 +1,4 @@
-//! The flags.
+//! The command line.
 
 use clap::{ArgAction, Args as Flags, Parser, Subcommand, ValueEnum};
 use dante_core::wire::{GENERAL_PORT, Subdomain, Uuid};
@@ -14,27 +14,28 @@ use std::path::PathBuf;
     disable_version_flag = true,
     arg_required_else_help = true,
     override_usage = "pmc-lite [OPTIONS] <COMMAND>\n       pmc-lite [OPTIONS] 'GET DATA_SET'...",
-    after_help = "Exit status: 0 dante4l is running, what was waited for is there, or somebody answered; 1 not so (what is known is shown \
-                  all the same); 2 wrong flags; query also 3 the port is taken, 4 a right is missing, 5 no such interface."
+    after_help = "Exit status: 0 dante4l is running, the awaited condition is met, or a clock answered; 1 not so (what is \
+                  known is shown nevertheless), or no sample came (log --seconds, plot); 2 wrong flags; query also 3 the port \
+                  is in use, 4 a privilege is missing, 5 no such interface."
 )]
 pub struct Args {
     /// Print the version
     #[arg(short = 'v', long, action = ArgAction::Version)]
     version: Option<bool>,
 
-    /// Name of the instance to look at
+    /// Use the pages of the instance of this name
     #[arg(long, value_name = "NAME", global = true)]
     pub instance: Option<Instance>,
 
-    /// linuxptp's spelling: `GET CURRENT_DATA_SET` and the like, asked of dante4l
+    /// Commands of linuxptp's pmc, such as `GET CURRENT_DATA_SET`: print data sets of dante4l
     #[arg(value_name = "GET DATA_SET")]
     pub commands: Vec<String>,
 
-    /// Taken and not needed, as it stands in scripts for linuxptp's pmc
+    /// Accepted and ignored: scripts for linuxptp's pmc use it
     #[arg(short = 'u', hide = true)]
     local: bool,
 
-    /// Taken and not needed, as it stands in scripts for linuxptp's pmc
+    /// Accepted and ignored: scripts for linuxptp's pmc use it
     #[arg(short = 'b', value_name = "HOPS", hide = true)]
     hops: Option<u32>,
 
@@ -44,78 +45,78 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Read something
+    /// Show the state, or a part of it
     Get {
         #[command(subcommand)]
         what: What,
     },
-    /// Wait until the clock is steered, or until its date is to be trusted or lost
+    /// Wait until the clock is steered, or until its UTC may be served to other hosts, or no longer may
     Wait {
-        /// What to wait for
+        /// Condition to wait for
         #[arg(long = "for", value_name = "WHAT", value_enum, default_value_t = Goal::Steered)]
         goal: Goal,
 
-        /// Seconds to wait at most; 0: for ever
+        /// Longest time to wait, seconds; 0: no limit
         #[arg(long, value_name = "S", default_value_t = 0)]
         timeout: u32,
     },
-    /// Write each sample as a line, for analysis
+    /// Write each sample as one line, for analysis
     Log(LogArgs),
-    /// Draw residual, rate and phase error of some time as a picture
+    /// Draw residual, rate and phase error over time as a picture
     Plot(PlotArgs),
-    /// Look on: running charts, a histogram, counters and findings in the terminal
+    /// Live view in the terminal: charts, a histogram, counters and findings
     Watch,
-    /// A host does not lock: look for what is in the way, from the cable to the clock, and say what to do
+    /// Find out why a host does not lock: check everything from the cable to the clock, and print what to do
     #[command(
-        after_help = "Exit status: 0 nothing is in the way, warnings or not; 1 a failure was found; 2 wrong flags."
+        after_help = "Exit status: 0 no failure was found, with or without warnings; 1 a failure was found; 2 wrong flags."
     )]
     Doctor(DoctorArgs),
-    /// Judge this host in one line, as Nagios and what descends from it want it
+    /// Report the state of this host in one line and by the exit status, as a plugin for Nagios and compatible systems
     #[command(after_help = CHECK_STATUS)]
     Check(CheckArgs),
-    /// Write what is known as metrics for Prometheus (OpenMetrics), or serve them
+    /// Write the state as metrics for Prometheus (OpenMetrics), or serve them
     Metrics(MetricsArgs),
-    /// Ask the clocks on the network about themselves; nothing else sends anything
+    /// Query other clocks on the network for their data sets; no other command sends packets
     Query(QueryArgs),
 }
 
 /// `pmc-lite log`.
 #[derive(Debug, Flags)]
 pub struct LogArgs {
-    /// How a line is written
+    /// Format of a line
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Csv)]
     pub format: LogFormat,
 
-    /// Seconds until it ends; 0: never
+    /// Duration, seconds; 0: no limit
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seconds: u32,
 
-    /// File to write to, anew; otherwise standard output
+    /// Write to FILE, which is truncated first, instead of standard output
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
 
-/// How a sample is written.
+/// Format of a line of `pmc-lite log`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Comma-separated values, the names of the columns first
+    /// Comma-separated values; the first line has the names of the columns
     Csv,
-    /// A JSON object on each line
+    /// One JSON object per line
     Json,
 }
 
 /// `pmc-lite plot`.
 #[derive(Debug, Flags)]
 pub struct PlotArgs {
-    /// Seconds to look on before it is drawn; SIGINT ends that earlier
+    /// Time to record before drawing, seconds; SIGINT ends it earlier
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
 
-    /// Log of `pmc-lite log` to draw instead; `-`: standard input
+    /// Draw this output of `pmc-lite log` instead; `-`: standard input
     #[arg(long, value_name = "FILE", conflicts_with = "seconds")]
     pub input: Option<PathBuf>,
 
-    /// The picture: FILE.svg or FILE.png
+    /// Picture to write: FILE.svg or FILE.png
     #[arg(value_name = "FILE")]
     pub picture: PathBuf,
 }
@@ -123,46 +124,48 @@ pub struct PlotArgs {
 /// Flags of `pmc-lite doctor`.
 #[derive(Debug, Flags)]
 pub struct DoctorArgs {
-    /// Look at this interface; may be repeated [default: those of dante4l, or else of the configuration, or else all]
+    /// Check this interface; may be repeated [default: those of dante4l, else those of the configuration, else all]
     #[arg(short, long, value_name = "IFACE")]
     pub interface: Vec<String>,
 
-    /// The configuration that dante4l is to run with [default: /etc/dante4l.toml]
+    /// Configuration file of dante4l [default: /etc/dante4l.toml]
     #[arg(short = 'f', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// As JSON, schema 2
+    /// Print JSON, schema 2
     #[arg(long)]
     pub json: bool,
 }
 
 /// The exit status of `check`.
-const CHECK_STATUS: &str = "Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: no page, or wrong flags.";
+const CHECK_STATUS: &str = "Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: no usable page, \
+                            an unknown phase or rate error that has a limit, or wrong flags.";
 
-/// Limits to what is measured, beside the states. What is measured and reaches no limit is printed all the same.
+/// Limits of measured values, in addition to the states. Values within their limits are printed too.
 #[derive(Debug, Default, Flags)]
 pub struct CheckArgs {
-    /// CRITICAL if the steered clock is further off Dante + K; in HOLDOVER its standard deviation counts
+    /// CRITICAL if the phase error, clock minus (Dante time + epoch offset K), is larger; in HOLDOVER its standard
+    /// deviation
     #[arg(long, value_name = "TIME")]
     pub max_offset: Option<Span>,
 
-    /// WARNING if further off
+    /// WARNING if larger
     #[arg(long, value_name = "TIME")]
     pub warn_offset: Option<Span>,
 
-    /// CRITICAL if the steered clock's rate is further off the leader's
+    /// CRITICAL if the rate error, the clock's rate minus the leader's, is larger
     #[arg(long, value_name = "PPM", value_parser = ppm)]
     pub max_rate_error: Option<f64>,
 
-    /// WARNING if further off
+    /// WARNING if larger
     #[arg(long, value_name = "PPM", value_parser = ppm)]
     pub warn_rate_error: Option<f64>,
 
-    /// CRITICAL if the date may be further off UTC; without dante2sys by what the kernel says of the system clock
+    /// CRITICAL if the bound on the UTC error is larger; without dante2sys the kernel's bound for the system clock
     #[arg(long, value_name = "TIME")]
     pub max_utc_error: Option<Span>,
 
-    /// WARNING if further off
+    /// WARNING if larger
     #[arg(long, value_name = "TIME")]
     pub warn_utc_error: Option<Span>,
 
@@ -175,43 +178,43 @@ pub struct CheckArgs {
     pub warn_age: Option<Span>,
 }
 
-/// Where the metrics go; to stdout unless told otherwise.
+/// Flags of `pmc-lite metrics`. Without any, it writes to standard output.
 #[derive(Debug, Default, Flags)]
 pub struct MetricsArgs {
-    /// Serve them at http://ADDRESS:PORT/metrics, without a value at 127.0.0.1:9975, in the format that is asked for
+    /// Serve them at http://ADDRESS:PORT/metrics, without a value at 127.0.0.1:9975, in the format that the client requests
     #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:9975", conflicts_with_all = ["output", "format"])]
     pub listen: Option<SocketAddr>,
 
-    /// Put them in FILE's place at once, for node_exporter's textfile collector
+    /// Replace FILE atomically, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// How they are written [default: openmetrics, with --output prometheus]
+    /// Format [default: openmetrics, with --output prometheus]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<Format>,
 }
 
-/// How metrics are written.
+/// Format of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// OpenMetrics 1.0
     Openmetrics,
-    /// Prometheus' older text, which node_exporter's textfile collector reads
+    /// Prometheus' older text format, which node_exporter's textfile collector reads
     Prometheus,
 }
 
 /// Flags of `pmc-lite query`.
 #[derive(Debug, Flags)]
 pub struct QueryArgs {
-    /// The network interface on the Dante network
+    /// Network interface on the Dante network
     #[arg(short, long, value_name = "IFACE")]
     pub interface: String,
 
-    /// The one clock to ask; where none is named, all are
+    /// Query only this clock instead of all
     #[arg(value_name = "UUID")]
     pub clock: Option<Uuid>,
 
-    /// The PTPv1 subdomain to ask in
+    /// PTPv1 subdomain to query
     #[arg(long, value_name = "NAME", default_value_t = Subdomain::DFLT)]
     pub subdomain: Subdomain,
 
@@ -219,19 +222,19 @@ pub struct QueryArgs {
     #[arg(long, value_name = "PORT", default_value_t = GENERAL_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     pub general_port: u16,
 
-    /// How long to wait for answers, seconds: what has none then is asked once more
-    #[arg(long = "timeout", value_name = "S", default_value_t = 1.0, value_parser = seconds)]
-    pub patience: f64,
+    /// Time to wait for answers, seconds; then each unanswered query is repeated once
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = seconds)]
+    pub timeout: f64,
 
-    /// How many boundary clocks may pass a question on to other networks
+    /// Number of boundary clocks that may forward a query to other networks
     #[arg(short, long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i16).range(0..))]
     pub boundary_hops: i16,
 
-    /// Show so many clocks at most
+    /// Largest number of clocks to show
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_clocks: u16,
 
-    /// As a JSON array
+    /// Print a JSON array
     #[arg(long)]
     pub json: bool,
 }
@@ -247,33 +250,34 @@ fn seconds(text: &str) -> Result<f64, String> {
 pub enum What {
     /// The whole chain: leader, dante4l, dante2sys, danteshm
     Status(Form),
-    /// The leader that is followed, and all others that are heard
+    /// The foreign leaders, with the followed one marked
     Leader(Form),
-    /// dante4l's ports
+    /// The ports of dante4l
     Port(Form),
-    /// What the ports heard, and what became of it
+    /// Counters of packets and of rejected measurements, by port
     Counters(Form),
-    /// The last Syncs that were measured
+    /// The last measured Syncs
     Samples(Form),
 }
 
-/// In which form.
+/// Output format of `get`.
 #[derive(Debug, Clone, Copy, Flags)]
 pub struct Form {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// What is waited for.
+/// Condition that `wait` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Goal {
-    /// The clock is steered: LOCKED, and its date good where it comes from somewhere and was not set by hand
+    /// The clock is steered: LOCKED and, where a UTC source is configured, UTC synchronised or set by hand
     Steered,
-    /// The date may be passed on to other hosts: the system clock's, LOCKED or HOLDOVER, good, and not set by hand
+    /// UTC may be served to other hosts: dante2sys steers the system clock, LOCKED or in HOLDOVER, and its UTC is
+    /// synchronised and was not set by hand
     Utc,
-    /// The date may no longer be passed on
+    /// UTC may no longer be served
     UtcLost,
-    /// The date may be passed on, which the service manager is told (READY=1), and then no longer: a unit that is up meanwhile
+    /// First utc, then READY=1 to the service manager, then utc-lost: keeps a unit active as long as UTC may be served
     WhileUtc,
 }

@@ -1,7 +1,8 @@
-//! `pmc-lite check`: one line and an exit status by which a monitoring system judges this host.
+//! `pmc-lite check`: reports the state of this host to a monitoring system, in one line and by the exit status.
 //!
-//! The form is that of the Monitoring Plugins Development Guidelines, as Nagios, Icinga and others read it: what stands behind the bar
-//! are numbers in base units with their limits, always the same ones in the same order, and `U` where a value is not known.
+//! The format is that of the Monitoring Plugins Development Guidelines, which Nagios, Icinga and others read. After the bar
+//! comes the performance data: values in base units with their limits, always the same in the same order, and `U` for an unknown
+//! value.
 
 use crate::args::CheckArgs;
 use crate::finding::{self, Finding, Kind, Level};
@@ -31,27 +32,27 @@ impl From<Verdict> for Service {
     }
 }
 
-/// How bad something is, and what it is.
+/// A state of the service, and its reason.
 type Judgement = (Service, String);
 
-/// Judges this host and prints the line.
+/// Prints the line, and returns the state of the service.
 pub fn run(limits: &CheckArgs, instance: Option<&Instance>) -> Outcome {
     let (service, text) = match figures::check(limits) {
         Ok(()) => judge(&Pages::read(instance), limits),
-        Err(wrong) => (Service::Unknown, line(Service::Unknown, &wrong, "")),
+        Err(error) => (Service::Unknown, line(Service::Unknown, &error, "")),
     };
     crate::print(&text);
     Outcome::Judged(service)
 }
 
-/// Wrong flags are UNKNOWN: clap's exit status, 2, would be CRITICAL. clap's whole message goes to standard error.
+/// Reports wrong flags as UNKNOWN: clap's exit status, 2, would be CRITICAL. Writes clap's whole message to standard error.
 pub fn wrong_flags(error: &clap::Error) -> Ended {
     _ = error.print();
     crate::print(&line(Service::Unknown, &in_one_line(error), ""));
     Ok(Outcome::Judged(Service::Unknown))
 }
 
-/// The parts of clap's error: its kind, what it is about, and why a value is wrong.
+/// Returns the parts of clap's error in one line: its kind, the arguments, and why a value is wrong.
 fn in_one_line(error: &clap::Error) -> String {
     const ABOUT: [ContextKind; 3] =
         [ContextKind::InvalidArg, ContextKind::PriorArg, ContextKind::InvalidValue];
@@ -61,7 +62,7 @@ fn in_one_line(error: &clap::Error) -> String {
     [kind].into_iter().chain(about).chain(why).collect::<Vec<_>>().join(": ")
 }
 
-/// The service's state and the line that says so.
+/// Returns the state of the service, and the line.
 pub fn judge(pages: &Pages, limits: &CheckArgs) -> (Service, String) {
     let figures = figures::of(pages, limits);
     let main = verdict::of(pages);
@@ -71,18 +72,19 @@ pub fn judge(pages: &Pages, limits: &CheckArgs) -> (Service, String) {
     let mut judged = vec![(Service::from(main.verdict), main.text)];
     if is_anything_there(pages) {
         judged.extend(observer.map(|reason| (Service::Critical, reason.text)));
-        // What is not known where nothing works needs no words of its own.
+        // In a critical state, unknown values follow from it and are not reported.
         let is_down = judged.iter().any(|(service, _)| *service == Service::Critical);
-        let told = figures.iter().filter(|figure| figure.is_known() || !is_down);
-        // What is not as it should be although the clock is held is worth a look. Where nobody knows whether it is, it says why.
+        let reported = figures.iter().filter(|figure| figure.is_known() || !is_down);
+        // A finding beside a synchronised clock is a warning; beside an unknown state it is the reason.
         let level = if is_unknown { Service::Unknown } else { Service::Warning };
-        judged.extend(told.filter_map(Figure::judged));
-        let is_said = |found: &Finding| found.kind == Kind::NotRunning && missing.contains(&found.program);
+        judged.extend(reported.filter_map(Figure::judged));
+        let is_reported =
+            |found: &Finding| found.kind == Kind::NotRunning && missing.contains(&found.program);
         let found = finding::of(pages).into_iter();
-        let found = found.filter(|found| found.level != Level::Ok && !is_said(found));
+        let found = found.filter(|found| found.level != Level::Ok && !is_reported(found));
         judged.extend(found.map(|found| (level, found.what)));
     }
-    // The worst first; the sort is stable.
+    // Worst first; the sort is stable.
     judged.sort_by_key(|(service, _)| Reverse(*service));
     let worst = judged.first().map_or(Service::Unknown, |(service, _)| *service);
     let texts: Vec<String> = judged.into_iter().map(|(_, text)| text).collect();
@@ -90,7 +92,7 @@ pub fn judge(pages: &Pages, limits: &CheckArgs) -> (Service, String) {
     (worst, line(worst, &texts.join("; "), &values.join(" ")))
 }
 
-/// A bar would end the text, and a line break the whole.
+/// Formats the line. A bar would end the text and a line break would end the output: both are replaced in `text`.
 fn line(service: Service, text: &str, values: &str) -> String {
     let text = text.replace('|', "/").replace(|c: char| c.is_control(), " ");
     let bar = if values.is_empty() { "" } else { " | " };
@@ -103,7 +105,7 @@ fn is_anything_there(pages: &Pages) -> bool {
         .any(|page| *page != Freshness::Absent)
 }
 
-/// dante4l does not run: without it nothing comes back from a holdover.
+/// Returns the reason if dante4l is not running: without it the clock cannot leave holdover.
 fn observer(pages: &Pages) -> Option<Reason> {
-    Some(verdict::lifeless(&pages.dante4l)).filter(|reason| reason.missing.is_some())
+    Some(verdict::unusable(&pages.dante4l)).filter(|reason| reason.missing.is_some())
 }

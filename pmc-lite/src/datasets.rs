@@ -1,7 +1,7 @@
-//! `pmc-lite 'GET CURRENT_DATA_SET'` and its like: dante4l's data sets as linuxptp's pmc prints those of ptp4l.
+//! `pmc-lite 'GET CURRENT_DATA_SET'` and similar commands: data sets of dante4l, printed as linuxptp's pmc prints those of ptp4l.
 //!
-//! They are those of PTPv2. What PTPv1 has in their place is mapped as IEEE 1588-2008, clause 18, does. Nothing is sent: dante4l's
-//! page answers.
+//! The data sets are those of PTPv2; values of PTPv1 are mapped to them by IEEE 1588-2008, clause 18. Nothing is sent: the values
+//! come from dante4l's page.
 
 mod answers;
 #[cfg(test)]
@@ -16,31 +16,31 @@ use clap::{CommandFactory, Subcommand};
 use dante_os::daemon::{Exit, Failure};
 use dante_os::page::Instance;
 
-/// What was typed is no question.
+/// Why a command is rejected.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum CommandError {
-    #[error("{0} would change something, which pmc-lite never does")]
+    #[error("{0} would change a clock: pmc-lite supports only GET")]
     Changes(String),
-    #[error("{typed:?}: did you mean `pmc-lite {meant}`?")]
+    #[error("unknown command {typed:?}; did you mean `pmc-lite {meant}`?")]
     Meant { typed: String, meant: String },
-    #[error("{0:?}: a command is GET and one of {names}", names = DataSet::ALL.map(DataSet::name).join(", "))]
+    #[error("unknown command {0:?}: commands are GET and one of {names}", names = DataSet::ALL.map(DataSet::name).join(", "))]
     Unknown(String),
 }
 
-/// Answers each of `commands`. The answer is yes where dante4l runs.
+/// Prints the answer to each of `commands`. The outcome is yes if dante4l is running.
 ///
 /// # Errors
-/// Exit status 2 where a command is none.
-pub fn ask(commands: &[String], instance: Option<&Instance>) -> Ended {
+/// Exit status 2 if a command is unknown.
+pub fn run(commands: &[String], instance: Option<&Instance>) -> Ended {
     let parsed: Result<Vec<DataSet>, CommandError> =
         joined(commands).iter().map(|command| parse(command)).collect();
     let sets = parsed.map_err(|error| Failure::new(Exit::Usage, error))?;
     let pages = Pages::read(instance);
     print(&answers(&sets, &pages));
-    Ok(Outcome::unless(pages.silence(": nobody answers")))
+    Ok(Outcome::unless(pages.not_running(": no answers")))
 }
 
-/// The shell may have split `GET X` in two words.
+/// Joins `GET X` that the shell split into two words.
 fn joined(words: &[String]) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
     for word in words {
@@ -71,15 +71,15 @@ fn parse(command: &str) -> Result<DataSet, CommandError> {
     })
 }
 
-/// The command that looks like this word.
+/// Returns the command most similar to this word, if it is similar enough.
 fn meant(word: &str) -> Option<String> {
     let word = word.to_lowercase();
-    let likeness = |name: &str| strsim::jaro(&word, name);
+    let similarity = |name: &str| strsim::jaro(&word, name);
     let parts = What::augment_subcommands(clap::Command::new("get"));
     let parts =
-        parts.get_subcommands().map(|part| (likeness(part.get_name()), format!("get {}", part.get_name())));
+        parts.get_subcommands().map(|part| (similarity(part.get_name()), format!("get {}", part.get_name())));
     let all = Args::command();
-    let all = all.get_subcommands().map(|one| (likeness(one.get_name()), one.get_name().to_owned()));
-    let (likeness, name) = parts.chain(all).max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (likeness > 0.85).then_some(name)
+    let all = all.get_subcommands().map(|one| (similarity(one.get_name()), one.get_name().to_owned()));
+    let (similarity, name) = parts.chain(all).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (similarity > 0.85).then_some(name)
 }

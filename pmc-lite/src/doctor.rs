@@ -1,4 +1,4 @@
-//! `pmc-lite doctor`: looks at this host from the cable up, and says what is in the way of a clock in step with Dante.
+//! `pmc-lite doctor`: checks this host from the cable to the clock, and reports what prevents a clock synchronised to the leader.
 
 mod chrony;
 mod clock;
@@ -25,7 +25,7 @@ use host::HostFacts;
 use serde::Serialize;
 use std::fmt;
 
-/// What was found out about one part of the way from the cable to the clock.
+/// Result of one check.
 #[derive(Debug, Clone, Serialize)]
 struct Check {
     about: &'static str,
@@ -33,12 +33,12 @@ struct Check {
     found: Found,
 }
 
-/// A finding of the doctor's.
+/// A finding of the doctor.
 #[derive(Debug, Clone, Serialize)]
 struct Found {
     #[serde(flatten)]
     finding: Finding,
-    /// It may follow from what was found before it.
+    /// It may be a consequence of an earlier finding.
     #[serde(skip)]
     may_follow: bool,
 }
@@ -49,19 +49,19 @@ impl From<Finding> for Found {
     }
 }
 
-/// All of it, as `--json` prints it: schema 2, documented in docs/pmc-lite.md.
+/// The whole report, as `--json` prints it: schema 2, documented in docs/pmc-lite.md.
 #[derive(Debug, Serialize)]
 struct Report {
     schema: u32,
     checks: Vec<Check>,
-    /// Where to begin; `None`: nothing is in the way.
+    /// The finding to start with; `None`: there is neither a warning nor a failure.
     first: Option<Check>,
 }
 
 pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> Outcome {
     let pages = Pages::read(instance);
-    let host = HostFacts::look(args, &pages, instance);
-    // Looking takes seconds: what the pages say is to be of now.
+    let host = HostFacts::gather(args, &pages, instance);
+    // Gathering takes seconds: the report uses the present state of the pages.
     let pages = Pages::read(instance);
     let report = Report::of(&host, &pages);
     if args.json {
@@ -73,22 +73,22 @@ pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> Outcome {
 }
 
 impl Report {
-    /// Judges what is known.
+    /// Runs all checks on the facts.
     fn of(host: &HostFacts, pages: &Pages) -> Self {
-        let own = |found: Vec<Finding>| found.into_iter().map(Found::from).collect::<Vec<_>>();
+        let as_found = |found: Vec<Finding>| found.into_iter().map(Found::from).collect::<Vec<_>>();
         let mut found = vec![
-            ("interface", own(interface::judge(host))),
-            ("network", own(network::judge(host, pages))),
-            ("ports", own(ports::judge(host, pages))),
+            ("interface", as_found(interface::judge(host))),
+            ("network", as_found(network::judge(host, pages))),
+            ("ports", as_found(ports::judge(host, pages))),
         ];
         let is_clear =
             found.iter().flat_map(|(_, found)| found).all(|found| found.finding.level == Level::Ok);
         found.extend([
             ("dante4l", programs::dante4l(host, pages, is_clear)),
-            ("clock", own(clock::judge(host, pages))),
+            ("clock", as_found(clock::judge(host, pages))),
             ("dante2sys", programs::dante2sys(host, pages)),
             ("danteshm", programs::danteshm(host, pages)),
-            ("chrony", own(chrony::judge(host, pages))),
+            ("chrony", as_found(chrony::judge(host, pages))),
         ]);
         let checks: Vec<Check> = found
             .into_iter()
@@ -103,11 +103,12 @@ impl Report {
     }
 }
 
-/// The first failure is nearest to the cable, and what comes after may be its consequence.
+/// Returns the finding to start with: the first failure, as it is nearest to the cable, else the first warning. Findings that may
+/// be consequences of others come last.
 fn first(checks: &[Check]) -> Option<Check> {
     let of = |level| {
-        let is_it = move |Found { finding, may_follow }: &Found| !may_follow && finding.level == level;
-        checks.iter().find(move |check| is_it(&check.found))
+        let matches = move |Found { finding, may_follow }: &Found| !may_follow && finding.level == level;
+        checks.iter().find(move |check| matches(&check.found))
     };
     let any = || checks.iter().find(|check| check.found.finding.level > Level::Ok);
     of(Level::Failure).or_else(|| of(Level::Warning)).or_else(any).cloned()
@@ -126,13 +127,13 @@ impl fmt::Display for Report {
             finding.ways().try_for_each(|way| writeln!(f, "{:<19} -> {way}", ""))?;
         }
         let style = style(self.worst());
-        let begin = match self.worst() {
-            Level::Ok => return writeln!(f, "\n{style}Nothing is in the way.{style:#}"),
-            Level::Warning => "Nothing is broken; worth a look:",
+        let start = match self.worst() {
+            Level::Ok => return writeln!(f, "\n{style}No problem found.{style:#}"),
+            Level::Warning => "No failure. First warning:",
             Level::Failure => "Begin here:",
         };
         let Some(Check { found: Found { finding, .. }, .. }) = &self.first else { return Ok(()) };
-        writeln!(f, "\n{style}{begin}{style:#} {}", finding.what)?;
+        writeln!(f, "\n{style}{start}{style:#} {}", finding.what)?;
         finding.ways().try_for_each(|way| writeln!(f, "-> {way}"))
     }
 }

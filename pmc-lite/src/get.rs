@@ -1,4 +1,4 @@
-//! `pmc-lite get`: what the daemons say, or a part of it, as text and as JSON.
+//! `pmc-lite get`: prints the state of the daemons, or a part of it, as text or JSON.
 
 use crate::args::{Form, What};
 use crate::outcome::Outcome;
@@ -13,26 +13,26 @@ use std::collections::BTreeMap;
 #[cfg(test)]
 mod tests;
 
-/// Prints it. The answer is yes where dante4l runs.
+/// Prints the output. The outcome is yes if dante4l is running.
 pub fn get(what: &What, instance: Option<&Instance>) -> Outcome {
     let pages = Pages::read(instance);
-    print(&told(what, &pages));
+    print(&output(what, &pages));
     match what {
         // The status contains the reason.
         What::Status(_) => Outcome::of(pages.has_dante4l()),
-        _ => Outcome::unless(pages.silence(": this is the last that it said")),
+        _ => Outcome::unless(pages.not_running(": the values shown are its last ones")),
     }
 }
 
-fn told(what: &What, pages: &Pages) -> String {
+fn output(what: &What, pages: &Pages) -> String {
     let status = Status::of(pages);
-    let said = status.dante4l.said.as_ref();
-    let ports = said.map(|said| said.ports.as_slice()).unwrap_or_default();
+    let dante4l = status.dante4l.published.as_ref();
+    let ports = dante4l.map(|dante4l| dante4l.ports.as_slice()).unwrap_or_default();
     match what {
         What::Status(Form { json: true }) => json(&status),
         What::Status(_) => text::screen(&status),
-        What::Leader(Form { json: true }) => json(&said.and_then(|said| said.leader.as_ref())),
-        What::Leader(_) => text::leaders(ports, said.and_then(|said| said.leader.as_ref())),
+        What::Leader(Form { json: true }) => json(&dante4l.and_then(|dante4l| dante4l.leader.as_ref())),
+        What::Leader(_) => text::leaders(ports, dante4l.and_then(|dante4l| dante4l.leader.as_ref())),
         What::Port(Form { json: true }) => json(&ports),
         What::Port(_) => text::ports(ports),
         What::Counters(Form { json: true }) => json(&counters(ports)),
@@ -42,12 +42,12 @@ fn told(what: &What, pages: &Pages) -> String {
     }
 }
 
-/// By interface.
+/// Returns the counters by interface.
 fn counters(ports: &[Port]) -> BTreeMap<&str, BTreeMap<&'static str, u64>> {
     ports.iter().map(|port| (port.interface.as_str(), port.counters.by_name().collect())).collect()
 }
 
-/// Those that the page still holds, oldest first.
+/// Returns the samples in the ring of the page, oldest first.
 fn samples(read: &Read<Dante4l>, now: Timestamp<Raw>) -> Vec<Sample> {
     let of = |record| Sample::of(record, now);
     read.as_ref().map(|view| view.body.samples_after(0).map(of).collect()).unwrap_or_default()

@@ -1,8 +1,7 @@
-//! The samples of dante4l, one after the other, each once, with what the pages say beside it. `log`, `plot` and `watch` live on
-//! them.
+//! The samples of dante4l in order, each once, with the state on the pages. Used by `log`, `plot` and `watch`.
 
 use crate::pages::{Pages, Readers};
-use crate::scale::{Histogram, Scale, good_rates};
+use crate::scale::{Histogram, Scale, precise_rates};
 use anyhow::{Result, anyhow};
 use dante_core::page::{Dante2sysStatus, Dante4l, Dante4lStatus, PortRecord, SampleRecord};
 use dante_core::port::Sample;
@@ -16,18 +15,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(test)]
 mod tests;
 
-/// One sample: a line of the log, whose columns are called as the fields are (docs/pmc-lite.md).
+/// One sample: a line of the log, whose columns have the names of the fields (docs/pmc-lite.md).
 ///
-/// What the pages say of the present is given with the newest sample alone: what it was when an older one came is not known.
+/// Only the newest sample has the state on the pages (`state` and the fields after it): the state at an older sample is not known.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Entry {
-    /// Arrival, UTC as the system clock had it, RFC 3339.
+    /// Arrival by the system clock, UTC, RFC 3339.
     pub time: String,
-    /// dante4l's random number, drawn at each start, hexadecimal.
+    /// Random number that dante4l draws at each start, hexadecimal.
     pub instance: String,
-    /// Counts the samples of that start from 1.
+    /// Number of the sample since that start, from 1.
     pub sequence: u64,
-    /// So many samples before this one came too early to be read.
+    /// Number of samples directly before this one that were overwritten before they were read.
     pub missed: u64,
     pub timeline: u64,
     pub interface: String,
@@ -47,27 +46,27 @@ pub struct Entry {
     pub phase_uncertainty_ns: Option<i64>,
 }
 
-/// What was read so far.
+/// Which samples have been read.
 #[derive(Debug, Default)]
 pub struct History {
-    /// dante4l's instance, and how many of its samples were there.
+    /// Instance of dante4l, and its sample count when it was last read.
     seen: Option<(u64, u64)>,
-    /// What the ring holds at the first look is passed over.
+    /// Skip the samples that are in the ring at the first read.
     skip_ring: bool,
 }
 
 impl History {
-    /// Begins with what the page still holds.
-    pub fn with_the_past() -> Self {
+    /// Starts with the oldest sample in the ring.
+    pub fn from_oldest() -> Self {
         Self::default()
     }
 
-    /// Begins with what comes from now on.
+    /// Starts with the next new sample.
     pub fn from_now() -> Self {
         Self { skip_ring: true, ..Self::default() }
     }
 
-    /// What came since the last time, oldest first. Also from a page whose writer has ended since.
+    /// Returns the samples since the last call, oldest first, also from the page of a writer that has ended.
     pub fn take(&mut self, pages: &Pages) -> Vec<Entry> {
         let first = std::mem::take(&mut self.skip_ring);
         let Ok(view) = &pages.clock else { return Vec::new() };
@@ -79,10 +78,10 @@ impl History {
         self.seen = Some((view.instance, view.body.samples));
         let status = pages.dante4l.as_ref().ok().map(|view| &view.body);
         let samples: Vec<SampleRecord> = view.body.samples_after(seen).copied().collect();
-        let held = samples.len() as u64;
+        let available = samples.len() as u64;
         let mut entries: Vec<Entry> = samples
             .into_iter()
-            .zip(view.body.samples.saturating_sub(held) + 1..)
+            .zip(view.body.samples.saturating_sub(available) + 1..)
             .map(|(record, sequence)| {
                 let port = status.and_then(|body| body.ports().get(record.port as usize));
                 Entry::of(view.instance, port, record, sequence)
@@ -92,15 +91,15 @@ impl History {
             first.missed = first.sequence.saturating_sub(seen + 1);
         }
         if let Some(last) = entries.last_mut() {
-            last.observed(status.and_then(Dante4lStatus::selected));
-            last.steered(pages.dante2sys.as_ref().ok().map(|view| &view.body));
+            last.set_dante4l(status.and_then(Dante4lStatus::selected));
+            last.set_dante2sys(pages.dante2sys.as_ref().ok().map(|view| &view.body));
         }
         entries
     }
 }
 
 impl Entry {
-    /// The numbers of the sample itself.
+    /// Makes an entry with the values of the sample itself.
     fn of(instance: u64, port: Option<&PortRecord>, record: SampleRecord, sequence: u64) -> Self {
         let sample = Sample::from(record);
         Self {
@@ -118,12 +117,12 @@ impl Entry {
         }
     }
 
-    /// The rate and its standard deviation.
+    /// The leader's rate and its standard deviation, ppm.
     pub fn rate_ppm(&self) -> Option<(f64, f64)> {
         Some((self.rate_ppb? / 1e3, self.rate_uncertainty_ppb? / 1e3))
     }
 
-    fn observed(&mut self, port: Option<&PortRecord>) {
+    fn set_dante4l(&mut self, port: Option<&PortRecord>) {
         let Some(port) = port else { return };
         self.state = port.state().map(|state| state.to_string());
         self.leader = port.leader().map(|leader| leader.identity().uuid.to_string());
@@ -135,7 +134,7 @@ impl Entry {
         }
     }
 
-    fn steered(&mut self, body: Option<&Dante2sysStatus>) {
+    fn set_dante2sys(&mut self, body: Option<&Dante2sysStatus>) {
         let Some(body) = body else { return };
         self.dante2sys_state = body.state().map(|state| state.to_string());
         self.frequency_ppb = Some(body.frequency * 1e9);
@@ -144,40 +143,40 @@ impl Entry {
     }
 }
 
-/// The rates that count, with their standard deviations, ppm: those of a leader that dante4l knew well.
-fn good<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Vec<(f64, f64)> {
-    let settled = entries.filter(|entry| entry.state.as_deref() == Some("SLAVE"));
-    good_rates(settled.filter_map(Entry::rate_ppm))
+/// Returns the rates in state SLAVE with their standard deviations, ppm, without imprecise ones.
+fn settled_rates<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Vec<(f64, f64)> {
+    let slave = entries.filter(|entry| entry.state.as_deref() == Some("SLAVE"));
+    precise_rates(slave.filter_map(Entry::rate_ppm))
 }
 
-/// An axis for the rates that count, or for all where none does.
+/// Returns an axis for the rates in state SLAVE, or for all rates if there are none.
 pub fn rate_scale<'a>(entries: impl Iterator<Item = &'a Entry> + Clone) -> Scale {
-    let mut judged = good(entries.clone());
-    if judged.is_empty() {
-        judged = good_rates(entries.filter_map(Entry::rate_ppm));
+    let mut rates = settled_rates(entries.clone());
+    if rates.is_empty() {
+        rates = precise_rates(entries.filter_map(Entry::rate_ppm));
     }
-    Scale::around(judged.into_iter().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]), 0.01, 4.0)
+    Scale::around(rates.into_iter().flat_map(|(rate, sigma)| [rate - sigma, rate + sigma]), 0.01, 4.0)
 }
 
-/// How often the rate was where. The bins are not narrower than the estimates are good to.
+/// Returns the histogram of the rates in state SLAVE. Bins are at least 0.001 ppm wide, the precision of the estimates.
 pub fn rate_histogram<'a>(
     entries: impl Iterator<Item = &'a Entry> + Clone,
     bins: usize,
 ) -> Option<Histogram> {
-    let rates: Vec<f64> = good(entries).into_iter().map(|(rate, _)| rate).collect();
+    let rates: Vec<f64> = settled_rates(entries).into_iter().map(|(rate, _)| rate).collect();
     Histogram::of(&rates, bins, 0.001)
 }
 
-/// To the nanosecond.
+/// Formats by RFC 3339, to the nanosecond.
 pub fn rfc3339(time: Timestamp<Real>) -> String {
     let (s, ns) = time.split();
     format!("{}.{ns:09}Z", Civil::at(s)).replace(' ', "T")
 }
 
-/// A page that is not there yet rings no bell.
-const LOOK: Duration = Duration::from_secs(1);
+/// Longest time between two reads: a page that does not exist yet has no doorbell.
+const READ_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The pages, with dante4l's doorbell to be waited for.
+/// Reads the pages at each doorbell of dante4l.
 pub struct Follower {
     dante4l: PageFollower<Dante4l>,
     others: Readers,
@@ -186,7 +185,7 @@ pub struct Follower {
 impl Follower {
     pub fn new(instance: Option<&Instance>) -> Result<Self> {
         let dante4l = PageFollower::new(PageName::new(instance)).map_err(|errno| {
-            anyhow!("dante4l's page cannot be watched: {}; raise fs.inotify.max_user_instances", errno.desc())
+            anyhow!("cannot watch dante4l's page: {}; raise fs.inotify.max_user_instances", errno.desc())
         })?;
         Ok(Self { dante4l, others: Readers::new(instance) })
     }
@@ -194,10 +193,10 @@ impl Follower {
     pub fn read(&mut self) -> Pages {
         let now = raw_now();
         let dante4l = self.dante4l.read(now);
-        self.others.read_beside(now, dante4l)
+        self.others.read_with_clock(now, dante4l)
     }
 
-    /// Hands over the samples that come until `end` or a signal: what is there by then is the last.
+    /// Passes new samples to `take` until `end` or a signal, and once more then.
     pub fn follow(
         mut self,
         mut poll: Poll,
@@ -212,8 +211,8 @@ impl Follower {
             if ended || end.is_some_and(|end| pages.now >= end) {
                 return Ok(());
             }
-            let look = pages.now + LOOK;
-            let wake = poll.wait(&[self.as_fd()], Some(end.map_or(look, |end| end.min(look))))?;
+            let next = pages.now + READ_INTERVAL;
+            let wake = poll.wait(&[self.as_fd()], Some(end.map_or(next, |end| end.min(next))))?;
             ended = wake.signal.is_some();
         }
     }

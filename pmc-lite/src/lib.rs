@@ -1,5 +1,5 @@
-//! pmc-lite, the window: shows what the daemons of the suite publish. It reads their pages and changes nothing. Only
-//! `query` sends anything to the network.
+//! pmc-lite: shows the state that the daemons of the suite publish. It reads their pages and changes nothing. Only `query`
+//! sends packets.
 #![forbid(unsafe_code)]
 
 #[expect(
@@ -36,7 +36,7 @@ use outcome::{Ended, Outcome};
 use std::io::Write;
 use std::process::ExitCode;
 
-/// The program, from its command line to its exit status.
+/// Runs the program, from its command line to its exit status.
 pub fn run() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
@@ -54,34 +54,34 @@ pub fn run() -> ExitCode {
         Some(Action::Check(limits)) => Ok(check::run(&limits, instance)),
         Some(Action::Metrics(args)) => done(metrics::run(&args, instance)),
         Some(Action::Query(args)) => query::query(&args),
-        None => datasets::ask(&args.commands, instance),
+        None => datasets::run(&args.commands, instance),
     })
 }
 
-/// Whether the command is `check`, whatever is wrong with its flags.
+/// Whether the command is `check`, even with wrong flags.
 fn is_check() -> bool {
-    let meant = Args::command().ignore_errors(true).try_get_matches();
-    meant.is_ok_and(|matches| matches.subcommand_name() == Some("check"))
+    let matches = Args::command().ignore_errors(true).try_get_matches();
+    matches.is_ok_and(|matches| matches.subcommand_name() == Some("check"))
 }
 
-/// Of a command that has no answer but its output.
+/// The outcome of a command that has no answer besides its output.
 fn done(ended: anyhow::Result<()>) -> Ended {
     ended.map(|()| Outcome::Yes).map_err(Failure::from)
 }
 
-/// Prints on standard output, in colours only where that is a terminal.
+/// Prints on standard output; colours only on a terminal.
 pub(crate) fn print(text: &str) {
-    // A reader that closes the pipe early has seen enough.
+    // A reader that closes the pipe early needs no more output.
     _ = writeln!(anstream::stdout().lock(), "{}", text.trim_end());
 }
 
 /// Writes a message to standard error.
 pub(crate) fn report(message: &str) {
-    // A terminal that is gone takes no message.
+    // Fails if the terminal is gone; there is no other place for the message.
     _ = writeln!(std::io::stderr(), "pmc-lite: {message}");
 }
 
-/// JSON, indented.
+/// Formats indented JSON.
 pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }

@@ -1,4 +1,4 @@
-//! `pmc-lite log`: each sample a line, for analysis.
+//! `pmc-lite log`: writes each sample as one line, for analysis.
 
 use crate::args::{LogArgs, LogFormat};
 use crate::history::{Entry, Follower};
@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind, Write};
 #[cfg(test)]
 mod tests;
 
-/// Writes lines until it is told to end, by a signal or by time; a reader that has seen enough ends it too.
+/// Writes lines until a signal, until `--seconds` have passed, or until the reader closes the pipe.
 pub fn log(args: &LogArgs, instance: Option<&Instance>) -> Result<()> {
     let poll = Poll::new()?;
     let target = args.output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
@@ -35,12 +35,12 @@ pub fn log(args: &LogArgs, instance: Option<&Instance>) -> Result<()> {
 
 fn run(poll: Poll, mut lines: Lines, seconds: u32, instance: Option<&Instance>) -> Result<u64> {
     let end = (seconds > 0).then(|| raw_now() + Duration::from_secs(seconds.into()));
-    let mut words = Words::default();
+    let mut messages = Messages::default();
     let mut written = 0;
     Follower::new(instance)?.follow(poll, end, |pages, entries| {
-        words.about(pages);
+        messages.report_state(pages);
         for entry in &entries {
-            words.gap(entry);
+            messages.report_gap(entry);
             lines.write(entry)?;
             written += 1;
         }
@@ -49,26 +49,26 @@ fn run(poll: Poll, mut lines: Lines, seconds: u32, instance: Option<&Instance>) 
     Ok(written)
 }
 
-/// What is written, a line at a time: whoever reads along sees whole lines at once.
+/// Writes whole lines and flushes each, so that a reader of the pipe or file never sees a part of one.
 struct Lines {
     out: Box<dyn Write>,
     format: LogFormat,
-    begun: bool,
+    has_heading: bool,
 }
 
 impl Lines {
     fn new(out: Box<dyn Write>, format: LogFormat) -> Self {
-        Self { out, format, begun: false }
+        Self { out, format, has_heading: false }
     }
 
     fn write(&mut self, entry: &Entry) -> Result<()> {
-        let heading = !std::mem::replace(&mut self.begun, true);
+        let heading = !std::mem::replace(&mut self.has_heading, true);
         self.out.write_all(&line(entry, self.format, heading)?)?;
         Ok(self.out.flush()?)
     }
 }
 
-/// One line, below the names of the columns if that is asked for.
+/// Formats one line; with `heading`, the names of the columns in CSV come before it.
 fn line(entry: &Entry, format: LogFormat, heading: bool) -> Result<Vec<u8>> {
     match format {
         LogFormat::Csv => {
@@ -84,29 +84,29 @@ fn line(entry: &Entry, format: LogFormat, heading: bool) -> Result<Vec<u8>> {
     }
 }
 
-/// What is said on standard error, so that no gap is silent.
+/// Messages on standard error about interruptions and gaps.
 #[derive(Default)]
-struct Words {
+struct Messages {
     waiting: bool,
     instance: String,
 }
 
-impl Words {
-    fn about(&mut self, pages: &Pages) {
-        let silence = pages.silence("");
-        if let Some(why) = silence.as_ref().filter(|_| !self.waiting) {
+impl Messages {
+    fn report_state(&mut self, pages: &Pages) {
+        let not_running = pages.not_running("");
+        if let Some(why) = not_running.as_ref().filter(|_| !self.waiting) {
             crate::report(&format!("waiting: {why}"));
         }
-        self.waiting = silence.is_some();
+        self.waiting = not_running.is_some();
     }
 
-    fn gap(&mut self, entry: &Entry) {
+    fn report_gap(&mut self, entry: &Entry) {
         if !self.instance.is_empty() && self.instance != entry.instance {
             crate::report(&format!("{}: dante4l was restarted", entry.time));
         }
         self.instance.clone_from(&entry.instance);
         if entry.missed > 0 {
-            crate::report(&format!("{}: {} samples before this one are lost", entry.time, entry.missed));
+            crate::report(&format!("{}: {} samples before this one were missed", entry.time, entry.missed));
         }
     }
 }

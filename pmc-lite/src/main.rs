@@ -1,4 +1,4 @@
-//! pmc-lite, of which all is in the library: the manual reads its command line there.
+//! pmc-lite. The code is in the library, where the generator of the manual reads the command line.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

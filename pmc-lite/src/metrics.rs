@@ -1,4 +1,4 @@
-//! `pmc-lite metrics`: what the pages say, for Prometheus and what understands it.
+//! `pmc-lite metrics`: the state of the daemons as metrics for Prometheus and compatible systems.
 
 mod exporter;
 mod families;
@@ -18,10 +18,10 @@ pub use crate::args::Format;
 #[cfg(test)]
 mod tests;
 
-/// Does what the flags ask for.
+/// Prints, writes or serves the metrics.
 ///
 /// # Errors
-/// An address that cannot be listened at, a file that cannot be written.
+/// The address cannot be bound, or the file cannot be written.
 pub fn run(args: &MetricsArgs, instance: Option<&Instance>) -> Result<()> {
     if let Some(address) = args.listen {
         return exporter::serve(address, instance);
@@ -39,7 +39,7 @@ pub fn run(args: &MetricsArgs, instance: Option<&Instance>) -> Result<()> {
     }
 }
 
-/// The text.
+/// Returns the metrics as text.
 pub fn of(pages: &Pages, format: Format) -> String {
     let sheet = families::of(pages);
     let counters = sheet.counters();
@@ -50,12 +50,13 @@ pub fn of(pages: &Pages, format: Format) -> String {
     _ = text::encode(&mut out, &registry);
     match format {
         Format::Openmetrics => out,
-        Format::Prometheus => out.lines().filter_map(|line| older(line, &counters)).collect(),
+        Format::Prometheus => out.lines().filter_map(|line| prometheus(line, &counters)).collect(),
     }
 }
 
-/// A line as Prometheus' older text has it: there a counter is announced by its whole name, and units and an end are not told.
-fn older(line: &str, counters: &[&str]) -> Option<String> {
+/// Converts a line of OpenMetrics to Prometheus' text format 0.0.4, which declares counters by their full name and has neither UNIT
+/// nor EOF; `None`: the line is left out.
+fn prometheus(line: &str, counters: &[&str]) -> Option<String> {
     let Some(comment) = line.strip_prefix("# ") else { return Some(format!("{line}\n")) };
     let (word, rest) = comment.split_once(' ')?;
     let (name, rest) = rest.split_once(' ')?;

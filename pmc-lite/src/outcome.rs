@@ -1,11 +1,11 @@
-//! How a command ended, and the exit status that it leads to: one convention for all commands.
+//! Outcome of a command and its exit status: one convention for all commands.
 
 use dante_core::named;
 use dante_os::daemon::{self, Failure};
 use std::process::ExitCode;
 
 named! {
-    /// The state of a service after the Monitoring Plugins Development Guidelines, from the best to the worst.
+    /// State of a service by the Monitoring Plugins Development Guidelines, from best to worst.
     #[derive(PartialOrd, Ord)]
     pub enum Service {
         Ok "OK",
@@ -16,7 +16,7 @@ named! {
 }
 
 impl Service {
-    /// The exit status that the guidelines give to it. Of all of pmc-lite, only `check` has these numbers.
+    /// The exit status by the guidelines. Only `check` uses these numbers.
     pub const fn status(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -27,18 +27,18 @@ impl Service {
     }
 }
 
-/// How a command ended that could do its work.
+/// Outcome of a command that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The answer is yes: 0.
     Yes,
-    /// The answer is no, for a reason that is not in the output already: 1.
+    /// The answer is no, with a reason unless the output contains it: 1.
     No(Option<String>),
-    /// `check` judged this host: the number of the service's state.
+    /// Result of `check`: the number of the service's state.
     Judged(Service),
 }
 
-/// Of a command. A failure has an exit status of its own, as in the daemons: 1 failed, 2 wrong flags, 3 refused, 4 a right is
+/// Result of a command. A failure has its own exit status, as in the daemons: 1 failed, 2 wrong flags, 3 refused, 4 a privilege is
 /// missing, 5 no such interface.
 pub type Ended = Result<Outcome, Failure>;
 
@@ -48,13 +48,13 @@ impl Outcome {
         if is_yes { Self::Yes } else { Self::No(None) }
     }
 
-    /// Yes, unless there is a reason against it.
+    /// No with this reason; yes without one.
     pub fn unless(reason: Option<String>) -> Self {
         reason.map_or(Self::Yes, |reason| Self::No(Some(reason)))
     }
 }
 
-/// The exit status; the reason goes to standard error.
+/// Returns the exit status, and writes the reason to standard error.
 pub fn exit(ended: Ended) -> ExitCode {
     match ended {
         Ok(Outcome::Yes) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! The pages of one instance, read together.
+//! Reads all pages of one instance together.
 
 use dante_core::page::{
     Body, Dante2sys, Dante2sysStatus, Dante4l, Dante4lStatus, Danteshm, DanteshmStatus, Freshness,
@@ -8,22 +8,22 @@ use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageName, PageReader, ReadError};
 
-/// One page, or why it gives nothing.
+/// One page, or why it cannot be read.
 pub type Read<B> = Result<View<B>, ReadError>;
 
-/// What the daemons publish at one moment. All that is shown is made of this.
+/// State of the daemons at one time. All outputs are derived from it.
 pub struct Pages {
-    /// Whose they are.
+    /// Instance; `None`: the default one.
     pub instance: Option<Instance>,
     pub now: Timestamp<Raw>,
-    /// dante4l's clock page, which has the samples.
+    /// Clock page of dante4l, which contains the samples.
     pub clock: Read<Dante4l>,
     pub dante4l: Read<Dante4lStatus>,
     pub dante2sys: Read<Dante2sysStatus>,
     pub danteshm: Read<DanteshmStatus>,
 }
 
-/// Reads them, over restarts of their writers.
+/// Reads the pages again and again, also after restarts of their writers.
 pub struct Readers {
     instance: Option<Instance>,
     dante4l: Pair<Dante4l, Dante4lStatus>,
@@ -31,7 +31,7 @@ pub struct Readers {
     danteshm: Pair<Danteshm, DanteshmStatus>,
 }
 
-/// Both pages of a daemon.
+/// Readers of both pages of a daemon.
 struct Pair<C, S> {
     clock: PageReader<C>,
     status: PageReader<S>,
@@ -45,11 +45,11 @@ impl<C: Body, S: Body> Pair<C, S> {
 
     fn read(&mut self, now: Timestamp<Raw>) -> Read<S> {
         let clock = self.clock.read(now);
-        self.beside(&clock, now)
+        self.read_status(&clock, now)
     }
 
-    /// The status, unless something is wrong with the clock page: other programs go by that one.
-    fn beside(&mut self, clock: &Read<C>, now: Timestamp<Raw>) -> Read<S> {
+    /// Returns the status, or the error of the clock page: other programs depend on that page.
+    fn read_status(&mut self, clock: &Read<C>, now: Timestamp<Raw>) -> Read<S> {
         match clock {
             Err(error) => Err(error.clone()),
             Ok(_) => self.status.read(now),
@@ -70,15 +70,15 @@ impl Readers {
     pub fn read(&mut self) -> Pages {
         let now = raw_now();
         let clock = self.dante4l.clock.read(now);
-        self.read_beside(now, clock)
+        self.read_with_clock(now, clock)
     }
 
-    /// The other pages, beside dante4l's clock page.
-    pub fn read_beside(&mut self, now: Timestamp<Raw>, clock: Read<Dante4l>) -> Pages {
+    /// Reads the other pages; `clock` is dante4l's clock page.
+    pub fn read_with_clock(&mut self, now: Timestamp<Raw>, clock: Read<Dante4l>) -> Pages {
         Pages {
             instance: self.instance.clone(),
             now,
-            dante4l: self.dante4l.beside(&clock, now),
+            dante4l: self.dante4l.read_status(&clock, now),
             clock,
             dante2sys: self.dante2sys.read(now),
             danteshm: self.danteshm.read(now),
@@ -87,31 +87,31 @@ impl Readers {
 }
 
 impl Pages {
-    /// Those of an instance, read once.
+    /// Reads the pages of an instance once.
     pub fn read(instance: Option<&Instance>) -> Self {
         Readers::new(instance).read()
     }
 
-    /// The port that a running dante4l follows its leader by.
+    /// Returns the selected port of a running dante4l.
     pub fn selected(&self) -> Option<&PortRecord> {
-        said(&self.dante4l)?.selected()
+        fresh_body(&self.dante4l)?.selected()
     }
 
-    /// Why dante4l tells nothing new, if it does not run; `stopped` is said of one that has told something.
-    pub fn silence(&self, stopped: &str) -> Option<String> {
+    /// Returns why dante4l publishes nothing new; `None` if it is running. `note` is appended if its page has old values.
+    pub fn not_running(&self, note: &str) -> Option<String> {
         match &self.dante4l {
             Err(error) => Some(error.to_string()),
-            Ok(_) => (!self.has_dante4l()).then(|| format!("dante4l is not running{stopped}")),
+            Ok(_) => (!self.has_dante4l()).then(|| format!("dante4l is not running{note}")),
         }
     }
 
-    /// dante4l runs.
+    /// Whether dante4l is running.
     pub fn has_dante4l(&self) -> bool {
         freshness(&self.dante4l) == Freshness::Fresh
     }
 }
 
-/// The unit by which the package runs a daemon: only dante4l has one for each instance.
+/// Returns the name of the systemd unit of a daemon. Only dante4l has one for each instance.
 pub fn unit(program: &str, instance: Option<&Instance>) -> String {
     match instance {
         Some(instance) if program == Dante4lStatus::PROGRAM => format!("{program}@{instance}"),
@@ -119,7 +119,7 @@ pub fn unit(program: &str, instance: Option<&Instance>) -> String {
     }
 }
 
-/// Where a host with the package has its configuration.
+/// Returns the path of the configuration file in the package.
 pub fn configuration(instance: Option<&Instance>) -> String {
     match instance {
         Some(instance) => format!("/etc/dante4l.{instance}.toml"),
@@ -127,7 +127,7 @@ pub fn configuration(instance: Option<&Instance>) -> String {
     }
 }
 
-/// How the page looks.
+/// Returns the freshness of the page.
 pub fn freshness<B: Body>(read: &Read<B>) -> Freshness {
     match read {
         Ok(view) => view.freshness,
@@ -135,7 +135,7 @@ pub fn freshness<B: Body>(read: &Read<B>) -> Freshness {
     }
 }
 
-/// What its writer says, if it runs.
-pub fn said<B: Body>(read: &Read<B>) -> Option<&B> {
+/// Returns the body of the page if its writer is running.
+pub fn fresh_body<B: Body>(read: &Read<B>) -> Option<&B> {
     read.as_ref().ok().filter(|view| view.freshness == Freshness::Fresh).map(|view| &view.body)
 }

@@ -1,4 +1,4 @@
-//! `pmc-lite plot`: residual, rate, phase error and a histogram of ppm as a picture.
+//! `pmc-lite plot`: draws residual, rate, phase error and a histogram of the rate as a picture.
 
 mod figure;
 mod picture;
@@ -19,19 +19,19 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 
-/// Draws what comes, or what a log holds. The picture is written whole or not at all.
+/// Draws new samples, or those of a log. The picture is written completely or not at all.
 pub fn plot(args: &PlotArgs, instance: Option<&Instance>) -> Result<()> {
     let format = Format::of(&args.picture)?;
-    // A device would be replaced by a file.
+    // Writing replaces the path by a regular file: a device or link must not be replaced.
     if fs::symlink_metadata(&args.picture).is_ok_and(|found| !found.is_file()) {
-        bail!("{} is there and is no file: name another", args.picture.display());
+        bail!("{} exists and is not a regular file: name another file", args.picture.display());
     }
     let entries = match &args.input {
         Some(path) => read(path).with_context(|| format!("cannot read {}", path.display()))?,
-        None => watch(args.seconds, instance)?,
+        None => record(args.seconds, instance)?,
     };
     if entries.is_empty() {
-        bail!("there is no sample to draw: is dante4l running and SLAVE? `pmc-lite get status` tells");
+        bail!("no sample to draw: dante4l has to be running and SLAVE; see `pmc-lite get status`");
     }
     let host = match &args.input {
         Some(path) => {
@@ -43,13 +43,13 @@ pub fn plot(args: &PlotArgs, instance: Option<&Instance>) -> Result<()> {
     Ok(statefile::replace(&args.picture, &bytes)?)
 }
 
-/// Looks on for so long, or until a signal ends it.
-fn watch(seconds: u32, instance: Option<&Instance>) -> Result<Vec<Entry>> {
+/// Records samples for this time, or until a signal.
+fn record(seconds: u32, instance: Option<&Instance>) -> Result<Vec<Entry>> {
     let poll = Poll::new()?;
     let follower = Follower::new(instance)?;
     let end = raw_now() + Duration::from_secs(seconds.into());
     if io::stderr().is_terminal() {
-        crate::report(&format!("looking on for {seconds} s; Ctrl-C draws what is there by then"));
+        crate::report(&format!("recording for {seconds} s; Ctrl-C ends that and draws the picture"));
     }
     let mut entries = Vec::new();
     follower.follow(poll, Some(end), |_, more| {
@@ -59,7 +59,7 @@ fn watch(seconds: u32, instance: Option<&Instance>) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// What `pmc-lite log` wrote, in either format.
+/// Reads the output of `pmc-lite log` in either format.
 fn read(path: &Path) -> Result<Vec<Entry>> {
     let source: Box<dyn Read> =
         if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
@@ -72,10 +72,10 @@ fn parse(mut source: impl BufRead) -> Result<Vec<Entry>> {
         return lines
             .map(|(line, number)| {
                 serde_json::from_str(&line?)
-                    .with_context(|| format!("line {number} is none of `pmc-lite log`"))
+                    .with_context(|| format!("line {number} is not a line of `pmc-lite log`"))
             })
             .collect();
     }
     let rows = csv::Reader::from_reader(source).into_deserialize();
-    rows.map(|row| row.context("it is no log of `pmc-lite log`")).collect()
+    rows.map(|row| row.context("not an output of `pmc-lite log`")).collect()
 }

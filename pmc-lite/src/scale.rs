@@ -1,9 +1,9 @@
-//! Round numbers for axes, and bins for histograms.
+//! Axes with round numbers, and histograms.
 
 #[cfg(test)]
 mod tests;
 
-/// An axis: bounds on whole steps.
+/// An axis whose bounds are multiples of its step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
     pub low: f64,
@@ -12,19 +12,19 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// From the least to the greatest of `values` and `least` at the least, in about so many steps.
+    /// Makes an axis that contains `values`, is at least `least` wide, and has about `steps` steps.
     pub fn around(values: impl Iterator<Item = f64>, least: f64, steps: f64) -> Self {
         let (low, high) = bounds(values).unwrap_or((0.0, 0.0));
         let spare = ((least - (high - low)) / 2.0).max(0.0);
         let (low, high) = (low - spare, high + spare);
         let step = round_up((high - low) / steps);
         let (first, last) = ((low / step).floor(), (high / step).ceil());
-        // The middle is on a step too.
-        let odd = (last - first) % 2.0;
-        Self { low: first * step, high: (last + odd) * step, step }
+        // An even number of steps, so that the middle is on a step too.
+        let parity = (last - first) % 2.0;
+        Self { low: first * step, high: (last + parity) * step, step }
     }
 
-    /// As far below zero as above.
+    /// Makes an axis that contains `values` and is symmetric about zero.
     pub fn about_zero(values: impl Iterator<Item = f64>, least: f64, steps: f64) -> Self {
         let far = values.map(f64::abs).filter(|value| value.is_finite()).fold(least / 2.0, f64::max);
         let step = round_up(2.0 * far / steps);
@@ -32,19 +32,19 @@ impl Scale {
         Self { low: -high, high, step }
     }
 
-    /// Where numbers stand.
+    /// Returns the values of the ticks.
     pub fn ticks(&self) -> Vec<f64> {
         let steps = (0..).map(|count: u32| self.low + f64::from(count) * self.step);
         steps.take_while(|tick| *tick <= self.high + self.step / 2.0).collect()
     }
 
-    /// As it is written beside the axis.
+    /// Formats the number at a tick.
     pub fn text(&self, value: f64) -> String {
         signed(value, decimals(self.step))
     }
 }
 
-/// With its sign; zero has none.
+/// Formats with a sign, zero without one.
 pub fn signed(value: f64, decimals: usize) -> String {
     let text = format!("{value:+.decimals$}");
     if text.bytes().any(|byte| byte.is_ascii_digit() && byte != b'0') {
@@ -54,7 +54,7 @@ pub fn signed(value: f64, decimals: usize) -> String {
     }
 }
 
-/// How many decimals write multiples of a step as they are.
+/// Returns the number of decimals that multiples of a step need.
 pub fn decimals(step: f64) -> usize {
     let is_whole = |digits: &i32| {
         let scaled = step * 10f64.powi(*digits);
@@ -63,7 +63,7 @@ pub fn decimals(step: f64) -> usize {
     (0..9).position(|digits| is_whole(&digits)).unwrap_or(9)
 }
 
-/// 1, 2 or 5 times a power of ten, not less than `width`.
+/// Returns the least number of 1, 2 or 5 times a power of ten that is not less than `width`.
 pub fn round_up(width: f64) -> f64 {
     let power = 10f64.powf(width.max(1e-12).log10().floor());
     [1.0, 2.0, 5.0]
@@ -79,7 +79,7 @@ fn bounds(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
-/// The unit for times of this size, and how many ns it has.
+/// Returns the unit for times of this size, and its length in ns.
 pub fn unit_of(ns: f64) -> (&'static str, f64) {
     match ns {
         ns if ns < 10e3 => ("ns", 1.0),
@@ -89,18 +89,18 @@ pub fn unit_of(ns: f64) -> (&'static str, f64) {
     }
 }
 
-/// To be drawn.
-#[expect(clippy::cast_precision_loss, reason = "less than can be seen")]
+/// Converts for drawing.
+#[expect(clippy::cast_precision_loss, reason = "the error is invisible")]
 pub const fn as_f64(ns: i64) -> f64 {
     ns as f64
 }
 
-/// How often values lie where.
+/// A histogram.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
-    /// Where the first bin begins.
+    /// Lower edge of the first bin.
     pub low: f64,
-    /// Of each bin.
+    /// Width of each bin.
     pub width: f64,
     pub counts: Vec<u64>,
     pub mean: f64,
@@ -110,7 +110,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// In exactly `bins` bins, of round width and not narrower than `least`, the values in their middle.
+    /// Makes a histogram of exactly `bins` bins of a round width of at least `least`, with the values in the middle.
     #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
     pub fn of(values: &[f64], bins: usize, least: f64) -> Option<Self> {
         let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
@@ -137,29 +137,29 @@ impl Histogram {
         Some(Self { low: first * width, width, counts, mean, deviation: square.sqrt(), samples })
     }
 
-    /// Round numbers: those edges of bins that are a multiple of so many widths.
+    /// Returns the edges of bins that are multiples of `every` widths.
     pub fn ticks(&self, every: u32) -> Vec<f64> {
-        let apart = self.width * f64::from(every);
-        let low = (self.low / apart - 1e-6).ceil() * apart;
-        let scale = Scale { low, high: self.edge(self.counts.len()), step: apart };
+        let step = self.width * f64::from(every);
+        let low = (self.low / step - 1e-6).ceil() * step;
+        let scale = Scale { low, high: self.edge(self.counts.len()), step };
         scale.ticks().into_iter().filter(|tick| *tick <= scale.high + self.width / 2.0).collect()
     }
 
-    /// Where bin `place` begins.
+    /// Returns the lower edge of bin `place`.
     #[expect(clippy::cast_precision_loss, reason = "a few bins")]
     pub fn edge(&self, place: usize) -> f64 {
         self.low + place as f64 * self.width
     }
 }
 
-/// Rates with their standard deviations, without those that are ten times worse than the best: the guesses of the first
-/// seconds would flatten all that follows.
-pub fn good_rates(known: impl Iterator<Item = (f64, f64)> + Clone) -> Vec<(f64, f64)> {
+/// Returns rates with their standard deviations, without those whose deviation is more than ten times the smallest: the
+/// first estimates would compress the scale.
+pub fn precise_rates(known: impl Iterator<Item = (f64, f64)> + Clone) -> Vec<(f64, f64)> {
     let best = known.clone().map(|(_, sigma)| sigma).fold(f64::INFINITY, f64::min);
     known.filter(|(rate, sigma)| rate.is_finite() && *sigma <= 10.0 * best).collect()
 }
 
-/// Root mean square; `None` of nothing.
+/// Returns the root mean square; `None` without values.
 #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
 pub fn rms(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (count, sum) = values.fold((0u64, 0.0), |(count, sum), value| (count + 1, sum + value * value));

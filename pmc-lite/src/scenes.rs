@@ -1,4 +1,4 @@
-//! What the daemons may say, made up for tests: every output is looked at in every one of these scenes.
+//! Simulated states of the daemons for tests: each output is tested in each of these scenes.
 
 use crate::pages::{Pages, Read};
 use dante_core::announcement::PtpVersion;
@@ -21,15 +21,15 @@ use dante_core::{relay, steer};
 use dante_os::page::{Fault, ReadError};
 use zerocopy::FromZeros;
 
-/// It is always so late, ns.
+/// Current time of all scenes, CLOCK_MONOTONIC_RAW, ns.
 const NOW: i64 = 100_000_000_000;
 const SECOND: i64 = 1_000_000_000;
-/// The date then, ns since 1970: 2026-11-18 10:55:00 UTC.
-const DATE: i64 = 1_794_999_300 * SECOND;
-/// The leader was switched on a while before.
+/// UTC at `NOW`, ns since 1970: 2026-11-18 10:55:00.
+const UTC: i64 = 1_794_999_300 * SECOND;
+/// Dante time at `NOW`, ns: time since the start of the leader.
 const UPTIME: i64 = 541_867 * SECOND;
 
-/// All of them, each with its name.
+/// Returns all scenes with their names.
 pub fn all() -> Vec<(&'static str, Pages)> {
     vec![
         ("no_daemon", no_daemon()),
@@ -44,14 +44,32 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("yielded", yielded()),
         ("chrony", chrony()),
         ("foreign_page", foreign_page()),
-        ("nobody_follows", Pages { dante2sys: absent(), ..locked() }),
+        ("no_follower", Pages { dante2sys: absent(), ..locked() }),
         ("dante2sys_refused", dante2sys_refused()),
         ("virtual_clock", virtual_clock()),
         ("pull_up", pull_up()),
     ]
 }
 
-/// Nothing was ever started.
+/// Renders every scene and returns each distinct text once: the name of the first scene with that text, and the text below a line
+/// with the names of all scenes that share it. Scenes without a text are left out.
+pub fn distinct(render: impl Fn(&Pages) -> Option<String>) -> Vec<(&'static str, String)> {
+    let mut texts: Vec<(Vec<&'static str>, String)> = Vec::new();
+    for (name, pages) in all() {
+        let Some(text) = render(&pages) else { continue };
+        match texts.iter_mut().find(|(_, known)| *known == text) {
+            Some((names, _)) => names.push(name),
+            None => texts.push((vec![name], text)),
+        }
+    }
+    let titled = texts.into_iter().map(|(names, text)| match names[..] {
+        [name] => (name, text),
+        _ => (names[0], format!("scenes: {}\n{text}", names.join(", "))),
+    });
+    titled.collect()
+}
+
+/// No daemon was started.
 pub fn no_daemon() -> Pages {
     Pages {
         instance: None,
@@ -63,18 +81,18 @@ pub fn no_daemon() -> Pages {
     }
 }
 
-/// All were killed.
+/// dante4l and dante2sys were killed, danteshm was stopped.
 pub fn stale() -> Pages {
     Pages {
-        clock: seen(Freshness::Stale, sampled()),
-        dante4l: seen(Freshness::Stale, observer(slave())),
-        dante2sys: seen(Freshness::Stale, steered()),
-        danteshm: seen(Freshness::Stopped, feeding()),
+        clock: with_freshness(Freshness::Stale, sampled()),
+        dante4l: with_freshness(Freshness::Stale, observer(slave())),
+        dante2sys: with_freshness(Freshness::Stale, steered()),
+        danteshm: with_freshness(Freshness::Stopped, feeding()),
         ..no_daemon()
     }
 }
 
-/// No leader, and what was noticed instead.
+/// No leader, with a diagnostic if there is one.
 pub fn listening(diagnostic: Option<Diagnostic>) -> Pages {
     let mut port = PortRecord { state: port::State::Listening as u8, ..opened("eth1") };
     if let Some(diagnostic) = diagnostic {
@@ -86,7 +104,7 @@ pub fn listening(diagnostic: Option<Diagnostic>) -> Pages {
     Pages { clock, dante4l, dante2sys: fresh(steered), ..no_daemon() }
 }
 
-/// The interface is not there.
+/// The interface does not exist.
 pub fn faulty() -> Pages {
     let port = PortRecord {
         interface: Text::new("eth7"),
@@ -97,13 +115,13 @@ pub fn faulty() -> Pages {
     Pages { clock: fresh(Dante4l::default()), dante4l: fresh(observer(port)), ..no_daemon() }
 }
 
-/// Everything is as it should be; dante2sys steers the system clock.
+/// No problem; dante2sys steers the system clock.
 pub fn locked() -> Pages {
     let (clock, dante4l) = (fresh(sampled()), fresh(observer(slave())));
     Pages { clock, dante4l, dante2sys: fresh(steered()), ..no_daemon() }
 }
 
-/// The leader is gone for 12 s.
+/// No Sync for 12 s.
 pub fn holdover() -> Pages {
     let mut port = PortRecord {
         state: port::State::Listening as u8,
@@ -121,7 +139,7 @@ pub fn holdover() -> Pages {
     Pages { dante4l: fresh(observer(port)), dante2sys: fresh(steered), ..locked() }
 }
 
-/// Two devices lead, and one is followed.
+/// Two leaders send; one is followed.
 pub fn two_leaders() -> Pages {
     let mut port = slave();
     let other = LeaderRecord {
@@ -143,18 +161,18 @@ pub fn yielded() -> Pages {
     Pages { dante2sys: fresh(steered), ..locked() }
 }
 
-/// dante2sys would not start.
+/// dante2sys ended at its start.
 pub fn dante2sys_refused() -> Pages {
-    Pages { dante2sys: seen(Freshness::Stopped, waiting()), ..locked() }
+    Pages { dante2sys: with_freshness(Freshness::Stopped, waiting()), ..locked() }
 }
 
-/// dante4l was told of the devices' subdomain, and dante2sys was not.
+/// dante4l follows a pull-up subdomain; dante2sys is not permitted to.
 pub fn pull_up() -> Pages {
     let port = PortRecord { subdomain: Subdomain::ALT2.0, ..slave() };
     Pages { dante4l: fresh(observer(port)), dante2sys: fresh(waiting()), ..locked() }
 }
 
-/// Somebody looks what would be done.
+/// dante2sys steers a virtual clock (dry run).
 pub fn virtual_clock() -> Pages {
     let steered = Dante2sysStatus {
         clock: SteeredClock::Virtual as u8,
@@ -170,13 +188,13 @@ pub fn chrony() -> Pages {
     Pages { dante2sys: absent(), danteshm: fresh(feeding()), ..locked() }
 }
 
-/// Somebody planted a page, and another is of an older version.
+/// A page of another user, and one of an older version.
 pub fn foreign_page() -> Pages {
-    let planted =
+    let foreign =
         ReadError { page: "/dev/shm/dante4l".into(), program: "dante4l", fault: Fault::Owner(1000) };
     Pages {
-        clock: Err(planted.clone()),
-        dante4l: Err(planted),
+        clock: Err(foreign.clone()),
+        dante4l: Err(foreign),
         danteshm: Err(ReadError {
             page: "/dev/shm/danteshm.status".into(),
             program: "danteshm",
@@ -186,12 +204,12 @@ pub fn foreign_page() -> Pages {
     }
 }
 
-fn seen<B: Body>(freshness: Freshness, body: B) -> Read<B> {
+fn with_freshness<B: Body>(freshness: Freshness, body: B) -> Read<B> {
     Ok(View { freshness, pid: 812, instance: 7, body })
 }
 
 fn fresh<B: Body>(body: B) -> Read<B> {
-    seen(Freshness::Fresh, body)
+    with_freshness(Freshness::Fresh, body)
 }
 
 fn absent<B: Body>() -> Read<B> {
@@ -199,7 +217,7 @@ fn absent<B: Body>() -> Read<B> {
     Err(ReadError { page, program: B::PROGRAM, fault: Fault::Absent })
 }
 
-/// A port that has its sockets, and has heard nothing.
+/// A port with open sockets that has received nothing.
 fn opened(interface: &str) -> PortRecord {
     PortRecord {
         interface: Text::new(interface),
@@ -229,16 +247,10 @@ fn leader() -> LeaderRecord {
 }
 
 fn foreign_leader() -> ForeignLeaderRecord {
-    ForeignLeaderRecord {
-        leader: leader(),
-        since_raw_ns: NOW - 80 * SECOND,
-        last_sync_raw_ns: NOW - SECOND / 8,
-        qualified: 1,
-        reserved: 0,
-    }
+    ForeignLeaderRecord { leader: leader(), last_sync_raw_ns: NOW - SECOND / 8, qualified: 1, reserved: 0 }
 }
 
-/// One that follows a leader.
+/// A port that follows a leader.
 fn slave() -> PortRecord {
     let mut port = PortRecord {
         state: port::State::Slave as u8,
@@ -265,16 +277,16 @@ fn slave() -> PortRecord {
     port
 }
 
-/// The 320th came an eighth of a second ago.
+/// Sample `number`; number 320 arrived 125 ms ago.
 fn sample(number: u64) -> SampleRecord {
     let ago = (320 - number.cast_signed()) * SECOND / 4 + SECOND / 8;
-    // Something that looks like noise, and is the same each time.
+    // Deterministic noise.
     let residual_ns = (number.cast_signed() * 7919) % 613 - 306;
     SampleRecord {
         number,
         timeline: 1,
         arrived_raw_ns: NOW - ago,
-        arrived_real_ns: DATE - ago,
+        arrived_real_ns: UTC - ago,
         origin_ns: UPTIME - ago - residual_ns,
         residual_ns,
         accepted: 1,
@@ -316,7 +328,7 @@ fn steered() -> Dante2sysStatus {
         frequency: 12.0376e-6,
         rate_error: -9.3e-9,
         phase_error_ns: 37,
-        epoch_ns: DATE - UPTIME,
+        epoch_ns: UTC - UPTIME,
         key_instance: 7,
         key_number: 1,
         corrections: 412,
@@ -331,8 +343,8 @@ fn steered() -> Dante2sysStatus {
             leader_rate_sigma: 31.2e-9,
         },
         interval_ns: 64 * SECOND,
-        date_steps: 3,
-        rtc_written_ns: DATE - 300 * SECOND,
+        utc_steps: 3,
+        rtc_written_ns: UTC - 300 * SECOND,
         ..Dante2sysStatus::default()
     }
 }
@@ -343,7 +355,7 @@ fn feeding() -> DanteshmStatus {
         epoch_source: 1,
         waiting: Waiting::Nothing as u8,
         output_count: 2,
-        epoch_ns: DATE - UPTIME,
+        epoch_ns: UTC - UPTIME,
         key_instance: 7,
         key_number: 1,
         last_sample_raw_ns: NOW,

@@ -1,4 +1,4 @@
-//! How the JSON output is declared: objects by their keys, enumerations by their words.
+//! Declaration of the JSON output: objects by their keys, enumerations by their names.
 
 use dante_core::announcement::PtpVersion;
 use dante_core::page::Freshness;
@@ -11,7 +11,7 @@ use dante_core::{port, relay, steer};
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// Declares structures that are printed: their keys, and the value of each. The function `of` makes one.
+/// Declares structures for output: their keys and the value of each. The function `of` makes one.
 macro_rules! shown {
     ($(
         $(#[$doc:meta])*
@@ -34,13 +34,13 @@ macro_rules! shown {
 }
 pub(crate) use shown;
 
-/// An enumeration of `dante_core` whose cases have words.
+/// An enumeration of `dante_core` whose cases have names.
 pub trait Words: Copy + PartialEq + 'static {
-    /// All cases that are printed, for the schema.
+    /// All cases in the output, for the schema.
     #[cfg(test)]
     const ALL: &'static [Self];
 
-    /// The word of this one.
+    /// Returns the name of this case.
     fn word(self) -> &'static str;
 }
 
@@ -74,20 +74,19 @@ impl Words for Waiting {
     }
 }
 
-/// A case of an enumeration, printed as its word.
+/// A case of an enumeration, printed as its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Named<T>(pub T);
 
-/// A number on a page, printed as the word of the case that it stands for. `None`: this version does not know the number; it
-/// is printed as [`UNKNOWN`].
+/// A number on a page, printed as the name of its case. `None`, printed as [`UNKNOWN`]: this version does not know the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word<T>(pub Option<T>);
 
-/// The word for a number that this version does not know. The page's layout version should have excluded it.
+/// Printed for a number that this version does not know. The layout version of the page should prevent that.
 const UNKNOWN: &str = "unknown";
 
 impl<T: Words> Word<T> {
-    /// Whether it is this case.
+    /// Whether this is the given case.
     pub fn is(self, case: T) -> bool {
         self.0 == Some(case)
     }

@@ -1,4 +1,4 @@
-//! The status for people: from top to bottom as the data flows.
+//! The status as text, from the leader to the clock.
 
 mod network;
 
@@ -18,7 +18,7 @@ use std::fmt::{self, Write};
 #[cfg(test)]
 mod tests;
 
-/// Those lines of a block that there is something for.
+/// Writes the rows of a block that have a value.
 macro_rules! rows {
     ($out:ident, $($name:literal => $value:expr,)+) => {
         $(if let Some(value) = Option::<String>::from($value) { row($out, $name, &value)?; })+
@@ -26,26 +26,27 @@ macro_rules! rows {
 }
 use rows;
 
-/// What a block is about.
+/// Style of the headings of blocks.
 pub const HEADING: Style = Style::new().bold();
-const GOOD: Style = AnsiColor::Green.on_default().bold();
-const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
+const OK: Style = AnsiColor::Green.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const FAILURE: Style = AnsiColor::Red.on_default().bold();
 
-/// One screen, with colours, which whoever prints it takes out where they are of no use.
+/// Formats one screen with colours, which [`crate::print`] removes if standard output is not a terminal.
 pub fn screen(status: &Status) -> String {
     written(|out| {
         verdict(out, status)?;
-        if let Some(said) = &status.dante4l.said {
-            network::leader(out, said)?;
+        if let Some(dante4l) = &status.dante4l.published {
+            network::leader(out, dante4l)?;
         }
-        program(out, "dante4l", &status.dante4l.life, status.dante4l.said.as_ref(), network::following)?;
-        program(out, "dante2sys", &status.dante2sys.life, status.dante2sys.said.as_ref(), steering)?;
-        program(out, "danteshm", &status.danteshm.life, status.danteshm.said.as_ref(), relaying)?;
+        program(out, "dante4l", &status.dante4l.life, status.dante4l.published.as_ref(), network::following)?;
+        program(out, "dante2sys", &status.dante2sys.life, status.dante2sys.published.as_ref(), steering)?;
+        program(out, "danteshm", &status.danteshm.life, status.danteshm.published.as_ref(), relaying)?;
         status.findings.iter().try_for_each(|each| finding(out, each))
     })
 }
 
+/// Returns what `write` writes.
 pub fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -53,23 +54,23 @@ pub fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
     out
 }
 
-/// How a finding of this level is shown.
+/// Returns the style of findings of this level.
 pub fn style(level: Level) -> Style {
     match level {
-        Level::Ok => GOOD,
-        Level::Warning => DOUBTFUL,
-        Level::Failure => BAD,
+        Level::Ok => OK,
+        Level::Warning => WARNING,
+        Level::Failure => FAILURE,
     }
 }
 
-/// The answer to "is it synchronised?", in words; `more` says where to find what else there is to know.
+/// Returns the verdict as text. If the clock is synchronised but there are findings, `more` is appended: where to find them.
 pub fn headline(status: &Status, more: &str) -> (String, Level) {
     let worst = status.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
     let mut words = status.verdict.words().to_owned();
     if status.verdict != Verdict::Synchronised {
         return (words, status.verdict.level().max(worst));
     }
-    let steered = status.dante2sys.said.as_ref().filter(|_| status.dante2sys.life.running);
+    let steered = status.dante2sys.published.as_ref().filter(|_| status.dante2sys.life.running);
     if steered.is_some_and(|steered| steered.clock.is(SteeredClock::Virtual)) {
         words += " (virtual clock)";
     }
@@ -80,7 +81,7 @@ pub fn headline(status: &Status, more: &str) -> (String, Level) {
 }
 
 fn verdict(out: &mut String, status: &Status) -> fmt::Result {
-    let (words, level) = headline(status, "; look at what is marked below");
+    let (words, level) = headline(status, "; see the findings below");
     let style = style(level);
     writeln!(out, "{style}{words}{style:#}")
 }
@@ -91,81 +92,82 @@ fn finding(out: &mut String, finding: &Finding) -> fmt::Result {
     finding.ways().try_for_each(|way| writeln!(out, "  -> {way}"))
 }
 
-/// Whether a program runs, in words.
+/// Returns the state of a page as text.
 pub fn life_of(page: &Page) -> (&'static str, Level) {
     match page.page.0 {
         Freshness::Fresh => ("running", Level::Ok),
-        Freshness::Stale => ("not running: its page is stale", Level::Failure),
+        Freshness::Stale => ("not running: its data in /dev/shm is old", Level::Failure),
         Freshness::Stopped => ("stopped", Level::Warning),
         Freshness::Absent => ("not running", Level::Warning),
-        Freshness::Foreign => ("its page is not to be believed", Level::Failure),
-        Freshness::Layout => ("its page is of another version", Level::Failure),
+        Freshness::Foreign => ("its data in /dev/shm is not trusted", Level::Failure),
+        Freshness::Layout => ("its data in /dev/shm is of another version, or damaged", Level::Failure),
     }
 }
 
-/// Whether it runs, and what it says.
+/// Writes the state of a page, and what its program published.
 fn program<S>(
     out: &mut String,
     name: &str,
     page: &Page,
-    said: Option<&S>,
-    tell: fn(&mut String, &S) -> fmt::Result,
+    published: Option<&S>,
+    rows: fn(&mut String, &S) -> fmt::Result,
 ) -> fmt::Result {
     let (life, level) = life_of(page);
     let style = style(level);
     writeln!(out, "{HEADING}{name:<10}{HEADING:#} {style}{life}{style:#}")?;
-    said.map_or(Ok(()), |said| tell(out, said))
+    published.map_or(Ok(()), |published| rows(out, published))
 }
 
-fn steering(out: &mut String, said: &Steering) -> fmt::Result {
-    let date_of =
-        |epoch: &SplitOffset| format!("{}.{:09} s, the date of the leader's zero", epoch.s, epoch.ns.abs());
-    rows! { out,
-        "state" => format!("{}, clock {}", said.state, said.clock),
-        "frequency" => format!("{:+.1} ppb", said.frequency_ppb),
-        "phase" => said.phase_error_ns.map(|error| format!("{error:+} ns, clock against Dante + K")),
-        "rate" => said.rate_error_ppb.map(|error| format!("{error:+.1} ppb, clock against leader")),
-        "K" => said.epoch.as_ref().map(date_of),
-    }
-    date(out, &said.utc)?;
-    let rtc = match (said.rtc.mode.0, said.rtc.written_utc_s) {
-        (Some(RtcMode::Device), Some(at)) => format!("written last at {} UTC", Civil::at(at)),
-        (Some(RtcMode::Device), None) => "not written yet".into(),
-        _ => said.rtc.mode.to_string(),
+fn steering(out: &mut String, dante2sys: &Steering) -> fmt::Result {
+    let epoch_offset = |epoch: &SplitOffset| {
+        format!("{}.{:09} s, epoch offset: UTC minus Dante time", epoch.s, epoch.ns.abs())
     };
-    let times = match said.interference {
+    rows! { out,
+        "state" => format!("{}, clock {}", dante2sys.state, dante2sys.clock),
+        "frequency" => format!("{:+.1} ppb", dante2sys.frequency_ppb),
+        "phase" => dante2sys.phase_error_ns.map(|error| format!("{error:+} ns, clock minus (Dante time + K)")),
+        "rate" => dante2sys.rate_error_ppb.map(|error| format!("{error:+.1} ppb, clock minus leader")),
+        "K" => dante2sys.epoch.as_ref().map(epoch_offset),
+    }
+    utc(out, &dante2sys.utc)?;
+    let rtc = match (dante2sys.rtc.mode.0, dante2sys.rtc.written_utc_s) {
+        (Some(RtcMode::Device), Some(at)) => format!("last written at {} UTC", Civil::at(at)),
+        (Some(RtcMode::Device), None) => "not written yet".into(),
+        _ => dante2sys.rtc.mode.to_string(),
+    };
+    let times = match dante2sys.interference {
         0 => None,
         1 => Some("once".into()),
         count => Some(format!("{count} times")),
     };
     rows! { out,
         "RTC" => rtc,
-        "others" => times.map(|times| format!("another program was seen to steer the clock {times}")),
+        "others" => times.map(|times| format!("the clock was steered by another program or set by hand {times}")),
     }
     Ok(())
 }
 
-fn date(out: &mut String, utc: &Utc) -> fmt::Result {
+fn utc(out: &mut String, utc: &Utc) -> fmt::Result {
     if utc.source.is(UtcSource::None) {
-        return row(out, "date from", "none: the rate alone is steered");
+        return row(out, "UTC from", "none: only the rate is steered");
     }
     let servers = match utc.servers_agreeing {
         0 => String::new(),
         count => format!(", {count} agreeing"),
     };
-    row(out, "date from", &format!("{}{servers}, policy {}", utc.source, utc.policy))?;
-    let (Some(offset), Some(sigma), Some(age)) = (utc.error_ns, utc.uncertainty_ns, utc.age_s) else {
-        return row(out, "date", "not known yet");
+    row(out, "UTC from", &format!("{}{servers}, policy {}", utc.source, utc.policy))?;
+    let (Some(error), Some(sigma), Some(age)) = (utc.error_ns, utc.uncertainty_ns, utc.age_s) else {
+        return row(out, "UTC", "not known yet");
     };
-    let worth = match (utc.synchronised, utc.set_by_hand) {
-        (_, true) => "set by hand, left as it is",
-        (true, _) => "good",
-        (false, _) => "not good",
+    let state = match (utc.synchronised, utc.set_by_hand) {
+        (_, true) => "set by hand, not corrected",
+        (true, _) => "synchronised",
+        (false, _) => "not synchronised",
     };
     let us = |ns: i64| Duration::from_ns(ns).secs_f64() * 1e6;
     let measured =
-        format!("{worth}: {:+.1} us off UTC +/- {:.1}, measured {age:.0} s ago", us(offset), us(sigma));
-    row(out, "date", &measured)?;
+        format!("{state}: error {:+.1} us +/- {:.1}, measured {age:.0} s ago", us(error), us(sigma));
+    row(out, "UTC", &measured)?;
     if let (Some(rate), Some(sigma), Some(drift)) =
         (utc.leader_rate_ppb, utc.leader_rate_uncertainty_ppb, utc.drift_ppb)
     {
@@ -173,40 +175,49 @@ fn date(out: &mut String, utc: &Utc) -> fmt::Result {
         let (slew, steps) = (utc.slew_ppb / 1e3, utc.steps);
         rows! { out,
             "leader" => format!(
-                "{rate:+.3} ppm against UTC +/- {sigma:.3}; the date drifts {a_day:+.3} s a day (slewed {slew:+.3} ppm, {steps} steps)"
+                "{rate:+.3} ppm against UTC +/- {sigma:.3}; \
+                 the clock drifts from UTC by {a_day:+.3} s a day (slewed {slew:+.3} ppm, {steps} steps)"
             ),
         }
     }
     Ok(())
 }
 
-fn relaying(out: &mut String, said: &Relaying) -> fmt::Result {
-    let waiting = match said.waiting_for.and_then(|waiting| waiting.0) {
-        Some(Waiting::Leader) => ": dante4l has no leader that it knows well",
-        Some(Waiting::Utc) => ": the system clock is not known to be synchronised (--epoch)",
-        Some(Waiting::Pause) => ": silent for 4 s, so that chrony sees no jump",
+fn relaying(out: &mut String, danteshm: &Relaying) -> fmt::Result {
+    let waiting = match danteshm.waiting_for.and_then(|waiting| waiting.0) {
+        Some(Waiting::Leader) => ": dante4l is not locked to a leader",
+        Some(Waiting::Utc) => ": the system clock is not synchronised (--epoch)",
+        Some(Waiting::Pause) => ": no samples for 4 s, so that chrony does not follow a jump",
         Some(Waiting::Nothing) | None => "",
     };
-    row(out, "state", &format!("{}{waiting}", said.state))?;
-    if let (Some(epoch), Some(Named(source))) = (&said.epoch, said.epoch_source) {
-        row(out, "K", &format!("{}.{:09} s, from {source}", epoch.s, epoch.ns.abs()))?;
+    row(out, "state", &format!("{}{waiting}", danteshm.state))?;
+    if let (Some(epoch), Some(Named(source))) = (&danteshm.epoch, danteshm.epoch_source) {
+        row(
+            out,
+            "K",
+            &format!(
+                "{}.{:09} s, epoch offset (UTC minus Dante time) from {source}",
+                epoch.s,
+                epoch.ns.abs()
+            ),
+        )?;
     }
-    said.outputs.iter().try_for_each(|each| output(out, each))
+    danteshm.outputs.iter().try_for_each(|each| output(out, each))
 }
 
-fn output(out: &mut String, said: &Output) -> fmt::Result {
-    let mut words = Vec::new();
-    words.extend(said.unit.map(|unit| format!("unit {unit}")));
-    words.extend(said.path.clone());
-    words.extend((!said.ready).then(|| "nobody there".into()));
-    words.extend(said.clients.map(|clients| format!("{clients} clients")));
-    words.push(format!("{} samples", said.samples));
-    words.extend((said.lost > 0).then(|| format!("{} lost", said.lost)));
-    words.push(said.last_sample_age_s.map_or("none yet".into(), |age| format!("the last {age:.2} s ago")));
-    row(out, &said.kind.to_string(), &words.join(", "))
+fn output(out: &mut String, output: &Output) -> fmt::Result {
+    let mut parts = Vec::new();
+    parts.extend(output.unit.map(|unit| format!("unit {unit}")));
+    parts.extend(output.path.clone());
+    parts.extend((!output.ready).then(|| "not ready".into()));
+    parts.extend(output.clients.map(|clients| format!("{clients} clients")));
+    parts.push(format!("{} samples", output.samples));
+    parts.extend((output.lost > 0).then(|| format!("{} lost", output.lost)));
+    parts.extend(output.last_sample_age_s.map(|age| format!("last {age:.2} s ago")));
+    row(out, &output.kind.to_string(), &parts.join(", "))
 }
 
-/// One line of a block.
+/// Writes one row of a block.
 pub fn row(out: &mut String, name: &str, value: &str) -> fmt::Result {
     writeln!(out, "  {name:<11} {value}")
 }

@@ -1,7 +1,8 @@
-//! The answer to "is it synchronised?", from the pages alone. `get status`, `watch` and `metrics` show it, `check` judges by it.
+//! Whether this host is synchronised, derived from the pages. `get status`, `watch` and `metrics` show this verdict; `check`
+//! derives the state of the service from it.
 
 use crate::finding::Level;
-use crate::pages::{Pages, Read, freshness, said};
+use crate::pages::{Pages, Read, fresh_body, freshness};
 use dante_core::named;
 use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, PortRecord};
 use dante_core::port;
@@ -11,36 +12,36 @@ use dante_core::steer::SteeredClock;
 use serde::Serialize;
 
 named! {
-    /// How this host's clock stands to Dante's.
+    /// Whether this host's clock is synchronised to the leader.
     #[derive(Serialize)]
     #[serde(rename_all = "snake_case")]
     #[cfg_attr(test, derive(schemars::JsonSchema))]
     pub enum Verdict {
-        /// dante2sys holds a clock on Dante, or danteshm tells chrony.
+        /// dante2sys is LOCKED, or danteshm is FEEDING.
         Synchronised "synchronised",
-        /// It will be within seconds.
+        /// Synchronisation is in progress and takes some seconds.
         Acquiring "acquiring",
-        /// There is no leader: the clock keeps the rate that it had.
+        /// No leader is received, or its rate is not known well enough yet; the clock keeps its last rate.
         Holdover "holdover",
-        /// dante4l hears a leader, and neither dante2sys nor danteshm runs.
+        /// dante4l receives a leader, but neither dante2sys nor danteshm was started.
         Unused "unused",
-        /// It is not, and will not be by itself.
+        /// Not synchronised, and not expected to be without a change.
         NotSynchronised "not_synchronised",
-        /// Nothing was started, or what says it is not to be believed.
+        /// There are no pages, or a page is not trusted, of another version or damaged.
         Unknown "unknown",
     }
 }
 
 impl Verdict {
-    /// For people.
+    /// The text for users.
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Synchronised => "in step with Dante",
-            Self::Acquiring => "not in step with Dante yet",
-            Self::Holdover => "in holdover: the clock keeps the rate that it had",
-            Self::Unused => "NOT in step with Dante: no clock follows it",
-            Self::NotSynchronised => "NOT in step with Dante",
-            Self::Unknown => "NOT known to be in step with Dante",
+            Self::Synchronised => "synchronised to the leader",
+            Self::Acquiring => "not yet synchronised to the leader",
+            Self::Holdover => "in holdover: no leader is received, the clock keeps its last rate",
+            Self::Unused => "NOT synchronised: no program steers the clock by the leader",
+            Self::NotSynchronised => "NOT synchronised to the leader",
+            Self::Unknown => "synchronisation unknown",
         }
     }
 
@@ -53,12 +54,12 @@ impl Verdict {
     }
 }
 
-/// The verdict with its reason.
+/// A verdict with its reason.
 pub struct Reason {
     pub verdict: Verdict,
-    /// In a few words: the program by which this host's clock follows Dante, or the one that would let it.
+    /// Short text: the program that determines the verdict, and its state.
     pub text: String,
-    /// The program that does not run, where that is the reason.
+    /// The program that is not running, if that is the reason.
     pub missing: Option<&'static str>,
 }
 
@@ -68,35 +69,37 @@ impl Reason {
     }
 }
 
-/// The verdict. A program that ended has been replaced by one that runs.
+/// Returns the verdict. A dante2sys that was stopped does not count while danteshm is running.
 pub fn of(pages: &Pages) -> Reason {
     use Freshness::{Absent, Fresh, Stopped};
     match (freshness(&pages.dante4l), freshness(&pages.dante2sys), freshness(&pages.danteshm)) {
-        (Absent, Absent, Absent) => {
-            Reason::new(Verdict::Unknown, "there are no pages here: the suite was not started since boot")
-        }
+        (Absent, Absent, Absent) => Reason::new(
+            Verdict::Unknown,
+            "dante4l, dante2sys and danteshm publish nothing: none of them is running",
+        ),
         (_, Absent, Absent) => alone(pages),
         (_, Absent, _) | (_, Stopped, Fresh) => relay(pages),
         _ => steerer(pages),
     }
 }
 
-/// The verdict on a page whose writer does not run, or that cannot be used.
-pub fn lifeless<B: Body>(read: &Read<B>) -> Reason {
+/// Returns the verdict for a page whose writer is not running, or that cannot be used.
+pub fn unusable<B: Body>(read: &Read<B>) -> Reason {
     match freshness(read) {
         Freshness::Stale | Freshness::Stopped | Freshness::Absent => {
-            let reason = Reason::new(Verdict::NotSynchronised, format!("{} does not run", B::PROGRAM));
+            let reason = Reason::new(Verdict::NotSynchronised, format!("{} is not running", B::PROGRAM));
             Reason { missing: Some(B::PROGRAM), ..reason }
         }
         Freshness::Foreign | Freshness::Layout | Freshness::Fresh => {
-            Reason::new(Verdict::Unknown, format!("what {} does is not known", B::PROGRAM))
+            Reason::new(Verdict::Unknown, format!("the state of {} is unknown", B::PROGRAM))
         }
     }
 }
 
 fn steerer(pages: &Pages) -> Reason {
-    let Some((body, state)) = said(&pages.dante2sys).and_then(|body| Some((body, body.state()?))) else {
-        return lifeless(&pages.dante2sys);
+    let Some((body, state)) = fresh_body(&pages.dante2sys).and_then(|body| Some((body, body.state()?)))
+    else {
+        return unusable(&pages.dante2sys);
     };
     let verdict = match state {
         State::Locked => Verdict::Synchronised,
@@ -104,43 +107,44 @@ fn steerer(pages: &Pages) -> Reason {
         State::Holdover => Verdict::Holdover,
         State::Waiting | State::Refused | State::Yielded => Verdict::NotSynchronised,
     };
-    let mut text = format!("{} {state}{}", Dante2sysStatus::PROGRAM, leader(pages, "on"));
+    let mut text = format!("{} {state}{}", Dante2sysStatus::PROGRAM, leader(pages));
     if let Some(error) = body.phase_error() {
-        text += &format!(", {:+} ns off", error.ns());
+        text += &format!(", phase error {:+} ns", error.ns());
     }
     if let Some(clock @ (SteeredClock::Virtual | SteeredClock::Hardware)) =
         SteeredClock::from_number(body.clock)
     {
-        text += &format!(", a {clock} clock");
+        text += &format!(", {clock} clock");
     }
     Reason::new(verdict, text)
 }
 
 fn relay(pages: &Pages) -> Reason {
-    let Some((body, state)) = said(&pages.danteshm).and_then(|body| Some((body, body.state()?))) else {
-        return lifeless(&pages.danteshm);
+    let Some((body, state)) = fresh_body(&pages.danteshm).and_then(|body| Some((body, body.state()?))) else {
+        return unusable(&pages.danteshm);
     };
-    let is_near = pages.selected().and_then(PortRecord::state) == Some(port::State::Uncalibrated);
+    let is_calibrating = pages.selected().and_then(PortRecord::state) == Some(port::State::Uncalibrated);
     let verdict = match (state, body.waiting()) {
         (relay::State::Feeding, _) => Verdict::Synchronised,
         (_, Some(Waiting::Pause)) => Verdict::Acquiring,
-        (_, Some(Waiting::Leader)) if is_near => Verdict::Acquiring,
+        (_, Some(Waiting::Leader)) if is_calibrating => Verdict::Acquiring,
         (relay::State::Waiting, _) => Verdict::NotSynchronised,
     };
-    Reason::new(verdict, format!("{} {state}{}", DanteshmStatus::PROGRAM, leader(pages, "from")))
+    Reason::new(verdict, format!("{} {state}{}", DanteshmStatus::PROGRAM, leader(pages)))
 }
 
-/// The leader that is followed, if there is one.
-fn leader(pages: &Pages, how: &str) -> String {
+/// Formats the followed leader; an empty text without one.
+fn leader(pages: &Pages) -> String {
     let leader = pages.selected().and_then(PortRecord::leader);
-    leader
-        .map_or(String::new(), |leader| format!(" {how} {} at {}", leader.identity().uuid, leader.address()))
+    leader.map_or(String::new(), |leader| {
+        format!(", leader {} at {}", leader.identity().uuid, leader.address())
+    })
 }
 
-/// dante4l without a program that steers a clock by it.
+/// Returns the verdict if only dante4l was started.
 fn alone(pages: &Pages) -> Reason {
     let Some(state) = pages.selected().and_then(PortRecord::state) else {
-        return lifeless(&pages.dante4l);
+        return unusable(&pages.dante4l);
     };
     let verdict = match state {
         port::State::Slave | port::State::Uncalibrated => Verdict::Unused,

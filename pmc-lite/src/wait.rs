@@ -1,4 +1,4 @@
-//! `pmc-lite wait`: for units and scripts that need the clock to be right before they start, or for as long as they run.
+//! `pmc-lite wait`: for units and scripts that need a synchronised clock before they start, or as long as they run.
 
 use crate::args::Goal;
 use crate::outcome::Outcome;
@@ -14,41 +14,44 @@ use std::time::{Duration, Instant};
 #[cfg(test)]
 mod tests;
 
-/// Between two looks at the page, which costs its writer nothing.
-const LOOK: Duration = Duration::from_millis(200);
+/// Interval at which the page is read. Reading does not disturb its writer.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 impl Goal {
-    /// Why it is reached, in words, or what is missing.
-    fn look(self, seen: &Result<View<Dante2sys>, String>) -> Result<String, String> {
-        let view = seen.as_ref().map_err(Clone::clone);
+    /// Returns the text that the condition is met.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn check(self, page: &Result<View<Dante2sys>, String>) -> Result<String, String> {
+        let view = page.as_ref().map_err(Clone::clone);
         match self {
             Self::Steered => steered(view?),
-            Self::Utc | Self::WhileUtc => dated(view?),
-            Self::UtcLost => match view.and_then(dated) {
-                Ok(good) => Err(good),
+            Self::Utc | Self::WhileUtc => may_serve_utc(view?),
+            Self::UtcLost => match view.and_then(may_serve_utc) {
+                Ok(met) => Err(met),
                 Err(lost) => Ok(lost),
             },
         }
     }
 }
 
-/// Waits until `goal` is reached, each time at most `timeout` seconds (0: for ever), and says on standard error and to the
-/// service manager what is missing whenever that changes.
+/// Waits until `goal` is met, each time at most `timeout` seconds (0: no limit). Reports what is missing on standard error and to
+/// the service manager, whenever that changes.
 pub fn until(goal: Goal, timeout: u32, instance: Option<&Instance>) -> Outcome {
     let ended = wait(goal, timeout, instance);
     if goal != Goal::WhileUtc || ended != Outcome::Yes {
         return ended;
     }
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
     wait(Goal::UtcLost, timeout, instance)
 }
 
 fn wait(goal: Goal, timeout: u32, instance: Option<&Instance>) -> Outcome {
     let begun = Instant::now();
     let mut page = PageReader::new(PageName::<Dante2sys>::new(instance));
-    let mut told = String::new();
+    let mut reported = String::new();
     loop {
-        let missing = match goal.look(&page.read(raw_now()).map_err(|error| error.to_string())) {
+        let missing = match goal.check(&page.read(raw_now()).map_err(|error| error.to_string())) {
             Ok(reached) => {
                 report(&reached);
                 return Outcome::Yes;
@@ -56,19 +59,19 @@ fn wait(goal: Goal, timeout: u32, instance: Option<&Instance>) -> Outcome {
             Err(missing) => missing,
         };
         if timeout > 0 && begun.elapsed() >= Duration::from_secs(timeout.into()) {
-            return Outcome::No(Some(format!("not within {timeout} s: {missing}")));
+            return Outcome::No(Some(format!("not met within {timeout} s: {missing}")));
         }
-        if missing != told {
+        if missing != reported {
             report(&format!("waiting: {missing}"));
-            tell(&[NotifyState::Status(&missing)]);
-            told = missing;
+            notify(&[NotifyState::Status(&missing)]);
+            reported = missing;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// Tells the service manager. Where nobody asked to be told, nothing is done.
-pub fn tell(states: &[NotifyState<'_>]) {
+/// Notifies the service manager. Does nothing without one that expects notifications (NOTIFY_SOCKET).
+pub fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         report(&format!("cannot notify the service manager: {error}"));
     }
@@ -76,33 +79,33 @@ pub fn tell(states: &[NotifyState<'_>]) {
 
 fn steered(view: &View<Dante2sys>) -> Result<String, String> {
     is_in(&[State::Locked], view)?;
-    // A date that was set by hand is somebody's will.
-    let needs_date = view.body.utc_source != UtcSource::None as u8 && !view.body.has(STEER_UTC_BY_HAND);
-    if needs_date && !view.body.has(STEER_UTC_SYNCHRONISED) {
-        return Err("the clock is LOCKED, but its date is not known well enough".into());
+    // A time set by hand is intended.
+    let needs_utc = view.body.utc_source != UtcSource::None as u8 && !view.body.has(STEER_UTC_BY_HAND);
+    if needs_utc && !view.body.has(STEER_UTC_SYNCHRONISED) {
+        return Err("the clock is LOCKED, but UTC is not synchronised".into());
     }
     Ok("the clock is steered".into())
 }
 
-/// More is asked of a date that others take than of one that this host lives with.
-fn dated(view: &View<Dante2sys>) -> Result<String, String> {
-    // Holdover alone takes nothing from a date: while it lasts, the bound on the date grows, and `good` is judged by that.
+/// Whether UTC may be served to other hosts: the requirements are stricter than those of this host itself.
+fn may_serve_utc(view: &View<Dante2sys>) -> Result<String, String> {
+    // HOLDOVER is permitted: the UTC bound grows meanwhile, and UTC is synchronised only as long as the bound is small.
     is_in(&[State::Locked, State::Holdover], view)?;
     let body = &view.body;
     let clock = Word(SteeredClock::from_number(body.clock));
     if !clock.is(SteeredClock::Realtime) {
-        return Err(format!("dante2sys steers a {clock} clock, and not the system clock"));
+        return Err(format!("dante2sys steers a {clock} clock, not the system clock"));
     }
     if body.utc_source == UtcSource::None as u8 {
-        return Err("nobody tells dante2sys the date (--utc none)".into());
+        return Err("dante2sys has no source of UTC (--utc none)".into());
     }
     if body.has(STEER_UTC_BY_HAND) {
-        return Err("the date was set by hand".into());
+        return Err("UTC was set by hand".into());
     }
     if !body.has(STEER_UTC_SYNCHRONISED) {
-        return Err("the date is not known well enough".into());
+        return Err("UTC is not synchronised".into());
     }
-    Ok("the date is good".into())
+    Ok("UTC is synchronised".into())
 }
 
 fn is_in(states: &[State], view: &View<Dante2sys>) -> Result<(), String> {

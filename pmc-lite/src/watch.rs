@@ -1,4 +1,4 @@
-//! `pmc-lite watch`: looks on in a terminal.
+//! `pmc-lite watch`: live view in a terminal.
 
 mod app;
 mod charts;
@@ -23,15 +23,14 @@ use ratatui::DefaultTerminal;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
-/// Whatever happens, the screen is drawn anew so often: ages grow.
-const LOOK: Duration = Duration::from_secs(1);
-/// And no more often than once in this.
-const REST: Duration = Duration::from_ms(50);
-/// The next key may follow within this. With less crossterm does not look at all.
-const TYPING: std::time::Duration = std::time::Duration::from_millis(1);
+/// Longest time between two redraws, so that displayed ages are current.
+const REDRAW_INTERVAL: Duration = Duration::from_secs(1);
+/// Shortest time between two redraws.
+const MIN_REDRAW_INTERVAL: Duration = Duration::from_ms(50);
+/// Time to wait for the next key. With less than 1 ms crossterm does not poll at all.
+const KEY_WAIT: std::time::Duration = std::time::Duration::from_millis(1);
 
-/// Until it is told to end, by a key or by a signal, or until its terminal is gone. That is left as it was found, after a
-/// panic too.
+/// Runs until a key or a signal ends it, or until the terminal is gone. Restores the terminal, also after a panic.
 pub fn watch(instance: Option<&Instance>) -> Result<()> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         bail!(
@@ -39,12 +38,12 @@ pub fn watch(instance: Option<&Instance>) -> Result<()> {
         );
     }
     let mut poll = Poll::new()?;
-    let resizes = Resizes::new().context("cannot be told of the terminal's size")?;
+    let resizes = Resizes::new().context("cannot watch the size of the terminal")?;
     let follower = Follower::new(instance)?;
     let mut terminal = ratatui::try_init().context("cannot use this terminal")?;
     let done = run(&mut terminal, &mut poll, &resizes, follower, App::new(instance));
     if poll.wait(&[io::stdin().as_fd()], Some(raw_now()))?.hung_up(0) {
-        // There is nothing to restore, and nobody to read what ratatui would say about that.
+        // The terminal is gone: nothing to restore, and the message of ratatui about that has no reader.
         std::mem::forget(terminal);
         return Ok(());
     }
@@ -61,14 +60,14 @@ fn run(
 ) -> Result<()> {
     let keys = io::stdin();
     loop {
-        app.see(&follower.read());
+        app.update(&follower.read());
         terminal.draw(|frame| view::draw(frame, &app)).context("cannot draw")?;
         let drawn = raw_now();
-        if poll.wait(&[], Some(drawn + REST))?.signal.is_some() {
+        if poll.wait(&[], Some(drawn + MIN_REDRAW_INTERVAL))?.signal.is_some() {
             return Ok(());
         }
-        let awaited = [keys.as_fd(), follower.as_fd(), resizes.as_fd()];
-        let wake = poll.wait(&awaited, Some(drawn + LOOK))?;
+        let sources = [keys.as_fd(), follower.as_fd(), resizes.as_fd()];
+        let wake = poll.wait(&sources, Some(drawn + REDRAW_INTERVAL))?;
         if wake.signal.is_some() || wake.hung_up(0) {
             return Ok(());
         }
@@ -79,9 +78,9 @@ fn run(
     }
 }
 
-/// Hands over what was typed since the last time.
+/// Handles the keys that were typed since the last call.
 fn press_all(app: &mut App) -> io::Result<Next> {
-    while event::poll(TYPING)? {
+    while event::poll(KEY_WAIT)? {
         if let Event::Key(key) = event::read()?
             && key.kind == KeyEventKind::Press
             && app.press(key) == Next::Quit
@@ -89,5 +88,5 @@ fn press_all(app: &mut App) -> io::Result<Next> {
             return Ok(Next::Quit);
         }
     }
-    Ok(Next::GoOn)
+    Ok(Next::Continue)
 }

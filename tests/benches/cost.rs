@@ -1,14 +1,15 @@
-//! What the suite costs while it runs: wake-ups, processor time and memory of each daemon, against the goals.
+//! Cost of the running suite: wake-ups, processor time and memory of each daemon, compared with the goals.
 //!
 //! ```text
 //! cargo build --release --workspace && cargo bench -p dante-tests --bench cost
-//! cargo bench -p dante-tests --bench cost -- polled   # what monitoring costs, alone
-//! cargo bench -p dante-tests --bench cost -- delays   # from a Sync to its sample in the segment, alone
+//! cargo bench -p dante-tests --bench cost -- polled   # only the cost of monitoring
+//! cargo bench -p dante-tests --bench cost -- delays   # only the delay from a Sync to its sample in the segment
 //! ```
-//! It prints and judges nothing: a busy machine wakes no program more often, but it may make it sleep in between.
+//! It prints figures and does not fail: other load on the machine adds wake-ups when it makes a program sleep in between.
 
 use dante_core::{port, steer};
 use dante_os::clock::raw_now;
+use dante_tests::EVENT_TIMEOUT;
 use dante_tests::capture::{Capture, Packet};
 use dante_tests::lab::{Lab, proc_status};
 use dante_tests::program::Program;
@@ -19,18 +20,20 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// Duration of each measurement.
 const WINDOW: Duration = Duration::from_secs(30);
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Number of wake-ups of a thread that are timed.
 const WAKE_UPS: u32 = 100;
-const GOALS: &str = "at most 12 wake-ups/s (dante4l at 4 Hz), 1-2/s when nothing rings, 4096 kB resident";
+const GOALS: &str =
+    "at most 12 wake-ups/s (dante4l at 4 Hz), 1-2/s without doorbell events, 4096 kB resident";
 
 fn main() {
     let Some(lab) = Lab::new() else { return };
-    let is_asked = |what: &str| std::env::args().any(|word| word == what);
-    if is_asked("polled") || is_asked("delays") {
+    let is_requested = |what: &str| std::env::args().any(|word| word == what);
+    if is_requested("polled") || is_requested("delays") {
         let _leader = lab.leader(&["--ppm=12"]);
         let programs = start(&lab, &[]);
-        return if is_asked("delays") { delays(&lab) } else { polled(&lab, &programs) };
+        return if is_requested("delays") { delays(&lab) } else { polled(&lab, &programs) };
     }
     println!("Goals: {GOALS}. Wake-ups are voluntary context switches, each window {} s.", WINDOW.as_secs());
     println!(
@@ -39,14 +42,14 @@ fn main() {
     );
     let leader = lab.leader(&["--ppm=12"]);
     let programs = start(&lab, &[]);
-    measure("4 Hz, listening only", &programs);
+    measure("4 Hz, receiving only", &programs);
     delays(&lab);
     polled(&lab, &programs);
     drop(programs);
     let programs = start(&lab, &["--delay=e2e"]);
     measure("4 Hz, --delay e2e", &programs);
     leader.program.signal(Signal::SIGSTOP);
-    lab.eyes().wait_for_port(port::State::Listening, PATIENCE);
+    lab.readers().wait_for_port(port::State::Listening, EVENT_TIMEOUT);
     measure("leader silent", &programs);
     let [dante4l, rest @ ..] = programs;
     let (_, dante4l) = dante4l;
@@ -59,41 +62,40 @@ fn main() {
 fn start(lab: &Lab, words: &[&str]) -> [(&'static str, Program); 3] {
     let programs =
         [("dante4l", lab.dante4l(words)), ("dante2sys", lab.dante2sys()), ("danteshm", lab.danteshm())];
-    lab.eyes().wait_for_steerer(steer::State::Locked, PATIENCE);
+    lab.readers().wait_for_steerer(steer::State::Locked, EVENT_TIMEOUT);
     programs
 }
 
-/// How long after a Sync's arrival its sample stands in the segment. It has to wait for its Follow_Up, which a Dante device
-/// sends 53 to 103 us after the Sync; what follows is the suite's own: two programs wake up. tshark tells the one from the
-/// other.
+/// Measures the delay from the arrival of a Sync until its sample is in the segment. The sample has to wait for the Follow_Up, which
+/// a Dante device sends 53 to 103 us after the Sync and which tshark captures; the rest is due to the suite: two programs wake up.
 fn delays(lab: &Lab) {
     let capture = Capture::start(&lab.stage, &lab.near);
-    let mut eyes = lab.eyes();
-    // When each Sync arrived, and how much later its sample was written.
-    let mut told = BTreeMap::new();
+    let mut readers = lab.readers();
+    // Arrival of each Sync, ns, and the delay of its sample, us, by sample number.
+    let mut delays = BTreeMap::new();
     let end = Instant::now() + WINDOW;
     while Instant::now() < end {
-        if let (Some(heard), Some(page)) = (eyes.dante4l(), eyes.danteshm())
-            && let Some(sample) = heard.body.selected().and_then(|port| port.last_sample())
-            && let Some(output) = page.body.outputs().first()
+        if let (Some(dante4l), Some(danteshm)) = (readers.dante4l(), readers.danteshm())
+            && let Some(sample) = dante4l.body.selected().and_then(|port| port.last_sample())
+            && let Some(output) = danteshm.body.outputs().first()
         {
-            // The page tells when a sample had been written; one that is on its way still belongs to the Sync before.
+            // The page has the time of the last sample written. If that of this Sync is not written yet, the delay is negative.
             let delay = output.last_sample_raw_ns - sample.arrived.raw.ns();
             if sample.accepted && delay > 0 {
-                told.entry(sample.number).or_insert((sample.arrived.real.ns(), delay as f64 / 1e3));
+                delays.entry(sample.number).or_insert((sample.arrived.real.ns(), delay as f64 / 1e3));
             }
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     let follow_ups = capture.stop().packets("udp.dstport == 320 && ptp.controlfield == 2");
     let times: Vec<f64> = follow_ups.iter().map(Packet::time).collect();
-    // As tshark writes it: seconds since 1970, of which a float holds some tenths of a us.
+    // tshark prints seconds since 1970, which a float holds to some tenths of a us.
     let waited = |arrived: i64| {
         let arrived = arrived as f64 / 1e9;
         times.iter().map(|time| (time - arrived) * 1e6).find(|us| (0.0..100_000.0).contains(us))
     };
     let (mut waits, mut own, mut all) = (Vec::new(), Vec::new(), Vec::new());
-    for (arrived, delay) in told.into_values() {
+    for (arrived, delay) in delays.into_values() {
         all.push(delay);
         if let Some(wait) = waited(arrived) {
             waits.push(wait);
@@ -102,10 +104,10 @@ fn delays(lab: &Lab) {
     }
     println!("Goals from a Sync's arrival to its sample in the segment: median 100 us, worst 1000 us.");
     let figures = [
-        ("all of it", all),
+        ("total", all),
         ("until the Follow_Up", waits),
-        ("from then on", own),
-        ("a wake-up, as of anything", wake_ups()),
+        ("from the Follow_Up on", own),
+        ("wake-up of any thread", wake_ups()),
     ];
     for (what, mut us) in figures {
         us.sort_by(f64::total_cmp);
@@ -120,7 +122,7 @@ fn delays(lab: &Lab) {
     }
 }
 
-/// How long this machine takes, idle, to wake up a thread that waits at a pipe, us: the suite does that twice after a Follow_Up.
+/// Measures how long this machine takes, idle, to wake a thread that waits at a pipe, us. The suite wakes up twice after a Follow_Up.
 fn wake_ups() -> Vec<f64> {
     let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
     let sleeper = std::thread::spawn(move || {
@@ -131,18 +133,18 @@ fn wake_ups() -> Vec<f64> {
         }
         woken
     });
-    let mut rung = Vec::new();
+    let mut written = Vec::new();
     for _ in 0..WAKE_UPS {
         std::thread::sleep(Duration::from_millis(50));
-        rung.push(raw_now());
+        written.push(raw_now());
         writer.write_all(&[0]).expect("a reader");
     }
     drop(writer);
     let woken = sleeper.join().expect("no panic");
-    woken.into_iter().zip(rung).map(|(woken, rung)| (woken - rung).ns() as f64 / 1e3).collect()
+    woken.into_iter().zip(written).map(|(woken, written)| (woken - written).ns() as f64 / 1e3).collect()
 }
 
-/// What /proc tells of one process.
+/// Resources that one process has used, from /proc.
 struct Usage {
     wakes: u64,
     preempted: u64,
@@ -161,12 +163,12 @@ impl Usage {
     }
 }
 
-/// What one process used in a time, a second.
+/// Resources that one process uses per second.
 #[derive(Clone, Copy, Default)]
 struct Rates {
     wakes: f64,
     preempted: f64,
-    /// Of a processor.
+    /// Share of one processor.
     cpu_percent: f64,
 }
 
@@ -202,7 +204,7 @@ fn measure(what: &str, programs: &[(&str, Program)]) {
     }
 }
 
-/// Looks at an instance as a monitoring host does, by `check`, by `metrics` and at the exporter.
+/// Queries an instance as a monitoring host does: with `check`, with `metrics`, and at the exporter.
 struct Monitor<'a> {
     lab: &'a Lab,
     instance: String,
@@ -216,7 +218,7 @@ impl<'a> Monitor<'a> {
         Self { lab, instance: format!("--instance={instance}"), address, _exporter: exporter }
     }
 
-    fn look(&self) {
+    fn query(&self) {
         for action in ["check", "metrics"] {
             let output = self.lab.stage.command("pmc-lite", &[action, &self.instance]).output();
             let output = output.expect("pmc-lite");
@@ -229,31 +231,31 @@ impl<'a> Monitor<'a> {
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 
-    /// Looks ten times a second until `ended`; returns how often.
+    /// Queries ten times a second until `ended`. Returns the number of queries.
     fn watch(&self, ended: &AtomicBool) -> u32 {
-        let mut looks = 0;
+        let mut queries = 0;
         let mut next = Instant::now();
         while !ended.load(Ordering::Relaxed) {
-            self.look();
-            looks += 1;
+            self.query();
+            queries += 1;
             next += Duration::from_millis(100);
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
-        looks
+        queries
     }
 }
 
-/// What a monitoring host that looks ten times a second costs those that it looks at: as much as one that looks elsewhere. Windows
-/// in which nobody looks, and in which the same programs look at an instance that is not there, take turns with those that count,
-/// so that what else the machine does falls on all. dante4l wakes up once for a Sync and its Follow_Up or for each of both, by how
-/// quickly the machine wakes it: from 4 to 8 times a second at 4 Hz, whoever looks.
+/// Measures what ten queries a second cost the daemons, compared with the same queries to an instance that does not exist. Windows
+/// without queries, with queries elsewhere and with queries here alternate, so that other load of the machine affects all alike.
+/// dante4l wakes up once for a Sync with its Follow_Up, or once for each of them, depending on how quickly the machine wakes it:
+/// 4 to 8 times a second at 4 Hz, with or without queries.
 fn polled(lab: &Lab, programs: &[(&'static str, Program)]) {
     const TURNS: u32 = 8;
     let window = WINDOW / 4;
-    const KINDS: [&str; 3] = ["nobody", "elsewhere", "here"];
+    const KINDS: [&str; 3] = ["none", "elsewhere", "here"];
     let monitors = [None, Some(Monitor::of(lab, "elsewhere")), Some(Monitor::of(lab, &lab.stage.instance()))];
     let mut seen = [const { Vec::new() }; KINDS.len()];
-    let mut looks = 0;
+    let mut queries = 0;
     for _ in 0..TURNS {
         for (monitor, seen) in monitors.iter().zip(&mut seen) {
             let ended = AtomicBool::new(false);
@@ -261,15 +263,15 @@ fn polled(lab: &Lab, programs: &[(&'static str, Program)]) {
                 let watching = monitor.as_ref().map(|monitor| scope.spawn(|| monitor.watch(&ended)));
                 seen.push(rates(programs, window));
                 ended.store(true, Ordering::Relaxed);
-                looks = watching.map_or(0, |watching| watching.join().expect("looks"));
+                queries = watching.map_or(0, |watching| watching.join().expect("the queries"));
             });
         }
     }
-    let per_second = f64::from(looks) / window.as_secs_f64();
+    let per_second = f64::from(queries) / window.as_secs_f64();
     println!(
-        "Goal: who is looked at {per_second:.1} times a second, each time in three ways, does what it does anyway."
+        "Goal: {per_second:.1} queries a second, each in three ways, change nothing for the daemons that are queried."
     );
-    println!("{:<11}{:<12}{:>11}{:>10}{:>14}", "", "looked at", "wake-ups/s", "CPU %", "preempted/s");
+    println!("{:<11}{:<12}{:>11}{:>10}{:>14}", "", "queries", "wake-ups/s", "CPU %", "preempted/s");
     for (place, (name, _)) in programs.iter().enumerate() {
         for (kind, turns) in KINDS.iter().zip(&seen) {
             let mean = |value: fn(&Rates) -> f64| {

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Reads metrics with Prometheus' own parsers, and writes what they understood as JSON.
+"""Parses metrics with the parsers of Prometheus and prints the families as JSON.
 
     pmc-lite metrics | metrics.py openmetrics
     pmc-lite metrics --format prometheus | metrics.py prometheus
-    metrics.py URL COUNT     asks an exporter COUNT times at once, half of them for each format
+    metrics.py URL COUNT     queries an exporter COUNT times in parallel, half of them in each format
 """
 import json
 import sys
@@ -19,7 +19,7 @@ ACCEPT = {
 }
 
 
-def understood(parser, text):
+def parse(parser, text):
     return [
         {
             "name": family.name,
@@ -32,25 +32,25 @@ def understood(parser, text):
     ]
 
 
-def asked(url, kind):
+def scrape(url, kind):
     request = urllib.request.Request(url, headers={"Accept": ACCEPT[kind]})
     with urllib.request.urlopen(request, timeout=20) as response:
         text = response.read().decode()
-        told = response.headers["Content-Type"].split(";")[0]
-    assert told == ("application/openmetrics-text" if kind == "openmetrics" else "text/plain"), told
-    return understood(openmetrics if kind == "openmetrics" else prometheus, text)
+        content_type = response.headers["Content-Type"].split(";")[0]
+    assert content_type == ("application/openmetrics-text" if kind == "openmetrics" else "text/plain"), content_type
+    return parse(openmetrics if kind == "openmetrics" else prometheus, text)
 
 
 def main():
     if sys.argv[1] in ACCEPT:
         parser = openmetrics if sys.argv[1] == "openmetrics" else prometheus
-        answer = understood(parser, sys.stdin.read())
+        result = parse(parser, sys.stdin.read())
     else:
         url, count = sys.argv[1], int(sys.argv[2])
         kinds = (list(ACCEPT) * count)[:count]
         with ThreadPoolExecutor(count) as pool:
-            answer = list(pool.map(lambda kind: len(asked(url, kind)), kinds))
-    print(json.dumps(answer))
+            result = list(pool.map(lambda kind: len(scrape(url, kind)), kinds))
+    print(json.dumps(result))
 
 
 main()

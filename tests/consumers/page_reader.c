@@ -1,9 +1,9 @@
-/* Reads the clock pages by dante_pages.h, for the tests: prints numbers, which the tests judge.
+/* Reads the clock pages with dante_pages.h, and prints numbers that the tests check.
  *
- *   page_reader read INSTANCE      one line on each page
- *   page_reader loop INSTANCE      reads dante4l's page at full speed until SIGTERM; a line for each new result, and on the
- *                                  time five times a second
- *   page_reader torn INSTANCE      reads dante4l's page, which has one number in many fields, until it changed 300 times
+ *   page_reader read INSTANCE      reads each page once, and prints one line
+ *   page_reader loop INSTANCE      reads dante4l's page at full speed until SIGTERM; prints each new result, and Dante time five
+ *                                  times a second
+ *   page_reader torn INSTANCE      reads dante4l's page, which has the same number in many fields, until it has changed 300 times
  *   page_reader compute RAW0 DANTE0 RATE OFFSET_SIGMA RATE_SIGMA CORRELATION WANDER DANTE0 UTC0 SLOPE LEAP RAW */
 #include <dante_pages.h>
 
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Readings of one leader's time by two maps agree to this, ns: a value that was put together of two pages does not. */
+/* Largest difference between two readings of one leader's time by two clock maps, ns. Values mixed from two pages differ by more. */
 #define AGREEMENT_NS 1000000
 
 static volatile sig_atomic_t is_ended;
@@ -39,7 +39,7 @@ static int compute(char **words) {
     steered.leap_seconds = (int32_t)whole(words[10]);
     if (dante_utc_at(&steered, 1, 0, dante, &utc) != DANTE_NO_PIECE) return 1;
     if (dante_utc_at(&steered, 0, 0, dante, &utc) != DANTE_OK) return 1;
-    /* The next piece holds from its instant on, and not before. */
+    /* The next piece is in force from next_from_dante_ns on, and not before. */
     if (utc > -INT64_MAX / 2 && utc < INT64_MAX / 2) {
         int64_t with_next = 0;
         steered.next = steered.piece;
@@ -98,7 +98,7 @@ static int loop(const char *instance) {
         int64_t raw = dante_raw_now(), dante = 0;
         double sigma = 0;
         reads++;
-        /* A writer that is preempted while it writes. */
+        /* The writer was preempted while it wrote. */
         if (result == DANTE_TORN) continue;
         if (result != last) {
             printf("result %d: %s\n", result, dante_result_text(result));
@@ -118,7 +118,7 @@ static int loop(const char *instance) {
         while ((sample = dante_next_sample(&clock, &seen))) {
             int64_t late = dante_map_time(&clock.map, sample->arrived_raw_ns, NULL) - sample->origin_ns;
             if (sample->timeline == clock.timeline && llabs((long long)(late - sample->residual_ns)) > AGREEMENT_NS)
-                printf("wrong: sample %" PRIu64 " is late by %" PRId64 " ns, not %" PRId64 "\n", sample->number, late,
+                printf("wrong: sample %" PRIu64 " has residual %" PRId64 " ns, not %" PRId64 "\n", sample->number, late,
                        sample->residual_ns);
         }
         if (raw - printed > 200000000) {
@@ -146,7 +146,7 @@ static int torn(const char *instance) {
             cut++;
             continue;
         }
-        /* One that was held up for two seconds. */
+        /* STALE: the writer was delayed for two seconds. */
         if (result != DANTE_OK && result != DANTE_STALE) return 3;
         read++;
         for (int n = 0; n < DANTE_RING; n++)

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""A program that reads `pmc-lite get status --json` by its schema alone, as a user would write one.
+"""Example of a program that reads `pmc-lite get status --json` by its schema alone.
 
     pmc-lite get status --json | status.py docs/status.schema.json
 
-Answers in one line of JSON: is this host in step, with whom, and how far off is its clock? Fails where the status is not what the
-schema says; with --strict also where it holds a key that the schema does not know, which another program has to overlook.
+Prints one line of JSON: whether the clock is synchronised, the leader, and the phase error. Fails if the status violates the schema;
+with --strict also if it has a key that is not in the schema, which other programs have to ignore.
 """
 import json
 import sys
@@ -13,7 +13,7 @@ import jsonschema
 
 
 def strict(schema):
-    """The same schema, with no other keys."""
+    """Returns the schema without permission for other keys."""
     if isinstance(schema, list):
         return [strict(part) for part in schema]
     if not isinstance(schema, dict):

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes what a guest with an emulated igb card, and so with a PTP hardware clock, is booted from: the disk, kernel, chronyd
-# and initial RAM disk of `image.sh FOLDER igb`, and QEMU 10 of Debian 13 in FOLDER/qemu-KEY. Prints the four paths, and
-# as the fifth the script that runs this QEMU. Nothing is installed on this machine.
+# Makes the files for a guest with an emulated igb card, which has a PTP hardware clock: disk, kernel, chronyd and initial RAM disk of
+# `image.sh FOLDER igb`, and QEMU 10 of Debian 13 in FOLDER/qemu-KEY. Prints the four paths and that of the script which runs this
+# QEMU. Installs nothing on this machine.
 #
 #   tests/guest/igb.sh FOLDER        needs root, mmdebstrap, mke2fs and a Debian mirror; 90 s, 800 MB
 set -eu
@@ -14,7 +14,7 @@ qemu=$folder/qemu-$(sha256sum "$0" | cut -c1-12)
 
 exec 9>"$folder/lock"
 flock 9
-# The script comes last: where it is, all is.
+# The script is made last: if it exists, so do the other files.
 if [ ! -e "$qemu/run" ]; then
     rm -rf "$folder"/qemu-*
     trap 'rm -rf "$qemu"' EXIT
@@ -23,7 +23,7 @@ if [ ! -e "$qemu/run" ]; then
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         trixie "$qemu" >&2
-    # Not by chroot: the disks, the sockets and the taps are outside. It is run with its own loader and libraries.
+    # QEMU runs with its own loader and libraries, not in a chroot: disks, sockets and taps are outside.
     libraries=$(find "$qemu/usr/lib/x86_64-linux-gnu" -name '*.so*' -printf '%h\n' | sort -u | tr '\n' ':')
     cat >"$qemu/run.partial" <<RUN
 #!/bin/sh

@@ -1,12 +1,11 @@
 #!/bin/sh
-# Makes the disk of the guest that the tests boot, once: FOLDER/root-KEY.img, with its kernel FOLDER/kernel-KEY and, for
-# use outside of the guest, its chronyd with libraries in FOLDER/chrony-KEY. Prints the three paths. KEY is a hash of
-# this script, so that a changed script makes a new disk and an unchanged one none.
-# The suite's programs are not on it: they come on a second disk, so that a change of the code leaves this one alone.
+# Makes the disk of the guest, once: FOLDER/root-KEY.img, its kernel FOLDER/kernel-KEY and, for tests outside of the guest, its
+# chronyd with libraries in FOLDER/chrony-KEY. Prints the three paths. KEY is a hash of this script: a changed script makes another
+# disk. The programs of the suite are on a second disk, so that a change of the code does not change this one.
 #
 #   tests/guest/image.sh FOLDER        needs root, mmdebstrap, mke2fs and a Debian mirror; 40 s
-#   tests/guest/image.sh FOLDER igb    a disk with the driver of igb cards and linuxptp, in a folder of its own; prints
-#                                      its initial RAM disk, FOLDER/initrd-KEY, as a fourth path
+#   tests/guest/image.sh FOLDER igb    a disk with the driver of igb cards and linuxptp, in another folder; also prints the path
+#                                      of its initial RAM disk, FOLDER/initrd-KEY
 set -eu
 
 folder=${1:?the folder for the image}
@@ -22,19 +21,19 @@ finish() {
     exit 0
 }
 
-# One builder at a time; who waited finds the disk there.
+# One builder at a time; the next one finds the disk.
 exec 9>"$folder/lock"
 flock 9
-# The disk comes last: where it is, all is.
+# The disk is made last: if it exists, so do the other files.
 [ ! -e "$disk" ] || finish
 rm -rf "$folder"/*.partial "$folder"/root-*.img "$folder"/kernel-* "$folder"/chrony-* "$folder"/initrd-*
 root=$folder/root.partial
 trap 'rm -rf "$folder"/*.partial' EXIT
 trap 'exit 1' HUP INT TERM
 
-# systemd-timesyncd cannot stand beside chrony in Debian.
+# Debian does not install systemd-timesyncd together with chrony.
 packages=systemd,systemd-sysv,dbus,udev,kmod,iproute2,chrony,util-linux-extra,adjtimex,apparmor,libcap2-bin,strace
-# The cloud kernel has no driver of igb cards.
+# The cloud kernel has no driver for igb cards.
 case $card in
 igb) packages=$packages,linux-image-amd64,initramfs-tools,linuxptp,ethtool ;;
 *) packages=$packages,linux-image-cloud-amd64 ;;
@@ -44,8 +43,8 @@ mmdebstrap --quiet --variant=minbase --include="$packages" \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     bookworm "$root" >&2
 
-# The guest has a date of its own, and whoever moves it is under test: nobody else may. adjtimex.service would set the
-# rate at boot. chrony is there, and off: `systemctl start chrony`. The rest only takes time.
+# No program but those under test may set the guest's clock. adjtimex.service would set its frequency at boot. chrony is disabled:
+# `systemctl start chrony`. The other units only slow down the boot.
 chroot "$root" systemctl --quiet disable chrony.service
 chroot "$root" systemctl --quiet mask adjtimex.service systemd-timesyncd.service \
     getty@tty1.service serial-getty@ttyS0.service getty.target e2scrub_reap.service systemd-pstore.service \
@@ -56,19 +55,19 @@ chroot "$root" systemctl --quiet mask adjtimex.service systemd-timesyncd.service
 mkdir -p "$root/opt/dante"
 echo '/dev/nvme1n1 /opt/dante ext4 ro 0 0' >"$root/etc/fstab"
 echo dante-guest >"$root/etc/hostname"
-# The journal in memory: it is read through the agent.
+# The journal is in memory; tests read it through the agent.
 mkdir -p "$root/etc/systemd/journald.conf.d"
 printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >"$root/etc/systemd/journald.conf.d/guest.conf"
 cat >"$root/etc/systemd/system/agent.service" <<'UNIT'
 [Unit]
-Description=The tests' hand in this guest
+Description=Agent of the tests in this guest
 RequiresMountsFor=/opt/dante
 
 [Service]
 ExecStart=/opt/dante/agent
 Restart=always
 RestartSec=1
-# What a test starts with systemd-run is in a unit of its own; a test's shell is not killed for memory.
+# The OOM killer must not end the agent; programs that a test starts with systemd-run are in other units.
 OOMScoreAdjust=-900
 Nice=-10
 
@@ -78,7 +77,7 @@ UNIT
 chroot "$root" systemctl --quiet enable agent.service
 
 cp "$root"/boot/vmlinuz-* "$kernel.partial"
-# The cloud kernel finds the disk by itself (NVMe is built in); the other needs these modules first.
+# NVMe is built into the cloud kernel; the other kernel needs these modules to find the disk.
 if [ -n "$card" ]; then
     mkdir -p "$root/etc/initramfs-tools/conf.d"
     echo 'MODULES=list' >"$root/etc/initramfs-tools/conf.d/guest"

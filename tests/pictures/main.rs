@@ -1,18 +1,21 @@
-//! The pictures of docs/pictures, made from the real programs in network namespaces: `make pictures`, as root, two minutes.
+//! Makes the pictures of docs/pictures from the real programs in network namespaces: `make pictures`, as root, two minutes.
 
 mod screen;
 
 use dante_core::steer;
+use dante_tests::EVENT_TIMEOUT;
 use dante_tests::lab::{Lab, may_use};
+use dante_tests::package::sources;
 use dante_tests::program::built;
 use dante_tests::tmux::Tmux;
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-/// What a chart of `watch` shows.
+/// Time span of a chart of `watch`.
 const SPAN: Duration = Duration::from_secs(122);
+/// Time from the first chart until the leader's rate is known well.
 const SETTLING: Duration = Duration::from_secs(20);
+/// Columns and rows of the terminal.
 const SIZE: (u16, u16) = (100, 30);
 
 fn main() {
@@ -22,12 +25,11 @@ fn main() {
     let Some(lab) = Lab::new() else { return };
     let _leader = lab.leader(&["--ppm=12", "--wander=30"]);
     let _daemons = lab.daemons();
-    lab.eyes().wait_for_steerer(steer::State::Locked, Duration::from_secs(30));
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
+    lab.readers().wait_for_steerer(steer::State::Locked, EVENT_TIMEOUT);
+    let folder = sources().join("docs/pictures");
     let terminal = Tmux::start(&lab.stage, SIZE);
     terminal.line(&format!("{} watch --instance={}", built("pmc-lite").display(), lab.stage.instance()));
     terminal.wait_for("charts", |screen| screen.contains("residual"));
-    // The first guesses of the rate are past then.
     std::thread::sleep(SETTLING);
     let instance = format!("--instance={}", lab.stage.instance());
     let seconds = format!("--seconds={}", SPAN.as_secs());
@@ -35,7 +37,7 @@ fn main() {
     let plotted =
         lab.stage.start("pmc-lite", lab.stage.command("pmc-lite", &["plot", &seconds, &instance, &plot]));
     plotted.ended(SPAN * 2).expect(0, &[]);
-    // The name is the lab's, not the reader's.
+    // The instance's name is of no interest in a picture.
     let name = format!(", instance {}", lab.stage.instance());
     let colours = terminal.colours().replacen(&name, &" ".repeat(name.len()), 1);
     fs::write(folder.join("watch.svg"), screen::svg(&colours, SIZE)).expect("a picture");

@@ -1,28 +1,28 @@
-//! A terminal's screen (text with ANSI's colours, as `tmux capture-pane -e` gives it) as SVG. Lines, blocks and dots are drawn,
-//! so that the picture does not depend on what a font makes of them.
+//! Converts a terminal's screen (text with ANSI colours, from `tmux capture-pane -e`) to SVG. Lines, blocks and dots are drawn as
+//! shapes, so that the picture does not depend on the font.
 
 use std::fmt::Write;
 
-/// Of a cell.
+/// Size of a character cell, px.
 const WIDTH: f64 = 8.4;
 const HEIGHT: f64 = 18.0;
 const MARGIN: f64 = 14.0;
 const PAPER: &str = "#11181f";
 const INK: &str = "#d5dde4";
-/// ANSI's eight, and their bright sisters.
+/// The eight ANSI colours, and their bright variants.
 const COLOURS: [&str; 16] = [
     "#11181f", "#e06c5a", "#7fc784", "#e3c069", "#5b9fd6", "#c58bd1", "#5cc3d0", "#d5dde4", "#6e7b87",
     "#e06c5a", "#7fc784", "#e3c069", "#5b9fd6", "#c58bd1", "#5cc3d0", "#ffffff",
 ];
 
 #[derive(Clone, Copy, PartialEq, Default)]
-struct Look {
+struct Style {
     colour: Option<usize>,
     bold: bool,
     reversed: bool,
 }
 
-/// The picture of a screen of this size.
+/// Returns the picture of a screen of this size.
 pub fn svg(screen: &str, (columns, rows): (u16, u16)) -> String {
     let (width, height) =
         (f64::from(columns) * WIDTH + 2.0 * MARGIN, f64::from(rows) * HEIGHT + 2.0 * MARGIN);
@@ -31,23 +31,23 @@ pub fn svg(screen: &str, (columns, rows): (u16, u16)) -> String {
          <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{PAPER}\"/>\n\
          <g font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" font-size=\"14\">\n"
     );
-    let mut look = Look::default();
+    let mut style = Style::default();
     for (line, y) in screen.lines().zip((0..).map(|row| MARGIN + f64::from(row) * HEIGHT)) {
         let mut x = MARGIN;
-        let mut run = (x, look, String::new());
+        let mut run = (x, style, String::new());
         let mut rest = line.chars();
         while let Some(letter) = rest.next() {
             if letter == '\u{1b}' {
                 let code: String = rest.by_ref().take_while(|each| *each != 'm').collect();
-                look = changed(look, code.trim_start_matches('['));
+                style = changed(style, code.trim_start_matches('['));
                 continue;
             }
-            if look != run.1 || is_drawn(letter) {
+            if style != run.1 || is_drawn(letter) {
                 text(&mut out, &run, y);
-                run = (x, look, String::new());
+                run = (x, style, String::new());
             }
             if is_drawn(letter) {
-                shape(&mut out, letter, (x, y), ink(look));
+                shape(&mut out, letter, (x, y), ink(style));
                 run.0 = x + WIDTH;
             } else {
                 run.2.push(letter);
@@ -60,46 +60,46 @@ pub fn svg(screen: &str, (columns, rows): (u16, u16)) -> String {
     out
 }
 
-/// After the numbers of one escape sequence.
-fn changed(mut look: Look, code: &str) -> Look {
+/// Applies one escape sequence (SGR).
+fn changed(mut style: Style, code: &str) -> Style {
     let numbers: Vec<usize> = code.split([';', ':']).map(|each| each.parse().unwrap_or(0)).collect();
     let mut numbers = numbers.into_iter();
     while let Some(number) = numbers.next() {
         match number {
-            0 => look = Look::default(),
-            1 => look.bold = true,
-            22 => look.bold = false,
-            7 => look.reversed = true,
-            27 => look.reversed = false,
-            30..=37 => look.colour = Some(number - 30),
-            90..=97 => look.colour = Some(number - 82),
-            39 => look.colour = None,
-            38 => look.colour = numbers.nth(1),
+            0 => style = Style::default(),
+            1 => style.bold = true,
+            22 => style.bold = false,
+            7 => style.reversed = true,
+            27 => style.reversed = false,
+            30..=37 => style.colour = Some(number - 30),
+            90..=97 => style.colour = Some(number - 82),
+            39 => style.colour = None,
+            38 => style.colour = numbers.nth(1),
             _ => {}
         }
     }
-    look
+    style
 }
 
-fn ink(look: Look) -> &'static str {
-    look.colour.and_then(|colour| COLOURS.get(colour)).copied().unwrap_or(INK)
+fn ink(style: Style) -> &'static str {
+    style.colour.and_then(|colour| COLOURS.get(colour)).copied().unwrap_or(INK)
 }
 
-fn text(out: &mut String, (x, look, text): &(f64, Look, String), y: f64) {
-    if text.trim().is_empty() && !look.reversed {
+fn text(out: &mut String, (x, style, text): &(f64, Style, String), y: f64) {
+    if text.trim().is_empty() && !style.reversed {
         return;
     }
     let width = text.chars().count() as f64 * WIDTH;
-    if look.reversed {
+    if style.reversed {
         _ = writeln!(
             out,
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{HEIGHT}\" fill=\"{}\"/>",
-            ink(*look)
+            ink(*style)
         );
     }
-    let colour = if look.reversed { PAPER } else { ink(*look) };
-    let weight = if look.bold { " font-weight=\"bold\"" } else { "" };
-    // Several spaces are not drawn alike everywhere.
+    let colour = if style.reversed { PAPER } else { ink(*style) };
+    let weight = if style.bold { " font-weight=\"bold\"" } else { "" };
+    // Renderers differ in the width of several spaces: each part is placed by itself.
     let mut column = 0;
     for part in text.split("  ") {
         let lead = part.chars().take_while(|letter| *letter == ' ').count();
@@ -144,7 +144,7 @@ fn shape(out: &mut String, letter: char, (x, y): (f64, f64), colour: &str) {
             return;
         }
         '\u{2800}'..='\u{28ff}' => {
-            // Unicode numbers the dots of a cell so, column and row.
+            // Column and row of each dot, in Unicode's order of the bits.
             let places = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3)];
             let mut dots = String::new();
             for (bit, (column, row)) in places.into_iter().enumerate() {

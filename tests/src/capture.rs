@@ -1,85 +1,112 @@
-//! Packets on the wire, decoded by tshark: a judge that shares no code with the suite.
+//! Packets on the wire, decoded by tshark, which shares no code with the suite.
 
-use crate::namespace::{CABLE, Namespace};
+use crate::EVENT_TIMEOUT;
+use crate::namespace::{self, CABLE, Namespace};
 use crate::program::Program;
 use crate::stage::Stage;
 use dante_os::net::Interface;
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
-/// A capture that runs.
+/// Size of the header of a pcap file, bytes.
+const FILE_HEADER: usize = 24;
+/// Size of the header of a packet in it, bytes: seconds, microseconds, captured length, original length.
+const PACKET_HEADER: usize = 16;
+/// Longest time from SIGINT until tshark has ended.
+const TSHARK_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running capture.
 #[derive(Debug)]
 pub struct Capture {
+    /// Name of the host's namespace.
+    host: String,
     tshark: Program,
     file: PathBuf,
 }
 
-/// What it caught.
+/// The packets of a capture that has ended.
 #[derive(Debug)]
-pub struct Caught(PathBuf);
+pub struct CaptureFile(PathBuf);
 
 impl Capture {
-    /// Everything that this host sends and hears on the cable, from now on.
+    /// Captures everything that this host sends and receives on the cable.
     pub fn start(stage: &Stage, host: &Namespace) -> Self {
         Self::of(stage, host, "")
     }
 
-    /// Only what this capture filter (pcap-filter(7)) lets through.
+    /// Captures the packets that match this filter (pcap-filter(7)), and ARP, which marks the end.
     pub fn of(stage: &Stage, host: &Namespace, filter: &str) -> Self {
         let file = stage.folder().join("capture.pcap");
+        let filter = if filter.is_empty() { String::new() } else { format!("({filter}) or arp") };
         let mut command = host.command("tshark");
-        command.args(["-i", CABLE, "-f", filter, "-F", "pcap", "-q", "-w"]).arg(&file);
+        command.args(["-i", CABLE, "-f", &filter, "-F", "pcap", "-q", "-w"]).arg(&file);
         let tshark = stage.start("tshark", command);
-        // Ready is what writes the file's head.
-        crate::wait_until("tshark capturing", Duration::from_secs(20), || {
-            tshark.output().contains("Capturing on") && file.metadata().is_ok_and(|file| file.len() >= 24)
+        // tshark writes the header of the file when it is ready.
+        crate::wait_until("tshark capturing", EVENT_TIMEOUT, || {
+            let header = file.metadata().is_ok_and(|file| file.len() >= FILE_HEADER as u64);
+            header && tshark.output().contains("Capturing on")
         });
-        Self { tshark, file }
+        Self { host: host.name().to_owned(), tshark, file }
     }
 
-    /// Ends it, once everything that was on the cable until now is in the file: packets reach it in batches, so what is
-    /// in it must be newer than this call. Only for a cable on which something is sent still.
+    /// Ends the capture. The file has every packet that was on the cable before: the host sends an ARP request, and packets
+    /// reach the file in order, so the capture is complete when that request is in the file.
     ///
     /// # Panics
-    /// When nothing comes any more, or tshark fails.
-    pub fn stop(self) -> Caught {
-        let asked = SystemTime::now().duration_since(UNIX_EPOCH).expect("a date after 1970").as_secs_f64();
-        crate::wait_for("a packet after the end of the capture", Duration::from_secs(20), || {
-            (newest_packet(&self.file)? > asked).then_some(())
-        });
+    /// If the request does not arrive, or tshark fails.
+    pub fn stop(self) -> CaptureFile {
+        let unused = namespace::within(&self.host, send_arp_request);
+        crate::wait_until("the end marker in the capture", EVENT_TIMEOUT, || has_arp(&self.file, unused));
         self.tshark.signal(Signal::SIGINT);
-        let ended = self.tshark.ended(Duration::from_secs(10));
-        assert_eq!(ended.code, Some(0), "tshark: {}", ended.said);
-        Caught(self.file)
+        let ended = self.tshark.ended(TSHARK_EXIT_TIMEOUT);
+        assert_eq!(ended.code, Some(0), "tshark: {}", ended.output);
+        CaptureFile(self.file)
     }
 }
 
-/// When the last whole packet in a pcap file was caught, s since 1970. The file has a head of 24 bytes, then packets with
-/// a head of 16 each: seconds, microseconds, length, true length.
-fn newest_packet(file: &Path) -> Option<f64> {
-    let bytes = std::fs::read(file).ok()?;
-    let mut rest = bytes.get(24..)?;
-    let mut newest = None;
-    while let Some((head, after)) = rest.split_first_chunk::<16>() {
-        let word = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let Some(next) = after.get(word(8) as usize..) else { break };
-        newest = Some(f64::from(word(0)) + f64::from(word(4)) / 1e6);
+/// Sends an ARP request on the cable for an address of its network that no host has, a different one at each call. Returns the
+/// address.
+fn send_arp_request() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    let [a, b, c, _] = Interface::find(CABLE).expect("the cable").address.octets();
+    let unused = Ipv4Addr::new(a, b, c, 200 + NEXT.fetch_add(1, Ordering::Relaxed) % 50);
+    // The kernel keeps the datagram until the address is resolved, which never happens.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a socket");
+    socket.send_to(&[], (unused, 9)).expect("a datagram for an unresolved address");
+    unused
+}
+
+/// Whether a pcap file has an ARP packet with this target address.
+fn has_arp(file: &Path, target: Ipv4Addr) -> bool {
+    /// In an Ethernet frame: the type, and the target address of ARP.
+    const TYPE: std::ops::Range<usize> = 12..14;
+    const TARGET: std::ops::Range<usize> = 38..42;
+    let bytes = std::fs::read(file).unwrap_or_default();
+    let mut rest = bytes.get(FILE_HEADER..).unwrap_or_default();
+    while let Some((header, after)) = rest.split_first_chunk::<PACKET_HEADER>() {
+        let length = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]) as usize;
+        let Some((frame, next)) = after.split_at_checked(length) else { break };
+        if frame.get(TYPE) == Some(&[0x08, 0x06]) && frame.get(TARGET) == Some(&target.octets()) {
+            return true;
+        }
         rest = next;
     }
-    newest
+    false
 }
 
-impl Caught {
-    /// The packets that a display filter lets through.
+impl CaptureFile {
+    /// Returns the packets that match a display filter.
     ///
     /// # Panics
-    /// When tshark cannot read its own capture.
+    /// If tshark cannot read its own capture.
     pub fn packets(&self, filter: &str) -> Vec<Packet> {
         let mut command = Command::new("tshark");
-        // No checksums: between namespaces nobody computes them.
+        // tshark does not verify checksums by default; between namespaces the kernel does not compute them.
         let output =
             command.arg("-r").arg(&self.0).args(["-Y", filter, "-T", "json"]).output().expect("tshark");
         assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
@@ -88,16 +115,19 @@ impl Caught {
         packets.into_iter().map(|mut packet| Packet(packet["_source"]["layers"].take())).collect()
     }
 
-    /// What this host sent, whatever address it bore, is nothing but Delay_Reqs without a fault, besides what its kernel
-    /// says of groups and addresses. Returns them.
+    /// Returns what this host sent, from whatever address, apart from IGMP and ARP of its kernel: only Delay_Reqs without a
+    /// fault. The capture must have been made on this host, whose ARP request at the end shows that the capture sees what the
+    /// host sends.
     ///
     /// # Panics
-    /// When it is anything else.
+    /// If the host sent anything else, or the capture has no ARP and IGMP of it.
     pub fn requests_of(&self, host: &Namespace) -> Vec<Packet> {
         let mac = hardware_address(host);
+        let of_kernel = self.packets(&format!("eth.src == {mac} && (igmp || arp)"));
+        assert!(!of_kernel.is_empty(), "the capture does not see what {mac} sends");
         let sent = self.packets(&format!("eth.src == {mac} && !igmp && !arp"));
         let faulty = self.packets(&format!("eth.src == {mac} && (_ws.malformed || _ws.expert)"));
-        assert!(faulty.is_empty(), "tshark complains of {faulty:?}");
+        assert!(faulty.is_empty(), "tshark reports faults in {faulty:?}");
         for packet in &sent {
             assert_eq!(packet.text("ptp.controlfield"), "1", "{packet:?}");
             assert_eq!(packet.number("ptp.versionptp"), 1);
@@ -114,10 +144,10 @@ impl Caught {
     }
 }
 
-/// The hardware address of a host on the cable, as tshark writes it.
+/// Hardware address of a host on the cable, as tshark writes it.
 ///
 /// # Panics
-/// When it has none.
+/// If the host has no cable.
 pub fn hardware_address(host: &Namespace) -> String {
     let mac = host.within(|| Interface::find(CABLE)).expect("the cable").mac;
     mac.map(|byte| format!("{byte:02x}")).join(":")
@@ -128,15 +158,15 @@ pub fn hardware_address(host: &Namespace) -> String {
 pub struct Packet(Value);
 
 impl Packet {
-    /// A field by tshark's name, as text; empty where the packet has none.
+    /// Returns a field, by tshark's name for it; empty if the packet does not have it.
     pub fn text(&self, field: &str) -> &str {
         find(&self.0, field).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A field as a number, decimal or hexadecimal.
+    /// Returns a field as a number, decimal or hexadecimal.
     ///
     /// # Panics
-    /// When it is none.
+    /// If it is no number.
     pub fn number(&self, field: &str) -> i64 {
         let text = self.text(field);
         let number = match text.strip_prefix("0x") {
@@ -146,10 +176,10 @@ impl Packet {
         number.unwrap_or_else(|_| panic!("{field} is {text:?} in {}", self.0))
     }
 
-    /// When it was captured, s since 1970.
+    /// Time of the capture, s since 1970.
     ///
     /// # Panics
-    /// When it does not say.
+    /// If the packet has none.
     pub fn time(&self) -> f64 {
         self.text("frame.time_epoch").parse().expect("a time")
     }

@@ -1,6 +1,6 @@
-//! A real chronyd, which touches no clock: as a time server, and with reference clocks beside the suite, and what it makes
-//! of their samples.
+//! A real chronyd with -x, which does not set the clock: as a time server, and with the suite's samples as reference clocks.
 
+use crate::EVENT_TIMEOUT;
 use crate::namespace::Namespace;
 use crate::program::Program;
 use crate::stage::Stage;
@@ -12,43 +12,43 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// A chronyd that runs.
+/// A running chronyd.
 #[derive(Debug)]
 pub struct Chronyd {
-    /// The process.
+    /// Its process.
     pub program: Program,
     folder: PathBuf,
 }
 
-/// A line of refclocks.log that tells a sample of a driver.
+/// A sample of a reference clock driver, from refclocks.log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Logged {
     /// UTC of the sample, us since 1970.
     pub at_us: i64,
-    /// Which reference clock.
+    /// Identifier of the reference clock.
     pub refid: String,
-    /// As the driver got it, s.
+    /// Offset that the driver received, s.
     pub offset_s: f64,
 }
 
 impl Chronyd {
-    /// Starts one in `host` with these lines of configuration, and takes a right away from it if one is named (as
-    /// `setpriv --bounding-set` names them). Files of one that ran there before go on.
+    /// Starts chronyd on `host` with these lines of configuration, and without the capability `without` (a name of
+    /// `setpriv --bounding-set`). It continues the log files of an earlier chronyd on that host.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If it does not start.
     pub fn start(chrony: &Path, stage: &Stage, host: &Namespace, lines: &str, without: Option<&str>) -> Self {
-        let right = without.map(|right| format!("--bounding-set=-{right}"));
-        let before: Vec<&str> = right.iter().flat_map(|right| ["setpriv", right]).collect();
+        let set = without.map(|capability| format!("--bounding-set=-{capability}"));
+        let before: Vec<&str> = set.iter().flat_map(|set| ["setpriv", set]).collect();
         let text = |folder: &Path| format!("{lines}\nlogdir {}\n", folder.display());
         let program = chronyd_behind(&before, chrony, stage, host, text);
         Self { program, folder: stage.folder().join(format!("chronyd-{}", host.name())) }
     }
 
-    /// The samples in refclocks.log (`log refclocks`), without those that chronyd made of them.
+    /// Returns the samples of drivers in refclocks.log (`log refclocks`), without chronyd's filtered ones.
     ///
     /// # Panics
-    /// When a line is none.
+    /// If a line has another format.
     pub fn logged(&self) -> Vec<Logged> {
         let text = std::fs::read_to_string(self.folder.join("refclocks.log")).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -58,8 +58,8 @@ impl Chronyd {
         samples.map(|words| of_words(&words)).collect()
     }
 
-    /// How far the reference clock `refid` was reached at its last eight polls, as `chronyc sources` shows it in octal.
-    /// `None` while chronyd does not answer.
+    /// Reach register of the reference clock `refid`, a bit for each of the last eight polls; `chronyc sources` shows it in
+    /// octal. `None` while chronyd does not answer.
     pub fn reach(&self, refid: &str) -> Option<u16> {
         let own = self.folder.join("tests.sock");
         _ = std::fs::remove_file(&own);
@@ -71,21 +71,24 @@ impl Chronyd {
         found
     }
 
-    /// Waits until all of the last eight polls of the reference clock brought a sample.
+    /// Waits until each of the last eight polls of the reference clock had a sample.
     ///
     /// # Panics
-    /// When that does not come.
+    /// If that takes longer than [`REACH_TIMEOUT`].
     pub fn wait_for_reach(&self, refid: &str) {
-        crate::wait_for(&format!("reach 377 of {refid}"), Duration::from_secs(300), || {
+        crate::wait_for(&format!("reach 377 of {refid}"), REACH_TIMEOUT, || {
             std::thread::sleep(Duration::from_millis(200));
             (self.reach(refid) == Some(0o377)).then_some(())
         });
     }
 }
 
-/// One request of chrony's command protocol (candm.h, version 6): SOURCE_DATA of the source with this index.
+/// Longest wait for a full reach register: eight polls take 32 s at `poll 2`.
+pub const REACH_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Sends the request SOURCE_DATA of chrony's command protocol (candm.h, version 6) for the source with this index.
 fn reach_of(socket: &UnixDatagram, index: u8, refid: &str) -> Option<u16> {
-    // A request is as long as its reply, at least.
+    // chronyd answers only if the request is at least as long as the reply.
     let mut request = [0; 200];
     request[0] = 6;
     request[1] = 1;
@@ -94,7 +97,7 @@ fn reach_of(socket: &UnixDatagram, index: u8, refid: &str) -> Option<u16> {
     socket.send(&request).ok()?;
     let mut reply = [0; 512];
     let length = socket.recv(&mut reply).ok()?;
-    // The identifier of a reference clock stands in place of an address.
+    // The address field has the identifier of a reference clock.
     let is_it = length >= 60 && reply[28..32].starts_with(refid.as_bytes());
     is_it.then(|| u16::from_be_bytes([reply[58], reply[59]]))
 }
@@ -116,19 +119,19 @@ fn of_words(words: &[&str]) -> Logged {
     }
 }
 
-/// chronyd as a server of stratum 3 with this machine's date, on port 123 of `host`.
+/// Starts chronyd as a server of stratum 3 with this machine's time, on port 123 of `host`.
 ///
 /// # Panics
-/// When it does not start.
+/// If it does not start.
 pub fn serve(chrony: &Path, stage: &Stage, host: &Namespace) -> Program {
     chronyd_with(chrony, stage, host, |_| "local stratum 3\nallow all\n".into())
 }
 
-/// chronyd with what `text` says for a folder in which it may put its files. -x: it touches no clock. Its command socket is
-/// chronyd.sock in that folder, chronyd-HOST of the stage.
+/// Starts chronyd with the configuration that `text` returns for the folder of its files, chronyd-HOST of the stage. Its
+/// command socket is chronyd.sock in that folder. -x: it does not set the clock.
 ///
 /// # Panics
-/// When it does not start.
+/// If it does not start.
 pub fn chronyd_with(
     chrony: &Path,
     stage: &Stage,
@@ -138,10 +141,10 @@ pub fn chronyd_with(
     chronyd_behind(&[], chrony, stage, host, text)
 }
 
-/// The same, run by another program that becomes it, as setpriv does. What one that ran there before left is there still.
+/// Starts chronyd through a program that execs it, such as setpriv. Files of an earlier chronyd on that host are kept.
 ///
 /// # Panics
-/// When it does not start.
+/// If it does not start.
 fn chronyd_behind(
     before: &[&str],
     chrony: &Path,
@@ -150,43 +153,46 @@ fn chronyd_behind(
     text: impl FnOnce(&Path) -> String,
 ) -> Program {
     let folder = stage.folder().join(format!("chronyd-{}", host.name()));
-    // chronyd refuses a command socket in a folder that others may read.
+    // chronyd rejects a command socket in a folder that other users can read.
     let made = DirBuilder::new().mode(0o750).create(&folder);
     assert!(made.is_ok() || folder.is_dir(), "a folder for chronyd: {made:?}");
     let file = folder.join("chrony.conf");
     let place = folder.display();
-    // The last line of a kind counts.
+    // chronyd uses the last of several lines with the same directive.
     let own = format!("cmdport 0\nbindcmdaddress {place}/chronyd.sock\npidfile {place}/chronyd.pid\n");
     std::fs::write(&file, text(&folder) + "\n" + &own).expect("chronyd's configuration");
     let mut words = before.iter().map(PathBuf::from).chain([chrony.join(LOADER)]);
     let mut command = host.command(words.next().unwrap_or_default());
     command.args(words).args(loader_words(chrony)).args(["-x", "-d", "-u", "root", "-f"]).arg(&file);
     let mut chronyd = stage.start("chronyd", command);
-    crate::wait_for("chronyd", Duration::from_secs(10), || {
+    crate::wait_for("chronyd", EVENT_TIMEOUT, || {
         assert!(chronyd.runs(), "chronyd ended: {}", chronyd.output());
-        // The last that it says before it serves.
+        // The last line that it logs before it serves.
         chronyd.output().contains("Running with root privileges").then_some(())
     });
     assert!(chronyd.output().contains("Disabled control of system clock"), "{}", chronyd.output());
     chronyd
 }
 
-/// Whether chronyd takes a configuration file, and what it says to it: it prints it, or what is wrong. It does nothing else.
+/// Runs `chronyd -p`, which reads a configuration file and prints it, and does nothing else.
+///
+/// # Errors
+/// What chronyd reports if it rejects the file.
 ///
 /// # Panics
-/// When chronyd cannot be run.
-pub fn chronyd_takes(chrony: &Path, file: &Path) -> Result<String, String> {
+/// If chronyd cannot be run.
+pub fn chronyd_accepts(chrony: &Path, file: &Path) -> Result<String, String> {
     let mut command = Command::new(chrony.join(LOADER));
     let output = command.args(loader_words(chrony)).args(["-p", "-f"]).arg(file).output().expect("chronyd");
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// chronyd is that of the guest's disk, taken out with its libraries to the folder `chrony`: the Debian package would start
-/// a daemon that steers the machine which runs the tests.
+/// chronyd is run from the folder `chrony`, where it was copied from the guest's disk with its libraries: Debian's package would
+/// start a daemon that steers the clock of this machine.
 const LOADER: &str = "ld-linux-x86-64.so.2";
 
-/// The loader's words.
+/// Arguments of the loader.
 fn loader_words(chrony: &Path) -> [PathBuf; 3] {
     ["--library-path".into(), chrony.into(), chrony.join("chronyd")]
 }

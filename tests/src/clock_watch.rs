@@ -1,108 +1,127 @@
-//! A witness of the steered clock: takes down every line over CLOCK_MONOTONIC_RAW that dante2sys publishes for it.
+//! Record of the steered clock: every line over CLOCK_MONOTONIC_RAW that dante2sys publishes for it.
 
 use crate::stage::Stage;
 use dante_core::page::Dante2sysStatus;
 use dante_core::time::{Affine, Real};
 use dante_os::clock::raw_now;
 use dante_os::page::PageReader;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// dante2sys keeps its phase term within this of the leader's rate.
+/// Bound of dante2sys' phase term, ppm: `Limits::default().phase_term` of dante_core::steer.
 const PHASE_TERM_PPM: f64 = 5.0;
-/// And the leader's rate is known to this at the least when it locks.
+/// Bound of the error of the leader's rate when dante2sys locks, ppm.
 const RATE_PPM: f64 = 2.0;
+/// Corrections needed to judge the clock: three seconds of four corrections each.
+const MIN_CORRECTIONS: usize = 12;
+/// Longest wait for them at the end of a test.
+const CORRECTIONS_TIMEOUT: Duration = Duration::from_secs(60);
+/// Interval between two reads of the page; dante2sys corrects the clock every 250 ms.
+const READ_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The witness, until it is asked.
+/// A running record.
 #[derive(Debug)]
 pub struct ClockWatch {
-    enough: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Vec<Seen>>>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
 }
 
-/// A line, and how many times the clock had been corrected by then.
+#[derive(Debug, Default)]
+struct Shared {
+    lines: Mutex<Vec<Seen>>,
+    end: AtomicBool,
+}
+
+impl Shared {
+    fn lines(&self) -> MutexGuard<'_, Vec<Seen>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The number of a correction, and the clock's line after it.
 type Seen = (u64, Affine<Real>);
 
-/// What it has seen.
+/// A finished record.
 #[derive(Debug)]
-pub struct Testimony(Vec<Seen>);
+pub struct ClockRecord(Vec<Seen>);
 
 impl ClockWatch {
-    /// Watches from now on.
+    /// Records from now on.
     pub fn start(stage: &Stage) -> Self {
-        let enough = Arc::new(AtomicBool::new(false));
-        let (until, page) = (Arc::clone(&enough), stage.page_name());
-        Self { enough, thread: Some(std::thread::spawn(move || watch(PageReader::new(page), &until))) }
+        let shared = Arc::new(Shared::default());
+        let (for_thread, page) = (Arc::clone(&shared), stage.page_name());
+        let thread = std::thread::spawn(move || watch(PageReader::new(page), &for_thread));
+        Self { shared, thread: Some(thread) }
     }
 
-    /// What was seen.
+    /// Waits until the record is long enough to judge the clock, and ends it.
     ///
     /// # Panics
-    /// When the thread did.
-    pub fn finish(mut self) -> Testimony {
-        self.enough.store(true, Ordering::Relaxed);
-        let thread = self.thread.take().expect("a thread");
-        Testimony(thread.join().expect("the witness"))
+    /// If dante2sys publishes too few corrections, or the thread panicked.
+    pub fn finish(mut self) -> ClockRecord {
+        crate::wait_until("12 corrections, most of them consecutive", CORRECTIONS_TIMEOUT, || {
+            let lines = self.shared.lines();
+            lines.len() >= MIN_CORRECTIONS && jumps_ns(&lines).len() * 2 + 1 >= lines.len()
+        });
+        self.shared.end.store(true, Ordering::Relaxed);
+        self.thread.take().expect("a thread").join().expect("the thread that reads the page");
+        ClockRecord(self.shared.lines().clone())
     }
 }
 
 impl Drop for ClockWatch {
     fn drop(&mut self) {
-        self.enough.store(true, Ordering::Relaxed);
+        self.shared.end.store(true, Ordering::Relaxed);
     }
 }
 
-fn watch(mut reader: PageReader<Dante2sysStatus>, until: &AtomicBool) -> Vec<Seen> {
-    let mut lines: Vec<Seen> = Vec::new();
-    while !until.load(Ordering::Relaxed) {
+fn watch(mut reader: PageReader<Dante2sysStatus>, shared: &Shared) {
+    while !shared.end.load(Ordering::Relaxed) {
         let body = reader.read(raw_now()).ok().map(|view| view.body);
         let seen = body.and_then(|body| Some((body.corrections, body.line()?)));
-        lines.extend(seen.filter(|(_, line)| lines.last().is_none_or(|(_, last)| last != line)));
-        std::thread::sleep(Duration::from_millis(5));
+        let mut lines = shared.lines();
+        let new = seen.filter(|(_, line)| lines.last().is_none_or(|(_, last)| last != line));
+        lines.extend(new);
+        drop(lines);
+        std::thread::sleep(READ_INTERVAL);
     }
-    lines
 }
 
-impl Testimony {
-    /// The clock never jumped, and never ran at another rate than those of the leaders and the bounded phase term.
+impl ClockRecord {
+    /// Checks that the clock did not jump, and that its rate was always that of a leader within the bounds of the phase term.
     ///
     /// # Panics
-    /// When it did.
+    /// If not.
     pub fn judge(&self, leaders_ppm: &[f64]) {
         let (slowest, fastest) = self.rates_ppm();
-        let (corrections, jump) = (self.0.len(), self.largest_jump_ns());
+        let jump = jumps_ns(&self.0).into_iter().max().unwrap_or(0);
         println!(
-            "{corrections} corrections, the largest jump {jump} ns, rates {slowest:+.3} to {fastest:+.3} ppm"
+            "{} corrections, largest jump {jump} ns, rates {slowest:+.3} to {fastest:+.3} ppm",
+            self.0.len()
         );
-        // Four a second while a leader is heard, which it is for more than four seconds of each of these tests.
-        assert!(corrections >= 12, "the witness slept");
-        // Each line is anchored at a whole ns. Where the witness missed one between two others, their rates tell by
-        // some ns more.
-        assert!(jump <= 200, "the clock jumped");
+        // Lines are anchored at whole ns: without a jump, two of them differ by some ns.
+        assert!(jump <= 200, "the clock jumped by {jump} ns");
         let (low, high) = least_and_most(leaders_ppm.iter().copied());
         let (low, high) = (low - PHASE_TERM_PPM - RATE_PPM, high + PHASE_TERM_PPM + RATE_PPM);
         assert!(low < slowest && fastest < high, "rates beyond {low:+} to {high:+} ppm");
     }
 
-    /// The largest difference, ns, between what two successive lines say of the moment at which the later one begins:
-    /// by so much did the clock jump. Where the witness was held up and missed a line between two, they say nothing;
-    /// where it missed half of them, this panics.
-    fn largest_jump_ns(&self) -> i64 {
-        let jumps = self.0.windows(2).filter_map(|pair| {
-            let [(before, old), (after, new)] = pair else { return None };
-            (*after == before + 1).then(|| (new.at(new.raw0) - old.at(new.raw0)).ns().abs())
-        });
-        let jumps: Vec<i64> = jumps.collect();
-        assert!(jumps.len() * 2 + 1 >= self.0.len(), "{} neighbours in {:?}", jumps.len(), self.0);
-        jumps.into_iter().max().unwrap_or(0)
-    }
-
-    /// The slowest and the fastest rate of the clock against CLOCK_MONOTONIC_RAW, ppm.
+    /// Returns the lowest and the highest rate of the clock against CLOCK_MONOTONIC_RAW, ppm.
     fn rates_ppm(&self) -> (f64, f64) {
         least_and_most(self.0.iter().map(|(_, line)| line.rate.ppm()))
     }
+}
+
+/// Returns how far the clock jumped at each correction, ns: the difference between the lines before and after it at the instant
+/// where the later one begins. Corrections between which one is missing are left out.
+fn jumps_ns(lines: &[Seen]) -> Vec<i64> {
+    let jumps = lines.windows(2).filter_map(|pair| {
+        let [(before, old), (after, new)] = pair else { return None };
+        (*after == before + 1).then(|| (new.at(new.raw0) - old.at(new.raw0)).ns().abs())
+    });
+    jumps.collect()
 }
 
 fn least_and_most(figures: impl Iterator<Item = f64> + Clone) -> (f64, f64) {

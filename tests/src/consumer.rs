@@ -1,14 +1,14 @@
-//! The programs of tests/consumers: what reads the suite's output as its users' programs do, by Debian's own Python.
+//! The programs of tests/consumers, which read the suite's output with the libraries that users have, in Debian's Python.
 
 use crate::package::sources;
 use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Debian's, whose modules are packages.
+/// Debian's Python, whose modules are Debian packages.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Whether it is there with these modules; says what is missing.
+/// Whether Python has these modules; prints which one is missing.
 pub fn may_consume(modules: &[&str]) -> bool {
     let has = |module: &&&str| {
         let import = format!("import {module}");
@@ -22,19 +22,19 @@ pub fn may_consume(modules: &[&str]) -> bool {
     missing.is_none()
 }
 
-/// What a consumer answers to `input`, or what it found wrong with it.
+/// Runs a consumer with `input`, and returns what it prints as JSON.
 ///
 /// # Errors
-/// Its own words.
+/// What it wrote to stderr if it rejected the input.
 ///
 /// # Panics
-/// When it cannot be run, or answers in no JSON.
+/// If it cannot be run, or prints no JSON.
 pub fn consume(consumer: &str, words: &[&str], input: &str) -> Result<Value, String> {
     let mut command = Command::new(PYTHON);
     command.arg(sources().join("tests/consumers").join(consumer)).args(words);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("Python");
-    // One that gives up early closes its end.
+    // A consumer that rejects its input closes the pipe early.
     _ = child.stdin.take().expect("its input").write_all(input.as_bytes());
     let output = child.wait_with_output().expect("its output");
     if !output.status.success() {
@@ -43,10 +43,10 @@ pub fn consume(consumer: &str, words: &[&str], input: &str) -> Result<Value, Str
     Ok(serde_json::from_slice(&output.stdout).expect("JSON"))
 }
 
-/// A status by its schema.
+/// Checks a status against docs/status.schema.json.
 ///
 /// # Errors
-/// Where it is not what the schema says.
+/// Where the status differs from the schema.
 pub fn status(json: &str, flags: &[&str]) -> Result<Value, String> {
     let schema = sources().join("docs/status.schema.json").display().to_string();
     consume("status.py", &[&[schema.as_str()], flags].concat(), json)

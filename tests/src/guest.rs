@@ -1,14 +1,14 @@
-//! A Debian that is booted in QEMU: the one place where a test may steer, step or set a kernel's clock and write a
-//! real-time clock. Nothing that happens in it reaches a clock of this machine.
+//! Debian, booted in QEMU: the only place where a test may steer, step or set a kernel's clock and write a real-time clock. It
+//! cannot reach a clock of this machine.
 //!
 //! ```text
 //!  guest 10.78.N.2 --tap-- bridge in a namespace --cable-- 10.78.N.1, the leader's namespace
 //!                                  |
 //!                                  +------------cable-- further hosts: switch.host(3), ...
 //! ```
-//! QEMU runs in the bridge's namespace. The disk is made once by `tests/guest/image.sh`, and what a guest writes to it is
-//! gone with that guest, but survives its reboots. The programs come on a second disk, at /opt/dante. Always emulated,
-//! never KVM: the guest's oscillator is then exactly this machine's, and it runs on every machine.
+//! QEMU runs in the bridge's namespace. `tests/guest/image.sh` makes the disk once. What a guest writes to it survives reboots,
+//! and is discarded when the guest ends. The programs are on a second disk, at /opt/dante. The guest is always emulated, never
+//! run by KVM: its oscillator is then exactly this machine's, and it runs on every machine.
 
 mod agent;
 mod clocks;
@@ -24,6 +24,8 @@ use crate::program::Program;
 use crate::stage::Stage;
 use crate::switch::Switch;
 use agent::Agent;
+use dante_core::time::Reading;
+use dante_os::clock::read_realtime;
 use machine::{Image, second_disk, start};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -31,75 +33,79 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The guest's interface on the bridge.
+/// Name of the guest's interface on the bridge.
 pub const INTERFACE: &str = "eth0";
 
-/// How long the guest may take to boot: it takes 10 s on a machine with two idle cores.
-const BOOT: Duration = Duration::from_secs(180);
-/// One that takes so long runs in slow motion, or not at all.
-const SLOW: Duration = Duration::from_secs(75);
-/// The reset button: nothing is ended, nothing is written.
-const RESET: &str = "(sleep 0.2; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &";
-/// How long a script may take where nothing else is said.
-const SCRIPT: Duration = Duration::from_secs(300);
+/// Rate of the leader of most tests against CLOCK_MONOTONIC_RAW of this machine, ppm. See [`Guest::machine_ppm`].
+pub const PPM: f64 = 37.0;
 
-/// What a guest is to be like.
+/// Longest time to boot; it takes 10 s on a machine with two idle cores.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
+/// A guest that takes longer to boot has miscalibrated timers, and runs too slowly; it is booted again.
+const SLOW_BOOT: Duration = Duration::from_secs(75);
+/// Presses the reset button: no program is ended, and no file is written.
+const RESET: &str = "(sleep 0.2; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &";
+/// Longest time for a script, unless its caller gives another limit.
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Properties of a guest.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// How far the guest's real-time clock is ahead of this machine's date at its start, s. systemd moves a date before
-    /// its own build on to that.
+    /// The guest's real-time clock minus this machine's time at its start, s. systemd moves a time before its own build to that.
     pub rtc_ahead_s: i64,
     /// Further words of the kernel's command line.
     pub kernel_words: Vec<String>,
-    /// Its network card.
+    /// Network card.
     pub card: Card,
-    /// Versions of the Debian package that are on the second disk, as /opt/dante/VERSION.deb.
+    /// Versions of the Debian package on the second disk, as /opt/dante/VERSION.deb.
     pub packages: Vec<String>,
 }
 
 /// A network card for the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Card {
-    /// One without a clock.
+    /// A card without a clock.
     Virtio,
-    /// One with a PTP hardware clock, /dev/ptp0. QEMU has it from version 10 on, and `tests/guest/igb.sh` fetches one.
+    /// A card with a PTP hardware clock, /dev/ptp0. It needs QEMU 10, which `tests/guest/igb.sh` downloads.
     Igb,
 }
 
 impl Default for Setup {
-    /// A date 30 days ahead: a date of its own, far from every one that is to be had from outside.
+    /// A time 30 days ahead, which the guest cannot have from any other clock.
     fn default() -> Self {
         Self { rtc_ahead_s: 30 * 86_400, kernel_words: Vec::new(), card: Card::Virtio, packages: Vec::new() }
     }
 }
 
-/// A guest that has booted. It is ended when this is dropped.
+/// A guest that has booted, ended on drop.
 #[derive(Debug)]
 pub struct Guest {
     name: &'static str,
     agent: Agent,
     qemu: Program,
     started: Instant,
+    /// This machine's clocks when the guest was started.
+    reading: Reading,
     chrony: PathBuf,
-    /// What it is connected to.
+    /// The switch that it is connected to.
     pub switch: Switch,
-    /// The host at address 1, for the leader.
+    /// Host 1, for the leader.
     pub far: Namespace,
     /// Names, logs.
     pub stage: Stage,
 }
 
-/// The folder of the chronyd that is on the guest's disk, for [`chronyd::chronyd_with`]; `None` where the disk cannot be
-/// made, which is said.
+/// Returns the folder with the chronyd of the guest's disk, for [`chronyd::chronyd_with`]. `None` if the disk cannot be made;
+/// the reason is printed.
 pub fn chrony() -> Option<PathBuf> {
     crate::lab::may_use(&["ip", "sysctl", "mmdebstrap", "mke2fs"]).then(|| Image::ready(Card::Virtio).chrony)
 }
 
 impl Guest {
-    /// Boots one, called so where several speak at once; `None` where that needs a right or a tool that is missing, which is said.
+    /// Boots a guest. Its lines on stderr carry `name`. `None` if a right or a tool is missing, which is printed.
     ///
     /// # Panics
-    /// When it does not boot.
+    /// If it does not boot.
     pub fn boot(name: &'static str, setup: &Setup) -> Option<Self> {
         let mut tools = vec!["ip", "sysctl", "mmdebstrap", "mke2fs"];
         if !setup.packages.is_empty() {
@@ -113,7 +119,7 @@ impl Guest {
         }
         let started = Instant::now();
         let image = Image::ready(setup.card);
-        say(name, &format!("image ready after {:.1} s", started.elapsed().as_secs_f64()));
+        report(name, &format!("image ready after {:.1} s", started.elapsed().as_secs_f64()));
         let stage = Stage::new();
         let (hosts, net) = stage.hosts();
         let switch = Switch::new(&hosts, net);
@@ -123,21 +129,22 @@ impl Guest {
         let disks = [image.disk.as_path(), &programs];
         let (qemu, agent) = start(&image, disks, setup, &switch, &stage);
         let chrony = image.chrony.clone();
-        let mut guest = Self { name, agent, qemu, started, chrony, switch, far, stage };
-        if !guest.is_up_within(SLOW) {
-            guest.say("in slow motion, and started anew");
+        let reading = read_realtime();
+        let mut guest = Self { name, agent, qemu, started, reading, chrony, switch, far, stage };
+        if !guest.is_up_within(SLOW_BOOT) {
+            guest.report("boots too slowly: started again");
             guest.qemu.signal(Signal::SIGKILL);
-            crate::wait_until("QEMU's end", BOOT, || !guest.qemu.runs());
+            crate::wait_until("QEMU's end", BOOT_TIMEOUT, || !guest.qemu.runs());
             let (qemu, agent) = start(&image, disks, setup, &guest.switch, &guest.stage);
             (guest.qemu, guest.agent) = (qemu, agent);
         }
-        guest.wait_until_up(BOOT);
-        guest.say(&format!("up after {:.1} s", guest.started.elapsed().as_secs_f64()));
+        guest.wait_until_up(BOOT_TIMEOUT);
+        guest.report(&format!("up after {:.1} s", guest.started.elapsed().as_secs_f64()));
         Some(guest)
     }
 
-    fn say(&self, line: &str) {
-        say(self.name, line);
+    fn report(&self, line: &str) {
+        report(self.name, line);
     }
 
     fn is_up_within(&mut self, limit: Duration) -> bool {
@@ -155,36 +162,36 @@ impl Guest {
         assert!(self.is_up_within(limit), "the guest is not up within {limit:?}");
     }
 
-    /// Runs a part of a test under a name, which is printed with the time that it took.
+    /// Runs a part of a test. Prints its name and its duration.
     pub fn phase(&mut self, name: &str, part: impl FnOnce(&mut Self)) {
         let begun = Instant::now();
-        self.say(&format!("{name} ..."));
+        self.report(&format!("{name} ..."));
         part(self);
         let (took, total) = (begun.elapsed().as_secs_f64(), self.started.elapsed().as_secs_f64());
-        self.say(&format!("{name}: {took:.1} s, {total:.1} s since the start"));
+        self.report(&format!("{name}: {took:.1} s, {total:.1} s since the start"));
     }
 
-    /// Runs a script for bash in the guest, as root, to its end. /opt/dante/bin is in its PATH.
+    /// Runs a bash script in the guest as root until it ends. Its PATH has /opt/dante/bin.
     ///
     /// # Panics
-    /// When the guest does not answer.
+    /// If the guest does not answer.
     pub fn run(&mut self, script: &str) -> Output {
-        self.run_within(script, SCRIPT)
+        self.run_within(script, SCRIPT_TIMEOUT)
     }
 
-    /// The same with a time limit, after which it ends with code 124.
+    /// Runs a script with a time limit, after which it ends with code 124.
     ///
     /// # Panics
-    /// When the guest does not answer.
+    /// If the guest does not answer.
     pub fn run_within(&mut self, script: &str, limit: Duration) -> Output {
         let output = self.agent.run(script, limit);
         output.unwrap_or_else(|| panic!("the guest did not answer within {limit:?}: {script}"))
     }
 
-    /// Runs a script that has to end with code 0, and returns what it wrote to its standard output.
+    /// Runs a script, and returns its standard output.
     ///
     /// # Panics
-    /// When it ends with another.
+    /// If it does not end with code 0.
     #[track_caller]
     pub fn check(&mut self, script: &str) -> String {
         let output = self.run(script);
@@ -192,39 +199,44 @@ impl Guest {
         output.stdout
     }
 
-    /// Starts a program of the suite as the unit `name`, of its own name or another.
+    /// Starts a program of the suite as the unit `name`.
     pub fn start(&mut self, name: &str, program: &str, words: &[&str]) {
         let words = words.join(" ");
-        // Without --collect a unit that failed would keep its name.
+        // --collect: otherwise the name of a unit that failed would stay in use.
         self.check(&format!("systemd-run --quiet --collect --unit={name} /opt/dante/bin/{program} {words}"));
     }
 
-    /// Starts a daemon of the suite as the unit of its own name. It writes to its standard output, that is, to the journal.
+    /// Starts a daemon of the suite as the unit with its own name. It logs to its standard output, and so to the journal.
     pub fn daemon(&mut self, program: &str, words: &[&str]) {
         self.start(program, program, &[&["-m", "-q"], words].concat());
     }
 
-    /// Ends a unit as `systemctl stop` does.
+    /// Stops a unit with `systemctl stop`.
     pub fn stop(&mut self, unit: &str) {
         self.check(&format!("systemctl stop {unit}"));
     }
 
-    /// Ends a unit as `kill -9` does, and waits until it is gone.
+    /// Kills a unit with SIGKILL, and waits until it has ended.
     pub fn kill(&mut self, unit: &str) {
         self.check(&format!(
             "systemctl kill --signal=KILL {unit}; while systemctl --quiet is-active {unit}; do sleep 0.05; done"
         ));
     }
 
-    /// What a unit has said since the boot.
+    /// Returns the journal of a unit since the boot.
     pub fn journal(&mut self, unit: &str) -> String {
         self.check(&format!("journalctl --quiet --output=cat --boot --unit={unit}"))
     }
 
-    /// `pmc-lite get status --json` in the guest.
+    /// Returns what a unit has logged since its journal had `before` bytes.
+    pub fn journal_since(&mut self, unit: &str, before: usize) -> String {
+        self.journal(unit).get(before..).unwrap_or_default().to_owned()
+    }
+
+    /// Output of `pmc-lite get status --json` in the guest.
     ///
     /// # Panics
-    /// When it prints no JSON.
+    /// If it prints no JSON.
     pub fn status(&mut self) -> Value {
         let output = self.run("pmc-lite get status --json");
         serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
@@ -233,103 +245,98 @@ impl Guest {
     /// Waits until the program's part of the status has `key` at `value`, and returns the part.
     ///
     /// # Panics
-    /// When it has not within `limit`.
+    /// If it does not have it within `limit`.
     pub fn wait_for(&mut self, program: &str, key: &str, value: impl Into<Value>, limit: Duration) -> Value {
-        let value = value.into();
-        crate::wait_for(&format!("{program}: {key} {value}"), limit, || {
-            let part = self.status().get_mut(program)?.take();
-            (part[key] == value).then_some(part)
-        })
+        crate::wait_for_status(|| self.status(), program, key, &value.into(), limit)
     }
 
-    /// The guest's own address.
+    /// Returns the rate of this machine's CLOCK_REALTIME against CLOCK_MONOTONIC_RAW since the guest was started, ppm: not zero if
+    /// another program steers this machine's clock. The guest's oscillator is the former, a leader's the latter.
+    pub fn machine_ppm(&self) -> f64 {
+        let now = read_realtime();
+        let (raw, real) = (now.raw - self.reading.raw, now.real - self.reading.real);
+        ((real - raw).secs_f64() / raw.secs_f64()) * 1e6
+    }
+
+    /// The guest's address.
     pub fn address(&self) -> String {
         self.switch.address(2)
     }
 
-    /// A leader on the host at address 1, with these flags besides its interface.
+    /// Starts a leader on host 1, with these flags besides its interface.
     pub fn leader(&self, words: &[&str]) -> LeaderProcess {
         LeaderProcess::start(&self.stage, &self.far, words)
     }
 
-    /// chronyd as a server of stratum 3 with this machine's date, on port 123 of `host`.
+    /// Starts chronyd as a server of stratum 3 with this machine's time, on port 123 of `host`.
     pub fn chronyd(&self, host: &Namespace) -> Program {
         chronyd::serve(&self.chrony, &self.stage, host)
     }
 
-    /// Reboots in good order, and waits until the guest is up again. The real-time clock and the disk go on.
+    /// Reboots, and waits until the guest is up again. The real-time clock continues, and the disk keeps what was written.
+    ///
+    /// The kernel sometimes calibrates its timers against an emulated one that stood still for a moment; the guest then runs too
+    /// slowly, and is booted again.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// If it does not come up.
     pub fn reboot(&mut self) {
-        self.reboot_by("systemctl --no-block reboot");
-    }
-
-    /// Reboots as the reset button does: nothing is ended, nothing is written.
-    ///
-    /// # Panics
-    /// When it does not come up.
-    pub fn reset(&mut self) {
-        self.reboot_by(RESET);
-    }
-
-    /// Suspends to RAM (ACPI S3) until the real-time clock wakes the guest `seconds` later, and returns by how much
-    /// CLOCK_BOOTTIME has gained on CLOCK_MONOTONIC since the boot, s. The date afterwards is the real-time clock's, good
-    /// to a second. Suspend-to-idle (`freeze`) never wakes under QEMU 7.2.
-    ///
-    /// # Panics
-    /// When it does not wake.
-    pub fn suspend(&mut self, seconds: u8) -> f64 {
-        let script = format!("rtcwake --utc --mode mem --seconds {seconds}");
-        let slept = self.run_within(&script, Duration::from_secs(u64::from(seconds)) + SCRIPT);
-        assert_eq!(slept.code, 0, "{slept:?}");
-        let said = self.check("cat /proc/uptime; grep -m 1 'now at' /proc/timer_list");
-        let mut numbers = said.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
-        let (boottime, monotonic_ns) = (numbers.next(), numbers.next_back());
-        boottime.zip(monotonic_ns).map_or_else(|| panic!("{said}"), |(boot, ns)| boot - ns / 1e9)
-    }
-
-    /// Once in a while the kernel calibrates its timers against an emulated one that stood still for a moment, and then all
-    /// of the guest runs in slow motion: such a boot is done again, as at the start.
-    fn reboot_by(&mut self, script: &str) {
-        if self.boot_anew(script) > SLOW {
-            self.say("in slow motion, and reset");
-            self.boot_anew(RESET);
+        if self.reboot_by("systemctl --no-block reboot") > SLOW_BOOT {
+            self.report("boots too slowly: reset");
+            self.reboot_by(RESET);
         }
     }
 
-    fn boot_anew(&mut self, script: &str) -> Duration {
+    /// Suspends to RAM (ACPI S3) until the real-time clock wakes the guest `seconds` later. Returns CLOCK_BOOTTIME minus
+    /// CLOCK_MONOTONIC, s: the time that the guest has slept since the boot. The time of day afterwards is that of the real-time
+    /// clock, to within a second. Suspend-to-idle (`freeze`) never wakes under QEMU 7.2.
+    ///
+    /// # Panics
+    /// If it does not wake.
+    pub fn suspend(&mut self, seconds: u8) -> f64 {
+        let script = format!("rtcwake --utc --mode mem --seconds {seconds}");
+        let slept = self.run_within(&script, Duration::from_secs(u64::from(seconds)) + SCRIPT_TIMEOUT);
+        assert_eq!(slept.code, 0, "{slept:?}");
+        let text = self.check("cat /proc/uptime; grep -m 1 'now at' /proc/timer_list");
+        let mut numbers = text.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
+        let (boottime, monotonic_ns) = (numbers.next(), numbers.next_back());
+        boottime.zip(monotonic_ns).map_or_else(|| panic!("{text}"), |(boot, ns)| boot - ns / 1e9)
+    }
+
+    /// Runs a script that reboots the guest, and returns the duration until it is up again.
+    fn reboot_by(&mut self, script: &str) -> Duration {
         const BOOT_ID: &str = "cat /proc/sys/kernel/random/boot_id";
         let before = self.check(BOOT_ID);
         let begun = Instant::now();
-        // The answer may be lost on the way down.
+        // The guest may shut down before it answers.
         _ = self.agent.run(script, Duration::from_secs(1));
         loop {
-            self.wait_until_up(BOOT);
+            self.wait_until_up(BOOT_TIMEOUT);
             let now = self.agent.run(BOOT_ID, Duration::from_secs(2));
             if now.is_some_and(|output| output.code == 0 && output.stdout != before) {
                 break;
             }
-            assert!(begun.elapsed() < BOOT, "the guest did not reboot within {BOOT:?}");
+            assert!(begun.elapsed() < BOOT_TIMEOUT, "the guest did not reboot within {BOOT_TIMEOUT:?}");
             std::thread::sleep(Duration::from_millis(200));
         }
-        self.say(&format!("rebooted in {:.1} s", begun.elapsed().as_secs_f64()));
+        self.report(&format!("rebooted in {:.1} s", begun.elapsed().as_secs_f64()));
         begun.elapsed()
     }
 }
 
 impl Drop for Guest {
-    /// The stage shows the log of the console; what the programs said is in the guest's journal.
+    /// If the test failed: saves the guest's journal with the other logs of the stage, which prints them.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let journal = self.agent.run("journalctl --boot --no-pager --output=short-monotonic", SCRIPT);
-            let said = journal.map_or("the guest does not answer".into(), |output| output.stdout);
-            _ = std::fs::write(self.stage.folder().join("journal.log"), said);
+            let journal =
+                self.agent.run("journalctl --boot --no-pager --output=short-monotonic", SCRIPT_TIMEOUT);
+            let text = journal.map_or("the guest does not answer".into(), |output| output.stdout);
+            _ = std::fs::write(self.stage.folder().join("journal.log"), text);
         }
     }
 }
 
-/// To be seen while the test runs, also where the harness keeps what tests print.
-fn say(name: &str, line: &str) {
+/// Writes to stderr: the harness captures what tests print to stdout until they end.
+fn report(name: &str, line: &str) {
     _ = writeln!(std::io::stderr(), "guest {name}: {line}");
 }

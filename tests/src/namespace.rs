@@ -1,15 +1,27 @@
-//! Network namespaces: hosts that share nothing but the kernel's clock, joined by a cable of veth.
+//! Network namespaces: hosts with interfaces, ports and sysctls of their own, joined by veth. They share the machine's clocks.
 
+use crate::run;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
-/// The interface of each host on the cable.
+/// Name of each host's interface on the cable between two hosts.
 pub const CABLE: &str = "veth0";
 
-/// The interface on the second cable, where there is one.
+/// Name of the interface on the second cable, if there is one.
 pub const SECOND_CABLE: &str = "veth1";
+
+/// Sysctls of a new namespace. For IPv4 the kernel copies the machine's values into it; these are the kernel's defaults.
+/// IPv6 is off: its neighbour and router discovery would be in captures.
+const SYSCTLS: [&str; 6] = [
+    "net.ipv4.conf.all.rp_filter=0",
+    "net.ipv4.conf.default.rp_filter=0",
+    "net.ipv4.conf.all.force_igmp_version=0",
+    "net.ipv4.conf.default.force_igmp_version=0",
+    "net.ipv6.conf.all.disable_ipv6=1",
+    "net.ipv6.conf.default.disable_ipv6=1",
+];
 
 /// A network namespace, removed on drop.
 #[derive(Debug)]
@@ -17,43 +29,37 @@ pub struct Namespace(String);
 
 impl Namespace {
     fn new(name: String) -> Self {
-        // A process that was killed may have had this one's number.
-        if Path::new("/run/netns").join(&name).exists() {
-            ip(&["netns", "del", &name]);
-        }
         ip(&["netns", "add", &name]);
         let namespace = Self(name);
         namespace.ip(&["link", "set", "lo", "up"]);
-        // The kernel's own IPv6 chatter would stand in captures.
-        if Path::new("/proc/sys/net/ipv6").exists() {
-            let quiet = ["all", "default"].map(|of| format!("net.ipv6.conf.{of}.disable_ipv6=1"));
-            let done = namespace.command("sysctl").arg("-qw").args(quiet).status();
-            assert!(done.is_ok_and(|status| status.success()), "sysctl in {}", namespace.0);
-        }
+        let has_ipv6 = Path::new("/proc/sys/net/ipv6").exists();
+        let settings = SYSCTLS.iter().filter(|setting| has_ipv6 || !setting.starts_with("net.ipv6"));
+        let done = namespace.command("sysctl").arg("-qw").args(settings).status();
+        assert!(done.is_ok_and(|status| status.success()), "sysctl in {}", namespace.0);
         namespace
     }
 
-    /// A host without any cable yet.
+    /// Creates a host without a cable.
     pub fn lone(name: &str) -> Self {
-        remove_orphans();
+        prepare();
         Self::new(format!("{PREFIX}{name}"))
     }
 
-    /// What `ip netns` calls it.
+    /// Name for `ip netns`.
     pub fn name(&self) -> &str {
         &self.0
     }
 
-    /// Two hosts on one cable, with the addresses 10.77.`net`.1 and .2.
+    /// Creates two hosts on one cable, with the addresses 10.77.`net`.1 and .2.
     pub fn pair(name: &str, net: u8) -> [Self; 2] {
-        remove_orphans();
+        prepare();
         let hosts = ["a", "b"].map(|side| Self::new(format!("{PREFIX}{name}-{side}")));
         let [a, b] = &hosts;
         Self::join(a, b, CABLE, &format!("10.77.{net}"));
         hosts
     }
 
-    /// A second cable between two hosts, with the addresses 10.79.`net`.1 and .2.
+    /// Connects two hosts by a second cable, with the addresses 10.79.`net`.1 and .2.
     pub fn second_cable(a: &Self, b: &Self, net: u8) {
         Self::join(a, b, SECOND_CABLE, &format!("10.79.{net}"));
     }
@@ -66,33 +72,38 @@ impl Namespace {
         }
     }
 
-    /// `program`, to be run inside. `ip netns exec` becomes the program, so its process id is the program's.
+    /// Returns the command that runs `program` in the namespace. `ip netns exec` execs it, so its process id is the program's.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.0]).arg(program.as_ref());
         command
     }
 
-    /// `ip` inside.
+    /// Runs ip(8) in the namespace.
     ///
     /// # Panics
-    /// When it fails.
+    /// If it fails.
     pub fn ip(&self, words: &[&str]) {
         ip(&[&["-n", &self.0], words].concat());
     }
 
-    /// Does something inside, in a thread of its own: sockets belong to the namespace in which they are made.
+    /// Runs `make` in the namespace, in a thread of its own. A socket belongs to the namespace in which it is opened.
     ///
     /// # Panics
-    /// When the namespace cannot be entered, or `make` panics.
+    /// If the namespace cannot be entered, or `make` panics.
     pub fn within<T: Send>(&self, make: impl FnOnce() -> T + Send) -> T {
-        let place = File::open(Path::new("/run/netns").join(&self.0)).expect("the namespace's file");
-        let enter = || {
-            setns(place, CloneFlags::CLONE_NEWNET).expect("entering the namespace");
-            make()
-        };
-        std::thread::scope(|scope| scope.spawn(enter).join().expect("in the namespace"))
+        within(&self.0, make)
     }
+}
+
+/// Runs `make` in the namespace of this name, in a thread of its own.
+pub(crate) fn within<T: Send>(name: &str, make: impl FnOnce() -> T + Send) -> T {
+    let file = File::open(Path::new("/run/netns").join(name)).expect("the namespace's file");
+    let enter = || {
+        setns(file, CloneFlags::CLONE_NEWNET).expect("entering the namespace");
+        make()
+    };
+    std::thread::scope(|scope| scope.spawn(enter).join().expect("in the namespace"))
 }
 
 impl Drop for Namespace {
@@ -101,21 +112,22 @@ impl Drop for Namespace {
     }
 }
 
+/// Prefix of all names: `dtest-RUN-...`.
 const PREFIX: &str = "dtest-";
 
-/// Namespaces of a test that was killed before it could remove them.
-fn remove_orphans() {
-    let Ok(entries) = std::fs::read_dir("/run/netns") else { return };
-    for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
-        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        if pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists()) {
-            drop(Namespace(name));
-        }
+/// Locks this run's name, and removes namespaces of runs that were killed.
+fn prepare() {
+    run::lock();
+    for ended in run::ended_runs() {
+        let prefix = format!("{PREFIX}{}-", ended.name);
+        let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| name.starts_with(&prefix)).for_each(|name| drop(Namespace(name)));
     }
 }
 
 fn ip(words: &[&str]) {
     let output = Command::new("ip").args(words).output().expect("ip of iproute2");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ip {}: {}", words.join(" "), said.trim());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {}: {}", words.join(" "), errors.trim());
 }

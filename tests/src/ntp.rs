@@ -1,7 +1,7 @@
-//! NTP of the tests' own: a server that shows any date and misbehaves as it is told, and one question to any server.
+//! An NTP server whose time and faults a test sets, and an NTP client that sends one request.
 //!
-//! The server answers NTPv4 client packets (RFC 5905, 7.3) from a thread whose socket is in a namespace. It measures
-//! nothing: the date that it serves is this machine's CLOCK_REALTIME and an offset.
+//! The server answers NTPv4 client packets (RFC 5905, 7.3) from a thread whose socket is in a namespace. Its time is this
+//! machine's CLOCK_REALTIME plus an offset.
 
 use crate::namespace::Namespace;
 use rand::{RngExt, SeedableRng};
@@ -12,20 +12,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Seconds from the zero of NTP's first era, 1900, to 1970.
+/// Seconds from 1900, the zero of NTP's first era, to 1970.
 const NTP_TO_UNIX: i128 = 2_208_988_800;
+/// Size of a packet without extensions, bytes.
 const PACKET: usize = 48;
 
-/// What a server answers. The defaults are those of an honest server of stratum 1 with this machine's date.
+/// Behaviour of a server. The default is a correct server of stratum 1 with this machine's time.
 #[derive(Debug, Clone)]
 pub struct Behaviour {
-    /// What is answered at all.
+    /// Kind of answer.
     pub answer: Answer,
-    /// How far the date served is ahead of this machine's, ns.
+    /// The server's time minus this machine's, ns.
     pub offset_ns: i64,
-    /// By how much at most each stamp is off, either way, evenly spread, ns.
+    /// Error of each timestamp: uniform between minus and plus this, ns.
     pub jitter_ns: i64,
-    /// Leap indicator: 0 none, 1 a second is inserted, 2 one is left out, 3 not synchronised.
+    /// Leap indicator: 0 none, 1 a second is inserted, 2 a second is deleted, 3 not synchronised.
     pub leap: u8,
     /// 0 unspecified, 1 to 15, 16 not synchronised.
     pub stratum: u8,
@@ -35,9 +36,9 @@ pub struct Behaviour {
     pub root_dispersion_s: f64,
     /// Reference identifier.
     pub reference: [u8; 4],
-    /// Reference date: how old it is, s.
+    /// Age of the reference timestamp, s.
     pub reference_age_s: i64,
-    /// Waits this long between receiving a request and answering it, beside the stamps: a delay of the way back only.
+    /// Delay between the transmit timestamp and the answer: a delay of the return path only.
     pub delay_back: Duration,
 }
 
@@ -58,40 +59,39 @@ impl Default for Behaviour {
     }
 }
 
-/// What is answered.
+/// Kind of answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// The date.
+    /// A correct answer.
     Time,
-    /// Nothing.
+    /// No answer.
     Nothing,
-    /// 48 bytes of chance, with version and mode of a server.
+    /// 48 random bytes, with a server's version and mode.
     Garbage,
-    /// The first bytes of an honest answer, this many.
+    /// The first bytes of a correct answer, this many.
     Truncated(usize),
-    /// An honest answer to some other request: its origin stamp is not the request's, as one who cannot see the requests
-    /// must guess.
+    /// A correct answer with a random origin timestamp, as of an attacker who does not see the requests.
     WrongOrigin,
-    /// An honest answer with transmit and receive stamps zero.
+    /// A correct answer with transmit and receive timestamps of zero.
     ZeroTimestamps,
-    /// An honest answer in mode 5 (broadcast).
+    /// A correct answer in mode 5 (broadcast).
     WrongMode,
-    /// A kiss of death with this code: `RATE`, `DENY`, `RSTR`.
+    /// A kiss-o'-death packet with this code: `RATE`, `DENY`, `RSTR`.
     Kiss([u8; 4]),
-    /// An honest answer, twice.
+    /// A correct answer, twice.
     Twice,
 }
 
-/// A request that came.
+/// A request that the server received.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
-    /// This machine's date, ns since 1970.
+    /// This machine's time, ns since 1970.
     pub at_ns: i64,
-    /// Who asked.
+    /// Address of the client.
     pub from: SocketAddr,
-    /// Version.
+    /// Protocol version.
     pub version: u8,
-    /// Poll interval that the client states, log2 of seconds.
+    /// Poll interval in the packet, log2 of seconds.
     pub poll: i8,
 }
 
@@ -99,10 +99,10 @@ pub struct Request {
 struct Shared {
     behaviour: Mutex<Behaviour>,
     requests: Mutex<Vec<Request>>,
-    enough: AtomicBool,
+    end: AtomicBool,
 }
 
-/// A server that runs until it is dropped.
+/// A server, ended on drop.
 #[derive(Debug)]
 pub struct NtpServer {
     shared: Arc<Shared>,
@@ -110,28 +110,28 @@ pub struct NtpServer {
 }
 
 impl NtpServer {
-    /// A server on port 123 of `host`.
+    /// Starts a server on port 123 of `host`.
     ///
     /// # Panics
-    /// When the port is taken.
+    /// If the port is in use.
     pub fn start(host: &Namespace, behaviour: Behaviour) -> Self {
         let socket = host.within(|| UdpSocket::bind("0.0.0.0:123").expect("port 123"));
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("the socket's time limit");
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(behaviour),
             requests: Mutex::default(),
-            enough: AtomicBool::new(false),
+            end: AtomicBool::new(false),
         });
         let for_thread = Arc::clone(&shared);
         Self { shared, thread: Some(std::thread::spawn(move || serve(&socket, &for_thread))) }
     }
 
-    /// Changes what it answers from now on.
+    /// Changes its behaviour from now on.
     pub fn change(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut lock(&self.shared.behaviour));
     }
 
-    /// All requests until now.
+    /// All requests so far.
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.shared.requests).clone()
     }
@@ -139,7 +139,7 @@ impl NtpServer {
 
 impl Drop for NtpServer {
     fn drop(&mut self) {
-        self.shared.enough.store(true, Ordering::Relaxed);
+        self.shared.end.store(true, Ordering::Relaxed);
         _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -149,13 +149,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn serve(socket: &UdpSocket, shared: &Shared) {
-    let mut chance = Pcg32::seed_from_u64(1);
+    let mut rng = Pcg32::seed_from_u64(1);
     let mut buffer = [0; 1024];
-    while !shared.enough.load(Ordering::Relaxed) {
+    while !shared.end.load(Ordering::Relaxed) {
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
         let at_ns = now_ns();
         let Some(request) = buffer[..length].first_chunk::<PACKET>() else { continue };
-        // Mode 3 is a client's.
+        // Mode 3: client.
         if request[0] & 7 != 3 {
             continue;
         }
@@ -164,27 +164,27 @@ fn serve(socket: &UdpSocket, shared: &Shared) {
         let behaviour = lock(&shared.behaviour).clone();
         std::thread::sleep(behaviour.delay_back);
         let times = if behaviour.answer == Answer::Twice { 2 } else { 1 };
-        let answer = behaviour.answer_to(request, at_ns, &mut chance);
+        let answer = behaviour.answer_to(request, at_ns, &mut rng);
         for _ in 0..times {
-            // Whoever is gone does not hear it.
+            // Fails if the client has closed its port.
             _ = answer.as_ref().map(|bytes| socket.send_to(bytes, from));
         }
     }
 }
 
 impl Behaviour {
-    fn answer_to(&self, request: &[u8; PACKET], at_ns: i64, chance: &mut Pcg32) -> Option<Vec<u8>> {
-        let mut packet = self.honest(request, at_ns, chance);
+    fn answer_to(&self, request: &[u8; PACKET], at_ns: i64, rng: &mut Pcg32) -> Option<Vec<u8>> {
+        let mut packet = self.correct(request, at_ns, rng);
         match self.answer {
             Answer::Time | Answer::Twice => {}
             Answer::Nothing => return None,
-            Answer::Garbage => chance.fill(&mut packet[1..]),
+            Answer::Garbage => rng.fill(&mut packet[1..]),
             Answer::Truncated(length) => return packet.get(..length).map(<[u8]>::to_vec),
-            Answer::WrongOrigin => chance.fill(&mut packet[24..32]),
+            Answer::WrongOrigin => rng.fill(&mut packet[24..32]),
             Answer::ZeroTimestamps => packet[32..48].fill(0),
             Answer::WrongMode => packet[0] = packet[0] & !7 | 5,
             Answer::Kiss(code) => {
-                // RFC 5905, 7.4: stratum 0, the code in place of the reference; LI is 3.
+                // RFC 5905, 7.4: stratum 0, the code as reference identifier, leap indicator 3.
                 packet[0] |= 3 << 6;
                 packet[1] = 0;
                 packet[12..16].copy_from_slice(&code);
@@ -193,64 +193,64 @@ impl Behaviour {
         Some(packet.to_vec())
     }
 
-    fn honest(&self, request: &[u8; PACKET], at_ns: i64, chance: &mut Pcg32) -> [u8; PACKET] {
-        let mut stamp = |at_ns: i64| {
-            let off =
-                if self.jitter_ns == 0 { 0 } else { chance.random_range(-self.jitter_ns..=self.jitter_ns) };
-            ntp_stamp(at_ns + self.offset_ns + off)
+    fn correct(&self, request: &[u8; PACKET], at_ns: i64, rng: &mut Pcg32) -> [u8; PACKET] {
+        let mut timestamp = |at_ns: i64| {
+            let error =
+                if self.jitter_ns == 0 { 0 } else { rng.random_range(-self.jitter_ns..=self.jitter_ns) };
+            ntp_timestamp(at_ns + self.offset_ns + error)
         };
         let mut packet = [0; PACKET];
         // The client's version, mode 4.
         packet[0] = self.leap << 6 | request[0] & 0x38 | 4;
         packet[1] = self.stratum;
         packet[2] = request[2];
-        // 2^-20 s.
+        // Precision: 2^-20 s.
         packet[3] = 0xec;
         packet[4..8].copy_from_slice(&ntp_short(self.root_delay_s));
         packet[8..12].copy_from_slice(&ntp_short(self.root_dispersion_s));
         packet[12..16].copy_from_slice(&self.reference);
-        packet[16..24].copy_from_slice(&stamp(at_ns - self.reference_age_s * 1_000_000_000));
+        packet[16..24].copy_from_slice(&timestamp(at_ns - self.reference_age_s * 1_000_000_000));
         packet[24..32].copy_from_slice(&request[40..48]);
-        packet[32..40].copy_from_slice(&stamp(at_ns));
-        // The time that the answer was held back is not owned up to.
-        let held_ns = i64::try_from(self.delay_back.as_nanos()).expect("a short delay");
-        packet[40..48].copy_from_slice(&stamp(now_ns() - held_ns));
+        packet[32..40].copy_from_slice(&timestamp(at_ns));
+        // As of before the delay, which the client therefore takes for the return path.
+        let delay_ns = i64::try_from(self.delay_back.as_nanos()).expect("a short delay");
+        packet[40..48].copy_from_slice(&timestamp(now_ns() - delay_ns));
         packet
     }
 }
 
-/// A server that is there answers at once, one in an emulated guest within some ms.
+/// Longest wait for an answer: a server in an emulated guest takes some ms.
 const REPLY_LIMIT: Duration = Duration::from_millis(500);
 
-/// What a server said.
+/// An answer of a server.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reply {
     /// Leap indicator: 0 none, 3 not synchronised.
     pub leap: u8,
-    /// 1 to 15; 16 or 0: not synchronised.
+    /// Stratum: 1 to 15; 16 or 0: not synchronised.
     pub stratum: u8,
     /// Root dispersion, s.
     pub root_dispersion_s: f64,
     /// Reference identifier.
     pub reference: [u8; 4],
-    /// Transmit date, ns since 1970.
+    /// Transmit timestamp, ns since 1970.
     pub transmit_ns: i64,
 }
 
-/// Asks `server` from the address `from` of `host`; `None` where no answer comes within half a second.
+/// Sends a request to `server` from the address `from` of `host`. Returns `None` if no answer arrives within half a second.
 ///
 /// # Panics
-/// When `from` is no address of the host.
-pub fn ask(host: &Namespace, from: &str, server: &str) -> Option<Reply> {
+/// If `from` is no address of the host.
+pub fn query(host: &Namespace, from: &str, server: &str) -> Option<Reply> {
     let socket = host.within(|| UdpSocket::bind((from, 0)).expect("an address of the host"));
     socket.set_read_timeout(Some(REPLY_LIMIT)).expect("the socket's time limit");
-    // Version 4, mode 3.
+    // Version 4, mode 3 (client).
     let mut packet = [0; PACKET];
     packet[0] = (4 << 3) | 3;
-    // Where nobody listens the kernel says so, to the next call.
+    // If no program listens, the next call returns ECONNREFUSED.
     socket.send_to(&packet, (server, 123)).ok()?;
     let (length, _) = socket.recv_from(&mut packet).ok()?;
-    // Mode 4 is a server's.
+    // Mode 4: server.
     (length == PACKET && packet[0] & 7 == 4).then(|| Reply::of(&packet))
 }
 
@@ -265,34 +265,30 @@ impl Reply {
             stratum: packet[1],
             root_dispersion_s: f64::from(word(8)) / 65_536.0,
             reference: word(12).to_be_bytes(),
-            transmit_ns: i64::try_from(ns).expect("a date before 2036"),
+            transmit_ns: i64::try_from(ns).expect("a time before 2036"),
         }
     }
 }
 
-/// This machine's date.
+/// CLOCK_REALTIME of this machine, ns since 1970.
 pub(crate) fn now_ns() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a date after 1970");
-    i64::try_from(now.as_nanos()).expect("a date before 2262")
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    i64::try_from(now.as_nanos()).expect("a time before 2262")
 }
 
-/// 32 bits of seconds, 32 of their fraction; eras are not told apart.
+/// NTP timestamp: 32 bits of seconds and 32 of their fraction, without the era.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "the era is cut off: RFC 5905, 6"
+    reason = "the era is dropped (RFC 5905, 6)"
 )]
-fn ntp_stamp(unix_ns: i64) -> [u8; 8] {
+fn ntp_timestamp(unix_ns: i64) -> [u8; 8] {
     let ns = i128::from(unix_ns) + NTP_TO_UNIX * 1_000_000_000;
     (((ns << 32) / 1_000_000_000) as u64).to_be_bytes()
 }
 
-/// 16 bits of seconds, 16 of their fraction.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a float is held within the range"
-)]
+/// NTP short format: 16 bits of seconds and 16 of their fraction.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast of a float saturates")]
 fn ntp_short(seconds: f64) -> [u8; 4] {
     ((seconds * 65_536.0) as u32).to_be_bytes()
 }

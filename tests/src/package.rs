@@ -1,4 +1,4 @@
-//! The Debian package, as `make deb` makes it of the programs that the tests run.
+//! The Debian package, made by `make deb` from the programs that the tests run.
 
 use crate::program::built;
 use nix::fcntl::{Flock, FlockArg};
@@ -6,38 +6,37 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The suite's sources.
+/// Root of the source tree.
 pub fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The tool that packs, where tests/packages.sh puts it: a test does not build it.
+/// Whether cargo-deb is installed, by tests/packages.sh: no test builds it.
 ///
 /// # Panics
-/// Where it is missing and must not be.
+/// If it is not, and CI=true is set.
 pub fn may_make_deb() -> bool {
-    let there = sources().join("target/tools/bin/cargo-deb").exists();
-    if !there {
+    let exists = sources().join("target/tools/bin/cargo-deb").exists();
+    if !exists {
         crate::skip("cargo-deb is not installed");
     }
-    there
+    exists
 }
 
-/// `make` with these words, on the programs that were built along with this test: building them once more could exchange
-/// them under the other tests.
+/// Runs `make` with these words and the programs that are built already: a build could replace them while other tests run.
 ///
 /// # Panics
-/// When it fails.
+/// If it fails.
 pub fn make(words: &[&str]) {
     make_within(&[], words);
 }
 
-/// The same, its command handed to another one, as to `env`. Returns what was written to the standard output.
+/// Runs `make` through another command, such as `env`. Returns its standard output.
 ///
 /// # Panics
-/// When it fails.
+/// If it fails.
 pub fn make_within(outer: &[&str], words: &[&str]) -> String {
-    // All write the manual to one place.
+    // Every `make` writes the manual to the same folder.
     let lock = File::create(sources().join("target/make.lock")).expect("a file to lock");
     let _lock = Flock::lock(lock, FlockArg::LockExclusive).expect("a lock");
     let program = built("dante4l");
@@ -53,7 +52,7 @@ pub fn make_within(outer: &[&str], words: &[&str]) -> String {
         .arg(format!("PROFILE={profile}"))
         .arg("BUILD=true")
         .args(words);
-    // What `cargo test` tells its tests would tell that cargo something else.
+    // Variables that `cargo test` sets for its tests have another meaning for the cargo that make runs.
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
         if name_text.starts_with("CARGO_") && name_text != "CARGO_HOME" || name_text.starts_with("MAKE") {
@@ -61,15 +60,15 @@ pub fn make_within(outer: &[&str], words: &[&str]) -> String {
         }
     }
     let output = command.output().expect("make");
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "make {}: {said}", words.join(" "));
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "make {}: {text}", words.join(" "));
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// Makes the package as this version, in `folder`, and returns its path.
+/// Makes the package with this version in `folder`, and returns its path.
 ///
 /// # Panics
-/// When that fails.
+/// If that fails.
 pub fn make_deb(version: &str, folder: &Path) -> PathBuf {
     make(&["deb", &format!("DEB_VERSION={version}"), &format!("DEB_OUTPUT={}/", folder.display())]);
     let mut entries = std::fs::read_dir(folder).expect("the package's folder").flatten();

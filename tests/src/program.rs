@@ -1,4 +1,4 @@
-//! Programs under test: where they are, how they are started, what they said, how they ended.
+//! Programs under test: their paths, output and exit status.
 
 use dante_os::daemon::{self, DaemonArgs};
 use dante_os::process::Bound;
@@ -10,32 +10,32 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// A program of the workspace, beside the test that runs now (target/PROFILE/deps/TEST).
+/// Path of a program of the workspace, in the target directory of this test (target/PROFILE/deps/TEST).
 ///
 /// # Panics
-/// When it was not built.
+/// If it was not built.
 pub fn built(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("the path of this test");
     let folder = own.parent().and_then(Path::parent).expect("the profile's folder");
     let path = folder.join(name);
-    assert!(path.exists(), "{} is not there: run `cargo build --workspace` first", path.display());
+    assert!(path.exists(), "{} does not exist: run `cargo build --workspace` first", path.display());
     path
 }
 
-/// Copies a program, such as may be run from there at once: this process never has the copy open for writing, which a
-/// child that another test is just starting would inherit ("Text file busy").
+/// Copies a program with cp(1). If this process had the copy open for writing, a child that another test starts at that moment
+/// would inherit the descriptor, and running the copy would fail ("Text file busy").
 ///
 /// # Panics
-/// When it cannot be copied.
+/// If it cannot be copied.
 pub fn copy(program: &Path, to: &Path) {
     let done = Command::new("cp").arg(program).arg(to).status();
     assert!(done.is_ok_and(|status| status.success()), "copying {}", program.display());
 }
 
-/// A program ends within this when it is told to.
-const GRACE: Duration = Duration::from_secs(20);
+/// Longest time from SIGTERM or SIGKILL until a program has ended.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A running program. It is ended when this is dropped.
+/// A running program, ended on drop.
 #[derive(Debug)]
 pub struct Program {
     child: Bound,
@@ -45,104 +45,104 @@ pub struct Program {
 /// How a program ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit status; `None` where a signal ended it.
+    /// Exit status; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// What it wrote to stdout and stderr.
-    pub said: String,
+    /// Output on stdout and stderr.
+    pub output: String,
 }
 
 impl Program {
-    /// Starts `command`, with what it says in the file `log`.
+    /// Starts `command`, with its stdout and stderr in the file `log`.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub fn start(mut command: Command, log: PathBuf) -> Self {
         let file = File::create(&log).expect("a log file");
         let copy = file.try_clone().expect("a log file");
-        // In a process group of its own: when the parent of the tests' group ends (a terminal is closed, a shell that ran
-        // them in the background), the kernel sends SIGHUP and SIGCONT to that group if one of it is stopped, and a
-        // leader that a test has stopped would go on (setpgid(2), orphaned process groups).
+        // In a process group of its own. When the parent of the tests' group ends (its terminal is closed, or the shell that
+        // started it in the background exits), the kernel sends SIGHUP and SIGCONT to the group if one of its processes is
+        // stopped, and a leader that a test has stopped would continue (setpgid(2), orphaned process groups).
         command.stdin(Stdio::null()).stdout(file).stderr(copy).process_group(0);
         let child = Bound::spawn(&mut command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { child, log }
     }
 
-    /// Its process.
+    /// Process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has said so far.
+    /// Output so far.
     pub fn output(&self) -> String {
         std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// Waits until it has said so.
+    /// Waits until `words` are in its output.
     ///
     /// # Panics
-    /// When it has not within `limit`.
+    /// If they are not within `limit`.
     pub fn wait_for_output(&self, words: &str, limit: Duration) {
         crate::wait_until(words, limit, || self.output().contains(words));
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to it.
     ///
     /// # Panics
-    /// When it is gone.
+    /// If it has ended.
     pub fn signal(&self, signal: Signal) {
         self.child.signal(signal).expect("a running program");
     }
 
-    /// Kills it as `kill -9` does.
+    /// Kills it with SIGKILL, and waits until it has ended.
     pub fn kill(self) {
         self.signal(Signal::SIGKILL);
-        self.ended(GRACE);
+        self.ended(EXIT_TIMEOUT);
     }
 
-    /// Asks it to end (SIGTERM), and waits until it has.
+    /// Sends SIGTERM to it, and waits until it has ended.
     pub fn stop(self) -> Ended {
         self.signal(Signal::SIGTERM);
-        self.ended(GRACE)
+        self.ended(EXIT_TIMEOUT)
     }
 
-    /// Whether it runs still.
+    /// Whether it is running.
     ///
     /// # Panics
-    /// When that cannot be found out.
+    /// If waitpid(2) fails.
     pub fn runs(&mut self) -> bool {
         self.child.ended().expect("the state of a child").is_none()
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it ends by itself.
     ///
     /// # Panics
-    /// When it has not within `limit`.
+    /// If it does not within `limit`.
     pub fn ended(mut self, limit: Duration) -> Ended {
         let status = self.child.wait(limit).expect("the state of a child");
         let status = status.unwrap_or_else(|| panic!("still running after {limit:?}: {}", self.output()));
-        Ended { code: status.code(), said: self.output() }
+        Ended { code: status.code(), output: self.output() }
     }
 }
 
 impl Ended {
-    /// Fails unless it ended with `code` and said all of `words`, and that without a panic.
+    /// Checks that it ended with `code`, without a panic, and that all of `words` are in its output.
     ///
     /// # Panics
-    /// Then.
+    /// If not.
     #[track_caller]
     pub fn expect(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "it said: {}", self.said);
-        assert!(!self.said.contains("panicked"), "{}", self.said);
+        assert_eq!(self.code, Some(code), "output: {}", self.output);
+        assert!(!self.output.contains("panicked"), "{}", self.output);
         for word in words {
-            assert!(self.said.contains(word), "{word:?} is not in: {}", self.said);
+            assert!(self.output.contains(word), "{word:?} is not in: {}", self.output);
         }
     }
 }
 
-/// The keys of a daemon's section of the configuration file, by its own command line.
+/// Returns the keys of a daemon's section of the configuration file, from its command line.
 ///
 /// # Panics
-/// For another program.
+/// If the program is no daemon.
 pub fn keys_of(daemon: &str) -> BTreeSet<String> {
     fn keys<A: DaemonArgs>() -> BTreeSet<String> {
         daemon::keys_of::<A>().iter().filter_map(|key| key.get_long().map(str::to_owned)).collect()

@@ -1,5 +1,5 @@
-//! The NTP SHM segment, seen from two sides: through the suite's own reader in a program of its own, and byte by byte
-//! in danteshm's memory, against the layout of `struct shmTime` in ntpd's and chrony's refclock_shm.c.
+//! The NTP SHM segment, read in two ways: by the suite's own reader in another program, and byte by byte from danteshm's
+//! memory, in the layout of `struct shmTime` in refclock_shm.c of ntpd and chrony.
 
 use crate::program::Program;
 use dante_core::time::{Raw, Real, Timestamp};
@@ -8,16 +8,16 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The segment's fields as they lie in memory.
+/// Fields of the segment in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fields {
-    /// 1: the count guards the rest.
+    /// 1: a reader compares `count` before and after.
     pub mode: i32,
     /// Rises by two with each sample.
     pub count: i32,
-    /// The reference's date: s, us, ns.
+    /// Time of the reference: s, us, ns.
     pub clock: (i64, i32, u32),
-    /// The system clock's date: s, us, ns.
+    /// Time of the system clock: s, us, ns.
     pub receive: (i64, i32, u32),
     /// 0: no leap second.
     pub leap: i32,
@@ -28,10 +28,10 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// As they lie in the memory of a process that has the segment of `unit` attached.
+    /// Reads them from the memory of a process that has the segment of `unit` attached.
     ///
     /// # Panics
-    /// When it has not.
+    /// If it has not.
     pub fn of_process(pid: u32, unit: u32) -> Self {
         /// "NTP0"
         const KEY: u32 = 0x4e54_5030;
@@ -42,13 +42,13 @@ impl Fields {
         let start =
             line.split('-').next().and_then(|hex| u64::from_str_radix(hex, 16).ok()).expect("an address");
         let memory = File::open(process.join("mem")).expect("the memory of a process");
-        // Read twice alike, at an even count: not while it is being written.
+        // Two equal reads with an even count: the segment was not being written.
         let read = || {
             let mut bytes = [0; 96];
             memory.read_exact_at(&mut bytes, start).expect("96 bytes");
             Self::of_bytes(&bytes)
         };
-        crate::wait_for("a segment at rest", std::time::Duration::from_secs(10), || {
+        crate::wait_for("two equal reads of the segment", crate::EVENT_TIMEOUT, || {
             let first = read();
             (first == read() && first.count % 2 == 0).then_some(first)
         })
@@ -71,27 +71,27 @@ impl Fields {
     }
 }
 
-/// One sample as `shm-reader` saw it, and both clocks at the moment when it did.
+/// One sample, read by `shm-reader`, and both clocks when it was read.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
     /// The segment's count.
     pub count: i64,
-    /// What the reference showed.
+    /// Time of the reference.
     pub reference: Timestamp<Real>,
-    /// What CLOCK_REALTIME showed.
+    /// CLOCK_REALTIME of the same instant.
     pub received: Timestamp<Real>,
-    /// CLOCK_MONOTONIC_RAW when CLOCK_REALTIME showed `received`.
+    /// CLOCK_MONOTONIC_RAW of the same instant.
     pub raw: Timestamp<Raw>,
 }
 
-/// What `shm-reader` has printed.
+/// Returns the samples that `shm-reader` has printed.
 ///
 /// # Panics
-/// When that is no JSON.
+/// If a line is no JSON.
 pub fn seen(reader: &Program) -> Vec<Seen> {
-    let said = reader.output();
-    // The last line may be half written.
-    let whole = said.rfind('\n').map_or("", |end| &said[..end]);
+    let output = reader.output();
+    // The last line may be incomplete.
+    let whole = output.rfind('\n').map_or("", |end| &output[..end]);
     whole
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
@@ -102,7 +102,7 @@ pub fn seen(reader: &Program) -> Vec<Seen> {
 fn of_json(line: Value) -> Seen {
     let ns = |key: &str| line[key].as_i64().unwrap_or_else(|| panic!("no {key} in {line}"));
     let received = Timestamp::from_ns(ns("received_ns"));
-    // Within the few ms since then the two clocks part by less than a ns per 100 us and ppm.
+    // Over the few ms since then the two clocks diverge by 0.1 ns per 100 us and ppm.
     let since = Timestamp::<Real>::from_ns(ns("real_ns")) - received;
     Seen {
         count: ns("count"),

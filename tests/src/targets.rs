@@ -1,7 +1,7 @@
-//! What is fuzzed: each target takes any bytes and panics if something is not as it must be.
+//! Fuzz targets: each takes any bytes, and panics if a program would break one of its rules.
 //!
-//! `make fuzz` drives them with libFuzzer, by coverage; `tests/corpora.rs` with what libFuzzer has found before, and
-//! with random changes to that.
+//! `make fuzz` runs them with libFuzzer, guided by coverage. `tests/corpora.rs` runs them with what libFuzzer found before, and
+//! with random changes of that.
 
 mod config;
 mod engine;
@@ -13,11 +13,11 @@ pub use config::config;
 pub use engine::engine;
 pub use management::management;
 pub use packet::packet;
-pub use page::page;
+pub use page::{frequencies_set, page};
 
-/// A target.
+/// A fuzz target.
 pub type Target = fn(&[u8]);
 
-/// All of them, by the names of their corpora.
+/// All targets, with the names of their corpora.
 pub const ALL: [(&str, Target); 5] =
     [("config", config), ("engine", engine), ("management", management), ("packet", packet), ("page", page)];

@@ -1,24 +1,21 @@
-//! A terminal of tmux with a shell in it: what a person at a screen sees and types.
+//! A terminal of tmux with a shell: what a user sees and types.
 
-use crate::Patience;
 use crate::stage::Stage;
+use crate::{Attempts, EVENT_TIMEOUT};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 /// The shell's prompt.
 pub const PROMPT: &str = "ready> ";
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A terminal of its own, with a server of its own. It is ended when this is dropped.
+/// A terminal with a tmux server of its own, ended on drop.
 #[derive(Debug)]
 pub struct Tmux {
     socket: PathBuf,
 }
 
 impl Tmux {
-    /// A terminal of this size, its shell's prompt on it.
+    /// Starts a terminal of this size, and waits for the shell's prompt.
     pub fn start(stage: &Stage, (width, height): (u16, u16)) -> Self {
         let tmux = Self { socket: stage.folder().join("tmux") };
         let (width, height) = (width.to_string(), height.to_string());
@@ -36,59 +33,59 @@ impl Tmux {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// Types `text` as it is, and Enter.
+    /// Types `text` and Enter.
     pub fn line(&self, text: &str) {
         self.run(&["send-keys", "-l", text]);
         self.key("Enter");
     }
 
-    /// Presses a key, by tmux' name for it.
+    /// Presses a key, by tmux's name for it.
     pub fn key(&self, name: &str) {
         self.run(&["send-keys", name]);
     }
 
-    /// Makes the terminal as large.
+    /// Resizes the terminal.
     pub fn resize(&self, (width, height): (u16, u16)) {
         self.run(&["resize-window", "-x", &width.to_string(), "-y", &height.to_string()]);
     }
 
-    /// What is seen.
+    /// Text on the screen.
     pub fn screen(&self) -> String {
         self.run(&["capture-pane", "-p"])
     }
 
-    /// The same with its colours (ANSI).
+    /// Text on the screen with its colours (ANSI).
     pub fn colours(&self) -> String {
         self.run(&["capture-pane", "-p", "-e"])
     }
 
-    /// Whether the program shows itself on the alternate screen.
+    /// Whether the alternate screen is shown.
     pub fn is_alternate(&self) -> bool {
         self.run(&["display-message", "-p", "#{alternate_on}"]).trim() == "1"
     }
 
-    /// The process of the shell.
+    /// Process id of the shell.
     ///
     /// # Panics
-    /// When tmux does not tell.
+    /// If tmux prints none.
     pub fn shell(&self) -> u32 {
         self.run(&["display-message", "-p", "#{pane_pid}"]).trim().parse().expect("a process")
     }
 
-    /// Waits until the screen is so, and returns it.
+    /// Waits until `is_there` accepts the screen, and returns it.
     ///
     /// # Panics
-    /// When that takes too long; the screen is shown then.
+    /// If it does not within [`EVENT_TIMEOUT`]; the message has the screen.
     pub fn wait_for(&self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
-        let mut patience = Patience::new(PATIENCE);
+        let mut attempts = Attempts::new(EVENT_TIMEOUT);
         let mut before = String::new();
         loop {
             let screen = self.screen();
-            // Twice the same: not amid being drawn.
+            // Two equal reads: the screen was not being drawn.
             if screen == before && is_there(&screen) {
                 return screen;
             }
-            assert!(patience.goes_on(), "not seen: {what}\n{screen}");
+            assert!(attempts.again(), "not seen: {what}\n{screen}");
             before = screen;
         }
     }

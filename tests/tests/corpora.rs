@@ -1,15 +1,15 @@
-//! What fuzzing has found so far, and random changes to it: a minute of what `make fuzz` does at length.
+//! The fuzz targets with the corpora of `make fuzz`, and with random changes of them, for a minute.
 
-use dante_tests::targets::{ALL, Target};
+use dante_tests::package::sources;
+use dante_tests::targets::{ALL, Target, frequencies_set};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use std::path::Path;
 
-/// No input is longer.
-const LONGEST: usize = 8192;
+/// Maximum length of an input, bytes.
+const MAX_LENGTH: usize = 8192;
 
-/// Shows the input that made a target panic.
+/// Prints the input on which a target panics.
 struct Running<'a>(&'a str, &'a [u8]);
 
 impl Drop for Running<'_> {
@@ -22,15 +22,16 @@ impl Drop for Running<'_> {
 }
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+    let folder = sources().join("fuzz/corpus").join(name);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("a file").path()).collect();
     paths.sort();
     paths.iter().map(|path| std::fs::read(path).expect("a file")).collect()
 }
 
-/// Replays the corpus, then changes of it, `rounds` times; `SOAK` makes it that many times more.
-fn smoke(name: &str, rounds: u32) {
+/// Runs a target with each file of its corpus, then with random changes of them: `rounds` times SOAK of them, if that is set to a
+/// number.
+fn run(name: &str, rounds: u32) {
     let (_, target): (_, Target) = *ALL.iter().find(|(of, _)| *of == name).expect("a target");
     let inputs = corpus(name);
     assert!(inputs.len() >= 5, "a corpus of {} files", inputs.len());
@@ -38,7 +39,7 @@ fn smoke(name: &str, rounds: u32) {
         let _shown = Running(name, input);
         target(input);
     }
-    let times = std::env::var("SOAK").ok().and_then(|soak| soak.parse().ok()).unwrap_or(1u32);
+    let times = std::env::var("SOAK").ok().and_then(|soak| soak.parse().ok()).unwrap_or(1u32).max(1);
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1588);
     println!("{name}: {} files, then {rounds} * {times} changes of them, SEED={seed}", inputs.len());
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
@@ -47,13 +48,13 @@ fn smoke(name: &str, rounds: u32) {
         for _ in 0..rng.random_range(1..6) {
             change(&mut input, inputs.choose(&mut rng).expect("a file"), &mut rng);
         }
-        input.truncate(LONGEST);
+        input.truncate(MAX_LENGTH);
         let _shown = Running(name, &input);
         target(&input);
     }
 }
 
-/// One change, of the kinds that libFuzzer makes.
+/// Changes an input in one of the ways of libFuzzer.
 fn change(input: &mut Vec<u8>, other: &[u8], rng: &mut Pcg64Mcg) {
     let place = rng.random_range(0..=input.len());
     let extreme = [0u8, 1, 0x7f, 0x80, 0xff];
@@ -87,34 +88,38 @@ fn change(input: &mut Vec<u8>, other: &[u8], rng: &mut Pcg64Mcg) {
 }
 
 #[test]
-fn packets() {
-    smoke("packet", 6_000_000);
+fn mutated_packets_break_no_rule() {
+    run("packet", 6_000_000);
 }
 
 #[test]
-fn events_of_the_engine() {
-    smoke("engine", 300_000);
+fn mutated_engine_scripts_break_no_rule() {
+    run("engine", 300_000);
 }
 
 #[test]
-fn pages() {
-    smoke("page", 400_000);
+fn mutated_pages_break_no_rule() {
+    run("page", 400_000);
+    // The rule that bounds the frequency was tested.
+    let set = frequencies_set();
+    println!("page: frequencies set: {set}");
+    assert!(set > 0, "no page made dante2sys set a frequency");
 }
 
 #[test]
-fn configurations() {
-    smoke("config", 60_000);
+fn mutated_configurations_break_no_rule() {
+    run("config", 60_000);
 }
 
 #[test]
-fn management_messages() {
-    smoke("management", 3_000_000);
+fn mutated_management_messages_break_no_rule() {
+    run("management", 3_000_000);
 }
 
 #[test]
-fn every_target_is_fuzzed_by_coverage_too() {
+fn every_target_has_a_libfuzzer_program() {
     for (name, _) in ALL {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../fuzz/targets/{name}.rs"));
+        let path = sources().join(format!("fuzz/targets/{name}.rs"));
         let text =
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert!(text.contains(&format!("dante_tests::targets::{name}(")), "{}", path.display());

@@ -7,7 +7,7 @@ const VETH: Noise = Noise { packet_ns: 500.0, white_ppb: 1.0, walk_ppb: 1.0 };
 
 #[test]
 fn riccati_agrees_with_the_closed_form_of_continuous_time() {
-    // Random walk q, measurement noise r per second: P00 = sqrt2 q^(1/4) r^(3/4), P11 = sqrt2 q^(3/4) r^(1/4).
+    // For random walk q and measurement noise r per second: P00 = sqrt2 q^(1/4) r^(3/4), P11 = sqrt2 q^(3/4) r^(1/4).
     let optimal = Optimal::new(&Noise { packet_ns: 6_800.0, white_ppb: 0.0, walk_ppb: 1.0 });
     let r = 6_800.0_f64.powi(2) * T;
     let (phase, rate) = (2_f64.sqrt() * r.powf(0.75), 2_f64.sqrt() * r.powf(0.25));
@@ -15,7 +15,7 @@ fn riccati_agrees_with_the_closed_form_of_continuous_time() {
     assert!((optimal.rate_ppb() / rate.sqrt() - 1.0).abs() < 0.02);
 }
 
-/// The same controller run on drawn noise.
+/// Runs the controller on drawn noise.
 fn simulated(noise: &Noise, optimal: &Optimal, law: &[f64; PHASES], seed: u64) -> Point {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
@@ -53,14 +53,20 @@ fn closed_loop_covariance_agrees_with_a_simulation() {
     let optimal = Optimal::new(&VETH);
     for weight in [1.0, 100.0, 1_000.0] {
         let law = regulator(weight);
-        let (computed, seen) = (optimal.steered(&law), simulated(&VETH, &optimal, &law, 5));
-        assert!((seen.phase_ns / computed.phase_ns - 1.0).abs() < 0.03, "{weight}: {seen:?} {computed:?}");
-        assert!((seen.rate_ppb / computed.rate_ppb - 1.0).abs() < 0.03, "{weight}: {seen:?} {computed:?}");
+        let (computed, measured) = (optimal.steered(&law), simulated(&VETH, &optimal, &law, 5));
+        assert!(
+            (measured.phase_ns / computed.phase_ns - 1.0).abs() < 0.03,
+            "{weight}: {measured:?} {computed:?}"
+        );
+        assert!(
+            (measured.rate_ppb / computed.rate_ppb - 1.0).abs() < 0.03,
+            "{weight}: {measured:?} {computed:?}"
+        );
     }
 }
 
 #[test]
-fn no_plain_law_beats_the_frontier() {
+fn no_law_with_a_time_constant_beats_the_frontier() {
     let optimal = Optimal::new(&VETH);
     let frontier = optimal.frontier();
     for tau_s in [1.0, 4.0, 16.0, 64.0] {

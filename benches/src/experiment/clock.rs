@@ -1,4 +1,5 @@
-//! How good the steered clock is: in the steady state beside the bound, and from a cold start beside other followers.
+//! Accuracy of the steered clock: in the steady state compared with the bound, and from a cold start compared with other
+//! followers.
 
 use super::{for_seeds, noise_of, rms};
 use crate::bound::{Optimal, Point, factor_to};
@@ -8,39 +9,39 @@ use crate::trace::{BASE, LinkProfile, PER_SECOND, Trace};
 use dante_core::estimate::RateGuess;
 use dante_sim::oscillator::Model;
 
-/// Until then nothing counts, s: several times the slowest filter's time constant.
+/// Time before the steady state, which is not evaluated, s: several time constants of the slowest filter.
 const WARM_UP_S: usize = 400;
 
-/// What was seen, and what can be had.
+/// Figures of the steady state, and the bound.
 #[derive(Debug, Clone)]
 pub struct Steady {
-    /// The steered clock.
+    /// Steered clock.
     pub clock: Point,
-    /// The estimate itself: phase, and its rate at an instant.
+    /// Clock map: phase, and rate at an instant.
     pub estimate: Point,
-    /// What the estimator takes the packets' noise for, and what it is, ns.
+    /// Estimated and true measurement noise, ns.
     pub noise_ns: (f64, f64),
-    /// The optimal filter's.
+    /// Riccati bound.
     pub riccati: Point,
-    /// All that an optimal controller can have.
+    /// Figures of optimal controllers.
     pub frontier: Vec<Point>,
-    /// How often a jump was believed in where there was none.
+    /// Number of falsely detected jumps.
     pub jumps: u64,
 }
 
 impl Steady {
-    /// Factor to the frontier.
+    /// Returns the factor to the frontier.
     pub fn factor(&self) -> f64 {
         factor_to(&self.frontier, self.clock)
     }
 
-    /// Phase and rate over those of the Riccati equation.
+    /// Returns phase and rate divided by the Riccati bound.
     pub fn over_riccati(&self) -> (f64, f64) {
         (self.clock.phase_ns / self.riccati.phase_ns, self.clock.rate_ppb / self.riccati.rate_ppb)
     }
 }
 
-/// `span_s` seconds of each seed, after the warm-up.
+/// Runs each seed for `span_s` seconds after the warm-up.
 pub fn steady(network: &LinkProfile, model: &Model, seeds: u64, span_s: usize) -> Steady {
     let mean_ns = network.noise_ns().1;
     let runs = for_seeds(seeds, |seed| {
@@ -62,7 +63,8 @@ pub fn steady(network: &LinkProfile, model: &Model, seeds: u64, span_s: usize) -
         }
         (phases, estimates, noises, ours.jumps())
     });
-    // K is fixed at each lock anew, so each run's own mean goes; the estimate's common error of the mean delay, too.
+    // The mean of each run is removed, because K is set at its lock; the mean error of all clock maps, because it is the path
+    // delay.
     let phases = runs.iter().flat_map(|run| without_mean(run.0.iter().copied()));
     let rates = runs.iter().flat_map(|run| rates(&run.0));
     let clock = Point { phase_ns: rms(phases), rate_ppb: rms(rates) };
@@ -82,7 +84,7 @@ pub fn steady(network: &LinkProfile, model: &Model, seeds: u64, span_s: usize) -
     }
 }
 
-/// The mean rates over 1 s, ppb, from the phases at each Sync.
+/// Returns the mean rates over 1 s, ppb, from the phases at each Sync, ns.
 fn rates(phases: &[f64]) -> impl Iterator<Item = f64> {
     phases.iter().zip(phases.iter().skip(PER_SECOND)).map(|(before, after)| after - before)
 }
@@ -94,24 +96,25 @@ fn without_mean(values: impl Iterator<Item = f64> + Clone) -> impl Iterator<Item
 
 /// Length of a run of the comparison, s.
 pub const COMPARISON_S: usize = 400;
-/// The slowest one gets this long to settle; a kinder look after 300 s is given beside it.
-const FROM_S: usize = 60;
+/// Time that a follower has to settle, s.
+const SETTLED_S: usize = 60;
+/// A longer time to settle, for the second figure, s.
 const LATE_S: usize = 300;
 
-/// One follower's figures over all seeds.
+/// Figures of one follower over all seeds.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// Who.
+    /// Name of the follower.
     pub name: &'static str,
     /// Error of the rate over 1 s, rms after 60 s and after 300 s, ppb.
     pub rate_ppb: (f64, f64),
-    /// Phase, peak to peak after 60 s, the mean over seeds, ns.
+    /// Phase error, peak to peak after 60 s, mean over seeds, ns.
     pub peak_to_peak_ns: f64,
-    /// Second by second: rms over seeds of the error of the rate, ppb.
+    /// Error of the rate for each second, rms over seeds, ppb.
     pub course_ppb: Vec<f64>,
 }
 
-/// All followers on the same Syncs, from a cold start. Ours is the first.
+/// Runs all followers on the same Syncs, from a cold start. The first one is ours.
 pub fn comparison(network: &LinkProfile, model: &Model, seeds: u64) -> Vec<Outcome> {
     let runs = for_seeds(seeds, |seed| {
         let mut followers: [Box<dyn Follower>; 4] = [
@@ -129,21 +132,22 @@ pub fn comparison(network: &LinkProfile, model: &Model, seeds: u64) -> Vec<Outco
         }
         followers.map(|follower| follower.name()).into_iter().zip(phases).collect::<Vec<_>>()
     });
-    let of = |who: usize| runs.iter().filter_map(move |run| run.get(who));
+    let of = |follower: usize| runs.iter().filter_map(move |run| run.get(follower));
     (0..4)
-        .map(|who| {
+        .map(|follower| {
             let after = |s: usize| {
-                rms(of(who).flat_map(|(_, phases)| rates(phases.get(s * PER_SECOND..).unwrap_or(&[]))))
+                rms(of(follower).flat_map(|(_, phases)| rates(phases.get(s * PER_SECOND..).unwrap_or(&[]))))
             };
-            let spans = of(who).map(|(_, phases)| peak_to_peak(phases.iter().skip(FROM_S * PER_SECOND)));
+            let spans =
+                of(follower).map(|(_, phases)| peak_to_peak(phases.iter().skip(SETTLED_S * PER_SECOND)));
             let second = |s: usize| {
-                rms(of(who).flat_map(|(_, phases)| {
+                rms(of(follower).flat_map(|(_, phases)| {
                     rates(phases.get(s * PER_SECOND..(s + 2) * PER_SECOND).unwrap_or(&[]))
                 }))
             };
             Outcome {
-                name: of(who).next().map_or("", |(name, _)| *name),
-                rate_ppb: (after(FROM_S), after(LATE_S)),
+                name: of(follower).next().map_or("", |(name, _)| *name),
+                rate_ppb: (after(SETTLED_S), after(LATE_S)),
                 peak_to_peak_ns: spans.sum::<f64>() / seeds as f64,
                 course_ppb: (0..COMPARISON_S - 1).map(second).collect(),
             }

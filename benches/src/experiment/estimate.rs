@@ -1,5 +1,5 @@
-//! How good the estimate is: how soon the rate is known, from nothing and from a stored frequency, and whether the truth lies
-//! where the estimate says it does.
+//! Accuracy of the clock map: the time until the rate is known, without a guess and from a stored frequency, and how often the
+//! true value lies within the stated uncertainty.
 
 use super::{for_seeds, quantile, rms};
 use crate::ours::Ours;
@@ -9,35 +9,35 @@ use dante_core::estimate::RateGuess;
 use dante_core::time::{Duration, Ratio};
 use dante_sim::oscillator::Model;
 
-/// Length of a run, s; what holds until then holds for good.
+/// Length of an acquisition run, s. A bound that holds until its end counts as kept.
 const ACQUISITION_S: usize = 120;
-/// Leaders are up to so far off.
-const OFF_PPM: f64 = 200.0;
-/// A stored frequency errs by this, ppb: a day's temperature, and another start.
+/// Largest rate of a leader relative to the host, ppm.
+const MAX_RATE_PPM: f64 = 200.0;
+/// Error of a stored frequency, one standard deviation, ppb: changes of the temperature over a day, and between two starts.
 const STORED_SIGMA_PPB: f64 = 500.0;
 
-/// The 95th percentile over seeds of the time after the first Sync from which on something holds, s.
+/// Time after the first Sync from which on the rate stays within a bound, 95th percentile over seeds, s.
 #[derive(Debug, Clone, Copy)]
 pub struct Acquired {
-    /// The estimate's rate within 1 ppm, within 100 ppb.
+    /// Rate of the clock map, within 1 ppm and within 100 ppb.
     pub estimate_s: (f64, f64),
-    /// The same of the steered clock.
+    /// Rate of the steered clock, within 1 ppm and within 100 ppb.
     pub clock_s: (f64, f64),
 }
 
-/// From no knowledge.
-pub fn from_nothing(network: &LinkProfile, seeds: u64) -> Acquired {
+/// Runs the acquisition without a guess of the rate.
+pub fn without_guess(network: &LinkProfile, seeds: u64) -> Acquired {
     let times = for_seeds(seeds, |seed| {
         let mut ours = Ours::new(RateGuess::UNKNOWN);
         let mut last = [0.0; 4];
-        for sync in Trace::drawn(network, Model::PC, OFF_PPM, seed).take(ACQUISITION_S * PER_SECOND) {
+        for sync in Trace::drawn(network, Model::PC, MAX_RATE_PPM, seed).take(ACQUISITION_S * PER_SECOND) {
             ours.sync(&sync);
             let estimate = ours.map().map_or(f64::INFINITY, |map| map.line.rate.ppb()) - sync.slow_ppb;
             let clock = ours.clock().line().rate.ppb() - sync.slow_ppb;
             let off = [(estimate, 1_000.0), (estimate, 100.0), (clock, 1_000.0), (clock, 100.0)];
             for (last, (off, bound)) in last.iter_mut().zip(off) {
                 if off.abs() > bound {
-                    // It takes the next Sync to better it.
+                    // The next Sync is the first one that can be within the bound.
                     *last = sync.at_s() + T;
                 }
             }
@@ -48,15 +48,15 @@ pub fn from_nothing(network: &LinkProfile, seeds: u64) -> Acquired {
     Acquired { estimate_s: (at(|t| t[0]), at(|t| t[1])), clock_s: (at(|t| t[2]), at(|t| t[3])) }
 }
 
-/// With a stored frequency: rms over seeds against time, beside that of the stored one.
+/// Errors of the rate after a start with a stored frequency.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// At each Sync: rms of the estimate, of the steered clock, and of the stored frequency alone, ppb.
+    /// For each Sync, rms over seeds: of the clock map, of the steered clock, and of the stored frequency, ppb.
     pub rms_ppb: Vec<[f64; 3]>,
 }
 
 impl Stored {
-    /// The largest ratio to the stored frequency's alone: of the estimate, and of the clock.
+    /// Returns the largest ratio to the error of the stored frequency: of the clock map, and of the steered clock.
     pub fn worst(&self) -> (f64, f64) {
         let ratio =
             |pick: fn(&[f64; 3]) -> f64| self.rms_ppb.iter().map(|at| pick(at) / at[2]).fold(0.0, f64::max);
@@ -64,7 +64,7 @@ impl Stored {
     }
 }
 
-/// The stored frequency errs at random, and says by how much.
+/// Runs the acquisition from a stored frequency with a random error of known standard deviation.
 pub fn from_stored(network: &LinkProfile, seeds: u64) -> Stored {
     use rand::SeedableRng;
     use rand_distr::Distribution;
@@ -89,79 +89,83 @@ pub fn from_stored(network: &LinkProfile, seeds: u64) -> Stored {
     Stored { rms_ppb: rms_ppb.collect() }
 }
 
-/// Length of a run, s.
-const HONESTY_S: usize = 300;
+/// Length of a coverage run, s.
+const COVERAGE_S: usize = 300;
 
-/// The share of all Syncs since lock, of all seeds, at which the truth lay within two standard deviations. The rate is
-/// that without white noise, which no estimate of a rate means.
+/// Coverage of the stated uncertainty: the share of Syncs since lock, over all seeds, at which the true value lies within two
+/// standard deviations. The true rate is without white noise.
 #[derive(Debug, Clone, Copy)]
-pub struct Honesty {
+pub struct Coverage {
     /// Of the rate.
     pub rate: f64,
-    /// Of the leader's time, the mean delay taken off.
+    /// Of the leader's time, with the mean packet delay subtracted.
     pub phase: f64,
-    /// Of the leader's time, the error's own mean over all seeds taken off: a filter that follows the earliest packets
-    /// means another constant than the mean delay.
+    /// Of the leader's time, with the mean error over all seeds subtracted: a filter that follows the earliest packets has another
+    /// constant error than the mean delay.
     pub phase_since_lock: f64,
-    /// What the errors are over what they are said to be, rms, rate and phase: above 1, too bold.
-    pub boldness: (f64, f64),
-    /// The rate by parts of the run: 0..10 s, 10..60 s, later.
+    /// Error divided by its stated sigma, rms, of rate and phase. Above 1 the stated uncertainty is too small.
+    pub error_over_sigma: (f64, f64),
+    /// Coverage of the rate in parts of the run: 0..10 s, 10..60 s, later.
     pub by_age: [f64; 3],
 }
 
-/// After an unannounced step of the rate.
+/// Coverage after an unannounced step of the rate.
 #[derive(Debug, Clone, Copy)]
-pub struct Stepped {
-    /// Until the sigma of a straight line, begun anew at the step, falls under a third of it, s. It is left out.
-    pub left_out_s: f64,
-    /// Afterwards: how often the rate lay within two standard deviations.
+pub struct CoverageAfterStep {
+    /// Time after the step that is not evaluated, s: until the sigma of a line fitted from the step on is below a third of the
+    /// step.
+    pub excluded_s: f64,
+    /// Coverage of the rate after that time.
     pub rate: f64,
 }
 
-/// The rate steps by so much in the middle of each run.
-pub fn honesty_after_step(network: &LinkProfile, ppm: f64, seeds: u64) -> Stepped {
-    let at_s = (HONESTY_S / 2) as f64;
+/// Computes the coverage after a rate step by `ppm` in the middle of each run.
+pub fn coverage_after_step(network: &LinkProfile, ppm: f64, seeds: u64) -> CoverageAfterStep {
+    let at_s = (COVERAGE_S / 2) as f64;
     let model = Model { steps: vec![(Duration::from_secs_f64(at_s), Ratio::from_ppm(ppm))], ..Model::PC };
-    // A line through n measurements T apart has a slope of sigma sqrt(12 / n^3) / T.
+    // The slope of a line through n measurements at interval T has a standard deviation of sigma sqrt(12 / n^3) / T.
     let per_interval_ppb = network.noise_ns().0 / T;
     let n = (12.0 * (3.0 * per_interval_ppb / (1e3 * ppm)).powi(2)).cbrt();
-    let left_out_s = n * T;
-    let seen = seen(network, &model, seeds);
-    Stepped { left_out_s, rate: share(&seen, |s| s.rate, at_s + left_out_s, f64::INFINITY) }
+    let excluded_s = n * T;
+    let errors = errors(network, &model, seeds);
+    CoverageAfterStep { excluded_s, rate: share(&errors, |e| e.rate, at_s + excluded_s, f64::INFINITY) }
 }
 
-struct Seen {
+/// Errors of the clock map at one Sync, each with its stated sigma.
+struct MapError {
     at_s: f64,
+    /// ppb
     rate: (f64, f64),
+    /// ns
     phase: (f64, f64),
 }
 
-/// `seeds` seeds.
-pub fn honesty(network: &LinkProfile, model: &Model, seeds: u64) -> Honesty {
-    let seen = seen(network, model, seeds);
-    let n = seen.len() as f64;
-    let mean = seen.iter().map(|s| s.phase.0).sum::<f64>() / n;
-    let ever = f64::INFINITY;
-    let since_lock = |s: &Seen| (s.phase.0 - mean, s.phase.1);
-    Honesty {
-        rate: share(&seen, |s| s.rate, 0.0, ever),
-        phase: share(&seen, |s| s.phase, 0.0, ever),
-        phase_since_lock: share(&seen, since_lock, 0.0, ever),
-        boldness: (
-            rms(seen.iter().map(|s| s.rate.0 / s.rate.1)),
-            rms(seen.iter().map(|s| since_lock(s).0 / s.phase.1.max(1.0))),
+/// Computes the coverage over `seeds` seeds.
+pub fn coverage(network: &LinkProfile, model: &Model, seeds: u64) -> Coverage {
+    let errors = errors(network, model, seeds);
+    let n = errors.len() as f64;
+    let mean = errors.iter().map(|e| e.phase.0).sum::<f64>() / n;
+    let end = f64::INFINITY;
+    let since_lock = |e: &MapError| (e.phase.0 - mean, e.phase.1);
+    Coverage {
+        rate: share(&errors, |e| e.rate, 0.0, end),
+        phase: share(&errors, |e| e.phase, 0.0, end),
+        phase_since_lock: share(&errors, since_lock, 0.0, end),
+        error_over_sigma: (
+            rms(errors.iter().map(|e| e.rate.0 / e.rate.1)),
+            rms(errors.iter().map(|e| since_lock(e).0 / e.phase.1.max(1.0))),
         ),
-        by_age: [(0.0, 10.0), (10.0, 60.0), (60.0, ever)]
-            .map(|(from, to)| share(&seen, |s| s.rate, from, to)),
+        by_age: [(0.0, 10.0), (10.0, 60.0), (60.0, end)]
+            .map(|(from, to)| share(&errors, |e| e.rate, from, to)),
     }
 }
 
-fn seen(network: &LinkProfile, model: &Model, seeds: u64) -> Vec<Seen> {
+fn errors(network: &LinkProfile, model: &Model, seeds: u64) -> Vec<MapError> {
     let mean_ns = network.noise_ns().1;
     for_seeds(seeds, |seed| {
         let mut ours = Ours::new(RateGuess::UNKNOWN);
-        let mut seen = Vec::with_capacity(HONESTY_S * PER_SECOND);
-        for sync in Trace::drawn(network, model.clone(), 200.0, seed).take(HONESTY_S * PER_SECOND) {
+        let mut errors = Vec::with_capacity(COVERAGE_S * PER_SECOND);
+        for sync in Trace::drawn(network, model.clone(), 200.0, seed).take(COVERAGE_S * PER_SECOND) {
             ours.sync(&sync);
             if !ours.is_slave() {
                 continue;
@@ -169,23 +173,23 @@ fn seen(network: &LinkProfile, model: &Model, seeds: u64) -> Vec<Seen> {
             let Some(map) = ours.map() else { continue };
             let sigma = map.uncertainty_at(sync.arrived);
             let shown = (map.dante_at(sync.sent).ns() - sync.sent.ns() - BASE.ns()) as f64;
-            seen.push(Seen {
+            errors.push(MapError {
                 at_s: sync.at_s(),
                 rate: (map.line.rate.ppb() - sync.slow_ppb, sigma.rate.ppb()),
                 phase: (shown - sync.gained_ns + mean_ns, sigma.offset.ns() as f64),
             });
         }
-        seen
+        errors
     })
     .into_iter()
     .flatten()
     .collect()
 }
 
-/// How often the truth lay within two standard deviations, from one age to another.
-fn share(seen: &[Seen], pick: impl Fn(&Seen) -> (f64, f64), from: f64, to: f64) -> f64 {
+/// Returns the share of Syncs between `from` and `to` s at which the true value lies within two standard deviations.
+fn share(errors: &[MapError], pick: impl Fn(&MapError) -> (f64, f64), from: f64, to: f64) -> f64 {
     let (mut within, mut all) = (0.0, 0.0);
-    for (off, sigma) in seen.iter().filter(|s| (from..to).contains(&s.at_s)).map(pick) {
+    for (off, sigma) in errors.iter().filter(|e| (from..to).contains(&e.at_s)).map(pick) {
         within += f64::from(u8::from(off.abs() <= 2.0 * sigma));
         all += 1.0;
     }

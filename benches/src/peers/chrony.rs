@@ -1,25 +1,26 @@
-//! chrony-like: a straight line through up to 64 samples, as many as look like noise about a line, and what is left of
-//! the offset slewed out.
+//! chrony-like: a regression line through up to 64 samples. The runs test removes old samples that do not fit the line. The
+//! remaining offset is slewed.
 //!
-//! Simplified: a sample is the median of the four Syncs of a second, as a reference clock's poll of 1 s gives it; all
-//! samples weigh the same (chrony weighs by delay, which is constant here); the runs test is the normal approximation
-//! to chrony's table, at the same level of 5 %, without its look at older samples. Chrony's way of putting its own
-//! corrections on record amounts to regressing what a clock that nobody steers would have shown; here it is done so.
+//! Simplified: a sample is the median of the four Syncs of a second, like a reference clock with a poll interval of 1 s. All
+//! samples have the same weight (chrony weights by delay, which is constant here). The runs test is the normal approximation of
+//! chrony's table, at the same level of 5 %, without chrony's use of older samples. chrony corrects its stored samples for its own
+//! corrections of the clock; this is equivalent to a regression on an uncorrected clock, which is used here.
 
 use super::dantesync::median;
 use super::{Follower, clock_at, offset_ns, run_at};
 use crate::trace::{BEGIN, Sync};
 use dante_core::time::{Duration, Raw, Timestamp, VirtualClock};
 
-/// The kernel's bound.
+/// Largest frequency correction of the kernel, ppb.
 const BOUND_PPB: f64 = 500_000.0;
-const MOST: usize = 64;
-/// Fewer are not judged by their runs.
-const FEWEST: usize = 8;
-/// Chrony's corrtimeratio.
+/// Largest number of samples.
+const MAX_SAMPLES: usize = 64;
+/// Number of samples that the runs test does not reduce.
+const MIN_SAMPLES: usize = 8;
+/// chrony's corrtimeratio.
 const CORRECTION_TIME_RATIO: f64 = 3.0;
 
-/// A line through the samples, at the newest one.
+/// Regression line through the samples, at the newest one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Line {
     offset_ns: f64,
@@ -32,9 +33,9 @@ struct Line {
 pub struct Chrony {
     clock: VirtualClock,
     pending_ns: Vec<f64>,
-    /// When, and what a clock without any correction would have been off by.
+    /// Time of each sample, and the offset of a clock without corrections, ns.
     samples: Vec<(Timestamp<Raw>, f64)>,
-    /// The end of the slew in force, when the clock goes back to this frequency.
+    /// End of the current slew, and the frequency after it.
     slew: Option<(Timestamp<Raw>, f64)>,
 }
 
@@ -45,12 +46,12 @@ impl Default for Chrony {
 }
 
 impl Chrony {
-    /// How many samples the line rests on.
+    /// Returns the number of samples of the line.
     pub fn samples(&self) -> usize {
         self.samples.len()
     }
 
-    /// What the clock has been moved by up to `raw`, ns.
+    /// Returns the sum of all corrections of the clock until `raw`, ns.
     fn corrected_ns(&self, raw: Timestamp<Raw>) -> f64 {
         (self.clock.at(raw).ns() - clock_at(BEGIN).at(raw).ns()) as f64
     }
@@ -66,25 +67,25 @@ impl Chrony {
 
     fn measured(&mut self, now: Timestamp<Raw>, offset_ns: f64) {
         self.samples.push((now, offset_ns - self.corrected_ns(now)));
-        if self.samples.len() > MOST {
+        if self.samples.len() > MAX_SAMPLES {
             self.samples.remove(0);
         }
         let mut line = fit(&self.samples);
-        while self.samples.len() > FEWEST && has_few_runs(&self.samples, &line) {
+        while self.samples.len() > MIN_SAMPLES && has_few_runs(&self.samples, &line) {
             self.samples.remove(0);
             line = fit(&self.samples);
         }
         if self.samples.len() < 4 {
             return;
         }
-        // A clock that gains needs the opposite.
+        // The correction has the opposite sign of the clock's rate.
         let frequency = -line.slope_ppb;
         let remaining = line.offset_ns + self.corrected_ns(now);
-        // As sys_generic.c has it: the smaller the offset against its uncertainty, the longer it takes.
+        // As in sys_generic.c: the smaller the offset relative to its uncertainty, the longer the slew.
         let per_s = CORRECTION_TIME_RATIO * 0.5 * line.offset_sd_ns;
         let span_s = (per_s / remaining.abs().max(1e-3)).clamp(1.0, 1e4);
         let slewing = run_at(&mut self.clock, now, frequency - remaining / span_s, BOUND_PPB);
-        // A slew that hits the bound takes longer.
+        // A slew at the bound takes longer.
         let span_s = if slewing == frequency { 1.0 } else { (remaining / (frequency - slewing)).abs() };
         self.slew = Some((now + Duration::from_secs_f64(span_s), frequency));
     }
@@ -100,7 +101,7 @@ impl Follower for Chrony {
         let offset = offset_ns(&self.clock, sync, Duration::ZERO);
         self.pending_ns.push(offset - self.corrected_ns(sync.arrived));
         if self.pending_ns.len() == crate::trace::PER_SECOND {
-            // The median lies at the middle of the four; carry it to the last by the line known so far.
+            // The four offsets are carried to the last one by the slope of the line.
             let known = if self.samples.len() > 3 { fit(&self.samples).slope_ppb } else { 0.0 };
             let ages = [0.75, 0.5, 0.25, 0.0];
             let carried: Vec<f64> =
@@ -115,7 +116,7 @@ impl Follower for Chrony {
     }
 }
 
-/// Least squares.
+/// Fits a line by least squares.
 fn fit(samples: &[(Timestamp<Raw>, f64)]) -> Line {
     let (Some(&(newest, zero)), n) = (samples.last(), samples.len() as f64) else {
         return Line { offset_ns: 0.0, slope_ppb: 0.0, offset_sd_ns: 0.0 };
@@ -134,7 +135,8 @@ fn fit(samples: &[(Timestamp<Raw>, f64)]) -> Line {
     Line { offset_ns: zero + my - slope * mt, slope_ppb: slope, offset_sd_ns: of_offset.sqrt() }
 }
 
-/// Residuals of one sign in a row are a run; fewer runs than 95 % of random sequences have, and the line does not fit.
+/// Whether the line does not fit: the residuals have fewer runs than 95 % of random sequences. A run is a series of residuals of
+/// one sign.
 fn has_few_runs(samples: &[(Timestamp<Raw>, f64)], line: &Line) -> bool {
     let Some(&(newest, _)) = samples.last() else { return false };
     let above = samples
@@ -154,7 +156,7 @@ mod tests {
     use dante_sim::oscillator::Model;
 
     #[test]
-    fn a_line_without_noise_gives_the_exact_rate_and_no_offset() {
+    fn rate_and_offset_are_exact_without_noise() {
         let mut chrony = Chrony::default();
         let mut last = None;
         for sync in noiseless(-42_000.0, 200.0) {
@@ -167,13 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn the_runs_test_shortens_after_a_step_of_the_rate() {
+    fn runs_test_removes_samples_after_a_rate_step() {
         let model = Model {
             steps: vec![(Duration::from_secs(100), dante_core::time::Ratio::from_ppm(5.0))],
             ..Model::STEADY
         };
         let mut chrony = Chrony::default();
-        let (mut before, mut fewest) = (0, MOST);
+        let (mut before, mut fewest) = (0, MAX_SAMPLES);
         for sync in Trace::new(&NETWORKS[0], model, 10.0, 3).take(4 * 130) {
             chrony.sync(&sync);
             if sync.at_s() < 100.0 {

@@ -1,26 +1,26 @@
-//! dantesync 1.8: a loop on the rate of the offset, in three phases of ever smaller gains.
+//! dantesync 1.8: a frequency loop on the rate of the offset, in three phases of decreasing gains.
 //!
-//! Simplified: the offset's fraction of a second is taken without the path delay, as there; its NTP side, which sets
-//! the date, is left out, since it adds steps only; it works on each fourth Sync, with the median of four.
-//! Both terms act on the measured rate and add to the frequency, so that nothing holds the phase. (A proportional term
-//! that adds to a frequency only while it lasts would be let go at each change of phase, throw the loop back to the
-//! phase before, and settle much later than the program does.)
+//! The offset is used modulo 1 s and without the path delay, as in the original. Simplified: the NTP part, which sets the time of
+//! day, is left out, because it only adds steps. The loop runs on each fourth Sync, with the median of four offsets. Both terms
+//! act on the measured rate and are added to the frequency, so no term controls the phase. (A proportional term that is not
+//! accumulated would drop out at each change of phase, return the loop to the previous phase, and settle much later than the
+//! original does.)
 
 use super::{Follower, clock_at, offset_ns, run_at};
 use crate::trace::{BEGIN, Sync};
 use dante_core::time::{Duration, Raw, Timestamp, VirtualClock};
 
-/// It never sets more.
+/// Largest frequency correction, ppm.
 const BOUND_PPM: f64 = 500.0;
-/// Offsets in one median.
+/// Number of offsets of a median.
 const MEDIAN_OF: usize = 4;
-/// Rates that a spike is judged by.
+/// Number of rates with which a new rate is compared to detect a spike.
 const SPIKES_OF: usize = 20;
 
-/// How far it has got.
+/// Phase of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Far off.
+    /// Rate of 5 us/s or more.
     Acquiring,
     /// Below 5 us/s.
     Production,
@@ -51,7 +51,7 @@ impl Phase {
         }
     }
 
-    /// The phase for a rate of so many us/s, which were small for `calm` medians in a row.
+    /// Returns the phase for `rate` in us/s; `calm` medians in a row were below 0.5 us/s.
     fn after(rate: f64, calm: u32) -> Self {
         match rate.abs() {
             rate if rate < 0.5 && calm >= 15 => Self::Nano,
@@ -90,13 +90,13 @@ impl Default for Dantesync {
 }
 
 impl Dantesync {
-    /// Where it stands.
+    /// Returns the phase of the loop.
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// Beyond some median absolute deviations a rate is not believed: 4 to 8 of them, more after each spike in a row, so
-    /// that a true change gets through.
+    /// Whether `rate` is a spike: farther from the median than 4 to 8 median absolute deviations. The bound rises with each spike
+    /// in a row, so that a lasting change is accepted.
     fn is_spike(&mut self, rate: f64) -> bool {
         if self.rates.len() < SPIKES_OF {
             return false;
@@ -110,10 +110,10 @@ impl Dantesync {
         spike
     }
 
-    /// A median of offsets.
+    /// Processes a median of offsets.
     fn measured(&mut self, now: Timestamp<Raw>, offset_ns: f64) {
         let Some((then, before_ns)) = self.last.replace((now, offset_ns)) else { return };
-        // Modulo 1 s: the difference may have wrapped.
+        // The offsets are modulo 1 s, so the difference may have wrapped.
         let moved = (offset_ns - before_ns + 5e8).rem_euclid(1e9) - 5e8;
         let rate = moved / 1e3 / (now - then).secs_f64();
         let spike = self.is_spike(rate);
@@ -127,10 +127,10 @@ impl Dantesync {
         self.calm = if rate.abs() < 0.5 { self.calm + 1 } else { 0 };
         self.phase = Phase::after(rate, self.calm);
         let gains = self.phase.gains();
-        let felt = if rate.abs() < gains.dead_band { 0.0 } else { rate };
-        let proportional =
-            (gains.proportional * felt).clamp(-gains.proportional_bound_ppm, gains.proportional_bound_ppm);
-        self.frequency_ppm -= proportional + gains.integral * felt;
+        let effective = if rate.abs() < gains.dead_band { 0.0 } else { rate };
+        let proportional = (gains.proportional * effective)
+            .clamp(-gains.proportional_bound_ppm, gains.proportional_bound_ppm);
+        self.frequency_ppm -= proportional + gains.integral * effective;
         self.frequency_ppm = run_at(&mut self.clock, now, 1e3 * self.frequency_ppm, 1e3 * BOUND_PPM) / 1e3;
     }
 }
@@ -155,7 +155,7 @@ impl Follower for Dantesync {
     }
 }
 
-/// The mean of the two middle ones where there are two.
+/// Returns the median; for an even number of values, the mean of the two middle ones.
 pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -169,7 +169,7 @@ mod tests {
     use crate::peers::tests::noiseless;
 
     #[test]
-    fn phases_change_at_5_and_half_a_microsecond_a_second() {
+    fn phases_change_at_5_and_0_5_us_per_s() {
         assert_eq!(Phase::after(5.1, 100), Phase::Acquiring);
         assert_eq!(Phase::after(-4.9, 100), Phase::Production);
         assert_eq!(Phase::after(0.4, 14), Phase::Production);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn it_passes_through_all_phases_and_ends_within_the_dead_band() {
+    fn loop_reaches_the_last_phase_and_ends_within_the_dead_band() {
         let mut dantesync = Dantesync::default();
         let mut seen = vec![Phase::Acquiring];
         let mut settled = 0.0;
@@ -191,15 +191,15 @@ mod tests {
                 settled = dantesync.clock.line().rate.ppb();
             }
         }
-        // The median reaches back beyond the last change, so the first ones overshoot.
+        // The median includes offsets from before the last correction, so the first corrections overshoot.
         assert_eq!((seen[1], seen.last()), (Phase::Production, Some(&Phase::Nano)), "{seen:?}");
         let last = dantesync.clock.line().rate.ppb();
         assert!((last - 30_000.0).abs() < 101.0, "{last} ppb");
-        assert_eq!(last, settled, "what lies in the dead band stays");
+        assert_eq!(last, settled, "the frequency changed within the dead band");
     }
 
     #[test]
-    fn a_spike_changes_nothing_and_a_lasting_change_gets_through() {
+    fn spike_is_ignored_and_a_lasting_change_is_followed() {
         let mut dantesync = Dantesync::default();
         for (i, rate) in (0..20).map(|i| (i, if i % 2 == 0 { 0.2 } else { -0.2 })) {
             dantesync.rates.push(rate);

@@ -1,19 +1,19 @@
-//! ptp4l with software time stamps: linuxptp's PI servo, on the steered clock.
+//! ptp4l with software timestamps: linuxptp's PI servo on the steered clock.
 //!
-//! Simplified: a Delay_Req goes out once a second and is measured by the mean of both ways, without the error that a
-//! slewed clock makes in between (some ns); no sanity check of frequencies, no step after the first one.
+//! Simplified: a Delay_Req is sent once a second, and its path delay has no error from the slewed clock (some ns). There is no
+//! sanity check of frequencies and no step after the first one.
 
 use super::{Follower, clock_at, offset_ns, run_at};
 use crate::trace::{BEGIN, Sync, T};
 use dante_core::time::{Duration, Raw, Timestamp, VirtualClock};
 
-/// The kernel's bound.
+/// Largest frequency correction of the kernel, ppb.
 const BOUND_PPB: f64 = 500_000.0;
-/// Delays in the moving median.
+/// Number of path delays in the moving median.
 const DELAYS: usize = 10;
 
-/// Proportional and integral gain for Syncs that are `interval_s` apart: scales 0.1 and 0.001, exponents -0.3 and 0.4,
-/// norms at most 0.7 and 0.3, as the man page has them for software time stamps.
+/// Returns proportional and integral gain for a Sync interval of `interval_s`: scales 0.1 and 0.001, exponents -0.3 and 0.4,
+/// largest norms 0.7 and 0.3, the man page's defaults for software timestamps.
 pub fn gains(interval_s: f64) -> (f64, f64) {
     let kp = (0.1 * interval_s.powf(-0.3)).min(0.7 / interval_s);
     let ki = (0.001 * interval_s.powf(0.4)).min(0.3 / interval_s);
@@ -35,7 +35,7 @@ pub struct Ptp4l {
     delays: Vec<Duration>,
     next_delay: usize,
     gains: (f64, f64),
-    /// The clock's frequency that the integral stands for, ppb; the clock runs at minus the servo's output.
+    /// Integral of the servo, ppb. The clock runs at minus the servo's output.
     drift_ppb: f64,
 }
 
@@ -70,7 +70,7 @@ impl Ptp4l {
         Some((below + above) / 2)
     }
 
-    /// pi_sample of the servo.
+    /// Processes a sample, like pi_sample of linuxptp.
     fn sample(&mut self, now: Timestamp<Raw>, offset: f64) {
         let (kp, ki) = self.gains;
         match self.servo {
@@ -120,10 +120,10 @@ mod tests {
     use crate::peers::tests::noiseless;
 
     #[test]
-    fn gains_are_those_of_software_time_stamps() {
+    fn gains_are_those_of_software_timestamps() {
         let (kp, ki) = gains(0.25);
         assert!((kp - 0.151_57).abs() < 1e-4 && (ki - 5.743e-4).abs() < 1e-6, "{kp} {ki}");
-        // Syncs that are far apart: the norms bound them.
+        // At a long Sync interval the norms limit the gains.
         assert_eq!(gains(10_000.0).1, 0.3 / 10_000.0);
     }
 
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_of_phase_decays_as_the_closed_form_says() {
+    fn phase_step_decays_as_in_the_closed_form() {
         let (mut ptp4l, mut syncs) = (Ptp4l::default(), noiseless(0.0, 100.0));
         for sync in syncs.by_ref().take(4 * 40) {
             ptp4l.sync(&sync);
@@ -159,8 +159,8 @@ mod tests {
         let b = ((1.0 - T * (kp + ki)) * e0 - z1 * e0) / (z2 - z1);
         for (k, sync) in (0..160).zip(syncs) {
             let expected = (e0 - b) * z1.powi(k) + b * z2.powi(k);
-            let seen = sync.phase_ns(&ptp4l.clock);
-            assert!((seen - expected).abs() < 30.0, "{k}: {seen} {expected}");
+            let actual = sync.phase_ns(&ptp4l.clock);
+            assert!((actual - expected).abs() < 30.0, "{k}: {actual} {expected}");
             ptp4l.sync(&sync);
         }
     }

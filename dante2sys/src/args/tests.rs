@@ -5,7 +5,7 @@ fn args(words: &[&str]) -> Result<Args, clap::Error> {
 }
 
 #[test]
-fn the_date_comes_from_the_servers_where_there_are_any() {
+fn servers_are_the_default_source_of_utc() {
     let source = |words: &[&str]| args(words).unwrap().utc_source();
     assert_eq!(source(&[]), UtcSource::None);
     assert_eq!(source(&["--ntp-server", "a", "--ntp-server=b:1123"]), UtcSource::Ntp);
@@ -14,27 +14,27 @@ fn the_date_comes_from_the_servers_where_there_are_any() {
 }
 
 #[test]
-fn a_server_is_one_name() {
+fn rejects_invalid_server_names() {
     for wrong in ["ntp1 ntp2", "host:", "host:0", "host:99999", "[::1", ""] {
-        let said = args(&["--ntp-server", wrong]).unwrap_err().to_string();
-        assert!(said.contains("is no server: write host, host:port or [v6]:port"), "{said}");
+        let error = args(&["--ntp-server", wrong]).unwrap_err().to_string();
+        assert!(error.contains("is not a server name: write host, host:port or [v6]:port"), "{error}");
     }
     assert_eq!(args(&["--ntp-server=[::1]:123"]).unwrap().ntp_servers, ["[::1]:123"]);
 }
 
 #[test]
-fn flags_that_do_not_fit_together_are_told() {
-    let told = |words: &[&str]| args(words).unwrap().check().err();
-    assert_eq!(told(&[]), None);
-    assert_eq!(told(&["--ntp-server=a"]), None);
-    assert!(told(&["--utc=ntp"]).unwrap().contains("--ntp-server HOST"));
-    assert!(told(&["--utc=leader", "--ntp-server=a"]).unwrap().contains("of no use"));
-    assert!(told(&["-c", "/dev/ptp0", "--ntp-server=a"]).unwrap().contains("hardware clock"));
-    assert!(told(&["--ntp-server=a"; 9]).unwrap().contains("eight"));
+fn rejects_conflicting_flags() {
+    let error = |words: &[&str]| args(words).unwrap().check().err();
+    assert_eq!(error(&[]), None);
+    assert_eq!(error(&["--ntp-server=a"]), None);
+    assert!(error(&["--utc=ntp"]).unwrap().contains("--ntp-server HOST"));
+    assert!(error(&["--utc=leader", "--ntp-server=a"]).unwrap().contains("needs --utc ntp"));
+    assert!(error(&["-c", "/dev/ptp0", "--ntp-server=a"]).unwrap().contains("hardware clock"));
+    assert!(error(&["--ntp-server=a"; 9]).unwrap().contains("eight"));
 }
 
 #[test]
-fn clocks_by_name_and_path() {
+fn clock_is_a_name_or_a_path() {
     assert_eq!(args(&[]).unwrap().clock, Clock::Realtime);
     assert_eq!(args(&["-c", "virtual"]).unwrap().clock, Clock::Virtual);
     assert_eq!(args(&["--clock=/dev/ptp1"]).unwrap().clock, Clock::Hardware("/dev/ptp1".into()));
@@ -42,7 +42,7 @@ fn clocks_by_name_and_path() {
 }
 
 #[test]
-fn only_the_system_clock_has_an_rtc_and_a_drift_file_of_its_own() {
+fn only_the_system_clock_has_an_rtc_and_a_default_drift_file() {
     let both = |words: &[&str]| {
         let args = args(words).unwrap();
         (args.rtc_mode(), args.drift_path())
@@ -55,7 +55,7 @@ fn only_the_system_clock_has_an_rtc_and_a_drift_file_of_its_own() {
 }
 
 #[test]
-fn bounds_are_held() {
+fn numbers_stay_within_bounds() {
     for wrong in
         ["--max-slew=0", "--max-slew=501", "--max-frequency=NaN", "--max-frequency=-5", "--rt-priority=100"]
     {

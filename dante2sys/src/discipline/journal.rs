@@ -1,4 +1,4 @@
-//! The log lines of dante2sys, and what the status line repeats of them.
+//! The log lines of dante2sys, and the parts of them that the status line repeats.
 
 use dante_core::page::{Dante4l, View};
 use dante_core::port;
@@ -13,32 +13,32 @@ use dante_os::page::ReadError;
 use std::fmt;
 use std::mem::Discriminant;
 
-/// The leader's rate against UTC is worth a line when it is known to this; then so often.
-const LEADER_RATE_KNOWN: Ratio = Ratio::from_ppb(100.0);
-const LEADER_RATE_EVERY: Duration = Duration::from_secs(3600);
-const UPTIME: &str = "the leader's time is its uptime and no date: --utc leader is of no use here";
+/// The leader's rate against UTC is logged when its uncertainty is below this, and then once per interval.
+const LEADER_RATE_MAX_SIGMA: Ratio = Ratio::from_ppb(100.0);
+const LEADER_RATE_INTERVAL: Duration = Duration::from_secs(3600);
+const UPTIME: &str = "the leader's time is its uptime, not UTC: --utc leader cannot work, use --ntp-server";
 
-/// What was written, and what is to be.
+/// State and rate limits of the log.
 pub(super) struct Journal {
     config: Config,
-    /// Who leads, and the state of dante4l's port, as its page showed last; why that page shows no leader now.
+    /// From dante4l's clock page: the leader, the state of the port, and why there is no leader to follow.
     pub followed: Option<PortIdentity>,
     pub port: Option<port::State>,
     pub page_trouble: Option<String>,
-    /// Why the state is what it is, and since when the clock is held over.
+    /// The reason for the last change of state, and the start of the last holdover.
     pub reason: Option<Reason>,
     pub held_since: Timestamp<Raw>,
     pub clock: Complaints,
     pub utc: Complaints,
     page: Complaints,
-    news: Throttle<Discriminant<UtcEvent>>,
-    /// What other programs and the network can cause without end.
+    utc_events: Throttle<Discriminant<UtcEvent>>,
+    /// Rate limit of lines that other programs and the network can cause.
     changes: Budget,
     summary: Summary,
-    /// A new phase error is there.
+    /// There is a leader, so that the phase error is current.
     has_phase: bool,
     leader_rate_at: Option<Timestamp<Raw>>,
-    /// When UTC and a holdover are written about next, and how far apart.
+    /// When UTC and a holdover are logged next, and the interval.
     next: Timestamp<Raw>,
     every: Duration,
 }
@@ -55,7 +55,7 @@ impl Journal {
             clock: Complaints::default(),
             utc: Complaints::default(),
             page: Complaints::default(),
-            news: Throttle::default(),
+            utc_events: Throttle::default(),
             changes: Budget::default(),
             summary: Summary::new(Duration::from_secs(i64::from(summary_interval))),
             has_phase: false,
@@ -65,7 +65,7 @@ impl Journal {
         }
     }
 
-    /// dante4l's page, as it was read.
+    /// Handles dante4l's clock page.
     pub fn page(&mut self, now: Timestamp<Raw>, page: &Result<View<Dante4l>, ReadError>) {
         let body = page.as_ref().ok().map(|view| &view.body);
         let track = self.config.track(page.as_ref().ok());
@@ -75,7 +75,7 @@ impl Journal {
             (_, Err(Loss::PullUp)) => body.map(|body| {
                 let subdomain = body.subdomain();
                 format!(
-                    "dante4l follows {subdomain}, a pull-up domain, whose rate is per cents off: it is not followed (--allow-pull-up)"
+                    "dante4l follows {subdomain}, a pull-up domain (rate off by 0.1 to 4.2 %): not followed without --allow-pull-up"
                 )
             }),
             (_, Err(loss @ (Loss::Stale | Loss::Stopped))) => Some(loss.to_string()),
@@ -86,23 +86,23 @@ impl Journal {
             self.page.warn(now, trouble);
         }
         if matches!(track, Ok(_) | Err(Loss::PullUp | Loss::NoLeader)) {
-            self.port = body.and_then(Dante4l::state);
+            self.port = body.and_then(|body| port::State::from_number(body.state));
             self.followed = body.and_then(Dante4l::sender).or(self.followed);
         }
     }
 
-    /// A time server gave no time.
-    pub fn server_failed(&mut self, now: Timestamp<Raw>, name: &str, said: &str) {
-        self.utc.warn(now, format_args!("NTP server {name}: {said}"));
+    /// Logs that a request to an NTP server failed.
+    pub fn server_failed(&mut self, now: Timestamp<Raw>, name: &str, failure: &str) {
+        self.utc.warn(now, format_args!("NTP server {name}: {failure}"));
     }
 
-    /// What the steerer reports, and what was done to the clock.
+    /// Logs what the steerer reports and what was done to the clock.
     pub fn write<E: fmt::Display>(&mut self, now: Timestamp<Raw>, report: &Report<E>) {
         match report {
             Report::Output(output) => self.output(now, output),
             Report::Frequency(_) => {}
             Report::Step(by) => {
-                log::warn!("the clock is stepped by {:+.6} s for the date's sake", by.secs_f64());
+                log::warn!("stepping clock by {:+.6} s to correct UTC error", by.secs_f64());
             }
             Report::Leftover(leftover) => log::warn!("{leftover}"),
             Report::Failed(fault) => self.clock.warn(now, fault),
@@ -119,52 +119,52 @@ impl Journal {
                 self.changes.info(now, format_args!("{from} to {to}: {reason}"));
             }
             Output::Slept(span) => {
-                log::info!("the host slept for {:.1} s: the date is found anew", span.secs_f64());
+                log::info!("host was suspended for {:.1} s: measuring UTC from scratch", span.secs_f64());
             }
-            Output::LeapSecond => log::info!("the kernel passes a leap second"),
+            Output::LeapSecond => log::info!("the kernel applies a leap second"),
             Output::Disturbed(disturbance) => self.clock.warn(now, disturbance),
             Output::Adopted(size, jump) => {
                 let why = match jump {
-                    Jump::Slept => "while the host slept",
+                    Jump::Slept => "during suspend",
                     Jump::Leap => "by a leap second",
                     Jump::Set => "by another program",
                 };
                 self.changes.info(
                     now,
                     format_args!(
-                        "the clock was stepped by {:+.6} s {why}: K is fixed anew, the clock stays where it is",
+                        "clock was stepped by {:+.6} s {why}: not reverted, epoch offset (K, UTC minus Dante time) adjusted",
                         size.span().secs_f64()
                     ),
                 );
             }
             Output::Epoch(change) => self.changes.info(now, format_args!("{change}")),
-            Output::Date(news) => {
-                if self.news.allows(std::mem::discriminant(&news), now) {
-                    log::info!("{news}");
+            Output::Utc(event) => {
+                if self.utc_events.allows(std::mem::discriminant(&event), now) {
+                    log::info!("{event}");
                 }
             }
             Output::Synchronised(bound) => {
                 let ms = bound.secs_f64() * 1e3;
-                log::info!("the date is good to {ms:.3} ms: the clock is declared synchronised");
+                log::info!("UTC error is below {ms:.3} ms: clock declared synchronised");
             }
             Output::Unsynchronised(bound) => {
                 let ms = bound.secs_f64() * 1e3;
-                log::warn!("the date may be off by {ms:.3} ms: the clock is declared unsynchronised");
+                log::warn!("UTC error may be {ms:.3} ms: clock declared unsynchronised");
             }
             Output::Round(Ok(_)) => self.utc.clear(),
-            // Which servers failed, and why, was written of each.
+            // The failure of each server was logged.
             Output::Round(Err(NoMeasurement::NoAnswer)) => {}
             Output::Round(Err(none)) => self.utc.warn(now, none),
             Output::LeaderIsUptime(uptime) => {
                 let hours = uptime.secs_f64() / 3600.0;
-                self.utc.warn_as(now, UPTIME, format_args!("{UPTIME} (it says {hours:.1} h)"));
+                self.utc.warn_as(now, UPTIME, format_args!("{UPTIME} (uptime {hours:.1} h)"));
             }
-            // Carried out elsewhere.
+            // Carried out by the driver.
             Output::Ask(_) | Output::Correct(_) | Output::Take | Output::Declare(_) => {}
         }
     }
 
-    /// The lines that come at intervals. As phc2sys: offset, frequency; rms and max over the interval.
+    /// Logs the periodic lines. Format of phc2sys: offset and frequency, or rms and maximum over the interval.
     pub fn summarise(&mut self, steerer: &Steerer, now: &Reading) {
         let phase = steerer.phase_error().filter(|_| self.has_phase);
         if let Some(error) = phase
@@ -191,38 +191,38 @@ impl Journal {
         if let (State::Holdover, Some(scale)) = (steerer.state(), steerer.timescale()) {
             let sigma = scale.map().uncertainty_at(now.raw);
             log::info!(
-                "HOLDOVER for {:.0} s: freq {:+.0} +/- {:.0}, phase known to {} ns",
+                "HOLDOVER for {:.0} s: freq {:+.0} +/- {:.0}, phase uncertainty {} ns",
                 (now.raw - self.held_since).secs_f64(),
                 steerer.frequency().ppb(),
                 sigma.rate.ppb(),
                 sigma.offset.ns()
             );
         }
-        if let Some(date) = steerer.utc_error(now) {
+        if let Some(error) = steerer.utc_error(now) {
             log::info!(
-                "date {:+.1} us off UTC +/- {:.1}, from {} {:.0} s ago, policy {}",
-                date.error.span().secs_f64() * 1e6,
-                date.sigma.secs_f64() * 1e6,
+                "UTC error {:+.1} us +/- {:.1}, source {}, measured {:.0} s ago, policy {}",
+                error.error.span().secs_f64() * 1e6,
+                error.sigma.secs_f64() * 1e6,
                 steerer.utc().source(),
-                (now.raw - date.measured_at).secs_f64(),
-                steerer.utc().keeper().rules().policy
+                (now.raw - error.measured_at).secs_f64(),
+                steerer.utc().servo().rules().policy
             );
         }
     }
 
     fn leader_rate(&mut self, steerer: &Steerer, now: &Reading) {
-        let is_early = self.leader_rate_at.is_some_and(|at| now.raw - at < LEADER_RATE_EVERY);
+        let is_early = self.leader_rate_at.is_some_and(|at| now.raw - at < LEADER_RATE_INTERVAL);
         if is_early || steerer.state() != State::Locked || steerer.utc().source() == UtcSource::None {
             return;
         }
-        let Some(date) = steerer.utc_error(now) else { return };
-        if date.leader_rate_sigma < LEADER_RATE_KNOWN {
+        let Some(error) = steerer.utc_error(now) else { return };
+        if error.leader_rate_sigma < LEADER_RATE_MAX_SIGMA {
             self.leader_rate_at = Some(now.raw);
             log::info!(
-                "leader runs {:+.2} ppm against UTC (known to {:.3}): the date would drift {:.2} s a day",
-                date.leader_rate.ppm(),
-                date.leader_rate_sigma.ppm(),
-                date.leader_rate.fraction() * 86_400.0
+                "leader rate {:+.2} ppm against UTC +/- {:.3}: without correction UTC error grows by {:.2} s a day",
+                error.leader_rate.ppm(),
+                error.leader_rate_sigma.ppm(),
+                error.leader_rate.fraction() * 86_400.0
             );
         }
     }

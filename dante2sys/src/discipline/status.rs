@@ -1,4 +1,4 @@
-//! The status in one line, for people.
+//! The status in one line.
 
 use super::Discipline;
 use dante_core::steer::{State, SteeredClock, UtcSource};
@@ -15,9 +15,7 @@ impl Discipline {
                 write!(to, "{state}: ")?;
                 self.write_loss(to)?;
             }
-            State::Acquiring => {
-                write!(to, "{state}: the rate of {} is not known well enough yet", self.leader())?
-            }
+            State::Acquiring => write!(to, "{state}: measuring the rate of {}", self.leader())?,
             State::Locked => write!(to, "{state} on {}, frequency {frequency:+.2} ppm", self.leader())?,
             State::Holdover => {
                 write!(to, "{state} for {}: ", Rounded(now.raw - self.journal.held_since))?;
@@ -30,12 +28,12 @@ impl Discipline {
         if self.clock.kind() != SteeredClock::Realtime {
             write!(to, ", clock {}", self.clock.kind())?;
         }
-        // What went wrong with the clock is written only where it is out of hand: some of it mends by itself.
-        let out_of_hand = matches!(state, State::Refused | State::Yielded);
-        if !out_of_hand {
+        // A failure of the clock is shown only in the states that it causes: others may be over.
+        let lacks_control = matches!(state, State::Refused | State::Yielded);
+        if !lacks_control {
             self.write_utc(to)?;
         }
-        let clock = self.journal.clock.last().filter(|_| out_of_hand);
+        let clock = self.journal.clock.last().filter(|_| lacks_control);
         let troubles =
             [clock, self.journal.utc.last(), self.drift_file.trouble(), self.rtc.trouble.as_deref()];
         troubles.into_iter().flatten().try_for_each(|trouble| write!(to, "; {trouble}"))
@@ -48,7 +46,7 @@ impl Discipline {
         }
     }
 
-    /// Why the leader is not followed.
+    /// Writes why no leader is followed.
     fn write_loss(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         match (&self.journal.page_trouble, self.journal.reason, self.journal.port) {
             (Some(trouble), ..) => to.write_str(trouble),
@@ -62,19 +60,21 @@ impl Discipline {
         let utc = self.steerer.utc();
         let error = self.steerer.utc_error(&self.now.reading);
         match (utc.source(), error) {
-            (UtcSource::None, _) => to.write_str(", no source of the date: rate only"),
-            (UtcSource::Ntp, None) => to.write_str(", no time server has told the date yet"),
-            (UtcSource::Leader, None) => to.write_str(", the leader has told no date yet"),
-            (_, Some(_)) if utc.keeper().is_left() => to.write_str(", date left as it was set by hand"),
-            (_, Some(error)) if error.bound < utc.keeper().rules().max_error => {
-                write!(to, ", date good to {}", Rounded(error.bound))
+            (UtcSource::None, _) => to.write_str(", no UTC source: rate only"),
+            (UtcSource::Ntp, None) => to.write_str(", no UTC from an NTP server yet"),
+            (UtcSource::Leader, None) => to.write_str(", no UTC from the leader yet"),
+            (_, Some(_)) if utc.servo().is_set_by_hand() => {
+                to.write_str(", UTC not corrected: clock was set by hand")
             }
-            (_, Some(error)) => write!(to, ", date not good: it may be off by {}", Rounded(error.bound)),
+            (_, Some(error)) if error.bound < utc.servo().rules().max_error => {
+                write!(to, ", UTC error below {}", Rounded(error.bound))
+            }
+            (_, Some(error)) => write!(to, ", UTC not synchronised: error may be {}", Rounded(error.bound)),
         }
     }
 }
 
-/// A span in the unit that fits it, rounded up to two digits: what grows slowly is not to change with every look.
+/// A duration in a unit of suitable size, rounded up to two digits, so that a slowly growing value rarely changes the line.
 struct Rounded(Duration);
 
 const UNITS: [(i64, &str); 5] = [
@@ -100,12 +100,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_have_two_digits_and_are_never_told_too_small() {
-        let told = |ns: i64| Rounded(Duration::from_ns(ns)).to_string();
-        assert_eq!([0, 1, 999, 1_000].map(told), ["0 us", "1 us", "1 us", "1 us"]);
-        assert_eq!([2_000_001, 99_000_000, 123_000_000].map(told), ["3 ms", "99 ms", "130 ms"]);
-        assert_eq!([-2_000_000, 16_000_000_000].map(told), ["2 ms", "16 s"]);
-        assert_eq!([59, 60, 61, 7_200].map(|s| told(s * 1_000_000_000)), ["59 s", "1 min", "2 min", "2 h"]);
-        assert_eq!(told(i64::MIN), "2562050 h");
+    fn durations_have_two_digits_and_are_never_rounded_down() {
+        let rounded = |ns: i64| Rounded(Duration::from_ns(ns)).to_string();
+        assert_eq!([0, 1, 999, 1_000].map(rounded), ["0 us", "1 us", "1 us", "1 us"]);
+        assert_eq!([2_000_001, 99_000_000, 123_000_000].map(rounded), ["3 ms", "99 ms", "130 ms"]);
+        assert_eq!([-2_000_000, 16_000_000_000].map(rounded), ["2 ms", "16 s"]);
+        assert_eq!(
+            [59, 60, 61, 7_200].map(|s| rounded(s * 1_000_000_000)),
+            ["59 s", "1 min", "2 min", "2 h"]
+        );
+        assert_eq!(rounded(i64::MIN), "2562050 h");
     }
 }

@@ -1,4 +1,5 @@
-//! A network card that timestamps: prepared at the start, watched whether it does so, given up for software timestamps.
+//! Timestamps of the network card: the card is configured at the start and checked later; if it delivers no timestamps, software
+//! timestamps are used.
 
 use super::{Link, LinkConfig, LinkError};
 use dante_core::time::{Duration, Raw, Timestamp};
@@ -7,73 +8,76 @@ use dante_os::clock::PhcReader;
 use dante_os::net::{Card, CardError, Interface};
 use dante_os::socket::{SocketError, TimestampReader, Timestamping};
 
-/// So many Syncs without a stamp, one after the other, ...
-const SYNCS: u32 = 6;
-/// ... over so long: some cards have room for one stamp, and a burst may cost them many.
-const SPAN: Duration = Duration::from_ms(1_200);
+/// Minimum number of Syncs in a row without a timestamp to give up the card.
+const MIN_SYNCS: u32 = 6;
+/// Minimum time of these Syncs: some cards can hold only one timestamp, so a burst loses many.
+const MIN_SPAN: Duration = Duration::from_ms(1_200);
 
-/// The Syncs that a card has not stamped since it last did.
+/// The Syncs without a timestamp since the last one with a timestamp.
 #[derive(Debug, Default)]
-pub struct Trial {
+pub struct TimestampCheck {
     since: Option<Timestamp<Raw>>,
     count: u32,
 }
 
-impl Trial {
-    /// A stamp has come.
-    pub fn stamped(&mut self) {
+impl TimestampCheck {
+    /// Resets the count after a timestamp.
+    pub fn timestamped(&mut self) {
         *self = Self::default();
     }
 
-    /// A Sync has come without one. How many there were so far, if by now it is certain that the stamps stay away; the
-    /// count then begins anew.
-    pub fn unstamped(&mut self, now: Timestamp<Raw>) -> Option<u32> {
+    /// Counts a Sync without a timestamp. If the card has failed, returns the count and resets it.
+    pub fn missing(&mut self, now: Timestamp<Raw>) -> Option<u32> {
         let since = *self.since.get_or_insert(now);
         self.count += 1;
-        let failed = self.count >= SYNCS && now - since >= SPAN;
+        let failed = self.count >= MIN_SYNCS && now - since >= MIN_SPAN;
         failed.then(|| std::mem::take(self).count)
     }
 }
 
 impl Link {
-    /// Some cards take the filter and then stamp nothing of PTPv1.
-    pub(super) fn judge_card(
+    /// Gives up a card that delivers no timestamps: some cards accept the filter and then do not timestamp PTPv1.
+    pub(super) fn check_card(
         &mut self,
         now: Timestamp<Raw>,
-        stamped: bool,
+        has_timestamp: bool,
         bytes: &[u8],
     ) -> Result<(), SocketError> {
-        if stamped {
-            self.trial.stamped();
+        if has_timestamp {
+            self.timestamp_check.timestamped();
             return Ok(());
         }
-        // Nothing but Syncs need be stamped, whatever the filter.
+        // Every filter covers Syncs, not every one covers other packets.
         let is_sync = Packet::parse(bytes).is_ok_and(|packet| matches!(packet.message, Message::Sync(_)));
         if !is_sync {
             return Ok(());
         }
-        let Some(count) = self.trial.unstamped(now) else { return Ok(()) };
+        let Some(count) = self.timestamp_check.missing(now) else { return Ok(()) };
         let interface = &self.interface.name;
-        let is_as_left = self.card.as_ref().is_some_and(Card::is_as_left);
+        let is_as_left = self.card.as_ref().is_some_and(Card::is_unchanged);
         let why = if is_as_left {
-            "the card took the filter and does not stamp PTPv1 (as the emulated igb does)"
+            "the card accepted the filter but does not timestamp PTPv1 (as the igb emulated by QEMU)"
         } else {
             "another program changed the card's filter"
         };
-        let what = format!("port {interface}: {count} Syncs without a hardware time stamp: {why}");
+        let what = format!("port {interface}: {count} Syncs without a hardware timestamp: {why}");
         if self.may_fall_back {
-            log::warn!("{what}; software time stamps from here on");
+            log::warn!("{what}; using software timestamps from now on");
             self.card = None;
-            self.stamps = TimestampReader::start();
-            return self.event.stamp_by_software();
+            self.timestamps = TimestampReader::start();
+            return self.event.use_software_timestamps();
         }
-        log::warn!("{what}; nothing is measured without (--timestamping hardware)");
+        self.card_warnings.warn_as(
+            now,
+            why,
+            format_args!("{what}; nothing can be measured without them (--timestamping hardware)"),
+        );
         Ok(())
     }
 }
 
-/// The card, told to stamp, with its clock; `None`: software stamps.
-pub(super) fn stamping(
+/// Configures the card for timestamps and returns it with its clock; `None` for software timestamps.
+pub(super) fn prepare_card(
     config: &LinkConfig,
     interface: &Interface,
 ) -> Result<Option<(Card, PhcReader)>, LinkError> {
@@ -83,13 +87,13 @@ pub(super) fn stamping(
     match Card::prepare(interface, config.sends) {
         Ok(found) => Ok(Some(found)),
         Err(error) if config.timestamping == Timestamping::Hardware => Err(error.into()),
-        // Most cards have none, and it is said all the same which stamps are used.
+        // Most cards have none, and the line `listening` reports which timestamps are used.
         Err(error @ CardError::NoTimestamps { .. }) => {
             log::debug!("port {}: {error}", config.interface);
             Ok(None)
         }
         Err(error) => {
-            log::info!("port {}: {error}; software time stamps are taken instead", config.interface);
+            log::info!("port {}: {error}; using software timestamps", config.interface);
             Ok(None)
         }
     }
@@ -104,20 +108,20 @@ mod tests {
     }
 
     #[test]
-    fn a_card_that_stamps_nothing_is_known_within_two_seconds_at_four_syncs_a_second() {
-        let mut trial = Trial::default();
+    fn card_without_timestamps_is_detected_within_two_seconds_at_4_hz() {
+        let mut check = TimestampCheck::default();
         let found: Vec<_> =
-            (0..12).filter_map(|n| trial.unstamped(at(250 * n)).map(|count| (n, count))).collect();
+            (0..12).filter_map(|n| check.missing(at(250 * n)).map(|count| (n, count))).collect();
         assert_eq!(found, [(5, 6), (11, 6)]);
     }
 
     #[test]
-    fn a_burst_is_no_proof_and_one_stamp_clears_the_card() {
-        let mut trial = Trial::default();
-        assert!((0..1000).all(|_| trial.unstamped(at(0)).is_none()));
-        assert!((0..1000).all(|_| trial.unstamped(at(1199)).is_none()));
-        trial.stamped();
-        assert!((0..5).all(|n| trial.unstamped(at(1500 + 2000 * n)).is_none()));
-        assert_eq!(trial.unstamped(at(20_000)), Some(6));
+    fn bursts_do_not_fail_the_card_and_one_timestamp_resets_the_count() {
+        let mut check = TimestampCheck::default();
+        assert!((0..1000).all(|_| check.missing(at(0)).is_none()));
+        assert!((0..1000).all(|_| check.missing(at(1199)).is_none()));
+        check.timestamped();
+        assert!((0..5).all(|n| check.missing(at(1500 + 2000 * n)).is_none()));
+        assert_eq!(check.missing(at(20_000)), Some(6));
     }
 }

@@ -1,4 +1,4 @@
-//! One network: its interface with the sockets, and what is logged of it.
+//! One network: its interface with the sockets, and its log lines.
 
 use crate::link::{Link, LinkChange, LinkConfig, LinkError, NO_CARRIER};
 use dante_core::observe::Observer as Engine;
@@ -10,52 +10,51 @@ use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Buffer;
 use dante_os::clock::raw_now;
 use dante_os::log::{Budget, Complaints, Throttle};
-use dante_os::net::{News, current_index};
+use dante_os::net::{InterfaceEvent, current_index};
 use dante_os::socket::SocketError;
 use std::fmt;
 
-/// Longer than any PTPv1 message; what is cut off is not looked at.
-const LONGEST: usize = 512;
+/// Size of the receive buffer, bytes: larger than any PTPv1 message.
+const BUFFER_SIZE: usize = 512;
 
-/// How often sockets that could not be opened are tried again, and where the kernel does not tell of interfaces, how
-/// often one looks.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval at which opening failed sockets is retried, and at which interfaces are checked without notifications of the kernel.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A network's part of the program's state.
+/// The state of one network.
 pub(super) struct NetworkDriver {
-    /// Its place among the networks of the engine.
+    /// Its index among the networks of the engine.
     place: usize,
     pub config: LinkConfig,
     pub link: Option<Link>,
-    /// Why there is no link, or why it is of no use.
-    pub hindrance: String,
-    /// What explains why there is no lock.
+    /// Why there is no link, or why it cannot be used.
+    pub failure: String,
+    /// The last diagnostic that explains a missing lock.
     pub diagnostic: Option<Diagnostic>,
-    /// A name where the interface gives none.
+    /// Seed of the UUID of an interface without a MAC address.
     seed: u64,
-    /// The kernel tells what becomes of the interface.
-    is_told: bool,
-    next_look: Option<Timestamp<Raw>>,
+    /// Whether the kernel sends notifications about interfaces.
+    has_notifications: bool,
+    next_check: Option<Timestamp<Raw>>,
     changes: Budget,
     diagnostics: Throttle<Diagnostic>,
-    troubles: Complaints,
+    failures: Complaints,
 }
 
 impl NetworkDriver {
-    /// `is_told`: the kernel tells what becomes of interfaces.
-    pub fn new(place: usize, config: LinkConfig, seed: u64, is_told: bool) -> Self {
+    /// `has_notifications`: the kernel sends notifications about interfaces.
+    pub fn new(place: usize, config: LinkConfig, seed: u64, has_notifications: bool) -> Self {
         Self {
             place,
             config,
             link: None,
-            hindrance: String::new(),
+            failure: String::new(),
             diagnostic: None,
             seed,
-            is_told,
-            next_look: None,
+            has_notifications,
+            next_check: None,
             changes: Budget::default(),
             diagnostics: Throttle::default(),
-            troubles: Complaints::default(),
+            failures: Complaints::default(),
         }
     }
 
@@ -67,9 +66,9 @@ impl NetworkDriver {
         self.link.as_ref().map_or(TimestampSource::None, Link::source)
     }
 
-    /// Hands the next packet of a channel to the port. Whether there was one.
+    /// Passes the next packet of a channel to the port. Returns whether there was one.
     pub fn take_packet(&mut self, engine: &mut Engine, channel: Channel) -> Result<bool, SocketError> {
-        let mut buffer = [0; LONGEST];
+        let mut buffer = [0; BUFFER_SIZE];
         let now = raw_now();
         let Some(link) = &mut self.link else { return Ok(false) };
         let Some(packet) = link.receive(now, channel, &mut buffer)? else { return Ok(false) };
@@ -81,7 +80,7 @@ impl NetworkDriver {
         Ok(true)
     }
 
-    /// Hands the next transmit stamp to the port. Whether there was one.
+    /// Passes the next transmit timestamp to the port. Returns whether there was one.
     pub fn take_departure(&mut self, engine: &mut Engine) -> Result<bool, SocketError> {
         let Some(departed) = self.link.as_mut().map_or(Ok(None), Link::departed)? else { return Ok(false) };
         engine.handle(raw_now(), self.place, departed);
@@ -100,8 +99,8 @@ impl NetworkDriver {
         self.info(format_args!("{from} to {to}: {reason}"));
         self.diagnostic = self.diagnostic.filter(|_| to.is_open() && to != State::Slave);
         match (&mut self.link, to) {
-            (Some(link), State::Listening) => link.membership.silent(raw_now()),
-            (Some(link), _) => link.membership.rest(),
+            (Some(link), State::Listening) => link.membership.start(raw_now()),
+            (Some(link), _) => link.membership.stop(),
             (None, _) => {}
         }
     }
@@ -112,53 +111,57 @@ impl NetworkDriver {
 
     pub fn send(&mut self, engine: &mut Engine, packet: &Buffer, token: SendToken) {
         let Some(link) = &mut self.link else { return };
-        let (unstamped, result) = link.send(packet, token);
+        let (without_timestamp, result) = link.send(packet, token);
         if let Err(error) = result {
             log::debug!("{error}");
         }
-        if let Some(token) = unstamped {
-            engine.handle(raw_now(), self.place, Input::Departed { token, stamp: Err(NoTimestamp::Missing) });
+        if let Some(token) = without_timestamp {
+            engine.handle(
+                raw_now(),
+                self.place,
+                Input::Departed { token, timestamp: Err(NoTimestamp::Missing) },
+            );
         }
     }
 
-    /// When something is to be done here, apart from the port's deadline.
+    /// The next deadline of this network, apart from that of the port.
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
         let rejoin = self.link.as_ref().and_then(|link| link.membership.deadline());
-        [self.next_look, rejoin].into_iter().flatten().min()
+        [self.next_check, rejoin].into_iter().flatten().min()
     }
 
-    /// Does what is due.
+    /// Performs what is due.
     pub fn act(&mut self, engine: &mut Engine, now: Timestamp<Raw>) {
         if engine.port(self.place).and_then(Port::deadline).is_some_and(|due| now >= due) {
             engine.handle(now, self.place, Input::Deadline);
         }
-        if self.next_look.is_some_and(|due| now >= due) {
-            self.look(engine, now);
+        if self.next_check.is_some_and(|due| now >= due) {
+            self.check_interface(engine, now);
         }
-        if self.link.as_mut().is_some_and(|link| link.membership.take(now)) {
+        if self.link.as_mut().is_some_and(|link| link.membership.take_due(now)) {
             self.rejoin(engine, now);
         }
     }
 
-    /// Whether news are about this interface: the one that has its name, or that had it when the sockets were opened.
-    pub fn is_meant(&self, news: News<'_>) -> bool {
+    /// Whether a notification affects this network: its interface has the name now, or had it when the sockets were opened.
+    pub fn is_affected(&self, news: InterfaceEvent<'_>) -> bool {
         let own = || {
             let opened = self.link.as_ref().map(|link| link.interface.index);
             opened.or_else(|| current_index(self.name()))
         };
         match news {
-            News::Link { name, index, .. } => name == self.name() || own() == Some(index),
-            News::Address { index } => own() == Some(index),
-            News::Missed => true,
+            InterfaceEvent::Link { name, index, .. } => name == self.name() || own() == Some(index),
+            InterfaceEvent::Address { index } => own() == Some(index),
+            InterfaceEvent::Missed => true,
         }
     }
 
-    /// Is the interface still the one that it was, can it be heard, or is it back?
-    pub fn look(&mut self, engine: &mut Engine, now: Timestamp<Raw>) {
-        self.next_look = (!self.is_told).then_some(now + LOOK);
+    /// Checks whether the interface is the same as before and can receive, or is back.
+    pub fn check_interface(&mut self, engine: &mut Engine, now: Timestamp<Raw>) {
+        self.next_check = (!self.has_notifications).then_some(now + CHECK_INTERVAL);
         let Some(link) = &mut self.link else { return self.open(engine, now) };
         let was_open = engine.port(self.place).is_some_and(|port| port.state().is_open());
-        match link.look(was_open) {
+        match link.check(was_open) {
             Ok(LinkChange::None) => {}
             Ok(LinkChange::Down(why)) => self.fail(engine, &why),
             Ok(LinkChange::Up) => {
@@ -166,11 +169,11 @@ impl NetworkDriver {
                 self.begin(engine, now);
             }
             Ok(LinkChange::Address(address)) => {
-                self.info(format_args!("its address is {address} now"));
+                self.info(format_args!("address changed to {address}"));
                 self.rejoin(engine, now);
             }
             Ok(LinkChange::Gone) => {
-                self.close(engine, "the interface is gone, or another one has its name");
+                self.close(engine, "the interface was removed, or another one has its name now");
                 self.open(engine, now);
             }
             Err(error) => self.close(engine, &error.to_string()),
@@ -178,7 +181,7 @@ impl NetworkDriver {
     }
 
     fn open(&mut self, engine: &mut Engine, now: Timestamp<Raw>) {
-        self.next_look = (!self.is_told).then_some(now + LOOK);
+        self.next_check = (!self.has_notifications).then_some(now + CHECK_INTERVAL);
         let link = Link::open(&self.config);
         self.opened(engine, now, link);
     }
@@ -191,57 +194,65 @@ impl NetworkDriver {
                 if is_up {
                     self.begin(engine, now);
                 } else {
-                    self.hindrance = NO_CARRIER.into();
-                    self.trouble(now, format_args!("{NO_CARRIER}"));
+                    self.failure = NO_CARRIER.into();
+                    self.log_failure(now, format_args!("{NO_CARRIER}"));
                 }
             }
             Err(error) => {
-                // Of the interface the kernel tells; what else stands in the way may end at any time.
-                if !self.is_told || !matches!(error, LinkError::Interface(_)) {
-                    self.next_look = Some(now + LOOK);
+                // The kernel notifies of changes of the interface, but not of other causes.
+                if !self.has_notifications || !matches!(error, LinkError::Interface(_)) {
+                    self.next_check = Some(now + CHECK_INTERVAL);
                 }
-                self.hindrance = error.to_string();
-                self.trouble(now, format_args!("{error}; waiting for it"));
+                self.failure = error.to_string();
+                self.log_failure(now, format_args!("{error}; waiting for it"));
             }
         }
     }
 
-    /// The sockets are open, and the interface is up.
+    /// Starts the port: the sockets are open, and the interface is up.
     fn begin(&mut self, engine: &mut Engine, now: Timestamp<Raw>) {
         let Some(link) = &self.link else { return };
-        let (mac, stamps) = (link.interface.mac, link.describe_stamps());
-        self.info(format_args!("listening, time stamps: {stamps}"));
+        let (mac, timestamps, buffer) =
+            (link.interface.mac, link.describe_timestamps(), link.buffered_packets());
+        self.info(format_args!("listening, timestamps: {timestamps}"));
+        if let Ok((requested, granted)) = buffer
+            && granted < requested
+        {
+            self.info(format_args!(
+                "receive buffer for at least {granted} packets, {requested} requested: sysctl net.core.rmem_max limits it"
+            ));
+        }
         engine.handle(now, self.place, Input::Opened(follower_identity(mac, self.seed)));
     }
 
-    /// Makes the kernel tell the network which group this host is in.
+    /// Makes the kernel send an IGMP report of the multicast group.
     fn rejoin(&mut self, engine: &mut Engine, now: Timestamp<Raw>) {
         let Some(link) = &mut self.link else { return };
         match link.rejoin(now) {
             Ok(()) => {
                 let group = self.config.group;
-                log::debug!("port {}: told the network anew of the membership of {group}", self.name());
+                log::debug!("port {}: rejoined multicast group {group} (IGMP report)", self.name());
                 engine.handle(now, self.place, Input::Rejoined);
             }
             Err(error) => self.close(engine, &error.to_string()),
         }
     }
 
-    /// The sockets are of no use any more.
+    /// Closes the unusable sockets.
     pub fn close(&mut self, engine: &mut Engine, why: &str) {
         self.link = None;
-        self.next_look = Some(raw_now() + LOOK);
+        self.next_check = Some(raw_now() + CHECK_INTERVAL);
         self.fail(engine, why);
     }
 
-    /// Nothing can be heard. What is known of the leader's time lives on.
+    /// Reports to the port that nothing can be received. The estimate of the leader's time remains.
     fn fail(&mut self, engine: &mut Engine, why: &str) {
         self.info(format_args!("{why}"));
-        self.hindrance = why.to_owned();
+        self.failure = why.to_owned();
         engine.handle(raw_now(), self.place, Input::Failed);
     }
 
-    fn trouble(&mut self, now: Timestamp<Raw>, what: fmt::Arguments<'_>) {
-        self.troubles.warn(now, format_args!("port {}: {what}", self.config.interface));
+    fn log_failure(&mut self, now: Timestamp<Raw>, what: fmt::Arguments<'_>) {
+        self.failures.warn(now, format_args!("port {}: {what}", self.config.interface));
     }
 }

@@ -1,4 +1,4 @@
-//! The status in one line, for people.
+//! The status text in one line, as `systemctl status` shows it.
 
 use super::{NetworkDriver, Observer};
 use dante_core::port::{Counter, Counters, Port, State};
@@ -21,7 +21,7 @@ pub(super) fn write(observer: &Observer, to: &mut dyn fmt::Write) -> fmt::Result
 fn write_one(network: &NetworkDriver, port: &Port, to: &mut dyn fmt::Write) -> fmt::Result {
     let (state, interface) = (port.state(), network.name());
     if !state.is_open() {
-        return write!(to, "{state}, waiting for interface {interface}: {}", network.hindrance);
+        return write!(to, "{state}, waiting for interface {interface}: {}", network.failure);
     }
     match (state, port.leader()) {
         (State::Slave, Some(leader)) => {
@@ -46,7 +46,7 @@ fn write_one(network: &NetworkDriver, port: &Port, to: &mut dyn fmt::Write) -> f
     }
 }
 
-/// Nothing was heard but what this port itself sent.
+/// Whether nothing but this port's own packets was received.
 fn is_silent(counters: &Counters) -> bool {
     let own = [Counter::Own, Counter::DelayReqSent, Counter::Rejoined].map(|counter| counter as usize);
     counters.values().iter().enumerate().all(|(i, count)| *count == 0 || own.contains(&i))

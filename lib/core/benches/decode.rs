@@ -1,4 +1,4 @@
-//! What a message costs, between the socket and the port.
+//! Cost of parsing and building a message.
 
 use dante_core::time::Timestamp;
 use dante_core::wire::{Flags, FollowUp, Header, Message, Packet, PortIdentity, Subdomain, SyncBody, Uuid};
@@ -47,7 +47,7 @@ fn build_delay_req(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box(&header).delay_req(black_box(&body)));
 }
 
-/// The same by way of [`Packet`], whose kind is not known beforehand.
+/// The same message built through [`Packet`], whose kind is known only at run time.
 #[divan::bench]
 fn build_packet(bencher: Bencher<'_, '_>) {
     let packet = Packet { header: header(), message: Message::DelayReq(body()) };

@@ -1,4 +1,4 @@
-//! Prints the management messages of the capture in `tests/fixtures` as text2pcap reads them.
+//! Prints the management messages of the capture in `tests/fixtures` in the format of text2pcap.
 
 #[path = "../tests/captures/management.rs"]
 mod management;

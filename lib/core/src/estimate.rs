@@ -1,10 +1,10 @@
-//! From noisy pairs (raw time, leader's time) to one map from the one to the other, with its uncertainty.
+//! The estimator: computes the clock map (Dante time over CLOCK_MONOTONIC_RAW) and its uncertainty from noisy measurements.
 //!
-//! The oscillator under CLOCK_MONOTONIC_RAW is free-running and nobody's correction disturbs it, so the filter may be
-//! as long as its noise allows; no loop's stability limits it. It is the two-state Kalman filter of a clock (phase,
-//! rate) under white and random-walk frequency noise (Zucca and Tavella, IEEE Trans. UFFC 52, 2005), with the
-//! measurement noise found from the measurements themselves. While fewer than [`ACQUISITION`] measurements are in, it
-//! is run over all of them again at each one, with the noise as it is known by then.
+//! CLOCK_MONOTONIC_RAW is free-running and no program steers it, so the estimator is no control loop: noise alone decides how
+//! long it averages. The filter is the two-state Kalman filter of a clock (phase, rate) under white and random-walk frequency
+//! noise (Zucca and Tavella, IEEE Trans. UFFC 52, 2005). The measurement noise is estimated from the measurements. During the
+//! acquisition, the first [`ACQUISITION`] measurements, the filter runs over all of them again at each new one, with the current
+//! noise estimate.
 
 mod break_test;
 pub(crate) mod kalman;
@@ -15,45 +15,46 @@ use crate::time::{
     Affine, ClockMap, Correlation, Dante, Duration, Ratio, Raw, Timestamp, Uncertainty, Wander,
 };
 use arrayvec::ArrayVec;
-use break_test::{Line, Recent};
+use break_test::{Line, RecentMeasurements};
 use kalman::Kalman;
 use noise::Noise;
-use outliers::{DISCERNING, DISTRUST, Doubted, Finding, OddOnes};
+use outliers::{FitOutliers, MIN_FIT, Outcome, REFIT_RUN, RejectedRun};
 
-/// The leader's time `dante` arrived at the raw time `raw`.
+/// One Sync: its departure by the leader's clock and its arrival by CLOCK_MONOTONIC_RAW.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measurement {
-    /// When the Sync arrived here.
+    /// Arrival at this host.
     pub raw: Timestamp<Raw>,
-    /// When it left the leader, by the leader's clock.
+    /// Departure from the leader, by the leader's clock.
     pub dante: Timestamp<Dante>,
 }
 
-/// What became of a measurement. `residual` is local minus leader: the map's time at the arrival minus the time that
-/// the leader stated, so a packet that was held up in a queue shows a positive one.
+/// How the estimator classified a measurement. `residual` is local minus leader: the clock map's time at the arrival minus the
+/// leader's timestamp. It is positive for a packet that was delayed in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Classification {
-    /// It improved the map.
+    /// The clock map includes the measurement.
     Accepted {
-        /// Against the map as it was before.
+        /// Relative to the map before the update; zero for the first measurement.
         residual: Duration,
     },
-    /// Too far off to be believed. It changed nothing.
+    /// Rejected as an outlier. The map may have been fitted again (during the acquisition, or after a lasting shift of the path).
     Outlier {
-        /// Against the map.
+        /// Relative to the map.
         residual: Duration,
     },
-    /// It did not arrive later than the one before. It changed nothing.
+    /// Ignored, because it arrived no later than the last accepted measurement; the map is unchanged.
     Late,
-    /// Several in a row agree with one another but not with the map: the leader's time is not continuous. The map
-    /// starts anew at this measurement, with the rate known so far as a guess.
+    /// The leader's time is not continuous: several measurements in a row agree with one another but not with the map, or a long
+    /// run does not fit it. The map restarts from the measurements that agree, or from this one, with the previous rate as a
+    /// guess.
     Jumped {
-        /// Against the map that was given up.
+        /// Relative to the discarded map.
         residual: Duration,
     },
 }
 
-/// A rate known from before, such as that of the leader before this one.
+/// Initial rate of the filter, from an earlier measurement of this or of another leader.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RateGuess {
     /// The leader's rate relative to CLOCK_MONOTONIC_RAW.
@@ -63,84 +64,87 @@ pub struct RateGuess {
 }
 
 impl RateGuess {
-    /// Nothing is known: a PC's oscillator is good to +-200 ppm, and some are worse.
+    /// No earlier measurement. A PC's oscillator is within +-200 ppm, with exceptions; 500 ppm includes the leader and a margin.
     pub const UNKNOWN: Self = Self { rate: Ratio::ZERO, sigma: Ratio::from_ppm(500.0) };
-    /// Two Dante leaders differ by up to some 25 ppm.
+
+    /// Guess from the rate of another leader: the rates of two Dante leaders differ by up to about 25 ppm.
     pub const fn another_leader(rate: Ratio) -> Self {
         Self { rate, sigma: Ratio::from_ppm(25.0) }
     }
 
-    /// A leader that was followed before: two crystals move by some ppm with the temperature and the years. No less, or the
-    /// steerer, which locks at 2 ppm, would believe what is remembered before anything measured speaks for it.
+    /// Guess from an earlier rate of the same leader: both crystals drift by some ppm with temperature and age. A smaller sigma
+    /// would let the steerer, which locks at 2 ppm, lock on the stored rate before measurements confirm it.
     pub const fn same_leader(rate: Ratio) -> Self {
         Self { rate, sigma: Ratio::from_ppm(5.0) }
     }
 }
 
-/// How many measurements the filter is run over again at each new one: 8 s at 4 Hz, by when the noise is known to a
-/// tenth and the random walk has not begun to matter.
+/// Number of measurements of the acquisition: 8 s at 4 Hz. By then the noise is known to 10 %, and the random walk of the rate is
+/// still negligible.
 pub const ACQUISITION: usize = 32;
 
-/// A change of rate of so many standard deviations is one.
-const SIGNIFICANT: f64 = 3.0;
-/// Where exactly a rate broke is not known, and the fit from there on is by so much less certain than its noise says
-/// (found by how often the truth lay within two sigma after a step of 1 ppm).
-const BREAK_CAUTION: f64 = 1.5;
-/// Beyond so many standard deviations a measurement weighs as little as it would at a noise that explains it.
-const SURPRISING: f64 = 3.0;
+/// Slope of rejected measurements against the map, in standard deviations, from which on the new fit starts with the wide
+/// uncertainty of the rate as for another leader.
+const RATE_CHANGE_SIGMAS: f64 = 3.0;
+/// Factor on the measurement noise of a fit that starts at a break, because the instant of the break is not known exactly. Chosen
+/// by the share of errors within two sigma after a rate step of 1 ppm.
+const BREAK_NOISE_FACTOR: f64 = 1.5;
+/// Innovation, in standard deviations, beyond which a measurement of a fit gets less weight (Huber).
+const HUBER_SIGMAS: f64 = 3.0;
 
-/// Beyond this many standard deviations a measurement is not believed. Queues make long tails, and a wrong rejection
-/// costs less than a wrong belief.
-const GATE: f64 = 6.0;
+/// Innovation, in standard deviations, beyond which the outlier test rejects a measurement. Delays in queues have long tails, and
+/// a wrongly rejected measurement costs less than a wrongly accepted one.
+const OUTLIER_SIGMAS: f64 = 6.0;
 
-/// A residual beyond this is no queue on a local network. Dante devices mute at 1 ms themselves.
-const JUMP: Duration = Duration::from_ms(1);
+/// Smallest residual of a jump of the leader's time: Dante devices mute at 1 ms, and queues of a local network delay packets by
+/// less.
+const MIN_JUMP: Duration = Duration::from_ms(1);
 
-/// The estimator: one leader's map at a time.
+/// The estimator of one leader's clock map.
 #[derive(Debug)]
 pub struct Estimator {
     guess: RateGuess,
     acquisition: ArrayVec<Measurement, ACQUISITION>,
     filter: Option<Kalman>,
     noise: Noise,
-    /// Those rejected in a row.
-    doubted: Doubted,
-    /// Those believed since the acquisition.
-    recent: Recent,
+    /// Measurements rejected in a row.
+    rejected: RejectedRun,
+    /// The last measurements accepted after the acquisition.
+    recent: RecentMeasurements,
 }
 
 impl Estimator {
-    /// An estimator that knows nothing but perhaps a rate.
+    /// Makes an estimator without measurements.
     pub fn new(guess: RateGuess) -> Self {
         Self {
             guess,
             acquisition: ArrayVec::new(),
             filter: None,
             noise: Noise::default(),
-            doubted: Doubted::default(),
-            recent: Recent::default(),
+            rejected: RejectedRun::default(),
+            recent: RecentMeasurements::default(),
         }
     }
 
-    /// Forgets the map, for the Syncs of another leader. The rate it had serves as a first guess, unless one is `known`
-    /// for that leader; what is known of the network's noise stays.
+    /// Discards the map, for the Syncs of another leader. The initial rate is `known`, if there is one for that leader, else the
+    /// rate of the discarded map. The estimate of the network's noise is kept.
     pub fn restart(&mut self, known: Option<RateGuess>) {
         self.restart_from(known, RateGuess::another_leader);
     }
 
     fn restart_from(&mut self, known: Option<RateGuess>, guess: impl Fn(Ratio) -> RateGuess) {
         let rate = self.filter.take().map(|filter| Ratio::from_ppb(filter.rate_ppb()));
-        // A rate that rests on a few measurements, or that no oscillator has, is no better guess than the last one.
+        // A rate from a few measurements, or beyond any oscillator, does not replace the last guess.
         let rate =
-            rate.filter(|rate| self.acquisition.len() >= DISCERNING && rate.abs() < RateGuess::UNKNOWN.sigma);
+            rate.filter(|rate| self.acquisition.len() >= MIN_FIT && rate.abs() < RateGuess::UNKNOWN.sigma);
         self.guess = known.or(rate.map(guess)).unwrap_or(self.guess);
         self.acquisition.clear();
         self.noise.interrupt();
-        self.doubted.clear();
+        self.rejected.clear();
         self.recent.clear();
     }
 
-    /// Takes a measurement in.
+    /// Processes a measurement.
     pub fn update(&mut self, measurement: Measurement) -> Classification {
         let Some(filter) = &self.filter else {
             self.begin(measurement);
@@ -152,8 +156,9 @@ impl Estimator {
         let predicted = filter.predicted(measurement.raw);
         let innovation = predicted.innovation_ns(measurement);
         let residual = Duration::from_ns_f64(-innovation);
-        if residual.abs() < JUMP {
-            // Also of what is rejected: else a noise thought too small would reject what could mend it.
+        if residual.abs() < MIN_JUMP {
+            // Rejected measurements count too: otherwise a noise estimate that is too small would reject every measurement that
+            // could raise it.
             let sigma = self.noise.sigma_ns();
             let expected = predicted.innovation_sigma_ns(sigma);
             let from_the_map =
@@ -161,39 +166,40 @@ impl Estimator {
             self.noise.observe(measurement, from_the_map);
         }
         let acquiring = !self.acquisition.is_full();
-        // While the map is being found, nothing but a jump speaks against a measurement: the map may be what is wrong.
+        // During the acquisition the map may be wrong, so only a residual of the size of a jump rejects a measurement before the
+        // fit.
         let gate = if acquiring {
-            JUMP.ns_f64()
+            MIN_JUMP.ns_f64()
         } else {
-            GATE * predicted.innovation_sigma_ns(self.noise.sigma_ns())
+            OUTLIER_SIGMAS * predicted.innovation_sigma_ns(self.noise.sigma_ns())
         };
         if innovation.abs() > gate {
             return self.reject(measurement, residual);
         }
-        self.doubted.clear();
+        self.rejected.clear();
         if !acquiring {
-            self.absorb(measurement, predicted.absorbed(innovation, self.noise.sigma_ns()));
+            self.accept(measurement, predicted.updated(innovation, self.noise.sigma_ns()));
         } else if !self.acquire(measurement) {
             return Classification::Outlier { residual };
         }
         Classification::Accepted { residual }
     }
 
-    /// Goes on with `filter`, or from the last unannounced change that the measurements show against it.
-    fn absorb(&mut self, measurement: Measurement, filter: Kalman) {
+    /// Adopts the updated `filter`, or restarts it at a break of the leader's rate or phase.
+    fn accept(&mut self, measurement: Measurement, filter: Kalman) {
         let sigma = self.noise.sigma_ns();
-        self.recent.keep(measurement);
-        let Some(change) = self.recent.change(&filter, sigma) else {
+        self.recent.push(measurement);
+        let Some(found) = self.recent.find_break(&filter, sigma) else {
             self.filter = Some(filter);
             return;
         };
-        let uncertainty = filter.rate_sigma_ppb() + change.rate_ppb.abs();
+        let uncertainty = filter.rate_sigma_ppb() + found.rate_ppb.abs();
         let guess =
             RateGuess { rate: Ratio::from_ppb(filter.rate_ppb()), sigma: Ratio::from_ppb(uncertainty) };
-        self.filter = fitted(self.recent.since(change).iter(), guess, BREAK_CAUTION * sigma);
+        self.filter = fitted(self.recent.since(found).iter(), guess, BREAK_NOISE_FACTOR * sigma);
     }
 
-    /// Fits anew with one measurement more. Whether it is one of those that the fit rests on.
+    /// Adds a measurement to the acquisition and fits again. Returns `false` if the measurement is a fit outlier.
     fn acquire(&mut self, measurement: Measurement) -> bool {
         self.acquisition.push(measurement);
         self.replay();
@@ -209,12 +215,12 @@ impl Estimator {
 
     fn reject(&mut self, measurement: Measurement, residual: Duration) -> Classification {
         let Some(filter) = &self.filter else { return Classification::Outlier { residual } };
-        match self.doubted.judge(measurement, filter, self.noise.sigma_ns()) {
-            Finding::Open => {}
-            Finding::Jump(count) => {
+        match self.rejected.test(measurement, filter, self.noise.sigma_ns()) {
+            Outcome::Undecided => {}
+            Outcome::Jump(count) => {
                 let agreeing: ArrayVec<Measurement, ACQUISITION> =
-                    self.doubted.last(count).iter().copied().take(ACQUISITION).collect();
-                // What a young map says of the rate is no better a guess than another leader's.
+                    self.rejected.last(count).iter().copied().take(ACQUISITION).collect();
+                // During the acquisition the rate is no better a guess than that of another leader.
                 let settled = self.acquisition.is_full();
                 let guess = if settled { RateGuess::same_leader } else { RateGuess::another_leader };
                 self.restart_from(None, guess);
@@ -225,23 +231,23 @@ impl Estimator {
                 self.replay();
                 return Classification::Jumped { residual };
             }
-            Finding::Shift => self.refit(),
+            Outcome::Shift => self.refit(),
         }
         Classification::Outlier { residual }
     }
 
-    /// So many in a row cannot be wrong. If they have moved by one and the same amount, as when a switch begins to queue
-    /// or the path changes, the rate that is known stands and the phase is found anew from them; else the rate is, too.
+    /// Fits the filter to the last [`REFIT_RUN`] rejected measurements. If all are off by the same amount, as after a change of
+    /// the path or of a queue in a switch, the rate is kept and only the phase is estimated again; otherwise both are.
     fn refit(&mut self) {
         let Some(filter) = &self.filter else { return };
         let (sigma, rate, rate_sigma) = (self.noise.sigma_ns(), filter.rate_ppb(), filter.rate_sigma_ppb());
-        let rejected = self.doubted.last(DISTRUST);
+        let rejected = self.rejected.last(REFIT_RUN);
         let (Some(first), Some(last)) = (rejected.first(), rejected.last()) else { return };
         let point = |one: &Measurement| ((one.raw - first.raw).secs_f64(), filter.distance_ns(*one));
         let known = Line::through(rejected.iter().map(point)).is_some_and(|line| {
-            #[expect(clippy::cast_precision_loss, reason = "a handful")]
-            let uncertainty = sigma * (12.0 / DISTRUST as f64).sqrt() / (last.raw - first.raw).secs_f64();
-            line.slope.abs() < SIGNIFICANT * (uncertainty + rate_sigma)
+            #[expect(clippy::cast_precision_loss, reason = "a small constant")]
+            let uncertainty = sigma * (12.0 / REFIT_RUN as f64).sqrt() / (last.raw - first.raw).secs_f64();
+            line.slope.abs() < RATE_CHANGE_SIGMAS * (uncertainty + rate_sigma)
         });
         let guess = if known {
             RateGuess { rate: Ratio::from_ppb(rate), sigma: Ratio::from_ppb(rate_sigma) }
@@ -249,32 +255,36 @@ impl Estimator {
             RateGuess::another_leader(Ratio::from_ppb(rate))
         };
         self.filter = fitted(rejected.iter(), guess, sigma);
-        self.doubted.clear();
+        self.rejected.clear();
         self.recent.clear();
     }
 
-    /// Runs the filter over the measurements of the acquisition, with the noise as it is known now, but for those that
-    /// lie far from where most of them do. One late packet at the very start would else bend the rate for seconds.
+    /// Runs the filter over the measurements of the acquisition without fit outliers, with the current noise estimate. A late
+    /// packet among the first ones would otherwise distort the rate for seconds.
     fn replay(&mut self) {
         let sigma = self.noise.sigma_ns();
-        let odd = OddOnes::among(&self.acquisition);
-        let near = self.acquisition.iter().filter(|one| !odd.as_ref().is_some_and(|odd| odd.has(one)));
-        // What was known of the rate may hold no longer: another clock source, another device under the old name.
-        let refuted = odd.as_ref().is_some_and(|odd| odd.refutes(&self.guess, &self.acquisition, sigma));
-        self.filter = fitted(near, if refuted { RateGuess::UNKNOWN } else { self.guess }, sigma);
+        let outliers = FitOutliers::among(&self.acquisition);
+        let inliers = self
+            .acquisition
+            .iter()
+            .filter(|one| !outliers.as_ref().is_some_and(|outliers| outliers.contains(one)));
+        // The initial rate may be wrong: another clock source of the kernel, or another device with the same identity.
+        let contradicted =
+            outliers.as_ref().is_some_and(|it| it.contradicts(&self.guess, &self.acquisition, sigma));
+        self.filter = fitted(inliers, if contradicted { RateGuess::UNKNOWN } else { self.guess }, sigma);
     }
 
-    /// How many measurements the map rests on, up to [`ACQUISITION`].
+    /// Number of measurements of the acquisition so far, up to [`ACQUISITION`].
     pub fn depth(&self) -> usize {
         self.acquisition.len()
     }
 
-    /// One standard deviation of the measurements' noise, as found.
+    /// Estimated noise of a measurement, one standard deviation.
     pub fn noise(&self) -> Duration {
         Duration::from_ns_f64(self.noise.sigma_ns())
     }
 
-    /// The map as of the last measurement that was accepted.
+    /// Returns the clock map as of the last accepted measurement.
     pub fn map(&self) -> Option<ClockMap> {
         let filter = self.filter.as_ref()?;
         Some(ClockMap {
@@ -293,7 +303,7 @@ impl Estimator {
     }
 }
 
-/// The filter run over these measurements.
+/// Runs a new filter over `measurements`, whose noise is `sigma` ns.
 fn fitted<'a>(
     mut measurements: impl Iterator<Item = &'a Measurement>,
     guess: RateGuess,
@@ -303,9 +313,9 @@ fn fitted<'a>(
     Some(measurements.fold(first, |filter, &next| {
         let predicted = filter.predicted(next.raw);
         let innovation = predicted.innovation_ns(next);
-        // What surprises weighs less (Huber): among a few measurements none can be left out yet.
-        let surprise = innovation.abs() / predicted.innovation_sigma_ns(sigma) / SURPRISING;
-        predicted.absorbed(innovation, sigma * surprise.max(1.0))
+        // A large innovation gets less weight (Huber): outliers cannot be found among a few measurements.
+        let excess = innovation.abs() / predicted.innovation_sigma_ns(sigma) / HUBER_SIGMAS;
+        predicted.updated(innovation, sigma * excess.max(1.0))
     }))
 }
 

@@ -1,13 +1,13 @@
-//! What the suite knows, without what it runs on: the PTPv1 protocol, the estimator, the steering law, the relay's
-//! rules and the layout of the pages through which the programs meet.
+//! The engines of the suite, independent of the operating system: the PTPv1 protocol, the estimator, the steering law, the relay,
+//! and the layout of the pages that the programs exchange.
 //!
-//! Nothing here reads a clock, opens a file, logs or draws a random number but from a seed passed in. The programs
-//! and the simulated world drive the very same engines.
+//! This crate does not read clocks, open files or log. It draws random numbers only from a seed that the caller passes. The
+//! programs and the simulator run the same engines.
 #![forbid(unsafe_code)]
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
-    "dante4l needs a 64-bit target: its pages are read by 64-bit atomic loads, and the layouts of chrony's SHM and \
+    "dante4l needs a 64-bit target: its pages are read with 64-bit atomic loads, and the layouts of chrony's SHM and \
      SOCK reference clocks are those of LP64"
 );
 

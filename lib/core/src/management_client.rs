@@ -1,20 +1,19 @@
-//! The questioner: asks the clocks of a subdomain what they say of themselves, by PTPv1 management messages (IEEE
-//! 1588-2002, 8.6).
+//! The management client: queries the clocks of a subdomain for their identities and data sets, by PTPv1 management messages
+//! (IEEE 1588-2002, 8.6).
 //!
-//! An engine of the same shape as [`Port`](crate::port::Port): [`ManagementClient::handle`] takes what happened,
-//! [`ManagementClient::poll`] hands out what is to be sent, [`ManagementClient::deadline`] says when it wants to be called again, and is
-//! `None` at the end. What flows through it:
+//! An engine like [`Port`](crate::port::Port): [`ManagementClient::handle`] processes an event, [`ManagementClient::poll`] returns
+//! the query to send, [`ManagementClient::deadline`] returns the latest time of the next call, `None` at the end. Sequence:
 //!
 //! ```text
-//! OBTAIN_IDENTITY to all -> who answers -> data sets of each, one question after the other -> asked once more
+//! OBTAIN_IDENTITY to all -> clocks that respond -> data sets of each, one query at a time -> missing ones once more
 //! ```
 //!
-//! Where one clock is named, that one is asked for its identity and its data sets, and nobody else.
+//! If one clock is named, only that clock is queried, for its identity and its data sets.
 //!
-//! **What an answer is known by.** PTPv1 has no transaction number: an answer bears a sequence number of the clock that
-//! answers (as ptpd 1 has it), not the question's. So it is known by its target, which is the port that asked, by its
-//! key, by its sender, and by having been asked for. Whoever hears the question can forge an answer; the first sender of
-//! a clock's answers is its address, and any other is told.
+//! **Matching of responses.** PTPv1 has no transaction number: the sequence number of a response is the responding clock's own (as
+//! in ptpd 1), not the query's. A response is matched by its target, which is the querying port, by its key, by its sender, and by
+//! a pending query. Any host that receives the query can forge a response; the address of a clock's first response is taken as
+//! the clock's address, and responses from another address are rejected and reported.
 
 mod clock;
 
@@ -22,107 +21,93 @@ pub use clock::{Clock, MAX_PORTS, Tally};
 
 use crate::time::{Duration, Raw, Timestamp};
 use crate::wire::{
-    Buffer, Flags, Header, Management, Message, Packet, Payload, PortIdentity, Subdomain, Uuid, WireError,
+    Buffer, Flags, Header, Management, Message, Packet, PortIdentity, Subdomain, Uuid, WireError,
 };
-use clock::{Question, Taken};
+use clock::{Outcome, Query};
 use std::net::Ipv4Addr;
 
-/// Between two questions: no more than a Dante leader sends itself, which is four Syncs and four Follow_Ups a second.
-pub const SPACING: Duration = Duration::from_ms(125);
-/// A question without an answer is asked so often in all, since a datagram may be lost.
+/// Interval between two queries: a Dante leader itself sends as many packets, four Syncs and four Follow_Ups per second.
+pub const QUERY_INTERVAL: Duration = Duration::from_ms(125);
+/// Number of times a query without a response is sent, since datagrams may be lost.
 const ROUNDS: u8 = 2;
 
-/// All questions, in the order in which they are asked.
-pub fn questions() -> impl Iterator<Item = Payload> {
-    Question::ALL.into_iter().map(Question::payload)
-}
-
-/// What is asked, and by whom.
+/// The configuration of a management client.
 #[derive(Debug, Clone)]
 pub struct ManagementClientConfig {
-    /// Where to ask, all 16 bytes of it.
+    /// The subdomain to query, all 16 bytes of it.
     pub subdomain: Subdomain,
-    /// Who asks. No two questioners on a network may have the same, or they take each other's answers.
+    /// The source of the queries. It must be unique on the network: clients with the same identity accept each other's responses.
     pub identity: PortIdentity,
-    /// The one clock to ask; `None` for all.
-    pub whom: Option<Uuid>,
-    /// How many boundary clocks may pass a question on (startingBoundaryHops); 0: it is for this network alone.
+    /// The one clock to query; `None` for all.
+    pub clock: Option<Uuid>,
+    /// Number of boundary clocks that may forward a query (startingBoundaryHops); 0: only this network.
     pub boundary_hops: i16,
-    /// How long to wait for answers after the last question of a round.
-    pub patience: Duration,
-    /// So many clocks are remembered, and asked; the rest is counted.
+    /// Time to wait for responses after the last query of a round.
+    pub timeout: Duration,
+    /// Maximum number of clocks that are queried; responses of others are counted.
     pub max_clocks: usize,
 }
 
-impl ManagementClientConfig {
-    /// After so long it has ended, whatever anybody sends.
-    pub fn longest(&self) -> Duration {
-        let clocks = i64::try_from(self.max_clocks).unwrap_or(i64::MAX);
-        let questions = clocks.saturating_mul(Question::COUNT).saturating_add(1);
-        (SPACING * questions + self.patience * 2) * i64::from(ROUNDS)
-    }
-}
-
-/// What happened.
+/// Events that the client processes.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// A packet arrived, on the general port or where the questions were sent from.
+    /// A packet arrived on the general port, or on the port from which the queries are sent.
     Packet {
         /// UDP payload.
         bytes: &'a [u8],
-        /// Who sent it.
+        /// The sender's address.
         address: Ipv4Addr,
     },
-    /// The deadline came.
+    /// The deadline was reached.
     Deadline,
 }
 
-/// How far it is.
+/// The stage of the sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// All were asked so often who they are.
+    /// All clocks were queried for their identity this number of times.
     Searching(u8),
-    /// Data sets are asked for, in this round.
-    Asking(u8),
-    /// Nothing more is asked or taken.
+    /// Clocks are queried for their data sets, in this round.
+    Querying(u8),
+    /// No more queries are sent and no more responses accepted.
     Done,
 }
 
-/// The questioner's engine.
+/// The engine of the management client.
 #[derive(Debug)]
 pub struct ManagementClient {
     config: ManagementClientConfig,
     stage: Stage,
     clocks: Vec<Clock>,
-    /// The clock and the question from which the next one is looked for.
+    /// The clock and the query at which the search for the next query starts.
     place: (usize, u8),
-    /// When to send the next question, or to stop waiting.
+    /// When to send the next query, or to stop waiting.
     due: Timestamp<Raw>,
     last_sent: Option<Timestamp<Raw>>,
     sequence: u16,
-    question: Option<Buffer>,
+    query: Option<Buffer>,
     tally: Tally,
 }
 
 impl ManagementClient {
-    /// It asks its first question when [`Self::handle`] is called first.
+    /// Creates a client. It sends its first query at the first call of [`Self::handle`].
     pub fn new(config: ManagementClientConfig, now: Timestamp<Raw>) -> Self {
         let mut clocks = Vec::with_capacity(config.max_clocks);
-        clocks.extend(config.whom.map(Clock::named));
+        clocks.extend(config.clock.map(Clock::named));
         Self {
-            stage: if config.whom.is_some() { Stage::Asking(1) } else { Stage::Searching(0) },
+            stage: if config.clock.is_some() { Stage::Querying(1) } else { Stage::Searching(0) },
             config,
             clocks,
             place: (0, 0),
             due: now,
             last_sent: None,
             sequence: 0,
-            question: None,
+            query: None,
             tally: Tally::default(),
         }
     }
 
-    /// Takes in what happened. `now` never goes back.
+    /// Processes an event. `now` must never decrease.
     pub fn handle(&mut self, now: Timestamp<Raw>, input: Input<'_>) {
         if self.stage == Stage::Done {
             return;
@@ -133,28 +118,28 @@ impl ManagementClient {
         self.proceed(now);
     }
 
-    /// The next question, to be multicast to the general port; call until it is `None`.
+    /// Returns the next query, to be multicast to the general port; to be called until it is `None`.
     pub fn poll(&mut self) -> Option<Buffer> {
-        self.question.take()
+        self.query.take()
     }
 
-    /// When [`Input::Deadline`] is due at the latest; `None` when all is asked and answered, or given up.
+    /// Returns when [`Input::Deadline`] is due at the latest; `None` if all responses were received, or the client gave up.
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
         (self.stage != Stage::Done).then_some(self.due)
     }
 
-    /// The clocks that answered something, in the order in which they did.
+    /// The clocks that responded, in the order of their first responses.
     pub fn clocks(&self) -> impl Iterator<Item = &Clock> {
         self.clocks.iter().filter(|clock| clock.source.is_some())
     }
 
-    /// What was heard besides answers, and what was sent.
+    /// The counters of queries and received packets.
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
 
     fn proceed(&mut self, now: Timestamp<Raw>) {
-        if matches!(self.stage, Stage::Asking(_)) && self.clocks.iter().all(Clock::is_complete) {
+        if matches!(self.stage, Stage::Querying(_)) && self.clocks.iter().all(Clock::is_complete) {
             self.stage = Stage::Done;
         }
         while now >= self.due {
@@ -162,28 +147,25 @@ impl ManagementClient {
                 Stage::Done => return,
                 Stage::Searching(times) if times < ROUNDS && self.clocks.is_empty() => {
                     self.stage = Stage::Searching(times + 1);
-                    self.ask(now, Question::Identity, Uuid([0; 6]));
-                    self.due = now + self.config.patience;
+                    self.send(now, Query::Identity, Uuid([0; 6]));
+                    // The configured timeout may be shorter than the interval of the queries.
+                    self.due = now + self.config.timeout.max(QUERY_INTERVAL);
                     return;
                 }
                 Stage::Searching(_) if self.clocks.is_empty() => self.stage = Stage::Done,
-                Stage::Searching(_) => {
-                    self.stage = Stage::Asking(1);
-                    // The patience of one who is in a hurry may be shorter than this.
-                    self.due = self.due.max(self.earliest(SPACING, now));
-                }
-                Stage::Asking(round) => {
-                    if let Some((question, uuid)) = self.next_question(round) {
-                        self.ask(now, question, uuid);
-                        self.due = now + SPACING;
+                Stage::Searching(_) => self.stage = Stage::Querying(1),
+                Stage::Querying(round) => {
+                    if let Some((query, uuid)) = self.next_query(round) {
+                        self.send(now, query, uuid);
+                        self.due = now + QUERY_INTERVAL;
                         return;
                     }
-                    // All were asked: the last answers may be on their way.
-                    let wait = self.earliest(self.config.patience.max(SPACING), now);
+                    // All queries of the round were sent; the last responses may still arrive.
+                    let wait = self.earliest(self.config.timeout.max(QUERY_INTERVAL), now);
                     if now < wait {
                         self.due = wait;
                     } else if round < ROUNDS {
-                        (self.stage, self.place) = (Stage::Asking(round + 1), (0, 0));
+                        (self.stage, self.place) = (Stage::Querying(round + 1), (0, 0));
                     } else {
                         self.stage = Stage::Done;
                     }
@@ -192,22 +174,22 @@ impl ManagementClient {
         }
     }
 
-    /// So long after the last question.
+    /// The time `after` the last query.
     fn earliest(&self, after: Duration, now: Timestamp<Raw>) -> Timestamp<Raw> {
         self.last_sent.map_or(now, |at| at + after)
     }
 
-    /// The next of this round that has no answer yet. In a later round nobody is asked again who answered none of his
-    /// questions: he has no answers to give, or is made up.
-    fn next_question(&mut self, round: u8) -> Option<(Question, Uuid)> {
-        let named = self.config.whom.is_some();
+    /// Returns the next query of this round that has no response yet. Later rounds skip a clock that sent no data set in the first
+    /// one: it supports none, or does not exist.
+    fn next_query(&mut self, round: u8) -> Option<(Query, Uuid)> {
+        let named = self.config.clock.is_some();
         while let Some(clock) = self.clocks.get_mut(self.place.0) {
-            let mute = round > 1 && !named && clock.is_mute();
-            while let Some(question) = Question::ALL.get(usize::from(self.place.1)).filter(|_| !mute) {
+            let skipped = round > 1 && !named && clock.sends_no_data_sets();
+            while let Some(query) = Query::ALL.get(usize::from(self.place.1)).filter(|_| !skipped) {
                 self.place.1 += 1;
-                if !clock.has_answered(*question) {
-                    clock.note_asked(*question);
-                    return Some((*question, clock.uuid));
+                if !clock.has_responded(*query) {
+                    clock.mark_queried(*query);
+                    return Some((*query, clock.uuid));
                 }
             }
             self.place = (self.place.0 + 1, 0);
@@ -215,7 +197,7 @@ impl ManagementClient {
         None
     }
 
-    fn ask(&mut self, now: Timestamp<Raw>, question: Question, uuid: Uuid) {
+    fn send(&mut self, now: Timestamp<Raw>, query: Query, uuid: Uuid) {
         self.sequence = self.sequence.wrapping_add(1);
         let header = Header {
             version_network: 1,
@@ -226,16 +208,16 @@ impl ManagementClient {
         };
         let hops = self.config.boundary_hops;
         let body = Management {
-            // ptpd 1 takes zeros for all where the technology is its own.
+            // ptpd 1 accepts zeros for all clocks only if the technology is its own.
             target: PortIdentity { technology: PortIdentity::ETHERNET, uuid, port_id: 0 },
             starting_boundary_hops: hops,
             boundary_hops: hops,
-            payload: question.payload(),
+            payload: query.payload(),
         };
-        // A question can always be built.
-        self.question = header.management(&body).ok();
+        // A query can always be built.
+        self.query = header.management(&body).ok();
         self.last_sent = Some(now);
-        self.tally.asked += 1;
+        self.tally.queries += 1;
     }
 
     fn packet(&mut self, bytes: &[u8], address: Ipv4Addr) {
@@ -244,12 +226,12 @@ impl ManagementClient {
             Err(_) => &mut self.tally.unreadable,
             Ok(packet) if packet.header.subdomain != self.config.subdomain => &mut self.tally.other_subdomain,
             Ok(Packet { header, message: Message::Management(body) }) if self.is_for_us(&header, &body) => {
-                match self.answer(&header, &body, address) {
-                    Taken::Answer => &mut self.tally.answers,
-                    Taken::Unasked => &mut self.tally.unasked,
-                    Taken::Repeated => &mut self.tally.repeated,
-                    Taken::SecondAddress => &mut self.tally.second_address,
-                    Taken::NoRoom => &mut self.tally.no_room,
+                match self.response(&header, &body, address) {
+                    Outcome::Accepted => &mut self.tally.responses,
+                    Outcome::Unsolicited => &mut self.tally.unsolicited,
+                    Outcome::Repeated => &mut self.tally.repeated,
+                    Outcome::SecondAddress => &mut self.tally.second_address,
+                    Outcome::NoRoom => &mut self.tally.no_room,
                 }
             }
             Ok(_) => &mut self.tally.other,
@@ -257,25 +239,26 @@ impl ManagementClient {
         *counter += 1;
     }
 
-    /// The technology is not looked at: it is another's word for our network.
+    /// Whether the message is addressed to this client. The technology is not compared: other implementations fill it in
+    /// differently.
     fn is_for_us(&self, header: &Header, body: &Management) -> bool {
         let ours = self.config.identity;
         (body.target.uuid, body.target.port_id) == (ours.uuid, ours.port_id)
             && header.source.uuid != ours.uuid
     }
 
-    fn answer(&mut self, header: &Header, body: &Management, address: Ipv4Addr) -> Taken {
+    fn response(&mut self, header: &Header, body: &Management, address: Ipv4Addr) -> Outcome {
         let source = header.source;
         if let Some(clock) = self.clocks.iter_mut().find(|clock| clock.uuid == source.uuid) {
-            return clock.take(source, address, &body.payload);
+            return clock.accept(source, address, &body.payload);
         }
-        let searched = self.config.whom.is_none() && self.tally.asked > 0;
+        let searched = self.config.clock.is_none() && self.tally.queries > 0;
         match Clock::found(source, address, &body.payload).filter(|_| searched) {
-            None => Taken::Unasked,
-            Some(_) if self.clocks.len() >= self.config.max_clocks => Taken::NoRoom,
+            None => Outcome::Unsolicited,
+            Some(_) if self.clocks.len() >= self.config.max_clocks => Outcome::NoRoom,
             Some(clock) => {
                 self.clocks.push(clock);
-                Taken::Answer
+                Outcome::Accepted
             }
         }
     }

@@ -1,6 +1,6 @@
-//! Enumerations whose cases have a word outside, and perhaps a number on a page: one table each.
+//! Enumerations whose cases have a displayed name and, for some, a number on a page.
 
-/// Declares an enumeration with the words that its cases are displayed by.
+/// Declares an enumeration with the displayed names of its cases.
 #[macro_export]
 macro_rules! named {
     ($(#[$doc:meta])* $vis:vis enum $name:ident {
@@ -12,10 +12,10 @@ macro_rules! named {
 
         #[allow(dead_code, reason = "not every enumeration is listed")]
         impl $name {
-            /// All of them, in the order of their declaration.
+            /// All cases, in the order of their declaration.
             pub const ALL: [Self; [$($text),+].len()] = [$(Self::$case),+];
 
-            /// As it is called outside.
+            /// Returns the displayed name.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$case => $text,)+ }
             }
@@ -29,7 +29,7 @@ macro_rules! named {
     };
 }
 
-/// Declares enumerations as [`named!`] does, with the numbers that stand for their cases on a page.
+/// Declares enumerations like [`named!`], with the numbers of their cases on a page.
 #[macro_export]
 macro_rules! numbered {
     ($($(#[$doc:meta])* $vis:vis enum $name:ident {
@@ -42,7 +42,7 @@ macro_rules! numbered {
         }
 
         impl $name {
-            /// From the number on a page, if it is one that is known.
+            /// Returns the case of a number on a page, or `None` if the number is unknown.
             pub const fn from_number(number: u8) -> Option<Self> {
                 match number { $($number => Some(Self::$case),)+ _ => None }
             }

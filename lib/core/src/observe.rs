@@ -1,4 +1,4 @@
-//! The engine of dante4l: a port on each network, the choice between the networks, and the pages that are published.
+//! The engine of dante4l: a port on each network, the selection between the networks, and the published pages.
 //!
 //! ```text
 //! input -> port of the network -> redundancy -> ring of samples, outputs -> pages
@@ -12,21 +12,21 @@ use crate::time::{Raw, Timestamp};
 use crate::track::KernelSync;
 use arrayvec::ArrayVec;
 
-/// Outputs between two drains: an input causes at most six of a port and, with the choice between networks, two more.
-/// A driver may hand in several inputs before it drains, as when an interface fails and is opened again.
+/// Largest number of outputs between two drains. An input causes at most six outputs of a port and two of the selection between
+/// the networks. A driver may pass several inputs before it drains, as when an interface fails and is opened again.
 const QUEUE: usize = 24;
 
-/// What the program has to do, log or remember, for one network.
+/// An action or an event on one network.
 #[derive(Debug, PartialEq)]
 pub enum Output {
-    /// An output of its port. [`port::Output::Sample`] is of the selected network alone; it and
-    /// [`port::Output::Timeline`] carry the number of the published timeline, 0 where the network is on none.
+    /// An output of its port. [`port::Output::Sample`] comes only from the selected network. It and [`port::Output::Timeline`]
+    /// have the number of the published timeline, or 0 if the network is not on it.
     Port(port::Output),
-    /// The choice between the networks, reported on the network that it concerns.
+    /// A change of the selection between the networks, on the network that it concerns.
     Network(NetworkChange),
 }
 
-/// One network, named by its place, from 0.
+/// One network. Networks are numbered from 0.
 #[derive(Debug)]
 struct Interface {
     name: String,
@@ -34,7 +34,7 @@ struct Interface {
     timestamp_source: TimestampSource,
 }
 
-/// The ports, which of them is selected, and the pages of dante4l.
+/// The ports, the selected one among them, and the pages of dante4l.
 #[derive(Debug)]
 pub struct Observer {
     interfaces: Vec<Interface>,
@@ -46,8 +46,8 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// A port for each network, under the name of its interface; networks beyond [`NETWORKS`] are ignored. Nothing is
-    /// allocated after this.
+    /// Makes a port for each network, with the name of its interface. Networks beyond [`NETWORKS`] are ignored. Allocates all
+    /// memory that the engine needs.
     pub fn new<'a>(networks: impl IntoIterator<Item = (&'a str, PortConfig)>) -> Self {
         let interface = |(name, config): (&str, _)| Interface {
             name: name.to_owned(),
@@ -64,8 +64,8 @@ impl Observer {
         }
     }
 
-    /// Takes in what happened on a network. `now` never goes back. [`port::Input::Deadline`] is for each network whose
-    /// port's deadline has come.
+    /// Processes an input of a network. `now` must not go back. [`port::Input::Deadline`] is due for each network whose port has
+    /// reached its deadline.
     pub fn handle(&mut self, now: Timestamp<Raw>, network: usize, input: port::Input<'_>) {
         let Some(interface) = self.interfaces.get_mut(network) else { return };
         self.is_changed |=
@@ -78,32 +78,27 @@ impl Observer {
         self.consider(now);
     }
 
-    /// The next output, with the place of its network; call until it is `None`.
+    /// Returns the next output with the number of its network; call until it returns `None`.
     pub fn poll(&mut self) -> Option<(usize, Output)> {
         self.outputs.pop()
     }
 
-    /// When the first of the ports has a deadline.
+    /// Returns the earliest deadline of the ports.
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
         self.interfaces.iter().filter_map(|it| it.port.deadline()).min()
     }
 
-    /// The port on a network.
+    /// Returns the port on a network.
     pub fn port(&self, network: usize) -> Option<&Port> {
         self.interfaces.get(network).map(|it| &it.port)
     }
 
-    /// The place of the network that the suite follows.
+    /// Returns the number of the selected network.
     pub fn selected(&self) -> usize {
         self.redundancy.selected()
     }
 
-    /// The choice between the networks.
-    pub fn redundancy(&self) -> &Redundancy {
-        &self.redundancy
-    }
-
-    /// Where the timestamps of a network come from now.
+    /// Sets the source of the timestamps of a network.
     pub fn set_timestamp_source(&mut self, network: usize, source: TimestampSource) {
         if let Some(interface) = self.interfaces.get_mut(network) {
             self.is_changed |= interface.timestamp_source != source;
@@ -111,13 +106,13 @@ impl Observer {
         }
     }
 
-    /// Whether there is anything to publish since [`pages`](Self::pages) were taken, other than counters.
+    /// Whether there is something new to publish since the last call of [`pages`](Self::pages), other than counters.
     pub fn is_changed(&self) -> bool {
         self.is_changed
     }
 
-    /// The clock page and the status page as they are published. `kernel` is CLOCK_REALTIME as the kernel publishes it, if it
-    /// could be asked.
+    /// Returns the clock page and the status page. `kernel` is the state of CLOCK_REALTIME by adjtimex, `None` if it could not be
+    /// read.
     pub fn pages(&mut self, kernel: Option<KernelSync>) -> (&Dante4l, &Dante4lStatus) {
         let Self { interfaces, redundancy, page, status, .. } = self;
         if let Some(it) = interfaces.get(redundancy.selected()) {
@@ -155,7 +150,7 @@ impl Observer {
         self.outputs.push((network, Output::Port(output)));
     }
 
-    /// Chooses between the networks by what their ports know now.
+    /// Selects between the networks by the present state of their ports.
     fn consider(&mut self, now: Timestamp<Raw>) {
         let networks: ArrayVec<Network, NETWORKS> =
             self.interfaces.iter().map(|it| Network::from(&it.port)).collect();
@@ -170,7 +165,7 @@ impl Observer {
     }
 }
 
-/// A sample as the page has it: `timeline` is the published number of its port's present timeline.
+/// Returns a sample as it is published. `timeline` is the published number of the port's present timeline.
 fn published(sample: &Sample, port: &Port, timeline: u64) -> Sample {
     let is_current = sample.timeline == port.timeline();
     Sample { timeline: if is_current { timeline } else { 0 }, ..*sample }

@@ -1,15 +1,15 @@
-//! Pages: how the programs meet.
+//! Pages: shared memory through which the programs exchange data.
 //!
 //! Each daemon publishes two pages of POSIX shared memory; readers map them read-only:
-//! - the **clock page** ([`Dante4l`], [`Dante2sys`], [`Danteshm`]), by which other programs steer or relay. It is stable:
-//!   fields are only ever appended, and a reader takes any size of its major version; what a page lacks is zero.
+//! - the **clock page** ([`Dante4l`], [`Dante2sys`], [`Danteshm`]), by which other programs steer or relay. Its layout is stable:
+//!   fields are only appended, a reader accepts any size of its major version, and fields that a page lacks are zero.
 //! - the **status page** ([`Dante4lStatus`], [`Dante2sysStatus`], [`DanteshmStatus`]), which pmc-lite shows. Its layout may
 //!   change with any version.
 //!
-//! A page is a head of sixteen 64-bit words ([`Head`]), a body and a tail, a word that sums up both, in the byte order of the
-//! machine. The body is guarded by the sequence (a seqlock). Readers have read-only memory, on which Rust allows Relaxed
-//! atomic loads only, so both sides use Relaxed word accesses and fences; see [`Words`]. docs/pages.md has the clock pages
-//! byte by byte.
+//! A page consists of a head of sixteen 64-bit words ([`Head`]), a body and a tail (one word, the checksum of both), in the
+//! machine's byte order. The sequence in the head guards the body (a seqlock). Readers have read-only memory, on which Rust allows
+//! Relaxed atomic loads only, so both sides use Relaxed word accesses and fences; see [`Words`]. docs/pages.md specifies the clock
+//! pages byte by byte.
 
 mod dante2sys;
 mod dante4l;
@@ -43,52 +43,52 @@ pub use status::{
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The body of one page.
+/// Body of a page.
 pub trait Body: FromBytes + IntoBytes + KnownLayout + Immutable + Clone {
-    /// The program that writes it.
+    /// The program that writes the page.
     const PROGRAM: &'static str;
-    /// In the head.
+    /// Number of the page's type, in [`Head::Layout`].
     const KIND: u32;
-    /// What its version means.
+    /// Whether the page is a clock page or a status page.
     const FORM: Form;
-    /// The major version of a clock page; of a status page it rises with every change of the layout.
+    /// Major version of a clock page, or layout number of a status page, which rises with every change of the layout.
     const VERSION: u32;
-    /// The array that ends it.
+    /// The array at the end of the body, if there is one.
     const ARRAY: Option<Array> = None;
-    /// Of the whole page: head, body and tail.
+    /// Size of head, body and tail, bytes.
     const SIZE: usize = HEAD_SIZE + size_of::<Self>() + TAIL_SIZE;
-    /// The page as this version writes it.
+    /// Sizes of the page as this version writes it.
     const SHAPE: Shape = Shape { size: Self::SIZE, array: Self::ARRAY };
 
-    /// The body of a page of another size: fields that it lacks are zero, fields that this version does not know are left
-    /// out. `bytes` are what stands between head and tail.
+    /// Converts the body of a page of another size: fields that it lacks are zero, fields that this version does not know are
+    /// skipped. `bytes` are the bytes between head and tail.
     fn of_shape(bytes: &[u8], shape: Shape) -> Self {
         fields_of_shape(bytes, shape)
     }
 }
 
-/// The fields in front of the array, which stays zero.
+/// Converts the fields before the array; the array stays zero.
 fn fields_of_shape<B: Body>(bytes: &[u8], shape: Shape) -> B {
     let mut body = B::new_zeroed();
     copy(body.as_mut_bytes(), bytes, shape.fields().min(B::SHAPE.fields()));
     body
 }
 
-/// As many of the first `count` bytes as there are on both sides.
+/// Copies the first `count` bytes, or fewer if either side is shorter.
 fn copy(to: &mut [u8], from: &[u8], count: usize) {
     to.iter_mut().zip(from).take(count).for_each(|(to, from)| *to = *from);
 }
 
-/// A page as it was at one moment.
+/// A consistent copy of a page.
 #[derive(Debug, Clone)]
 pub struct View<B> {
-    /// Whether its writer is alive.
+    /// Whether the writer is alive.
     pub freshness: Freshness,
-    /// The writer's process.
+    /// Process id of the writer.
     pub pid: u32,
-    /// The writer's random number.
+    /// Random number of the writer's run.
     pub instance: u64,
-    /// What it publishes.
+    /// The data.
     pub body: B,
 }
 

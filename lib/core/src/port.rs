@@ -1,14 +1,14 @@
-//! The follower: one slave-only PTP port that turns a leader's Syncs into a map of its time. Bytes are the affair of a
-//! [`Protocol`], by default PTPv1 (IEEE 1588-2002).
+//! The follower: one slave-only PTP port that estimates the leader's time from its Syncs. A [`Protocol`] encodes and decodes
+//! the packets, by default PTPv1 (IEEE 1588-2002).
 //!
-//! An engine without a clock or a socket: [`Port::handle`] takes what happened, [`Port::poll`] hands out what is to be
-//! done or told, [`Port::deadline`] says when it wants to be called again at the latest. What flows through it:
+//! The engine has no clock and no socket: [`Port::handle`] processes an event, [`Port::poll`] returns what to send, log or
+//! publish, [`Port::deadline`] returns the latest time of the next call. Data flow:
 //!
 //! ```text
-//! packet -> protocol -> subdomain, own? -> foreign leaders -> selection -> Sync + Follow_Up -> estimator -> map
+//! packet -> protocol -> subdomain, own? -> foreign leaders -> selection -> Sync + Follow_Up -> estimator -> clock map
 //! ```
 //!
-//! States are those of IEEE 1588-2002; see [`State`] for the arrows between them.
+//! The states are those of IEEE 1588-2002; [`State`] shows the transitions.
 
 mod counters;
 mod delay;
@@ -48,34 +48,34 @@ use foreign_leaders::ForeignLeaders;
 use select::Damping;
 use session::{Session, Timeline};
 
-/// Whether the path delay is measured.
+/// How the path delay is obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DelayMechanism {
-    /// Never send anything.
+    /// Not at all; nothing is sent.
     None,
-    /// Never send anything: a Sync needs so long from the leader to us.
+    /// Given: the delay of a Sync from the leader to this port. Nothing is sent.
     Fixed(Duration),
-    /// Delay_Req and Delay_Resp (IEEE 1588-2002, 6.2.4.4).
+    /// Measured by Delay_Req and Delay_Resp (IEEE 1588-2002, 6.2.4.4).
     E2e,
 }
 
-/// What a port is told at its start.
+/// The configuration of a port.
 #[derive(Debug, Clone)]
 pub struct PortConfig {
     /// The protocol of the leaders.
     pub protocol: Protocol,
     /// The one subdomain that is followed, all 16 bytes of it.
     pub subdomain: Subdomain,
-    /// Whether to measure the path delay.
+    /// How the path delay is obtained.
     pub delay: DelayMechanism,
-    /// How much longer a packet needs from the leader to us than the mean of both ways, which is what is measured. As
-    /// linuxptp's delayAsymmetry.
+    /// The delay from the leader to this port minus the mean of both directions, which is what is measured. As
+    /// delayAsymmetry of linuxptp.
     pub asymmetry: Duration,
-    /// Who may be followed.
+    /// Which leaders may be followed.
     pub rules: LeaderRules,
-    /// The rates of leaders that were followed before.
+    /// Saved rates of leaders that were followed before.
     pub rates: KnownRates,
-    /// For the random times of Delay_Req.
+    /// Seed of the random intervals between Delay_Reqs.
     pub seed: u64,
 }
 
@@ -93,7 +93,8 @@ impl Default for PortConfig {
     }
 }
 
-/// Ten advertised intervals without a Sync, and the leader is gone (PTP_SYNC_RECEIPT_TIMEOUT, 7.12 of IEEE 1588-2002).
+/// Timeout after which a leader without Syncs is lost, in Sync intervals as the leader advertises them
+/// (PTP_SYNC_RECEIPT_TIMEOUT, 7.12 of IEEE 1588-2002).
 const RECEIPT_TIMEOUT: i64 = 10;
 
 /// The follower engine.
@@ -107,24 +108,24 @@ pub struct Port {
     state: State,
     foreign_leaders: ForeignLeaders,
     damping: Damping,
-    /// While a leader is followed.
+    /// Present while a leader is followed.
     session: Option<Session>,
-    /// Since the first leader.
+    /// Present from the first leader on.
     timeline: Option<Timeline>,
     estimator: Estimator,
     delay: DelayMeter,
     last_sample: Option<Sample>,
-    /// Since when no leader is heard.
+    /// When the port entered LISTENING; `None` in other states.
     listening_since: Option<Timestamp<Raw>>,
     samples: u64,
     counters: Counters,
     diagnostics: Diagnostics,
-    /// One input makes at most six.
+    /// One input causes at most six.
     outputs: Outputs<Output, 8>,
 }
 
 impl Port {
-    /// A port that knows nothing yet.
+    /// Creates a port in INITIALIZING.
     pub fn new(config: PortConfig) -> Self {
         Self {
             protocol: config.protocol,
@@ -148,7 +149,7 @@ impl Port {
         }
     }
 
-    /// Takes in what happened. `now` never goes back.
+    /// Processes an event. `now` must never decrease.
     pub fn handle(&mut self, now: Timestamp<Raw>, input: Input<'_>) {
         match input {
             Input::Opened(identity) => {
@@ -163,7 +164,7 @@ impl Port {
             Input::Packet { channel, bytes, source, arrived } => {
                 self.packet(now, channel, bytes, source, arrived);
             }
-            Input::Departed { token, stamp } => self.departed(now, token, stamp),
+            Input::Departed { token, timestamp } => self.departed(now, token, timestamp),
             Input::Dropped(count) => {
                 self.counters.add_many(Counter::KernelDropped, u64::from(count));
                 if count > 0 {
@@ -183,12 +184,12 @@ impl Port {
         self.counters.set(Counter::OutputLost, self.outputs.lost());
     }
 
-    /// The next thing to be done or told; call until it is `None`.
+    /// Returns the next output; to be called until it is `None`.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop()
     }
 
-    /// When [`Input::Deadline`] is due at the latest.
+    /// Returns when [`Input::Deadline`] is due at the latest.
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
         let (session, leader) = (self.session.as_ref()?, self.leader()?);
         let allowed = leader.interval * RECEIPT_TIMEOUT;
@@ -197,7 +198,7 @@ impl Port {
         [silence, unmeasured, self.delay.due(&session.requests)].into_iter().flatten().min()
     }
 
-    /// Where the state machine stands.
+    /// The state of the port.
     pub fn state(&self) -> State {
         self.state
     }
@@ -207,40 +208,40 @@ impl Port {
         self.foreign_leaders.get(self.parent()?)
     }
 
-    /// All leaders of the subdomain that are heard and permitted, the one followed among them.
+    /// The foreign leaders of the subdomain that the rules permit, including the one followed.
     pub fn foreign_leaders(&self) -> &[ForeignLeader] {
         self.foreign_leaders.all()
     }
 
-    /// Who this port is on the wire; `None` while it has no sockets.
+    /// The identity of this port in its packets; `None` until its sockets were opened for the first time.
     pub fn identity(&self) -> Option<PortIdentity> {
         self.identity
     }
 
-    /// The leader's time over CLOCK_MONOTONIC_RAW: the path delay is in it once it was measured. It outlives the
-    /// leader, with its uncertainty growing.
+    /// The clock map: the leader's time over CLOCK_MONOTONIC_RAW, including the path delay if that is measured or given.
+    /// Without a leader it remains, with growing uncertainty.
     pub fn map(&self) -> Option<ClockMap> {
         let mut map = self.estimator.map()?;
         map.line.at0 = map.line.at0 + self.path_delay().unwrap_or_default();
         Some(map)
     }
 
-    /// How long a Sync needs from the leader to us, if that was measured or given.
+    /// The delay of a Sync from the leader to this port, if measured or given.
     pub fn path_delay(&self) -> Option<Duration> {
         self.delay.path_delay(self.timeline.as_ref().map(|timeline| &timeline.delays))
     }
 
-    /// The number of Dante's present timeline; 0 before the first leader. It rises with each discontinuity.
+    /// The number of the present timeline; 0 before the first leader. It rises with each discontinuity of Dante time.
     pub fn timeline(&self) -> u64 {
         self.timeline.as_ref().map_or(0, |timeline| timeline.number)
     }
 
-    /// The last Sync that was measured.
+    /// The last measured Sync.
     pub fn last_sample(&self) -> Option<&Sample> {
         self.last_sample.as_ref()
     }
 
-    /// What was heard, and what became of it.
+    /// The packet counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -260,8 +261,8 @@ impl Port {
     }
 }
 
-/// The identity of a follower on an interface with this MAC address. Where there is none (`lo`), one is drawn from the
-/// seed, locally administered, so that no two programs take each other for themselves.
+/// Returns the identity of a follower on an interface with this MAC address. Without a MAC address (`lo`) the UUID is drawn
+/// from the seed and locally administered, so that two programs do not take each other's packets for their own.
 pub fn follower_identity(mac: [u8; 6], seed: u64) -> PortIdentity {
     let [a, b, c, d, e, ..] = seed.to_le_bytes();
     let uuid = if mac == [0; 6] { [0x02, a, b, c, d, e] } else { mac };

@@ -1,16 +1,15 @@
-//! The relay: what danteshm hands to chrony, and when. The engine takes the pages of dante4l and dante2sys and decides the
-//! rest.
+//! The engine of danteshm: it reads the clock pages of dante4l and dante2sys, and decides which samples chrony gets, and when.
 //!
-//! One sample for each Sync that dante4l believed, at the Sync's own instant and as raw as it was measured: chrony
-//! filters for itself. The reference is always a date (Dante + K), never Dante's own seconds, which a chrony without a
-//! lower bound on dates would step the clock to.
+//! It writes one sample for each Sync that dante4l accepted, at the Sync's arrival and unfiltered: chrony filters samples
+//! itself. The reference is always UTC (Dante time plus the epoch offset K), never Dante time: that counts from the start of the
+//! leader, and chrony would step the clock to 1970 unless its configuration limits the time.
 
 mod average;
 mod epoch;
 mod overlay;
 mod refclock;
 
-pub use epoch::{Break, EpochRule, EpochSource, Fixed, PublishedEpoch, Waiting};
+pub use epoch::{EpochRule, EpochSource, Fixed, PauseReason, PublishedEpoch, Waiting};
 pub use overlay::Overlay;
 pub use refclock::RefclockSample;
 
@@ -24,11 +23,12 @@ use epoch::{Evidence, Steered};
 use overlay::OverlayKeeper;
 use refclock::Refclock;
 
-/// Outputs of one page at most: three for each sample of a full ring, and a few that come once.
+/// Largest number of outputs of one [`Input::Page`]: three for each sample of a full ring, and `Slept`, `Stopped`, `Withdraw` and
+/// `Overlay` once.
 const QUEUE: usize = 3 * RING + 4;
 
 numbered! {
-    /// Whether samples are being written. The numbers are those on the page.
+    /// Whether samples are written. The numbers are those on the clock page.
     pub enum State {
         /// Nothing to relay.
         Waiting = 0 "WAITING",
@@ -38,13 +38,13 @@ numbered! {
 }
 
 numbered! {
-    /// What an output of danteshm is. The numbers are those on the status page.
+    /// Kind of an output of danteshm. The numbers are those on the status page.
     pub enum OutputKind {
         /// An NTP SHM segment.
         Shm = 0 "shm",
-        /// A socket of chronyd's.
+        /// A socket that chronyd makes.
         Sock = 1 "sock",
-        /// A socket that serves the leader's own time.
+        /// A socket that serves Dante time to other programs.
         Usrvclock = 2 "usrvclock",
     }
 }
@@ -69,50 +69,50 @@ impl OutputKind {
 /// An input of the relay.
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
-    /// The pages as they are now: dante4l's doorbell rang, a deadline passed, or a second did.
+    /// The clock pages as they are now. Read after dante4l's doorbell, at [`Relay::deadline`], and at least once a second.
     Page {
-        /// dante4l's page; `None` where it is absent or not believed.
+        /// dante4l's page; `None` where it is absent or rejected.
         dante4l: Option<&'a View<Dante4l>>,
-        /// dante2sys' page, likewise; of use while [`Relay::needs_epoch`].
+        /// dante2sys' page; `None` where it is absent or rejected. Used only while [`Relay::needs_epoch`].
         dante2sys: Option<&'a View<Dante2sys>>,
         /// CLOCK_BOOTTIME - CLOCK_MONOTONIC, the time spent in suspend since boot.
         suspended: Duration,
     },
-    /// The program ends.
+    /// danteshm ends.
     End,
 }
 
-/// What is to be done or published.
+/// An action or an event of the relay.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Output {
     /// Write this sample.
     Write(RefclockSample),
-    /// Take back what was written and not read.
+    /// Withdraw samples that were written but not read.
     Withdraw,
-    /// Samples are written from now on.
+    /// The relay begins to write samples.
     Feeding,
-    /// No more samples, because of this.
+    /// The relay stops writing samples, for this reason.
     Stopped(Loss),
-    /// K was fixed.
+    /// The epoch offset (K) was set.
     Fixed(Fixed),
     /// K was carried over to another timeline.
     Epoch(EpochChange),
-    /// There is a leader, but no date to fix K to. Said once.
+    /// There is a leader, but no source of UTC to set K from. Sent once until K is set.
     NoUtc(Option<KernelSync>),
-    /// Nothing is written for some seconds, and K is fixed anew then: else chrony would see a jump.
-    Paused(Break),
-    /// Send the leader's own time to the clients of `--usrvclock`: it changed, or it is to be repeated.
+    /// An output pause begins, after which K is set again: without the pause chrony would follow a jump of the reference.
+    Paused(PauseReason),
+    /// Send Dante time to the clients of `--usrvclock`: it changed, or it is due again.
     Overlay(Overlay),
     /// The host was suspended for this long.
     Slept(Duration),
 }
 
-/// What the user chose.
+/// The user's settings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Config {
-    /// When K may be fixed.
+    /// When K may be set.
     pub rule: EpochRule,
-    /// The mean of so long a stretch, instead of each Sync.
+    /// Interval of means: one mean of the samples of each interval instead of one sample for each Sync.
     pub every: Option<Duration>,
 }
 
@@ -122,14 +122,15 @@ pub struct Relay {
     refclock: Refclock,
     overlay: OverlayKeeper,
     sleep: SleepDetector,
-    /// dante4l's instance, and how many of its samples were taken.
+    /// dante4l's instance, and the sample count on its page when it was last read.
     seen: Option<(u64, u64)>,
     lost: Option<Loss>,
     outputs: Outputs<Output, QUEUE>,
 }
 
 impl Relay {
-    /// An engine that resumes K of an earlier run, if that wrote a sample. `suspended`: as in [`Input::Page`].
+    /// Makes an engine that resumes K of an earlier run. `published` is `None` if that run wrote no sample; `suspended` is as in
+    /// [`Input::Page`].
     pub fn new(config: Config, published: Option<PublishedEpoch>, suspended: Duration) -> Self {
         Self {
             refclock: Refclock::new(config, published),
@@ -141,17 +142,17 @@ impl Relay {
         }
     }
 
-    /// Takes an input; then call [`Self::poll`] until it is `None`.
+    /// Handles an input. Call [`Self::poll`] afterwards until it returns `None`.
     pub fn handle(&mut self, now: Timestamp<Raw>, input: Input<'_>) {
         match input {
             Input::Page { dante4l, dante2sys, suspended } => {
-                if let Some(slept) = self.sleep.look(suspended) {
+                if let Some(slept) = self.sleep.update(suspended) {
                     self.outputs.push(Output::Slept(slept));
                     self.overlay.slept(now);
                 }
                 let followed = self.take(now, dante4l, dante2sys);
                 self.set_lost(followed.err());
-                // After the samples: chrony waits for those.
+                // After the samples: chrony should get those without delay.
                 if let Some(overlay) = self.overlay.follow(now, followed.ok().as_ref()) {
                     self.outputs.push(Output::Overlay(overlay));
                 }
@@ -160,7 +161,7 @@ impl Relay {
         }
     }
 
-    /// Relays the samples that are new on dante4l's page. The map of the leader followed now.
+    /// Relays the new samples on dante4l's page. Returns the clock map of the leader that is followed now.
     fn take(
         &mut self,
         now: Timestamp<Raw>,
@@ -171,7 +172,7 @@ impl Relay {
         let seen = match self.seen.replace((view.instance, view.body.samples)) {
             Some((instance, seen)) if instance == view.instance => seen,
             Some(_) => 0,
-            // Samples from before the first page read are too old.
+            // Samples that were on the page before it was read first are too old.
             None => view.body.samples,
         };
         let track = Track::of(dante4l)?;
@@ -202,32 +203,32 @@ impl Relay {
         }
     }
 
-    /// The next output.
+    /// Returns the next output.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop()
     }
 
-    /// When the pages are to be read again at the latest, to repeat the overlay; `None` while there is none.
+    /// Latest time for the next [`Input::Page`], so that the overlay is sent again in time; `None` while there is no overlay.
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
         self.overlay.deadline()
     }
 
-    /// Whether the next [`Input::Page`] should carry dante2sys' page: K is not fixed.
+    /// Whether K is not set, so that the next [`Input::Page`] should include dante2sys' page.
     pub fn needs_epoch(&self) -> bool {
         !self.refclock.has_epoch()
     }
 
-    /// What is missing while no samples are written.
+    /// What the relay waits for while it writes no samples.
     pub fn waiting(&self) -> Waiting {
         self.refclock.waiting()
     }
 
-    /// Why there is no leader, by the last input.
+    /// Why there is no leader, as of the last input.
     pub fn lost(&self) -> Option<Loss> {
         self.lost
     }
 
-    /// The present overlay, for a client that registers between two of [`Output::Overlay`].
+    /// The current overlay, for a client that registers between two [`Output::Overlay`].
     pub fn overlay(&self) -> Option<Overlay> {
         self.overlay.overlay()
     }
@@ -245,7 +246,7 @@ impl Relay {
         page
     }
 
-    /// Its status page, without the outputs, which the program adds.
+    /// The status page of danteshm without its outputs, which the program adds.
     pub fn status(&self) -> DanteshmStatus {
         DanteshmStatus::of(&self.page())
     }

@@ -1,4 +1,4 @@
-//! The engine of dante2sys: from dante4l's page and the answers of time servers to corrections of a clock.
+//! The engine of dante2sys: dante4l's clock page and the replies of NTP servers go in, corrections of a clock come out.
 //!
 //! ```text
 //! page -> Track ---------------> law ------> frequency -\
@@ -6,9 +6,8 @@
 //!            UTC keeper -> rate --+---> step, declared -/
 //! ```
 //!
-//! [`Steerer::handle`] takes what happened together with a reading of the clock, [`Steerer::poll`] hands out corrections
-//! and news, [`Steerer::deadline`] is when it wants to look again. [`drive()`] stands between it and every kind of
-//! [`Clock`].
+//! [`Steerer::handle`] takes an input together with a reading of the clock, [`Steerer::poll`] returns corrections and events,
+//! [`Steerer::deadline`] is when the next input is due at the latest. [`drive()`] connects the steerer to any [`Clock`].
 
 mod control;
 mod drive;
@@ -48,9 +47,9 @@ numbered! {
         Hardware = 2 "hardware",
     }
 
-    /// Who writes the RTC. The numbers are those on the status page.
+    /// Which program writes the RTC. The numbers are those on the status page.
     pub enum RtcMode {
-        /// Nobody.
+        /// None.
         Off = 0 "off",
         /// dante2sys.
         Device = 1 "device",
@@ -59,29 +58,29 @@ numbered! {
     }
 }
 
-/// What the user chose.
+/// The user's configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
-    /// Bounds of the law.
+    /// Bounds of every law.
     pub limits: Limits,
-    /// The law itself.
+    /// Computes the frequency.
     pub law: Law,
-    /// What is done about UTC.
+    /// The UTC policy and its bounds.
     pub rules: UtcRules,
-    /// Where UTC comes from.
+    /// The source of UTC.
     pub utc: UtcConfig,
-    /// Follow a leader of a pull-up domain, whose rate is per cents off.
+    /// Follow a leader of a pull-up domain, whose rate is off by 0.1 to 4.2 %.
     pub allows_pull_up: bool,
 }
 
 impl Config {
-    /// The leader on dante4l's page, if it may be followed.
+    /// Returns the leader on dante4l's clock page, if it may be followed.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why there is no leader to follow.
     pub fn track(&self, page: Option<&View<Dante4l>>) -> Result<Track, Loss> {
         let fresh = page.filter(|view| view.freshness == Freshness::Fresh);
-        // Whatever its state: the rate of such a leader may never be known well.
+        // Checked in every state of dante4l: the rate of a pull-up leader may never converge.
         if !self.allows_pull_up && fresh.is_some_and(|view| view.body.subdomain().is_pull_up()) {
             return Err(Loss::PullUp);
         }
@@ -101,33 +100,33 @@ impl Default for Config {
     }
 }
 
-/// What happened.
+/// What the steerer reacts to.
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
-    /// dante4l's page was read, as it is at each ring of its doorbell, at the deadline, and once a second; `None` where
-    /// it is absent or not believed.
+    /// dante4l's clock page was read: after each ring of its doorbell, at the deadline, and once a second. `None` if it is
+    /// absent or not trusted.
     Page(Option<&'a View<Dante4l>>),
-    /// A time server answered, or did not.
+    /// A request to an NTP server has ended, with or without a reply.
     Answer {
-        /// By its place in the list.
+        /// Index of the server in the list.
         server: usize,
-        /// What came of the question.
+        /// The result of the request.
         answer: Answer,
     },
-    /// This program was asked to end: the clock is left at a rate that it can keep.
+    /// This program was asked to end: leave the clock at a frequency without the phase term.
     End,
 }
 
-/// What came of an output that [`drive()`] carried out.
+/// The result of an output that [`drive()`] carried out.
 #[derive(Debug, Clone, Copy)]
 enum Done {
-    /// The clock took this frequency.
+    /// The clock accepted this frequency.
     Applied(Ratio),
-    /// The clock was stepped as it was asked for.
+    /// The clock was stepped as requested.
     Stepped(Offset),
-    /// The clock was taken; it runs at this frequency.
+    /// This program has control of the clock again; the clock runs at this frequency.
     Taken(Ratio),
-    /// The kernel publishes this.
+    /// The kernel publishes this status.
     Declared(Declared),
     /// The clock could not be corrected.
     Refused,
@@ -135,77 +134,77 @@ enum Done {
     InUse,
 }
 
-/// What is to be done to the clock.
+/// A correction of the clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Correction {
     /// Run at this frequency: +10 ppb, the clock gains 10 ns a second on CLOCK_MONOTONIC_RAW.
     Slew(Ratio),
-    /// The clock is off by this much (clock minus what is right): move it back by that, at once.
+    /// Step the clock by minus this offset (clock minus its right value).
     Step(Offset),
 }
 
-/// What is to be done or reported. [`drive()`] carries out the first three.
+/// An action or a report. [`drive()`] carries out the first three.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Output {
     /// Correct the clock.
     Correct(Correction),
-    /// Take the clock again, unless another program steers it.
+    /// Take control of the clock again, unless another program steers it.
     Take,
-    /// Have the kernel publish what the clock's UTC is worth.
+    /// Set the UTC status and the error that the kernel publishes.
     Declare(Declared),
-    /// Ask this time server, and report with [`Input::Answer`], whatever comes of it.
+    /// Send a request to this NTP server, and report its result with [`Input::Answer`], also where there is no reply.
     Ask(usize),
-    /// A round of questions is over.
+    /// A round of requests to the NTP servers has ended.
     Round(Result<UtcMeasurement, NoMeasurement>),
-    /// The leader's time, which was to be UTC, is its uptime: so long.
+    /// UTC was to come from the leader, but the leader's time is its uptime, this long.
     LeaderIsUptime(Duration),
     /// The state changed.
     Changed {
-        /// From this.
+        /// The previous state.
         from: State,
-        /// To this.
+        /// The new state.
         to: State,
-        /// Because of this.
+        /// The reason for the change.
         reason: Reason,
     },
-    /// K was carried over to another timeline.
+    /// The epoch offset (K, UTC minus Dante time) was carried over to another timeline.
     Epoch(EpochChange),
     /// The host was suspended for this long.
     Slept(Duration),
-    /// The kernel passes a leap second.
+    /// The kernel applies a leap second.
     LeapSecond,
     /// Another program changed how the clock runs.
     Disturbed(Disturbance),
-    /// The clock jumped by this much, by nothing that was asked for: K is fixed to where the clock is now.
+    /// The clock jumped by this much without a request of the steerer: K is set so that the clock stays where it is.
     Adopted(Offset, Jump),
-    /// News of UTC.
-    Date(UtcEvent),
-    /// The kernel publishes the clock as synchronised, at most this wrong; it did not before.
+    /// An event of the UTC estimate or the UTC policy.
+    Utc(UtcEvent),
+    /// The kernel now publishes the clock as synchronised, with at most this error; before it did not.
     Synchronised(Duration),
-    /// The kernel publishes the clock as not synchronised: it may be this wrong.
+    /// The kernel now publishes the clock as not synchronised; its error may be this large.
     Unsynchronised(Duration),
 }
 
-/// Why the state changed.
+/// The reason for a change of state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// dante4l follows a leader.
     Leader,
-    /// The leader's rate is known well enough to steer by.
+    /// The leader's rate is known well enough to lock the clock to it.
     RateKnown,
-    /// There is nothing to steer by.
+    /// There is no leader to follow.
     Lost(Loss),
-    /// The leader's rate is not known well enough any more.
+    /// The leader's rate has become too uncertain.
     Uncertain,
     /// Dante time is not continuous: another leader, a reboot, or dante4l itself was restarted.
     OtherTimeline,
     /// The clock cannot be corrected.
     Refused,
-    /// It can again.
+    /// The clock accepts corrections again.
     Accepted,
     /// Another program steers the clock.
     Disturbed,
-    /// It was left alone for long enough to be tried again.
+    /// This program has control of the clock again.
     Taken,
 }
 
@@ -215,12 +214,16 @@ impl fmt::Display for Reason {
             Self::Leader => f.write_str("dante4l follows a leader"),
             Self::RateKnown => f.write_str("the leader's rate is known"),
             Self::Lost(loss) => write!(f, "{loss}"),
-            Self::Uncertain => f.write_str("the leader's rate is not known well enough any more"),
-            Self::OtherTimeline => f.write_str("Dante time is not continuous"),
+            Self::Uncertain => f.write_str("the leader's rate has become too uncertain"),
+            Self::OtherTimeline => f.write_str(
+                "Dante time is not continuous (other leader, leader rebooted or dante4l restarted)",
+            ),
             Self::Refused => f.write_str("the clock cannot be corrected"),
-            Self::Accepted => f.write_str("the clock takes corrections again"),
-            Self::Disturbed => f.write_str("another program steers the clock: it is left to it for a while"),
-            Self::Taken => f.write_str("the clock is taken in hand again"),
+            Self::Accepted => f.write_str("the clock accepts corrections again"),
+            Self::Disturbed => {
+                f.write_str("another program steers the clock: paused for 16 s or more, then retrying")
+            }
+            Self::Taken => f.write_str("steering the clock again after the pause"),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Times, typed by the clock that they were read on.
+//! Times, typed by the clock that they were read from.
 //!
-//! A time is a whole number of nanoseconds. Times of two clocks do not mix by accident: what relates them is an
-//! [`Offset`], an [`Affine`] map or an [`Epoch`], each of which says what it means.
+//! A time is a whole number of nanoseconds. The types keep times of different clocks apart: only an [`Offset`], an [`Affine`] map
+//! or an [`Epoch`] relates two clocks.
 
 mod affine;
 mod bridge;
@@ -17,21 +17,21 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Add, Sub};
 
-/// The leader's PTP time. On a Dante network its zero is the leader's start, not 1970.
+/// Dante time: the leader's PTP time. On a Dante network it is zero at the leader's start, not in 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dante {}
 
-/// CLOCK_MONOTONIC_RAW of this host: the oscillator as it runs, which nobody steers. It stops in suspend.
+/// CLOCK_MONOTONIC_RAW of this host: the free-running oscillator, which no program steers. It stops in suspend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Raw {}
 
-/// CLOCK_REALTIME of this host, or the clock that stands in for it (`--clock virtual`): ns since 1970-01-01 UTC.
+/// CLOCK_REALTIME of this host, or the virtual clock in its place (`--clock virtual`): ns since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Real {}
 
 /// An instant on clock `C`, in ns since that clock's zero.
 ///
-/// Arithmetic saturates: 2^63 ns are 292 years, and no packet or peer may make the suite overflow.
+/// Arithmetic saturates at 2^63 ns (292 years), so that no packet can cause an overflow.
 ///
 /// Times of two clocks cannot be subtracted:
 /// ```compile_fail
@@ -49,7 +49,7 @@ pub struct Timestamp<C> {
     clock: PhantomData<C>,
 }
 
-// By hand, since a derive would ask the clock itself to be Copy.
+// Not derived: a derive would require that C is Copy.
 impl<C> Clone for Timestamp<C> {
     fn clone(&self) -> Self {
         *self
@@ -58,7 +58,7 @@ impl<C> Clone for Timestamp<C> {
 impl<C> Copy for Timestamp<C> {}
 
 impl<C> Timestamp<C> {
-    /// The clock's own zero.
+    /// The clock's zero.
     pub const ZERO: Self = Self::from_ns(0);
 
     /// `ns` nanoseconds after the clock's zero.
@@ -105,6 +105,10 @@ impl<C> fmt::Debug for Timestamp<C> {
         write!(f, "{clock}({s}.{ns:09})")
     }
 }
+
+/// An arbitrary UTC for tests: 2026-11-18 11:06:40, ns since 1970.
+#[cfg(test)]
+pub(crate) const TEST_UTC_NS: i64 = 1_795_000_000_000_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,24 +1,24 @@
-//! The time scale that the suite keeps: Dante + K, continuous across leaders.
+//! The time scale of the suite: UTC as Dante time plus the epoch offset (K), continuous across leaders.
 //!
-//! dante2sys holds the system clock on it and danteshm tells it to chrony. Both follow it by the same rules, which
-//! stand here once: K is fixed at the first lock, and at every change of the leader's timeline it is chosen anew so
-//! that the date goes on where the old map, carried forward, had brought it.
+//! dante2sys steers the system clock to it, and danteshm publishes it to chrony, by the same rules: K is set at the first lock. On
+//! a new timeline of Dante time K is set again, so that UTC continues without a jump from the old clock map, extrapolated.
 
 use crate::time::{ClockMap, Dante, Duration, Epoch, Ratio, Raw, Real, Timestamp};
 use crate::track::TimelineKey;
 use std::fmt;
 
-/// K over a stretch of Dante time, in integers, so that every host computes the same UTC to the ns:
+/// Piece of the epoch offset (K): K from one instant on as a straight line, in integers, so that every host computes the same UTC
+/// to the ns:
 /// `UTC(D) = utc0 + (D - dante0) + floor((D - dante0) * slope / 2^48)`, in 128 bits. Leap seconds are not part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
-    /// A random number of who decides K; 0 where nobody else is to know.
+    /// Random number of the run of dante2sys that sets K, as on its clock page; 0 in a [`Timescale`].
     pub origin: u64,
-    /// Rises with each piece of an origin, from 1.
+    /// Counts the pieces of an origin from 1.
     pub serial: u64,
-    /// Where it begins.
+    /// Dante time at the start.
     pub dante0: Timestamp<Dante>,
-    /// UTC there.
+    /// UTC at the start.
     pub utc0: Timestamp<Real>,
     /// Rate of UTC against Dante time, minus one, in units of 2^-48.
     pub slope: i64,
@@ -27,26 +27,26 @@ pub struct Piece {
 impl Piece {
     const SLOPE_BITS: u32 = 48;
 
-    /// `slope` for UTC that runs off Dante time at `rate`.
+    /// Returns `slope` for UTC that runs at `rate` relative to Dante time.
     #[expect(clippy::cast_possible_truncation, reason = "a float cast saturates, and NaN becomes 0")]
     fn slope_of(rate: Ratio) -> i64 {
         const UNITS: f64 = (1_u64 << Piece::SLOPE_BITS) as f64;
         (rate.fraction() * UNITS).round() as i64
     }
 
-    /// UTC at Dante time `dante`, without leap seconds.
+    /// Returns UTC at Dante time `dante`, without leap seconds.
     pub fn utc_at(&self, dante: Timestamp<Dante>) -> Timestamp<Real> {
         let (gained, _) = self.gained(dante, 0);
         self.utc0 + (dante - self.dante0) + gained
     }
 
-    /// What UTC gains on Dante time since the beginning, and the part of a ns beyond it, in units of 2^-48 ns; `part` is what
-    /// it began with.
+    /// Returns the gain of UTC over Dante time since the start: whole ns, and the fraction in units of 2^-48 ns. `part` is the
+    /// fraction at the start.
     fn gained(&self, dante: Timestamp<Dante>, part: i64) -> (Duration, i64) {
         let exact = i128::from((dante - self.dante0).ns()) * i128::from(self.slope) + i128::from(part);
         let whole = exact >> Self::SLOPE_BITS;
         let rest = exact - (whole << Self::SLOPE_BITS);
-        // Beyond 292 years it saturates; the rest is less than 2^48.
+        // The gain saturates at 292 years; the fraction is less than 2^48.
         (Duration::from_ns(clamped(whole)), clamped(rest))
     }
 }
@@ -55,26 +55,26 @@ fn clamped(value: i128) -> i64 {
     i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// Dante + K.
+/// UTC as Dante time plus the epoch offset (K).
 #[derive(Debug, Clone, Copy)]
 pub struct Timescale {
     key: TimelineKey,
     map: ClockMap,
     piece: Piece,
-    /// The part of a ns that the piece began with, in units of 2^-48 ns: without it each new piece would lose half a ns.
+    /// Fraction of a ns at the start of the piece, in units of 2^-48 ns. Without it each new piece would lose half a ns.
     part: i64,
-    /// Leap seconds that the clock has passed.
+    /// Leap seconds that the clock passed.
     leap_seconds: i32,
 }
 
-/// K was chosen anew.
+/// K was carried over to a new timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochChange {
-    /// Before.
+    /// K before.
     pub from: Epoch,
-    /// From now on.
+    /// K from now on.
     pub to: Epoch,
-    /// How long the old map was carried forward without a measurement.
+    /// Time over which the old clock map was extrapolated: time since its last measurement.
     pub gap: Duration,
 }
 
@@ -82,7 +82,7 @@ impl fmt::Display for EpochChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "K carried over to another timeline after {:.3} s without a measurement: {} to {} ns, by {:+.9} s; no jump",
+            "epoch offset (K) carried over to a new timeline of Dante time after {:.3} s without a measurement: {} to {} ns, by {:+.9} s; UTC does not jump",
             self.gap.secs_f64(),
             self.from.ns(),
             self.to.ns(),
@@ -91,33 +91,33 @@ impl fmt::Display for EpochChange {
     }
 }
 
-/// How far a clock may move against the scale between two looks, and be the same clock still: the most that the kernel
-/// slews (500 ppm, and something to spare) and what readings err by. Beyond it, somebody stepped it or the host slept.
+/// Whether a clock was stepped, or the host suspended: it moved by more than the kernel slews (500 ppm, with a margin) plus the
+/// error of the readings (1 ms). `moved` is the clock's gain over its reference during `elapsed`.
 pub fn was_stepped(moved: Duration, elapsed: Duration) -> bool {
     moved.abs() > Duration::from_ms(1) + elapsed.abs() * Ratio::from_ppm(600.0)
 }
 
 impl Timescale {
-    /// Fixes K such that the scale shows `utc` at `raw`.
+    /// Makes a scale whose K is set so that it shows `utc` at `raw`.
     pub fn fixed_at(key: TimelineKey, map: ClockMap, raw: Timestamp<Raw>, utc: Timestamp<Real>) -> Self {
         let piece = Piece { origin: 0, serial: 1, dante0: map.dante_at(raw), utc0: utc, slope: 0 };
         Self { key, map, piece, part: 0, leap_seconds: 0 }
     }
 
-    /// Goes on with the K that was fixed before, in another run of the program.
+    /// Makes a scale that continues with K of an earlier run of the program.
     pub fn resumed(key: TimelineKey, map: ClockMap, epoch: Epoch) -> Self {
         let raw = map.line.raw0;
-        Self::fixed_at(key, map, raw, epoch.date_of(map.dante_at(raw)))
+        Self::fixed_at(key, map, raw, epoch.utc_of(map.dante_at(raw)))
     }
 
-    /// Fixes K again: such that the scale shows `utc` at `raw`.
+    /// Sets K again, so that the scale shows `utc` at `raw`.
     pub fn refix(&mut self, raw: Timestamp<Raw>, utc: Timestamp<Real>) {
         let dante0 = self.map.dante_at(raw);
         self.begin(Piece { dante0, utc0: utc - self.leap(), ..self.piece });
         self.part = 0;
     }
 
-    /// From `now` on UTC runs off Dante time at `rate`, the policy's.
+    /// Sets the rate of UTC relative to Dante time from `now` on, as the UTC policy requires.
     pub fn set_rate(&mut self, now: Timestamp<Raw>, rate: Ratio) {
         let slope = Piece::slope_of(rate);
         if slope != self.piece.slope {
@@ -125,7 +125,7 @@ impl Timescale {
         }
     }
 
-    /// Begins a piece at `now`, from which on UTC is `by` later than it was.
+    /// Starts a piece at `now` and moves UTC by `by`.
     fn begin_at(&mut self, now: Timestamp<Raw>, slope: i64, by: Duration) {
         let dante0 = self.map.dante_at(now);
         let (gained, part) = self.piece.gained(dante0, self.part);
@@ -134,7 +134,7 @@ impl Timescale {
         self.part = part;
     }
 
-    /// Goes on with a newer map. On another timeline K is carried over at `now`, and that is reported.
+    /// Continues with a newer map. If it is on another timeline, K is carried over at `now` and the change is returned.
     pub fn follow(&mut self, key: TimelineKey, map: ClockMap, now: Timestamp<Raw>) -> Option<EpochChange> {
         let gap = now - self.map.line.raw0;
         let before = (key != self.key).then(|| (self.utc_at(now), self.epoch_at(now)));
@@ -144,13 +144,13 @@ impl Timescale {
         Some(EpochChange { from, to: self.epoch_at(now), gap })
     }
 
-    /// Moves K by `by` from `now` on: the UTC policy alone does so.
+    /// Moves K by `by` from `now` on.
     pub fn shift(&mut self, now: Timestamp<Raw>, by: Duration) {
         self.begin_at(now, self.piece.slope, by);
     }
 
-    /// What K took for its own was a leap second that the kernel passed, by which the clock moved: from now on it is counted
-    /// apart, and UTC stays what it is.
+    /// Counts a leap second of the kernel. The clock moved by `by`, and K was set again to the moved clock; here the second is
+    /// taken out of K and added to the count of leap seconds, and the time of the scale does not change.
     pub fn count_leap(&mut self, now: Timestamp<Raw>, by: Duration) {
         let seconds = if by < Duration::ZERO { -1 } else { 1 };
         self.leap_seconds = self.leap_seconds.saturating_add(seconds);
@@ -165,38 +165,38 @@ impl Timescale {
         Duration::from_secs(self.leap_seconds.into())
     }
 
-    /// UTC at Dante time `dante`.
+    /// Returns UTC at Dante time `dante`.
     pub fn utc_of(&self, dante: Timestamp<Dante>) -> Timestamp<Real> {
         self.piece.utc_at(dante) + self.leap()
     }
 
-    /// UTC at `raw`.
+    /// Returns UTC at `raw`.
     pub fn utc_at(&self, raw: Timestamp<Raw>) -> Timestamp<Real> {
         self.utc_of(self.map.dante_at(raw))
     }
 
-    /// K at `raw`: UTC minus Dante time.
+    /// Returns K at `raw`: UTC minus Dante time.
     pub fn epoch_at(&self, raw: Timestamp<Raw>) -> Epoch {
         let dante = self.map.dante_at(raw);
         Epoch::fixed_at(self.utc_of(dante), dante)
     }
 
-    /// K in force.
+    /// Returns the current piece of K.
     pub fn piece(&self) -> Piece {
         self.piece
     }
 
-    /// Leap seconds that the clock has passed, to be added to what the piece gives: -1 for an inserted one.
+    /// Returns the leap seconds that the clock passed, to be added to the UTC of the piece: -1 for an inserted one.
     pub fn leap_seconds(&self) -> i32 {
         self.leap_seconds
     }
 
-    /// The timeline that it is on.
+    /// Returns the timeline of the map.
     pub fn key(&self) -> TimelineKey {
         self.key
     }
 
-    /// The map that it was last given.
+    /// Returns the clock map.
     pub fn map(&self) -> &ClockMap {
         &self.map
     }

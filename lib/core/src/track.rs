@@ -1,35 +1,35 @@
-//! The leader as dante4l's page shows it, or the reason why there is none to follow. dante2sys and danteshm judge the
-//! page by the same rules, which stand here once.
+//! The leader by dante4l's clock page, or the reason why there is none to follow. dante2sys and danteshm check the page by these
+//! rules.
 
 use crate::page::{Dante4l, Freshness, View};
 use crate::time::{ClockMap, Duration};
 use crate::{named, numbered};
 
-/// What one timeline of one run of dante4l is known by.
+/// Identifies a timeline of one run of dante4l.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimelineKey {
-    /// A random number that dante4l draws when it starts.
+    /// Random number that dante4l draws at its start.
     pub instance: u64,
-    /// Its count of discontinuities.
+    /// Number of the timeline: dante4l's count of discontinuities.
     pub number: u64,
 }
 
-/// The leader as dante4l's page shows it.
+/// The leader by dante4l's clock page.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Track {
-    /// Where Dante time is continuous.
+    /// The timeline.
     pub key: TimelineKey,
-    /// The leader is followed now, and its map has converged.
+    /// The leader is followed now, and the clock map has converged.
     pub is_locked: bool,
-    /// The clock map (Dante over CLOCK_MONOTONIC_RAW), if anything is known.
+    /// The clock map (Dante time over CLOCK_MONOTONIC_RAW), if there is one.
     pub map: Option<ClockMap>,
 }
 
 impl Track {
-    /// The leader that `page` shows, with its live map; `None` stands for a page that is absent or not believed.
+    /// Returns the leader of `page`, with its clock map. `None` stands for a page that is missing or rejected.
     ///
     /// # Errors
-    /// The [`Loss`], where the page gives nothing to follow.
+    /// The [`Loss`], if there is no leader to follow.
     pub fn of(page: Option<&View<Dante4l>>) -> Result<Self, Loss> {
         let view = page.ok_or(Loss::NoPage)?;
         match view.freshness {
@@ -42,55 +42,55 @@ impl Track {
         }
     }
 
-    /// The map of a leader that is being followed now.
+    /// Returns the clock map if its leader is followed now.
     pub fn live_map(&self) -> Option<&ClockMap> {
         self.map.as_ref().filter(|_| self.is_locked)
     }
 }
 
 named! {
-    /// Why there is no leader to follow.
+    /// Reason why there is no leader to follow.
     pub enum Loss {
-        /// dante4l has no leader, or does not know its rate yet.
-        NoLeader "dante4l has no leader that it knows well",
-        /// dante4l has not written its page for two seconds.
-        Stale "dante4l's page is stale",
+        /// dante4l has no leader, or its clock map has not converged yet.
+        NoLeader "dante4l is not locked to a leader",
+        /// dante4l has not written its clock page for 2 s.
+        Stale "dante4l's clock page is stale (dante4l hangs or was killed)",
         /// dante4l was stopped.
         Stopped "dante4l was stopped",
-        /// There is no page of dante4l, or none that may be believed.
-        NoPage "no page of dante4l",
-        /// dante4l follows a leader of a pull-up domain, which runs per cents off.
-        PullUp "the leader is one of a pull-up domain",
-        /// The leader runs further off than a frequency may be set.
-        TooFast "the leader's rate is beyond the largest frequency that may be set",
-        /// This program was asked to end.
-        Ending "this program ends",
+        /// dante4l's clock page does not exist, or it is rejected.
+        NoPage "dante4l's clock page is missing or rejected",
+        /// dante4l follows a leader in a pull-up domain, whose rate differs by some percent.
+        PullUp "the leader is in a pull-up domain (--allow-pull-up)",
+        /// The leader's rate exceeds the largest frequency correction of the clock.
+        TooFast "the leader's rate exceeds --max-frequency",
+        /// The program is stopping.
+        Ending "the program is stopping",
     }
 }
 
 numbered! {
-    /// CLOCK_REALTIME as the kernel publishes it (adjtimex with modes 0). The numbers are those on the pages.
+    /// State of CLOCK_REALTIME by adjtimex with modes 0. The numbers are those on the pages.
     pub enum KernelClock {
-        /// The kernel could not be asked.
+        /// adjtimex failed.
         Unknown = 0 "unknown",
         /// STA_UNSYNC is set.
         Unsynchronised = 1 "unsynchronised",
-        /// Some program keeps it synchronised.
+        /// STA_UNSYNC is clear: a program keeps the clock synchronised.
         Synchronised = 2 "synchronised",
     }
 }
 
-/// CLOCK_REALTIME as the kernel publishes it, where it could be asked.
+/// State of CLOCK_REALTIME by adjtimex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KernelSync {
-    /// Some program keeps it synchronised: it is off by at most this (maxerror).
+    /// STA_UNSYNC is clear. The largest error of the clock is maxerror.
     Synchronised(Duration),
     /// STA_UNSYNC is set.
     Unsynchronised,
 }
 
 impl KernelSync {
-    /// From the numbers on a page: [`KernelClock`] and maxerror, ns.
+    /// Decodes the numbers on a page: [`KernelClock`] and maxerror, ns.
     pub(crate) fn of_numbers(clock: u8, max_error_ns: i64) -> Option<Self> {
         match KernelClock::from_number(clock)? {
             KernelClock::Unknown => None,
@@ -99,9 +99,9 @@ impl KernelSync {
         }
     }
 
-    /// Those numbers.
-    pub(crate) fn numbers(word: Option<Self>) -> (u8, i64) {
-        match word {
+    /// Returns these numbers.
+    pub(crate) fn numbers(kernel: Option<Self>) -> (u8, i64) {
+        match kernel {
             None => (KernelClock::Unknown as u8, 0),
             Some(Self::Unsynchronised) => (KernelClock::Unsynchronised as u8, 0),
             Some(Self::Synchronised(max_error)) => (KernelClock::Synchronised as u8, max_error.ns()),

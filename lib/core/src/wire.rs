@@ -1,11 +1,10 @@
-//! PTPv1 messages (IEEE 1588-2002, clause 8 and annex D) to and from the payload of a UDP datagram.
+//! Encoding and decoding of PTPv1 messages (IEEE 1588-2002, clause 8 and annex D) as the payload of a UDP datagram.
 //!
-//! [`Packet::parse`] reads, [`Packet::build`] and the methods of [`Header`] write. Neither allocates, and no byte that
-//! a peer may send makes either panic. Reserved bytes are written as zero and not read; bytes after the message are
-//! accepted, since senders pad.
+//! [`Packet::parse`] decodes, [`Packet::build`] and the methods of [`Header`] encode. Neither allocates, and no received bytes
+//! make either panic. Reserved bytes are written as zero and not read; bytes after the message are ignored, since senders pad.
 //!
-//! The codec judges form only: whether a packet comes from the right leader in the right subdomain is the port's
-//! affair. A flag or a boolean is true when it is not zero, and an unknown stratum, identifier or technology passes.
+//! The codec checks the form only; the port checks the leader and the subdomain. A flag or a boolean is true if it is not zero.
+//! An unknown stratum, identifier or technology is accepted.
 
 mod identity;
 mod layout;
@@ -21,12 +20,12 @@ use arrayvec::ArrayVec;
 use layout::{Body, Bytes, Encoding, Layout};
 use zerocopy::{Immutable, IntoBytes};
 
-/// UDP port of Sync and Delay_Req, the messages whose time of arrival counts.
+/// UDP port of Sync and Delay_Req, the messages whose time of arrival is measured.
 pub const EVENT_PORT: u16 = 319;
-/// UDP port of the other messages.
+/// UDP port of all other messages.
 pub const GENERAL_PORT: u16 = 320;
 
-/// Room for the longest message, 150 bytes: a Management with a parent data set.
+/// A message. The longest one has 150 bytes: a Management message with a parent data set.
 pub type Buffer = ArrayVec<u8, LONGEST>;
 const LONGEST: usize = 150;
 
@@ -43,46 +42,46 @@ const FOLLOW_UP: u8 = 2;
 const DELAY_RESP: u8 = 3;
 const MANAGEMENT: u8 = 4;
 
-/// Bytes of a header, and of a Management message before its parameters.
+/// Size of a header, and of a Management message before its parameters, bytes.
 const HEADER: usize = size_of::<layout::Header>();
 const PARAMETERS: usize = HEADER + size_of::<Bytes<Head>>();
 
-/// What every message begins with (8.2), less versionPTP and what follows from the kind of the message.
+/// The header of every message (8.2), without versionPTP and the fields that follow from the message type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// versionNetwork: 1 for UDP over IPv4. Not checked.
     pub version_network: u16,
-    /// The subdomain that the message belongs to.
+    /// The subdomain of the message.
     pub subdomain: Subdomain,
     /// The port that sent the message.
     pub source: PortIdentity,
-    /// Counts the messages of one kind from one port. Match a Delay_Resp by its own fields, not by this.
+    /// Counts the messages of one type from one port. A Delay_Resp is matched by its own fields, not by this.
     pub sequence_id: u16,
-    /// Leap seconds, two-step and the like.
+    /// Flags, as for leap seconds and two-step Syncs.
     pub flags: Flags,
 }
 
 /// A message with its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet {
-    /// What every message begins with.
+    /// The header.
     pub header: Header,
-    /// What the message says.
+    /// The message type and its body.
     pub message: Message,
 }
 
-/// What a message says, by the control field of its header.
+/// The body of a message, by the control field of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {
-    /// 8.3: the leader's time and what it is worth. On [`EVENT_PORT`].
+    /// 8.3: the leader's time and its quality. On [`EVENT_PORT`].
     Sync(SyncBody),
-    /// 8.3: a follower's question, in the form of a Sync. On [`EVENT_PORT`].
+    /// 8.3: a follower's request, in the form of a Sync. On [`EVENT_PORT`].
     DelayReq(SyncBody),
-    /// 8.4: when a Sync really left.
+    /// 8.4: the precise time at which a Sync left.
     FollowUp(FollowUp),
-    /// 8.5: when a Delay_Req arrived.
+    /// 8.5: the time at which a Delay_Req arrived.
     DelayResp(DelayResp),
-    /// 8.6: a question about a clock, or its answer.
+    /// 8.6: a query about a clock, or its response.
     Management(Management),
 }
 
@@ -90,38 +89,38 @@ pub enum Message {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// The datagram ends before the message does.
-    #[error("{actual} bytes where the message needs {expected}")]
+    #[error("message of {actual} bytes is too short: {expected} expected")]
     TooShort {
         /// Bytes from the start of the payload to the end of what was being read.
         expected: usize,
-        /// Bytes of the payload.
+        /// Size of the payload, bytes.
         actual: usize,
     },
-    /// PTPv2, which shares the ports and the groups: AES67 and Dante Domain Manager speak it.
+    /// PTPv2, which uses the same UDP ports and multicast groups: AES67 and Dante Domain Manager use it.
     #[error("PTPv2, not PTPv1")]
     Version2,
     /// Neither PTPv1 nor PTPv2.
     #[error("versionPTP is {0}, not 1")]
     Version(u16),
     /// Event messages have a messageType of 1, general ones of 2.
-    #[error("messageType {message_type} does not go with control {control}")]
+    #[error("messageType {message_type} does not match control {control}")]
     MessageType {
         /// The header's messageType.
         message_type: u8,
         /// The header's control field.
         control: u8,
     },
-    /// The control field names no message.
-    #[error("control {0} is no message of PTPv1")]
+    /// The control field is not that of a message.
+    #[error("control {0} is not a PTPv1 message")]
     Control(u8),
     /// The nanoseconds of a time are a second or more.
-    #[error("a time with {nanoseconds} ns is none")]
+    #[error("invalid time: {nanoseconds} ns in the nanoseconds field")]
     Time {
         /// The field, as the signed number that IEEE 1588-2002 declares.
         nanoseconds: i32,
     },
-    /// parameterLength is less than what the management message key calls for.
-    #[error("parameterLength is {actual} where management message key {key} needs {expected}")]
+    /// parameterLength is less than the management message key requires.
+    #[error("parameterLength {actual} is too short for management message key {key}: {expected} expected")]
     ParameterLength {
         /// managementMessageKey.
         key: u8,
@@ -133,10 +132,10 @@ pub enum WireError {
 }
 
 impl Packet {
-    /// Reads the payload of a datagram from either port.
+    /// Decodes the payload of a datagram from either UDP port.
     ///
     /// # Errors
-    /// What is not a PTPv1 message says why not; PTPv2 is told from the rest, whatever its length.
+    /// If the payload is not a PTPv1 message: [`WireError::Version2`] for PTPv2 of any length, otherwise the reason.
     pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
         // The low nibble of PTPv2's second byte is its versionPTP, the high one its minor version.
         match *bytes {
@@ -164,12 +163,11 @@ impl Packet {
         Ok(Self { header: header.read()?, message })
     }
 
-    /// The payload of a datagram that says this packet. What the wire cannot hold is written as the nearest that it
-    /// can: times beyond 2^32 s either side of zero.
+    /// Encodes the packet as the payload of a datagram. Times beyond +-2^32 s do not fit and become the nearest time that does.
     ///
     /// # Errors
-    /// Only for a Management message with [`Payload::Other`]. Who knows the kind of message at hand calls the method
-    /// of [`Header`] that is named after it, and has no error to handle.
+    /// Only for a Management message with [`Payload::Other`]. For a known message type, the method of [`Header`] of that name
+    /// has no error, except [`Header::management`].
     pub fn build(&self) -> Result<Buffer, NotBuilt> {
         match &self.message {
             Message::Sync(body) => Ok(self.header.sync(body)),
@@ -182,27 +180,27 @@ impl Packet {
 }
 
 impl Header {
-    /// The bytes of a Sync, 124.
+    /// Encodes a Sync, 124 bytes.
     pub fn sync(&self, body: &SyncBody) -> Buffer {
         self.build(EVENT, SYNC, body)
     }
 
-    /// The bytes of a Delay_Req, 124.
+    /// Encodes a Delay_Req, 124 bytes.
     pub fn delay_req(&self, body: &SyncBody) -> Buffer {
         self.build(EVENT, DELAY_REQ, body)
     }
 
-    /// The bytes of a Follow_Up, 52.
+    /// Encodes a Follow_Up, 52 bytes.
     pub fn follow_up(&self, body: &FollowUp) -> Buffer {
         self.build(GENERAL, FOLLOW_UP, body)
     }
 
-    /// The bytes of a Delay_Resp, 60.
+    /// Encodes a Delay_Resp, 60 bytes.
     pub fn delay_resp(&self, body: &DelayResp) -> Buffer {
         self.build(GENERAL, DELAY_RESP, body)
     }
 
-    /// The bytes of a Management message, 60 to 150.
+    /// Encodes a Management message, 60 to 150 bytes.
     ///
     /// # Errors
     /// For [`Payload::Other`].
@@ -221,15 +219,15 @@ impl Header {
     }
 }
 
-/// The body of a message that follows its header.
+/// Decodes the body that follows the header.
 fn body<T: Body>(bytes: &[u8]) -> Result<T, WireError> {
     Bytes::<T>::at(HEADER, bytes)?.0.decode()
 }
 
-/// Appends a part of a message that fits by the sizes of its layout.
+/// Appends a part of a message; the layouts ensure that it fits.
 fn append<const N: usize>(buffer: &mut ArrayVec<u8, N>, part: &(impl IntoBytes + Immutable + ?Sized)) {
     let appended = buffer.try_extend_from_slice(part.as_bytes());
-    debug_assert!(appended.is_ok(), "a message has no room in its buffer");
+    debug_assert!(appended.is_ok(), "message does not fit into its buffer");
 }
 
 const _: () = {

@@ -1,11 +1,11 @@
-//! The codec against Wireshark: every field that tshark prints for a capture is the one that is parsed.
+//! The codec against Wireshark: every parsed field equals the one that tshark prints for a capture.
 //!
-//! `fixtures/NAME.tshark.tsv` is what tshark 4.0.17 prints for `fixtures/NAME.pcap`, by
+//! `fixtures/NAME.tshark.tsv` is the output of tshark 4.0.17 for `fixtures/NAME.pcap`, made by
 //! ```sh
 //! tshark -n -r NAME.pcap -T fields -E header=y $(head -n 1 NAME.tshark.tsv | sed 's/[^\t]*/-e &/g')
 //! ```
-//! The first two captures are of other implementations: ptpd 1.1 leading and following, and a PTPv1 fork of ptp4l
-//! leading. The third has the management messages that [`management`] lists, as this crate builds them; it is made by
+//! The first two captures are of other implementations: ptpd 1.1 as leader and follower, and a PTPv1 fork of ptp4l as leader.
+//! The third has the management messages of [`management`] as this crate builds them, and is made by
 //! ```sh
 //! cargo run -p dante-core --example management-capture | text2pcap -F pcap -u 320,320 - management.pcap
 //! ```
@@ -49,7 +49,7 @@ fn golden(name: &str) -> String {
 }
 
 #[test]
-fn every_field_is_the_one_that_tshark_prints() {
+fn every_field_matches_tshark() {
     for name in CAPTURES {
         let golden = golden(name);
         let mut lines = golden.lines();
@@ -75,9 +75,9 @@ fn every_field_is_the_one_that_tshark_prints() {
     }
 }
 
-/// A golden file that nobody can make again is worth little. Later versions print True and False for 1 and 0.
+/// Ensures that the golden files can be made again. Later versions of tshark print True and False for 1 and 0.
 #[test]
-fn tshark_still_prints_the_golden_files() {
+fn tshark_reproduces_the_golden_files() {
     for name in CAPTURES {
         let mut tshark = Command::new("tshark");
         tshark.args(["-n", "-r", &fixture(&format!("{name}.pcap")), "-T", "fields", "-E", "header=y"]);
@@ -87,7 +87,7 @@ fn tshark_still_prints_the_golden_files() {
             Err(absent) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {
                 panic!("tshark: {absent}")
             }
-            Err(absent) => return eprintln!("skipped, tshark does not run: {absent}"),
+            Err(absent) => return eprintln!("skipped: tshark cannot be started: {absent}"),
         };
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let printed = String::from_utf8(output.stdout).unwrap();
@@ -99,8 +99,8 @@ fn tshark_still_prints_the_golden_files() {
     }
 }
 
-/// All reserved bytes in the captures are zero, so that the bytes come back but for one: the fork of ptp4l leaves the
-/// byte before a negative syncInterval zero, where Dante and this crate extend the sign.
+/// All reserved bytes in the captures are zero, so the rebuilt bytes are the same but for one: the fork of ptp4l leaves the byte
+/// before a negative syncInterval zero, where Dante and this crate extend the sign.
 #[test]
 fn captured_packets_are_rebuilt_byte_for_byte() {
     for name in CAPTURES {

@@ -1,15 +1,15 @@
-//! The keys of the configuration file, which are the long flags of the daemons.
+//! Descriptions of the keys of the configuration file, which are the long flags of the daemons.
 
 use crate::prose;
 use clap::{Arg, ArgAction};
 use roff::{Roff, bold, italic, roman};
 
-/// A section of the file.
+/// A section of the configuration file.
 #[derive(Debug, Clone)]
 pub struct Section {
-    /// Its name, which is the program's.
+    /// Its name, that of a program.
     pub name: &'static str,
-    /// The program's flags that are keys.
+    /// The flags of the program that are keys.
     pub keys: Vec<Arg>,
 }
 
@@ -19,13 +19,13 @@ impl Section {
     }
 }
 
-/// The keys that all of `sections` have.
+/// Returns the descriptions of the keys that all `sections` have.
 pub fn common(sections: &[Section]) -> String {
     let Some((first, others)) = sections.split_first() else { return String::new() };
     entries(first.keys.iter().filter(|key| others.iter().all(|other| other.has(key))))
 }
 
-/// The keys of `section` that another of `sections` lacks.
+/// Returns the descriptions of the keys of `section` that not all `sections` have.
 pub fn own(section: &Section, sections: &[Section]) -> String {
     entries(section.keys.iter().filter(|key| !sections.iter().all(|other| other.has(key))))
 }
@@ -44,7 +44,7 @@ fn entry(roff: &mut Roff, key: &str, arg: &Arg) {
     };
     roff.control("TP", []);
     roff.text([vec![bold(key), roman(" = ")], value].concat());
-    // A key has no dashes.
+    // The help texts name other flags; here they are keys, without dashes.
     let help = arg.get_help().map(|help| help.to_string().replace(" --", " ")).unwrap_or_default();
     let mut text = help + ".";
     let kinds: Vec<String> = arg

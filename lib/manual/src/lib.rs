@@ -1,7 +1,7 @@
-//! The manual: man pages and shell completions, made of what the programs say of their own flags, and of prose.
+//! The manual: man pages and shell completions, made from the clap `Command` of each program and from prose.
 //!
-//! NAME, SYNOPSIS, the options and the configuration's keys come from each program's clap `Command`, so that they cannot
-//! drift from the program; the rest is written by hand, one Markdown file for each page in `files/man`.
+//! NAME, SYNOPSIS, the options and the keys of the configuration file come from the `Command`, so that they are always those of the
+//! program. The prose is one Markdown file for each page, in `files/man`.
 #![forbid(unsafe_code)]
 
 pub mod keys;

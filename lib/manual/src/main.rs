@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn main() -> Result<()> {
-    let folder = std::env::args_os().nth(1).context("where to? usage: dante-manual FOLDER")?;
+    let folder = std::env::args_os().nth(1).context("no folder given; usage: dante-manual FOLDER")?;
     let folder = PathBuf::from(folder);
     let programs = programs::all();
     let edition = Edition { version: env!("CARGO_PKG_VERSION").into(), date: today()? };
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Under the names that the shells look for.
+/// Writes the completions of a program under the names that the shells expect.
 fn complete(command: &Command, folder: &Path) -> Result<()> {
     let name = command.get_name();
     let files = [
@@ -55,10 +55,10 @@ fn write(path: &Path, text: &[u8]) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The day of the build, as https://reproducible-builds.org/specs/source-date-epoch asks of every build.
+/// Returns the day of SOURCE_DATE_EPOCH (https://reproducible-builds.org/specs/source-date-epoch), or today.
 fn today() -> Result<String> {
     let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text.trim().parse().context("SOURCE_DATE_EPOCH is no number of seconds")?,
+        Ok(text) => text.trim().parse().context("SOURCE_DATE_EPOCH is not a number of seconds")?,
         Err(_) => i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?,
     };
     let Civil { year, month, day, .. } = Civil::at(seconds);

@@ -1,4 +1,4 @@
-//! A man page: what a program's flags say, and the prose around it.
+//! Man pages: the descriptions of a program's flags, and the prose around them.
 
 use crate::keys::Section;
 use crate::prose::{preamble, to_roff, without_preamble};
@@ -8,12 +8,12 @@ use clap::Command;
 use clap_mangen::Man;
 use roff::{bold, roman};
 
-/// What stands in the head and the foot of a page.
+/// Version and date in the header and footer of a page.
 #[derive(Debug, Clone)]
 pub struct Edition {
-    /// Of this version of the suite.
+    /// Version of the suite.
     pub version: String,
-    /// Made on this day, as YYYY-MM-DD.
+    /// Date of the build, as YYYY-MM-DD.
     pub date: String,
 }
 
@@ -26,10 +26,10 @@ impl Edition {
     }
 }
 
-/// A program's page: NAME and SYNOPSIS of its own, then `prose`, in which `<!-- options -->` has to stand.
+/// Returns the page of a program: NAME and SYNOPSIS, then `prose`, in which `<!-- options -->` is replaced by the options.
 ///
 /// # Errors
-/// Where the prose cannot be shown, or asks for something else.
+/// Prose that has no form in a man page, and other `<!-- -->` in it.
 pub fn of_program(command: &Command, section: u8, prose: &str, edition: &Edition) -> Result<String> {
     let mut command = command.clone().disable_help_subcommand(true);
     command.build();
@@ -40,17 +40,17 @@ pub fn of_program(command: &Command, section: u8, prose: &str, edition: &Edition
     page += &usages.join(".br\n");
     page += &to_roff(prose, |words| match words {
         "options" => options(&command),
-        other => bail!("a program's page has <!-- options -->, not {other:?}"),
+        other => bail!("a program's page may have <!-- options -->, not {other:?}"),
     })
     .with_context(|| format!("the page of {}", command.get_name()))?;
     Ok(page)
 }
 
-/// The page of the configuration file, all of it `prose`, in which `<!-- keys PROGRAM -->` stands for the keys that only
-/// PROGRAM has, and `<!-- keys -->` for those that all have.
+/// Returns the page of the configuration file: `prose`, in which `<!-- keys -->` is replaced by the keys that all sections have, and
+/// `<!-- keys PROGRAM -->` by the other keys of PROGRAM.
 ///
 /// # Errors
-/// Where the prose cannot be shown, or asks for something else.
+/// Prose that has no form in a man page, and other `<!-- -->` in it.
 pub fn of_configuration(name: &str, sections: &[Section], prose: &str, edition: &Edition) -> Result<String> {
     let body = to_roff(prose, |words| match words.split_once(' ') {
         None if words == "keys" => Ok(keys::common(sections)),
@@ -58,12 +58,14 @@ pub fn of_configuration(name: &str, sections: &[Section], prose: &str, edition: 
             let named = sections.iter().find(|section| section.name == program);
             Ok(keys::own(named.with_context(|| format!("no section {program}"))?, sections))
         }
-        _ => bail!("the configuration's page has <!-- keys -->, not {words:?}"),
+        _ => {
+            bail!("the configuration's page may have <!-- keys --> and <!-- keys PROGRAM -->, not {words:?}")
+        }
     })?;
     Ok(edition.title(name, 5) + &body)
 }
 
-/// clap's own line of usage: clap_mangen's names every option, but not its value.
+/// Returns the usage line of clap; that of clap_mangen lists all options without their values.
 fn usage(leaf: &Command) -> String {
     let name = leaf.get_bin_name().unwrap_or_else(|| leaf.get_name());
     let usage = leaf.clone().render_usage().to_string();
@@ -71,7 +73,7 @@ fn usage(leaf: &Command) -> String {
     prose::lines(|roff| _ = roff.text([bold(name), roman(words)]))
 }
 
-/// The options of the program, and of each of its commands below a heading of its own.
+/// Returns the options of the program, and under a heading each those of its commands.
 fn options(command: &Command) -> Result<String> {
     let section = |command: &Command| {
         below(".SH OPTIONS\n", |out| Man::new(command.clone()).render_options_section(out))
@@ -89,7 +91,7 @@ fn options(command: &Command) -> Result<String> {
     Ok(all)
 }
 
-/// The commands that do something: the program itself, or the last words of its command line.
+/// Returns the commands without subcommands: the program itself if it has no commands.
 fn leaves(command: &Command) -> Vec<&Command> {
     if command.has_subcommands() {
         command.get_subcommands().flat_map(leaves).collect()
@@ -101,12 +103,12 @@ fn leaves(command: &Command) -> Vec<&Command> {
 fn rendered(render: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Result<String> {
     let mut out = Vec::new();
     render(&mut out)?;
-    // Where a help has two paragraphs clap_mangen breaks the line twice, at which mandoc(1) wonders.
+    // clap_mangen writes two line breaks between two paragraphs of a help text: mandoc(1) warns about them.
     let text = String::from_utf8(out)?.replace(".br\n\n.br\n", ".sp\n");
     Ok(without_preamble(&text).to_owned())
 }
 
-/// What stands below a heading, of which clap_mangen knows no other.
+/// Returns the rendered text without its heading: clap_mangen always writes its own.
 fn below(heading: &str, render: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> Result<String> {
     let text = rendered(render)?;
     Ok(text.strip_prefix(heading).with_context(|| format!("no {heading:?} in {text:?}"))?.to_owned())

@@ -1,23 +1,23 @@
-//! The programs, each with its command line.
+//! The programs, with their command lines and prose.
 
 use clap::{Command, CommandFactory};
 use dante_manual::keys::Section;
 use dante_os::daemon::{self, DaemonArgs};
 
-/// A program and what is written about it by hand.
+/// A program and the prose of its page.
 pub struct Program {
-    /// Its flags.
+    /// Its command line.
     pub command: Command,
-    /// Of the manual.
+    /// Section of the manual.
     pub section: u8,
-    /// Markdown.
+    /// Prose in Markdown.
     pub prose: &'static str,
 }
 
-/// What is written by hand about the configuration file.
+/// Prose of the page of the configuration file.
 pub const CONFIGURATION: &str = include_str!("../../../files/man/dante4l.toml.5.md");
 
-/// All of them.
+/// Returns all programs.
 pub fn all() -> [Program; 5] {
     let program = |command: Command, name: &'static str, section, prose| Program {
         command: command.name(name),
@@ -58,7 +58,7 @@ pub fn all() -> [Program; 5] {
     ]
 }
 
-/// The sections of the configuration file, in its order.
+/// Returns the sections of the configuration file, in their order.
 pub fn sections() -> [Section; 3] {
     [section::<dante4l::args::Args>(), section::<dante2sys::args::Args>(), section::<danteshm::args::Args>()]
 }

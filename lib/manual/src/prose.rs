@@ -1,14 +1,14 @@
-//! From Markdown to the macros of man(7): headings, paragraphs, definition lists, bullets, code. What has no place in a
-//! man page, such as a table or an image, is an error.
+//! Converts Markdown to the macros of man(7): headings, paragraphs, definition lists, bullets and code. Other Markdown, for example a
+//! table or an image, is an error.
 
 use anyhow::{Result, bail};
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use roff::{Inline, Roff, bold, italic, line_break, roman};
 
-/// The page's text after its heading. Where `<!-- WORDS -->` stands alone, what `insert` gives for WORDS is put.
+/// Returns `markdown` as macros. A paragraph `<!-- WORDS -->` is replaced by the result of `insert` for WORDS.
 ///
 /// # Errors
-/// Markdown that has no form in a man page, and what `insert` gives.
+/// Markdown that has no form in a man page, and the errors of `insert`.
 pub fn to_roff(markdown: &str, mut insert: impl FnMut(&str) -> Result<String>) -> Result<String> {
     let mut writer = Writer::default();
     for event in Parser::new_ext(markdown, Options::ENABLE_DEFINITION_LIST) {
@@ -27,19 +27,19 @@ pub fn to_roff(markdown: &str, mut insert: impl FnMut(&str) -> Result<String>) -
     Ok(writer.out)
 }
 
-/// One line of macros or text. Apostrophes are written as themselves where man(7) has a string for them.
+/// Returns lines of macros or text, without the preamble of the roff crate, which defines how apostrophes are written.
 pub(crate) fn lines(fill: impl FnOnce(&mut Roff)) -> String {
     let mut roff = Roff::new();
     fill(&mut roff);
     without_preamble(&roff.render()).to_owned()
 }
 
-/// What the roff crate puts before every document stands once in a page.
+/// Removes the preamble, which a page has only once.
 pub(crate) fn without_preamble(text: &str) -> &str {
     text.strip_prefix(&preamble()).unwrap_or(text)
 }
 
-/// The definition of the apostrophe.
+/// Returns the preamble that the roff crate puts before every document: a string for the apostrophe.
 pub(crate) fn preamble() -> String {
     Roff::new().render()
 }
@@ -50,7 +50,7 @@ struct Writer {
     line: Vec<Inline>,
     font: Font,
     place: Place,
-    /// A heading, a term or a bullet is what was written last: a paragraph begins without a macro of its own.
+    /// A heading, a term or a bullet was written last: the next paragraph starts without a macro.
     is_fresh: bool,
 }
 
@@ -66,7 +66,7 @@ enum Font {
 enum Place {
     #[default]
     Top,
-    /// Indented, below a term or beside a bullet.
+    /// In the indented text of a term or a bullet.
     Inside,
     Code,
 }
@@ -103,7 +103,7 @@ impl Writer {
                 self.control("TP", &[]);
                 self.place = Place::Inside;
             }
-            // A second one below the same term begins as a paragraph does.
+            // A second definition of the same term starts as a paragraph.
             Tag::DefinitionListDefinition => {
                 self.paragraph();
                 self.is_fresh = true;
@@ -155,7 +155,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins one, unless one has just begun.
+    /// Starts a paragraph, unless one was just started.
     fn paragraph(&mut self) {
         self.flush();
         if !std::mem::take(&mut self.is_fresh) {

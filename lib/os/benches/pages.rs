@@ -1,4 +1,4 @@
-//! What the pages cost: dante4l's publication at each Sync, with and without a reader that waits for it, and a reading.
+//! Cost of the pages: a publication of dante4l at each Sync, with and without a waiting reader, and a read.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 
 use dante_core::page::{Dante4l, Dante4lStatus};
@@ -11,7 +11,7 @@ fn main() {
     divan::main();
 }
 
-/// Both pages, removed in the end.
+/// Both pages, removed at the end.
 struct Pages {
     instance: Instance,
     publisher: Publisher<Dante4l, Dante4lStatus>,
@@ -30,7 +30,7 @@ impl Pages {
         pages
     }
 
-    /// As four times a second.
+    /// Publishes as at 4 Hz.
     fn publish(&mut self) {
         self.now = self.now + Duration::from_ms(250);
         self.clock.timeline += 1;

@@ -1,11 +1,11 @@
-//! chrony's SOCK reference clock: one datagram for each sample, to a Unix socket that chronyd makes at its start.
+//! chrony's SOCK reference clock: one datagram per sample, to a Unix socket that chronyd creates when it starts.
 //!
 //! 40 bytes, native endian, LP64 (`struct sock_sample` of chrony's refclock_sock.c):
 //! ```text
 //!  0 local time s i64    8 its us i64    16 offset f64, s: true minus system
 //! 24 pulse i32           28 leap i32     32 padding i32    36 magic i32
 //! ```
-//! chronyd drops what has another length or another magic, and never answers.
+//! chronyd drops datagrams of another length or with another magic number, and never replies.
 
 use crate::denial::display_explained;
 use dante_core::explain::Explain;
@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 
 /// "SOCK", SOCK_MAGIC of chrony's refclock_sock.c.
 const MAGIC: i32 = 0x534f_434b;
-/// A socket that failed is tried again after this.
+/// Minimum interval between attempts to open the socket.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Why chronyd did not get a sample.
+/// Why a sample was not sent to chronyd.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SockError {
     path: PathBuf,
@@ -31,10 +31,12 @@ pub struct SockError {
 impl Explain for SockError {
     fn what(&self) -> String {
         let cause = match self.cause {
-            ErrorKind::NotFound => "it is not there: chronyd makes it at its start",
-            ErrorKind::ConnectionRefused => "nobody reads it: chronyd has ended",
-            ErrorKind::PermissionDenied => "this user may not write to it: chronyd makes it for root alone",
-            ErrorKind::WouldBlock => "it is full: chronyd does not read it",
+            ErrorKind::NotFound => "socket does not exist: chronyd creates it when it starts",
+            ErrorKind::ConnectionRefused => "no program reads the socket: chronyd has ended",
+            ErrorKind::PermissionDenied => {
+                "no write permission for this user: chronyd creates the socket for root"
+            }
+            ErrorKind::WouldBlock => "socket buffer is full: chronyd does not read it",
             _ => &self.text,
         };
         format!("SOCK {}: {cause}", self.path.display())
@@ -43,10 +45,10 @@ impl Explain for SockError {
     fn remedy(&self) -> Option<String> {
         match self.cause {
             ErrorKind::NotFound => {
-                Some(format!("chronyd's configuration needs `refclock SOCK {}`", self.path.display()))
+                Some(format!("add `refclock SOCK {}` to chronyd's configuration", self.path.display()))
             }
             ErrorKind::PermissionDenied => Some(
-                "let chronyd's unit give it away when it has started (ExecStartPost=+ with chgrp and chmod)"
+                "change its group and mode in chronyd's unit after the start (ExecStartPost=+ with chgrp and chmod)"
                     .into(),
             ),
             _ => None,
@@ -56,7 +58,7 @@ impl Explain for SockError {
 
 display_explained!(SockError);
 
-/// One SOCK of chronyd's.
+/// One SOCK reference clock of chronyd.
 #[derive(Debug)]
 pub struct ChronySock {
     path: PathBuf,
@@ -66,20 +68,20 @@ pub struct ChronySock {
 }
 
 impl ChronySock {
-    /// It need not be there yet.
+    /// The socket need not exist yet.
     pub fn new(path: PathBuf) -> Self {
         Self { path, socket: None, next_try: None, failure: None }
     }
 
-    /// Hands over a sample, without ever waiting. After any failure the socket is opened anew, at most once a second:
-    /// chronyd makes another one when it is restarted, and the old descriptor leads nowhere for good.
+    /// Sends a sample without blocking. After any failure it opens the socket again, at most once a second: chronyd creates
+    /// a new socket when it is restarted, and the old descriptor stays useless.
     ///
     /// # Errors
-    /// Why this sample is lost.
+    /// Why this sample was lost.
     pub fn send(&mut self, now: Timestamp<Raw>, sample: &RefclockSample) -> Result<(), SockError> {
         let bytes = datagram(sample);
         if let Some(socket) = &self.socket {
-            match hand_over(socket, &bytes) {
+            match send(socket, &bytes) {
                 Ok(()) => return Ok(()),
                 Err(cause) => _ = self.failed(&cause),
             }
@@ -90,7 +92,7 @@ impl ChronySock {
             return Err(failure.clone());
         }
         self.next_try = Some(now + RETRY);
-        let opened = open(&self.path).and_then(|socket| hand_over(&socket, &bytes).map(|()| socket));
+        let opened = open(&self.path).and_then(|socket| send(&socket, &bytes).map(|()| socket));
         match opened {
             Ok(socket) => {
                 self.socket = Some(socket);
@@ -114,24 +116,24 @@ fn open(path: &Path) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn hand_over(socket: &Socket, bytes: &[u8]) -> io::Result<()> {
+fn send(socket: &Socket, bytes: &[u8]) -> io::Result<()> {
     socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL).map(drop)
 }
 
-/// The sample as chronyd takes it.
+/// The sample in chronyd's format.
 ///
-/// chronyd computes the reference's time as local time + offset. The local time is cut to whole us, so it is up to 1 us
-/// earlier than the arrival; the offset is that of the arrival, to the ns, and it was the same 1 us earlier, but for
-/// 1e-10 s at 100 ppm. Were the ns cut off added to it, the reference would seem to be early by them.
+/// chronyd computes the reference time as local time + offset. The local time is truncated to whole us, so it is up to 1 us
+/// earlier than the arrival. The offset is that at the arrival, in ns; 1 us earlier it was the same but for 1e-10 s at 100 ppm.
+/// Adding the truncated ns to the offset would make the reference early by them.
 fn datagram(sample: &RefclockSample) -> [u8; 40] {
     let (seconds, ns) = sample.received.split();
     let fields: [&[u8]; 7] = [
         &seconds.to_ne_bytes(),
         &(ns / 1000).to_ne_bytes(),
         &sample.ahead().secs_f64().to_ne_bytes(),
-        // A pulse would be half a sample, of an unknown second, with the sign of the offset turned round.
+        // No pulse: chronyd would take the second from elsewhere and the offset with the opposite sign.
         &0i32.to_ne_bytes(),
-        // No leap second is announced: who keeps the date does that.
+        // No leap second: chronyd's sources of UTC announce it.
         &0i32.to_ne_bytes(),
         &0i32.to_ne_bytes(),
         &MAGIC.to_ne_bytes(),

@@ -1,6 +1,5 @@
-//! The kernel's clocks: CLOCK_MONOTONIC_RAW, on which everything is measured, and CLOCK_REALTIME, which a daemon
-//! steers; a PTP hardware clock that it may steer instead; and the virtual clock that stands in where no clock may be
-//! touched.
+//! Clocks: CLOCK_MONOTONIC_RAW, on which everything is measured; CLOCK_REALTIME or a PTP hardware clock, which a daemon
+//! steers; and a virtual clock for use where no real clock may be changed.
 
 mod phc;
 mod realtime;
@@ -16,9 +15,9 @@ use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
 use std::convert::Infallible;
 
-/// Why the kernel's clock could not be read or steered.
+/// Why a clock could not be read or steered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum ClockError {
     Refused { tried: &'static str },
     Failed { tried: &'static str, cause: Errno },
@@ -30,9 +29,7 @@ impl Explain for ClockError {
         match self {
             Self::Refused { tried } => format!("{tried}: not permitted"),
             Self::Failed { tried, cause } => format!("{tried}: {cause}"),
-            Self::NotFinite => {
-                "the clock was left alone: the frequency asked for is not a finite number".into()
-            }
+            Self::NotFinite => "clock unchanged: the requested frequency is not a finite number".into(),
         }
     }
 
@@ -55,22 +52,22 @@ impl Denied for ClockError {
 
 display_explained!(ClockError);
 
-/// CLOCK_MONOTONIC_RAW, now.
+/// Reads CLOCK_MONOTONIC_RAW.
 pub fn raw_now() -> Timestamp<Raw> {
     now(ClockId::CLOCK_MONOTONIC_RAW)
 }
 
-/// CLOCK_REALTIME and CLOCK_MONOTONIC_RAW at one instant: the tightest of five brackets RAW-REALTIME-RAW.
+/// Reads CLOCK_REALTIME and CLOCK_MONOTONIC_RAW at one instant: the narrowest of five brackets RAW-REALTIME-RAW.
 ///
-/// A bracket takes some tens of ns; one that an interrupt stretched loses against the others. The five are taken
-/// anew as a whole, never mixed, so a step of CLOCK_REALTIME between two of them does no harm.
+/// A bracket takes some tens of ns; one that an interrupt widened is not used. The result comes from a single bracket, so a
+/// step of CLOCK_REALTIME between two brackets does no harm.
 pub fn read_realtime() -> Reading {
-    let Ok(reading) = tightest(|| Ok::<_, Infallible>(now(ClockId::CLOCK_REALTIME)));
+    let Ok(reading) = narrowest(|| Ok::<_, Infallible>(now(ClockId::CLOCK_REALTIME)));
     reading
 }
 
-/// The tightest of five brackets of a clock between two reads of CLOCK_MONOTONIC_RAW; the first error ends it.
-fn tightest<E>(clock: impl Fn() -> Result<Timestamp<Real>, E>) -> Result<Reading, E> {
+/// The narrowest of five brackets of a clock between two reads of CLOCK_MONOTONIC_RAW, or the first error.
+fn narrowest<E>(clock: impl Fn() -> Result<Timestamp<Real>, E>) -> Result<Reading, E> {
     const BRACKETS: usize = 5;
     let mut best = bracket(&clock)?;
     for _ in 1..BRACKETS {
@@ -89,25 +86,25 @@ fn bracket<E>(clock: impl Fn() -> Result<Timestamp<Real>, E>) -> Result<Reading,
     Ok(Reading { raw: before + width / 2, real, width })
 }
 
-/// CLOCK_MONOTONIC and CLOCK_BOOTTIME, which differ by the time asleep and nothing else.
+/// CLOCK_MONOTONIC and CLOCK_BOOTTIME, which differ only by the time that the host was suspended.
 enum Uptime {}
 
-/// How long the host has slept since it was booted: CLOCK_BOOTTIME - CLOCK_MONOTONIC. CLOCK_MONOTONIC_RAW stood still
-/// meanwhile, so a line over it that is older than the last growth of this is void.
+/// Time that the host was suspended since boot: CLOCK_BOOTTIME - CLOCK_MONOTONIC. CLOCK_MONOTONIC_RAW stops meanwhile, so a clock
+/// map over it is invalid after each increase of this.
 ///
-/// The two clocks cannot be read at once: this is up to some hundred ns too large, the least of five differences.
+/// The two clocks cannot be read at once: the smallest of five differences is up to some hundred ns too large.
 pub fn suspended() -> Duration {
     let difference = || {
         let awake: Timestamp<Uptime> = now(ClockId::CLOCK_MONOTONIC);
         now(ClockId::CLOCK_BOOTTIME) - awake
     };
-    // An interrupt between the two reads only adds.
+    // An interrupt between the two reads only increases the difference.
     (1..5).fold(difference(), |least, _| least.min(difference()))
 }
 
 /// # Panics
-/// Where the kernel has no such clock: the suite cannot run there, and every Linux of today has them all.
-#[expect(clippy::expect_used, reason = "reading one of the kernel's basic clocks has no way to fail")]
+/// If the kernel does not have this clock: every supported Linux has it.
+#[expect(clippy::expect_used, reason = "reading one of the kernel's basic clocks cannot fail")]
 fn now<C>(clock: ClockId) -> Timestamp<C> {
     let time = clock_gettime(clock).expect("clock_gettime of a clock that every Linux has");
     timestamp(time.tv_sec(), time.tv_nsec())
@@ -117,7 +114,7 @@ pub(crate) fn timestamp<C>(seconds: i64, nanoseconds: i64) -> Timestamp<C> {
     Timestamp::from_ns(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
 }
 
-/// The clock that a program steers. All kinds have one interface, and one grain of frequency: 2^-16 ppm.
+/// The clock that a program steers. All kinds have the same interface and the same frequency resolution, 2^-16 ppm.
 #[derive(Debug)]
 pub enum SystemClock {
     /// The kernel's CLOCK_REALTIME.
@@ -129,12 +126,12 @@ pub enum SystemClock {
 }
 
 impl SystemClock {
-    /// A clock in this process that equals CLOCK_REALTIME, which is read this once, and runs at the oscillator's own rate.
+    /// A virtual clock that starts at the present CLOCK_REALTIME and runs at the oscillator's rate.
     pub fn stand_in() -> Self {
         Self::Virtual(VirtualClock::new(read_realtime()))
     }
 
-    /// The largest frequency that it takes, of either sign: 500 ppm, or what the driver of a hardware clock says.
+    /// Maximum frequency offset, of either sign: 500 ppm, or the limit of the hardware clock's driver.
     pub fn limit(&self) -> Ratio {
         match self {
             Self::Realtime(_) | Self::Virtual(_) => realtime::LIMIT,
@@ -142,10 +139,10 @@ impl SystemClock {
         }
     }
 
-    /// What the kernel reports of it.
+    /// The clock's state as the kernel reports it.
     ///
     /// # Errors
-    /// When the kernel refuses to be asked; of a hardware clock that is gone, ENODEV.
+    /// If the kernel denies the request; ENODEV for a hardware clock that was removed.
     pub fn kernel(&self) -> Result<Kernel, ClockError> {
         match self {
             Self::Realtime(clock) => clock.kernel(),
@@ -154,7 +151,7 @@ impl SystemClock {
         }
     }
 
-    /// The clock as a line over CLOCK_MONOTONIC_RAW, where that is known exactly: for the virtual one.
+    /// The clock as a line over CLOCK_MONOTONIC_RAW, which is known exactly for the virtual clock only.
     pub fn line(&self) -> Option<Affine<Real>> {
         match self {
             Self::Realtime(_) | Self::Hardware(_) => None,
@@ -165,23 +162,23 @@ impl SystemClock {
     fn try_set(&mut self, setting: Setting) -> Result<Ratio, ClockError> {
         match (self, setting) {
             (Self::Realtime(clock), Setting::Frequency(rate)) => clock.set_frequency(rate),
-            // With the kernel's range and grain.
+            // With the kernel's range and resolution.
             (Self::Virtual(clock), Setting::Frequency(rate)) => {
-                let taken = realtime::from_timex(realtime::to_timex(rate).ok_or(ClockError::NotFinite)?);
-                clock.set_frequency(raw_now(), taken);
-                Ok(taken)
+                let applied = realtime::from_timex(realtime::to_timex(rate).ok_or(ClockError::NotFinite)?);
+                clock.set_frequency(raw_now(), applied);
+                Ok(applied)
             }
             (Self::Hardware(clock), Setting::Frequency(rate)) => clock.set_frequency(rate),
             (Self::Realtime(clock), Setting::Control) => clock.take(),
             (Self::Realtime(clock), Setting::Declared(quality)) => clock.declare(quality),
-            // The kernel keeps no record of what a hardware clock is worth, and knows no virtual one.
+            // The kernel keeps no error bounds of a hardware clock, and does not know the virtual one.
             (Self::Virtual(clock), _) => Ok(clock.line().rate),
             (Self::Hardware(clock), _) => clock.frequency(),
         }
     }
 }
 
-/// Whether another program steers the clock is not looked at here.
+/// Does not check whether another program steers the clock.
 impl Clock for SystemClock {
     type Error = ClockError;
 
@@ -197,7 +194,7 @@ impl Clock for SystemClock {
         ClockState { reading, suspended: suspended(), kernel: self.kernel().ok() }
     }
 
-    /// Frequencies are held within [`Self::limit`]; the grain of the one returned is 0.015 ppb.
+    /// Limits frequencies to [`Self::limit`]; the resolution of the returned one is 0.015 ppb.
     fn set(&mut self, setting: Setting) -> Result<Ratio, Fault<ClockError>> {
         self.try_set(setting).map_err(Fault::Failed)
     }

@@ -1,7 +1,7 @@
-//! Programs that steer the system clock beside this one: found by what stands in /proc, so that they can be named, with
-//! what stops them, before two programs pull at one clock.
+//! Competing clock daemons: other programs that steer the system clock, found in /proc, with the command that stops each.
 //!
-//! Where the command line leaves it open whether a program steers, it is counted: a warning too many costs a look.
+//! A program whose command line does not show whether it steers the clock counts as one that does: a needless warning does less
+//! harm than a missing one.
 
 use crate::procfs::{Process, Word, options};
 use std::fmt;
@@ -10,11 +10,11 @@ use std::path::Path;
 /// A process that steers CLOCK_REALTIME.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompetingDaemon {
-    /// Its process id.
+    /// Process id.
     pub pid: u32,
-    /// The program.
+    /// Name of the program.
     pub name: String,
-    /// The unit of systemd that it belongs to; `systemctl` stops it for good.
+    /// Its systemd unit, if any; `systemctl disable --now` stops it permanently.
     pub unit: Option<String>,
 }
 
@@ -31,9 +31,9 @@ impl fmt::Display for CompetingDaemon {
     }
 }
 
-/// Every program running now that is known to steer CLOCK_REALTIME and has the right to, this process excepted, in
-/// the order of process ids. A program's helper processes are not counted beside it. Where /proc is not mounted,
-/// or hides the processes of others (hidepid), what cannot be seen is not found.
+/// Finds the running programs that are known to steer CLOCK_REALTIME and have the capability to do so, except this process, in
+/// the order of process ids. Helper processes of a program are not listed. Processes that /proc does not show (not mounted,
+/// hidepid) are not found.
 pub fn find() -> Vec<CompetingDaemon> {
     find_in(Path::new("/proc"), std::process::id())
 }
@@ -53,16 +53,16 @@ fn find_in(proc: &Path, own: u32) -> Vec<CompetingDaemon> {
         let is_child = steerers
             .iter()
             .any(|(_, other)| Some(other.pid) == process.parent() && other.name == competitor.name);
-        let is_told = competitor.unit.is_some()
+        let is_listed = competitor.unit.is_some()
             && found.iter().any(|o| o.name == competitor.name && o.unit == competitor.unit);
-        if !is_child && !is_told {
+        if !is_child && !is_listed {
             found.push(competitor.clone());
         }
     }
     found
 }
 
-/// The process, if it steers.
+/// Returns the process if it steers the system clock.
 fn steerer(proc: &Path, pid: u32) -> Option<(Process, CompetingDaemon)> {
     let process = Process::new(proc, pid);
     let name = process.name()?;
@@ -76,56 +76,91 @@ fn steerer(proc: &Path, pid: u32) -> Option<(Process, CompetingDaemon)> {
     })
 }
 
-/// The kernel keeps 15 characters of a name (TASK_COMM_LEN).
+/// Truncates a name to 15 characters, as the kernel does (TASK_COMM_LEN).
 fn cut(name: &str) -> &str {
     name.get(..15).unwrap_or(name)
 }
 
 type Judge = fn(&Process) -> bool;
 
-/// What may steer the system clock, and whether this one does.
-const KNOWN: [(&str, Judge); 10] = [
+/// Programs that may steer the system clock, and functions that return whether a process of this program does.
+const KNOWN: [(&str, Judge); 11] = [
     ("chronyd", chronyd),
-    // Of NTP classic, NTPsec, OpenNTPD or busybox: all that listen to the name steer.
-    ("ntpd", |_| true),
+    // ntpd of NTP classic, NTPsec, OpenNTPD or busybox.
+    ("ntpd", ntpd),
     ("openntpd", |_| true),
     ("systemd-timesyncd", |_| true),
-    // Of ntpd-rs.
+    // ntpd-rs.
     ("ntp-daemon", |_| true),
-    ("ptpd", |_| true),
-    ("ptpd2", |_| true),
+    ("ptpd", ptpd),
+    ("ptpd2", ptpd),
+    ("statime", |_| true),
     ("ptp4l", ptp4l),
     ("phc2sys", phc2sys),
     ("dante2sys", dante2sys),
 ];
 
-/// `-x` leaves the clock alone, as does `-Q`, which only prints.
+/// With `-x` chronyd does not steer the clock, and with `-Q` it only prints.
 fn chronyd(process: &Process) -> bool {
     let words = process.words();
     !options(&words, "fFlLPtu").any(|word| matches!(word, Word::Short('x' | 'Q', _)))
 }
 
-/// With hardware stamps, which are its default, it steers the card's clock; with software stamps the system clock.
+/// Every ntpd steers, except that of busybox with `-w`, which only queries servers.
+fn ntpd(process: &Process) -> bool {
+    let words = process.words();
+    let is_busybox = process.executable().is_some_and(|file| file.ends_with("busybox"));
+    !(is_busybox && options(&words, "pSIk").any(|word| matches!(word, Word::Short('w', _))))
+}
+
+/// ptpd does not steer with `-t` (versions before 2.3), `-n` (from 2.3 on; before, `-n` takes a number), or the setting
+/// `clock:no_adjust` on the command line.
+fn ptpd(process: &Process) -> bool {
+    let words = process.words();
+    let is_number = |word: &str| word.parse::<i32>().is_ok();
+    let is_yes =
+        |value: &str| matches!(value.trim_matches(['"', '\'']), "y" | "Y" | "yes" | "1" | "t" | "true");
+    let has_bare_n = words
+        .iter()
+        .enumerate()
+        .any(|(i, word)| word == "-n" && !words.get(i + 1).is_some_and(|next| is_number(next)));
+    let has_setting = options(&words, "bifRuITwaOMloVvrNpqY").any(|word| match word {
+        Word::Short('t', _) | Word::Long("noadjust", _) => true,
+        Word::Long("clock:no_adjust", Some(value)) => is_yes(value),
+        _ => false,
+    });
+    !has_bare_n && !has_setting
+}
+
+/// With hardware timestamps, its default, ptp4l steers the card's clock; with software timestamps the system clock, except with
+/// `free_running`.
 fn ptp4l(process: &Process) -> bool {
     let words = process.words();
     let mut file = None;
-    // What the command line says wins over the file.
-    let mut said = None;
+    // The command line overrides the file.
+    let (mut by_flag, mut is_free_running) = (None, false);
     for word in options(&words, "fipl") {
         match word {
-            Word::Short('S', _) => said = Some(true),
-            Word::Short('H', _) => said = Some(false),
-            Word::Long("time_stamping", Some(kind)) => said = Some(is_software(kind)),
+            Word::Short('S', _) => by_flag = Some(true),
+            Word::Short('H', _) => by_flag = Some(false),
+            Word::Long("time_stamping", Some(kind)) => by_flag = Some(is_software(kind)),
+            Word::Long("free_running", Some(value)) => is_free_running = value == "1",
             Word::Short('f', Some(path)) => file = Some(path),
             _ => {}
         }
     }
-    match (said, file) {
-        (Some(said), _) => said,
+    if is_free_running {
+        return false;
+    }
+    match (by_flag, file) {
+        (Some(is_software), _) => is_software,
         (None, None) => false,
         (None, Some(path)) => process.file(path).is_none_or(|text| {
-            let mut lines = text.lines().map(str::split_whitespace);
-            lines.any(|mut line| line.next() == Some("time_stamping") && line.next().is_some_and(is_software))
+            let value = |key| {
+                let mut lines = text.lines().map(str::split_whitespace);
+                lines.find_map(|mut line| if line.next() == Some(key) { line.next() } else { None })
+            };
+            value("time_stamping").is_some_and(is_software) && value("free_running") != Some("1")
         }),
     }
 }
@@ -134,8 +169,8 @@ fn is_software(time_stamping: &str) -> bool {
     matches!(time_stamping, "software" | "legacy")
 }
 
-/// By default it steers CLOCK_REALTIME; `-c` names other clocks instead. With `-a` it asks ptp4l which clocks there
-/// are, and takes the system clock in only with `-r`.
+/// By default phc2sys steers CLOCK_REALTIME; `-c` names other clocks. With `-a` it takes the clocks from ptp4l, and steers the
+/// system clock only with `-r`.
 fn phc2sys(process: &Process) -> bool {
     let words = process.words();
     let (mut automatic, mut system_too) = (false, false);
@@ -151,7 +186,7 @@ fn phc2sys(process: &Process) -> bool {
     if automatic { system_too } else { targets.is_empty() || targets.contains(&"CLOCK_REALTIME") }
 }
 
-/// Another one of ours: the last `--clock` counts, or else the file's.
+/// Another dante2sys: the last `--clock` applies, else the key in the configuration file.
 fn dante2sys(process: &Process) -> bool {
     let words = process.words();
     let (mut clock, mut file) = (None, None);

@@ -1,4 +1,4 @@
-//! What the programs have in common: flags, the configuration file, exit status.
+//! Common parts of the programs: flags, configuration file, main loop, service manager, exit status.
 
 mod config;
 mod notify;
@@ -19,22 +19,22 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Why a program ended.
+/// Exit status of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// As it was asked to.
+    /// Ended on request.
     Ok = 0,
-    /// Something failed; what, is in the message.
+    /// An operation failed; the message names it.
     Failed = 1,
     /// Flags or configuration are wrong.
     Usage = 2,
-    /// It must not run beside what is there already: another instance, a port that is taken, a foreign page, another
-    /// leader.
+    /// The program must not run beside something that exists already: another instance, a port in use, a page of another user,
+    /// another leader.
     Refused = 3,
-    /// A right is missing.
+    /// A permission is missing.
     NotPermitted = 4,
-    /// The network interface is not there (`--no-wait`).
+    /// The network interface does not exist (`--no-wait`).
     NoInterface = 5,
 }
 
@@ -47,11 +47,11 @@ impl From<Denial> for Exit {
     }
 }
 
-/// The exit status in the words of `--help`.
-pub const EXIT_STATUS: &str = "Exit status: 0 ended as asked, 1 failed, 2 wrong flags or configuration, 3 refused \
-(already running, port taken, foreign page), 4 a right is missing, 5 no such interface.";
+/// The exit status in `--help`.
+pub const EXIT_STATUS: &str = "Exit status: 0 ended on request, 1 failed, 2 wrong flags or configuration, 3 refused \
+(already running, port in use, page of another user), 4 missing permission, 5 no such interface.";
 
-/// An error with the exit status that it leads to.
+/// An error and the exit status that it causes.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
@@ -64,7 +64,7 @@ impl Failure {
         Self { exit, error: error.into() }
     }
 
-    /// `error` ends the program, with the status of a missing right, of what another program has, or of any other failure.
+    /// `error` ends the program with the exit status of its [`Denial`], or with [`Exit::Failed`].
     pub fn of(error: impl Denied) -> Self {
         Self::new(error.denial().map_or(Exit::Failed, Exit::from), error)
     }
@@ -82,10 +82,10 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Flags that every daemon has, as linuxptp's programs have them.
+/// Flags of every daemon, named as in linuxptp.
 #[derive(Debug, clap::Args)]
 pub struct CommonArgs {
-    /// Name of this instance: several suites on one host, each with pages of its own
+    /// Name of this instance, to run several suites on one host
     #[arg(long, value_name = "NAME")]
     pub instance: Option<Instance>,
 
@@ -93,7 +93,7 @@ pub struct CommonArgs {
     #[arg(short = 'f', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Say what is wrong with flags and configuration, and exit
+    /// Check flags and configuration, report errors, and exit
     #[arg(long)]
     pub check_config: bool,
 
@@ -120,35 +120,34 @@ pub struct CommonArgs {
 
 /// A daemon's flags.
 pub trait DaemonArgs: CommandFactory + FromArgMatches {
-    /// What it is called, also as a section of the configuration file.
+    /// Name of the program and of its section in the configuration file.
     const PROGRAM: &'static str;
 
-    /// The example of the configuration file, in which each program's section shows all keys that only it has, commented out
+    /// The example configuration file. The section of each program shows all keys that only this program has, commented out
     /// or not.
     const EXAMPLE: &'static str;
 
-    /// Its own flags that no file may have: they do something else and end.
+    /// Flags of this program that are not allowed in the configuration file: the program does something else and ends.
     const COMMAND_LINE_ONLY: &'static [&'static str] = &[];
 
-    /// Flags that were renamed: the old name, the new one. An error names the new one, in the configuration file as on the command
-    /// line.
+    /// Renamed flags: old name, new name. The error for an old name, in the file or on the command line, names the new one.
     const RENAMED: &'static [(&'static str, &'static str)] = &[];
 
-    /// The flags that all daemons have.
+    /// The flags of all daemons.
     fn common(&self) -> &CommonArgs;
 
-    /// What does not fit together, in flags that are right each by itself.
+    /// Checks combinations of flags that are each valid alone.
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
 
-    /// What is in order, and yet not likely to be meant, as the host is now; `--check-config` tells it.
-    fn doubt(&self) -> Option<String> {
+    /// Describes a valid setting that is probably not intended on this host, for `--check-config`.
+    fn warning(&self) -> Option<String> {
         None
     }
 }
 
-/// Runs a daemon: reads flags and configuration, starts the log, runs `body`, and tells why it ended.
+/// Runs a daemon: reads flags and configuration, starts the log, runs `body`, and reports why it ended.
 pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCode {
     let args = match arguments_of::<A>(std::env::args_os().collect()) {
         Ok(args) => args,
@@ -165,11 +164,11 @@ pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCo
     }
     if common.check_config {
         match &common.config {
-            Some(file) => println!("{}: {} is in order", A::PROGRAM, file.display()),
-            None => println!("{}: the flags are in order", A::PROGRAM),
+            Some(file) => println!("{}: {} is valid", A::PROGRAM, file.display()),
+            None => println!("{}: the flags are valid", A::PROGRAM),
         }
-        if let Some(doubt) = args.doubt() {
-            println!("{}: {doubt}", A::PROGRAM);
+        if let Some(warning) = args.warning() {
+            println!("{}: {warning}", A::PROGRAM);
         }
         return ExitCode::SUCCESS;
     }
@@ -181,32 +180,32 @@ pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCo
     exit(A::PROGRAM, result)
 }
 
-/// What a daemon does between two sleeps.
+/// A daemon's work in the main loop.
 pub trait Service {
-    /// What it waits for, in an order of its own.
+    /// The descriptors to wait for. [`Self::wake`] identifies them by their index.
     fn fds(&self) -> Fds<'_>;
 
-    /// When it wants to be woken at the latest.
+    /// Latest time of the next [`Self::wake`].
     fn deadline(&self) -> Timestamp<Raw>;
 
-    /// Does everything that is to be done now.
+    /// Does all work that is due.
     ///
     /// # Errors
-    /// What ends the program.
+    /// An error ends the program.
     fn wake(&mut self, wake: &Wake) -> Result<(), Failure>;
 
-    /// Writes what it is doing, or what it waits for, in one line for people: `systemctl status` shows it. Costs little, and
-    /// leaves out digits that never rest: each change is told.
+    /// Writes what the daemon is doing or waiting for, as one line for `systemctl status`. It must be cheap, and must not contain
+    /// values that change all the time: each change is sent to the service manager.
     fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result;
 
-    /// The last thing that is done, when the program was asked to end.
+    /// Called once before a requested end.
     fn end(&mut self);
 }
 
-/// The one loop of every daemon: runs until a signal asks it to end, and tells the service manager how it fares.
+/// The main loop of every daemon: runs until a signal requests its end, and keeps the service manager informed.
 ///
 /// # Errors
-/// What [`Service::wake`] gives, or a sleep that failed.
+/// An error of [`Service::wake`] or [`Poll::wait`].
 pub fn serve(mut poll: Poll, service: &mut impl Service) -> Result<(), Failure> {
     let mut manager = Manager::find(raw_now());
     manager.ready(raw_now(), service);
@@ -224,46 +223,46 @@ pub fn serve(mut poll: Poll, service: &mut impl Service) -> Result<(), Failure> 
             None => {}
         }
         service.wake(&wake)?;
-        manager.tell(raw_now(), service);
+        manager.update(raw_now(), service);
     }
 }
 
-/// Tells on stderr why a program ended, and gives its exit status.
+/// Reports on stderr and to the service manager why a program ended. Returns its exit status.
 pub fn exit(program: &str, result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             notify::failed(&failure);
-            // A terminal that is gone takes no message, and the exit status is the same.
+            // Writing to a closed terminal fails; the exit status stays the same.
             _ = writeln!(std::io::stderr(), "{program}: {failure}");
             ExitCode::from(failure.exit as u8)
         }
     }
 }
 
-/// The pages that this daemon writes.
+/// Opens both pages of this daemon for writing.
 ///
 /// # Errors
-/// Another process writes them, or something else is in their place.
+/// See [`WriteError`](crate::page::WriteError).
 pub fn publish<C: Body, S: Body>(common: &CommonArgs) -> Result<Publisher<C, S>, Failure> {
     Publisher::open(common.instance.as_ref(), random()?).map_err(Failure::of)
 }
 
-/// One of them.
+/// Opens one page for writing.
 ///
 /// # Errors
-/// As of [`publish`].
+/// See [`WriteError`](crate::page::WriteError).
 pub fn page<B: Body>(name: PageName<B>) -> Result<PageWriter<B>, Failure> {
     PageWriter::open(&name, random()?).map_err(Failure::of)
 }
 
-/// A random number from the kernel: to tell one start of a program from another, and to seed the engines.
+/// Returns a random number from the kernel, to distinguish one start of a program from another and to seed the engines.
 ///
 /// # Errors
-/// If the kernel gives none, which it does only while it boots.
+/// If getrandom(2) fails.
 pub fn random() -> std::io::Result<u64> {
     let mut bytes = [0; 8];
-    // SAFETY: the buffer is as long as said.
+    // SAFETY: pointer and length are those of the buffer.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     if got == 8 { Ok(u64::from_ne_bytes(bytes)) } else { Err(std::io::Error::last_os_error()) }
 }

@@ -1,23 +1,23 @@
-//! Errors of this crate as data: the kinds by which a caller decides what to do, and one form of their text.
+//! Denials: the kinds of errors that determine a program's exit status, and the common text form of errors.
 
 use dante_core::explain::Explain;
 
-/// Why the kernel denied something that it could grant: what the exit status of a program depends on.
+/// Why the kernel denied a request; determines the exit status of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial {
-    /// A right is missing.
+    /// A permission is missing.
     NotPermitted,
-    /// Another program has it.
+    /// Another program uses the resource.
     InUse,
 }
 
 /// An error that may be a denial.
 pub trait Denied: Explain + std::error::Error + Send + Sync + 'static {
-    /// Why it was denied; `None`: it failed for another reason.
+    /// Kind of the denial; `None`: the request failed for another reason.
     fn denial(&self) -> Option<Denial>;
 }
 
-/// The text of these errors is what is wrong and what to do about it.
+/// Implements `Display` for errors: what is wrong, then what to do.
 macro_rules! display_explained {
     ($($error:ty),+) => {
         $(impl std::fmt::Display for $error {

@@ -1,10 +1,10 @@
-//! Every system call of the suite, and every `unsafe`: kernel clocks, interfaces, PTP sockets with kernel time
-//! stamps, the one poll loop of a program, pages of shared memory, the NTP shared-memory segment, chrony's and usrvclock's
-//! sockets, a filter over system calls, messages, and what the programs' command lines have in common.
+//! All system calls and all `unsafe` code of the suite: kernel clocks, interfaces, PTP sockets with timestamps, the poll loop,
+//! pages of shared memory, the NTP shared-memory segment, the sockets of chrony and usrvclock, the system call filter, log
+//! messages, and the common command-line flags.
 //!
-//! Linux only. What is decided from the numbers read here is decided in `dante-core`, which can do none of this.
-//! Errors are data ([`Explain`](dante_core::explain::Explain)): the variant is the kind, `what` states what was tried, on what
-//! and why it failed, `remedy` what to do.
+//! Linux only. Algorithms and decisions are in `dante-core`, which makes no system calls. Errors are data
+//! ([`Explain`](dante_core::explain::Explain)): the variant is the kind, `what` is the operation, its object and the cause,
+//! `remedy` the action to take.
 
 pub mod chronysock;
 pub mod clock;
@@ -21,6 +21,8 @@ pub mod process;
 pub mod procfs;
 pub mod quantity;
 pub mod rtc;
+#[cfg(test)]
+mod sandbox;
 #[cfg(test)]
 mod scratch;
 pub mod seccomp;

@@ -1,4 +1,4 @@
-//! Messages: to syslog, to stdout with `-m`, in the shape of linuxptp: `PROGRAM[5439.103]: text`.
+//! Log messages: to syslog, and to stdout with `-m`, in the format of linuxptp: `PROGRAM[5439.103]: text`.
 
 use crate::clock::raw_now;
 use crate::daemon::CommonArgs;
@@ -15,7 +15,7 @@ struct Messages {
     syslog: Option<Mutex<Logger<LoggerBackend, Formatter3164>>>,
 }
 
-/// Sends all messages of this process where the flags say. A missing syslog is said once, on stderr, and is no error.
+/// Installs the logger of this process according to the flags. A missing syslog is reported once on stderr, and is no error.
 pub fn start(program: &'static str, flags: &CommonArgs) {
     let formatter = Formatter3164 {
         facility: Facility::LOG_DAEMON,
@@ -28,10 +28,10 @@ pub fn start(program: &'static str, flags: &CommonArgs) {
             syslog::Error::Initialization(cause) => cause.to_string(),
             other => other.to_string(),
         };
-        // Without a standard error there is nowhere to write that.
+        // If stderr is closed too, the report is lost.
         _ = writeln!(
             std::io::stderr(),
-            "{program}: no syslog runs here ({cause}); -m writes messages to stdout"
+            "{program}: cannot open syslog ({cause}); -m writes messages to stdout"
         );
     };
     let syslog = (!flags.no_syslog).then(|| syslog::unix(formatter).map_err(no_syslog).ok()).flatten();
@@ -72,36 +72,38 @@ impl Log for Messages {
     fn flush(&self) {}
 }
 
-/// The same thing is said at most once a minute.
+/// Rate limit of messages: the same message at most once a minute.
 #[derive(Debug)]
 pub struct Throttle<K> {
-    said: Vec<(K, Timestamp<Raw>)>,
+    recent: Vec<(K, Timestamp<Raw>)>,
 }
 
 impl<K> Default for Throttle<K> {
     fn default() -> Self {
-        Self { said: Vec::new() }
+        Self { recent: Vec::new() }
     }
 }
 
 impl<K: PartialEq> Throttle<K> {
-    const SILENCE: Duration = Duration::from_secs(60);
-    /// What a peer can make us say is bounded: beyond this many different things, nothing new is said.
-    const MOST: usize = 16;
+    /// Minimum interval between two equal messages.
+    const INTERVAL: Duration = Duration::from_secs(60);
+    /// Maximum of different messages in [`Self::INTERVAL`]: bounds what a peer can cause.
+    const MAX_MESSAGES: usize = 16;
 
-    /// Whether `what` may be said now.
-    pub fn allows(&mut self, what: K, now: Timestamp<Raw>) -> bool {
-        self.said.retain(|(_, at)| now - *at < Self::SILENCE);
-        if self.said.iter().any(|(said, _)| *said == what) || self.said.len() >= Self::MOST {
+    /// Whether `message` may be logged now.
+    pub fn allows(&mut self, message: K, now: Timestamp<Raw>) -> bool {
+        self.recent.retain(|(_, at)| now - *at < Self::INTERVAL);
+        if self.recent.iter().any(|(recent, _)| *recent == message) || self.recent.len() >= Self::MAX_MESSAGES
+        {
             return false;
         }
-        self.said.push((what, now));
+        self.recent.push((message, now));
         true
     }
 }
 
-/// Warnings about what may go on for long: the same text at most once a minute. The last one is kept for the status line
-/// until it is cleared.
+/// Warnings about conditions that may last: the same text is logged at most once a minute. The last one is kept for the status
+/// line until it is cleared.
 #[derive(Debug, Default)]
 pub struct Complaints {
     throttle: Throttle<String>,
@@ -109,13 +111,13 @@ pub struct Complaints {
 }
 
 impl Complaints {
-    /// Writes the warning, unless it was written within the last minute.
+    /// Logs the warning, unless it was logged within the last minute.
     pub fn warn(&mut self, now: Timestamp<Raw>, what: impl fmt::Display) {
         let text = what.to_string();
         self.warn_as(now, &text, format_args!("{text}"));
     }
 
-    /// Writes `line`, which may change from one time to the next, unless this cause was written within the last minute.
+    /// Logs `line`, whose values may change each time, unless a line with this cause was logged within the last minute.
     pub fn warn_as(&mut self, now: Timestamp<Raw>, cause: &str, line: fmt::Arguments<'_>) {
         if self.throttle.allows(cause.to_owned(), now) {
             log::warn!("{line}");
@@ -123,18 +125,18 @@ impl Complaints {
         self.last = Some(cause.to_owned());
     }
 
-    /// The last warning, written or not.
+    /// The last warning, logged or not.
     pub fn last(&self) -> Option<&str> {
         self.last.as_deref()
     }
 
-    /// The cause of the last warning is gone.
+    /// Clears the last warning: its cause is gone.
     pub fn clear(&mut self) {
         self.last = None;
     }
 }
 
-/// So many lines a minute about changes that a peer can cause, and no more.
+/// Rate limit of log lines about changes that a peer can cause: 20 lines a minute.
 #[derive(Debug, Default)]
 pub struct Budget {
     since: Option<Timestamp<Raw>>,
@@ -143,10 +145,11 @@ pub struct Budget {
 
 impl Budget {
     const WINDOW: Duration = Duration::from_secs(60);
-    /// A start, a leader change and a loss of the link in one minute need some ten.
+    /// Maximum of lines in [`Self::WINDOW`]: a start, a leader change and a loss of the link in one minute cause some ten.
     const LINES: u32 = 20;
 
-    /// Writes the line at the level of information, if the budget allows; the last one says that it was the last.
+    /// Logs the line at level info if the budget allows. The last line is followed by a warning that further lines are
+    /// suppressed.
     pub fn info(&mut self, now: Timestamp<Raw>, line: fmt::Arguments<'_>) {
         if self.since.is_none_or(|since| now - since >= Self::WINDOW) {
             *self = Self { since: Some(now), spent: 0 };
@@ -156,12 +159,12 @@ impl Budget {
             log::info!("{line}");
         }
         if self.spent == Self::LINES {
-            log::warn!("too many changes: for the rest of this minute they are not written any more");
+            log::warn!("too many changes: further ones are not logged for the rest of this minute");
         }
     }
 }
 
-/// One summary line every so often: the root mean square, the largest, and the last of what was measured meanwhile.
+/// Accumulates measurements for a periodic summary line.
 #[derive(Debug)]
 pub struct Summary {
     every: Duration,
@@ -171,24 +174,24 @@ pub struct Summary {
     largest: Duration,
 }
 
-/// What a summary line tells.
+/// Content of a summary line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SummaryLine {
-    /// How many measurements.
+    /// Number of measurements.
     pub count: u32,
-    /// Their root mean square.
+    /// Root mean square of the measurements.
     pub rms: Duration,
-    /// The one furthest from zero, without its sign.
+    /// Largest absolute value.
     pub largest: Duration,
 }
 
 impl Summary {
-    /// A line every `every`; zero: one for each measurement.
+    /// One line per `every`; zero: one line for each measurement.
     pub const fn new(every: Duration) -> Self {
         Self { every, since: None, count: 0, squares: 0.0, largest: Duration::ZERO }
     }
 
-    /// Takes a measurement in; a line when it is time for one.
+    /// Adds a measurement. Returns a line if one is due, and starts the next interval.
     pub fn add(&mut self, now: Timestamp<Raw>, value: Duration) -> Option<SummaryLine> {
         let since = *self.since.get_or_insert(now);
         self.count += 1;
@@ -207,13 +210,14 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::logged;
 
     fn at(s: i64) -> Timestamp<Raw> {
         Timestamp::ZERO + Duration::from_secs(s)
     }
 
     #[test]
-    fn the_same_is_said_once_a_minute() {
+    fn logs_the_same_message_once_a_minute() {
         let mut throttle = Throttle::default();
         assert!(throttle.allows("a", at(0)));
         assert!(!throttle.allows("a", at(59)));
@@ -222,37 +226,38 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_can_make_us_say_is_bounded() {
+    fn number_of_different_messages_is_bounded() {
         let mut throttle = Throttle::default();
-        let said = (0..1000).filter(|n| throttle.allows(*n, at(1))).count();
-        assert_eq!(said, 16);
+        let allowed = (0..1000).filter(|n| throttle.allows(*n, at(1))).count();
+        assert_eq!(allowed, 16);
     }
 
     #[test]
-    fn what_changes_in_a_line_is_no_cause_to_write_it_again() {
+    fn changed_values_do_not_repeat_a_warning() {
         let mut complaints = Complaints::default();
-        complaints.warn_as(at(0), "an uptime", format_args!("an uptime of 1.0 h"));
-        complaints.warn_as(at(1), "an uptime", format_args!("an uptime of 1.1 h"));
+        let lines = logged(|| {
+            for s in [0, 1, 59, 60] {
+                complaints.warn_as(at(s), "an uptime", format_args!("an uptime of {s} s"));
+            }
+        });
+        assert_eq!(lines, ["WARN an uptime of 0 s", "WARN an uptime of 60 s"]);
         assert_eq!(complaints.last(), Some("an uptime"));
-        assert!(
-            !complaints.throttle.allows("an uptime".to_owned(), at(59)),
-            "written a minute ago at the most"
-        );
     }
 
     #[test]
-    fn a_budget_is_renewed_every_minute() {
+    fn logs_20_changes_a_minute() {
         let mut budget = Budget::default();
-        (0..19).for_each(|n| budget.info(at(n), format_args!("line")));
-        assert!(budget.spent < Budget::LINES);
-        (0..1000).for_each(|_| budget.info(at(30), format_args!("line")));
-        assert!(budget.spent >= Budget::LINES);
-        budget.info(at(60), format_args!("line"));
-        assert!(budget.spent < Budget::LINES);
+        let mut lines =
+            |from, to| logged(|| (from..to).for_each(|n| budget.info(at(n), format_args!("{n} s"))));
+        let mut expected: Vec<String> = (100..120).map(|n| format!("INFO {n} s")).collect();
+        expected
+            .push("WARN too many changes: further ones are not logged for the rest of this minute".into());
+        assert_eq!(lines(100, 160), expected);
+        assert_eq!(lines(160, 162), ["INFO 160 s", "INFO 161 s"]);
     }
 
     #[test]
-    fn a_summary_is_due_after_its_interval_and_starts_anew() {
+    fn summary_is_due_after_its_interval_and_restarts() {
         let mut summary = Summary::new(Duration::from_secs(2));
         assert_eq!(summary.add(at(0), Duration::from_ns(-300)), None);
         assert_eq!(summary.add(at(1), Duration::from_ns(400)), None);

@@ -1,11 +1,11 @@
-//! The network interface that a program was told to use: what it is, what becomes of it, how its card stamps packets.
+//! Network interfaces: properties, changes, hardware timestamps.
 
 mod card;
 mod request;
 mod watch;
 
-pub use card::{Abilities, Card, CardError, Filter, Setting};
-pub use watch::{News, Watch};
+pub use card::{Capabilities, Card, CardError, Filter, Setting};
+pub use watch::{InterfaceEvent, Watch};
 
 use crate::denial::display_explained;
 use dante_core::explain::Explain;
@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 
 /// Why an interface cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum NetError {
     NotFound { name: String, present: Vec<String> },
     Down { name: String },
@@ -33,7 +33,9 @@ impl Explain for NetError {
             }
             Self::Down { name } => format!("network interface {name} is down"),
             Self::NoAddress { name } => format!("network interface {name} has no IPv4 address"),
-            Self::Failed { name, cause } => format!("listing the network interfaces to find {name}: {cause}"),
+            Self::Failed { name, cause } => {
+                format!("cannot list the network interfaces to find {name}: {cause}")
+            }
         }
     }
 
@@ -42,7 +44,7 @@ impl Explain for NetError {
             Self::NotFound { .. } => "name one of these".into(),
             Self::Down { name } => format!("bring it up with `ip link set {name} up`"),
             Self::NoAddress { .. } => {
-                "wait for DHCP, or give it a link-local one as Dante devices do (169.254.0.0/16)".into()
+                "wait for DHCP, or set a link-local address as Dante devices do (169.254.0.0/16)".into()
             }
             Self::Failed { .. } => return None,
         })
@@ -51,41 +53,41 @@ impl Explain for NetError {
 
 display_explained!(NetError);
 
-/// What drives an interface, as far as time stamps and loops back are concerned.
+/// Type of an interface, as far as it matters for timestamps and multicast loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `lo`.
     Loopback,
     /// One end of a virtual cable, between containers or network namespaces.
     Veth,
-    /// A tun or tap device, behind which a guest or a VPN stands.
+    /// A tun or tap device, the link to a guest or a VPN.
     Tap,
     /// Anything else: a network card, a bridge, a VLAN.
     Other,
 }
 
-/// An interface, as found at one moment. [`current_index`] tells later whether it is still that one.
+/// An interface at one moment. Compare the index with [`current_index`] to see whether it is still the same one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its index; another one under the same name is another interface.
+    /// Index; another index under the same name is another interface.
     pub index: u32,
-    /// Its first IPv4 address.
+    /// First IPv4 address.
     pub address: Ipv4Addr,
-    /// Its hardware address, zeros where it has none.
+    /// Hardware address; zeros if there is none.
     pub mac: [u8; 6],
-    /// Whether it has carrier (IFF_RUNNING): a cable is plugged in, the other end of a veth is up.
+    /// Whether it has carrier (IFF_RUNNING): a cable is connected, or the other end of a veth is up.
     pub up: bool,
-    /// What it is.
+    /// Type.
     pub kind: Kind,
 }
 
 impl Interface {
-    /// Finds the interface of that name.
+    /// Finds the interface with this name.
     ///
     /// # Errors
-    /// [`NetError`] says which of name, state and address is missing.
+    /// [`NetError`]: the interface does not exist, is down or has no IPv4 address.
     pub fn find(name: &str) -> Result<Self, NetError> {
         let failed = |cause| NetError::Failed { name: name.to_owned(), cause };
         let (mut flags, mut address, mut mac) = (None, None, [0; 6]);
@@ -122,12 +124,12 @@ impl Interface {
     }
 }
 
-/// What the driver of this interface can stamp; `None` where it does not say. Needs no right.
-pub fn abilities(name: &str) -> Option<Abilities> {
-    request::abilities(name).ok()
+/// Timestamping capabilities of this interface; `None` if the driver does not report them. Needs no privilege.
+pub fn capabilities(name: &str) -> Option<Capabilities> {
+    request::capabilities(name).ok()
 }
 
-/// The names of all interfaces, in the kernel's order.
+/// Names of all interfaces, in the kernel's order.
 pub fn names() -> Result<Vec<String>, NetError> {
     let failed = |cause| NetError::Failed { name: "any".into(), cause };
     let mut names = Vec::new();
@@ -139,7 +141,7 @@ pub fn names() -> Result<Vec<String>, NetError> {
     Ok(names)
 }
 
-/// The index of the interface that has this name now: one system call.
+/// Index of the interface that has this name now; one system call.
 pub fn current_index(name: &str) -> Option<u32> {
     if_nametoindex(name).ok()
 }

@@ -1,4 +1,4 @@
-//! The System V shared-memory segment through which chronyd, ntpd and gpsd pass samples of a reference clock.
+//! NTP shared memory: the System V segment through which chronyd and ntpd receive samples of a reference clock, as from gpsd.
 //!
 //! 96 bytes, native endian, LP64:
 //! ```text
@@ -6,8 +6,8 @@
 //! 32 receive us   36 leap i32     40 precision i32     44 nsamples i32    48 valid i32
 //! 52 clock ns u32 56 receive ns u32                    60 dummy
 //! ```
-//! Mode 1: the writer counts before and after; a reader that sees the count change drops what it read. The memory is
-//! shared with programs in other languages, so every field is an atomic and only fences order them.
+//! Mode 1: the writer increments `count` before and after a change; a reader that sees it change discards what it read. The
+//! memory is shared with programs in other languages, so every field is an atomic, and only fences order the accesses.
 
 mod segment;
 
@@ -22,9 +22,9 @@ use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, fence};
 
 /// Why a segment cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum ShmError {
-    /// No key of System V belongs to this unit.
+    /// The unit has no System V key.
     NoSuchUnit {
         unit: u32,
     },
@@ -51,20 +51,20 @@ pub enum ShmError {
 impl Explain for ShmError {
     fn what(&self) -> String {
         match self {
-            Self::NoSuchUnit { unit } => format!("there is no NTP SHM unit {unit}"),
+            Self::NoSuchUnit { unit } => format!("NTP SHM unit {unit} is out of range"),
             Self::Refused { unit } => format!(
-                "NTP SHM unit {unit} was made by another user: by root, if chronyd, ntpd or gpsd was started first; \
-                 it outlives them"
+                "NTP SHM unit {unit} was created by another user: by root if chronyd, ntpd or gpsd started first; the \
+                 segment outlives them"
             ),
             Self::WrongSize { unit } => format!(
                 "NTP SHM unit {unit} exists with another size than {} bytes: another program uses this key",
                 size_of::<Fields>()
             ),
             Self::Missing { unit } => format!(
-                "NTP SHM unit {unit} does not exist: no program has made it yet (or PrivateIPC= hides it)"
+                "NTP SHM unit {unit} does not exist: no program has created it yet (or PrivateIPC= hides it)"
             ),
             Self::Foreign { unit, owner } => {
-                format!("NTP SHM unit {unit} belongs to user {owner}, who could forge what chronyd reads")
+                format!("NTP SHM unit {unit} belongs to user {owner}, who could forge samples for chronyd")
             }
             Self::Failed { tried, unit, cause } => format!("{tried} NTP SHM unit {unit}: {cause}"),
         }
@@ -73,9 +73,9 @@ impl Explain for ShmError {
     fn remedy(&self) -> Option<String> {
         let remove = |unit: u32| format!("`ipcrm -M 0x{:08x}`", segment::KEY.wrapping_add(unit));
         Some(match *self {
-            Self::NoSuchUnit { .. } => "chrony and ntpd count from 0, up to 255 is customary".into(),
+            Self::NoSuchUnit { .. } => "choose a unit from 0 to 255, as is usual with chrony and ntpd".into(),
             Self::Refused { unit } => format!(
-                "stop chronyd, remove it with {}, start this program, then chronyd (`ipcs -m` shows whose it is)\n\
+                "stop chronyd, remove the segment with {}, start this program, then chronyd (`ipcs -m` shows the owner)\n\
                  or choose another unit",
                 remove(unit)
             ),
@@ -99,26 +99,26 @@ impl Denied for ShmError {
 
 display_explained!(ShmError);
 
-/// Log2 of the precision in seconds: about 1 us, that of software stamps. chrony does not look at it.
+/// Log2 of the precision in seconds: about 1 us, that of software timestamps. chrony ignores it.
 const PRECISION: i32 = -20;
 
-/// The writer's end of a unit.
+/// The writer of a unit.
 #[derive(Debug)]
 pub struct NtpShm {
     memory: Mapping,
 }
 
 impl NtpShm {
-    /// Makes the segment of `unit` with the permissions `mode` (0o600 is what chronyd itself uses), or attaches the
-    /// one that is there, whose permissions stay as they are.
+    /// Creates the segment of `unit` with the permissions `mode` (chronyd itself uses 0o600), or attaches an existing one, and
+    /// keeps its permissions.
     ///
     /// # Errors
-    /// [`ShmError`]: the segment is another's, or has another size.
+    /// [`ShmError`]: the segment belongs to another user, or has another size.
     pub fn create(unit: u32, mode: u32) -> Result<Self, ShmError> {
         Mapping::create(unit, mode).map(|memory| Self { memory })
     }
 
-    /// Publishes a sample. One that nobody read yet is lost, as the protocol has one slot.
+    /// Publishes a sample. It replaces a sample that was not read yet, as the protocol has one slot.
     pub fn write(&mut self, sample: &RefclockSample) {
         self.change(|fields| {
             let (seconds, ns) = parts(sample.reference);
@@ -136,18 +136,18 @@ impl NtpShm {
         self.memory.fields().valid.store(1, Release);
     }
 
-    /// Takes back a sample that nobody read yet: the reference has nothing to say.
+    /// Withdraws a sample that was not read yet, for when the reference has no valid time.
     pub fn withdraw(&mut self) {
         self.change(|_| ());
     }
 
-    /// Leaves `valid` at 0. A death anywhere in here leaves it so, too.
+    /// Changes the fields and leaves `valid` at 0, also if the program dies anywhere in here.
     fn change(&mut self, fill: impl FnOnce(&Fields)) {
         let fields = self.memory.fields();
         let count = fields.count.load(Relaxed);
         fields.mode.store(1, Relaxed);
         fields.valid.store(0, Relaxed);
-        // Release: who sees this count sees valid = 0. The fence: who sees a new field sees this count.
+        // Release: a reader that sees this count sees valid = 0. The fence: a reader that sees a new field sees this count.
         fields.count.store(count.wrapping_add(1), Release);
         fence(Release);
         fill(fields);
@@ -155,18 +155,17 @@ impl NtpShm {
         fields.count.store(count.wrapping_add(2), Relaxed);
     }
 
-    /// Whether every local user may write to the segment, and so forge what chronyd reads.
+    /// Whether every local user may write to the segment, and so forge samples for chronyd.
     pub fn is_open_to_all(&self) -> bool {
         self.memory.state().is_ok_and(|state| state.shm_perm.mode & 0o002 != 0)
     }
 
-    /// Gives the segment to another user, who may then attach it; its creator keeps all rights to it (ipcperms in the
-    /// kernel's ipc/util.c counts both as the owner), and so finds it again after a restart. So a writer of its own user
-    /// can make a unit for chronyd, which attaches as root, with mode 0600. Where it is that user's already, nothing is
-    /// done.
+    /// Changes the owner of the segment, who may then attach it. The creator keeps all permissions (ipcperms in the kernel's
+    /// ipc/util.c treats both as the owner), and can attach it again after a restart. So a writer with its own user can create a
+    /// unit with mode 0600 for chronyd, which attaches as root. Does nothing if the user owns the segment already.
     ///
     /// # Errors
-    /// [`ShmError::Failed`], as when the segment is not ours to give.
+    /// [`ShmError::Failed`], for example if this user does not own the segment.
     pub fn give_to(&self, uid: u32) -> Result<(), ShmError> {
         self.memory.give_to(uid)
     }
@@ -176,17 +175,17 @@ impl NtpShm {
         segment::get(unit, 0, 0).is_ok()
     }
 
-    /// Removes the segment of `unit`, once the last program detaches; its name is free at once. For the private
-    /// units of a demo or a test: chronyd keeps the segment it attached and would never see a new one.
+    /// Removes the segment of `unit`: its key is free immediately, its memory once the last program detaches. For the private
+    /// units of demonstrations and tests: chronyd keeps the segment that it has attached, and would never see a new one.
     ///
     /// # Errors
-    /// [`ShmError::Missing`], or the kernel's answer when it is another's.
+    /// [`ShmError::Missing`], or the kernel's error if it belongs to another user.
     pub fn remove(unit: u32) -> Result<(), ShmError> {
         segment::remove(unit)
     }
 }
 
-/// A reader that only looks: unlike chronyd it does not clear `valid`, so it takes no sample from anybody.
+/// A passive reader: unlike chronyd it does not clear `valid`, so it takes no sample away from another reader.
 #[derive(Debug)]
 pub struct NtpShmReader {
     memory: Mapping,
@@ -196,29 +195,29 @@ impl NtpShmReader {
     /// Attaches the segment of `unit` read-only.
     ///
     /// # Errors
-    /// [`ShmError::Missing`] where there is none, [`ShmError::Refused`] where it may not be read.
+    /// [`ShmError::Missing`] if there is none, [`ShmError::Refused`] without read permission.
     pub fn attach(unit: u32) -> Result<Self, ShmError> {
         Mapping::attach_read_only(unit).map(|memory| Self { memory })
     }
 
-    /// The sample in the slot and its count, read as chrony reads it. None if there is none, if a reader took it, or
-    /// if it was being written.
+    /// The sample in the slot and its count, read as chrony does. `None` if there is none, if a reader took it, or if it was
+    /// being written.
     pub fn read(&self) -> Option<(RefclockSample, i32)> {
-        // Relaxed loads and fences throughout: on read-only memory Rust allows no other load.
+        // Relaxed loads and fences only: Rust allows no other loads on read-only memory.
         let fields = self.memory.fields();
         let count = fields.count.load(Relaxed);
         fence(Acquire);
         let valid = fields.valid.load(Relaxed);
-        let stamp = |sec: &AtomicI64, usec: &AtomicI32, nsec: &AtomicU32| {
+        let timestamp = |sec: &AtomicI64, usec: &AtomicI32, nsec: &AtomicU32| {
             let (usec, nsec) = (usec.load(Relaxed), nsec.load(Relaxed));
-            // As chrony: the ns count only if they agree with the us.
+            // As in chrony: the ns are used only if they agree with the us.
             let ns =
                 if micros(nsec) == usec { i64::from(nsec) } else { i64::from(usec).saturating_mul(1000) };
             crate::clock::timestamp(sec.load(Relaxed), ns)
         };
         let sample = RefclockSample {
-            reference: stamp(&fields.clock_sec, &fields.clock_usec, &fields.clock_nsec),
-            received: stamp(&fields.receive_sec, &fields.receive_usec, &fields.receive_nsec),
+            reference: timestamp(&fields.clock_sec, &fields.clock_usec, &fields.clock_nsec),
+            received: timestamp(&fields.receive_sec, &fields.receive_usec, &fields.receive_nsec),
         };
         fence(Acquire);
         (valid == 1 && fields.count.load(Relaxed) == count).then_some((sample, count))
@@ -230,7 +229,7 @@ fn parts(time: Timestamp<Real>) -> (i64, u32) {
     (seconds, u32::try_from(ns).unwrap_or(0))
 }
 
-/// Truncated, not rounded: a reader takes the ns only if their thousands equal this.
+/// Truncates, as a reader uses the ns only if ns / 1000 equals the us.
 fn micros(ns: u32) -> i32 {
     i32::try_from(ns / 1000).unwrap_or(i32::MAX)
 }

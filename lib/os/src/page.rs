@@ -1,7 +1,7 @@
 //! Pages of POSIX shared memory: one writer, read-only readers, and a doorbell.
 //!
-//! `/dev/shm` is writable by everybody, so a page is read only when its owner is trusted; see [`PageReader`]. A page that is cut
-//! short under its readers and its writer harms neither.
+//! Every user may create files in `/dev/shm`, so a reader accepts a page only from a trusted owner; see [`PageReader`].
+//! Truncating a page harms neither its readers nor its writer.
 
 mod guard;
 mod publisher;
@@ -21,7 +21,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The name of a program's page, with the instance's name behind it.
+/// Name of a program's page, including the instance name.
 #[derive(Debug, Clone)]
 pub struct PageName<B> {
     name: String,
@@ -30,7 +30,7 @@ pub struct PageName<B> {
 }
 
 impl<B: Body> PageName<B> {
-    /// The page of the instance so called, or of the one without a name.
+    /// Name of the page of this instance; `None`: the instance without a name.
     pub fn new(instance: Option<&Instance>) -> Self {
         let instance = instance.map_or(String::new(), |instance| format!("@{instance}"));
         let form = match B::FORM {
@@ -41,28 +41,28 @@ impl<B: Body> PageName<B> {
         Self { path: Path::new("/dev/shm").join(&name), name, body: PhantomData }
     }
 
-    /// As shm_open wants it.
+    /// Name as an argument of shm_open(3).
     fn os_id(&self) -> String {
         format!("/{}", self.name)
     }
 
-    /// Where it is seen.
+    /// Path of the page's file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it is the name of the file with this device and inode.
+    /// Whether the path leads to the file with this device and inode.
     fn leads_to(&self, device: u64, inode: u64) -> bool {
         self.path.symlink_metadata().is_ok_and(|named| (named.dev(), named.ino()) == (device, inode))
     }
 }
 
-/// Whether the user of this number is the service user of the program that writes the page.
+/// Whether `uid` is the service user of the program that writes the page.
 fn is_service_user<B: Body>(uid: u32) -> bool {
     User::from_name(B::PROGRAM).ok().flatten().is_some_and(|user| user.uid.as_raw() == uid)
 }
 
-/// The name of an instance: several suites on one host, each on its own network.
+/// Name of an instance: several suites can run on one host, each on its own network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance(String);
 
@@ -90,14 +90,14 @@ struct PageWords<'a>(&'a [AtomicU64]);
 
 impl<'a> PageWords<'a> {
     /// # Safety
-    /// `start` must point to `words` words of shared memory, aligned to 8 bytes, that stay mapped for `'a`; whoever
-    /// else accesses them does so atomically. For a read-only mapping only Relaxed loads may follow.
+    /// `start` must point to `words` words of shared memory, aligned to 8 bytes, that stay mapped for `'a`; all other accesses
+    /// to them must be atomic. A read-only mapping allows Relaxed loads only.
     unsafe fn new(start: *const u8, words: usize) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees the conditions above.
         Self(unsafe { std::slice::from_raw_parts(start.cast::<AtomicU64>(), words) })
     }
 
-    /// 0 where there is no such word.
+    /// Returns 0 if the page is too short for this word.
     fn load(&self, word: Head) -> u64 {
         self.0.get(word as usize).map_or(0, |place| place.load(Ordering::Relaxed))
     }
@@ -108,7 +108,7 @@ impl<'a> PageWords<'a> {
         }
     }
 
-    /// The body; `constants` are the words of [`Head::CONSTANTS`] by which it is written, or read.
+    /// The body. `constants`: values of the words [`Head::CONSTANTS`], which are part of the checksum in the tail.
     fn body(&self, constants: [u64; 6]) -> Option<Words<'a>> {
         let (head, rest) = self.0.split_at_checked(HEAD_WORDS)?;
         let (tail, body) = rest.split_last()?;

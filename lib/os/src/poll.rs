@@ -1,5 +1,5 @@
-//! The one place where a program sleeps: until a descriptor is ready, a deadline on CLOCK_MONOTONIC_RAW has come, or
-//! a signal asks it to end or to read its configuration again.
+//! The poll loop, the only place where a program sleeps: until a descriptor is ready, a deadline on CLOCK_MONOTONIC_RAW is
+//! reached, or a signal requests the end or a new configuration.
 
 use crate::clock::raw_now;
 use arrayvec::ArrayVec;
@@ -13,55 +13,55 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 pub use nix::sys::signal::Signal;
 
-/// Descriptors of one program, without the signals': as many as [`Wake`] has bits. A daemon needs two channels of two networks,
-/// a page, a worker; who serves connections limits them by this.
+/// Maximum of descriptors of one program, without that of the signals: the number of bits in [`Wake`]. A daemon needs two
+/// channels of two networks, a page and a worker; a program that serves connections limits their number by this.
 pub const MAX_FDS: usize = 32;
 
-/// Who has not slept for so long lets others run for [`REST`]: a flood of packets must not hold a processor for good, nor
-/// use up what time without a sleep a thread of real-time priority is given (RLIMIT_RTTIME), which would end it.
-const BREATHLESS: Duration = Duration::from_secs(1);
-/// What arrives meanwhile waits in the sockets.
-const REST: Duration = Duration::from_ms(1);
+/// After this long without blocking, sleep for [`BUSY_PAUSE`]: a flood of packets must not occupy a processor permanently, nor
+/// exhaust the time that a real-time thread may run without blocking (RLIMIT_RTTIME), which would end the program.
+const BUSY_LIMIT: Duration = Duration::from_secs(1);
+/// Length of that sleep; packets that arrive meanwhile wait in the socket buffers.
+const BUSY_PAUSE: Duration = Duration::from_ms(1);
 
-/// What asks a program to end, from elsewhere or from its terminal, and to read its configuration again.
-const HEEDED: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+/// Signals that request the end of the program (SIGTERM, SIGINT) or a reload of its configuration (SIGHUP).
+const SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
 /// The descriptors that a program waits for.
 pub type Fds<'a> = ArrayVec<BorrowedFd<'a>, MAX_FDS>;
 
-/// Why a program could not go to sleep. All of these are faults of the program or the system, not of the network.
+/// Why a program could not wait. All of these are faults of the program or the system, not of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum PollError {
-    #[error("waiting for {0} descriptors at once: at most {MAX_FDS} are provided for")]
+    #[error("cannot wait for {0} descriptors: the maximum is {MAX_FDS}")]
     TooMany(usize),
     #[error("{tried}: {cause}")]
     Failed { tried: &'static str, cause: Errno },
 }
 
-/// Why [`Poll::wait`] returned. With nothing ready and no signal, the deadline has come.
+/// Why [`Poll::wait`] returned. If nothing is ready and there is no signal, the deadline was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wake {
     ready: u32,
     failed: u32,
     hung_up: u32,
-    /// The signal that arrived, one at a time.
+    /// The signal that arrived; further signals follow in the next calls.
     pub signal: Option<Signal>,
 }
 
 impl Wake {
-    /// Whether descriptor `i` of the slice has something to read, or its other end hung up.
+    /// Whether descriptor `i` of the slice is readable, or its other end hung up.
     pub fn ready(&self, i: usize) -> bool {
         bit(i) & self.ready != 0
     }
 
-    /// Whether descriptor `i` has an error pending. On a socket: look at the error queue, where the transmit stamps
-    /// arrive, or the call returns at once again.
+    /// Whether descriptor `i` has an error pending. On a socket: read the error queue, where transmit timestamps arrive;
+    /// otherwise the next call returns immediately.
     pub fn error(&self, i: usize) -> bool {
         bit(i) & self.failed != 0
     }
 
-    /// Whether the other end of descriptor `i` hung up: a terminal that was closed.
+    /// Whether the other end of descriptor `i` hung up, for example a closed terminal.
     pub fn hung_up(&self, i: usize) -> bool {
         bit(i) & self.hung_up != 0
     }
@@ -71,37 +71,37 @@ fn bit(i: usize) -> u32 {
     u32::try_from(i).ok().and_then(|i| 1u32.checked_shl(i)).unwrap_or(0)
 }
 
-/// The poll loop's sleep. Its signals are blocked and read from a descriptor, so none interrupts anything.
+/// The poll loop's wait. Signals are blocked and read from a descriptor, so they interrupt no system call.
 #[derive(Debug)]
 pub struct Poll {
     signals: SignalFd,
-    /// When it last had nothing to do but to sleep.
-    slept: Timestamp<Raw>,
+    /// Time of the last blocking wait.
+    last_sleep: Timestamp<Raw>,
 }
 
 impl Poll {
-    /// Blocks SIGTERM, SIGINT and SIGHUP in the calling thread, for good: make it in `main`, before any other thread,
-    /// which inherits that. So does a child process.
+    /// Blocks SIGTERM, SIGINT and SIGHUP in the calling thread permanently: call it in `main` before any other thread starts,
+    /// as threads and child processes inherit the mask.
     ///
     /// # Errors
-    /// [`PollError::Failed`] when the kernel gives no descriptor for the signals.
+    /// [`PollError::Failed`] if the kernel refuses a descriptor for the signals.
     pub fn new() -> Result<Self, PollError> {
         let failed = |tried| move |cause| PollError::Failed { tried, cause };
         let mut mask = SigSet::empty();
-        HEEDED.into_iter().for_each(|signal| mask.add(signal));
+        SIGNALS.into_iter().for_each(|signal| mask.add(signal));
         mask.thread_block().map_err(failed("blocking SIGTERM, SIGINT and SIGHUP"))?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let signals =
             SignalFd::with_flags(&mask, flags).map_err(failed("opening a descriptor for signals"))?;
-        Ok(Self { signals, slept: raw_now() })
+        Ok(Self { signals, last_sleep: raw_now() })
     }
 
-    /// Sleeps until one of `fds` is ready, a signal arrives or `deadline` has come; without a deadline, for ever.
-    /// A deadline that lies in the past makes it look without sleeping. It never returns before the deadline for
-    /// nothing, though the kernel counts the sleep on CLOCK_MONOTONIC, which is steered.
+    /// Waits until one of `fds` is ready, a signal arrives or `deadline` is reached; without a deadline, there is no timeout.
+    /// If the deadline has passed, it polls without waiting. It never returns before the deadline without an event, although
+    /// the kernel measures the timeout on CLOCK_MONOTONIC, which is steered.
     ///
     /// # Errors
-    /// [`PollError`]; an interrupted sleep is none.
+    /// [`PollError`]; an interrupted wait is no error.
     pub fn wait(
         &mut self,
         fds: &[BorrowedFd<'_>],
@@ -113,11 +113,11 @@ impl Poll {
         let mut polled: ArrayVec<PollFd<'_>, { MAX_FDS + 1 }> =
             fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         polled.push(PollFd::new(self.signals.as_fd(), PollFlags::POLLIN));
-        if raw_now() - self.slept >= BREATHLESS {
-            std::thread::sleep(REST.to_std());
-            self.slept = raw_now();
+        if raw_now() - self.last_sleep >= BUSY_LIMIT {
+            std::thread::sleep(BUSY_PAUSE.to_std());
+            self.last_sleep = raw_now();
         }
-        // Looks first, so that it is known whether it slept.
+        // The first poll does not wait; `last_sleep` is set only if a blocking one follows.
         let mut timeout = Some(TimeSpec::new(0, 0));
         loop {
             match ppoll(&mut polled, timeout, None) {
@@ -125,7 +125,7 @@ impl Poll {
                 Ok(0) => return Ok(Wake::default()),
                 Ok(_) => {
                     let wake = self.wake(polled.get(..fds.len()).unwrap_or_default());
-                    // A signal that another reader took is no reason to wake.
+                    // Another reader may have taken the signal: go on waiting.
                     if wake != Wake::default() {
                         return Ok(wake);
                     }
@@ -134,7 +134,7 @@ impl Poll {
                 Err(cause) => return Err(PollError::Failed { tried: "waiting for packets", cause }),
             }
             timeout = deadline.map(|deadline| TimeSpec::from_duration((deadline - raw_now()).to_std()));
-            self.slept = raw_now();
+            self.last_sleep = raw_now();
         }
     }
 

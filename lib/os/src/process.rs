@@ -1,5 +1,4 @@
-//! What a process asks of the kernel for itself, a real-time priority and memory that stays; and child processes that
-//! never outlive their parent, however it ends.
+//! Real-time priority and locked memory for this process; child processes that end with their parent, however it ends.
 
 use crate::denial::{Denial, Denied, display_explained};
 use dante_core::explain::Explain;
@@ -13,9 +12,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// Why the kernel did not grant it.
+/// Why the kernel refused the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum ProcessError {
     Refused { tried: &'static str, need: &'static str },
     Failed { tried: &'static str, cause: Errno },
@@ -45,39 +44,39 @@ impl Denied for ProcessError {
 
 display_explained!(ProcessError);
 
-/// Puts the calling thread before everything that has no real-time priority (SCHED_FIFO). `priority` is 1, the least,
-/// to 99. Threads and child processes started later do not inherit it.
+/// Gives the calling thread a real-time priority (SCHED_FIFO), from 1 (lowest) to 99. Threads and child processes that start
+/// later do not inherit it.
 ///
 /// # Errors
-/// [`ProcessError::Refused`] without CAP_SYS_NICE and beyond the limit RLIMIT_RTPRIO; [`ProcessError::Failed`] with
+/// [`ProcessError::Refused`] without CAP_SYS_NICE and above the limit RLIMIT_RTPRIO; [`ProcessError::Failed`] with
 /// EINVAL for a priority out of range. Nothing is changed then.
 pub fn real_time(priority: u8) -> Result<(), ProcessError> {
-    let tried = "taking a real-time priority";
-    // SAFETY: sched_param is made of integers alone (musl has more of them), for which zero is a value.
+    let tried = "setting a real-time priority";
+    // SAFETY: sched_param consists of integers (more of them in musl), for which zero is valid.
     let mut wanted: libc::sched_param = unsafe { std::mem::zeroed() };
     wanted.sched_priority = priority.into();
-    // Not libc's sched_setscheduler, which musl leaves unimplemented; in the kernel, 0 is the calling thread.
+    // Not libc's sched_setscheduler, which musl does not implement; the kernel takes 0 for the calling thread.
     let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
-    // SAFETY: the pointer is to a sched_param that lives through the call, and is only read.
+    // SAFETY: the pointer is to a sched_param that outlives the call, which only reads it.
     let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const wanted) };
     match Errno::result(done) {
         Ok(_) => Ok(()),
         Err(Errno::EPERM) => Err(ProcessError::Refused {
             tried,
-            need: "CAP_SYS_NICE; a service unit gives the priority itself (CPUSchedulingPolicy=)",
+            need: "CAP_SYS_NICE; in a service unit, set the priority with CPUSchedulingPolicy=",
         }),
         Err(cause) => Err(ProcessError::Failed { tried, cause }),
     }
 }
 
-/// Keeps all memory of this process, present and future, from being paged out: a page fault takes ms.
+/// Locks all present and future memory of this process, so that it is not paged out: a page fault takes ms.
 ///
 /// # Errors
-/// [`ProcessError::Refused`] without CAP_IPC_LOCK where RLIMIT_MEMLOCK is too low. Nothing is locked then.
+/// [`ProcessError::Refused`] without CAP_IPC_LOCK if RLIMIT_MEMLOCK is too low. Nothing is locked then.
 pub fn lock_memory() -> Result<(), ProcessError> {
     let tried = "locking memory";
     mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).map_err(|cause| match cause {
-        // ENOMEM: more than the limit; EPERM: a limit of none.
+        // ENOMEM: more than the limit; EPERM: the limit is 0.
         Errno::EPERM | Errno::ENOMEM | Errno::EAGAIN => ProcessError::Refused {
             tried,
             need: "CAP_IPC_LOCK, or LimitMEMLOCK=infinity in the service unit",
@@ -86,7 +85,7 @@ pub fn lock_memory() -> Result<(), ProcessError> {
     })
 }
 
-/// The name of a user; `None` where it has none.
+/// The user's name; `None` if it has none.
 pub fn user_name(uid: u32) -> Option<String> {
     User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
 }
@@ -98,30 +97,30 @@ pub struct Bound(Child);
 impl Bound {
     /// Starts `command`. The kernel kills it when this thread dies (PR_SET_PDEATHSIG).
     pub fn spawn(command: &mut Command) -> io::Result<Self> {
-        // SAFETY: between fork and exec only prctl is called, which is async-signal-safe and allocates nothing. The
-        // mask of blocked signals is not inherited on purpose by what std does itself at exec.
+        // SAFETY: between fork and exec only prctl is called, which is async-signal-safe and allocates nothing. std resets the
+        // signal mask itself, so the child does not inherit the blocked signals.
         unsafe { command.pre_exec(|| set_pdeathsig(Signal::SIGKILL).map_err(Into::into)) };
         command.spawn().map(Self)
     }
 
-    /// Its process id.
+    /// Process id of the child.
     pub fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the child.
     pub fn signal(&self, signal: Signal) -> nix::Result<()> {
         kill(Pid::from_raw(self.0.id().cast_signed()), signal)
     }
 
-    /// Its exit status, if it has ended.
+    /// Exit status of the child, if it has ended.
     pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.0.try_wait()
     }
 
-    /// Waits until it has ended, but not longer than `patience`.
-    pub fn wait(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
-        let end = Instant::now() + patience;
+    /// Waits until the child has ended, for `timeout` at most.
+    pub fn wait(&mut self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+        let end = Instant::now() + timeout;
         loop {
             if let Some(status) = self.0.try_wait()? {
                 return Ok(Some(status));
@@ -133,12 +132,12 @@ impl Bound {
         }
     }
 
-    /// Asks it to end (SIGTERM), and after `patience` ends it.
-    pub fn end(&mut self, patience: Duration) -> io::Result<ExitStatus> {
+    /// Sends SIGTERM to the child, and SIGKILL if it still runs after `timeout`.
+    pub fn end(&mut self, timeout: Duration) -> io::Result<ExitStatus> {
         if self.0.try_wait()?.is_none() {
             _ = self.signal(Signal::SIGTERM);
         }
-        match self.wait(patience)? {
+        match self.wait(timeout)? {
             Some(status) => Ok(status),
             None => {
                 self.0.kill()?;
@@ -157,21 +156,21 @@ impl Drop for Bound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::{is_root, skip};
     use nix::sys::mman::munlockall;
-    use nix::unistd::Uid;
 
     #[test]
-    fn a_priority_out_of_range_is_refused() {
+    fn refuses_priority_out_of_range() {
         for priority in [0, 100, 255] {
             let error = real_time(priority).unwrap_err();
-            assert_eq!(error.to_string(), "taking a real-time priority: EINVAL: Invalid argument");
+            assert_eq!(error.to_string(), "setting a real-time priority: EINVAL: Invalid argument");
             assert!(error.denial().is_none());
         }
     }
 
-    /// Needs CAP_SYS_NICE; passed over without.
+    /// Needs CAP_SYS_NICE.
     #[test]
-    fn a_real_time_priority_is_the_threads_own() {
+    fn real_time_priority_is_not_inherited() {
         // SAFETY: these two take no pointer; 0 is the calling thread.
         let policy = || unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) };
         let before = policy();
@@ -179,22 +178,22 @@ mod tests {
             Ok(()) => {
                 assert_eq!(policy(), i64::from(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK));
                 let inherited = std::thread::spawn(policy).join().unwrap();
-                assert_eq!(inherited, i64::from(libc::SCHED_OTHER), "a thread started later has none");
+                assert_eq!(inherited, i64::from(libc::SCHED_OTHER), "inherited by a thread started later");
             }
             Err(error) => {
                 assert!(error.denial() == Some(Denial::NotPermitted), "{error}");
-                eprintln!("skipped: {error}");
+                skip(&error.to_string());
             }
         };
         std::thread::spawn(run).join().unwrap();
         assert_eq!(policy(), before);
     }
 
-    /// Needs root, whose memory is not limited: a limit would fail other tests of this process. Passed over without.
+    /// A limit of locked memory, which all but root have, would break other tests of this process.
     #[test]
-    fn memory_is_locked() {
-        if !Uid::effective().is_root() {
-            return eprintln!("skipped: only root's memory is not limited");
+    fn locks_memory() {
+        if !is_root("locks memory without a limit") {
+            return;
         }
         match lock_memory() {
             Ok(()) => {
@@ -203,12 +202,12 @@ mod tests {
                 let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap().trim();
                 assert_ne!(locked, "0 kB");
             }
-            Err(error) => eprintln!("skipped: {error}"),
+            Err(error) => skip(&error.to_string()),
         }
     }
 
     #[test]
-    fn a_missing_right_is_told_with_what_grants_it() {
+    fn error_for_a_missing_permission_names_the_capability() {
         let error = ProcessError::Refused { tried: "locking memory", need: "CAP_IPC_LOCK" };
         assert_eq!(error.denial(), Some(Denial::NotPermitted));
         assert_eq!(

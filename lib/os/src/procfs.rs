@@ -1,45 +1,45 @@
-//! One process, as /proc tells of it (proc(5)). Whatever cannot be read is not known, and no error: a process may end at
-//! any moment, and some files are for its owner only.
+//! Information about one process from /proc (proc(5)). A file that cannot be read is no error, and its content is unknown: a
+//! process may end at any moment, and some files are readable by the owner only.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The most that is read of a file, bytes.
-const LONGEST: u64 = 1 << 16;
+/// Maximum size that is read of a file, bytes.
+const MAX_SIZE: u64 = 1 << 16;
 
-/// CAP_SYS_TIME (include/uapi/linux/capability.h), without which no clock can be steered.
+/// CAP_SYS_TIME (include/uapi/linux/capability.h), required to steer a clock.
 pub const CAP_SYS_TIME: u32 = 25;
 /// CAP_NET_BIND_SERVICE.
 pub const CAP_NET_BIND_SERVICE: u32 = 10;
 
-/// A process, by its folder in /proc.
+/// A process and its directory in /proc.
 #[derive(Debug)]
 pub struct Process {
     proc: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
     status: Option<String>,
 }
 
 impl Process {
-    /// The process of this id in the tree `proc`, which is /proc or made to look like it.
+    /// The process with this id in the tree `proc`: /proc, or a test's imitation.
     pub fn new(proc: &Path, pid: u32) -> Self {
-        let folder = proc.join(pid.to_string());
-        let status = text_of(&folder.join("status"));
-        Self { proc: proc.into(), folder, status }
+        let directory = proc.join(pid.to_string());
+        let status = text_of(&directory.join("status"));
+        Self { proc: proc.into(), directory, status }
     }
 
-    /// Its name, cut to 15 characters; None when it has ended.
+    /// Name, truncated to 15 characters; `None` if the process has ended.
     pub fn name(&self) -> Option<String> {
-        text_of(&self.folder.join("comm")).map(|text| text.trim_end_matches('\n').to_owned())
+        text_of(&self.directory.join("comm")).map(|text| text.trim_end_matches('\n').to_owned())
     }
 
     fn status(&self, key: &str) -> Option<&str> {
         self.status.as_ref()?.lines().find_map(|line| Some(line.strip_prefix(key)?.strip_prefix(':')?.trim()))
     }
 
-    /// Whether it has ended, and its parent was not told yet.
+    /// Whether the process has ended, but its parent has not collected its exit status yet.
     pub fn is_dead(&self) -> bool {
         self.status("State").is_some_and(|state| state.starts_with(['Z', 'X']))
     }
@@ -48,46 +48,52 @@ impl Process {
         self.status("PPid")?.parse().ok()
     }
 
-    /// Its rights (capabilities(7)), a bit for each.
-    pub fn rights(&self) -> Option<u64> {
+    /// Effective capabilities (capabilities(7)), as a bit mask.
+    pub fn capabilities(&self) -> Option<u64> {
         u64::from_str_radix(self.status("CapEff")?, 16).ok()
     }
 
-    /// Whether it may steer the system clock; what is not known counts as yes.
+    /// Whether the process may steer the system clock; true if unknown.
     pub(crate) fn may_set_the_clock(&self) -> bool {
-        self.rights().is_none_or(|bits| bits >> CAP_SYS_TIME & 1 == 1) && !self.is_of_another_user_namespace()
+        self.capabilities().is_none_or(|bits| bits >> CAP_SYS_TIME & 1 == 1)
+            && !self.is_of_another_user_namespace()
     }
 
-    /// Rights within another user namespace, as an unprivileged container has them all, do not reach the clock. The link
-    /// `ns/user` would tell, but takes the rights of a debugger; its users are there for all to read
-    /// (user_namespaces(7)), and only a namespace with all users of ours looks the same.
+    /// Whether the process is in another user namespace, such as that of an unprivileged container: its capabilities do not apply
+    /// to the clock. Reading the link `ns/user` needs ptrace access, so this compares `uid_map`, which everyone may read
+    /// (user_namespaces(7)); it is equal only in a namespace that maps all users as ours does.
     fn is_of_another_user_namespace(&self) -> bool {
-        let users = |folder: &Path| text_of(&folder.join("uid_map")).filter(|text| !text.is_empty());
-        match (users(&self.folder), users(&self.proc.join("self"))) {
+        let users = |directory: &Path| text_of(&directory.join("uid_map")).filter(|text| !text.is_empty());
+        match (users(&self.directory), users(&self.proc.join("self"))) {
             (Some(its), Some(ours)) => its != ours,
             _ => false,
         }
     }
 
-    /// The words of its command line; empty when it may not be read.
+    /// The words of the command line; empty if it cannot be read.
     pub(crate) fn words(&self) -> Vec<String> {
-        let text = text_of(&self.folder.join("cmdline")).unwrap_or_default();
+        let text = text_of(&self.directory.join("cmdline")).unwrap_or_default();
         text.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
     }
 
-    /// A file that its command line names, seen from where it runs: in its own root, from its own folder. To look into
-    /// another's root takes more rights than to steer a clock does: without them, the root is taken to be ours.
+    /// Path of the program file; `None` without ptrace access to the process (proc(5)).
+    pub(crate) fn executable(&self) -> Option<PathBuf> {
+        std::fs::read_link(self.directory.join("exe")).ok()
+    }
+
+    /// Content of a file named on the command line, relative to the root and working directory of the process. Access to another
+    /// process's root needs more privileges than steering a clock; without them, this process's root is used.
     pub(crate) fn file(&self, path: &str) -> Option<String> {
         let path = Path::new(path);
         match path.strip_prefix("/") {
-            Ok(rest) => text_of(&self.folder.join("root").join(rest)).or_else(|| text_of(path)),
-            Err(_) => text_of(&self.folder.join("cwd").join(path)),
+            Ok(rest) => text_of(&self.directory.join("root").join(rest)).or_else(|| text_of(path)),
+            Err(_) => text_of(&self.directory.join("cwd").join(path)),
         }
     }
 
-    /// The service that it belongs to: of systemd's own tree in a host with cgroup v1, of the one tree with v2.
+    /// The systemd service of the process: from systemd's hierarchy with cgroup v1, from the only one with v2.
     pub(crate) fn unit(&self) -> Option<String> {
-        let text = text_of(&self.folder.join("cgroup"))?;
+        let text = text_of(&self.directory.join("cgroup"))?;
         text.lines().find_map(|line| {
             let mut fields = line.splitn(3, ':').skip(1);
             let (controllers, path) = (fields.next()?, fields.next()?);
@@ -96,8 +102,8 @@ impl Process {
     }
 }
 
-/// The last service in a cgroup's path. What lies below a scope (a session, a container) or a user's own systemd is
-/// none that `systemctl` of this host could stop.
+/// The last service in a cgroup's path. `None` below a scope (a session, a container) or a user's systemd: `systemctl` of this
+/// host cannot stop those.
 fn service_of(path: &str) -> Option<String> {
     let mut unit = None;
     for part in path.split('/') {
@@ -111,27 +117,27 @@ fn service_of(path: &str) -> Option<String> {
     unit
 }
 
-/// A file's text, as far as it is short; `None` where it cannot be read.
+/// Text of a file, its first 64 KiB at most; `None` if it cannot be read.
 pub fn text_of(path: &Path) -> Option<String> {
     let mut bytes = Vec::new();
-    // A FIFO must not hold the program up.
+    // O_NONBLOCK: opening a FIFO must not block.
     let file: File = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
-    file.take(LONGEST).read_to_end(&mut bytes).ok()?;
+    file.take(MAX_SIZE).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// An option on a command line, and its value if it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word<'a> {
-    /// `-x`, alone or among others as in `-nx`. The value stands in the same word or the next.
+    /// `-x`, alone or with others as in `-nx`. The value is in the same word or the next.
     Short(char, Option<&'a str>),
-    /// `--word=value`, or `--word value`: whether a long option takes a value is not known here, so what follows may
-    /// be none of its own.
+    /// `--word=value`, or `--word value`: it is not known here whether a long option takes a value, so the next word may not
+    /// belong to it.
     Long(&'a str, Option<&'a str>),
 }
 
-/// The options among `words`, of which the first is the program, taken apart as getopt_long(3) does. `with_value`: the short ones that take a value. What
-/// is no option is passed over, wherever it stands; `--` ends the options.
+/// Parses the options in `words`, the first of which is the program, like getopt_long(3). `with_value`: the short options that
+/// take a value. Other words are skipped at any position; `--` ends the options.
 pub(super) fn options<'a>(words: &'a [String], with_value: &str) -> impl Iterator<Item = Word<'a>> {
     let mut found = Vec::new();
     let mut words = words.iter().skip(1).map(String::as_str).peekable();

@@ -1,7 +1,7 @@
-//! The real-time clock, `/dev/rtc0`, from which the system clock starts at boot: rtc(4).
+//! The real-time clock, `/dev/rtc0`, from which the kernel sets the system clock at boot: rtc(4).
 //!
-//! It holds whole seconds of a civil date, in UTC or, where another operating system shares the machine, in local time.
-//! While a program has it open no other can open it, so it is opened for each call only.
+//! It holds a calendar date and whole seconds, in UTC, or in local time if another operating system shares the machine. Only one
+//! program can open it at a time, so it is opened for the duration of a call.
 
 use dante_core::time::{Civil, Duration, Real, Timestamp};
 use nix::errno::Errno;
@@ -12,10 +12,10 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Where hwclock(8) says which time the RTC holds.
+/// The file in which hwclock(8) records the RTC's time zone.
 const ADJTIME: &str = "/etc/adjtime";
 
-/// Which time the RTC holds.
+/// Time zone of the RTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Zone {
     /// UTC.
@@ -25,7 +25,7 @@ pub enum Zone {
 }
 
 impl Zone {
-    /// As the third line of /etc/adjtime says (hwclock(8)): LOCAL, or else UTC, as also where there is no such line.
+    /// Parses /etc/adjtime (hwclock(8)): local time if the third line is LOCAL, else UTC.
     pub fn of_adjtime(text: &str) -> Self {
         match text.lines().nth(2).map(str::trim) {
             Some("LOCAL") => Self::Local,
@@ -36,17 +36,17 @@ impl Zone {
 
 /// Why the RTC could not be read or set.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum RtcError {
     #[error("no RTC at {path}")]
     Absent { path: PathBuf },
     #[error("the RTC at {path} is busy: another program has it open")]
     Busy { path: PathBuf },
-    #[error("no right to {tried} the RTC at {path}: it needs root, or access to the file and CAP_SYS_TIME")]
+    #[error("not permitted to {tried} the RTC at {path}: needs root, or access to the file and CAP_SYS_TIME")]
     NotPermitted { tried: &'static str, path: PathBuf },
     #[error("{path} is not an RTC")]
     NotAClock { path: PathBuf },
-    #[error("the RTC at {path} holds no valid date: it was never set, or its battery is empty")]
+    #[error("the RTC at {path} has no valid date: it was never set, or its battery is empty")]
     NoDate { path: PathBuf },
     #[error("cannot {tried} the RTC at {path}: {cause}")]
     Failed { tried: &'static str, path: PathBuf, cause: io::Error },
@@ -85,14 +85,13 @@ pub struct Rtc {
 }
 
 impl Rtc {
-    /// The RTC at `path`, usually `/dev/rtc0`; nothing is opened yet.
+    /// The RTC at `path`, usually `/dev/rtc0`; it is not opened yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// When its next second begins after it was set. A PC's needs half a second (rtc_cmos: the divider chain of the
-    /// MC146818 is reset, drivers/rtc/rtc-mc146818-lib.c), others begin at once with the second that is written: a
-    /// whole second later the next one follows.
+    /// Time from setting the RTC to the beginning of its next second: 0.5 s for a PC (rtc_cmos: setting resets the divider chain
+    /// of the MC146818, drivers/rtc/rtc-mc146818-lib.c), 1 s for others, which begin the written second immediately.
     pub fn set_offset(&self) -> Duration {
         let name = self.path.file_name().map(|name| Path::new("/sys/class/rtc").join(name).join("name"));
         let name = name.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
@@ -103,31 +102,30 @@ impl Rtc {
         }
     }
 
-    /// Sets it to the whole second of `utc`, rounded towards the past: at that date's [`Self::set_offset`] before the
-    /// next second, the edges of both fall together. In local time
-    /// where /etc/adjtime says so; it is looked at each time.
+    /// Sets the RTC to `utc`, rounded down to whole seconds. Called [`Self::set_offset`] before the next second of UTC, it makes
+    /// the seconds of both begin together. Writes local time if /etc/adjtime contains LOCAL; the file is read at each call.
     ///
     /// # Errors
-    /// See [`RtcError`]. The kernel asks for CAP_SYS_TIME beside the right to open the file.
+    /// See [`RtcError`]. The kernel requires CAP_SYS_TIME in addition to access to the file.
     pub fn set(&self, utc: Timestamp<Real>) -> Result<(), RtcError> {
         let tried = "set";
         let (seconds, _) = utc.split();
         let time = to_rtc(seconds, zone()).ok_or_else(|| self.error(tried, Errno::EOVERFLOW))?;
         let file = self.open(tried)?;
-        // SAFETY: the descriptor is open, and the kernel reads one struct rtc_time, which lives through the call.
+        // SAFETY: the descriptor is open, and the kernel reads one struct rtc_time, which outlives the call.
         match unsafe { ioctl::set_time(file.as_raw_fd(), &raw const time) } {
             Ok(_) => Ok(()),
             Err(cause) => Err(self.error(tried, cause)),
         }
     }
 
-    /// What it shows, as UTC: up to a second in the past, since it tells whole seconds. Local time that the change to
-    /// winter time makes ambiguous is taken as libc's mktime(3) takes it.
+    /// Reads the RTC, as UTC: up to a second early, as it has whole seconds. Of an ambiguous local time at the end of summer
+    /// time it returns one of the two.
     pub fn read(&self) -> Result<Timestamp<Real>, RtcError> {
         let tried = "read";
         let file = self.open(tried)?;
         let mut time = RtcTime::default();
-        // SAFETY: the descriptor is open, and the kernel writes one struct rtc_time, which `time` is.
+        // SAFETY: the descriptor is open, and the kernel writes one struct rtc_time, the type of `time`.
         unsafe { ioctl::read_time(file.as_raw_fd(), &raw mut time) }
             .map_err(|cause| self.error(tried, cause))?;
         let seconds = from_rtc(&time, zone()).and_then(|seconds| seconds.checked_mul(1_000_000_000));
@@ -150,7 +148,7 @@ impl Rtc {
             Errno::EBUSY => RtcError::Busy { path },
             Errno::EACCES | Errno::EPERM => RtcError::NotPermitted { tried, path },
             Errno::ENOTTY => RtcError::NotAClock { path },
-            // The driver's word for a date that is none.
+            // Drivers return EINVAL for an invalid date.
             Errno::EINVAL if tried == "read" => RtcError::NoDate { path },
             _ => RtcError::Failed { tried, path, cause: cause.into() },
         }
@@ -161,9 +159,9 @@ fn zone() -> Zone {
     std::fs::read_to_string(ADJTIME).map_or(Zone::Utc, |text| Zone::of_adjtime(&text))
 }
 
-/// Seconds since 1970 as the RTC is to hold them.
+/// Converts seconds since 1970 (UTC) to the RTC's time.
 fn to_rtc(seconds: i64, zone: Zone) -> Option<RtcTime> {
-    // A civil date in local time is the one that UTC would have, that many seconds later.
+    // Local time equals UTC of an instant later by the offset of the zone.
     let shown = match zone {
         Zone::Utc => seconds,
         Zone::Local => seconds.checked_add(local_offset(seconds)?)?,
@@ -176,14 +174,14 @@ fn to_rtc(seconds: i64, zone: Zone) -> Option<RtcTime> {
         mday: c_int::try_from(day).ok()?,
         mon: c_int::try_from(month - 1).ok()?,
         year: c_int::try_from(year - 1900).ok()?,
-        // The kernel computes these itself where a driver wants them.
+        // The kernel computes these itself if a driver needs them.
         wday: 0,
         yday: 0,
         isdst: 0,
     })
 }
 
-/// Seconds since 1970 that the RTC stands for; None for what is no date.
+/// Converts the RTC's time to seconds since 1970 (UTC); `None` if it is no valid date.
 fn from_rtc(time: &RtcTime, zone: Zone) -> Option<i64> {
     let shown = Civil {
         year: i64::from(time.year) + 1900,
@@ -199,22 +197,22 @@ fn from_rtc(time: &RtcTime, zone: Zone) -> Option<i64> {
     }
 }
 
-/// How far local time is ahead of UTC then, s.
+/// Local time minus UTC at this time, s.
 fn local_offset(seconds: i64) -> Option<i64> {
-    // localtime_r need not read the zone by itself (POSIX), and TZ may have changed since.
+    // POSIX does not require localtime_r to read the time zone, which may have changed.
     read_zone();
-    // SAFETY: tm is made of integers and a pointer, for which zero is a value.
+    // SAFETY: tm consists of integers and a pointer, for which zero is valid.
     let mut local: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to variables that live through the call, which keeps neither.
+    // SAFETY: both pointers are to variables that outlive the call, which keeps neither.
     let done = unsafe { libc::localtime_r(&raw const seconds, &raw mut local) };
     (!done.is_null()).then_some(local.tm_gmtoff)
 }
 
-/// Seconds after 1970-01-01 UTC of a date in local time. Where the clocks go forward and it does not exist, an hour off;
-/// where they go back and it is twice, one of the two.
-fn of_local(date: &Civil) -> Option<i64> {
-    let shown = date.seconds()?;
-    // The offset is that of the time looked for: near a change the first guess may be of the other side.
+/// Converts a local time to seconds since 1970 (UTC). A time that does not exist, when summer time begins, gives a result that is
+/// an hour off; a time that exists twice, when it ends, gives one of the two.
+fn of_local(local: &Civil) -> Option<i64> {
+    let shown = local.seconds()?;
+    // The first guess may be on the other side of a change; the offset at the guess corrects that.
     let guess = shown - local_offset(shown)?;
     Some(shown - local_offset(guess)?)
 }
@@ -223,40 +221,57 @@ fn read_zone() {
     unsafe extern "C" {
         fn tzset();
     }
-    // SAFETY: tzset reads the environment, which nothing in the suite changes after its start.
+    // SAFETY: tzset reads the environment, which the programs do not change after their start.
     unsafe { tzset() };
 }
 
 #[cfg(test)]
 mod tests {
-    //! The RTC of this machine is never set; where there is one that may be read, it is read.
+    //! These tests never set the RTC of this machine, and read it if there is one and access is permitted.
 
     use super::*;
+    use crate::sandbox::skip;
+    use std::process::Command;
 
     #[test]
-    fn the_rtc_counts_months_from_0_and_years_from_1900() {
+    fn rtc_counts_months_from_0_and_years_from_1900() {
         let time = to_rtc(1_709_164_800 + 3_723, Zone::Utc).unwrap();
         let expected = RtcTime { sec: 3, min: 2, hour: 1, mday: 29, mon: 1, year: 124, ..RtcTime::default() };
         assert_eq!(time, expected);
         assert_eq!(from_rtc(&time, Zone::Utc), Some(1_709_164_800 + 3_723));
         assert_eq!(size_of::<RtcTime>(), 36);
-        assert_eq!(from_rtc(&RtcTime::default(), Zone::Utc), None, "an RTC without a battery");
+        assert_eq!(from_rtc(&RtcTime::default(), Zone::Utc), None, "RTC without a battery");
     }
 
+    /// The time zone belongs to the process, so a child runs this test again for each zone.
     #[test]
-    fn local_time_is_the_systems() {
-        // Not in the hour in which a change of the clocks makes local time ambiguous, in any zone.
-        for seconds in [1_700_000_000, 1_720_000_000, 1_784_000_000] {
-            let time = to_rtc(seconds, Zone::Local).unwrap();
-            assert_eq!(from_rtc(&time, Zone::Local), Some(seconds));
-            let offset = local_offset(seconds).unwrap();
-            assert_eq!(to_rtc(seconds + offset, Zone::Utc), Some(time));
-            assert!(offset.abs() <= 15 * 3_600, "{offset} s");
+    fn local_time_is_that_of_the_systems_time_zone() {
+        // November and July, in zones without and with summer time; minutes from UTC, east positive.
+        let times = [1_700_000_000, 1_720_000_000];
+        let zones =
+            [("XXX-5:45", [345, 345]), ("XXX3:30", [-210, -210]), ("CET-1CEST,M3.5.0,M10.5.0/3", [60, 120])];
+        let own = std::env::var("TZ").unwrap_or_default();
+        if let Some((_, minutes)) = zones.iter().find(|(zone, _)| *zone == own) {
+            for (seconds, minutes) in times.into_iter().zip(minutes) {
+                let time = to_rtc(seconds, Zone::Local).unwrap();
+                assert_eq!(from_rtc(&time, Zone::Local), Some(seconds));
+                assert_eq!(from_rtc(&time, Zone::Utc), Some(seconds + minutes * 60), "{own}");
+            }
+            return;
+        }
+        for (zone, _) in zones {
+            let mut child = Command::new("/proc/self/exe");
+            child
+                .args(["--exact", "rtc::tests::local_time_is_that_of_the_systems_time_zone"])
+                .env("TZ", zone);
+            let output = child.output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && text.contains("1 passed"), "{zone}: {text}");
         }
     }
 
     #[test]
-    fn the_zone_is_the_third_line_of_adjtime() {
+    fn zone_is_the_third_line_of_adjtime() {
         assert_eq!(Zone::of_adjtime("0.0 0 0.0\n0\nLOCAL\n"), Zone::Local);
         assert_eq!(Zone::of_adjtime("0.0 0 0.0\n0\nUTC\n"), Zone::Utc);
         assert_eq!(Zone::of_adjtime("LOCAL\n"), Zone::Utc);
@@ -264,28 +279,28 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_in_a_sentence() {
+    fn errors_name_the_device_and_the_cause() {
         let error = |path: &str| Rtc::new(path).read().unwrap_err().to_string();
         assert_eq!(error("/dev/rtc-nowhere"), "no RTC at /dev/rtc-nowhere");
         assert_eq!(error("/dev/null"), "/dev/null is not an RTC");
         let rtc = Rtc::new("/dev/rtc0");
-        let sentence = |tried, cause| rtc.error(tried, cause).to_string();
-        assert_eq!(
-            sentence("set", Errno::EBUSY),
-            "the RTC at /dev/rtc0 is busy: another program has it open"
-        );
+        let text = |tried, cause| rtc.error(tried, cause).to_string();
+        assert_eq!(text("set", Errno::EBUSY), "the RTC at /dev/rtc0 is busy: another program has it open");
         assert!(matches!(rtc.error("set", Errno::EACCES), RtcError::NotPermitted { .. }));
-        assert!(sentence("set", Errno::EACCES).starts_with("no right to set the RTC at /dev/rtc0: "));
-        assert!(sentence("set", Errno::EIO).starts_with("cannot set the RTC at /dev/rtc0: "));
-        assert!(sentence("read", Errno::EINVAL).contains("no valid date"));
+        assert!(text("set", Errno::EACCES).starts_with("not permitted to set the RTC at /dev/rtc0: "));
+        assert!(text("set", Errno::EIO).starts_with("cannot set the RTC at /dev/rtc0: "));
+        assert!(text("read", Errno::EINVAL).contains("no valid date"));
     }
 
-    /// Needs an RTC and the right to read it; passed over without.
+    /// Needs an RTC that was set and that no other program has open.
     #[test]
-    fn an_rtc_is_read() {
+    fn reads_the_rtc() {
         match Rtc::new("/dev/rtc0").read() {
             Ok(time) => assert!(time > Timestamp::ZERO, "{time:?}"),
-            Err(error) => eprintln!("skipped: {error}"),
+            Err(error @ (RtcError::Absent { .. } | RtcError::Busy { .. } | RtcError::NoDate { .. })) => {
+                eprintln!("skipped: {error}")
+            }
+            Err(error) => skip(&error.to_string()),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! A filter over a program's own system calls (seccomp(2)): what a relay needs after it has started, and nothing else.
+//! System call filter (seccomp(2)) of a relay: allows only the calls that it needs after its start.
 //!
-//! A list of what is allowed, since a list of what is forbidden would not hold: ioctl(2) sets an RTC, the 32-bit and x32
-//! entries of the kernel have clock calls of their own, and new calls come with new kernels. Whatever is not on the list
-//! fails with EPERM, as it does without the right; a call through another architecture's entry ends the program.
+//! The filter is a list of allowed calls, as a list of forbidden ones would have gaps: ioctl(2) sets an RTC, the 32-bit and x32
+//! entries of the kernel have separate clock calls, and new kernels add calls. Any other call fails with EPERM, as without the
+//! capability; a call through the entry of another architecture ends the program.
 
 use libc::c_long;
 use seccompiler::{BackendError, BpfProgram, SeccompAction, SeccompFilter, TargetArch};
@@ -11,16 +11,16 @@ use std::collections::BTreeMap;
 /// Why there is no filter.
 #[derive(Debug, thiserror::Error)]
 pub enum SeccompError {
-    /// None can be made.
-    #[error("no filter over system calls for this processor: {0}")]
+    /// The filter cannot be compiled.
+    #[error("no system call filter for this processor: {0}")]
     NotMade(BackendError),
-    /// The kernel did not take it.
-    #[error("the kernel takes no filter over system calls (CONFIG_SECCOMP_FILTER): {0}")]
+    /// The kernel did not accept the filter.
+    #[error("the kernel does not accept a system call filter (CONFIG_SECCOMP_FILTER): {0}")]
     NotTaken(seccompiler::Error),
 }
 
-/// Files, sockets and memory; sleeping and reading clocks; signals and the end. None of these sets a clock, starts a
-/// program, makes a thread, changes a user or a right.
+/// Allowed calls: files, sockets and memory; sleeping and reading clocks; signals and exit. None of these sets a clock, starts a
+/// program, creates a thread, or changes a user or a capability.
 const ALLOWED: &[c_long] = &[
     // Memory.
     libc::SYS_brk,
@@ -30,7 +30,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_mremap,
     libc::SYS_munmap,
     libc::SYS_shmdt,
-    // Files: pages come and go, users and time zones are looked up.
+    // Files: pages, user database, time zones.
     libc::SYS_close,
     libc::SYS_faccessat,
     libc::SYS_faccessat2,
@@ -56,7 +56,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_unlinkat,
     libc::SYS_write,
     libc::SYS_writev,
-    // Sockets: chronyd's, syslog's, the usrvclock's, and those of a name service.
+    // Sockets: chronyd, syslog, usrvclock, name service.
     libc::SYS_bind,
     libc::SYS_connect,
     libc::SYS_getpeername,
@@ -70,7 +70,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_setsockopt,
     libc::SYS_shutdown,
     libc::SYS_socket,
-    // Sleeping, and reading clocks where that takes a call.
+    // Sleeping, and reading clocks that need a system call.
     libc::SYS_clock_getres,
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
@@ -85,7 +85,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_ppoll,
     libc::SYS_restart_syscall,
     libc::SYS_sched_yield,
-    // Who we are.
+    // Identity of the process.
     libc::SYS_getegid,
     libc::SYS_geteuid,
     libc::SYS_getgid,
@@ -95,7 +95,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_getuid,
     libc::SYS_sched_getaffinity,
     libc::SYS_uname,
-    // Signals and the end.
+    // Signals and exit.
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_rt_sigaction,
@@ -105,7 +105,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_tgkill,
 ];
 
-/// Calls that newer architectures no longer have.
+/// Allowed calls that newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 const OLD: &[c_long] = &[
     libc::SYS_access,
@@ -123,12 +123,12 @@ const OLD: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLD: &[c_long] = &[];
 
-/// Leaves the calling thread, and every one that it starts, with the calls of a relay, for good. It also gives up whatever
-/// a set-user-id program could bring (PR_SET_NO_NEW_PRIVS).
+/// Restricts the calling thread, and every thread that it starts, permanently to the calls of a relay. Also sets
+/// PR_SET_NO_NEW_PRIVS, so that set-user-id programs give no privileges.
 ///
 /// # Errors
-/// [`SeccompError`]: the program runs without a filter then.
-pub fn allow_only_what_a_relay_needs() -> Result<(), SeccompError> {
+/// [`SeccompError`]: the program then runs without a filter.
+pub fn restrict_to_relay() -> Result<(), SeccompError> {
     let filter = compiled().map_err(SeccompError::NotMade)?;
     seccompiler::apply_filter(&filter).map_err(SeccompError::NotTaken)
 }
@@ -146,19 +146,19 @@ mod tests {
     use super::*;
     use nix::errno::Errno;
 
-    /// A pointer that the kernel cannot follow: whatever it is asked to set from there, it answers EFAULT and sets nothing.
+    /// An invalid pointer: the kernel returns EFAULT and sets nothing.
     const NOWHERE: usize = 8;
 
-    /// Makes a system call by its number, and tells the kernel's answer.
+    /// Makes a system call by its number, and returns its error.
     fn answer(number: c_long, words: [usize; 3]) -> Errno {
         let [a, b, c] = words;
-        // SAFETY: every call below is given an address that cannot be read, or none, and numbers that name nothing.
+        // SAFETY: every call below has an invalid address or none, and an invalid descriptor.
         let result = unsafe { libc::syscall(number, a, b, c) };
         if result == -1 { Errno::last() } else { Errno::from_raw(0) }
     }
 
-    /// The calls that set a clock, and others that a relay must not make, each so that it could do nothing in any case; and
-    /// what the kernel answers where it may be asked.
+    /// Calls that set a clock, and others that a relay must not make, with arguments that have no effect in any case; and the
+    /// kernel's errors.
     fn forbidden() -> Vec<(&'static str, Errno)> {
         const REALTIME: usize = 0;
         const NO_FILE: usize = usize::MAX;
@@ -175,15 +175,15 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_set_a_clock_are_refused_by_the_filter_and_by_nothing_else() {
-        // The same calls, with the same words: the kernel itself looks at them, and finds them wrong.
+    fn filter_denies_calls_that_set_a_clock() {
+        // Without the filter, the kernel rejects the arguments of the same calls.
         let open: Vec<Errno> = forbidden().into_iter().map(|(_, answer)| answer).collect();
         let expected =
             [Errno::EFAULT, Errno::EFAULT, Errno::EFAULT, Errno::EFAULT, Errno::EFAULT, Errno::EBADF];
         assert_eq!(open, expected, "without the filter");
-        // A filter is the thread's that takes it.
+        // The filter applies to the thread that installs it.
         let filtered = std::thread::spawn(|| {
-            allow_only_what_a_relay_needs().unwrap();
+            restrict_to_relay().unwrap();
             forbidden()
         });
         for (call, answer) in filtered.join().unwrap() {
@@ -192,23 +192,23 @@ mod tests {
     }
 
     #[test]
-    fn what_a_relay_does_goes_on_behind_the_filter() {
-        let folder = crate::scratch::Scratch::new();
-        let place = folder.0.join("clock");
-        let behind = std::thread::spawn(move || {
-            allow_only_what_a_relay_needs().unwrap();
+    fn filter_allows_files_and_sockets() {
+        let directory = crate::scratch::Scratch::new();
+        let place = directory.0.join("clock");
+        let filtered = std::thread::spawn(move || {
+            restrict_to_relay().unwrap();
             let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
             let server = crate::usrvclock::ClockServer::open(place.clone(), 0o600).unwrap();
             let made = place.exists();
             drop(server);
             (status, made, place.exists())
         });
-        let (status, made, left) = behind.join().unwrap();
+        let (status, made, left) = filtered.join().unwrap();
         assert!(status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"), "{status}");
         assert_eq!((made, left), (true, false));
         assert!(
             std::process::Command::new("true").status().unwrap().success(),
-            "only that thread is restricted"
+            "the filter applies to other threads too"
         );
     }
 }

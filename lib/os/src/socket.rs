@@ -1,11 +1,11 @@
-//! UDP sockets for PTP: one interface, one port, kernel time stamps of what arrives and of what left.
+//! UDP sockets for PTP: one interface, one port, timestamps of received and sent packets.
 //!
-//! The stamps are of CLOCK_REALTIME, or of the card's own clock (SCM_TIMESTAMPING, the first and the third of its times);
-//! [`TimestampReader`] takes them to CLOCK_MONOTONIC_RAW.
+//! Timestamps are of CLOCK_REALTIME or of the card's clock (SCM_TIMESTAMPING, the first and the third of its times);
+//! [`TimestampReader`] translates them to CLOCK_MONOTONIC_RAW.
 //!
-//! Loops back: what this host multicasts is not given to its own other sockets, except on `lo`, where the wire itself
-//! ends on this host. Tried on Linux 6.18: on `lo` every member gets exactly one copy, whether IP_MULTICAST_LOOP is on
-//! or off, and root is needed for none of it; on veth one with the loop on, none with it off.
+//! Multicast loopback: other sockets of this host do not receive what it multicasts, except on `lo`, the only interface that ends
+//! on the same host. On Linux 6.18, every member on `lo` receives exactly one copy with IP_MULTICAST_LOOP on or off, without
+//! root; on veth it receives one with the option on and none with it off.
 
 mod error;
 mod options;
@@ -24,30 +24,31 @@ use socket2::{InterfaceIndexOrAddress, SockAddr, Socket};
 use std::io::IoSliceMut;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use timestamps::{taken_at, taken_by};
+use timestamps::{of_source, of_time};
 
-/// A datagram that arrived.
+/// A received datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received<'b> {
-    /// What fitted into the buffer.
+    /// Payload, as far as it fits into the buffer.
     pub bytes: &'b [u8],
-    /// Who sent it.
+    /// Source address and port.
     pub source: SocketAddrV4,
-    /// When it arrived, on the clock of the socket's stamps. Some cards and the first packets after start have none.
-    pub stamp: Option<Timestamp<Real>>,
+    /// Receive timestamp, on the clock of the socket's timestamp source. `None` with some cards, and for the first packets
+    /// after the start.
+    pub timestamp: Option<Timestamp<Real>>,
 }
 
-/// A datagram that left.
+/// Transmit timestamp of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Departure {
-    /// What [`PtpSocket::send`] returned for it.
+pub struct TransmitTimestamp {
+    /// Key of the datagram, returned by [`PtpSocket::send`].
     pub key: u32,
-    /// When it left the driver's software, or the card; on the clock of the socket's stamps.
-    pub stamp: Timestamp<Real>,
+    /// Time at which the datagram left the driver, or the card; on the clock of the socket's timestamp source.
+    pub timestamp: Timestamp<Real>,
 }
 
-/// Room for every control message asked for: stamps (64), drops (24), a report of the error queue (48). Aligned as
-/// `struct cmsghdr` is.
+/// Buffer for all requested control messages: timestamps (64), drops (24), a report of the error queue (48). Aligned like
+/// `struct cmsghdr`.
 #[repr(align(8))]
 #[derive(Debug)]
 struct Control([u8; 256]);
@@ -57,63 +58,76 @@ struct Control([u8; 256]);
 pub struct PtpSocket {
     socket: Socket,
     interface: String,
-    /// The group joined, and on which interface.
+    /// Multicast group and index of the interface on which it is joined.
     member: Option<(Ipv4Addr, u32)>,
-    stamps: TimestampSource,
+    timestamp_source: TimestampSource,
     control: Control,
-    /// The key of the next datagram, and of the one that the kernel counts as 0.
+    /// Key of the next datagram.
     next_key: u32,
+    /// Key of the datagram that the kernel counts as 0.
     key_base: u32,
     dropped: u32,
 }
 
 impl PtpSocket {
-    /// A socket that receives what is sent to `port`, to this host or to `group`, on `interface` alone, and sends
-    /// from that port. What it stamps, if its channel is stamped, has its time from `stamps`; the card has to be told
-    /// before ([`Card`](crate::net::Card)).
+    /// A socket that receives datagrams to `port` of this host or of `group` on `interface` only, and sends from that port. The
+    /// event channel has timestamps from `source`; for hardware timestamps, set up the card first
+    /// ([`Card`](crate::net::Card)).
     ///
     /// # Errors
-    /// [`SocketError`]: among others the port is taken, or needs a right that is missing.
+    /// [`SocketError`]: for example, the port is in use, or a permission is missing.
     pub fn open(
         interface: &Interface,
         group: Ipv4Addr,
         port: u16,
         channel: Channel,
-        stamps: TimestampSource,
+        source: TimestampSource,
     ) -> Result<Self, SocketError> {
         let socket = options::bound(interface, port, channel)?;
-        let mut socket = Self::with_stamps(socket, interface, channel, stamps)?;
+        let mut socket = Self::with_timestamps(socket, interface, channel, source)?;
         socket.member = Some((group, interface.index));
         socket.join()?;
         Ok(socket)
     }
 
-    /// A socket that sends from a port which the kernel chooses, as Dante devices do. It joins no group.
+    /// A socket that sends from a port chosen by the kernel, as Dante devices do. It joins no group.
     pub fn sender(interface: &Interface, channel: Channel) -> Result<Self, SocketError> {
         let socket = options::bound(interface, 0, channel)?;
-        Self::with_stamps(socket, interface, channel, TimestampSource::Software)
+        Self::with_timestamps(socket, interface, channel, TimestampSource::Software)
     }
 
-    fn with_stamps(
+    fn with_timestamps(
         socket: Socket,
         interface: &Interface,
         channel: Channel,
-        stamps: TimestampSource,
+        source: TimestampSource,
     ) -> Result<Self, SocketError> {
         let interface = interface.name.clone();
-        let stamps = match channel {
+        let timestamp_source = match channel {
             Channel::General => TimestampSource::None,
-            Channel::Event => options::stamp(&socket, stamps, &interface)?,
+            Channel::Event => options::enable_timestamps(&socket, source, &interface)?,
         };
         let control = Control([0; 256]);
         let (next_key, key_base, dropped) = (0, 0, 0);
-        Ok(Self { socket, interface, member: None, stamps, control, next_key, key_base, dropped })
+        Ok(Self { socket, interface, member: None, timestamp_source, control, next_key, key_base, dropped })
     }
 
-    /// Has the kernel stamp from now on, where the card was to do it. Timestamps on their way are given up.
-    pub fn stamp_by_software(&mut self) -> Result<(), SocketError> {
-        self.stamps = options::stamp(&self.socket, TimestampSource::Software, &self.interface)?;
-        self.count_anew();
+    /// How many packets the receive buffer was to hold, and how many it holds at least: without CAP_NET_ADMIN the kernel grants no more
+    /// than net.core.rmem_max.
+    ///
+    /// # Errors
+    /// [`SocketError`], where the kernel does not report the size.
+    pub fn buffered_packets(&self) -> Result<(usize, usize), SocketError> {
+        let interface = || self.interface.clone();
+        let failed = |cause| SocketError::Setup { tried: "SO_RCVBUF", interface: interface(), cause };
+        Ok((options::BUFFERED_PACKETS, options::buffered_packets(&self.socket).map_err(failed)?))
+    }
+
+    /// Switches from hardware to software timestamps. Pending transmit timestamps are lost.
+    pub fn use_software_timestamps(&mut self) -> Result<(), SocketError> {
+        self.timestamp_source =
+            options::enable_timestamps(&self.socket, TimestampSource::Software, &self.interface)?;
+        self.restart_keys();
         Ok(())
     }
 
@@ -126,39 +140,39 @@ impl PtpSocket {
         })
     }
 
-    /// Leaves the group. When all sockets of this host have left it and one joins it again, the kernel tells the
-    /// network so (IGMP), and a switch that had forgotten this host learns of it.
+    /// Leaves the group. After all sockets of this host have left it, the next join sends an IGMP report, which renews a
+    /// membership that a switch has dropped.
     pub fn leave(&self) {
         if let Some((group, index)) = self.member {
-            // A membership that is lost already is no loss.
+            // Fails if the membership was lost already.
             _ = self.socket.leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index));
         }
     }
 
-    /// Sends from the address that the interface has now.
+    /// Sends from the present address of the interface.
     pub fn send_from(&self, interface: &Interface) -> Result<(), SocketError> {
         options::send_from(&self.socket, interface)
             .map_err(|cause| SocketError::setup("IP_MULTICAST_IF", interface, cause))
     }
 
-    /// Where this socket's stamps come from.
-    pub fn stamps(&self) -> TimestampSource {
-        self.stamps
+    /// Source of this socket's timestamps.
+    pub fn timestamp_source(&self) -> TimestampSource {
+        self.timestamp_source
     }
 
-    /// Datagrams that the kernel threw away since the socket was opened, because nobody fetched them in time; as of
-    /// the last one received.
+    /// Number of datagrams that the kernel dropped since the socket was opened because its buffer was full, as of the last
+    /// datagram received.
     pub fn dropped(&self) -> u32 {
         self.dropped
     }
 
-    /// The next datagram; None when none waits.
+    /// Receives the next datagram; `None` if none is queued.
     ///
     /// # Errors
-    /// [`SocketError::Receive`], as when the interface went away. A missing stamp is no error.
+    /// [`SocketError::Receive`], for example if the interface was removed. A missing timestamp is no error.
     pub fn receive<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<Received<'b>>, SocketError> {
         let arrival = loop {
-            match fetch(&self.socket, self.stamps, buffer, &mut self.control.0) {
+            match fetch(&self.socket, self.timestamp_source, buffer, &mut self.control.0) {
                 Ok(arrival) => break arrival,
                 Err(Errno::EAGAIN) => return Ok(None),
                 Err(Errno::EINTR) => {}
@@ -168,15 +182,15 @@ impl PtpSocket {
             }
         };
         self.dropped = arrival.dropped.unwrap_or(self.dropped);
-        let Arrival { length, source, stamp, .. } = arrival;
-        Ok(Some(Received { bytes: buffer.get(..length).unwrap_or_default(), source, stamp }))
+        let Arrival { length, source, timestamp, .. } = arrival;
+        Ok(Some(Received { bytes: buffer.get(..length).unwrap_or_default(), source, timestamp }))
     }
 
-    /// Sends a datagram and returns the key under which [`departed`](Self::departed) will tell when it left. Keys
-    /// count the datagrams sent, from 0.
+    /// Sends a datagram. Returns the key of its [transmit timestamp](Self::transmit_timestamp); keys count the datagrams sent,
+    /// from 0.
     ///
     /// # Errors
-    /// [`SocketError::Send`]. Timestamps that were still on their way are then given up.
+    /// [`SocketError::Send`]. Pending transmit timestamps are then lost.
     pub fn send(&mut self, bytes: &[u8], to: SocketAddrV4) -> Result<u32, SocketError> {
         loop {
             match self.socket.send_to(bytes, &SockAddr::from(to)) {
@@ -187,16 +201,16 @@ impl PtpSocket {
                 }
                 Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(cause) => {
-                    self.count_anew();
+                    self.restart_keys();
                     return Err(SocketError::Send { to, interface: self.interface.clone(), cause });
                 }
             }
         }
     }
 
-    /// The next transmit stamp that has arrived; None when none waits. One datagram has one stamp, or, on an interface
-    /// whose driver takes none, never any.
-    pub fn departed(&mut self) -> Result<Option<Departure>, SocketError> {
+    /// Returns the next transmit timestamp; `None` if none is queued. A datagram has one, or none if the interface's driver does
+    /// not support them.
+    pub fn transmit_timestamp(&mut self) -> Result<Option<TransmitTimestamp>, SocketError> {
         loop {
             let (fd, control) = (self.socket.as_raw_fd(), Some(&mut self.control.0[..]));
             let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
@@ -208,10 +222,12 @@ impl PtpSocket {
                     return Err(SocketError::Receive { interface: self.interface.clone(), cause });
                 }
             };
-            let (mut key, mut stamp) = (None, None);
+            let (mut key, mut timestamp) = (None, None);
             for control in message.cmsgs().into_iter().flatten() {
                 match control {
-                    ControlMessageOwned::ScmTimestampsns(stamps) => stamp = taken_by(self.stamps, stamps),
+                    ControlMessageOwned::ScmTimestampsns(times) => {
+                        timestamp = of_source(self.timestamp_source, times);
+                    }
                     ControlMessageOwned::Ipv4RecvErr(report, _)
                         if report.ee_origin == libc::SO_EE_ORIGIN_TIMESTAMPING =>
                     {
@@ -220,21 +236,21 @@ impl PtpSocket {
                     _ => {}
                 }
             }
-            // Anything else on the queue is of no use, and gone now.
-            if let (Some(key), Some(stamp)) = (key, stamp) {
-                return Ok(Some(Departure { key, stamp }));
+            // Discards other messages of the error queue.
+            if let (Some(key), Some(timestamp)) = (key, timestamp) {
+                return Ok(Some(TransmitTimestamp { key, timestamp }));
             }
         }
     }
 
-    /// After a failed send nobody knows whether the kernel counted the datagram (a firewall's refusal it counts, a
-    /// datagram too long it does not), and every later stamp might get another's key. So its counter is set to 0.
-    fn count_anew(&mut self) {
-        if !matches!(self.stamps, TimestampSource::Software | TimestampSource::Hardware) {
+    /// Resets the kernel's counter of datagrams to 0. After a failed send it is unknown whether the kernel counted the datagram
+    /// (it counts one that a firewall drops, but not one that is too long), and all later timestamps might have wrong keys.
+    fn restart_keys(&mut self) {
+        if !matches!(self.timestamp_source, TimestampSource::Software | TimestampSource::Hardware) {
             return;
         }
-        while let Ok(Some(_)) = self.departed() {}
-        if options::restart_keys(&self.socket, self.stamps).is_ok() {
+        while let Ok(Some(_)) = self.transmit_timestamp() {}
+        if options::restart_keys(&self.socket, self.timestamp_source).is_ok() {
             self.key_base = self.next_key;
         }
     }
@@ -246,11 +262,11 @@ impl AsFd for PtpSocket {
     }
 }
 
-/// What one recvmsg gives, apart from the bytes.
+/// Result of one recvmsg, without the payload.
 struct Arrival {
     length: usize,
     source: SocketAddrV4,
-    stamp: Option<Timestamp<Real>>,
+    timestamp: Option<Timestamp<Real>>,
     dropped: Option<u32>,
 }
 
@@ -263,21 +279,21 @@ fn fetch(
     let mut into = [IoSliceMut::new(buffer)];
     let message =
         recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut into, Some(control), MsgFlags::MSG_DONTWAIT)?;
-    let (mut stamp, mut dropped) = (None, None);
-    // None of them where not all did fit (MSG_CTRUNC): the packet counts, without a stamp.
+    let (mut timestamp, mut dropped) = (None, None);
+    // No control messages at all if they did not all fit (MSG_CTRUNC): the packet then has no timestamp.
     for control in message.cmsgs().into_iter().flatten() {
         match control {
-            ControlMessageOwned::ScmTimestampsns(stamps) => stamp = taken_by(source, stamps),
-            ControlMessageOwned::ScmTimestampns(time) => stamp = taken_at(time),
+            ControlMessageOwned::ScmTimestampsns(times) => timestamp = of_source(source, times),
+            ControlMessageOwned::ScmTimestampns(time) => timestamp = of_time(time),
             ControlMessageOwned::RxqOvfl(count) => dropped = Some(count),
             _ => {}
         }
     }
     Ok(Arrival {
         length: message.bytes,
-        // The kernel names the sender of every UDP datagram.
+        // The kernel returns the source address of every UDP datagram.
         source: message.address.map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), SocketAddrV4::from),
-        stamp,
+        timestamp,
         dropped,
     })
 }

@@ -1,5 +1,5 @@
-//! A small text that outlives the program, replaced as a whole: after a crash or a power cut there is the old text or
-//! the new one, never half of one.
+//! A small text file that keeps state between runs. It is replaced atomically: after a crash or a power cut the file has the old
+//! text or the new one.
 
 use crate::denial::display_explained;
 use dante_core::explain::Explain;
@@ -8,23 +8,23 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The longest text, bytes: state is some lines, and a longer file is somebody else's.
-pub const LONGEST: usize = 4096;
+/// Maximum length of the text, bytes: state has some lines, and a longer file was not written by this program.
+pub const MAX_LENGTH: usize = 4096;
 
-/// Why state could not be read or kept.
+/// Why state could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum StateError {
     Read {
         path: PathBuf,
         cause: io::Error,
     },
-    /// Writing failed, and the file is as it was before.
+    /// Writing failed, and the file is unchanged.
     Write {
         path: PathBuf,
         cause: io::Error,
     },
-    /// The new text is in its place, but a power cut may yet bring the old one back.
+    /// The file was replaced, but a power cut may restore the old text.
     NotDurable {
         path: PathBuf,
         cause: io::Error,
@@ -45,14 +45,14 @@ impl Explain for StateError {
                 format!("cannot write {}: {}", path.display(), because(cause, path))
             }
             Self::NotDurable { path, cause } => format!(
-                "{} was replaced, but its folder could not be written out to the disk: {cause}",
+                "{} was replaced, but its directory could not be written to the disk: {cause}",
                 path.display()
             ),
             Self::TooLong { path } => {
-                format!("{} is longer than {LONGEST} bytes: it is not this program's", path.display())
+                format!("{} is longer than {MAX_LENGTH} bytes: this program did not write it", path.display())
             }
             Self::NotText { path } => {
-                format!("{} is not text: it is damaged or not this program's", path.display())
+                format!("{} is not text: it is damaged, or this program did not write it", path.display())
             }
         }
     }
@@ -65,48 +65,48 @@ impl Explain for StateError {
 
 display_explained!(StateError);
 
-/// The cause, where the kernel's own words do not say which folder or disk is meant.
+/// The cause, with the directory or disk that the kernel's error text does not name.
 fn because(cause: &io::Error, path: &Path) -> String {
     match cause.kind() {
         ErrorKind::StorageFull => "the disk is full".into(),
         ErrorKind::QuotaExceeded => "the disk quota is used up".into(),
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only".into(),
-        ErrorKind::NotFound => format!("there is no folder {}", folder_of(path).display()),
+        ErrorKind::NotFound => format!("directory {} does not exist", directory_of(path).display()),
         ErrorKind::PermissionDenied => {
-            format!("no right to write to {}", folder_of(path).display())
+            format!("no write permission for {}", directory_of(path).display())
         }
         _ => cause.to_string(),
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A file with one program's state. One thread of one process writes it.
+/// A file with the state of one program. Only one thread of one process may write it.
 #[derive(Debug, Clone)]
 pub struct StateFile {
     path: PathBuf,
 }
 
 impl StateFile {
-    /// State at `path`; nothing is touched yet. The folder is never made.
+    /// State at `path`. Does not access the file; its directory must exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Where it is.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The text, or None if there is no such file.
+    /// Returns the text, or `None` if the file does not exist.
     ///
     /// # Errors
     /// [`StateError::Read`], [`StateError::TooLong`], [`StateError::NotText`].
     pub fn read(&self) -> Result<Option<String>, StateError> {
         let path = || self.path.clone();
-        // A FIFO in its place must not hold the program up.
+        // O_NONBLOCK: opening a FIFO in its place must not block.
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
             Ok(file) => file,
@@ -114,60 +114,64 @@ impl StateFile {
             Err(cause) => return Err(StateError::Read { path: path(), cause }),
         };
         let mut bytes = Vec::new();
-        file.take(LONGEST as u64 + 1)
+        file.take(MAX_LENGTH as u64 + 1)
             .read_to_end(&mut bytes)
             .map_err(|cause| StateError::Read { path: path(), cause })?;
-        if bytes.len() > LONGEST {
+        if bytes.len() > MAX_LENGTH {
             return Err(StateError::TooLong { path: path() });
         }
         String::from_utf8(bytes).map(Some).map_err(|_| StateError::NotText { path: path() })
     }
 
-    /// Puts `text` in the file's place: written beside it, brought to the disk, and renamed. Readable by all.
+    /// Replaces the file by one with this text and mode 0644: writes a temporary file in the same directory, syncs it and
+    /// renames it.
     ///
     /// # Errors
-    /// [`StateError::Write`], after which the old text is untouched and nothing new is left behind;
-    /// [`StateError::NotDurable`]; [`StateError::TooLong`] for a text that could not be read back.
+    /// [`StateError::Write`]: the old text is unchanged, and the temporary file is removed; [`StateError::NotDurable`];
+    /// [`StateError::TooLong`] for a text that could not be read back.
     pub fn replace(&self, text: &str) -> Result<(), StateError> {
-        if text.len() > LONGEST {
+        if text.len() > MAX_LENGTH {
             return Err(StateError::TooLong { path: self.path.clone() });
         }
         replace(&self.path, text.as_bytes())
     }
 }
 
-/// Puts a file of these bytes at `path`, of any length, as [`StateFile::replace`] does.
+/// Replaces the file at `path` atomically by one with these bytes, of any length.
 ///
 /// # Errors
-/// [`StateError::Write`] and [`StateError::NotDurable`], as there.
+/// [`StateError::Write`] and [`StateError::NotDurable`], as of [`StateFile::replace`].
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     exchange(path, bytes).map_err(|cause| StateError::Write { path: path.to_owned(), cause })?;
-    // The new name is on the disk when the folder is (fsync(2)).
-    File::open(folder_of(path))
-        .and_then(|folder| folder.sync_all())
+    // The rename is durable once the directory is synced (fsync(2)).
+    File::open(directory_of(path))
+        .and_then(|directory| directory.sync_all())
         .map_err(|cause| StateError::NotDurable { path: path.to_owned(), cause })
 }
 
 fn exchange(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let Some(name) = path.file_name() else {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "a folder's name, not a file's"));
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "this is the name of a directory, not of a file",
+        ));
     };
-    let mut beside = std::ffi::OsString::from(".");
-    beside.push(name);
-    beside.push(format!(".{}", std::process::id()));
-    let beside = folder_of(path).join(beside);
-    let file = match create(&beside) {
-        // Left by a process that had our id: in a container ids are few.
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}", std::process::id()));
+    let temporary = directory_of(path).join(temporary);
+    let file = match create(&temporary) {
+        // Left by an earlier process with the same id, which is common in containers.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            std::fs::remove_file(&beside)?;
-            create(&beside)?
+            std::fs::remove_file(&temporary)?;
+            create(&temporary)?
         }
         other => other?,
     };
-    let done = fill(file, bytes).and_then(|()| std::fs::rename(&beside, path));
+    let done = fill(file, bytes).and_then(|()| std::fs::rename(&temporary, path));
     if done.is_err() {
-        // The first failure is the one to tell.
-        _ = std::fs::remove_file(&beside);
+        // The first error is the one to report.
+        _ = std::fs::remove_file(&temporary);
     }
     done
 }
@@ -177,7 +181,7 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 fn fill(mut file: File, bytes: &[u8]) -> io::Result<()> {
-    // Whatever the umask is.
+    // Independent of the umask.
     file.set_permissions(Permissions::from_mode(0o644))?;
     file.write_all(bytes)?;
     file.sync_all()

@@ -1,5 +1,5 @@
-//! A tap: UDP datagrams as they arrive at the interfaces of this host, before the reverse-path filter and the firewall decide
-//! about them. It takes CAP_NET_RAW, changes nothing and sends nothing.
+//! A tap: receives UDP datagrams at the interfaces of this host before the reverse-path filter and the firewall. It needs
+//! CAP_NET_RAW, changes nothing and sends nothing.
 
 use nix::sys::socket::{LinkAddr, recvfrom};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
@@ -7,28 +7,29 @@ use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 
-/// A packet socket for IPv4 that sees UDP to two ports, with its IP header. Of ETH_P_IP it sees nothing that leaves.
+/// A packet socket that receives IPv4 UDP datagrams to two ports, with their IP header. With ETH_P_IP it receives no sent
+/// packets.
 #[derive(Debug)]
 pub struct Tap {
     socket: Socket,
     ports: [u16; 2],
 }
 
-/// A UDP datagram that arrived.
+/// A received UDP datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tapped<'b> {
     /// Index of the interface.
     pub interface: u32,
-    /// Who sent it.
+    /// Source address.
     pub source: Ipv4Addr,
-    /// The port that it is for.
+    /// Destination port.
     pub port: u16,
-    /// What fitted into the buffer.
+    /// Payload, as far as it fits into the buffer.
     pub bytes: &'b [u8],
 }
 
 impl Tap {
-    /// `None` without the right to it.
+    /// Opens the socket; `None` if it cannot be opened, usually without CAP_NET_RAW.
     pub fn open(ports: [u16; 2]) -> Option<Self> {
         let protocol = Protocol::from(i32::from(0x0800_u16.to_be()));
         let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking(), Some(protocol)).ok()?;
@@ -36,7 +37,7 @@ impl Tap {
         Some(Self { socket, ports })
     }
 
-    /// The next datagram that waits; `None` where none does.
+    /// Returns the next queued datagram, or `None`.
     pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> Option<Tapped<'b>> {
         loop {
             let (length, from) = recvfrom::<LinkAddr>(self.socket.as_raw_fd(), buffer).ok()?;
@@ -49,7 +50,7 @@ impl Tap {
     }
 }
 
-/// Source, port and place of the payload in an IPv4 packet (RFC 791, RFC 768), if it is for one of these ports.
+/// Source, destination port and position of the payload in an IPv4 packet (RFC 791, RFC 768) to one of these ports.
 fn datagram(bytes: &[u8], ports: &[u16]) -> Option<(Ipv4Addr, u16, Range<usize>)> {
     let [first, _, _, _, _, _, _, _, _, 17, _, _, a, b, c, d, ..] = bytes else { return None };
     let udp = bytes.get(usize::from(first & 0x0f) * 4..)?;
@@ -59,7 +60,7 @@ fn datagram(bytes: &[u8], ports: &[u16]) -> Option<(Ipv4Addr, u16, Range<usize>)
     ports.contains(&port).then_some((Ipv4Addr::new(*a, *b, *c, *d), port, payload))
 }
 
-/// Keeps the rest of a busy host's traffic out: UDP to one of the two ports.
+/// A socket filter that accepts UDP to one of the two ports only, as a busy host receives much other traffic.
 fn filter([one, other]: [u16; 2]) -> [SockFilter; 8] {
     let code = |parts: u32| u16::try_from(parts).unwrap_or_default();
     let step = |parts, k| SockFilter::new(code(parts), 0, 0, k);

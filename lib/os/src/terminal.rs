@@ -1,18 +1,18 @@
-//! What a program on a terminal is told beside its keys.
+//! Changes of the terminal's size.
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Ready whenever the terminal's size has changed (SIGWINCH), to be waited for with everything else.
+/// A descriptor that is readable when the terminal's size has changed (SIGWINCH), for use in the poll loop.
 #[derive(Debug)]
 pub struct Resizes(SignalFd);
 
 impl Resizes {
-    /// Blocks SIGWINCH in the calling thread, for good: make it before any other thread, which inherits that.
+    /// Blocks SIGWINCH in the calling thread permanently: call it before any other thread starts, as threads inherit the mask.
     ///
     /// # Errors
-    /// When the kernel gives no descriptor.
+    /// If the kernel refuses a descriptor.
     pub fn new() -> nix::Result<Self> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGWINCH);
@@ -20,7 +20,7 @@ impl Resizes {
         SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map(Self)
     }
 
-    /// Forgets those so far.
+    /// Discards pending notifications.
     pub fn forget(&self) {
         while let Ok(Some(_)) = self.0.read_signal() {}
     }

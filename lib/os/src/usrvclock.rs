@@ -1,14 +1,14 @@
-//! usrvclock: a Unix socket that tells programs Dante's own time as a clock laid over CLOCK_MONOTONIC_RAW. Inferno, the
-//! open-source Dante implementation, reads its clock from one.
+//! usrvclock: a Unix socket on which programs receive Dante time as an overlay over CLOCK_MONOTONIC_RAW. Inferno, the
+//! open-source Dante implementation, uses it as its clock.
 //!
-//! A client binds a socket of its own and sends an empty datagram. It is answered at once, and from then on at least once
-//! a second, with 40 bytes, native endian:
+//! A client binds its own socket and sends an empty datagram. The server replies immediately, and from then on sends at least
+//! once a second 40 bytes, native endian:
 //! ```text
 //!  0 "VC"        2 major u16 = 1   4 minor u16 = 0   6 flags u16, bit 0 set
 //!  8 clock i64 = 4 (CLOCK_MONOTONIC_RAW)            16 last_sync i64, ns
 //! 24 shift i64, ns                                  32 freq_scale f64
 //! ```
-//! `overlay(t) = t + shift + round((t - last_sync) * freq_scale)`. The result is the leader's time, not a date.
+//! `overlay(t) = t + shift + round((t - last_sync) * freq_scale)`. The result is the leader's time, not UTC.
 
 mod bound;
 
@@ -25,14 +25,14 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Clients at once.
+/// Maximum number of clients.
 pub const MAX_CLIENTS: usize = 64;
-/// Registrations taken in one go.
+/// Maximum number of registrations per call of [`ClockServer::receive`].
 const BATCH: usize = 64;
-/// A client whose queue was full for so many datagrams in a row does not read any more.
-const STUCK: u32 = 256;
-/// A socket that could not be made, or was removed, is tried again after this.
-const RETRY: Duration = Duration::from_secs(1);
+/// Number of datagrams in a row that a client's full queue rejects before the client is removed.
+const MAX_FAILURES: u32 = 256;
+/// Interval between two checks of the socket, and between two attempts to create it.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Client {
@@ -40,13 +40,13 @@ struct Client {
     failed_in_a_row: u32,
 }
 
-/// The server.
+/// The usrvclock server.
 #[derive(Debug)]
 pub struct ClockServer {
     path: PathBuf,
     mode: u32,
     bound: Option<Bound>,
-    next_look: Option<Timestamp<Raw>>,
+    next_check: Option<Timestamp<Raw>>,
     clients: Vec<Client>,
     sent: u64,
     lost: u64,
@@ -54,17 +54,17 @@ pub struct ClockServer {
 }
 
 impl ClockServer {
-    /// A server at `path`, to whose socket the permissions `mode` are given: who may write to it may ask.
+    /// A server at `path`. `mode`: permissions of the socket; users with write permission can be clients.
     ///
     /// # Errors
-    /// [`ServeError::InTheWay`] and [`ServeError::Taken`]. Where the folder is missing, full or not writable, it is
-    /// tried again by [`Self::look`].
+    /// [`ServeError::InTheWay`] and [`ServeError::Taken`]. If the directory is missing, full or not writable, [`Self::check`]
+    /// tries again.
     pub fn open(path: PathBuf, mode: u32) -> Result<Self, ServeError> {
         let mut server = Self {
             path,
             mode,
             bound: None,
-            next_look: None,
+            next_check: None,
             clients: Vec::new(),
             sent: 0,
             lost: 0,
@@ -78,17 +78,18 @@ impl ClockServer {
         Ok(server)
     }
 
-    /// Once a second: makes the socket again if it was not there, or somebody removed its name.
-    pub fn look(&mut self, now: Timestamp<Raw>) {
-        if self.next_look.is_some_and(|next| now < next) {
+    /// Creates the socket if it does not exist or its name was removed, at most once a second.
+    pub fn check(&mut self, now: Timestamp<Raw>) {
+        if self.next_check.is_some_and(|next| now < next) {
             return;
         }
-        self.next_look = Some(now + RETRY);
+        self.next_check = Some(now + CHECK_INTERVAL);
         if self.bound.as_ref().is_some_and(|bound| name_of(&self.path).ok() == Some(bound.name)) {
             return;
         }
         if self.bound.take().is_some() {
-            self.diagnostics.push(format!("usrvclock {}: somebody removed the socket", self.path.display()));
+            self.diagnostics
+                .push(format!("usrvclock {}: another process removed the socket", self.path.display()));
         }
         match bind(&self.path, self.mode) {
             Ok(bound) => self.bound = Some(bound),
@@ -96,17 +97,17 @@ impl ClockServer {
         }
     }
 
-    /// Takes registrations, and answers them at once if anything is known.
+    /// Accepts registrations of clients, and replies immediately if there is an overlay.
     pub fn receive(&mut self, overlay: Option<&Overlay>) {
-        let answer = overlay.map(datagram);
+        let reply = overlay.map(datagram);
         for _ in 0..BATCH {
             let Some(bound) = &self.bound else { return };
             let address = match bound.socket.recv_from(&mut [0; 1]) {
                 Ok((_, address)) => address,
-                // Nothing is left, or nothing can be had; the next look tells.
+                // No datagram is queued, or the socket failed, which the next check handles.
                 Err(_) => return,
             };
-            // Who has no name cannot be answered.
+            // A client whose socket has no name cannot receive a reply.
             if address.is_unnamed() {
                 continue;
             }
@@ -115,7 +116,7 @@ impl ClockServer {
                 Some(place) => place,
                 None if self.clients.len() >= MAX_CLIENTS => {
                     self.diagnostics.push(format!(
-                        "usrvclock {}: {MAX_CLIENTS} clients are served, and no more",
+                        "usrvclock {}: client rejected: the maximum is {MAX_CLIENTS} clients",
                         self.path.display()
                     ));
                     continue;
@@ -125,16 +126,16 @@ impl ClockServer {
                     self.clients.len() - 1
                 }
             };
-            if let Some(answer) = &answer
-                && !self.send(place, answer)
+            if let Some(reply) = &reply
+                && !self.send(place, reply)
             {
                 self.clients.swap_remove(place);
             }
         }
     }
 
-    /// Tells all clients.
-    pub fn tell(&mut self, overlay: &Overlay) {
+    /// Sends the overlay to all clients, and removes those that are gone.
+    pub fn publish(&mut self, overlay: &Overlay) {
         let bytes = datagram(overlay);
         for place in (0..self.clients.len()).rev() {
             if !self.send(place, &bytes) {
@@ -143,7 +144,7 @@ impl ClockServer {
         }
     }
 
-    /// Whether the client lives.
+    /// Sends to one client. Returns whether to keep it.
     fn send(&mut self, place: usize, bytes: &[u8]) -> bool {
         let (Some(bound), Some(client)) = (&self.bound, self.clients.get_mut(place)) else { return true };
         let Err(cause) = bound.socket.send_to_addr(bytes, &client.address) else {
@@ -154,47 +155,47 @@ impl ClockServer {
         self.lost += 1;
         client.failed_in_a_row += 1;
         match cause.kind() {
-            // It ended.
+            // The client has ended.
             ErrorKind::ConnectionRefused | ErrorKind::NotFound => false,
             ErrorKind::PermissionDenied => {
                 self.diagnostics.push(format!(
-                    "usrvclock {}: client {:?} cannot be answered: this user may not write to its socket; let the \
-                     client make it with a umask of 0, or run both as one user",
+                    "usrvclock {}: cannot send to client {:?}: no write permission for its socket; run the client with \
+                     a umask of 0, or both programs as the same user",
                     self.path.display(),
                     client.address
                 ));
                 false
             }
-            _ => client.failed_in_a_row < STUCK,
+            _ => client.failed_in_a_row < MAX_FAILURES,
         }
     }
 
-    /// Whether it can be reached.
+    /// Whether the server has a bound socket.
     pub fn is_ready(&self) -> bool {
         self.bound.is_some()
     }
 
-    /// Clients that are told.
+    /// Number of registered clients.
     pub fn clients(&self) -> usize {
         self.clients.len()
     }
 
-    /// Datagrams that were sent.
+    /// Number of datagrams sent.
     pub fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// Datagrams that could not be.
+    /// Number of datagrams that could not be sent.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// What there is to say, once.
+    /// Returns and removes the messages for the log.
     pub fn diagnostics(&mut self) -> Vec<String> {
         std::mem::take(&mut self.diagnostics)
     }
 
-    /// What to wait for.
+    /// The descriptor to wait for.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.bound.as_ref().map(|bound| bound.socket.as_fd())
     }

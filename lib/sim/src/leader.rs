@@ -1,7 +1,8 @@
-//! The PTPv1 leader, as a real Dante device is one: an engine of the same shape as the follower.
+//! The PTPv1 leader, an engine like the follower's, which behaves as a Dante device.
 //!
-//! Two-step Syncs, whose own time is about 61 us early, so that a follower that uses it instead of the Follow_Up's shows
-//! at once; uptime for seconds; stratum 0x99; answers to everybody's Delay_Req and questions.
+//! It sends two-step Syncs, its time is its uptime, its stratum is 0x99, and it answers every Delay_Req and management query.
+//! The originTimestamp of its Syncs is 61 us early: a follower that uses it instead of the Follow_Up's preciseOriginTimestamp is
+//! off by that much.
 
 mod answers;
 
@@ -14,29 +15,29 @@ use dante_core::wire::{
     Packet, PortIdentity, Subdomain, SyncBody,
 };
 
-/// What the leader says of itself.
+/// What the leader announces.
 #[derive(Debug, Clone, Copy)]
 pub struct LeaderConfig {
-    /// Where it leads.
+    /// Its subdomain.
     pub subdomain: Subdomain,
-    /// Who it is.
+    /// Its identity.
     pub identity: PortIdentity,
-    /// Sync interval as a power of two of a second; Dante's is -2.
+    /// Logarithm to base 2 of the Sync interval in seconds; -2 with Dante.
     pub sync_interval: i8,
-    /// Dante's is 0x99 (or 0x79), outside of the standard's 0..4.
+    /// 0x99 (or 0x79) with Dante, outside the standard's range of 0 to 4.
     pub stratum: u8,
-    /// Dante's is 0x7060 (or 0xf060).
+    /// PTP variance; 0x7060 (or 0xf060) with Dante.
     pub variance: i16,
     /// Preferred Leader.
     pub preferred: bool,
-    /// UDP port of event messages, as it tells who asks.
+    /// UDP port of event messages, for its port data set.
     pub event_port: u16,
-    /// UDP port of general messages, likewise.
+    /// UDP port of general messages, for its port data set.
     pub general_port: u16,
 }
 
 impl LeaderConfig {
-    /// As a Dante device has it.
+    /// Returns the configuration of a Dante device.
     pub const fn dante(identity: PortIdentity) -> Self {
         let Grandmaster { stratum, variance, preferred, .. } = Grandmaster::dante(identity);
         Self {
@@ -52,73 +53,73 @@ impl LeaderConfig {
     }
 }
 
-/// How much earlier a Sync's own time is than that of its Follow_Up; 58 to 65 us on real devices.
-const SYNC_IS_EARLY_BY: Duration = Duration::from_us(61);
+/// The preciseOriginTimestamp of a Follow_Up minus the originTimestamp of its Sync; 58 to 65 us on real devices.
+const SYNC_ORIGIN_EARLY: Duration = Duration::from_us(61);
 
-/// 2^32 s, in ns.
-const SECONDS_RUN_OVER: i64 = (1 << 32) * 1_000_000_000;
+/// The time at which 32 bits of seconds wrap: 2^32 s, in ns.
+const SECONDS_WRAP: i64 = (1 << 32) * 1_000_000_000;
 
-/// Names one Sync that was handed out for sending.
+/// Identifies a Sync that the program has to send.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SyncToken(u16);
 
-/// What happened.
+/// An input of the leader.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// A packet arrived.
+    /// A packet was received.
     Packet {
         /// UDP payload.
         bytes: &'a [u8],
-        /// When.
+        /// Its receive timestamp.
         arrived: Result<PacketTimestamp, NoTimestamp>,
     },
-    /// A Sync left.
+    /// A Sync was sent.
     Departed {
-        /// Which one.
+        /// Its token.
         token: SyncToken,
-        /// When.
-        stamp: Result<PacketTimestamp, NoTimestamp>,
+        /// Its transmit timestamp.
+        timestamp: Result<PacketTimestamp, NoTimestamp>,
     },
-    /// The deadline came.
+    /// [`Leader::deadline`] is reached.
     Deadline,
 }
 
-/// What is to be done or told.
+/// An output of the leader.
 #[derive(Debug, PartialEq)]
 pub enum Output {
-    /// Multicast this Sync and report its departure.
+    /// Multicast this Sync on the event port, and report its departure with [`Input::Departed`].
     Sync {
         /// UDP payload.
         packet: Buffer,
-        /// To be handed back.
+        /// For [`Input::Departed`].
         token: SyncToken,
     },
-    /// Multicast this on the general port.
+    /// Multicast this packet on the general port.
     General {
         /// UDP payload.
         packet: Buffer,
     },
-    /// Somebody else leads here.
-    AnotherLeader(PortIdentity),
+    /// Another leader sends Syncs in this subdomain.
+    ForeignLeader(PortIdentity),
 }
 
-/// The leader engine.
+/// The engine of the leader.
 #[derive(Debug)]
 pub struct Leader {
     config: LeaderConfig,
     oscillator: Path,
     sequence: u16,
-    /// It has sent a Sync.
+    /// A Sync was sent.
     leads: bool,
-    /// Counts its answers.
+    /// Number of answers, which is also their sequenceId.
     answers: u16,
     next_sync: Timestamp<Raw>,
-    /// One input makes one.
+    /// An input causes one output at most.
     outputs: Outputs<Output, 4>,
 }
 
 impl Leader {
-    /// A leader that sends its first Sync at `start`.
+    /// Makes a leader that sends its first Sync at `start`.
     pub fn new(config: LeaderConfig, oscillator: impl Into<Path>, start: Timestamp<Raw>) -> Self {
         Self {
             config,
@@ -131,19 +132,19 @@ impl Leader {
         }
     }
 
-    /// The same, its first Sync following one with this number.
-    pub fn after_sequence(self, sequence: u16) -> Self {
+    /// Sets the sequenceId before that of the first Sync.
+    pub(crate) fn after_sequence(self, sequence: u16) -> Self {
         Self { sequence, ..self }
     }
 
-    /// Takes in what happened.
+    /// Handles an input.
     pub fn handle(&mut self, now: Timestamp<Raw>, input: Input<'_>) {
         match input {
             Input::Packet { bytes, arrived } => self.packet(now, bytes, arrived),
-            Input::Departed { token, stamp } => {
-                // Without a stamp nobody can say when it left: no Follow_Up is better than a wrong one.
-                if let Ok(stamp) = stamp {
-                    let precise_origin = self.time_at(stamp.raw);
+            Input::Departed { token, timestamp } => {
+                // Without a timestamp the departure is unknown: no Follow_Up is better than a wrong one.
+                if let Ok(timestamp) = timestamp {
+                    let precise_origin = self.time_at(timestamp.raw);
                     self.follow_up(token.0, precise_origin);
                 }
             }
@@ -152,28 +153,28 @@ impl Leader {
         }
     }
 
-    /// The next thing to be done or told; call until it is `None`.
+    /// Returns the next output; to be called until it returns `None`.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop()
     }
 
-    /// When [`Input::Deadline`] is due.
+    /// Returns the time of the next [`Input::Deadline`].
     pub fn deadline(&self) -> Timestamp<Raw> {
         self.next_sync
     }
 
-    /// Its oscillator.
-    pub fn oscillator(&mut self) -> &mut Path {
+    /// Returns its oscillator.
+    pub(crate) fn oscillator(&mut self) -> &mut Path {
         &mut self.oscillator
     }
 
-    /// The time that it tells, true to the ns. Its 32 bits of seconds run over, as the standard has them do.
+    /// Returns its time, exact to 1 ns. Its 32 bits of seconds wrap, as in IEEE 1588-2002.
     pub fn time_at(&mut self, raw: Timestamp<Raw>) -> Timestamp<Dante> {
         let at = self.oscillator.at(raw).ns();
-        Timestamp::from_ns(if at < SECONDS_RUN_OVER { at } else { at % SECONDS_RUN_OVER })
+        Timestamp::from_ns(if at < SECONDS_WRAP { at } else { at % SECONDS_WRAP })
     }
 
-    /// How far its Syncs are apart.
+    /// Returns the Sync interval.
     pub fn interval(&self) -> Duration {
         Duration::from_log2_secs(self.config.sync_interval)
     }
@@ -183,7 +184,7 @@ impl Leader {
         self.leads = true;
         self.next_sync = self.next_sync + self.interval();
         if self.next_sync <= now {
-            // After a stall the missed ones are not made up for.
+            // Syncs missed during a stall are not sent later.
             self.next_sync = now + self.interval();
         }
         let at = self.time_at(now);
@@ -191,7 +192,7 @@ impl Leader {
         let grandmaster = self.grandmaster();
         let Grandmaster { variance, stratum, identifier, .. } = grandmaster;
         let body = SyncBody {
-            origin: at - SYNC_IS_EARLY_BY,
+            origin: at - SYNC_ORIGIN_EARLY,
             epoch_number,
             grandmaster,
             sync_interval: self.config.sync_interval,
@@ -199,10 +200,10 @@ impl Leader {
             ..SyncBody::dante(self.config.identity)
         };
         let packet = self.header(Flags::BOUNDARY_CLOCK | Flags::ASSIST, self.sequence).sync(&body);
-        self.tell(Output::Sync { packet, token: SyncToken(self.sequence) });
+        self.emit(Output::Sync { packet, token: SyncToken(self.sequence) });
     }
 
-    /// Itself, as Dante names a grandmaster.
+    /// Returns its description as grandmaster, in Dante's form.
     fn grandmaster(&self) -> Grandmaster {
         let LeaderConfig { identity, stratum, variance, preferred, .. } = self.config;
         Grandmaster {
@@ -214,15 +215,15 @@ impl Leader {
         }
     }
 
-    /// How often its 32 bits of seconds have run over: once at most, as long as it lives.
+    /// Returns the number of wraps of its 32 bits of seconds: 0 or 1, since its time stays below 2^33 s (272 years).
     fn epoch_number(&mut self, now: Timestamp<Raw>) -> u16 {
-        u16::from(self.oscillator.at(now).ns() >= SECONDS_RUN_OVER)
+        u16::from(self.oscillator.at(now).ns() >= SECONDS_WRAP)
     }
 
     fn follow_up(&mut self, associated_sequence_id: u16, precise_origin: Timestamp<Dante>) {
         let body = FollowUp { associated_sequence_id, precise_origin };
         let packet = self.header(Flags::NONE, associated_sequence_id).follow_up(&body);
-        self.tell(Output::General { packet });
+        self.emit(Output::General { packet });
     }
 
     fn packet(&mut self, now: Timestamp<Raw>, bytes: &[u8], arrived: Result<PacketTimestamp, NoTimestamp>) {
@@ -232,17 +233,17 @@ impl Leader {
             return;
         }
         match (packet.message, arrived) {
-            (Message::Sync(_), _) => self.tell(Output::AnotherLeader(header.source)),
-            (Message::DelayReq(_), Ok(stamp)) => {
-                let received = self.time_at(stamp.raw);
+            (Message::Sync(_), _) => self.emit(Output::ForeignLeader(header.source)),
+            (Message::DelayReq(_), Ok(timestamp)) => {
+                let received = self.time_at(timestamp.raw);
                 let packet = self.header(Flags::NONE, self.sequence).delay_resp(&DelayResp {
                     received,
                     requesting: header.source,
                     requesting_sequence_id: header.sequence_id,
                 });
-                self.tell(Output::General { packet });
+                self.emit(Output::General { packet });
             }
-            (Message::Management(question), _) => self.answer(now, header.source, &question),
+            (Message::Management(query), _) => self.answer(now, header.source, &query),
             _ => {}
         }
     }
@@ -257,7 +258,7 @@ impl Leader {
         }
     }
 
-    fn tell(&mut self, output: Output) {
+    fn emit(&mut self, output: Output) {
         self.outputs.push(output);
     }
 }

@@ -1,7 +1,6 @@
-//! Rehearsal: a PTPv1 leader that sends what real Dante devices send, and a world of virtual time.
+//! Simulation: a PTPv1 leader that sends the packets of a Dante device, and a world in virtual time.
 //!
-//! Nothing in this library touches the machine that it runs on; only the program `dantesim` does, whose command line is
-//! [`args`].
+//! The library accesses neither network, clocks nor files of the host. The program `dantesim` does; its command line is [`args`].
 #![forbid(unsafe_code)]
 
 #[expect(
@@ -12,5 +11,4 @@ pub mod args;
 pub mod leader;
 pub mod link;
 pub mod oscillator;
-pub mod scenario;
 pub mod world;

@@ -1,68 +1,69 @@
-//! The way between a leader and the host: what delays, loses, doubles and reorders packets.
+//! The network path between a leader and a host: delay, loss, duplication and reordering of packets.
 
 use dante_core::time::{Duration, Raw, Timestamp};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp1, StandardNormal};
 
-/// How long packets queue. A queue is never early.
+/// Distribution of the queueing delay, which is never negative.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Queue {
-    /// |normal| of this scale: its standard deviation is 0.603 of it, its mean 0.798.
+    /// Absolute value of a normal variable with this standard deviation. It has 0.798 of it as mean and 0.603 of it as standard
+    /// deviation.
     HalfNormal(Duration),
-    /// Exponential of this mean, which is also its standard deviation.
+    /// Exponential with this mean, which is also its standard deviation.
     Exponential(Duration),
 }
 
-/// Some packets wait for longer.
+/// Additional delay of some packets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bursts {
-    /// Share of the packets, 0..1.
+    /// Fraction of the packets, 0 to 1.
     pub share: f64,
-    /// They wait at least so much more.
+    /// Smallest additional delay.
     pub shortest: Duration,
-    /// And at most so much more; uniform in between.
+    /// Largest additional delay; uniform between the two.
     pub longest: Duration,
 }
 
-/// For a while all packets wait for longer.
+/// Additional delay of all packets for some time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Load {
-    /// From then on.
+    /// Start.
     pub at: Timestamp<Raw>,
-    /// For so long.
+    /// Length.
     pub span: Duration,
-    /// Each packet waits so much more.
+    /// Additional delay of each packet.
     pub more: Duration,
 }
 
-/// The way from the leader to the host becomes longer, or shorter, for good; the way back stays.
+/// Permanent change of the delay from the leader to the host; the delay in the other direction stays.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Detour {
-    /// From then on.
+    /// Start.
     pub at: Timestamp<Raw>,
-    /// By so much.
+    /// Additional delay.
     pub more: Duration,
 }
 
-/// A link, the same in both directions but for a [`Detour`].
+/// Properties of a path, the same in both directions except for the [`Detour`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Profile {
-    /// What every packet needs.
+    /// Smallest delay.
     pub delay: Duration,
-    /// And in addition this.
+    /// Queueing delay, added to it.
     pub queue: Queue,
-    /// Some wait for longer.
+    /// Additional delay of some packets.
     pub bursts: Option<Bursts>,
-    /// A load episode.
+    /// Additional delay of all packets for some time.
     pub load: Option<Load>,
-    /// A change of one way only.
+    /// Permanent change in one direction.
     pub detour: Option<Detour>,
-    /// Share of packets lost, 0..1.
+    /// Fraction of lost packets, 0 to 1.
     pub loss: f64,
-    /// Share of packets that come twice, 0..1.
+    /// Fraction of packets that are received twice, 0 to 1.
     pub duplication: f64,
-    /// Share of packets held back so that later ones may overtake them, 0..1: for 50 us to 0.6 s, each order of
-    /// magnitude as likely as any other. A Sync comes after its Follow_Up then, or even after the next Sync.
+    /// Fraction of packets that are delayed by 50 us to 0.6 s (log-uniform), 0 to 1, so that later packets may overtake them: a
+    /// Sync may be received after its Follow_Up or after the next Sync.
     pub reordering: f64,
 }
 
@@ -77,28 +78,28 @@ impl Profile {
         duplication: 0.0,
         reordering: 0.0,
     };
-    /// A veth pair: 0.5 us of standard deviation.
+    /// A veth pair: standard deviation 0.5 us.
     pub const VETH: Self =
         Self { delay: Duration::from_us(5), queue: Queue::HalfNormal(Duration::from_ns(829)), ..Self::PLAIN };
-    /// Real Dante devices as plain software stamps see them: 6.8 us of standard deviation, a tail to one side.
+    /// Real Dante devices with software timestamps: standard deviation 6.8 us, with a one-sided tail.
     pub const DANTE: Self = Self {
         delay: Duration::from_us(30),
         queue: Queue::HalfNormal(Duration::from_ns(11_300)),
         ..Self::PLAIN
     };
-    /// The same in a network that has other things to do, too.
+    /// [`Self::DANTE`] on a busy network: 10 % of the packets are 50 to 300 us late.
     pub const BUSY: Self = Self {
         bursts: Some(Bursts { share: 0.1, shortest: Duration::from_us(50), longest: Duration::from_us(300) }),
         ..Self::DANTE
     };
 
-    /// How long a packet needs that leaves the leader at `at`.
+    /// Draws the delay of a packet that leaves the leader at `at`.
     pub fn transit(&self, rng: &mut (impl Rng + ?Sized), at: Timestamp<Raw>) -> Duration {
         let detour = self.detour.filter(|detour| at >= detour.at);
         self.transit_back(rng, at) + detour.map_or(Duration::ZERO, |detour| detour.more)
     }
 
-    /// How long a packet needs that leaves the host at `at`.
+    /// Draws the delay of a packet that leaves the host at `at`.
     pub fn transit_back(&self, rng: &mut (impl Rng + ?Sized), at: Timestamp<Raw>) -> Duration {
         let queued = match self.queue {
             Queue::HalfNormal(scale) => scale.secs_f64() * f64::abs(StandardNormal.sample(rng)),
@@ -122,7 +123,7 @@ impl Profile {
         transit
     }
 
-    /// How many copies of a packet arrive.
+    /// Draws the number of copies of a packet that are received.
     pub fn copies(&self, rng: &mut (impl Rng + ?Sized)) -> usize {
         let sent = 1 + usize::from(self.duplication > 0.0 && rng.random_bool(self.duplication));
         (0..sent).filter(|_| self.loss == 0.0 || !rng.random_bool(self.loss)).count()
@@ -145,11 +146,11 @@ mod tests {
     }
 
     #[test]
-    fn the_profiles_have_the_noise_that_they_are_named_for() {
+    fn profiles_have_their_mean_and_standard_deviation() {
         for (link, mean, sigma) in [
             (Profile::VETH, 5_661.0, 500.0),
             (Profile::DANTE, 39_016.0, 6_812.0),
-            // A tenth of the packets 175 us later on average.
+            // 10 % of the packets are late by 175 us on average.
             (Profile::BUSY, 56_516.0, 57_800.0),
             (
                 Profile { queue: Queue::Exponential(Duration::from_us(10)), ..Profile::VETH },
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn load_and_detour_come_when_they_are_due() {
+    fn load_and_detour_start_and_end_in_time() {
         let at = Timestamp::from_ns(10_000_000_000);
         let load = Load { at, span: Duration::from_secs(20), more: Duration::from_us(100) };
         let detour = Detour { at, more: Duration::from_us(20) };
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_and_doubles_have_their_share() {
+    fn loss_and_duplication_have_their_fraction() {
         let mut rng = Pcg64Mcg::seed_from_u64(2);
         let link = Profile { loss: 0.1, duplication: 0.2, ..Profile::VETH };
         let copies: usize = (0..100_000).map(|_| link.copies(&mut rng)).sum();

@@ -1,7 +1,7 @@
-//! The leader's oscillator: a known function of CLOCK_MONOTONIC_RAW, so that the truth is known at any moment.
+//! The leader's clock as a known function of CLOCK_MONOTONIC_RAW: the truth that followers are compared with.
 //!
-//! [`Oscillator`] is a closed form that fits into a few numbers, for rehearsal; [`Truth`] is how it is written to a file;
-//! [`Path`] is a random one, for trials.
+//! [`Oscillator`] is a closed form with few parameters, for `dantesim`; [`Truth`] is its form in a file; [`Path`] has random
+//! noise too, for the simulated world.
 
 mod path;
 
@@ -11,34 +11,34 @@ use dante_core::time::{Affine, Dante, Duration, Ratio, Raw, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
-/// A constant rate and a slow sine on top of it, as temperature makes.
+/// A clock with a constant rate and a slow sine, as a temperature cycle causes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Oscillator {
     /// The leader's time without the wander.
     pub line: Affine<Dante>,
-    /// Largest excursion of the rate.
+    /// Amplitude of the sine.
     pub wander: Ratio,
-    /// Of the sine.
+    /// Period of the sine.
     pub period: Duration,
 }
 
 impl Oscillator {
-    /// How long a full swing takes where nothing else is said.
+    /// Default period of the sine.
     pub const PERIOD: Duration = Duration::from_secs(300);
 
-    /// Starts at `raw0`, where it shows `at0`.
+    /// Makes a clock that shows `at0` at `raw0`, where the sine is zero and rises.
     pub const fn new(raw0: Timestamp<Raw>, at0: Timestamp<Dante>, rate: Ratio, wander: Ratio) -> Self {
         Self { line: Affine { raw0, at0, rate }, wander, period: Self::PERIOD }
     }
 
-    /// The leader's time at `raw`.
+    /// Returns the leader's time at `raw`.
     pub fn at(&self, raw: Timestamp<Raw>) -> Timestamp<Dante> {
         let turns = self.turns(raw);
         let swing = self.wander.fraction() * self.period.secs_f64() / TAU * (1.0 - (TAU * turns).cos());
         self.line.at(raw) + Duration::from_secs_f64(swing)
     }
 
-    /// The leader's rate at `raw`, relative to CLOCK_MONOTONIC_RAW.
+    /// Returns the leader's rate at `raw`, relative to CLOCK_MONOTONIC_RAW.
     pub fn rate_at(&self, raw: Timestamp<Raw>) -> Ratio {
         let turns = self.turns(raw);
         self.line.rate + Ratio::new(self.wander.fraction() * (TAU * turns).sin())
@@ -49,7 +49,7 @@ impl Oscillator {
     }
 }
 
-/// [`Oscillator`] as `dantesim leader --truth FILE` writes it, for a program that judges a follower: JSON.
+/// An [`Oscillator`] as `dantesim leader --truth FILE` writes it in JSON, for programs that measure a follower's error.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Truth {
     raw0_ns: i64,

@@ -1,6 +1,6 @@
-//! Named scenarios, each with the limits that it has to keep: what goes wrong on real networks and hosts, and where the
-//! suite's peers are known to fail. One seed in an ordinary run; `SOAK=200` runs 200 of them, `SEED=7` one and
-//! tells what was said in it. The worst figures of a scenario are printed (`--nocapture`).
+//! Scenarios with limits: faults of real networks and hosts, and cases in which other programs are known to fail. They run with one
+//! seed; `SOAK=200` runs 200 seeds, `SEED=7` runs seed 7 and prints the outputs of port and steerer. With `--nocapture` the largest
+//! figures of each scenario are printed.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by a panic")]
 
 use dante_core::port::{DelayMechanism, KnownRate, KnownRates, LeaderRules, PortConfig};
@@ -9,18 +9,22 @@ use dante_core::time::{Duration, Ratio, Timestamp};
 use dante_sim::leader::LeaderConfig;
 use dante_sim::link::{Detour, Load, Profile, Queue};
 use dante_sim::oscillator::{Model, Path, Sine};
-use dante_sim::scenario::{Figures, mean_transit, run};
 use dante_sim::world::{Act, Faults, HostConfig, LeaderId, Observation, Role, World};
+use scenarios::judge::{Figures, mean_transit, run};
+use seeds::{is_one_chosen, seeds};
 
+#[path = "common/seeds.rs"]
+mod seeds;
 mod scenarios {
     pub mod hosts;
+    pub mod judge;
     pub mod leaders;
     pub mod links;
     pub mod networks;
 }
 
-/// A veth pair: locked as soon as five Syncs give the rate to 2 ppm; phase within four standard deviations of a Sync;
-/// the rate to five of the 4.7 ppb that an optimal filter leaves.
+/// A veth pair: locked as soon as five Syncs give the rate to 2 ppm; phase error within four standard deviations of a Sync; rate
+/// error within five times the 4.7 ppb of an optimal filter.
 const VETH: Figures = Figures {
     lock_s: 3.0,
     unlocked_s: 0.0,
@@ -31,8 +35,8 @@ const VETH: Figures = Figures {
     rate_left_ppb: 25.0,
     timelines: 1,
 };
-/// Software stamps of a real device: 13.6 times the noise, of which the filter leaves 9 ppb.
-/// Locked at 2 ppm, one standard deviation, the frequency may err by three of these beside the phase term.
+/// A real device with software timestamps: 13.6 times the noise, with which the filter reaches 9 ppb. At lock the standard deviation
+/// of the rate is 2 ppm: the frequency may be off by three of them, besides the phase term of 5 ppm.
 const DANTE: Figures = Figures {
     lock_s: 8.0,
     excess_ppm: 11.0,
@@ -46,13 +50,13 @@ const DANTE: Figures = Figures {
 /// One scenario in one world.
 struct Trial {
     world: World,
-    /// How many steps of the clock are the host's own.
+    /// Number of jumps of the clock that the host makes.
     host_steps: usize,
     path: Duration,
 }
 
 impl Trial {
-    /// A leader at +12 ppm that has been up for 699 s.
+    /// One leader with an uptime of 699 s.
     fn new(seed: u64, link: Profile, model: Model) -> Self {
         Self::led(seed, role(0, seed, link, model, 699))
     }
@@ -81,7 +85,7 @@ impl Trial {
         Self { world, host_steps: 0, path }
     }
 
-    /// So late, and a bit: neither a Sync nor a tick of the programs is due then.
+    /// Plans `act` for `after_s` and 137 ms, when neither a Sync nor a tick of the programs is due.
     fn then(mut self, after_s: i64, act: Act) -> Self {
         self.host_steps += usize::from(matches!(act, Act::Step(_) | Act::Suspend(_)));
         self.world.plan(s(after_s) + Duration::from_ms(137), act);
@@ -93,7 +97,7 @@ fn world(port: PortConfig, networks: usize) -> World {
     World::new(port.seed, Vec::new(), HostConfig::new(Observation::Packets { networks }, port))
 }
 
-/// A leader of this number: the lower one is the better.
+/// Makes a leader. Of two leaders the one with the lower number is the better.
 fn role(number: u8, seed: u64, link: Profile, model: Model, uptime_s: i64) -> Role {
     let uptime = Timestamp::ZERO + s(uptime_s);
     let path = Path::new(model, World::BEGIN, uptime, seed.wrapping_mul(31) + u64::from(number) + 1);
@@ -112,12 +116,12 @@ fn first() -> LeaderId {
     LeaderId::nth(0)
 }
 
-/// What port and steerer said, in the order of time.
-fn tell(world: &World) {
+/// Prints the outputs of port and steerer in the order of time.
+fn print_events(world: &World) {
     let records = world.host().records();
     let observer = records.observer.iter();
     let mut lines: Vec<_> =
-        observer.map(|(at, place, output)| (*at, format!("observer {place}: {output:?}"))).collect();
+        observer.map(|(at, network, output)| (*at, format!("network {network}: {output:?}"))).collect();
     lines.extend(records.steerer.iter().map(|(at, output)| (*at, format!("steerer: {output:?}"))));
     lines.sort_by_key(|(at, _)| *at);
     for (at, line) in lines {
@@ -125,29 +129,22 @@ fn tell(world: &World) {
     }
 }
 
-/// Runs a scenario over its seeds.
+/// Runs a scenario with all seeds.
 fn all_seeds(name: &str, span_s: i64, limits: &Figures, trial: impl Fn(u64) -> Trial) {
-    let soak = std::env::var("SOAK").ok().and_then(|seeds| seeds.parse().ok());
-    let one = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = match (one, soak) {
-        (Some(one), _) => one..one + 1,
-        (None, Some(seeds)) => 0..seeds,
-        (None, None) => 1..2,
-    };
     let (mut worst, mut found) = (None::<Figures>, Vec::new());
-    for seed in seeds.clone() {
+    for seed in seeds() {
         let Trial { mut world, host_steps, path } = trial(seed);
         let (figures, forbidden) = run(&mut world, s(span_s), path, host_steps);
         let beyond = figures.beyond(limits).into_iter().chain(forbidden);
         found.extend(beyond.map(|what| format!("scenario {name}, seed {seed}: {what}")));
-        if one.is_some() {
-            tell(&world);
+        if is_one_chosen() {
+            print_events(&world);
         }
-        worst = Some(worst.map_or(figures, |worst| worst.worst(figures)));
+        worst = Some(worst.map_or(figures, |worst| worst.max(figures)));
     }
     if let Some(worst) = worst {
         println!(
-            "{name:<44} lock {:5.1} s  unlocked {:5.1} s  phase {:8.2} us  left {:8.2} us  excursion {:8.2} us  \
+            "{name:<50} lock {:5.1} s  unlocked {:5.1} s  phase {:8.2} us  at end {:8.2} us  excursion {:8.2} us  \
              excess {:5.2} ppm  rate {:7.2} ppb  timelines {}",
             worst.lock_s,
             worst.unlocked_s,
@@ -159,13 +156,7 @@ fn all_seeds(name: &str, span_s: i64, limits: &Figures, trial: impl Fn(u64) -> T
             worst.timelines
         );
     }
-    assert!(
-        found.is_empty(),
-        "{} figures beyond their limits on {} seeds:\n{}",
-        found.len(),
-        seeds.count(),
-        found.join("\n")
-    );
+    assert!(found.is_empty(), "{} findings on {} seeds:\n{}", found.len(), seeds().count(), found.join("\n"));
 }
 
 /// `name, seconds, limits, |seed| Trial`

@@ -1,31 +1,31 @@
-//! The numbers of a check, and their limits.
+//! Measured values of a check, and their limits.
 
 use super::{Judgement, Service};
 use crate::args::CheckArgs;
-use crate::pages::{Pages, said};
+use crate::pages::{Pages, fresh_body};
 use dante_core::steer::State;
 use dante_core::time::{Duration, Ratio};
 use dante_core::track::KernelSync;
 use dante_os::quantity::Span;
 
-/// One number that is measured.
+/// One measured value.
 #[derive(Debug, Clone, Copy)]
 pub struct Figure {
-    /// As the monitoring system calls it.
+    /// Label in the performance data.
     label: &'static str,
-    /// In words.
+    /// Name in the text.
     what: &'static str,
     unit: Unit,
-    /// In that unit; `None` where it is not known.
+    /// In `unit`; `None` if unknown.
     value: Option<f64>,
-    /// Whether it may be below zero, as far as above.
+    /// The value has a sign, and the limit applies to its magnitude.
     is_signed: bool,
     limit: Limit,
-    /// What it means that it is not known although there is a limit.
+    /// State if the value has a limit but is unknown.
     missing: Service,
 }
 
-/// What a figure may not pass, in its unit.
+/// Largest permitted magnitudes of a figure, in its unit.
 #[derive(Debug, Clone, Copy, Default)]
 struct Limit {
     warning: Option<f64>,
@@ -38,17 +38,17 @@ enum Unit {
     Ppm,
 }
 
-/// All of them, known or not.
+/// Returns all figures, known or not.
 pub fn of(pages: &Pages, limits: &CheckArgs) -> [Figure; 5] {
-    let steered = said(&pages.dante2sys);
-    let observed = said(&pages.dante4l);
+    let steered = fresh_body(&pages.dante2sys);
+    let observed = fresh_body(&pages.dante4l);
     let secs = |ns| Duration::from_ns(ns).secs_f64();
     let offset = Limit::of_spans(limits.warn_offset, limits.max_offset);
-    // While there is no leader the phase is not measured, and its uncertainty grows.
+    // Without a leader the phase is not measured: the limit applies to its uncertainty, which grows.
     let in_holdover = steered.is_some_and(|body| body.state() == Some(State::Holdover));
     let (phase, sigma) = if in_holdover { (Limit::default(), offset) } else { (offset, Limit::default()) };
-    let bound = steered.and_then(|body| body.utc()).map(|date| date.bound_ns);
-    let kernels = || match observed?.kernel_sync()? {
+    let bound = steered.and_then(|body| body.utc()).map(|utc| utc.bound_ns);
+    let kernel_bound = || match observed?.kernel_sync()? {
         KernelSync::Synchronised(max_error) => Some(max_error.ns()),
         KernelSync::Unsynchronised => None,
     };
@@ -69,7 +69,7 @@ pub fn of(pages: &Pages, limits: &CheckArgs) -> [Figure; 5] {
         },
         figure(
             "phase_uncertainty",
-            "the phase's uncertainty",
+            "the phase uncertainty",
             steered.filter(|body| body.epoch().is_some()).map(|body| secs(body.phase_sigma_ns)),
             sigma,
         ),
@@ -87,8 +87,8 @@ pub fn of(pages: &Pages, limits: &CheckArgs) -> [Figure; 5] {
             missing: Service::Critical,
             ..figure(
                 "utc_error",
-                "the date's possible error",
-                bound.or_else(kernels).map(secs),
+                "the bound on the UTC error",
+                bound.or_else(kernel_bound).map(secs),
                 Limit::of_spans(limits.warn_utc_error, limits.max_utc_error),
             )
         },
@@ -96,7 +96,7 @@ pub fn of(pages: &Pages, limits: &CheckArgs) -> [Figure; 5] {
             missing: Service::Critical,
             ..figure(
                 "sync_age",
-                "the last Sync's age",
+                "the age of the last Sync",
                 sample.map(|sample| (pages.now - sample.arrived.raw).secs_f64()),
                 Limit::of_spans(limits.warn_age, limits.max_age),
             )
@@ -104,10 +104,10 @@ pub fn of(pages: &Pages, limits: &CheckArgs) -> [Figure; 5] {
     ]
 }
 
-/// Whether the limits fit together.
+/// Checks that each warning limit is below its critical limit.
 ///
 /// # Errors
-/// In words, when one could never be told.
+/// A message, if a warning could never be reported.
 pub fn check(limits: &CheckArgs) -> Result<(), String> {
     let all = [
         ("offset", Limit::of_spans(limits.warn_offset, limits.max_offset)),
@@ -117,7 +117,7 @@ pub fn check(limits: &CheckArgs) -> Result<(), String> {
     ];
     let is_wrong = |limit: &Limit| limit.warning.zip(limit.critical).is_some_and(|(warn, max)| warn >= max);
     match all.iter().find(|(_, limit)| is_wrong(limit)) {
-        Some((name, _)) => Err(format!("--warn-{name} has to be below --max-{name}")),
+        Some((name, _)) => Err(format!("--warn-{name} must be below --max-{name}")),
         None => Ok(()),
     }
 }
@@ -130,29 +130,29 @@ impl Limit {
 }
 
 impl Figure {
-    /// Whether there is a value.
+    /// Whether the value is known.
     pub fn is_known(&self) -> bool {
         self.value.is_some()
     }
 
-    /// What is to be said of it, if anything.
+    /// Returns the state and its reason if the value is above a limit, or has a limit and is unknown.
     pub fn judged(&self) -> Option<Judgement> {
         let Limit { warning, critical } = self.limit;
         let Some(value) = self.value else {
-            let is_wanted = warning.or(critical).is_some();
-            return is_wanted.then(|| (self.missing, format!("{} is not known", self.what)));
+            let has_limit = warning.or(critical).is_some();
+            return has_limit.then(|| (self.missing, format!("{} is unknown", self.what)));
         };
-        let beyond = |limit: Option<f64>| limit.filter(|limit| value.abs() > *limit);
-        let (service, limit) = match (beyond(critical), beyond(warning)) {
+        let exceeded = |limit: Option<f64>| limit.filter(|limit| value.abs() > *limit);
+        let (service, limit) = match (exceeded(critical), exceeded(warning)) {
             (Some(limit), _) => (Service::Critical, limit),
             (None, Some(limit)) => (Service::Warning, limit),
             (None, None) => return None,
         };
-        let (value, limit) = (self.unit.words(value), self.unit.words(limit));
-        Some((service, format!("{} is {value}, beyond {limit}", self.what)))
+        let (value, limit) = (self.unit.text(value), self.unit.text(limit));
+        Some((service, format!("{} is {value}, limit {limit}", self.what)))
     }
 
-    /// `label=value[unit];[warning];[critical]`, each limit as a range in which all is well.
+    /// Formats `label=value[unit];[warning];[critical]`, each limit as the range of permitted values.
     pub fn value(&self) -> String {
         let unit = if self.unit == Unit::Seconds { "s" } else { "" };
         let range = |limit: Option<f64>| match limit.map(|limit| self.unit.digits(limit)) {
@@ -170,7 +170,7 @@ impl Figure {
 }
 
 impl Unit {
-    /// Digits alone, as the guidelines want it: no exponent.
+    /// Formats digits without an exponent, as the guidelines require.
     fn digits(self, value: f64) -> String {
         match self {
             Self::Seconds => format!("{value:.9}"),
@@ -178,7 +178,7 @@ impl Unit {
         }
     }
 
-    fn words(self, value: f64) -> String {
+    fn text(self, value: f64) -> String {
         if self == Self::Ppm {
             return format!("{value:.4} ppm");
         }

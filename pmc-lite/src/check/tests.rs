@@ -22,7 +22,7 @@ fn judged(pages: &Pages, words: &[&str]) -> (Service, String) {
 }
 
 #[test]
-fn the_line_of_every_scene() {
+fn prints_one_line_for_every_scene() {
     let words = [
         "--max-offset=200us",
         "--warn-offset=1us",
@@ -41,9 +41,8 @@ fn the_line_of_every_scene() {
     }
 }
 
-/// Each state of each program, by itself.
 #[test]
-fn the_verdict_of_every_state() {
+fn maps_every_state_to_its_service_state() {
     let steered = |state: steer::State| {
         let mut pages = scenes::locked();
         change(&mut pages.dante2sys, |body| body.state = state as u8);
@@ -78,7 +77,7 @@ fn the_verdict_of_every_state() {
     ] {
         assert_eq!(relayed(state, waiting, port), service, "{state} {waiting:?} {port}");
     }
-    // Nobody follows dante4l.
+    // dante4l alone.
     for state in port::State::ALL {
         let mut pages = Pages { dante2sys: scenes::no_daemon().dante2sys, ..scenes::locked() };
         change(&mut pages.dante4l, |body| body.ports[0].state = state as u8);
@@ -89,7 +88,7 @@ fn the_verdict_of_every_state() {
 }
 
 #[test]
-fn a_daemon_that_is_gone() {
+fn daemon_that_ended_is_critical_unless_replaced() {
     let gone = |freshness| {
         let mut pages = scenes::locked();
         pages.dante4l = pages.dante4l.map(|view| View { freshness, ..view });
@@ -98,9 +97,9 @@ fn a_daemon_that_is_gone() {
     for freshness in [Freshness::Stale, Freshness::Stopped] {
         let (service, line) = gone(freshness);
         assert_eq!(service, Service::Critical);
-        assert!(line.contains("dante4l does not run"), "{line}");
+        assert!(line.contains("dante4l is not running"), "{line}");
     }
-    // chrony has taken over from a dante2sys that was stopped; from one that died it has not.
+    // danteshm replaces a dante2sys that was stopped, but not one that crashed.
     let replaced = |freshness| {
         let mut pages = scenes::chrony();
         change(&mut pages.danteshm, |body| body.output_count = 1);
@@ -114,7 +113,7 @@ fn a_daemon_that_is_gone() {
 }
 
 #[test]
-fn limits_are_held() {
+fn value_above_its_limit_changes_the_state() {
     let locked = |words: &[&str]| judged(&scenes::locked(), words);
     for (words, service) in [
         // 37 ns, -0.0093 ppm, 1.512345 ms, 0.125 s.
@@ -133,13 +132,13 @@ fn limits_are_held() {
     ] {
         let (found, line) = locked(words);
         assert_eq!(found, service, "{words:?}: {line}");
-        assert_eq!(line.contains("beyond"), service != Service::Ok, "{line}");
+        assert_eq!(line.contains(", limit "), service != Service::Ok, "{line}");
     }
     let (_, line) = locked(&["--warn-offset=10ns", "--max-offset=20ns"]);
-    assert!(line.contains("the phase error is 37 ns, beyond 20 ns"), "{line}");
+    assert!(line.contains("the phase error is 37 ns, limit 20 ns"), "{line}");
     assert!(line.contains("phase=0.000000037s;-0.000000010:0.000000010;-0.000000020:0.000000020 "), "{line}");
 
-    // A clock that is ahead or behind.
+    // The limit applies to the magnitude.
     let mut behind = scenes::locked();
     change(&mut behind.dante2sys, |body| body.phase_error_ns = -250_000);
     assert_eq!(judged(&behind, &["--max-offset=200us"]).0, Service::Critical);
@@ -147,30 +146,30 @@ fn limits_are_held() {
 }
 
 #[test]
-fn a_limit_to_what_is_not_known_is_no_reassurance() {
-    // In holdover the uncertainty stands in: 2310 ns.
+fn unknown_value_with_a_limit_is_not_ok() {
+    // In HOLDOVER the limit applies to the uncertainty, 2310 ns.
     let holdover = |words: &[&str]| judged(&scenes::holdover(), words);
     assert_eq!(holdover(&["--max-offset=3us"]).0, Service::Warning);
     let (service, line) = holdover(&["--max-offset=2us"]);
     assert_eq!(service, Service::Critical);
     assert!(
-        line.contains("the phase's uncertainty is 2.31 us, beyond 2 us") && line.contains("phase=U"),
+        line.contains("the phase uncertainty is 2.31 us, limit 2 us") && line.contains("phase=U"),
         "{line}"
     );
 
-    // chrony steers: its phase is its own business, the date's error the kernel's word.
+    // chrony steers: the phase error is unknown, and the bound on the UTC error is the kernel's.
     let mut chrony = scenes::chrony();
     change(&mut chrony.danteshm, |body| body.output_count = 1);
     assert_eq!(judged(&chrony, &[]).0, Service::Ok);
     let (service, line) = judged(&chrony, &["--max-offset=1ms"]);
     assert_eq!(service, Service::Unknown);
-    assert!(line.contains("the phase error is not known"), "{line}");
+    assert!(line.contains("the phase error is unknown"), "{line}");
     assert_eq!(judged(&chrony, &["--max-utc-error=1.6ms"]).0, Service::Ok);
     assert_eq!(judged(&chrony, &["--max-utc-error=1.5ms"]).0, Service::Critical);
     change(&mut chrony.dante4l, |body| body.kernel_clock = KernelClock::Unsynchronised as u8);
     assert_eq!(judged(&chrony, &["--max-utc-error=1"]).0, Service::Critical);
 
-    // No Sync was ever measured.
+    // No Sync has been measured.
     let mut near = Pages { dante2sys: scenes::no_daemon().dante2sys, ..scenes::listening(None) };
     change(&mut near.dante4l, |body| body.ports[0].state = port::State::Uncalibrated as u8);
     assert_eq!(judged(&near, &[]).0, Service::Warning);
@@ -178,7 +177,7 @@ fn a_limit_to_what_is_not_known_is_no_reassurance() {
 }
 
 #[test]
-fn limits_that_exclude_each_other_are_told() {
+fn rejects_warning_limit_that_is_not_below_the_critical_one() {
     let wrong = |words: &[&str]| super::figures::check(&limits(words)).err();
     assert_eq!(wrong(&["--warn-offset=1us", "--max-offset=2us", "--warn-age=3"]), None);
     for (words, name) in [
@@ -191,18 +190,18 @@ fn limits_that_exclude_each_other_are_told() {
     }
 }
 
-/// Who only tries it out sees that the system clock is left alone.
+/// The line shows that the steered clock is not the system clock.
 #[test]
-fn a_clock_other_than_the_systems_is_named() {
+fn names_a_clock_that_is_not_the_system_clock() {
     let mut pages = scenes::locked();
     change(&mut pages.dante2sys, |body| body.clock = SteeredClock::Virtual as u8);
-    assert!(judged(&pages, &[]).1.contains(", a virtual clock |"), "{}", judged(&pages, &[]).1);
+    assert!(judged(&pages, &[]).1.contains(", virtual clock |"), "{}", judged(&pages, &[]).1);
     assert!(!judged(&scenes::locked(), &[]).1.contains("clock"));
 }
 
-/// A file's name may hold what would end the text, and the text is one line.
+/// A path may contain a bar, which would end the text, or a line break, which would end the output.
 #[test]
-fn the_text_holds_no_bar_and_no_line_break() {
+fn replaces_bars_and_line_breaks_in_the_text() {
     let mut pages = scenes::chrony();
     change(&mut pages.danteshm, |body| {
         body.outputs[1].kind = OutputKind::Sock as u8;
@@ -213,6 +212,6 @@ fn the_text_holds_no_bar_and_no_line_break() {
     assert_eq!((line.matches('|').count(), line.lines().count()), (1, 1), "{line}");
 }
 
-fn change<B>(page: &mut crate::pages::Read<B>, how: impl FnOnce(&mut B)) {
-    how(&mut page.as_mut().unwrap_or_else(|error| panic!("{error}")).body);
+fn change<B>(page: &mut crate::pages::Read<B>, edit: impl FnOnce(&mut B)) {
+    edit(&mut page.as_mut().unwrap_or_else(|error| panic!("{error}")).body);
 }

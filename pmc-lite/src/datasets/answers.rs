@@ -1,6 +1,6 @@
-//! The data sets that are answered. PTPv1's values are mapped as IEEE 1588-2008, 18.3, does.
+//! The data sets. Values of PTPv1 are mapped by IEEE 1588-2008, 18.3.
 
-use crate::pages::{Pages, said};
+use crate::pages::{Pages, fresh_body};
 use dante_core::named;
 use dante_core::page::{Dante4lStatus, LeaderRecord, PortRecord};
 use dante_core::port::TimestampSource;
@@ -9,7 +9,7 @@ use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use std::fmt::{self, Write};
 
 named! {
-    /// What can be asked for.
+    /// Data sets of a GET command.
     pub enum DataSet {
         Default "DEFAULT_DATA_SET",
         Current "CURRENT_DATA_SET",
@@ -22,19 +22,19 @@ named! {
 }
 
 impl DataSet {
-    /// Each port answers for itself.
+    /// Whether each port has its own.
     const fn is_of_a_port(self) -> bool {
         matches!(self, Self::Port | Self::PortProperties | Self::PortStats)
     }
 }
 
-/// The answers, one below the other, as pmc prints them.
+/// Formats the answers one below the other, as pmc prints them.
 pub fn answers(sets: &[DataSet], pages: &Pages) -> String {
     let mut out = String::new();
     for set in sets {
         // Writing to a String cannot fail.
         _ = writeln!(out, "sending: GET {}", set.name());
-        if let Some(body) = said(&pages.dante4l) {
+        if let Some(body) = fresh_body(&pages.dante4l) {
             _ = answer(&mut out, *set, body);
         }
     }
@@ -57,13 +57,13 @@ fn head(out: &mut String, set: DataSet, clock: ClockIdentity, port: u16) -> fmt:
     writeln!(out, "\t{clock}-{port} seq 0 RESPONSE MANAGEMENT {} ", set.name())
 }
 
-/// One clock with the identity of its first port, as ptp4l has it.
+/// Returns the identity of the first port, which ptp4l too uses as that of the clock.
 fn clock_identity(body: &Dante4lStatus) -> ClockIdentity {
     let first = body.ports().iter().find_map(PortRecord::identity);
     ClockIdentity(first.map_or(Uuid([0; 6]), |identity| identity.uuid))
 }
 
-/// The fields, one below the other, their names padded to the longest.
+/// Writes one field per line, names padded to `$width`.
 macro_rules! fields {
     ($out:ident, $width:literal: $($name:literal => $value:expr,)+) => {{
         $(writeln!($out, "\t\t{:<1$} {2}", $name, $width, $value)?;)+
@@ -71,17 +71,17 @@ macro_rules! fields {
     }};
 }
 
-/// clockAccuracy and variance of a clock that never leads: unknown.
+/// clockAccuracy and offsetScaledLogVariance of a slave-only clock: unknown.
 const UNKNOWN_ACCURACY: u8 = 0xfe;
 const UNKNOWN_VARIANCE: u16 = 0xffff;
-/// clockClass of a clock that never leads (IEEE 1588-2008, 7.6.2.4).
+/// clockClass of a slave-only clock (IEEE 1588-2008, 7.6.2.4).
 const SLAVE_ONLY: u8 = 255;
 
 fn of_the_clock(out: &mut String, set: DataSet, clock: ClockIdentity, body: &Dante4lStatus) -> fmt::Result {
     let port = body.selected();
     let leader = port.and_then(PortRecord::leader);
     match set {
-        // Whole ns, as pmc prints a TimeInterval.
+        // In ns with a decimal, as pmc prints a TimeInterval.
         DataSet::Current => {
             let sample = port.and_then(PortRecord::last_sample);
             let delay = port.and_then(PortRecord::path_delay).unwrap_or_default();
@@ -108,7 +108,7 @@ fn of_the_clock(out: &mut String, set: DataSet, clock: ClockIdentity, body: &Dan
     }
 }
 
-/// Without a leader a clock is its own parent (IEEE 1588-2008, 8.2.3).
+/// Writes PARENT_DATA_SET. Without a leader a clock is its own parent (IEEE 1588-2008, 8.2.3).
 fn parent(out: &mut String, clock: ClockIdentity, leader: Option<&LeaderRecord>) -> fmt::Result {
     let identity = leader.map_or((clock, 0), |leader| identity_of(leader.identity()));
     let grandmaster = leader.map_or(clock, |leader| identity_of(leader.grandmaster()).0);
@@ -129,11 +129,11 @@ fn parent(out: &mut String, clock: ClockIdentity, leader: Option<&LeaderRecord>)
     }
 }
 
-/// gmTimeBaseIndicator counts the discontinuities of the leader's time, which is what dante4l's timeline does.
+/// Writes TIME_STATUS_NP. gmTimeBaseIndicator counts discontinuities of the leader's time: it is dante4l's timeline.
 fn time_status(out: &mut String, port: Option<&PortRecord>, leader: Option<&LeaderRecord>) -> fmt::Result {
     let sample = port.and_then(PortRecord::last_sample);
     let rate = port.and_then(PortRecord::map).map_or(0.0, |map| map.line.rate.fraction());
-    let nobody = ClockIdentity(Uuid([0; 6]));
+    let no_clock = ClockIdentity(Uuid([0; 6]));
     fields! { out, 26:
         "master_offset" => sample.map_or(0, |sample| sample.residual.ns()),
         "ingress_time" => sample.map_or(0, |sample| sample.arrived.real.ns()),
@@ -142,13 +142,14 @@ fn time_status(out: &mut String, port: Option<&PortRecord>, leader: Option<&Lead
         "gmTimeBaseIndicator" => port.map_or(0, |port| port.timeline & 0xffff),
         "lastGmPhaseChange" => "0x0000'0000000000000000.0000",
         "gmPresent" => leader.is_some(),
-        "gmIdentity" => leader.map_or(nobody, |leader| identity_of(leader.grandmaster()).0),
+        "gmIdentity" => leader.map_or(no_clock, |leader| identity_of(leader.grandmaster()).0),
     }
 }
 
-/// A Sync carries what an Announce does in PTPv2, and is due for ten intervals.
+/// Receipt timeout in Sync intervals: in PTPv1 a Sync carries the content of PTPv2's Announce, and a leader without a Sync for ten
+/// intervals is gone.
 const RECEIPT_TIMEOUT: u8 = 10;
-/// delayMechanism (IEEE 1588-2008, table 9): the delay is measured end to end, or not.
+/// delayMechanism (IEEE 1588-2008, table 9): end to end, or disabled.
 const E2E: u8 = 1;
 const DISABLED: u8 = 0xfe;
 
@@ -179,14 +180,14 @@ fn of_a_port(
             }
         }
         DataSet::PortProperties => {
-            let stamps = match TimestampSource::from_number(port.timestamp_source) {
+            let timestamping = match TimestampSource::from_number(port.timestamp_source) {
                 Some(TimestampSource::Hardware) => "HARDWARE",
                 _ => "SOFTWARE",
             };
             fields! { out, 23:
                 "portIdentity" => identity,
                 "portState" => state,
-                "timestamping" => stamps,
+                "timestamping" => timestamping,
                 "interface" => port.interface,
             }
         }
@@ -194,7 +195,7 @@ fn of_a_port(
     }
 }
 
-/// The messages of the subdomain that is followed.
+/// Writes PORT_STATS_NP: messages of the followed subdomain.
 fn stats(out: &mut String, identity: &str, port: &PortRecord) -> fmt::Result {
     const NAMES: [(&str, Option<Counter>); 10] = [
         ("Sync", Some(Counter::Sync)),
@@ -226,7 +227,7 @@ fn identity_of(port: PortIdentity) -> (ClockIdentity, u16) {
     (ClockIdentity(port.uuid), port.port_id)
 }
 
-/// The interval as a power of two of a second.
+/// Returns the interval as the binary logarithm of seconds, rounded up.
 pub fn log2_s(interval_ns: i64) -> i32 {
     const SECOND: i64 = 1_000_000_000;
     (-7..=7_i32)
@@ -234,7 +235,7 @@ pub fn log2_s(interval_ns: i64) -> i32 {
         .unwrap_or(7)
 }
 
-/// A PTPv2 clockIdentity, an EUI-64 made of the UUID (7.5.2.2.2). Displayed as linuxptp does: `001dc1.fffe.a1723c`.
+/// PTPv2 clockIdentity: an EUI-64 made of the UUID (7.5.2.2.2). Displayed as by linuxptp: `001dc1.fffe.a1723c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockIdentity(pub Uuid);
 
@@ -246,7 +247,7 @@ impl fmt::Display for ClockIdentity {
     }
 }
 
-/// Of a grandmaster's stratum (table 96). Dante's 0x99 and 0x79 are in no table: the class of what is in none.
+/// Maps a grandmaster's stratum to clockClass (table 96). Dante's 0x99 and 0x79 are not in the table: 248, the default.
 pub const fn clock_class(stratum: u8) -> u8 {
     match stratum {
         0 => 6,
@@ -258,12 +259,12 @@ pub const fn clock_class(stratum: u8) -> u8 {
     }
 }
 
-/// Of Preferred Leader (priority1, table 98), and of whether it is a boundary clock (priority2, table 103).
-pub const fn priority(is_so: bool) -> u8 {
-    if is_so { 127 } else { 128 }
+/// Maps Preferred Leader to priority1 (table 98), and being a boundary clock to priority2 (table 103).
+pub const fn priority(is_set: bool) -> u8 {
+    if is_set { 127 } else { 128 }
 }
 
-/// Of a clock identifier (table 100).
+/// Maps a clock identifier to clockAccuracy (table 100).
 pub const fn clock_accuracy(identifier: [u8; 4]) -> u8 {
     match &identifier {
         b"ATOM" | b"GPS\0" => 0x22,
@@ -274,12 +275,12 @@ pub const fn clock_accuracy(identifier: [u8; 4]) -> u8 {
     }
 }
 
-/// Of a PTP variance, which has no offset of 0x8000 in PTPv1 (7.6.3.3).
+/// Maps a PTPv1 variance, which lacks the offset of 0x8000 (7.6.3.3).
 pub const fn offset_scaled_log_variance(variance: i16) -> u16 {
     variance.cast_unsigned().wrapping_add(0x8000)
 }
 
-/// Of a subdomain: the four that have a name and a group of their own are 0 to 3; another has no number, which is said as 255.
+/// Maps a subdomain to domainNumber: 0 to 3 for the four with a name and group of their own, 255 for any other.
 pub fn domain_number(subdomain: Subdomain) -> u8 {
     let named = [Subdomain::DFLT, Subdomain::ALT1, Subdomain::ALT2, Subdomain::ALT3];
     named.iter().zip(0..).find(|(name, _)| **name == subdomain).map_or(255, |(_, number)| number)

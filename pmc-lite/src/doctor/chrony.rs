@@ -1,44 +1,43 @@
-//! chrony's configuration, as far as it concerns reference clocks (chrony.conf(5)), and whether chrony uses what danteshm
-//! writes.
+//! Check whether chrony's configuration (chrony.conf(5)) has a reference clock for the output of danteshm.
 
 use super::host::HostFacts;
 use crate::finding::Finding;
-use crate::pages::{Pages, said};
+use crate::pages::{Pages, fresh_body};
 use dante_core::page::DanteshmStatus;
 use dante_core::relay::OutputKind;
 use dante_os::procfs::text_of;
 use std::path::{Path, PathBuf};
 
-/// Includes within includes, at most; chronyd refuses deeper ones too.
-const DEEPEST: usize = 10;
+/// Maximum depth of includes; the limit of chronyd (MAX_INCLUDE_LEVEL).
+const MAX_INCLUDES: usize = 10;
 
-/// One `refclock` line.
+/// A `refclock` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refclock {
-    /// An NTP SHM segment of this unit.
+    /// NTP SHM segment of this unit.
     Shm(u32),
-    /// A socket that chronyd makes there.
+    /// Socket that chronyd creates at this path.
     Sock(String),
 }
 
-/// What was read of it.
+/// The part of chrony's configuration that the check uses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chrony {
-    /// Its configuration, where there is one that may be read.
+    /// Path of the configuration; `None` if there is none.
     pub file: Option<PathBuf>,
-    /// SHM and SOCK reference clocks.
+    /// Reference clocks with the drivers SHM and SOCK.
     pub refclocks: Vec<Refclock>,
 }
 
 impl Chrony {
-    /// That of this host: Debian's place, or that of most others.
+    /// Reads the configuration of this host, at Debian's path or at that of most other distributions.
     pub fn read() -> Self {
         Self::in_tree(Path::new("/"))
     }
 
     pub(super) fn in_tree(root: &Path) -> Self {
-        let places = ["etc/chrony/chrony.conf", "etc/chrony.conf"].map(|place| root.join(place));
-        let mut found = Self { file: places.into_iter().find(|path| path.is_file()), refclocks: Vec::new() };
+        let paths = ["etc/chrony/chrony.conf", "etc/chrony.conf"].map(|path| root.join(path));
+        let mut found = Self { file: paths.into_iter().find(|path| path.is_file()), refclocks: Vec::new() };
         if let Some(file) = found.file.clone() {
             found.take(root, &file, 0);
         }
@@ -46,7 +45,7 @@ impl Chrony {
     }
 
     fn take(&mut self, root: &Path, file: &Path, depth: usize) {
-        let Some(text) = text_of(file).filter(|_| depth <= DEEPEST) else { return };
+        let Some(text) = text_of(file).filter(|_| depth <= MAX_INCLUDES) else { return };
         for line in text.lines() {
             let mut words = line.split_whitespace();
             let directive = words.next().unwrap_or_default().to_ascii_lowercase();
@@ -67,7 +66,7 @@ impl Chrony {
     }
 }
 
-/// Options of the driver stand behind a colon.
+/// Parses driver and parameter; options of the driver follow a colon.
 fn refclock(driver: &str, parameter: &str) -> Option<Refclock> {
     let bare = parameter.split(':').next().unwrap_or(parameter);
     match driver.to_ascii_uppercase().as_str() {
@@ -81,7 +80,7 @@ fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
-/// `*.conf` of these folders in the order of their names; of two with one name the first folder's.
+/// Returns the `*.conf` files of these folders, sorted by name; of files with the same name only that of the first folder.
 fn confdir(root: &Path, folders: &[&str]) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for folder in folders {
@@ -95,7 +94,7 @@ fn confdir(root: &Path, folders: &[&str]) -> Vec<PathBuf> {
     found
 }
 
-/// The files that a pattern with at most one asterisk, in its last part, stands for.
+/// Returns the files that match a pattern with at most one asterisk, in its last component.
 fn matching(root: &Path, pattern: &str) -> Vec<PathBuf> {
     let path = below(root, pattern);
     let Some((head, tail)) = path.file_name().and_then(|name| name.to_str()?.split_once('*')) else {
@@ -107,19 +106,20 @@ fn matching(root: &Path, pattern: &str) -> Vec<PathBuf> {
     })
 }
 
-fn listed(folder: &Path, fits: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+/// Returns the files of a folder whose names match, sorted.
+fn listed(folder: &Path, is_match: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries
-        .filter(|entry| entry.file_name().to_str().is_some_and(&fits))
+        .filter(|entry| entry.file_name().to_str().is_some_and(&is_match))
         .map(|entry| entry.path())
         .collect();
     paths.sort();
     paths
 }
 
-/// chrony's side of danteshm's outputs.
+/// Checks that chrony has a reference clock for an output of danteshm.
 pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
-    let Some(body) = said::<DanteshmStatus>(&pages.danteshm) else { return Vec::new() };
+    let Some(body) = fresh_body::<DanteshmStatus>(&pages.danteshm) else { return Vec::new() };
     let wanted: Vec<(Refclock, String, String)> = body
         .outputs()
         .iter()
@@ -140,17 +140,19 @@ pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
     let Some((.., line)) = wanted.first() else { return Vec::new() };
     let Some(file) = &host.chrony.file else {
         return vec![
-            Finding::warning("danteshm runs, and chrony's configuration is not found: it is not looked into")
-                .remedy(format!("chrony needs this line: {line}")),
+            Finding::warning("danteshm is running, but chrony's configuration was not found, so its refclock lines are not checked")
+                .remedy(format!("check that the configuration of chrony has this line: {line} (docs/chrony.md)")),
         ];
     };
     let named = wanted.iter().find(|(refclock, ..)| host.chrony.refclocks.contains(refclock));
     vec![match named {
-        Some((_, place, _)) => Finding::ok(format!("chrony takes Dante's time from {place}")),
+        Some((_, place, _)) => Finding::ok(format!("chrony is configured to read Dante time from {place}")),
         None => Finding::warning(format!(
-            "danteshm runs, and no refclock line of {} takes what it gives",
+            "danteshm is running, but {} has no refclock line for its output",
             file.display()
         ))
-        .remedy(format!("add to /etc/chrony/conf.d/dante.conf: {line} (docs/chrony.md), and restart chrony")),
+        .remedy(format!(
+            "add to /etc/chrony/conf.d/dante.conf: {line} (docs/chrony.md), then systemctl restart chrony"
+        )),
     }]
 }

@@ -1,4 +1,4 @@
-//! The rules of the kernel's packet filters, as their own tools print them, and whether they let PTP in.
+//! Check whether the packet filter (nftables) lets PTP in, by the rules that `nft` prints.
 
 mod ruleset;
 
@@ -9,29 +9,29 @@ use ruleset::{Arriving, Place, RuleVerdict};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Why the rules are not known.
+/// Why the rules could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
     #[error("{0} is not installed")]
     NoTool(&'static str),
-    /// It ended with an error, mostly for want of rights.
-    #[error("{tool} says: {said}")]
-    Refused { tool: &'static str, said: String },
+    /// The tool failed, usually for lack of privileges.
+    #[error("{tool}: {message}")]
+    Failed { tool: &'static str, message: String },
 }
 
-/// The rules.
+/// The rules of this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// `nft -j list ruleset`: of nftables, and of iptables where that is built on it.
+    /// Output of `nft -j list ruleset`: the rules of nftables, and those of iptables-nft.
     pub nft: Result<String, Unknown>,
-    /// There are tables of the older iptables, which nft does not list.
+    /// There are tables of legacy iptables, which nft does not list.
     pub has_legacy: bool,
 }
 
 impl Rules {
-    /// Those of the network namespace of this process. Changes nothing.
+    /// Reads the rules of this network namespace. Changes nothing.
     pub fn read() -> Self {
-        // The kernel names its older tables there as soon as there is one.
+        // The kernel lists the tables of legacy iptables in this file.
         let tables = std::fs::read_to_string("/proc/net/ip_tables_names");
         Self {
             nft: output("nft", &["-j", "list", "ruleset"]),
@@ -40,7 +40,7 @@ impl Rules {
     }
 }
 
-/// A user's PATH may lack the folders of these tools.
+/// Folders in which the tools are searched: the PATH of a user may lack sbin.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
 fn output(tool: &'static str, words: &[&str]) -> Result<String, Unknown> {
@@ -50,69 +50,75 @@ fn output(tool: &'static str, words: &[&str]) -> Result<String, Unknown> {
         .args(words)
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| Unknown::Refused { tool, said: error.to_string() })?;
+        .map_err(|error| Unknown::Failed { tool, message: error.to_string() })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("nothing").trim().to_owned();
-    Err(Unknown::Refused { tool, said })
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let message = stderr.lines().find(|line| !line.trim().is_empty()).unwrap_or("failed without a message");
+    Err(Unknown::Failed { tool, message: message.trim().to_owned() })
 }
 
-/// What to do where the rule that drops them is not known.
-pub const LOOK: &str = "look for what drops UDP 319 and 320: sudo nft list ruleset; sudo iptables -S";
+/// Remedy if it is not known which rule drops the packets.
+pub const FIND_RULE: &str =
+    "find the rule that drops UDP 319 and 320: sudo nft list ruleset; sudo iptables -S";
 
-/// Whether the rules let PTP in.
-pub fn judge(host: &HostFacts, network: &InterfaceFacts, gets_through: bool, shut_out: bool) -> Finding {
+/// Checks whether the rules let PTP in on this interface. `gets_through`: packets of the leader reach the sockets;
+/// `is_blocked`: packets to one of the ports arrive at the interface and reach no socket.
+pub fn judge(host: &HostFacts, network: &InterfaceFacts, gets_through: bool, is_blocked: bool) -> Finding {
     let name = &network.name;
     if gets_through {
-        return Finding::ok(format!("the firewall lets PTP in on {name}: packets get through"));
+        return Finding::ok(format!("the firewall lets PTP in on {name}: packets reach the sockets"));
     }
-    let told = match &host.firewall.nft {
+    let verdicts = match &host.firewall.nft {
         Ok(text) => [EVENT_PORT, GENERAL_PORT].map(|port| {
             let (source, group) = (network.sender(), network.subdomain.group());
             ruleset::judge(text, &Arriving { interface: name, source, group, port })
         }),
         Err(_) => [None, None],
     };
-    for (verdict, port) in told.iter().zip([EVENT_PORT, GENERAL_PORT]) {
+    for (verdict, port) in verdicts.iter().zip([EVENT_PORT, GENERAL_PORT]) {
         if let Some(RuleVerdict::Dropped(place)) = verdict {
             let by = if place.by_policy { "the policy" } else { "a rule" };
             let what = format!("the firewall drops UDP {port} on {name}, by {by} of chain {place}");
             return Finding::failure(what).remedy(permission(place, name));
         }
     }
-    let unclear = told.iter().flatten().find_map(|verdict| match verdict {
-        RuleVerdict::Unclear(place) => Some(format!("chain {place} decides by what is not known here")),
+    let unclear = verdicts.iter().flatten().find_map(|verdict| match verdict {
+        RuleVerdict::Unclear(place) => {
+            Some(format!("a rule of chain {place} depends on a condition that pmc-lite cannot evaluate"))
+        }
         _ => None,
     });
     let unknown = match &host.firewall.nft {
         Err(why) => Some(why.to_string()),
-        Ok(_) if told.contains(&None) => Some("nft prints what this program does not read".into()),
+        Ok(_) if verdicts.contains(&None) => {
+            Some("the output of nft -j list ruleset cannot be parsed".into())
+        }
         Ok(_) if host.firewall.has_legacy => {
-            Some("there are rules of the older iptables, which are not read here".into())
+            Some("there are rules of legacy iptables, which pmc-lite does not read".into())
         }
         Ok(_) => unclear,
     };
     let Some(why) = unknown else { return Finding::ok(format!("the firewall lets PTP in on {name}")) };
-    let before = if shut_out { "" } else { "sudo pmc-lite doctor; or " };
-    Finding::warning(format!("whether the firewall lets PTP in on {name} cannot be told: {why}"))
-        .remedy(format!("{before}{LOOK}"))
+    let before = if is_blocked { "" } else { "sudo pmc-lite doctor; or " };
+    Finding::warning(format!("cannot determine whether the firewall lets PTP in on {name}: {why}"))
+        .remedy(format!("{before}{FIND_RULE}"))
 }
 
-/// In the words of whoever made the rules.
+/// Returns the command that lets PTP in, for the tool that manages the chain.
 fn permission(place: &Place, interface: &str) -> String {
     if place.table == "firewalld" {
-        return "let it in: firewall-cmd --permanent --add-port=319-320/udp; firewall-cmd --reload".into();
+        return "allow it: firewall-cmd --permanent --add-port=319-320/udp; firewall-cmd --reload".into();
     }
     if place.chain.starts_with("ufw") || place.table == "filter" && place.chain == "INPUT" {
         return format!(
-            "let it in: ufw allow in on {interface} to any port 319:320 proto udp; where ufw is not used: \
-                        iptables -I INPUT -i {interface} -p udp --dport 319:320 -j ACCEPT, and the same where your rules are kept"
+            "allow it: ufw allow in on {interface} to any port 319:320 proto udp; without ufw: iptables -I INPUT -i {interface} \
+             -p udp --dport 319:320 -j ACCEPT, and add the same to your saved rules"
         );
     }
     format!(
-        "let it in: nft insert rule {place} iifname {interface} udp dport 319-320 accept, and the same where your rules \
-         are kept (/etc/nftables.conf)"
+        "allow it: nft insert rule {place} iifname {interface} udp dport 319-320 accept, and add the same to your saved \
+         rules (/etc/nftables.conf)"
     )
 }

@@ -1,4 +1,4 @@
-//! What is known of this host, and how it is gathered. Reading it changes nothing.
+//! Facts about this host that the checks use. Gathering them changes nothing.
 
 use super::chrony::Chrony;
 use super::firewall::Rules;
@@ -8,7 +8,7 @@ use super::ports::{Holder, holders};
 use super::programs::PageFile;
 use super::routes::ReversePath;
 use crate::args::DoctorArgs;
-use crate::pages::{Pages, Read, configuration, said, unit};
+use crate::pages::{Pages, Read, configuration, fresh_body, unit};
 use dante_core::page::{
     Body, Dante2sys, Dante2sysStatus, Dante4l, Dante4lStatus, Danteshm, DanteshmStatus, PortRecord,
 };
@@ -17,52 +17,52 @@ use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
 use dante_os::competing_daemons::{self, CompetingDaemon};
 use dante_os::daemon;
 use dante_os::denial::Denial;
-use dante_os::net::{self, Abilities, Interface, Kind, NetError};
+use dante_os::net::{self, Capabilities, Interface, Kind, NetError};
 use dante_os::page::Instance;
 use dante_os::procfs::{Process, text_of};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Syncs come four times a second, and with other settings every two seconds at most.
-pub const LISTENED: Duration = Duration::from_millis(2_200);
+/// Duration of listening to a network. Dante leaders send four Syncs a second, with other settings at least one every 2 s.
+pub const LISTEN_TIME: Duration = Duration::from_millis(2_200);
 
-/// Dante devices without a DHCP server give themselves an address like this one (RFC 3927).
+/// Example of a link-local address (RFC 3927), which Dante devices use without a DHCP server.
 const LINK_LOCAL: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
-/// All that is judged, beside the daemons' pages.
+/// Everything that the checks use besides the pages of the daemons.
 #[derive(Debug)]
 pub struct HostFacts {
     pub instance: Option<Instance>,
     pub choice: Choice,
-    /// What the file that was named, or the host's own, cannot be read for.
+    /// Why the configuration file could not be read.
     pub unreadable: Option<String>,
     pub networks: Vec<InterfaceFacts>,
-    /// What is heard on this host's other interfaces, where no leader is heard on these.
+    /// Packets received on the other interfaces, if no leader was received on `networks`.
     pub elsewhere: Vec<(String, Received)>,
     pub firewall: Rules,
-    /// Who has UDP 319 and 320.
+    /// Programs that use UDP 319 and 320.
     pub holders: Vec<Holder>,
-    /// Who steers CLOCK_REALTIME.
+    /// Programs that steer CLOCK_REALTIME.
     pub competitors: Vec<CompetingDaemon>,
-    /// Files in the places of each daemon's pages: the clock page, then the status page.
+    /// Files of the pages of each daemon: the clock page, then the status page.
     pub pages: [[PageFile; 2]; 3],
-    /// The processes that the pages name as their writers, where they run.
+    /// Running processes that the pages name as their writers.
     pub writers: [Option<Running>; 3],
     pub chrony: Chrony,
 }
 
-/// Who says which interfaces are looked at.
+/// Where the names of the checked interfaces come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
     Flag,
     Page,
     Configuration(PathBuf),
-    /// Nobody: all are.
+    /// No source: all interfaces are checked.
     All,
 }
 
-/// One interface, and what is heard there.
+/// Facts about one interface.
 #[derive(Debug)]
 pub struct InterfaceFacts {
     pub name: String,
@@ -70,20 +70,21 @@ pub struct InterfaceFacts {
     pub link: Result<Interface, NetError>,
     pub memberships: Memberships,
     pub reverse_path: ReversePath,
-    pub stamps: Option<Abilities>,
-    /// What was heard; `None` where nobody listened, since dante4l follows a leader there or there is no such network.
-    pub heard: Option<Received>,
+    pub timestamping: Option<Capabilities>,
+    /// Packets received; `None` if doctor did not listen, because dante4l follows a leader there or the interface is not usable.
+    pub received: Option<Received>,
 }
 
 impl HostFacts {
-    pub fn look(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Self {
+    /// Gathers the facts, which takes up to [`LISTEN_TIME`].
+    pub fn gather(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Self {
         let (choice, names, subdomain, unreadable) = choose(args, pages, instance);
-        // Before this program opens sockets of its own.
+        // Before this program opens its own sockets.
         let holders = holders(&[EVENT_PORT, GENERAL_PORT]);
         let mut networks: Vec<InterfaceFacts> =
-            names.into_iter().map(|name| InterfaceFacts::look(name, subdomain, pages)).collect();
-        let elsewhere = hear(&mut networks, pages);
-        // The kernel tells of a carrier up to a second late.
+            names.into_iter().map(|name| InterfaceFacts::gather(name, subdomain, pages)).collect();
+        let elsewhere = receive(&mut networks, pages);
+        // Read again: the kernel reports a carrier up to 1 s late.
         networks.iter_mut().for_each(|network| network.link = Interface::find(&network.name));
         Self {
             instance: instance.cloned(),
@@ -104,7 +105,7 @@ impl HostFacts {
         }
     }
 
-    /// The file that names the interface, for people.
+    /// Returns the configuration file, for remedies.
     pub fn configuration(&self) -> PathBuf {
         match &self.choice {
             Choice::Configuration(path) => path.clone(),
@@ -112,68 +113,68 @@ impl HostFacts {
         }
     }
 
-    /// dante4l's unit.
+    /// Returns dante4l's unit.
     pub fn unit(&self) -> String {
         unit(Dante4lStatus::PROGRAM, self.instance.as_ref())
     }
 }
 
 impl InterfaceFacts {
-    fn look(name: String, subdomain: Subdomain, pages: &Pages) -> Self {
+    fn gather(name: String, subdomain: Subdomain, pages: &Pages) -> Self {
         let subdomain = port_of(pages, &name).map_or(subdomain, |port| Subdomain(port.subdomain));
         Self {
             subdomain,
             link: Interface::find(&name),
             memberships: Memberships::of(&name),
             reverse_path: ReversePath::of(&name),
-            stamps: net::abilities(&name),
-            heard: None,
+            timestamping: net::capabilities(&name),
+            received: None,
             name,
         }
     }
 
-    /// dante4l follows a leader here.
+    /// Whether dante4l follows a leader here.
     pub fn is_followed(&self, pages: &Pages) -> bool {
         port_of(pages, &self.name).and_then(PortRecord::state) == Some(State::Slave)
     }
 
-    /// These packets arrive at the interface, and none at a program.
-    pub fn is_shut_out(&self, of: impl Fn(&Received) -> Arrivals) -> bool {
-        self.heard.as_ref().is_some_and(|heard| heard.is_shut_out(of))
+    /// Whether packets of this kind arrive at the interface, but reach no socket.
+    pub fn is_blocked(&self, of: impl Fn(&Received) -> Arrivals) -> bool {
+        self.received.as_ref().is_some_and(|received| received.is_blocked(of))
     }
 
-    /// Another program has a port of PTP's and does not share it.
+    /// Whether another program uses a PTP port and does not share it.
     pub fn is_port_taken(&self) -> bool {
-        let failure = self.heard.as_ref().and_then(|heard| heard.failure.as_ref());
+        let failure = self.received.as_ref().and_then(|received| received.failure.as_ref());
         failure.is_some_and(|failure| failure.denial == Some(Denial::InUse))
     }
 
-    /// A sender that the kernel may drop: one that it does drop, or one as Dante devices are.
+    /// Returns a sender to check the filters with: one whose packets are dropped, else a link-local address.
     pub fn sender(&self) -> Ipv4Addr {
-        let heard = self.heard.as_ref();
-        heard.and_then(|heard| heard.shut_out.first().copied()).unwrap_or(LINK_LOCAL)
+        let received = self.received.as_ref();
+        received.and_then(|received| received.blocked.first().copied()).unwrap_or(LINK_LOCAL)
     }
 
-    /// The leader of the subdomain that is wanted, if one is heard.
+    /// Returns the leader of the configured subdomain, if one was received.
     pub fn leader(&self) -> Option<&ReceivedLeader> {
-        let leaders = self.heard.iter().flat_map(|heard| &heard.leaders);
+        let leaders = self.received.iter().flat_map(|received| &received.leaders);
         leaders.into_iter().find(|leader| leader.subdomain == self.subdomain)
     }
 }
 
-/// A process, as all may see it.
+/// A running process, as /proc shows it to all users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
-    /// Its process id.
+    /// Process id.
     pub pid: u32,
-    /// Its name, cut to 15 characters.
+    /// Name, cut to 15 characters by the kernel.
     pub name: String,
-    /// Its effective rights (capabilities(7)), a bit for each; `None`: not known.
-    pub rights: Option<u64>,
+    /// Effective capabilities (capabilities(7)), one bit each; `None`: not known.
+    pub capabilities: Option<u64>,
 }
 
 impl Running {
-    /// The process of this id; `None` where there is none, or where it has ended and its parent was not told yet.
+    /// Returns the process with this id; `None` if there is none or it is a zombie.
     pub fn of(pid: u32) -> Option<Self> {
         Self::in_tree(Path::new("/proc"), pid)
     }
@@ -181,33 +182,34 @@ impl Running {
     pub fn in_tree(proc: &Path, pid: u32) -> Option<Self> {
         let process = Process::new(proc, pid);
         let name = process.name()?;
-        (!process.is_dead()).then(|| Self { pid, name, rights: process.rights() })
+        (!process.is_dead()).then(|| Self { pid, name, capabilities: process.capabilities() })
     }
 
-    /// Whether it has this right; what is not known counts as yes.
-    pub fn may(&self, right: u32) -> bool {
-        self.rights.is_none_or(|bits| bits >> right & 1 == 1)
+    /// Whether it has this capability; true if that is not known.
+    pub fn may(&self, capability: u32) -> bool {
+        self.capabilities.is_none_or(|bits| bits >> capability & 1 == 1)
     }
 }
 
-/// A number below /proc/sys/net/ipv4/conf, of one interface or of `all`.
+/// Reads a number below /proc/sys/net/ipv4/conf, of one interface or of `all`.
 pub fn setting(proc: &Path, interface: &str, name: &str) -> Option<u32> {
     let path = proc.join("sys/net/ipv4/conf").join(interface).join(name);
     text_of(&path)?.trim().parse().ok()
 }
 
-/// What a running dante4l says of this interface.
+/// Returns the port of a running dante4l on this interface.
 pub fn port_of<'a>(pages: &'a Pages, interface: &str) -> Option<&'a PortRecord> {
-    let body = said::<Dante4lStatus>(&pages.dante4l)?;
+    let body = fresh_body::<Dante4lStatus>(&pages.dante4l)?;
     body.ports().iter().find(|port| port.interface.to_string() == interface)
 }
 
 fn writer<B: Body>(read: &Read<B>) -> Option<Running> {
     let running = Running::of(read.as_ref().ok()?.pid)?;
-    // The number may be another process' by now.
+    // Another process may have this id by now.
     (running.name == B::PROGRAM).then_some(running)
 }
 
+/// Source of the interfaces, their names, the subdomain, and why the configuration could not be read.
 type Chosen = (Choice, Vec<String>, Subdomain, Option<String>);
 
 fn choose(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Chosen {
@@ -220,7 +222,7 @@ fn choose(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Chos
     };
     let subdomain =
         read("subdomain").ok().and_then(|names| names.first()?.parse().ok()).unwrap_or(Subdomain::DFLT);
-    // What a dead one says of its interfaces is as good as nothing else.
+    // The page of a dead dante4l is used if no other source names an interface.
     let on_page: Vec<String> = (pages.dante4l.as_ref())
         .map(|view| view.body.ports().iter().map(|port| port.interface.to_string()).collect())
         .unwrap_or_default();
@@ -237,15 +239,15 @@ fn choose(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Chos
     (choice, names, subdomain, unreadable)
 }
 
-/// Every interface that could be on a Dante network: up, with an address.
+/// Returns every interface that could be on a Dante network: up, with an IPv4 address, not the loopback.
 fn usable() -> impl Iterator<Item = Interface> {
     let names = net::names().unwrap_or_default().into_iter();
     names.filter_map(|name| Interface::find(&name).ok()).filter(|interface| interface.kind != Kind::Loopback)
 }
 
-/// Listens where dante4l follows nobody; if it does nowhere, on all other interfaces at the same time, and returns what they tell
-/// where that is worth telling.
-fn hear(networks: &mut [InterfaceFacts], pages: &Pages) -> Vec<(String, Received)> {
+/// Listens on the interfaces on which dante4l follows no leader. If it follows none at all, listens on all other interfaces too,
+/// and returns what they received, unless a leader was received on `networks`.
+fn receive(networks: &mut [InterfaceFacts], pages: &Pages) -> Vec<(String, Received)> {
     let is_followed = networks.iter().any(|network| network.is_followed(pages));
     let mut silent: Vec<&mut InterfaceFacts> =
         networks.iter_mut().filter(|network| !network.is_followed(pages) && network.link.is_ok()).collect();
@@ -258,11 +260,11 @@ fn hear(networks: &mut [InterfaceFacts], pages: &Pages) -> Vec<(String, Received
             .collect();
         interfaces.extend(others);
     }
-    let mut heard = listen(&interfaces, LISTENED);
+    let mut received = listen(&interfaces, LISTEN_TIME);
     let others = interfaces.into_iter().skip(own).map(|interface| interface.name);
-    let elsewhere = others.zip(heard.split_off(own)).collect();
-    for (network, heard) in silent.iter_mut().zip(heard) {
-        network.heard = Some(heard);
+    let elsewhere = others.zip(received.split_off(own)).collect();
+    for (network, received) in silent.iter_mut().zip(received) {
+        network.received = Some(received);
     }
     let has_leader = networks.iter().any(|network| network.leader().is_some());
     if has_leader { Vec::new() } else { elsewhere }

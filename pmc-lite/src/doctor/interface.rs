@@ -1,17 +1,17 @@
-//! What there is to listen on: the interfaces, and their time stamps.
+//! Checks of the network interfaces and their timestamps.
 
 use super::host::{Choice, HostFacts, InterfaceFacts};
 use super::listen::ReceivedLeader;
 use crate::finding::{Finding, Level};
 use dante_os::net::NetError;
 
-/// What there is to listen on.
+/// Checks the interfaces.
 pub fn judge(host: &HostFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(why) = &host.unreadable {
         found.push(
-            Finding::failure(format!("the configuration tells no interface: {why}")).remedy(
-                "dante4l -f FILE --check-config says what is wrong with it; without a file: -i IFACE",
+            Finding::failure(format!("no interface could be read from the configuration: {why}")).remedy(
+                "dante4l -f FILE --check-config shows what is wrong; without a configuration file use -i IFACE",
             ),
         );
     }
@@ -19,11 +19,11 @@ pub fn judge(host: &HostFacts) -> Vec<Finding> {
         found.push(unnamed(host));
     }
     found.extend(judged(host).into_iter().map(|network| interface(host, network)));
-    found.extend(judged(host).into_iter().filter_map(stamps));
+    found.extend(judged(host).into_iter().filter_map(timestamps));
     found
 }
 
-/// Nobody said which one it is.
+/// The finding that neither dante4l, nor a flag, nor the configuration names an interface.
 fn unnamed(host: &HostFacts) -> Finding {
     let with_leader: Vec<&str> = host
         .networks
@@ -32,19 +32,19 @@ fn unnamed(host: &HostFacts) -> Finding {
         .map(|network| network.name.as_str())
         .collect();
     let finding = Finding::failure(
-        "dante4l does not run, and no configuration says which interface is on the Dante network: all are looked at",
+        "dante4l is not running, and no configuration names the interface of the Dante network: all interfaces were checked",
     );
     match with_leader.as_slice() {
-        [one] => finding.remedy(format!("a leader is heard on {one}: {}", naming(host, one))),
+        [one] => finding.remedy(format!("a leader was received on {one}: {}", naming(host, one))),
         _ => finding.remedy(naming(host, "IFACE")),
     }
 }
 
-/// Where nobody said which one it is, those without a leader are of no interest once another has one.
+/// Returns the interfaces to report on. If none was named and a leader was received on one, those without a leader are left out.
 pub fn judged(host: &HostFacts) -> Vec<&InterfaceFacts> {
-    let is_told = |network: &&InterfaceFacts| network.leader().is_some();
-    let has_leader = host.choice == Choice::All && host.networks.iter().any(|network| is_told(&network));
-    host.networks.iter().filter(|network| !has_leader || is_told(network)).collect()
+    let is_relevant = |network: &&InterfaceFacts| network.leader().is_some();
+    let has_leader = host.choice == Choice::All && host.networks.iter().any(|network| is_relevant(&network));
+    host.networks.iter().filter(|network| !has_leader || is_relevant(network)).collect()
 }
 
 fn interface(host: &HostFacts, network: &InterfaceFacts) -> Finding {
@@ -57,20 +57,22 @@ fn interface(host: &HostFacts, network: &InterfaceFacts) -> Finding {
                     let others: Vec<&String> = present.iter().filter(|name| *name != "lo").collect();
                     finding.remedy(match others.as_slice() {
                         [only] => naming(host, only),
-                        _ => format!("for one of these: {}", naming(host, "IFACE")),
+                        _ => format!("with one of these interfaces: {}", naming(host, "IFACE")),
                     })
                 }
                 _ => finding,
             }
         }
         Ok(link) if !link.up => Finding::failure(format!("{name} ({}) has no carrier", link.address))
-            .remedy("plug the cable in, and look at the other end of it"),
+            .remedy(format!(
+                "connect the cable, and check the port at its other end; ip -br link show {name} shows UP with carrier"
+            )),
         Ok(link) => return Finding::ok(format!("{name} is up, {}", link.address)),
     };
     match elsewhere(host) {
         Some((other, leader)) => {
             let what = format!(
-                "{}; a leader, {} at {}, is heard on {other}",
+                "{}; the leader {} at {} was received on {other}",
                 finding.what, leader.identity, leader.address
             );
             Finding { what, ..finding }.remedy(naming(host, other))
@@ -79,31 +81,28 @@ fn interface(host: &HostFacts, network: &InterfaceFacts) -> Finding {
     }
 }
 
-/// How dante4l is told its interface.
+/// Returns the remedy that configures the interface of dante4l.
 pub fn naming(host: &HostFacts, interface: &str) -> String {
     format!(
-        "interface = \"{interface}\" in section [dante4l] of {} (or -i {interface}), and systemctl restart {}",
+        "set interface = \"{interface}\" in section [dante4l] of {} (or -i {interface}), then systemctl restart {}",
         host.configuration().display(),
         host.unit()
     )
 }
 
-/// A leader on an interface that nobody named.
+/// Returns a leader that was received on an interface that was not named.
 pub fn elsewhere(host: &HostFacts) -> Option<(&String, &ReceivedLeader)> {
-    host.elsewhere.iter().find_map(|(name, heard)| Some((name, heard.leaders.first()?)))
+    host.elsewhere.iter().find_map(|(name, received)| Some((name, received.leaders.first()?)))
 }
 
-fn stamps(network: &InterfaceFacts) -> Option<Finding> {
-    let (name, able) = (&network.name, network.stamps?);
+fn timestamps(network: &InterfaceFacts) -> Option<Finding> {
+    let (name, able) = (&network.name, network.timestamping?);
     network.link.as_ref().ok()?;
-    Some(match (able.stamps_arrivals(), able.clock, able.stamps_arrivals_by_software()) {
-        (true, Some(clock), _) => {
-            Finding::ok(format!("{name} has hardware time stamps, of /dev/ptp{clock}, and the kernel's"))
-        }
-        (_, _, true) => Finding::ok(format!("{name} has the kernel's time stamps, and none in hardware")),
-        _ => Finding::failure(format!("{name} has no time stamps of what arrives: nothing can be measured"))
-            .remedy(format!(
-                "another network card, or another driver; ethtool -T {name} shows what it offers"
-            )),
+    Some(match (able.has_hardware_rx(), able.clock, able.has_software_rx()) {
+        (true, Some(clock), _) => Finding::ok(format!("{name} has hardware timestamps (/dev/ptp{clock})")),
+        (_, _, true) => Finding::ok(format!("{name} has kernel timestamps, no hardware timestamps")),
+        _ => Finding::failure(format!("{name} has no receive timestamps: dante4l cannot measure")).remedy(
+            format!("use another network card or driver; ethtool -T {name} lists the timestamps of this one"),
+        ),
     })
 }

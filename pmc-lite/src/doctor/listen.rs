@@ -1,8 +1,8 @@
-//! Listening to a network for some seconds: which leaders send there, in which subdomain, and whether their packets get
-//! through to programs. Nothing is sent but the kernel's reports of multicast memberships (IGMP).
+//! Receives PTP on a network for some seconds: which leaders send, in which subdomain, and whether their packets reach sockets.
+//! Sends nothing except the kernel's reports of multicast memberships (IGMP).
 //!
-//! Packets are counted twice: at sockets as a follower has them and, with CAP_NET_RAW, at the interface ([`Tap`]), before the
-//! reverse-path filter and the firewall. Packets that only the interface has were dropped on this host.
+//! Packets are counted twice: at sockets like those of dante4l and, with CAP_NET_RAW, at the interface ([`Tap`]), before the
+//! reverse-path filter and the firewall. This host dropped the packets that only the tap received.
 
 use dante_core::explain::Explain;
 use dante_core::port::Channel;
@@ -15,48 +15,48 @@ use dante_os::tap::Tap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-/// The groups of all subdomains.
+/// Multicast groups of all subdomains.
 const GROUPS: [Ipv4Addr; 4] =
     [Subdomain::DFLT.group(), Subdomain::ALT1.group(), Subdomain::ALT2.group(), Subdomain::ALT3.group()];
 
-/// Leaders and senders that are remembered.
-const MOST: usize = 16;
+/// Maximum number of leaders, and of senders, that are recorded: a few explain as much as all.
+const MAX_RECORDED: usize = 16;
 
-/// Between two looks; nothing is measured here.
-const LOOK: Duration = Duration::from_millis(20);
+/// Interval of reading the sockets. Timestamps do not matter here.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What was heard on one interface.
+/// Packets received on one interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Received {
-    /// Leaders: who sends PTPv1 Syncs.
+    /// Leaders: senders of PTPv1 Syncs.
     pub leaders: Vec<ReceivedLeader>,
-    /// PTPv2 packets, on either port.
+    /// PTPv2 packets on both ports.
     pub ptp_v2: Arrivals,
-    /// On the port of event messages, 319.
+    /// Packets on the port of event messages, 319.
     pub event: Arrivals,
-    /// On that of general messages, 320.
+    /// Packets on the port of general messages, 320.
     pub general: Arrivals,
     /// Senders whose packets arrived at the interface, but at no socket.
-    pub shut_out: Vec<Ipv4Addr>,
-    /// Why there were no sockets.
+    pub blocked: Vec<Ipv4Addr>,
+    /// Why the sockets could not be opened.
     pub failure: Option<OpenFailure>,
 }
 
 /// Why sockets could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenFailure {
-    /// In words.
+    /// Error text.
     pub what: String,
-    /// The kind, where the kernel denied them.
+    /// Kind of denial, if the kernel denied them.
     pub denial: Option<Denial>,
 }
 
-/// Packets that arrived.
+/// Number of packets that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Arrivals {
-    /// By sockets, as programs have them.
+    /// At the sockets.
     pub sockets: u64,
-    /// At the interface; `None` without the right to listen there.
+    /// At the interface; `None` without CAP_NET_RAW.
     pub interface: Option<u64>,
 }
 
@@ -69,28 +69,28 @@ impl Arrivals {
         }
     }
 
-    /// Whether either heard anything.
+    /// Whether any packet arrived.
     pub fn is_any(self) -> bool {
         self.sockets > 0 || self.interface.is_some_and(|count| count > 0)
     }
 }
 
-/// Who sends Syncs.
+/// A sender of Syncs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceivedLeader {
-    /// Its port.
+    /// Its port identity.
     pub identity: PortIdentity,
-    /// Where its packets come from.
+    /// Source address of its packets.
     pub address: Ipv4Addr,
     /// Its subdomain.
     pub subdomain: Subdomain,
-    /// Its Syncs came to a socket.
-    pub is_let_in: bool,
+    /// Its Syncs reached a socket.
+    pub reaches_socket: bool,
 }
 
 impl Received {
-    /// These packets arrive at the interface, and none at a program.
-    pub fn is_shut_out(&self, of: impl Fn(&Self) -> Arrivals) -> bool {
+    /// Whether packets of this kind arrive at the interface, but reach no socket.
+    pub fn is_blocked(&self, of: impl Fn(&Self) -> Arrivals) -> bool {
         let arrivals = of(self);
         self.failure.is_none() && arrivals.sockets == 0 && arrivals.interface.is_some_and(|count| count > 0)
     }
@@ -99,13 +99,13 @@ impl Received {
         match Packet::parse(bytes) {
             Ok(Packet { header, message: Message::Sync(_) }) => {
                 let (identity, subdomain) = (header.source, header.subdomain);
-                let new = ReceivedLeader { identity, address: source, subdomain, is_let_in: at_socket };
-                let has_room = self.leaders.len() < MOST;
+                let new = ReceivedLeader { identity, address: source, subdomain, reaches_socket: at_socket };
+                let has_room = self.leaders.len() < MAX_RECORDED;
                 let known = self.leaders.iter_mut().find(|leader| {
                     (leader.identity, leader.address, leader.subdomain) == (identity, source, subdomain)
                 });
                 match known {
-                    Some(leader) => leader.is_let_in |= at_socket,
+                    Some(leader) => leader.reaches_socket |= at_socket,
                     None if has_room => self.leaders.push(new),
                     None => {}
                 }
@@ -116,23 +116,23 @@ impl Received {
     }
 }
 
-/// Listens on all of these at once for `span`. What this host itself says is not counted.
+/// Listens on all interfaces at once for `span`. Packets of this host are not counted.
 pub fn listen(interfaces: &[Interface], span: Duration) -> Vec<Received> {
     let tap = Tap::open([EVENT_PORT, GENERAL_PORT]);
     let mut listeners: Vec<Listener<'_>> =
         interfaces.iter().map(|interface| Listener::open(interface, tap.is_some())).collect();
-    let begun = Instant::now();
-    while begun.elapsed() < span && !listeners.is_empty() {
-        std::thread::sleep(LOOK);
+    let started = Instant::now();
+    while started.elapsed() < span && !listeners.is_empty() {
+        std::thread::sleep(POLL_INTERVAL);
         listeners.iter_mut().for_each(Listener::fetch);
         if let Some(tap) = &tap {
             fetch(tap, &mut listeners);
         }
     }
-    listeners.into_iter().map(Listener::told).collect()
+    listeners.into_iter().map(Listener::finish).collect()
 }
 
-/// Hands the packets of the tap to the listeners of their interfaces.
+/// Passes the packets of the tap to the listeners of their interfaces.
 fn fetch(tap: &Tap, listeners: &mut [Listener<'_>]) {
     let mut buffer = [0; 512];
     while let Some(tapped) = tap.receive(&mut buffer) {
@@ -146,22 +146,24 @@ fn fetch(tap: &Tap, listeners: &mut [Listener<'_>]) {
 
 struct Listener<'a> {
     interface: &'a Interface,
-    /// With their ports.
+    /// Each with its UDP port.
     sockets: Vec<(u16, PtpSocket)>,
-    heard: Received,
-    let_in: Vec<Ipv4Addr>,
-    seen: Vec<Ipv4Addr>,
+    received: Received,
+    /// Senders whose packets reached a socket.
+    at_sockets: Vec<Ipv4Addr>,
+    /// Senders whose packets arrived at the interface.
+    at_interface: Vec<Ipv4Addr>,
 }
 
 impl<'a> Listener<'a> {
     fn open(interface: &'a Interface, has_tap: bool) -> Self {
         let none = Arrivals { sockets: 0, interface: has_tap.then_some(0) };
-        let mut heard = Received { event: none, general: none, ptp_v2: none, ..Received::default() };
+        let mut received = Received { event: none, general: none, ptp_v2: none, ..Received::default() };
         let sockets = Self::sockets(interface).unwrap_or_else(|error| {
-            heard.failure = Some(OpenFailure { what: error.what(), denial: error.denial() });
+            received.failure = Some(OpenFailure { what: error.what(), denial: error.denial() });
             Vec::new()
         });
-        Self { interface, sockets, heard, let_in: Vec::new(), seen: Vec::new() }
+        Self { interface, sockets, received, at_sockets: Vec::new(), at_interface: Vec::new() }
     }
 
     fn sockets(interface: &Interface) -> Result<Vec<(u16, PtpSocket)>, SocketError> {
@@ -169,8 +171,7 @@ impl<'a> Listener<'a> {
         let each =
             GROUPS.into_iter().flat_map(|group| channels.map(|(channel, port)| (group, channel, port)));
         each.map(|(group, channel, port)| {
-            let stamps = TimestampSource::Software;
-            Ok((port, PtpSocket::open(interface, group, port, channel, stamps)?))
+            Ok((port, PtpSocket::open(interface, group, port, channel, TimestampSource::Software)?))
         })
         .collect()
     }
@@ -191,24 +192,24 @@ impl<'a> Listener<'a> {
         if source == self.interface.address && !source.is_loopback() {
             return;
         }
-        let arrivals = if port == EVENT_PORT { &mut self.heard.event } else { &mut self.heard.general };
+        let arrivals = if port == EVENT_PORT { &mut self.received.event } else { &mut self.received.general };
         arrivals.count(at_socket);
-        remember(if at_socket { &mut self.let_in } else { &mut self.seen }, source);
-        self.heard.take(bytes, source, at_socket);
+        record(if at_socket { &mut self.at_sockets } else { &mut self.at_interface }, source);
+        self.received.take(bytes, source, at_socket);
     }
 
-    fn told(mut self) -> Received {
-        if self.heard.failure.is_none() {
-            self.heard.shut_out =
-                self.seen.into_iter().filter(|source| !self.let_in.contains(source)).collect();
+    fn finish(mut self) -> Received {
+        if self.received.failure.is_none() {
+            self.received.blocked =
+                self.at_interface.into_iter().filter(|source| !self.at_sockets.contains(source)).collect();
         }
-        self.heard
+        self.received
     }
 }
 
-/// A few of them explain as much as all.
-fn remember(list: &mut Vec<Ipv4Addr>, source: Ipv4Addr) {
-    if !list.contains(&source) && list.len() < MOST {
+/// Adds a sender to the list, up to [`MAX_RECORDED`].
+fn record(list: &mut Vec<Ipv4Addr>, source: Ipv4Addr) {
+    if !list.contains(&source) && list.len() < MAX_RECORDED {
         list.push(source);
     }
 }
@@ -218,12 +219,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_speaks_ptpv2_is_counted_and_is_no_leader() {
-        let mut heard = Received::default();
+    fn ptpv2_packet_is_counted_and_makes_no_leader() {
+        let mut received = Received::default();
         let mut bytes = [0; 44];
         bytes[1] = 2;
-        heard.take(&bytes, Ipv4Addr::LOCALHOST, true);
-        heard.take(b"garbage", Ipv4Addr::LOCALHOST, true);
-        assert_eq!((heard.ptp_v2.sockets, heard.leaders.len()), (1, 0));
+        received.take(&bytes, Ipv4Addr::LOCALHOST, true);
+        received.take(b"garbage", Ipv4Addr::LOCALHOST, true);
+        assert_eq!((received.ptp_v2.sockets, received.leaders.len()), (1, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! Multicast groups that this host has joined, the IGMP version in use, and whether the group of PTP is among them.
+//! Check of the multicast groups that this host has joined, and of the IGMP version in use.
 
 use super::host::{HostFacts, InterfaceFacts, setting};
 use crate::finding::Finding;
@@ -7,19 +7,19 @@ use dante_os::procfs::text_of;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-/// What the kernel says of one interface.
+/// Memberships of one interface according to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Memberships {
-    /// The groups joined on it.
+    /// Groups joined on the interface.
     pub groups: Vec<Ipv4Addr>,
-    /// The version that is spoken now: the network's querier decides, or the kernel speaks 3.
+    /// IGMP version in use: that of the network's querier, else the kernel's default 3.
     pub version: Option<u8>,
-    /// The version that a setting of this host forces (`force_igmp_version`).
+    /// IGMP version forced by a setting of this host (`force_igmp_version`).
     pub forced: Option<u8>,
 }
 
 impl Memberships {
-    /// Those of this interface; empty where there is no such interface.
+    /// Reads the memberships of this interface; empty if there is no such interface.
     pub fn of(interface: &str) -> Self {
         Self::in_tree(Path::new("/proc"), interface)
     }
@@ -37,7 +37,7 @@ impl Memberships {
     }
 }
 
-/// A line for each interface, which ends with the version, and below it indented ones with its groups.
+/// Parses /proc/net/igmp: one line per interface, which ends with the version, followed by one indented line per group.
 fn parse(text: &str, interface: &str) -> Memberships {
     let mut found = Memberships::default();
     let mut is_ours = false;
@@ -45,7 +45,7 @@ fn parse(text: &str, interface: &str) -> Memberships {
         let mut words = line.split_whitespace();
         if line.starts_with(char::is_whitespace) {
             let group = words.next().filter(|_| is_ours).and_then(|word| u32::from_str_radix(word, 16).ok());
-            // The kernel prints the number as it lies in memory.
+            // The kernel prints the address as a number in host byte order.
             found.groups.extend(group.map(|number| Ipv4Addr::from(number.to_ne_bytes())));
         } else {
             is_ours = words.nth(1).is_some_and(|name| name.trim_end_matches(':') == interface);
@@ -58,19 +58,19 @@ fn parse(text: &str, interface: &str) -> Memberships {
     found
 }
 
-/// Only who has joined the group is sent its packets by a switch that snoops.
+/// Checks the membership in the PTP group: a switch with IGMP snooping forwards the packets of a group only to its members.
 pub fn judge(host: &HostFacts, network: &InterfaceFacts, port: Option<&PortRecord>) -> Vec<Finding> {
     let (name, group) = (&network.name, network.subdomain.group());
     let mut found = Vec::new();
     let memberships = &network.memberships;
     let version =
-        memberships.version.map(|version| format!(", told by IGMP version {version}")).unwrap_or_default();
+        memberships.version.map(|version| format!(" by IGMP version {version}")).unwrap_or_default();
     if port.is_some_and(|port| port.identity().is_some()) {
         found.push(if memberships.groups.contains(&group) {
             Finding::ok(format!("{name} is a member of {group}{version}"))
         } else {
             Finding::failure(format!(
-                "{name} is no member of {group}: a switch need not send its packets here"
+                "{name} is not a member of {group}: a switch with IGMP snooping does not forward PTP to it"
             ))
             .remedy(format!("systemctl restart {}", host.unit()))
         });
@@ -78,7 +78,7 @@ pub fn judge(host: &HostFacts, network: &InterfaceFacts, port: Option<&PortRecor
     if let Some(version @ 1) = memberships.forced {
         found.push(
             Finding::warning(format!(
-                "{name} is forced to IGMP version {version}: switches that snoop may not understand it"
+                "{name} is forced to IGMP version {version}: switches with IGMP snooping may ignore it"
             ))
             .remedy(format!(
                 "sysctl -w net.ipv4.conf.all.force_igmp_version=0 net.ipv4.conf.{name}.force_igmp_version=0"

@@ -1,7 +1,7 @@
-//! What arrives at the interfaces, and what keeps it from the programs.
+//! Checks of what arrives at the interfaces, and of what keeps it from the programs.
 
-use super::firewall::{self, LOOK};
-use super::host::{HostFacts, InterfaceFacts, LISTENED, port_of};
+use super::firewall::{self, FIND_RULE};
+use super::host::{HostFacts, InterfaceFacts, LISTEN_TIME, port_of};
 use super::interface::{elsewhere, judged, naming};
 use super::listen::Received;
 use super::{membership, routes};
@@ -12,132 +12,141 @@ use dante_core::port::Counter;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT};
 use dante_os::net::Interface;
 
-/// What arrives, and what is in its way.
+/// Checks each interface that is up.
 pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
     let mut found = Vec::new();
     for network in judged(host) {
         let Ok(Interface { up: true, .. }) = &network.link else { continue };
         let port = port_of(pages, &network.name);
         let gets_through =
-            network.is_followed(pages) || network.leader().is_some_and(|leader| leader.is_let_in);
-        let halves = [|heard: &Received| heard.event, |heard: &Received| heard.general];
-        let shut_out = halves.iter().any(|half| network.is_shut_out(half));
-        found.push(routes::judge(network, gets_through && !shut_out));
-        found.push(firewall::judge(host, network, gets_through && !shut_out, shut_out));
+            network.is_followed(pages) || network.leader().is_some_and(|leader| leader.reaches_socket);
+        let ports = [|received: &Received| received.event, |received: &Received| received.general];
+        let is_blocked = ports.iter().any(|port| network.is_blocked(port));
+        found.push(routes::judge(network, gets_through && !is_blocked));
+        found.push(firewall::judge(host, network, gets_through && !is_blocked, is_blocked));
         found.extend(membership::judge(host, network, port));
-        found.extend(heard(host, network, pages));
+        found.extend(received(host, network, pages));
     }
     found
 }
 
-fn heard(host: &HostFacts, network: &InterfaceFacts, pages: &Pages) -> Vec<Finding> {
+/// Checks whether a leader is received.
+fn received(host: &HostFacts, network: &InterfaceFacts, pages: &Pages) -> Vec<Finding> {
     let InterfaceFacts { name, subdomain, .. } = network;
     let port = port_of(pages, name);
     if network.is_followed(pages) {
-        let who = port.and_then(PortRecord::leader);
-        let who = who.map(|who| format!(" {} at {}", who.identity(), who.address())).unwrap_or_default();
-        return vec![Finding::ok(format!("{name} hears the leader{who}, in subdomain {subdomain}"))];
+        let leader = port.and_then(PortRecord::leader);
+        let leader = leader
+            .map(|leader| format!(" {} at {}", leader.identity(), leader.address()))
+            .unwrap_or_default();
+        return vec![Finding::ok(format!("{name} receives the leader{leader}, subdomain {subdomain}"))];
     }
-    let Some(heard) = &network.heard else { return Vec::new() };
-    let halves = [
-        ("Syncs", EVENT_PORT, network.is_shut_out(|heard| heard.event)),
-        ("Follow_Ups", GENERAL_PORT, network.is_shut_out(|heard| heard.general)),
+    let Some(received) = &network.received else { return Vec::new() };
+    let ports = [
+        ("Syncs", EVENT_PORT, network.is_blocked(|received| received.event)),
+        ("Follow_Ups", GENERAL_PORT, network.is_blocked(|received| received.general)),
     ];
     if let Some(leader) = network.leader() {
-        let who = format!("the leader {} at {}", leader.identity, leader.address);
-        if let Some((what, port, _)) = halves.iter().find(|(_, _, shut_out)| *shut_out) {
+        let sender = format!("the leader {} at {}", leader.identity, leader.address);
+        if let Some((what, port, _)) = ports.iter().find(|(_, _, is_blocked)| *is_blocked) {
             return vec![Finding::failure(format!(
-                "{what} of {who} arrive at {name}, and are thrown away on this host before a program gets them (UDP {port})"
+                "{what} of {sender} arrive at {name}, but this host drops them before they reach a socket (UDP {port})"
             ))
-            .remedy(format!("where rp_filter or the firewall is named above, do what stands there; else {LOOK}"))];
+            .remedy(format!("apply the remedy of rp_filter or firewall above; without one: {FIND_RULE}"))];
         }
-        let mut found = vec![Finding::ok(format!("{name} hears {who}, in subdomain {subdomain}"))];
-        if leader.is_let_in && heard.general.sockets == 0 {
+        let mut found = vec![Finding::ok(format!("{name} receives {sender}, subdomain {subdomain}"))];
+        if leader.reaches_socket && received.general.sockets == 0 {
             found.push(
                 Finding::failure(format!(
-                    "no Follow_Up is heard on {name}, but Syncs are: UDP 320 does not get here"
+                    "{name} receives Syncs of {sender}, but no Follow_Ups: UDP 320 is blocked"
                 ))
-                .remedy(LOOK),
+                .remedy(FIND_RULE),
             );
         }
         return found;
     }
-    vec![missing(host, network, heard, port)]
+    vec![missing(host, network, received, port)]
 }
 
-/// Why there is no leader.
+/// Returns why no leader is received.
 fn missing(
     host: &HostFacts,
     network: &InterfaceFacts,
-    heard: &Received,
+    received: &Received,
     port: Option<&PortRecord>,
 ) -> Finding {
     let InterfaceFacts { name, subdomain, .. } = network;
     let (configuration, unit) = (host.configuration(), host.unit());
     let configuration = configuration.display();
-    if let Some(leader) = heard.leaders.first() {
-        let (theirs, who) = (leader.subdomain, leader.identity);
+    if let Some(leader) = received.leaders.first() {
+        let (theirs, sender) = (leader.subdomain, leader.identity);
         let follow = format!(
-            "subdomain = \"{theirs}\" in section [dante4l] of {configuration} (or --subdomain {theirs}), systemctl restart {unit}"
+            "set subdomain = \"{theirs}\" in section [dante4l] of {configuration} (or --subdomain {theirs}), then systemctl \
+             restart {unit}"
         );
         return Finding::failure(format!(
-            "{name} hears the leader {who} at {}, but in subdomain {theirs}, and {subdomain} is followed",
+            "the leader {sender} at {} on {name} is in subdomain {theirs}, but {subdomain} is configured",
             leader.address
         ))
         .remedy(if theirs.is_pull_up() {
             format!(
-                "set the devices' pull-up back to none in Dante Controller\n\
-                 or, for a clock that is per cents off UTC: {follow}, allow-pull-up = true in section [dante2sys], and systemctl restart dante2sys"
+                "in Dante Controller, set the pull-up of the devices to none\n\
+                 or, only if the leader runs within --max-frequency (500 ppm at most, so at no real pull-up of 0.1 % or \
+                 4 %): {follow}; set allow-pull-up = true in section [dante2sys], then systemctl restart dante2sys"
             )
         } else {
-            format!("follow it: {follow}")
+            follow
         });
     }
     if let Some((other, leader)) = elsewhere(host) {
         return Finding::failure(format!(
-            "no leader is heard on {name}, but {} at {} is on {other}: {name} is the wrong interface",
+            "no leader is received on {name}, but the leader {} at {} is on {other}: {name} is the wrong interface",
             leader.identity, leader.address
         ))
         .remedy(naming(host, other));
     }
-    if heard.ptp_v2.is_any() {
+    if received.ptp_v2.is_any() {
         return Finding::failure(format!(
-            "{name} hears PTPv2 only: these devices speak AES67, and no Dante device leads with PTPv1"
-        ))
-        .remedy("enable PTPv1 on one of them (in Dante Controller, for a device in AES67 mode), or bring in a Dante device that leads");
-    }
-    if let Some(failure) = &heard.failure
-        && !heard.event.is_any()
-    {
-        let remedy =
-            if network.is_port_taken() { "stop who has it: see ports below" } else { "sudo pmc-lite doctor" };
-        return Finding::warning(format!("{name} could not be listened to: {}", failure.what)).remedy(remedy);
-    }
-    let seconds = LISTENED.as_secs();
-    let once = port.map_or(0, |port| port.counters().get(Counter::Sync));
-    if once > 0 {
-        let anew = match port.map_or(0, |port| port.counters().get(Counter::Rejoined)) {
-            0 => String::new(),
-            count => {
-                format!(", although the membership of {} was told anew {count} times", subdomain.group())
-            }
-        };
-        return Finding::failure(format!(
-            "the leader on {name} fell silent: {once} Syncs came, and none within {seconds} s{anew}"
+            "{name} receives only PTPv2 (AES67): no Dante device leads with PTPv1"
         ))
         .remedy(
-                "is it still there? If Syncs stop some minutes after each start of dante4l, a switch snoops IGMP and has no \
-                 querier: turn a querier on in it, or snooping off",
+            "enable PTPv1 on one of the devices (in Dante Controller, for a device in AES67 mode), or connect a Dante device \
+             that can lead",
+        );
+    }
+    if let Some(failure) = &received.failure
+        && !received.event.is_any()
+    {
+        let remedy = if network.is_port_taken() {
+            "stop the program that uses the port: see `ports` below"
+        } else {
+            "sudo pmc-lite doctor"
+        };
+        return Finding::warning(format!("cannot receive PTP on {name}: {}", failure.what)).remedy(remedy);
+    }
+    let seconds = LISTEN_TIME.as_secs_f64();
+    let syncs = port.map_or(0, |port| port.counters().get(Counter::Sync));
+    if syncs > 0 {
+        let rejoined = match port.map_or(0, |port| port.counters().get(Counter::Rejoined)) {
+            0 => String::new(),
+            count => format!("; dante4l joined {} again {count} times", subdomain.group()),
+        };
+        return Finding::failure(format!(
+            "the leader on {name} is no longer received: {syncs} Syncs earlier, none in the last {seconds} s{rejoined}"
+        ))
+        .remedy(
+                "check that the leader is on. If Syncs stop some minutes after each start of dante4l, a switch does IGMP \
+                 snooping without a querier: enable a querier in the switch, or disable snooping",
             );
     }
-    let other = if heard.event.is_any() || heard.general.is_any() {
-        "PTP packets, but no leader's Sync"
+    let other = if received.event.is_any() || received.general.is_any() {
+        "packets on UDP 319 or 320 received, but no Sync"
     } else {
-        "nothing that speaks PTP"
+        "no PTP packet received"
     };
     let nor: String = host.elsewhere.iter().map(|(name, _)| format!(", nor on {name}")).collect();
-    Finding::failure(format!("no leader on {name}{nor}: {other} within {seconds} s")).remedy(
-        "is a Dante device on, and in this network's VLAN? Dante Controller shows which one leads. A switch that snoops IGMP needs \
-         a querier",
+    Finding::failure(format!("no leader on {name}{nor}: {other} in {seconds} s")).remedy(
+        "check that a Dante device is on and in the VLAN of this interface (Dante Controller shows which device leads). A \
+         switch with IGMP snooping needs a querier",
     )
 }

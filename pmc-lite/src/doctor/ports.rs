@@ -1,24 +1,24 @@
-//! Who has UDP 319 and 320.
+//! Check of the programs that use UDP 319 and 320.
 
 use super::host::{HostFacts, Running};
 use crate::finding::Finding;
-use crate::pages::{Pages, said};
+use crate::pages::{Pages, fresh_body};
 use dante_core::page::{Body, Dante4lStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// A socket that is bound to a port.
+/// A program with a socket bound to one of the ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// The port.
+    /// UDP port.
     pub port: u16,
-    /// The user whose it is.
+    /// Owner of the socket.
     pub uid: u32,
-    /// The process that has it open; `None`: it could not be told, which takes root's rights for others' processes.
+    /// Process that has the socket open; `None`: not known, as only root can read the descriptors of other users' processes.
     pub process: Option<Running>,
 }
 
-/// Everyone who has one of these ports, each process once a port.
+/// Returns the programs that use these ports, each process once per port.
 pub fn holders(ports: &[u16]) -> Vec<Holder> {
     in_tree(Path::new("/proc"), ports)
 }
@@ -53,7 +53,8 @@ struct Socket {
 }
 
 impl Socket {
-    /// Number, local address, remote address, state, queues, timer, retransmits, user, timeout, inode.
+    /// Parses a line of /proc/net/udp: number, local address, remote address, state, queues, timer, retransmits, user, timeout,
+    /// inode.
     fn of_line(line: &str) -> Option<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (_, port) = words.get(1)?.rsplit_once(':')?;
@@ -65,7 +66,7 @@ impl Socket {
     }
 }
 
-/// The sockets of all processes whose files may be seen, by inode.
+/// Returns inode and process id of all sockets whose process may be inspected.
 fn owners(proc: &Path) -> Vec<(u64, u32)> {
     let mut found = Vec::new();
     let pids = std::fs::read_dir(proc).into_iter().flatten().flatten();
@@ -80,12 +81,12 @@ fn owners(proc: &Path) -> Vec<(u64, u32)> {
     found
 }
 
-/// Whether another program has them, and lets them be shared.
+/// Checks whether another program uses the ports, and whether it shares them.
 pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
-    let runs = said::<Dante4lStatus>(&pages.dante4l).is_some();
+    let runs = fresh_body::<Dante4lStatus>(&pages.dante4l).is_some();
     let is_taken = host.networks.iter().any(|network| network.is_port_taken());
     let mut others: BTreeMap<_, BTreeSet<u16>> = BTreeMap::new();
-    // Who cannot be seen is dante4l, where that runs.
+    // A process that cannot be inspected is taken for dante4l if dante4l is running and got the ports.
     let is_other = |holder: &&Holder| match &holder.process {
         Some(process) => process.name != Dante4lStatus::PROGRAM,
         None => !runs || is_taken,
@@ -98,24 +99,28 @@ pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
         others.entry((name, pid)).or_default().insert(*port);
     }
     if others.is_empty() {
-        let what = if runs { "UDP 319 and 320 are dante4l's alone" } else { "UDP 319 and 320 are free" };
+        let what = if runs { "only dante4l uses UDP 319 and 320" } else { "UDP 319 and 320 are free" };
         return vec![Finding::ok(what)];
     }
-    let told = |((name, pid), ports): ((String, Option<u32>), BTreeSet<u16>)| {
+    let finding = |((name, pid), ports): ((String, Option<u32>), BTreeSet<u16>)| {
         let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-        let what = format!("{name} has UDP {}", ports.join(" and "));
+        let what = format!("{name} uses UDP {}", ports.join(" and "));
         let remedy = match pid {
-            Some(pid) => {
-                format!("stop it, if it is not to share them: systemctl status {pid} names its unit")
+            Some(pid) if is_taken => {
+                format!("stop it: systemctl status {pid} shows its UNIT; systemctl stop UNIT")
             }
-            None => "sudo ss -ulnp 'sport = :319 or sport = :320' names it".into(),
+            Some(pid) => {
+                format!(
+                    "if it is not needed, stop it: systemctl status {pid} shows its UNIT; systemctl stop UNIT"
+                )
+            }
+            None => "sudo ss -ulnp 'sport = :319 or sport = :320' shows the program".into(),
         };
         if is_taken {
-            Finding::failure(format!("{what}, and does not share them: dante4l cannot have them"))
-                .remedy(remedy)
+            Finding::failure(format!("{what} (not shared): dante4l cannot open its sockets")).remedy(remedy)
         } else {
-            Finding::warning(format!("{what}, too")).remedy(remedy)
+            Finding::warning(format!("{what} (shared with other programs)")).remedy(remedy)
         }
     };
-    others.into_iter().map(told).collect()
+    others.into_iter().map(finding).collect()
 }

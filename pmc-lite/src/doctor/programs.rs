@@ -1,9 +1,9 @@
-//! The daemons: their pages, the files of these, and rights.
+//! Checks of the daemons: their pages, the files of the pages, and their capabilities.
 
 use super::Found;
 use super::host::{HostFacts, Running};
 use crate::finding::{self, Finding, Kind, Level};
-use crate::pages::{Pages, Read, freshness, said, unit};
+use crate::pages::{Pages, Read, fresh_body, freshness, unit};
 use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness};
 use dante_core::steer::SteeredClock;
 use dante_core::{port, steer};
@@ -14,32 +14,32 @@ use dante_os::procfs::{CAP_NET_BIND_SERVICE, CAP_SYS_TIME};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// A file in the place of a page.
+/// The file of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageFile {
-    /// Its path.
+    /// Path.
     pub path: String,
-    /// What stands there; `None`: nothing.
+    /// Owner, mode and size; `None` if there is no file.
     pub file: Option<Ownership>,
-    /// Why readers do not trust it.
-    pub distrust: Option<ReadError>,
-    /// The package's reservation of its name at boot is installed (tmpfiles.d(5)).
-    pub is_to_be_reserved: bool,
+    /// Why readers reject the file.
+    pub rejection: Option<ReadError>,
+    /// The package reserves the path at boot (tmpfiles.d(5)).
+    pub is_reserved_at_boot: bool,
 }
 
-/// Whose a file is.
+/// Owner, mode and size of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ownership {
-    /// The owner's name, or number where it has none.
+    /// Name of the owner, or its number if it has no name.
     pub owner: String,
-    /// Who may do what with it.
+    /// Permission bits.
     pub mode: u32,
-    /// Its size in bytes; 0: it is only reserved.
+    /// Size, bytes; 0: the path is only reserved.
     pub size: u64,
 }
 
 impl PageFile {
-    /// That of a program and an instance.
+    /// Inspects the file of a page.
     pub fn of<B: Body>(instance: Option<&Instance>) -> Self {
         let name = PageName::<B>::new(instance);
         let path = name.path();
@@ -47,10 +47,10 @@ impl PageFile {
         let is_installed = folders.iter().any(|folder| Path::new(folder).join("dante4l.conf").exists());
         Self {
             file: Ownership::of(path),
-            distrust: (PageReader::new(name.clone()).read(raw_now()).err())
+            rejection: (PageReader::new(name.clone()).read(raw_now()).err())
                 .filter(|error| error.freshness() == Freshness::Foreign),
             path: path.display().to_string(),
-            is_to_be_reserved: instance.is_none() && is_installed,
+            is_reserved_at_boot: instance.is_none() && is_installed,
         }
     }
 }
@@ -66,23 +66,23 @@ impl Ownership {
     }
 }
 
-/// `is_clear`: nothing before it is in the way.
+/// Checks dante4l. `is_clear`: the checks of interface, network and ports found no problem.
 pub fn dante4l(host: &HostFacts, pages: &Pages, is_clear: bool) -> Vec<Found> {
     let [files, ..] = &host.pages;
     let [writer, ..] = &host.writers;
-    // Of another interface than those that were looked at nothing was found out.
-    let is_looked_at = said::<Dante4lStatus>(&pages.dante4l).is_none_or(|body| {
+    // The checks of interface and network cannot explain a finding on an interface that they did not cover.
+    let is_covered = fresh_body::<Dante4lStatus>(&pages.dante4l).is_none_or(|body| {
         body.ports()
             .iter()
             .all(|port| host.networks.iter().any(|network| network.name == port.interface.to_string()))
     });
     let mut found: Vec<Found> = finding::observer(pages)
         .into_iter()
-        .map(|finding| if is_looked_at { here(finding, is_clear) } else { finding.into() })
+        .map(|finding| if is_covered { resolved(finding, is_clear) } else { finding.into() })
         .collect();
     outdated(&mut found, &pages.dante4l, writer.as_ref());
     let is_well = !found.iter().any(|found| found.finding.level == Level::Failure);
-    if let Some(body) = said::<Dante4lStatus>(&pages.dante4l).filter(|_| is_well) {
+    if let Some(body) = fresh_body::<Dante4lStatus>(&pages.dante4l).filter(|_| is_well) {
         let states: Vec<String> = body
             .ports()
             .iter()
@@ -91,7 +91,7 @@ pub fn dante4l(host: &HostFacts, pages: &Pages, is_clear: bool) -> Vec<Found> {
                 format!("{state} on {}", port.interface)
             })
             .collect();
-        found.insert(0, Finding::ok(format!("dante4l runs, {}", states.join(" and "))).into());
+        found.insert(0, Finding::ok(format!("dante4l is running: {}", states.join(" and "))).into());
         let needs_sockets = body
             .ports()
             .iter()
@@ -102,57 +102,60 @@ pub fn dante4l(host: &HostFacts, pages: &Pages, is_clear: bool) -> Vec<Found> {
             found.push(lacks(host, writer, "CAP_NET_BIND_SERVICE", "open UDP 319 and 320").into());
         }
     }
-    owned(&mut found, files, &pages.dante4l);
+    page_files(&mut found, files, &pages.dante4l);
     found
 }
 
+/// Checks dante2sys.
 pub fn dante2sys(host: &HostFacts, pages: &Pages) -> Vec<Found> {
     let [_, files, _] = &host.pages;
     let [_, writer, _] = &host.writers;
     let is_alone = host.competitors.iter().all(|competitor| competitor.name == Dante2sysStatus::PROGRAM);
-    let here = |finding| here(finding, is_alone);
-    let mut found: Vec<Found> = finding::steerer(pages).into_iter().map(here).collect();
+    let resolved = |finding| resolved(finding, is_alone);
+    let mut found: Vec<Found> = finding::steerer(pages).into_iter().map(resolved).collect();
     outdated(&mut found, &pages.dante2sys, writer.as_ref());
-    found.extend(finding::followers(pages).map(here));
-    if let Some(body) = said::<Dante2sysStatus>(&pages.dante2sys) {
+    found.extend(finding::followers(pages).map(resolved));
+    if let Some(body) = fresh_body::<Dante2sysStatus>(&pages.dante2sys) {
         if body.state() == Some(steer::State::Locked) {
-            found.insert(0, Finding::ok("dante2sys runs, LOCKED").into());
+            found.insert(0, Finding::ok("dante2sys is running: LOCKED").into());
         }
         let is_real = SteeredClock::from_number(body.clock) == Some(SteeredClock::Realtime);
         if let Some(writer) = writer.as_ref().filter(|writer| is_real && !writer.may(CAP_SYS_TIME)) {
             found.push(lacks(host, writer, "CAP_SYS_TIME", "correct the clock").into());
         }
     }
-    owned(&mut found, files, &pages.dante2sys);
+    page_files(&mut found, files, &pages.dante2sys);
     found
 }
 
+/// Checks danteshm.
 pub fn danteshm(host: &HostFacts, pages: &Pages) -> Vec<Found> {
     let [.., files] = &host.pages;
     let [.., writer] = &host.writers;
     let mut found: Vec<Found> =
-        finding::relay(pages).into_iter().map(|finding| here(finding, true)).collect();
+        finding::relay(pages).into_iter().map(|finding| resolved(finding, true)).collect();
     outdated(&mut found, &pages.danteshm, writer.as_ref());
-    if said::<DanteshmStatus>(&pages.danteshm).is_some() && found.is_empty() {
-        found.push(Finding::ok("danteshm runs, FEEDING").into());
+    if fresh_body::<DanteshmStatus>(&pages.danteshm).is_some() && found.is_empty() {
+        found.push(Finding::ok("danteshm is running: FEEDING").into());
     }
-    owned(&mut found, files, &pages.danteshm);
+    page_files(&mut found, files, &pages.danteshm);
     found
 }
 
-/// Where a finding sends its reader to the doctor: what the doctor found before it may be its cause, or else this is to be done.
-fn here(finding: Finding, is_clear: bool) -> Found {
+/// Replaces a remedy that refers to the doctor: an earlier finding may be the cause; if there is none, `otherwise` is the remedy.
+fn resolved(finding: Finding, is_clear: bool) -> Found {
     match (finding.otherwise.clone(), is_clear) {
         (None, _) => finding.into(),
         (Some(otherwise), true) => finding.remedy(otherwise).into(),
         (Some(otherwise), false) => Found {
-            finding: finding.remedy(format!("see above; if that is not it: {otherwise}")),
+            finding: finding
+                .remedy(format!("first follow the remedies above; if that does not help: {otherwise}")),
             may_follow: true,
         },
     }
 }
 
-/// A page that is old, of a writer that is gone or not: what stands first says neither.
+/// Adds to the first finding of a stale page whether its writer still exists.
 fn outdated<B: Body>(found: &mut [Found], read: &Read<B>, writer: Option<&Running>) {
     let (Ok(view), Some(first)) = (read, found.first_mut()) else { return };
     if view.freshness != Freshness::Stale {
@@ -161,45 +164,54 @@ fn outdated<B: Body>(found: &mut [Found], read: &Read<B>, writer: Option<&Runnin
     let name = B::PROGRAM;
     first.finding.what = match writer {
         Some(writer) => {
-            format!("{name} (process {}) hangs or is stopped: it does not renew its page", writer.pid)
+            format!(
+                "{name} (process {}) hangs or is stopped: it no longer updates its state in /dev/shm",
+                writer.pid
+            )
         }
-        None => format!("{name} died (process {} is gone): its page is old", view.pid),
+        None => format!("{name} died (process {} is gone): its state in /dev/shm is old", view.pid),
     };
 }
 
-fn lacks(host: &HostFacts, writer: &Running, right: &str, to: &str) -> Finding {
-    Finding::failure(format!("{} (pid {}) has no right to {to} ({right})", writer.name, writer.pid)).remedy(
-        format!("run it by its unit: systemctl restart {}", unit(&writer.name, host.instance.as_ref())),
-    )
+/// The finding that a daemon lacks a capability.
+fn lacks(host: &HostFacts, writer: &Running, capability: &str, action: &str) -> Finding {
+    Finding::failure(format!("{} (pid {}) lacks {capability}: it cannot {action}", writer.name, writer.pid))
+        .remedy(format!(
+            "start it with its unit, which grants the capability: systemctl restart {}",
+            unit(&writer.name, host.instance.as_ref())
+        ))
 }
 
-/// Whose the pages of a program are. `read` is both of them: what is wrong with the clock page, or else the status page.
-fn owned<B: Body>(found: &mut Vec<Found>, files: &[PageFile; 2], read: &Read<B>) {
-    // The page that could not be read is reported by the program's own finding.
+/// Checks the files of a program's pages. `read` is the result of both: an error of the clock page, else the status page.
+fn page_files<B: Body>(found: &mut Vec<Found>, files: &[PageFile; 2], read: &Read<B>) {
+    // The finding of the program already reports a page that could not be read.
     let is_reported = |file: &PageFile| read.as_ref().is_err_and(|error| error.page == file.path);
-    let planted = files.iter().filter(|file| !is_reported(file)).filter_map(|file| file.distrust.as_ref());
-    // Before all else: a program does not start while one of its pages is in the way.
+    let rejected = files.iter().filter(|file| !is_reported(file)).filter_map(|file| file.rejection.as_ref());
+    // First, as a program does not start while a file of another user has the path of its page.
     found.splice(
         0..0,
-        planted.map(|error| Finding::explained(Level::Failure, error).kind(Kind::ForeignPage).into()),
+        rejected.map(|error| Finding::explained(Level::Failure, error).kind(Kind::ForeignPage).into()),
     );
-    let trusted = files.iter().filter(|file| file.distrust.is_none());
+    let trusted = files.iter().filter(|file| file.rejection.is_none());
     found.extend(trusted.filter_map(|file| owner(file, freshness(read))).map(Found::from));
 }
 
-/// Whose a page is that readers trust, or that is not there.
+/// Returns the finding about the owner of a page that is trusted or absent.
 fn owner(file: &PageFile, freshness: Freshness) -> Option<Finding> {
     match (&file.file, freshness) {
         (_, Freshness::Foreign) => None,
         (Some(own), Freshness::Fresh) => {
-            Some(Finding::ok(format!("{} is {}'s, mode {:04o}", file.path, own.owner, own.mode)))
+            Some(Finding::ok(format!("{} belongs to {}, mode {:04o}", file.path, own.owner, own.mode)))
         }
         (Some(own), Freshness::Absent) if own.size == 0 => {
             Some(Finding::ok(format!("{} is reserved for {}", file.path, own.owner)))
         }
-        (None, _) if file.is_to_be_reserved => Some(
-            Finding::warning(format!("{} is not reserved: another user could plant one there", file.path))
-                .remedy("systemd-tmpfiles --create dante4l.conf"),
+        (None, _) if file.is_reserved_at_boot => Some(
+            Finding::warning(format!(
+                "{} is not reserved: another user could create it, and the daemon would not start",
+                file.path
+            ))
+            .remedy("systemd-tmpfiles --create dante4l.conf"),
         ),
         _ => None,
     }

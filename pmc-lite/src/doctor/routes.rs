@@ -1,4 +1,4 @@
-//! Reverse-path filtering: the kernel drops packets from addresses that it would not send to by the same interface
+//! Check of reverse-path filtering: the kernel drops packets from addresses that it would not reach through the same interface
 //! (`rp_filter`, Documentation/networking/ip-sysctl.rst).
 
 use super::host::{InterfaceFacts, setting};
@@ -7,48 +7,48 @@ use dante_os::procfs::text_of;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-/// How strictly a packet's source is looked at.
+/// Strictness of the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Filter {
-    /// Not at all.
+    /// No packet is dropped.
     #[default]
     Off,
-    /// It has to be reached by this very interface.
+    /// The best route to the source has to lead through this interface.
     Strict,
-    /// It has to be reached by any.
+    /// Any route to the source is sufficient.
     Loose,
 }
 
 /// A route of the main table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// By this interface.
+    /// Outgoing interface.
     pub interface: String,
-    /// To this network.
+    /// Destination network.
     pub network: Ipv4Addr,
-    /// With this mask.
+    /// Mask of the destination network.
     pub mask: Ipv4Addr,
-    /// The lower one wins where two are as narrow.
+    /// Of two routes with the same mask the one with the lower metric is used.
     pub metric: u32,
 }
 
-/// What decides about packets that arrive on one interface.
+/// The filter of one interface, and the routes that it uses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReversePath {
-    /// How strict the filter is there.
+    /// Strictness on this interface.
     pub filter: Filter,
-    /// The main table's routes. Where policy routing adds others, they are not seen.
+    /// Routes of the main table. Other tables (policy routing) are not read.
     pub routes: Vec<Route>,
 }
 
 impl ReversePath {
-    /// That of this interface.
+    /// Reads the filter and the routes for this interface.
     pub fn of(interface: &str) -> Self {
         Self::in_tree(Path::new("/proc"), interface)
     }
 
     pub(super) fn in_tree(proc: &Path, interface: &str) -> Self {
-        // The greater one of `all` and the interface's own is used.
+        // The kernel uses the greater value of `all` and the interface's own.
         let number = ["all", interface].into_iter().filter_map(|of| setting(proc, of, "rp_filter")).max();
         let filter = match number {
             Some(1) => Filter::Strict,
@@ -58,12 +58,12 @@ impl ReversePath {
         Self { filter, routes: text_of(&proc.join("net/route")).map(|text| parse(&text)).unwrap_or_default() }
     }
 
-    /// Whether a packet from `source` that arrives on `interface` is thrown away.
+    /// Whether the filter drops a packet from `source` that arrives on `interface`.
     pub fn drops(&self, interface: &str, source: Ipv4Addr) -> bool {
         let best = self
             .routes
             .iter()
-            .filter(|route| route.has(source))
+            .filter(|route| route.contains(source))
             .min_by_key(|route| (std::cmp::Reverse(route.mask), route.metric));
         match (self.filter, best) {
             (Filter::Off, _) | (Filter::Loose, Some(_)) => false,
@@ -74,12 +74,12 @@ impl ReversePath {
 }
 
 impl Route {
-    fn has(&self, address: Ipv4Addr) -> bool {
+    fn contains(&self, address: Ipv4Addr) -> bool {
         self.network.to_bits() == address.to_bits() & self.mask.to_bits()
     }
 }
 
-/// Interface, destination, gateway, flags, two counts, metric, mask; numbers as they lie in memory.
+/// Parses /proc/net/route: interface, destination, gateway, flags, two counts, metric, mask; addresses in host byte order.
 fn parse(text: &str) -> Vec<Route> {
     let address = |word: &str| Some(Ipv4Addr::from(u32::from_str_radix(word, 16).ok()?.to_ne_bytes()));
     let route = |line: &str| {
@@ -98,31 +98,31 @@ fn parse(text: &str) -> Vec<Route> {
     text.lines().skip(1).filter_map(route).collect()
 }
 
-/// Whether what arrives on an interface is dropped for where it comes from.
+/// Checks whether the filter drops PTP on this interface.
 pub fn judge(network: &InterfaceFacts, gets_through: bool) -> Finding {
     let name = &network.name;
     let filter = match network.reverse_path.filter {
-        Filter::Off => return Finding::ok(format!("rp_filter is off on {name}: no source is thrown away")),
+        Filter::Off => return Finding::ok(format!("rp_filter is off on {name}")),
         Filter::Strict => "strict",
         Filter::Loose => "loose",
     };
     let source = network.sender();
     if gets_through || !network.reverse_path.drops(name, source) {
-        return Finding::ok(format!("rp_filter is {filter} on {name}, and lets what arrives there in"));
+        return Finding::ok(format!("rp_filter is {filter} on {name}, and lets PTP in"));
     }
     let block = if source.is_link_local() { "169.254.0.0/16".into() } else { format!("{source}/32") };
     let remedy = format!(
-        "give {name} a way there: ip route add {block} dev {name} (and for good in its network configuration)"
+        "ip route add {block} dev {name}; to keep it after a reboot, add the route to the network configuration"
     );
-    if network.heard.as_ref().is_some_and(|heard| heard.shut_out.contains(&source)) {
+    if network.received.as_ref().is_some_and(|received| received.blocked.contains(&source)) {
         Finding::failure(format!(
-            "rp_filter is {filter} on {name}, which has no route to {source}: all that comes from there is thrown away"
+            "rp_filter is {filter} on {name}, which has no route to {source}: this host drops all packets from there"
         ))
         .remedy(remedy)
     } else {
         Finding::warning(format!(
-            "rp_filter is {filter} on {name}, which has no route to {block}: Dante devices without DHCP have such \
-             addresses, and would not be heard"
+            "rp_filter is {filter} on {name}, which has no route to {block}: this host would drop packets of Dante devices \
+             without DHCP"
         ))
         .remedy(remedy)
     }

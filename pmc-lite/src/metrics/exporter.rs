@@ -1,12 +1,13 @@
-//! `pmc-lite metrics --listen`: the metrics by HTTP, to as many at once as one thread and a fixed number of descriptors serve.
+//! `pmc-lite metrics --listen`: serves the metrics by HTTP, with one thread and up to [`MAX_CLIENTS`] connections.
 //!
-//! A client has [`PATIENCE`] for its request. The answer is handed to the kernel as a whole, so nobody is waited for who reads
-//! slowly. When all places are taken, others wait in the kernel's queue, and who has been asked to hurry for [`GRACE`] makes room.
+//! A client has [`CLIENT_TIME`] to send its request. The response is passed to the kernel as a whole, so a slow reader delays no
+//! other client. With all connections in use, further clients wait in the kernel's queue, and connections older than
+//! [`BUSY_CLIENT_TIME`] are closed.
 
-use super::request::{Answer, LONGEST, Refusal, answer, metrics};
+use super::request::{Answer, MAX_REQUEST, Refusal, answer, metrics};
 use super::{Format, of};
 use crate::pages::Readers;
-use crate::wait::tell;
+use crate::wait::notify;
 use anyhow::{Context, Result};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_os::clock::raw_now;
@@ -18,28 +19,28 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 
-/// So many clients at once; one descriptor is the listener's.
-const PLACES: usize = MAX_FDS - 1;
-/// So long a client has for its request, and then once more to close its end.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// When others wait, it has only so long.
-const GRACE: Duration = Duration::from_ms(200);
-/// Who sends more than this after its request is not waited for.
-const SURPLUS: usize = 64 * 1024;
-/// More than any answer: what the kernel takes at once.
+/// Maximum number of connections; the listener uses one of the descriptors that are polled.
+const MAX_CLIENTS: usize = MAX_FDS - 1;
+/// Time for a client to send its request, and after the response again to close its end.
+const CLIENT_TIME: Duration = Duration::from_secs(2);
+/// The same while all connections are in use.
+const BUSY_CLIENT_TIME: Duration = Duration::from_ms(200);
+/// Maximum number of bytes that are read after a request, before the connection is closed.
+const MAX_SURPLUS: usize = 64 * 1024;
+/// Send buffer of a connection, bytes: larger than any response.
 const SEND_BUFFER: usize = 256 * 1024;
 
-/// Serves until a signal asks it to end.
+/// Serves the metrics until a signal ends the program.
 pub fn serve(address: SocketAddr, instance: Option<&Instance>) -> Result<()> {
     let mut poll = Poll::new()?;
     let listener = TcpListener::bind(address).with_context(|| format!("listening at {address}"))?;
     let at = listener.local_addr()?;
-    crate::report(&format!("the metrics are at http://{at}/metrics"));
-    tell(&[NotifyState::Ready]);
+    crate::report(&format!("serving metrics at http://{at}/metrics"));
+    notify(&[NotifyState::Ready]);
     let mut readers = Readers::new(instance);
     listener.set_nonblocking(true)?;
     let text = move |format| of(&readers.read(), format);
-    let mut exporter = Exporter { listener, clients: Vec::with_capacity(PLACES), text };
+    let mut exporter = Exporter { listener, clients: Vec::with_capacity(MAX_CLIENTS), text };
     loop {
         let wake = poll.wait(&exporter.fds(), exporter.deadline())?;
         if wake.signal.is_some() {
@@ -49,7 +50,7 @@ pub fn serve(address: SocketAddr, instance: Option<&Instance>) -> Result<()> {
     }
 }
 
-/// The connections, and what is told to them.
+/// Listener, connections and source of the metrics.
 struct Exporter<T> {
     listener: TcpListener,
     clients: Vec<Client>,
@@ -59,40 +60,42 @@ struct Exporter<T> {
 /// One connection.
 struct Client {
     stream: TcpStream,
-    heard: Vec<u8>,
-    /// Its answer was sent: only its end is waited for.
+    /// The request, as far as it arrived.
+    request: Vec<u8>,
+    /// The response was sent; the client has to close its end.
     answered: bool,
-    /// Bytes that came after that.
+    /// Number of bytes received after that.
     surplus: usize,
+    /// Time of the connection, or of the response.
     since: Timestamp<Raw>,
 }
 
 impl<T: FnMut(Format) -> String> Exporter<T> {
-    /// What it waits for: the listener too, while there are places.
+    /// Returns the descriptors to poll: the listener too unless all connections are in use.
     fn fds(&self) -> Vec<std::os::fd::BorrowedFd<'_>> {
         let clients = self.clients.iter().map(|client| client.stream.as_fd());
-        let listener = (self.clients.len() < PLACES).then(|| self.listener.as_fd());
+        let listener = (self.clients.len() < MAX_CLIENTS).then(|| self.listener.as_fd());
         clients.chain(listener).collect()
     }
 
     fn deadline(&self) -> Option<Timestamp<Raw>> {
-        let patience = self.patience();
-        self.clients.iter().map(|client| client.since + patience).min()
+        let time = self.client_time();
+        self.clients.iter().map(|client| client.since + time).min()
     }
 
-    fn patience(&self) -> Duration {
-        if self.clients.len() < PLACES { PATIENCE } else { GRACE }
+    fn client_time(&self) -> Duration {
+        if self.clients.len() < MAX_CLIENTS { CLIENT_TIME } else { BUSY_CLIENT_TIME }
     }
 
-    /// Does everything that can be done without waiting.
+    /// Processes everything that is possible without waiting.
     fn serve(&mut self, now: Timestamp<Raw>) {
-        self.clients.retain_mut(|client| client.go_on(now, &mut self.text));
-        let patience = self.patience();
-        self.clients.retain_mut(|client| client.is_in_time(now, patience));
-        while self.clients.len() < PLACES
+        self.clients.retain_mut(|client| client.proceed(now, &mut self.text));
+        let time = self.client_time();
+        self.clients.retain_mut(|client| client.is_in_time(now, time));
+        while self.clients.len() < MAX_CLIENTS
             && let Some(mut client) = self.accept(now)
         {
-            if client.go_on(now, &mut self.text) {
+            if client.proceed(now, &mut self.text) {
                 self.clients.push(client);
             }
         }
@@ -104,9 +107,9 @@ impl<T: FnMut(Format) -> String> Exporter<T> {
             Err(error) => {
                 let common = [ErrorKind::WouldBlock, ErrorKind::Interrupted, ErrorKind::ConnectionAborted];
                 if !common.contains(&error.kind()) {
-                    // Out of descriptors or memory, and the connection still waits: not to be tried, and told, without a rest.
-                    crate::report(&format!("taking a connection: {error}"));
-                    std::thread::sleep(GRACE.to_std());
+                    // Out of descriptors or memory. The connection stays in the queue, so the pause limits retries and messages.
+                    crate::report(&format!("accepting a connection: {error}"));
+                    std::thread::sleep(BUSY_CLIENT_TIME.to_std());
                 }
                 None
             }
@@ -117,36 +120,37 @@ impl<T: FnMut(Format) -> String> Exporter<T> {
 impl Client {
     fn new(stream: TcpStream, now: Timestamp<Raw>) -> Option<Self> {
         stream.set_nonblocking(true).ok()?;
-        // What the kernel allows of it is enough, or the answer is cut off, which its length tells.
+        // If the kernel grants less and it is too small, the response is truncated, which the client detects by Content-Length.
         _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
-        Some(Self { stream, heard: Vec::new(), answered: false, surplus: 0, since: now })
+        Some(Self { stream, request: Vec::new(), answered: false, surplus: 0, since: now })
     }
 
-    /// Reads what is there and answers when it is enough; false where the connection is over.
-    fn go_on(&mut self, now: Timestamp<Raw>, text: &mut impl FnMut(Format) -> String) -> bool {
-        let mut buffer = [0; LONGEST];
+    /// Reads what has arrived, and responds to a complete request. Returns false if the connection has ended.
+    fn proceed(&mut self, now: Timestamp<Raw>, text: &mut impl FnMut(Format) -> String) -> bool {
+        let mut buffer = [0; MAX_REQUEST];
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => {
-                    if !self.answered && !self.heard.is_empty() {
-                        self.say(now, &Refusal::Malformed.response());
+                    if !self.answered && !self.request.is_empty() {
+                        self.respond(now, &Refusal::Malformed.response());
                     }
                     return false;
                 }
                 Ok(length) if !self.answered => {
-                    self.heard.extend(buffer.iter().take(length));
-                    match answer(&self.heard) {
+                    self.request.extend(buffer.iter().take(length));
+                    match answer(&self.request) {
                         Answer::Wait => {}
                         Answer::Metrics { format, head_only } => {
-                            self.say(now, &metrics(format, head_only, &text(format)));
+                            self.respond(now, &metrics(format, head_only, &text(format)));
                         }
-                        Answer::Refused(refusal) => self.say(now, &refusal.response()),
+                        Answer::Refused(refusal) => self.respond(now, &refusal.response()),
                     }
                 }
-                // What follows is of no interest, and read all the same: the kernel would take the answer back with what is unread.
+                // Further bytes are read and dropped: closing a socket with unread data would send a reset, and the client could
+                // lose the response.
                 Ok(length) => {
                     self.surplus += length;
-                    if self.surplus > SURPLUS {
+                    if self.surplus > MAX_SURPLUS {
                         return false;
                     }
                 }
@@ -157,21 +161,21 @@ impl Client {
         }
     }
 
-    /// Sends it, and then its end; who read all of it closes, too.
-    fn say(&mut self, now: Timestamp<Raw>, response: &str) {
+    /// Sends the response and closes the sending side. The client closes its side after reading.
+    fn respond(&mut self, now: Timestamp<Raw>, response: &str) {
         self.answered = true;
         self.since = now;
-        self.heard = Vec::new();
+        self.request = Vec::new();
         _ = self.stream.write_all(response.as_bytes());
         _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    fn is_in_time(&mut self, now: Timestamp<Raw>, patience: Duration) -> bool {
-        if now - self.since < patience {
+    fn is_in_time(&mut self, now: Timestamp<Raw>, time: Duration) -> bool {
+        if now - self.since < time {
             return true;
         }
         if !self.answered {
-            self.say(now, &Refusal::TooSlow.response());
+            self.respond(now, &Refusal::TooSlow.response());
         }
         false
     }

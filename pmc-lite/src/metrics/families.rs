@@ -1,10 +1,10 @@
-//! What the metrics are: of programs that run alone, since what a dead one published last is no longer true.
+//! The metrics. Values are published only for running programs: those of a dead program are out of date.
 
 mod network;
 
 use super::sheet::{Labels, NUMBER, SECONDS, Sheet, each_of, gauges, one, ratio};
 use crate::finding::{self, Level};
-use crate::pages::{Pages, freshness, said};
+use crate::pages::{Pages, fresh_body, freshness};
 use crate::shown::Word;
 use crate::verdict::{self, Verdict};
 use dante_core::page::{
@@ -16,19 +16,19 @@ use dante_core::time::{Duration, Offset, Raw, Timestamp};
 use dante_core::utc::Leap;
 use dante_core::{relay, steer};
 
-/// All of them.
+/// Returns all metrics.
 pub fn of(pages: &Pages) -> Sheet {
     let mut sheet = Sheet::default();
     programs(&mut sheet, pages);
-    if let Some(body) = said(&pages.dante4l) {
+    if let Some(body) = fresh_body(&pages.dante4l) {
         let samples = pages.clock.as_ref().map_or(0, |view| view.body.samples);
-        network::tell(&mut sheet, body, samples, pages.now);
+        network::add(&mut sheet, body, samples, pages.now);
     }
-    if let Some(body) = said(&pages.dante2sys) {
+    if let Some(body) = fresh_body(&pages.dante2sys) {
         clock(&mut sheet, body);
         utc(&mut sheet, body, pages.now);
     }
-    if let Some(body) = said(&pages.danteshm) {
+    if let Some(body) = fresh_body(&pages.danteshm) {
         outputs(&mut sheet, body, pages.now);
     }
     sheet
@@ -44,17 +44,18 @@ fn programs(sheet: &mut Sheet, pages: &Pages) {
     sheet.gauge(
         "dante_up",
         NUMBER,
-        "1 while the program runs; 0: it does not, or its page is not to be believed",
+        "1: the program is running; 0: it is not, or its page (shared memory) cannot be used",
         all.map(|(name, page)| (vec![program(name)], f64::from(page == Freshness::Fresh))),
     );
     sheet.info(
         "dante_page_info",
-        "How the program's page looks: fresh, stale (its writer died or hangs), stopped, absent, foreign, layout (another version)",
+        "State of the program's page (shared memory): fresh, stale (the program died or hangs), stopped, absent, foreign (not \
+         trusted), layout (another version or damaged)",
         all.map(|(name, page)| vec![program(name), ("page", page.name().to_owned())]),
     );
     sheet.states(
         "dante_verdict",
-        "1 for how this host's clock stands to Dante's, as `pmc-lite get status` says it",
+        "1 for the verdict of `pmc-lite get status` on this host's clock",
         &Verdict::ALL,
         [(Vec::new(), Some(verdict::of(pages).verdict))],
     );
@@ -62,7 +63,7 @@ fn programs(sheet: &mut Sheet, pages: &Pages) {
     sheet.gauge(
         "dante_findings",
         NUMBER,
-        "How many things are not as they should be; `pmc-lite get status` tells them in words",
+        "Number of warnings and failures; `pmc-lite get status` describes them",
         [(Level::Warning, "warning"), (Level::Failure, "failure")].map(|(level, name)| {
             let count = found.iter().filter(|one| one.level == level).count();
             (vec![("level", name.to_owned())], count as f64)
@@ -70,11 +71,11 @@ fn programs(sheet: &mut Sheet, pages: &Pages) {
     );
 }
 
-/// The clock that dante2sys steers.
+/// Adds the metrics of the clock that dante2sys steers.
 fn clock(sheet: &mut Sheet, body: &Dante2sysStatus) {
     sheet.info(
         "dante_clock_info",
-        "What dante2sys steers, where the date comes from, what gives way where leader and UTC differ, who writes the RTC",
+        "Steered clock, UTC source, UTC policy (what is corrected if leader and UTC differ in rate), writer of the RTC",
         [vec![
             ("clock", Word(SteeredClock::from_number(body.clock)).to_string()),
             ("utc_source", Word(UtcSource::from_number(body.utc_source)).to_string()),
@@ -84,72 +85,76 @@ fn clock(sheet: &mut Sheet, body: &Dante2sysStatus) {
     );
     sheet.states(
         "dante_clock_state",
-        "1 for the state that dante2sys is in; LOCKED: the clock is held on Dante",
+        "1 for the state of dante2sys; LOCKED: the clock is synchronised to the leader",
         &steer::State::ALL,
         [(Labels::new(), body.state())],
     );
-    let scale = body.epoch();
+    let epoch = body.epoch();
     gauges! { sheet, one:
-        "dante_clock_frequency", ratio(), "What the steered clock was given; 1e-6: it gains 1 us a second on CLOCK_MONOTONIC_RAW" =>
+        "dante_clock_frequency", ratio(),
+        "Frequency correction set on the steered clock; 1e-6: it gains 1 us a second on CLOCK_MONOTONIC_RAW" =>
             Some(body.frequency);
         "dante_clock_rate_error", ratio(), "The steered clock's rate minus the leader's" =>
             body.rate_error().map(|rate| rate.fraction());
-        "dante_clock_phase_error", SECONDS, "The steered clock minus (Dante + K); none while there is no leader" =>
+        "dante_clock_phase_error", SECONDS, "Steered clock minus (Dante time + epoch offset K); absent without a leader" =>
             body.phase_error().map(offset_secs);
-        "dante_clock_phase_uncertainty", SECONDS, "One standard deviation of Dante + K, now; it grows in holdover" =>
-            scale.map(|_| secs(Duration::from_ns(body.phase_sigma_ns)));
+        "dante_clock_phase_uncertainty", SECONDS,
+        "One standard deviation of Dante time + epoch offset K, now; it grows in holdover" =>
+            epoch.map(|_| secs(Duration::from_ns(body.phase_sigma_ns)));
         "dante_clock_rate_uncertainty", ratio(), "One standard deviation of the leader's rate, now; it grows in holdover" =>
-            scale.map(|_| body.rate_sigma);
+            epoch.map(|_| body.rate_sigma);
     }
-    sheet.count("dante_clock_corrections", "Frequencies that were set", body.corrections);
-    let help = "How often another program was seen to steer the clock";
+    sheet.count("dante_clock_corrections", "Frequency corrections that were set", body.corrections);
+    let help = "Number of times that another program steered the clock, or that it was set by hand";
     sheet.count("dante_clock_interference", help, body.disturbances);
 }
 
-/// Where the date comes from somewhere.
+/// Adds the metrics of UTC, if there is a UTC source.
 fn utc(sheet: &mut Sheet, body: &Dante2sysStatus, now: Timestamp<Raw>) {
     if body.utc_source == UtcSource::None as u8 {
         return;
     }
     let flag = |flag| Some(f64::from(body.flags & flag != 0));
-    let date = body.utc();
+    let utc = body.utc();
     let ns = |ns| secs(Duration::from_ns(ns));
     gauges! { sheet, one:
-        "dante_utc_synchronised", NUMBER, "1: the kernel is told that the date is right" => flag(STATUS_UTC_SYNCHRONISED);
-        "dante_utc_set_by_hand", NUMBER, "1: somebody set another date, which is left as it is" =>
+        "dante_utc_synchronised", NUMBER,
+        "1: UTC is synchronised: the UTC bound is below --max-utc-error, and the clock was not set by hand" =>
+            flag(STATUS_UTC_SYNCHRONISED);
+        "dante_utc_set_by_hand", NUMBER, "1: the clock was set by hand to another time, which dante2sys does not correct" =>
             flag(STATUS_UTC_BY_HAND);
-        "dante_utc_error", SECONDS, "The clock minus UTC, as estimated" => date.map(|date| ns(date.error_ns));
+        "dante_utc_error", SECONDS, "UTC error: the clock minus UTC, as estimated" => utc.map(|utc| ns(utc.error_ns));
         "dante_utc_uncertainty", SECONDS, "One standard deviation of dante_utc_error_seconds" =>
-            date.map(|date| ns(date.sigma_ns));
-        "dante_utc_bound", SECONDS, "The date is not further off, if the servers are right" =>
-            date.map(|date| ns(date.bound_ns));
-        "dante_utc_age", SECONDS, "Time since the date was last measured" =>
-            date.map(|date| secs(now - Timestamp::from_ns(date.measured_raw_ns)));
-        "dante_utc_leader_rate", ratio(), "The leader's rate against UTC, less one; 12e-6: its seconds gain a second a day" =>
-            date.map(|date| date.leader_rate);
+            utc.map(|utc| ns(utc.sigma_ns));
+        "dante_utc_bound", SECONDS, "The UTC error is smaller than this, if the servers are right" =>
+            utc.map(|utc| ns(utc.bound_ns));
+        "dante_utc_age", SECONDS, "Time since the last measurement of UTC" =>
+            utc.map(|utc| secs(now - Timestamp::from_ns(utc.measured_raw_ns)));
+        "dante_utc_leader_rate", ratio(), "The leader's rate relative to UTC, minus 1; 12e-6: the leader gains a second a day" =>
+            utc.map(|utc| utc.leader_rate);
         "dante_utc_leader_rate_uncertainty", ratio(), "One standard deviation of dante_utc_leader_rate_ratio" =>
-            date.map(|date| date.leader_rate_sigma);
-        "dante_utc_slew", ratio(), "What the date policy adds to the leader's rate" => Some(body.slew);
-        "dante_utc_servers_agreeing", NUMBER, "Time servers that agreed the last time" => Some(body.agreeing.into());
-        "dante_utc_interval", SECONDS, "How far apart the time servers are asked" => Some(ns(body.interval_ns));
+            utc.map(|utc| utc.leader_rate_sigma);
+        "dante_utc_slew", ratio(), "Rate that the UTC policy adds to the leader's rate" => Some(body.slew);
+        "dante_utc_servers_agreeing", NUMBER, "Number of NTP servers that agreed at the last query" => Some(body.agreeing.into());
+        "dante_utc_interval", SECONDS, "Interval between queries of the NTP servers" => Some(ns(body.interval_ns));
         "dante_utc_leap", NUMBER,
-        "Leap second at the end of the UTC day, as the servers announce it: 1 inserted, -1 deleted, 0 none" =>
+        "Leap second at the end of the UTC day that the servers announce: 1 inserted, -1 deleted, 0 none" =>
             Leap::from_number(body.leap).map(|leap| match leap {
                 Leap::None => 0.0,
                 Leap::Insert => 1.0,
                 Leap::Delete => -1.0,
             });
-        "dante_rtc_written_timestamp", SECONDS, "The date that dante2sys last wrote to the RTC, since 1970" =>
+        "dante_rtc_written_timestamp", SECONDS, "UTC that dante2sys last wrote to the RTC, since 1970" =>
             (body.rtc_written_ns != 0).then(|| ns(body.rtc_written_ns));
     }
-    sheet.count("dante_utc_steps", "Steps of the clock for the date's sake", body.date_steps);
+    sheet.count("dante_utc_steps", "Steps of the clock to correct the UTC error", body.utc_steps);
 }
 
-/// What danteshm does, and where its samples go.
+/// Adds the metrics of danteshm and its outputs.
 fn outputs(sheet: &mut Sheet, body: &DanteshmStatus, now: Timestamp<Raw>) {
     sheet.states(
         "dante_relay_state",
-        "1 for the state that danteshm is in; FEEDING: chrony is told",
+        "1 for the state of danteshm; FEEDING: it sends samples to its outputs",
         &relay::State::ALL,
         [(Labels::new(), body.state())],
     );
@@ -157,11 +162,11 @@ fn outputs(sheet: &mut Sheet, body: &DanteshmStatus, now: Timestamp<Raw>) {
         body.outputs().iter().map(|output| (output_labels(output), *output)).collect();
     let each = |value: &dyn Fn(&OutputRecord) -> Option<f64>| each_of(&outputs, value);
     gauges! { sheet, each:
-        "dante_output_ready", NUMBER, "1: what is sent there arrives, as far as can be told" =>
+        "dante_output_ready", NUMBER, "1: the last sample was delivered, or for a usrvclock the socket is open" =>
             &|output| Some(f64::from(output.ready != 0));
-        "dante_output_clients", NUMBER, "Programs that read the output, where they are counted" =>
+        "dante_output_clients", NUMBER, "Number of programs that read the output; absent where danteshm cannot count them" =>
             &|output| output.clients().map(|clients| clients as f64);
-        "dante_output_sample_age", SECONDS, "Time since the last sample that was written or sent" =>
+        "dante_output_sample_age", SECONDS, "Time since the last sample was written or sent" =>
             &|output| {
                 let at = output.last_sample_raw_ns;
                 (at != 0).then(|| secs(now - Timestamp::from_ns(at)))
@@ -176,7 +181,7 @@ fn outputs(sheet: &mut Sheet, body: &DanteshmStatus, now: Timestamp<Raw>) {
     );
 }
 
-/// Its kind, with the unit or the path if it has one.
+/// Returns the kind of the output, with its unit or path if it has one.
 fn output_labels(output: &OutputRecord) -> Labels {
     let kind = Some(("kind", Word(output.kind()).to_string()));
     let unit = output.unit().map(|unit| ("unit", unit.to_string()));

@@ -1,27 +1,27 @@
-//! One request of HTTP/1.1, and its answer.
+//! Parses a request of HTTP/1.1 and formats the response.
 
 use super::Format;
 
 #[cfg(test)]
 mod tests;
 
-/// The longest request, bytes; that of Prometheus takes some hundreds.
-pub const LONGEST: usize = 8192;
-/// The most headers.
-const HEADERS: usize = 64;
+/// Maximum size of a request, bytes; a request of Prometheus has some hundreds.
+pub const MAX_REQUEST: usize = 8192;
+/// Maximum number of headers.
+const MAX_HEADERS: usize = 64;
 
-/// What to say to who asks.
+/// How to respond.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It is not all there yet.
+    /// The request is not complete yet.
     Wait,
-    /// The metrics in this format; the head alone for HEAD.
+    /// Send the metrics in this format; only the head for HEAD.
     Metrics { format: Format, head_only: bool },
-    /// Why not.
+    /// Send an error.
     Refused(Refusal),
 }
 
-/// A status of HTTP that tells of no success.
+/// HTTP errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     Malformed,
@@ -32,18 +32,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The status, and what that means here.
+    /// Status line and explanation.
     const fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Malformed => ("400 Bad Request", "this is no request of HTTP/1.1"),
+            Self::Malformed => ("400 Bad Request", "not a valid HTTP/1.1 request"),
             Self::NoSuchPath => ("404 Not Found", "the metrics are at /metrics"),
-            Self::Method => ("405 Method Not Allowed", "only GET and HEAD are of use here"),
-            Self::TooSlow => ("408 Request Timeout", "the request did not come in time"),
+            Self::Method => ("405 Method Not Allowed", "only GET and HEAD are supported"),
+            Self::TooSlow => ("408 Request Timeout", "the request did not arrive in time"),
             Self::TooLong => ("431 Request Header Fields Too Large", "the request is too long"),
         }
     }
 
-    /// The whole response.
+    /// Returns the whole response.
     pub fn response(self) -> String {
         let more = if self == Self::Method { "Allow: GET, HEAD\r\n" } else { "" };
         let (status, reason) = self.words();
@@ -51,13 +51,13 @@ impl Refusal {
     }
 }
 
-/// What to say to the bytes that came so far.
+/// Returns how to respond to the bytes received so far.
 pub fn answer(bytes: &[u8]) -> Answer {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
         Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) if bytes.len() < LONGEST => return Answer::Wait,
+        Ok(httparse::Status::Partial) if bytes.len() < MAX_REQUEST => return Answer::Wait,
         Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
             return Answer::Refused(Refusal::TooLong);
         }
@@ -86,7 +86,7 @@ pub fn answer(bytes: &[u8]) -> Answer {
     Answer::Metrics { format, head_only }
 }
 
-/// The whole response with the metrics.
+/// Returns the whole response with the metrics.
 pub fn metrics(format: Format, head_only: bool, text: &str) -> String {
     let kind = match format {
         Format::Openmetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",

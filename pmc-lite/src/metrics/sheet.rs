@@ -1,6 +1,6 @@
-//! Families of metrics in the order in which they were written down.
+//! Families of metrics, in the order of their definition.
 //!
-//! A family without a series is left out: what is not known has no value.
+//! A family without a series is left out: an unknown value has no sample.
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use std::fmt;
 
-/// Names and values.
+/// Names and values of labels.
 pub type Labels = Vec<(&'static str, String)>;
 
 /// The families.
@@ -30,17 +30,17 @@ enum Series {
     Counters(Vec<(Labels, u64)>),
 }
 
-/// What has no unit.
+/// No unit.
 pub const NUMBER: Option<Unit> = None;
 /// The base unit of time.
 pub const SECONDS: Option<Unit> = Some(Unit::Seconds);
 
-/// A fraction, not ppm: Prometheus' base unit has no plural.
+/// A fraction, not ppm: the base unit of Prometheus, in the singular.
 pub fn ratio() -> Option<Unit> {
     Some(Unit::Other("ratio".into()))
 }
 
-/// A table of gauges: name, unit, help, and what `$series` makes their series of.
+/// Declares gauges: name, unit, help, and the value from which `$series` makes the series.
 macro_rules! gauges {
     ($sheet:ident, $series:ident: $($name:literal, $unit:expr, $help:literal => $value:expr;)+) => {
         $($sheet.gauge($name, $unit, $help, $series($value));)+
@@ -48,7 +48,7 @@ macro_rules! gauges {
 }
 pub(super) use gauges;
 
-/// The only series of a gauge, where it has a value.
+/// The only series of a gauge; none without a value.
 pub fn one(value: Option<f64>) -> Option<(Labels, f64)> {
     Some((Labels::new(), value?))
 }
@@ -59,7 +59,7 @@ pub fn each_of<R, V>(records: &[(Labels, R)], value: impl Fn(&R) -> Option<V>) -
 }
 
 impl Sheet {
-    /// Something that goes up and down. The unit is put behind the name.
+    /// Adds a gauge. The unit is appended to the name.
     pub fn gauge(
         &mut self,
         name: &'static str,
@@ -71,7 +71,7 @@ impl Sheet {
         self.0.push(Family { name, help, unit, series });
     }
 
-    /// Something that only rises while its program runs. `_total` is put behind the name.
+    /// Adds a counter, which only rises while its program is running. `_total` is appended to the name.
     pub fn counter(
         &mut self,
         name: &'static str,
@@ -82,18 +82,18 @@ impl Sheet {
         self.0.push(Family { name, help, unit: None, series });
     }
 
-    /// A counter with a single series.
+    /// Adds a counter with a single series.
     pub fn count(&mut self, name: &'static str, help: &'static str, value: u64) {
         self.counter(name, help, [(Labels::new(), value)]);
     }
 
-    /// Words, as the labels of a constant 1. OpenMetrics has a type of its own for that (`info`), for whose sake node_exporter
-    /// and other readers of the older text refuse all of it: so it is a gauge.
+    /// Adds words as labels of a gauge with the value 1. OpenMetrics has the type `info` for that, but node_exporter and other
+    /// parsers of Prometheus' older text reject the whole file because of it.
     pub fn info(&mut self, name: &'static str, help: &'static str, series: impl IntoIterator<Item = Labels>) {
         self.gauge(name, NUMBER, help, series.into_iter().map(|labels| (labels, 1.0)));
     }
 
-    /// One of several words: 1 for the one that is true, 0 for the others. A gauge for the same reason as
+    /// Adds a state as a gauge with one series per state: 1 for the present state, 0 for the others. A gauge for the same reason as
     /// [`info`](Self::info).
     pub fn states<S: fmt::Display + PartialEq>(
         &mut self,
@@ -113,7 +113,7 @@ impl Sheet {
         self.gauge(name, NUMBER, help, series.into_iter().flat_map(each));
     }
 
-    /// The names of the counters, as they are announced.
+    /// Returns the names of the counters as declared in OpenMetrics, without `_total`.
     pub fn counters(&self) -> Vec<&'static str> {
         let counters = self.0.iter().filter(|family| matches!(family.series, Series::Counters(_)));
         counters.map(|family| family.name).collect()
@@ -141,7 +141,7 @@ impl Family {
         let mut family = encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), kind)?;
         for (labels, value) in series {
             match labels[..] {
-                // No empty braces.
+                // Without empty braces.
                 [] => return metric(*value).encode(family),
                 _ => metric(*value).encode(family.encode_family(labels)?)?,
             }

@@ -1,24 +1,24 @@
-//! What the picture shows: panels made of the samples, without a thought of how they are drawn.
+//! Content of the picture: panels made of the samples, independent of the drawing.
 
 use crate::history::{Entry, rate_histogram, rate_scale};
 use crate::scale::{Histogram, Scale, as_f64, rms, signed, unit_of};
 
-/// A place in a panel.
+/// A point of a panel.
 pub type Point = (f64, f64);
 
-/// More points than a panel has columns cannot be told apart.
+/// Columns of a panel: more points cannot be distinguished.
 const COLUMNS: usize = 700;
-/// Columns of the histogram.
+/// Bins of the histogram.
 const BINS: usize = 48;
 
-/// The whole of it.
+/// The whole picture.
 #[derive(Debug)]
 pub struct Figure {
     pub title: String,
     pub below: String,
     pub panels: Vec<Panel>,
     pub histogram: Option<Histogram>,
-    /// Of the axes of time.
+    /// Time axis of all panels.
     pub time: Axis,
 }
 
@@ -26,21 +26,21 @@ pub struct Figure {
 #[derive(Debug)]
 pub struct Panel {
     pub title: String,
-    /// Numbers, to the right of the title.
+    /// Statistics, to the right of the title.
     pub summary: String,
     pub unit: &'static str,
     pub scale: Scale,
-    /// Lower and upper edges of what is uncertain.
+    /// Lower and upper edges of the uncertainty band.
     pub band: Vec<(Vec<Point>, Vec<Point>)>,
     pub lines: Vec<Vec<Point>>,
     pub dots: Vec<Point>,
-    /// Dots of samples that were not believed.
-    pub refused: Vec<Point>,
-    /// Whether zero means something.
+    /// Dots of rejected samples.
+    pub rejected: Vec<Point>,
+    /// The scale is centred on zero, and a line is drawn there.
     pub about_zero: bool,
 }
 
-/// The axis of time.
+/// The time axis.
 #[derive(Debug)]
 pub struct Axis {
     pub label: String,
@@ -48,13 +48,13 @@ pub struct Axis {
 }
 
 impl Figure {
-    /// Of these samples, that were taken on this host, or stand in this file.
-    pub fn of(entries: &[Entry], place: &str) -> Self {
+    /// Makes the figure of these samples; `source` is the host or the file that they come from.
+    pub fn of(entries: &[Entry], source: &str) -> Self {
         let clock = Clock::of(entries);
         let mut panels = vec![residual(entries, &clock), rate(entries, &clock)];
         panels.extend(phase(entries, &clock));
         Self {
-            title: title(entries, place),
+            title: title(entries, source),
             below: below(entries),
             panels,
             histogram: rate_histogram(entries.iter(), BINS),
@@ -63,7 +63,7 @@ impl Figure {
     }
 }
 
-/// Where a sample stands on the axis of time.
+/// Position of a sample on the time axis.
 struct Clock {
     first: i64,
     unit: (&'static str, f64),
@@ -87,7 +87,7 @@ impl Clock {
     }
 
     fn axis(&self, entries: &[Entry]) -> Axis {
-        let began = entries.first().map(|entry| minute(&entry.time)).unwrap_or_default();
+        let began = entries.first().map(|entry| to_second(&entry.time)).unwrap_or_default();
         let last = entries.iter().map(|entry| self.at(entry)).fold(0.0, f64::max);
         let round = Scale::around([0.0, last].into_iter(), 1.0, 8.0);
         Axis {
@@ -97,27 +97,27 @@ impl Clock {
     }
 }
 
-/// To the second, without the T.
-fn minute(time: &str) -> String {
+/// Cuts an RFC 3339 time to the second, and replaces the T by a space.
+fn to_second(time: &str) -> String {
     time.get(..19).unwrap_or(time).replace('T', " ")
 }
 
-fn title(entries: &[Entry], place: &str) -> String {
+fn title(entries: &[Entry], source: &str) -> String {
     let mut leaders: Vec<&str> = entries.iter().filter_map(|entry| entry.leader.as_deref()).collect();
     leaders.dedup();
     match leaders.as_slice() {
-        [] => format!("no leader, seen by {place}"),
-        [leader] => format!("Dante leader {leader}, seen by {place}"),
-        [.., leader] => format!("Dante leader {leader} and others before it, seen by {place}"),
+        [] => format!("no leader, seen by {source}"),
+        [leader] => format!("Dante leader {leader}, seen by {source}"),
+        [.., leader] => format!("Dante leader {leader} and others before it, seen by {source}"),
     }
 }
 
 fn below(entries: &[Entry]) -> String {
     let [from, to] = [entries.first(), entries.last()]
-        .map(|entry| entry.map(|entry| minute(&entry.time)).unwrap_or_default());
+        .map(|entry| entry.map(|entry| to_second(&entry.time)).unwrap_or_default());
     let missed: u64 = entries.iter().skip(1).map(|entry| entry.missed).sum();
-    let refused = entries.iter().filter(|entry| !entry.accepted).count();
-    let mut text = format!("{from} to {to} UTC, {} samples, {refused} not believed", entries.len());
+    let rejected = entries.iter().filter(|entry| !entry.accepted).count();
+    let mut text = format!("{from} to {to} UTC, {} samples, {rejected} rejected", entries.len());
     if missed > 0 {
         text.push_str(&format!(", {missed} missed"));
     }
@@ -129,7 +129,7 @@ fn residual(entries: &[Entry], clock: &Clock) -> Panel {
         let chosen = entries.iter().filter(|entry| entry.accepted == accepted);
         chosen.map(|entry| (clock.at(entry), as_f64(entry.residual_ns))).collect()
     };
-    in_time("residual of each Sync against the map", of(true), of(false), true)
+    in_time("residual of each Sync against the clock map", of(true), of(false), true)
 }
 
 fn phase(entries: &[Entry], clock: &Clock) -> Option<Panel> {
@@ -138,18 +138,18 @@ fn phase(entries: &[Entry], clock: &Clock) -> Option<Panel> {
     (!points.is_empty()).then(|| in_time("phase error of the steered clock", points, Vec::new(), false))
 }
 
-/// A quantity that is a time, in a unit of its size.
-fn in_time(name: &str, mut points: Vec<Point>, mut refused: Vec<Point>, as_dots: bool) -> Panel {
+/// Makes a panel of times in a unit that fits their size.
+fn in_time(name: &str, mut points: Vec<Point>, mut rejected: Vec<Point>, as_dots: bool) -> Panel {
     let most = points.iter().map(|point| point.1.abs()).fold(0.0, f64::max);
     let (unit, size) = unit_of(most);
-    points.iter_mut().chain(&mut refused).for_each(|point| point.1 /= size);
+    points.iter_mut().chain(&mut rejected).for_each(|point| point.1 /= size);
     let scale = Scale::about_zero(points.iter().map(|point| point.1), 20.0 / size, 4.0);
-    // One that is far off shows at the edge, and does not flatten the rest.
-    refused.iter_mut().for_each(|point| point.1 = point.1.clamp(scale.low, scale.high));
+    // A distant rejected sample is drawn at the edge, so that it does not compress the scale.
+    rejected.iter_mut().for_each(|point| point.1 = point.1.clamp(scale.low, scale.high));
     let digits = if size > 1.0 { 2 } else { 0 };
     let peak = points.iter().map(|point| point.1.abs()).fold(0.0, f64::max);
     let summary = rms(points.iter().map(|point| point.1))
-        .map_or(String::new(), |rms| format!("rms {rms:.digits$} {unit}, at most {peak:.digits$} {unit}"));
+        .map_or(String::new(), |rms| format!("rms {rms:.digits$} {unit}, max {peak:.digits$} {unit}"));
     let thin = thinned(&points, COLUMNS);
     let (dots, lines) = if as_dots {
         (thin, Vec::new())
@@ -164,7 +164,7 @@ fn in_time(name: &str, mut points: Vec<Point>, mut refused: Vec<Point>, as_dots:
         band: Vec::new(),
         lines,
         dots,
-        refused: thinned(&refused, COLUMNS),
+        rejected: thinned(&rejected, COLUMNS),
         about_zero: true,
     }
 }
@@ -176,7 +176,7 @@ fn rate(entries: &[Entry], clock: &Clock) -> Panel {
         .collect();
     let scale = rate_scale(entries.iter());
     let curve = |of: fn(&(f64, f64, f64)) -> Point| -> Vec<Vec<Point>> {
-        // What is beyond shows at the edge.
+        // Points outside the scale are drawn at its edge.
         let within = |(at, rate): Point| (at, rate.clamp(scale.low, scale.high));
         let points: Vec<Point> = known.iter().map(of).map(within).collect();
         runs(&thinned(&points, COLUMNS)).into_iter().map(<[_]>::to_vec).collect()
@@ -194,13 +194,13 @@ fn rate(entries: &[Entry], clock: &Clock) -> Panel {
         band: lower.into_iter().zip(upper).collect(),
         lines: curve(|(at, rate, _)| (*at, *rate)),
         dots: Vec::new(),
-        refused: Vec::new(),
+        rejected: Vec::new(),
         about_zero: false,
     }
 }
 
-/// At most four points in each of `columns` parts of the time: the first, the last, the least and the greatest, so that
-/// no outlier is lost. Points are given and returned in the order of time.
+/// Returns at most four points of each of `columns` equal spans of time: the first, the last, the least and the greatest, so that
+/// every outlier remains. Input and output are in the order of time.
 pub fn thinned(points: &[Point], columns: usize) -> Vec<Point> {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return Vec::new() };
     if points.len() <= 4 * columns || last.0 <= first.0 {
@@ -210,11 +210,12 @@ pub fn thinned(points: &[Point], columns: usize) -> Vec<Point> {
     let width = (last.0 - first.0) / columns as f64;
     points
         .chunk_by(|a, b| ((a.0 - first.0) / width).floor() == ((b.0 - first.0) / width).floor())
-        .flat_map(outstanding)
+        .flat_map(extremes)
         .collect()
 }
 
-fn outstanding(points: &[Point]) -> Vec<Point> {
+/// Returns the first, the last, the least and the greatest point, in the order of time.
+fn extremes(points: &[Point]) -> Vec<Point> {
     let by_value = |a: &(usize, &Point), b: &(usize, &Point)| a.1.1.total_cmp(&b.1.1);
     let all = || points.iter().enumerate();
     let ends = [all().next(), all().min_by(by_value), all().max_by(by_value), all().next_back()];
@@ -222,11 +223,11 @@ fn outstanding(points: &[Point]) -> Vec<Point> {
     all().filter(|(place, _)| is_one(*place)).map(|(_, point)| *point).collect()
 }
 
-/// Parts without a gap: where nothing came for much longer than usual, a line must not be drawn across.
+/// Splits at gaps, intervals of more than 8 times the median, so that no line is drawn across them.
 pub fn runs(points: &[Point]) -> Vec<&[Point]> {
     let mut gaps: Vec<f64> =
         points.windows(2).filter_map(|pair| Some(pair.get(1)?.0 - pair.first()?.0)).collect();
     gaps.sort_by(f64::total_cmp);
-    let usual = gaps.get(gaps.len() / 2).copied().unwrap_or(0.0);
-    points.chunk_by(|a, b| b.0 - a.0 <= (8.0 * usual).max(1e-9)).collect()
+    let median = gaps.get(gaps.len() / 2).copied().unwrap_or(0.0);
+    points.chunk_by(|a, b| b.0 - a.0 <= (8.0 * median).max(1e-9)).collect()
 }

@@ -12,7 +12,7 @@ use plotters::style::{FontStyle, register_font};
 use std::ops::Range;
 use std::path::Path;
 
-/// What the picture is written as.
+/// File format of the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Svg,
@@ -20,12 +20,12 @@ pub enum Format {
 }
 
 impl Format {
-    /// As the end of the name says.
+    /// Returns the format for the extension of the file name.
     pub fn of(path: &Path) -> Result<Self> {
         match path.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase).as_deref() {
             Some("svg") => Ok(Self::Svg),
             Some("png") => Ok(Self::Png),
-            _ => bail!("{}: the picture's name has to end in .svg or .png", path.display()),
+            _ => bail!("{}: the file name must end in .svg or .png", path.display()),
         }
     }
 }
@@ -33,16 +33,17 @@ impl Format {
 const WIDTH: u32 = 1200;
 const HEADER: u32 = 84;
 const PANEL: u32 = 216;
-/// The lowest panel of time has the axis below it.
+/// Extra height of the lowest panel, for the time axis.
 const AXIS: u32 = 40;
 const HISTOGRAM: u32 = 260;
-/// Left and right of everything.
+/// Left and right margin.
 const MARGIN: u32 = 28;
-/// For the numbers at the left, of one width, so that the panels stand below each other.
+/// Width of the numbers at the left, equal for all panels, so that their axes are aligned.
 const NUMBERS: u32 = 84;
 
-/// PNG: dots of the picture for each unit above, and so many drawn for each of those, which smooths edges.
+/// PNG: pixels per unit of the lengths above.
 const DOTS: f64 = 1.5;
+/// PNG: drawn dots per pixel and direction, for antialiasing.
 const SMOOTH: u32 = 2;
 
 const INK: RGBColor = RGBColor(0x22, 0x30, 0x3c);
@@ -50,16 +51,16 @@ const QUIET: RGBColor = RGBColor(0x6b, 0x77, 0x85);
 const GRID: RGBColor = RGBColor(0xe4, 0xe9, 0xed);
 const CURVE: RGBColor = RGBColor(0x1b, 0x6c, 0x8c);
 const BAND: RGBColor = RGBColor(0xcf, 0xe3, 0xea);
-const REFUSED: RGBColor = RGBColor(0xc4, 0x50, 0x3a);
+const REJECTED: RGBColor = RGBColor(0xc4, 0x50, 0x3a);
 
-/// The picture's bytes.
+/// Returns the content of the file.
 pub fn draw(figure: &Figure, format: Format) -> Result<Vec<u8>> {
-    // The same on every host, whatever fonts it has.
+    // Built-in fonts: the picture is the same on every host.
     for (style, font) in
         [(FontStyle::Normal, dejavu::sans::regular()), (FontStyle::Bold, dejavu::sans::bold())]
     {
         register_font(FontFamily::SansSerif.as_str(), style, font)
-            .map_err(|_| anyhow!("the font cannot be read"))?;
+            .map_err(|_| anyhow!("cannot load the built-in font"))?;
     }
     match format {
         Format::Svg => {
@@ -85,12 +86,12 @@ pub fn draw(figure: &Figure, format: Format) -> Result<Vec<u8>> {
 fn size(figure: &Figure, factor: f64) -> (u32, u32) {
     let panels = u32::try_from(figure.panels.len()).unwrap_or(0);
     let height = HEADER + panels * PANEL + AXIS + HISTOGRAM;
-    // Even, to be halved.
+    // Even: `halved` divides it by two.
     let of = |length: u32| (f64::from(length) * factor / 2.0).round() as u32 * 2;
     (of(WIDTH), of(height))
 }
 
-/// Each dot is the mean of two by two.
+/// Halves width and height: each pixel is the mean of two by two dots.
 fn halved(dots: &[u8], width: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(dots.len() / 4);
     for rows in dots.chunks_exact(width * 3 * 2) {
@@ -121,14 +122,14 @@ fn encode(dots: &[u8], width: u32, height: u32) -> Result<Vec<u8>> {
 type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<Marked, Marked>>;
 type Mesh<'a, 'b, B> = MeshStyle<'a, 'b, Marked, Marked, B>;
 
-/// An area of the picture, and how large one unit of it is.
+/// An area of the picture, and the dots per unit of length.
 struct Paper<'a, B: DrawingBackend> {
     area: &'a DrawingArea<B, Shift>,
     factor: f64,
 }
 
 fn paint<B: DrawingBackend>(figure: &Figure, root: &DrawingArea<B, Shift>, factor: f64) -> Result<()> {
-    told(root.fill(&WHITE))?;
+    drawn(root.fill(&WHITE))?;
     let unit = |length: u32| f64::from(length) * factor;
     let (header, mut rest) = root.split_vertically(unit(HEADER));
     let paper = Paper { area: &header, factor };
@@ -142,7 +143,7 @@ fn paint<B: DrawingBackend>(figure: &Figure, root: &DrawingArea<B, Shift>, facto
         rest = below;
     }
     Paper { area: &rest, factor }.histogram(figure.histogram.as_ref())?;
-    told(root.present())
+    drawn(root.present())
 }
 
 impl<B: DrawingBackend> Paper<'_, B> {
@@ -171,18 +172,18 @@ impl<B: DrawingBackend> Paper<'_, B> {
         side: HPos,
     ) -> Result<()> {
         let style = self.font(size, style, colour).pos(Pos::new(side, VPos::Top));
-        told(self.area.draw(&Text::new(text.to_owned(), (self.dots(x), self.dots(y)), style)))
+        drawn(self.area.draw(&Text::new(text.to_owned(), (self.dots(x), self.dots(y)), style)))
     }
 
-    /// Above a panel: what it is, and its numbers.
+    /// Writes title and statistics above a panel.
     fn heading(&self, title: &str, summary: &str) -> Result<()> {
         self.write(title, (MARGIN + NUMBERS, 4), 15, FontStyle::Bold, INK, HPos::Left)?;
         self.write(summary, (WIDTH - MARGIN, 5), 14, FontStyle::Normal, QUIET, HPos::Right)
     }
 
-    /// The axes below a heading; `axis` is for what stands at the lower one.
+    /// Makes the axes below a heading; `axis` is the height of the labels of the lower one.
     fn chart(&self, across: Marked, up: Marked, bottom: u32, axis: u32) -> Result<Chart<'_, B>> {
-        told(
+        drawn(
             ChartBuilder::on(self.area)
                 .margin_left(self.dots(MARGIN))
                 .margin_right(self.dots(MARGIN))
@@ -194,7 +195,7 @@ impl<B: DrawingBackend> Paper<'_, B> {
         )
     }
 
-    /// The lines behind the curves, and the letters beside them.
+    /// Sets the style of the grid and of the labels.
     fn plain<'m, 'a, 'b>(&self, mesh: &'m mut Mesh<'a, 'b, B>) -> &'m mut Mesh<'a, 'b, B> {
         let text = self.font(13, FontStyle::Normal, QUIET);
         mesh.light_line_style(TRANSPARENT)
@@ -216,28 +217,28 @@ impl<B: DrawingBackend> Paper<'_, B> {
         if axis > 0 {
             mesh.x_desc(&time.label).x_label_formatter(&moment);
         }
-        told(mesh.draw())?;
+        drawn(mesh.draw())?;
         if panel.about_zero {
             let zero = [(time.scale.low, 0.0), (time.scale.high, 0.0)];
-            told(chart.draw_series(LineSeries::new(zero, self.line(QUIET, 1.0))))?;
+            drawn(chart.draw_series(LineSeries::new(zero, self.line(QUIET, 1.0))))?;
         }
         for (lower, upper) in &panel.band {
             let edge: Vec<(f64, f64)> = lower.iter().chain(upper.iter().rev()).copied().collect();
-            told(chart.draw_series([Polygon::new(edge, BAND.filled())]))?;
+            drawn(chart.draw_series([Polygon::new(edge, BAND.filled())]))?;
         }
         for line in &panel.lines {
-            told(chart.draw_series(LineSeries::new(line.iter().copied(), self.line(CURVE, 1.5))))?;
+            drawn(chart.draw_series(LineSeries::new(line.iter().copied(), self.line(CURVE, 1.5))))?;
         }
         let radius = self.dots(2);
-        for (dots, colour) in [(&panel.dots, CURVE), (&panel.refused, REFUSED)] {
-            told(chart.draw_series(dots.iter().map(|dot| Circle::new(*dot, radius, colour.filled()))))?;
+        for (dots, colour) in [(&panel.dots, CURVE), (&panel.rejected, REJECTED)] {
+            drawn(chart.draw_series(dots.iter().map(|dot| Circle::new(*dot, radius, colour.filled()))))?;
         }
         Ok(())
     }
 
     fn histogram(&self, histogram: Option<&Histogram>) -> Result<()> {
         let Some(histogram) = histogram else {
-            return self.heading("rate, samples by ppm", "dante4l was not SLAVE: there is nothing to count");
+            return self.heading("rate, samples by ppm", "no samples: dante4l was not SLAVE");
         };
         let summary = format!(
             "mean {} ppm, standard deviation {:.4} ppm",
@@ -254,7 +255,7 @@ impl<B: DrawingBackend> Paper<'_, B> {
         let ticks = histogram.ticks(10);
         let across = Marked { from: histogram.low, to: histogram.edge(bins), marks: ticks };
         let mut chart = self.chart(across, Marked::of(&up), 20, AXIS)?;
-        told(
+        drawn(
             self.plain(&mut chart.configure_mesh())
                 .disable_x_mesh()
                 .y_desc("samples")
@@ -270,12 +271,12 @@ impl<B: DrawingBackend> Paper<'_, B> {
                 let (left, right) = (histogram.edge(bin) + gap, histogram.edge(bin + 1) - gap);
                 Rectangle::new([(left, 0.0), (right, *count as f64)], CURVE.filled())
             });
-        told(chart.draw_series(bars))?;
+        drawn(chart.draw_series(bars))?;
         Ok(())
     }
 }
 
-/// An axis whose numbers stand where they are told to.
+/// An axis with numbers at given values.
 struct Marked {
     from: f64,
     to: f64,
@@ -292,7 +293,7 @@ impl Ranged for Marked {
     type FormatOption = DefaultFormatting;
     type ValueType = f64;
 
-    #[expect(clippy::cast_possible_truncation, reason = "bounded to what a picture can be")]
+    #[expect(clippy::cast_possible_truncation, reason = "clamped to more than the size of a picture")]
     fn map(&self, value: &f64, (first, last): (i32, i32)) -> i32 {
         let part = (value - self.from) / (self.to - self.from);
         (f64::from(first) + part * f64::from(last - first)).round().clamp(-1e6, 1e6) as i32
@@ -307,7 +308,7 @@ impl Ranged for Marked {
     }
 }
 
-/// plotters' errors as ours.
-fn told<T, E: std::error::Error + Send + Sync>(done: Result<T, DrawingAreaErrorKind<E>>) -> Result<T> {
+/// Converts the errors of plotters.
+fn drawn<T, E: std::error::Error + Send + Sync>(done: Result<T, DrawingAreaErrorKind<E>>) -> Result<T> {
     done.map_err(|error| anyhow!("cannot draw: {error}"))
 }

@@ -3,13 +3,14 @@ use super::figure::{runs, thinned};
 use super::parse;
 use super::picture::{Format, draw};
 use crate::history::{Entry, History, rfc3339};
+use crate::pages::Pages;
 use crate::scenes;
 use dante_core::time::Timestamp;
 use std::path::Path;
 
-/// Two minutes of a scene whose dante4l measures; `steered`: dante2sys tells its phase.
+/// This many samples of a scene, 0.25 s apart; `steered`: with the phase error of dante2sys.
 fn entries(count: usize, steered: bool) -> Vec<Entry> {
-    let model = History::with_the_past().take(&scenes::locked()).pop().expect("a sample");
+    let model = History::from_oldest().take(&scenes::locked()).pop().expect("a sample");
     (0..count)
         .map(|place| {
             let place = i64::try_from(place).expect("few");
@@ -35,7 +36,7 @@ fn svg(entries: &[Entry]) -> String {
     String::from_utf8(draw(&Figure::of(entries, "studio-1"), Format::Svg).expect("drawn")).expect("text")
 }
 
-/// What stands in it, in its order.
+/// The texts of the picture in order.
 fn texts(svg: &str) -> Vec<&str> {
     svg.split("<text")
         .skip(1)
@@ -45,41 +46,38 @@ fn texts(svg: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_words_of_the_picture() {
+fn writes_the_texts_of_the_picture() {
     insta::assert_snapshot!("steered", texts(&svg(&entries(480, true))).join("\n"));
     insta::assert_snapshot!("not_steered", texts(&svg(&entries(480, false))).join("\n"));
     insta::assert_snapshot!("one_sample", texts(&svg(&entries(1, false))).join("\n"));
 }
 
-/// Every scene in which there are samples.
+/// Every scene with samples.
 #[test]
-fn every_scene_is_drawn() {
-    for (name, pages) in scenes::all() {
-        let entries = History::with_the_past().take(&pages);
-        if entries.is_empty() {
-            continue;
-        }
-        insta::assert_snapshot!(name, texts(&svg(&entries)).join("\n"));
+fn draws_every_scene() {
+    let render = |pages: &Pages| {
+        let entries = History::from_oldest().take(pages);
+        (!entries.is_empty()).then(|| texts(&svg(&entries)).join("\n"))
+    };
+    for (name, text) in scenes::distinct(render) {
+        insta::assert_snapshot!(name, text);
     }
 }
 
 #[test]
-fn a_png_is_one() {
+fn png_can_be_decoded_and_has_text_and_curves() {
     let bytes = draw(&Figure::of(&entries(480, true), "studio-1"), Format::Png).expect("drawn");
     let mut reader = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().expect("a PNG");
     let mut dots = vec![0; reader.output_buffer_size().expect("a size")];
     let info = reader.next_frame(&mut dots).expect("dots");
     assert_eq!(info.width, 1800);
     let dark = dots.chunks(3).filter(|dot| dot.iter().all(|part| *part < 0x60)).count();
-    assert!(dark > 500, "letters are there: {dark} dark dots");
-    assert!(dots.chunks(3).any(|dot| dot == [0x1b, 0x6c, 0x8c]), "and curves");
-    if let Ok(path) = std::env::var("PLOT_TO") {
-        std::fs::write(path, &bytes).expect("written");
-    }
+    assert!(dark > 500, "text: {dark} dark dots");
+    assert!(dots.chunks(3).any(|dot| dot == [0x1b, 0x6c, 0x8c]), "curves");
 }
 
 #[test]
-fn only_names_that_say_what_it_is() {
+fn takes_the_format_from_the_file_name() {
     assert_eq!(Format::of(Path::new("a.SVG")).expect("a format"), Format::Svg);
     assert_eq!(Format::of(Path::new("b/c.png")).expect("a format"), Format::Png);
     for wrong in ["a", "a.jpg", "svg", ".png"] {
@@ -89,15 +87,15 @@ fn only_names_that_say_what_it_is() {
 }
 
 #[test]
-fn what_is_no_log_is_refused() {
+fn rejects_input_that_is_not_a_log() {
     let error = |text: &str| format!("{:#}", parse(text.as_bytes()).expect_err(text));
-    assert!(error("a,b\n1,2\n").contains("no log of `pmc-lite log`"), "{}", error("a,b\n1,2\n"));
+    assert!(error("a,b\n1,2\n").contains("not an output of `pmc-lite log`"), "{}", error("a,b\n1,2\n"));
     assert!(error("{\"a\":1}\n").contains("line 1"), "{}", error("{\"a\":1}\n"));
     assert_eq!(parse(b"".as_slice()).expect("nothing"), []);
 }
 
 #[test]
-fn many_points_are_thinned_and_none_that_stands_out_is_lost() {
+fn thinning_keeps_extremes() {
     let mut points: Vec<(f64, f64)> = (0..100_000).map(|i| (f64::from(i), f64::from(i % 7))).collect();
     points[54_321].1 = 99.0;
     points[12_345].1 = -99.0;
@@ -111,7 +109,7 @@ fn many_points_are_thinned_and_none_that_stands_out_is_lost() {
 }
 
 #[test]
-fn no_line_is_drawn_across_a_gap() {
+fn draws_no_line_across_a_gap() {
     let points: Vec<(f64, f64)> =
         (0..40).map(|i| (f64::from(if i < 20 { i } else { i + 100 }), 1.0)).collect();
     let parts: Vec<usize> = runs(&points).iter().map(|part| part.len()).collect();

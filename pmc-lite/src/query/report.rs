@@ -1,4 +1,4 @@
-//! What the clocks answered: as `query --json` prints it (docs/pmc-lite.md describes each key), and in lines for people.
+//! The responses of the clocks: as `query --json` prints them (docs/pmc-lite.md describes each key), and as text.
 
 use crate::finding::Level;
 use crate::shown::shown;
@@ -12,20 +12,20 @@ use dante_core::wire::{
 use std::fmt::{self, Write};
 
 shown! {
-    Clock of (said: &management_client::Clock) {
+    Clock of (clock: &management_client::Clock) {
         #[serde(flatten)]
         port: Port = Port {
-            uuid: said.uuid.to_string(),
-            port_id: said.source.map_or(0, |(port, _)| port.port_id),
+            uuid: clock.uuid.to_string(),
+            port_id: clock.source.map_or(0, |(port, _)| port.port_id),
         },
-        address: Option<String> = said.source.map(|(_, address)| address.to_string()),
-        second_address: Option<String> = said.second_address.map(|address| address.to_string()),
-        identity: Option<Identity> = said.identity.as_ref().map(Identity::of),
-        default_data_set: Option<DefaultSet> = said.default.as_ref().map(DefaultSet::of),
-        current_data_set: Option<CurrentSet> = said.current.as_ref().map(CurrentSet::of),
-        parent_data_set: Option<ParentSet> = said.parent.as_ref().map(ParentSet::of),
-        port_data_sets: Vec<PortSet> = said.ports.iter().map(PortSet::of).collect(),
-        global_time_data_set: Option<GlobalTime> = said.global_time.as_ref().map(GlobalTime::of),
+        address: Option<String> = clock.source.map(|(_, address)| address.to_string()),
+        second_address: Option<String> = clock.second_address.map(|address| address.to_string()),
+        identity: Option<Identity> = clock.identity.as_ref().map(Identity::of),
+        default_data_set: Option<DefaultSet> = clock.default.as_ref().map(DefaultSet::of),
+        current_data_set: Option<CurrentSet> = clock.current.as_ref().map(CurrentSet::of),
+        parent_data_set: Option<ParentSet> = clock.parent.as_ref().map(ParentSet::of),
+        port_data_sets: Vec<PortSet> = clock.ports.iter().map(PortSet::of).collect(),
+        global_time_data_set: Option<GlobalTime> = clock.global_time.as_ref().map(GlobalTime::of),
     }
 
     Port of (port: PortIdentity) {
@@ -33,125 +33,128 @@ shown! {
         port_id: u16 = port.port_id,
     }
 
-    Identity of (said: &ClockIdentity) {
+    Identity of (data: &ClockIdentity) {
         #[serde(flatten)]
-        port: Port = Port::of(said.port),
-        manufacturer: String = said.manufacturer().to_string(),
+        port: Port = Port::of(data.port),
+        manufacturer: String = data.manufacturer().to_string(),
     }
 
-    DefaultSet of (said: &DefaultDataSet) {
+    DefaultSet of (data: &DefaultDataSet) {
         #[serde(flatten)]
-        port: Port = Port::of(said.port),
-        stratum: u8 = said.stratum,
-        identifier: String = said.identifier.to_string(),
-        variance: i16 = said.variance,
-        followup_capable: bool = said.followup_capable,
-        preferred: bool = said.preferred,
-        initializable: bool = said.initializable,
-        external_timing: bool = said.external_timing,
-        is_boundary_clock: bool = said.is_boundary_clock,
-        sync_interval_log2_s: i8 = said.sync_interval,
-        subdomain: String = said.subdomain.to_string(),
-        number_ports: u16 = said.number_ports,
-        number_foreign_records: u16 = said.number_foreign_records,
+        port: Port = Port::of(data.port),
+        stratum: u8 = data.stratum,
+        identifier: String = data.identifier.to_string(),
+        variance: i16 = data.variance,
+        followup_capable: bool = data.followup_capable,
+        preferred: bool = data.preferred,
+        initializable: bool = data.initializable,
+        external_timing: bool = data.external_timing,
+        is_boundary_clock: bool = data.is_boundary_clock,
+        sync_interval_log2_s: i8 = data.sync_interval,
+        subdomain: String = data.subdomain.to_string(),
+        number_ports: u16 = data.number_ports,
+        number_foreign_records: u16 = data.number_foreign_records,
     }
 
-    CurrentSet of (said: &CurrentDataSet) {
-        steps_removed: u16 = said.steps_removed,
-        offset_from_master_ns: i64 = said.offset_from_master.ns(),
-        one_way_delay_ns: i64 = said.one_way_delay.ns(),
+    CurrentSet of (data: &CurrentDataSet) {
+        steps_removed: u16 = data.steps_removed,
+        offset_from_master_ns: i64 = data.offset_from_master.ns(),
+        one_way_delay_ns: i64 = data.one_way_delay.ns(),
     }
 
-    ParentSet of (said: &ParentDataSet) {
+    ParentSet of (data: &ParentDataSet) {
         #[serde(flatten)]
-        port: Port = Port::of(said.parent),
-        last_sync_sequence: u16 = said.last_sync_sequence,
-        followup_capable: bool = said.followup_capable,
-        external_timing: bool = said.external_timing,
-        variance: i16 = said.variance,
-        stats: Option<Stats> = said.stats.then(|| Stats::of(said)),
-        utc_reasonable: bool = said.utc_reasonable,
-        grandmaster: Grandmaster = Grandmaster::of(&said.grandmaster),
+        port: Port = Port::of(data.parent),
+        last_sync_sequence: u16 = data.last_sync_sequence,
+        followup_capable: bool = data.followup_capable,
+        external_timing: bool = data.external_timing,
+        variance: i16 = data.variance,
+        stats: Option<Stats> = data.stats.then(|| Stats::of(data)),
+        utc_reasonable: bool = data.utc_reasonable,
+        grandmaster: Grandmaster = Grandmaster::of(&data.grandmaster),
     }
 
-    /// Only where the clock says that they mean something.
-    Stats of (said: &ParentDataSet) {
-        observed_variance: i16 = said.observed_variance,
-        observed_drift: i32 = said.observed_drift,
+    /// Only if the clock states that the values are computed.
+    Stats of (data: &ParentDataSet) {
+        observed_variance: i16 = data.observed_variance,
+        observed_drift: i32 = data.observed_drift,
     }
 
-    Grandmaster of (said: &wire::Grandmaster) {
+    Grandmaster of (data: &wire::Grandmaster) {
         #[serde(flatten)]
-        port: Port = Port::of(said.port),
-        sequence_id: u16 = said.sequence_id,
-        stratum: u8 = said.stratum,
-        identifier: String = said.identifier.to_string(),
-        variance: i16 = said.variance,
-        preferred: bool = said.preferred,
-        is_boundary_clock: bool = said.is_boundary_clock,
+        port: Port = Port::of(data.port),
+        sequence_id: u16 = data.sequence_id,
+        stratum: u8 = data.stratum,
+        identifier: String = data.identifier.to_string(),
+        variance: i16 = data.variance,
+        preferred: bool = data.preferred,
+        is_boundary_clock: bool = data.is_boundary_clock,
     }
 
-    PortSet of (said: &PortDataSet) {
-        returned_port_number: u16 = said.returned_port_number,
-        state: String = said.state.to_string(),
-        last_sync_sequence: u16 = said.last_sync_sequence,
-        last_general_sequence: u16 = said.last_general_sequence,
+    PortSet of (data: &PortDataSet) {
+        returned_port_number: u16 = data.returned_port_number,
+        state: String = data.state.to_string(),
+        last_sync_sequence: u16 = data.last_sync_sequence,
+        last_general_sequence: u16 = data.last_general_sequence,
         #[serde(flatten)]
-        port: Port = Port::of(said.port),
-        burst_enabled: bool = said.burst_enabled,
-        group: String = said.group.to_string(),
-        event_port: u16 = said.event_port,
-        general_port: u16 = said.general_port,
+        port: Port = Port::of(data.port),
+        burst_enabled: bool = data.burst_enabled,
+        group: String = data.group.to_string(),
+        event_port: u16 = data.event_port,
+        general_port: u16 = data.general_port,
     }
 
-    GlobalTime of (said: &GlobalTimeDataSet) let (split = said.local_time.split()) {
+    GlobalTime of (data: &GlobalTimeDataSet) let (split = data.local_time.split()) {
         local_time: SplitOffset = SplitOffset { s: split.0, ns: split.1 },
-        current_utc_offset_s: i16 = said.current_utc_offset,
-        leap_59: bool = said.leap_59,
-        leap_61: bool = said.leap_61,
-        epoch_number: u16 = said.epoch_number,
+        current_utc_offset_s: i16 = data.current_utc_offset,
+        leap_59: bool = data.leap_59,
+        leap_61: bool = data.leap_61,
+        epoch_number: u16 = data.epoch_number,
     }
 }
 
-/// A block for each clock, with colours, which the printer removes where they are of no use.
+/// Returns a block of text per clock, with colours, which the printer removes if the output has none.
 pub fn screen(clocks: &[Clock]) -> String {
     written(|out| clocks.iter().try_for_each(|each| clock(out, each)))
 }
 
-fn clock(out: &mut String, said: &Clock) -> fmt::Result {
-    let address = said.address.as_deref().unwrap_or("no address");
-    writeln!(out, "{HEADING}{}{HEADING:#} at {address}", said.port.name())?;
-    answers(out, said, said.identity.as_slice())?;
-    answers(out, said, said.default_data_set.as_slice())?;
-    answers(out, said, said.current_data_set.as_slice())?;
-    answers(out, said, said.parent_data_set.as_slice())?;
-    answers(out, said, &said.port_data_sets)?;
-    answers(out, said, said.global_time_data_set.as_slice())?;
-    if let Some(other) = &said.second_address {
+fn clock(out: &mut String, clock: &Clock) -> fmt::Result {
+    let address = clock.address.as_deref().unwrap_or("no address");
+    writeln!(out, "{HEADING}{}{HEADING:#} at {address}", clock.port.name())?;
+    data_set(out, clock, clock.identity.as_slice())?;
+    data_set(out, clock, clock.default_data_set.as_slice())?;
+    data_set(out, clock, clock.current_data_set.as_slice())?;
+    data_set(out, clock, clock.parent_data_set.as_slice())?;
+    data_set(out, clock, &clock.port_data_sets)?;
+    data_set(out, clock, clock.global_time_data_set.as_slice())?;
+    if let Some(other) = &clock.second_address {
         let style = style(Level::Warning);
-        writeln!(out, "{style}!{style:#} {other} answers in its name too: what it says is not shown")?;
+        writeln!(
+            out,
+            "{style}!{style:#} {other} also responds with its UUID; those responses are not shown"
+        )?;
     }
     Ok(())
 }
 
-/// The rows of one data set, or that it was not answered.
-fn answers<D: DataSet>(out: &mut String, clock: &Clock, sets: &[D]) -> fmt::Result {
+/// Writes the rows of one data set, or that there was no response.
+fn data_set<D: DataSet>(out: &mut String, clock: &Clock, sets: &[D]) -> fmt::Result {
     if sets.is_empty() {
-        return row(out, D::NAME, "no answer");
+        return row(out, D::NAME, "no response");
     }
     let mut rows = sets.iter().flat_map(|set| set.rows(clock));
     rows.try_for_each(|(name, value)| row(out, &name, &value))
 }
 
-/// What can be asked for, for people.
+/// A data set as text.
 trait DataSet {
-    /// What stands before it.
+    /// Name of the first row.
     const NAME: &'static str;
 
-    /// The value of [`Self::NAME`].
+    /// Returns the value of the row [`Self::NAME`].
     fn value(&self, clock: &Clock) -> String;
 
-    /// All rows: name and value.
+    /// Returns all rows: name and value.
     fn rows(&self, clock: &Clock) -> Vec<(String, String)> {
         vec![(Self::NAME.into(), self.value(clock))]
     }
@@ -171,7 +174,7 @@ impl DataSet for Identity {
         if self.port == clock.port {
             manufacturer.into()
         } else {
-            format!("{manufacturer}, calls itself {}", self.port.name())
+            format!("{manufacturer}, identifies itself as {}", self.port.name())
         }
     }
 }
@@ -184,7 +187,7 @@ impl DataSet for DefaultSet {
             (self.preferred, "Preferred Leader"),
             (self.is_boundary_clock, "boundary clock"),
             (self.followup_capable, "two-step"),
-            (self.external_timing, "follows a source outside PTP"),
+            (self.external_timing, "synchronised to a source outside PTP"),
             (self.initializable, "can be reset"),
         ];
         listed(quality(self.stratum, &self.identifier, self.variance), &has)
@@ -216,11 +219,11 @@ impl DataSet for ParentSet {
     const NAME: &'static str = "parent";
 
     fn value(&self, _: &Clock) -> String {
-        let mut words = format!("{}, its last Sync {}", self.port.name(), self.last_sync_sequence);
+        let mut words = format!("{}, last Sync {}", self.port.name(), self.last_sync_sequence);
         if let Some(Stats { observed_variance, observed_drift }) = &self.stats {
             words += &format!(", observed variance {observed_variance}, drift {observed_drift}");
         }
-        listed(words, &[(self.utc_reasonable, "its time traceable to UTC")])
+        listed(words, &[(self.utc_reasonable, "time traceable to UTC")])
     }
 
     fn rows(&self, clock: &Clock) -> Vec<(String, String)> {
@@ -257,16 +260,17 @@ impl DataSet for GlobalTime {
             offset => format!(", {offset:+} s from UTC"),
         };
         let leap =
-            [(self.leap_59, "a leap second is taken out today"), (self.leap_61, "a leap second comes today")];
+            [(self.leap_59, "leap second deleted today"), (self.leap_61, "leap second inserted today")];
         listed(words, &leap)
     }
 }
 
+/// Returns the quality of a clock as text.
 fn quality(stratum: u8, identifier: &str, variance: i16) -> String {
     format!("stratum {stratum} {identifier}, variance {variance}")
 }
 
-/// The text, and those of `more` that hold.
+/// Appends the words of `more` that apply.
 fn listed(text: String, more: &[(bool, &str)]) -> String {
-    more.iter().filter(|(holds, _)| *holds).fold(text, |text, (_, word)| text + ", " + word)
+    more.iter().filter(|(applies, _)| *applies).fold(text, |text, (_, word)| text + ", " + word)
 }

@@ -1,5 +1,6 @@
 use super::report::Clock;
 use super::*;
+use crate::text::HEADING;
 use anstream::adapter::strip_str;
 use clap::Parser;
 use dante_core::port::NoTimestamp;
@@ -14,41 +15,41 @@ const LEADER: PortIdentity =
     PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]), port_id: 1 };
 const FOLLOWER: PortIdentity =
     PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0x0b, 0xad, 0x01]), port_id: 2 };
-const HOME: Ipv4Addr = Ipv4Addr::new(169, 254, 12, 7);
-const FOLLOWERS_HOME: Ipv4Addr = Ipv4Addr::new(169, 254, 99, 1);
-const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(169, 254, 6, 66);
+const LEADER_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 12, 7);
+const FOLLOWER_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 99, 1);
+const FORGER_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 6, 66);
 
-/// Asks a network whose leader is dantesim's; `more` says what else is answered where the leader answers this.
-fn asked(more: impl Fn(&Packet) -> Vec<(Packet, Ipv4Addr)>) -> ManagementClient {
+/// Queries a network with a leader of dantesim. `more` returns the responses of other hosts, derived from the leader's.
+fn queried(more: impl Fn(&Packet) -> Vec<(Packet, Ipv4Addr)>) -> ManagementClient {
     let config = ManagementClientConfig {
         subdomain: Subdomain::DFLT,
         identity: OURS,
-        whom: None,
+        clock: None,
         boundary_hops: 0,
-        patience: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
         max_clocks: 64,
     };
     let uptime = Timestamp::ZERO + Duration::from_secs(541_867);
     let oscillator = Oscillator::new(Timestamp::ZERO, uptime, Ratio::ZERO, Ratio::ZERO);
     let mut leader = Leader::new(LeaderConfig::dante(LEADER), oscillator, Timestamp::ZERO);
     leader.handle(Timestamp::ZERO, leader::Input::Deadline);
-    assert!(leader.poll().is_some(), "a Sync, with which it leads");
+    assert!(leader.poll().is_some(), "the leader sends a Sync");
     let mut client = ManagementClient::new(config, Timestamp::ZERO);
     while let Some(now) = client.deadline() {
         client.handle(now, Input::Deadline);
-        let Some(question) = client.poll() else { continue };
-        let mut question = Packet::parse(&question).unwrap();
-        let Message::Management(body) = &mut question.message else { panic!("{question:?}") };
-        // The follower's answers are made from the leader's.
-        let whom = std::mem::replace(&mut body.target.uuid, LEADER.uuid);
-        let bytes = &question.build().unwrap();
+        let Some(query) = client.poll() else { continue };
+        let mut query = Packet::parse(&query).unwrap();
+        let Message::Management(body) = &mut query.message else { panic!("{query:?}") };
+        // The follower's responses are derived from the leader's.
+        let target = std::mem::replace(&mut body.target.uuid, LEADER.uuid);
+        let bytes = &query.build().unwrap();
         leader.handle(now, leader::Input::Packet { bytes, arrived: Err(NoTimestamp::Missing) });
-        let Some(leader::Output::General { packet: answer }) = leader.poll() else { panic!("{question:?}") };
-        if whom != FOLLOWER.uuid {
-            client.handle(now, Input::Packet { bytes: &answer, address: HOME });
+        let Some(leader::Output::General { packet: response }) = leader.poll() else { panic!("{query:?}") };
+        if target != FOLLOWER.uuid {
+            client.handle(now, Input::Packet { bytes: &response, address: LEADER_ADDRESS });
         }
-        for (packet, address) in more(&Packet::parse(&answer).unwrap()) {
-            if whom == Uuid([0; 6]) || whom == packet.header.source.uuid {
+        for (packet, address) in more(&Packet::parse(&response).unwrap()) {
+            if target == Uuid([0; 6]) || target == packet.header.source.uuid {
                 client.handle(now, Input::Packet { bytes: &packet.build().unwrap(), address });
             }
         }
@@ -56,11 +57,11 @@ fn asked(more: impl Fn(&Packet) -> Vec<(Packet, Ipv4Addr)>) -> ManagementClient 
     client
 }
 
-/// What a follower with two ports answers, which shows off all that can be said, and a little more.
-fn follower(answer: &Packet) -> Vec<(Packet, Ipv4Addr)> {
-    let mut said = *answer;
-    said.header.source = FOLLOWER;
-    let Message::Management(body) = &mut said.message else { panic!("{said:?}") };
+/// Responses of a follower with two ports, with values for all optional texts, and of a forger with the leader's UUID.
+fn follower(leader: &Packet) -> Vec<(Packet, Ipv4Addr)> {
+    let mut response = *leader;
+    response.header.source = FOLLOWER;
+    let Message::Management(body) = &mut response.message else { panic!("{response:?}") };
     let mut second = None;
     match &mut body.payload {
         Payload::ClockIdentity(data) => {
@@ -92,30 +93,30 @@ fn follower(answer: &Packet) -> Vec<(Packet, Ipv4Addr)> {
         }
         _ => {}
     }
-    let mut all = vec![(said, FOLLOWERS_HOME), (*answer, ELSEWHERE)];
+    let mut all = vec![(response, FOLLOWER_ADDRESS), (*leader, FORGER_ADDRESS)];
     if let Some(second) = second {
-        let Message::Management(body) = &mut said.message else { panic!("{said:?}") };
+        let Message::Management(body) = &mut response.message else { panic!("{response:?}") };
         body.payload = Payload::PortDataSet(second);
-        all.push((said, FOLLOWERS_HOME));
+        all.push((response, FOLLOWER_ADDRESS));
     }
     all
 }
 
-/// One that says who it is and nothing else.
-fn taciturn(answer: &Packet) -> Vec<(Packet, Ipv4Addr)> {
-    let mut said = *answer;
-    said.header.source = FOLLOWER;
-    let Message::Management(body) = &mut said.message else { panic!("{said:?}") };
+/// The response of a clock that supports only OBTAIN_IDENTITY.
+fn identity_only(leader: &Packet) -> Vec<(Packet, Ipv4Addr)> {
+    let mut response = *leader;
+    response.header.source = FOLLOWER;
+    let Message::Management(body) = &mut response.message else { panic!("{response:?}") };
     let Payload::ClockIdentity(data) = &mut body.payload else { return Vec::new() };
     (data.port, data.manufacturer) = (FOLLOWER, [0; 48]);
-    vec![(said, FOLLOWERS_HOME)]
+    vec![(response, FOLLOWER_ADDRESS)]
 }
 
 fn scenes() -> [(&'static str, ManagementClient); 3] {
     [
-        ("a_leader", asked(|_| Vec::new())),
-        ("a_follower_and_a_forger", asked(follower)),
-        ("no_data_sets", asked(taciturn)),
+        ("a_leader", queried(|_| Vec::new())),
+        ("a_follower_and_a_forger", queried(follower)),
+        ("no_data_sets", queried(identity_only)),
     ]
 }
 
@@ -132,42 +133,80 @@ fn text_and_json_of_every_scene() {
     for (name, client) in scenes() {
         let clocks: Vec<Clock> = client.clocks().map(Clock::of).collect();
         insta::assert_snapshot!(format!("{name}.json"), json(&clocks));
-        let said = remarks(client.tally(), 0, false, &args(&[])).join("\n");
+        let remarks = remarks(client.tally(), 0, false, &args(&[])).join("\n");
         let screen = strip_str(&report::screen(&clocks)).to_string();
-        insta::assert_snapshot!(format!("{name}.text"), format!("{screen}---\n{said}"));
+        insta::assert_snapshot!(format!("{name}.text"), format!("{screen}---\n{remarks}"));
     }
 }
 
 #[test]
-fn what_is_said_where_nobody_answers() {
-    let silence = Tally { asked: 2, ..Tally::default() };
-    let others = Tally { other: 8, other_subdomain: 4, ptp_v2: 9, unreadable: 1, ..silence };
-    let flood = Tally { unasked: 10_000, ..silence };
+fn remarks_without_a_response() {
+    let none = Tally { queries: 2, ..Tally::default() };
+    let others = Tally { other: 8, other_subdomain: 4, ptp_v2: 9, unreadable: 1, ..none };
+    let flood = Tally { unsolicited: 10_000, ..none };
     let all = [
-        remarks(&silence, 0, true, &args(&[])),
+        remarks(&none, 0, true, &args(&[])),
         remarks(&others, 0, true, &args(&["--subdomain=_ALT1"])),
         remarks(&flood, 7, true, &args(&["00:1d:c1:a1:72:3c"])),
     ];
     insta::assert_snapshot!(all.map(|lines| lines.join("\n")).join("\n---\n"));
 }
 
-/// Text of a peer's reaches no terminal as it is.
-#[test]
-fn no_answer_brings_control_characters_to_the_terminal() {
-    let client = asked(follower);
-    let clocks: Vec<Clock> = client.clocks().map(Clock::of).collect();
-    let screen = strip_str(&report::screen(&clocks)).to_string();
-    assert!(screen.contains(r"Evil\x1b[31m\x07;1"), "{screen}");
-    assert!(!screen.replace('\n', "").contains(char::is_control));
+/// Responses with control characters (CSI, OSC, C1) in every text.
+fn hostile(leader: &Packet) -> Vec<(Packet, Ipv4Addr)> {
+    let mut response = *leader;
+    response.header.source = FOLLOWER;
+    let Message::Management(body) = &mut response.message else { panic!("{response:?}") };
+    match &mut body.payload {
+        Payload::ClockIdentity(data) => {
+            data.port = FOLLOWER;
+            data.manufacturer = *b"Evil\x1b[31m\x07;1\x1b]0;title\x07\x9b2J\r\x08\x7f;;;;;;;;;;;;;;;;;;;;";
+        }
+        Payload::DefaultDataSet(data) => {
+            (data.port, data.identifier.0) = (FOLLOWER, *b"\x1b]0;");
+            data.subdomain = Subdomain(*b"\x1b]0;title\x07\x1b[2J\x9b;");
+        }
+        Payload::ParentDataSet(data) => data.grandmaster.identifier.0 = *b"\x1b[7m",
+        _ => {}
+    }
+    vec![(response, FOLLOWER_ADDRESS)]
 }
 
 #[test]
-fn json_of_nobody_is_an_array_too() {
+fn control_characters_in_responses_are_escaped() {
+    let client = queried(hostile);
+    let clocks: Vec<Clock> = client.clocks().map(Clock::of).collect();
+    let screen = report::screen(&clocks);
+    let [manufacturer, identifier, subdomain, grandmaster] = [
+        r"Evil\x1b[31m\x07;1\x1b]0;",
+        r"stratum 153 \x1b]0;",
+        r"subdomain \x1b]0;title\x07",
+        r"stratum 153 \x1b[7m",
+    ];
+    for text in [manufacturer, identifier, subdomain, grandmaster] {
+        assert!(screen.contains(text), "{text} is not in {screen:?}");
+    }
+    let own = [format!("{HEADING}"), format!("{HEADING:#}")];
+    let text = own.iter().fold(screen, |text, code| text.replace(code, ""));
+    assert!(!text.replace('\n', "").contains(char::is_control), "{text:?}");
+
+    let remarks = remarks(client.tally(), 0, true, &args(&["--subdomain=\x1b]0;title\x07"])).join("");
+    assert!(remarks.contains(r"subdomain \x1b]0;title\x07"), "{remarks:?}");
+    assert!(!remarks.contains(char::is_control), "{remarks:?}");
+
+    // Escaped before JSON, so that `jq -r` prints no control characters either.
+    let json = json(&clocks);
+    assert!(json.contains(r"Evil\\x1b[31m\\x07;1"), "{json}");
+    assert!(!json.contains(r"\u00") && !json.replace('\n', "").contains(char::is_control), "{json:?}");
+}
+
+#[test]
+fn json_without_a_response_is_an_empty_array() {
     assert_eq!(json::<[Clock]>(&[]), "[]");
 }
 
 #[test]
-fn two_questioners_on_one_host_are_not_each_other_nor_dante4l() {
+fn clients_on_one_host_and_dante4l_have_different_identities() {
     let mac = [0, 0x1d, 0xc1, 0, 0, 1];
     let (one, other) = (identity(mac, 0x1234 << 48), identity(mac, 0x1235 << 48));
     assert_eq!((one.uuid, one.port_id, other.port_id), (Uuid(mac), 0x1234, 0x1235));
@@ -175,7 +214,7 @@ fn two_questioners_on_one_host_are_not_each_other_nor_dante4l() {
 }
 
 #[test]
-fn the_flags_have_bounds() {
+fn flags_out_of_range_are_rejected() {
     let parse = |words: &[&str]| {
         crate::args::Args::try_parse_from([&["pmc-lite", "query"], words].concat()).map(|_| ())
     };

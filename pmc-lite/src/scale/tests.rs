@@ -1,7 +1,7 @@
-use super::{Histogram, Scale, decimals, good_rates, rms, round_up, signed, unit_of};
+use super::{Histogram, Scale, decimals, precise_rates, rms, round_up, signed, unit_of};
 
 #[test]
-fn steps_are_round() {
+fn rounds_steps_up_to_round_numbers() {
     for (width, step) in [(1.0, 1.0), (1.1, 2.0), (3.0, 5.0), (7.0, 10.0), (0.013, 0.02), (250.0, 500.0)] {
         assert!((round_up(width) / step - 1.0).abs() < 1e-9, "{width}: {}", round_up(width));
     }
@@ -9,7 +9,7 @@ fn steps_are_round() {
 }
 
 #[test]
-fn a_scale_holds_all_of_its_values() {
+fn scale_contains_all_values() {
     let scale = Scale::around([12.0412, 12.0533].into_iter(), 0.0, 4.0);
     assert!(scale.low <= 12.0412 && scale.high >= 12.0533, "{scale:?}");
     assert_eq!(scale.text(scale.low), "+12.040");
@@ -23,7 +23,7 @@ fn a_scale_holds_all_of_its_values() {
 }
 
 #[test]
-fn nothing_and_nonsense_have_a_scale_too() {
+fn scale_of_no_or_infinite_values_is_valid() {
     for values in [vec![], vec![5.0], vec![f64::NAN], vec![0.0, f64::INFINITY]] {
         for scale in [
             Scale::around(values.iter().copied(), 1.0, 4.0),
@@ -38,19 +38,19 @@ fn nothing_and_nonsense_have_a_scale_too() {
 }
 
 #[test]
-fn numbers_have_as_many_decimals_as_they_need() {
+fn writes_as_many_decimals_as_the_step_needs() {
     assert_eq!([100.0, 1.0, 0.5, 0.002, 0.025].map(decimals), [0, 0, 1, 3, 3]);
     assert_eq!(signed(-0.0001, 2), "0.00");
     assert_eq!(signed(12.0, 1), "+12.0");
 }
 
 #[test]
-fn times_have_a_unit_of_their_size() {
+fn unit_fits_the_size_of_a_time() {
     assert_eq!([300.0, 12e3, 12e6, 12e9].map(|ns| unit_of(ns).0), ["ns", "µs", "ms", "s"]);
 }
 
 #[test]
-fn every_value_is_in_a_bin() {
+fn histogram_counts_every_value() {
     let values: Vec<f64> = (0..1000).map(|i| 12.0 + f64::from(i) * 1e-5).collect();
     for bins in [1, 2, 7, 24, 80] {
         let histogram = Histogram::of(&values, bins, 1e-3).expect("values");
@@ -64,14 +64,14 @@ fn every_value_is_in_a_bin() {
 }
 
 #[test]
-fn the_mean_of_squares() {
+fn rms_is_none_without_values() {
     assert_eq!(rms([3.0, -4.0, 5.0, 0.0].into_iter()).map(|rms| (rms * 1e6).round()), Some(3_535_534.0));
     assert_eq!(rms(std::iter::empty()), None);
 }
 
 #[test]
-fn first_guesses_do_not_count() {
+fn imprecise_first_rates_are_dropped() {
     let known = [(13.0, 2.0), (12.1, 0.09), (12.0, 0.01), (f64::NAN, 0.01)];
-    assert_eq!(good_rates(known.into_iter()), [(12.1, 0.09), (12.0, 0.01)]);
-    assert_eq!(good_rates(std::iter::empty()), []);
+    assert_eq!(precise_rates(known.into_iter()), [(12.1, 0.09), (12.0, 0.01)]);
+    assert_eq!(precise_rates(std::iter::empty()), []);
 }

@@ -1,4 +1,4 @@
-//! What dante4l publishes: networks, leaders, the map of the leader's time.
+//! The part of dante4l: networks, leaders, and the clock map.
 
 use super::SplitOffset;
 use crate::shown::{Word, shown};
@@ -18,35 +18,35 @@ shown! {
         sigma = map.map(|map| map.uncertainty_at(now)),
         leader = port.and_then(PortRecord::leader),
     ) {
-        /// IEEE 1588-2002, 7.3; SLAVE follows a leader.
+        /// Port state by IEEE 1588-2002, 7.3; SLAVE: it follows a leader.
         state: Word<State> = Word(port.and_then(PortRecord::state)),
         /// Index into `ports`.
         selected: u32 = body.selected,
-        /// Rises with each discontinuity of Dante time; 0 before the first leader.
+        /// Number of the timeline, which rises at each discontinuity of Dante time; 0 before the first leader.
         timeline: u64 = port.map_or(0, |port| port.timeline),
-        /// The leader that is followed.
+        /// The followed leader.
         leader: Option<Leader> = port.and_then(|port| Some(Leader::of(port.leader()?, Subdomain(port.subdomain)))),
-        /// CLOCK_REALTIME minus the leader's time at the last Sync.
+        /// CLOCK_REALTIME minus Dante time at the last Sync.
         offset: Option<SplitOffset> = sample.map(|sample| SplitOffset::of(Offset::between(sample.arrived.real, sample.origin))),
-        /// The last Sync against the map, ns: local minus leader, positive when it was late.
+        /// Residual of the last Sync against the clock map, local minus leader, ns; positive if the Sync was late.
         residual_ns: Option<i64> = sample.map(|sample| sample.residual.ns()),
-        /// The leader's rate against CLOCK_MONOTONIC_RAW; +10: the leader gains 10 ns a second.
+        /// Rate of the leader against CLOCK_MONOTONIC_RAW; +10: the leader gains 10 ns a second.
         rate_ppb: Option<f64> = map.map(|map| map.line.rate.ppb()),
         /// One standard deviation of that, now.
         rate_uncertainty_ppb: Option<f64> = sigma.map(|sigma| sigma.rate.ppb()),
-        /// One standard deviation of the map, now, ns; leaves out the path delay unless it was measured.
+        /// One standard deviation of the clock map, now, ns; the error of the path delay is never part of it.
         offset_uncertainty_ns: Option<i64> = sigma.map(|sigma| sigma.offset.ns()),
-        /// Path delay from the leader to here, ns, asymmetry included; null unless measured or given.
+        /// Path delay from the leader to this host including asymmetry, ns; null unless measured or given.
         path_delay_ns: Option<i64> = port.and_then(PortRecord::path_delay).map(|delay| delay.ns()),
-        /// As the leader advertises it, ms.
+        /// Sync interval that the leader advertises, ms.
         sync_interval_ms: Option<i64> = leader.map(|leader| leader.sync_interval_ns / 1_000_000),
-        /// Since the last Sync that was measured, s.
+        /// Time since the last measured Sync, s.
         last_sync_age_s: Option<f64> = sample.map(|sample| (now - sample.arrived.raw).secs_f64()),
-        /// The networks that are listened to.
+        /// Ports, one for each network.
         ports: Vec<Port> = body.ports().iter().map(|port| Port::of(port, now)).collect(),
     }
 
-    /// A leader: the port that sends the Syncs, and what it states about its grandmaster.
+    /// A leader: the port that sends the Syncs, and its grandmaster as it advertises it.
     Leader of (leader: &LeaderRecord, subdomain: Subdomain) let (
         protocol = leader.protocol(),
         is_v1 = protocol == Some(PtpVersion::V1),
@@ -84,7 +84,7 @@ shown! {
         variance: i16 = leader.variance,
         /// Boundary clocks between the grandmaster and the sender.
         steps_removed: u16 = leader.steps_removed,
-        /// The leader's time minus UTC as it states it, s.
+        /// The leader's time minus UTC as it advertises it, s; 0 if it does not know it.
         utc_offset_s: i16 = leader.utc_offset_s,
     }
 
@@ -96,37 +96,38 @@ shown! {
         port_id: u16 = identity.port_id,
     }
 
-    /// One network.
+    /// One port of dante4l.
     Port of (port: &PortRecord, now: Timestamp<Raw>) let (subdomain = Subdomain(port.subdomain)) {
-        /// Its name.
+        /// Network interface.
         interface: String = port.interface.to_string(),
-        /// PTP's subdomain that is followed there.
+        /// Followed PTP subdomain.
         subdomain: String = subdomain.to_string(),
-        /// IEEE 1588-2002, 7.3.
+        /// Port state by IEEE 1588-2002, 7.3.
         state: Word<State> = Word(port.state()),
-        /// Where time stamps come from.
+        /// Source of the timestamps.
         timestamping: Word<TimestampSource> = Word(TimestampSource::from_number(port.timestamp_source)),
-        /// Its own on the wire; null while it has no sockets.
+        /// UUID of this port in its packets; null while it has no sockets.
         uuid: Option<String> = port.identity().map(|identity| identity.uuid.to_string()),
-        /// All leaders that are heard in the subdomain and permitted, up to eight, the one followed among them.
-        leaders: Vec<Heard> = port.foreign_leaders().iter().map(|heard| Heard::of(heard, subdomain, now)).collect(),
-        /// What was heard, sent and noticed since the start.
+        /// Permitted foreign leaders of the subdomain, up to eight, including the followed one.
+        leaders: Vec<ForeignLeader> =
+            port.foreign_leaders().iter().map(|foreign| ForeignLeader::of(foreign, subdomain, now)).collect(),
+        /// Counters since the start.
         #[serde(serialize_with = "by_name")]
         #[cfg_attr(test, schemars(schema_with = "super::tests::counters"))]
         counters: Counters = port.counters(),
     }
 
     /// A foreign leader, followed or not.
-    Heard of (heard: &ForeignLeaderRecord, subdomain: Subdomain, now: Timestamp<Raw>) {
+    ForeignLeader of (foreign: &ForeignLeaderRecord, subdomain: Subdomain, now: Timestamp<Raw>) {
         #[serde(flatten)]
-        leader: Leader = Leader::of(&heard.leader, subdomain),
+        leader: Leader = Leader::of(&foreign.leader, subdomain),
         /// It has sent two Syncs in a row, and may be followed.
-        qualified: bool = heard.qualified != 0,
-        /// Since its last Sync, s.
-        last_sync_age_s: f64 = (now - Timestamp::from_ns(heard.last_sync_raw_ns)).secs_f64(),
+        qualified: bool = foreign.qualified != 0,
+        /// Time since its last Sync, s.
+        last_sync_age_s: f64 = (now - Timestamp::from_ns(foreign.last_sync_raw_ns)).secs_f64(),
     }
 
-    /// One Sync that was measured.
+    /// One measured Sync.
     Sample of (record: &SampleRecord, now: Timestamp<Raw>) {
         number: u64 = record.number,
         timeline: u64 = record.timeline,

@@ -1,4 +1,4 @@
-//! The JSON of every scene; docs/status.schema.json, which is generated from the types and their comments.
+//! The JSON of every scene, and docs/status.schema.json, which is generated from the types and their comments.
 
 use super::Status;
 use crate::finding::Kind;
@@ -22,27 +22,26 @@ fn generated() -> Value {
     settings.into_generator().into_root_schema_for::<Status>().to_value()
 }
 
-/// With UPDATE_SCHEMA=1 it writes the file.
+/// UPDATE_SCHEMA=1 writes the file.
 #[test]
-fn the_schema_is_that_of_the_types() {
+fn schema_file_matches_the_types() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/status.schema.json");
     let text = serde_json::to_string_pretty(&generated()).expect("JSON") + "\n";
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         std::fs::write(&path, &text).expect("the schema");
     }
     let written = std::fs::read_to_string(&path).expect("the schema");
-    assert!(written == text, "run `UPDATE_SCHEMA=1 cargo test -p pmc-lite`, and look at what git says");
+    assert!(written == text, "run `UPDATE_SCHEMA=1 cargo test -p pmc-lite`, and check git diff");
 }
 
-/// What a program may rely on is explained to people too.
 #[test]
-fn every_key_is_described_in_the_schema_and_in_its_document() {
+fn every_key_is_described_in_schema_and_document() {
     let document = include_str!("../../../docs/status.md");
     let mut keys = BTreeSet::new();
     collect(&generated(), &mut keys);
     assert!(keys.len() > 60, "{keys:?}");
     for (key, described) in keys {
-        assert!(document.contains(&format!("`{key}`")), "docs/status.md does not tell of {key}");
+        assert!(document.contains(&format!("`{key}`")), "docs/status.md does not describe {key}");
         let is_counter = Counter::ALL.iter().any(|counter| counter.name() == key);
         assert!(described || is_counter, "{key} has no description");
     }
@@ -56,7 +55,7 @@ fn every_kind_of_finding_is_in_the_document() {
     }
 }
 
-/// All keys of all objects, and whether each is described there.
+/// Collects all keys of all objects, and whether each has a description.
 fn collect(value: &Value, into: &mut BTreeSet<(String, bool)>) {
     let Value::Object(map) = value else { return };
     if let Some(Value::Object(properties)) = map.get("properties") {
@@ -66,7 +65,7 @@ fn collect(value: &Value, into: &mut BTreeSet<(String, bool)>) {
 }
 
 #[test]
-fn the_json_of_every_scene() {
+fn prints_the_json_of_every_scene() {
     for (name, pages) in scenes::all() {
         let json = serde_json::to_string_pretty(&Status::of(&pages)).expect("JSON");
         insta::assert_snapshot!(name, json);

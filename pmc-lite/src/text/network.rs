@@ -1,12 +1,12 @@
-//! What dante4l publishes, for people: leaders, networks, samples.
+//! The part of dante4l as text: leaders, networks, samples.
 
-use super::{GOOD, HEADING, row, rows, written};
-use crate::status::{Following, Heard, Leader, Port, Sample};
+use super::{HEADING, OK, row, rows, written};
+use crate::status::{Following, ForeignLeader, Leader, Port, Sample};
 use dante_core::port::Counter;
 use std::fmt::{self, Write};
 
-pub fn leader(out: &mut String, said: &Following) -> fmt::Result {
-    let Some(leader) = &said.leader else { return writeln!(out, "{HEADING}leader{HEADING:#}     none") };
+pub fn leader(out: &mut String, dante4l: &Following) -> fmt::Result {
+    let Some(leader) = &dante4l.leader else { return writeln!(out, "{HEADING}leader{HEADING:#}     none") };
     let Leader { id, port_id, address, .. } = leader;
     writeln!(out, "{HEADING}leader{HEADING:#}     {id}/{port_id} at {address}")?;
     let mut clock = quality(leader);
@@ -14,7 +14,7 @@ pub fn leader(out: &mut String, said: &Following) -> fmt::Result {
     row(out, "clock", &clock.join(", "))
 }
 
-/// What a leader states about its grandmaster's clock, by its protocol.
+/// Formats the clock quality of a leader's grandmaster, as its protocol advertises it.
 pub fn quality(leader: &Leader) -> Vec<String> {
     let mut words = Vec::new();
     let stratum = leader.stratum.zip(leader.identifier.as_ref());
@@ -30,71 +30,79 @@ fn preferred(leader: &Leader) -> Option<String> {
     (leader.preferred == Some(true)).then(|| "Preferred Leader".into())
 }
 
-pub fn following(out: &mut String, said: &Following) -> fmt::Result {
-    let timeline = if said.timeline == 0 { String::new() } else { format!(" (timeline {})", said.timeline) };
-    let rate = said.rate_ppb.zip(said.rate_uncertainty_ppb);
-    let residual = said.residual_ns.zip(said.offset_uncertainty_ns);
+pub fn following(out: &mut String, dante4l: &Following) -> fmt::Result {
+    let timeline =
+        if dante4l.timeline == 0 { String::new() } else { format!(" (timeline {})", dante4l.timeline) };
+    let rate = dante4l.rate_ppb.zip(dante4l.rate_uncertainty_ppb);
+    let residual = dante4l.residual_ns.zip(dante4l.offset_uncertainty_ns);
     let every =
-        said.sync_interval_ms.map_or(String::new(), |interval| format!(", a Sync every {interval} ms"));
-    let delay = said.path_delay_ns.map_or("not measured".into(), |delay| format!("{delay} ns"));
-    let leads = |(rate, sigma)| format!("{rate:+.1} ppb +/- {sigma:.1}, leader against CLOCK_MONOTONIC_RAW");
-    let late = |(residual, sigma)| format!("{residual:+} ns against the map, which is good to {sigma} ns");
+        dante4l.sync_interval_ms.map_or(String::new(), |interval| format!(", a Sync every {interval} ms"));
+    let delay = dante4l.path_delay_ns.map_or("not measured".into(), |delay| format!("{delay} ns"));
+    let rate_text =
+        |(rate, sigma)| format!("{rate:+.1} ppb +/- {sigma:.1}, leader against CLOCK_MONOTONIC_RAW");
+    let residual_text =
+        |(residual, sigma)| format!("residual {residual:+} ns, uncertainty of the clock map {sigma} ns");
     rows! { out,
-        "state" => format!("{}{timeline}", said.state),
-        "rate" => rate.map(leads),
-        "last Sync" => residual.map(late),
-        "age" => said.last_sync_age_s.map(|age| format!("{age:.2} s{every}")),
+        "state" => format!("{}{timeline}", dante4l.state),
+        "rate" => rate.map(rate_text),
+        "last Sync" => residual.map(residual_text),
+        "age" => dante4l.last_sync_age_s.map(|age| format!("{age:.2} s{every}")),
         "path delay" => delay,
     }
-    let redundant = said.ports.len() > 1;
-    said.ports.iter().zip(0..).try_for_each(|(each, place)| {
-        let used = if redundant && place == said.selected { ", in use" } else { "" };
+    let redundant = dante4l.ports.len() > 1;
+    dante4l.ports.iter().zip(0..).try_for_each(|(each, place)| {
+        let used = if redundant && place == dante4l.selected { ", in use" } else { "" };
         port(out, each, used)
     })
 }
 
 fn port(out: &mut String, port: &Port, used: &str) -> fmt::Result {
     let Port { interface, subdomain, state, timestamping, leaders, counters, .. } = port;
-    let heard: Vec<String> = counters
+    let counts: Vec<String> = counters
         .by_name()
         .filter(|(name, count)| *count > 0 && *name != Counter::Rejoined.name())
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
-    let names: Vec<String> = leaders.iter().map(leader_heard).collect();
+    let names: Vec<String> = leaders.iter().map(leader_age).collect();
     rows! { out,
-        "port" => format!("{interface} {state}{used}, subdomain {subdomain}, {timestamping} time stamps"),
-        "heard" => if heard.is_empty() { "no packets yet".into() } else { heard.join(", ") },
+        "port" => format!("{interface} {state}{used}, subdomain {subdomain}, timestamps {timestamping}"),
+        "counters" => if counts.is_empty() { "no packets yet".into() } else { counts.join(", ") },
         "leaders" => (names.len() > 1).then(|| names.join(", ")),
     }
     Ok(())
 }
 
-fn leader_heard(heard: &Heard) -> String {
-    format!("{} at {}, {:.1} s ago", heard.leader.id, heard.leader.address, heard.last_sync_age_s)
+fn leader_age(foreign: &ForeignLeader) -> String {
+    format!("{} at {}, {:.1} s ago", foreign.leader.id, foreign.leader.address, foreign.last_sync_age_s)
 }
 
-/// All that are heard, with the one that is followed marked.
+/// Formats all foreign leaders, with the followed one marked.
 pub fn leaders(ports: &[Port], followed: Option<&Leader>) -> String {
     written(|out| {
         if ports.iter().all(|port| port.leaders.is_empty()) {
-            return writeln!(out, "no leader is heard: pmc-lite doctor looks for the cause");
+            return writeln!(out, "no leader is received: pmc-lite doctor looks for the cause");
         }
         for port in ports {
-            for heard in &port.leaders {
+            for foreign in &port.leaders {
                 let is_followed = followed.is_some_and(|leader| {
                     (&leader.id, leader.port_id, &leader.address)
-                        == (&heard.leader.id, heard.leader.port_id, &heard.leader.address)
+                        == (&foreign.leader.id, foreign.leader.port_id, &foreign.leader.address)
                 });
-                foreign_leader(out, &port.interface, heard, is_followed)?;
+                foreign_leader(out, &port.interface, foreign, is_followed)?;
             }
         }
         Ok(())
     })
 }
 
-fn foreign_leader(out: &mut String, interface: &str, heard: &Heard, is_followed: bool) -> fmt::Result {
-    let Heard { leader, qualified, last_sync_age_s } = heard;
-    let (mark, style) = if is_followed { (", followed", GOOD) } else { ("", HEADING) };
+fn foreign_leader(
+    out: &mut String,
+    interface: &str,
+    foreign: &ForeignLeader,
+    is_followed: bool,
+) -> fmt::Result {
+    let ForeignLeader { leader, qualified, last_sync_age_s } = foreign;
+    let (mark, style) = if is_followed { (", followed", OK) } else { ("", HEADING) };
     let Leader { id, port_id, address, variance, steps_removed, .. } = leader;
     writeln!(out, "{style}{id}/{port_id}{style:#} at {address} on {interface}{mark}")?;
     let mut clock = quality(leader);
@@ -102,14 +110,14 @@ fn foreign_leader(out: &mut String, interface: &str, heard: &Heard, is_followed:
     clock.extend(preferred(leader));
     clock.push(format!("{steps_removed} steps removed"));
     row(out, "clock", &clock.join(", "))?;
-    let word = if *qualified { "" } else { ", not yet to be followed: its second Sync is missing" };
-    row(out, "last Sync", &format!("{last_sync_age_s:.2} s ago{word}"))
+    let note = if *qualified { "" } else { ", not qualified yet: its second Sync is missing" };
+    row(out, "last Sync", &format!("{last_sync_age_s:.2} s ago{note}"))
 }
 
 pub fn ports(ports: &[Port]) -> String {
     written(|out| {
         for each in ports {
-            let uuid = each.uuid.as_deref().unwrap_or("has no sockets");
+            let uuid = each.uuid.as_deref().unwrap_or("no open sockets");
             writeln!(out, "{HEADING}{}{HEADING:#} {uuid}", each.interface)?;
             port(out, each, "")?;
         }
@@ -117,7 +125,7 @@ pub fn ports(ports: &[Port]) -> String {
     })
 }
 
-/// All of them, those of no interest (zero) too.
+/// Formats all counters, including those at zero.
 pub fn counters(ports: &[Port]) -> String {
     written(|out| {
         for port in ports {
@@ -133,12 +141,12 @@ pub fn counters(ports: &[Port]) -> String {
 pub fn samples(samples: &[Sample]) -> String {
     written(|out| {
         if samples.is_empty() {
-            return writeln!(out, "no Sync was measured yet");
+            return writeln!(out, "no Sync has been measured yet");
         }
         writeln!(out, "  {HEADING}sample        age    residual{HEADING:#}")?;
         for Sample { number, age_s, residual_ns, accepted, .. } in samples {
-            let word = if *accepted { "" } else { "  not believed" };
-            writeln!(out, "{number:>8} {age_s:>8.2} s {residual_ns:>+8} ns{word}")?;
+            let note = if *accepted { "" } else { "  rejected" };
+            writeln!(out, "{number:>8} {age_s:>8.2} s {residual_ns:>+8} ns{note}")?;
         }
         Ok(())
     })

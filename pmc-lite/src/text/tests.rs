@@ -4,7 +4,7 @@ use crate::status::Status;
 use anstream::adapter::strip_str;
 
 #[test]
-fn the_screen_of_every_scene() {
+fn prints_the_screen_of_every_scene() {
     for (name, pages) in scenes::all() {
         let coloured = screen(&Status::of(&pages));
         insta::assert_snapshot!(name, strip_str(&coloured).to_string());
@@ -12,7 +12,7 @@ fn the_screen_of_every_scene() {
 }
 
 #[test]
-fn colour_says_what_the_words_say() {
+fn colour_matches_the_level() {
     let seen = |pages| screen(&Status::of(&pages));
     let (green, red) = ("\u{1b}[32m", "\u{1b}[31m");
     assert!(seen(scenes::locked()).contains(green) && !seen(scenes::locked()).contains(red));

@@ -1,4 +1,4 @@
-//! What is shown, and what keys do to it.
+//! State of the live view, and the effect of keys.
 
 use crate::history::{Entry, History};
 use crate::pages::Pages;
@@ -9,11 +9,11 @@ use dante_core::time::{Duration, Raw, Timestamp};
 use dante_os::page::Instance;
 use std::collections::VecDeque;
 
-/// Samples are remembered for so long: what the histogram is made of.
-const MEMORY: Duration = Duration::from_secs(3600);
+/// Time for which samples are kept: the histogram counts them.
+const SAMPLES_KEPT: Duration = Duration::from_secs(3600);
 
 named! {
-    /// What is looked at, in the order of the keys, 1 to 4.
+    /// Views, in the order of the keys 1 to 4.
     pub enum View {
         Charts "charts",
         Histogram "histogram",
@@ -29,21 +29,21 @@ impl View {
     }
 }
 
-/// Whether a key ends it.
+/// Whether a key ends the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    GoOn,
+    Continue,
     Quit,
 }
 
-/// All that the screen is made of.
+/// All data on the screen.
 pub struct App {
     pub instance: Option<String>,
-    /// `None` before the first look.
+    /// `None` before the first read.
     pub status: Option<Status>,
     pub now: Timestamp<Raw>,
     pub points: VecDeque<Entry>,
-    /// So many samples came too early to be read.
+    /// Number of samples that were overwritten before they were read.
     pub missed: u64,
     pub view: View,
     pub help: bool,
@@ -60,25 +60,25 @@ impl App {
             missed: 0,
             view: View::Charts,
             help: false,
-            history: History::with_the_past(),
+            history: History::from_oldest(),
         }
     }
 
-    /// Takes in what the pages say now.
-    pub fn see(&mut self, pages: &Pages) {
+    /// Takes over the current state of the pages.
+    pub fn update(&mut self, pages: &Pages) {
         self.now = pages.now;
         let first = self.status.replace(Status::of(pages)).is_none();
         for entry in self.history.take(pages) {
-            // What was before the first look is not missed by anybody.
+            // Samples before the first read do not count as missed.
             self.missed += if first { 0 } else { entry.missed };
             self.points.push_back(entry);
         }
-        while self.points.front().is_some_and(|point| self.age(point) > MEMORY) {
+        while self.points.front().is_some_and(|point| self.age(point) > SAMPLES_KEPT) {
             self.points.pop_front();
         }
     }
 
-    /// Does what a key is for.
+    /// Handles a key.
     pub fn press(&mut self, key: KeyEvent) -> Next {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
@@ -92,15 +92,15 @@ impl App {
             KeyCode::Char('c') => self.points.clear(),
             _ => {}
         }
-        Next::GoOn
+        Next::Continue
     }
 
-    /// Those of the last `span`.
+    /// Returns the samples of the last `span`.
     pub fn recent(&self, span: Duration) -> impl Iterator<Item = &Entry> {
         self.points.iter().filter(move |point| self.age(point) <= span)
     }
 
-    /// A point's place on an axis of seconds that ends now with 0.
+    /// Returns the position of a point on an axis of seconds, where 0 is now.
     pub fn seconds(&self, point: &Entry) -> f64 {
         -self.age(point).secs_f64()
     }

@@ -1,4 +1,4 @@
-//! What runs along with time: residual, rate, and the steered clock's phase error.
+//! Charts over time: residual, rate, and phase error of the steered clock.
 
 use super::app::App;
 use super::panel::{QUIET, empty, framed};
@@ -12,14 +12,15 @@ use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType};
 
-/// A chart needs so many lines to tell anything.
-const LEAST: u16 = 6;
-/// What a chart shows, and a wide one once there is as much.
+/// Least number of lines of a readable chart.
+const MIN_HEIGHT: u16 = 6;
+/// Time span of a chart.
 const SHORT: Duration = Duration::from_secs(120);
+/// Time span of a chart of at least `WIDE` columns, once there are samples for more than `SHORT`.
 const LONG: Duration = Duration::from_secs(300);
 const WIDE: u16 = 110;
-const MEASURED: Color = Color::Cyan;
-const REFUSED: Color = Color::Red;
+const ACCEPTED: Color = Color::Cyan;
+const REJECTED: Color = Color::Red;
 const BAND: Style = Style::new().fg(Color::Blue);
 
 /// A curve: its points and how they are drawn.
@@ -30,12 +31,12 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let span = if area.width >= WIDE && is_long { LONG } else { SHORT };
     let recent: Vec<&Entry> = app.recent(span).collect();
     if recent.is_empty() {
-        let words = "no samples: dante4l measures nothing at present. They appear here as soon as they come.";
+        let words = "no samples: dante4l does not measure at present. New samples appear here.";
         empty(frame, area, " charts ", words);
         return;
     }
     let steered = recent.iter().any(|point| point.phase_error_ns.is_some());
-    let count = if steered && area.height >= 3 * (LEAST + 2) { 3 } else { 2 };
+    let count = if steered && area.height >= 3 * (MIN_HEIGHT + 2) { 3 } else { 2 };
     let areas = Layout::vertical(vec![Constraint::Fill(1); count]).split(area);
     let mut areas = areas.iter();
     for draw in [residual, rate, phase] {
@@ -50,9 +51,11 @@ fn residual(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Entry], spa
         let chosen = recent.iter().filter(|point| point.accepted == accepted);
         chosen.map(|point| (app.seconds(point), as_f64(point.residual_ns))).collect()
     };
-    let (believed, refused) = (of(true), of(false));
-    let curves =
-        vec![(believed, MEASURED.into(), GraphType::Scatter), (refused, REFUSED.into(), GraphType::Scatter)];
+    let (accepted, rejected) = (of(true), of(false));
+    let curves = vec![
+        (accepted, ACCEPTED.into(), GraphType::Scatter),
+        (rejected, REJECTED.into(), GraphType::Scatter),
+    ];
     let name = match app.missed {
         0 => "residual".to_owned(),
         missed => format!("{missed} samples missed, residual"),
@@ -63,12 +66,12 @@ fn residual(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Entry], spa
 fn phase(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Entry], span: Duration) {
     let points: Vec<(f64, f64)> =
         recent.iter().filter_map(|point| Some((app.seconds(point), as_f64(point.phase_error_ns?)))).collect();
-    in_time(frame, area, "phase error", vec![(points, MEASURED.into(), GraphType::Line)], span);
+    in_time(frame, area, "phase error", vec![(points, ACCEPTED.into(), GraphType::Line)], span);
 }
 
-/// A quantity that is a time, about zero, in a unit of its size, which the first curve is judged by.
+/// Draws a chart of times about zero, in a unit that fits the size of the first curve.
 fn in_time(frame: &mut Frame<'_>, area: Rect, name: &str, mut curves: Vec<Curve>, span: Duration) {
-    // One that is far off and was not believed shows at the edge, and does not flatten the rest.
+    // Distant points of the other curves are drawn at the edge, so that they do not compress the scale.
     let first: Vec<f64> = curves.iter().take(1).flat_map(|curve| &curve.0).map(|point| point.1).collect();
     let (unit, size) = unit_of(first.iter().fold(0.0, |most, value| value.abs().max(most)));
     let scale = Scale::about_zero(first.iter().map(|value| value / size), 20.0 / size, 4.0);
@@ -90,14 +93,14 @@ fn rate(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Entry], span: D
     };
     let last = known().next_back();
     let scale = rate_scale(recent.iter().copied());
-    // What is beyond shows at the edge.
+    // Points outside the scale are drawn at its edge.
     let curve = |of: fn((f64, f64, f64)) -> (f64, f64)| -> Vec<(f64, f64)> {
         known().map(of).map(|(at, rate)| (at, rate.clamp(scale.low, scale.high))).collect()
     };
     let curves = vec![
         (curve(|(at, rate, sigma)| (at, rate - sigma)), BAND, GraphType::Line),
         (curve(|(at, rate, sigma)| (at, rate + sigma)), BAND, GraphType::Line),
-        (curve(|(at, rate, _)| (at, rate)), MEASURED.into(), GraphType::Line),
+        (curve(|(at, rate, _)| (at, rate)), ACCEPTED.into(), GraphType::Line),
     ];
     let summary = last.map(|(_, rate, sigma)| format!("{} ppm +/- {sigma:.4}", signed(rate, 4)));
     chart(frame, area, " rate (ppm) ".into(), summary, &curves, &scale, span);
@@ -121,7 +124,7 @@ fn chart(
     });
     let quiet = |text: String| Span::styled(text, QUIET);
     let middle = (scale.low + scale.high) / 2.0;
-    // Of one width, so that nothing moves when the numbers change.
+    // Fixed width, so that the chart does not move when the numbers change.
     let number = |value| quiet(format!("{:>9}", scale.text(value)));
     let times =
         if span == SHORT { ["2 min ago", "1 min ago", "now"] } else { ["5 min ago", "2 1/2 min ago", "now"] };

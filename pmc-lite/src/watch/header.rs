@@ -1,4 +1,4 @@
-//! The upper lines: the verdict, and a line for each program.
+//! Header: the verdict, the leader, and a line for each program.
 
 use super::app::App;
 use super::panel::{QUIET, colour};
@@ -12,9 +12,9 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Stylize;
 use ratatui::text::{Line, Span};
 
-/// Lines.
+/// Number of lines.
 pub const HEIGHT: u16 = 5;
-/// Where the text begins.
+/// Column where the text begins.
 const LABEL: u16 = 12;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
@@ -24,37 +24,40 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
     let name = app
         .instance
         .as_ref()
-        .map_or(" pmc-lite watch".into(), |name| format!(" pmc-lite watch, instance {name}"));
+        .map_or(" pmc-lite watch".to_owned(), |name| format!(" pmc-lite watch, instance {name}"));
+    // Without space for both, the explanation after the colon is left out.
+    let fits = name.chars().count() + words.chars().count() + 3 <= usize::from(title.width);
+    let words = if fits { words.as_str() } else { words.split(':').next().unwrap_or_default() };
     frame.render_widget(Line::from(name).bold(), title);
     frame.render_widget(Line::from(format!("{words} ").bold().fg(colour(level))).right_aligned(), title);
-    let said = status.dante4l.said.as_ref();
-    let leader = said.map_or_else(|| vec!["not known".into()], leader);
+    let dante4l = status.dante4l.published.as_ref();
+    let leader = dante4l.map_or_else(|| vec!["not known".into()], leader);
     line(frame, leads, "leader", (String::new(), Level::Ok), leader);
-    let said = said.map(|said| (said.state.to_string(), port_level(said.state.0), following(said)));
-    program(frame, observes, "dante4l", &status.dante4l.life, said);
-    let said = status
+    let dante4l = dante4l.map(|body| (body.state.to_string(), port_level(body.state.0), following(body)));
+    program(frame, observes, "dante4l", &status.dante4l.life, dante4l);
+    let dante2sys = status
         .dante2sys
-        .said
+        .published
         .as_ref()
-        .map(|said| (said.state.to_string(), steerer_level(said.state.0), steering(said)));
-    program(frame, steers, "dante2sys", &status.dante2sys.life, said);
-    let said = status
+        .map(|body| (body.state.to_string(), steerer_level(body.state.0), steering(body)));
+    program(frame, steers, "dante2sys", &status.dante2sys.life, dante2sys);
+    let danteshm = status
         .danteshm
-        .said
+        .published
         .as_ref()
-        .map(|said| (said.state.to_string(), relay_level(said.state.0), relaying(said)));
-    program(frame, relays, "danteshm", &status.danteshm.life, said);
+        .map(|body| (body.state.to_string(), relay_level(body.state.0), relaying(body)));
+    program(frame, relays, "danteshm", &status.danteshm.life, danteshm);
 }
 
-/// A program that does not run says nothing.
+/// Draws the line of a program: its state and values if it is running, else the state of its page.
 fn program(
     frame: &mut Frame<'_>,
     area: Rect,
     label: &'static str,
     life: &Page,
-    said: Option<(String, Level, Vec<String>)>,
+    published: Option<(String, Level, Vec<String>)>,
 ) {
-    let (state, parts) = match said.filter(|_| life.running) {
+    let (state, parts) = match published.filter(|_| life.running) {
         Some((state, level, parts)) => ((state, level), parts),
         None => {
             let (words, level) = life_of(life);
@@ -84,7 +87,7 @@ fn relay_level(state: Option<relay::State>) -> Level {
     if state == Some(relay::State::Feeding) { Level::Ok } else { Level::Warning }
 }
 
-/// As many of `parts` as there is room for, none of them cut.
+/// Draws one line with as many of `parts` as fit completely.
 fn line(
     frame: &mut Frame<'_>,
     area: Rect,
@@ -110,39 +113,39 @@ fn line(
     frame.render_widget(Line::from(spans), area);
 }
 
-fn leader(said: &Following) -> Vec<String> {
-    let Some(leader) = &said.leader else { return vec!["none".into()] };
+fn leader(dante4l: &Following) -> Vec<String> {
+    let Some(leader) = &dante4l.leader else { return vec!["none".into()] };
     let mut parts = vec![format!("{}/{} at {}", leader.id, leader.port_id, leader.address)];
     parts.extend(quality(leader));
     parts.extend((leader.preferred == Some(true)).then(|| "preferred".into()));
     parts
 }
 
-fn following(said: &Following) -> Vec<String> {
-    let port = usize::try_from(said.selected).ok().and_then(|place| said.ports.get(place));
-    let rate = said.rate_ppb.zip(said.rate_uncertainty_ppb);
+fn following(dante4l: &Following) -> Vec<String> {
+    let port = usize::try_from(dante4l.selected).ok().and_then(|place| dante4l.ports.get(place));
+    let rate = dante4l.rate_ppb.zip(dante4l.rate_uncertainty_ppb);
     let parts = [
         rate.map(|(rate, sigma)| format!("rate {:+.4} ppm +/- {:.4}", rate / 1e3, sigma / 1e3)),
-        said.last_sync_age_s.map(|age| format!("Sync {age:.1} s ago")),
+        dante4l.last_sync_age_s.map(|age| format!("Sync {age:.1} s ago")),
         port.map(|port| format!("on {}", port.interface)),
-        said.path_delay_ns.map(|delay| format!("path delay {delay} ns")),
+        dante4l.path_delay_ns.map(|delay| format!("path delay {delay} ns")),
     ];
     parts.into_iter().flatten().collect()
 }
 
-fn steering(said: &Steering) -> Vec<String> {
-    let date = if said.utc.synchronised { "date good" } else { "date not good" };
+fn steering(dante2sys: &Steering) -> Vec<String> {
+    let utc = if dante2sys.utc.synchronised { "UTC synchronised" } else { "UTC not synchronised" };
     let parts = [
-        said.phase_error_ns.map(|phase| format!("phase {phase:+} ns")),
-        Some(format!("frequency {:+.4} ppm", said.frequency_ppb / 1e3)),
-        (!said.clock.is(SteeredClock::Realtime)).then(|| format!("{} clock", said.clock)),
-        (!said.utc.source.is(UtcSource::None)).then(|| date.to_owned()),
+        dante2sys.phase_error_ns.map(|phase| format!("phase {phase:+} ns")),
+        Some(format!("frequency {:+.4} ppm", dante2sys.frequency_ppb / 1e3)),
+        (!dante2sys.clock.is(SteeredClock::Realtime)).then(|| format!("{} clock", dante2sys.clock)),
+        (!dante2sys.utc.source.is(UtcSource::None)).then(|| utc.to_owned()),
     ];
     parts.into_iter().flatten().collect()
 }
 
-fn relaying(said: &Relaying) -> Vec<String> {
-    let ready = said.outputs.iter().filter(|output| output.ready).count();
-    let samples: u64 = said.outputs.iter().map(|output| output.samples).sum();
-    vec![format!("{ready} of {} outputs ready", said.outputs.len()), format!("{samples} samples")]
+fn relaying(danteshm: &Relaying) -> Vec<String> {
+    let ready = danteshm.outputs.iter().filter(|output| output.ready).count();
+    let samples: u64 = danteshm.outputs.iter().map(|output| output.samples).sum();
+    vec![format!("{ready} of {} outputs ready", danteshm.outputs.len()), format!("{samples} samples")]
 }

@@ -1,4 +1,4 @@
-//! How often the rate was where: the picture that Dante Controller's clock monitoring shows of each device.
+//! Histogram of the rate, as Dante Controller's clock monitoring shows it for each device.
 
 use super::app::App;
 use super::panel::{QUIET, empty, framed};
@@ -10,9 +10,9 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::Line;
 use ratatui::widgets::{Bar, BarChart, BarGroup};
 
-/// A column: two cells of colour and one between.
+/// Width of a column: two coloured cells and one blank.
 const COLUMN: u16 = 3;
-/// Left of the columns.
+/// Width of the numbers to the left of the columns.
 const NUMBERS: u16 = 8;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
@@ -52,7 +52,7 @@ fn bars(histogram: &Histogram, most: u64) -> BarChart<'static> {
         .bar_style(Style::new().fg(Color::Cyan))
 }
 
-/// The most at the top, half of it in the middle.
+/// Draws the largest count at the top, and half of it in the middle.
 fn counts(frame: &mut Frame<'_>, area: Rect, most: u64) {
     let mut write = |row: u16, count: u64| {
         let place = Rect { y: area.y + row, height: 1, width: NUMBERS - 1, ..area };
@@ -66,11 +66,11 @@ fn counts(frame: &mut Frame<'_>, area: Rect, most: u64) {
     }
 }
 
-/// The axis and the bins' ppm, at the bins' left edges.
+/// Draws the axis, with the rates in ppm at the left edges of bins.
 fn below(frame: &mut Frame<'_>, axis: Rect, names: Rect, histogram: &Histogram) {
     let width = usize::from(axis.width.saturating_sub(NUMBERS));
     let mut line: Vec<char> = "─".repeat(width).chars().collect();
-    // As many as there is room for, at round numbers.
+    // Round numbers, as many as fit.
     let every = if histogram.counts.len() > 60 { 10 } else { 5 };
     let digits = decimals(histogram.width * f64::from(every));
     for tick in histogram.ticks(every) {

@@ -9,15 +9,15 @@ use ratatui::style::{Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
-/// A counter's name, and its number on each port.
+/// Widths of the name of a counter, and of its value for each port.
 const NAME: usize = 19;
 const NUMBER: usize = 11;
 
-/// What dante4l counts, by port; what is zero stands back.
+/// Draws the counters of dante4l by port; those at zero are dimmed.
 pub fn counters(frame: &mut Frame<'_>, area: Rect, status: &Status) {
-    let ports = status.dante4l.said.as_ref().map(|said| said.ports.as_slice()).unwrap_or_default();
+    let ports = status.dante4l.published.as_ref().map(|dante4l| dante4l.ports.as_slice()).unwrap_or_default();
     let Some(first) = ports.first() else {
-        empty(frame, area, " counters ", "no counters: dante4l does not tell any.");
+        empty(frame, area, " counters ", "no counters: dante4l publishes none.");
         return;
     };
     let block = framed(Line::from(" counters of dante4l ").bold());
@@ -51,10 +51,10 @@ pub fn counters(frame: &mut Frame<'_>, area: Rect, status: &Status) {
     }
 }
 
-/// All that is not as it should be, with what to do.
+/// Draws all findings with their remedies.
 pub fn findings(frame: &mut Frame<'_>, area: Rect, findings: &[Finding]) {
     if findings.is_empty() {
-        empty(frame, area, " findings ", "all is well.");
+        empty(frame, area, " findings ", "no problems found.");
         return;
     }
     let block = framed(Line::from(" findings ").bold());
@@ -66,7 +66,8 @@ pub fn findings(frame: &mut Frame<'_>, area: Rect, findings: &[Finding]) {
         lines.extend(finding.ways().flat_map(|way| wrapped(way, inner.width, "  -> ", Level::Ok)));
         let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
         if height > top.height {
-            let more = Line::styled("more: make the terminal larger, or `pmc-lite get status`", QUIET);
+            let more =
+                Line::styled("more findings: enlarge the terminal, or run `pmc-lite get status`", QUIET);
             frame.render_widget(Paragraph::new(more).wrap(Wrap { trim: true }), top);
             return;
         }
@@ -75,7 +76,7 @@ pub fn findings(frame: &mut Frame<'_>, area: Rect, findings: &[Finding]) {
     }
 }
 
-/// The worst finding above the charts, where there is no room for more; two lines at most.
+/// Returns the worst finding in at most two lines, for the space above the charts of a small terminal.
 pub fn strip(findings: &[Finding], width: u16) -> Vec<Line<'static>> {
     let worst = findings.iter().rev().max_by_key(|finding| finding.level);
     let Some(finding) = worst else { return Vec::new() };
@@ -87,7 +88,7 @@ pub fn strip(findings: &[Finding], width: u16) -> Vec<Line<'static>> {
     lines
 }
 
-/// Lines that break between words, each below the first one's text.
+/// Wraps between words; the lines are aligned with the text of the first one.
 fn wrapped(text: &str, width: u16, mark: &'static str, level: Level) -> Vec<Line<'static>> {
     let room = usize::from(width).saturating_sub(mark.len()).max(8);
     let mut rows: Vec<String> = vec![String::new()];

@@ -1,4 +1,4 @@
-//! Boxes and colours that all views share.
+//! Boxes and colours of all views.
 
 use crate::finding::Level;
 use ratatui::Frame;
@@ -7,16 +7,16 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, BorderType, Paragraph, Wrap};
 
-/// Frames, labels and whatever is of less interest.
+/// Style of frames, labels and less important text.
 pub const QUIET: Style = Style::new().fg(Color::DarkGray);
 
-/// A box with a title.
+/// Returns a box with a title.
 pub fn framed(title: impl Into<Line<'static>>) -> Block<'static> {
     let title = title.into().fg(Color::Reset);
     Block::bordered().border_type(BorderType::Rounded).border_style(QUIET).title(title)
 }
 
-/// A sentence in the middle of a box that has nothing else to show.
+/// Draws a box without data: a sentence in its middle.
 pub fn empty(frame: &mut Frame<'_>, area: Rect, title: &'static str, words: &str) {
     let block = framed(title);
     let inner = block.inner(area).inner(Margin::new(2, 0));
@@ -25,7 +25,7 @@ pub fn empty(frame: &mut Frame<'_>, area: Rect, title: &'static str, words: &str
     frame.render_widget(Paragraph::new(words).style(QUIET).centered().wrap(Wrap { trim: true }), middle);
 }
 
-/// The colour of a level.
+/// Returns the colour of a level.
 pub const fn colour(level: Level) -> Color {
     match level {
         Level::Ok => Color::Green,

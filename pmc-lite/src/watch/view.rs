@@ -1,4 +1,4 @@
-//! The screen, a pure function of [`App`]. Above all other modules: they draw its parts.
+//! The screen as a pure function of [`App`]. The other modules draw its parts.
 
 use super::app::{App, View};
 use super::panel::{QUIET, framed};
@@ -11,15 +11,15 @@ use ratatui::style::Stylize;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph, Wrap};
 
-/// What is needed to show anything of use.
-const LEAST: (u16, u16) = (60, 16);
-/// From this size on the charts have company.
+/// Least usable size, columns and lines.
+const MIN_SIZE: (u16, u16) = (60, 16);
+/// Size from which histogram and findings are shown beside the charts.
 const LARGE: (u16, u16) = (120, 36);
 
 pub fn draw(frame: &mut Frame<'_>, app: &App) {
     let area = frame.area();
     let Some(status) = &app.status else { return };
-    if area.width < LEAST.0 || area.height < LEAST.1 {
+    if area.width < MIN_SIZE.0 || area.height < MIN_SIZE.1 {
         let text = format!("{}\n\nwatch needs a larger terminal: 80x24 is enough", headline(status, "").0);
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
         return;
@@ -40,7 +40,7 @@ pub fn draw(frame: &mut Frame<'_>, app: &App) {
     }
 }
 
-/// The charts, and as much beside them as there is room for.
+/// Draws the charts, with histogram and findings beside them if there is space.
 fn overview(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
     if area.width >= LARGE.0 && area.height + header::HEIGHT >= LARGE.1 {
         let [left, right] =
@@ -77,13 +77,13 @@ fn footer(frame: &mut Frame<'_>, area: Rect, app: &App, status: &Status) {
 
 const HELP: [(&str, &str); 8] = [
     ("1 2 3 4", "charts, histogram, counters, findings"),
-    ("Tab, right", "the next view; Shift-Tab, left: the one before"),
+    ("Tab, right", "next view; Shift-Tab, left: previous view"),
     ("c", "clear charts and histogram"),
     ("?, h", "this help"),
     ("q, Esc", "quit; so does Ctrl-C"),
     ("", ""),
-    ("residual", "a Sync's arrival against the map; red: not believed"),
-    ("rate", "leader against CLOCK_MONOTONIC_RAW, +: it runs fast"),
+    ("residual", "arrival of a Sync minus the clock map; red: rejected"),
+    ("rate", "leader against CLOCK_MONOTONIC_RAW; +: the leader is fast"),
 ];
 
 fn help(frame: &mut Frame<'_>, body: Rect) {

@@ -1,5 +1,5 @@
-//! Prints each sample in an NTP SHM segment as a line of JSON, with both clocks at the moment when it was seen:
-//! `shm-reader UNIT`. It takes no sample from anybody, and runs until it is killed.
+//! Prints each sample of an NTP SHM segment as a line of JSON, with both clocks when it was read: `shm-reader UNIT`. It writes
+//! nothing to the segment, and runs until it is killed.
 #![forbid(unsafe_code)]
 
 use dante_os::clock::read_realtime;

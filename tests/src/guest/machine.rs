@@ -1,7 +1,8 @@
-//! The machine that a guest runs on: a disk with Debian, made once, one with the programs as they were built last, and QEMU.
+//! A guest's machine: QEMU, a disk with Debian, which is made once, and a disk with the programs of the last build.
 
 use super::agent::Agent;
 use super::{Card, Setup};
+use crate::EVENT_TIMEOUT;
 use crate::ntp::now_ns;
 use crate::program::{Program, built};
 use crate::stage::Stage;
@@ -11,12 +12,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-/// The suite's programs, which are put on the second disk.
+/// Programs of the suite on the second disk.
 const PROGRAMS: [&str; 5] = ["dante4l", "dante2sys", "danteshm", "pmc-lite", "dantesim"];
 
-/// What a guest is booted from, and with.
+/// What a guest is booted from, and the QEMU that boots it.
 pub struct Image {
     pub qemu: String,
     pub disk: PathBuf,
@@ -26,7 +26,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Made where it is not there yet: beside the profile's folder, target/guest.
+    /// Returns the image of target/guest, which is made first if it does not exist.
     pub fn ready(card: Card) -> Self {
         let profile = built("dante4l");
         let folder = profile.parent().and_then(Path::parent).expect("the target folder").join("guest");
@@ -44,19 +44,19 @@ impl Image {
     }
 }
 
-/// The lines that a script beside this crate prints for a folder.
+/// Runs a script of tests/guest for a folder, and returns the lines that it prints.
 fn run(script: &str, folder: &Path) -> std::vec::IntoIter<String> {
     let output = Command::new(source(script)).arg(folder).output().expect(script);
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{script}: {said}{}", String::from_utf8_lossy(&output.stderr));
-    said.lines().map(str::to_owned).collect::<Vec<_>>().into_iter()
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{script}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    text.lines().map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("guest").join(name)
+    crate::package::sources().join("tests/guest").join(name)
 }
 
-/// The package as this version; made once, however many guests want it.
+/// Returns the Debian package with this version, which is made once for all guests.
 fn deb(version: &str, stage: &Stage) -> Vec<u8> {
     static MADE: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +66,7 @@ fn deb(version: &str, stage: &Stage) -> Vec<u8> {
     made.clone()
 }
 
-/// A disk with the agent, the programs as they were built last, and packages of them.
+/// Makes a disk with the agent, the programs of the last build, and Debian packages of them.
 pub fn second_disk(stage: &Stage, packages: &[String]) -> PathBuf {
     let folder = stage.folder().join("programs");
     let bin = folder.join("bin");
@@ -88,7 +88,7 @@ pub fn second_disk(stage: &Stage, packages: &[String]) -> PathBuf {
     disk
 }
 
-/// Starts QEMU, and connects to its end of the port through which the guest answers once it has booted.
+/// Starts QEMU, and connects to its end of the port on which the guest answers when it has booted.
 pub(super) fn start(
     image: &Image,
     disks: [&Path; 2],
@@ -97,10 +97,10 @@ pub(super) fn start(
     stage: &Stage,
 ) -> (Program, Agent) {
     let socket = stage.folder().join("control");
-    // What else this machine does is not to stop the guest's clock and its stamps.
+    // Other load of this machine would delay the guest's clock and timestamps.
     let mut command = switch.command("nice");
     command.args(["-n", "-15", &image.qemu]);
-    // One processor: several that wait for one another stall where two guests share two real ones.
+    // One processor: several would stall, waiting for each other, when two guests share two real processors.
     command.args(["-accel", "tcg,thread=multi", "-smp", "1", "-m", "768"]);
     command.args(["-display", "none", "-nodefaults", "-no-user-config"]);
     command.arg("-kernel").arg(&image.kernel).arg("-append").arg(kernel_line(switch, setup));
@@ -109,7 +109,7 @@ pub(super) fn start(
     }
     let date = Civil::at(now_ns() / 1_000_000_000 + setup.rtc_ahead_s).to_string().replace(' ', "T");
     command.args(["-rtc", &format!("base={date},clock=host")]);
-    // On the root disk what is written is kept in a nameless file, and is gone with QEMU.
+    // snapshot=on: QEMU keeps what is written to the root disk in an unnamed file, which disappears when QEMU ends.
     for (number, disk, mode) in [(0, disks[0], "snapshot=on"), (1, disks[1], "readonly=on")] {
         let drive = format!("file={},format=raw,if=none,id=disk{number},{mode}", disk.display());
         command.args(["-drive", &drive]);
@@ -127,13 +127,13 @@ pub(super) fn start(
     command.env("TMPDIR", stage.folder());
     let qemu = stage.start("qemu", command);
     let connect = || Agent::connect(&socket);
-    let agent = crate::wait_for("QEMU's end of the control port", Duration::from_secs(20), connect);
+    let agent = crate::wait_for("QEMU's end of the control port", EVENT_TIMEOUT, connect);
     (qemu, agent)
 }
 
 fn kernel_line(switch: &Switch, setup: &Setup) -> String {
-    // The clock is QEMU's HPET, which counts this machine's CLOCK_MONOTONIC. The TSC would be calibrated at boot, under
-    // emulation to some hundred ppm.
+    // The clock source is QEMU's HPET, which counts this machine's CLOCK_MONOTONIC. The TSC would be calibrated at boot, which
+    // under emulation has an error of some hundred ppm.
     let mut line =
         "root=/dev/nvme0n1 rw console=ttyS0 quiet net.ifnames=0 mitigations=off fsck.mode=skip".to_owned();
     line += &format!(" clocksource=hpet dante.address={}/24", switch.address(2));

@@ -6,10 +6,10 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::AsRawFd;
 
-/// Any bytes as the configuration file of each daemon: taken, or refused with a sentence and a line of the file.
+/// Reads any bytes as the configuration file of each daemon, which accepts it or reports an error with a line of the file.
 ///
 /// # Panics
-/// When it is neither, or there is no memory for the file.
+/// If the line is not in the file, or the error has no text.
 pub fn config(bytes: &[u8]) {
     thread_local! {
         static FILE: RefCell<Option<File>> = const { RefCell::new(None) };
@@ -39,7 +39,7 @@ fn read<A: DaemonArgs>(path: &str, bytes: &[u8]) {
             assert!((1..=lines).contains(&line), "line {line} of {lines}: {what}");
             assert!(!what.trim().is_empty());
         }
-        // Each flag is right, and they do not go together.
+        // Each flag is valid, but they exclude each other.
         Err(ConfigError::Clap(error)) => assert!(!error.to_string().is_empty()),
         Err(error @ ConfigError::Read { .. }) => panic!("{error}"),
     }

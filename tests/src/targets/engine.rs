@@ -1,4 +1,4 @@
-//! The port, with a script of what happens to it.
+//! The port, with a script of events.
 
 use dante_core::port::{
     Channel, Counter, DelayMechanism, Input, KnownRate, KnownRates, LeaderName, LeaderRules, NoTimestamp,
@@ -14,14 +14,14 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 const OURS: PortIdentity = PortIdentity { technology: 1, uuid: Uuid([2, 0, 0, 0, 0, 9]), port_id: 1 };
 const INTERVAL: Duration = Duration::from_ms(250);
 const PATH: Duration = Duration::from_us(30);
-/// The longest pass of time is 2^this ns, two weeks.
-const LONGEST_PASS: u8 = 50;
+/// The longest pause is 2^this ns, 13 days.
+const LONGEST_PAUSE_LOG2: u8 = 50;
 
-/// The bytes are a script: how the port is set up, then what happens, a byte each for what it is and some for its
-/// details, zeros where the bytes end. Leaders lead honestly in it, and whatever else is sent in their names.
+/// Runs a script of events. The first byte configures the port; then each event is one byte for its kind and some bytes for its
+/// details, which are zero after the end of the script. In it leaders send correct Syncs, and anyone sends anything in their names.
 ///
 /// # Panics
-/// When the port breaks one of the rules in `World::handle`.
+/// If the port breaks one of the rules in `World::handle`.
 pub fn engine(bytes: &[u8]) {
     let mut script = Script(bytes);
     let mut world = World::new(script.byte());
@@ -106,12 +106,12 @@ impl World {
                 (0..count).for_each(|_| self.beat(who));
             }
             1 => self.pass(Duration::from_ms(i64::from(script.byte()))),
-            2 => self.pass(Duration::from_ns(1 << (script.byte() % (LONGEST_PASS + 1)))),
+            2 => self.pass(Duration::from_ns(1 << (script.byte() % (LONGEST_PAUSE_LOG2 + 1)))),
             3 => {
                 let (channel, length, from) = (channel(script), script.byte(), script.byte());
                 let bytes = script.take(usize::from(length));
-                let stamp = self.stamp(script);
-                self.hear(channel, bytes, from, stamp);
+                let arrived = self.timestamp(script);
+                self.receive(channel, bytes, from, arrived);
             }
             4 => self.sync(script),
             5 => {
@@ -123,12 +123,12 @@ impl World {
                 let (who, from, sequence) = (script.byte(), script.byte(), u16::from(script.byte()));
                 let received = self.origin(who, script);
                 let message = DelayResp { received, requesting: OURS, requesting_sequence_id: sequence };
-                self.say(Channel::General, who, from, sequence, Message::DelayResp(message), NO_TIMESTAMP);
+                self.send(Channel::General, who, from, sequence, Message::DelayResp(message), NO_TIMESTAMP);
             }
             7 | 8 => {
-                let stamp = self.stamp(script);
+                let timestamp = self.timestamp(script);
                 if let Some(token) = self.tokens.pop_front() {
-                    self.handle(Input::Departed { token, stamp });
+                    self.handle(Input::Departed { token, timestamp });
                 }
             }
             9 => self.handle(Input::Opened(OURS)),
@@ -138,24 +138,27 @@ impl World {
         }
     }
 
-    /// Time passes, and the port is called when it wants to be.
+    /// Lets time pass, and calls the port at its deadlines.
     fn pass(&mut self, span: Duration) {
         let until = self.now + span;
         while let Some(due) = self.port.deadline().filter(|due| *due <= until) {
             self.now = self.now.max(due);
             self.handle(Input::Deadline);
-            assert!(self.port.deadline().is_none_or(|next| next > self.now), "it would never sleep");
+            assert!(
+                self.port.deadline().is_none_or(|next| next > self.now),
+                "the next deadline is in the past: the program would never sleep"
+            );
         }
         self.now = until;
     }
 
-    /// An honest Sync with its Follow_Up, and an interval passes.
+    /// Sends a correct Sync with its Follow_Up, and lets one interval pass.
     fn beat(&mut self, who: u8) {
         let place = usize::from(who) % self.sequences.len();
         self.sequences[place] = self.sequences[place].wrapping_add(1);
         let sequence = self.sequences[place];
-        let stamp = self.arrived(Duration::ZERO);
-        self.say(Channel::Event, who, who, sequence, Message::Sync(body(who, -2, false)), stamp);
+        let arrived = self.arrived(Duration::ZERO);
+        self.send(Channel::Event, who, who, sequence, Message::Sync(body(who, -2, false)), arrived);
         let origin = line(who).at(self.now - PATH);
         self.follow_up(who, who, sequence, origin);
         self.pass(INTERVAL);
@@ -163,40 +166,48 @@ impl World {
 
     fn sync(&mut self, script: &mut Script<'_>) {
         let (who, from, sequence) = (script.byte(), script.byte(), self.sequence(script));
-        let (interval, about) = (script.byte().cast_signed(), script.byte());
-        let mut said = body(who, interval, about & 1 != 0);
-        said.origin = self.origin(who, script);
-        said.grandmaster.stratum ^= about >> 4;
-        let stamp = self.stamp(script);
+        let (interval, bits) = (script.byte().cast_signed(), script.byte());
+        let mut sync = body(who, interval, bits & 1 != 0);
+        sync.origin = self.origin(who, script);
+        sync.grandmaster.stratum ^= bits >> 4;
+        let arrived = self.timestamp(script);
         let packet = Packet {
-            header: header(who, sequence, if about & 2 == 0 { Flags::ASSIST } else { Flags::NONE }),
-            message: Message::Sync(said),
+            header: header(who, sequence, if bits & 2 == 0 { Flags::ASSIST } else { Flags::NONE }),
+            message: Message::Sync(sync),
         };
-        self.hear(Channel::Event, &packet.build().expect("a Sync"), from, stamp);
+        self.receive(Channel::Event, &packet.build().expect("a Sync"), from, arrived);
     }
 
     fn follow_up(&mut self, who: u8, from: u8, sequence: u16, precise_origin: Timestamp<Dante>) {
-        let said = FollowUp { associated_sequence_id: sequence, precise_origin };
-        self.say(Channel::General, who, from, sequence, Message::FollowUp(said), NO_TIMESTAMP);
+        let message = FollowUp { associated_sequence_id: sequence, precise_origin };
+        self.send(Channel::General, who, from, sequence, Message::FollowUp(message), NO_TIMESTAMP);
     }
 
-    fn say(&mut self, channel: Channel, who: u8, from: u8, sequence: u16, message: Message, stamp: Arrived) {
+    fn send(
+        &mut self,
+        channel: Channel,
+        who: u8,
+        from: u8,
+        sequence: u16,
+        message: Message,
+        arrived: Arrived,
+    ) {
         let packet = Packet { header: header(who, sequence, Flags::ASSIST), message };
-        self.hear(channel, &packet.build().expect("no management message"), from, stamp);
+        self.receive(channel, &packet.build().expect("no management message"), from, arrived);
     }
 
-    fn hear(&mut self, channel: Channel, bytes: &[u8], from: u8, arrived: Arrived) {
+    fn receive(&mut self, channel: Channel, bytes: &[u8], from: u8, arrived: Arrived) {
         let source = SocketAddrV4::new(address(from), 49_155);
         self.handle(Input::Packet { channel, bytes, source, arrived });
     }
 
-    /// Near the last one that this leader sent.
+    /// Returns a sequence number near the last one of a leader.
     fn sequence(&self, script: &mut Script<'_>) -> u16 {
         let last = self.sequences[usize::from(script.byte()) % self.sequences.len()];
         last.wrapping_add_signed(i16::from(script.byte().cast_signed()))
     }
 
-    /// A leader's time, true or not.
+    /// Returns a leader's true time, or another one.
     fn origin(&self, who: u8, script: &mut Script<'_>) -> Timestamp<Dante> {
         let truth = line(who).at(self.now - PATH);
         match script.byte() % 4 {
@@ -212,7 +223,7 @@ impl World {
         Ok(PacketTimestamp { raw, real: Timestamp::from_ns(raw.ns() + 1_795_000_000_000_000_000) })
     }
 
-    fn stamp(&self, script: &mut Script<'_>) -> Arrived {
+    fn timestamp(&self, script: &mut Script<'_>) -> Arrived {
         match script.byte() {
             0..=127 => self.arrived(Duration::ZERO),
             ago @ 128..=249 => self.arrived(Duration::from_ms(i64::from(ago) - 128)),
@@ -221,18 +232,18 @@ impl World {
         }
     }
 
-    /// What holds after whatever happened.
+    /// Passes an input to the port, and checks what must hold after any input.
     fn handle(&mut self, input: Input<'_>) {
         self.port.handle(self.now, input);
-        let mut said = 0;
+        let mut outputs = 0;
         while let Some(output) = self.port.poll() {
-            said += 1;
+            outputs += 1;
             self.judge(output);
         }
-        assert!(said <= 8, "{said} outputs of one input");
+        assert!(outputs <= 8, "{outputs} outputs of one input");
         let port = &self.port;
         assert_eq!(port.counters().get(Counter::OutputLost), 0, "an output was lost");
-        assert_eq!(port.timeline(), self.timeline, "a timeline that nobody was told of");
+        assert_eq!(port.timeline(), self.timeline, "a new timeline was not reported");
         if let Some(map) = port.map() {
             assert!(map.line.rate.is_finite() && map.sigma.rate.is_finite() && map.wander.is_finite());
             assert!(map.correlation.value().is_finite() && map.sigma.offset >= Duration::ZERO, "{map:?}");
@@ -242,13 +253,13 @@ impl World {
             let is_only = self.rules.only.is_empty() || leader.address == address(1);
             assert!(is_only && !(self.rules.deny.len() == 1 && leader.identity.uuid == self::leader(2).uuid));
         }
-        assert!(port.state() != State::Slave || port.map().is_some(), "SLAVE without a map");
+        assert!(port.state() != State::Slave || port.map().is_some(), "SLAVE without a clock map");
     }
 
     fn judge(&mut self, output: Output) {
         match output {
             Output::Send { packet, token } => {
-                assert_eq!(self.delay, DelayMechanism::E2e, "nothing is sent unasked");
+                assert_eq!(self.delay, DelayMechanism::E2e, "a packet is sent without --delay e2e");
                 let sent = Packet::parse(&packet).expect("a packet");
                 assert_eq!((sent.header.source, packet.len()), (OURS, 124));
                 assert!(matches!(sent.message, Message::DelayReq(body) if body.local.stratum == 255));
@@ -256,11 +267,11 @@ impl World {
                 self.tokens.truncate(4);
             }
             Output::Timeline { number, .. } => {
-                assert_eq!(number, self.timeline + 1, "timelines are counted");
+                assert_eq!(number, self.timeline + 1, "a timeline number was skipped");
                 self.timeline = number;
             }
             Output::Sample(sample) => {
-                assert_eq!(sample.number, self.samples + 1, "samples are counted");
+                assert_eq!(sample.number, self.samples + 1, "a sample number was skipped");
                 self.samples = sample.number;
             }
             Output::Rate(known) => assert!(known.rate.is_finite()),
@@ -285,7 +296,7 @@ fn address(of: u8) -> Ipv4Addr {
     Ipv4Addr::new(169, 254, 1, of)
 }
 
-/// A leader's time.
+/// Returns a leader's time as a line over the local clock.
 fn line(who: u8) -> Affine<Dante> {
     let ppm = f64::from(who.cast_signed());
     let at0 = Timestamp::from_ns(700_000_000_000 * (1 + i64::from(who)));
@@ -297,7 +308,7 @@ fn header(who: u8, sequence_id: u16, flags: Flags) -> Header {
 }
 
 fn body(who: u8, sync_interval: i8, preferred: bool) -> SyncBody {
-    let mut said = SyncBody { sync_interval, ..SyncBody::dante(leader(who)) };
-    said.grandmaster.preferred = preferred;
-    said
+    let mut body = SyncBody { sync_interval, ..SyncBody::dante(leader(who)) };
+    body.grandmaster.preferred = preferred;
+    body
 }

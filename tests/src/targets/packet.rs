@@ -1,15 +1,15 @@
-//! The bytes of a datagram.
+//! PTPv1 packets.
 
 use dante_core::wire::{Message, Packet, Payload};
 
-/// Whatever is understood of a datagram can be said again, and is understood then as the same.
+/// Parses any bytes as a packet. What is parsed can be built again, and parses as the same.
 ///
 /// # Panics
-/// When it is not.
+/// If not.
 pub fn packet(bytes: &[u8]) {
     let Ok(packet) = Packet::parse(bytes) else { return };
     round_trip(&packet);
-    // Senders pad.
+    // Some senders pad their packets.
     let padded = [bytes, &[0xa5; 7]].concat();
     assert_eq!(Packet::parse(&padded), Ok(packet));
 }
@@ -18,7 +18,7 @@ pub(super) fn round_trip(packet: &Packet) {
     let built = match packet.build() {
         Ok(built) => built,
         Err(_) => {
-            // What might change a device is never built.
+            // Messages that could change a device are never built.
             assert!(matches!(
                 packet.message,
                 Message::Management(body) if matches!(body.payload, Payload::Other { .. })
@@ -28,7 +28,7 @@ pub(super) fn round_trip(packet: &Packet) {
     };
     assert_eq!(Packet::parse(&built).as_ref(), Ok(packet), "{built:02x?}");
     for length in 0..built.len() {
-        // The last bytes of a parent data set mean nothing, and some do not send them.
+        // The last bytes of a parent data set are padding, and some clocks do not send them.
         match Packet::parse(&built[..length]) {
             Ok(cut) => assert_eq!(
                 (&cut, matches!(cut.message, Message::Management(_))),

@@ -1,4 +1,4 @@
-//! A page in shared memory, and what is done with what stands there.
+//! Pages in shared memory, and what the programs do with their content.
 
 use dante_core::page::{
     Body, Dante2sys, Dante2sysStatus, Dante4l, Dante4lStatus, Danteshm, DanteshmStatus, Form, HEAD_SIZE,
@@ -12,30 +12,30 @@ use dante_core::time::{Duration, Ratio, Raw, Reading, Timestamp, VirtualClock};
 use dante_core::utc::{Policy, UtcRules};
 use dante_os::page::{Instance, PageName, PageReader};
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const NOW: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
 
-/// Any bytes as a daemon's page, with a good head before them or without: the reader says what is wrong with it, or
-/// what is read there does no harm. The first byte says which page, whether the head is right, and whether a right one of a clock page
-/// is that of another version: of any shape.
+/// Reads any bytes as a daemon's page, with a valid header or without. The reader rejects the page, or the programs that use it
+/// survive its content. The first byte selects the page, whether the header is valid, and whether a valid header of a clock page
+/// is that of another version, with any shape.
 ///
 /// # Panics
-/// When it does.
+/// If the reader rejects a page with a valid header, or a program breaks one of its rules.
 pub fn page(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     match first % 6 {
         0 => _ = read::<Dante4l>(*first, rest).map(|view| follow(&view)),
         1 => {
             let view = read::<Dante2sys>(*first, rest);
-            let piece = view.as_ref().and_then(|view| view.body.piece());
-            _ = piece.map(|piece| piece.utc_at(Timestamp::from_ns(i64::MAX)));
+            _ = view.as_ref().and_then(|view| view.body.utc_at(Timestamp::from_ns(i64::MAX)));
             _ = view.map(|view| {
                 format!("{:?} {:?} {:?}", view.body.state(), view.body.key(), view.body.frequency())
             });
         }
         2 => {
-            let told = read::<Danteshm>(*first, rest).and_then(|view| view.body.published_epoch());
-            let relay = Relay::new(relay::Config::default(), told, Duration::ZERO);
+            let published = read::<Danteshm>(*first, rest).and_then(|view| view.body.published_epoch());
+            let relay = Relay::new(relay::Config::default(), published, Duration::ZERO);
             _ = (relay.page(), relay.status());
         }
         3 => _ = read::<Dante4lStatus>(*first, rest).map(|view| show_observer(&view.body)),
@@ -44,7 +44,7 @@ pub fn page(bytes: &[u8]) {
     }
 }
 
-/// Through a file, as a reader finds it.
+/// Writes the bytes to the page's file, and reads the page.
 fn read<B: Body>(first: u8, bytes: &[u8]) -> Option<View<B>> {
     let (good, is_other) = (first & 0x80 == 0, first & 0x40 != 0);
     let mut page = vec![0; B::SIZE];
@@ -67,7 +67,7 @@ fn read<B: Body>(first: u8, bytes: &[u8]) -> Option<View<B>> {
         page.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
     }
     let thread = std::thread::current().id();
-    let instance = format!("fuzz-{}-{thread:?}", std::process::id()).replace(['(', ')'], "");
+    let instance = format!("fuzz-{}-{thread:?}", crate::run::name()).replace(['(', ')'], "");
     let instance: Instance = instance.parse().expect("an instance's name");
     let name = PageName::<B>::new(Some(&instance));
     let path = name.path();
@@ -80,7 +80,7 @@ fn read<B: Body>(first: u8, bytes: &[u8]) -> Option<View<B>> {
     result.inspect_err(|error| assert!(!error.to_string().is_empty())).ok()
 }
 
-/// A shape out of the last bytes: of less than 16 KiB, with an array or without.
+/// Returns a shape made from the last bytes: less than 16 KiB, with an array or without.
 fn shape_in(bytes: &[u8]) -> Option<Shape> {
     let (words, _) = bytes.last_chunk::<8>()?.as_chunks::<2>();
     let [words, offset, stride, entries] =
@@ -92,17 +92,17 @@ fn show_observer(body: &Dante4lStatus) {
     for port in body.ports() {
         _ = format!("{} {:?} {:?} {:?}", port.interface, port.state(), port.leader(), port.path_delay());
         _ = (port.counters().by_name().count(), port.last_sample(), port.map());
-        _ = format!("{:?}", port.foreign_leaders().first().map(|heard| heard.leader.protocol()));
+        _ = format!("{:?}", port.foreign_leaders().first().map(|foreign| foreign.leader.protocol()));
     }
 }
 
-/// What danteshm and dante2sys do with what dante4l says.
+/// Runs danteshm's and dante2sys' engines with a page of dante4l.
 fn follow(view: &View<Dante4l>) {
-    _ = format!("{:?} {:?} {:?}", view.body.state(), view.body.sender(), view.body.path_delay());
+    _ = format!("{:?} {:?} {:?}", view.body.protocol(), view.body.sender(), view.body.path_delay());
     for every in [None, Some(Duration::from_secs(1))] {
         let config = relay::Config { rule: relay::EpochRule::Now, every };
         let mut relay = Relay::new(config, None, Duration::ZERO);
-        // Of the second instance all samples are new.
+        // All samples of the second instance are new.
         for instance in [!view.instance, view.instance] {
             let view = View { instance, ..view.clone() };
             let suspended = Duration::ZERO;
@@ -116,7 +116,7 @@ fn follow(view: &View<Dante4l>) {
     }
 }
 
-/// Whatever the page says, no frequency beyond the bound is set.
+/// Whatever the page contains, dante2sys sets no frequency beyond its bound.
 fn steer(policy: Policy, view: &View<Dante4l>) {
     let rules = UtcRules { policy, ..UtcRules::default() };
     let real = Timestamp::from_ns(1_795_000_000_000_000_000);
@@ -129,7 +129,15 @@ fn steer(policy: Policy, view: &View<Dante4l>) {
     }
 }
 
-/// A clock that is not to be set beyond the bound, nor stepped: no UTC is known.
+/// How many times a frequency was set, in all pages so far: shows that the bound was tested.
+static FREQUENCIES_SET: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how many times [`page`] set a clock's frequency, which is checked each time.
+pub fn frequencies_set() -> u64 {
+    FREQUENCIES_SET.load(Ordering::Relaxed)
+}
+
+/// A clock that panics if its frequency is set beyond the bound, or if it is stepped: there is no UTC to step it to.
 struct BoundedClock(ExactClock);
 
 impl Clock for BoundedClock {
@@ -141,13 +149,17 @@ impl Clock for BoundedClock {
 
     fn set(&mut self, setting: Setting) -> Result<Ratio, Fault<Infallible>> {
         if let Setting::Frequency(rate) = setting {
-            assert!(rate.is_finite() && rate.abs() <= Limits::default().frequency, "{rate:?} is set");
+            FREQUENCIES_SET.fetch_add(1, Ordering::Relaxed);
+            assert!(
+                rate.is_finite() && rate.abs() <= Limits::default().frequency,
+                "the frequency is set to {rate:?}"
+            );
         }
         self.0.set(setting)
     }
 
     fn step(&mut self, by: Duration) -> Result<(), Fault<Infallible>> {
-        panic!("a step by {by:?}, and no UTC is known")
+        panic!("stepped by {by:?} without UTC")
     }
 }
 

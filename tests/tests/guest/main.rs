@@ -1,10 +1,10 @@
-//! The suite in booted guests, where it may steer, step and set a clock: in one the date's policies, chrony
-//! with danteshm and the units' rights, in another all that befalls a host with the Debian package. They run side by side, for both wait most of the time.
+//! The suite in booted guests, where it may steer, step and set a clock: in one guest the UTC policies, chrony with danteshm, and
+//! the rights of the units; in another what happens to a host with the Debian package. Both run at the same time, since they wait
+//! most of the time.
 //!
-//! The truth is this machine's CLOCK_REALTIME, which the servers tell, too. The leader runs at +37 ppm on the oscillator
-//! that guest and machine share, so that is what it gains on UTC, give or take what this machine is steered by. Under
-//! emulation stamps scatter by 0.2 ms: rates are known to about 1 ppm here, and accuracy is for virtual time to judge.
-//! With SOAK set the phases take as long as a user would watch them.
+//! The true time is this machine's CLOCK_REALTIME, which the NTP servers serve. The leader runs at +37 ppm on the oscillator that
+//! guest and machine share, and gains that on UTC, apart from the rate at which this machine is steered. Under emulation timestamps
+//! scatter by 0.2 ms, and rates are known to about 1 ppm: accuracy is tested in virtual time. With SOAK set the phases take longer.
 
 mod chrony;
 mod host;
@@ -12,20 +12,19 @@ mod ntpd;
 mod package;
 mod utc;
 
-use dante_tests::guest::{Guest, Setup};
+use dante_tests::guest::{Guest, PPM, Setup};
 use serde_json::Value;
 use std::time::Duration;
 
-/// The leader's rate.
-const PPM: f64 = 37.0;
-const PATIENCE: Duration = Duration::from_secs(300);
-/// The server is the tests' own, and rates are to be known soon.
-const EAGER: &str = "--ntp-min-interval=4";
+/// Longest wait for an event in a guest, which is emulated.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(300);
+/// Flag of dante2sys: shortest interval between requests. The server is the test's own, and rates are to be known soon.
+const SHORT_INTERVAL: &str = "--ntp-min-interval=4";
 
 #[test]
-fn each_policy_does_what_it_says() {
+fn each_utc_policy_holds_its_bounds() {
     let packages = vec![package::VERSIONS[0].to_owned()];
-    if let Some(mut guest) = Guest::boot("date", &Setup { packages, ..Setup::default() }) {
+    if let Some(mut guest) = Guest::boot("utc", &Setup { packages, ..Setup::default() }) {
         utc::phases(&mut guest);
         chrony::phases(&mut guest);
         guest.phase("the rights of the package's units", package::rights);
@@ -33,7 +32,7 @@ fn each_policy_does_what_it_says() {
 }
 
 #[test]
-fn a_host_is_left_in_good_order_whatever_happens() {
+fn host_survives_faults_upgrades_and_reboots() {
     let packages = package::VERSIONS.map(String::from).to_vec();
     if let Some(mut guest) = Guest::boot("host", &Setup { rtc_ahead_s: 3600, packages, ..Setup::default() }) {
         guest.phase("the package, installed", package::install);
@@ -42,24 +41,24 @@ fn a_host_is_left_in_good_order_whatever_happens() {
     }
 }
 
-/// Seconds of a phase: `short`, or `long` with SOAK set.
+/// Duration of a phase in seconds: `short`, or `long` with SOAK set.
 fn seconds(short: u64, long: u64) -> Duration {
-    Duration::from_secs(if std::env::var_os("SOAK").is_some() { long } else { short })
+    Duration::from_secs(if dante_tests::soaks() { long } else { short })
 }
 
-/// How far the guest's date is off, s.
-fn off_s(guest: &mut Guest) -> f64 {
+/// Returns the UTC error of the guest's clock, s.
+fn utc_error_s(guest: &mut Guest) -> f64 {
     guest.utc_error().error.secs_f64()
 }
 
-/// What dante2sys' page says of the date.
+/// Returns the UTC part of dante2sys' status.
 fn utc_status(guest: &mut Guest) -> Value {
     guest.status()["dante2sys"]["utc"].take()
 }
 
-/// By a dante2sys that runs: the page of a dead one tells its last state still.
+/// Waits until a running dante2sys is in this state. The page of one that has ended still has its last state.
 fn wait_for_state(guest: &mut Guest, state: &str) {
-    dante_tests::wait_for(&format!("dante2sys {state}"), PATIENCE, || {
+    dante_tests::wait_for(&format!("dante2sys {state}"), EVENT_TIMEOUT, || {
         let status = guest.status();
         (status["dante2sys"]["running"] == true && status["dante2sys"]["state"] == state).then_some(())
     });

@@ -1,14 +1,13 @@
-//! The Debian package: installed as a user would, its units' rights, an upgrade while the clock is steered, and what is left
-//! when it is gone.
+//! The Debian package: its installation, the rights of its units, an upgrade while the clock is steered, and its removal.
 
-use super::{PATIENCE, off_s};
+use super::{EVENT_TIMEOUT, utc_error_s};
 use dante_tests::guest::Guest;
 use dante_tests::stage::DAEMONS;
 use dante_tests::{wait_for, wait_until};
 
-/// The versions on the second disk.
+/// Versions of the package on the second disk.
 pub const VERSIONS: [&str; 2] = ["1.0-1", "1.0-2"];
-/// The units, and one with hardware.conf: each after those that it needs.
+/// The units, and one with hardware.conf; each stands after those that it needs.
 const UNITS: [&str; 7] = [
     "dante4l",
     "dante4l@hardware",
@@ -19,27 +18,27 @@ const UNITS: [&str; 7] = [
     "dante-ntpd-chronyd",
 ];
 
-/// Installs it.
+/// Installs the package.
 pub fn unpack(guest: &mut Guest) {
-    // The guest is without documents otherwise.
+    // dpkg excludes documents in the guest (image.sh).
     guest.check(&format!(
         "apt-get install -qq -y -o 'Dpkg::Options::=--path-include=/usr/share/doc/dante4l/*' /opt/dante/{}.deb",
         VERSIONS[0]
     ));
 }
 
-/// Installs it; systemd has nothing to say against its units, and nothing runs yet.
+/// Installs the package: systemd accepts its units, no unit is started, and the pages and the RTC have their owners.
 pub fn install(guest: &mut Guest) {
-    // As 85-hwclock.rules of Debian may set the clock by the RTC.
+    // Detects a change event of the RTC, on which Debian's 85-hwclock.rules may set the clock.
     guest.check(
         "mkdir -p /run/udev/rules.d; \
          echo 'ACTION==\"change\", SUBSYSTEM==\"rtc\", RUN+=\"/bin/touch /run/rtc-changed\"' >/run/udev/rules.d/90-rtc.rules",
     );
     unpack(guest);
-    let said = guest.check(
+    let warnings = guest.check(
         "cd /usr/lib/systemd/system && systemd-analyze verify --man=no dante*.service chrony.service 2>&1",
     );
-    assert_eq!(said, "", "systemd-analyze verify");
+    assert_eq!(warnings, "", "systemd-analyze verify");
     let states = guest.run(
         "systemctl is-enabled dante4l dante2sys danteshm; systemctl is-active dante4l dante2sys danteshm",
     );
@@ -50,13 +49,13 @@ pub fn install(guest: &mut Guest) {
     assert_eq!(pages, expected.concat());
     let changed = "udevadm settle; stat -c '%G %a' /dev/rtc0; ls /run | grep rtc-changed";
     assert_eq!(guest.run(changed).stdout, "clock 660\n");
-    // And so it is from the next boot on.
+    // The udev rule sets the group at the next boot.
     guest.check("chgrp root /dev/rtc0; udevadm trigger --action=change --subsystem-match=rtc");
     assert_eq!(guest.run(changed).stdout, "clock 660\nrtc-changed\n");
     guest.check("rm /run/udev/rules.d/90-rtc.rules");
 }
 
-/// Each reload takes seconds here.
+/// Replaces the program of each unit by `rights`. With one reload of systemd, which takes seconds here.
 fn drop_in(guest: &mut Guest) {
     guest.check(&format!(
         "cd /run/systemd/system && for unit in {}; do
@@ -66,11 +65,11 @@ fn drop_in(guest: &mut Guest) {
     ));
 }
 
-/// What each unit may do is tried in that very unit, with another program in it.
+/// Tries in each unit what the unit may do.
 pub fn rights(guest: &mut Guest) {
     let mut attempts = 0;
     drop_in(guest);
-    // SocketBindDeny= needs it, and Debian 12 is without.
+    // SocketBindDeny= needs BPF, which Debian 12's systemd is built without.
     let has_bpf = guest.check("systemctl --version").contains("+BPF_FRAMEWORK");
     for unit in UNITS {
         let found = guest.check(&format!(
@@ -80,17 +79,15 @@ pub fn rights(guest: &mut Guest) {
         attempts = found.lines().count();
         let user = unit.split('@').next().unwrap_or_default();
         let page = format!("write the page of {user}");
-        // /tmp and /var/tmp are of its own; danteshm alone has the host's /tmp.
+        // Units have their own /tmp and /var/tmp, except danteshm, which uses the host's /tmp.
         let (own, shared) = (["write to /var/tmp", "write to /tmp"], "write to /dev/shm");
-        let remembered = "write to /var/lib/dante4l";
+        let state = "write to /var/lib/dante4l";
         let ports: &[&str] = if has_bpf { &["port 319"] } else { &["port 123", "port 319"] };
         let expected: Vec<&str> = match unit {
-            "dante4l" => [ports, &own, &[remembered, shared, &page]].concat(),
-            "dante4l@hardware" => {
-                [&["a network interface"], ports, &own, &[remembered, shared, &page]].concat()
-            }
+            "dante4l" => [ports, &own, &[state, shared, &page]].concat(),
+            "dante4l@hardware" => [&["a network interface"], ports, &own, &[state, shared, &page]].concat(),
             "dante2sys" => [
-                &["set the frequency", "set the date", "write the RTC"][..],
+                &["set the frequency", "set the clock", "write the RTC"][..],
                 &own,
                 &["write to /var/lib/dante2sys", shared, &page],
             ]
@@ -102,7 +99,7 @@ pub fn rights(guest: &mut Guest) {
         assert_eq!(allowed, expected, "{unit}: {found}");
         println!("{unit}: {} of {attempts} attempts denied", attempts - allowed.len());
     }
-    // It is the units that deny them, not how they are tried.
+    // Outside of the units every attempt succeeds: it is the units that deny them.
     let all = guest.check(
         "bash /opt/dante/rights; rm -f /{etc,usr,run,root,var/tmp,tmp,var/lib/dante2sys,var/lib/dante4l,dev,dev/shm}/attempt-*; \
          modprobe -r dummy; ip link set lo mtu 65536; systemctl stop 'dante*'; \
@@ -112,26 +109,26 @@ pub fn rights(guest: &mut Guest) {
     assert_eq!(all.lines().count(), attempts);
 }
 
-/// Processes that live and do nothing: the watchdog ends them, they are started again, and the clock does not jump.
+/// The watchdog ends and restarts processes that hang, and the clock does not jump.
 pub fn hung(guest: &mut Guest) {
     let units = ["dante4l", "dante2sys"];
     let before = units.map(|unit| restarts(guest, unit));
-    let off = off_s(guest);
+    let error_s = utc_error_s(guest);
     for unit in units {
         guest.check(&format!("systemctl kill --kill-who=main --signal=STOP {unit}.service"));
     }
     for (unit, before) in units.into_iter().zip(before) {
-        wait_until(&format!("{unit} started again"), PATIENCE, || restarts(guest, unit) > before);
-        let said = guest.journal(unit);
-        assert!(said.contains("Watchdog timeout"), "{said}");
+        wait_until(&format!("{unit} restarted"), EVENT_TIMEOUT, || restarts(guest, unit) > before);
+        let journal = guest.journal(unit);
+        assert!(journal.contains("Watchdog timeout"), "{journal}");
     }
-    let moved = off_s(guest) - off;
-    println!("the clock moved by {:+.2} ms while nobody looked after it", moved * 1e3);
+    let moved = utc_error_s(guest) - error_s;
+    println!("the clock moved by {:+.2} ms while dante2sys hung", moved * 1e3);
     assert!(moved.abs() < super::host::STILL_S, "{moved} s");
 }
 
-/// What happens to the pages under each daemon in its unit, behind the unit's filter over system calls: nobody dies, each page is
-/// made again by its writer, who reports it, and the clock does not jump.
+/// Changes and removes the pages of daemons that run in their units, with the units' system call filters: no daemon ends, each
+/// reports and recreates its page, and the clock does not jump.
 pub fn pages(guest: &mut Guest) {
     const PAGES: &str = "dante4l dante4l.status dante2sys dante2sys.status danteshm danteshm.status";
     let main_pids = |guest: &mut Guest| {
@@ -146,8 +143,8 @@ pub fn pages(guest: &mut Guest) {
         fresh && status["dante2sys"]["state"] == "LOCKED"
     };
     guest.check("systemctl start danteshm.service");
-    wait_until("all run", PATIENCE, || are_fresh(guest));
-    let (before, off) = (main_pids(guest), off_s(guest));
+    wait_until("all daemons running", EVENT_TIMEOUT, || are_fresh(guest));
+    let (before, error_s) = (main_pids(guest), utc_error_s(guest));
     for (act, words) in [
         ("truncate -s 0", "was changed by another process (0 bytes"),
         ("truncate -s 136", "was changed by another process (136 bytes"),
@@ -158,26 +155,33 @@ pub fn pages(guest: &mut Guest) {
         for unit in DAEMONS {
             for page in [unit.to_owned(), format!("{unit}.status")] {
                 let line = format!("/dev/shm/{page} {words}");
-                wait_until(&format!("{unit} reporting: {line}"), PATIENCE, || {
+                wait_until(&format!("{unit} reporting: {line}"), EVENT_TIMEOUT, || {
                     guest.journal(unit).contains(&line)
                 });
             }
         }
-        wait_until(&format!("all are read again after {act}"), PATIENCE, || are_fresh(guest));
+        wait_until(&format!("all pages are read again after {act}"), EVENT_TIMEOUT, || are_fresh(guest));
     }
-    // Somebody else's file in the place of one that was removed: reported, not touched, and no reason to end.
-    guest.check(&format!("cd /dev/shm && rm {PAGES} && setpriv --reuid=nobody --clear-groups touch {PAGES}"));
+    // A file of another user in the place of a page: reported and not touched, and the daemon continues. Renamed over the page, since
+    // the daemon would recreate a removed one at once.
+    guest.check(&format!(
+        "cd /dev/shm && for page in {PAGES}; do \
+         setpriv --reuid=nobody --clear-groups touch planted && mv -f planted $page || exit 1; done"
+    ));
     for unit in DAEMONS {
         let line = format!(
-            "readers do not see this program: /dev/shm/{unit} is in the way: it belongs to user 65534"
+            "other programs cannot read this program's state: cannot use /dev/shm/{unit}: it belongs to user 65534"
         );
-        wait_until(&format!("{unit} reporting: {line}"), PATIENCE, || guest.journal(unit).contains(&line));
+        wait_until(&format!("{unit} reporting: {line}"), EVENT_TIMEOUT, || {
+            guest.journal(unit).contains(&line)
+        });
     }
     guest.check(&format!("cd /dev/shm && rm {PAGES}"));
-    wait_until("all are read again after a planted file", PATIENCE, || are_fresh(guest));
-    assert_eq!(main_pids(guest), before, "who died?");
-    assert!((off_s(guest) - off).abs() < super::host::STILL_S, "{off} s, {} s", off_s(guest));
-    // Before the first start of an instance.
+    wait_until("all pages are read again after a planted file", EVENT_TIMEOUT, || are_fresh(guest));
+    assert_eq!(main_pids(guest), before, "a daemon ended");
+    let moved = utc_error_s(guest) - error_s;
+    assert!(moved.abs() < super::host::STILL_S, "the clock moved by {moved} s");
+    // Files of another user before the first start of an instance.
     guest.check(
         "sed 's/^interface.*/interface = \"nosuch0\"/' /etc/dante4l.toml >/etc/dante4l.second.toml && cd /dev/shm && \
          setpriv --reuid=nobody --clear-groups touch dante4l@second dante4l@second.status && \
@@ -188,29 +192,30 @@ pub fn pages(guest: &mut Guest) {
     guest.check("systemctl stop dante4l@second.service danteshm.service && rm /etc/dante4l.second.toml /dev/shm/dante4l@second*");
 }
 
-/// How often systemd has started a unit again by itself.
+/// Returns how many times systemd has restarted a unit by itself.
 pub fn restarts(guest: &mut Guest, unit: &str) -> u32 {
-    let said = guest.check(&format!("systemctl show --value -p NRestarts {unit}.service"));
-    said.trim().parse().expect("a number")
+    let number = guest.check(&format!("systemctl show --value -p NRestarts {unit}.service"));
+    number.trim().parse().expect("a number")
 }
 
-/// Waits until the line that `systemctl status` shows has these words in it.
+/// Waits until the status line of `systemctl status` has these words.
 pub fn wait_for_status(guest: &mut Guest, unit: &str, words: &str) {
-    let line = wait_for(&format!("{unit} telling: {words}"), PATIENCE, || {
-        let said = guest.run(&format!("systemctl status --no-pager --lines=0 {unit}.service")).stdout;
-        let line = said.lines().find_map(|line| line.trim().strip_prefix("Status: "));
+    let line = wait_for(&format!("status of {unit}: {words}"), EVENT_TIMEOUT, || {
+        let status = guest.run(&format!("systemctl status --no-pager --lines=0 {unit}.service")).stdout;
+        let line = status.lines().find_map(|line| line.trim().strip_prefix("Status: "));
         line.filter(|line| line.contains(words)).map(str::to_owned)
     });
     println!("{unit}: {line}");
 }
 
-/// To the next version while the clock is steered: the new programs run, dante4l first, and the clock does not jump. The
-/// administrator's configuration stays.
+/// Upgrades the package while the clock is steered: the new programs run, dante4l starts first, the clock does not jump, and the
+/// administrator's configuration is kept.
 pub fn upgrade(guest: &mut Guest) {
     let file = "/etc/dante4l.toml";
-    let (set, off) = (guest.check(&format!("cat {file}")), off_s(guest));
+    let (configuration, error_s) = (guest.check(&format!("cat {file}")), utc_error_s(guest));
+    let logged = guest.journal("dante2sys").len();
     guest.check(&format!("dpkg --install /opt/dante/{}.deb", VERSIONS[1]));
-    assert_eq!(guest.check(&format!("cat {file}")), set);
+    assert_eq!(guest.check(&format!("cat {file}")), configuration);
     assert_eq!(guest.check("dpkg-query --show --showformat '${Version}' dante4l"), VERSIONS[1]);
     let times = guest.check(
         "for unit in dante4l dante2sys; do
@@ -219,24 +224,27 @@ pub fn upgrade(guest: &mut Guest) {
         done",
     );
     let times: Vec<u64> =
-        times.split_whitespace().map(|us| us.parse().expect("us, of the new one")).collect();
-    assert!(times[0] < times[1], "dante4l starts first: {times:?}");
-    let moved = off_s(guest) - off;
+        times.split_whitespace().map(|us| us.parse().expect("us, of the new program")).collect();
+    assert!(times[0] < times[1], "dante2sys started before dante4l: {times:?}");
+    let moved = utc_error_s(guest) - error_s;
     println!("the clock moved by {:+.2} ms over the upgrade", moved * 1e3);
     assert!(moved.abs() < super::host::STILL_S, "{moved} s");
-    let left = guest.journal("dante2sys");
-    assert!(left.contains("ppb, without a phase term"), "ended in good order: {left}");
+    let journal = guest.journal_since("dante2sys", logged);
+    assert!(
+        journal.contains("ppb, without phase correction"),
+        "the old dante2sys did not end cleanly: {journal}"
+    );
 }
 
-/// Removed, nothing of it runs or lies in memory; purged, nothing lies on the disk.
+/// Removes the package: none of its processes, pages and segments is left. Purges it: none of its files is left.
 pub fn remove(guest: &mut Guest) {
-    // A segment of System V outlives its maker.
+    // A System V segment outlives the process that created it.
     guest.check("systemctl start danteshm.service");
     let segments = "awk -v uid=$(id -u danteshm) '$10 == uid' /proc/sysvipc/shm | wc -l";
     assert_eq!(guest.check(segments), "1\n");
     let files = guest.check("dpkg --listfiles dante4l");
     guest.check("systemctl enable --quiet dante-ntpd.service");
-    // A removal that dpkg gives up: what is enabled runs again.
+    // A removal that dpkg aborts: enabled units are started again.
     let daemons = "systemctl is-active dante4l dante2sys danteshm";
     let ended = guest.run(&format!(
         "sh /var/lib/dpkg/info/dante4l.prerm remove; {daemons}; \
@@ -256,7 +264,7 @@ pub fn remove(guest: &mut Guest) {
     assert_eq!(units, "");
     assert!(
         guest.check("ls /etc/dante4l.toml /var/lib/dante2sys/drift").contains("drift"),
-        "kept until purged"
+        "removed before the purge"
     );
     guest.check("apt-get purge -qq -y dante4l >/dev/null");
     let own: Vec<&str> = files.lines().filter(|file| file.contains("dante")).collect();
@@ -265,5 +273,5 @@ pub fn remove(guest: &mut Guest) {
     assert_eq!(left.stdout, "");
     let left = guest.check("find /etc /var/lib /run/systemd -name 'dante*'");
     assert_eq!(left, "");
-    println!("nothing is left, of {} files", own.len());
+    println!("none of {} files is left", own.len());
 }

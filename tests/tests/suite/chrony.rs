@@ -1,23 +1,26 @@
-//! danteshm and a real chronyd, which touches no clock (-x): what it accepts, and what it sees when things go wrong.
+//! danteshm beside a real chronyd, which sets no clock (-x): the samples that chronyd gets, also after restarts of either program
+//! and while the leader changes.
 
 use dante_core::page::{Danteshm, DanteshmStatus, OutputRecord, SampleRecord};
 use dante_core::relay;
 use dante_os::ntpshm::NtpShm;
 use dante_tests::chronyd::{Chronyd, Logged};
 use dante_tests::guest::chrony;
-use dante_tests::lab::{Eyes, Lab, proc_status};
+use dante_tests::lab::{Lab, Readers, proc_status};
 use dante_tests::program::Program;
-use dante_tests::{judge, wait_for, wait_until};
+use dante_tests::realtime::repeat_if_steered;
+use dante_tests::{EVENT_TIMEOUT, judge, wait_for, wait_until};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How chronyd calls the two drivers here.
+/// Reference identifiers of the two reference clocks in chronyd: SHM and SOCK.
 const BOTH: [&str; 2] = ["DSHM", "DSCK"];
+/// Time over which the samples in chronyd's log are compared with those of dante4l.
 const WINDOW: Duration = Duration::from_secs(20);
 
-/// Both drivers. Neither is selected, since chronyd would show times that it has corrected then, also with -x.
+/// chronyd's configuration with both reference clocks. `noselect`: chronyd logs corrected times once a source is selected, also
+/// with -x.
 fn configuration(lab: &Lab) -> String {
     let both = [format!("SHM {} refid DSHM", lab.stage.unit()), format!("SOCK {} refid DSCK", socket(lab))];
     let [shm, sock] = both.map(|driver| format!("refclock {driver} poll 0 dpoll -3 noselect"));
@@ -28,8 +31,8 @@ fn socket(lab: &Lab) -> String {
     lab.stage.folder().join("chrony.dante.sock").display().to_string()
 }
 
-fn output(eyes: &mut Eyes, index: usize) -> OutputRecord {
-    eyes.danteshm().expect("danteshm's page").body.outputs()[index]
+fn output(readers: &mut Readers, index: usize) -> OutputRecord {
+    readers.danteshm().expect("danteshm's page").body.outputs()[index]
 }
 
 fn wait_for_both(chronyd: &Chronyd) {
@@ -38,18 +41,18 @@ fn wait_for_both(chronyd: &Chronyd) {
     }
 }
 
-/// danteshm with a segment and a socket, beside a leader at +12 ppm.
+/// Starts danteshm with a segment and a socket.
 fn danteshm(lab: &Lab) -> Program {
     lab.danteshm_with(&[&format!("--sock={}", socket(lab))])
 }
 
-/// All samples that dante4l takes in a while, by its clock's us.
-fn watched(eyes: &mut Eyes, span: Duration) -> BTreeMap<i64, SampleRecord> {
-    let first = eyes.clock().expect("dante4l's page").body.samples;
+/// Collects for `span` the samples that dante4l accepts, by CLOCK_REALTIME of their arrival, us.
+fn accepted_samples(readers: &mut Readers, span: Duration) -> BTreeMap<i64, SampleRecord> {
+    let first = readers.clock().expect("dante4l's page").body.samples;
     let mut samples = BTreeMap::new();
     for _ in 0..span.as_secs() {
         std::thread::sleep(Duration::from_secs(1));
-        let view = eyes.clock().expect("dante4l's page");
+        let view = readers.clock().expect("dante4l's page");
         let new = view.body.samples_after(first).filter(|sample| sample.accepted == 1);
         samples.extend(new.map(|sample| (sample.arrived_real_ns.div_euclid(1000), *sample)));
     }
@@ -57,46 +60,50 @@ fn watched(eyes: &mut Eyes, span: Duration) -> BTreeMap<i64, SampleRecord> {
 }
 
 #[test]
-fn chronyd_takes_each_sync_once_from_both_drivers_and_restarts_heal() {
+fn chronyd_gets_each_sync_once_by_shm_and_sock_also_after_restarts() {
+    repeat_if_steered(restarts);
+}
+
+fn restarts() {
     let Some(lab) = Lab::new() else { return };
     let Some(files) = chrony() else { return };
     let relay = danteshm(&lab);
     let _dante4l = lab.dante4l(&[]);
     let _leader = lab.leader(&["--ppm=12"]);
-    let mut eyes = lab.eyes();
-    eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
-    // There is no chronyd yet: the socket is missing, and the segment does not mind.
-    wait_until("samples", PATIENCE, || output(&mut eyes, 0).samples > 4);
-    let sock = output(&mut eyes, 1);
+    let mut readers = lab.readers();
+    readers.wait_for_relay(relay::State::Feeding, EVENT_TIMEOUT);
+    // Without chronyd the socket does not exist; danteshm writes to the segment all the same.
+    wait_until("samples", EVENT_TIMEOUT, || output(&mut readers, 0).samples > 4);
+    let sock = output(&mut readers, 1);
     assert!(sock.ready == 0 && sock.samples == 0 && sock.lost > 3, "{sock:?}");
-    assert!(relay.output().contains("chronyd makes it at its start"), "{}", relay.output());
+    assert!(relay.output().contains("chronyd creates it when it starts"), "{}", relay.output());
 
     let chronyd = Chronyd::start(&files, &lab.stage, &lab.near, &configuration(&lab), None);
     wait_for_both(&chronyd);
-    let samples = watched(&mut eyes, WINDOW);
+    let samples = accepted_samples(&mut readers, WINDOW);
     std::thread::sleep(Duration::from_secs(1));
     let logged = chronyd.logged();
     let [shm, sock] = BOTH.map(|refid| judge_log(&logged, refid, &samples));
     for (at, offset) in &shm {
-        // The segment holds ns, the socket a float; the log shows seven digits of either.
-        let other = sock.get(at).map_or(0.0, |other| (other - offset).abs());
-        assert!(other < 2e-9, "one Sync, two offsets: {offset} {other}");
+        // The segment holds ns, the socket a double; the log has seven digits of either.
+        let apart = sock.get(at).map_or(0.0, |other| (other - offset).abs());
+        assert!(apart < 2e-9, "offsets of one Sync by SHM and SOCK differ by {apart} s at {offset} s");
     }
 
-    // chronyd is restarted: it makes another socket, and the old descriptor leads nowhere.
-    let lost = output(&mut eyes, 1).lost;
+    // chronyd is restarted: it creates another socket, which danteshm has to open.
+    let lost = output(&mut readers, 1).lost;
     chronyd.program.stop().expect(0, &[]);
-    wait_until("samples that nobody takes", PATIENCE, || output(&mut eyes, 1).lost > lost + 3);
+    wait_until("lost samples", EVENT_TIMEOUT, || output(&mut readers, 1).lost > lost + 3);
     let chronyd = Chronyd::start(&files, &lab.stage, &lab.near, &configuration(&lab), None);
     wait_for_both(&chronyd);
-    assert_eq!(output(&mut eyes, 1).ready, 1);
+    assert_eq!(output(&mut readers, 1).ready, 1);
 
-    // danteshm is killed and started again: K goes on, and chronyd sees no jump.
+    // danteshm is killed and started again: it resumes its epoch offset (K), so the offsets in chronyd do not jump.
     relay.kill();
     let before = chronyd.logged().len();
     let relay = danteshm(&lab);
-    relay.wait_for_output("as the run before told it: no jump", PATIENCE);
-    let logged = wait_for("samples after the restart", PATIENCE, || {
+    relay.wait_for_output("resumed from the previous run, no jump", EVENT_TIMEOUT);
+    let logged = wait_for("samples after the restart", EVENT_TIMEOUT, || {
         let logged = chronyd.logged();
         (logged.len() > before + 40).then_some(logged)
     });
@@ -106,15 +113,15 @@ fn chronyd_takes_each_sync_once_from_both_drivers_and_restarts_heal() {
     }
 }
 
-/// Each sample in the log is one Sync, no Sync is there twice, and hardly one is missing. Returns the offsets.
+/// Each sample in chronyd's log is one Sync, none is logged twice, and at least 95 % are logged. Returns the offsets.
 fn judge_log(logged: &[Logged], refid: &str, samples: &BTreeMap<i64, SampleRecord>) -> BTreeMap<i64, f64> {
     let window = *samples.keys().next().expect("a Sync")..=*samples.keys().last().expect("a Sync");
     let lines: Vec<_> =
         logged.iter().filter(|line| line.refid == refid && window.contains(&line.at_us)).collect();
     let mut seen = BTreeMap::new();
     for line in &lines {
-        assert!(samples.contains_key(&line.at_us), "{refid}: no Sync arrived then: {line:?}");
-        assert!(seen.insert(line.at_us, line.offset_s).is_none(), "{refid}: twice: {line:?}");
+        assert!(samples.contains_key(&line.at_us), "{refid}: logged sample without a Sync: {line:?}");
+        assert!(seen.insert(line.at_us, line.offset_s).is_none(), "{refid}: logged twice: {line:?}");
     }
     let share = seen.len() as f64 / samples.len() as f64;
     println!("{refid}: {} of {} Syncs in refclocks.log, {:.1} %", seen.len(), samples.len(), share * 100.0);
@@ -130,15 +137,16 @@ fn judge_log(logged: &[Logged], refid: &str, samples: &BTreeMap<i64, SampleRecor
     seen
 }
 
-/// Between two samples the offset moves by what two clocks do, and never jumps.
+/// From one sample to the next the offset changes by less than 1 ms.
 fn judge_steadiness(logged: &[Logged], refid: &str) {
     let lines: Vec<_> = logged.iter().filter(|line| line.refid == refid).collect();
+    assert!(lines.len() > 20, "{refid}: only {} samples in refclocks.log", lines.len());
     let worst = lines.windows(2).map(|pair| (pair[1].offset_s - pair[0].offset_s).abs()).fold(0.0, f64::max);
     println!("{refid}: the largest change from one sample to the next: {:.1} us", worst * 1e6);
-    assert!(worst < 1e-3, "{refid}: it jumped by {worst} s");
+    assert!(worst < 1e-3, "{refid}: the offset jumped by {worst} s");
 }
 
-/// Of points around the line that fits them best.
+/// Standard deviation of points from the straight line that fits them best.
 fn deviation(points: &[(f64, f64)]) -> f64 {
     let count = points.len() as f64;
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
@@ -149,17 +157,17 @@ fn deviation(points: &[(f64, f64)]) -> f64 {
     (squares / count).sqrt()
 }
 
-/// The scheme of rights: a danteshm without any makes the segment for itself, and gives it to root; a chronyd that is root
-/// but may not pass over the rights of others (as in Debian's unit) attaches it. Both find it again.
+/// danteshm without capabilities creates the segment and gives it to root; chronyd, root without CAP_IPC_OWNER as in Debian's
+/// unit, attaches it. Both attach it again after a restart.
 #[test]
-fn a_danteshm_without_rights_and_a_chronyd_without_ipc_owner_share_a_segment() {
+fn unprivileged_danteshm_and_chronyd_without_cap_ipc_owner_share_a_segment() {
     let Some(lab) = Lab::new() else { return };
     let Some(files) = chrony() else { return };
     let _both = lab.following(&["--ppm=12"], &[]);
     let unit = format!("--shm={}", lab.stage.unit());
     let start = || {
         let program = lab.stage.start("danteshm", lab.unprivileged("danteshm", &[&unit, "--epoch=now"]));
-        program.wait_for_output("a sample for each Sync", PATIENCE);
+        program.wait_for_output("writing samples", EVENT_TIMEOUT);
         program
     };
     let relay = start();
@@ -175,69 +183,73 @@ fn a_danteshm_without_rights_and_a_chronyd_without_ipc_owner_share_a_segment() {
     run().wait_for_reach("DSHM");
 }
 
-/// What chronyd, ntpd or gpsd made first, as root, is not to be had without rights; and nobody else's is to be believed.
+/// danteshm without capabilities cannot use a segment that chronyd, ntpd or gpsd created as root; danteshm as root refuses one of
+/// another user.
 #[test]
-fn a_segment_that_is_taken_is_a_sentence_that_says_what_to_do() {
+fn refuses_segment_of_another_user_with_a_remedy() {
     let Some(lab) = Lab::new() else { return };
     let (unit, key) = (lab.stage.unit(), format!("ipcrm -M 0x{:08x}", 0x4e54_5030 + lab.stage.unit()));
     let words = [&format!("--shm={unit}"), "--epoch=now"];
     let unprivileged = || lab.stage.start("danteshm", lab.unprivileged("danteshm", &words));
     drop(NtpShm::create(unit, 0o600).expect("a segment of root's"));
-    unprivileged().ended(PATIENCE).expect(4, &["made by another user", "stop chronyd", &key]);
-    // ntpd and gpsd make units from 2 on for everybody: it works, and that is warned of.
-    NtpShm::remove(unit).expect("removing it");
-    drop(NtpShm::create(unit, 0o666).expect("a segment for everybody"));
+    unprivileged().ended(EVENT_TIMEOUT).expect(4, &["created by another user", "stop chronyd", &key]);
+    // ntpd and gpsd create units from 2 on with mode 666: danteshm uses such a segment with a warning.
+    NtpShm::remove(unit).expect("removing the segment");
+    drop(NtpShm::create(unit, 0o666).expect("a segment with mode 666"));
     let relay = unprivileged();
-    relay.wait_for_output("every local user may write", PATIENCE);
+    relay.wait_for_output("writable by every local user", EVENT_TIMEOUT);
     relay.stop().expect(0, &[]);
-    // The other way round: what an unprivileged user made, root does not believe.
-    NtpShm::remove(unit).expect("removing it");
+    // The reverse: root refuses a segment that an unprivileged user created.
+    NtpShm::remove(unit).expect("removing the segment");
     let relay = unprivileged();
-    wait_until("the segment", PATIENCE, || NtpShm::exists(unit));
+    wait_until("the segment", EVENT_TIMEOUT, || NtpShm::exists(unit));
     relay.stop().expect(0, &[]);
     for page in [lab.stage.page::<Danteshm>(), lab.stage.page::<DanteshmStatus>()] {
-        std::fs::remove_file(page).expect("the page of that user");
+        std::fs::remove_file(page).expect("removing that user's page");
     }
-    lab.danteshm().ended(PATIENCE).expect(3, &["user 65534", "forge"]);
+    lab.danteshm().ended(EVENT_TIMEOUT).expect(3, &["user 65534", "forge"]);
 }
 
-/// The leader falls silent, another one with another uptime takes over, dante4l is killed: chronyd may get no sample, but
-/// never a wrong one.
+/// Another leader with another uptime takes over, it pauses, dante4l is killed: chronyd gets no sample then, and no wrong one.
 #[test]
-fn whatever_happens_to_the_leader_chronyd_never_sees_a_wrong_sample() {
+fn chronyd_gets_no_wrong_sample_when_the_leader_pauses_or_changes() {
+    repeat_if_steered(leader_changes);
+}
+
+fn leader_changes() {
     let Some(lab) = Lab::new() else { return };
     let Some(files) = chrony() else { return };
     let relay = danteshm(&lab);
     let dante4l = lab.dante4l(&[]);
     let leader = lab.leader(&["--ppm=12", "--uptime=541867"]);
-    let mut eyes = lab.eyes();
-    eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
+    let mut readers = lab.readers();
+    readers.wait_for_relay(relay::State::Feeding, EVENT_TIMEOUT);
     let chronyd = Chronyd::start(&files, &lab.stage, &lab.near, &configuration(&lab), None);
     wait_for_both(&chronyd);
 
-    // Another leader at once, which is preferred; the first one gives way.
+    // A preferred leader appears and takes over.
     let second =
         lab.leader(&["--ppm=-3", "--uptime=9", "--force", "--preferred", "--uuid=00:1d:c1:00:00:01"]);
-    wait_for("timeline 2", PATIENCE, || {
-        let page = eyes.danteshm()?.body;
+    wait_for("timeline 2", EVENT_TIMEOUT, || {
+        let page = readers.danteshm()?.body;
         (page.key_number == 2 && page.state() == Some(relay::State::Feeding)).then_some(())
     });
     leader.program.kill();
-    assert!(relay.output().contains("K carried over"), "{}", relay.output());
-    // Silence.
+    assert!(relay.output().contains("epoch offset (K) carried over"), "{}", relay.output());
+    // The leader pauses.
     second.program.signal(Signal::SIGSTOP);
-    eyes.wait_for_relay(relay::State::Waiting, PATIENCE);
+    readers.wait_for_relay(relay::State::Waiting, EVENT_TIMEOUT);
     std::thread::sleep(Duration::from_secs(2));
     let silent = chronyd.logged().len();
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(chronyd.logged().len(), silent, "samples in silence");
+    assert_eq!(chronyd.logged().len(), silent, "samples without a leader");
     second.program.signal(Signal::SIGCONT);
-    eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
-    // The observer dies; the next one has another random number, and K is carried over all the same.
+    readers.wait_for_relay(relay::State::Feeding, EVENT_TIMEOUT);
+    // dante4l is killed. The next one has another instance number; the epoch offset (K) is kept.
     dante4l.kill();
-    eyes.wait_for_relay(relay::State::Waiting, PATIENCE);
+    readers.wait_for_relay(relay::State::Waiting, EVENT_TIMEOUT);
     let _dante4l = lab.dante4l(&[]);
-    eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
+    readers.wait_for_relay(relay::State::Feeding, EVENT_TIMEOUT);
     wait_for_both(&chronyd);
 
     let logged = chronyd.logged();
@@ -245,7 +257,7 @@ fn whatever_happens_to_the_leader_chronyd_never_sees_a_wrong_sample() {
         judge_steadiness(&logged, refid);
         let worst = logged.iter().filter(|line| line.refid == refid).map(|line| line.offset_s.abs());
         let worst = worst.fold(0.0, f64::max);
-        println!("{refid}: {worst:.6} s at most between reference and system clock");
-        assert!(worst < 0.05, "{refid}: a date that is not one: {worst} s");
+        println!("{refid}: reference minus system clock at most {worst:.6} s");
+        assert!(worst < 0.05, "{refid}: wrong time of day: reference minus system clock {worst} s");
     }
 }

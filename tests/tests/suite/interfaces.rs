@@ -1,5 +1,5 @@
-//! What happens to a network interface while dante4l listens on it: it has to lock again by itself, on the same timeline,
-//! since the leader's time went on. A switch stands between leader and follower, so the leader's own cable stays.
+//! The network interface of dante4l loses its carrier, is set down, or is recreated: dante4l locks again on the same timeline,
+//! because the leader's time continued. A switch between leader and follower keeps the leader's own link up.
 
 use dante_core::page::PortRecord;
 use dante_core::port::State;
@@ -7,31 +7,30 @@ use dante_core::time::Duration as Span;
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_tests::capture::Capture;
-use dante_tests::lab::{Eyes, LeaderProcess, may_use, proc_status};
+use dante_tests::lab::{LeaderProcess, Readers, may_use, proc_status};
 use dante_tests::namespace::{CABLE, Namespace};
 use dante_tests::program::{Program, built};
 use dante_tests::stage::Stage;
 use dante_tests::switch::Switch;
-use dante_tests::{judge, wait_for, wait_until};
+use dante_tests::{EVENT_TIMEOUT, judge, soaks, wait_for, wait_until};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const GROUP: &str = "224.0.1.129";
 /// The follower's number on the switch; the leader has 1.
 const NEAR: u8 = 2;
 
-/// What runs ends before what it runs in.
+/// Fields are dropped in this order: programs end before their namespaces are removed.
 struct TestNetwork {
     _leader: LeaderProcess,
-    eyes: Eyes,
+    readers: Readers,
     stage: Stage,
     near: Namespace,
     switch: Switch,
 }
 
 impl TestNetwork {
-    /// A leader and a host on a switch; `None` where that needs a right or a tool that is missing.
+    /// A leader and a host on a switch; `None` without root's rights or a tool.
     fn new(make: fn(&str, u8) -> Switch, has_cable: bool) -> Option<Self> {
         if !may_use(&["ip", "bridge", "sysctl", "tshark"]) {
             return None;
@@ -43,8 +42,8 @@ impl TestNetwork {
         let near = if has_cable { switch.host(NEAR) } else { switch.lone_host(NEAR) };
         let leader = LeaderProcess::start(&stage, &far, &["--ppm=12"]);
         leader.truth();
-        let eyes = Eyes::of(&stage);
-        Some(Self { _leader: leader, eyes, stage, near, switch })
+        let readers = Readers::of(&stage);
+        Some(Self { _leader: leader, readers, stage, near, switch })
     }
 
     fn dante4l(&self, words: &[&str]) -> Program {
@@ -54,11 +53,11 @@ impl TestNetwork {
     }
 
     fn wait_for(&mut self, state: State) -> Timestamp<Raw> {
-        self.eyes.wait_for_port(state, PATIENCE)
+        self.readers.wait_for_port(state, EVENT_TIMEOUT)
     }
 
     fn port(&mut self) -> PortRecord {
-        self.eyes.selected().expect("a port")
+        self.readers.selected().expect("a port")
     }
 
     fn counter(&self, name: &str) -> u64 {
@@ -66,81 +65,83 @@ impl TestNetwork {
         counters[name].as_u64().unwrap_or_else(|| panic!("no counter {name}: {counters}"))
     }
 
-    /// The link goes and comes back, by whichever means; the lock as well. Returns what dante4l has said, and how often
-    /// it told the network anew of its membership.
-    fn goes_and_comes(&mut self, go: impl FnOnce(&Self), come: impl FnOnce(&Self)) -> (String, u64) {
+    /// Takes the link down by `down` and up again by `up`, and judges the new lock. Returns dante4l's log, and how often dante4l
+    /// joined the multicast group again.
+    fn link_down_and_up(&mut self, down: impl FnOnce(&Self), up: impl FnOnce(&Self)) -> (String, u64) {
         let dante4l = self.dante4l(&[]);
         self.wait_for(State::Slave);
-        let gone = raw_now();
-        go(self);
-        let noticed = self.wait_for(State::Faulty);
-        println!("FAULTY after {:.3} s", (noticed - gone).secs_f64());
+        let lost = raw_now();
+        down(self);
+        let faulty = self.wait_for(State::Faulty);
+        println!("FAULTY after {:.3} s", (faulty - lost).secs_f64());
         let before = self.port();
-        let map = before.map().expect("the map lives on");
-        std::thread::sleep(away());
+        let map = before.map().expect("the map is kept");
+        std::thread::sleep(outage());
         let during = self.port();
-        assert_eq!((during.state(), during.map()), (Some(State::Faulty), Some(map)), "nothing is heard");
+        assert_eq!((during.state(), during.map()), (Some(State::Faulty), Some(map)), "no packet arrives");
         let rejoined = self.counter("rejoined");
         let back = raw_now();
-        come(self);
-        wait_for("the interface in use again", PATIENCE, || self.eyes.port().filter(|state| state.is_open()));
+        up(self);
+        wait_for("the interface in use again", EVENT_TIMEOUT, || {
+            self.readers.port().filter(|state| state.is_open())
+        });
         println!("in use again after {:.3} s", (raw_now() - back).secs_f64());
         let slave = self.wait_for(State::Slave);
-        // The kernel tells of carrier at most once a second.
+        // The kernel reports a carrier up to 1 s late.
         judge("SLAVE after the link came back", (slave - back).secs_f64(), 3.0, "s");
         let after = self.port();
-        assert_eq!(after.timeline, before.timeline, "the leader's time went on: {}", dante4l.output());
+        assert_eq!(after.timeline, before.timeline, "the leader's time continued: {}", dante4l.output());
         let rejoined = self.counter("rejoined") - rejoined;
         let ended = dante4l.stop();
         ended.expect(0, &["SLAVE to FAULTY: interface failed", "FAULTY to LISTENING: interface ready"]);
-        (ended.said, rejoined)
+        (ended.output, rejoined)
     }
 }
 
-/// Longer on long runs.
-fn away() -> Duration {
-    Duration::from_secs(if std::env::var_os("SOAK").is_some() { 30 } else { 4 })
+/// Time without a link; longer in long tests.
+fn outage() -> Duration {
+    Duration::from_secs(if soaks() { 30 } else { 4 })
 }
 
 #[test]
-fn a_cable_that_was_pulled_and_plugged_in_again() {
+fn relocks_on_same_timeline_after_loss_of_carrier() {
     let Some(mut network) = TestNetwork::new(Switch::new, true) else { return };
     let set = |connected| move |network: &TestNetwork| network.switch.set_cable(NEAR, connected);
-    let (said, rejoined) = network.goes_and_comes(set(false), set(true));
-    assert_eq!(rejoined, 1, "the cable may lead to another switch now");
-    assert!(said.contains("port veth0: no carrier: the cable is out"), "{said}");
+    let (log, rejoined) = network.link_down_and_up(set(false), set(true));
+    assert_eq!(rejoined, 1, "the cable may be in another switch now");
+    assert!(log.contains("port veth0: no carrier: the cable is unplugged"), "{log}");
 }
 
 #[test]
-fn an_interface_that_was_switched_off_and_on() {
+fn relocks_on_same_timeline_after_interface_down_and_up() {
     let Some(mut network) = TestNetwork::new(Switch::new, true) else { return };
     let set = |to: &'static str| move |network: &TestNetwork| network.near.ip(&["link", "set", CABLE, to]);
-    let (said, rejoined) = network.goes_and_comes(set("down"), set("up"));
+    let (log, rejoined) = network.link_down_and_up(set("down"), set("up"));
     assert_eq!(rejoined, 1);
-    assert!(said.contains("port veth0: network interface veth0 is down; bring it up"), "{said}");
+    assert!(log.contains("port veth0: network interface veth0 is down; bring it up"), "{log}");
 }
 
 #[test]
-fn an_interface_made_anew_under_the_same_name() {
+fn relocks_on_same_timeline_after_interface_is_recreated() {
     let Some(mut network) = TestNetwork::new(Switch::new, true) else { return };
-    let go = |network: &TestNetwork| network.switch.disconnect(NEAR);
-    let come = |network: &TestNetwork| network.switch.connect(&network.near, NEAR);
-    let (said, _) = network.goes_and_comes(go, come);
-    assert!(said.contains("the interface is gone, or another one has its name"), "{said}");
+    let down = |network: &TestNetwork| network.switch.disconnect(NEAR);
+    let up = |network: &TestNetwork| network.switch.connect(&network.near, NEAR);
+    let (log, _) = network.link_down_and_up(down, up);
+    assert!(log.contains("the interface was removed, or another one has its name now"), "{log}");
 }
 
-/// It is waited for without looking for it all the time.
 #[test]
-fn an_interface_that_is_not_there_yet() {
+fn waits_for_missing_interface_without_busy_polling() {
     let Some(mut network) = TestNetwork::new(Switch::new, false) else { return };
     let dante4l = network.dante4l(&[]);
-    dante4l.wait_for_output("no network interface veth0", PATIENCE);
+    dante4l.wait_for_output("no network interface veth0", EVENT_TIMEOUT);
     network.wait_for(State::Initializing);
-    let wakes = || proc_status(dante4l.pid(), "voluntary_ctxt_switches").expect("a count");
-    let before = wakes();
-    std::thread::sleep(away());
-    let a_second = (wakes() - before) as f64 / away().as_secs_f64();
-    println!("{a_second:.2} wake-ups a second while it waits");
+    let wakeups = || proc_status(dante4l.pid(), "voluntary_ctxt_switches").expect("a count");
+    let (before, begun) = (wakeups(), Instant::now());
+    std::thread::sleep(outage());
+    let per_second = (wakeups() - before) as f64 / begun.elapsed().as_secs_f64();
+    println!("{per_second:.2} wake-ups per second while it waits");
+    assert!(per_second <= 2.0, "{per_second} wake-ups per second while it waits");
     let plugged = raw_now();
     network.switch.connect(&network.near, NEAR);
     let slave = network.wait_for(State::Slave);
@@ -149,9 +150,9 @@ fn an_interface_that_is_not_there_yet() {
     dante4l.stop().expect(0, &["INITIALIZING to LISTENING: interface ready"]);
 }
 
-/// Nothing is lost by it, what is sent has the new address, and the network is told from there.
+/// dante4l stays locked, and sends Delay_Reqs and IGMP reports from the new address.
 #[test]
-fn an_address_that_changes() {
+fn address_change_keeps_lock_and_sends_from_new_address() {
     let Some(mut network) = TestNetwork::new(Switch::new, true) else { return };
     let capture = Capture::start(&network.stage, &network.near);
     let dante4l = network.dante4l(&["--delay=e2e"]);
@@ -159,23 +160,22 @@ fn an_address_that_changes() {
     let (old, new) = (network.switch.address(NEAR), network.switch.address(77));
     let requests = |network: &TestNetwork, more: u64| {
         let sent = network.counter("delay_req_sent");
-        let limit = Duration::from_secs(30);
-        wait_until("Delay_Reqs", limit, || network.counter("delay_req_sent") >= sent + more);
+        wait_until("Delay_Reqs", EVENT_TIMEOUT, || network.counter("delay_req_sent") >= sent + more);
     };
     requests(&network, 1);
     network.near.ip(&["address", "del", &format!("{old}/24"), "dev", CABLE]);
-    // As between two leases: it is heard without an address too.
+    // As between two DHCP leases: Syncs arrive without an address too.
     let samples = network.port().last.number;
-    wait_until("Syncs without an address", PATIENCE, || network.port().last.number > samples + 8);
+    wait_until("Syncs without an address", EVENT_TIMEOUT, || network.port().last.number > samples + 8);
     network.near.ip(&["address", "add", &format!("{new}/24"), "dev", CABLE]);
-    let told = format!("its address is {new} now");
-    dante4l.wait_for_output(&told, PATIENCE);
+    let report = format!("address changed to {new}");
+    dante4l.wait_for_output(&report, EVENT_TIMEOUT);
     requests(&network, 2);
     assert_eq!((network.port().state(), network.port().timeline), (Some(State::Slave), 1));
     let caught = capture.stop();
-    let said = dante4l.stop();
-    said.expect(0, &[]);
-    assert!(!said.said.contains("FAULTY"), "{}", said.said);
+    let ended = dante4l.stop();
+    ended.expect(0, &[]);
+    assert!(!ended.output.contains("FAULTY"), "{}", ended.output);
     let count = |from: &str, what: &str| caught.packets(&format!("ip.src == {from} && {what}")).len();
     let request = "ptp.controlfield == 1";
     assert!(
@@ -190,39 +190,39 @@ fn an_address_that_changes() {
     assert!(own.is_empty(), "sent: {own:?}");
 }
 
-/// Nothing but IGMP goes out by it, and that is the kernel's.
+/// Rejoining sends IGMP reports of the kernel, and no other packet.
 #[test]
-fn a_switch_that_forgot_its_member_is_told_again() {
+fn rejoins_group_that_a_snooping_switch_forgot() {
     let Some(mut network) = TestNetwork::new(Switch::snooping, true) else { return };
     let dante4l = network.dante4l(&[]);
     network.wait_for(State::Slave);
-    wait_until("the switch to know its member", PATIENCE, || network.switch.has_member(NEAR, GROUP));
-    // A bridge begins to snoop when it takes itself for the querier; until then it floods. And where it missed the first
-    // report, it was told again, which is done at most every ten seconds.
+    wait_until("the switch to know its member", EVENT_TIMEOUT, || network.switch.has_member(NEAR, GROUP));
+    // A bridge floods until it is the querier, then it snoops. If it missed the first report, dante4l joined again; it does so at
+    // most every 10 s.
     let rejoined = network.counter("rejoined");
     std::thread::sleep(Duration::from_secs(if rejoined == 0 { 3 } else { 11 }));
     let capture = Capture::start(&network.stage, &network.near);
-    // In the log, since the state itself may last for a quarter of a second only.
-    let silences = || dante4l.output().matches("to LISTENING").count();
-    let before = silences();
+    // Counted in the log, because the state may last for 250 ms only.
+    let losses = || dante4l.output().matches("to LISTENING").count();
+    let before = losses();
     network.switch.forget_member(NEAR, GROUP);
     let mut forgotten = raw_now();
-    // A report that came by itself at the same time, or a bridge that floods still: then it forgets once more.
-    let silent = wait_for("silence", PATIENCE * 2, || {
+    // If a report arrived by itself at that moment, or the bridge still floods, the membership is removed again.
+    let lost = wait_for("loss of the leader", EVENT_TIMEOUT * 2, || {
         if raw_now() - forgotten > Span::from_secs(4) && network.switch.has_member(NEAR, GROUP) {
             network.switch.forget_member(NEAR, GROUP);
             forgotten = raw_now();
         }
-        (silences() > before).then(raw_now)
+        (losses() > before).then(raw_now)
     });
     let slave = network.wait_for(State::Slave);
-    println!("silence noticed after {:.3} s", (silent - forgotten).secs_f64());
-    judge("SLAVE after the silence was noticed", (slave - silent).secs_f64(), 3.0, "s");
+    println!("loss of the leader detected after {:.3} s", (lost - forgotten).secs_f64());
+    judge("SLAVE after the loss was detected", (slave - lost).secs_f64(), 3.0, "s");
     assert!(network.switch.has_member(NEAR, GROUP));
     assert_eq!(network.counter("rejoined"), rejoined + 1);
-    assert_eq!(network.port().timeline, 1, "the leader's time went on");
+    assert_eq!(network.port().timeline, 1, "the leader's time continued");
     let caught = capture.stop();
-    dante4l.stop().expect(0, &["told the network anew of the membership of 224.0.1.129"]);
+    dante4l.stop().expect(0, &["rejoined multicast group 224.0.1.129"]);
     let address = network.switch.address(NEAR);
     let reports = caught.packets(&format!("ip.src == {address} && igmp.maddr == {GROUP}"));
     assert!(!reports.is_empty(), "no IGMP report");
@@ -231,14 +231,14 @@ fn a_switch_that_forgot_its_member_is_told_again() {
     assert!(own.is_empty(), "sent: {own:?}");
 }
 
-/// A veth has no clock: told to use it, dante4l says so and ends; left alone, it takes the kernel's stamps.
+/// A veth has no hardware clock: dante4l ends with `--timestamping=hardware`, and uses the kernel's timestamps with `auto`.
 #[test]
-fn hardware_time_stamps_where_there_are_none() {
+fn refuses_hardware_timestamps_without_hardware_clock() {
     let Some(mut network) = TestNetwork::new(Switch::new, true) else { return };
-    let refused = network.dante4l(&["--timestamping=hardware"]).ended(PATIENCE);
-    refused.expect(2, &["veth0 has no hardware time stamps; `ethtool -T veth0`"]);
+    let refused = network.dante4l(&["--timestamping=hardware"]).ended(EVENT_TIMEOUT);
+    refused.expect(2, &["veth0 has no hardware timestamps; `ethtool -T veth0`"]);
     let dante4l = network.dante4l(&["--timestamping=auto"]);
     network.wait_for(State::Slave);
     assert_eq!(network.stage.status()["dante4l"]["ports"][0]["timestamping"], "software");
-    dante4l.stop().expect(0, &["listening, time stamps: software\n"]);
+    dante4l.stop().expect(0, &["listening, timestamps: software\n"]);
 }

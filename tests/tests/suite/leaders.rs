@@ -1,26 +1,23 @@
-//! Several leaders, on one network or on two: who is followed, and what is remembered of them.
+//! Several leaders on one network or on two: which one dante4l follows, and the rates that it stores.
 
 use dante_core::port::State;
 use dante_core::steer;
 use dante_tests::clock_watch::ClockWatch;
-use dante_tests::lab::{Eyes, Lab, LeaderProcess, map_error};
+use dante_tests::lab::{Lab, LeaderProcess, Readers, map_error};
 use dante_tests::namespace::SECOND_CABLE;
-use dante_tests::{judge, wait_for, wait_until};
+use dante_tests::{EVENT_TIMEOUT, judge, wait_for, wait_until};
 use std::time::Duration as Span;
-
-const PATIENCE: Span = Span::from_secs(30);
 
 fn uuid(lab: &Lab) -> String {
     lab.stage.status()["dante4l"]["leader"]["id"].as_str().unwrap_or_default().to_owned()
 }
 
-fn map_error_us(eyes: &mut Eyes, leader: &LeaderProcess) -> f64 {
-    map_error(&eyes.map().expect("a map"), &leader.truth()).secs_f64() * 1e6
+fn map_error_us(readers: &mut Readers, leader: &LeaderProcess) -> f64 {
+    map_error(&readers.map().expect("a map"), &leader.truth()).secs_f64() * 1e6
 }
 
-/// A worse leader may be the one that is wanted, and a better one the one that is not.
 #[test]
-fn the_operators_word_stands_above_the_best_master() {
+fn leader_rules_override_best_master_selection() {
     let Some(lab) = Lab::new() else { return };
     let wanted = lab.leader(&["--ppm=12", "--force", "--uuid=00:1d:c1:00:00:09"]);
     let best = ["--ppm=-3", "--uptime=90000", "--force", "--preferred", "--uuid=00:1d:c1:00:00:01"];
@@ -33,27 +30,26 @@ fn the_operators_word_stands_above_the_best_master() {
         &["--leader", &address, "--deny=00:1d:c1:00:00:01/1"],
     ] {
         let dante4l = lab.dante4l(words);
-        let mut eyes = lab.eyes();
-        eyes.wait_for_port(State::Slave, PATIENCE);
+        let mut readers = lab.readers();
+        readers.wait_for_port(State::Slave, EVENT_TIMEOUT);
         std::thread::sleep(Span::from_secs(3));
-        eyes.wait_for_port(State::Slave, PATIENCE);
+        readers.wait_for_port(State::Slave, EVENT_TIMEOUT);
         assert_eq!(uuid(&lab), "00:1d:c1:00:00:09", "{words:?}");
-        judge("map - truth", map_error_us(&mut eyes, &wanted), 100.0, "us");
+        judge("map - truth", map_error_us(&mut readers, &wanted), 100.0, "us");
         dante4l.stop().expect(0, &[]);
     }
     let dante4l = lab.dante4l(&["--leader=10.99.99.99"]);
-    let why = "hearing leader 00:1d:c1:00:00:0";
-    dante4l.wait_for_output(why, PATIENCE);
-    assert!(dante4l.output().contains(&format!("at {address}, which the rules for leaders do not permit")));
-    wait_for("it is counted", PATIENCE, || {
+    dante4l.wait_for_output("leader 00:1d:c1:00:00:0", EVENT_TIMEOUT);
+    assert!(dante4l.output().contains(&format!("at {address} is not permitted by the configuration")));
+    wait_for("refused packets in the counter", EVENT_TIMEOUT, || {
         let status = lab.stage.status();
         (status["dante4l"]["ports"][0]["counters"]["not_permitted"].as_u64() > Some(20)).then_some(())
     });
 }
 
-/// Both networks of one clock; the primary's dies, and the steered clock does not notice.
+/// The leader of the primary network stops, then the secondary interface is deleted: the steered clock does not jump.
 #[test]
-fn a_network_that_dies_costs_neither_lock_nor_timeline() {
+fn loss_of_one_network_keeps_lock_and_timeline() {
     let Some(lab) = Lab::new() else { return };
     lab.second_cable();
     let primary = lab.leader(&["--ppm=12"]);
@@ -61,11 +57,11 @@ fn a_network_that_dies_costs_neither_lock_nor_timeline() {
     let clock = format!("--same-clock={}", primary.file().display());
     let dante4l = lab.dante4l(&["-i", SECOND_CABLE]);
     let _dante2sys = lab.dante2sys();
-    let mut eyes = lab.eyes();
-    eyes.wait_for_port(State::Slave, PATIENCE);
+    let mut readers = lab.readers();
+    readers.wait_for_port(State::Slave, EVENT_TIMEOUT);
     let secondary = LeaderProcess::start_on(&lab.stage, &lab.far, SECOND_CABLE, &[&clock]);
-    eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
-    dante4l.wait_for_output("are one clock", PATIENCE);
+    readers.wait_for_steerer(steer::State::Locked, EVENT_TIMEOUT);
+    dante4l.wait_for_output("are the same clock", EVENT_TIMEOUT);
     let status = lab.stage.status();
     let ports = status["dante4l"]["ports"].as_array().expect("ports");
     assert_eq!(
@@ -75,78 +71,88 @@ fn a_network_that_dies_costs_neither_lock_nor_timeline() {
     println!("{}", lab.stage.screen());
     assert!(lab.stage.screen().contains("veth0 SLAVE, in use"), "{}", lab.stage.screen());
     let watch = ClockWatch::start(&lab.stage);
-    let epoch = eyes.dante2sys().expect("dante2sys' page").body.epoch();
+    let epoch = readers.dante2sys().expect("dante2sys' page").body.epoch();
 
     primary.program.stop().expect(0, &[]);
-    wait_for("the secondary is used", PATIENCE, || (eyes.dante4l()?.body.selected == 1).then_some(()));
+    wait_for("the secondary network in use", EVENT_TIMEOUT, || {
+        (readers.dante4l()?.body.selected == 1).then_some(())
+    });
     std::thread::sleep(Span::from_secs(6));
-    let port = eyes.selected().expect("a port");
-    assert_eq!((port.state(), port.timeline), (Some(State::Slave), 1), "the same timeline");
-    judge("map - truth", map_error_us(&mut eyes, &secondary), 100.0, "us");
-    let steerer = eyes.dante2sys().expect("dante2sys' page").body;
-    assert_eq!((steerer.state(), steerer.epoch()), (Some(steer::State::Locked), epoch), "and so K stands");
+    let port = readers.selected().expect("a port");
+    assert_eq!((port.state(), port.timeline), (Some(State::Slave), 1), "the timeline changed");
+    judge("map - truth", map_error_us(&mut readers, &secondary), 100.0, "us");
+    let steerer = readers.dante2sys().expect("dante2sys' page").body;
+    assert_eq!(
+        (steerer.state(), steerer.epoch()),
+        (Some(steer::State::Locked), epoch),
+        "the epoch offset (K) changed"
+    );
 
-    // And back, when the other one dies: the interface itself is gone this time.
+    // The primary is used again when the secondary interface is deleted.
     let clock = format!("--same-clock={}", secondary.file().display());
     let _primary = lab.leader(&[&clock]);
-    wait_for("the primary serves again", PATIENCE, || {
-        (eyes.dante4l()?.body.ports()[0].state() == Some(State::Slave)).then_some(())
+    wait_for("the primary leader sends again", EVENT_TIMEOUT, || {
+        (readers.dante4l()?.body.ports()[0].state() == Some(State::Slave)).then_some(())
     });
     lab.near.ip(&["link", "delete", SECOND_CABLE]);
-    wait_for("the primary is used", PATIENCE, || (eyes.dante4l()?.body.selected == 0).then_some(()));
+    wait_for("the primary network in use", EVENT_TIMEOUT, || {
+        (readers.dante4l()?.body.selected == 0).then_some(())
+    });
     std::thread::sleep(Span::from_secs(3));
-    let port = eyes.selected().expect("a port");
+    let port = readers.selected().expect("a port");
     assert_eq!((port.state(), port.timeline), (Some(State::Slave), 1));
     watch.finish().judge(&[12.0]);
 }
 
-/// Two devices that are not one clock: the one that is followed stays, and that is said.
+/// The leaders of both networks are different clocks: dante4l stays with the one that it follows, and reports that.
 #[test]
-fn two_clocks_on_two_networks_are_told_apart() {
+fn two_clocks_on_two_networks_are_not_taken_for_one() {
     let Some(lab) = Lab::new() else { return };
     lab.second_cable();
-    let primary = lab.leader(&["--ppm=12"]);
-    let _other = LeaderProcess::start_on(&lab.stage, &lab.far, SECOND_CABLE, &["--ppm=-3", "--uptime=90000"]);
+    let leaders = [
+        lab.leader(&["--ppm=12"]),
+        LeaderProcess::start_on(&lab.stage, &lab.far, SECOND_CABLE, &["--ppm=-3", "--uptime=90000"]),
+    ];
     let dante4l = lab.dante4l(&["-i", SECOND_CABLE]);
-    let mut eyes = lab.eyes();
-    dante4l.wait_for_output("they are not one clock", PATIENCE);
-    let body = eyes.dante4l().expect("dante4l's page").body;
+    let mut readers = lab.readers();
+    dante4l.wait_for_output("this network cannot replace the other", EVENT_TIMEOUT);
+    let body = readers.dante4l().expect("dante4l's page").body;
     let first = body.selected;
-    assert_eq!(body.ports().iter().filter(|port| port.timeline == 1).count(), 1, "one timeline is told");
-    if first == 0 {
-        judge("map - truth", map_error_us(&mut eyes, &primary), 100.0, "us");
-    }
+    assert_eq!(body.ports().iter().filter(|port| port.timeline == 1).count(), 1, "ports with a timeline");
+    let followed = &leaders[usize::try_from(first).expect("an index")];
+    judge("map - truth of the followed leader", map_error_us(&mut readers, followed), 100.0, "us");
     std::thread::sleep(Span::from_secs(3));
-    assert_eq!(eyes.dante4l().expect("dante4l's page").body.selected, first);
+    assert_eq!(readers.dante4l().expect("dante4l's page").body.selected, first);
+    judge("map - truth, 3 s later", map_error_us(&mut readers, followed), 100.0, "us");
 }
 
-/// What a leader's rate was is known at the next start, before a second Sync can tell.
+/// After a restart dante4l starts with the stored rate of the leader: one Sync gives no rate.
 #[test]
-fn rates_are_remembered_over_a_restart() {
+fn leader_rates_are_restored_after_restart() {
     let Some(lab) = Lab::new() else { return };
     let _leader = lab.leader(&["--ppm=123", "--uuid=00:1d:c1:00:00:09"]);
     let file = lab.stage.folder().join("rates");
-    let flag = format!("--sample-rates-file={}", file.display());
+    let flag = format!("--rates-file={}", file.display());
     std::fs::write(&file, "garbage\n00:1d:c1:00:00:07/1 -7.5\n").expect("a file");
     let dante4l = lab.dante4l(&[&flag]);
-    let mut eyes = lab.eyes();
-    eyes.wait_for_port(State::Slave, PATIENCE);
-    wait_until("a rate worth remembering", PATIENCE * 4, || {
-        eyes.map().is_some_and(|map| map.sigma.rate.ppb() < 90.0)
+    let mut readers = lab.readers();
+    readers.wait_for_port(State::Slave, EVENT_TIMEOUT);
+    wait_until("a rate certain enough to store", EVENT_TIMEOUT * 4, || {
+        readers.map().is_some_and(|map| map.sigma.rate.ppb() < 90.0)
     });
     std::thread::sleep(Span::from_secs(1));
-    dante4l.stop().expect(0, &["1 lines mean nothing, and are ignored"]);
+    dante4l.stop().expect(0, &["1 invalid lines ignored"]);
     let text = std::fs::read_to_string(&file).expect("the file");
     println!("{text}");
     let lines: Vec<_> = text.lines().collect();
     let [latest, "00:1d:c1:00:00:07/1 -7.500000"] = lines[..] else { panic!("{lines:?}") };
     let ppm: f64 =
         latest.strip_prefix("00:1d:c1:00:00:09/1 ").and_then(|it| it.parse().ok()).expect("a rate");
-    judge("rate remembered - truth", (ppm - 123.0) * 1e3, 300.0, "ppb");
+    judge("stored rate - truth", (ppm - 123.0) * 1e3, 300.0, "ppb");
 
     let dante4l = lab.dante4l(&[&flag]);
-    let first = wait_for("a first map", PATIENCE, || eyes.map());
-    judge("first guess - truth", (first.line.rate.ppm() - 123.0) * 1e3, 3_000.0, "ppb");
-    eyes.wait_for_port(State::Slave, PATIENCE);
-    dante4l.stop().expect(0, &["rates of 2 leaders known from before"]);
+    let first = wait_for("a first map", EVENT_TIMEOUT, || readers.map());
+    judge("first rate - truth", (first.line.rate.ppm() - 123.0) * 1e3, 3_000.0, "ppb");
+    readers.wait_for_port(State::Slave, EVENT_TIMEOUT);
+    dante4l.stop().expect(0, &["rates of 2 leaders read from"]);
 }

@@ -1,5 +1,5 @@
-//! What needs no guest: the programs in network namespaces, what is installed with them, and the words about them. One binary, so
-//! that tests which mostly wait do so side by side.
+//! Tests that need no guest: the programs in network namespaces, their package, and their documents. They are in one binary so that
+//! tests, which wait most of the time, run at the same time.
 
 mod chrony;
 mod chrony_files;
@@ -7,6 +7,7 @@ mod configuration;
 mod interfaces;
 mod leader_changes;
 mod leaders;
+mod log_messages;
 mod manual;
 mod notify;
 mod package;

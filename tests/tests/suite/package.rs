@@ -1,5 +1,5 @@
-//! The Debian package and `make install`: what is in them, with which rights; and what systemd and lintian say. What the
-//! package does on a host is seen in the guest.
+//! The Debian package and `make install`: their files with permissions, and the reports of systemd and lintian. What the package
+//! does on a host is tested in the guest.
 
 use dante_tests::lab::{may_be_root, may_run};
 use dante_tests::package::{make, make_deb, make_within, may_make_deb, sources};
@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// What is made, with its mode.
+/// Files that are built, with their modes.
 const MADE: [(&str, u32); 10] = [
     ("/usr/bin/dantesim", 0o755),
     ("/usr/lib/dante4l/reserve-pages", 0o755),
@@ -23,7 +23,7 @@ const MADE: [(&str, u32); 10] = [
     ("/usr/share/doc/dante4l/changelog.Debian.gz", 0o644),
     ("/usr/share/doc/dante4l/changelog.gz", 0o644),
 ];
-/// Where the files of each folder in files/ go, beginning with the first that fits; what fits none is not installed.
+/// Target folders of the files in files/: the first prefix that matches applies. Files that match none are not installed.
 const PLACES: [(&str, &str); 13] = [
     ("include/examples/", "/usr/share/doc/dante4l/examples/"),
     ("include/", "/usr/include/"),
@@ -39,9 +39,9 @@ const PLACES: [(&str, &str); 13] = [
     ("debian/lintian-overrides", "/usr/share/lintian/overrides/dante4l"),
     ("debian/copyright", "/usr/share/doc/dante4l/copyright"),
 ];
-/// An administrator changes these, and keeps them.
+/// Configuration files, which dpkg keeps if an administrator has changed them.
 const CONFFILES: [&str; 2] = ["/etc/chrony/dante-ntpd.conf", "/etc/dante4l.toml"];
-/// Documents, of which there are many: the manual's are looked for below.
+/// Folders of documents and completions. The man pages are checked by name below.
 const DOCUMENTS: [&str; 5] = [
     "/usr/share/doc/dante4l/",
     "/usr/share/man/man",
@@ -51,7 +51,7 @@ const DOCUMENTS: [&str; 5] = [
 ];
 
 #[test]
-fn the_package_holds_what_make_install_installs_and_lintian_finds_no_fault_in_it() {
+fn package_has_the_files_of_make_install_and_lintian_reports_no_fault() {
     if !may_run(&["make", "dpkg-deb", "dpkg-shlibdeps", "strip", "lintian"]) || !may_make_deb() {
         return;
     }
@@ -60,7 +60,7 @@ fn the_package_holds_what_make_install_installs_and_lintian_finds_no_fault_in_it
     let package = package.to_str().expect("a path");
 
     // `drwxr-xr-x 0/0  0 2026-01-01 00:00 ./usr/`
-    let list = said("dpkg-deb", &["--contents", package]);
+    let list = stdout_of("dpkg-deb", &["--contents", package]);
     let mut found = BTreeMap::new();
     for line in list.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -93,17 +93,22 @@ fn the_package_holds_what_make_install_installs_and_lintian_finds_no_fault_in_it
     for folder in &DOCUMENTS[2..] {
         assert_eq!(found.keys().filter(|path| path.starts_with(folder)).count(), 5, "{folder}: {list}");
     }
-    let conffiles = said("dpkg-deb", &["--info", package, "conffiles"]);
+    let conffiles = stdout_of("dpkg-deb", &["--info", package, "conffiles"]);
     let mut conffiles: Vec<&str> = conffiles.split_whitespace().collect();
     conffiles.sort_unstable();
     assert_eq!(conffiles, CONFFILES);
-    let control = said("dpkg-deb", &["--field", package]);
-    for field in ["Package: dante4l\n", "Version: 1.0-0upstream1\n", "Suggests: chrony\n", "libc6 (>="] {
+    let control = stdout_of("dpkg-deb", &["--field", package]);
+    for field in ["Package: dante4l\n", "Version: 1.0-0upstream1\n", "Suggests: chrony\n"] {
         assert!(control.contains(field), "{field}: {control}");
+    }
+    let depends = control.lines().find_map(|line| line.strip_prefix("Depends: ")).expect("Depends");
+    let packages: Vec<&str> = depends.split(", ").filter_map(|package| package.split(' ').next()).collect();
+    for package in ["libc6", "libgcc-s1", "systemd"] {
+        assert!(packages.contains(&package), "no dependency on {package}: {depends}");
     }
     assert!(!control.contains("Conflicts:") && !control.contains("Breaks:"), "{control}");
 
-    // The same, but for what Debian alone has: compressed, and a changelog of its own.
+    // Only in the package: compressed documents, and Debian's changelog.
     let root = stage.folder().join("root");
     make(&["install", &format!("DESTDIR={}", root.display()), "PREFIX=/usr", "ZSH=vendor-completions"]);
     let mut installed = BTreeMap::new();
@@ -122,15 +127,18 @@ fn the_package_holds_what_make_install_installs_and_lintian_finds_no_fault_in_it
         .collect();
     assert_eq!(installed, packed);
 
-    let judged = Command::new("lintian").args(["--tag-display-limit", "0", "--allow-root", package]).output();
-    let judged = String::from_utf8(judged.expect("lintian").stdout).expect("text");
-    print!("{judged}");
-    assert!(!judged.lines().any(|line| line.starts_with("E:") || line.starts_with("W:")), "{judged}");
+    let lintian =
+        Command::new("lintian").args(["--tag-display-limit", "0", "--allow-root", package]).output();
+    let lintian = lintian.expect("lintian");
+    let report = String::from_utf8_lossy(&lintian.stdout);
+    print!("{report}");
+    assert!(lintian.status.success(), "{lintian:?}");
+    assert!(!report.lines().any(|line| line.starts_with("E:") || line.starts_with("W:")), "{report}");
 }
 
-/// A packager's prefix is in the units, and an administrator's file is not written over.
+/// The units have the paths of the prefix, and the administrator's configuration is not overwritten.
 #[test]
-fn make_install_goes_where_it_is_told() {
+fn make_install_uses_destdir_and_prefix() {
     if !may_run(&["make"]) {
         return;
     }
@@ -164,7 +172,7 @@ fn make_install_goes_where_it_is_told() {
     );
 }
 
-/// `systemd-analyze security` of each unit at most; with hardware.conf the last.
+/// Highest exposure level of each unit by `systemd-analyze security`. `hardware`: dante4l.service with hardware.conf.
 const EXPOSURE: [(&str, f64); 8] = [
     ("dante4l", 1.7),
     ("dante2sys", 2.7),
@@ -177,7 +185,7 @@ const EXPOSURE: [(&str, f64); 8] = [
 ];
 
 #[test]
-fn the_units_are_exposed_as_little_as_is_said() {
+fn exposure_of_units_is_within_limits() {
     if !may_run(&["systemd-analyze"]) {
         return;
     }
@@ -192,15 +200,15 @@ fn the_units_are_exposed_as_little_as_is_said() {
         let file = stage.folder().join(format!("{}.service", unit.replace('/', "-")));
         fs::write(&file, text).expect("a unit");
         let file = file.to_str().expect("a path");
-        let judged = said("systemd-analyze", &["security", "--offline=true", "--no-pager", file]);
-        let level = judged.lines().last().expect("the sum").split_whitespace();
+        let report = stdout_of("systemd-analyze", &["security", "--offline=true", "--no-pager", file]);
+        let level = report.lines().last().expect("the overall level").split_whitespace();
         let level = level.filter_map(|word| word.parse::<f64>().ok()).next().expect("a level");
         println!("{unit}: exposure {level} (limit {limit})");
-        assert!(level <= limit, "{judged}");
+        assert!(level <= limit, "{report}");
     }
 }
 
-/// A host of the scripts' own: what they do to users, units, pages and segments stays in it.
+/// Changes of the scripts to users, units, pages and segments are visible only in their own mount and IPC namespaces.
 const HOST: &str = r#"
     mount -t tmpfs none "$0"
     for folder in etc usr var; do
@@ -212,10 +220,10 @@ const HOST: &str = r#"
     sed -i -e '/^dante/d' -e '/^clock:/d' /etc/passwd /etc/group /etc/shadow /etc/gshadow
 "#;
 
-/// Installed right onto a host, users, pages and devices are ready; who has put files under the pages' names there before
-/// has nothing of it. The scripts leave the memory of a host alone in whose chroot they run.
+/// `make install` onto a host creates users, pages and permissions. Files that another user has created under the pages' names are
+/// replaced. In a chroot the scripts do not touch /dev/shm and the segments, which are those of the host around it.
 #[test]
-fn make_install_onto_this_host_makes_it_ready_and_the_scripts_keep_to_their_own() {
+fn make_install_replaces_files_of_others_and_scripts_touch_only_their_own() {
     let tools = ["make", "unshare", "systemd-sysusers", "systemd-tmpfiles", "ipcmk", "setpriv"];
     if !may_run(&tools) || !may_be_root("mounting needs root") {
         return;
@@ -224,32 +232,32 @@ fn make_install_onto_this_host_makes_it_ready_and_the_scripts_keep_to_their_own(
     let script = format!(
         r#"{HOST}
         as_user() {{ setpriv --reuid="$1" --clear-groups "${{@:2}}"; }}
-        # A stranger's file, which stays open; a stranger's link, and a folder.
+        # Another user's file, which stays open; another user's link; a folder.
         cd /dev/shm
-        as_user 65534 touch dante4l stranger
+        as_user 65534 touch dante4l other_user
         chmod 666 dante4l
         exec 8>>dante4l
-        as_user 65534 ln -s stranger dante2sys
+        as_user 65534 ln -s other_user dante2sys
         as_user 65534 mkdir -p danteshm/folder
         "$@"
         echo forged >&8
         ls -A
-        stat -c '%n %F %U %a %s' dante4l dante2sys danteshm stranger *.status
+        stat -c '%n %F %U %a %s' dante4l dante2sys danteshm other_user *.status
         getent group clock | cut -d : -f 1
         ls /usr/local/lib/systemd/system/chron*.d/dante.conf
-        # Nothing of what is right is touched.
+        # A page with the right owner is not touched.
         echo page >dante4l
         inode=$(stat -c %i dante4l)
         {postinst} configure
         [ "$inode" = "$(stat -c %i dante4l)" ] && cat dante4l
-        # In a chroot there is no systemd.
-        # The pages of an instance, as its unit takes them before it starts.
+        # The pages of an instance, which its unit reserves before it starts.
         as_user 65534 touch dante4l@second.status
-        as_user 65534 ln -s stranger dante4l@second
+        as_user 65534 ln -s other_user dante4l@second
         /usr/local/lib/dante4l/reserve-pages dante4l @second
         stat -c '%n %F %U %a' dante4l@*
         as_user dante4l touch other
         as_user dante4l ipcmk -M 64 >/dev/null
+        # Without systemd, as in a chroot.
         {postrm} remove
         echo left $(ls) $(ipcs -m | grep -c ^0x)
         mkdir -p /run/systemd/system
@@ -262,18 +270,18 @@ fn make_install_onto_this_host_makes_it_ready_and_the_scripts_keep_to_their_own(
     let place = stage.folder().join("host");
     fs::create_dir(&place).expect("a folder");
     let host = ["unshare", "--mount", "--ipc", "bash", "-euc", &script, place.to_str().expect("a path")];
-    let said = make_within(&host, &["install", "DESTDIR=", "PREFIX=/usr/local"]);
+    let output = make_within(&host, &["install", "DESTDIR=", "PREFIX=/usr/local"]);
     let expected = "dante2sys
 dante2sys.status
 dante4l
 dante4l.status
 danteshm
 danteshm.status
-stranger
+other_user
 dante4l regular empty file dante4l 644 0
 dante2sys regular empty file dante2sys 644 0
 danteshm regular empty file danteshm 644 0
-stranger regular empty file nobody 644 0
+other_user regular empty file nobody 644 0
 dante2sys.status regular empty file dante2sys 644 0
 dante4l.status regular empty file dante4l 644 0
 danteshm.status regular empty file danteshm 644 0
@@ -283,13 +291,13 @@ clock
 page
 dante4l@second regular empty file dante4l 644
 dante4l@second.status regular empty file dante4l 644
-left dante2sys dante2sys.status dante4l dante4l.status dante4l@second dante4l@second.status danteshm danteshm.status other stranger 1
-left other stranger 0
+left dante2sys dante2sys.status dante4l dante4l.status dante4l@second dante4l@second.status danteshm danteshm.status other other_user 1
+left other other_user 0
 ";
-    assert_eq!(said, expected);
+    assert_eq!(output, expected);
 }
 
-/// Everything outside of the documents: what is made, and the files of files/.
+/// Returns everything except documents: files that are built, and those of files/.
 fn expected() -> BTreeMap<String, u32> {
     let root = sources().join("files");
     let mut shipped = BTreeMap::new();
@@ -305,7 +313,7 @@ fn expected() -> BTreeMap<String, u32> {
     expected
 }
 
-/// Paths and modes of all files below a folder.
+/// Collects paths and modes of all files below a folder.
 fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, u32>) {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let (path, data) = (entry.path(), entry.metadata().expect("an entry"));
@@ -318,7 +326,7 @@ fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, u32>) {
     }
 }
 
-fn said(program: &str, words: &[&str]) -> String {
+fn stdout_of(program: &str, words: &[&str]) -> String {
     let output = Command::new(program).args(words).output().expect(program);
     assert!(output.status.success(), "{program} {words:?}: {output:?}");
     String::from_utf8(output.stdout).expect("text")

@@ -1,4 +1,5 @@
-//! The clock pages as they are specified: docs/pages.md, files/include/dante_pages.h and the structures of the suite state one layout.
+//! Specification of the clock pages: docs/pages.md, files/include/dante_pages.h and the structures of the suite have the same
+//! layout.
 
 use crate::page_consumer::{Reading, compile, reader_with, run};
 use dante_core::announcement::PtpVersion;
@@ -33,7 +34,7 @@ fn header() -> String {
 
 type Field = (String, usize, usize);
 
-/// Each structure of a clock page as it is compiled, by its name in the header; offsets as they are documented.
+/// Returns the compiled structures of the clock pages by their names in the header, with offsets as documented.
 fn compiled() -> BTreeMap<&'static str, Vec<Field>> {
     let of = |base: usize, fields: &[(&str, usize, usize)]| {
         fields.iter().map(|(name, at, size)| ((*name).to_owned(), base + at, *size)).collect()
@@ -48,13 +49,13 @@ fn compiled() -> BTreeMap<&'static str, Vec<Field>> {
     ])
 }
 
-/// The cells of a table's row, without the marks of code.
+/// Returns the cells of a table's row without backquotes.
 fn cells(line: &str) -> Option<Vec<String>> {
     let row = line.strip_prefix("| ")?.strip_suffix(" |")?;
     Some(row.split(" | ").map(|cell| cell.trim().trim_matches('`').to_owned()).collect())
 }
 
-/// The rows below the heading of a structure.
+/// Returns the fields in the table below the heading of a structure.
 fn documented(text: &str, name: &str) -> Vec<Field> {
     let heading = format!("# `dante_{name}`:");
     let (_, section) = text.split_once(&heading).unwrap_or_else(|| panic!("docs/pages.md has no {name}"));
@@ -89,7 +90,7 @@ fn size_of_type(kind: &str) -> usize {
     one * count
 }
 
-/// What the header asserts of a structure; the compiler holds its structures to that.
+/// Returns the fields that the header asserts of a structure; the compiler checks the assertions.
 fn asserted(text: &str, name: &str) -> Vec<Field> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("DANTE_FIELD(")?.strip_suffix(");"));
     let words = lines.map(|line| line.split(", ").collect::<Vec<_>>());
@@ -99,7 +100,7 @@ fn asserted(text: &str, name: &str) -> Vec<Field> {
 }
 
 #[test]
-fn fields_are_documented_and_declared_in_c_at_the_offsets_that_they_have() {
+fn documented_and_c_field_offsets_match_the_structures() {
     let (document, header) = (document(), header());
     for (name, fields) in compiled() {
         assert_eq!(documented(&document, name), fields, "docs/pages.md: {name}");
@@ -124,7 +125,7 @@ fn fields_are_documented_and_declared_in_c_at_the_offsets_that_they_have() {
     assert!(header.contains(&defined), "dante_pages.h lacks: {defined}");
 }
 
-/// Number and word of each case.
+/// Field, number and word of each variant.
 macro_rules! cases {
     ($field:literal, $kind:ty) => {
         <$kind>::ALL.map(|case| ($field.to_owned(), (case as u32).to_string(), case.to_string()))
@@ -132,7 +133,7 @@ macro_rules! cases {
 }
 
 #[test]
-fn enumerations_are_documented_and_declared_in_c_with_the_numbers_that_they_have() {
+fn documented_and_c_enumerations_match_the_code() {
     let (document, header) = (document(), header());
     let compiled: BTreeSet<_> = [
         &cases!("dante4l.protocol", PtpVersion)[..],
@@ -165,7 +166,7 @@ fn enumerations_are_documented_and_declared_in_c_with_the_numbers_that_they_have
 }
 
 #[test]
-fn flags_are_documented_and_defined_in_c_with_the_bits_that_they_have() {
+fn documented_and_c_flag_bits_match_the_code() {
     let (document, header) = (document(), header());
     macro_rules! flags {
         ($field:literal: $($flag:ident)+) => {
@@ -191,7 +192,7 @@ fn flags_are_documented_and_defined_in_c_with_the_bits_that_they_have() {
 }
 
 #[test]
-fn the_header_compiles_without_a_warning_as_c_and_as_cpp() {
+fn header_compiles_without_warnings_as_c_and_cpp() {
     if !may_run(&["cc"]) {
         return;
     }
@@ -210,9 +211,9 @@ fn the_header_compiles_without_a_warning_as_c_and_as_cpp() {
     }
 }
 
-/// The worked example of the specification, as its text, as the suite and as the reader in C have it.
+/// The text of the worked example, the suite and the reader in C give the same numbers.
 #[test]
-fn the_worked_example_is_what_the_suite_and_the_header_compute() {
+fn worked_example_matches_suite_and_header() {
     let document = document();
     let (_, example) = document.split_once("# A worked example\n").expect("the example");
     let example =
@@ -277,7 +278,7 @@ fn the_worked_example_is_what_the_suite_and_the_header_compute() {
     }
 }
 
-/// Dante time since the beginning of a piece, ns, and its slope.
+/// Dante time since the start of a piece, ns, and the slope of the piece.
 const PIECES: [(i64, i64); 12] = [
     (0, 5),
     (1, 1),

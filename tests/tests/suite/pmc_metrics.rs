@@ -1,5 +1,5 @@
-//! What monitoring gets of pmc-lite: the status by its schema, `check` as Nagios takes it, metrics as Prometheus' own parsers
-//! understand them, on the real programs in every state that a host goes through.
+//! Output of pmc-lite for monitoring systems, beside real programs in each state of a host: the status by its schema, `check` as
+//! Nagios reads it, metrics as the parsers of Prometheus read them.
 
 use dante_core::port::State;
 use dante_core::{relay, steer};
@@ -7,48 +7,46 @@ use dante_tests::consumer::{consume, may_consume, status};
 use dante_tests::lab::Lab;
 use dante_tests::package::sources;
 use dante_tests::stage::Stage;
-use dante_tests::{wait_for, wait_until};
+use dante_tests::{EVENT_TIMEOUT, wait_for, wait_until};
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What pmc-lite writes to stdout, and its exit status.
+/// Returns the exit status of pmc-lite and its output on stdout.
 fn pmc(stage: &Stage, words: &[&str]) -> (i32, String) {
     let instance = format!("--instance={}", stage.instance());
     let output = stage.command("pmc-lite", words).arg(instance).output().expect("pmc-lite");
     (output.status.code().expect("an exit status"), String::from_utf8(output.stdout).expect("text"))
 }
 
-/// The status as its consumer understands it.
+/// Returns the status as its consumer reads it.
 fn answer(stage: &Stage) -> Value {
     let (_, json) = pmc(stage, &["get", "status", "--json"]);
     status(&json, &["--strict"]).unwrap_or_else(|error| panic!("{error}\n{json}"))
 }
 
-/// `check`, as a monitoring system takes it: one line, a name and a status that belong together, numbers behind the bar.
+/// Runs `check` and judges its form: one line, a name that fits the exit status, numbers behind the bar.
 fn check(stage: &Stage, words: &[&str]) -> (i32, String) {
-    let (code, said) = pmc(stage, &[&["check"], words].concat());
-    assert_eq!(said.lines().count(), 1, "{said}");
-    let name = said.strip_prefix("DANTE ").and_then(|rest| rest.split_once(" - ")).expect("the form").0;
+    let (code, line) = pmc(stage, &[&["check"], words].concat());
+    assert_eq!(line.lines().count(), 1, "{line}");
+    let name = line.strip_prefix("DANTE ").and_then(|rest| rest.split_once(" - ")).expect("the form").0;
     assert_eq!(
         ["OK", "WARNING", "CRITICAL", "UNKNOWN"].iter().position(|one| *one == name),
         usize::try_from(code).ok()
     );
-    let (_, values) = said.trim_end().split_once(" | ").unwrap_or_else(|| panic!("no numbers: {said}"));
+    let (_, values) = line.trim_end().split_once(" | ").unwrap_or_else(|| panic!("no numbers: {line}"));
     for value in values.split(' ') {
         let (_, rest) = value.split_once('=').expect("label=value");
         let number = rest.split(';').next().expect("a value").trim_end_matches('s');
         let is_plain = number.chars().all(|c| c.is_ascii_digit() || "-.".contains(c));
         assert!(number == "U" || is_plain && number.parse::<f64>().is_ok(), "{value}");
     }
-    (code, said)
+    (code, line)
 }
 
-/// The metrics as Prometheus' parsers understand them: both formats tell the same.
+/// Returns the metrics as the parsers of Prometheus read them. Both formats have the same samples.
 fn metrics(stage: &Stage) -> Value {
     let (code, text) = pmc(stage, &["metrics"]);
     assert_eq!(code, 0);
@@ -65,14 +63,14 @@ fn metrics(stage: &Stage) -> Value {
     new
 }
 
-/// The names of all samples, in order.
+/// Returns the names of all samples in order.
 fn names(families: &Value) -> Vec<String> {
     let samples = families.as_array().expect("families").iter();
     let samples = samples.flat_map(|family| family["samples"].as_array().expect("samples"));
     samples.map(|sample| sample[0].as_str().expect("a name").to_owned()).collect()
 }
 
-/// The value of a sample whose labels hold these.
+/// Returns the value of the first sample with these labels.
 fn value(families: &Value, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let samples =
         families.as_array()?.iter().flat_map(|family| family["samples"].as_array().expect("samples"));
@@ -82,7 +80,7 @@ fn value(families: &Value, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
 }
 
 #[test]
-fn monitoring_sees_what_becomes_of_a_host() {
+fn status_check_and_metrics_follow_the_states_of_a_host() {
     let Some(lab) = Lab::new() else { return };
     if !may_consume(&["jsonschema", "prometheus_client"]) {
         return;
@@ -97,72 +95,76 @@ fn monitoring_sees_what_becomes_of_a_host() {
 
     // No leader.
     let [danteshm, _dante2sys, dante4l] = lab.daemons();
-    let mut eyes = lab.eyes();
-    eyes.wait_for_port(State::Listening, PATIENCE);
-    eyes.wait_for_steerer(steer::State::Waiting, PATIENCE);
-    eyes.wait_for_relay(relay::State::Waiting, PATIENCE);
-    let said = answer(stage);
-    assert_eq!((&said["locked"], &said["leader"]), (&false.into(), &Value::Null));
-    assert!(!said["troubles"].as_array().expect("troubles").is_empty());
+    let mut readers = lab.readers();
+    readers.wait_for_port(State::Listening, EVENT_TIMEOUT);
+    readers.wait_for_steerer(steer::State::Waiting, EVENT_TIMEOUT);
+    readers.wait_for_relay(relay::State::Waiting, EVENT_TIMEOUT);
+    let status = answer(stage);
+    assert_eq!((&status["locked"], &status["leader"]), (&false.into(), &Value::Null));
+    assert!(!status["troubles"].as_array().expect("troubles").is_empty());
     wait_for_check(stage, 2, "dante2sys WAITING");
     let seen = metrics(stage);
     assert_eq!(value(&seen, "dante_port_state", &[("state", "LISTENING")]), Some(1.0));
-    assert_eq!(value(&seen, "dante_clock_phase_error_seconds", &[]), None, "what is not known is left out");
+    assert_eq!(value(&seen, "dante_clock_phase_error_seconds", &[]), None, "unknown values are left out");
 
-    // In step.
+    // Synchronised to the leader.
     let leader = lab.leader(&["--ppm=12"]);
-    eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
-    eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
-    // chrony's segment is written with the next Sync, and then all is well.
-    wait_until("check OK", PATIENCE, || check(stage, &[]).0 == 0);
+    readers.wait_for_steerer(steer::State::Locked, EVENT_TIMEOUT);
+    readers.wait_for_relay(relay::State::Feeding, EVENT_TIMEOUT);
+    // danteshm writes to the segment at the next Sync.
+    wait_until("check OK", EVENT_TIMEOUT, || check(stage, &[]).0 == 0);
     judge_locked(&lab);
 
-    // The leader is gone.
+    // The leader is lost.
     leader.program.kill();
-    eyes.wait_for_steerer(steer::State::Holdover, PATIENCE);
-    eyes.wait_for_port(State::Listening, PATIENCE);
-    let said = answer(stage);
+    readers.wait_for_steerer(steer::State::Holdover, EVENT_TIMEOUT);
+    readers.wait_for_port(State::Listening, EVENT_TIMEOUT);
+    let status = answer(stage);
     assert_eq!(
-        (&said["locked"], &said["leader"], &said["off_ns"]),
+        (&status["locked"], &status["leader"], &status["off_ns"]),
         (&false.into(), &Value::Null, &Value::Null)
     );
     wait_for_check(stage, 1, "dante2sys HOLDOVER");
     assert_eq!(check(stage, &["--max-age=1"]).0, 2);
     assert_eq!(value(&metrics(stage), "dante_clock_state", &[("state", "HOLDOVER")]), Some(1.0));
 
-    // dante4l dies, and danteshm ends in good order.
+    // dante4l is killed, danteshm ends regularly.
     dante4l.kill();
     danteshm.stop();
-    stage.wait_for("dante4l", "page", "stale", PATIENCE);
+    stage.wait_for("dante4l", "page", "stale", EVENT_TIMEOUT);
     answer(stage);
-    wait_for_check(stage, 2, "dante4l does not run");
+    wait_for_check(stage, 2, "dante4l is not running");
     let seen = metrics(stage);
     for (program, up) in [("dante4l", 0.0), ("dante2sys", 1.0), ("danteshm", 0.0)] {
         assert_eq!(value(&seen, "dante_up", &[("program", program)]), Some(up), "{program}");
     }
-    assert_eq!(value(&seen, "dante_rate_ratio", &[]), None, "what a dead one said last is no longer true");
+    assert_eq!(
+        value(&seen, "dante_rate_ratio", &[]),
+        None,
+        "the last values of a killed program are not published"
+    );
 }
 
-/// The service ends so, and says so, as soon as the pages do.
+/// Waits until `check` ends with this status and these words.
 fn wait_for_check(stage: &Stage, code: i32, words: &str) {
-    wait_for(words, PATIENCE, || {
-        let said = check(stage, &[]);
-        (said.0 == code && said.1.contains(words)).then_some(())
+    wait_for(words, EVENT_TIMEOUT, || {
+        let (status, line) = check(stage, &[]);
+        (status == code && line.contains(words)).then_some(())
     });
 }
 
-/// On a host that is LOCKED and FEEDING all of them tell the same.
+/// Status, check and metrics of a host that is LOCKED and FEEDING agree.
 fn judge_locked(lab: &Lab) {
     let stage = &lab.stage;
-    let said = answer(stage);
-    assert_eq!((&said["locked"], &said["feeding"]), (&true.into(), &true.into()));
-    let uuid = said["leader"].as_str().expect("a leader").to_owned();
+    let status = answer(stage);
+    assert_eq!((&status["locked"], &status["feeding"]), (&true.into(), &true.into()));
+    let uuid = status["leader"].as_str().expect("a leader").to_owned();
     let (code, line) = check(stage, &["--max-offset=50ms", "--max-rate-error=400", "--max-age=60"]);
     assert!(
-        code < 2 && line.contains(&format!("dante2sys LOCKED on {uuid} at {}", lab.far_address())),
+        code < 2 && line.contains(&format!("dante2sys LOCKED, leader {uuid} at {}", lab.far_address())),
         "{line}"
     );
-    // Nobody vouches for the clock of a machine that runs tests, or somebody does: it is never right to a nanosecond.
+    // Whether UTC is synchronised on this machine or not, its bound is never below 1 ns.
     assert_eq!(check(stage, &["--max-utc-error=1ns"]).0, 2);
     assert_eq!(check(stage, &["--max-age=1ns"]).0, 2);
 
@@ -173,7 +175,7 @@ fn judge_locked(lab: &Lab) {
     );
     assert_eq!(value(&seen, "dante_clock_state", &[("state", "LOCKED")]), Some(1.0));
     assert_eq!(value(&seen, "dante_relay_state", &[("state", "FEEDING")]), Some(1.0));
-    wait_for("a ratio of 12 ppm", PATIENCE, || {
+    wait_for("a ratio of 12 ppm", EVENT_TIMEOUT, || {
         let rate = value(&metrics(stage), "dante_rate_ratio", &[("interface", "veth0")])?;
         ((rate - 12e-6).abs() < 2e-6).then_some(())
     });
@@ -182,15 +184,15 @@ fn judge_locked(lab: &Lab) {
     let unit = stage.unit().to_string();
     let labels = [("kind", "shm"), ("unit", unit.as_str())];
     assert!(value(&seen, "dante_output_samples_total", &labels).expect("samples") > 0.0);
-    // It goes on from one look to the next.
+    // The counter rises.
     let syncs = |seen: &Value| value(seen, "dante_port_events_total", &[("event", "sync")]).expect("Syncs");
     let before = syncs(&seen);
-    wait_until("another Sync", PATIENCE, || syncs(&metrics(stage)) > before);
+    wait_until("another Sync", EVENT_TIMEOUT, || syncs(&metrics(stage)) > before);
 }
 
-/// Every made-up scene is what the schema says, and what is not is found out.
+/// The status snapshots of pmc-lite are valid by the schema; the consumer rejects invalid ones.
 #[test]
-fn every_scene_is_what_the_schema_says() {
+fn status_snapshots_match_the_schema() {
     if !may_consume(&["jsonschema"]) {
         return;
     }
@@ -218,15 +220,15 @@ fn every_scene_is_what_the_schema_says() {
     ] {
         let wrong = locked.replacen(from, to, 1);
         assert_ne!(wrong, locked, "{from} is not there");
-        assert!(status(&wrong, &[]).is_err(), "{to} passes for right");
+        assert!(status(&wrong, &[]).is_err(), "{to} is accepted");
     }
-    // A key that was added is overlooked, unless it is looked for.
+    // An unknown key is ignored, and rejected with --strict.
     let newer = locked.replacen(r#""schema": 2"#, r#""schema": 2, "new": 1"#, 1);
     assert!(status(&newer, &[]).is_ok() && status(&newer, &["--strict"]).is_err());
 }
 
 #[test]
-fn wrong_flags_are_unknown_to_a_monitoring_system_and_an_error_to_a_shell() {
+fn wrong_flags_give_unknown_for_check_and_usage_errors_elsewhere() {
     let stage = Stage::new();
     for words in [
         &["check", "--max-offset=soon"][..],
@@ -235,9 +237,9 @@ fn wrong_flags_are_unknown_to_a_monitoring_system_and_an_error_to_a_shell() {
         &["check", "--warn-age=2", "--max-age=1"],
     ] {
         let output = stage.command("pmc-lite", words).output().expect("pmc-lite");
-        let said = String::from_utf8(output.stdout).expect("text");
-        assert_eq!(output.status.code(), Some(3), "{words:?}: {said}");
-        assert!(said.starts_with("DANTE UNKNOWN - ") && said.lines().count() == 1, "{said}");
+        let line = String::from_utf8(output.stdout).expect("text");
+        assert_eq!(output.status.code(), Some(3), "{words:?}: {line}");
+        assert!(line.starts_with("DANTE UNKNOWN - ") && line.lines().count() == 1, "{line}");
     }
     stage.run("pmc-lite", &["check", "--help"]).expect(0, &["3 UNKNOWN"]);
     stage.run("pmc-lite", &["metrics", "--format=xml"]).expect(2, &["openmetrics", "prometheus"]);
@@ -246,16 +248,17 @@ fn wrong_flags_are_unknown_to_a_monitoring_system_and_an_error_to_a_shell() {
     stage.run("pmc-lite", &["metrics", "--output=/proc/none/such"]).expect(1, &["/proc/none/such"]);
 }
 
-/// For node_exporter's textfile collector, which may look at any time.
+/// The textfile collector of node_exporter may read the file at any time.
 #[test]
-fn a_file_is_replaced_at_once() {
+fn metrics_file_is_replaced_atomically() {
     if !may_consume(&["prometheus_client"]) {
         return;
     }
     let stage = Stage::new();
     let file = stage.folder().join("dante.prom");
-    let words = ["metrics".to_owned(), format!("--output={}", file.display())];
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let instance = format!("--instance={}", stage.instance());
+    let output = format!("--output={}", file.display());
+    let words = ["metrics", &instance, &output];
     stage.run("pmc-lite", &words).expect(0, &[]);
     let text = fs::read_to_string(&file).expect("the file");
     let seen = consume("metrics.py", &["prometheus"], &text).expect("metrics");
@@ -266,17 +269,17 @@ fn a_file_is_replaced_at_once() {
     stage.run("pmc-lite", &[&words[..], &["--format=openmetrics"]].concat()).expect(0, &[]);
     let mut old = String::new();
     (&held).read_to_string(&mut old).expect("the old text");
-    assert_eq!(old, text, "who reads the old file reads it to its end");
+    assert_eq!(old, text, "the old file changed while it was open");
     assert!(fs::read_to_string(&file).expect("the file").ends_with("# EOF\n"));
     let left: Vec<_> =
         fs::read_dir(stage.folder()).expect("the folder").flatten().map(|one| one.file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
 }
 
-/// What is answered to these bytes.
+/// Sends these bytes to the exporter and returns its answer.
 fn ask(at: &str, request: &[u8]) -> String {
     let mut stream = connect(at);
-    // Who is answered before it has said all finds its end closed.
+    // Writing fails if the exporter answers and closes before it has received all bytes.
     _ = stream.write_all(request);
     let mut answer = Vec::new();
     _ = stream.read_to_end(&mut answer);
@@ -285,14 +288,14 @@ fn ask(at: &str, request: &[u8]) -> String {
 
 fn connect(at: &str) -> TcpStream {
     let stream = TcpStream::connect(at).expect("a connection");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    stream.set_read_timeout(Some(EVENT_TIMEOUT)).expect("a time limit");
     stream
 }
 
 const GET: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
-fn the_exporter_answers_each_as_it_asks() {
+fn exporter_answers_valid_and_rejects_invalid_requests() {
     let stage = Stage::new();
     let (program, at) = stage.exporter(&stage.instance());
     for (request, status, word) in [
@@ -309,9 +312,9 @@ fn the_exporter_answers_each_as_it_asks() {
             "405 Method Not Allowed",
             "Allow: GET, HEAD\r\n",
         ),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400 Bad Request", "no request"),
-        (b"GET /metrics HTTP/2.0\r\n\r\n", "400 Bad Request", "no request"),
-        (b"GET /metrics\r\n\r\n", "400 Bad Request", "no request"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400 Bad Request", "not a valid HTTP/1.1 request"),
+        (b"GET /metrics HTTP/2.0\r\n\r\n", "400 Bad Request", "not a valid HTTP/1.1 request"),
+        (b"GET /metrics\r\n\r\n", "400 Bad Request", "not a valid HTTP/1.1 request"),
         (&[b'A'; 20_000], "431 ", "too long"),
         (&[&b"GET /metrics HTTP/1.1\r\n"[..], &b"A: b\r\n".repeat(65), b"\r\n"].concat(), "431 ", "too long"),
     ] {
@@ -324,7 +327,7 @@ fn the_exporter_answers_each_as_it_asks() {
     }
     let head = ask(&at, b"HEAD /metrics HTTP/1.1\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"), "{head}");
-    // In pieces; and by one who closes his end at once.
+    // A request in pieces, from a client that then closes its sending side.
     let mut stream = connect(&at);
     for piece in GET.chunks(7) {
         stream.write_all(piece).expect("a piece");
@@ -341,9 +344,9 @@ fn the_exporter_answers_each_as_it_asks() {
     program.stop().expect(0, &[]);
 }
 
-/// Many at once, among others who say nothing, or nothing more, or do not read.
+/// Scrapes in parallel, beside clients that send nothing, only a part of a request, or do not read the answers.
 #[test]
-fn the_exporter_keeps_nobody_waiting_for_others() {
+fn slow_clients_do_not_delay_other_scrapes() {
     if !may_consume(&["prometheus_client"]) {
         return;
     }
@@ -357,28 +360,31 @@ fn the_exporter_keeps_nobody_waiting_for_others() {
     let slow: Vec<TcpStream> = (0..80)
         .map(|number| {
             let mut stream = connect(&at);
-            // Nothing, a part, all but the last byte.
+            // No byte, a part of the request, all but the last byte.
             _ = stream.write_all(&GET[..number % GET.len()]);
             stream
         })
         .collect();
-    // Far more answers than a socket holds, which this one does not read.
-    let mut deaf = connect(&at);
+    // This client requests far more answers than a socket holds, and reads none.
+    let mut reads_nothing = connect(&at);
     for _ in 0..1000 {
-        if deaf.write_all(GET).is_err() {
+        if reads_nothing.write_all(GET).is_err() {
             break;
         }
     }
     let all = consume("metrics.py", &[&url, "20"], "").expect("20 answers");
-    println!("20 answers among 81 others, {:.2} s after these began", begun.elapsed().as_secs_f64());
+    let elapsed = begun.elapsed();
+    println!("20 answers beside 81 slow clients, {:.2} s after the first of these", elapsed.as_secs_f64());
     assert_eq!(all.as_array().map(Vec::len), Some(20));
-    // They were told, and their places are free.
+    // If the slow clients were served one after the other, each would delay the others by up to 2 s.
+    assert!(elapsed < EVENT_TIMEOUT, "20 answers took {elapsed:?}");
+    // The slow clients received an error, and their descriptors are closed.
     for mut stream in slow {
         let mut answer = String::new();
         _ = stream.read_to_string(&mut answer);
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
     }
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", program.pid())).map_or(0, Iterator::count);
-    wait_until("free places", PATIENCE, || descriptors() < 10);
+    wait_until("closed descriptors", EVENT_TIMEOUT, || descriptors() < 10);
     program.stop().expect(0, &[]);
 }

@@ -1,21 +1,20 @@
-//! `pmc-lite watch` in a real terminal, beside the real programs: what is seen, what keys do, and what is left behind.
+//! `pmc-lite watch` in a real terminal beside the real programs: its screens, its keys, and the terminal after its end.
 
 use dante_core::steer;
 use dante_tests::lab::{Lab, may_use};
 use dante_tests::program::built;
 use dante_tests::stage::Stage;
 use dante_tests::tmux::{PROMPT, Tmux};
-use dante_tests::wait_for;
+use dante_tests::{EVENT_TIMEOUT, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
-const MARK: &str = "what stood here before";
+/// Text on the screen before `watch` is started.
+const MARK: &str = "text before watch";
 const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (200, 50);
-/// The views' names, by the keys that show them.
+/// The keys of the views, and a text in each.
 const VIEWS: [(&str, &str); 4] =
     [("1", "residual (ns)"), ("2", "samples by ppm"), ("3", "counters of dante4l"), ("4", "╭ findings")];
 
@@ -23,7 +22,7 @@ fn watch(stage: &Stage) -> String {
     format!("{} watch --instance={}", built("pmc-lite").display(), stage.instance())
 }
 
-/// Each line of the body is within its box, and nothing is wider than the terminal.
+/// No line is wider than the terminal, and the boxes are complete.
 fn judge_shape(screen: &str, (width, height): (u16, u16)) {
     let lines: Vec<&str> = screen.lines().collect();
     assert_eq!(lines.len(), usize::from(height), "{screen}");
@@ -31,7 +30,7 @@ fn judge_shape(screen: &str, (width, height): (u16, u16)) {
         assert!(line.chars().count() <= usize::from(width), "{line}");
         let first = line.chars().next().unwrap_or(' ');
         if "│╭╰".contains(first) {
-            assert_eq!(line.chars().count(), usize::from(width), "its box is cut: {line}");
+            assert_eq!(line.chars().count(), usize::from(width), "incomplete box: {line}");
             assert!(line.ends_with(['│', '╮', '╯']), "{line}");
         }
     }
@@ -42,7 +41,7 @@ fn judge_shape(screen: &str, (width, height): (u16, u16)) {
     assert!(lines[usize::from(height) - 1].trim_end().ends_with("q quit"), "{screen}");
 }
 
-/// Words, not numbers or names of devices.
+/// Returns the words on a screen without numbers and names of devices.
 fn words(screen: &str) -> BTreeSet<String> {
     screen
         .split(|c: char| !(c.is_alphanumeric() || c == '_'))
@@ -51,7 +50,7 @@ fn words(screen: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// All views at one size, each judged.
+/// Shows each view at this size, judges it, and returns all screens.
 fn views(terminal: &Tmux, size: (u16, u16)) -> String {
     VIEWS
         .map(|(key, name)| {
@@ -63,19 +62,19 @@ fn views(terminal: &Tmux, size: (u16, u16)) -> String {
         .concat()
 }
 
-/// It is drawn down to the last line.
+/// Whether the screen is drawn to its last line.
 fn ends(screen: &str) -> bool {
     screen.trim_end().ends_with("q quit")
 }
 
-/// The program in the terminal's foreground.
+/// Returns the program in the foreground of the terminal.
 fn child(terminal: &Tmux) -> Option<Pid> {
     let shell = terminal.shell();
     let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).ok()?;
     children.split_whitespace().next()?.parse().ok().map(Pid::from_raw)
 }
 
-/// The shell is back as it was, with what stood there before, and its terminal takes lines and shows them.
+/// The terminal shows the shell's prompt and the text from before, and has its normal modes.
 fn judge_restored(terminal: &Tmux) {
     let screen = terminal.wait_for("the prompt", |screen| screen.trim_end().ends_with(PROMPT.trim_end()));
     assert!(!terminal.is_alternate(), "{screen}");
@@ -89,8 +88,8 @@ fn judge_restored(terminal: &Tmux) {
     mark(terminal);
 }
 
-/// Prints [`MARK`] at the top, and waits for the prompt below it: what is typed before the shell has read the line before
-/// is shown amid its output.
+/// Prints [`MARK`] in the first line and waits for the prompt below it: a line typed before that would appear in the output of
+/// this command.
 fn mark(terminal: &Tmux) {
     terminal.line(&format!("clear; echo {MARK}"));
     let shown = format!("{MARK}\n{}", PROMPT.trim_end());
@@ -98,22 +97,22 @@ fn mark(terminal: &Tmux) {
 }
 
 #[test]
-fn beside_the_suite() {
+fn watch_shows_live_state_and_restores_terminal() {
     if !may_use(&["tmux", "stty"]) {
         return;
     }
     let Some(lab) = Lab::new() else { return };
     let leader = lab.leader(&["--ppm=12"]);
     let _daemons = lab.daemons();
-    lab.eyes().wait_for_steerer(steer::State::Locked, PATIENCE);
-    lab.eyes().wait_for_relay(dante_core::relay::State::Feeding, PATIENCE);
+    lab.readers().wait_for_steerer(steer::State::Locked, EVENT_TIMEOUT);
+    lab.readers().wait_for_relay(dante_core::relay::State::Feeding, EVENT_TIMEOUT);
     let terminal = Tmux::start(&lab.stage, SMALL);
     mark(&terminal);
     terminal.line(&watch(&lab.stage));
     let parts = [
         "rate (ppm)",
         "ppm +/-",
-        "in step with Dante",
+        "synchronised to the leader",
         "SLAVE",
         "LOCKED",
         "FEEDING",
@@ -122,13 +121,13 @@ fn beside_the_suite() {
         "2 min ago",
         "1 charts",
     ];
-    terminal.wait_for("all that is well", |screen| parts.iter().all(|part| screen.contains(part)));
+    terminal.wait_for("the state of a locked host", |screen| parts.iter().all(|part| screen.contains(part)));
     assert!(terminal.is_alternate());
-    // Nothing is shown in a small terminal but what a large one shows too: no word was cut.
+    // Each word on a small screen is on a large one too: no word is cut.
     let small = views(&terminal, SMALL);
     terminal.resize(LARGE);
     terminal.key("1");
-    let screen = terminal.wait_for("all at once", |screen| {
+    let screen = terminal.wait_for("all charts", |screen| {
         ["residual", "rate (ppm)", "phase error", "samples by ppm", "findings"]
             .iter()
             .all(|part| screen.contains(part))
@@ -138,7 +137,7 @@ fn beside_the_suite() {
     let large = views(&terminal, LARGE);
     let cut: Vec<String> = words(&small).difference(&words(&large)).cloned().collect();
     assert!(cut.is_empty(), "{cut:?}\n{small}");
-    // And back, by Tab too; help comes and goes.
+    // Small again; the next view by Tab; help is shown and hidden.
     terminal.resize(SMALL);
     terminal.key("1");
     judge_shape(
@@ -151,13 +150,13 @@ fn beside_the_suite() {
     terminal.wait_for("help", |screen| screen.contains("╭ help"));
     terminal.key("Escape");
     terminal.wait_for("no help", |screen| !screen.contains("╭ help"));
-    // What happens is seen without a key.
+    // A change of state is shown without a key.
     drop(leader);
     terminal.wait_for("holdover", |screen| screen.contains("HOLDOVER") && screen.contains("in holdover"));
     terminal.key("q");
     judge_restored(&terminal);
 
-    // Whoever ends it, the terminal is left as it was.
+    // Signals and Ctrl-C restore the terminal too.
     for end in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         terminal.line(&watch(&lab.stage));
         terminal.wait_for("the screen", ends);
@@ -171,34 +170,33 @@ fn beside_the_suite() {
 }
 
 #[test]
-fn before_anything_runs() {
+fn watch_waits_for_daemons_and_for_a_larger_terminal() {
     if !may_use(&["tmux", "stty"]) {
         return;
     }
     let Some(lab) = Lab::new() else { return };
     let terminal = Tmux::start(&lab.stage, SMALL);
     terminal.line(&watch(&lab.stage));
-    let screen = terminal.wait_for("a word about it", |screen| screen.contains("no samples") && ends(screen));
+    let screen = terminal.wait_for("the reason", |screen| screen.contains("no samples") && ends(screen));
     assert!(
-        screen.contains("NOT known to be in step with Dante") && screen.contains("dante4l is not running"),
+        screen.contains("synchronisation unknown") && screen.contains("dante4l is not running"),
         "{screen}"
     );
     judge_shape(&screen, SMALL);
-    // It goes on waiting, and sees what is started.
+    // It shows programs that are started later.
     let _leader = lab.leader(&["--ppm=12"]);
     let _dante4l = lab.dante4l(&[]);
     terminal.wait_for("dante4l", |screen| screen.contains("SLAVE") && screen.contains("residual (ns)"));
-    // Too small a terminal says what is needed, and is no end.
+    // In a terminal that is too small it states the required size, and continues.
     terminal.resize((40, 8));
-    terminal.wait_for("what is needed", |screen| screen.contains("larger terminal"));
+    terminal.wait_for("the required size", |screen| screen.contains("larger terminal"));
     terminal.resize(SMALL);
     terminal.wait_for("the charts again", |screen| screen.contains("residual (ns)") && ends(screen));
 }
 
-/// Its window is closed, or the connection that it came by: it ends also where no signal says so (nohup), and does not go on
-/// reading a terminal that is no more.
+/// When the terminal closes, `watch` ends also without SIGHUP (nohup).
 #[test]
-fn without_its_terminal_it_ends() {
+fn watch_ends_when_its_terminal_closes() {
     if !may_use(&["tmux"]) {
         return;
     }
@@ -208,13 +206,14 @@ fn without_its_terminal_it_ends() {
     terminal.line(&format!("sh -c 'trap \"\" HUP; {}; echo $? >{}'", watch(&stage), code.display()));
     terminal.wait_for("the screen", ends);
     drop(terminal);
-    let ended =
-        wait_for("its end", PATIENCE, || std::fs::read_to_string(&code).ok().filter(|code| !code.is_empty()));
+    let ended = wait_for("the end of watch", EVENT_TIMEOUT, || {
+        std::fs::read_to_string(&code).ok().filter(|code| !code.is_empty())
+    });
     assert_eq!(ended, "0\n");
 }
 
 #[test]
-fn without_a_terminal_it_refuses() {
+fn watch_refuses_to_run_without_terminal() {
     let stage = Stage::new();
     stage.run("pmc-lite", &["watch"]).expect(1, &["watch needs a terminal", "pmc-lite log"]);
 }

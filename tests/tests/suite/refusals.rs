@@ -1,20 +1,22 @@
-//! What cannot be done is said in one sentence, with the exit status that the help documents.
+//! Programs that cannot start report the reason in one sentence, and end with the exit status that the help documents.
 
 use dante_core::port::State;
 use dante_tests::lab::{Lab, proc_status};
 use dante_tests::namespace::CABLE;
-use dante_tests::program::built;
+use dante_tests::pid_namespace::{PidNamespace, inner_pid};
+use dante_tests::program::{Program, built};
 use dante_tests::stage::Stage;
-use dante_tests::wait_for;
+use dante_tests::{EVENT_TIMEOUT, NOBODY, skip, wait_for, wait_until};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use std::fs::File;
 use std::net::UdpSocket;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
 #[test]
-fn wrong_flags() {
+fn invalid_flags_are_reported_with_the_valid_values() {
     let stage = Stage::new();
     let long = &format!("/run/{}", "x".repeat(103));
     let cases: [(&str, &[&str], &[&str]); 24] = [
@@ -35,7 +37,7 @@ fn wrong_flags() {
         ("danteshm", &["--usrvclock-perm=rw"], &["octal"]),
         ("danteshm", &["--epoch=later"], &["later", "synchronised", "now"]),
         ("danteshm", &["--sample-rate=0"], &["--sample-rate", "1..=8"]),
-        ("danteshm", &["--sock=chrony.sock"], &["chrony.sock", "whole path"]),
+        ("danteshm", &["--sock=chrony.sock"], &["chrony.sock", "absolute"]),
         ("danteshm", &["--shm=3", "--sock=/run/x", "--sock=/run/x"], &["/run/x", "twice"]),
         ("danteshm", &["--shm=3", "--shm=3"], &["3 is named twice"]),
         ("danteshm", &["--sock", long], &["at most 107 bytes"]),
@@ -43,17 +45,17 @@ fn wrong_flags() {
         ("dantesim", &["leader"], &["--interface"]),
         ("dantesim", &["leader", "-i", "lo", "--ppm=a-lot"], &["a-lot", "ppm"]),
     ];
-    for (program, words, says) in cases {
+    for (program, words, errors) in cases {
         let ended = stage.run(program, words);
-        println!("{program} {}: {}", words.join(" "), ended.said.lines().next().unwrap_or_default());
-        ended.expect(2, says);
+        println!("{program} {}: {}", words.join(" "), ended.output.lines().next().unwrap_or_default());
+        ended.expect(2, errors);
     }
-    // A unit beyond the last key of System V.
+    // The unit's key would be beyond 32 bits.
     stage.run("danteshm", &["--shm=4000000000"]).expect(2, &["4000000000"]);
 }
 
 #[test]
-fn wrong_configuration() {
+fn unknown_key_is_reported_with_file_and_line() {
     let stage = Stage::new();
     let file = stage.folder().join("dante4l.toml");
     let name = file.display().to_string();
@@ -63,113 +65,177 @@ fn wrong_configuration() {
         stage.run("dante4l", words).expect(2, &[&at, "event_prt", "event"]);
     }
     std::fs::write(&file, "[dante4l]\ninterface = \"lo\"\n").expect("a file");
-    stage.run("dante4l", &["--check-config", "-f", &name]).expect(0, &["in order"]);
+    stage.run("dante4l", &["--check-config", "-f", &name]).expect(0, &["valid"]);
 }
 
 #[test]
-fn no_such_interface() {
+fn missing_interface_is_reported_with_those_that_exist() {
     let stage = Stage::new();
     let ended = stage.run("dante4l", &["-i", "nosuch0", "--no-wait"]);
     ended.expect(5, &["no network interface nosuch0", "lo", "name one of these"]);
     stage.run("dantesim", &["leader", "-i", "nosuch0"]).expect(5, &["no network interface nosuch0"]);
-    assert_eq!(stage.status()["dante4l"]["page"], "absent", "it published before it knew");
+    assert_eq!(
+        stage.status()["dante4l"]["page"],
+        "absent",
+        "a page was created before the interface was found"
+    );
 }
 
 #[test]
-fn an_interface_is_waited_for() {
+fn waits_for_an_interface_and_reports_it_once() {
     let Some(lab) = Lab::new() else { return };
     lab.near.ip(&["link", "set", CABLE, "down"]);
     lab.near.ip(&["link", "set", CABLE, "name", "other0"]);
     let dante4l = lab.dante4l(&[]);
-    dante4l.wait_for_output("no network interface veth0", PATIENCE);
-    lab.stage.wait_for("dante4l", "state", "INITIALIZING", PATIENCE);
+    dante4l.wait_for_output("no network interface veth0", EVENT_TIMEOUT);
+    lab.stage.wait_for("dante4l", "state", "INITIALIZING", EVENT_TIMEOUT);
     let _leader = lab.leader(&["--force"]);
     std::thread::sleep(Duration::from_secs(2));
     assert!(dante4l.output().contains("waiting for it"), "{}", dante4l.output());
-    assert_eq!(dante4l.output().matches("no network interface").count(), 1, "said over and over");
+    assert_eq!(dante4l.output().matches("no network interface").count(), 1, "reported more than once");
     lab.near.ip(&["link", "set", "other0", "name", CABLE]);
-    // It is there, but down: another reason.
-    dante4l.wait_for_output("is down", PATIENCE);
+    // The interface exists, but is down.
+    dante4l.wait_for_output("is down", EVENT_TIMEOUT);
     lab.near.ip(&["link", "set", CABLE, "up"]);
-    lab.eyes().wait_for_port(State::Slave, PATIENCE);
-    // And gone again, under another number.
+    lab.readers().wait_for_port(State::Slave, EVENT_TIMEOUT);
+    // The interface is renamed, and gets its name back.
     lab.near.ip(&["link", "set", CABLE, "down"]);
     lab.near.ip(&["link", "set", CABLE, "name", "other0"]);
-    lab.eyes().wait_for_port(State::Faulty, PATIENCE);
+    lab.readers().wait_for_port(State::Faulty, EVENT_TIMEOUT);
     lab.near.ip(&["link", "set", "other0", "name", CABLE]);
     lab.near.ip(&["link", "set", CABLE, "up"]);
-    lab.eyes().wait_for_port(State::Slave, PATIENCE);
+    lab.readers().wait_for_port(State::Slave, EVENT_TIMEOUT);
 }
 
 #[test]
-fn a_port_in_use() {
+fn port_in_use_is_reported_with_its_purpose() {
     let Some(lab) = Lab::new() else { return };
     for (port, kind) in [(319, "event messages"), (320, "general messages")] {
         // std sets no SO_REUSEADDR on UDP sockets.
         let bind = |port| lab.near.within(|| UdpSocket::bind(("0.0.0.0", port)));
         let socket = bind(port).expect("a free port");
-        let ended = lab.dante4l(&[]).ended(PATIENCE);
-        ended.expect(3, &[&format!("UDP port {port} is taken"), "ss -ulnp", kind]);
+        let ended = lab.dante4l(&[]).ended(EVENT_TIMEOUT);
+        ended.expect(3, &[&format!("UDP port {port} is in use"), "ss -ulnp", kind]);
         drop(socket);
-        // A child that another test is just starting may hold it for a moment longer.
-        wait_for("a free port again", PATIENCE, || bind(port).ok());
+        // A child that another test starts at this moment may hold a copy of the socket until it execs.
+        wait_for("a free port again", EVENT_TIMEOUT, || bind(port).ok());
     }
 }
 
+/// dante2sys runs in a PID namespace: it first looks for competing clock daemons, which may run on this machine.
 #[test]
-fn a_right_that_is_missing() {
+fn missing_permission_is_reported_with_the_capability() {
     let Some(lab) = Lab::new() else { return };
-    // First of all: what is run in this way cannot steer a clock.
+    let processes = PidNamespace::new();
+    let start = |program: &str, words: &[&str]| {
+        let prefix = lab.stage.unprivileged(program);
+        let mut command = PidNamespace::command(&lab.near, &prefix[0]);
+        command.args(&prefix[1..]).args(words);
+        processes.start(&lab.stage, program, command)
+    };
+    // First: programs that are started in this way have no capability, so that none can steer a clock.
     let mut prefix = lab.stage.unprivileged("dante2sys");
     prefix.pop();
-    let mut sleeper = lab.near.command(&prefix[0]);
+    let mut sleeper = PidNamespace::command(&lab.near, &prefix[0]);
     sleeper.args(&prefix[1..]).args(["sleep", "60"]);
-    let sleeper = lab.stage.start("sleep", sleeper);
-    let comm = format!("/proc/{}/comm", sleeper.pid());
-    wait_for("sleep itself", PATIENCE, || (std::fs::read_to_string(&comm).ok()? == "sleep\n").then_some(()));
-    assert_eq!(proc_status(sleeper.pid(), "Uid"), Some(65534));
+    let sleeper = processes.start(&lab.stage, "sleep", sleeper);
+    wait_for_name(&sleeper, "sleep");
+    assert_eq!(proc_status(sleeper.pid(), "Uid"), Some(u64::from(NOBODY)));
     let status = std::fs::read_to_string(format!("/proc/{}/status", sleeper.pid())).expect("its status");
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-        assert!(status.contains(&format!("{set}:\t0000000000000000")), "it has rights:\n{status}");
+        assert!(status.contains(&format!("{set}:\t0000000000000000")), "it has capabilities:\n{status}");
     }
     sleeper.kill();
 
-    let run = |program: &str, words: &[&str]| {
-        lab.stage.start(program, lab.unprivileged(program, words)).ended(PATIENCE)
-    };
-    let ended = run("dante4l", &["-i", CABLE]);
+    let instance = format!("--instance={}", lab.stage.instance());
+    let run = |program: &str, words: &[&str]| start(program, words).ended(EVENT_TIMEOUT);
+    let ended = run("dante4l", &["-i", CABLE, "-q", &instance]);
     ended.expect(4, &["UDP port 319 on veth0", "CAP_NET_BIND_SERVICE", "event messages"]);
     run("dantesim", &["leader", "-i", CABLE]).expect(4, &["UDP port 319 on veth0"]);
-    run("dante2sys", &["--clock=realtime"]).expect(4, &["not permitted", "CAP_SYS_TIME"]);
+    let ended = run("dante2sys", &["--clock=realtime", "-q", &instance]);
+    ended.expect(4, &["not permitted", "CAP_SYS_TIME"]);
+}
+
+fn wait_for_name(program: &Program, name: &str) {
+    let comm = format!("/proc/{}/comm", program.pid());
+    wait_until(name, EVENT_TIMEOUT, || {
+        std::fs::read_to_string(&comm).is_ok_and(|text| text.trim_end() == name)
+    });
+}
+
+/// The programs that dante2sys finds are copies of sleep and cat, which steer no clock. They and dante2sys run in a PID namespace and
+/// a user namespace: no other program sees them, and none of them can set the clock of this machine, for which the kernel requires
+/// CAP_SYS_TIME outside of user namespaces.
+#[test]
+fn competing_clock_daemon_is_refused_and_one_that_steers_no_clock_is_not() {
+    let Some(lab) = Lab::new() else { return };
+    let processes = PidNamespace::new();
+    let start = |program: &Path, words: &[&str]| {
+        let mut command = PidNamespace::command(&lab.near, "unshare");
+        command.arg("--map-root-user").arg(program).args(words);
+        let name = program.file_name().and_then(|name| name.to_str()).expect("a name");
+        processes.start(&lab.stage, name, command)
+    };
+    if start(Path::new("true"), &[]).ended(EVENT_TIMEOUT).code != Some(0) {
+        return skip("user namespaces are not available");
+    }
+    let fake = |program: &str, name: &str, words: &[&str]| {
+        let copy = lab.stage.folder().join(name);
+        if !copy.exists() {
+            dante_tests::program::copy(Path::new(program), &copy);
+        }
+        let fake = start(&copy, words);
+        wait_for_name(&fake, name);
+        fake
+    };
+    let instance = format!("--instance={}", lab.stage.instance());
+    let dante2sys =
+        || start(&built("dante2sys"), &["--clock=realtime", "-q", &instance]).ended(EVENT_TIMEOUT);
+    // cat waits in open(2) for a writer of the FIFO. With -t (for cat: show tabs) ptpd steers no clock.
+    let fifo = lab.stage.folder().join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).expect("a FIFO");
+    let fifo = fifo.to_str().expect("a path");
+
+    let ptpd = fake("/bin/cat", "ptpd", &["-t", fifo]);
+    dante2sys().expect(4, &["not permitted", "CAP_SYS_TIME"]);
+    ptpd.kill();
+    for (program, name, words) in [("/bin/cat", "ptpd", [fifo]), ("/bin/sleep", "ntpd", ["600"])] {
+        let competitor = fake(program, name, &words);
+        let pid = inner_pid(competitor.pid());
+        dante2sys()
+            .expect(3, &[&format!("{name} (pid {pid}) steers the system clock"), &format!("kill {pid}")]);
+        competitor.kill();
+    }
+    dante2sys().expect(4, &["not permitted", "CAP_SYS_TIME"]);
 }
 
 #[test]
-fn a_second_leader() {
+fn second_leader_refuses_to_start() {
     let Some(lab) = Lab::new() else { return };
     let mut first = lab.leader(&["--force"]);
-    let uuid = wait_for("the leader's name", PATIENCE, || {
-        let said = first.program.output();
-        said.split(" as ").nth(1)?.split(' ').next().map(str::to_owned)
+    let uuid = wait_for("the leader's name", EVENT_TIMEOUT, || {
+        let output = first.program.output();
+        output.split(" as ").nth(1)?.split(' ').next().map(str::to_owned)
     });
-    // From the other end of the cable.
+    // On the other host.
     let ended =
-        lab.stage.start("dantesim", lab.command("dantesim", &["leader", "-i", CABLE])).ended(PATIENCE);
-    ended.expect(3, &[&uuid, "leads here already"]);
-    assert!(first.program.runs(), "the second one was heard: it sent before it had listened");
+        lab.stage.start("dantesim", lab.command("dantesim", &["leader", "-i", CABLE])).ended(EVENT_TIMEOUT);
+    ended.expect(3, &[&uuid, "already leads this subdomain"]);
+    assert!(first.program.runs(), "the first leader ended: the second one sent before it had listened");
 }
 
 #[test]
-fn force_where_there_may_be_audio() {
+fn leader_refuses_force_on_a_bridge() {
     let Some(lab) = Lab::new() else { return };
     lab.near.ip(&["link", "add", "br0", "type", "bridge"]);
     lab.near.ip(&["address", "add", "10.78.0.1/24", "dev", "br0"]);
     lab.near.ip(&["link", "set", "br0", "up"]);
     let command = lab.command("dantesim", &["leader", "-i", "br0", "--force"]);
-    lab.stage.start("dantesim", command).ended(PATIENCE).expect(3, &["--force", "br0", "audio"]);
+    lab.stage.start("dantesim", command).ended(EVENT_TIMEOUT).expect(3, &["--force", "br0", "audio"]);
 }
 
 #[test]
-fn a_standard_error_that_takes_nothing_changes_no_exit_status() {
+fn full_standard_error_does_not_change_the_exit_status() {
     let cases: [(&str, &[&str], i32); 3] = [
         ("dante4l", &["-f", "/nonexistent/dante4l.toml"], 2),
         ("pmc-lite", &["--instance=no-such-one", "log", "--seconds=1"], 1),

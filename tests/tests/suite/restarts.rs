@@ -1,69 +1,73 @@
-//! Programs that are killed, restarted or doubled: the others notice, and carry on; nothing is cleaned by hand.
+//! Programs that are killed, restarted or started twice: the others detect it and continue, and no file has to be removed by hand.
 
 use dante_core::page::{Dante2sys, Dante4l, Danteshm};
 use dante_core::port::State;
 use dante_core::{relay, steer};
 use dante_tests::clock_watch::ClockWatch;
 use dante_tests::lab::Lab;
+use dante_tests::realtime::repeat_if_steered;
 use dante_tests::segment::Fields;
 use dante_tests::stage::Stage;
-use dante_tests::{judge, wait_for};
+use dante_tests::{EVENT_TIMEOUT, judge, wait_for};
 use std::time::{Duration, Instant};
 
-/// A heartbeat holds for 2 s.
-const STALE: Duration = Duration::from_secs(3);
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest time until a page without a writer is stale: a heartbeat is valid for 2 s.
+const STALE_LIMIT: Duration = Duration::from_secs(3);
 
-/// `kill -9`, and the page is stale in time.
+/// Kills the program by SIGKILL and waits until its page is stale.
 fn kill(lab: &Lab, name: &str, program: dante_tests::program::Program) {
     program.kill();
     let killed = Instant::now();
-    let part = lab.stage.wait_for(name, "page", "stale", STALE);
-    println!("{name} was seen stale {:.2} s after it was killed", killed.elapsed().as_secs_f64());
+    let part = lab.stage.wait_for(name, "page", "stale", STALE_LIMIT);
+    println!("page of {name} stale {:.2} s after it was killed", killed.elapsed().as_secs_f64());
     assert_eq!(part["running"], false);
     let screen = lab.stage.screen();
-    assert!(screen.contains(&format!("! {name} died or hangs")), "{screen}");
+    assert!(screen.contains(&format!("! {name} crashed, was killed or hangs")), "{screen}");
 }
 
 #[test]
-fn each_program_may_be_killed_and_started_again() {
+fn each_daemon_recovers_from_kill_and_restart() {
+    repeat_if_steered(kill_and_restart);
+}
+
+fn kill_and_restart() {
     let Some(lab) = Lab::new() else { return };
     let [danteshm, dante2sys, dante4l] = lab.daemons();
     let _leader = lab.leader(&["--ppm=12"]);
-    let mut eyes = lab.eyes();
-    eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
+    let mut readers = lab.readers();
+    readers.wait_for_steerer(steer::State::Locked, EVENT_TIMEOUT);
     std::thread::sleep(Duration::from_secs(4));
 
-    // The observer: the clock is held at its rate until there is another one, and does not jump.
+    // dante4l: the clock keeps its rate until dante4l runs again, and does not jump.
     let watch = ClockWatch::start(&lab.stage);
     kill(&lab, "dante4l", dante4l);
-    eyes.wait_for_steerer(steer::State::Holdover, STALE);
-    eyes.wait_for_relay(relay::State::Waiting, STALE);
+    readers.wait_for_steerer(steer::State::Holdover, STALE_LIMIT);
+    readers.wait_for_relay(relay::State::Waiting, STALE_LIMIT);
     assert_eq!(Fields::of_process(danteshm.pid(), lab.stage.unit()).valid, 0);
-    assert!(dante2sys.output().contains("dante4l's page is stale"), "{}", dante2sys.output());
+    assert!(dante2sys.output().contains("dante4l's clock page is stale"), "{}", dante2sys.output());
     let _dante4l = lab.dante4l(&[]);
-    eyes.wait_for_port(State::Slave, PATIENCE);
-    eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
-    eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
+    readers.wait_for_port(State::Slave, EVENT_TIMEOUT);
+    readers.wait_for_steerer(steer::State::Locked, EVENT_TIMEOUT);
+    readers.wait_for_relay(relay::State::Feeding, EVENT_TIMEOUT);
     std::thread::sleep(Duration::from_secs(3));
     watch.finish().judge(&[12.0]);
 
-    // The steerer.
+    // dante2sys.
     kill(&lab, "dante2sys", dante2sys);
     let dante2sys = lab.dante2sys();
-    eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
-    lab.stage.wait_for("dante2sys", "page", "fresh", STALE);
+    readers.wait_for_steerer(steer::State::Locked, EVENT_TIMEOUT);
+    lab.stage.wait_for("dante2sys", "page", "fresh", STALE_LIMIT);
 
-    // The relay: what it left in the segment is withdrawn, and the count goes on.
+    // danteshm: after the restart the old sample is invalid, and the count continues.
     let before = Fields::of_process(danteshm.pid(), lab.stage.unit());
     kill(&lab, "danteshm", danteshm);
     let danteshm = lab.danteshm();
-    eyes.wait_for_relay(relay::State::Feeding, PATIENCE);
+    readers.wait_for_relay(relay::State::Feeding, EVENT_TIMEOUT);
     let after = Fields::of_process(danteshm.pid(), lab.stage.unit());
     assert!(after.count > before.count, "{before:?} {after:?}");
-    assert!(after.receive > before.receive, "an old sample was given again: {before:?} {after:?}");
+    assert!(after.receive > before.receive, "an old sample was written again: {before:?} {after:?}");
 
-    // In good order: nothing is left for chrony, and every page says so.
+    // After a regular end the segment has no valid sample, and the pages are stopped.
     danteshm.stop().expect(0, &[]);
     dante2sys.stop().expect(0, &[]);
     _dante4l.stop().expect(0, &[]);
@@ -71,46 +75,50 @@ fn each_program_may_be_killed_and_started_again() {
     for program in ["dante4l", "dante2sys", "danteshm"] {
         assert_eq!(status[program]["page"], "stopped", "{status:#}");
         assert_eq!(status[program]["running"], false, "{status:#}");
-        assert!(lab.stage.screen().contains(&format!("! {program} does not run")), "{}", lab.stage.screen());
+        assert!(
+            lab.stage.screen().contains(&format!("! {program} is not running")),
+            "{}",
+            lab.stage.screen()
+        );
     }
     let reader = dante_os::ntpshm::NtpShmReader::attach(lab.stage.unit()).expect("the segment");
     assert_eq!(reader.read(), None);
 }
 
-/// A leader that dies without a word is another silence; one that comes again with a shorter uptime, a reboot.
+/// A leader that is killed and comes back with a shorter uptime counts as rebooted.
 #[test]
-fn a_leader_that_is_killed_may_come_again() {
+fn killed_leader_returns_on_new_timeline() {
     let Some(lab) = Lab::new() else { return };
     let _daemons = lab.daemons();
     let leader = lab.leader(&["--ppm=12", "--uptime=1000"]);
-    let mut eyes = lab.eyes();
-    eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
+    let mut readers = lab.readers();
+    readers.wait_for_steerer(steer::State::Locked, EVENT_TIMEOUT);
     leader.program.kill();
-    eyes.wait_for_port(State::Listening, PATIENCE);
-    eyes.wait_for_steerer(steer::State::Holdover, Duration::from_secs(2));
+    readers.wait_for_port(State::Listening, EVENT_TIMEOUT);
+    readers.wait_for_steerer(steer::State::Holdover, EVENT_TIMEOUT);
     let leader = lab.leader(&["--ppm=12", "--uptime=0"]);
-    eyes.wait_for_steerer(steer::State::Locked, PATIENCE);
+    readers.wait_for_steerer(steer::State::Locked, EVENT_TIMEOUT);
     let locked = dante_os::clock::raw_now() - leader.truth().line.raw0;
     judge("LOCKED after the first Sync", locked.secs_f64(), 5.0, "s");
-    assert_eq!(eyes.selected().expect("a port").timeline, 2);
+    assert_eq!(readers.selected().expect("a port").timeline, 2);
 }
 
-/// One writer to a page, as long as it lives. The daemons need no network to show that.
+/// The daemons need no network to refuse.
 #[test]
-fn a_second_of_the_same_instance_is_refused_while_the_first_lives() {
+fn refuses_second_daemon_of_same_instance() {
     let stage = Stage::new();
     let unit = format!("--shm={}", stage.unit());
     let programs: [(&str, &[&str]); 3] =
         [("dante4l", &["-i", "nosuch0"]), ("dante2sys", &["--clock=virtual"]), ("danteshm", &[&unit])];
     for (name, words) in programs {
         let first = stage.start(name, stage.command(name, words));
-        stage.wait_for(name, "page", "fresh", PATIENCE);
-        let says = [name, "already running", &format!("process {}", first.pid()), "--instance"];
-        stage.run(name, words).expect(3, &says);
+        stage.wait_for(name, "page", "fresh", EVENT_TIMEOUT);
+        let expected = [name, "already running", &format!("process {}", first.pid()), "--instance"];
+        stage.run(name, words).expect(3, &expected);
         stage.wait_for(name, "page", "fresh", Duration::from_secs(1));
         first.kill();
         let next = stage.start(name, stage.command(name, words));
-        let seen = wait_for("the next writer", PATIENCE, || {
+        let seen = wait_for("the next writer", EVENT_TIMEOUT, || {
             let pid = match name {
                 "dante4l" => stage.reader::<Dante4l>().read(dante_os::clock::raw_now()).ok()?.pid,
                 "dante2sys" => stage.reader::<Dante2sys>().read(dante_os::clock::raw_now()).ok()?.pid,

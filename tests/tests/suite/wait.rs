@@ -1,4 +1,4 @@
-//! `pmc-lite wait` beside a page that changes as dante2sys' does: what units hang on it see it end, and when.
+//! `pmc-lite wait` beside a page of dante2sys that the test writes: when it ends, and with which messages.
 
 use dante_core::page::{Dante2sys, STEER_UTC_BY_HAND, STEER_UTC_SYNCHRONISED};
 use dante_core::steer::{State, SteeredClock, UtcSource};
@@ -6,19 +6,17 @@ use dante_os::clock::raw_now;
 use dante_os::page::PageWriter;
 use dante_tests::program::Program;
 use dante_tests::stage::Stage;
-use dante_tests::wait_for;
+use dante_tests::{EVENT_TIMEOUT, wait_for};
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// dante2sys as its page shows it: it holds the system clock, and knows no date yet.
-struct Shown {
+/// The page of a dante2sys that steers the system clock, LOCKED and without UTC at first.
+struct SteererPage {
     page: PageWriter<Dante2sys>,
     body: Dante2sys,
 }
 
-impl Shown {
+impl SteererPage {
     fn new(stage: &Stage) -> Self {
         let page = PageWriter::open(&stage.page_name(), 1).expect("a page");
         let body = Dante2sys {
@@ -30,13 +28,13 @@ impl Shown {
         Self { page, body }
     }
 
-    /// As of a minute from now: where the machine is held up, this test must not seem dead.
+    /// Publishes the page with a heartbeat that is valid for a minute: a delayed test must not look like a killed writer.
     fn publish(&mut self) {
         self.page.publish(raw_now() + dante_core::time::Duration::from_secs(60), &self.body);
     }
 
-    /// Goes on as it is for so long, and sees that `program` waits all the time.
-    fn see_waiting(&mut self, program: &mut Program, span: Duration) {
+    /// Publishes the page for `span`; `program` waits all the time.
+    fn expect_waiting(&mut self, program: &mut Program, span: Duration) {
         let end = Instant::now() + span;
         while Instant::now() < end {
             self.publish();
@@ -45,15 +43,15 @@ impl Shown {
         }
     }
 
-    /// Goes on as it is until `program` has ended.
-    fn see_ended(&mut self, mut program: Program) -> String {
-        wait_for("pmc-lite wait ended", PATIENCE, || {
+    /// Publishes the page until `program` has ended with status 0. Returns its output.
+    fn expect_end(&mut self, mut program: Program) -> String {
+        wait_for("the end of pmc-lite wait", EVENT_TIMEOUT, || {
             self.publish();
             (!program.runs()).then_some(())
         });
-        let ended = program.ended(PATIENCE);
+        let ended = program.ended(EVENT_TIMEOUT);
         ended.expect(0, &[]);
-        ended.said
+        ended.output
     }
 }
 
@@ -63,79 +61,79 @@ fn wait(stage: &Stage, goal: &str) -> Program {
 }
 
 #[test]
-fn for_a_date_to_pass_on_and_for_its_loss() {
+fn waits_for_utc_and_for_its_loss() {
     let stage = Stage::new();
     let mut good = wait(&stage, "utc");
-    good.wait_for_output("not running", PATIENCE);
-    let mut shown = Shown::new(&stage);
-    shown.see_waiting(&mut good, Duration::from_secs(1));
-    good.wait_for_output("not known well enough", PATIENCE);
-    shown.body.flags = STEER_UTC_SYNCHRONISED;
-    assert!(shown.see_ended(good).contains("the date is good"));
+    good.wait_for_output("not running", EVENT_TIMEOUT);
+    let mut steerer = SteererPage::new(&stage);
+    steerer.expect_waiting(&mut good, Duration::from_secs(1));
+    good.wait_for_output("UTC is not synchronised", EVENT_TIMEOUT);
+    steerer.body.flags = STEER_UTC_SYNCHRONISED;
+    assert!(steerer.expect_end(good).contains("UTC is synchronised"));
 
-    // What takes nothing from a date does not end it.
+    // HOLDOVER alone does not end `--for utc-lost`.
     let mut lost = wait(&stage, "utc-lost");
-    shown.see_waiting(&mut lost, Duration::from_secs(1));
-    shown.body.state = State::Holdover as u8;
-    shown.see_waiting(&mut lost, Duration::from_secs(1));
-    shown.body.flags = STEER_UTC_BY_HAND;
-    assert!(shown.see_ended(lost).contains("set by hand"));
+    steerer.expect_waiting(&mut lost, Duration::from_secs(1));
+    steerer.body.state = State::Holdover as u8;
+    steerer.expect_waiting(&mut lost, Duration::from_secs(1));
+    steerer.body.flags = STEER_UTC_BY_HAND;
+    assert!(steerer.expect_end(lost).contains("set by hand"));
 
     // dante2sys is killed: its page is stale after 2 s.
-    shown.body.flags = STEER_UTC_SYNCHRONISED;
-    shown.publish();
+    steerer.body.flags = STEER_UTC_SYNCHRONISED;
+    steerer.publish();
     let mut lost = wait(&stage, "utc-lost");
-    shown.see_waiting(&mut lost, Duration::from_secs(1));
-    // Its last word.
+    steerer.expect_waiting(&mut lost, Duration::from_secs(1));
     let killed = Instant::now();
-    shown.page.publish(raw_now(), &shown.body);
-    let ended = lost.ended(PATIENCE);
-    println!("lost {:.1} s after the last word", killed.elapsed().as_secs_f64());
+    steerer.page.publish(raw_now(), &steerer.body);
+    let ended = lost.ended(EVENT_TIMEOUT);
+    println!("ended {:.1} s after the last publication", killed.elapsed().as_secs_f64());
     ended.expect(0, &["dante2sys is not running"]);
 }
 
-/// As a unit of Type=notify: ready while the date may be passed on, and ended with it.
+/// In a unit of Type=notify: READY=1 once UTC is synchronised, and the end when UTC is lost.
 #[test]
-fn as_a_unit_that_is_up_meanwhile() {
+fn while_utc_unit_is_ready_as_long_as_utc_is_synchronised() {
     let stage = Stage::new();
     let path = stage.folder().join("notify");
     let manager = UnixDatagram::bind(&path).expect("a socket as systemd's");
-    manager.set_read_timeout(Some(PATIENCE)).expect("a time limit");
-    let hear = || {
+    manager.set_read_timeout(Some(EVENT_TIMEOUT)).expect("a time limit");
+    let receive = || {
         let mut buffer = [0; 1024];
-        let length = manager.recv(&mut buffer).expect("a word");
+        let length = manager.recv(&mut buffer).expect("a message");
         String::from_utf8_lossy(&buffer[..length]).trim().to_owned()
     };
     let instance = stage.instance();
     let mut command = stage.command("pmc-lite", &["wait", "--for=while-utc", "--instance", &instance]);
     command.env("NOTIFY_SOCKET", &path);
     let mut unit = stage.start("pmc-lite", command);
-    assert!(hear().contains("dante2sys is not running"));
-    let mut shown = Shown::new(&stage);
-    shown.see_waiting(&mut unit, Duration::from_secs(1));
-    // A page that is just being made is none yet.
-    let is_none =
-        |word: &str| ["is not running", "is being made", "is empty"].iter().any(|it| word.contains(it));
-    let why = std::iter::repeat_with(&hear).find(|word| !is_none(word));
-    assert_eq!(why.as_deref(), Some("STATUS=the date is not known well enough"));
-    shown.body.flags = STEER_UTC_SYNCHRONISED;
-    shown.see_waiting(&mut unit, Duration::from_secs(1));
-    assert_eq!(hear(), "READY=1");
-    assert_eq!(hear(), "STATUS=the date is good");
-    shown.body.state = State::Yielded as u8;
-    assert!(shown.see_ended(unit).contains("dante2sys is YIELDED"));
+    assert!(receive().contains("dante2sys is not running"));
+    let mut steerer = SteererPage::new(&stage);
+    steerer.expect_waiting(&mut unit, Duration::from_secs(1));
+    // Messages before the page is complete.
+    let is_early = |message: &str| {
+        ["is not running", "is not complete", "is empty"].iter().any(|part| message.contains(part))
+    };
+    let status = std::iter::repeat_with(&receive).find(|message| !is_early(message));
+    assert_eq!(status.as_deref(), Some("STATUS=UTC is not synchronised"));
+    steerer.body.flags = STEER_UTC_SYNCHRONISED;
+    steerer.expect_waiting(&mut unit, Duration::from_secs(1));
+    assert_eq!(receive(), "READY=1");
+    assert_eq!(receive(), "STATUS=UTC is synchronised");
+    steerer.body.state = State::Yielded as u8;
+    assert!(steerer.expect_end(unit).contains("dante2sys is YIELDED"));
 }
 
 #[test]
-fn as_long_as_it_is_told() {
+fn wait_fails_after_timeout_and_for_virtual_clock() {
     let stage = Stage::new();
     let instance = stage.instance();
     let words = ["wait", "--for=utc", "--timeout=1", "--instance", &instance];
-    stage.run("pmc-lite", &words).expect(1, &["not within 1 s", "dante2sys is not running"]);
+    stage.run("pmc-lite", &words).expect(1, &["not met within 1 s", "dante2sys is not running"]);
     stage.run("pmc-lite", &["wait", "--for=ever"]).expect(2, &["steered", "utc", "utc-lost", "while-utc"]);
-    let mut shown = Shown::new(&stage);
-    shown.body.clock = SteeredClock::Virtual as u8;
-    shown.body.flags = STEER_UTC_SYNCHRONISED;
-    shown.publish();
-    stage.run("pmc-lite", &words).expect(1, &["steers a virtual clock, and not the system clock"]);
+    let mut steerer = SteererPage::new(&stage);
+    steerer.body.clock = SteeredClock::Virtual as u8;
+    steerer.body.flags = STEER_UTC_SYNCHRONISED;
+    steerer.publish();
+    stage.run("pmc-lite", &words).expect(1, &["steers a virtual clock, not the system clock"]);
 }

@@ -1,136 +1,139 @@
-//! Has the leader's rate, or the path, changed without anybody saying so?
+//! The break test: detects a step of the leader's rate or a shift of its phase (a changed path) among accepted measurements.
 //!
-//! The filter follows a random walk of the rate and no more: a step of 1 ppm would take it minutes to find, under an
-//! uncertainty that knows nothing of it. So the last measurements are held against the filter's own line. If they lean
-//! away from it by more than chance allows, they are explained either by a rate that broke at some moment or by a phase
-//! that shifted at some moment, whichever leaves clearly less unexplained, and the filter begins anew there.
+//! The filter follows only a random walk of the rate. It would need minutes to follow a step of 1 ppm, and its uncertainty would
+//! not include the error meanwhile. Therefore the last measurements are compared with the filter's line. If their distances from
+//! it have a significant slope, a rate step and a phase shift are fitted to them at each possible instant. If the better fit is
+//! clearly better, the filter restarts at its instant.
 
 use super::Measurement;
 use super::kalman::Kalman;
 use arrayvec::ArrayVec;
 
-/// So many measurements are looked back on: 32 s at 4 Hz.
-const LONGEST: usize = 128;
-/// And fewer, for what is larger and shows sooner.
-const WINDOWS: [usize; 3] = [32, 64, LONGEST];
-/// A lean of so many standard deviations is no chance. On the half-normal noise of real devices 6.5 was met by chance now
-/// and then in 55 hours of Syncs, 7 was not.
-const SIGNIFICANT: f64 = 7.0;
-/// An oscillator that goes on running does not change its rate by more than this at once; a path does seem to.
-const PLAUSIBLE_PPB: f64 = 5_000.0;
-/// By so many variances of the noise a bend has to explain more than the best shift does: of a path that shifts by some standard
-/// deviations the first measurements look like either.
-const BENT: f64 = 8.0;
-/// And a shift more than the best bend: a rate that has changed and is not believed to makes the stated uncertainty a lie.
-const SHIFTED: f64 = 16.0;
-/// So many measurements after the break at least, or it is too early to say what it is.
-const AFTER: usize = 8;
+/// Length of the longest window of measurements: 32 s at 4 Hz.
+const MAX_WINDOW: usize = 128;
+/// Window lengths, shortest first: a large break is significant after fewer measurements.
+const WINDOWS: [usize; 3] = [32, 64, MAX_WINDOW];
+/// Smallest slope or step of a break, in standard deviations. In 55 hours of Syncs with the half-normal noise of real devices, 6.5
+/// gave a few false breaks and 7 none.
+const BREAK_SIGMAS: f64 = 7.0;
+/// Largest rate step of an oscillator that keeps running, ppb. A larger fitted one is treated as a phase shift.
+const MAX_RATE_STEP_PPB: f64 = 5_000.0;
+/// Smallest difference of the residual sums of squares, in noise variances, at which a rate step is preferred to the best phase
+/// shift. The first measurements after a shift by some standard deviations look like either.
+const RATE_STEP_MARGIN: f64 = 8.0;
+/// The same for a phase shift against the best rate step. It is larger, because a missed rate step makes the published uncertainty
+/// too small.
+const PHASE_SHIFT_MARGIN: f64 = 16.0;
+/// Fewest measurements after a break: fewer do not distinguish a rate step from a phase shift.
+const MIN_AFTER_BREAK: usize = 8;
 
-/// The last measurements that were believed.
+/// The last accepted measurements.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
-    kept: ArrayVec<Measurement, LONGEST>,
+pub(super) struct RecentMeasurements {
+    window: ArrayVec<Measurement, MAX_WINDOW>,
 }
 
-/// What explains them.
+/// A break of the leader's rate or phase.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DetectedBreak {
-    /// It happened with this one of the measurements kept.
+    /// Index of the first measurement after the break.
     pub from: usize,
-    /// By how much the rate changed, ppb; zero where the phase shifted.
+    /// Change of the rate, ppb; zero for a phase shift.
     pub rate_ppb: f64,
 }
 
-impl Recent {
+impl RecentMeasurements {
     pub(super) fn clear(&mut self) {
-        self.kept.clear();
+        self.window.clear();
     }
 
-    pub(super) fn keep(&mut self, measurement: Measurement) {
-        if self.kept.is_full() {
-            self.kept.remove(0);
+    pub(super) fn push(&mut self, measurement: Measurement) {
+        if self.window.is_full() {
+            self.window.remove(0);
         }
-        self.kept.push(measurement);
+        self.window.push(measurement);
     }
 
-    /// Those from the change on; what was before is forgotten.
-    pub(super) fn since(&mut self, change: DetectedBreak) -> &[Measurement] {
-        self.kept.drain(..change.from.min(self.kept.len()));
-        &self.kept
+    /// Discards the measurements before the break and returns the others.
+    pub(super) fn since(&mut self, found: DetectedBreak) -> &[Measurement] {
+        self.window.drain(..found.from.min(self.window.len()));
+        &self.window
     }
 
-    /// A change that the measurements show against `filter`'s line, if their noise is `sigma` ns.
-    pub(super) fn change(&self, filter: &Kalman, sigma: f64) -> Option<DetectedBreak> {
-        WINDOWS.into_iter().find_map(|window| self.change_within(window, filter, sigma))
+    /// Returns the break that the measurements show against `filter`'s line; their noise is `sigma` ns.
+    pub(super) fn find_break(&self, filter: &Kalman, sigma: f64) -> Option<DetectedBreak> {
+        WINDOWS.into_iter().find_map(|length| self.find_within(length, filter, sigma))
     }
 
-    fn change_within(&self, window: usize, filter: &Kalman, sigma: f64) -> Option<DetectedBreak> {
-        let skipped = self.kept.len().checked_sub(window)?;
-        let last = self.kept.get(skipped..)?;
+    fn find_within(&self, length: usize, filter: &Kalman, sigma: f64) -> Option<DetectedBreak> {
+        let skipped = self.window.len().checked_sub(length)?;
+        let last = self.window.get(skipped..)?;
         let first = last.first()?;
-        let points: ArrayVec<(f64, f64), LONGEST> =
+        let points: ArrayVec<(f64, f64), MAX_WINDOW> =
             last.iter().map(|one| ((one.raw - first.raw).secs_f64(), filter.distance_ns(*one))).collect();
-        let lean = Line::through(points.iter().copied())?;
-        let chance = (sigma * sigma / lean.spread + filter.rate_sigma_ppb().powi(2)).sqrt();
-        if lean.slope.abs() < SIGNIFICANT * chance {
+        let trend = Line::through(points.iter().copied())?;
+        let trend_sigma = (sigma * sigma / trend.spread + filter.rate_sigma_ppb().powi(2)).sqrt();
+        if trend.slope.abs() < BREAK_SIGMAS * trend_sigma {
             return None;
         }
-        let [bent, shifted] = breaks(&points);
-        let (best, other) = match (bent, shifted) {
-            (Some(bent), Some(shifted)) if shifted.line.unexplained < bent.line.unexplained => {
-                (shifted, Some(bent))
+        let [rate_step, phase_shift] = best_breaks(&points);
+        let (best, other) = match (rate_step, phase_shift) {
+            (Some(step), Some(shift)) if shift.line.residual_squares < step.line.residual_squares => {
+                (shift, Some(step))
             }
-            (Some(bent), shifted) => (bent, shifted),
-            (None, shifted) => (shifted?, None),
+            (Some(step), shift) => (step, shift),
+            (None, shift) => (shift?, None),
         };
-        // The noise as the filter takes it is itself only found, and may be half as large as it is.
-        #[expect(clippy::cast_precision_loss, reason = "at most LONGEST")]
-        let variance = (sigma * sigma).max(best.line.unexplained / (window as f64 - 3.0));
-        let certain = best.line.slope.abs() > SIGNIFICANT * (variance / best.line.spread).sqrt();
-        let distinct = other.is_none_or(|other| {
-            let is_alike = other.rate_ppb == 0.0 && best.rate_ppb == 0.0;
-            let least = if best.rate_ppb == 0.0 { SHIFTED } else { BENT };
-            is_alike || other.line.unexplained - best.line.unexplained > least * variance
+        // The estimated noise may be half the true noise.
+        #[expect(clippy::cast_precision_loss, reason = "at most MAX_WINDOW")]
+        let variance = (sigma * sigma).max(best.line.residual_squares / (length as f64 - 3.0));
+        let is_significant = best.line.slope.abs() > BREAK_SIGMAS * (variance / best.line.spread).sqrt();
+        let is_distinct = other.is_none_or(|other| {
+            let same_kind = other.rate_ppb == 0.0 && best.rate_ppb == 0.0;
+            let margin = if best.rate_ppb == 0.0 { PHASE_SHIFT_MARGIN } else { RATE_STEP_MARGIN };
+            same_kind || other.line.residual_squares - best.line.residual_squares > margin * variance
         });
-        (certain && distinct && best.from + AFTER <= window)
+        (is_significant && is_distinct && best.from + MIN_AFTER_BREAK <= length)
             .then_some(DetectedBreak { from: skipped + best.from, rate_ppb: best.rate_ppb })
     }
 }
 
-/// Where the points break, and the line that says so.
-struct Break {
+/// A break fitted to points.
+struct FittedBreak {
+    /// Index of the first point after the break.
     from: usize,
-    /// The slope from there on; zero where they shift instead.
+    /// Change of the slope; zero for a phase shift.
     rate_ppb: f64,
     line: Line,
 }
 
-/// Where the points would be bent, and where shifted, if they are the one or the other. Also at the very end: what begins there is
-/// no reason to look for a change before it.
-fn breaks(points: &[(f64, f64)]) -> [Option<Break>; 2] {
+/// Returns the rate step and the phase shift that fit the points best. Breaks at the last points are included, so that such a
+/// break is not fitted as an earlier one.
+fn best_breaks(points: &[(f64, f64)]) -> [Option<FittedBreak>; 2] {
     let places = 0..points.len().saturating_sub(1);
-    let bent = places.clone().filter_map(|from| {
+    let rate_steps = places.clone().filter_map(|from| {
         let begin = points.get(from)?.0;
         let line = Line::through(points.iter().map(|(t, d)| ((t - begin).max(0.0), *d)))?;
-        let rate_ppb = if line.slope.abs() < PLAUSIBLE_PPB { line.slope } else { 0.0 };
-        Some(Break { from, rate_ppb, line })
+        let rate_ppb = if line.slope.abs() < MAX_RATE_STEP_PPB { line.slope } else { 0.0 };
+        Some(FittedBreak { from, rate_ppb, line })
     });
-    let shifted = places.skip(1).filter_map(|from| {
+    let phase_shifts = places.skip(1).filter_map(|from| {
         let line =
             Line::through(points.iter().enumerate().map(|(i, (_, d))| (f64::from(u8::from(i >= from)), *d)))?;
-        Some(Break { from, rate_ppb: 0.0, line })
+        Some(FittedBreak { from, rate_ppb: 0.0, line })
     });
-    let unexplained = |a: &Break, b: &Break| a.line.unexplained.total_cmp(&b.line.unexplained);
-    [bent.min_by(unexplained), shifted.min_by(unexplained)]
+    let by_residual =
+        |a: &FittedBreak, b: &FittedBreak| a.line.residual_squares.total_cmp(&b.line.residual_squares);
+    [rate_steps.min_by(by_residual), phase_shifts.min_by(by_residual)]
 }
 
-/// A straight line by least squares.
+/// A straight line fitted by least squares.
 pub(super) struct Line {
     pub slope: f64,
     /// Sum of the squares of the abscissae about their mean.
     spread: f64,
-    /// Sum of the squares of what the line leaves over.
-    unexplained: f64,
+    /// Sum of the squares of the residuals.
+    residual_squares: f64,
 }
 
 impl Line {
@@ -143,13 +146,13 @@ impl Line {
             (xx + x * x, xy + x * y, yy + y * y)
         });
         let slope = xy / xx;
-        slope.is_finite().then_some(Self { slope, spread: xx, unexplained: yy - slope * xy })
+        slope.is_finite().then_some(Self { slope, spread: xx, residual_squares: yy - slope * xy })
     }
 
-    /// The standard deviation of what the line through `count` points leaves over.
+    /// Standard deviation of the residuals of `count` points.
     pub(super) fn scatter(&self, count: usize) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "some dozens")]
-        let freedom = count.saturating_sub(2).max(1) as f64;
-        (self.unexplained.max(0.0) / freedom).sqrt()
+        let degrees_of_freedom = count.saturating_sub(2).max(1) as f64;
+        (self.residual_squares.max(0.0) / degrees_of_freedom).sqrt()
     }
 }

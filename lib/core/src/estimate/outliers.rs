@@ -1,65 +1,71 @@
-//! Measurements that do not belong to the map: fit outliers during the acquisition, the outlier test after it.
+//! Measurements that do not fit the clock map: fit outliers during the acquisition, and runs of measurements that the outlier test
+//! rejects.
 //!
-//! A fit by least squares cannot find its own outliers: a late packet at either end pulls the line to itself. The median of
+//! A least-squares fit does not find its own outliers: a late packet at either end pulls the line towards itself. The median of
 //! the slopes between all pairs (Theil 1950, Sen 1968) is right as long as fewer than 29 % of the measurements are wrong.
 //!
-//! After the acquisition, rejected measurements in a row are a jump of the leader's time, a lasting shift, or lateness.
-//! What holds a packet up can only make it late: its residual is positive, and no two are late by the same amount. A leader
-//! whose time jumped is off by one and the same amount from then on. So what a delay cannot explain is accepted after a
-//! few measurements that agree, and what a delay could explain only once they are steady: an overloaded host takes
-//! timestamps 5 to 30 ms late for seconds, and among so many some agree by chance.
+//! Rejected measurements in a row have one of three causes: a jump of the leader's time, a lasting shift of the path, or late
+//! packets. A delay only makes residuals positive, and different ones. After a jump of the leader's time all residuals are equal.
+//! Therefore residuals that no delay explains count as a jump after a few measurements that agree. Residuals that a delay could
+//! explain count only when they are steady: an overloaded host timestamps packets 5 to 30 ms late for seconds, and some of these
+//! delays are equal by chance.
 
 use super::break_test::Line;
 use super::kalman::Kalman;
-use super::{ACQUISITION, GATE, JUMP, Measurement, RateGuess, noise};
+use super::{ACQUISITION, MIN_JUMP, Measurement, OUTLIER_SIGMAS, RateGuess, noise};
 use crate::time::Duration;
 use arrayvec::ArrayVec;
 
-/// Beyond this many times what is typical, a measurement of the acquisition is left out. With a tenth of the packets 50 to
-/// 300 us late, the rate is within 1 ppm after 15 s in 95 % of the runs, where without late packets it takes 10 s.
-const ODD: f64 = 4.0;
-/// The fewest measurements among which an outlier can be found.
-pub(super) const DISCERNING: usize = 6;
-/// A rate known from before is given up where the measurements speak against it by so many standard deviations.
-const REFUTED: f64 = 6.0;
-/// The fewest measurements that may refute a guess: fewer agree by chance now and then, and their noise looks too small.
-const REFUTING: usize = 16;
-/// Pairs of so many measurements.
+/// Largest distance of an acquisition measurement from the median line, in standard deviations (by the median distance). With 10 %
+/// of the packets 50 to 300 us late, the rate is within 1 ppm after 12.5 s in 95 % of the runs; without late packets after 8.75 s
+/// (docs/accuracy/table.txt).
+const FIT_OUTLIER_SIGMAS: f64 = 4.0;
+/// Fewest measurements among which fit outliers are searched.
+pub(super) const MIN_FIT: usize = 6;
+/// Difference between the measured rate and the guess, in standard deviations, beyond which the guess is discarded.
+const GUESS_CONFLICT_SIGMAS: f64 = 6.0;
+/// Fewest measurements that may contradict the guess: fewer agree by chance at times, and their noise looks too small.
+const MIN_GUESS_CONFLICT: usize = 16;
+/// Number of pairs of acquisition measurements.
 const PAIRS: usize = ACQUISITION * (ACQUISITION - 1) / 2;
 
-/// After this many rejected measurements in a row (4 s at 4 Hz) the map is fitted again.
-pub(super) const DISTRUST: usize = 16;
-/// Twice that are looked back on, since some leaders send more often.
-const KEPT: usize = 2 * DISTRUST;
-/// So many that agree with one another are a jump; two may be two Follow_Ups that took the wrong Sync.
-const AGREEING: usize = 3;
-/// For so long at least: three Syncs at 4 Hz. Three forged ones between two of the leader's take no time.
-const AGREED: Duration = Duration::from_ms(400);
-/// So many that could be late have to be steady.
-const STEADY: usize = 8;
+/// Number of rejected measurements in a row (4 s at 4 Hz) after which the map is fitted to them.
+pub(super) const REFIT_RUN: usize = 16;
+/// Number of rejected measurements kept: twice [`REFIT_RUN`], because some leaders send more often than 4 Hz.
+const MAX_RUN: usize = 2 * REFIT_RUN;
+/// Fewest measurements of a jump that no delay explains: two may be Syncs paired with the wrong Follow_Ups.
+const MIN_JUMP_RUN: usize = 3;
+/// Minimum duration of such a jump, less than that of three Syncs at 4 Hz. Three forged packets between two of the leader's Syncs
+/// are shorter.
+const MIN_JUMP_SPAN: Duration = Duration::from_ms(400);
+/// Fewest measurements of a jump that a delay could explain.
+const MIN_STEADY_RUN: usize = 8;
 /// Minimum duration, so that a stall of 1 to 2 s is not taken for a jump of the leader.
-const STEADIED: Duration = Duration::from_ms(1_500);
-/// How far three quarters of them may lie from their median, in standard deviations of the noise.
-const STEADINESS: f64 = 4.0;
-/// No packet is later than this and still paired with its Follow_Up; a Follow_Up of the Sync before is within it.
-const LATEST: Duration = Duration::from_secs(1);
+const MIN_STEADY_SPAN: Duration = Duration::from_ms(1_500);
+/// Largest distance of three quarters of these measurements from their median, in standard deviations of the noise.
+const STEADY_SIGMAS: f64 = 4.0;
+/// Largest delay at which a packet is still paired with its Follow_Up. A Sync paired with the previous Follow_Up is off by less.
+const MAX_DELAY: Duration = Duration::from_secs(1);
 /// After this many late measurements in a row (30 s at 4 Hz) the filter restarts.
-const PATIENCE: u32 = 120;
-/// Largest scatter about the line through all of them, in standard deviations of the noise, of measurements on one line.
-const LINEAR: f64 = 3.0;
+const MAX_LATE_RUN: u32 = 120;
+/// Largest scatter about a line of measurements that lie on it, in standard deviations of the noise.
+const LINE_SCATTER_SIGMAS: f64 = 3.0;
 
-/// The line on which most of the measurements lie, and how far from it one may be.
-pub(super) struct OddOnes {
+/// Robust line through the measurements of the acquisition; those farther from it than the limit are fit outliers.
+pub(super) struct FitOutliers {
     first: Measurement,
+    /// Median slope, ppb.
     slope: f64,
+    /// Median distance from the line of that slope through `first`, ns.
     level: f64,
+    /// Largest distance of a measurement that is no outlier, ns.
     limit: f64,
 }
 
-impl OddOnes {
-    /// `None` where there are too few to tell.
+impl FitOutliers {
+    /// Returns `None` for fewer than [`MIN_FIT`] measurements.
     pub(super) fn among(measurements: &[Measurement]) -> Option<Self> {
-        let first = *measurements.first().filter(|_| measurements.len() >= DISCERNING)?;
+        let first = *measurements.first().filter(|_| measurements.len() >= MIN_FIT)?;
         let points: ArrayVec<(f64, f64), ACQUISITION> =
             measurements.iter().take(ACQUISITION).map(|one| point(first, *one)).collect();
         let mut slopes = ArrayVec::<f64, PAIRS>::new();
@@ -70,29 +76,30 @@ impl OddOnes {
         let mut levels: ArrayVec<f64, ACQUISITION> = points.iter().map(|(t, y)| y - slope * t).collect();
         let level = median(&mut levels)?;
         levels.iter_mut().for_each(|one| *one = (*one - level).abs());
-        Some(Self { first, slope, level, limit: ODD * noise::sigma_of(&levels)? })
+        Some(Self { first, slope, level, limit: FIT_OUTLIER_SIGMAS * noise::sigma_of(&levels)? })
     }
 
-    /// Whether the slope of the measurements, with its own uncertainty, is none that `guess` allows.
-    pub(super) fn refutes(&self, guess: &RateGuess, measurements: &[Measurement], noise: f64) -> bool {
+    /// Whether the slope of the measurements differs from `guess` by more than both uncertainties allow.
+    pub(super) fn contradicts(&self, guess: &RateGuess, measurements: &[Measurement], noise: f64) -> bool {
         let [first, .., last] = measurements else { return false };
-        if measurements.len() < REFUTING {
+        if measurements.len() < MIN_GUESS_CONFLICT {
             return false;
         }
         #[expect(clippy::cast_precision_loss, reason = "at most ACQUISITION")]
         let count = measurements.len() as f64;
-        let sigma = noise.max(self.limit / ODD) * (12.0 / count).sqrt() / (last.raw - first.raw).secs_f64();
-        (self.slope - guess.rate.ppb()).abs() > REFUTED * (sigma + guess.sigma.ppb())
+        let noise = noise.max(self.limit / FIT_OUTLIER_SIGMAS);
+        let sigma = noise * (12.0 / count).sqrt() / (last.raw - first.raw).secs_f64();
+        (self.slope - guess.rate.ppb()).abs() > GUESS_CONFLICT_SIGMAS * (sigma + guess.sigma.ppb())
     }
 
-    /// Whether this is one of them.
-    pub(super) fn has(&self, one: &Measurement) -> bool {
+    /// Whether `one` is an outlier.
+    pub(super) fn contains(&self, one: &Measurement) -> bool {
         let (t, y) = point(self.first, *one);
         (y - self.slope * t - self.level).abs() > self.limit
     }
 }
 
-/// Seconds and the leader's gain, ns, since the first measurement.
+/// Returns the time in s and the leader's gain in ns since the first measurement.
 fn point(first: Measurement, one: Measurement) -> (f64, f64) {
     let raw = one.raw - first.raw;
     (raw.secs_f64(), ((one.dante - first.dante) - raw).ns_f64())
@@ -105,43 +112,45 @@ fn median(values: &mut [f64]) -> Option<f64> {
 
 /// The measurements that the outlier test rejected in a row.
 #[derive(Debug, Default)]
-pub(super) struct Doubted {
-    run: ArrayVec<Measurement, KEPT>,
+pub(super) struct RejectedRun {
+    /// The last of them, oldest first.
+    run: ArrayVec<Measurement, MAX_RUN>,
+    /// Number of all of them.
     count: u32,
 }
 
-/// What they amount to.
+/// Cause of a run of rejected measurements.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Finding {
-    /// It is too early to tell, or they are late.
-    Open,
-    /// The leader's time jumped: the last so many say where to.
+pub(super) enum Outcome {
+    /// Too few measurements for a decision, or late packets.
+    Undecided,
+    /// The leader's time jumped. The last measurements, as many as this, show the new time.
     Jump(usize),
-    /// All have moved by something that a path may do.
+    /// The residuals are small enough for a change of the path.
     Shift,
 }
 
-impl Doubted {
+impl RejectedRun {
     pub(super) fn clear(&mut self) {
         self.run.clear();
         self.count = 0;
     }
 
-    /// The last `count` of them, oldest first.
+    /// Returns the last `count` of them, oldest first.
     pub(super) fn last(&self, count: usize) -> &[Measurement] {
         self.run.get(self.run.len().saturating_sub(count)..).unwrap_or_default()
     }
 
-    /// Takes in one more, and judges them against the line of `filter`, which none of them has moved.
-    pub(super) fn judge(&mut self, one: Measurement, filter: &Kalman, sigma: f64) -> Finding {
+    /// Adds a rejected measurement and compares the run with the line of `filter`, which contains none of them.
+    pub(super) fn test(&mut self, one: Measurement, filter: &Kalman, sigma: f64) -> Outcome {
         if self.run.is_full() {
             self.run.remove(0);
         }
         self.run.push(one);
         self.count = self.count.saturating_add(1);
         let residual = |one: &Measurement| Duration::from_ns_f64(-filter.distance_ns(*one));
-        let is_far = |one: &Measurement| residual(one).abs() >= JUMP;
-        let may_be_late = |one: &Measurement| (-JUMP..LATEST).contains(&residual(one));
+        let is_far = |one: &Measurement| residual(one).abs() >= MIN_JUMP;
+        let may_be_late = |one: &Measurement| (-MIN_JUMP..MAX_DELAY).contains(&residual(one));
         let far = is_far(&one);
         if far && !may_be_late(&one) {
             let mut agreeing = 1;
@@ -152,42 +161,44 @@ impl Doubted {
                 }
                 agreeing += 1;
             }
-            if agreeing >= AGREEING && span(self.last(agreeing)) >= AGREED {
-                return Finding::Jump(agreeing);
+            if agreeing >= MIN_JUMP_RUN && span(self.last(agreeing)) >= MIN_JUMP_SPAN {
+                return Outcome::Jump(agreeing);
             }
         } else if far && let Some(steady) = self.steady(filter, sigma, is_far) {
-            return Finding::Jump(steady);
+            return Outcome::Jump(steady);
         }
-        let last = self.last(DISTRUST);
-        if last.len() < DISTRUST {
-            return Finding::Open;
+        let last = self.last(REFIT_RUN);
+        if last.len() < REFIT_RUN {
+            return Outcome::Undecided;
         }
         if !last.iter().any(is_far) {
-            return Finding::Shift;
+            return Outcome::Shift;
         }
         if !last.iter().all(may_be_late) {
-            return if far { Finding::Jump(1) } else { Finding::Open };
+            return if far { Outcome::Jump(1) } else { Outcome::Undecided };
         }
-        if far && (is_linear(last, filter, sigma) || self.count >= PATIENCE) {
-            return Finding::Jump(1);
+        if far && (is_linear(last, filter, sigma) || self.count >= MAX_LATE_RUN) {
+            return Outcome::Jump(1);
         }
-        Finding::Open
+        Outcome::Undecided
     }
 
-    /// The shortest stretch up to now that is long enough to be judged, if it is steady.
+    /// Returns the number of last measurements that span [`MIN_STEADY_SPAN`], if their distances from the filter's line are
+    /// steady.
     fn steady(&self, filter: &Kalman, sigma: f64, is_far: impl Fn(&Measurement) -> bool) -> Option<usize> {
-        let count = (STEADY..=self.run.len()).find(|count| span(self.last(*count)) >= STEADIED)?;
+        let count =
+            (MIN_STEADY_RUN..=self.run.len()).find(|count| span(self.last(*count)) >= MIN_STEADY_SPAN)?;
         let last = self.last(count);
         if !last.iter().all(is_far) {
             return None;
         }
-        let mut distances: ArrayVec<f64, KEPT> = last.iter().map(|one| filter.distance_ns(*one)).collect();
+        let mut distances: ArrayVec<f64, MAX_RUN> = last.iter().map(|one| filter.distance_ns(*one)).collect();
         distances.sort_unstable_by(f64::total_cmp);
         let median = *distances.get(count / 2)?;
         distances.iter_mut().for_each(|distance| *distance = (*distance - median).abs());
         distances.sort_unstable_by(f64::total_cmp);
         let three_quarters = *distances.get(count * 3 / 4)?;
-        (three_quarters <= STEADINESS * sigma.max(noise::FLOOR_NS)).then_some(count)
+        (three_quarters <= STEADY_SIGMAS * sigma.max(noise::FLOOR_NS)).then_some(count)
     }
 }
 
@@ -198,16 +209,18 @@ fn span(run: &[Measurement]) -> Duration {
     }
 }
 
-/// Whether they lie on one line of any rate, as when the host's clock source changed.
+/// Whether the measurements lie on one line of any rate, as after a change of the kernel's clock source.
 fn is_linear(run: &[Measurement], filter: &Kalman, sigma: f64) -> bool {
     let Some(first) = run.first() else { return false };
     let points = run.iter().map(|one| ((one.raw - first.raw).secs_f64(), filter.distance_ns(*one)));
-    Line::through(points).is_some_and(|line| line.scatter(run.len()) <= LINEAR * sigma)
+    Line::through(points).is_some_and(|line| line.scatter(run.len()) <= LINE_SCATTER_SIGMAS * sigma)
 }
 
-/// Whether both lie on one line of any rate that a leader can have.
+/// Whether both measurements lie on one line of a rate that a leader can have.
 fn are_of_one_line(earlier: Measurement, later: Measurement, sigma_ns: f64) -> bool {
     let raw = later.raw - earlier.raw;
     let apart = ((later.dante - earlier.dante) - raw).ns_f64().abs();
-    apart <= GATE * std::f64::consts::SQRT_2 * sigma_ns + (raw * RateGuess::UNKNOWN.sigma).ns_f64().abs()
+    apart
+        <= OUTLIER_SIGMAS * std::f64::consts::SQRT_2 * sigma_ns
+            + (raw * RateGuess::UNKNOWN.sigma).ns_f64().abs()
 }

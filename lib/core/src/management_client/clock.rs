@@ -1,4 +1,4 @@
-//! One clock: what it was asked, and what it answered.
+//! One clock: its pending queries and its responses.
 
 use crate::wire::{
     ClockIdentity, CurrentDataSet, DefaultDataSet, GlobalTimeDataSet, ParentDataSet, Payload, PortDataSet,
@@ -7,189 +7,186 @@ use crate::wire::{
 use arrayvec::ArrayVec;
 use std::net::Ipv4Addr;
 
-/// Ports of one clock that are remembered.
+/// Maximum number of ports of one clock.
 pub const MAX_PORTS: usize = 4;
 
-/// What became of what was heard. Each packet is counted once.
+/// Counters of queries and received packets. Each packet is counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Questions that were sent.
-    pub asked: u64,
-    /// Answers that were taken.
-    pub answers: u64,
-    /// Answers to this host that were not asked for, of their sender or at all.
-    pub unasked: u64,
-    /// Answers that were there already.
+    /// Queries that were sent.
+    pub queries: u64,
+    /// Responses that were accepted.
+    pub responses: u64,
+    /// Responses to this client without a query to their sender.
+    pub unsolicited: u64,
+    /// Responses that were received before.
     pub repeated: u64,
-    /// Answers in the name of a clock that has another address.
+    /// Responses with the UUID of a clock at another address.
     pub second_address: u64,
-    /// Answers of clocks for which there was no room.
+    /// Responses of clocks or ports beyond the maximum number.
     pub no_room: u64,
-    /// PTPv1 of another subdomain.
+    /// PTPv1 packets of another subdomain.
     pub other_subdomain: u64,
-    /// PTPv2.
+    /// PTPv2 packets.
     pub ptp_v2: u64,
-    /// What is no message, or cut short.
+    /// Packets that cannot be decoded.
     pub unreadable: u64,
-    /// Other messages of the subdomain: Follow_Ups, questions of others and answers to them.
+    /// Other messages of the subdomain: Follow_Ups, and queries and responses of others.
     pub other: u64,
 }
 
-/// What became of an answer.
+/// How a response was handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    Answer,
-    Unasked,
+pub(super) enum Outcome {
+    Accepted,
+    Unsolicited,
     Repeated,
     SecondAddress,
     NoRoom,
 }
 
-/// Declares what a clock is asked, one line each: the question's name, its payload, the payload of the answer, and where the answer
-/// is kept. Questions that change a device do not exist.
-macro_rules! questions {
-    ($($(#[$doc:meta])* $question:ident: $asks:ident => $answer:ident in $field:ident: $kept:ty,)+) => {
-        /// What a clock can be asked here.
+/// Declares the queries, one line each: name, payload, payload of the response, and the field for the response. None of them
+/// changes a device.
+macro_rules! queries {
+    ($($(#[$doc:meta])* $query:ident: $payload:ident => $response:ident in $field:ident: $kept:ty,)+) => {
+        /// The queries to a clock.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum Question { $($question,)+ }
+        pub(super) enum Query { $($query,)+ }
 
-        impl Question {
-            pub(super) const ALL: [Self; [$(stringify!($question)),+].len()] = [$(Self::$question),+];
+        impl Query {
+            pub(super) const ALL: [Self; [$(stringify!($query)),+].len()] = [$(Self::$query),+];
 
             pub(super) const fn payload(self) -> Payload {
-                match self { $(Self::$question => Payload::$asks,)+ }
+                match self { $(Self::$query => Payload::$payload,)+ }
             }
 
-            /// The question that this answers.
-            fn answered_by(payload: &Payload) -> Option<Self> {
-                match payload { $(Payload::$answer(_) => Some(Self::$question),)+ _ => None }
+            /// The query that belongs to this response.
+            fn of_response(payload: &Payload) -> Option<Self> {
+                match payload { $(Payload::$response(_) => Some(Self::$query),)+ _ => None }
             }
         }
 
-        /// A clock, as it describes itself. Its statements are not checked.
+        /// A clock according to its responses, whose content is not checked.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Clock {
-            /// The UUID that it answers under.
+            /// The UUID of its responses.
             pub uuid: Uuid,
-            /// The port and the address of its first answer; `None` before that.
+            /// Port and address of its first response; `None` before that.
             pub source: Option<(PortIdentity, Ipv4Addr)>,
-            /// Another address from which somebody answered in its name. Those answers are not here.
+            /// Another address from which responses with its UUID came. Those responses were rejected.
             pub second_address: Option<Ipv4Addr>,
             $($(#[$doc])* pub $field: $kept,)+
-            asked: u16,
-            answered: u16,
+            queried: u16,
+            responded: u16,
         }
 
         impl Clock {
-            /// A clock of which only the name is known.
+            /// A clock of which only the UUID is known.
             pub(super) fn named(uuid: Uuid) -> Self {
                 let (source, second_address) = (None, None);
-                Self { uuid, source, second_address, $($field: <$kept>::default(),)+ asked: 0, answered: 0 }
+                Self { uuid, source, second_address, $($field: <$kept>::default(),)+ queried: 0, responded: 0 }
             }
 
-            fn keep(&mut self, payload: &Payload) -> Taken {
-                match payload { $(Payload::$answer(data) => self.$field.keep(*data),)+ _ => Taken::Unasked }
+            fn keep(&mut self, payload: &Payload) -> Outcome {
+                match payload { $(Payload::$response(data) => self.$field.keep(*data),)+ _ => Outcome::Unsolicited }
             }
         }
     };
 }
 
-questions! {
-    /// Who it is.
+queries! {
+    /// Its identity.
     Identity: ObtainIdentity => ClockIdentity in identity: Option<ClockIdentity>,
-    /// How it is made and set up.
+    /// Its properties and configuration.
     Default: GetDefaultDataSet => DefaultDataSet in default: Option<DefaultDataSet>,
-    /// How well it follows.
+    /// Its offset from its leader.
     Current: GetCurrentDataSet => CurrentDataSet in current: Option<CurrentDataSet>,
-    /// Whom it follows.
+    /// Its leader and grandmaster.
     Parent: GetParentDataSet => ParentDataSet in parent: Option<ParentDataSet>,
-    /// Its ports, in the order in which they answered, each once.
+    /// Its ports, in the order of their responses, each once.
     Port: GetPortDataSet => PortDataSet in ports: ArrayVec<PortDataSet, MAX_PORTS>,
-    /// Its time as it answered.
+    /// Its time at the response.
     GlobalTime: GetGlobalTimeDataSet => GlobalTimeDataSet in global_time: Option<GlobalTimeDataSet>,
 }
 
-impl Question {
-    #[expect(clippy::cast_possible_wrap, reason = "a handful")]
-    pub(super) const COUNT: i64 = Self::ALL.len() as i64;
-
+impl Query {
     const fn bit(self) -> u16 {
         1 << self as u16
     }
 }
 
-const _: () = assert!(Question::ALL.len() <= u16::BITS as usize);
+const _: () = assert!(Query::ALL.len() <= u16::BITS as usize);
 
-/// Where the answers to one question are kept.
+/// Storage for the responses to one query.
 trait Keep<T> {
-    fn keep(&mut self, data: T) -> Taken;
+    fn keep(&mut self, data: T) -> Outcome;
 }
 
 impl<T> Keep<T> for Option<T> {
-    fn keep(&mut self, data: T) -> Taken {
+    fn keep(&mut self, data: T) -> Outcome {
         if self.is_some() {
-            return Taken::Repeated;
+            return Outcome::Repeated;
         }
         *self = Some(data);
-        Taken::Answer
+        Outcome::Accepted
     }
 }
 
-/// A clock answers once for each of its ports.
+/// A clock sends one response for each of its ports.
 impl Keep<PortDataSet> for ArrayVec<PortDataSet, MAX_PORTS> {
-    fn keep(&mut self, data: PortDataSet) -> Taken {
+    fn keep(&mut self, data: PortDataSet) -> Outcome {
         if self.iter().any(|port| port.returned_port_number == data.returned_port_number) {
-            return Taken::Repeated;
+            return Outcome::Repeated;
         }
-        self.try_push(data).map_or(Taken::NoRoom, |()| Taken::Answer)
+        self.try_push(data).map_or(Outcome::NoRoom, |()| Outcome::Accepted)
     }
 }
 
 impl Clock {
-    /// A clock that answered who it is; `None` if that is not what it said.
+    /// Creates a clock from its response to the identity query; `None` for any other payload.
     pub(super) fn found(source: PortIdentity, address: Ipv4Addr, payload: &Payload) -> Option<Self> {
         let mut clock = Self::named(source.uuid);
-        clock.note_asked(Question::Identity);
+        clock.mark_queried(Query::Identity);
         (matches!(payload, Payload::ClockIdentity(_))
-            && clock.take(source, address, payload) == Taken::Answer)
+            && clock.accept(source, address, payload) == Outcome::Accepted)
             .then_some(clock)
     }
 
-    pub(super) fn note_asked(&mut self, question: Question) {
-        self.asked |= question.bit();
+    pub(super) fn mark_queried(&mut self, query: Query) {
+        self.queried |= query.bit();
     }
 
-    pub(super) fn has_answered(&self, question: Question) -> bool {
-        self.answered & question.bit() != 0
+    pub(super) fn has_responded(&self, query: Query) -> bool {
+        self.responded & query.bit() != 0
     }
 
-    /// It has answered everything, for each of the ports that it says it has.
+    /// Whether it has responded to all queries, for all ports of its default data set.
     pub(super) fn is_complete(&self) -> bool {
         let number = self.default.map_or(1, |data| usize::from(data.number_ports)).min(MAX_PORTS);
-        Question::ALL.into_iter().all(|question| self.has_answered(question)) && self.ports.len() >= number
+        Query::ALL.into_iter().all(|query| self.has_responded(query)) && self.ports.len() >= number
     }
 
-    /// It was asked for its data sets and gave none.
-    pub(super) fn is_mute(&self) -> bool {
-        let data_sets = !Question::Identity.bit();
-        self.asked & data_sets != 0 && self.answered & data_sets == 0
+    /// Whether it was queried for data sets and sent none.
+    pub(super) fn sends_no_data_sets(&self) -> bool {
+        let data_sets = !Query::Identity.bit();
+        self.queried & data_sets != 0 && self.responded & data_sets == 0
     }
 
-    pub(super) fn take(&mut self, source: PortIdentity, address: Ipv4Addr, payload: &Payload) -> Taken {
-        let Some(question) = Question::answered_by(payload) else { return Taken::Unasked };
-        if self.asked & question.bit() == 0 {
-            return Taken::Unasked;
+    pub(super) fn accept(&mut self, source: PortIdentity, address: Ipv4Addr, payload: &Payload) -> Outcome {
+        let Some(query) = Query::of_response(payload) else { return Outcome::Unsolicited };
+        if self.queried & query.bit() == 0 {
+            return Outcome::Unsolicited;
         }
         if self.source.is_some_and(|(_, first)| first != address) {
             self.second_address = Some(address);
-            return Taken::SecondAddress;
+            return Outcome::SecondAddress;
         }
-        let taken = self.keep(payload);
-        if taken != Taken::Answer {
-            return taken;
+        let outcome = self.keep(payload);
+        if outcome != Outcome::Accepted {
+            return outcome;
         }
         self.source.get_or_insert((source, address));
-        self.answered |= question.bit();
-        Taken::Answer
+        self.responded |= query.bit();
+        Outcome::Accepted
     }
 }

@@ -1,4 +1,4 @@
-//! The questioner on a bench with clocks that answer, or not.
+//! Tests of the management client with simulated clocks, which may not respond.
 
 mod hostile;
 
@@ -10,38 +10,39 @@ use crate::wire::{
 };
 
 const OURS: PortIdentity = PortIdentity { technology: 1, uuid: Uuid([2, 0, 0, 0, 0, 9]), port_id: 4711 };
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 const START: Timestamp<Raw> = Timestamp::from_ns(5_000_000_000);
-const GETS: usize = Question::ALL.len() - 1;
+/// Number of queries for data sets.
+const GETS: usize = Query::ALL.len() - 1;
 
 fn clock(n: u16) -> PortIdentity {
     let [a, b] = n.to_be_bytes();
     PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0, a, b]), port_id: 1 }
 }
 
-/// Where clock `n` is.
-fn home(n: u16) -> Ipv4Addr {
+/// The address of clock `n`.
+fn address(n: u16) -> Ipv4Addr {
     let [a, b] = n.to_be_bytes();
     Ipv4Addr::new(169, 254, a, b)
 }
 
-fn config(whom: Option<Uuid>) -> ManagementClientConfig {
+fn config(clock: Option<Uuid>) -> ManagementClientConfig {
     ManagementClientConfig {
         subdomain: Subdomain::DFLT,
         identity: OURS,
-        whom,
+        clock,
         boundary_hops: 0,
-        patience: PATIENCE,
+        timeout: TIMEOUT,
         max_clocks: 16,
     }
 }
 
-/// The answer of a clock; `None` where the payload is no question. It is all zeros where no test looks into it.
-fn answer_of(who: PortIdentity, question: &Payload) -> Option<Payload> {
-    if !questions().any(|asked| asked == *question) {
+/// The response of a clock; `None` if the payload is not a query. Data sets that no test reads are all zeros.
+fn response_of(who: PortIdentity, query: &Payload) -> Option<Payload> {
+    if !Query::ALL.iter().any(|known| known.payload() == *query) {
         return None;
     }
-    Some(match question {
+    Some(match query {
         Payload::ObtainIdentity => Payload::ClockIdentity(ClockIdentity { port: who, manufacturer: [0; 48] }),
         Payload::GetDefaultDataSet => Payload::DefaultDataSet(DefaultDataSet {
             port: who,
@@ -83,7 +84,7 @@ fn answer_of(who: PortIdentity, question: &Payload) -> Option<Payload> {
             leap_61: false,
             epoch_number: 0,
         }),
-        _ => zeros(question.key() + 1),
+        _ => zeros(query.key() + 1),
     })
 }
 
@@ -91,7 +92,7 @@ fn answer_of(who: PortIdentity, question: &Payload) -> Option<Payload> {
 fn zeros(key: u8) -> Payload {
     const KEY: usize = 55;
     const LENGTH: usize = 59;
-    let mut bytes = said_by(OURS, OURS, Payload::Null);
+    let mut bytes = encoded(OURS, OURS, Payload::Null);
     (bytes[KEY], bytes[LENGTH]) = (key, 90);
     bytes.resize(150, 0);
     match Packet::parse(&bytes).unwrap().message {
@@ -114,9 +115,9 @@ fn port(who: PortIdentity, number: u16) -> PortDataSet {
     }
 }
 
-/// An answer of `who` to `target`, as it stands on the wire.
-fn said_by(who: PortIdentity, target: PortIdentity, payload: Payload) -> Vec<u8> {
-    // The sequence number is the answering clock's own.
+/// The encoded response of `who` to `target`.
+fn encoded(who: PortIdentity, target: PortIdentity, payload: Payload) -> Vec<u8> {
+    // The sequence number is the responding clock's own.
     let header = Header {
         version_network: 1,
         subdomain: Subdomain::DFLT,
@@ -128,20 +129,26 @@ fn said_by(who: PortIdentity, target: PortIdentity, payload: Payload) -> Vec<u8>
     header.management(&body).unwrap().to_vec()
 }
 
-/// A questioner and a network.
+/// Upper bound of the duration, whatever is received.
+fn max_duration(config: &ManagementClientConfig) -> Duration {
+    let queries = i64::try_from(config.max_clocks * Query::ALL.len() + 1).unwrap();
+    (QUERY_INTERVAL * queries + config.timeout * 2) * i64::from(ROUNDS)
+}
+
+/// A management client and a network.
 struct Bench {
     client: ManagementClient,
     now: Timestamp<Raw>,
-    longest: Duration,
-    /// When each question was sent, to whom, and what it asks.
+    max_duration: Duration,
+    /// Time, target and payload of each query.
     sent: Vec<(Timestamp<Raw>, PortIdentity, Payload)>,
 }
 
 impl Bench {
     fn new(config: ManagementClientConfig) -> Self {
-        let longest = config.longest();
+        let max_duration = max_duration(&config);
         let mut bench =
-            Self { client: ManagementClient::new(config, START), now: START, longest, sent: Vec::new() };
+            Self { client: ManagementClient::new(config, START), now: START, max_duration, sent: Vec::new() };
         bench.handle(Input::Deadline);
         bench
     }
@@ -153,28 +160,31 @@ impl Bench {
             let Message::Management(body) = packet.message else { panic!("{packet:?}") };
             assert_eq!((packet.header.source, packet.header.subdomain), (OURS, Subdomain::DFLT));
             assert!(body.starting_boundary_hops == body.boundary_hops);
+            if let Some((last, ..)) = self.sent.last() {
+                assert!(self.now - *last >= QUERY_INTERVAL, "{:?} after the last query", self.now - *last);
+            }
             self.sent.push((self.now, body.target, body.payload));
         }
     }
 
-    fn hear(&mut self, bytes: &[u8], address: Ipv4Addr) {
+    fn receive(&mut self, bytes: &[u8], address: Ipv4Addr) {
         self.handle(Input::Packet { bytes, address });
     }
 
-    /// Until the end: each question that was sent last is given to `network`, which says what is answered and from where.
+    /// Runs to the end. `network` returns the responses to each query, with their source addresses.
     fn run(&mut self, mut network: impl FnMut(PortIdentity, &Payload) -> Vec<(Vec<u8>, Ipv4Addr)>) {
         let mut seen = 0;
         loop {
-            while let Some((_, target, question)) = self.sent.get(seen).copied() {
+            while let Some((_, target, query)) = self.sent.get(seen).copied() {
                 seen += 1;
-                for (bytes, address) in network(target, &question) {
-                    self.hear(&bytes, address);
+                for (bytes, address) in network(target, &query) {
+                    self.receive(&bytes, address);
                 }
             }
             let Some(due) = self.client.deadline() else { break };
-            assert!(due > self.now, "it would never sleep");
+            assert!(due > self.now, "deadline in the past: busy loop");
             self.now = due;
-            assert!(self.now - START <= self.longest, "it should have ended");
+            assert!(self.now - START <= self.max_duration, "runs too long");
             self.handle(Input::Deadline);
         }
     }
@@ -184,87 +194,89 @@ impl Bench {
     }
 }
 
-/// Clocks 1 to `count`, in good order.
+/// Clocks 1 to `count`, all correct.
 fn honest(count: u16) -> impl FnMut(PortIdentity, &Payload) -> Vec<(Vec<u8>, Ipv4Addr)> {
-    move |target, question| {
-        let meant = |n: &u16| target.uuid == Uuid([0; 6]) || target.uuid == clock(*n).uuid;
-        let answer = |n| Some((said_by(clock(n), OURS, answer_of(clock(n), question)?), home(n)));
-        (1..=count).filter(meant).filter_map(answer).collect()
+    move |target, query| {
+        let addressed = |n: &u16| target.uuid == Uuid([0; 6]) || target.uuid == clock(*n).uuid;
+        let response = |n| Some((encoded(clock(n), OURS, response_of(clock(n), query)?), address(n)));
+        (1..=count).filter(addressed).filter_map(response).collect()
     }
 }
 
 #[test]
-fn all_clocks_are_found_and_asked_once_for_each_data_set() {
+fn all_clocks_are_found_and_queried_once_per_data_set() {
     let mut bench = Bench::new(config(None));
     bench.run(honest(3));
     let found: Vec<_> = bench.client.clocks().collect();
     assert_eq!(found.len(), 3);
     for (found, n) in found.into_iter().zip(1..) {
-        assert_eq!(found.source, Some((clock(n), home(n))));
+        assert_eq!(found.source, Some((clock(n), address(n))));
         assert!(found.is_complete() && found.second_address.is_none());
-        let question = Payload::GetParentDataSet;
-        assert_eq!(found.parent.map(Payload::ParentDataSet), answer_of(clock(n), &question));
+        let query = Payload::GetParentDataSet;
+        assert_eq!(found.parent.map(Payload::ParentDataSet), response_of(clock(n), &query));
         assert_eq!(found.ports.as_slice(), [port(clock(n), 1)]);
     }
     assert_eq!(bench.sent.len(), 1 + 3 * GETS);
     assert_eq!(bench.sent[0].1, PortIdentity { technology: 1, uuid: Uuid([0; 6]), port_id: 0 });
-    let asked = bench.sent.len() as u64;
-    let tally = Tally { asked, answers: asked + 2, ..Tally::default() };
+    let queries = bench.sent.len() as u64;
+    let tally = Tally { queries, responses: queries + 2, ..Tally::default() };
     assert_eq!(bench.tally(), tally);
 }
 
 #[test]
-fn one_clock_that_is_named_is_asked_and_nobody_else() {
+fn named_clock_is_the_only_one_queried() {
     let mut bench = Bench::new(config(Some(clock(2).uuid)));
     bench.run(honest(3));
     assert_eq!(bench.client.clocks().map(|clock| clock.uuid).collect::<Vec<_>>(), [clock(2).uuid]);
     assert_eq!(bench.sent.len(), 1 + GETS);
     assert!(bench.sent.iter().all(|(_, target, _)| target.uuid == clock(2).uuid));
-    assert!(bench.now - START < PATIENCE, "it ends with the last answer");
+    assert!(bench.now - START < TIMEOUT, "ends with the last response");
 }
 
+/// [`Bench::handle`] checks the interval of any two queries, here with a timeout that is shorter.
 #[test]
-fn questions_keep_their_distance_whatever_is_heard() {
-    let mut bench = Bench::new(ManagementClientConfig { patience: Duration::from_ms(1), ..config(None) });
+fn queries_keep_their_interval() {
+    let hasty = ManagementClientConfig { timeout: Duration::from_ms(1), ..config(None) };
+    let mut bench = Bench::new(hasty.clone());
     bench.run(honest(12));
-    assert!(bench.sent.len() > 12 * GETS);
-    for pair in bench.sent.windows(2).skip(1) {
-        assert!(pair[1].0 - pair[0].0 >= SPACING, "{:?}", pair[1].0 - pair[0].0);
-    }
+    assert_eq!(bench.sent.len(), 1 + 12 * GETS);
+    let mut bench = Bench::new(hasty);
+    bench.run(|_, _| Vec::new());
+    assert_eq!(bench.sent.len(), 2, "the search is repeated");
 }
 
 #[test]
-fn where_nobody_answers_all_are_asked_twice_and_that_is_all() {
+fn without_responses_each_query_is_sent_twice() {
     let mut bench = Bench::new(config(None));
     bench.run(|_, _| Vec::new());
     assert_eq!(bench.client.clocks().count(), 0);
     assert_eq!(bench.sent.len(), 2);
-    assert_eq!(bench.now - START, PATIENCE * 2);
-    assert_eq!(bench.tally(), Tally { asked: 2, ..Tally::default() });
+    assert_eq!(bench.now - START, TIMEOUT * 2);
+    assert_eq!(bench.tally(), Tally { queries: 2, ..Tally::default() });
     let mut bench = Bench::new(config(Some(clock(1).uuid)));
     bench.run(|_, _| Vec::new());
     assert_eq!((bench.client.clocks().count(), bench.sent.len()), (0, 2 * (1 + GETS)));
 }
 
 #[test]
-fn what_is_lost_is_asked_for_once_more_and_what_is_there_is_not() {
+fn only_lost_responses_are_queried_again() {
     let mut bench = Bench::new(config(None));
     let (mut network, mut times) = (honest(2), 0);
-    bench.run(|target, question| {
-        let lost = target.uuid == clock(2).uuid && matches!(question, Payload::GetCurrentDataSet);
+    bench.run(|target, query| {
+        let lost = target.uuid == clock(2).uuid && matches!(query, Payload::GetCurrentDataSet);
         times += u32::from(lost);
-        if lost && times == 1 { Vec::new() } else { network(target, question) }
+        if lost && times == 1 { Vec::new() } else { network(target, query) }
     });
     assert!(bench.client.clocks().all(Clock::is_complete));
     assert_eq!((times, bench.sent.len()), (2, 1 + 2 * GETS + 1));
 }
 
 #[test]
-fn who_says_who_he_is_and_nothing_else_is_shown_and_not_asked_again() {
+fn clock_without_data_sets_is_listed_and_not_queried_again() {
     let mut bench = Bench::new(config(None));
     let mut network = honest(1);
-    bench.run(|target, question| match question {
-        Payload::ObtainIdentity => network(target, question),
+    bench.run(|target, query| match query {
+        Payload::ObtainIdentity => network(target, query),
         _ => Vec::new(),
     });
     let found: Vec<_> = bench.client.clocks().collect();
@@ -274,21 +286,21 @@ fn who_says_who_he_is_and_nothing_else_is_shown_and_not_asked_again() {
 }
 
 #[test]
-fn a_clock_with_two_ports_answers_for_both() {
+fn clock_with_two_ports_responds_for_both() {
     let mut bench = Bench::new(config(Some(clock(1).uuid)));
     let mut network = honest(1);
-    bench.run(|target, question| {
-        let mut answers = network(target, question);
-        if let Payload::GetDefaultDataSet = question {
-            let Some(Payload::DefaultDataSet(data)) = answer_of(clock(1), question) else { panic!() };
+    bench.run(|target, query| {
+        let mut responses = network(target, query);
+        if let Payload::GetDefaultDataSet = query {
+            let Some(Payload::DefaultDataSet(data)) = response_of(clock(1), query) else { panic!() };
             let two = Payload::DefaultDataSet(DefaultDataSet { number_ports: 2, ..data });
-            answers = vec![(said_by(clock(1), OURS, two), home(1))];
+            responses = vec![(encoded(clock(1), OURS, two), address(1))];
         }
-        if let Payload::GetPortDataSet = question {
+        if let Payload::GetPortDataSet = query {
             let second = Payload::PortDataSet(port(clock(1), 2));
-            answers.push((said_by(clock(1), OURS, second), home(1)));
+            responses.push((encoded(clock(1), OURS, second), address(1)));
         }
-        answers
+        responses
     });
     let found = bench.client.clocks().next().unwrap();
     assert_eq!(found.ports.iter().map(|port| port.returned_port_number).collect::<Vec<_>>(), [1, 2]);

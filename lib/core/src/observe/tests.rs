@@ -1,12 +1,12 @@
-//! The engine on two networks with leaders of known time.
+//! Tests the engine on two networks with leaders of known time.
 
 use super::*;
 use crate::announcement::PtpVersion;
-use crate::page::{Freshness, View};
-use crate::port::{Channel, Input, PacketTimestamp, State};
-use crate::time::{Affine, Dante, Duration, Ratio};
+use crate::page::{CLOCK_HAS_PATH_DELAY, Freshness, MAP_HAS_PATH_DELAY, View};
+use crate::port::{Channel, DelayMechanism, Input, NoTimestamp, PacketTimestamp, State};
+use crate::time::{Affine, Dante, Duration, Ratio, TEST_UTC_NS};
 use crate::track::{Loss, TimelineKey, Track};
-use crate::wire::{Buffer, Flags, Header, Message, Packet, PortIdentity, Subdomain, SyncBody};
+use crate::wire::{Buffer, DelayResp, Flags, Header, Message, Packet, PortIdentity, Subdomain, SyncBody};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -17,12 +17,10 @@ fn identity(n: u8) -> PortIdentity {
     port::follower_identity([0, 0x1d, 0xc1, 0, 0, n], 0)
 }
 
-/// A one-step Sync, which is measured at once.
-fn sync(source: PortIdentity, sequence_id: u16, origin: Timestamp<Dante>) -> Buffer {
-    let body = SyncBody { origin, ..SyncBody::dante(source) };
+fn packet(source: PortIdentity, sequence_id: u16, message: Message) -> Buffer {
     let header =
         Header { version_network: 1, subdomain: Subdomain::DFLT, source, sequence_id, flags: Flags::NONE };
-    Packet { header, message: Message::Sync(body) }.build().unwrap()
+    Packet { header, message }.build().unwrap()
 }
 
 /// The engine, and the leader of each network.
@@ -31,22 +29,29 @@ struct Bench {
     now: Timestamp<Raw>,
     lines: [Affine<Dante>; NETWORKS],
     leads: [bool; NETWORKS],
+    /// Path delay of all packets.
+    path: Duration,
     sequence: u16,
     outputs: Vec<(usize, Output)>,
 }
 
 impl Bench {
-    /// The interfaces are open; no leader sends yet. The secondary's time is `apart` from the primary's.
+    /// The interfaces are open; no leader sends yet. The secondary's time minus the primary's is `apart`.
     fn new(networks: usize, apart: Duration) -> Self {
+        Self::with(networks, apart, PortConfig::default())
+    }
+
+    fn with(networks: usize, apart: Duration, config: PortConfig) -> Self {
         let now = Timestamp::from_ns(5_000_000_000);
         let line = |at0| Affine { raw0: now, at0, rate: Ratio::from_ppm(12.0) };
         let at0 = Timestamp::from_ns(699_000_000_000);
         let names = ["primary", "secondary", "tertiary"].into_iter().take(networks);
         let mut bench = Self {
-            engine: Observer::new(names.map(|name| (name, PortConfig::default()))),
+            engine: Observer::new(names.map(|name| (name, config.clone()))),
             now,
             lines: [line(at0), line(at0 + apart)],
             leads: [false; NETWORKS],
+            path: Duration::ZERO,
             sequence: 0,
             outputs: Vec::new(),
         };
@@ -69,7 +74,7 @@ impl Bench {
         self.outputs.extend(std::iter::from_fn(|| self.engine.poll()));
     }
 
-    /// A Sync of each leader that sends, and an interval passes, with the deadlines in it.
+    /// For each of `count` intervals: a Sync of each leader that sends, then the deadlines of the interval.
     fn beats(&mut self, count: usize) {
         for _ in 0..count {
             self.sequence += 1;
@@ -91,22 +96,44 @@ impl Bench {
         }
     }
 
-    fn sync(&mut self, network: usize) {
-        let source = identity(u8::try_from(network).unwrap() + 1);
-        let bytes = sync(source, self.sequence, self.lines[network].at(self.now));
-        let real = Timestamp::from_ns(self.now.ns() + 1_795_000_000_000_000_000);
-        let arrived = Ok(PacketTimestamp { raw: self.now, real });
-        let source = SocketAddrV4::new(Ipv4Addr::new(169, 254, 1, 2), 49_155);
-        self.handle(network, Input::Packet { channel: Channel::Event, bytes: &bytes, source, arrived });
+    fn timestamp(&self) -> Result<PacketTimestamp, NoTimestamp> {
+        Ok(PacketTimestamp { raw: self.now, real: Timestamp::from_ns(self.now.ns() + TEST_UTC_NS) })
     }
 
-    /// What a reader has of the clock page: encoded, and decoded.
+    /// The leader of the network sends a packet, which arrives now.
+    fn receive(&mut self, network: usize, channel: Channel, message: Message) {
+        let bytes = packet(leader(network), self.sequence, message);
+        let source = SocketAddrV4::new(Ipv4Addr::new(169, 254, 1, 2), 49_155);
+        self.handle(network, Input::Packet { channel, bytes: &bytes, source, arrived: self.timestamp() });
+    }
+
+    /// A one-step Sync, which is measured at once.
+    fn sync(&mut self, network: usize) {
+        let origin = self.lines[network].at(self.now - self.path);
+        let body = SyncBody { origin, ..SyncBody::dante(leader(network)) };
+        self.receive(network, Channel::Event, Message::Sync(body));
+    }
+
+    /// Answers the Delay_Reqs that were sent.
+    fn answer_delay_reqs(&mut self) {
+        for (network, output) in std::mem::take(&mut self.outputs) {
+            let Output::Port(port::Output::Send { packet, token }) = output else { continue };
+            self.handle(network, Input::Departed { token, timestamp: self.timestamp() });
+            let Header { source: requesting, sequence_id: requesting_sequence_id, .. } =
+                Packet::parse(&packet).unwrap().header;
+            let received = self.lines[network].at(self.now + self.path);
+            let answer = DelayResp { received, requesting, requesting_sequence_id };
+            self.receive(network, Channel::General, Message::DelayResp(answer));
+        }
+    }
+
+    /// The clock page after encoding and decoding.
     fn page(&mut self) -> Dante4l {
         let bytes = self.engine.pages(Some(KernelSync::Unsynchronised)).0.as_bytes().to_vec();
         Dante4l::read_from_bytes(&bytes).unwrap()
     }
 
-    /// And of the status page.
+    /// The status page after encoding and decoding.
     fn status(&mut self) -> Dante4lStatus {
         let bytes = self.engine.pages(Some(KernelSync::Unsynchronised)).1.as_bytes().to_vec();
         Dante4lStatus::read_from_bytes(&bytes).unwrap()
@@ -117,7 +144,7 @@ impl Bench {
         Track::of(Some(&View { freshness, pid: 1, instance: INSTANCE, body }))
     }
 
-    /// The numbers of the timelines that outputs announced, with their networks.
+    /// Network and number of each timeline among the outputs.
     fn timelines(&self) -> Vec<(usize, u64)> {
         let number = |(network, output): &(usize, Output)| match output {
             Output::Port(port::Output::Timeline { number, .. }) => Some((*network, *number)),
@@ -135,13 +162,17 @@ impl Bench {
     }
 }
 
-/// The ports that the samples of the ring came through, and the timelines that they are of, oldest first.
+fn leader(network: usize) -> PortIdentity {
+    identity(u8::try_from(network).unwrap() + 1)
+}
+
+/// Port and timeline of each sample of the ring, oldest first.
 fn ring(page: &Dante4l) -> Vec<(u32, u64)> {
     page.samples_after(0).map(|sample| (sample.port, sample.timeline)).collect()
 }
 
 #[test]
-fn pages_show_the_selected_ports_track_after_encoding_and_decoding() {
+fn pages_contain_the_track_of_the_selected_port() {
     let mut bench = Bench::running(Duration::from_us(60));
     for fails in [None, Some(0)] {
         if let Some(network) = fails {
@@ -168,11 +199,36 @@ fn pages_show_the_selected_ports_track_after_encoding_and_decoding() {
     assert_eq!(page.ports.each_ref().map(|port| port.timestamp_source), [0, TimestampSource::Hardware as u8]);
     assert_eq!(page.ports.each_ref().map(|port| port.last.port), [0, 1]);
     let last = bench.engine.port(1).unwrap().last_sample().copied();
-    assert_eq!(page.ports[1].last_sample(), last, "on its first timeline, as the suite is");
+    assert_eq!(page.ports[1].last_sample(), last, "its timeline has the published number");
 }
 
 #[test]
-fn ring_holds_the_samples_of_the_selected_network_alone() {
+fn published_map_includes_the_path_delay_exactly_if_its_flags_are_set() {
+    let config = PortConfig { delay: DelayMechanism::E2e, ..PortConfig::default() };
+    let mut bench = Bench::with(1, Duration::ZERO, config);
+    (bench.leads[0], bench.path) = (true, Duration::from_us(30));
+    let (both, mut without) = (CLOCK_HAS_PATH_DELAY | MAP_HAS_PATH_DELAY, 0);
+    while bench.engine.port(0).and_then(Port::path_delay).is_none() {
+        let page = bench.page();
+        assert_eq!((page.flags & both, page.path_delay_ns), (0, 0));
+        if let Some(map) = page.map().filter(|_| page.is_locked()) {
+            without += 1;
+            let error = map.dante_at(bench.now) - bench.lines[0].at(bench.now - bench.path);
+            assert!(error.abs() < Duration::from_ns(100), "{error:?} off the time without the delay");
+        }
+        bench.beats(1);
+        bench.answer_delay_reqs();
+    }
+    assert!(without > 0, "the delay was known before the lock");
+    let page = bench.page();
+    assert_eq!(page.flags & both, both);
+    assert!((page.path_delay_ns - 30_000).abs() < 100, "{} ns", page.path_delay_ns);
+    let error = page.map().unwrap().dante_at(bench.now) - bench.lines[0].at(bench.now);
+    assert!(error.abs() < Duration::from_ns(100), "{error:?} off the leader's time");
+}
+
+#[test]
+fn ring_contains_only_samples_of_the_selected_network() {
     let mut bench = Bench::running(Duration::from_us(60));
     let before = ring(&bench.page());
     assert!(before.iter().all(|sample| *sample == (0, 1)));
@@ -183,11 +239,11 @@ fn ring_holds_the_samples_of_the_selected_network_alone() {
     assert_eq!(after, [&before[..], &[(1, 1); 3]].concat());
     let given: Vec<_> =
         bench.outputs.iter().filter(|(_, it)| matches!(it, Output::Port(port::Output::Sample(_)))).collect();
-    assert_eq!(given.len(), after.len(), "the same are put out");
+    assert_eq!(given.len(), after.len(), "each sample of the ring is an output");
 }
 
 #[test]
-fn network_that_fails_is_left_at_once_and_the_timeline_goes_on() {
+fn failed_network_is_replaced_at_once_and_the_timeline_continues() {
     let mut bench = Bench::running(Duration::from_us(60));
     assert_eq!(bench.changes(), [(1, NetworkChange::OneClock)]);
     bench.outputs.clear();
@@ -208,7 +264,7 @@ fn network_that_fails_is_left_at_once_and_the_timeline_goes_on() {
 }
 
 #[test]
-fn networks_of_two_clocks_are_on_timelines_of_their_own() {
+fn networks_of_two_clocks_have_different_timelines() {
     let mut bench = Bench::running(Duration::from_secs(4_000));
     assert_eq!(bench.timelines(), [(0, 1), (1, 0)]);
     assert_eq!(bench.changes(), [(1, NetworkChange::TwoClocks(Duration::from_secs(4_000)))]);
@@ -226,7 +282,7 @@ fn networks_of_two_clocks_are_on_timelines_of_their_own() {
 }
 
 #[test]
-fn sample_by_which_a_network_is_selected_is_published() {
+fn sample_that_causes_the_selection_is_published() {
     let mut bench = Bench::new(NETWORKS, Duration::ZERO);
     bench.leads[1] = true;
     while bench.engine.selected() == 0 {
@@ -246,7 +302,7 @@ fn sample_by_which_a_network_is_selected_is_published() {
 }
 
 #[test]
-fn sample_of_an_earlier_timeline_of_its_port_has_no_published_number() {
+fn sample_of_an_earlier_timeline_is_published_with_timeline_0() {
     let bench = Bench::running(Duration::ZERO);
     let port = bench.engine.port(0).unwrap();
     let sample = *port.last_sample().unwrap();
@@ -255,10 +311,10 @@ fn sample_of_an_earlier_timeline_of_its_port_has_no_published_number() {
 }
 
 #[test]
-fn page_is_changed_by_what_it_shows_and_by_nothing_else() {
+fn only_new_page_content_counts_as_a_change() {
     let mut bench = Bench::new(1, Duration::ZERO);
     bench.leads[0] = true;
-    assert!(bench.engine.is_changed(), "never published");
+    assert!(bench.engine.is_changed(), "not published yet");
     let mut changes = |act: &dyn Fn(&mut Bench)| {
         bench.page();
         assert!(!bench.engine.is_changed());
@@ -267,7 +323,7 @@ fn page_is_changed_by_what_it_shows_and_by_nothing_else() {
     };
     assert!(!changes(&|bench| bench.handle(0, Input::Deadline)));
     assert!(!changes(&|bench| bench.handle(0, Input::Dropped(0))));
-    assert!(!changes(&|bench| bench.handle(1, Input::Failed)), "there is no such network");
+    assert!(!changes(&|bench| bench.handle(1, Input::Failed)), "no such network");
     assert!(changes(&|bench| bench.engine.set_timestamp_source(0, TimestampSource::Software)));
     assert!(!changes(&|bench| bench.engine.set_timestamp_source(0, TimestampSource::Software)));
     assert!(changes(&|bench| bench.handle(0, Input::Rejoined)));
@@ -277,7 +333,7 @@ fn page_is_changed_by_what_it_shows_and_by_nothing_else() {
 }
 
 #[test]
-fn a_third_network_is_ignored() {
+fn third_network_is_ignored() {
     let mut bench = Bench::new(3, Duration::ZERO);
     assert!(bench.engine.port(2).is_none());
     assert_eq!(bench.status().port_count, 2);

@@ -1,4 +1,4 @@
-//! The clock page of dante2sys: the clock that it steers, and the epoch offset K in pieces.
+//! The clock page of dante2sys: the steered clock, and the epoch offset (K) as pieces.
 
 use super::record::{body, record};
 use crate::steer::{State, SteeredClock, Steerer};
@@ -20,37 +20,37 @@ record! {
         pub leap: u8,
         /// `STEER_*`.
         pub flags: u32,
-        /// The frequency that the clock was last given, fraction.
+        /// Frequency correction of the clock as last set, fraction.
         pub frequency: f64,
-        /// dante4l's instance whose Dante time the pieces count in; with [`STEER_HAS_PIECE`].
+        /// `instance` of the dante4l whose Dante time the pieces refer to; with [`STEER_HAS_PIECE`].
         pub key_instance: u64,
-        /// And its timeline.
+        /// The timeline that the pieces refer to; with [`STEER_HAS_PIECE`].
         pub key_number: u64,
         /// K in force; with [`STEER_HAS_PIECE`].
         pub piece: PieceRecord,
-        /// K from `next_from_dante_ns` on; its serial is 0 while there is none. This version never sets it.
+        /// K from `next_from_dante_ns` on; its serial is 0 where there is none. This version never sets it.
         pub next: PieceRecord,
-        /// The leader's time from which `next` holds.
+        /// Dante time from which `next` is in force.
         pub next_from_dante_ns: i64,
-        /// Leap seconds since `piece.origin` began, s, to be added to what a piece gives: -1 for an inserted one.
+        /// Sum of the leap seconds since `piece.origin` began, s, to be added to UTC by a piece: -1 after an inserted one.
         pub leap_seconds: i32,
         /// Zero.
         pub reserved: u32,
-        /// The steered clock is off UTC by at most this, ns, if its sources are right; with [`STEER_HAS_UTC`].
+        /// UTC bound: the steered clock is off UTC by at most this, ns, if its sources are right; with [`STEER_HAS_UTC`].
         pub utc_bound_ns: i64,
     }
 
     /// [`Piece`]: UTC at Dante time D is `utc0 + (D - dante0) + floor((D - dante0) * slope / 2^48)`, in 128 bits.
     pub struct PieceRecord {
-        /// A random number of who decides K.
+        /// Random number of the run of dante2sys that set K.
         pub origin: u64,
-        /// Rises with each piece of an origin, from 1.
+        /// Number of the piece within its origin, from 1.
         pub serial: u64,
-        /// Dante time where the piece begins, ns.
+        /// Dante time at which the piece begins, ns.
         pub dante0_ns: i64,
-        /// UTC there, ns since 1970, without the leap seconds of `leap_seconds`.
+        /// UTC at the beginning, ns since 1970, without `leap_seconds`.
         pub utc0_ns: i64,
-        /// Rate of UTC against Dante time, minus one, in units of 2^-48.
+        /// Rate of UTC relative to Dante time, minus one, in units of 2^-48.
         pub slope: i64,
     }
 }
@@ -61,9 +61,9 @@ body!(Dante2sys, "dante2sys", 2, Clock 1);
 pub const STEER_HAS_PIECE: u32 = 1;
 /// `utc_bound_ns` is valid.
 pub const STEER_HAS_UTC: u32 = 2;
-/// The kernel publishes the clock as synchronised to UTC.
+/// UTC is synchronised: dante2sys steers the clock, the UTC bound is below `--max-utc-error`, and the clock was not set by hand.
 pub const STEER_UTC_SYNCHRONISED: u32 = 4;
-/// The clock's UTC was set by hand, and is left as it is.
+/// The clock was set by hand, and dante2sys does not correct its UTC error.
 pub const STEER_UTC_BY_HAND: u32 = 8;
 
 impl From<Piece> for PieceRecord {
@@ -82,14 +82,14 @@ impl From<PieceRecord> for Piece {
 }
 
 impl Dante2sys {
-    /// What `steerer` does to a clock of this kind, at `now`; `origin` is this run's random number.
+    /// The page for the state of `steerer` and a clock of this kind at `now`. `origin` is the random number of this run.
     pub fn of(steerer: &Steerer, clock: SteeredClock, origin: u64, now: &Reading) -> Self {
         let utc = steerer.utc();
         let mut body = Self {
             state: steerer.state() as u8,
             clock: clock as u8,
             utc_source: utc.source() as u8,
-            leap: utc.keeper().leap() as u8,
+            leap: utc.servo().leap() as u8,
             frequency: steerer.frequency().fraction(),
             ..Self::default()
         };
@@ -104,26 +104,26 @@ impl Dante2sys {
             body.flags |= STEER_HAS_UTC;
             body.utc_bound_ns = error.bound.ns();
         }
-        if steerer.is_utc_good() {
+        if steerer.is_utc_synchronised() {
             body.flags |= STEER_UTC_SYNCHRONISED;
         }
-        if utc.keeper().is_left() {
+        if utc.servo().is_set_by_hand() {
             body.flags |= STEER_UTC_BY_HAND;
         }
         body
     }
 
-    /// The state; `None` where the number is not one.
+    /// The state; `None` where the number is unknown.
     pub fn state(&self) -> Option<State> {
         State::from_number(self.state)
     }
 
-    /// The frequency that the clock was last given.
+    /// Frequency correction of the clock as last set.
     pub fn frequency(&self) -> Ratio {
         Ratio::new(self.frequency)
     }
 
-    /// UTC at Dante time `dante`, leap seconds included: by the piece that holds then. `None` before K was fixed.
+    /// UTC at Dante time `dante`, leap seconds included, by the piece in force at `dante`. `None` before K is set.
     pub fn utc_at(&self, dante: Timestamp<Dante>) -> Option<Timestamp<Real>> {
         let is_next = self.next.serial != 0 && dante.ns() >= self.next_from_dante_ns;
         let piece = Piece::from(if is_next { self.next } else { self.piece });
@@ -131,12 +131,7 @@ impl Dante2sys {
         self.has(STEER_HAS_PIECE).then(|| piece.utc_at(dante) + leap)
     }
 
-    /// The piece in force, once K was fixed.
-    pub fn piece(&self) -> Option<Piece> {
-        self.has(STEER_HAS_PIECE).then(|| self.piece.into())
-    }
-
-    /// The timeline of dante4l that the pieces count in; with [`Dante2sys::piece`].
+    /// The timeline of dante4l that the pieces refer to; with [`STEER_HAS_PIECE`].
     pub fn key(&self) -> TimelineKey {
         TimelineKey { instance: self.key_instance, number: self.key_number }
     }

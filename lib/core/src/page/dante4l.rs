@@ -1,4 +1,4 @@
-//! The clock page of dante4l: the leader that is followed, its clock map, and the last samples.
+//! The clock page of dante4l: the leader, its clock map, and the last samples.
 
 use super::record::{body, record};
 use super::{Array, HEAD_SIZE, Shape, copy, fields_of_shape};
@@ -9,7 +9,7 @@ use crate::track::{KernelSync, TimelineKey, Track};
 use crate::wire::{PortIdentity, Subdomain, Uuid};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Samples kept: 16 s at 4 Hz.
+/// Number of samples in the ring: 16 s at 4 Hz.
 pub const RING: usize = 64;
 
 record! {
@@ -19,7 +19,7 @@ record! {
         pub protocol: u8,
         /// [`State`] of the selected port.
         pub state: u8,
-        /// [`KernelClock`](crate::track::KernelClock): CLOCK_REALTIME as the kernel publishes it.
+        /// [`KernelClock`](crate::track::KernelClock): synchronisation of CLOCK_REALTIME according to the kernel.
         pub kernel_clock: u8,
         /// [`TimestampSource`] of the selected port.
         pub timestamp_source: u8,
@@ -33,9 +33,9 @@ record! {
         pub domain: u8,
         /// Zero.
         pub reserved: [u8; 3],
-        /// clockIdentity of who sends the Syncs; with PTPv1 its UUID of 6 bytes and two zeros.
+        /// clockIdentity of the sender of the Syncs; with PTPv1 its UUID of 6 bytes and two zeros.
         pub sender: [u8; 8],
-        /// The grandmaster's, likewise.
+        /// clockIdentity of the grandmaster, in the same form.
         pub grandmaster: [u8; 8],
         /// Port number of the sender.
         pub sender_port: u16,
@@ -51,13 +51,14 @@ record! {
         pub map: MapRecord,
         /// Mean path delay, ns; with [`CLOCK_HAS_PATH_DELAY`].
         pub path_delay_ns: i64,
-        /// Bound on the error of CLOCK_REALTIME by the kernel (maxerror), ns; valid where `kernel_clock` says synchronised.
+        /// The kernel's bound on the error of CLOCK_REALTIME (maxerror), ns; valid where `kernel_clock` is synchronised.
         pub kernel_max_error_ns: i64,
         /// Number of samples that were ever put into `ring`.
         pub samples: u64,
-        /// Zero: room for fields of later versions, so that the ring seldom moves.
+        /// Zero: reserved for fields of later versions, so that the ring seldom moves.
         pub reserved_3: [u64; 14],
-        /// The last samples of the selected ports; the n-th that was put there is at (n - 1) % the number of entries.
+        /// The last samples, each of the port that was selected then. The n-th sample is at entry (n - 1) modulo the number of
+        /// entries.
         pub ring: [SampleRecord; RING],
     }
 
@@ -65,25 +66,25 @@ record! {
     pub struct MapRecord {
         /// Anchor, CLOCK_MONOTONIC_RAW.
         pub raw0_ns: i64,
-        /// Dante time there.
+        /// Dante time at the anchor.
         pub dante0_ns: i64,
-        /// ForeignLeader's rate minus ours, fraction.
+        /// The leader's rate minus the rate of this host's oscillator, fraction.
         pub rate: f64,
         /// One standard deviation of Dante time at the anchor.
         pub offset_sigma_ns: i64,
         /// One standard deviation of the rate, fraction.
         pub rate_sigma: f64,
-        /// Correlation of both errors.
+        /// Correlation of the errors of Dante time and of the rate at the anchor, -1 to 1.
         pub correlation: f64,
-        /// Growth of the rate's standard deviation over a second, fraction.
+        /// Random walk of the rate: growth of its standard deviation within one second, fraction per square root of a second.
         pub wander: f64,
     }
 
-    /// [`Sample`], a pair of timestamps as they were taken.
+    /// [`Sample`]: the timestamps of one Sync, unfiltered.
     pub struct SampleRecord {
-        /// Counts the port's samples from 1.
+        /// Number of the sample on its port, from 1.
         pub number: u64,
-        /// The timeline that it belongs to.
+        /// The timeline of the sample.
         pub timeline: u64,
         /// Arrival, CLOCK_MONOTONIC_RAW.
         pub arrived_raw_ns: i64,
@@ -91,11 +92,11 @@ record! {
         pub arrived_real_ns: i64,
         /// Departure, Dante time.
         pub origin_ns: i64,
-        /// Local minus leader, against the clock map.
+        /// Residual against the clock map, local minus leader: positive is late.
         pub residual_ns: i64,
-        /// 1: the estimator took it; 0: an outlier.
+        /// 1: accepted by the estimator; 0: an outlier.
         pub accepted: u32,
-        /// Index of the port that it came through.
+        /// Index of the port that received the Sync.
         pub port: u32,
     }
 }
@@ -127,11 +128,11 @@ pub const CLOCK_HAS_LEADER: u32 = 1;
 pub const CLOCK_HAS_MAP: u32 = 2;
 /// `path_delay_ns` is valid.
 pub const CLOCK_HAS_PATH_DELAY: u32 = 4;
-/// The leader is followed now and its map has converged: Dante time may be used. Set exactly where `state` is SLAVE, and stays
-/// right where later versions have states that this one does not know.
+/// The leader is followed now and its clock map has converged: Dante time may be used. This version sets it exactly in the state
+/// SLAVE. It remains valid with later versions that have other states.
 pub const CLOCK_LOCKED: u32 = 16;
-/// The path delay is part of `map`. Without this flag the map is that of a leader without a path between: its time at a
-/// given instant is `path_delay_ns` later than the map gives. This version never sets it.
+/// `map` includes the path delay. Without this flag the map is computed as if the path delay were zero: the leader's time at a
+/// given instant is `path_delay_ns` later than the map gives. This version sets it together with [`CLOCK_HAS_PATH_DELAY`].
 pub const MAP_HAS_PATH_DELAY: u32 = 8;
 
 /// The leader's time is PTP's own timescale: TAI since 1970 (PTPv2).
@@ -140,15 +141,15 @@ pub const TIMESCALE_PTP: u16 = 1;
 pub const TIMESCALE_UTC_OFFSET_VALID: u16 = 2;
 /// The leader's time is traceable to a primary reference (PTPv2).
 pub const TIMESCALE_TRACEABLE: u16 = 4;
-/// The leader's frequency is (PTPv2).
+/// The leader's frequency is traceable to a primary reference (PTPv2).
 pub const TIMESCALE_FREQUENCY_TRACEABLE: u16 = 8;
-/// The UTC day that runs ends with an inserted leap second. This version never sets it, nor the flags of PTPv2.
+/// The current UTC day ends with an inserted leap second. This version sets neither this flag nor the flags of PTPv2.
 pub const TIMESCALE_LEAP_61: u16 = 16;
-/// It ends with a deleted one.
+/// The current UTC day ends with a deleted leap second.
 pub const TIMESCALE_LEAP_59: u16 = 32;
 
 impl Dante4l {
-    /// Puts the selected port on the page: on the published timeline of this number.
+    /// Copies the state of the selected port to the page. `timeline` is the number of its published timeline.
     pub fn set_port(&mut self, port: &Port, timestamp_source: TimestampSource, timeline: u64) {
         let Self { kernel_clock, kernel_max_error_ns, samples, ring, .. } = *self;
         *self = Self {
@@ -171,12 +172,12 @@ impl Dante4l {
             self.map = map.into();
         }
         if let Some(delay) = port.path_delay() {
-            self.flags |= CLOCK_HAS_PATH_DELAY;
+            self.flags |= CLOCK_HAS_PATH_DELAY | MAP_HAS_PATH_DELAY;
             self.path_delay_ns = delay.ns();
         }
     }
 
-    /// Sets the state of the selected port, and with it whether its leader is locked.
+    /// Sets the state of the selected port and [`CLOCK_LOCKED`].
     pub fn set_state(&mut self, state: State) {
         self.state = state as u8;
         self.flags = self.flags & !CLOCK_LOCKED | if state == State::Slave { CLOCK_LOCKED } else { 0 };
@@ -193,39 +194,33 @@ impl Dante4l {
         self.timescale = if announced.utc_reasonable { TIMESCALE_UTC_OFFSET_VALID } else { 0 };
     }
 
-    /// The leader, for a page of this `instance`.
+    /// The leader, for the page of this `instance`.
     pub fn track(&self, instance: u64) -> Track {
         Track { key: self.key(instance), is_locked: self.is_locked(), map: self.map() }
     }
 
-    /// What the timeline is known by, for a page of this `instance`.
+    /// The key of the timeline, for the page of this `instance`.
     pub fn key(&self, instance: u64) -> TimelineKey {
         TimelineKey { instance, number: self.timeline }
     }
 
-    /// Whether the leader is followed now, and its map has converged. A later version may have states that this one does not
-    /// know.
+    /// Whether the leader is followed now and its clock map has converged. Unlike `state` it is valid with the page of any version.
     pub fn is_locked(&self) -> bool {
         self.has(CLOCK_LOCKED)
     }
 
-    /// The leader's time minus UTC as it states it, s; `None` where it does not vouch for that.
+    /// The leader's time minus UTC as the leader states it, s; `None` where the leader does not mark it as valid.
     pub fn utc_offset_s(&self) -> Option<i16> {
         let is_valid = self.has(CLOCK_HAS_LEADER) && self.timescale & TIMESCALE_UTC_OFFSET_VALID != 0;
         is_valid.then_some(self.utc_offset_s)
     }
 
-    /// The state of the selected port, for people; `None` where the number is not one.
-    pub fn state(&self) -> Option<State> {
-        State::from_number(self.state)
-    }
-
-    /// The protocol of the leader; `None` without a leader, or where the number is not one.
+    /// The protocol of the leader; `None` without a leader, or where the number is unknown.
     pub fn protocol(&self) -> Option<PtpVersion> {
         PtpVersion::from_number(self.protocol).filter(|_| self.has(CLOCK_HAS_LEADER))
     }
 
-    /// Who sends the Syncs, where that is a PTPv1 leader.
+    /// The sender of the Syncs, if it is a PTPv1 leader.
     pub fn sender(&self) -> Option<PortIdentity> {
         (self.protocol()? == PtpVersion::V1).then(|| PortIdentity {
             technology: PortIdentity::ETHERNET,
@@ -239,7 +234,7 @@ impl Dante4l {
         Subdomain(self.subdomain)
     }
 
-    /// The clock map, if anything is known, and if its numbers are numbers.
+    /// The clock map, if there is one and its numbers are finite.
     pub fn map(&self) -> Option<ClockMap> {
         self.map.checked().filter(|_| self.has(CLOCK_HAS_MAP))
     }
@@ -253,17 +248,17 @@ impl Dante4l {
         self.flags & flag != 0
     }
 
-    /// CLOCK_REALTIME as the kernel publishes it; `None` where the kernel could not be asked.
+    /// Synchronisation of CLOCK_REALTIME according to the kernel; `None` where dante4l could not ask the kernel.
     pub fn kernel_sync(&self) -> Option<KernelSync> {
         KernelSync::of_numbers(self.kernel_clock, self.kernel_max_error_ns)
     }
 
-    /// Sets that.
-    pub fn set_kernel_sync(&mut self, word: Option<KernelSync>) {
-        (self.kernel_clock, self.kernel_max_error_ns) = KernelSync::numbers(word);
+    /// Sets the synchronisation of CLOCK_REALTIME.
+    pub fn set_kernel_sync(&mut self, kernel_sync: Option<KernelSync>) {
+        (self.kernel_clock, self.kernel_max_error_ns) = KernelSync::numbers(kernel_sync);
     }
 
-    /// Puts a sample into the ring.
+    /// Adds a sample to the ring.
     pub fn push(&mut self, record: SampleRecord) {
         if let Some(to) = self.ring.get_mut(place(self.samples, RING)) {
             *to = record;
@@ -271,17 +266,17 @@ impl Dante4l {
         }
     }
 
-    /// The samples that followed the first `seen`, oldest first, as far as the ring still holds them.
+    /// Returns the samples after the first `seen` ones, oldest first, as far as the ring still holds them.
     pub fn samples_after(&self, seen: u64) -> impl Iterator<Item = &SampleRecord> {
         let oldest = self.samples.saturating_sub(RING as u64).max(seen);
-        // A page of another version may hold fewer than this one's ring has places for.
+        // The ring of another version may have fewer entries than this one: the others are empty.
         let held = (oldest..self.samples).filter_map(|count| self.ring.get(place(count, RING)));
         held.filter(|record| record.number != 0)
     }
 }
 
 impl SampleRecord {
-    /// `sample`, that came through the port of this index.
+    /// Converts `sample`, which the port of this index received.
     pub fn of(sample: &Sample, port: u32) -> Self {
         Self {
             number: sample.number,
@@ -327,7 +322,7 @@ impl From<ClockMap> for MapRecord {
 }
 
 impl MapRecord {
-    /// The map, if its numbers are numbers.
+    /// The clock map, if its numbers are finite.
     pub fn checked(&self) -> Option<ClockMap> {
         let map = ClockMap {
             line: Affine {
@@ -347,7 +342,7 @@ impl MapRecord {
     }
 }
 
-/// Where the sample after the first `count` stands in a ring of so many entries, which are at most [`super::MAX_SIZE`].
+/// Index of the sample after the first `count` samples in a ring of `entries` entries, at most [`super::MAX_SIZE`].
 #[expect(clippy::cast_possible_truncation, reason = "less than the number of entries")]
 const fn place(count: u64, entries: usize) -> usize {
     (count % entries as u64) as usize

@@ -1,26 +1,26 @@
-//! The head of a page, and the form of what follows it.
+//! The head of a page, and the sizes of its parts.
 
 use super::Body;
 use crate::named;
 use crate::time::{Duration, Raw, Timestamp};
 
-/// "D4L_PAGE" as the bytes lie in memory.
+/// "D4L_PAGE" in the order of its bytes in memory.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"D4L_PAGE");
-/// Words of the head.
+/// Size of the head, 64-bit words.
 pub const HEAD_WORDS: usize = 16;
-/// Bytes of the head.
+/// Size of the head, bytes.
 pub const HEAD_SIZE: usize = HEAD_WORDS * 8;
-/// Bytes of the tail, the last word of a page: the sum of [`Head::Sequence`], of [`Head::CONSTANTS`] and of the words of
-/// the body, modulo 2^64.
+/// Size of the tail, bytes. The tail is the last word of a page, a checksum: the sum of [`Head::Sequence`], of
+/// [`Head::CONSTANTS`] and of the words of the body, modulo 2^64.
 pub const TAIL_SIZE: usize = 8;
-/// Largest size of a page that a reader accepts, bytes: a bound on what a faulty writer makes its readers map.
+/// Largest size of a page that a reader accepts, bytes. It limits how much memory a faulty writer makes readers map.
 pub const MAX_SIZE: usize = 1 << 20;
-/// A heartbeat is valid for this long.
+/// Validity of a heartbeat: the page is stale this long after the writer's last renewal.
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
-/// It is renewed after this at the latest.
+/// Longest time between two renewals of the heartbeat.
 pub const HEARTBEAT_RENEWAL: Duration = Duration::from_secs(1);
 
-/// The words of a page's head, by their place.
+/// The words of the head, by their position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Head {
     /// [`MAGIC`], written last when a page is made.
@@ -33,61 +33,61 @@ pub enum Head {
     Life = 3,
     /// A random number that the writer draws at each start.
     Instance = 4,
-    /// CLOCK_MONOTONIC_RAW, ns: later than that the writer is dead.
+    /// End of the heartbeat's validity, CLOCK_MONOTONIC_RAW, ns: after it the writer is regarded as dead.
     HeartbeatUntil = 5,
-    /// Counts publications. On a clock page it is written by pwrite(2), so that inotify reports it.
+    /// Count of publications. On a clock page it is written by pwrite(2), so that inotify reports it.
     Doorbell = 6,
     /// Odd while the body is being written.
     Sequence = 7,
     /// Bits 0..31: offset of the array from the beginning of the page, bytes; bits 32..63: distance from one entry to the
     /// next, bytes. 0 where the body has no array.
     Array = 8,
-    /// Number of entries of the array. The words behind it are zero.
+    /// Number of entries of the array. The words after this one are zero.
     Entries = 9,
 }
 
 impl Head {
-    /// The words that never change while one writer runs.
+    /// The words that do not change while one writer runs. They are part of the checksum.
     pub const CONSTANTS: [Self; 6] =
         [Self::Magic, Self::Layout, Self::Size, Self::Instance, Self::Array, Self::Entries];
 
-    /// Where the word is, bytes from the beginning of the page.
+    /// Offset of the word from the beginning of the page, bytes.
     pub const fn offset(self) -> u64 {
         self as u64 * 8
     }
 }
 
-/// What a page's version means.
+/// The two types of pages, which differ in the meaning of their version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A clock page: fields are only ever appended, so a reader takes any size of its major version. Its doorbell rings.
+    /// A clock page: fields are only appended, so a reader accepts any size of its major version. It has a doorbell.
     Clock,
-    /// A status page: read by programs of the same layout alone. It has no doorbell: watch the clock page.
+    /// A status page: only programs with the same layout number read it. It has no doorbell; its readers watch the clock page.
     Status,
 }
 
-/// Sizes of a page, by its head: the reader's own, or those of another version.
+/// Sizes of a page and its array, of this version or, by a page's head, of another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// Of the page, bytes.
+    /// Size of the page, bytes.
     pub size: usize,
-    /// The array that ends the page, if the body has one.
+    /// The array at the end of the body, if there is one.
     pub array: Option<Array>,
 }
 
-/// The array of a page.
+/// Position and size of a page's array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Array {
-    /// From the beginning of the page, bytes.
+    /// Offset from the beginning of the page, bytes.
     pub offset: usize,
-    /// From one entry to the next, bytes.
+    /// Distance from one entry to the next, bytes.
     pub stride: usize,
-    /// How many entries.
+    /// Number of entries.
     pub entries: usize,
 }
 
 impl Shape {
-    /// From the words [`Head::Size`], [`Head::Array`] and [`Head::Entries`]; `None` where they contradict one another.
+    /// Converts the words [`Head::Size`], [`Head::Array`] and [`Head::Entries`]; `None` where they are inconsistent.
     pub fn of_words([size, array, entries]: [u64; 3]) -> Option<Self> {
         let size = usize::try_from(size)
             .ok()
@@ -103,7 +103,7 @@ impl Shape {
         fits.then_some(Self { size, array: Some(array) })
     }
 
-    /// Those words.
+    /// Returns the words [`Head::Size`], [`Head::Array`] and [`Head::Entries`].
     pub const fn words(self) -> [u64; 3] {
         match self.array {
             None => [self.size as u64, 0, 0],
@@ -113,29 +113,29 @@ impl Shape {
         }
     }
 
-    /// Bytes of the body, between head and tail.
+    /// Size of the body, between head and tail, bytes.
     pub const fn body(self) -> usize {
         self.size - HEAD_SIZE - TAIL_SIZE
     }
 
-    /// Bytes from the end of the head to the array, or to the tail.
+    /// Size of the fields between the head and the array, or the tail where there is no array, bytes.
     pub(super) fn fields(self) -> usize {
         self.array.map_or(self.size - TAIL_SIZE, |array| array.offset) - HEAD_SIZE
     }
 }
 
-/// Word 1 of the head.
+/// The word [`Head::Layout`].
 pub const fn layout_word<B: Body>() -> u64 {
     (B::KIND as u64) << 32 | B::VERSION as u64
 }
 
-/// The words of [`Head::CONSTANTS`], for a writer of this instance.
+/// The words of [`Head::CONSTANTS`] for a writer with this instance number.
 pub const fn constants<B: Body>(instance: u64) -> [u64; 6] {
     let [size, array, entries] = B::SHAPE.words();
     [MAGIC, layout_word::<B>(), size, instance, array, entries]
 }
 
-/// The tail that belongs to the bytes of a page, of which its last word is left out; 0 where they are too few.
+/// The tail for the bytes of a whole page, whose last word is not part of the sum. Words that `page` lacks count as 0.
 pub fn tail_of(page: &[u8]) -> u64 {
     let word = |place: usize| {
         let bytes = page.get(place * 8..)?.first_chunk()?;
@@ -146,22 +146,22 @@ pub fn tail_of(page: &[u8]) -> u64 {
     head.chain(body).filter_map(word).fold(0, u64::wrapping_add)
 }
 
-/// Where a page stands in its life.
+/// State of a page, in its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Life {
-    /// Its head is not complete.
+    /// The head is not complete.
     BeingMade = 0,
-    /// Its writer runs, or did so until it was killed.
+    /// The writer runs, or ran until it was killed.
     Live = 1,
-    /// Its writer ended in good order.
+    /// The writer ended normally.
     Stopped = 2,
-    /// It is being made again: open it again.
+    /// Another file has replaced the page: readers open the page again.
     Replaced = 3,
 }
 
 impl Life {
-    /// From word 3.
+    /// Converts the word [`Head::Life`].
     pub fn of_word(word: u64) -> Self {
         match word >> 32 {
             1 => Self::Live,
@@ -171,32 +171,32 @@ impl Life {
         }
     }
 
-    /// Word 3.
+    /// The word [`Head::Life`].
     pub const fn word(self, pid: u32) -> u64 {
         (self as u64) << 32 | pid as u64
     }
 }
 
 named! {
-    /// How a page looks to a reader: the `page` of `pmc-lite get status --json`.
+    /// State of a page as a reader sees it: the key `page` of `pmc-lite get status --json`.
     pub enum Freshness {
-        /// Its writer is alive.
+        /// The writer is alive.
         Fresh "fresh",
-        /// Its writer died or hangs.
+        /// The writer died or hangs.
         Stale "stale",
-        /// Its writer ended in good order.
+        /// The writer ended normally.
         Stopped "stopped",
-        /// There is none.
+        /// There is no page.
         Absent "absent",
-        /// It belongs to somebody who must not write it.
+        /// The file is not trusted: wrong owner or permissions, unreadable, or not a regular file.
         Foreign "foreign",
-        /// It has a layout or a size that this program does not read.
+        /// The file is not a page of this program, or has a layout or a size that this version does not read.
         Layout "layout",
     }
 }
 
 impl Freshness {
-    /// Of a page that is trusted.
+    /// Determines the state of a trusted page.
     pub fn judge(life: Life, heartbeat_until: Timestamp<Raw>, now: Timestamp<Raw>) -> Self {
         match life {
             Life::Live if now <= heartbeat_until => Self::Fresh,

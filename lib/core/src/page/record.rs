@@ -1,12 +1,12 @@
-//! How the pages' structures are declared, and texts of a fixed size.
+//! Macros that declare the structures of pages, and texts of a fixed size.
 //!
-//! Times are ns on the clock that the field names; ratios are fractions; flags say which fields mean something. All fields lie on
-//! their natural alignment without gaps, which the derives check. A test holds the bytes.
+//! Times are ns on the clock that the field names; ratios are fractions; flags state which fields are valid. All fields are
+//! naturally aligned without gaps, which the derives check. A test checks the layout byte by byte.
 
 use std::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Structures of a page.
+/// Declares structures of a page.
 macro_rules! record {
     ($($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)* })+) => {$(
         $(#[$doc])*
@@ -15,7 +15,7 @@ macro_rules! record {
         pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
 
         impl $name {
-            /// Its fields in order: name, offset in the structure and size, bytes.
+            /// The fields in order: name, offset in the structure and size, bytes.
             pub const FIELDS: &'static [(&'static str, usize, usize)] =
                 &[$((stringify!($field), std::mem::offset_of!($name, $field), size_of::<$type>()),)*];
         }
@@ -23,7 +23,7 @@ macro_rules! record {
 }
 pub(super) use record;
 
-/// Makes a structure the body of a program's page: whose it is, its kind, its form and its version.
+/// Makes a structure the body of a page: the program that writes it, its kind, form and version.
 macro_rules! body {
     ($name:ident, $program:literal, $kind:literal, $form:ident $version:literal $({ $($item:item)+ })?) => {
         impl $crate::page::Body for $name {
@@ -33,7 +33,7 @@ macro_rules! body {
             const VERSION: u32 = $version;
             $($($item)+)?
         }
-        const _: () = assert!(size_of::<$name>() % 8 == 0, "a body is made of whole words");
+        const _: () = assert!(size_of::<$name>() % 8 == 0, "the size of a body is a multiple of 8");
         impl Default for $name {
             fn default() -> Self {
                 zerocopy::FromZeros::new_zeroed()
@@ -55,7 +55,7 @@ pub type Text = Bytes<16>;
 pub type SocketPath = Bytes<112>;
 
 impl<const N: usize> Bytes<N> {
-    /// The first `N` bytes of `text`.
+    /// Converts the first `N` bytes of `text`.
     pub fn new(text: &str) -> Self {
         let mut bytes = [0; N];
         for (to, from) in bytes.iter_mut().zip(text.bytes()) {

@@ -1,33 +1,34 @@
 //! The seqlock over a page's body.
 //!
 //! Writer: sequence to odd, release fence, words, tail, sequence to even (release). Reader: sequence, acquire fence, words,
-//! tail, acquire fence, sequence again; odd or changed, the words are torn and read again. The tail is the last word of a
-//! page: the even sequence plus the sum of the head's constant words and of all words, modulo 2^64. It shows what the
-//! sequence does not: a file that another process cut short and extended again is zeros from some place on, and no order
-//! holds between those zeros and what is written meanwhile. All accesses are atomic, so that a torn read is a wrong value
-//! and never undefined behaviour; all of a reader's are Relaxed loads, the only ones that Rust allows on read-only memory.
-//! The pattern is the one of H.-J. Boehm, "Can seqlocks get along with programming language memory models?" (MSPC 2012),
-//! and a loom test walks through its interleavings.
+//! tail, acquire fence, sequence again. If the sequence is odd or has changed, the words are torn and are read again. The tail is
+//! the last word of a page: the even sequence plus the sum of the head's constant words and of all words of the body, modulo 2^64.
+//! It shows what the sequence does not: a file that another process truncated and extended again is zeros from some offset on, and
+//! no memory order holds between those zeros and concurrent writes. All accesses are atomic, so that a torn read gives a wrong
+//! value and never undefined behaviour. A reader uses Relaxed loads only, as Rust allows no others on read-only memory. The
+//! pattern is that of H.-J. Boehm, "Can seqlocks get along with programming language memory models?" (MSPC 2012). A loom test
+//! checks its interleavings.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-/// So many torn reads in a row are not a writer at work (which takes under a microsecond) but a dead one.
+/// Number of torn reads in a row after which a read fails. A running writer needs less than a microsecond, so it has died or was
+/// preempted.
 const ATTEMPTS: usize = 64;
 
-/// The writer died in the middle of the body, or something writes without end.
+/// The writer died while it wrote the body, or another process changes the page continually.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the page is caught in the middle of a change: its writer died there")]
+#[error("the page is inconsistent: its writer died while writing it")]
 pub struct Torn;
 
-/// What a page is made of: the machine's own words, and in a test such as show every order that the memory model allows.
+/// An atomic word of a page: `AtomicU64`, or in a test the one of loom, which tries every order that the memory model allows.
 pub trait Word {
     /// A Relaxed load.
     fn load(&self) -> u64;
-    /// A store of that ordering.
+    /// A store with this ordering.
     fn store(&self, value: u64, ordering: Ordering);
-    /// A fence among words of this kind.
+    /// A fence among words of this type.
     fn fence(ordering: Ordering);
-    /// A moment for whoever writes.
+    /// A short wait for the writer.
     fn pause();
 }
 
@@ -49,7 +50,7 @@ impl Word for AtomicU64 {
     }
 }
 
-/// A sequence word and the words that it guards.
+/// A sequence word, the words that it guards, and their tail.
 #[derive(Debug)]
 pub struct Words<'a, W = AtomicU64> {
     sequence: &'a W,
@@ -59,19 +60,19 @@ pub struct Words<'a, W = AtomicU64> {
 }
 
 impl<'a, W: Word> Words<'a, W> {
-    /// `words` guarded by `sequence`, and `tail` behind them. `constants` is the sum of what else must not change.
+    /// `words` guarded by `sequence`, followed by `tail`. `constants` is the sum of the head's words that must not change.
     pub const fn new(sequence: &'a W, words: &'a [W], tail: &'a W, constants: u64) -> Self {
         Self { sequence, words, tail, constants }
     }
 
-    /// The sequence that a writer begins with who takes the words over.
+    /// The sequence in memory, with which a writer that takes over the page begins.
     pub fn sequence(&self) -> u64 {
         self.sequence.load()
     }
 
-    /// Writes `bytes`, of the words' own length. There must be one writer only, who hands over the sequence that the last
-    /// call returned: the one in memory may have been set back by another process, and a reader would take two bodies of
-    /// one sequence for one. A sequence that a dead writer left odd is made good.
+    /// Writes `bytes`, whose length is that of the words, and returns the new sequence. There must be one writer only. `sequence` is
+    /// the one that the last call returned: another process may have set back the one in memory, and a reader would take two
+    /// bodies with the same sequence for one. An odd sequence that a dead writer left becomes even.
     pub fn store(&self, sequence: u64, bytes: &[u8]) -> u64 {
         let odd = sequence | 1;
         let even = odd.wrapping_add(1);
@@ -88,10 +89,10 @@ impl<'a, W: Word> Words<'a, W> {
         even
     }
 
-    /// Reads the words into `bytes`; the sequence that they belong to.
+    /// Reads the words into `bytes`, and returns their sequence.
     ///
     /// # Errors
-    /// [`Torn`] after a bounded number of attempts; `bytes` then hold nothing of use.
+    /// [`Torn`] after 16 torn reads; `bytes` are then undefined.
     pub fn load(&self, bytes: &mut [u8]) -> Result<u64, Torn> {
         for _ in 0..ATTEMPTS {
             if let Some(sequence) = self.try_load(bytes) {
@@ -105,7 +106,7 @@ impl<'a, W: Word> Words<'a, W> {
     pub(super) fn try_load(&self, bytes: &mut [u8]) -> Option<u64> {
         let before = self.sequence.load();
         W::fence(Ordering::Acquire);
-        // 0: nothing was ever written, or the file was cut short in front of the sequence.
+        // 0: no body was written yet, or the file was truncated before the sequence.
         if before % 2 == 1 || before == 0 {
             return None;
         }

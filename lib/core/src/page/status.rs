@@ -1,4 +1,4 @@
-//! The status pages: what pmc-lite shows. Every change of a structure raises the version of the page that it is part of.
+//! The status pages, which pmc-lite shows. Each change of a structure raises the version of its page.
 
 mod dante2sys;
 mod dante4l;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::port::{Diagnostic, MAX_LEADERS};
+use crate::port::{Diagnostic, MAX_LEADERS, State};
 use crate::time::{Affine, ClockMap, Correlation, Duration, Ratio, Timestamp, Uncertainty, Wander};
 use crate::track::KernelSync;
 use crate::wire::{PortIdentity, Subdomain, Uuid};
@@ -99,10 +99,10 @@ fn port() -> PortRecord {
     }
 }
 
-/// docs/pages.md and files/include/dante_pages.h state these offsets; programs that nobody here knows are built on them. None
-/// ever changes within a major version: fields are appended.
+/// docs/pages.md and files/include/dante_pages.h state these offsets, and other programs are built with them. No offset changes
+/// within a major version: fields are only appended.
 #[test]
-fn offsets_of_the_clock_pages_are_those_that_are_documented() {
+fn offsets_of_the_clock_pages_are_the_documented_ones() {
     fn offsets(fields: &[(&'static str, usize, usize)]) -> Vec<(&'static str, usize)> {
         let is_named = |name: &str| !name.starts_with("reserved");
         let named = fields.iter().filter(|(name, ..)| is_named(name));
@@ -126,22 +126,17 @@ fn offsets_of_the_clock_pages_are_those_that_are_documented() {
     assert_eq!(heads.map(Head::offset), [0, 24, 56, 64, 72]);
 }
 
-/// If this test fails, a layout has changed. On a status page: raise its VERSION, then put the new figures here. On a clock page
-/// only fields behind those that were there may be new, and the hash of these bytes is that of a longer page.
+/// If this test fails, a layout has changed. For a status page: raise its VERSION, then put the new numbers here. For a clock page:
+/// only appended fields are allowed, and the hash is then that of a longer page.
 #[test]
-fn layouts_are_held_byte_for_byte() {
+fn layouts_do_not_change_by_a_byte() {
     let mut observer = Dante4lStatus { selected: 0, port_count: 1, ..Dante4lStatus::default() };
     observer.set_kernel_sync(Some(KernelSync::Synchronised(Duration::from_ns(10))));
     observer.ports[0] = port();
     observer.ports[0].uuid = [2, 0, 0, 7, 8, 9];
     observer.ports[0].port_id = 1;
-    observer.ports[0].foreign_leaders[7] = ForeignLeaderRecord {
-        leader: port().leader,
-        since_raw_ns: 11,
-        last_sync_raw_ns: 12,
-        qualified: 1,
-        reserved: 0,
-    };
+    observer.ports[0].foreign_leaders[7] =
+        ForeignLeaderRecord { leader: port().leader, last_sync_raw_ns: 12, qualified: 1, reserved: 0 };
     observer.ports[0].diagnostics[15] = DiagnosticRecord { seen_raw_ns: 13, what: [14; 16] };
     let piece = |origin| PieceRecord { origin, serial: 8, dante0_ns: 9, utc0_ns: 10, slope: -11 };
     let steered = Dante2sys {
@@ -189,7 +184,7 @@ fn layouts_are_held_byte_for_byte() {
             leader_rate_sigma: 19e-9,
         },
         interval_ns: 20,
-        date_steps: 21,
+        utc_steps: 21,
         disturbances: 22,
         rtc_written_ns: 23,
     };
@@ -225,10 +220,10 @@ fn layouts_are_held_byte_for_byte() {
         last_sample_raw_ns: 6,
         path: SocketPath::new("/run/chrony.dante.sock"),
     };
-    fn figure<B: Body>(body: &B) -> (u32, u32, usize, u64) {
+    fn fingerprint<B: Body>(body: &B) -> (u32, u32, usize, u64) {
         (B::KIND, B::VERSION, B::SIZE, hash(body.as_bytes()))
     }
-    let clocks = [figure(&clock()), figure(&steered), figure(&relayed)];
+    let clocks = [fingerprint(&clock()), fingerprint(&steered), fingerprint(&relayed)];
     assert_eq!(
         clocks,
         [
@@ -237,11 +232,11 @@ fn layouts_are_held_byte_for_byte() {
             (3, 1, 176, 0x987b_aec9_618f_262d)
         ]
     );
-    let statuses = [figure(&observer), figure(&steerer), figure(&relay)];
+    let statuses = [fingerprint(&observer), fingerprint(&steerer), fingerprint(&relay)];
     assert_eq!(
         statuses,
         [
-            (17, 5, 3184, 0x90c2_79ac_fc04_d316),
+            (17, 6, 3056, 0x49ce_89c0_2694_9e9d),
             (18, 3, 328, 0x0e46_aeac_d78b_adc1),
             (19, 3, 1392, 0x0632_119f_5eb1_5b6c)
         ]
@@ -250,7 +245,8 @@ fn layouts_are_held_byte_for_byte() {
     assert_eq!(layout_word::<Dante2sysStatus>(), 18 << 32 | 3);
 }
 
-/// The page of a version that has `more` bytes of fields before the ring, a ring of `entries`, and `wider` entries.
+/// The page of a version with `more` bytes of fields before the ring, a ring of `entries` entries, and entries that are `wider`
+/// bytes longer.
 fn of_another_version(body: &Dante4l, more: isize, entries: usize, wider: usize) -> (Vec<u8>, Shape) {
     let own = body.as_bytes();
     let fields = offset_of!(Dante4l, ring);
@@ -268,7 +264,7 @@ fn of_another_version(body: &Dante4l, more: isize, entries: usize, wider: usize)
 }
 
 #[test]
-fn a_longer_clock_page_gives_what_this_version_knows() {
+fn known_fields_of_a_longer_clock_page_are_read() {
     let mut body = clock();
     (2..=100).for_each(|number| body.push(sample(number)));
     for (more, entries, wider) in [(0, RING, 0), (8, RING, 0), (80, RING, 16), (0, 128, 8), (24, 16, 8)] {
@@ -284,9 +280,9 @@ fn a_longer_clock_page_gives_what_this_version_knows() {
 }
 
 #[test]
-fn what_a_shorter_clock_page_lacks_is_zero() {
+fn fields_that_a_shorter_clock_page_lacks_are_zero() {
     let body = clock();
-    // A version without path delay, kernel's clock and count of samples.
+    // A version without path delay, kernel clock and count of samples.
     let (bytes, shape) = of_another_version(&body, -24 - 112, RING, 0);
     let read = Dante4l::of_shape(&bytes, shape);
     assert_eq!((read.map(), read.timeline, read.samples, read.path_delay_ns), (body.map(), 5, 0, 0));
@@ -297,9 +293,9 @@ fn what_a_shorter_clock_page_lacks_is_zero() {
 }
 
 #[test]
-fn sizes_that_contradict_one_another_are_no_shape() {
+fn inconsistent_sizes_are_rejected() {
     let word = |offset: u64, stride: u64| stride << 32 | offset;
-    for (words, is_one) in [
+    for (words, is_accepted) in [
         ([4376, word(272, 64), 64], true),
         ([264, 0, 0], true),
         ([265, 0, 0], false),
@@ -311,19 +307,19 @@ fn sizes_that_contradict_one_another_are_no_shape() {
         ([4376, word(272, 64), u64::MAX], false),
         ([u64::MAX, word(u32::MAX.into(), u32::MAX.into()), 3], false),
     ] {
-        assert_eq!(Shape::of_words(words).is_some(), is_one, "{words:?}");
+        assert_eq!(Shape::of_words(words).is_some(), is_accepted, "{words:?}");
     }
-    // A ring without entries has no samples, whatever the page counts.
+    // A ring without entries has no samples, whatever count the page states.
     let shape = Shape::of_words([4376, word(272, 64), 0]).unwrap();
     let read = Dante4l::of_shape(clock().as_bytes(), shape);
     assert_eq!(read.ring, Dante4l::default().ring);
 }
 
 #[test]
-fn what_is_put_on_a_page_is_read_from_it() {
+fn values_written_to_a_page_are_read_back() {
     let record = port();
     assert_eq!(record.map(), Some(map()));
-    assert_eq!(record.state(), Some(crate::port::State::Slave));
+    assert_eq!(record.state(), Some(State::Slave));
     assert_eq!(record.path_delay(), Some(Duration::from_ns(1235)));
     let body = clock();
     assert_eq!((body.map(), body.path_delay()), (Some(map()), Some(Duration::from_ns(1235))));
@@ -332,9 +328,9 @@ fn what_is_put_on_a_page_is_read_from_it() {
     assert_eq!((without.map(), without.path_delay(), without.sender()), (None, None, None));
     let mut page = Dante4l::default();
     assert_eq!(page.kernel_sync(), None);
-    for word in [KernelSync::Unsynchronised, KernelSync::Synchronised(Duration::from_us(7))] {
-        page.set_kernel_sync(Some(word));
-        assert_eq!(page.kernel_sync(), Some(word));
+    for kernel_sync in [KernelSync::Unsynchronised, KernelSync::Synchronised(Duration::from_us(7))] {
+        page.set_kernel_sync(Some(kernel_sync));
+        assert_eq!(page.kernel_sync(), Some(kernel_sync));
     }
     let without = PortRecord { flags: 0, ..record };
     assert_eq!((without.map(), without.path_delay(), without.last_sample()), (None, None, None));
@@ -342,7 +338,7 @@ fn what_is_put_on_a_page_is_read_from_it() {
 }
 
 #[test]
-fn every_notice_is_read_as_it_was_put() {
+fn diagnostics_of_all_kinds_are_read_back() {
     let leader = PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 7, 8, 9]), port_id: 0x0203 };
     let address = Ipv4Addr::new(169, 254, 1, 2);
     let all = [
@@ -371,32 +367,32 @@ fn every_notice_is_read_as_it_was_put() {
     let read: Vec<(Diagnostic, i64)> =
         record.diagnostics().map(|(diagnostic, at)| (diagnostic, at.ns())).collect();
     assert_eq!(read, all.into_iter().zip(1..).collect::<Vec<_>>());
-    assert_eq!(port().diagnostics().count(), 0, "what never was is not read");
+    assert_eq!(port().diagnostics().count(), 0, "a condition that was never true is not read");
 }
 
 #[test]
-fn leaders_that_are_heard_are_read_as_far_as_they_are_counted() {
+fn count_of_foreign_leaders_is_limited_to_the_array() {
     let mut record = port();
     assert_eq!(record.foreign_leaders().len(), 0);
     record.foreign_leader_count = 2;
     assert_eq!(record.foreign_leaders().len(), 2);
     record.foreign_leader_count = u32::MAX;
     assert_eq!(record.foreign_leaders().len(), MAX_LEADERS);
-    assert_eq!(record.identity(), None, "a port without sockets is nobody yet");
+    assert_eq!(record.identity(), None, "a port without sockets has no identity");
 }
 
 #[test]
-fn numbers_that_are_none_make_no_map_and_indices_beyond_the_page_no_panic() {
+fn rejects_map_that_is_not_finite_and_limits_indices_to_the_page() {
     let mut record = port();
-    for spoil in [f64::NAN, f64::INFINITY] {
-        record.map.rate = spoil;
+    for rate in [f64::NAN, f64::INFINITY] {
+        record.map.rate = rate;
         assert_eq!(record.map(), None);
     }
     let body = Dante4lStatus { selected: 99, port_count: u32::MAX, ..Dante4lStatus::default() };
     assert_eq!((body.ports().len(), body.selected().is_none()), (MAX_PORTS, true));
-    // A state that this version does not know: what counts is whether the leader is locked.
+    // With a state that this version does not know, CLOCK_LOCKED decides.
     let later = Dante4l { state: 99, flags: CLOCK_LOCKED | CLOCK_HAS_MAP, ..clock() };
-    assert_eq!((later.state(), later.track(1).live_map().copied()), (None, Some(map())));
+    assert_eq!((State::from_number(later.state), later.track(1).live_map().copied()), (None, Some(map())));
     let relay = DanteshmStatus { output_count: u32::MAX, ..DanteshmStatus::default() };
     assert_eq!(relay.outputs().len(), MAX_OUTPUTS);
     let beyond = Dante4l { samples: u64::MAX, ring: [sample(1); RING], ..Dante4l::default() };
@@ -404,7 +400,7 @@ fn numbers_that_are_none_make_no_map_and_indices_beyond_the_page_no_panic() {
 }
 
 #[test]
-fn the_ring_keeps_the_last_samples_and_gives_each_once() {
+fn ring_keeps_the_last_samples_and_returns_each_once() {
     let mut body = Dante4l::default();
     let numbers =
         |body: &Dante4l, seen| body.samples_after(seen).map(|record| record.number).collect::<Vec<_>>();
@@ -418,12 +414,12 @@ fn the_ring_keeps_the_last_samples_and_gives_each_once() {
     assert_eq!(
         numbers(&body, 3),
         (37..=100).collect::<Vec<_>>(),
-        "what the ring no longer holds is lost, and no more"
+        "only samples that the ring does not hold any more are lost"
     );
 }
 
 #[test]
-fn freshness_is_judged_by_life_and_heartbeat() {
+fn freshness_follows_from_life_and_heartbeat() {
     let at = Timestamp::from_ns;
     assert_eq!(Freshness::judge(Life::Live, at(5), at(5)), Freshness::Fresh);
     assert_eq!(Freshness::judge(Life::Live, at(5), at(6)), Freshness::Stale);
@@ -435,7 +431,7 @@ fn freshness_is_judged_by_life_and_heartbeat() {
 }
 
 #[test]
-fn text_is_cut_at_sixteen_bytes_and_shown_without_control_characters() {
+fn text_is_cut_at_sixteen_bytes_and_control_characters_are_escaped() {
     assert_eq!(Text::new("eth0").to_string(), "eth0");
     assert_eq!(Text::new("0123456789abcdefg").to_string(), "0123456789abcdef");
     assert_eq!(Text::new("a\x1bb").to_string(), "a\\x1bb");
@@ -445,10 +441,12 @@ mod seqlock {
     use super::super::seqlock::Word;
     use super::super::{Torn, Words};
     use loom::sync::{Arc, atomic as model};
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::collections::BTreeSet;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::time::Instant;
 
     #[test]
-    fn a_writer_that_died_in_the_middle_is_told_and_made_good_by_the_next() {
+    fn body_of_a_writer_that_died_while_writing_is_torn_until_the_next_write() {
         let sequence = AtomicU64::new(0);
         let words = [const { AtomicU64::new(0) }; 4];
         let tail = AtomicU64::new(0);
@@ -462,44 +460,53 @@ mod seqlock {
         assert_eq!(sequence.load(Ordering::Relaxed) % 2, 0);
     }
 
-    /// As when the file is cut short and extended again between two publications.
+    /// Simulates a file that is truncated and extended again between two publications.
     #[test]
-    fn words_that_are_zeros_from_some_place_to_the_end_are_torn() {
+    fn body_with_zeros_from_some_word_to_the_end_is_torn() {
         for place in 0..=20 {
             let sequence = AtomicU64::new(0);
             let words = [const { AtomicU64::new(0) }; 20];
             let tail = AtomicU64::new(0);
             let page = Words::new(&sequence, &words, &tail, 5);
             let number = page.store(page.sequence(), &[7; 160]);
-            // No order holds between zeros and what is written: a part of them may be missing.
+            // No memory order holds between the zeros and concurrent writes: a reader may see only a part of the zeros.
             words.iter().skip(place).take(3).for_each(|word| word.store(0, Ordering::Relaxed));
             assert_eq!(page.load(&mut [0; 160]).is_ok(), place == 20, "words {place} to {}", place + 2);
             words.iter().skip(place).chain([&tail]).for_each(|word| word.store(0, Ordering::Relaxed));
             assert_eq!(page.load(&mut [0; 160]), Err(Torn), "from word {place} on");
             sequence.store(0, Ordering::Relaxed);
-            assert_eq!(page.load(&mut [0; 160]), Err(Torn), "and with the sequence");
+            assert_eq!(page.load(&mut [0; 160]), Err(Torn), "from word {place} on, and the sequence");
             page.store(number, &[8; 160]);
             assert!(page.load(&mut [0; 160]).is_ok());
         }
     }
 
     #[test]
-    fn a_reader_beside_a_busy_writer_never_sees_a_torn_body() {
+    fn reader_of_a_busy_writer_never_gets_a_torn_body() {
         let sequence = AtomicU64::new(0);
         let words = [const { AtomicU64::new(0) }; 16];
         let tail = AtomicU64::new(0);
         let page = Words::new(&sequence, &words, &tail, 5);
+        let done = AtomicBool::new(false);
+        let (mut loads, mut values, mut torn) = (0, BTreeSet::new(), None);
+        let limit = Instant::now() + std::time::Duration::from_secs(20);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                (0..200_000u32).fold(0, |sequence, n| page.store(sequence, &[n.to_le_bytes()[0]; 128]))
+                let numbers = (0..=u8::MAX).cycle().take_while(|_| !done.load(Ordering::Relaxed));
+                numbers.fold(0, |sequence, number| page.store(sequence, &[number; 128]))
             });
-            for _ in 0..20_000 {
+            while torn.is_none() && (loads < 20_000 || values.len() < 10) && Instant::now() < limit {
                 let mut read = [0; 128];
                 if page.load(&mut read).is_ok() {
-                    assert!(read.iter().all(|byte| *byte == read[0]), "{read:?}");
+                    loads += 1;
+                    values.insert(read[0]);
+                    torn = read.iter().any(|byte| *byte != read[0]).then_some(read);
                 }
             }
+            done.store(true, Ordering::Relaxed);
         });
+        assert_eq!(torn, None);
+        assert!(loads >= 20_000 && values.len() >= 10, "{loads} loads of {} values", values.len());
     }
 
     impl Word for model::AtomicU64 {
@@ -520,9 +527,11 @@ mod seqlock {
         }
     }
 
-    /// Every interleaving that the memory model allows.
+    /// Tries every interleaving that the memory model allows.
     #[test]
     fn no_interleaving_gives_a_torn_body() {
+        /// Whether some interleaving gave nothing, the first body, the second body.
+        static SEEN: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
         loom::model(|| {
             let word = || model::AtomicU64::new(0);
             let memory = Arc::new((word(), [word(), word()], word()));
@@ -534,10 +543,15 @@ mod seqlock {
             });
             let page = Words::new(&memory.0, &memory.1, &memory.2, 5);
             let mut read = [0; 16];
-            if page.try_load(&mut read).is_some() {
-                assert!(read == [1; 16] || read == [2; 16], "{read:?}");
-            }
+            let result = match page.try_load(&mut read) {
+                None => 0,
+                Some(_) if read == [1; 16] => 1,
+                Some(_) if read == [2; 16] => 2,
+                Some(_) => panic!("torn: {read:?}"),
+            };
+            SEEN[result].store(true, Ordering::Relaxed);
             writer.join().unwrap();
         });
+        assert!(SEEN.iter().all(|seen| seen.load(Ordering::Relaxed)), "{SEEN:?}");
     }
 }

@@ -1,66 +1,66 @@
-//! What a port heard and what became of it: one counter for each reason.
+//! Counters of a port's packets, one for each type of message and for each reason not to use a packet.
 
 use crate::named;
 use crate::wire::WireError;
 
 named! {
-    /// Names a counter. The order is that of the page; new ones go to the end.
+    /// The counters, in the order of the status page. New ones are appended.
     pub enum Counter {
-        /// Syncs of the subdomain followed.
+        /// Syncs of the subdomain that is followed.
         Sync "sync",
-        /// Follow_Ups of the subdomain followed.
+        /// Follow_Ups of the subdomain that is followed.
         FollowUp "follow_up",
         /// Delay_Reqs of other followers.
         DelayReq "delay_req",
-        /// Delay_Resps, for whomever.
+        /// Delay_Resps to any follower.
         DelayResp "delay_resp",
         /// Management messages.
         Management "management",
         /// Delay_Reqs that this port sent.
         DelayReqSent "delay_req_sent",
-        /// Packets of this port's own, looped back.
+        /// Packets with this host's own UUID.
         Own "own",
-        /// PTPv1 of another subdomain.
+        /// PTPv1 packets of another subdomain.
         OtherSubdomain "other_subdomain",
-        /// PTPv2 on the same ports.
+        /// PTPv2 packets on the same UDP ports.
         PtpV2 "ptp_v2",
-        /// Neither PTPv1 nor PTPv2.
+        /// Packets of neither PTPv1 nor PTPv2.
         UnknownVersion "unknown_version",
-        /// Too short for what it claims to be.
+        /// Packets shorter than their message type requires.
         WrongLength "wrong_length",
-        /// Fields that contradict each other or the standard.
+        /// Packets with fields that contradict each other or the standard.
         Malformed "malformed",
-        /// An event message on the general port, or the reverse.
+        /// Event messages on the general port, and general messages on the event port.
         WrongPort "wrong_port",
-        /// A Sync that was there already, or that came after its successor.
+        /// Syncs and Follow_Ups received twice, and Syncs received after their successor.
         Repeated "repeated",
-        /// More leaders at once than are remembered.
+        /// Leaders that found the table of foreign leaders full.
         TooManyLeaders "too_many_leaders",
-        /// Measurements that the estimator did not believe.
+        /// Measurements rejected by the outlier test.
         Outlier "outlier",
         /// Measurements older than the last one.
         Late "late",
-        /// Syncs without a kernel time stamp.
+        /// Syncs without a timestamp of the kernel.
         RxTimestampMissing "rx_timestamp_missing",
-        /// Delay_Reqs of this port without a transmit stamp.
+        /// Delay_Reqs of this port without a transmit timestamp.
         TxTimestampMissing "tx_timestamp_missing",
-        /// Syncs near which CLOCK_REALTIME was stepped.
+        /// Syncs without a usable timestamp, because its clock was stepped near it.
         ClockStepped "clock_stepped",
-        /// Something to tell that found no room: a fault of this program.
+        /// Outputs that were lost because the queue was full: a fault of this program.
         OutputLost "output_lost",
-        /// Packets that the kernel dropped, since nobody fetched them in time.
+        /// Packets that the kernel dropped because a socket buffer was full.
         KernelDropped "kernel_dropped",
-        /// How often the membership of the multicast group was told to the network anew.
+        /// How often the multicast group was left and joined again, for an IGMP report.
         Rejoined "rejoined",
-        /// Packets of leaders that the operator does not permit.
+        /// Packets of leaders that the operator's rules do not permit.
         NotPermitted "not_permitted",
-        /// Two-step Syncs of the leader whose Follow_Up never came.
+        /// Two-step Syncs of the leader without a Follow_Up.
         SyncUnpaired "sync_unpaired",
-        /// Follow_Ups whose Sync never came.
+        /// Follow_Ups of the leader without a Sync.
         FollowUpUnpaired "follow_up_unpaired",
-        /// Packets that claim the identity of another sender.
+        /// Packets with the identity of a foreign leader at another address.
         SecondAddress "second_address",
-        /// Syncs and Follow_Ups of the leader that contradict its others.
+        /// Syncs and Follow_Ups of the leader that contradict its other ones.
         Contradicting "contradicting",
     }
 }
@@ -70,25 +70,25 @@ named! {
 pub struct Counters([u64; Counters::COUNT]);
 
 impl Counters {
-    /// How many there are.
+    /// Number of counters.
     pub const COUNT: usize = Counter::ALL.len();
 
-    /// As read from a page.
+    /// The counters as read from a page.
     pub const fn from_values(values: [u64; Self::COUNT]) -> Self {
         Self(values)
     }
 
-    /// In the order of [`Counter`].
+    /// The values in the order of [`Counter`].
     pub const fn values(&self) -> &[u64; Self::COUNT] {
         &self.0
     }
 
-    /// Each with its name, in the order of [`Counter`].
+    /// Names and values in the order of [`Counter`].
     pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Counter::ALL.map(Counter::name).into_iter().zip(self.0)
     }
 
-    /// The value of one.
+    /// The value of a counter.
     pub fn get(&self, counter: Counter) -> u64 {
         self.0.get(counter as usize).copied().unwrap_or(0)
     }
@@ -117,7 +117,7 @@ impl Default for Counters {
 }
 
 impl Counter {
-    /// The counter for a packet that could not be read.
+    /// The counter of packets with this decoding error.
     pub(super) const fn of_error(error: WireError) -> Self {
         match error {
             WireError::Version2 => Self::PtpV2,

@@ -1,7 +1,7 @@
 //! The path delay by Delay_Req and Delay_Resp (IEEE 1588-2002, 6.2.4.4 and 7.7).
 //!
-//! The map without the delay says when a Sync that arrives now left the leader, so it lags by the delay towards us. A
-//! request that leaves at t3 and arrives at the leader at t4 shows `t4 - map(t3)`: both ways' delays together.
+//! The clock map without the delay gives the time at which a Sync that arrives now left the leader, so it lags by the delay from
+//! the leader to this port. A request that leaves at t3 and reaches the leader at t4 yields `t4 - map(t3)`: the sum of both delays.
 
 use super::{
     Counter, DelayMechanism, Diagnostic, Head, NoTimestamp, Output, PacketTimestamp, Port, SendToken,
@@ -12,56 +12,57 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::ops::RangeInclusive;
 
-/// The first request comes so many Sync intervals after a leader was chosen, so that not all followers ask at once.
-const FIRST: RangeInclusive<i64> = 4..=7;
-/// And then so many apart (PTP_DELAY_REQ_INTERVAL is 30).
-const APART: RangeInclusive<i64> = 2..=30;
-/// The median of so many exchanges is believed, the lower one of an even number: queues only add. A minimum would not
-/// do: the map lags by the mean of what Syncs need, and it is that mean which is looked for, not the shortest way.
-const FILTER: usize = 9;
-/// So many requests in a row without a transmit stamp, and no more are sent: nothing is learnt from them.
-const UNSTAMPED: u32 = 5;
-/// So many in a row without an answer are worth a word.
+/// Sync intervals from the choice of a leader to the first request, random, so that the followers do not all send at once.
+const FIRST_REQUEST: RangeInclusive<i64> = 4..=7;
+/// Sync intervals between two requests, random (PTP_DELAY_REQ_INTERVAL is 30).
+const REQUEST_INTERVALS: RangeInclusive<i64> = 2..=30;
+/// Length of the median filter, exchanges; the lower median of an even number, as queues only add delay. A minimum would be
+/// wrong: the clock map lags by the mean delay of the Syncs, so the mean is wanted and not the shortest delay.
+const MEDIAN_LENGTH: usize = 9;
+/// Requests in a row without a transmit timestamp after which no more are sent, because they yield no measurement.
+const MAX_WITHOUT_TIMESTAMP: u32 = 5;
+/// Requests in a row without an answer after which that is reported.
 const UNANSWERED: u32 = 5;
-/// A delay beyond this is none of a local network.
-const LONGEST: Duration = Duration::from_ms(10);
+/// Upper bound of a plausible path delay on a local network; longer ones are discarded.
+const MAX_DELAY: Duration = Duration::from_ms(10);
 
-/// Decides when to send requests, if they are sent at all.
+/// Decides when to send requests.
 #[derive(Debug)]
 pub(super) struct DelayMeter {
     mechanism: DelayMechanism,
-    /// How much longer a packet needs from the leader to us than the mean of both ways.
+    /// The delay from the leader to this port minus the mean of both directions.
     asymmetry: Duration,
     rng: Pcg64Mcg,
     sequence: u16,
-    /// In a row.
-    unstamped: u32,
+    /// Requests in a row without a transmit timestamp.
+    without_timestamp: u32,
+    /// Requests in a row without an answer.
     unanswered: u32,
 }
 
 /// The requests to the leader of one session.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    /// When the next one is due; `None` before the first is planned.
+    /// When the next one is due; `None` before the first is scheduled.
     due: Option<Timestamp<Raw>>,
     open: Option<Exchange>,
 }
 
-/// One request and what is known of it.
+/// One request: when it was sent, and when the leader received it.
 #[derive(Debug, Clone, Copy)]
 struct Exchange {
     sequence: u16,
-    left: Option<PacketTimestamp>,
-    arrived: Option<Timestamp<Dante>>,
+    sent: Option<PacketTimestamp>,
+    received: Option<Timestamp<Dante>>,
 }
 
-/// The last delays on the path to one leader. They serve its map in holdover too.
+/// The last delays on the path to one leader. They remain in holdover.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PathDelays(ArrayVec<Duration, FILTER>);
+pub(super) struct PathDelays(ArrayVec<Duration, MEDIAN_LENGTH>);
 
 impl PathDelays {
     fn add(&mut self, delay: Duration) {
-        if delay.abs() > LONGEST {
+        if delay.abs() > MAX_DELAY {
             return;
         }
         if self.0.is_full() {
@@ -78,7 +79,7 @@ impl PathDelays {
 }
 
 impl Requests {
-    /// The open exchange, if it is the one of this request.
+    /// The open exchange, if it has this sequence number.
     fn open(&mut self, sequence: u16) -> Option<&mut Exchange> {
         self.open.as_mut().filter(|open| open.sequence == sequence)
     }
@@ -87,32 +88,32 @@ impl Requests {
 impl DelayMeter {
     pub(super) fn new(mechanism: DelayMechanism, asymmetry: Duration, seed: u64) -> Self {
         let rng = Pcg64Mcg::seed_from_u64(seed);
-        Self { mechanism, asymmetry, rng, sequence: 0, unstamped: 0, unanswered: 0 }
+        Self { mechanism, asymmetry, rng, sequence: 0, without_timestamp: 0, unanswered: 0 }
     }
 
-    /// The sockets are new: they may give stamps where the old ones did not.
+    /// Starts counting again: new sockets may deliver timestamps where the old ones did not.
     pub(super) fn opened(&mut self) {
-        self.unstamped = 0;
+        self.without_timestamp = 0;
         self.unanswered = 0;
     }
 
-    /// Requests make sense.
-    fn asks(&self) -> bool {
-        self.mechanism == DelayMechanism::E2e && self.unstamped < UNSTAMPED
+    /// Whether requests are sent.
+    fn is_active(&self) -> bool {
+        self.mechanism == DelayMechanism::E2e && self.without_timestamp < MAX_WITHOUT_TIMESTAMP
     }
 
     pub(super) fn due(&self, requests: &Requests) -> Option<Timestamp<Raw>> {
-        requests.due.filter(|_| self.asks())
+        requests.due.filter(|_| self.is_active())
     }
 
-    /// The sequence number of a request, if one is to be sent now.
+    /// Returns the sequence number of a request, if one is to be sent now.
     fn request(&mut self, now: Timestamp<Raw>, interval: Duration, requests: &mut Requests) -> Option<u16> {
-        if !self.asks() {
+        if !self.is_active() {
             return None;
         }
         let (intervals, is_due) = match requests.due {
-            None => (FIRST, false),
-            Some(at) if now >= at => (APART, true),
+            None => (FIRST_REQUEST, false),
+            Some(at) if now >= at => (REQUEST_INTERVALS, true),
             Some(_) => return None,
         };
         let (from, to) = ((interval * *intervals.start()).ns(), (interval * *intervals.end()).ns());
@@ -120,12 +121,12 @@ impl DelayMeter {
         is_due.then(|| {
             self.unanswered = self.unanswered.saturating_add(u32::from(requests.open.is_some()));
             self.sequence = self.sequence.wrapping_add(1);
-            requests.open = Some(Exchange { sequence: self.sequence, left: None, arrived: None });
+            requests.open = Some(Exchange { sequence: self.sequence, sent: None, received: None });
             self.sequence
         })
     }
 
-    /// How long a Sync needs from the leader to us, if that is given or was measured.
+    /// The delay of a Sync from the leader to this port, if given or measured.
     pub(super) fn path_delay(&self, measured: Option<&PathDelays>) -> Option<Duration> {
         match self.mechanism {
             DelayMechanism::Fixed(delay) => Some(delay),
@@ -147,7 +148,7 @@ impl Port {
         let head = Head { domain: self.subdomain, source, sequence_id };
         let packet = (self.protocol.delay_req)(&head, leader.identity, &leader.announced);
         self.counters.add(Counter::DelayReqSent);
-        // Once each time that it begins.
+        // Once per series of unanswered requests.
         if self.delay.unanswered == UNANSWERED {
             self.diagnose(now, Diagnostic::NoDelayResp);
         }
@@ -158,36 +159,36 @@ impl Port {
         &mut self,
         now: Timestamp<Raw>,
         SendToken(sequence): SendToken,
-        stamp: Result<PacketTimestamp, NoTimestamp>,
+        timestamp: Result<PacketTimestamp, NoTimestamp>,
     ) {
-        let unstamped = &mut self.delay.unstamped;
-        match stamp {
-            Ok(_) => *unstamped = 0,
-            Err(NoTimestamp::Missing) => *unstamped = unstamped.saturating_add(1),
+        let missing = &mut self.delay.without_timestamp;
+        match timestamp {
+            Ok(_) => *missing = 0,
+            Err(NoTimestamp::Missing) => *missing = missing.saturating_add(1),
             Err(NoTimestamp::ClockStepped) => {}
         }
-        let is_useless = stamp.is_err() && *unstamped == UNSTAMPED;
+        let gives_up = timestamp.is_err() && *missing == MAX_WITHOUT_TIMESTAMP;
         if let Some(session) = &mut self.session
             && let Some(open) = session.requests.open(sequence)
         {
-            match stamp {
-                Ok(stamp) => open.left = Some(stamp),
+            match timestamp {
+                Ok(timestamp) => open.sent = Some(timestamp),
                 Err(_) => session.requests.open = None,
             }
             self.complete_exchange();
         }
-        if stamp.is_err() {
+        if timestamp.is_err() {
             self.counters.add(Counter::TxTimestampMissing);
         }
-        if is_useless {
+        if gives_up {
             self.diagnose(now, Diagnostic::NoTransmitTimestamps);
         }
     }
 
-    /// The leader has answered the request of this number.
-    pub(super) fn answered(&mut self, sequence: u16, arrived: Timestamp<Dante>) {
+    /// Processes the leader's answer to the request of this sequence number.
+    pub(super) fn delay_resp(&mut self, sequence: u16, received: Timestamp<Dante>) {
         if let Some(open) = self.session.as_mut().and_then(|session| session.requests.open(sequence)) {
-            open.arrived = Some(arrived);
+            open.received = Some(received);
             self.complete_exchange();
         }
     }
@@ -197,10 +198,10 @@ impl Port {
         let (Some(session), Some(timeline), Some(map)) = (&mut self.session, &mut self.timeline, map) else {
             return;
         };
-        if let Some(Exchange { left: Some(left), arrived: Some(arrived), .. }) = session.requests.open {
+        if let Some(Exchange { sent: Some(sent), received: Some(received), .. }) = session.requests.open {
             session.requests.open = None;
             self.delay.unanswered = 0;
-            timeline.delays.add((arrived - map.dante_at(left.raw)) / 2);
+            timeline.delays.add((received - map.dante_at(sent.raw)) / 2);
         }
     }
 }

@@ -1,44 +1,44 @@
-//! The diagnostics: why there is no lock, or what is not as it should be.
+//! Diagnostics of a port: conditions that explain a missing lock or need attention.
 
 use crate::explain::{Explain, sentence};
 use crate::wire::{PortIdentity, Subdomain, Uuid};
 use std::fmt;
 use std::net::Ipv4Addr;
 
-/// The table of all kinds: number (the place on the page), whether it explains why there is no foreign leader and is of interest
-/// only then, name and what it names, what is wrong, and what to do about it. All else derives from it.
+/// The table of all kinds: number (index on the status page), whether it explains a missing leader and is reported only then,
+/// name and arguments, the problem, and the remedy. Everything else is derived from it.
 macro_rules! diagnostics {
     ($($(#[$doc:meta])* $number:literal $explains:literal $kind:ident $(($($field:ident: $type:ty),+))? $what:literal $(=> $remedy:literal)?)+) => {
-        /// Something heard that explains why there is no lock, or that somebody should look after.
+        /// A condition that explains a missing lock or needs attention.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Diagnostic { $($(#[$doc])* $kind $(($($type),+))?,)+ }
 
         impl Diagnostic {
-            /// How many kinds there are.
+            /// Number of kinds.
             pub const KINDS: usize = [$($number),+].len();
 
-            /// Which kind it is, from 0: its place on the page.
+            /// The number of its kind, from 0: the index on the status page.
             pub const fn kind(self) -> usize {
                 match self { $(Self::$kind { .. } => $number,)+ }
             }
 
-            /// It explains why no leader is heard, and is of interest only then.
+            /// Whether it explains a missing leader, and is reported only then.
             pub const fn explains(self) -> bool {
                 match self { $(Self::$kind { .. } => $explains,)+ }
             }
 
-            /// What it names, one after the other, in the machine's byte order; then zeros.
-            pub(crate) fn named(self) -> [u8; NAMED] {
-                let mut names = Names::default();
-                match self { $(Self::$kind $(($($field),+))? => { $($($field.put(&mut names);)+)? })+ }
-                names.bytes
+            /// Its arguments, one after the other in native byte order, padded with zeros.
+            pub(crate) fn arguments(self) -> [u8; ARGUMENT_BYTES] {
+                let mut arguments = Arguments::default();
+                match self { $(Self::$kind $(($($field),+))? => { $($($field.put(&mut arguments);)+)? })+ }
+                arguments.bytes
             }
 
-            /// The one of this kind that names this; `None` where there is no such kind.
-            pub(crate) fn of(kind: usize, named: [u8; NAMED]) -> Option<Self> {
-                let mut names = Names { bytes: named, at: 0 };
+            /// Returns the diagnostic of this kind with these arguments; `None` for an unknown kind.
+            pub(crate) fn of(kind: usize, arguments: [u8; ARGUMENT_BYTES]) -> Option<Self> {
+                let mut arguments = Arguments { bytes: arguments, at: 0 };
                 match kind {
-                    $($number => Some(Self::$kind $(($(<$type>::take(&mut names)),+))?),)+
+                    $($number => Some(Self::$kind $(($(<$type>::take(&mut arguments)),+))?),)+
                     _ => None,
                 }
             }
@@ -65,86 +65,87 @@ macro_rules! diagnostics {
 diagnostics! {
     /// PTPv2 on the same groups and ports, but no PTPv1.
     0 true OnlyPtpV2
-    "hearing PTPv2 only: the devices speak AES67 or PTPv2"
+    "receiving only PTPv2: the devices use AES67 or PTPv2"
     => "enable PTPv1 (Dante) on one of them"
 
     /// PTPv1 in another subdomain.
     1 true OtherSubdomain(name: Subdomain)
-    "hearing PTPv1 in subdomain {name}, which is not the one followed"
-    => "if it is the one to follow, name it in the configuration (subdomain)"
+    "receiving PTPv1 of subdomain {name}, but another subdomain is configured"
+    => "to follow it, set subdomain in the configuration"
 
-    /// Two-step Syncs whose Follow_Up does not come.
+    /// Two-step Syncs without their Follow_Up.
     2 false NoFollowUp
-    "Syncs arrive without their Follow_Up: UDP port 320 may be blocked by a firewall, or taken"
+    "receiving Syncs without Follow_Ups: UDP port 320 may be blocked by a firewall or used by another program"
 
     /// Follow_Ups without any Sync.
     3 true NoSync
-    "Follow_Ups arrive without their Sync: UDP port 319 may be blocked by a firewall, or taken"
+    "receiving Follow_Ups without Syncs: UDP port 319 may be blocked by a firewall or used by another program"
 
-    /// Syncs come without a kernel time stamp.
+    /// Syncs without a timestamp of the kernel.
     4 false NoTimestamps
-    "Syncs arrive without kernel time stamps: nothing can be measured"
+    "receiving Syncs without kernel timestamps: nothing can be measured"
 
-    /// Syncs come while CLOCK_REALTIME is being stepped, or slewed in haste.
+    /// Syncs that arrive while CLOCK_REALTIME is stepped or slewed fast.
     5 false ClockDisturbed
-    "another program keeps stepping the system clock, or slews it by more than 500 ppm: nothing can be measured meanwhile"
+    "another program steps the system clock repeatedly or slews it by more than 500 ppm: nothing can be measured meanwhile"
     => "stop that program"
 
-    /// Packets that bear this host's own UUID, and no others.
+    /// Only packets with this host's own UUID.
     6 true OnlyOwn
-    "hearing only packets with this host's own UUID: a leader on this very interface, or a loop in the network"
+    "receiving only packets with this host's own UUID: a leader on the same interface, or a loop in the network"
 
-    /// Packets too short for what they claim to be, and no others.
+    /// Packets shorter than their message type requires, without a leader.
     7 true WrongLength
-    "hearing packets that are shorter than PTPv1 messages are: they cannot be used"
+    "receiving packets that are too short for PTPv1: they are ignored"
 
     /// A versionPTP of neither 1 nor 2.
     8 true UnknownVersion(version: u16)
-    "hearing packets whose versionPTP is {version}: neither PTPv1 nor PTPv2"
+    "receiving packets with versionPTP {version}: neither PTPv1 nor PTPv2"
 
-    /// A leader that the operator's rules forbid, and no other.
+    /// A leader that the operator's rules do not permit, and no other.
     9 true NotPermitted(leader: PortIdentity, address: Ipv4Addr)
-    "hearing leader {leader} at {address}, which the rules for leaders do not permit"
-    => "if it is the one to follow, permit it in the configuration (leader, deny)"
+    "leader {leader} at {address} is not permitted by the configuration"
+    => "to follow it, change leader or deny in the configuration"
 
-    /// Requests leave without a transmit stamp: no more are sent.
+    /// Delay_Reqs without a transmit timestamp: no more are sent.
     10 false NoTransmitTimestamps
-    "Delay_Reqs leave without a transmit time stamp: the path delay cannot be measured, and no more are sent"
+    "no transmit timestamps of Delay_Reqs: the path delay cannot be measured, and no more are sent"
 
-    /// The leader does not answer requests.
+    /// The leader does not answer Delay_Reqs.
     11 false NoDelayResp
     "the leader does not answer Delay_Reqs: the path delay cannot be measured"
 
     /// The kernel dropped packets.
     12 false Dropped
-    "the kernel drops packets: more arrive than this host can take (a flood, or no CPU left)"
+    "the kernel drops packets: more arrive than this host can process (a packet flood, or no CPU time)"
+    => "raise net.core.rmem_max and restart dante4l if only bursts are lost, or find the sender of the flood"
 
-    /// A second sender claims to be this leader, from there.
+    /// A sender at this address uses the leader's identity.
     13 false SecondAddress(leader: PortIdentity, address: Ipv4Addr)
-    "another sender, at {address}, claims to be leader {leader}: its packets are not used"
-    => "to hold the port to the right address from the start, name it in the configuration (leader)"
+    "a second sender, at {address}, uses the identity of leader {leader}: its packets are rejected"
+    => "to accept the right address only, set leader to that address in the configuration"
 
-    /// The leader's packets contradict one another.
+    /// Packets of the leader contradict each other.
     14 false Contradicting(leader: PortIdentity)
-    "packets of leader {leader} contradict one another: some are forged or replayed, or two devices have its UUID"
+    "packets of leader {leader} contradict each other: some are forged or replayed, or two devices have its UUID"
 
-    /// More leaders than are remembered.
+    /// More foreign leaders than the table holds.
     15 false TooManyLeaders
-    "more leaders are heard than are remembered: most are forged"
-    => "name those that may be followed in the configuration (leader)"
+    "more leaders are received than the table of leaders holds: most are forged"
+    => "name the permitted leaders in the configuration (leader)"
 }
 
-/// Bytes of what a notice names.
-pub(crate) const NAMED: usize = 16;
+/// Size of the arguments of a diagnostic, bytes.
+pub(crate) const ARGUMENT_BYTES: usize = 16;
 
-/// What a notice names, as it stands on the page.
+/// The arguments of a diagnostic as the status page holds them.
 #[derive(Default)]
-struct Names {
-    bytes: [u8; NAMED],
+struct Arguments {
+    bytes: [u8; ARGUMENT_BYTES],
     at: usize,
 }
 
-impl Names {
+impl Arguments {
     fn put(&mut self, bytes: &[u8]) {
         for (to, from) in self.bytes.iter_mut().skip(self.at).zip(bytes) {
             *to = *from;
@@ -162,45 +163,45 @@ impl Names {
     }
 }
 
-/// Something that a notice may name.
-trait Name {
-    fn put(self, names: &mut Names);
-    fn take(names: &mut Names) -> Self;
+/// An argument of a diagnostic.
+trait Argument {
+    fn put(self, arguments: &mut Arguments);
+    fn take(arguments: &mut Arguments) -> Self;
 }
 
-impl Name for Subdomain {
-    fn put(self, names: &mut Names) {
-        names.put(&self.0);
+impl Argument for Subdomain {
+    fn put(self, arguments: &mut Arguments) {
+        arguments.put(&self.0);
     }
-    fn take(names: &mut Names) -> Self {
-        Self(names.take())
-    }
-}
-
-impl Name for u16 {
-    fn put(self, names: &mut Names) {
-        names.put(&self.to_ne_bytes());
-    }
-    fn take(names: &mut Names) -> Self {
-        Self::from_ne_bytes(names.take())
+    fn take(arguments: &mut Arguments) -> Self {
+        Self(arguments.take())
     }
 }
 
-impl Name for Ipv4Addr {
-    fn put(self, names: &mut Names) {
-        names.put(&self.octets());
+impl Argument for u16 {
+    fn put(self, arguments: &mut Arguments) {
+        arguments.put(&self.to_ne_bytes());
     }
-    fn take(names: &mut Names) -> Self {
-        names.take::<4>().into()
+    fn take(arguments: &mut Arguments) -> Self {
+        Self::from_ne_bytes(arguments.take())
     }
 }
 
-impl Name for PortIdentity {
-    fn put(self, names: &mut Names) {
-        names.put(&self.uuid.0);
-        self.port_id.put(names);
+impl Argument for Ipv4Addr {
+    fn put(self, arguments: &mut Arguments) {
+        arguments.put(&self.octets());
     }
-    fn take(names: &mut Names) -> Self {
-        Self { technology: Self::ETHERNET, uuid: Uuid(names.take()), port_id: u16::take(names) }
+    fn take(arguments: &mut Arguments) -> Self {
+        arguments.take::<4>().into()
+    }
+}
+
+impl Argument for PortIdentity {
+    fn put(self, arguments: &mut Arguments) {
+        arguments.put(&self.uuid.0);
+        self.port_id.put(arguments);
+    }
+    fn take(arguments: &mut Arguments) -> Self {
+        Self { technology: Self::ETHERNET, uuid: Uuid(arguments.take()), port_id: u16::take(arguments) }
     }
 }

@@ -1,42 +1,42 @@
-//! When a diagnostic is reported, and how often.
+//! When and how often diagnostics are reported.
 
 use super::{Counter, Diagnostic, Output, Port, State};
 use crate::time::{Duration, Raw, Timestamp};
 use crate::wire::WireError;
 
-/// So long a leader may keep itself waiting before others who are heard are told of.
-const PUZZLED: Duration = Duration::from_secs(4);
-/// What is of one kind is said once in so long, whatever it says: names in it come from the network, and are many if
-/// somebody wants them to be.
-const SILENCE: Duration = Duration::from_secs(60);
+/// Time in LISTENING before other traffic is reported.
+const EXPLAIN_AFTER: Duration = Duration::from_secs(4);
+/// Rate limit per kind of diagnostic: the arguments contain identities that a sender controls, so their number is unlimited.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What was last noticed of each kind.
+/// The last diagnostic of each kind.
 #[derive(Debug, Default)]
 pub(super) struct Diagnostics([Option<Seen>; Diagnostic::KINDS]);
 
-/// A diagnostic, when it was last true, and when it was last said.
+/// A diagnostic, when its condition was last seen, and when its kind was last reported.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     diagnostic: Diagnostic,
     at: Timestamp<Raw>,
-    said: Timestamp<Raw>,
+    reported: Timestamp<Raw>,
 }
 
 impl Port {
-    /// Says it, unless it was said lately, or explains what needs no explanation.
+    /// Reports a diagnostic, unless its kind was reported within [`REPORT_INTERVAL`], or it explains a missing leader and none
+    /// is missing.
     pub(super) fn diagnose(&mut self, now: Timestamp<Raw>, diagnostic: Diagnostic) {
-        if diagnostic.explains() && !self.misses_a_leader(now) {
+        if diagnostic.explains() && !self.lacks_leader(now) {
             return;
         }
         let Some(place) = self.diagnostics.0.get_mut(diagnostic.kind()) else { return };
-        let said = place.map(|seen| seen.said).filter(|said| now - *said < SILENCE);
-        *place = Some(Seen { diagnostic, at: now, said: said.unwrap_or(now) });
-        if said.is_none() {
+        let reported = place.map(|seen| seen.reported).filter(|reported| now - *reported < REPORT_INTERVAL);
+        *place = Some(Seen { diagnostic, at: now, reported: reported.unwrap_or(now) });
+        if reported.is_none() {
             self.outputs.push(Output::Diagnostic(diagnostic));
         }
     }
 
-    /// What was noticed so far, the last of each kind, and when it was last true.
+    /// The last diagnostic of each kind that was seen, and when.
     pub fn diagnostics(&self) -> impl Iterator<Item = (Diagnostic, Timestamp<Raw>)> {
         self.diagnostics.0.iter().flatten().map(|seen| (seen.diagnostic, seen.at))
     }
@@ -52,8 +52,9 @@ impl Port {
         }
     }
 
-    /// Long enough without a leader that there is something to explain.
-    fn misses_a_leader(&self, now: Timestamp<Raw>) -> bool {
-        self.state == State::Listening && self.listening_since.is_some_and(|since| now - since >= PUZZLED)
+    /// Whether the port has been in LISTENING for [`EXPLAIN_AFTER`].
+    fn lacks_leader(&self, now: Timestamp<Raw>) -> bool {
+        self.state == State::Listening
+            && self.listening_since.is_some_and(|since| now - since >= EXPLAIN_AFTER)
     }
 }

@@ -1,4 +1,4 @@
-//! What goes into the port and what comes out of it.
+//! Inputs and outputs of the port.
 
 use super::{Diagnostic, KnownRate, State};
 use crate::time::{Dante, Duration, Raw, Real, Timestamp};
@@ -7,28 +7,28 @@ use crate::{named, numbered};
 use std::fmt;
 use std::net::SocketAddrV4;
 
-/// One instant of arrival or departure, on both clocks of this host.
+/// The time of one arrival or departure, on both clocks of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PacketTimestamp {
     /// On CLOCK_MONOTONIC_RAW.
     pub raw: Timestamp<Raw>,
-    /// On CLOCK_REALTIME, as the kernel stamped it.
+    /// On CLOCK_REALTIME: the timestamp of the kernel, or translated from the one of the network card.
     pub real: Timestamp<Real>,
 }
 
-/// Why a packet has no stamp.
+/// Why a packet has no timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoTimestamp {
-    /// The kernel gave none.
+    /// The kernel delivered none.
     Missing,
-    /// CLOCK_REALTIME was stepped between the stamp and its translation.
+    /// Its clock (CLOCK_REALTIME, or the card's) was stepped between the timestamp and its translation.
     ClockStepped,
 }
 
 numbered! {
     /// Where a port's timestamps come from. The numbers are those on the pages.
     pub enum TimestampSource {
-        /// There are none.
+        /// No timestamps.
         None = 0 "none",
         /// SO_TIMESTAMPING, by the kernel.
         Software = 1 "software",
@@ -40,17 +40,17 @@ numbered! {
 }
 
 named! {
-    /// PTP's two channels, each with a port and a precedence of its own.
+    /// The two channels of PTP, each with its UDP port and DSCP.
     pub enum Channel {
-        /// Sync and Delay_Req, stamped by the kernel. Port 319, DSCP CS7.
+        /// Sync and Delay_Req, with timestamps. UDP port 319, DSCP CS7.
         Event "event",
-        /// Follow_Up, Delay_Resp and Management. Port 320, DSCP EF.
+        /// Follow_Up, Delay_Resp and Management. UDP port 320, DSCP EF.
         General "general",
     }
 }
 
 impl Channel {
-    /// The differentiated services code point that Dante devices use; their switches queue by it.
+    /// The differentiated services code point (DSCP) that Dante devices use, by which switches prioritise.
     pub const fn dscp(self) -> u8 {
         match self {
             Self::Event => 56,
@@ -59,16 +59,15 @@ impl Channel {
     }
 }
 
-/// Names one packet that was handed out for sending. It can be neither copied nor cloned, so one packet sent gives
-/// one stamp.
+/// Identifies one packet to be sent. It is neither `Copy` nor `Clone`, so that each packet gets one timestamp at most.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SendToken(pub(super) u16);
 
-/// What happened.
+/// Events that the port processes.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// The sockets are open and the interface is up. From now on the port calls itself so, and knows its own packets
-    /// by it.
+    /// The sockets are open and the interface is up. From now on this identity is the source of the port's packets, and packets
+    /// with its UUID are ignored.
     Opened(PortIdentity),
     /// The interface or the sockets failed.
     Failed,
@@ -78,57 +77,57 @@ pub enum Input<'a> {
         channel: Channel,
         /// UDP payload.
         bytes: &'a [u8],
-        /// Who sent it.
+        /// The sender's address.
         source: SocketAddrV4,
-        /// When, if it is known. Only event packets are stamped.
+        /// The time of arrival, if known. Only event packets have timestamps.
         arrived: Result<PacketTimestamp, NoTimestamp>,
     },
-    /// A packet that [`Output::Send`] handed out has left, or at least was given to the kernel.
+    /// A packet of [`Output::Send`] was sent, or at least passed to the kernel.
     Departed {
-        /// Which one.
+        /// The packet.
         token: SendToken,
-        /// When, if it is known.
-        stamp: Result<PacketTimestamp, NoTimestamp>,
+        /// The time of departure, if known.
+        timestamp: Result<PacketTimestamp, NoTimestamp>,
     },
-    /// The kernel dropped so many packets since this was said last, for want of room in a socket (SO_RXQ_OVFL).
+    /// The kernel dropped this number of packets since the last such event, because a socket buffer was full (SO_RXQ_OVFL).
     Dropped(u32),
-    /// The membership of the multicast group was told to the network anew.
+    /// The sockets left the multicast group and joined it again, so that the kernel sends an IGMP report.
     Rejoined,
-    /// The deadline came.
+    /// The deadline was reached.
     Deadline,
 }
 
-/// What is to be done or told.
+/// What to send, log or publish.
 #[derive(Debug, PartialEq)]
 pub enum Output {
     /// Multicast this event packet to the subdomain's group, and report its departure.
     Send {
         /// UDP payload.
         packet: Buffer,
-        /// To be handed back with [`Input::Departed`].
+        /// To be returned with [`Input::Departed`].
         token: SendToken,
     },
     /// The state changed.
     Changed {
-        /// From this.
+        /// The old state.
         from: State,
-        /// To this.
+        /// The new state.
         to: State,
-        /// Because of this.
+        /// Why it changed.
         reason: Reason,
     },
-    /// Dante time is not continuous with what it was: the timeline has this number from now on.
+    /// Dante time is not continuous: a new timeline starts.
     Timeline {
-        /// The new number.
+        /// Its number.
         number: u64,
-        /// What broke.
+        /// The cause.
         reason: Discontinuity,
     },
     /// One Sync was measured.
     Sample(Sample),
-    /// Something heard that explains a missing lock, or that is not as it should be.
+    /// A condition that explains a missing lock or needs attention.
     Diagnostic(Diagnostic),
-    /// The rate of a leader is known well, or was when it was left: worth remembering until the next start.
+    /// The rate of a leader to be saved for the next start: it is known well, or was when the port left that leader.
     Rate(KnownRate),
 }
 
@@ -143,30 +142,30 @@ pub struct Sample {
     pub arrived: PacketTimestamp,
     /// When it left the leader, by the leader's clock.
     pub origin: Timestamp<Dante>,
-    /// Local minus leader, against the map.
+    /// The measurement minus the clock map, local minus leader.
     pub residual: Duration,
-    /// Whether it was believed.
+    /// Whether the outlier test accepted it.
     pub accepted: bool,
 }
 
 /// Why the state changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The sockets are open.
+    /// The sockets were opened.
     Opened,
     /// The interface or the sockets failed.
     Failed,
-    /// This leader is the best of those heard.
+    /// This foreign leader was chosen.
     ForeignLeader(PortIdentity),
     /// The rate is known well enough.
     Converged,
     /// The leader's time jumped.
     Jumped,
-    /// Syncs come, but for so long none could be measured.
+    /// Syncs are received, but for this time none could be measured.
     Unmeasured(Duration),
-    /// Too many measurements in a row were not believed: the map is fitted anew.
+    /// Too many measurements in a row were rejected: the clock map is fitted again.
     Refitted,
-    /// No Sync for so long.
+    /// No Sync was received for this time.
     Silence(Duration),
 }
 
@@ -176,13 +175,13 @@ impl fmt::Display for Reason {
             Self::Opened => write!(f, "interface ready"),
             Self::Failed => write!(f, "interface failed"),
             Self::ForeignLeader(identity) => write!(f, "leader {identity} chosen"),
-            Self::Converged => write!(f, "rate of the leader known"),
+            Self::Converged => write!(f, "rate estimate of the leader converged"),
             Self::Jumped => write!(f, "the leader's time jumped"),
             Self::Unmeasured(span) => {
-                write!(f, "Syncs arrive, but none could be measured for {:.1} s", span.secs_f64())
+                write!(f, "Syncs received, but none could be measured for {:.1} s", span.secs_f64())
             }
-            Self::Refitted => write!(f, "the path or the leader's rate changed, and the map is fitted anew"),
-            Self::Silence(span) => write!(f, "no Sync for {:.1} s", span.secs_f64()),
+            Self::Refitted => write!(f, "the path delay or the leader's rate changed: estimating again"),
+            Self::Silence(span) => write!(f, "no Sync received for {:.1} s", span.secs_f64()),
         }
     }
 }
@@ -192,11 +191,11 @@ impl fmt::Display for Reason {
 pub enum Discontinuity {
     /// The first leader since the start.
     First(PortIdentity),
-    /// Another device leads.
+    /// Another device is the leader.
     AnotherLeader(PortIdentity),
-    /// The same device, but its time went back by so much, or its sequence numbers began anew: it was rebooted.
+    /// The same device, but its time went back or its sequence numbers restarted: it was rebooted. Its time jumped by this.
     Reboot(Duration),
-    /// The same device, but its time jumped by so much: it was set.
+    /// The same device, but its time jumped by this: it was set.
     Jump(Duration),
 }
 
@@ -204,7 +203,7 @@ impl fmt::Display for Discontinuity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::First(identity) => write!(f, "first leader {identity}"),
-            Self::AnotherLeader(identity) => write!(f, "another leader, {identity}"),
+            Self::AnotherLeader(identity) => write!(f, "new leader {identity}"),
             Self::Reboot(size) => {
                 write!(f, "the leader was rebooted, its time jumped by {:+.6} s", size.secs_f64())
             }

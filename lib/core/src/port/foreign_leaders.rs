@@ -1,4 +1,4 @@
-//! The leaders that are heard (the foreign masters of IEEE 1588-2002, 7.5.2), a fixed number of them.
+//! The table of foreign leaders (the foreign masters of IEEE 1588-2002, 7.5.2), of a fixed size.
 
 use super::{Head, select};
 use crate::announcement::Announcement;
@@ -11,30 +11,30 @@ use std::net::Ipv4Addr;
 /// A device that sends Syncs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ForeignLeader {
-    /// Who sends them.
+    /// The source port of its Syncs.
     pub identity: PortIdentity,
-    /// From where.
+    /// The source address of its Syncs.
     pub address: Ipv4Addr,
-    /// What its last Sync says of it and of its grandmaster.
+    /// Its clock and its grandmaster according to its last Sync.
     pub announced: Announcement,
-    /// The interval that it advertises, within reason.
+    /// The Sync interval that it advertises, clamped to plausible values.
     pub interval: Duration,
-    /// When its first Sync was handled, of those without a gap that would make it count as gone.
+    /// When the first Sync of this entry was processed. The entry of a lost leader is removed.
     pub since: Timestamp<Raw>,
-    /// When its last Sync was handled.
+    /// When its last Sync was processed.
     pub last_sync: Timestamp<Raw>,
     /// The sequence number of its last Sync.
     pub sequence_id: u16,
-    /// It has sent two Syncs within four intervals.
+    /// Whether it has sent two Syncs within four intervals.
     pub qualified: bool,
-    /// When its sequence numbers began anew, if they did: it was rebooted, or its old Syncs are replayed.
+    /// When its sequence numbers restarted, if they did: it was rebooted, or its old Syncs are replayed.
     pub restarted: Option<Timestamp<Raw>>,
-    /// The operator prefers it.
+    /// Whether the operator prefers it.
     pub preferred: bool,
 }
 
-/// Who packets come from: a device by its own word, at an address. Two addresses are two senders, even where the device
-/// claims to be the same.
+/// The sender of packets: the identity in the packets and their source address. Two addresses are two senders, even with the
+/// same identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sender {
     pub identity: PortIdentity,
@@ -47,30 +47,31 @@ impl ForeignLeader {
     }
 }
 
-/// What became of a Sync.
+/// How the table handled a Sync.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SyncOutcome {
-    Taken,
-    /// Another one made room for it.
+    Accepted,
+    /// Accepted in place of another leader, as the table was full.
     Displacing,
     Repeated,
     NoRoom,
 }
 
-/// Sync intervals from 1/16 s to 16 s: Dante's is 1/4 s, the standard's 1 to 16 s. A forged one is held within.
+/// Range of accepted Sync intervals, as the logarithm to base 2 of seconds: 1/16 s to 16 s. Dante uses 1/4 s, the standard has 1
+/// to 16 s. Other values are clamped, as they may be forged.
 const INTERVAL_LOG2: std::ops::RangeInclusive<i8> = -4..=4;
-/// Two Syncs within so many intervals qualify a leader.
-const QUALIFICATION: i64 = 4;
-/// One that has said nothing for so many intervals is none to go over to, and has moved if another has its identity.
-const SPEAKING: i64 = 4;
-/// A sequence number this little behind the last one is a packet overtaken on its way; further behind, the leader
-/// was restarted.
-const REORDERED: u16 = 3;
+/// Time between two Syncs within which they qualify a leader, in Sync intervals.
+const QUALIFICATION_INTERVALS: i64 = 4;
+/// Time without a Sync, in Sync intervals, after which a leader is not chosen any more. If its identity is in use at another
+/// address, it has moved there.
+const SILENT_INTERVALS: i64 = 4;
+/// A sequence number at most this far behind the last one belongs to a reordered packet; further behind, the leader was restarted.
+const MAX_REORDERING: u16 = 3;
 
-/// So many leaders are remembered.
+/// Size of the table of foreign leaders.
 pub const MAX_LEADERS: usize = 8;
 
-/// The table of leaders.
+/// The table of foreign leaders.
 #[derive(Debug, Default)]
 pub(super) struct ForeignLeaders {
     entries: ArrayVec<ForeignLeader, MAX_LEADERS>,
@@ -94,18 +95,18 @@ impl ForeignLeaders {
         let interval = Duration::from_log2_secs(log2);
         if let Some(known) = self.entries.iter_mut().find(|leader| leader.sender() == sender) {
             let behind = known.sequence_id.wrapping_sub(head.sequence_id);
-            if behind <= REORDERED {
+            if behind <= MAX_REORDERING {
                 return SyncOutcome::Repeated;
             }
             if behind < u16::MAX / 2 {
                 known.restarted = Some(now);
             }
-            known.qualified |= now - known.last_sync <= interval * QUALIFICATION;
+            known.qualified |= now - known.last_sync <= interval * QUALIFICATION_INTERVALS;
             known.sequence_id = head.sequence_id;
             known.last_sync = now;
             known.announced = *announced;
             known.interval = interval;
-            return SyncOutcome::Taken;
+            return SyncOutcome::Accepted;
         }
         let new = ForeignLeader {
             identity: sender.identity,
@@ -119,16 +120,17 @@ impl ForeignLeaders {
             restarted: None,
             preferred,
         };
-        let crowded = self.entries.is_full();
-        if crowded && !self.make_room(preferred, followed) {
+        let was_full = self.entries.is_full();
+        if was_full && !self.make_room(preferred, followed) {
             return SyncOutcome::NoRoom;
         }
         self.entries.push(new);
-        if crowded { SyncOutcome::Displacing } else { SyncOutcome::Taken }
+        if was_full { SyncOutcome::Displacing } else { SyncOutcome::Accepted }
     }
 
-    /// Whoever has sent but one Sync so far makes room, the oldest first, so that nobody can keep others out with a few
-    /// packets; never the one that is followed. For one that the operator prefers anybody else does.
+    /// Removes one leader to make room: the one that has been silent longest of those that are not qualified, so that a few forged
+    /// packets cannot keep others out. For a leader that the operator prefers, a qualified one that is not preferred may also be
+    /// removed. The leader that is followed is never removed.
     fn make_room(&mut self, for_preferred: bool, followed: Option<Sender>) -> bool {
         let candidates = self.entries.iter().enumerate();
         let oldest = candidates
@@ -143,36 +145,38 @@ impl ForeignLeaders {
         self.entries.iter().find(|leader| leader.sender() == sender)
     }
 
-    /// One of this identity that qualifies, wherever its packets come from.
+    /// A qualified leader of this identity at any address.
     pub(super) fn qualified(&self, identity: PortIdentity) -> Option<&ForeignLeader> {
         self.entries.iter().find(|leader| leader.qualified && leader.identity == identity)
     }
 
-    /// Whether another sender claims this identity.
+    /// Whether a leader at another address has this identity.
     pub(super) fn is_claimed_elsewhere(&self, sender: Sender) -> bool {
         self.entries
             .iter()
             .any(|leader| leader.identity == sender.identity && leader.address != sender.address)
     }
 
-    /// The best of those that qualify and have not fallen silent.
+    /// The best of the qualified leaders that still send, and of the one that is followed.
     pub(super) fn best(&self, now: Timestamp<Raw>, followed: Option<Sender>) -> Option<&ForeignLeader> {
         let beats = |other: &ForeignLeader, best: &ForeignLeader| {
             if other.identity != best.identity {
                 return select::is_better(other, best);
             }
-            // One device at two addresses: the one that is followed, unless it has moved; then who was there first.
+            // One device at two addresses: the one that is followed, unless it is silent there; then the older entry.
             let stays = |leader: &ForeignLeader| {
-                Some(leader.sender()) == followed && now - leader.last_sync < leader.interval * SPEAKING
+                Some(leader.sender()) == followed
+                    && now - leader.last_sync < leader.interval * SILENT_INTERVALS
             };
             (stays(other), Reverse(other.since)) > (stays(best), Reverse(best.since))
         };
-        let speaks = |leader: &&ForeignLeader| now - leader.last_sync < leader.interval * SPEAKING;
+        let still_sends =
+            |leader: &&ForeignLeader| now - leader.last_sync < leader.interval * SILENT_INTERVALS;
         let qualified = self
             .entries
             .iter()
             .filter(|leader| leader.qualified)
-            .filter(|leader| speaks(leader) || Some(leader.sender()) == followed);
+            .filter(|leader| still_sends(leader) || Some(leader.sender()) == followed);
         qualified.reduce(|best, other| if beats(other, best) { other } else { best })
     }
 

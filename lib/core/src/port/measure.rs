@@ -1,4 +1,4 @@
-//! What a measured Sync changes: the map, the state, the timeline.
+//! Effects of a measured Sync on the clock map, the state and the timeline.
 
 use super::pairing::Pair;
 use super::session::Timeline;
@@ -6,17 +6,18 @@ use super::{Counter, Discontinuity, Event, Output, Port, Reason, Sample};
 use crate::estimate::{Classification, Measurement};
 use crate::time::{Duration, Raw, Timestamp};
 
-/// A sample's rate must be known to this before the port calls itself SLAVE. Leaders differ by up to 25 ppm.
+/// Uncertainty of the rate (one standard deviation) below which the port becomes SLAVE, ppm. Leaders differ by up to 25 ppm.
 const CONVERGED_PPM: f64 = 20.0;
-/// And it must rest on so many measurements, so that two that lie by accident are not believed.
+/// Number of measurements required for SLAVE, so that two with errors that agree by accident do not suffice.
 const CONVERGED_DEPTH: usize = 5;
-/// No queue and no host holds a packet up for so long: what is so far off is not late but another time.
+/// Residual of a rejected measurement from which on it counts as another time and not as a late packet: no queue and no host
+/// delays a packet by this.
 const IMPLAUSIBLE: Duration = Duration::from_ms(100);
-/// Sequence numbers that began anew so long ago go with a jump of the leader's time.
-const RESTARTED: Duration = Duration::from_secs(10);
+/// If the leader's sequence numbers restarted within this time before its time jumped, it was rebooted.
+const RESTART_WINDOW: Duration = Duration::from_secs(10);
 
 impl Port {
-    /// Takes in a Sync of the leader that is followed.
+    /// Processes a Sync of the leader that is followed.
     pub(super) fn measure(&mut self, now: Timestamp<Raw>, pair: Pair) {
         let (Some(session), Some(timeline)) = (&mut self.session, &mut self.timeline) else { return };
         session.unpaired = 0;
@@ -24,7 +25,7 @@ impl Port {
         let measurement = Measurement { raw: pair.arrived.raw, dante: pair.origin };
         let (residual, accepted) = match self.estimator.update(measurement) {
             Classification::Accepted { residual } => {
-                // A jump would not have come to this.
+                // The implausible measurements before this one were no jump of the leader's time.
                 let times = std::mem::take(&mut timeline.implausible);
                 if times > 0 {
                     self.contradicted(now, leader, times);
@@ -67,12 +68,12 @@ impl Port {
         self.outputs.push(Output::Sample(sample));
     }
 
-    /// The leader's time jumped by `size`.
+    /// Starts a new timeline after the leader's time jumped by `size`.
     fn jumped(&mut self, now: Timestamp<Raw>, size: Duration) {
         let reason = self.cause(now, size);
         match self.timeline.take() {
             Some(timeline) if timeline.was_slave => self.begin(timeline.after_jump(), reason),
-            // Nobody follows a timeline before the port was SLAVE on it: the first fit was wrong, not the leader.
+            // No reader uses a timeline before the port was SLAVE on it: the first fit was wrong, the leader's time did not jump.
             timeline => self.timeline = timeline.map(|timeline| Timeline { implausible: 0, ..timeline }),
         }
         self.step(Event::Diverged, Reason::Jumped);
@@ -80,7 +81,8 @@ impl Port {
 
     fn cause(&self, now: Timestamp<Raw>, size: Duration) -> Discontinuity {
         let restarted = self.leader().and_then(|leader| leader.restarted);
-        let rebooted = restarted.is_some_and(|at| now - at < RESTARTED) || size < -Duration::from_secs(1);
+        let rebooted =
+            restarted.is_some_and(|at| now - at < RESTART_WINDOW) || size < -Duration::from_secs(1);
         if rebooted { Discontinuity::Reboot(size) } else { Discontinuity::Jump(size) }
     }
 

@@ -1,11 +1,11 @@
-//! A two-step Sync and its Follow_Up, in whichever order they come (IEEE 1588-2002, 8.2 and 8.4). Of one leader, the one
-//! that is followed: what others send, in whatever number, takes no room.
+//! Pairing of a two-step Sync with its Follow_Up, in either order (IEEE 1588-2002, 8.2 and 8.4). Only packets of the leader that is
+//! followed are kept, so that those of others, however many, take no room.
 
 use super::PacketTimestamp;
 use crate::time::{Dante, Duration, Raw, Timestamp};
 use arrayvec::ArrayVec;
 
-/// A Sync's arrival here and its departure from the leader.
+/// Arrival of a Sync at this host and its departure from the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pair {
     pub arrived: PacketTimestamp,
@@ -18,31 +18,31 @@ enum Half {
     FollowUp(Timestamp<Dante>),
 }
 
-/// What a half has come to.
+/// The result for one Sync or Follow_Up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Paired {
-    /// Both halves are there.
+    /// Both were received.
     Pair(Pair),
     /// It waits for the other one.
     Waiting,
-    /// It was there already.
+    /// It was received before.
     Repeated,
-    /// Another Follow_Up has named another time for the same Sync: one of them is forged.
+    /// Another Follow_Up has another time for the same Sync: one of them is forged.
     Contradicting,
 }
 
-/// The longest that one half waits for the other: real Follow_Ups come within 103 us. Sequence numbers return, after
-/// 4.5 hours at 4 Hz, and must not meet a half from then.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Time for which a Sync waits for its Follow_Up, or a Follow_Up for its Sync: real Follow_Ups arrive within 103 us. Sequence
+/// numbers repeat after 4.5 hours at 4 Hz and must not match one from then.
+const PAIRING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The halves that wait for each other. The oldest makes room.
+/// Syncs and Follow_Ups that wait for each other. If there is no room the oldest is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
     waiting: ArrayVec<Waiting, 16>,
-    /// The last pairs, so that a second Follow_Up of one Sync is known as such.
+    /// The last pairs, to detect a second Follow_Up of one Sync.
     done: ArrayVec<(Timestamp<Raw>, u16, Timestamp<Dante>), 8>,
-    /// Syncs and Follow_Ups that have waited in vain and were not told of yet.
-    in_vain: [u64; 2],
+    /// Syncs and Follow_Ups dropped without a counterpart that were not counted yet.
+    unpaired: [u64; 2],
 }
 
 #[derive(Debug)]
@@ -68,10 +68,10 @@ impl Pairing {
         sequence: u16,
         origin: Timestamp<Dante>,
     ) -> Paired {
-        self.done.retain(|(at, ..)| now - *at <= PATIENCE);
-        let named = self.done.iter().find(|(_, done, _)| *done == sequence).map(|(.., named)| *named);
-        if let Some(named) = named {
-            return if named == origin { Paired::Repeated } else { Paired::Contradicting };
+        self.done.retain(|(at, ..)| now - *at <= PAIRING_TIMEOUT);
+        let known = self.done.iter().find(|(_, done, _)| *done == sequence).map(|(.., known)| *known);
+        if let Some(known) = known {
+            return if known == origin { Paired::Repeated } else { Paired::Contradicting };
         }
         match self.take(now, sequence) {
             Some(Half::Sync(arrived)) => self.complete(now, sequence, Pair { arrived, origin }),
@@ -82,9 +82,9 @@ impl Pairing {
         }
     }
 
-    /// How many Syncs and Follow_Ups have waited in vain since the last time.
-    pub(super) fn take_in_vain(&mut self) -> [u64; 2] {
-        std::mem::take(&mut self.in_vain)
+    /// Returns and resets the numbers of Syncs and Follow_Ups that were dropped without a counterpart.
+    pub(super) fn take_unpaired(&mut self) -> [u64; 2] {
+        std::mem::take(&mut self.unpaired)
     }
 
     fn complete(&mut self, now: Timestamp<Raw>, sequence: u16, pair: Pair) -> Paired {
@@ -96,11 +96,11 @@ impl Pairing {
     }
 
     fn take(&mut self, now: Timestamp<Raw>, sequence: u16) -> Option<Half> {
-        let in_vain = &mut self.in_vain;
+        let unpaired = &mut self.unpaired;
         self.waiting.retain(|waiting| {
-            let stays = now - waiting.since <= PATIENCE;
+            let stays = now - waiting.since <= PAIRING_TIMEOUT;
             if !stays {
-                waiting.half.count(in_vain);
+                waiting.half.count(unpaired);
             }
             stays
         });
@@ -110,7 +110,7 @@ impl Pairing {
 
     fn keep(&mut self, waiting: Waiting) -> Paired {
         if self.waiting.is_full() {
-            self.waiting.remove(0).half.count(&mut self.in_vain);
+            self.waiting.remove(0).half.count(&mut self.unpaired);
         }
         self.waiting.push(waiting);
         Paired::Waiting

@@ -1,74 +1,74 @@
-//! The messages that a port takes in, whatever protocol they came by.
+//! The messages that a port processes, independent of the protocol.
 
 use super::Channel;
 use crate::announcement::Announcement;
 use crate::time::{Dante, Timestamp};
 use crate::wire::{Buffer, PortIdentity, Subdomain, WireError};
 
-/// A protocol of leaders: the only part of the port that knows its bytes. [`Protocol::V1`] is the default.
+/// A protocol of leaders: the only part of the port that depends on packet formats. [`Protocol::V1`] is the default.
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol {
-    /// Reads a UDP payload from either channel.
+    /// Decodes a UDP payload of either channel.
     ///
     /// # Errors
-    /// When the bytes are not a message of this protocol.
+    /// If the bytes are not a message of this protocol.
     pub decode: fn(&[u8]) -> Result<Decoded, WireError>,
-    /// The UDP payload of a Delay_Req with this head, for the leader of this identity and announcement.
+    /// Builds the UDP payload of a Delay_Req with this head, for the leader of this identity and announcement.
     pub delay_req: fn(&Head, PortIdentity, &Announcement) -> Buffer,
 }
 
-/// Where a message belongs.
+/// Subdomain, source and number of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// The subdomain.
     pub domain: Subdomain,
     /// The port that sent it.
     pub source: PortIdentity,
-    /// Counts the messages of one kind from one port.
+    /// Counts the messages of one type from one port.
     pub sequence_id: u16,
 }
 
-/// A message.
+/// A decoded message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decoded {
-    /// Where it belongs.
+    /// Subdomain, source and number.
     pub head: Head,
-    /// The channel that messages of its kind use.
+    /// The channel of its message type.
     pub channel: Channel,
-    /// What it states.
+    /// Message type and fields.
     pub content: Content,
 }
 
-/// What a message states.
+/// The message types with the fields that the port uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// A leader's clock, without an event.
+    /// Describes a leader's clock, without an event timestamp.
     Announce(Announcement),
-    /// An event whose arrival is measured.
+    /// An event message whose arrival is measured.
     Sync {
-        /// The leader's clock, where the protocol states it with each Sync.
+        /// Description of the leader's clock, if the protocol has it in each Sync.
         announcement: Option<Announcement>,
-        /// One-step: when it left the leader. Two-step (`None`): a Follow_Up states that.
+        /// One-step: when it left the leader. Two-step (`None`): a Follow_Up has this time.
         origin: Option<Timestamp<Dante>>,
     },
-    /// When a two-step Sync left.
+    /// The time when a two-step Sync left.
     FollowUp {
         /// Sequence number of that Sync.
         sync: u16,
         /// When it left, with all corrections.
         origin: Timestamp<Dante>,
     },
-    /// Another follower's request.
+    /// The request of another follower.
     DelayReq,
-    /// When a Delay_Req reached the leader.
+    /// The time when a Delay_Req reached the leader.
     DelayResp {
-        /// Who sent the request.
+        /// The port that sent the request.
         requesting: PortIdentity,
         /// Sequence number of the request.
         request: u16,
         /// When it arrived, with all corrections.
         received: Timestamp<Dante>,
     },
-    /// Management; a port does not answer it.
+    /// Management messages; a port does not answer them.
     Management,
 }

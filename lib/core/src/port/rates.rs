@@ -1,4 +1,4 @@
-//! The leaders' rates, remembered: the first guess where one of them is followed again, in this run or the next.
+//! Saved rates of leaders: the first guess when one of them is followed again, in this run or the next.
 
 use super::{Output, Port, Sample};
 use crate::estimate::RateGuess;
@@ -7,36 +7,37 @@ use crate::wire::PortIdentity;
 use arrayvec::ArrayVec;
 use std::fmt;
 
-/// A leader's rate as it was when it was known well.
+/// A well-known rate of a leader.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KnownRate {
-    /// Whose it is.
+    /// The leader.
     pub leader: PortIdentity,
-    /// Relative to this host's CLOCK_MONOTONIC_RAW.
+    /// Its rate relative to CLOCK_MONOTONIC_RAW of this host.
     pub rate: Ratio,
 }
 
-/// So many are remembered.
+/// Maximum number of saved rates.
 pub const MAX_RATES: usize = 16;
 
-/// A rate is remembered once it is known to this: a fiftieth of what a leader may change by until it is met again.
+/// Uncertainty of a rate (one standard deviation) up to which it is saved: a fiftieth of [`RateGuess::same_leader`], the change
+/// that is expected until the leader is followed again.
 const WELL_KNOWN: Ratio = Ratio::from_ppb(100.0);
-/// Interval at which the rate of a leader is published again while it is followed.
-const REPUBLISHED: Duration = Duration::from_secs(3600);
+/// Interval at which the rate of the leader that is followed is published again.
+const PUBLISH_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// No oscillator is further off.
-const LIMIT: Ratio = RateGuess::UNKNOWN.sigma;
+/// Bound of a plausible rate: no oscillator is further off.
+const MAX_RATE: Ratio = RateGuess::UNKNOWN.sigma;
 
-/// The last ones, the latest first.
+/// The rates of the last leaders, the latest first.
 ///
-/// As text: a line for each, the leader's UUID and port and its rate in ppm, `00:1d:c1:a1:72:3c/1 -33.712345`.
+/// Text form: a line for each, the leader's UUID and port and its rate in ppm, `00:1d:c1:a1:72:3c/1 -33.712345`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct KnownRates(ArrayVec<KnownRate, MAX_RATES>);
 
 impl KnownRates {
-    /// Remembers one. The oldest makes room.
+    /// Adds a rate, in place of the oldest one if there is no room. Implausible rates are ignored.
     pub fn learn(&mut self, known: KnownRate) {
-        if !known.rate.is_finite() || known.rate.abs() > LIMIT {
+        if !known.rate.is_finite() || known.rate.abs() > MAX_RATE {
             return;
         }
         self.0.retain(|other| other.leader != known.leader);
@@ -44,30 +45,30 @@ impl KnownRates {
         self.0.insert(0, known);
     }
 
-    /// The rate of `leader`.
+    /// The saved rate of `leader`.
     pub fn get(&self, leader: PortIdentity) -> Option<Ratio> {
         self.0.iter().find(|known| known.leader == leader).map(|known| known.rate)
     }
 
-    /// All of them, the latest first.
+    /// All rates, the latest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &KnownRate> + ExactSizeIterator {
         self.0.iter()
     }
 
-    /// Reads the text of one, and how many lines of it meant nothing.
+    /// Parses the text form. Returns the rates and the number of invalid lines, which are ignored.
     pub fn parse(text: &str) -> (Self, usize) {
-        let (mut rates, mut garbage) = (Self::default(), 0);
+        let (mut rates, mut invalid) = (Self::default(), 0);
         for line in text.lines().rev().filter(|line| !line.trim().is_empty()) {
-            match parsed(line) {
+            match parse_line(line) {
                 Some(known) => rates.learn(known),
-                None => garbage += 1,
+                None => invalid += 1,
             }
         }
-        (rates, garbage)
+        (rates, invalid)
     }
 }
 
-fn parsed(line: &str) -> Option<KnownRate> {
+fn parse_line(line: &str) -> Option<KnownRate> {
     let mut words = line.split_ascii_whitespace();
     let (uuid, port) = words.next()?.split_once('/')?;
     let ppm: f64 = words.next()?.parse().ok()?;
@@ -76,7 +77,7 @@ fn parsed(line: &str) -> Option<KnownRate> {
         uuid: uuid.parse().ok()?,
         port_id: port.parse().ok()?,
     };
-    (words.next().is_none() && ppm.abs() <= LIMIT.ppm())
+    (words.next().is_none() && ppm.abs() <= MAX_RATE.ppm())
         .then_some(KnownRate { leader, rate: Ratio::from_ppm(ppm) })
 }
 
@@ -87,7 +88,7 @@ impl fmt::Display for KnownRates {
 }
 
 impl Port {
-    /// The rate of the leader that is or was followed, if it is known so well that it is worth remembering.
+    /// The rate of the leader that is or was followed, if it is known well enough to be saved.
     pub fn well_known_rate(&self) -> Option<KnownRate> {
         let (timeline, map) = (self.timeline.as_ref()?, self.estimator.map()?);
         let is_known = timeline.was_slave && map.sigma.rate.fraction() <= WELL_KNOWN.fraction();
@@ -98,7 +99,7 @@ impl Port {
     pub(super) fn publish_rate(&mut self, sample: &Sample) {
         let at = sample.arrived.raw;
         let published = self.session.as_ref().and_then(|session| session.rate_published);
-        if published.is_none_or(|published| at - published >= REPUBLISHED)
+        if published.is_none_or(|published| at - published >= PUBLISH_INTERVAL)
             && let Some(known) = self.well_known_rate()
             && let Some(session) = &mut self.session
         {

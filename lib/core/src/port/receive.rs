@@ -1,4 +1,4 @@
-//! What becomes of a packet: read, held against the rules, and handed on or counted.
+//! Processing of a packet: it is decoded, checked against the rules, and passed on or counted.
 
 use super::foreign_leaders::{Sender, SyncOutcome};
 use super::pairing::{Pair, Paired};
@@ -8,9 +8,9 @@ use crate::time::{Dante, Raw, Timestamp};
 use crate::wire::PortIdentity;
 use std::net::SocketAddrV4;
 
-/// So many Syncs in a row that cannot be used are worth a word.
-const UNUSABLE: u32 = 8;
-/// So many measurements of another time, with others between them that fit, and it is said.
+/// Unusable Syncs in a row (no timestamp, or no Follow_Up) after which that is reported.
+const UNUSABLE_SYNCS: u32 = 8;
+/// Contradictory packets of the leader that is followed after which that is reported.
 const CONTRADICTIONS: u32 = 3;
 
 impl Port {
@@ -61,7 +61,7 @@ impl Port {
             Content::DelayResp { requesting, request, received } => {
                 self.counters.add(Counter::DelayResp);
                 if Some(requesting) == self.identity && Some(sender) == self.parent() {
-                    self.answered(request, received);
+                    self.delay_resp(request, received);
                 }
             }
             Content::DelayReq => self.counters.add(Counter::DelayReq),
@@ -69,7 +69,7 @@ impl Port {
         }
     }
 
-    /// Enters an announcement in the table of leaders and chooses again; `false` where the message is not to be used.
+    /// Enters an announcement in the table of foreign leaders and selects again. Returns `false` if the message must not be used.
     fn announced(
         &mut self,
         now: Timestamp<Raw>,
@@ -82,15 +82,15 @@ impl Port {
         }
         let (preferred, parent) = (self.rules.prefers(sender), self.parent());
         match self.foreign_leaders.sync_received(now, head, announcement, sender, preferred, parent) {
-            SyncOutcome::Taken => {}
+            SyncOutcome::Accepted => {}
             SyncOutcome::Repeated => {
                 self.counters.add(Counter::Repeated);
                 return false;
             }
-            heard => {
+            outcome @ (SyncOutcome::Displacing | SyncOutcome::NoRoom) => {
                 self.counters.add(Counter::TooManyLeaders);
                 self.diagnose(now, Diagnostic::TooManyLeaders);
-                if heard == SyncOutcome::NoRoom {
+                if outcome == SyncOutcome::NoRoom {
                     return false;
                 }
             }
@@ -115,15 +115,15 @@ impl Port {
         }
         let Some(session) = self.session.as_mut().filter(|session| session.parent == sender) else {
             if self.foreign_leaders.is_claimed_elsewhere(sender) {
-                self.claimed_twice(now, sender);
+                self.second_address(now, sender);
             }
             return;
         };
-        let stamp = match arrived {
-            Ok(stamp) => stamp,
+        let timestamp = match arrived {
+            Ok(timestamp) => timestamp,
             Err(why) => {
-                session.unstamped = session.unstamped.saturating_add(1);
-                if session.unstamped == UNUSABLE {
+                session.without_timestamp = session.without_timestamp.saturating_add(1);
+                if session.without_timestamp == UNUSABLE_SYNCS {
                     self.diagnose(
                         now,
                         match why {
@@ -135,13 +135,13 @@ impl Port {
                 return;
             }
         };
-        session.unstamped = 0;
+        session.without_timestamp = 0;
         if let Some(origin) = origin {
-            return self.measure(now, Pair { arrived: stamp, origin });
+            return self.measure(now, Pair { arrived: timestamp, origin });
         }
         session.unpaired = session.unpaired.saturating_add(1);
-        let is_unpaired = session.unpaired == UNUSABLE;
-        let paired = session.pairing.sync(now, sequence_id, stamp);
+        let is_unpaired = session.unpaired == UNUSABLE_SYNCS;
+        let paired = session.pairing.sync(now, sequence_id, timestamp);
         if is_unpaired {
             self.diagnose(now, Diagnostic::NoFollowUp);
         }
@@ -155,7 +155,7 @@ impl Port {
                 let paired = session.pairing.follow_up(now, sync, origin);
                 self.paired(now, sender, paired);
             }
-            Some(session) if session.parent.identity == sender.identity => self.claimed_twice(now, sender),
+            Some(session) if session.parent.identity == sender.identity => self.second_address(now, sender),
             Some(_) => {}
             None => self.diagnose(now, Diagnostic::NoSync),
         }
@@ -163,7 +163,7 @@ impl Port {
 
     fn paired(&mut self, now: Timestamp<Raw>, sender: Sender, paired: Paired) {
         if let Some(session) = &mut self.session {
-            let [syncs, follow_ups] = session.pairing.take_in_vain();
+            let [syncs, follow_ups] = session.pairing.take_unpaired();
             self.counters.add_many(Counter::SyncUnpaired, syncs);
             self.counters.add_many(Counter::FollowUpUnpaired, follow_ups);
         }
@@ -175,8 +175,8 @@ impl Port {
         }
     }
 
-    /// Somebody else claims to be a leader that is heard.
-    fn claimed_twice(&mut self, now: Timestamp<Raw>, sender: Sender) {
+    /// Reports a sender that uses the identity of a foreign leader at another address.
+    fn second_address(&mut self, now: Timestamp<Raw>, sender: Sender) {
         self.counters.add(Counter::SecondAddress);
         self.diagnose(now, Diagnostic::SecondAddress(sender.identity, sender.address));
     }

@@ -1,4 +1,4 @@
-//! The operator's word on leaders: who may be followed, who may not, and who is to be.
+//! The operator's rules: which leaders may be followed, which may not, and which are preferred.
 
 use super::foreign_leaders::Sender;
 use crate::wire::{Uuid, UuidError};
@@ -7,20 +7,20 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-/// Names one leader, or all ports of it: `00:1d:c1:a1:72:3c`, `00:1d:c1:a1:72:3c/1`, or the IPv4 address that its packets
-/// come from.
+/// Names a leader, with all its ports (`00:1d:c1:a1:72:3c`) or one port (`00:1d:c1:a1:72:3c/1`), or by the source IPv4 address of
+/// its packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaderName {
-    /// By what its packets say; of one port alone where that is given.
+    /// By the UUID in its packets, and by the port number if given.
     Uuid(Uuid, Option<u16>),
-    /// By where they come from. A forger has to forge that, too.
+    /// By the source address of its packets, which an attacker has to forge as well.
     Address(Ipv4Addr),
 }
 
-/// The text names no leader.
+/// The text is not the name of a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a leader is named by its UUID (00:1d:c1:a1:72:3c, or 00:1d:c1:a1:72:3c/1 for one port) or its IPv4 address"
+    "not a leader: expected a UUID (00:1d:c1:a1:72:3c, or 00:1d:c1:a1:72:3c/1 for one port) or an IPv4 address"
 )]
 pub struct LeaderNameError;
 
@@ -31,7 +31,7 @@ impl From<UuidError> for LeaderNameError {
 }
 
 impl LeaderName {
-    pub(super) fn is(&self, sender: Sender) -> bool {
+    pub(super) fn matches(&self, sender: Sender) -> bool {
         match *self {
             Self::Uuid(uuid, port) => {
                 sender.identity.uuid == uuid && port.is_none_or(|port| port == sender.identity.port_id)
@@ -66,27 +66,27 @@ impl fmt::Display for LeaderName {
     }
 }
 
-/// So many leaders can be named in each list.
+/// Maximum number of leaders in each list.
 pub const MAX_NAMES: usize = 16;
 
-/// What the operator said. The best master clock algorithm chooses among what is left.
+/// The operator's rules. The best master clock algorithm selects among the leaders that they permit.
 #[derive(Debug, Clone, Default)]
 pub struct LeaderRules {
-    /// Only these are followed; all, where none is named.
+    /// Only these may be followed; if empty, all may.
     pub only: ArrayVec<LeaderName, MAX_NAMES>,
-    /// These never are.
+    /// These may not be followed.
     pub deny: ArrayVec<LeaderName, MAX_NAMES>,
-    /// These are better than any other.
+    /// These are better than any other leader.
     pub prefer: ArrayVec<LeaderName, MAX_NAMES>,
 }
 
 impl LeaderRules {
     pub(super) fn permits(&self, sender: Sender) -> bool {
-        let is_named = self.only.is_empty() || self.only.iter().any(|name| name.is(sender));
-        is_named && !self.deny.iter().any(|name| name.is(sender))
+        let is_permitted = self.only.is_empty() || self.only.iter().any(|name| name.matches(sender));
+        is_permitted && !self.deny.iter().any(|name| name.matches(sender))
     }
 
     pub(super) fn prefers(&self, sender: Sender) -> bool {
-        self.prefer.iter().any(|name| name.is(sender))
+        self.prefer.iter().any(|name| name.matches(sender))
     }
 }

@@ -1,9 +1,9 @@
-//! Which leader to follow: the best master clock algorithm of IEEE 1588-2002, 7.6, how long a better leader waits, and the
-//! choice, a pure function of the foreign leaders and of what the port follows now.
+//! Selection of the leader: the best master clock algorithm of IEEE 1588-2002, 7.6, and the damping of changes. [`select`] is a
+//! pure function of the foreign leaders and of the leader that the port follows.
 //!
-//! On a network in order a leader that receives a better one's Syncs stops its own, and nothing is waited for. Where both
-//! go on, or each is silent in turn, every change costs the followers a timeline; so each change doubles the wait before
-//! the next one.
+//! Normally a leader that receives a better leader's Syncs stops sending, and the better one is followed without a wait. If both
+//! continue to send, or each is silent in turn, every change starts a new timeline for the followers. Therefore each change of
+//! the last 300 s lengthens the wait before the next one, up to a bound. Changes before the port was SLAVE do not count.
 
 use super::ForeignLeader;
 use super::foreign_leaders::{ForeignLeaders, Sender};
@@ -13,32 +13,33 @@ use crate::time::{Duration, Raw, Timestamp};
 use arrayvec::ArrayVec;
 use std::cmp::Ordering;
 
-/// Whether a difference must exceed the tolerance alone, or the hysteresis too.
+/// How much two variances must differ to count as different, in units of 1/256 of log2(s^2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Margin {
+    /// More than the tolerance.
     Tolerance,
-    /// Half as much again: PTP_LOG_VARIANCE_HYSTERESIS, 128 where the threshold is 256.
+    /// More than 1.5 times the tolerance: PTP_LOG_VARIANCE_HYSTERESIS is 128 where the threshold is 256.
     Hysteresis,
 }
 
-/// Whether `a` beats `b`. A leader never beats itself.
+/// Whether `a` is better than `b`. A tie never causes a change.
 pub(super) fn is_better(a: &ForeignLeader, b: &ForeignLeader) -> bool {
     compare(a, b, Margin::Tolerance) == Ordering::Greater
 }
 
-/// Whether `a` is so much better than `b` that it is followed in its place: variances that move to and fro across the
-/// threshold decide nothing.
+/// Whether `a` is better than `b` by enough to replace it: the hysteresis prevents changes where a variance fluctuates around the
+/// threshold.
 pub(super) fn takes_over(a: &ForeignLeader, b: &ForeignLeader) -> bool {
     is_better(a, b) && compare(a, b, Margin::Hysteresis) == Ordering::Greater
 }
 
-/// Whether `a` is the better one for what it says of its clock, its name aside: two ports of one Dante clock differ in
-/// nothing but their names.
+/// Whether `a` is the better clock by its quality alone, without its identity: two ports of one Dante clock differ only in their
+/// identities.
 pub(crate) fn is_of_better_quality(a: &Quality, b: &Quality) -> bool {
     compare_quality(a, b, Margin::Hysteresis) == Ordering::Greater
 }
 
-/// `Greater`: `a` is the better one. The operator's word stands above the standard's rules.
+/// Returns `Greater` if `a` is the better one. The operator's preference precedes the standard's rules.
 fn compare(a: &ForeignLeader, b: &ForeignLeader, margin: Margin) -> Ordering {
     if a.preferred != b.preferred {
         return a.preferred.cmp(&b.preferred);
@@ -48,7 +49,7 @@ fn compare(a: &ForeignLeader, b: &ForeignLeader, margin: Margin) -> Ordering {
         return compare_quality(&one.quality, &other.quality, margin)
             .then(other.grandmaster.uuid.cmp(&one.grandmaster.uuid));
     }
-    // The same grandmaster over two ways: the shorter one, then the lower identity.
+    // The same grandmaster over two paths: the shorter path, then the lower identity.
     let tolerance = one.steps_tolerance.max(other.steps_tolerance);
     if one.steps_removed.abs_diff(other.steps_removed) > tolerance {
         return other.steps_removed.cmp(&one.steps_removed);
@@ -79,19 +80,19 @@ fn compare_quality(a: &Quality, b: &Quality, margin: Margin) -> Ordering {
         .then(b.priority2.cmp(&a.priority2))
 }
 
-/// A better leader has to be it for so many intervals while the present one goes on: 2 s at 4 Hz.
-const HOLD: i64 = 8;
-/// And at most this, however often they have changed.
-const LONGEST_HOLD: Duration = Duration::from_secs(64);
-/// What is there when the present one is silent has to be there for so long, after one change in the last minutes: longer
-/// than it takes until one that is silent now and then counts as gone.
-const WAIT: Duration = Duration::from_secs(4);
-/// And at most this: a leader that waits for nobody is better than none.
-const LONGEST_WAIT: Duration = Duration::from_secs(8);
-/// Changes are remembered for so long.
-const MEMORY: Duration = Duration::from_secs(300);
+/// Time for which a leader has to be the better one before it replaces one that still sends, in Sync intervals: 2 s at 4 Hz.
+const HOLD_INTERVALS: i64 = 8;
+/// Upper bound of that time, after repeated changes and with slow Syncs.
+const MAX_HOLD: Duration = Duration::from_secs(64);
+/// Time for which another leader has to be present before it replaces one that is silent, after one change within
+/// [`CHANGE_MEMORY`]. Longer than the receipt timeout at Dante's 4 Hz (2.5 s), after which a leader that pauses is lost.
+const REPLACEMENT_WAIT: Duration = Duration::from_secs(4);
+/// Upper bound of that time after repeated changes: any leader is better than none.
+const MAX_REPLACEMENT_WAIT: Duration = Duration::from_secs(8);
+/// Time for which a change of leaders counts for the damping.
+const CHANGE_MEMORY: Duration = Duration::from_secs(300);
 
-/// The changes to another leader lately.
+/// The recent changes to another leader.
 #[derive(Debug, Default)]
 pub(super) struct Damping {
     changes: ArrayVec<Timestamp<Raw>, 6>,
@@ -105,26 +106,26 @@ impl Damping {
         self.changes.push(now);
     }
 
-    /// How long a better one has to wait beside one that goes on and advertises this interval.
+    /// Time for which a leader has to be better than one that still sends Syncs at this interval.
     pub(super) fn hold(&self, now: Timestamp<Raw>, interval: Duration) -> Duration {
-        (interval * HOLD * (1 << self.recent(now))).min(LONGEST_HOLD)
+        (interval * HOLD_INTERVALS * (1 << self.recent_changes(now))).min(MAX_HOLD)
     }
 
-    /// How long another one has to have been there before it is followed in place of one that is silent.
-    pub(super) fn wait(&self, now: Timestamp<Raw>) -> Duration {
-        match self.recent(now) {
+    /// Time for which another leader has to be present before it replaces one that is silent.
+    pub(super) fn replacement_wait(&self, now: Timestamp<Raw>) -> Duration {
+        match self.recent_changes(now) {
             0 => Duration::ZERO,
-            changes => (WAIT * (1 << (changes - 1))).min(LONGEST_WAIT),
+            changes => (REPLACEMENT_WAIT * (1 << (changes - 1))).min(MAX_REPLACEMENT_WAIT),
         }
     }
 
-    fn recent(&self, now: Timestamp<Raw>) -> usize {
-        self.changes.iter().filter(|at| now - **at < MEMORY).count()
+    fn recent_changes(&self, now: Timestamp<Raw>) -> usize {
+        self.changes.iter().filter(|at| now - **at < CHANGE_MEMORY).count()
     }
 }
 
-/// One that has said nothing for so many intervals beside a better one has given way to it.
-const GIVEN_WAY: i64 = 4;
+/// Sync intervals without a Sync after which the leader that is followed counts as silent.
+const SILENT_AFTER_INTERVALS: i64 = 4;
 
 /// A leader that is better than the one followed, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,16 +134,16 @@ pub(super) struct Challenger {
     pub since: Timestamp<Raw>,
 }
 
-/// What to do.
+/// The result of a selection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// Go on with the present leader, or without one. The challenger has to wait.
+    /// No change: keep the followed leader, or none. The challenger waits.
     Stay(Option<Challenger>),
-    /// Follow this one from now on.
+    /// Follow this leader.
     Follow(Sender),
 }
 
-/// Chooses for a port with this session and this timeline.
+/// Selects the leader for a port with this session and this timeline.
 pub(super) fn select(
     now: Timestamp<Raw>,
     leaders: &ForeignLeaders,
@@ -157,7 +158,9 @@ pub(super) fn select(
     let followed = session.and_then(|session| Some((session, leaders.get(session.parent)?)));
     let Some((session, present)) = followed else {
         let before = timeline.map(|timeline| timeline.leader);
-        if before.is_none_or(|before| before == best.identity) || now - best.since >= damping.wait(now) {
+        if before.is_none_or(|before| before == best.identity)
+            || now - best.since >= damping.replacement_wait(now)
+        {
             return Decision::Follow(sender);
         }
         let returned = before.and_then(|before| leaders.qualified(before));
@@ -166,10 +169,11 @@ pub(super) fn select(
     if sender == present.sender() {
         return Decision::Stay(None);
     }
-    let has_given_way = now - present.last_sync >= present.interval * GIVEN_WAY;
+    let has_yielded = now - present.last_sync >= present.interval * SILENT_AFTER_INTERVALS;
     if sender.identity == present.identity {
-        // The same device, from where its packets come now.
-        return if has_given_way { Decision::Follow(sender) } else { Decision::Stay(session.challenger) };
+        // The same device at another address: the port follows it there once it is silent at the old one. A waiting challenger
+        // keeps its place.
+        return if has_yielded { Decision::Follow(sender) } else { Decision::Stay(session.challenger) };
     }
     if !takes_over(best, present) {
         return Decision::Stay(None);
@@ -178,13 +182,13 @@ pub(super) fn select(
         Some(challenger) if challenger.sender == sender => challenger.since,
         _ => now,
     };
-    let patience = match (has_given_way, timeline.is_some_and(|timeline| timeline.was_slave)) {
-        (true, _) => damping.wait(now),
-        // Nobody rests on a leader that the port was never SLAVE of.
+    let required = match (has_yielded, timeline.is_some_and(|timeline| timeline.was_slave)) {
+        (true, _) => damping.replacement_wait(now),
+        // Readers use a timeline only once the port was SLAVE on it, so this change disturbs none of them.
         (false, false) => Duration::ZERO,
         (false, true) => damping.hold(now, present.interval),
     };
-    if now - since >= patience {
+    if now - since >= required {
         Decision::Follow(sender)
     } else {
         Decision::Stay(Some(Challenger { sender, since }))

@@ -1,9 +1,7 @@
-//! What a port knows of the leader that it follows, and of the timeline of its map; how the one and the other begin and
-//! end.
+//! Session and timeline: what a port keeps per leader and per timeline of its clock map, and how both start and end.
 //!
-//! A [`Session`] lasts from the choice of a leader to its loss. A [`Timeline`] lasts from one discontinuity of the
-//! leader's time to the next and outlives the session: in holdover the map goes on, and a leader that returns goes on
-//! with it.
+//! A [`Session`] lasts from the choice of a leader to its loss. A [`Timeline`] lasts from one discontinuity of the leader's time to
+//! the next and outlives the session: the clock map remains valid in holdover, and continues when the same leader returns.
 
 use super::delay::{PathDelays, Requests};
 use super::foreign_leaders::Sender;
@@ -14,23 +12,23 @@ use crate::estimate::RateGuess;
 use crate::time::{Raw, Timestamp};
 use crate::wire::PortIdentity;
 
-/// What exists only while a leader is followed.
+/// State that exists only while a leader is followed.
 #[derive(Debug)]
 pub(super) struct Session {
     pub parent: Sender,
     pub pairing: Pairing,
     pub requests: Requests,
-    /// Who is better and has to wait.
+    /// The better leader that has to wait.
     pub challenger: Option<Challenger>,
-    /// When a Sync was measured last.
+    /// When a Sync was last measured.
     pub measured: Option<Timestamp<Raw>>,
-    /// When the leader's rate was published last.
+    /// When the leader's rate was last published.
     pub rate_published: Option<Timestamp<Raw>>,
-    /// Two-step Syncs since the last that was measured.
+    /// Two-step Syncs since the last measured Sync.
     pub unpaired: u32,
-    /// Syncs without a timestamp since the last that had one.
-    pub unstamped: u32,
-    /// Packets that contradict the leader's others.
+    /// Syncs without a timestamp since the last Sync with one.
+    pub without_timestamp: u32,
+    /// Packets that contradict the leader's other packets.
     pub contradictions: u32,
 }
 
@@ -44,7 +42,7 @@ impl Session {
             measured: None,
             rate_published: None,
             unpaired: 0,
-            unstamped: 0,
+            without_timestamp: 0,
             contradictions: 0,
         }
     }
@@ -53,12 +51,12 @@ impl Session {
 /// A stretch of continuous time of one leader.
 #[derive(Debug)]
 pub(super) struct Timeline {
-    /// Counts them from 1.
+    /// Counts the timelines from 1.
     pub number: u64,
     pub leader: PortIdentity,
-    /// The port was SLAVE on it: others rely on it.
+    /// Whether the port was SLAVE on it, so that readers depend on it.
     pub was_slave: bool,
-    /// Measurements of another time since the last that fitted.
+    /// Implausible measurements since the last accepted one.
     pub implausible: u32,
     pub delays: PathDelays,
 }
@@ -68,7 +66,7 @@ impl Timeline {
         Self { number, leader, was_slave: false, implausible: 0, delays: PathDelays::default() }
     }
 
-    /// The next one of the same leader, at the end of the same path.
+    /// The next timeline of the same leader over the same path.
     pub(super) fn after_jump(self) -> Self {
         Self { delays: self.delays, ..Self::of(self.leader, self.number + 1) }
     }
@@ -79,7 +77,8 @@ impl Port {
         self.session.as_ref().map(|session| session.parent)
     }
 
-    /// Best master: the best of the leaders that qualify. One that was chosen stays until it is silent or beaten.
+    /// Runs the best master clock algorithm on the qualified leaders. The chosen leader stays until it is silent or a better one
+    /// replaces it.
     pub(super) fn choose(&mut self, now: Timestamp<Raw>) {
         let (session, timeline) = (self.session.as_ref(), self.timeline.as_ref());
         match select(now, &self.foreign_leaders, session, timeline, &self.damping) {
@@ -98,8 +97,8 @@ impl Port {
             self.learn(known);
         }
         self.session = Some(Session::new(sender));
-        // The map goes on if this is the leader that made it: after a silence its time is most likely continuous, and
-        // if it is not, the estimator sees a jump.
+        // The clock map continues if it is of the same leader: after a silence the leader's time is most likely continuous, and
+        // if not, the estimator detects a jump.
         let reason = match &self.timeline {
             None => Some(Discontinuity::First(leader)),
             Some(timeline) if timeline.leader == leader => None,
@@ -117,7 +116,7 @@ impl Port {
         self.step(Event::LeaderChosen, Reason::ForeignLeader(leader));
     }
 
-    /// Dante time is not continuous with what it was.
+    /// Starts a timeline: Dante time is not continuous with the previous one.
     pub(super) fn begin(&mut self, timeline: Timeline, reason: Discontinuity) {
         self.outputs.push(Output::Timeline { number: timeline.number, reason });
         self.timeline = Some(timeline);
@@ -132,7 +131,7 @@ impl Port {
         let leader = self.leader().map(|leader| (now - leader.last_sync, leader.interval * RECEIPT_TIMEOUT));
         self.foreign_leaders.expire(now, RECEIPT_TIMEOUT);
         let Some((silent, allowed)) = leader else { return };
-        // Syncs that cannot be measured are as good as none, though it is known whose they are.
+        // Syncs that cannot be measured keep the leader but not the lock.
         let unmeasured = self.session.as_ref().and_then(|session| session.measured).map(|at| now - at);
         if let Some(unmeasured) = unmeasured.filter(|span| *span >= allowed) {
             self.step(Event::Diverged, Reason::Unmeasured(unmeasured));

@@ -1,4 +1,4 @@
-//! The port's states and the arrows between them (IEEE 1588-2002, 7.3; a slave-only port has no others).
+//! The states of the port and their transitions (IEEE 1588-2002, 7.3; a slave-only port has no others).
 //!
 //! ```text
 //! INITIALIZING --opened--> LISTENING --leader chosen--> UNCALIBRATED --converged--> SLAVE
@@ -16,36 +16,36 @@ numbered! {
     pub enum State {
         /// The sockets are not open yet.
         Initializing = 0 "INITIALIZING",
-        /// The interface failed; it is tried again.
+        /// The interface or the sockets failed; opening them is retried.
         Faulty = 1 "FAULTY",
-        /// No leader is heard.
+        /// No leader is received.
         Listening = 3 "LISTENING",
-        /// A leader was chosen, its rate is not known well enough yet.
+        /// A leader was chosen; its rate is not known well enough yet.
         Uncalibrated = 7 "UNCALIBRATED",
         /// The leader is followed.
         Slave = 8 "SLAVE",
     }
 }
 
-/// What moves the port from one state to another.
+/// Causes of state transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// The sockets are open.
+    /// The sockets were opened.
     Opened,
     /// The interface or the sockets failed.
     Failed,
-    /// A leader, or another one, is followed from now on.
+    /// A leader was chosen, or another one instead.
     LeaderChosen,
     /// The leader's rate is known well enough.
     Converged,
-    /// What was known of the leader holds no longer.
+    /// The estimate of the leader's time is no longer valid, or gets no new measurements.
     Diverged,
-    /// The leader is silent.
+    /// The leader's Syncs stopped.
     Silence,
 }
 
 impl State {
-    /// The state after `event`; `None` where the event means nothing.
+    /// Returns the state after `event`; `None` if the event has no effect.
     pub const fn after(self, event: Event) -> Option<Self> {
         match (self, event) {
             (_, Event::Failed) => Some(Self::Faulty),
@@ -60,7 +60,7 @@ impl State {
         }
     }
 
-    /// The sockets are open and packets mean something.
+    /// Whether the sockets are open, so that packets are processed.
     pub const fn is_open(self) -> bool {
         !matches!(self, Self::Initializing | Self::Faulty)
     }

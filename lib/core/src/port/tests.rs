@@ -1,4 +1,4 @@
-//! The follower on a bench with leaders of known time.
+//! Tests of the follower with simulated leaders of known time.
 
 mod delay;
 mod foreign_leaders;
@@ -11,7 +11,7 @@ mod select;
 use super::foreign_leaders::Sender;
 use super::*;
 use crate::announcement::Announcement;
-use crate::time::{Affine, Dante, Ratio};
+use crate::time::{Affine, Dante, Ratio, TEST_UTC_NS};
 use crate::wire::{Buffer, DelayResp, Flags, FollowUp, Header, Message, Packet, SyncBody};
 use arrayvec::ArrayVec;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -19,19 +19,19 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 const OURS: PortIdentity = PortIdentity { technology: 1, uuid: Uuid([2, 0, 0, 0, 0, 9]), port_id: 1 };
 const INTERVAL: Duration = Duration::from_ms(250);
 const PATH: Duration = Duration::from_us(30);
-/// Where leaders are, if nothing else is said.
-const HERE: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 2);
-const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 66);
+/// Default address of leaders.
+const LEADER_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 2);
+const OTHER_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 66);
 
 fn leader(n: u8) -> PortIdentity {
     PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0, 0, n]), port_id: 1 }
 }
 
-/// A leader as it is remembered, that says so of itself.
-fn remembered(n: u8, announced: Announcement) -> ForeignLeader {
+/// A qualified foreign leader with this announcement.
+fn foreign_leader(n: u8, announced: Announcement) -> ForeignLeader {
     ForeignLeader {
         identity: leader(n),
-        address: HERE,
+        address: LEADER_ADDRESS,
         announced,
         interval: INTERVAL,
         since: Timestamp::ZERO,
@@ -43,15 +43,15 @@ fn remembered(n: u8, announced: Announcement) -> ForeignLeader {
     }
 }
 
-/// A port and a wire with leaders of known time.
+/// A port, and leaders of known time.
 struct Bench {
     port: Port,
     now: Timestamp<Raw>,
     line: Affine<Dante>,
     subdomain: Subdomain,
-    /// Where packets come from.
+    /// Source address of packets.
     address: Ipv4Addr,
-    said: Vec<Output>,
+    outputs: Vec<Output>,
 }
 
 impl Bench {
@@ -59,10 +59,10 @@ impl Bench {
         Self::with(PortConfig { delay, ..PortConfig::default() })
     }
 
-    /// What a leader says was heard so often.
+    /// A port that has received these Syncs of a leader.
     fn after(source: PortIdentity, sequences: std::ops::Range<u16>) -> Self {
         let mut bench = Self::new(DelayMechanism::None);
-        bench.beats(source, sequences);
+        bench.send_all(source, sequences);
         bench
     }
 
@@ -75,8 +75,8 @@ impl Bench {
             now,
             line,
             subdomain: Subdomain::DFLT,
-            address: HERE,
-            said: Vec::new(),
+            address: LEADER_ADDRESS,
+            outputs: Vec::new(),
         };
         bench.handle(Input::Opened(OURS));
         bench
@@ -85,7 +85,7 @@ impl Bench {
     fn handle(&mut self, input: Input<'_>) {
         self.port.handle(self.now, input);
         while let Some(output) = self.port.poll() {
-            self.said.push(output);
+            self.outputs.push(output);
         }
     }
 
@@ -94,46 +94,43 @@ impl Bench {
         Packet { header, message }.build().unwrap()
     }
 
-    fn stamp(&self) -> Result<PacketTimestamp, NoTimestamp> {
-        Ok(PacketTimestamp {
-            raw: self.now,
-            real: Timestamp::from_ns(self.now.ns() + 1_795_000_000_000_000_000),
-        })
+    fn timestamp(&self) -> Result<PacketTimestamp, NoTimestamp> {
+        Ok(PacketTimestamp { raw: self.now, real: Timestamp::from_ns(self.now.ns() + TEST_UTC_NS) })
     }
 
-    fn hear(&mut self, channel: Channel, bytes: &[u8], arrived: Result<PacketTimestamp, NoTimestamp>) {
+    fn receive(&mut self, channel: Channel, bytes: &[u8], arrived: Result<PacketTimestamp, NoTimestamp>) {
         let source = SocketAddrV4::new(self.address, 49_155);
         self.handle(Input::Packet { channel, bytes, source, arrived });
     }
 
     fn sync_with(&mut self, source: PortIdentity, sequence: u16, change: impl FnOnce(&mut SyncBody)) {
-        let mut said = SyncBody::dante(source);
-        change(&mut said);
-        let packet = self.packet(source, sequence, Flags::ASSIST, Message::Sync(said));
-        self.hear(Channel::Event, &packet, self.stamp());
+        let mut body = SyncBody::dante(source);
+        change(&mut body);
+        let packet = self.packet(source, sequence, Flags::ASSIST, Message::Sync(body));
+        self.receive(Channel::Event, &packet, self.timestamp());
     }
 
     fn follow_up(&mut self, source: PortIdentity, sequence: u16) {
-        // It left a path's delay before it arrived, which is now.
+        // The Sync arrives now and left one path delay earlier.
         let precise_origin = self.line.at(self.now - PATH);
         let message = Message::FollowUp(FollowUp { associated_sequence_id: sequence, precise_origin });
         let packet = self.packet(source, sequence, Flags::NONE, message);
-        self.hear(Channel::General, &packet, Err(NoTimestamp::Missing));
+        self.receive(Channel::General, &packet, Err(NoTimestamp::Missing));
     }
 
-    /// One Sync with its Follow_Up, and an interval passes.
-    fn beat(&mut self, source: PortIdentity, sequence: u16) {
+    /// Sends one Sync with its Follow_Up, then advances by one interval.
+    fn send(&mut self, source: PortIdentity, sequence: u16) {
         self.sync_with(source, sequence, |_| {});
         self.follow_up(source, sequence);
-        self.pass(INTERVAL);
+        self.advance(INTERVAL);
     }
 
-    fn beats(&mut self, source: PortIdentity, sequences: std::ops::Range<u16>) {
-        sequences.for_each(|sequence| self.beat(source, sequence));
+    fn send_all(&mut self, source: PortIdentity, sequences: std::ops::Range<u16>) {
+        sequences.for_each(|sequence| self.send(source, sequence));
     }
 
-    /// Time passes, and the port is called when it wants to be.
-    fn pass(&mut self, span: Duration) {
+    /// Advances the time, with an input at each deadline of the port.
+    fn advance(&mut self, span: Duration) {
         let until = self.now + span;
         while let Some(due) = self.port.deadline().filter(|due| *due <= until) {
             self.now = self.now.max(due);
@@ -143,23 +140,23 @@ impl Bench {
     }
 
     fn samples(&self) -> Vec<Sample> {
-        self.said
+        self.outputs
             .iter()
-            .filter_map(|said| if let Output::Sample(s) = said { Some(*s) } else { None })
+            .filter_map(|output| if let Output::Sample(s) = output { Some(*s) } else { None })
             .collect()
     }
 
     fn diagnostics(&self) -> Vec<Diagnostic> {
-        self.said
+        self.outputs
             .iter()
             .filter_map(
-                |said| if let Output::Diagnostic(diagnostic) = said { Some(*diagnostic) } else { None },
+                |output| if let Output::Diagnostic(diagnostic) = output { Some(*diagnostic) } else { None },
             )
             .collect()
     }
 
-    /// The port's state and its timeline.
-    fn seen(&self) -> (State, u64) {
+    /// State and timeline of the port.
+    fn state_and_timeline(&self) -> (State, u64) {
         (self.port.state(), self.port.timeline())
     }
 
@@ -169,7 +166,7 @@ impl Bench {
 }
 
 #[test]
-fn every_state_and_event_has_its_arrow() {
+fn state_transitions_match_the_table() {
     use Event::*;
     use State::*;
     const EVENTS: [Event; 6] = [Opened, Failed, LeaderChosen, Converged, Diverged, Silence];
@@ -191,17 +188,18 @@ fn every_state_and_event_has_its_arrow() {
 }
 
 #[test]
-fn the_port_is_slave_within_two_seconds_and_knows_the_rate() {
+fn slave_with_correct_rate_within_two_seconds() {
     let bench = Bench::after(leader(1), 1..9);
     assert_eq!(bench.port.state(), State::Slave);
     let rate = bench.port.map().unwrap().line.rate.ppm();
     assert!((rate - 12.0).abs() < 0.1, "{rate} ppm");
-    let changes: Vec<_> = bench.said.iter().filter(|said| matches!(said, Output::Changed { .. })).collect();
+    let changes: Vec<_> =
+        bench.outputs.iter().filter(|output| matches!(output, Output::Changed { .. })).collect();
     assert_eq!(changes.len(), 3, "{changes:?}");
 }
 
 #[test]
-fn sync_and_follow_up_pair_in_either_order_and_the_syncs_own_time_is_not_used() {
+fn sync_and_follow_up_pair_in_either_order_and_the_follow_up_gives_the_time() {
     for follow_up_first in [false, true] {
         let mut bench = Bench::after(leader(1), 1..10);
         let before = bench.samples().len();
@@ -209,7 +207,7 @@ fn sync_and_follow_up_pair_in_either_order_and_the_syncs_own_time_is_not_used() 
         if follow_up_first {
             bench.follow_up(leader(1), 10);
         }
-        bench.sync_with(leader(1), 10, |said| said.origin = Timestamp::from_ns(42));
+        bench.sync_with(leader(1), 10, |body| body.origin = Timestamp::from_ns(42));
         if !follow_up_first {
             bench.follow_up(leader(1), 10);
         }
@@ -221,7 +219,7 @@ fn sync_and_follow_up_pair_in_either_order_and_the_syncs_own_time_is_not_used() 
 }
 
 #[test]
-fn a_follow_up_of_another_sync_or_another_device_does_not_pair() {
+fn follow_up_of_another_sync_or_device_does_not_pair() {
     let mut bench = Bench::after(leader(1), 1..10);
     let before = bench.samples().len();
     bench.sync_with(leader(1), 10, |_| {});
@@ -229,45 +227,50 @@ fn a_follow_up_of_another_sync_or_another_device_does_not_pair() {
     bench.follow_up(leader(2), 10);
     assert_eq!(bench.samples().len(), before);
     bench.follow_up(leader(1), 10);
-    assert_eq!(bench.samples().len(), before + 1, "nor does it use up the Sync");
+    assert_eq!(bench.samples().len(), before + 1, "the Sync is still available");
 }
 
 #[test]
-fn a_one_step_sync_carries_its_own_time() {
+fn one_step_sync_uses_its_own_time() {
     let mut bench = Bench::new(DelayMechanism::None);
     for sequence in 1..10 {
-        let mut said = SyncBody::dante(leader(1));
-        said.origin = bench.line.at(bench.now - PATH);
-        let packet = bench.packet(leader(1), sequence, Flags::NONE, Message::Sync(said));
-        bench.hear(Channel::Event, &packet, bench.stamp());
-        bench.pass(INTERVAL);
+        let mut body = SyncBody::dante(leader(1));
+        body.origin = bench.line.at(bench.now - PATH);
+        let packet = bench.packet(leader(1), sequence, Flags::NONE, Message::Sync(body));
+        bench.receive(Channel::Event, &packet, bench.timestamp());
+        bench.advance(INTERVAL);
     }
     assert_eq!(bench.port.state(), State::Slave);
+    let sample = *bench.samples().last().unwrap();
+    let sent = bench.now - INTERVAL - PATH;
+    assert_eq!((sample.origin, sample.arrived.raw), (bench.line.at(sent), sent + PATH));
+    let rate = bench.port.map().unwrap().line.rate.ppm();
+    assert!((rate - 12.0).abs() < 0.1, "{rate} ppm");
 }
 
 #[test]
-fn ten_advertised_intervals_of_silence_and_the_port_listens_again() {
+fn listening_after_ten_intervals_without_sync() {
     let mut bench = Bench::after(leader(1), 1..20);
     let last = bench.now - INTERVAL;
     assert_eq!(bench.port.deadline(), Some(last + INTERVAL * 10));
-    bench.pass(INTERVAL * 9 - Duration::from_ns(1));
+    bench.advance(INTERVAL * 9 - Duration::from_ns(1));
     assert_eq!(bench.port.state(), State::Slave);
-    bench.pass(Duration::from_ns(1));
+    bench.advance(Duration::from_ns(1));
     assert_eq!((bench.port.state(), bench.port.leader()), (State::Listening, None));
-    assert_eq!(bench.port.deadline(), None, "nothing to wait for");
+    assert_eq!(bench.port.deadline(), None, "no deadline without a leader");
     let map = bench.port.map().unwrap();
     let (then, later) =
         (map.uncertainty_at(bench.now), map.uncertainty_at(bench.now + Duration::from_secs(100)));
-    assert!(later.offset > then.offset, "the map lives on and grows less certain");
+    assert!(later.offset > then.offset, "the clock map remains, with growing uncertainty");
 }
 
 #[test]
-fn a_lasting_shift_of_the_path_costs_neither_the_lock_nor_the_rate() {
+fn permanent_path_shift_keeps_lock_and_rate() {
     let mut bench = Bench::after(leader(1), 1..60);
     bench.line.at0 = bench.line.at0 + Duration::from_us(-400);
-    bench.beats(leader(1), 60..80);
-    assert_eq!(bench.seen(), (State::Slave, 1));
-    assert_eq!(bench.count(Counter::Outlier), 16, "four seconds, and then it is believed");
+    bench.send_all(leader(1), 60..80);
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
+    assert_eq!(bench.count(Counter::Outlier), 16, "rejected for four seconds, then accepted");
     let map = bench.port.map().unwrap();
     assert!((map.line.rate.ppm() - 12.0).abs() < 0.1, "{:?}", map.line.rate);
     let error = map.dante_at(bench.now) - bench.line.at(bench.now - PATH);
@@ -275,41 +278,41 @@ fn a_lasting_shift_of_the_path_costs_neither_the_lock_nor_the_rate() {
 }
 
 #[test]
-fn a_leader_whose_rate_changed_at_once_is_found_again_on_the_same_timeline() {
+fn rate_step_of_the_leader_keeps_the_timeline() {
     let mut bench = Bench::after(leader(1), 1..100);
     bench.line = Affine { raw0: bench.now, at0: bench.line.at(bench.now), rate: Ratio::from_ppm(40.0) };
-    bench.beats(leader(1), 100..160);
-    assert_eq!(bench.seen(), (State::Slave, 1));
+    bench.send_all(leader(1), 100..160);
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
     let rate = bench.port.map().unwrap().line.rate.ppm();
     assert!((rate - 40.0).abs() < 0.5, "{rate} ppm after 15 s");
 }
 
 #[test]
-fn syncs_that_cannot_be_measured_end_the_lock_after_ten_intervals() {
+fn uncalibrated_after_ten_intervals_without_measurement() {
     let mut bench = Bench::after(leader(1), 1..30);
     assert_eq!(bench.port.state(), State::Slave);
     for sequence in 30..38 {
         bench.sync_with(leader(1), sequence, |_| {});
-        bench.pass(INTERVAL);
+        bench.advance(INTERVAL);
     }
     assert_eq!(bench.port.state(), State::Slave);
     for sequence in 38..41 {
         bench.sync_with(leader(1), sequence, |_| {});
-        bench.pass(INTERVAL);
+        bench.advance(INTERVAL);
     }
-    assert_eq!(bench.port.state(), State::Uncalibrated, "whose Syncs they are is known");
-    bench.beats(leader(1), 41..43);
-    assert_eq!(bench.seen(), (State::Slave, 1));
+    assert_eq!(bench.port.state(), State::Uncalibrated, "the leader is still known");
+    bench.send_all(leader(1), 41..43);
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
 }
 
 #[test]
-fn an_interface_that_fails_and_comes_back_is_locked_again_on_the_same_timeline() {
+fn interface_failure_keeps_the_timeline() {
     let mut bench = Bench::after(leader(1), 1..30);
     bench.handle(Input::Failed);
     assert_eq!((bench.port.state(), bench.port.leader()), (State::Faulty, None));
-    bench.beats(leader(1), 30..35);
-    assert_eq!(bench.port.state(), State::Faulty, "packets mean nothing until the sockets are open");
+    bench.send_all(leader(1), 30..35);
+    assert_eq!(bench.port.state(), State::Faulty, "packets are ignored until the sockets are open");
     bench.handle(Input::Opened(OURS));
-    bench.beats(leader(1), 35..40);
-    assert_eq!(bench.seen(), (State::Slave, 1));
+    bench.send_all(leader(1), 35..40);
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
 }

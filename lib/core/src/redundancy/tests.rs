@@ -1,7 +1,7 @@
 use super::*;
 use crate::time::{Affine, Correlation, Dante, Ratio, Uncertainty, Wander};
 
-/// Two networks, and the time that each one's leader tells, from one moment to the next.
+/// Two networks with leaders of known time.
 struct Bench {
     redundancy: Redundancy,
     now: Timestamp<Raw>,
@@ -19,7 +19,7 @@ fn map(at: i64, now: Timestamp<Raw>) -> ClockMap {
 }
 
 impl Bench {
-    /// Both SLAVE for a while, the secondary's time `apart` from the primary's.
+    /// Both ports have been SLAVE for 10 s; the secondary's time minus the primary's is `apart`.
     fn new(apart: Duration) -> Self {
         let now = Timestamp::from_ns(1_000_000_000_000);
         let listening = Network { state: State::Listening, timeline: 0, map: None, quality: None };
@@ -32,7 +32,7 @@ impl Bench {
         bench
     }
 
-    /// A port has a map, on the next of its timelines.
+    /// The port gets a map on its next timeline and is SLAVE.
     fn lock(&mut self, place: usize, apart: Duration) {
         let time = 699_000_000_000 + (self.now.ns() - 1_000_000_000_000) + apart.ns();
         let network = &mut self.networks[place];
@@ -58,18 +58,18 @@ impl Bench {
         }
     }
 
-    fn seen(&self) -> (usize, u64) {
+    fn selection(&self) -> (usize, u64) {
         (self.redundancy.selected(), self.redundancy.timeline(self.redundancy.selected()))
     }
 }
 
 #[test]
-fn a_network_that_dies_is_replaced_at_once_and_the_timeline_goes_on() {
+fn failed_network_is_replaced_at_once_and_the_timeline_continues() {
     let mut bench = Bench::new(Duration::from_us(60));
-    assert_eq!((bench.seen(), bench.redundancy.timeline(1)), ((0, 1), 1));
+    assert_eq!((bench.selection(), bench.redundancy.timeline(1)), ((0, 1), 1));
     assert_eq!(bench.changes, [NetworkChange::OneClock]);
     bench.lose(0);
-    assert_eq!(bench.seen(), (1, 1));
+    assert_eq!(bench.selection(), (1, 1));
     let Some(NetworkChange::Selected { to: 1, moved: Some(moved), continues: true }) = bench.changes.last()
     else {
         panic!("{:?}", bench.changes)
@@ -77,28 +77,28 @@ fn a_network_that_dies_is_replaced_at_once_and_the_timeline_goes_on() {
     assert!((*moved - Duration::from_us(60)).abs() < Duration::from_us(2), "{moved:?}");
     bench.lock(0, Duration::ZERO);
     bench.pass(400);
-    assert_eq!(bench.seen(), (1, 1), "no better, and so no change back");
+    assert_eq!(bench.selection(), (1, 1), "the primary is not better, so there is no change back");
     bench.lose(1);
-    assert_eq!(bench.seen(), (0, 1));
+    assert_eq!(bench.selection(), (0, 1));
 }
 
 #[test]
-fn another_time_is_taken_only_after_patience_and_raises_the_timeline_once() {
+fn network_with_another_clock_is_selected_after_10_s_on_a_new_timeline() {
     let mut bench = Bench::new(Duration::from_secs(4_000));
-    assert_eq!((bench.seen(), bench.redundancy.timeline(1)), ((0, 1), 0));
+    assert_eq!((bench.selection(), bench.redundancy.timeline(1)), ((0, 1), 0));
     assert!(matches!(bench.changes[..], [NetworkChange::TwoClocks(by)] if by == Duration::from_secs(4_000)));
     bench.lose(0);
     bench.pass(39);
-    assert_eq!(bench.seen(), (0, 1), "it may come back");
+    assert_eq!(bench.selection(), (0, 1), "the primary may return within 10 s");
     bench.pass(1);
-    assert_eq!(bench.seen(), (1, 2));
+    assert_eq!(bench.selection(), (1, 2));
     bench.lock(0, Duration::ZERO);
     bench.pass(400);
-    assert_eq!(bench.seen(), (1, 2), "and stays");
+    assert_eq!(bench.selection(), (1, 2), "the secondary stays selected");
 }
 
 #[test]
-fn one_clock_that_reboots_raises_the_timeline_once_whichever_port_sees_it_first() {
+fn reboot_of_one_clock_on_both_networks_starts_one_timeline() {
     for (first, second) in [(0, 1), (1, 0)] {
         for lag in [0, 1, 4] {
             let mut bench = Bench::new(Duration::from_us(20));
@@ -107,15 +107,20 @@ fn one_clock_that_reboots_raises_the_timeline_once_whichever_port_sees_it_first(
             bench.networks[second].state = State::Uncalibrated;
             bench.lock(second, Duration::from_secs(-600));
             bench.pass(100);
-            assert_eq!(bench.seen().1, 2, "network {first} first, by {lag} Syncs: {:?}", bench.changes);
+            assert_eq!(
+                bench.selection().1,
+                2,
+                "network {first} detects it {lag} Syncs earlier: {:?}",
+                bench.changes
+            );
             let two = bench.changes.iter().any(|change| matches!(change, NetworkChange::TwoClocks(_)));
-            assert!(!two, "it is one clock all the time");
+            assert!(!two, "reported as two clocks");
         }
     }
 }
 
 #[test]
-fn one_port_alone_keeps_its_own_numbers() {
+fn single_network_keeps_the_timelines_of_its_port() {
     let mut bench = Bench::new(Duration::ZERO);
     let mut alone = Redundancy::default();
     for timeline in 0..5 {
@@ -126,10 +131,10 @@ fn one_port_alone_keeps_its_own_numbers() {
 }
 
 #[test]
-fn a_more_certain_network_takes_over_after_half_a_minute_and_an_alike_one_never() {
+fn network_with_smaller_uncertainty_is_selected_after_30_s_and_an_equal_one_never() {
     let mut bench = Bench::new(Duration::from_us(5));
     bench.pass(400);
-    assert_eq!(bench.seen(), (0, 1));
+    assert_eq!(bench.selection(), (0, 1));
     for quarter in 0..200 {
         for (network, us) in bench.networks.iter_mut().zip([10, 1]) {
             let time = 699_000_000_000 + (bench.now.ns() - 1_000_000_000_000);
@@ -138,7 +143,7 @@ fn a_more_certain_network_takes_over_after_half_a_minute_and_an_alike_one_never(
             network.map = Some(map);
         }
         bench.pass(1);
-        let switched = bench.seen() == (1, 1);
+        let switched = bench.selection() == (1, 1);
         assert_eq!(switched, quarter >= 120, "after {quarter} quarters of a second");
     }
 }

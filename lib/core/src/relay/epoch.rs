@@ -1,4 +1,4 @@
-//! What a date may be taken from, and what is said about it.
+//! The sources of the epoch offset (K), and the messages about it.
 
 use super::refclock::OUTPUT_PAUSE;
 use crate::numbered;
@@ -8,58 +8,58 @@ use crate::time::{Dante, Duration, Epoch, Raw, Real, Timestamp};
 use crate::track::{KernelSync, TimelineKey};
 use std::fmt;
 
-/// When K may be fixed.
+/// When K may be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EpochRule {
-    /// To dante2sys' K if its date is good, else to the system clock once the kernel calls that synchronised.
+    /// From dante2sys if UTC is synchronised there, else from the system clock once the kernel reports it as synchronised.
     #[default]
     Synchronised,
-    /// At the first Sync: to dante2sys' K, else to wherever the system clock is.
+    /// At the first Sync: from dante2sys, else from the system clock as it is.
     Now,
 }
 
 impl EpochRule {
-    /// Whether a K from there is to be gone on with.
+    /// Whether a K from this source may be resumed.
     pub(super) fn allows(self, source: EpochSource) -> bool {
         self == Self::Now || source != EpochSource::Unsynchronised
     }
 }
 
 numbered! {
-    /// Where K is from. The numbers are those on the page.
+    /// Source of K. The numbers are those on the clock page.
     pub enum EpochSource {
-        /// The system clock, which was synchronised.
+        /// The system clock, synchronised according to the kernel.
         Clock = 1 "clock",
-        /// The system clock, of which that was not known.
+        /// The system clock, not known to be synchronised.
         Unsynchronised = 2 "unsynchronised",
-        /// dante2sys.
+        /// The clock page of dante2sys.
         Dante2sys = 3 "dante2sys",
     }
 }
 
 impl EpochSource {
-    const fn in_words(self) -> &'static str {
+    const fn description(self) -> &'static str {
         match self {
-            Self::Clock => "the system clock, which is synchronised",
-            Self::Unsynchronised => "the system clock as it is",
-            Self::Dante2sys => "dante2sys' K",
+            Self::Clock => "the synchronised system clock",
+            Self::Unsynchronised => "the system clock (not known to be synchronised)",
+            Self::Dante2sys => "dante2sys",
         }
     }
 }
 
-/// dante2sys, where it runs and steers a clock that shows UTC.
+/// The clock page of a running dante2sys that steers a clock with UTC.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Steered(Dante2sys);
 
 impl Steered {
-    /// K on dante2sys' page, while it runs and steers a clock that shows a date.
+    /// Returns the page if dante2sys runs, has a K, and does not steer a PTP hardware clock, whose time need not be UTC.
     pub fn of(view: &View<Dante2sys>) -> Option<Self> {
         let body = &view.body;
-        let shows_date = view.freshness == Freshness::Fresh && body.clock != SteeredClock::Hardware as u8;
-        (shows_date && body.has(STEER_HAS_PIECE)).then_some(Self(*body))
+        let shows_utc = view.freshness == Freshness::Fresh && body.clock != SteeredClock::Hardware as u8;
+        (shows_utc && body.has(STEER_HAS_PIECE)).then_some(Self(*body))
     }
 
-    /// The timeline that K is of.
+    /// The timeline that K belongs to.
     pub fn key(&self) -> TimelineKey {
         self.0.key()
     }
@@ -69,27 +69,29 @@ impl Steered {
         self.0.utc_at(dante)
     }
 
-    /// Its UTC source says that UTC is good.
-    fn is_good(&self) -> bool {
+    /// Whether UTC is synchronised: the UTC bound is below `--max-utc-error` of dante2sys.
+    fn is_synchronised(&self) -> bool {
         self.0.has(STEER_UTC_SYNCHRONISED)
     }
 }
 
-/// What a date may be taken from.
+/// The sources that K may be set from.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Evidence {
-    /// dante2sys runs, and has a K.
+    /// dante2sys, if it runs and has a K.
     pub steered: Option<Steered>,
-    /// What the kernel says; None where dante4l could not ask it.
+    /// Synchronisation of the system clock according to the kernel; `None` where dante4l could not ask the kernel.
     pub kernel: Option<KernelSync>,
 }
 
 impl Evidence {
-    /// What a K of this timeline may be taken from, by the rule.
+    /// Returns the source that `rule` allows for a K of the timeline `key`, if any.
     pub(super) fn source(&self, rule: EpochRule, key: TimelineKey) -> Option<EpochSource> {
         let is_synchronised = matches!(self.kernel, Some(KernelSync::Synchronised(_)));
         match (self.steered, rule) {
-            (Some(steered), _) if steered.key() == key && (steered.is_good() || rule == EpochRule::Now) => {
+            (Some(steered), _)
+                if steered.key() == key && (steered.is_synchronised() || rule == EpochRule::Now) =>
+            {
                 Some(EpochSource::Dante2sys)
             }
             _ if is_synchronised => Some(EpochSource::Clock),
@@ -99,101 +101,109 @@ impl Evidence {
     }
 }
 
-/// K as it was published to chrony in an earlier run of the program.
+/// K of the last sample written, in this run or an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublishedEpoch {
-    /// Under this timeline.
+    /// The timeline that K belongs to.
     pub key: TimelineKey,
     /// K.
     pub epoch: Epoch,
-    /// Where it was from.
+    /// Source of K.
     pub source: EpochSource,
-    /// When the last sample was published.
+    /// When the sample was written.
     pub last: Timestamp<Raw>,
 }
 
-/// K was fixed.
+/// K was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fixed {
     /// K.
     pub epoch: Epoch,
-    /// Where it is from.
+    /// Source of K.
     pub source: EpochSource,
-    /// It is that of the run before, so that nothing jumps.
+    /// K is that of the previous run, so that the reference does not jump.
     pub is_resumed: bool,
-    /// By how much the date published differs from what it would have been by the K before; None where there was none.
+    /// UTC by the new K minus UTC by the K before; `None` where there was none.
     pub moved: Option<Duration>,
-    /// The date published minus the system clock.
+    /// Reference minus system clock.
     pub ahead: Duration,
 }
 
 impl fmt::Display for Fixed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "K {} ns, ", self.epoch.ns())?;
+        let (epoch, source, ahead) = (self.epoch.ns(), self.source.description(), self.ahead.secs_f64());
         match (self.is_resumed, self.moved) {
-            (true, _) => f.write_str("as the run before published it: no jump")?,
-            (_, Some(moved)) => {
-                write!(
-                    f,
-                    "from {}: the date published moves by {:+.9} s",
-                    self.source.in_words(),
-                    moved.secs_f64()
-                )?;
-            }
-            (_, None) => write!(f, "from {}: the first", self.source.in_words())?,
+            (true, _) => write!(
+                f,
+                "epoch offset (K) {epoch} ns resumed from the previous run, no jump; \
+                 reference minus system clock {ahead:+.9} s"
+            ),
+            (_, Some(moved)) => write!(
+                f,
+                "epoch offset (K) {epoch} ns set from {source}, reference moves by {:+.9} s; \
+                 reference minus system clock {ahead:+.9} s",
+                moved.secs_f64()
+            ),
+            (_, None) => write!(
+                f,
+                "epoch offset (K) {epoch} ns set from {source}; reference minus system clock {ahead:+.9} s"
+            ),
         }
-        write!(f, "; the reference is {:+.9} s ahead of the system clock", self.ahead.secs_f64())
     }
 }
 
-/// Why the reference cannot go on without a jump.
+/// What follows the reason of an output pause in the log.
+const PAUSED: &str = "no samples for 4 s, so that chrony restarts its filter, then a new epoch offset (K)";
+const _: () = assert!(OUTPUT_PAUSE.ms() == 4000, "PAUSED states 4 s");
+
+/// Why the reference cannot continue without a jump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Break {
-    /// The system clock was stepped, or slewed faster than the kernel does by itself, or the host slept: it moved by this
-    /// against CLOCK_MONOTONIC_RAW between two Syncs.
+pub enum PauseReason {
+    /// The system clock moved by this against CLOCK_MONOTONIC_RAW between two Syncs: it was stepped, or slewed faster than the
+    /// kernel does by itself, or the host was suspended.
     Stepped(Duration),
-    /// The reference itself moved by this against the system clock.
+    /// The reference moved by this against the system clock.
     Jump(Duration),
-    /// Another timeline begins, and the old map has become this uncertain meanwhile (one standard deviation).
+    /// Another timeline began, and this is the uncertainty of the old clock map (one standard deviation).
     Uncertain(Duration),
-    /// K of the last run belongs to another timeline, or is far from the system clock.
+    /// K of the previous run cannot be resumed: it belongs to another timeline, is too far from the system clock, or comes from a
+    /// source that the rule does not allow.
     Forgotten,
 }
 
-impl fmt::Display for Break {
+impl fmt::Display for PauseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stepped(by) => {
-                write!(
-                    f,
-                    "the system clock moved by {:+.6} s (a step, a hasty slew, or sleep)",
-                    by.secs_f64()
-                )
+            Self::Stepped(by) => write!(
+                f,
+                "system clock moved by {:+.6} s (stepped, slewed fast, or host suspended); {PAUSED}",
+                by.secs_f64()
+            ),
+            Self::Jump(by) => {
+                write!(f, "reference moved by {:+.6} s against the system clock; {PAUSED}", by.secs_f64())
             }
-            Self::Jump(by) => write!(f, "the reference would jump by {:+.6} s", by.secs_f64()),
-            Self::Uncertain(sigma) => {
-                write!(f, "another leader after too long: the date is not known to {:.6} s", sigma.secs_f64())
+            Self::Uncertain(sigma) => write!(
+                f,
+                "new leader after a long gap, UTC is uncertain by {:.6} s; {PAUSED}",
+                sigma.secs_f64()
+            ),
+            Self::Forgotten => {
+                write!(f, "epoch offset (K) of the previous run is not valid any more; {PAUSED}")
             }
-            Self::Forgotten => f.write_str("K of the last run does not hold any more"),
-        }?;
-        write!(
-            f,
-            "; silent for {} s, so that chrony begins anew, then K is fixed anew",
-            OUTPUT_PAUSE.ms() / 1000
-        )
+        }
     }
 }
 
 numbered! {
-    /// What is missing while no samples are written. The numbers are those on the page.
+    /// What danteshm waits for while it writes no samples. The numbers are those on the clock page.
     pub enum Waiting {
-        /// They are written.
+        /// Nothing: samples are written.
         Nothing = 0 "nothing",
-        /// dante4l has no leader that it knows well.
+        /// dante4l is not locked to a leader.
         Leader = 1 "leader",
-        /// There is no date to fix K to.
+        /// There is no source of UTC to set K from.
         Utc = 2 "utc",
-        /// chrony is to notice the silence.
+        /// The end of an output pause, in which chrony restarts its filter.
         Pause = 3 "pause",
     }
 }

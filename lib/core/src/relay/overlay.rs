@@ -1,16 +1,16 @@
-//! Dante's time as a clock over CLOCK_MONOTONIC_RAW, for programs that keep their own: `--usrvclock`.
+//! Dante time as a clock over CLOCK_MONOTONIC_RAW, for programs that keep a clock of their own: `--usrvclock`.
 
 use crate::time::{Affine, ClockMap, Dante, Duration, Ratio, Raw, Timestamp};
 
-/// A clock laid over another: `overlay(t) = t + shift + round((t - last_sync) * freq_scale)`, where t is
-/// CLOCK_MONOTONIC_RAW and the result is the leader's own time, not a date.
+/// `overlay(t) = t + shift + round((t - last_sync) * freq_scale)`, where t is CLOCK_MONOTONIC_RAW. The result is Dante time, not
+/// UTC.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Overlay {
-    /// When the leader was last measured.
+    /// Time of the last measurement of the leader.
     pub last_sync: Timestamp<Raw>,
-    /// The leader's time minus CLOCK_MONOTONIC_RAW, then.
+    /// Dante time minus CLOCK_MONOTONIC_RAW at `last_sync`.
     pub shift: Duration,
-    /// The leader's rate minus ours: +10 ppb, the leader gains 10 ns a second.
+    /// The leader's rate minus the rate of this host's oscillator: +10 ppb, the leader gains 10 ns a second.
     pub freq_scale: Ratio,
 }
 
@@ -21,18 +21,17 @@ impl From<Affine<Dante>> for Overlay {
     }
 }
 
-/// Interval at which the overlay is sent again while it does not change, also in holdover: clients expect one at least
-/// once a second.
+/// Interval at which an unchanged overlay is sent again, also in holdover: clients expect one at least once a second.
 const REPEAT: Duration = Duration::from_ms(900);
 
-/// The overlay of the last leader that was known well, kept through holdover and until the next one is, and when it is
-/// sent.
+/// The overlay of the last leader that dante4l was locked to, and when it is sent. It is kept in holdover, and until dante4l is
+/// locked to another leader.
 #[derive(Debug)]
 pub(super) struct OverlayKeeper {
     overlay: Option<Overlay>,
-    /// When it is sent next.
+    /// When `overlay` is sent next.
     due: Timestamp<Raw>,
-    /// Maps that were measured before are void.
+    /// Clock maps last measured up to this time are void: the host was suspended.
     void_until: Option<Timestamp<Raw>>,
 }
 
@@ -41,7 +40,8 @@ impl OverlayKeeper {
         Self { overlay: None, due: Timestamp::ZERO, void_until: None }
     }
 
-    /// Takes the map of the leader followed now, if there is one. The overlay, if it is to be sent: a newer one at once.
+    /// Takes the clock map of the leader that is followed now, if there is one. Returns the overlay if it is to be sent now: a new
+    /// one at once, an unchanged one every [`REPEAT`].
     pub fn follow(&mut self, now: Timestamp<Raw>, map: Option<&ClockMap>) -> Option<Overlay> {
         let line = map.map(|map| map.line);
         let newer =
@@ -55,17 +55,17 @@ impl OverlayKeeper {
         Some(overlay)
     }
 
-    /// The host slept until now. CLOCK_MONOTONIC_RAW stood still, the leader did not: nothing is known.
+    /// Discards the overlay: the host was suspended until `now`. CLOCK_MONOTONIC_RAW stood still meanwhile, the leader did not.
     pub fn slept(&mut self, now: Timestamp<Raw>) {
         *self = Self { void_until: Some(now), ..Self::new() };
     }
 
-    /// The present overlay, once anything was known.
+    /// The current overlay; `None` before the first lock to a leader, and after a suspend.
     pub fn overlay(&self) -> Option<Overlay> {
         self.overlay
     }
 
-    /// When it is to be sent again.
+    /// When the overlay is to be sent again.
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
         self.overlay.map(|_| self.due)
     }

@@ -1,7 +1,8 @@
-//! The samples for chrony: one for each Sync that dante4l accepted, and the epoch offset (K) that makes its time UTC.
+//! The samples for chrony: one for each Sync that dante4l accepted (or one average per interval), and the epoch offset (K), which
+//! converts the leader's time to UTC.
 
 use super::average::Average;
-use super::epoch::{Break, EpochRule, EpochSource, Evidence, Fixed, PublishedEpoch, Waiting};
+use super::epoch::{EpochRule, EpochSource, Evidence, Fixed, PauseReason, PublishedEpoch, Waiting};
 use super::{Config, Output, State};
 use crate::outputs::Outputs;
 use crate::port::{PacketTimestamp, Sample};
@@ -9,32 +10,32 @@ use crate::time::{ClockMap, Duration, Raw, Real, Timestamp};
 use crate::timescale::{Timescale, was_stepped};
 use crate::track::{Loss, TimelineKey};
 
-/// A K of an earlier run that leads further than this from the system clock is not gone on with: in between it was
-/// stepped, and more than an hour at 100 ppm it was not.
-const RESUMABLE: Duration = Duration::from_ms(500);
+/// Largest difference between the system clock and UTC by K of an earlier run at which that K is resumed. A larger one means that
+/// the system clock was stepped meanwhile: at 100 ppm a drift by this much takes more than an hour.
+const MAX_RESUMED_OFFSET: Duration = Duration::from_ms(500);
 
-/// A sample that is older when it is seen is not published: this program was held up.
-const LATE: Duration = Duration::from_secs(1);
+/// Largest age of a sample that is relayed. An older one was read late, because danteshm was delayed.
+const MAX_SAMPLE_AGE: Duration = Duration::from_secs(1);
 
-/// Another timeline is not joined to a map that has become more uncertain than this since its last measurement: what
-/// chrony is to see of a leader change.
-const JOINABLE: Duration = Duration::from_ms(1);
+/// Largest uncertainty (one standard deviation) of the old clock map at which K is carried over to another timeline. It limits the
+/// jump of the reference that chrony sees at a leader change.
+const MAX_CARRIED_UNCERTAINTY: Duration = Duration::from_ms(1);
 
-/// chrony unwraps a `local` refclock from sample to sample and follows a jump; after more than 3 s without a sample it
-/// begins anew, undisturbed.
+/// Length of an output pause. chrony follows a jump between two samples of a `local` refclock. After more than 3 s without a
+/// sample it restarts its filter instead, and the system clock does not follow the jump. 4 s include a margin of 1 s.
 pub(super) const OUTPUT_PAUSE: Duration = Duration::from_secs(4);
 
 /// A sample for a reference clock driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefclockSample {
-    /// The date that the reference shows.
+    /// UTC by the reference (Dante time plus K) at the arrival of the Sync.
     pub reference: Timestamp<Real>,
     /// CLOCK_REALTIME at the same instant.
     pub received: Timestamp<Real>,
 }
 
 impl RefclockSample {
-    /// Reference minus system clock, as chrony looks at it: positive, the system clock is behind.
+    /// Reference minus system clock, the sign of chrony: positive, the system clock is behind.
     pub fn ahead(&self) -> Duration {
         self.reference - self.received
     }
@@ -47,37 +48,37 @@ pub(super) struct Refclock {
     average: Option<Average>,
     evidence: Evidence,
     feeding: bool,
-    /// There is a leader.
-    led: bool,
-    /// It has no date, and that was said.
+    has_leader: bool,
+    /// There is no source of UTC to set K from, and `NoUtc` was sent.
     no_utc: bool,
+    /// Dante time plus K; `None` while K is not set.
     scale: Option<Timescale>,
-    /// Where its K is from.
+    /// Source of K of `scale`.
     source: EpochSource,
-    /// The scale that was given up last, to tell how far the next one is from it.
+    /// The last scale that was discarded. The next one reports by how much it differs.
     before: Option<Timescale>,
-    /// K of an earlier run, until it is resumed or given up.
+    /// K of an earlier run, until it is resumed or discarded.
     earlier: Option<PublishedEpoch>,
     /// K of the last sample written, in this run or an earlier one.
     published: Option<PublishedEpoch>,
-    /// The last Sync that was looked at: both clocks at its arrival.
+    /// Arrival of the last accepted Sync on both clocks (RAW, REALTIME), also if no sample was written.
     seen: Option<(Timestamp<Raw>, Timestamp<Real>)>,
-    /// The last Sync that was published: its arrival, and how far the reference was from the system clock.
+    /// The last Sync that was used: its arrival, and reference minus system clock.
     last: Option<(Timestamp<Raw>, Duration)>,
     paused_until: Option<Timestamp<Raw>>,
-    /// A Sync causes three at most: `Epoch` or `Fixed`, `Feeding`, `Write`.
+    /// One Sync causes three outputs at most: `Epoch` or `Fixed`, `Feeding`, `Write`.
     outputs: Outputs<Output, 4>,
 }
 
 impl Refclock {
-    /// Resumes K of an earlier run, if that wrote a sample.
+    /// Makes a relay of samples that resumes K of an earlier run, if that run wrote a sample.
     pub fn new(config: Config, published: Option<PublishedEpoch>) -> Self {
         Self {
             rule: config.rule,
             average: config.every.map(Average::new),
             evidence: Evidence::default(),
             feeding: false,
-            led: false,
+            has_leader: false,
             no_utc: false,
             scale: None,
             source: EpochSource::Clock,
@@ -91,17 +92,17 @@ impl Refclock {
         }
     }
 
-    /// Takes what K may be fixed to from now on.
+    /// Sets the sources that K may be set from.
     pub fn set_evidence(&mut self, evidence: Evidence) {
         self.evidence = evidence;
     }
 
-    /// The next output; call until it is `None`.
+    /// Returns the next output; to be called until it returns `None`.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop()
     }
 
-    /// Takes a Sync of the leader on timeline `key`, whose clock map is `map`. The mean path delay is zero where it is
+    /// Handles a Sync of the leader on timeline `key` with clock map `map`. `path_delay` is the mean path delay, zero where it is
     /// not measured.
     pub fn sync(
         &mut self,
@@ -111,20 +112,20 @@ impl Refclock {
         sample: &Sample,
         path_delay: Duration,
     ) {
-        self.led = true;
+        self.has_leader = true;
         let PacketTimestamp { raw, real } = sample.arrived;
         let of_this_timeline = sample.timeline == key.number;
-        // A Sync is named by its instant: whatever the page repeats, it is looked at once.
+        // Skips Syncs that were handled already: the page repeats recent ones.
         let was_seen = self.seen.is_some_and(|(seen, _)| raw <= seen);
-        if !sample.accepted || !of_this_timeline || was_seen || now - raw > LATE {
+        if !sample.accepted || !of_this_timeline || was_seen || now - raw > MAX_SAMPLE_AGE {
             return;
         }
-        // Also while nothing is written: a clock that somebody steps, or slews in haste, is no date to take.
+        // Also while no samples are written: K must not be set from a clock that is being stepped or slewed fast.
         if let Some((raw_before, real_before)) = self.seen.replace((raw, real)) {
             let elapsed = raw - raw_before;
             let moved = (real - real_before) - elapsed;
             if was_stepped(moved, elapsed) {
-                return self.pause(raw + OUTPUT_PAUSE, Break::Stepped(moved));
+                return self.pause(raw + OUTPUT_PAUSE, PauseReason::Stepped(moved));
             }
         }
         if self.paused_until.is_some_and(|until| raw < until) {
@@ -138,8 +139,9 @@ impl Refclock {
                 None => return,
             },
         };
-        if scale.key() != key && scale.map().uncertainty_at(raw).offset > JOINABLE {
-            return self.pause(raw + OUTPUT_PAUSE, Break::Uncertain(scale.map().uncertainty_at(raw).offset));
+        let sigma = scale.map().uncertainty_at(raw).offset;
+        if scale.key() != key && sigma > MAX_CARRIED_UNCERTAINTY {
+            return self.pause(raw + OUTPUT_PAUSE, PauseReason::Uncertain(sigma));
         }
         if let Some(change) = scale.follow(key, *map, raw) {
             self.outputs.push(Output::Epoch(change));
@@ -149,7 +151,7 @@ impl Refclock {
         if let Some((last, before)) = self.last
             && was_stepped(published.ahead() - before, raw - last)
         {
-            return self.pause(raw + OUTPUT_PAUSE, Break::Jump(published.ahead() - before));
+            return self.pause(raw + OUTPUT_PAUSE, PauseReason::Jump(published.ahead() - before));
         }
         self.scale = Some(scale);
         self.last = Some((raw, published.ahead()));
@@ -167,17 +169,19 @@ impl Refclock {
         }
     }
 
-    /// Fixes K: to that of the run before, to dante2sys', or to where the system clock is.
+    /// Sets K from the previous run, from dante2sys, or from the system clock. Returns `None` if there is no source, or if an output
+    /// pause begins.
     fn fixed(&mut self, key: TimelineKey, map: &ClockMap, arrived: PacketTimestamp) -> Option<Timescale> {
         let PacketTimestamp { raw, real } = arrived;
         let mut resumed = None;
         if let Some(published) = self.earlier.take() {
             let scale = Timescale::resumed(published.key, *map, published.epoch);
             let ahead = scale.utc_at(raw) - real;
-            if published.key == key && self.rule.allows(published.source) && ahead.abs() <= RESUMABLE {
+            if published.key == key && self.rule.allows(published.source) && ahead.abs() <= MAX_RESUMED_OFFSET
+            {
                 resumed = Some((scale, published.source));
             } else if raw < published.last + OUTPUT_PAUSE {
-                self.pause(published.last + OUTPUT_PAUSE, Break::Forgotten);
+                self.pause(published.last + OUTPUT_PAUSE, PauseReason::Forgotten);
                 return None;
             }
         }
@@ -214,44 +218,44 @@ impl Refclock {
         Some((scale, source))
     }
 
-    /// Chrony must not see the jump that would follow.
-    fn pause(&mut self, until: Timestamp<Raw>, why: Break) {
-        // A clock that goes on moving goes on being waited for, and that is said once.
+    /// Begins or extends an output pause, so that chrony does not follow a jump of the reference.
+    fn pause(&mut self, until: Timestamp<Raw>, why: PauseReason) {
+        // Further steps of the clock extend the pause; only its start is reported.
         if self.paused_until.is_none() || self.scale.is_some() {
             self.outputs.push(Output::Paused(why));
         }
         self.before = self.scale.take().or(self.before);
         self.last = None;
         self.paused_until = Some(until);
-        self.cease();
+        self.stop_writing();
     }
 
-    /// Takes the reason why there is no leader.
+    /// Stops writing samples because there is no leader, for the reason `loss`.
     pub fn lost(&mut self, loss: Loss) {
         if self.feeding {
             self.outputs.push(Output::Stopped(loss));
         }
-        self.led = false;
-        self.cease();
+        self.has_leader = false;
+        self.stop_writing();
     }
 
-    fn cease(&mut self) {
+    fn stop_writing(&mut self) {
         if let Some(average) = &mut self.average {
-            average.forget();
+            average.clear();
         }
         if std::mem::replace(&mut self.feeding, false) {
             self.outputs.push(Output::Withdraw);
         }
     }
 
-    /// Whether samples are being written.
+    /// Whether samples are written.
     pub fn state(&self) -> State {
         if self.feeding { State::Feeding } else { State::Waiting }
     }
 
-    /// What is missing while none are written.
+    /// What the relay waits for while it writes no samples.
     pub fn waiting(&self) -> Waiting {
-        match (self.feeding, self.led, self.paused_until) {
+        match (self.feeding, self.has_leader, self.paused_until) {
             (true, ..) => Waiting::Nothing,
             (_, true, Some(_)) => Waiting::Pause,
             (_, true, None) if self.no_utc => Waiting::Utc,
@@ -259,7 +263,7 @@ impl Refclock {
         }
     }
 
-    /// Whether K is fixed.
+    /// Whether K is set.
     pub fn has_epoch(&self) -> bool {
         self.scale.is_some()
     }

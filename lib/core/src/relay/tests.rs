@@ -7,21 +7,22 @@ use crate::page::{
 };
 use crate::port::{PacketTimestamp, Sample, State as PortState};
 use crate::steer::SteeredClock;
-use crate::time::{Affine, Correlation, Dante, Ratio, Uncertainty, Wander};
+use crate::time::{Affine, Correlation, Dante, Ratio, TEST_UTC_NS, Uncertainty, Wander};
 use crate::track::TimelineKey;
 
 pub(super) const SYNC: i64 = 250_000_000;
-pub(super) const DATE: i64 = 1_795_000_000_000_000_000;
+/// The system clock where CLOCK_MONOTONIC_RAW is 0, ns since 1970.
+pub(super) const REAL0_NS: i64 = TEST_UTC_NS;
 pub(super) const NOW: Config = Config { rule: EpochRule::Now, every: None };
 pub(super) const SYNCHRONISED: Config = Config { rule: EpochRule::Synchronised, every: None };
 
-/// A leader at +12 ppm and a system clock that runs free.
+/// A leader at +12 ppm and a free-running system clock.
 pub(super) struct SyntheticLeader {
     pub key: TimelineKey,
     pub line: Affine<Dante>,
     pub rate_sigma: Ratio,
     pub sent: i64,
-    /// What somebody did to the system clock.
+    /// By how much the system clock was stepped.
     pub stepped: Duration,
 }
 
@@ -52,7 +53,7 @@ impl SyntheticLeader {
         Sample {
             number: self.sent.cast_unsigned(),
             timeline: self.key.number,
-            arrived: PacketTimestamp { raw, real: Timestamp::from_ns(raw.ns() + DATE) + self.stepped },
+            arrived: PacketTimestamp { raw, real: Timestamp::from_ns(raw.ns() + REAL0_NS) + self.stepped },
             origin: self.line.at(Timestamp::from_ns(self.sent * SYNC)),
             residual: Duration::ZERO,
             accepted: true,
@@ -60,7 +61,7 @@ impl SyntheticLeader {
     }
 }
 
-/// The engine, and the pages of the two programs that it reads.
+/// The engine, and the two pages that it reads.
 struct Bench {
     relay: Relay,
     leader: SyntheticLeader,
@@ -72,7 +73,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Has read a page without a sample.
+    /// An engine that has read a page without a sample.
     fn new(config: Config) -> Self {
         let mut bench = Self::unread(config, None);
         assert_eq!(bench.read(), []);
@@ -93,11 +94,11 @@ impl Bench {
         }
     }
 
-    /// Has relayed so many Syncs.
+    /// An engine that has relayed `syncs` Syncs.
     fn feeding(syncs: usize) -> Self {
         let mut bench = Self::new(NOW);
         (0..syncs).for_each(|_| _ = bench.sync());
-        assert_eq!(bench.relay.page().state(), Some(State::Feeding));
+        assert_eq!(bench.relay.page().state, State::Feeding as u8);
         bench
     }
 
@@ -120,7 +121,7 @@ impl Bench {
         self.read_page(Some(&dante4l))
     }
 
-    /// What dante4l writes after a Sync.
+    /// Updates dante4l's page as after a Sync.
     fn measure(&mut self, state: PortState) {
         let sample = self.leader.sample(0);
         self.idle = Duration::ZERO;
@@ -132,23 +133,24 @@ impl Bench {
         body.timeline = self.leader.key.number;
     }
 
-    /// A Sync, and what is made of it except for the overlay, which is a new one each time.
+    /// A Sync. Returns its outputs except for the last one, a new overlay each time.
     fn sync(&mut self) -> Vec<Output> {
         self.measure(PortState::Slave);
-        let mut said = self.read();
-        assert_eq!(said.pop(), Some(Output::Overlay(self.leader.map().line.into())), "after the samples");
-        said
+        let mut outputs = self.read();
+        let overlay = Output::Overlay(self.leader.map().line.into());
+        assert_eq!(outputs.pop(), Some(overlay), "the overlay comes after the samples");
+        outputs
     }
 
-    /// dante2sys' page with a K that is `by` away from where the system clock is.
+    /// dante2sys' page with a K by which UTC is `by` ahead of the system clock.
     fn steered(&mut self, by: Duration) -> &mut View<Dante2sys> {
         let mut body = Dante2sys { flags: STEER_HAS_PIECE | STEER_UTC_SYNCHRONISED, ..Dante2sys::default() };
-        // A K that changes, and a leap second that goes with it.
+        // A piece with a slope and a leap second.
         let (dante0_ns, slope) = (699_000_000_000, 1 << 28);
-        let utc0_ns = DATE + by.ns() + 1_000_000_000 - ((250_000_000i64 * slope) >> 48);
+        let utc0_ns = REAL0_NS + by.ns() + 1_000_000_000 - ((250_000_000i64 * slope) >> 48);
         body.piece = PieceRecord { origin: 9, serial: 3, dante0_ns, utc0_ns, slope };
         body.leap_seconds = -1;
-        // It was superseded a second ago.
+        // `next` has replaced `piece` a second ago.
         body.next = body.piece;
         body.next.serial = 4;
         body.next_from_dante_ns = 698_000_000_000;
@@ -158,43 +160,46 @@ impl Bench {
     }
 }
 
-/// What a test does to a page.
+/// A change that a test makes to a page.
 type Change<B> = fn(&mut View<B>);
 
-fn samples(said: &[Output]) -> usize {
-    said.iter().filter(|output| matches!(output, Output::Write(_))).count()
+fn samples(outputs: &[Output]) -> usize {
+    outputs.iter().filter(|output| matches!(output, Output::Write(_))).count()
 }
 
 #[test]
-fn nothing_is_written_while_dante4l_acquires_or_listens() {
+fn no_samples_while_dante4l_is_not_locked() {
     let mut bench = Bench::new(NOW);
     for state in [PortState::Uncalibrated, PortState::Listening, PortState::Faulty] {
         bench.measure(state);
         assert_eq!(bench.read(), [], "{state}");
         assert_eq!(bench.relay.lost(), Some(Loss::NoLeader));
     }
-    assert_eq!((bench.relay.page().state(), bench.relay.needs_epoch()), (Some(State::Waiting), true));
+    assert_eq!((bench.relay.page().state, bench.relay.needs_epoch()), (State::Waiting as u8, true));
     assert_eq!(bench.relay.waiting(), Waiting::Leader);
-    // Nor afterwards, although the last of these samples is 250 ms old.
+    // None of these samples is written later, although the last one is 250 ms old only.
     assert_eq!(samples(&bench.sync()), 1);
     assert_eq!((bench.relay.waiting(), bench.relay.lost()), (Waiting::Nothing, None));
 }
 
 #[test]
-fn samples_are_relayed_once_and_not_those_from_before_the_first_page() {
+fn samples_are_relayed_once_and_samples_before_the_first_page_are_not_relayed() {
     let mut bench = Bench::unread(NOW, None);
     (0..3).for_each(|_| bench.measure(PortState::Slave));
-    assert!(matches!(bench.read()[..], [Output::Overlay(_)]), "old samples");
+    assert!(
+        matches!(bench.read()[..], [Output::Overlay(_)]),
+        "samples before the first page are not relayed"
+    );
     assert_eq!(bench.relay.waiting(), Waiting::Leader);
     assert_eq!(samples(&bench.sync()), 1);
     assert_eq!(bench.read(), [], "the same page again");
-    // Late by two Syncs.
+    // Read late, after three Syncs.
     (0..3).for_each(|_| bench.measure(PortState::Slave));
     assert_eq!(samples(&bench.read()), 3);
-    // A program that was held up for 16 s.
+    // Read after a delay of 16 s.
     (0..RING).for_each(|_| bench.measure(PortState::Slave));
-    assert_eq!(samples(&bench.read()), 4, "those of the last second");
-    // All of the ring, 10 ms apart.
+    assert_eq!(samples(&bench.read()), 4, "only the samples of the last second");
+    // A full ring of new samples, 10 ms apart.
     let first = bench.leader.sample(0);
     for (n, _) in (0..).zip(0..RING) {
         let later = Duration::from_ms(10) * n;
@@ -207,28 +212,28 @@ fn samples_are_relayed_once_and_not_those_from_before_the_first_page() {
 }
 
 #[test]
-fn the_path_delay_on_the_page_is_added() {
+fn reference_includes_the_path_delay_of_the_page() {
     let mut bench = Bench::feeding(1);
     let body = &mut bench.dante4l.body;
     (body.flags, body.path_delay_ns) = (body.flags | CLOCK_HAS_PATH_DELAY, 2_000);
-    let [Output::Write(sample)] = bench.sync()[..] else { panic!("a sample") };
+    let [Output::Write(sample)] = bench.sync()[..] else { panic!("expected one sample") };
     assert_eq!(sample.ahead().ns(), 3_000 + 2_000);
 }
 
 #[test]
-fn the_ring_of_a_restarted_dante4l_is_taken_from_its_start() {
+fn ring_of_a_restarted_dante4l_is_read_from_its_start() {
     let mut bench = Bench::feeding(20);
     bench.leader.key = TimelineKey { instance: 2, number: 1 };
     bench.dante4l.instance = 2;
     bench.dante4l.body.samples = 0;
     (0..3).for_each(|_| bench.measure(PortState::Slave));
-    let said = bench.read();
-    assert!(matches!(said[0], Output::Epoch(_)), "another timeline: {said:?}");
-    assert_eq!(samples(&said), 3, "{said:?}");
+    let outputs = bench.read();
+    assert!(matches!(outputs[0], Output::Epoch(_)), "K is carried over to the new timeline: {outputs:?}");
+    assert_eq!(samples(&outputs), 3, "{outputs:?}");
 }
 
 #[test]
-fn a_page_that_shows_no_leader_ends_the_samples_until_it_does_again() {
+fn samples_stop_while_the_page_shows_no_leader() {
     let changes: [(Loss, Change<Dante4l>); 5] = [
         (Loss::Stopped, |view| view.freshness = Freshness::Stopped),
         (Loss::Stale, |view| view.freshness = Freshness::Stale),
@@ -247,20 +252,20 @@ fn a_page_that_shows_no_leader_ends_the_samples_until_it_does_again() {
             view
         });
         assert_eq!(bench.read_page(view.as_ref()), [Output::Stopped(loss), Output::Withdraw]);
-        assert_eq!(bench.read_page(view.as_ref()), [], "once");
+        assert_eq!(bench.read_page(view.as_ref()), [], "Stopped is sent once");
         assert_eq!((bench.relay.lost(), bench.relay.waiting()), (Some(loss), Waiting::Leader));
         assert_eq!(
             (bench.relay.overlay(), bench.relay.needs_epoch()),
             (overlay, false),
-            "{loss}: both are kept"
+            "{loss}: overlay and K are kept"
         );
-        let said = bench.sync();
-        assert!(matches!(said[..], [Output::Feeding, Output::Write(_), ..]), "{loss}: {said:?}");
+        let outputs = bench.sync();
+        assert!(matches!(outputs[..], [Output::Feeding, Output::Write(_), ..]), "{loss}: {outputs:?}");
     }
 }
 
 #[test]
-fn k_is_that_on_dante2sys_page_and_then_fixed() {
+fn k_is_set_from_dante2sys_page_once() {
     let by = Duration::from_ms(7);
     let unsynchronised = EpochSource::Unsynchronised;
     let cases: [(Change<Dante2sys>, EpochSource); 6] = [
@@ -283,13 +288,13 @@ fn k_is_that_on_dante2sys_page_and_then_fixed() {
         assert_eq!(sample.ahead().ns(), ahead, "case {n}");
         assert!(!bench.relay.needs_epoch());
         bench.steered(Duration::from_ms(9));
-        let said = bench.sync();
+        let outputs = bench.sync();
         assert!(
-            matches!(said[..], [Output::Write(next)] if next.ahead().ns() == ahead + 3_000),
-            "{n}: {said:?}"
+            matches!(outputs[..], [Output::Write(next)] if next.ahead().ns() == ahead + 3_000),
+            "case {n}: {outputs:?}"
         );
     }
-    // By the stricter rule its date has to be good.
+    // EpochRule::Synchronised requires that UTC of dante2sys is synchronised.
     let mut bench = Bench::new(SYNCHRONISED);
     bench.steered(by).body.flags = STEER_HAS_PIECE;
     assert_eq!(bench.sync(), [Output::NoUtc(None)]);
@@ -297,36 +302,36 @@ fn k_is_that_on_dante2sys_page_and_then_fixed() {
     assert_eq!((bench.sync(), bench.relay.waiting()), (vec![], Waiting::Utc));
     bench.steered(by);
     assert!(matches!(bench.sync()[..], [Output::Fixed(fixed), ..] if fixed.source == EpochSource::Dante2sys));
-    // So has the kernel's.
+    // Or that the kernel reports the system clock as synchronised.
     let mut bench = Bench::new(SYNCHRONISED);
     bench.dante4l.body.set_kernel_sync(Some(KernelSync::Synchronised(Duration::from_ms(5))));
     assert!(matches!(bench.sync()[..], [Output::Fixed(fixed), ..] if fixed.source == EpochSource::Clock));
 }
 
 #[test]
-fn the_end_withdraws_the_last_sample() {
+fn last_sample_is_withdrawn_when_danteshm_ends() {
     let mut bench = Bench::feeding(4);
     assert_eq!(bench.handle(Input::End), [Output::Stopped(Loss::Ending), Output::Withdraw]);
-    assert_eq!((bench.relay.page().state(), bench.relay.lost()), (Some(State::Waiting), Some(Loss::Ending)));
+    assert_eq!((bench.relay.page().state, bench.relay.lost()), (State::Waiting as u8, Some(Loss::Ending)));
     assert_eq!(Bench::new(NOW).handle(Input::End), []);
 }
 
 #[test]
-fn the_page_carries_k_of_the_last_sample_to_the_next_run() {
+fn page_carries_k_of_the_last_sample_to_the_next_run() {
     let bench = Bench::feeding(4);
     let published = bench.relay.page().published_epoch().unwrap();
     let epoch =
-        crate::time::Epoch::from_ns(DATE + SYNC - bench.leader.line.at(Timestamp::from_ns(SYNC)).ns());
+        crate::time::Epoch::from_ns(REAL0_NS + SYNC - bench.leader.line.at(Timestamp::from_ns(SYNC)).ns());
     let source = EpochSource::Unsynchronised;
     assert_eq!(published, PublishedEpoch { key: bench.leader.key, epoch, source, last: bench.now() });
-    // It stands there until another sample is written.
+    // The page keeps this K until another sample is written.
     let mut next = Bench::unread(NOW, Some(published));
     next.leader.sent = 4;
     assert_eq!(next.read(), []);
     assert_eq!(next.relay.page().published_epoch(), Some(published));
     assert_eq!(Bench::new(NOW).relay.page().published_epoch(), None);
     let [Output::Fixed(fixed), Output::Feeding, Output::Write(_)] = next.sync()[..] else {
-        panic!("a sample")
+        panic!("expected a resumed K and one sample")
     };
     assert!(fixed.is_resumed);
     assert_eq!(next.relay.page().published_epoch(), Some(PublishedEpoch { last: next.now(), ..published }));

@@ -1,4 +1,4 @@
-//! The one driver between the steerer and a clock.
+//! The driver that connects the steerer to a clock.
 
 use super::kernel::{Declared, Kernel, Leftover};
 use super::{Correction, Done, Input, Output, Steerer};
@@ -6,13 +6,13 @@ use crate::time::{Duration, Ratio, Raw, Reading, Timestamp, VirtualClock};
 use std::convert::Infallible;
 use std::fmt;
 
-/// A clock that can be steered: the kernel's, a PTP hardware clock, a virtual or a simulated one.
+/// A clock that can be steered: the system clock, a PTP hardware clock, a virtual or a simulated one.
 pub trait Clock {
-    /// Why a call failed, for people.
+    /// The text of a failed call.
     type Error: fmt::Display;
 
-    /// The clock, and what the kernel reports of it. It cannot fail: a clock that is gone seems to run on, and the next
-    /// [`Self::set`] or [`Self::step`] fails.
+    /// Reads the clock and what the kernel reports of it. This cannot fail: a clock that has gone away appears to run on, and the
+    /// next [`Self::set`] or [`Self::step`] fails.
     fn read(&mut self) -> ClockState;
 
     /// Sets what `setting` names, and returns the frequency in force after it.
@@ -28,10 +28,10 @@ pub trait Clock {
     fn step(&mut self, by: Duration) -> Result<(), Fault<Self::Error>>;
 }
 
-/// A clock at one instant.
+/// The state of a clock at one instant.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClockState {
-    /// The clock and CLOCK_MONOTONIC_RAW.
+    /// The clock and CLOCK_MONOTONIC_RAW at the same instant.
     pub reading: Reading,
     /// CLOCK_BOOTTIME - CLOCK_MONOTONIC: how long the host was suspended since boot.
     pub suspended: Duration,
@@ -39,15 +39,15 @@ pub struct ClockState {
     pub kernel: Option<Kernel>,
 }
 
-/// What is to be set.
+/// A property of the clock to be set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Setting {
     /// The frequency: +10 ppb, the clock gains 10 ns a second on its uncorrected rate.
     Frequency(Ratio),
-    /// That nothing but the frequency rules the clock: tick nominal, PLL, FLL and pulse-per-second discipline off, no
-    /// slew pending. Refused while another program steers it.
+    /// Only the frequency steers the clock: nominal tick, PLL, FLL and pulse-per-second discipline off, no pending slew.
+    /// Refused while another program steers the clock.
     Control,
-    /// What the kernel publishes of the clock's UTC.
+    /// The UTC status that the kernel publishes.
     Declared(Declared),
 }
 
@@ -56,12 +56,12 @@ pub enum Setting {
 pub enum Fault<E> {
     /// Another program steers it.
     InUse(E),
-    /// The call failed, or a right is missing.
+    /// The call failed, or a privilege is missing.
     Failed(E),
 }
 
 impl<E> Fault<E> {
-    /// The same with another error.
+    /// Converts the error.
     pub fn map<F>(self, of: impl FnOnce(E) -> F) -> Fault<F> {
         match self {
             Self::InUse(error) => Fault::InUse(of(error)),
@@ -78,8 +78,7 @@ impl<E: fmt::Display> fmt::Display for Fault<E> {
     }
 }
 
-/// A virtual clock in virtual time: read without an error at an instant that is set from outside, and ruled by its
-/// frequency alone.
+/// A virtual clock in virtual time: it is read without error at an instant set by the caller, and only its frequency steers it.
 #[derive(Debug, Clone, Copy)]
 pub struct ExactClock {
     /// The clock.
@@ -110,23 +109,23 @@ impl Clock for ExactClock {
     }
 }
 
-/// What [`drive`] reports: the steerer's news, and what was done to the clock.
+/// What [`drive`] reports: outputs of the steerer, and what was done to the clock.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report<E> {
     /// An output that is not for the clock.
     Output(Output),
-    /// The clock took this frequency.
+    /// The clock accepted this frequency.
     Frequency(Ratio),
     /// The clock was stepped by this much.
     Step(Duration),
-    /// What was found in the clock when it was taken, and put right.
+    /// A leftover of another program, found and removed when control of the clock was taken.
     Leftover(Leftover),
     /// A call failed.
     Failed(Fault<E>),
 }
 
-/// Reads `clock` once, hands `input` to the steerer, and does to the clock what it wants. Returns the clock as the
-/// steerer knows it then: as read, and moved by the steps made since.
+/// Reads `clock` once, passes `input` to the steerer, and carries out its corrections. Returns the clock as the steerer knows it
+/// afterwards: as read, moved by the steps made since.
 pub fn drive<C: Clock>(
     steerer: &mut Steerer,
     clock: &mut C,
@@ -176,7 +175,7 @@ fn carry_out<C: Clock>(
         let done = match &result {
             Ok(done) => Some(*done),
             Err(Fault::InUse(_)) => Some(Done::InUse),
-            // What the kernel does not publish changes nothing about how the clock runs.
+            // A status that the kernel did not accept does not change how the clock runs.
             Err(Fault::Failed(_)) if matches!(output, Output::Declare(_)) => None,
             Err(Fault::Failed(_)) => Some(Done::Refused),
         };

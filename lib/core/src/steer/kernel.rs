@@ -1,23 +1,23 @@
-//! What the kernel reports of a clock, and what of it another program did.
+//! What the kernel reports of a clock, and which of it another program changed.
 
 use crate::time::{Duration, Ratio};
 use crate::utc::Leap;
 use std::fmt;
 
-/// Microseconds per tick of USER_HZ, which is 100 on every architecture that Rust's std knows.
+/// Nominal length of a tick, microseconds: 1 s divided by USER_HZ (100) on every architecture that Rust's std supports.
 pub const NOMINAL_TICK: i64 = 10_000;
 
-/// The `STA_*` bits of `<linux/timex.h>` by which the kernel changes the frequency by itself; FREQHOLD makes the PLL and
-/// the FLL keep what was set.
+/// The `STA_*` bits of `<linux/timex.h>` with which the kernel changes the frequency by itself; FREQHOLD keeps the frequency of
+/// the PLL and the FLL.
 const STA_PLL: i32 = 0x0001;
 const STA_PPSFREQ: i32 = 0x0002;
 const STA_PPSTIME: i32 = 0x0004;
 const STA_FLL: i32 = 0x0008;
 const STA_FREQHOLD: i32 = 0x0080;
-/// All of them.
+/// The mask of all these bits.
 pub const SELF_STEERING: i32 = STA_PLL | STA_PPSFREQ | STA_PPSTIME | STA_FLL | STA_FREQHOLD;
 
-/// What the kernel reports of a clock, as far as another program may have changed it.
+/// What the kernel reports of a clock, as far as another program may change it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Kernel {
     /// +10 ppb: the clock gains 10 ns a second on its uncorrected rate.
@@ -26,19 +26,19 @@ pub struct Kernel {
     pub tick: i64,
     /// `STA_*` bits of `<linux/timex.h>`.
     pub status: i32,
-    /// What the kernel's PLL and adjtime(3) have yet to work off; positive, the clock gains it.
+    /// The remaining slew of the kernel's PLL and of adjtime(3); positive: the clock gains it.
     pub slew: Duration,
-    /// Where the kernel stands with a leap second.
+    /// The kernel's leap second state.
     pub leap: KernelLeap,
 }
 
 impl Kernel {
-    /// A clock that its frequency alone rules, and that knows no leap seconds: a virtual one, or a PTP hardware clock.
+    /// A clock that only its frequency steers, without leap seconds: a virtual one, or a PTP hardware clock.
     pub const fn plain(frequency: Ratio) -> Self {
         Self { frequency, tick: NOMINAL_TICK, status: 0, slew: Duration::ZERO, leap: KernelLeap::None }
     }
 
-    /// What other programs left in the clock that makes it run at another rate than its frequency.
+    /// Returns the settings left by other programs that make the clock run at another rate than its frequency.
     pub fn leftovers(&self) -> impl Iterator<Item = Leftover> {
         let bits = self.status & SELF_STEERING;
         let tick = (self.tick != NOMINAL_TICK).then_some(Leftover::Tick(self.tick));
@@ -47,8 +47,8 @@ impl Kernel {
         [tick, steering, slew].into_iter().flatten()
     }
 
-    /// What another program did since this one took the clock and left it at `frequency`: the first that is found, of
-    /// self-steering, tick, slew and frequency. STA_UNSYNC, leap bits and errors are none.
+    /// Returns what another program changed since this one set `frequency`: the first found of self-steering, tick, slew and
+    /// frequency. STA_UNSYNC, the leap second bits and error bits do not count.
     pub fn disturbance(&self, frequency: Ratio) -> Option<Disturbance> {
         self.leftovers()
             .map(|found| match found {
@@ -64,77 +64,77 @@ impl Kernel {
     }
 }
 
-/// Where the kernel stands with a leap second: what adjtimex(2) returns (TIME_* of include/uapi/linux/timex.h). While
-/// the clock is declared bad, or a pulse-per-second signal fails, it is [`Self::Unsynchronised`] whatever is pending:
-/// then only the bits STA_INS and STA_DEL of [`Kernel::status`] show it.
+/// The kernel's leap second state, as adjtimex(2) returns it (TIME_* of include/uapi/linux/timex.h). While the clock is declared
+/// unsynchronised, or a pulse-per-second signal fails, it is [`Self::Unsynchronised`] whatever is pending: then only the bits
+/// STA_INS and STA_DEL of [`Kernel::status`] show a pending leap second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KernelLeap {
-    /// TIME_OK: none, or none yet known to the kernel, which looks at its bits once a second.
+    /// TIME_OK: none, or the kernel, which checks the bits once a second, has not seen it yet.
     None,
     /// TIME_INS: the last minute of this UTC day will have 61 seconds.
     Insert,
     /// TIME_DEL: the last minute of this UTC day will have 59 seconds.
     Delete,
-    /// TIME_OOP: the second inserted is passing, that is, 23:59:59 for the second time.
+    /// TIME_OOP: the inserted second is in progress: 23:59:59 for the second time.
     Passing,
-    /// TIME_WAIT: it is over, and the bit that asked for it is not cleared yet.
+    /// TIME_WAIT: the leap second is over, and the bit that requested it is not cleared yet.
     Over,
     /// TIME_ERROR: the clock is not synchronised.
     Unsynchronised,
-    /// A state that these headers do not know.
+    /// A state that this program does not know.
     Unknown(i32),
 }
 
 impl KernelLeap {
-    /// A leap second passes, or has just passed.
+    /// Whether a leap second is in progress or has just ended.
     pub const fn passes(self) -> bool {
         matches!(self, Self::Passing | Self::Over)
     }
 }
 
-/// What the kernel publishes of the clock's UTC. While it is good, the kernel copies it to the RTC every 11 minutes,
-/// and timedatectl(1) and monitoring say that the clock is synchronised.
+/// The UTC status that the kernel publishes. While it is synchronised, the kernel copies the clock to the RTC every 11 minutes,
+/// and timedatectl(1) and monitoring report the clock as synchronised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Declared {
-    /// It is right.
-    Good {
-        /// By at most this it is wrong. The kernel lets it grow by 500 ppm, and declares the clock bad by itself at
-        /// 16 s: after 8.8 hours without another declaration, if it was small.
+    /// The UTC error is at most `max_error` (STA_UNSYNC cleared).
+    Synchronised {
+        /// Bound of the UTC error. The kernel increases it by 500 us per second, and declares the clock unsynchronised by itself
+        /// at 16 s: after 8.9 hours without another declaration, if it was small.
         max_error: Duration,
-        /// By about this it is wrong.
+        /// Estimated UTC error.
         est_error: Duration,
-        /// What the kernel does at the end of the present UTC day: a leap second further off must not be declared yet.
+        /// What the kernel does at the end of the current UTC day. A leap second on a later day must not be declared yet.
         leap: Leap,
     },
-    /// It is not known to be right.
-    Bad {
-        /// By at most this it is wrong, as far as is known; the kernel holds it at 16 s.
+    /// The UTC error is unknown or too large (STA_UNSYNC set).
+    Unsynchronised {
+        /// Bound of the UTC error as far as it is known; the kernel limits it to 16 s.
         max_error: Duration,
     },
 }
 
 impl Declared {
-    /// Whether it is right.
-    pub const fn is_good(self) -> bool {
-        matches!(self, Self::Good { .. })
+    /// Whether the clock is declared synchronised.
+    pub const fn is_synchronised(self) -> bool {
+        matches!(self, Self::Synchronised { .. })
     }
 
-    /// By at most this it is wrong.
+    /// The bound of the UTC error.
     pub const fn max_error(self) -> Duration {
         match self {
-            Self::Good { max_error, .. } | Self::Bad { max_error } => max_error,
+            Self::Synchronised { max_error, .. } | Self::Unsynchronised { max_error } => max_error,
         }
     }
 }
 
-/// What was found in a clock when it was taken, and put right.
+/// A setting of another program, found and removed when control of the clock was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leftover {
-    /// Microseconds per tick, where 10000 is nominal: adjtimex(8) or an older chronyd. One more is 100 ppm.
+    /// Microseconds per tick (nominally 10000), changed by adjtimex(8) or chronyd. One more is 100 ppm.
     Tick(i64),
-    /// The `STA_*` bits of <sys/timex.h> that let the kernel change the frequency by itself: ntpd, or systemd-timesyncd.
+    /// The `STA_*` bits of <sys/timex.h> that let the kernel change the frequency by itself, set by ntpd or systemd-timesyncd.
     SelfSteering(i32),
-    /// What an adjtime(3), or the kernel's PLL, still had to work off; positive, the clock would have gained it.
+    /// The remaining slew of an adjtime(3) or of the kernel's PLL; positive: the clock would have gained it.
     Slew(Duration),
 }
 
@@ -142,37 +142,37 @@ impl fmt::Display for Leftover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tick(tick) => {
-                write!(f, "the kernel's tick was {tick} us, left by another program; set to nominal")
+                write!(f, "kernel tick was {tick} us, set by another program: reset to {NOMINAL_TICK} us")
             }
             Self::SelfSteering(bits) => write!(
                 f,
-                "the kernel's {} was on (status 0x{bits:04x}), left by another program; turned off",
+                "kernel {} was on (status 0x{bits:04x}), set by another program: turned off",
                 self_steering_name(*bits)
             ),
             Self::Slew(by) => write!(
                 f,
-                "the kernel was still slewing the clock by {:+} us, begun by another program; ended",
+                "kernel was still slewing the clock by {:+} us, started by another program: cancelled",
                 by.ns() / 1_000
             ),
         }
     }
 }
 
-/// What another program did to a clock that this one steers. A step shows in the readings, not here.
+/// What another program did to the clock that this one steers. A step is detected from the readings, not here.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Disturbance {
-    /// The frequency is another than the one that the kernel took from us; +10 ppb, the clock gains 10 ns a second.
+    /// The frequency differs from the one that the kernel accepted from this program; +10 ppb, the clock gains 10 ns a second.
     Frequency {
-        /// What we left.
+        /// The frequency that this program set.
         left: Ratio,
-        /// What is there now.
+        /// The frequency now in force.
         found: Ratio,
     },
-    /// Microseconds per tick, now.
+    /// The new tick, microseconds.
     Tick(i64),
     /// The `STA_*` bits that let the kernel change the frequency by itself.
     SelfSteering(i32),
-    /// What an adjtime(3), or the kernel's PLL, has yet to work off; positive, the clock gains it.
+    /// The remaining slew of an adjtime(3) or of the kernel's PLL; positive: the clock gains it.
     Slew(Duration),
 }
 
@@ -181,23 +181,23 @@ impl fmt::Display for Disturbance {
         match self {
             Self::Frequency { left, found } => write!(
                 f,
-                "another program set the clock's frequency to {:+.3} ppb; it was left at {:+.3} ppb",
+                "another program set the clock frequency to {:+.3} ppb; this program had set {:+.3} ppb",
                 found.ppb(),
                 left.ppb()
             ),
-            Self::Tick(tick) => write!(f, "another program set the kernel's tick to {tick} us"),
+            Self::Tick(tick) => write!(f, "another program set the kernel tick to {tick} us"),
             Self::SelfSteering(bits) => {
                 let name = self_steering_name(*bits);
-                write!(f, "another program turned on the kernel's {name} (status 0x{bits:04x})")
+                write!(f, "another program turned on the kernel {name} (status 0x{bits:04x})")
             }
             Self::Slew(by) => {
-                write!(f, "another program slews the clock; {:+} us of it are still to come", by.ns() / 1_000)
+                write!(f, "another program slews the clock: {:+} us remaining", by.ns() / 1_000)
             }
         }
     }
 }
 
-/// What the bits turn on, in a word.
+/// The name of what these bits turn on.
 fn self_steering_name(bits: i32) -> &'static str {
     if bits & STA_PLL != 0 {
         "PLL"

@@ -1,14 +1,14 @@
-//! The law: the frequency that brings a clock to Dante + K and keeps it there.
+//! The control law: computes the frequency that moves a clock to Dante time + the epoch offset (K) and keeps it there.
 
 use crate::time::{ClockMap, Duration, Offset, Ratio};
 
 /// Bounds of every law.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// No frequency beyond this is ever set. The kernel's own bound is 500 ppm (MAXFREQ in linux/timex.h); some room
-    /// is left so that it never clips.
+    /// Largest frequency that is ever set. The kernel's own limit is 500 ppm (MAXFREQ in linux/timex.h); the margin keeps the
+    /// kernel from clipping.
     pub frequency: Ratio,
-    /// The phase term stays within this of the leader's rate, so that the clock runs sanely on if the program dies.
+    /// Largest phase term, so that the clock runs on near the leader's rate if the program dies.
     pub phase_term: Ratio,
 }
 
@@ -18,52 +18,52 @@ impl Default for Limits {
     }
 }
 
-/// What a law decides by.
+/// The input of a law.
 #[derive(Debug, Clone, Copy)]
 pub struct Aim<'a> {
     /// The leader's clock map.
     pub map: &'a ClockMap,
-    /// The clock minus (Dante + K), now.
+    /// The clock minus (Dante time + K), now.
     pub error: Offset,
-    /// What the UTC policy adds to the leader's rate.
+    /// The rate that the UTC policy adds to the leader's.
     pub utc_rate: Ratio,
-    /// The correction before this one, since the lock.
+    /// The previous correction since the lock.
     pub before: Option<Corrected>,
     /// The bounds.
     pub limits: Limits,
 }
 
-/// A correction that the clock took.
+/// A correction that the clock accepted.
 #[derive(Debug, Clone, Copy)]
 pub struct Corrected {
-    /// The error that it answered.
+    /// The phase error that it corrected.
     pub error: Offset,
-    /// The frequency that the clock took.
+    /// The frequency that the clock accepted.
     pub frequency: Ratio,
-    /// How long ago that was.
+    /// Its age.
     pub ago: Duration,
 }
 
-/// From what is known to a frequency: +10 ppb, the clock gains 10 ns a second on CLOCK_MONOTONIC_RAW. The steerer holds
-/// the result within [`Limits::frequency`].
+/// Computes a frequency: +10 ppb, the clock gains 10 ns a second on CLOCK_MONOTONIC_RAW. The steerer clamps the result to
+/// [`Limits::frequency`].
 pub type Law = fn(&Aim<'_>) -> Ratio;
 
-/// Bounds of the phase's time constant, s: where a map seems perfect the readings of the clock still err by some tens of
-/// ns, and where it seems hopeless a phase error must fade within minutes.
+/// Bounds of the time constant for the phase error, s. Lower bound: readings of the clock have errors of some tens of ns even
+/// where the map seems perfect. Upper bound: a phase error must decay within minutes even where the map is poor.
 const PHASE_TIME: (f64, f64) = (2.0, 120.0);
 
-/// The law of dante2sys: the clock is *synthesised*. Its frequency is the leader's rate plus a small, bounded term that
-/// brings the phase error to zero. The rate comes from a free-running measurement, so no loop filter stands between it
-/// and the clock; the phase is bounded, so the clock does not wander off in a random walk.
+/// The law of dante2sys: the clock is *synthesised*. Its frequency is the leader's rate plus a small, bounded term that reduces
+/// the phase error to zero. The rate is measured against the free-running CLOCK_MONOTONIC_RAW, so there is no loop filter between
+/// it and the clock. The phase error is bounded, so the clock does not drift away in a random walk.
 pub fn synthesis(aim: &Aim<'_>) -> Ratio {
     let term = (-aim.error.span() / phase_time(aim.map)).clamp(aim.limits.phase_term);
     aim.map.line.rate + aim.utc_rate + term
 }
 
-/// The time constant with which the phase error is brought to zero: the map's uncertainty of offset over that of rate.
-/// Shorter, and the noise of the map's offset goes into the clock's rate; longer, and the noise of its rate builds up
-/// phase. At this ratio both are within 1.4 times what the map itself has (measured over 2000 s and 20 seeds, on software
-/// timestamps of veth and of real devices). It opens from 2 s at lock to 16 s and 58 s there.
+/// The time constant of the phase term: the map's uncertainty of offset divided by its uncertainty of rate. A shorter one passes
+/// the noise of the map's offset to the clock's rate; with a longer one the noise of the map's rate accumulates as phase. At this
+/// ratio both are within 1.4 times those of the map itself (measured over 2000 s and 20 seeds, on software timestamps of veth and
+/// of real devices). There it grows from 2 s at lock to 16 s and 58 s.
 fn phase_time(map: &ClockMap) -> Duration {
     let seconds = map.sigma.offset.secs_f64() / map.sigma.rate.fraction();
     Duration::from_secs_f64(seconds.clamp(PHASE_TIME.0, PHASE_TIME.1))

@@ -1,4 +1,4 @@
-//! The steerer's states and the arrows between them.
+//! The steerer's states and transitions.
 //!
 //! ```text
 //! WAITING --leader--> ACQUIRING --rate known--> LOCKED --lost--> HOLDOVER
@@ -12,51 +12,52 @@
 use crate::numbered;
 use crate::time::Ratio;
 
-/// The leader's rate must be known to this before the clock is locked to it: an error of 2 ppm is what a media clock
-/// does not feel, and the estimator comes to it within 3 s. So well a frequency has to be known to be remembered.
+/// The clock is locked when the uncertainty of the leader's rate is below this. A media clock tolerates an error of 2 ppm, and the
+/// estimator reaches this uncertainty within 3 s. It is also the limit for a frequency in the drift file.
 const LOCK: Ratio = Ratio::from_ppm(2.0);
-/// And is let go when it is known to no better than this: what is known of a noise that is only just being found moves.
+/// The lock is lost when the uncertainty exceeds this. Higher than [`LOCK`], because the estimated noise, and with it the
+/// uncertainty, still varies while the noise is first measured.
 const UNLOCK: Ratio = Ratio::from_ppm(6.0);
 
 numbered! {
-    /// Where the steerer stands. The numbers are those on the page.
+    /// The steerer's state. The numbers are those on the page.
     pub enum State {
-        /// No leader yet; the clock is left as it is.
+        /// No leader is followed; the clock keeps its frequency.
         Waiting = 0 "WAITING",
-        /// The leader's rate is not known well enough yet; the clock is left as it is.
+        /// The leader's rate is not known well enough yet; the clock is not steered.
         Acquiring = 1 "ACQUIRING",
-        /// The clock is held on Dante + K.
+        /// The clock is steered to Dante time + the epoch offset (K).
         Locked = 2 "LOCKED",
-        /// The leader is gone; the clock keeps its rate.
+        /// No usable clock map: no leader, dante4l does not run, or a new timeline begins. The clock keeps its last rate.
         Holdover = 3 "HOLDOVER",
         /// The clock cannot be corrected.
         Refused = 4 "REFUSED",
-        /// Another program steers the clock; it is left to it for a while.
+        /// Another program steers the clock; this one pauses.
         Yielded = 5 "YIELDED",
     }
 }
 
-/// What moves the steerer from one state to another.
+/// What changes the steerer's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// dante4l follows a leader.
     Leader,
     /// The leader's rate is known well enough.
     RateKnown,
-    /// There is nothing to steer by.
+    /// There is no leader to follow.
     Lost,
     /// A correction failed.
     Refused,
-    /// A correction was taken.
+    /// A correction was accepted.
     Accepted,
     /// Another program steers the clock.
     Disturbed,
-    /// The clock was taken in hand again.
+    /// Control of the clock was taken again.
     Taken,
 }
 
 impl State {
-    /// The state after `event`; `None` where nothing changes.
+    /// Returns the state after `event`; `None` where it does not change.
     pub const fn after(self, event: Event) -> Option<Self> {
         match (self, event) {
             (Self::Waiting, Event::Leader) => Some(Self::Acquiring),
@@ -74,8 +75,8 @@ impl State {
         }
     }
 
-    /// How well the leader's rate has to be known, one standard deviation, for the clock to be locked to it.
-    pub const fn needs(self) -> Ratio {
+    /// Largest uncertainty of the leader's rate, one standard deviation, with which the clock may be locked.
+    pub const fn max_rate_sigma(self) -> Ratio {
         if matches!(self, Self::Locked) { UNLOCK } else { LOCK }
     }
 }

@@ -1,7 +1,7 @@
-//! The steerer: its states, and when the law and the UTC keeper have their say.
+//! The steerer: runs the state machine, the control law and the UTC keeper.
 
 use super::control::Control;
-use super::hold::{Hold, REVIEW};
+use super::hold::{Hold, REVIEW_INTERVAL};
 use super::utc::{Run, UtcKeeper};
 use super::{ClockState, Config, Correction, Done, Event, Input, Output, Reason, State};
 use crate::outputs::Outputs;
@@ -11,10 +11,10 @@ use crate::timescale::Timescale;
 use crate::track::{Loss, Track};
 use crate::utc::UtcError;
 
-/// A change of rate below this is none.
-const GRAIN: Ratio = Ratio::from_ppb(0.1);
+/// A smaller change of rate is not applied in holdover.
+const MIN_RATE_CHANGE: Ratio = Ratio::from_ppb(0.1);
 
-/// The steerer.
+/// Steers one clock.
 #[derive(Debug)]
 pub struct Steerer {
     config: Config,
@@ -29,7 +29,7 @@ pub struct Steerer {
 }
 
 impl Steerer {
-    /// A steerer of a clock that was just taken, and runs at `frequency`.
+    /// Returns a steerer of a clock that runs at `frequency` and that this program controls.
     pub fn new(config: Config, now: &ClockState, frequency: Ratio) -> Self {
         Self {
             config,
@@ -44,9 +44,9 @@ impl Steerer {
         }
     }
 
-    /// Takes in what happened; `now` is a reading of the clock taken just before.
+    /// Handles an input; `now` is a reading of the clock taken just before.
     pub fn handle(&mut self, now: &ClockState, input: Input<'_>) {
-        self.look(now);
+        self.check_clock(now);
         let now = &now.reading;
         match input {
             Input::Page(page) => self.page(now, page),
@@ -62,7 +62,7 @@ impl Steerer {
         }
     }
 
-    /// Takes in what came of an output.
+    /// Handles the result of an output that `drive` carried out.
     pub(super) fn done(&mut self, now: &Reading, done: Done) {
         match done {
             Done::Applied(frequency) => {
@@ -73,7 +73,7 @@ impl Steerer {
             Done::Stepped(off) => {
                 self.control.stepped(*now);
                 self.utc.stepped(now.raw);
-                // K goes with the clock, so that the phase stays what it was.
+                // The epoch offset (K) moves with the clock, so that the phase error does not change.
                 self.hold.iter_mut().for_each(|hold| hold.scale.shift(now.raw, -off.span()));
             }
             Done::Taken(frequency) => {
@@ -83,7 +83,7 @@ impl Steerer {
             }
             Done::InUse => self.yielded(now.raw),
             Done::Refused => {
-                let wait = if self.state == State::Yielded { Control::FIRST_YIELD } else { REVIEW };
+                let wait = if self.state == State::Yielded { Control::FIRST_YIELD } else { REVIEW_INTERVAL };
                 self.review = Some(now.raw + wait);
                 self.step(Event::Refused, Reason::Refused);
             }
@@ -91,35 +91,35 @@ impl Steerer {
         }
     }
 
-    /// Decides what the kernel is to publish, once the clock was corrected.
+    /// Queues the UTC status that the kernel is to publish, if one is due. Call it after the corrections were carried out.
     pub(super) fn conclude(&mut self, now: &Reading) {
         self.outputs.extend(self.utc.declare(now, &self.run()).map(Output::Declare));
     }
 
-    /// The next thing to be done or reported; call until it is `None`.
+    /// Returns the next output; call until it is `None`.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop().or_else(|| self.utc.poll())
     }
 
-    /// When [`Input::Page`] is due at the latest.
+    /// Latest time of the next [`Input::Page`].
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
         [self.review, self.utc.deadline()].into_iter().flatten().min()
     }
 
-    /// What became of the clock since the last look.
-    fn look(&mut self, now: &ClockState) {
+    /// Checks what happened to the clock since the last check.
+    fn check_clock(&mut self, now: &ClockState) {
         let (at, slew) = (now.reading.raw, self.utc.slew());
         self.hold.iter_mut().for_each(|hold| hold.scale.set_rate(at, slew));
         let Self { state, frequency, hold, utc, outputs, .. } = self;
-        if self.control.look(now, (*state, *frequency), hold, utc, outputs) {
+        if self.control.check(now, (*state, *frequency), hold, utc, outputs) {
             self.yielded(at);
         }
     }
 
-    /// dante4l's page, and what it means for the clock.
+    /// Handles dante4l's clock page.
     fn page(&mut self, now: &Reading, page: Option<&View<Dante4l>>) {
         let track = self.config.track(page);
-        self.utc.look(now.raw, page.filter(|_| track.is_ok()), self.run().map.as_ref());
+        self.utc.update(now.raw, page.filter(|_| track.is_ok()), self.run().map.as_ref());
         match track {
             Ok(track) => self.leader(now, &track),
             Err(loss) => self.lost(Reason::Lost(loss)),
@@ -133,14 +133,15 @@ impl Steerer {
         if self.state == State::Locked && self.timescale().is_some_and(|scale| scale.key() != track.key) {
             self.lost(Reason::OtherTimeline);
         }
-        if map.uncertainty_at(now.raw).rate > self.state.needs() {
+        if map.uncertainty_at(now.raw).rate > self.state.max_rate_sigma() {
             if self.state == State::Locked {
                 self.lost(Reason::Uncertain);
             }
             return;
         }
-        // Clamped, the clock would run away from Dante + K for ever, and be stepped after it.
-        if (map.line.rate + self.utc.keeper().steady_slew()).abs() > self.config.limits.frequency {
+        // A leader beyond the frequency bound is rejected: with a clamped frequency the clock would drift away from Dante time +
+        // K without limit.
+        if (map.line.rate + self.utc.servo().steady_slew()).abs() > self.config.limits.frequency {
             return self.lost(Reason::Lost(Loss::TooFast));
         }
         let before = self.run().map;
@@ -150,33 +151,33 @@ impl Steerer {
             self.push(Output::Epoch(change));
         }
         self.step(Event::RateKnown, Reason::RateKnown);
-        // Before UTC is looked at: what K was before the clock was in other hands is not the clock's error.
+        // K is settled before UTC: a K from before another program steered the clock is not an error of the clock.
         if self.state == State::Locked && self.hold.as_mut().is_some_and(|hold| hold.settle(now)) {
             self.utc.prefer_leader(now.raw, map);
         }
     }
 
-    /// What is to be done about UTC and the phase; at most once an input, for a step that is wanted is wanted until it is
-    /// made. A changed rate is set at once: K runs at it from now on.
+    /// Applies the UTC policy and corrects the phase. Called at most once per input, because the policy requests a step until it is
+    /// made. A changed rate is set at once, because K follows it from now on.
     pub(super) fn keep(&mut self, now: &Reading) {
         if let Some(off) = self.utc.keep(now, &self.run()) {
             self.push(Output::Correct(Correction::Step(off)));
         }
-        // From now on the clock is to run at that rate, and so does K.
+        // K follows the new rate from now on, as the clock will.
         let slew = self.utc.slew();
         self.hold.iter_mut().for_each(|hold| hold.scale.set_rate(now.raw, slew));
         self.correct(now);
         // In holdover nothing else sets the frequency.
         if let (State::Holdover, Some(rate)) = (self.state, self.rate_with(self.utc.slew()))
-            && (rate - self.frequency).abs() > GRAIN
+            && (rate - self.frequency).abs() > MIN_RATE_CHANGE
         {
             self.slew(rate);
         }
     }
 
-    /// Leaves the clock to another program that steers it.
+    /// Yields the clock to another program that steers it.
     fn yielded(&mut self, now: Timestamp<Raw>) {
-        // What it does while it has the clock is no further disturbance; only the answer to Take is.
+        // While yielded, only a failed `Take` starts a new, longer wait; what the other program does meanwhile does not.
         let is_known = self.state == State::Yielded && self.review.is_some();
         if is_known || self.state == State::Refused {
             return;
@@ -186,32 +187,32 @@ impl Steerer {
         self.step(Event::Disturbed, Reason::Disturbed);
     }
 
-    /// The rate of a clock that nobody looks at: no phase term. `steady_slew`, where that is for good.
+    /// Returns the leader's rate plus `slew`, without a phase term. Use `steady_slew` where no later correction follows.
     fn rate_with(&self, slew: Ratio) -> Option<Ratio> {
         Some(self.hold.as_ref()?.rate_with(slew, &self.config))
     }
 
-    /// Lets go of the phase, for which there is no fresh look any more.
+    /// The leader is lost: removes the phase term, which nothing would update any more.
     fn lost(&mut self, reason: Reason) {
         let (before, is_ending) = (self.state, reason == Reason::Lost(Loss::Ending));
         self.step(Event::Lost, reason);
-        let slew = if is_ending { self.utc.keeper().steady_slew() } else { self.utc.slew() };
+        let slew = if is_ending { self.utc.servo().steady_slew() } else { self.utc.slew() };
         let was_held = before == State::Locked || (before == State::Holdover && is_ending);
         if let (true, Some(rate)) = (was_held, self.rate_with(slew)) {
-            self.hold.iter_mut().for_each(Hold::let_go);
+            self.hold.iter_mut().for_each(Hold::clear_phase);
             self.review = None;
             self.slew(rate);
         }
     }
 
-    /// The phase term is renewed; a clock that refused is asked once more, for what it does already.
+    /// Updates the phase term; retries a clock that refused a correction, or that another program steered.
     fn review(&mut self, now: &Reading) {
         self.review = None;
         match self.state {
             State::Locked => self.correct(now),
-            // Never the phase term, which nobody would take away again.
+            // Without a phase term: in this state nothing would remove it again.
             State::Refused => {
-                let rate = self.rate_with(self.utc.keeper().steady_slew());
+                let rate = self.rate_with(self.utc.servo().steady_slew());
                 self.slew(rate.unwrap_or(self.frequency.clamp(self.config.limits.frequency)));
             }
             State::Yielded => self.push(Output::Take),
@@ -222,7 +223,7 @@ impl Steerer {
     fn correct(&mut self, now: &Reading) {
         if let (State::Locked, Some(hold)) = (self.state, &mut self.hold) {
             let frequency = hold.correction(now, self.utc.slew(), self.frequency, &self.config);
-            self.review = Some(now.raw + REVIEW);
+            self.review = Some(now.raw + REVIEW_INTERVAL);
             self.slew(frequency);
         }
     }
@@ -231,7 +232,7 @@ impl Steerer {
         self.push(Output::Correct(Correction::Slew(frequency)));
     }
 
-    /// Behind the news that the UTC keeper has so far.
+    /// Queues an output after those of the UTC keeper.
     fn push(&mut self, output: Output) {
         self.outputs.extend(std::iter::from_fn(|| self.utc.poll()));
         self.outputs.push(output);
@@ -244,28 +245,28 @@ impl Steerer {
         }
     }
 
-    /// How the clock runs.
+    /// State, leader map and frequency, by which the UTC error is estimated.
     pub fn run(&self) -> Run {
         let map = self.timescale().map(|scale| *scale.map());
         Run { state: self.state, map, frequency: self.frequency }
     }
 
-    /// Where the state machine stands.
+    /// The state.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// The frequency that the clock was last seen to take.
+    /// The frequency that the clock accepted last.
     pub fn frequency(&self) -> Ratio {
         self.frequency
     }
 
-    /// The clock minus (Dante + K), when it was last looked at; unknown while there is no leader.
+    /// The clock minus (Dante time + K), when it was last measured; `None` without a leader.
     pub fn phase_error(&self) -> Option<Offset> {
         self.hold.as_ref()?.phase_error()
     }
 
-    /// The time scale that the clock is held on, once it was fixed.
+    /// The time scale to which the clock is steered, once K was set.
     pub fn timescale(&self) -> Option<&Timescale> {
         self.hold.as_ref().map(|hold| &hold.scale)
     }
@@ -275,24 +276,24 @@ impl Steerer {
         &self.utc
     }
 
-    /// What the clock's UTC is worth; `None` before the first measurement.
+    /// The clock's UTC error; `None` before the first measurement.
     pub fn utc_error(&self, now: &Reading) -> Option<UtcError> {
         self.utc.error(now, &self.run())
     }
 
-    /// Whether this program holds the clock, and its UTC is good.
-    pub fn is_utc_good(&self) -> bool {
-        self.utc.is_good() && !matches!(self.state(), State::Yielded | State::Refused)
+    /// Whether the kernel publishes the clock as synchronised to UTC, and the state is neither YIELDED nor REFUSED.
+    pub fn is_utc_synchronised(&self) -> bool {
+        self.utc.is_synchronised() && !matches!(self.state(), State::Yielded | State::Refused)
     }
 
-    /// The frequency to go on with where there is no leader, and what it may be wrong by, if that is known well enough.
+    /// Returns the leader's rate with the steady part of the policy's slew, and its uncertainty, if that is low enough to lock.
     pub fn known_frequency(&self, now: Timestamp<Raw>) -> Option<(Ratio, Ratio)> {
         let sigma = self.timescale()?.map().uncertainty_at(now).rate;
-        let rate = self.rate_with(self.utc.keeper().steady_slew())?;
-        (sigma < State::Acquiring.needs()).then_some((rate, sigma))
+        let rate = self.rate_with(self.utc.servo().steady_slew())?;
+        (sigma < State::Acquiring.max_rate_sigma()).then_some((rate, sigma))
     }
 
-    /// Corrections that the clock took, and how often another program was seen to steer the clock, or set it.
+    /// Number of frequencies that the clock accepted, and of disturbances by other programs.
     pub fn counts(&self) -> (u64, u64) {
         (self.corrections, self.control.disturbances())
     }

@@ -2,7 +2,8 @@ use super::*;
 use crate::page::Freshness;
 use crate::port::State as PortState;
 use crate::time::{
-    Affine, ClockMap, Correlation, Dante, Raw, Reading, Real, Timestamp, Uncertainty, VirtualClock, Wander,
+    Affine, ClockMap, Correlation, Dante, Raw, Reading, Real, TEST_UTC_NS, Timestamp, Uncertainty,
+    VirtualClock, Wander,
 };
 use crate::track::TimelineKey;
 use crate::utc::UtcRules;
@@ -12,13 +13,13 @@ mod kernel;
 mod laws;
 mod utc;
 
-/// A clock that does what the steerer wants, and what the test does to it.
+/// A clock that accepts the steerer's corrections and can be disturbed by the test.
 struct TestClock {
     exact: ExactClock,
-    /// The next reading takes this long, and is late or early by half of it.
+    /// The next reading takes twice this long, and the clock is read this much too late or too early.
     late: Duration,
     suspended: Duration,
-    /// What another program or the kernel did.
+    /// State set by another program or by the kernel.
     tick: i64,
     leap: KernelLeap,
     refuses: bool,
@@ -67,21 +68,21 @@ struct Bench {
     key: TimelineKey,
     subdomain: Subdomain,
     sigma: Ratio,
-    said: Vec<Output>,
+    outputs: Vec<Output>,
     failed: usize,
 }
 
 const SYNC: Duration = Duration::from_ms(250);
 const S: Duration = Duration::from_secs(1);
 const BEGIN: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000);
-const DATE: Timestamp<Real> = Timestamp::from_ns(1_795_000_000_000_000_000);
+const START_UTC: Timestamp<Real> = Timestamp::from_ns(TEST_UTC_NS);
 
 impl Bench {
     fn new(ppm: f64) -> Self {
         Self::with(Config::default(), ppm)
     }
 
-    /// So many Syncs of a leader at +12 ppm were received.
+    /// A bench after this many Syncs of a leader at +12 ppm.
     fn after(syncs: usize) -> Self {
         let mut bench = Self::new(12.0);
         bench.syncs(syncs);
@@ -93,7 +94,7 @@ impl Bench {
             Affine { raw0: BEGIN, at0: Timestamp::from_ns(699_000_000_000), rate: Ratio::from_ppm(ppm) };
         let mut clock = TestClock {
             exact: ExactClock {
-                clock: VirtualClock::new(Reading { raw: BEGIN, real: DATE, width: Duration::ZERO }),
+                clock: VirtualClock::new(Reading { raw: BEGIN, real: START_UTC, width: Duration::ZERO }),
                 now: BEGIN,
             },
             late: Duration::ZERO,
@@ -113,24 +114,24 @@ impl Bench {
             key: TimelineKey { instance: 1, number: 1 },
             subdomain: Subdomain::DFLT,
             sigma: Ratio::from_ppb(50.0),
-            said: Vec::new(),
+            outputs: Vec::new(),
             failed: 0,
         }
     }
 
     fn handle(&mut self, input: Input<'_>) {
-        let Self { steerer, clock, said, failed, .. } = self;
+        let Self { steerer, clock, outputs, failed, .. } = self;
         let reads = clock.reads;
         drive(steerer, clock, input, |report| match report {
-            Report::Output(output) => said.push(output),
+            Report::Output(output) => outputs.push(output),
             Report::Failed(_) => *failed += 1,
             _ => {}
         });
-        assert_eq!(clock.reads, reads + 1, "the clock is read once, whatever comes of it");
+        assert_eq!(clock.reads, reads + 1, "the clock is read exactly once");
     }
 
-    /// Nothing new happened but what was done to the clock.
-    fn look(&mut self) {
+    /// An input without news, so that the steerer checks the clock.
+    fn check(&mut self) {
         self.handle(Input::Answer { server: 0, answer: Answer::Nothing });
     }
 
@@ -172,17 +173,17 @@ impl Bench {
         (0..count).for_each(|_| self.sync());
     }
 
-    /// Time passes, and the steerer is called when it wants to be: dante4l publishes nothing meanwhile.
+    /// Advances the time and calls the steerer at its deadlines, without news of dante4l.
     fn pass(&mut self, span: Duration) {
         let until = self.clock.exact.now + span;
         while let Some(due) = self.steerer.deadline().filter(|due| *due <= until) {
             self.clock.exact.now = due;
-            self.look();
+            self.check();
         }
         self.clock.exact.now = until;
     }
 
-    /// The UTC that the clock should show.
+    /// The steered clock minus (Dante time + K).
     fn error(&self) -> Duration {
         let now = self.clock.exact.now;
         self.clock.exact.clock.at(now) - self.steerer.timescale().unwrap().utc_at(now)
@@ -193,14 +194,14 @@ impl Bench {
     }
 
     fn adopted(&self) -> Option<Duration> {
-        self.said
+        self.outputs
             .iter()
-            .find_map(|said| if let Output::Adopted(by, _) = said { Some(by.span()) } else { None })
+            .find_map(|output| if let Output::Adopted(by, _) = output { Some(by.span()) } else { None })
     }
 }
 
 #[test]
-fn every_state_and_event_has_its_arrow() {
+fn state_transitions_match_the_table() {
     use Event::*;
     use State::{Acquiring, Holdover, Locked, Waiting, Yielded};
     const EVENTS: [Event; 7] = [Leader, RateKnown, Lost, Refused, Accepted, Disturbed, Taken];
@@ -223,7 +224,7 @@ fn every_state_and_event_has_its_arrow() {
 }
 
 #[test]
-fn the_clock_is_left_alone_until_the_rate_is_known() {
+fn frequency_is_not_changed_before_rate_is_known() {
     let mut bench = Bench::new(12.0);
     bench.handle(Input::Page(None));
     assert_eq!(bench.steerer.state(), State::Waiting);
@@ -233,11 +234,11 @@ fn the_clock_is_left_alone_until_the_rate_is_known() {
     bench.sigma = Ratio::from_ppm(1.9);
     bench.sync();
     assert_eq!((bench.steerer.state(), bench.clock.set.len()), (State::Locked, 1));
-    assert_eq!(bench.steerer.phase_error(), Some(Offset::ZERO), "K is fixed where the clock is");
+    assert_eq!(bench.steerer.phase_error(), Some(Offset::ZERO), "K is set from the clock");
 }
 
 #[test]
-fn an_unready_leader_is_no_leader() {
+fn leader_is_not_followed_before_port_is_slave() {
     let mut bench = Bench::new(12.0);
     for state in [PortState::Listening, PortState::Uncalibrated, PortState::Faulty, PortState::Initializing] {
         bench.lead(state);
@@ -246,16 +247,16 @@ fn an_unready_leader_is_no_leader() {
 }
 
 #[test]
-fn the_clock_runs_at_the_leaders_rate_and_a_phase_error_fades_within_bounds() {
+fn frequency_is_leader_rate_plus_bounded_phase_term() {
     let mut bench = Bench::after(4);
-    bench.line.at0 = bench.line.at0 + Duration::from_us(8); // the map moved: the clock is 8 us behind
+    bench.line.at0 = bench.line.at0 + Duration::from_us(8); // the map moves: the clock is 8 us behind
     bench.sync();
     assert!((bench.last_set() - 14.0).abs() < 0.01, "12 ppm and 8 us over 4 s: {}", bench.last_set());
     bench.syncs(80);
     assert!(bench.error().abs() < Duration::from_ns(100), "{:?}", bench.error());
     bench.line.at0 = bench.line.at0 + Duration::from_us(900);
     bench.syncs(40);
-    assert!((bench.last_set() - 17.0).abs() < 1e-9, "never more than 5 ppm beside the leader");
+    assert!((bench.last_set() - 17.0).abs() < 1e-9, "at most 5 ppm from the leader's rate");
     for _ in 0..2 {
         bench.line.at0 = bench.line.at0 + Duration::from_us(-900);
         bench.sync();
@@ -277,7 +278,7 @@ fn no_frequency_beyond_the_bound_is_ever_set() {
         );
         bench.line.rate = Ratio::from_ppm(5_000.0 * sign);
         bench.syncs(10);
-        assert_eq!(bench.steerer.state(), State::Holdover, "a leader that cannot be followed is lost");
+        assert_eq!(bench.steerer.state(), State::Holdover, "a leader that is too fast is lost");
         assert!(bench.clock.set.iter().all(|set| set.abs().ppm() <= 490.0), "{:?}", bench.clock.set);
     }
 }
@@ -291,7 +292,7 @@ fn rejects_a_leader_of_a_pull_up_domain_unless_allowed() {
         bench.syncs(4);
         let expected = if allows_pull_up { State::Locked } else { State::Waiting };
         assert_eq!(bench.steerer.state(), expected);
-        // It is told of also where its rate never comes to be known.
+        // Reported also where the rate of the leader never converges.
         let page = bench.page(PortState::Uncalibrated, Freshness::Fresh);
         let expected = if allows_pull_up { Loss::NoLeader } else { Loss::PullUp };
         assert_eq!(config.track(Some(&page)), Err(expected));
@@ -299,18 +300,18 @@ fn rejects_a_leader_of_a_pull_up_domain_unless_allowed() {
 }
 
 #[test]
-fn without_a_fresh_look_the_phase_term_is_reviewed_once_a_second() {
+fn phase_term_is_updated_each_second_without_new_pages() {
     let mut bench = Bench::after(4);
     bench.line.at0 = bench.line.at0 + Duration::from_us(15);
     bench.sync();
     let set = bench.clock.set.len();
     bench.pass(Duration::from_secs(60));
     assert!((59..=61).contains(&(bench.clock.set.len() - set)), "{}", bench.clock.set.len() - set);
-    assert!(bench.error().abs() < Duration::from_ns(100), "it does not overshoot: {:?}", bench.error());
+    assert!(bench.error().abs() < Duration::from_ns(100), "no overshoot: {:?}", bench.error());
 }
 
 #[test]
-fn holdover_keeps_the_rate_without_the_phase_term_and_returns_without_a_jump() {
+fn holdover_drops_phase_term_and_ends_without_a_jump() {
     let mut bench = Bench::after(4);
     bench.line.at0 = bench.line.at0 + Duration::from_us(8);
     bench.sync();
@@ -327,7 +328,7 @@ fn holdover_keeps_the_rate_without_the_phase_term_and_returns_without_a_jump() {
 }
 
 #[test]
-fn another_timeline_is_taken_over_by_carrying_k_and_the_clock_does_not_move() {
+fn new_timeline_carries_k_over_and_does_not_move_the_clock() {
     let mut bench = Bench::after(40);
     let target = bench.steerer.timescale().unwrap().utc_at(bench.clock.exact.now);
     bench.key.number = 2;
@@ -338,7 +339,7 @@ fn another_timeline_is_taken_over_by_carrying_k_and_the_clock_does_not_move() {
     };
     bench.sigma = Ratio::from_ppm(20.0);
     bench.sync();
-    assert_eq!(bench.steerer.state(), State::Holdover, "the new leader is not known well enough yet");
+    assert_eq!(bench.steerer.state(), State::Holdover, "the rate of the new leader is not known yet");
     assert!((bench.steerer.frequency().ppm() - 12.0).abs() < 1e-9, "the old rate meanwhile");
     bench.sigma = Ratio::from_ppb(100.0);
     let now = bench.clock.exact.now;
@@ -350,17 +351,17 @@ fn another_timeline_is_taken_over_by_carrying_k_and_the_clock_does_not_move() {
         "12 ppm over a Sync: {:?}",
         carried - target
     );
-    assert!(bench.said.iter().any(|said| matches!(said, Output::Epoch(_))));
+    assert!(bench.outputs.iter().any(|output| matches!(output, Output::Epoch(_))));
     assert!(
         bench.clock.set.iter().all(|set| (-13.1..=12.1).contains(&set.ppm())),
-        "no phase to make good: {:?}",
+        "no phase error to correct: {:?}",
         bench.clock.set
     );
     assert!((bench.last_set() + 13.0).abs() < 0.1);
 }
 
 #[test]
-fn a_map_that_became_uncertain_does_not_move_the_clock() {
+fn uncertain_map_does_not_move_the_clock() {
     let mut bench = Bench::after(8);
     (bench.sigma, bench.line.rate) = (Ratio::from_ppm(20.0), Ratio::from_ppm(40.0));
     bench.syncs(8);
@@ -369,41 +370,41 @@ fn a_map_that_became_uncertain_does_not_move_the_clock() {
 }
 
 #[test]
-fn a_step_by_somebody_else_is_adopted_and_not_fought() {
+fn step_by_another_program_is_adopted() {
     for step in [Duration::from_secs(10), Duration::from_secs(-10), Duration::from_ms(2)] {
         let mut bench = Bench::after(20);
         bench.clock.exact.clock.step(step);
         bench.syncs(20);
         let adopted = bench.adopted();
         assert!((adopted.unwrap() - step).abs() < Duration::from_us(1), "{adopted:?}");
-        assert!(bench.error().abs() < Duration::from_us(1), "K is where the clock was put");
-        assert!(bench.clock.set.iter().all(|set| (set.ppm() - 12.0).abs() < 0.1), "the rate was not touched");
+        assert!(bench.error().abs() < Duration::from_us(1), "K follows the clock");
+        assert!(bench.clock.set.iter().all(|set| (set.ppm() - 12.0).abs() < 0.1), "the rate was not changed");
     }
 }
 
-/// Between the reads of one reading the program was held up: the reading says how long, and so how much it may err.
+/// The program was interrupted between the two reads of a reading. The width of the reading bounds the resulting error.
 #[test]
-fn a_reading_that_took_long_shows_no_step() {
+fn interrupted_reading_is_not_a_step() {
     let mut bench = Bench::after(20);
-    let held_up = |bench: &mut Bench, late: Duration| {
+    let interrupted = |bench: &mut Bench, late: Duration| {
         bench.clock.late = late;
-        bench.look();
+        bench.check();
     };
     for late in [Duration::from_us(1_300), Duration::from_ms(40)] {
         for late in [late, -late] {
-            held_up(&mut bench, late);
+            interrupted(&mut bench, late);
             bench.syncs(4);
         }
     }
-    assert!(!bench.said.iter().any(|said| matches!(said, Output::Adopted(..))), "{:?}", bench.said);
+    assert!(!bench.outputs.iter().any(|output| matches!(output, Output::Adopted(..))), "{:?}", bench.outputs);
     assert_eq!(bench.steerer.counts().1, 0);
     bench.clock.exact.clock.step(Duration::from_ms(300));
-    held_up(&mut bench, Duration::from_us(1_300));
-    assert_eq!(bench.steerer.counts().1, 1, "what is larger is one");
+    interrupted(&mut bench, Duration::from_us(1_300));
+    assert_eq!(bench.steerer.counts().1, 1, "a larger jump is a step");
 }
 
 #[test]
-fn after_a_suspend_k_is_fixed_anew() {
+fn k_is_set_again_after_suspend() {
     let mut bench = Bench::after(20);
     // CLOCK_MONOTONIC_RAW stood still for an hour, which dante4l sees as a jump of the leader.
     let hour = Duration::from_secs(3600);
@@ -411,12 +412,12 @@ fn after_a_suspend_k_is_fixed_anew() {
     bench.line.at0 = bench.line.at0 + hour;
     bench.key.number = 2;
     bench.syncs(20);
-    assert!(bench.said.iter().any(|said| matches!(said, Output::Adopted(..))));
+    assert!(bench.outputs.iter().any(|output| matches!(output, Output::Adopted(..))));
     assert!(bench.error().abs() < Duration::from_us(5), "{:?}", bench.error());
 }
 
 #[test]
-fn a_restarted_dante4l_is_another_timeline_even_with_the_same_number() {
+fn restarted_dante4l_is_a_new_timeline_even_with_the_same_number() {
     let mut bench = Bench::after(8);
     bench.key.instance = 99;
     bench.line.at0 = Timestamp::from_ns(5);
@@ -426,13 +427,16 @@ fn a_restarted_dante4l_is_another_timeline_even_with_the_same_number() {
 }
 
 #[test]
-fn a_clock_that_refuses_is_told_and_asked_again_once_a_second() {
+fn refused_correction_is_reported_and_retried_each_second() {
     let mut bench = Bench::new(12.0);
     bench.clock.refuses = true;
     bench.sync();
     assert_eq!(bench.steerer.state(), State::Refused);
     bench.syncs(10);
     assert_eq!(bench.steerer.state(), State::Refused);
+    assert_eq!(bench.failed, 3, "attempts within 2.75 s: after 0, 1 and 2 s");
+    let reports = bench.outputs.iter().filter(|it| matches!(it, Output::Changed { to: State::Refused, .. }));
+    assert_eq!(reports.count(), 1);
     bench.clock.refuses = false;
     bench.pass(Duration::from_secs(1));
     assert_eq!(bench.steerer.state(), State::Waiting);

@@ -1,7 +1,7 @@
-//! The UTC keeper: where UTC comes from, what the policy makes of it, and what the kernel publishes of it.
+//! The UTC keeper: measures UTC, applies the UTC policy, and decides what the kernel publishes.
 //!
-//! An engine beside the law. It takes the answers of the time servers and the page of dante4l; it queries servers,
-//! wants steps, names the rate that the policy adds to the leader's ([`UtcKeeper::slew`]), and judges the clock.
+//! It works beside the control law. Its inputs are the replies of the NTP servers and dante4l's clock page. It sends requests,
+//! requests steps, computes the rate that the policy adds to the leader's ([`UtcKeeper::slew`]), and declares the UTC error.
 
 use super::jump::Jump;
 use super::kernel::Declared;
@@ -13,18 +13,19 @@ use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp};
 use crate::utc::servers::{self, Servers};
 use crate::utc::{Answer, Leap, UtcError, UtcMeasurement, UtcRules, UtcServo, is_leap_day};
 
-/// How often the leader's time is taken for UTC, and from which knowledge of its rate on.
+/// Time between two measurements of UTC by the leader's time, with --utc leader.
 const LEADER_INTERVAL: Duration = Duration::from_secs(16);
-const LEADER_FROM: Ratio = Ratio::from_ppb(200.0);
-/// What the kernel publishes is renewed so often: between, its maxerror grows by 500 us a second.
-const DECLARED_EVERY: Duration = Duration::from_secs(4);
+/// Largest uncertainty of the leader's rate for such a measurement.
+const LEADER_MAX_RATE_SIGMA: Ratio = Ratio::from_ppb(200.0);
+/// Time between two declarations to the kernel. In between the kernel's maxerror grows by 500 us a second.
+const DECLARE_INTERVAL: Duration = Duration::from_secs(4);
 /// The largest error that the kernel keeps (NTP_PHASE_LIMIT, include/linux/timex.h).
-const UNKNOWN: Duration = Duration::from_secs(16);
+const MAX_KERNEL_ERROR: Duration = Duration::from_secs(16);
 
 numbered! {
-    /// Where UTC comes from, by name. The numbers are those on the pages.
+    /// The source of UTC. The numbers are those on the pages.
     pub enum UtcSource {
-        /// Nowhere: the rate alone is steered.
+        /// None: only the rate is steered.
         None = 0 "none",
         /// NTP servers.
         Ntp = 1 "ntp",
@@ -33,17 +34,17 @@ numbered! {
     }
 }
 
-/// Where UTC comes from.
+/// The source of UTC and its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UtcConfig {
-    /// Nowhere: the rate alone is steered.
+    /// None: only the rate is steered.
     #[default]
     None,
     /// NTP servers.
     Ntp {
-        /// How many, at most [`servers::MAX_SERVERS`].
+        /// Number of servers, at most [`servers::MAX_SERVERS`].
         servers: usize,
-        /// Rounds of questions are at least this far apart.
+        /// Shortest time between two rounds of requests.
         shortest_interval: Duration,
     },
     /// The leader's own time.
@@ -57,32 +58,33 @@ enum Source {
     Leader { next: Timestamp<Raw> },
 }
 
-/// How the clock runs: what its UTC is judged by.
+/// What the UTC error of the clock is computed from, beside the measurements.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
     /// The steerer's state.
     pub state: State,
-    /// The leader's clock map, if one was ever followed.
+    /// The leader's clock map, if a leader was ever followed.
     pub map: Option<ClockMap>,
     /// The frequency in force.
     pub frequency: Ratio,
 }
 
-/// The keeper.
+/// Keeps the clock's UTC.
 #[derive(Debug)]
 pub struct UtcKeeper {
     source: Source,
-    keeper: UtcServo,
+    servo: UtcServo,
     agreeing: u8,
     steps: u64,
-    /// The leader's time is its uptime, and no UTC.
+    /// The leader's time is its uptime, not UTC.
     is_uptime: bool,
-    /// What was declared to the kernel last, and when.
-    is_good: Option<bool>,
+    /// The last declaration to the kernel, and its time.
+    is_synchronised: Option<bool>,
     declared_at: Option<Timestamp<Raw>>,
-    /// No leap second is to be declared to the kernel now: a step makes it forget the instant, but not that one is due, and
-    /// then none comes (ntp_clear, kernel/time/ntp.c). Withdrawn for a while and declared again, it is armed again.
-    is_disarmed: bool,
+    /// The next declaration must not announce a leap second. A step clears the kernel's leap instant (ntp_clear,
+    /// kernel/time/ntp.c) but not its state TIME_INS or TIME_DEL, so that the leap second would not happen. One declaration without
+    /// it resets that state; the next one announces it again.
+    is_leap_withheld: bool,
     outputs: Outputs<Output, 16>,
 }
 
@@ -97,13 +99,13 @@ impl UtcKeeper {
         };
         Self {
             source,
-            keeper: UtcServo::new(rules),
+            servo: UtcServo::new(rules),
             agreeing: 0,
             steps: 0,
             is_uptime: false,
-            is_good: None,
+            is_synchronised: None,
             declared_at: None,
-            is_disarmed: true,
+            is_leap_withheld: true,
             outputs: Outputs::default(),
         }
     }
@@ -112,7 +114,7 @@ impl UtcKeeper {
         self.outputs.pop()
     }
 
-    /// When [`Self::look`] is due; `None` without servers.
+    /// When [`Self::update`] is due; `None` without servers.
     pub(super) fn deadline(&self) -> Option<Timestamp<Raw>> {
         match &self.source {
             Source::Ntp(servers) => servers.deadline(),
@@ -120,34 +122,34 @@ impl UtcKeeper {
         }
     }
 
-    /// What is due now; `page` is dante4l's, if it shows a leader, and `map` the map that the clock is held by. Whether
-    /// UTC was measured.
-    pub(super) fn look(
+    /// Does what is due: sends requests to NTP servers, or measures UTC by the leader. `page` is dante4l's clock page if it shows a
+    /// leader, `map` the clock map that is followed. Returns whether UTC was measured.
+    pub(super) fn update(
         &mut self,
         now: Timestamp<Raw>,
         page: Option<&View<Dante4l>>,
         map: Option<&ClockMap>,
     ) -> bool {
         let measurement = match &self.source {
-            Source::Ntp(_) => self.serve(now, servers::Input::Deadline),
-            Source::Leader { next } if now >= *next => self.look_at_leader(now, page),
+            Source::Ntp(_) => self.drive_servers(now, servers::Input::Deadline),
+            Source::Leader { next } if now >= *next => self.measure_by_leader(now, page),
             Source::None | Source::Leader { .. } => None,
         };
         measurement.inspect(|measurement| self.observe(measurement, map)).is_some()
     }
 
-    /// A server answered, or did not. Whether UTC was measured.
+    /// Handles the result of a request. Returns whether UTC was measured.
     pub(super) fn answered(
         &mut self,
         now: Timestamp<Raw>,
         (server, answer): (usize, Answer),
         map: Option<&ClockMap>,
     ) -> bool {
-        let measurement = self.serve(now, servers::Input::Answer { server, answer });
+        let measurement = self.drive_servers(now, servers::Input::Answer { server, answer });
         measurement.inspect(|measurement| self.observe(measurement, map)).is_some()
     }
 
-    fn serve(&mut self, now: Timestamp<Raw>, input: servers::Input) -> Option<UtcMeasurement> {
+    fn drive_servers(&mut self, now: Timestamp<Raw>, input: servers::Input) -> Option<UtcMeasurement> {
         let Source::Ntp(servers) = &mut self.source else { return None };
         servers.handle(now, input);
         let mut measurement = None;
@@ -164,7 +166,7 @@ impl UtcKeeper {
         measurement
     }
 
-    fn look_at_leader(
+    fn measure_by_leader(
         &mut self,
         now: Timestamp<Raw>,
         page: Option<&View<Dante4l>>,
@@ -173,14 +175,14 @@ impl UtcKeeper {
         let track = body.track(*instance);
         let map = track.live_map()?;
         let sigma = map.uncertainty_at(now);
-        if sigma.rate > LEADER_FROM {
+        if sigma.rate > LEADER_MAX_RATE_SIGMA {
             return None;
         }
         self.source = Source::Leader { next: now + LEADER_INTERVAL };
         let dante = map.dante_at(now);
-        let ahead = i64::from(body.utc_offset_s().unwrap_or(0));
-        let utc = Timestamp::from_ns(dante.ns()) - Duration::from_secs(ahead);
-        self.is_uptime = utc < self.keeper.rules().earliest;
+        let utc_offset_s = i64::from(body.utc_offset_s().unwrap_or(0));
+        let utc = Timestamp::from_ns(dante.ns()) - Duration::from_secs(utc_offset_s);
+        self.is_uptime = utc < self.servo.rules().earliest;
         if self.is_uptime {
             self.outputs.push(Output::LeaderIsUptime(dante - Timestamp::ZERO));
             return None;
@@ -190,153 +192,155 @@ impl UtcKeeper {
     }
 
     pub(super) fn observe(&mut self, measurement: &UtcMeasurement, map: Option<&ClockMap>) {
-        let news = self.keeper.observe(measurement, map);
-        self.outputs.extend(news.map(Output::Date));
+        let event = self.servo.observe(measurement, map);
+        self.outputs.extend(event.map(Output::Utc));
         if let Source::Ntp(servers) = &mut self.source {
-            let is_doubted = self.keeper.is_doubted();
-            let interval = self.keeper.interval(servers.interval());
-            servers.set_interval(if is_doubted { Duration::ZERO } else { interval });
+            let has_outlier = self.servo.has_outlier();
+            let interval = self.servo.interval(servers.interval());
+            servers.set_interval(if has_outlier { Duration::ZERO } else { interval });
         }
     }
 
-    /// Finds the rate that the policy adds from now on, each time from scratch, so that a correction ends when it is done,
-    /// also where no server answers any more. Returns the step that the policy wants: the clock minus what is right.
+    /// Computes the rate that the policy adds from now on. It is computed from scratch each time, so that a correction ends when
+    /// it is done, also where no server replies any more. Returns the step that the policy requests: clock minus its right value.
     pub(super) fn keep(&mut self, now: &Reading, run: &Run) -> Option<Offset> {
         if matches!(run.state, State::Refused | State::Yielded) {
             return None;
         }
         let error = self.error(now, run)?;
-        let (step, news) = self.keeper.step_wanted(now.raw, &error);
-        self.outputs.extend(news.map(Output::Date));
-        // Nothing runs off a rate that is not held.
+        let (step, event) = self.servo.step_wanted(now.raw, &error);
+        self.outputs.extend(event.map(Output::Utc));
+        // A slew is relative to the leader's rate, which the clock follows in these states only.
         if matches!(run.state, State::Locked | State::Holdover) {
-            let news = self.keeper.slewed(&error);
-            self.outputs.extend(news.map(Output::Date));
+            let event = self.servo.slewed(&error);
+            self.outputs.extend(event.map(Output::Utc));
         }
         step
     }
 
-    /// What the clock's UTC is worth; `None` before the first measurement.
+    /// The clock's UTC error; `None` before the first measurement.
     pub(super) fn error(&self, now: &Reading, run: &Run) -> Option<UtcError> {
-        let (rate, held) = match (run.map, run.state) {
+        let (rate, extrapolated) = match (run.map, run.state) {
             (Some(map), State::Locked) => ((map.line.rate, map.uncertainty_at(now.raw).rate), None),
             (Some(map), State::Holdover) => {
                 let sigma = map.uncertainty_at(now.raw);
-                // Nobody measures the leader, against whose time UTC is known.
+                // Without a leader the uncertainty of its extrapolated time adds to the UTC error.
                 ((map.line.rate, sigma.rate), Some(sigma.offset))
             }
             _ => ((run.frequency, Ratio::ZERO), None),
         };
-        let mut error = self.keeper.error(now.raw, now.real, rate, run.map.as_ref())?;
-        if let Some(sigma) = held {
+        let mut error = self.servo.error(now.raw, now.real, rate, run.map.as_ref())?;
+        if let Some(sigma) = extrapolated {
             error.bound = error.bound + sigma * 3;
             error.sigma = Duration::from_secs_f64(error.sigma.secs_f64().hypot(sigma.secs_f64()));
         }
         Some(error)
     }
 
-    /// What the kernel is to publish, if that is due.
+    /// Returns what the kernel is to publish, if a declaration is due.
     pub(super) fn declare(&self, now: &Reading, run: &Run) -> Option<Declared> {
         if matches!(self.source, Source::None) || matches!(run.state, State::Refused | State::Yielded) {
             return None;
         }
         let error = self.error(now, run);
-        let max_error = error.map_or(UNKNOWN, |error| error.bound);
-        let is_good = error.is_some() && max_error < self.keeper.rules().max_error && !self.keeper.is_left();
-        let is_early = self.declared_at.is_some_and(|at| now.raw - at < DECLARED_EVERY);
-        if self.is_good == Some(is_good) && is_early {
+        let max_error = error.map_or(MAX_KERNEL_ERROR, |error| error.bound);
+        let is_synchronised =
+            error.is_some() && max_error < self.servo.rules().max_error && !self.servo.is_set_by_hand();
+        let is_early = self.declared_at.is_some_and(|at| now.raw - at < DECLARE_INTERVAL);
+        if self.is_synchronised == Some(is_synchronised) && is_early {
             return None;
         }
-        let est_error = error.map_or(UNKNOWN, |error| error.error.span().abs() + error.sigma);
-        let may_leap = is_leap_day(now.real) && !self.is_disarmed;
-        let leap = if may_leap { self.keeper.leap() } else { Leap::None };
-        Some(if is_good {
-            Declared::Good { max_error, est_error, leap }
+        let est_error = error.map_or(MAX_KERNEL_ERROR, |error| error.error.span().abs() + error.sigma);
+        let may_leap = is_leap_day(now.real) && !self.is_leap_withheld;
+        let leap = if may_leap { self.servo.leap() } else { Leap::None };
+        Some(if is_synchronised {
+            Declared::Synchronised { max_error, est_error, leap }
         } else {
-            Declared::Bad { max_error }
+            Declared::Unsynchronised { max_error }
         })
     }
 
+    /// The kernel accepted a declaration.
     pub(super) fn declared(&mut self, now: Timestamp<Raw>, quality: Declared) {
-        let was_good = self.is_good.replace(quality.is_good());
-        (self.is_disarmed, self.declared_at) = (false, Some(now));
-        match (quality.is_good(), was_good) {
+        let was_synchronised = self.is_synchronised.replace(quality.is_synchronised());
+        (self.is_leap_withheld, self.declared_at) = (false, Some(now));
+        match (quality.is_synchronised(), was_synchronised) {
             (true, None | Some(false)) => self.outputs.push(Output::Synchronised(quality.max_error())),
             (false, Some(true)) => self.outputs.push(Output::Unsynchronised(quality.max_error())),
             _ => {}
         }
     }
 
-    /// By a step the kernel declares the clock bad, and loses a leap second.
-    fn disarm(&mut self) {
-        (self.is_disarmed, self.declared_at) = (true, None);
+    /// After a step the kernel declares the clock unsynchronised, and does not apply a pending leap second.
+    fn withhold_leap(&mut self) {
+        (self.is_leap_withheld, self.declared_at) = (true, None);
     }
 
-    /// The clock was stepped as it was wanted.
+    /// The clock was stepped as requested.
     pub(super) fn stepped(&mut self, now: Timestamp<Raw>) {
-        self.disarm();
+        self.withhold_leap();
         self.steps += 1;
-        self.keeper.stepped(now);
+        self.servo.stepped(now);
     }
 
-    /// The clock jumped by nothing that was asked for.
+    /// The clock jumped without a request.
     pub(super) fn clock_jumped(&mut self, by: Duration, jump: Jump, state: State) {
-        self.disarm();
+        self.withhold_leap();
         match jump {
             Jump::Set if state == State::Yielded => {}
-            Jump::Set => self.outputs.extend(self.keeper.leave().map(Output::Date)),
-            Jump::Leap => self.keeper.leap_passed(by),
+            Jump::Set => self.outputs.extend(self.servo.clock_set_by_hand().map(Output::Utc)),
+            Jump::Leap => self.servo.leap_passed(by),
             Jump::Slept => {}
         }
     }
 
-    /// A jump that was taken for somebody's doing was a leap second.
-    pub(super) fn was_leap(&mut self, by: Duration, was_left: bool) {
-        self.keeper.leap_passed(by);
-        self.keeper.set_left(was_left);
+    /// A jump classified as [`Jump::Set`] was a leap second.
+    pub(super) fn was_leap(&mut self, by: Duration, was_set_by_hand: bool) {
+        self.servo.leap_passed(by);
+        self.servo.mark_set_by_hand(was_set_by_hand);
     }
 
-    /// Another program has the clock. `was_left`: a jump just before was that program's, and nobody's will; whether UTC
-    /// was left as set by hand before it.
-    pub(super) fn yielded(&mut self, was_left: Option<bool>) {
-        if let Some(was_left) = was_left {
-            self.keeper.set_left(was_left);
+    /// Another program steers the clock. `was_set_by_hand`, if that program set the clock just before: whether the clock counted as
+    /// set by hand before that; the step of that program does not count as one by hand.
+    pub(super) fn yielded(&mut self, was_set_by_hand: Option<bool>) {
+        if let Some(was_set_by_hand) = was_set_by_hand {
+            self.servo.mark_set_by_hand(was_set_by_hand);
         }
-        self.keeper.yielded();
+        self.servo.yielded();
     }
 
-    /// The leader's time is another from now on; `before` is the map of the old one.
+    /// Another leader is followed; `before` is the map of the previous one.
     pub(super) fn leader_changed(&mut self, now: Timestamp<Raw>, before: Option<&ClockMap>) {
-        self.keeper.rebase(now, before, None);
+        self.servo.rebase(now, before, None);
     }
 
-    /// K stands: UTC is kept against the leader's time once that is the better base.
+    /// The epoch offset (K) is final: UTC is estimated against the leader's time as soon as that is the better base.
     pub(super) fn prefer_leader(&mut self, now: Timestamp<Raw>, map: &ClockMap) {
-        if !self.keeper.is_on_leader() && self.keeper.prefers_leader(now, map) {
-            self.keeper.rebase(now, None, Some(map));
+        if !self.servo.is_on_leader() && self.servo.prefers_leader(now, map) {
+            self.servo.rebase(now, None, Some(map));
         }
     }
 
-    /// CLOCK_MONOTONIC_RAW stood still, and with it all that was measured against it.
+    /// The host was suspended: CLOCK_MONOTONIC_RAW stood still, and measurements against it are void.
     pub(super) fn slept(&mut self, now: Timestamp<Raw>) {
-        self.keeper.slept();
-        self.serve(now, servers::Input::Restart);
+        self.servo.slept();
+        self.drive_servers(now, servers::Input::Restart);
         if let Source::Leader { next } = &mut self.source {
             *next = now;
         }
     }
 
-    /// The policy and what is known of UTC.
-    pub fn keeper(&self) -> &UtcServo {
-        &self.keeper
+    /// The UTC policy and the UTC estimate.
+    pub fn servo(&self) -> &UtcServo {
+        &self.servo
     }
 
     /// The rate that the policy adds to the leader's.
     pub fn slew(&self) -> Ratio {
-        self.keeper.slew()
+        self.servo.slew()
     }
 
-    /// Where UTC comes from.
+    /// The source of UTC.
     pub fn source(&self) -> UtcSource {
         match self.source {
             Source::None => UtcSource::None,
@@ -345,7 +349,7 @@ impl UtcKeeper {
         }
     }
 
-    /// How far apart the measurements of UTC are; zero without a source.
+    /// Time between two measurements of UTC; zero without a source.
     pub fn interval(&self) -> Duration {
         match &self.source {
             Source::None => Duration::ZERO,
@@ -354,33 +358,33 @@ impl UtcKeeper {
         }
     }
 
-    /// How many servers agreed in the last round.
+    /// Number of servers that agreed in the last round.
     pub fn agreeing(&self) -> u8 {
         self.agreeing
     }
 
-    /// The leader's time is its uptime, and no UTC: [`UtcConfig::Leader`] is of no use with it.
+    /// Whether the leader's time is its uptime, not UTC: [`UtcConfig::Leader`] cannot work with it.
     pub fn leader_is_uptime(&self) -> bool {
         self.is_uptime
     }
 
-    /// Steps of the clock to correct its UTC.
+    /// Number of steps made to correct the UTC error.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Whether the clock shows a UTC that the RTC should show too: a good one, or, without a source of UTC, the only one.
-    pub fn is_worth_keeping(&self, now: &Reading, run: &Run) -> bool {
+    /// Whether the clock's time may be written to the RTC: UTC is synchronised, or there is no source of UTC to check it by.
+    pub fn may_write_rtc(&self, now: &Reading, run: &Run) -> bool {
         match (&self.source, run.state) {
             (_, State::Refused | State::Yielded) => false,
-            (Source::None, _) => run.map.is_some() && now.real > self.keeper.rules().earliest,
-            (_, State::Locked | State::Holdover) => self.is_good(),
+            (Source::None, _) => run.map.is_some() && now.real > self.servo.rules().earliest,
+            (_, State::Locked | State::Holdover) => self.is_synchronised(),
             _ => false,
         }
     }
 
-    /// Whether UTC was declared good to the kernel.
-    pub fn is_good(&self) -> bool {
-        self.is_good == Some(true)
+    /// Whether the clock is declared synchronised to the kernel.
+    pub fn is_synchronised(&self) -> bool {
+        self.is_synchronised == Some(true)
     }
 }

@@ -1,64 +1,64 @@
-//! Straight lines over CLOCK_MONOTONIC_RAW: a clock's, one with its uncertainty, and the virtual clock, which is one that
-//! is steered; and K, the epoch offset between the leader's time and UTC.
+//! Clocks as straight lines over CLOCK_MONOTONIC_RAW: the plain line, the clock map with its uncertainty, and the virtual clock
+//! that is steered. And the epoch offset (K) between Dante time and UTC.
 
 use super::{Correlation, Dante, Duration, Offset, Ratio, Raw, Reading, Real, Timestamp, Wander};
 
 /// A clock as a straight line over CLOCK_MONOTONIC_RAW: `C(raw) = at0 + (1 + rate) * (raw - raw0)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Affine<C> {
-    /// Where the line is anchored.
+    /// Anchor of the line.
     pub raw0: Timestamp<Raw>,
-    /// The clock's time there.
+    /// The clock's time at the anchor.
     pub at0: Timestamp<C>,
-    /// The clock's rate relative to the raw one: +10 ppb, the clock gains 10 ns a second.
+    /// The clock's rate relative to CLOCK_MONOTONIC_RAW, minus 1: +10 ppb, the clock gains 10 ns a second.
     pub rate: Ratio,
 }
 
 impl<C> Affine<C> {
-    /// The clock's time at `raw`.
+    /// Returns the clock's time at `raw`.
     pub fn at(&self, raw: Timestamp<Raw>) -> Timestamp<C> {
         let elapsed = raw - self.raw0;
         self.at0 + elapsed + elapsed * self.rate
     }
 
-    /// The same line, anchored at `raw`: rounds to a whole ns.
+    /// Returns the same line anchored at `raw`, rounded to a whole ns.
     pub fn anchored_at(&self, raw: Timestamp<Raw>) -> Self {
         Self { raw0: raw, at0: self.at(raw), rate: self.rate }
     }
 }
 
-/// One standard deviation of what a [`ClockMap`] says, at some instant.
+/// Uncertainty of a [`ClockMap`] at one instant, one standard deviation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Uncertainty {
-    /// Of the leader's time. It leaves out the path delay, which only an exchange of Delay_Req can measure.
+    /// Of the leader's time. It does not include the error of the path delay.
     pub offset: Duration,
     /// Of the leader's rate.
     pub rate: Ratio,
 }
 
-/// The leader's time as a line over CLOCK_MONOTONIC_RAW, and how well it is known.
+/// The clock map: Dante time as a line over CLOCK_MONOTONIC_RAW, with its uncertainty.
 ///
-/// The uncertainty is that of the last measurement at `line.raw0` and grows with age: by the rate's own uncertainty,
-/// and by the random walk that an oscillator's rate takes.
+/// `line.raw0` is the instant of the last measurement. From there on the uncertainty grows by the uncertainty of the rate and by
+/// the random walk of the rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClockMap {
-    /// The line itself.
+    /// The line.
     pub line: Affine<Dante>,
-    /// One standard deviation at `line.raw0`.
+    /// Uncertainty at `line.raw0`, one standard deviation.
     pub sigma: Uncertainty,
-    /// Of the errors of offset and rate at `line.raw0`.
+    /// Correlation of the errors of offset and rate at `line.raw0`.
     pub correlation: Correlation,
-    /// How far the rate wanders.
+    /// Random walk of the rate.
     pub wander: Wander,
 }
 
 impl ClockMap {
-    /// The leader's time at `raw`.
+    /// Returns Dante time at `raw`.
     pub fn dante_at(&self, raw: Timestamp<Raw>) -> Timestamp<Dante> {
         self.line.at(raw)
     }
 
-    /// One standard deviation at `raw`. Before the anchor, that of the anchor.
+    /// Returns the uncertainty at `raw`, one standard deviation. Before the anchor it is that of the anchor.
     pub fn uncertainty_at(&self, raw: Timestamp<Raw>) -> Uncertainty {
         let age = (raw - self.line.raw0).secs_f64().max(0.0);
         let (offset, rate) = (self.sigma.offset.ns_f64(), self.sigma.rate.ppb());
@@ -74,62 +74,62 @@ impl ClockMap {
     }
 }
 
-/// `K`: the date of the leader's zero, so that `date = leader's time + K`. The only way from one to the other.
+/// The epoch offset (K): UTC minus Dante time, which is the UTC at which Dante time was zero. `UTC = Dante time + K`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch(Duration);
 
 impl Epoch {
-    /// The epoch that makes the leader's time `dante` the date `date`.
-    pub fn fixed_at(date: Timestamp<Real>, dante: Timestamp<Dante>) -> Self {
-        Self(Offset::between(date, dante).span())
+    /// Returns the epoch offset with which Dante time `dante` is UTC `utc`.
+    pub fn fixed_at(utc: Timestamp<Real>, dante: Timestamp<Dante>) -> Self {
+        Self(Offset::between(utc, dante).span())
     }
 
-    /// From K in ns, as a page holds it.
+    /// Makes an epoch offset from ns, the unit on a clock page.
     pub const fn from_ns(ns: i64) -> Self {
         Self(Duration::from_ns(ns))
     }
 
-    /// K in ns.
+    /// Returns K in ns.
     pub const fn ns(self) -> i64 {
         self.0.ns()
     }
 
-    /// The date at the leader's time `dante`.
-    pub fn date_of(self, dante: Timestamp<Dante>) -> Timestamp<Real> {
+    /// Returns UTC at Dante time `dante`.
+    pub fn utc_of(self, dante: Timestamp<Dante>) -> Timestamp<Real> {
         Timestamp::from_ns(dante.ns()) + self.0
     }
 }
 
-/// A clock that takes frequencies and steps as the kernel's does, but is only arithmetic over CLOCK_MONOTONIC_RAW: what
-/// `--clock virtual` and the simulator steer in place of CLOCK_REALTIME.
+/// A clock that is computed from CLOCK_MONOTONIC_RAW and takes frequencies and steps like CLOCK_REALTIME. `--clock virtual` and
+/// the simulator steer it in place of CLOCK_REALTIME.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VirtualClock {
     line: Affine<Real>,
 }
 
 impl VirtualClock {
-    /// A clock that shows what was read, and runs at the oscillator's own rate from there.
+    /// Makes a clock that shows the time of `start` and runs at the oscillator's rate.
     pub fn new(start: Reading) -> Self {
         Self { line: Affine { raw0: start.raw, at0: start.real, rate: Ratio::ZERO } }
     }
 
-    /// What the clock shows at `raw`.
+    /// Returns the time of the clock at `raw`.
     pub fn at(&self, raw: Timestamp<Raw>) -> Timestamp<Real> {
         self.line.at(raw)
     }
 
-    /// From `now` on the clock gains `rate` on the oscillator. Its phase does not jump: the line is re-anchored at
-    /// `now`, which rounds by half a ns at most.
+    /// Sets the rate of the clock relative to the oscillator from `now` on. The phase does not jump: the line is anchored at
+    /// `now`, with a rounding error of half a ns at most.
     pub fn set_frequency(&mut self, now: Timestamp<Raw>, rate: Ratio) {
         self.line = Affine { rate, ..self.line.anchored_at(now) };
     }
 
-    /// Moves the clock by `by`, forwards if positive.
+    /// Steps the clock by `by`, forwards if positive.
     pub fn step(&mut self, by: Duration) {
         self.line.at0 = self.line.at0 + by;
     }
 
-    /// The clock itself, as a line: what a test compares with the truth.
+    /// Returns the clock as a line, which tests compare with the true time.
     pub fn line(&self) -> Affine<Real> {
         self.line
     }
@@ -138,13 +138,14 @@ impl VirtualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::TEST_UTC_NS;
 
     fn raw(ns: i64) -> Timestamp<Raw> {
         Timestamp::from_ns(ns)
     }
 
     fn clock() -> VirtualClock {
-        let real = Timestamp::from_ns(1_795_000_000_000_000_000);
+        let real = Timestamp::from_ns(TEST_UTC_NS);
         VirtualClock::new(Reading { raw: raw(5_000_000_000), real, width: Duration::from_ns(40) })
     }
 
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn uncertainty_grows_with_age_and_never_shrinks() {
+    fn uncertainty_grows_with_age() {
         let map = ClockMap {
             line: Affine { raw0: raw(0), at0: Timestamp::from_ns(0), rate: Ratio::ZERO },
             sigma: Uncertainty { offset: Duration::from_ns(100), rate: Ratio::from_ppb(10.0) },
@@ -173,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn starts_at_what_was_read_and_runs_at_the_oscillators_rate() {
+    fn virtual_clock_starts_at_the_reading_and_runs_at_the_oscillators_rate() {
         let clock = clock();
-        assert_eq!(clock.at(raw(5_000_000_000)).ns(), 1_795_000_000_000_000_000);
-        assert_eq!(clock.at(raw(8_000_000_000)).ns(), 1_795_000_003_000_000_000);
+        assert_eq!(clock.at(raw(5_000_000_000)).ns(), TEST_UTC_NS);
+        assert_eq!(clock.at(raw(8_000_000_000)).ns(), TEST_UTC_NS + 3_000_000_000);
     }
 
     #[test]
-    fn a_change_of_frequency_makes_no_jump_of_phase() {
+    fn change_of_frequency_does_not_move_the_phase() {
         let mut clock = clock();
         for second in 6..100 {
             let now = raw(second * 1_000_000_000 + 123_457);
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_moves_the_phase_and_leaves_the_rate() {
+    fn step_moves_the_phase_and_not_the_rate() {
         let mut clock = clock();
         clock.set_frequency(raw(5_000_000_000), Ratio::from_ppm(10.0));
         let before = clock.at(raw(7_000_000_000));

@@ -2,39 +2,39 @@
 
 use std::fmt;
 
-/// A date and time of day, as people write it.
+/// A date and a time of day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Civil {
-    /// The year.
+    /// Year of the Gregorian calendar.
     pub year: i64,
-    /// From 1.
+    /// Month, from 1.
     pub month: i64,
-    /// From 1.
+    /// Day of the month, from 1.
     pub day: i64,
-    /// From 0 to 23.
+    /// Hour, 0 to 23.
     pub hour: i64,
-    /// From 0 to 59.
+    /// Minute, 0 to 59.
     pub minute: i64,
-    /// From 0 to 59, or 60 in a leap second.
+    /// Second, 0 to 59, or 60 in a leap second.
     pub second: i64,
 }
 
 const DAY: i64 = 86_400;
-/// Days from the first of March to that of each month that follows.
+/// Days from 1 March to the first day of each month, from March on.
 const BEFORE: [i64; 12] = [0, 31, 61, 92, 122, 153, 184, 214, 245, 275, 306, 337];
-/// Days in 400 years, which is the calendar's period.
+/// Days in 400 years, the period of the calendar.
 const PERIOD: i64 = 146_097;
 /// Days from 0000-03-01 to 1970-01-01.
 const EPOCH: i64 = 719_468;
 
 impl Civil {
-    /// UTC's, so many seconds after 1970-01-01.
+    /// Returns the date and time of day in UTC, `seconds` after 1970-01-01.
     pub fn at(seconds: i64) -> Self {
         let (days, rest) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
-        // Years begin in March, so that the leap day is their last.
+        // Years start in March, so that the leap day is their last day.
         let days = days + EPOCH;
         let (period, day) = (days.div_euclid(PERIOD), days.rem_euclid(PERIOD));
-        // Of the days so far, those that came on top of 365 a year: one in 4 years, less one in 100, more one in 400.
+        // Subtract the leap days before `day`: one in 4 years, none in 100 years, one in 400 years.
         let year = (day - day / 1_460 + day / 36_524 - day / (PERIOD - 1)) / 365;
         let day = day - (365 * year + year / 4 - year / 100);
         let index = BEFORE.iter().rposition(|before| *before <= day).unwrap_or(0);
@@ -51,8 +51,8 @@ impl Civil {
         }
     }
 
-    /// Seconds after 1970-01-01, if this is a date of UTC between the years 1 and 9999; a leap second counts as the
-    /// second that follows it.
+    /// Returns the seconds after 1970-01-01, or `None` if this is no valid UTC date of the years 1 to 9999. A leap second gives
+    /// the same number as the second after it.
     pub fn seconds(&self) -> Option<i64> {
         let Self { year, month, day, hour, minute, second } = *self;
         let is_time = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
@@ -63,7 +63,7 @@ impl Civil {
         let before = *BEFORE.get(usize::try_from(march_month).ok()?)?;
         let years = 365 * march_year + march_year / 4 - march_year / 100 + march_year / 400;
         let seconds = (years + before + day - 1 - EPOCH) * DAY + hour * 3_600 + minute * 60 + second;
-        // A day that the month does not have comes back as another's.
+        // Converted back, a day that the month does not have is a day of another month.
         let back = Self::at(seconds - second);
         (back.month == month && back.day == day).then_some(seconds)
     }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn converts_known_dates() {
         for (seconds, date) in [
             (0, civil(1970, 1, 1, 0, 0, 0)),
             (-1, civil(1969, 12, 31, 23, 59, 59)),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_of_800_years_follows_the_one_before() {
+    fn converts_every_day_of_800_years() {
         let mut last = Civil::at(-11_676_096_000);
         assert_eq!(last, civil(1600, 1, 1, 0, 0, 0));
         for day in 1..=2 * 146_097 {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_is_none() {
+    fn rejects_invalid_dates() {
         for wrong in [
             civil(2025, 2, 29, 0, 0, 0),
             civil(2100, 2, 29, 0, 0, 0),

@@ -4,12 +4,12 @@ use super::Timestamp;
 use std::fmt;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-/// A signed span of time, ns. [`std::time::Duration`] has no sign and appears only where the kernel is called.
+/// A signed span of time, ns. [`std::time::Duration`] has no sign and is used only for system calls.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Duration(i64);
 
 impl Duration {
-    /// No time at all.
+    /// A span of 0 ns.
     pub const ZERO: Self = Self(0);
     /// The longest span: 292 years.
     pub const MAX: Self = Self(i64::MAX);
@@ -34,7 +34,7 @@ impl Duration {
         Self(s.saturating_mul(1_000_000_000))
     }
 
-    /// 2^`log2` seconds, as PTP tells intervals; what is beyond 2^-29 or 2^33 s is held there.
+    /// A span of 2^`log2` seconds, the form of intervals in PTP; limited to 2^-29..2^33 s.
     pub const fn from_log2_secs(log2: i8) -> Self {
         match log2 {
             ..=-30 => Self(1_000_000_000 >> 29),
@@ -44,7 +44,7 @@ impl Duration {
         }
     }
 
-    /// The nearest whole number of ns; NaN is zero, what does not fit saturates.
+    /// A span of `s` seconds, rounded to whole ns. NaN gives zero; a value that is too large saturates.
     pub fn from_secs_f64(s: f64) -> Self {
         Self::from_ns_f64(s * 1e9)
     }
@@ -54,12 +54,12 @@ impl Duration {
         Self(ns.round() as i64)
     }
 
-    /// The span in ns.
+    /// Returns the span in ns.
     pub const fn ns(self) -> i64 {
         self.0
     }
 
-    /// The span in whole ms, rounded towards zero.
+    /// Returns the span in whole ms, rounded towards zero.
     pub const fn ms(self) -> i64 {
         self.0 / 1_000_000
     }
@@ -68,17 +68,17 @@ impl Duration {
         self.0 as f64
     }
 
-    /// The span in seconds.
+    /// Returns the span in seconds.
     pub fn secs_f64(self) -> f64 {
         self.ns_f64() / 1e9
     }
 
-    /// Its size without its sign.
+    /// Returns the absolute value.
     pub const fn abs(self) -> Self {
         Self(self.0.saturating_abs())
     }
 
-    /// For the kernel's calls: what is negative is zero there.
+    /// Converts the span for system calls; a negative span gives zero.
     pub fn to_std(self) -> std::time::Duration {
         std::time::Duration::from_nanos(u64::try_from(self.0).unwrap_or(0))
     }
@@ -114,13 +114,13 @@ impl Mul<i64> for Duration {
 
 impl Div<i64> for Duration {
     type Output = Self;
-    /// Division by zero gives zero, as everywhere in this crate: what cannot be computed moves nothing.
+    /// Division by zero gives zero, so that it moves no clock.
     fn div(self, by: i64) -> Self {
         if by == 0 { Self::ZERO } else { Self(self.0.saturating_div(by)) }
     }
 }
 
-/// What a rate that differs by `Ratio` makes of the span.
+/// Returns the gain of a clock over the span, if its rate differs by `ratio`.
 impl Mul<Ratio> for Duration {
     type Output = Self;
     fn mul(self, ratio: Ratio) -> Self {
@@ -134,15 +134,15 @@ impl fmt::Debug for Duration {
     }
 }
 
-/// How far a clock is from its reference: **local minus reference**, ns. Positive: the local clock is ahead.
+/// Offset of a clock: **local minus reference**, ns. Positive: the local clock is ahead.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Offset(i64);
 
 impl Offset {
-    /// No difference.
+    /// An offset of 0 ns.
     pub const ZERO: Self = Self(0);
 
-    /// `local - reference`, both read at one instant.
+    /// Returns `local - reference`, both read at the same instant.
     pub const fn between<L, R>(local: Timestamp<L>, reference: Timestamp<R>) -> Self {
         Self(local.ns().saturating_sub(reference.ns()))
     }
@@ -152,17 +152,17 @@ impl Offset {
         Self(ns)
     }
 
-    /// The offset in ns.
+    /// Returns the offset in ns.
     pub const fn ns(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds, rounded towards zero, and the ns that remain, of the same sign.
+    /// Returns whole seconds, rounded towards zero, and the remaining ns, of the same sign.
     pub const fn split(self) -> (i64, i64) {
         (self.0 / 1_000_000_000, self.0 % 1_000_000_000)
     }
 
-    /// The span by which a clock has to be moved to undo the offset is the negative of this one.
+    /// Returns the offset as a span. The correction of a clock is its negative.
     pub const fn span(self) -> Duration {
         Duration(self.0)
     }
@@ -174,7 +174,7 @@ impl fmt::Debug for Offset {
     }
 }
 
-/// Correlation of the errors of offset and rate of a clock map: -1..1.
+/// Correlation of the errors of offset and rate of a clock map: -1..=1.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Correlation(f64);
 
@@ -182,102 +182,101 @@ impl Correlation {
     /// Independent errors.
     pub const ZERO: Self = Self(0.0);
 
-    /// Held within -1..=1; NaN is zero.
+    /// Makes a correlation, limited to -1..=1. NaN gives zero.
     pub fn new(value: f64) -> Self {
         if value.is_nan() { Self::ZERO } else { Self(value.clamp(-1.0, 1.0)) }
     }
 
-    /// -1..=1.
+    /// Returns the value, -1..=1.
     pub const fn value(self) -> f64 {
         self.0
     }
 }
 
-/// Random-walk frequency noise: the standard deviation of the change of a rate over one second. It grows with the root
-/// of time.
+/// Random-walk frequency noise: the standard deviation of the change of a rate over one second. It grows with the square root of
+/// the time.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Wander(f64);
 
 impl Wander {
-    /// A rate that stays what it is.
+    /// A constant rate.
     pub const ZERO: Self = Self(0.0);
 
-    /// ppb per root second.
+    /// A wander of `ppb` ppb per root second.
     pub const fn from_ppb(ppb: f64) -> Self {
         Self(ppb * 1e-9)
     }
 
-    /// A fraction per root second, as a page holds it.
+    /// A wander as a fraction per root second, the unit on a clock page.
     pub const fn new(fraction: f64) -> Self {
         Self(fraction)
     }
 
-    /// As a fraction per root second.
+    /// Returns the wander as a fraction per root second.
     pub const fn fraction(self) -> f64 {
         self.0
     }
 
-    /// ppb per root second.
+    /// Returns the wander in ppb per root second.
     pub const fn ppb(self) -> f64 {
         self.0 * 1e9
     }
 
-    /// Neither NaN nor infinite.
+    /// Whether the value is neither NaN nor infinite.
     pub const fn is_finite(self) -> bool {
         self.0.is_finite()
     }
 }
 
-/// A small difference of rates as a fraction: 1e-6 is 1 ppm. Beside [`Correlation`] and [`Wander`] the only float that
-/// leaves this crate.
+/// A small difference of rates as a fraction: 1e-6 is 1 ppm.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
 pub struct Ratio(f64);
 
 impl Ratio {
-    /// No difference.
+    /// A difference of zero.
     pub const ZERO: Self = Self(0.0);
 
-    /// A plain fraction.
+    /// A ratio from a fraction.
     pub const fn new(fraction: f64) -> Self {
         Self(fraction)
     }
 
-    /// Parts per billion, which is also ns per s.
+    /// A ratio of `ppb` parts per billion, which is ns/s.
     pub const fn from_ppb(ppb: f64) -> Self {
         Self(ppb * 1e-9)
     }
 
-    /// Parts per million.
+    /// A ratio of `ppm` parts per million.
     pub const fn from_ppm(ppm: f64) -> Self {
         Self(ppm * 1e-6)
     }
 
-    /// The plain fraction.
+    /// Returns the fraction.
     pub const fn fraction(self) -> f64 {
         self.0
     }
 
-    /// In parts per billion.
+    /// Returns the ratio in parts per billion.
     pub const fn ppb(self) -> f64 {
         self.0 * 1e9
     }
 
-    /// In parts per million.
+    /// Returns the ratio in parts per million.
     pub const fn ppm(self) -> f64 {
         self.0 * 1e6
     }
 
-    /// Its size without its sign.
+    /// Returns the absolute value.
     pub const fn abs(self) -> Self {
         Self(self.0.abs())
     }
 
-    /// Held within `-bound..=bound`; NaN becomes zero.
+    /// Limits the ratio to `-bound..=bound`. NaN gives zero.
     pub fn clamp(self, bound: Self) -> Self {
         if self.0.is_nan() { Self::ZERO } else { Self(self.0.clamp(-bound.0.abs(), bound.0.abs())) }
     }
 
-    /// Neither NaN nor infinite.
+    /// Whether the value is neither NaN nor infinite.
     pub const fn is_finite(self) -> bool {
         self.0.is_finite()
     }
@@ -304,8 +303,7 @@ impl Neg for Ratio {
     }
 }
 
-/// The rate at which a span is made good within another: a phase of 10 us over 2 s is 5 ppm. Over no time at all it is
-/// zero.
+/// Returns the rate that corrects the span within `over`: a phase of 10 us over 2 s is 5 ppm. `over` of zero gives zero.
 impl Div for Duration {
     type Output = Ratio;
     fn div(self, over: Self) -> Ratio {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::time::{Affine, Correlation, Uncertainty, Wander};
+use crate::time::{Affine, Correlation, TEST_UTC_NS, Uncertainty, Wander};
 
 const KEY: TimelineKey = TimelineKey { instance: 7, number: 1 };
 
@@ -17,21 +17,21 @@ fn at(ms: i64) -> Timestamp<Raw> {
 }
 
 fn utc(ns: i64) -> Timestamp<Real> {
-    Timestamp::from_ns(1_795_000_000_000_000_000 + ns)
+    Timestamp::from_ns(TEST_UTC_NS + ns)
 }
 
 fn scale() -> Timescale {
     Timescale::fixed_at(KEY, map(12.0, 5_000), at(0), utc(0))
 }
 
-/// The formula of docs/pages.md, in whole numbers, written out once more.
+/// Checks the formula of docs/pages.md, in integers.
 #[test]
-fn a_piece_gives_utc_to_the_ns_and_rounds_downwards() {
+fn piece_gives_utc_to_the_ns_and_rounds_down() {
     let piece =
         |slope| Piece { origin: 1, serial: 1, dante0: Timestamp::from_ns(1_000), utc0: utc(0), slope };
     let after = |slope, ns| (piece(slope).utc_at(Timestamp::from_ns(1_000 + ns)) - utc(0)).ns();
     assert_eq!([after(0, 5), after(0, -5)], [5, -5]);
-    // 2^-48 of an hour is 0.0128 ns: floor is 0 ahead and -1 behind.
+    // 2^-48 of an hour is 0.0128 ns, rounded down: 0 if positive, -1 if negative.
     let hour = 3_600_000_000_000;
     assert_eq!([after(1, hour), after(-1, hour), after(1, -hour)], [hour, hour - 1, -hour - 1]);
     // 5 ppm of ten years: a product of 2^79.
@@ -42,7 +42,7 @@ fn a_piece_gives_utc_to_the_ns_and_rounds_downwards() {
 }
 
 #[test]
-fn a_rate_that_changes_with_each_sync_loses_no_part_of_a_ns() {
+fn rate_that_changes_with_each_sync_loses_no_fraction_of_a_ns() {
     let mut scale = scale();
     let mut expected = 0.0;
     for n in 0..40_000 {
@@ -61,7 +61,7 @@ fn scale_epoch() -> i64 {
 }
 
 #[test]
-fn the_same_rate_again_begins_no_piece_and_a_new_one_is_no_jump() {
+fn new_rate_starts_a_piece_without_a_jump_and_the_same_rate_starts_none() {
     let mut scale = scale();
     scale.set_rate(at(0), Ratio::from_ppm(5.0));
     let piece = scale.piece();
@@ -73,7 +73,7 @@ fn the_same_rate_again_begins_no_piece_and_a_new_one_is_no_jump() {
 }
 
 #[test]
-fn another_timeline_changes_k_and_not_utc() {
+fn new_timeline_changes_k_and_not_utc() {
     let mut scale = scale();
     scale.set_rate(at(0), Ratio::from_ppm(1.0));
     let before = scale.utc_at(at(2_000));
@@ -86,29 +86,29 @@ fn another_timeline_changes_k_and_not_utc() {
 }
 
 #[test]
-fn a_leap_second_is_counted_apart_and_utc_stays_what_it_is() {
+fn leap_second_is_counted_outside_k_and_does_not_move_utc() {
     let mut scale = scale();
-    // The kernel inserted it, so the clock shows a second less than the piece: K is fixed to that first.
+    // The kernel inserted a leap second, so the clock is a second behind the piece: first K is set to the clock.
     let shown = scale.utc_at(at(1_000)) - Duration::from_secs(1);
     scale.refix(at(1_000), shown);
     let before = scale.piece().utc_at(Timestamp::ZERO);
     scale.count_leap(at(1_000), Duration::from_ms(-1_000));
     assert_eq!((scale.utc_at(at(1_000)), scale.leap_seconds()), (shown, -1));
     assert_eq!((scale.piece().utc_at(Timestamp::ZERO) - before).ns(), 1_000_000_000);
-    // And from then on K is fixed, shifted and carried over with it.
+    // K set after it includes the leap second.
     scale.refix(at(2_000), utc(42));
     assert_eq!(scale.utc_at(at(2_000)), utc(42));
-    // A deleted second takes it back.
+    // A deleted leap second cancels the inserted one.
     let (shown, piece) = (scale.utc_at(at(3_000)) + Duration::from_secs(1), scale.piece());
     scale.refix(at(3_000), shown);
     scale.count_leap(at(3_000), Duration::from_ms(999));
     assert_eq!((scale.utc_at(at(3_000)), scale.leap_seconds()), (shown, 0));
     let kept = scale.piece().utc_at(Timestamp::ZERO) - piece.utc_at(Timestamp::ZERO);
-    assert_eq!(kept.ns(), 0, "the piece knows nothing of it");
+    assert_eq!(kept.ns(), 0, "the piece does not contain the leap second");
 }
 
 #[test]
-fn a_step_of_utc_begins_a_piece_where_it_is_made() {
+fn step_of_utc_starts_a_piece_at_its_instant() {
     let mut scale = scale();
     scale.set_rate(at(0), Ratio::from_ppm(5.0));
     let (before, piece) = (scale.utc_at(at(4_000)), scale.piece());
@@ -116,5 +116,5 @@ fn a_step_of_utc_begins_a_piece_where_it_is_made() {
     assert_eq!((scale.utc_at(at(4_000)) - before).ns(), -12_000_000);
     let next = scale.piece();
     assert_eq!((next.serial, next.slope), (piece.serial + 1, piece.slope));
-    assert_eq!(next.dante0, scale.map().dante_at(at(4_000)), "what UTC was before stays what it was");
+    assert_eq!(next.dante0, scale.map().dante_at(at(4_000)), "UTC before the step does not change");
 }

@@ -1,56 +1,58 @@
-//! How UTC runs against the suite's own time base, from what the servers say.
+//! Estimates UTC against the suite's time base from the measurements of the NTP servers.
 //!
-//! The base is the leader's time where its map is settled: two good clocks, averaged over hours. How steady the leader's
-//! crystal is differs from device to device and from day to day, so filters run side by side that believe in none, little,
-//! some and much wander (a bank of Kalman filters, weighed by the likelihood of their innovations: D. T. Magill, 1965).
-//! The steadiest speaks that predicts about as well as the best: it averages over the longest time.
+//! The base is the leader's time where its clock map is settled: two good clocks, averaged over hours. The stability of a leader's
+//! crystal differs from device to device and from day to day. Therefore several Kalman filters run side by side, each assuming a
+//! different wander, from almost none to strong, and are rated by the likelihood of their innovations (D. T. Magill, 1965). The
+//! selected filter is the one with the least wander whose likelihood is close to the best: it averages over the longest time.
 
 use crate::estimate::kalman::{FrequencyNoise, PhaseRate};
 use crate::time::{Duration, Ratio, Raw, Timestamp};
 
-/// Random-walk frequency noise that the filters believe in, ppb over 1 s: a compensated crystal in a room of steady
-/// temperature wanders by the first (1 ppb a day), a plain one there by the second, one beside a fan by the last.
+/// Random-walk frequency noise that the filters assume, ppb over 1 s. A compensated crystal at a steady room temperature has the
+/// first (1 ppb a day), a plain crystal there the second, one beside a fan the last.
 const WALKS_PPB: [f64; 4] = [0.003, 0.03, 0.3, 3.0];
 /// White frequency noise over 1 s, ppb.
 const WHITE_PPB: f64 = 1.0;
-/// What a leader's crystal may run off UTC by: real ones showed 6 to 66 ppm.
+/// Initial uncertainty of a leader's rate against UTC: real leaders showed 6 to 66 ppm.
 const RATE_SIGMA_PPM: f64 = 40.0;
-/// Measurements over which the noise is learnt.
+/// Number of measurements over which their noise is averaged (exponentially).
 const NOISE_MEMORY: f64 = 64.0;
-/// No noise below this is believed, ns.
-const LEAST_NOISE_NS: f64 = 1_000.0;
-/// A measurement further off than this many standard deviations is doubted.
-const GATE: f64 = 6.0;
-/// How fast the filters' past predictions are forgotten.
+/// Lower bound of the estimated measurement noise, ns.
+const MIN_NOISE_NS: f64 = 1_000.0;
+/// Outlier test: an innovation larger than this many standard deviations is rejected.
+const OUTLIER_SIGMAS: f64 = 6.0;
+/// Factor by which a filter's score of past innovations decays with each measurement.
 const SCORE_MEMORY: f64 = 0.99;
-/// A filter is no worse than the best while that one is not likelier by this (natural logarithm): over the memory, luck
-/// makes for 2.
-const SCORE_LEAD: f64 = 4.0;
-/// One that is so much worse follows something that is not there any more: it goes on from where the best one stands.
-const SCORE_LOST: f64 = 8.0;
-/// A server that suddenly tells another time is believed when it has told it for as long as it was right before, but no
-/// longer than this, and at least so many times.
-const TRUST: Duration = Duration::from_secs(1800);
-const WITNESSES: u32 = 4;
-/// The uncertainty is to be this small a part of the measurements' noise: what some 100 of them give, offset and rate together.
-const WANTED_PART: f64 = 5.0;
-/// And nothing below this is wanted, ns.
-const LEAST_WANTED_NS: f64 = 10_000.0;
+/// A filter whose score (natural logarithm of the likelihood) is within this of the best counts as equally good. Over the memory
+/// of the score, chance alone makes a difference of about 2.
+const SCORE_TOLERANCE: f64 = 4.0;
+/// A filter whose score is further behind the best has diverged, and restarts from the state of the best filter.
+const SCORE_DIVERGED: f64 = 8.0;
+/// Agreeing outliers are accepted once they have lasted as long as the measurements before them were accepted, but at most this
+/// long.
+const MAX_OUTLIER_TIME: Duration = Duration::from_secs(1800);
+/// Minimum number of agreeing outliers in a row before they are accepted.
+const MIN_OUTLIERS: u32 = 4;
+/// The target uncertainty is the noise of one measurement divided by this: about 100 measurements reach it, with offset and rate
+/// estimated together.
+const TARGET_DIVISOR: f64 = 5.0;
+/// Lower bound of the target uncertainty, ns.
+const MIN_TARGET_NS: f64 = 10_000.0;
 
-/// What became of a measurement.
+/// The result of the outlier test of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// It was taken in.
-    In,
-    /// It is doubted: so far from what was expected.
-    Doubted(Duration),
-    /// The same was told for so long that it is believed: everything before it is forgotten, but for the rate.
-    Restart(Duration),
+pub enum Observed {
+    /// The measurement was accepted.
+    Accepted,
+    /// The measurement was rejected; the value is measured minus predicted offset.
+    Outlier(Duration),
+    /// Agreeing outliers lasted long enough: the offset is estimated from scratch, the rate is kept. The value as above.
+    Restarted(Duration),
 }
 
-/// UTC minus the base at one instant, and how it changes.
+/// UTC minus the base at one instant, and its rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Ahead {
+pub struct Prediction {
     /// UTC minus the base.
     pub offset: Duration,
     /// One standard deviation of it.
@@ -65,41 +67,41 @@ pub struct Ahead {
 struct Filter {
     noise: FrequencyNoise,
     state: PhaseRate,
-    /// The logarithm of how likely its predictions were.
+    /// The natural logarithm of the likelihood of its innovations, with decay.
     score: f64,
 }
 
-/// Measurements that are doubted, and agree with each other.
+/// Outliers in a row that agree with each other.
 #[derive(Debug, Clone, Copy)]
-struct Doubt {
+struct OutlierRun {
     since: Timestamp<Raw>,
     last: Timestamp<Raw>,
     offset: Duration,
-    witnesses: u32,
+    count: u32,
 }
 
-/// The filters.
+/// The filter bank.
 #[derive(Debug, Clone)]
 pub struct Drift {
     /// The instant of the filters' states.
     raw: Timestamp<Raw>,
-    /// UTC minus the base is this plus a filter's phase: a float does not hold 10^18 ns.
+    /// UTC minus the base is this plus a filter's phase: a float cannot hold 10^18 ns.
     whole: Duration,
     filters: [Filter; WALKS_PPB.len()],
-    speaker: usize,
-    /// The measurements' standard deviation, ns, and from how many it was learnt.
+    selected: usize,
+    /// The standard deviation of a measurement, ns, and the number of measurements that it was estimated from.
     noise: f64,
-    learnt: f64,
-    /// The half round trip that is usual, ns.
+    noise_samples: f64,
+    /// The usual half round trip, ns.
     usual_margin: f64,
-    trusted_since: Timestamp<Raw>,
-    doubt: Option<Doubt>,
+    accepted_since: Timestamp<Raw>,
+    outliers: Option<OutlierRun>,
 }
 
 impl Drift {
-    /// From the first measurement: at `raw`, UTC was `offset` ahead of the base, and wrong by half of `margin` or so.
+    /// Starts from the first measurement: at `raw`, UTC minus the base was `offset`, with a standard deviation of half of `margin`.
     pub fn new(raw: Timestamp<Raw>, offset: Duration, margin: Duration) -> Self {
-        let noise = (margin.ns_f64() / 2.0).max(LEAST_NOISE_NS);
+        let noise = (margin.ns_f64() / 2.0).max(MIN_NOISE_NS);
         let state = PhaseRate::new((0.0, noise), (0.0, RATE_SIGMA_PPM * 1e3));
         let filters = WALKS_PPB.map(|walk_ppb| Filter {
             noise: FrequencyNoise { walk_ppb, white_ppb: WHITE_PPB },
@@ -110,143 +112,145 @@ impl Drift {
             raw,
             whole: offset,
             filters,
-            speaker: 0,
+            selected: 0,
             noise,
-            learnt: 1.0,
+            noise_samples: 1.0,
             usual_margin: margin.ns_f64(),
-            trusted_since: raw,
-            doubt: None,
+            accepted_since: raw,
+            outliers: None,
         }
     }
 
-    /// Takes in a measurement, unless it is doubted.
-    pub fn observe(&mut self, raw: Timestamp<Raw>, offset: Duration, margin: Duration) -> Taken {
+    /// Tests a measurement, and updates the filters with it unless it is an outlier.
+    pub fn observe(&mut self, raw: Timestamp<Raw>, offset: Duration, margin: Duration) -> Observed {
         if raw <= self.raw {
-            return Taken::In;
+            return Observed::Accepted;
         }
         let dt = (raw - self.raw).secs_f64();
         let measured = (offset - self.whole).ns_f64();
-        // A way longer than usual is a queue on one side of it, or on both: the error is anything up to the excess.
+        // A longer path than usual means queueing in one direction or both: the error is uniform within +/- the excess.
         let excess = (margin.ns_f64() - self.usual_margin).max(0.0) / 3.0_f64.sqrt();
         let sigma = self.noise.hypot(excess);
-        let spoke = self.speaker().state.predicted(dt, self.speaker().noise);
-        let off = measured - spoke.phase;
-        if off.abs() > GATE * spoke.innovation_sigma(sigma) {
-            return self.doubt(raw, offset, margin, Duration::from_ns_f64(off));
+        let prediction = self.selected().state.predicted(dt, self.selected().noise);
+        let off = measured - prediction.phase;
+        if off.abs() > OUTLIER_SIGMAS * prediction.innovation_sigma(sigma) {
+            return self.outlier(raw, offset, margin, Duration::from_ns_f64(off));
         }
-        self.doubt = None;
+        self.outliers = None;
         self.raw = raw;
         for filter in &mut self.filters {
             filter.state = filter.state.predicted(dt, filter.noise);
             let innovation = measured - filter.state.phase;
             let expected = filter.state.innovation_sigma(sigma);
-            let surprise = (innovation / expected).powi(2).min(GATE * GATE);
-            filter.score = filter.score * SCORE_MEMORY - surprise / 2.0 - expected.ln();
-            filter.state = filter.state.absorbed(innovation, sigma);
+            let normalised_square = (innovation / expected).powi(2).min(OUTLIER_SIGMAS * OUTLIER_SIGMAS);
+            filter.score = filter.score * SCORE_MEMORY - normalised_square / 2.0 - expected.ln();
+            filter.state = filter.state.updated(innovation, sigma);
         }
-        self.choose();
+        self.select();
         if excess == 0.0 {
-            self.learn(off, spoke.innovation_sigma(sigma), sigma);
+            self.update_noise(off, prediction.innovation_sigma(sigma), sigma);
         }
         self.usual_margin +=
             (margin.ns_f64() - self.usual_margin) / if excess > 0.0 { NOISE_MEMORY } else { 4.0 };
-        // What was used up of the phase goes to the whole.
-        let whole = Duration::from_ns_f64(self.speaker().state.phase);
+        // Whole ns of the selected filter's phase move to `whole`.
+        let whole = Duration::from_ns_f64(self.selected().state.phase);
         self.whole = self.whole + whole;
         for filter in &mut self.filters {
             filter.state.phase -= whole.ns_f64();
         }
-        Taken::In
+        Observed::Accepted
     }
 
-    /// Who speaks.
-    fn choose(&mut self) {
+    /// Selects the filter in use, and restarts those that have diverged.
+    fn select(&mut self) {
         let Some(best) = self.filters.iter().max_by(|a, b| a.score.total_cmp(&b.score)).copied() else {
             return;
         };
         for filter in &mut self.filters {
-            if filter.score < best.score - SCORE_LOST {
-                *filter = Filter { state: best.state, score: best.score - SCORE_LOST, ..*filter };
+            if filter.score < best.score - SCORE_DIVERGED {
+                *filter = Filter { state: best.state, score: best.score - SCORE_DIVERGED, ..*filter };
             }
         }
-        let steadiest = self.filters.iter().position(|filter| filter.score >= best.score - SCORE_LEAD);
-        self.speaker = steadiest.unwrap_or(self.speaker);
+        let selected = self.filters.iter().position(|filter| filter.score >= best.score - SCORE_TOLERANCE);
+        self.selected = selected.unwrap_or(self.selected);
     }
 
-    /// The measurements' noise: an innovation times what is left of it after the measurement was taken in has the
-    /// measurement's variance as its mean.
-    fn learn(&mut self, innovation: f64, expected: f64, sigma: f64) {
+    /// Updates the estimate of the measurement noise: the product of an innovation and its residual after the update has the
+    /// variance of the measurement as its mean.
+    fn update_noise(&mut self, innovation: f64, expected: f64, sigma: f64) {
         let limited = innovation.powi(2).min(9.0 * expected.powi(2));
         let variance = limited * (sigma / expected).powi(2);
-        self.learnt = (self.learnt + 1.0).min(NOISE_MEMORY);
-        let learnt = self.noise.powi(2) + (variance - self.noise.powi(2)) / self.learnt;
-        self.noise = learnt.sqrt().max(LEAST_NOISE_NS);
+        self.noise_samples = (self.noise_samples + 1.0).min(NOISE_MEMORY);
+        let noise_variance = self.noise.powi(2) + (variance - self.noise.powi(2)) / self.noise_samples;
+        self.noise = noise_variance.sqrt().max(MIN_NOISE_NS);
     }
 
-    fn doubt(&mut self, raw: Timestamp<Raw>, offset: Duration, margin: Duration, off: Duration) -> Taken {
-        let fresh = Doubt { since: raw, last: raw, offset, witnesses: 1 };
-        let tolerance = margin * 2 + Duration::from_ns_f64(GATE * self.noise);
-        let doubt = match self.doubt {
-            Some(doubt) => {
-                // The base may run off by what is not known of its rate.
-                let apart = (raw - doubt.last).abs() * Ratio::from_ppm(100.0);
-                let agrees = (offset - doubt.offset).abs() <= tolerance + apart;
-                if agrees {
-                    Doubt { last: raw, offset, witnesses: doubt.witnesses + 1, ..doubt }
-                } else {
-                    fresh
-                }
+    fn outlier(
+        &mut self,
+        raw: Timestamp<Raw>,
+        offset: Duration,
+        margin: Duration,
+        off: Duration,
+    ) -> Observed {
+        let first = OutlierRun { since: raw, last: raw, offset, count: 1 };
+        let tolerance = margin * 2 + Duration::from_ns_f64(OUTLIER_SIGMAS * self.noise);
+        let run = match self.outliers {
+            Some(run) => {
+                // The unknown part of the base's rate.
+                let drift = (raw - run.last).abs() * Ratio::from_ppm(100.0);
+                let agrees = (offset - run.offset).abs() <= tolerance + drift;
+                if agrees { OutlierRun { last: raw, offset, count: run.count + 1, ..run } } else { first }
             }
-            None => fresh,
+            None => first,
         };
-        self.doubt = Some(doubt);
-        let trusted = (doubt.since - self.trusted_since).min(TRUST);
-        if doubt.witnesses < WITNESSES || raw - doubt.since < trusted {
-            return Taken::Doubted(off);
+        self.outliers = Some(run);
+        let required = (run.since - self.accepted_since).min(MAX_OUTLIER_TIME);
+        if run.count < MIN_OUTLIERS || raw - run.since < required {
+            return Observed::Outlier(off);
         }
         self.restart(raw, offset, margin);
-        Taken::Restart(off)
+        Observed::Restarted(off)
     }
 
-    /// Forgets the offset, and keeps what is known of the rate.
+    /// Estimates the offset from scratch; the rate and its uncertainty are kept.
     fn restart(&mut self, raw: Timestamp<Raw>, offset: Duration, margin: Duration) {
         let dt = (raw - self.raw).secs_f64();
         let noise = self.noise.max(margin.ns_f64() / 2.0);
         for filter in &mut self.filters {
-            let carried = filter.state.predicted(dt, filter.noise);
-            filter.state = PhaseRate::new((0.0, noise), (carried.rate, carried.rate_sigma()));
+            let predicted = filter.state.predicted(dt, filter.noise);
+            filter.state = PhaseRate::new((0.0, noise), (predicted.rate, predicted.rate_sigma()));
             filter.score = 0.0;
         }
         self.raw = raw;
         self.whole = offset;
-        self.trusted_since = raw;
-        self.doubt = None;
+        self.accepted_since = raw;
+        self.outliers = None;
     }
 
-    /// The base was exchanged for another, which is `ahead` of the old one now and runs at `rate` against it, known to
-    /// `rate_sigma`.
-    pub fn rebase(&mut self, ahead: Duration, rate: Ratio, rate_sigma: Ratio, now: Timestamp<Raw>) {
+    /// Changes the base. `base_change` is the new base minus the old one at `now`, `rate` the new base's rate against the old
+    /// one, `rate_sigma` its uncertainty.
+    pub fn rebase(&mut self, base_change: Duration, rate: Ratio, rate_sigma: Ratio, now: Timestamp<Raw>) {
         let since = (now - self.raw).secs_f64();
-        // The state's own instant lies before now, where the new base was that much less ahead.
-        self.whole = self.whole - ahead + Duration::from_ns_f64(rate.ppb() * since);
-        self.doubt = None;
+        // The filters' states are of an instant before `now`, when the bases differed by `rate * since` less.
+        self.whole = self.whole - base_change + Duration::from_ns_f64(rate.ppb() * since);
+        self.outliers = None;
         for filter in &mut self.filters {
             filter.state.rate -= rate.ppb();
             filter.state.p.2 += rate_sigma.ppb().powi(2);
         }
     }
 
-    /// UTC itself moved by whole seconds against the base: a leap second.
+    /// UTC moved by a leap second against the base.
     pub fn leap(&mut self, by: Duration) {
         self.whole = self.whole + by;
-        self.doubt = None;
+        self.outliers = None;
     }
 
-    /// UTC against the base at `raw`.
-    pub fn at(&self, raw: Timestamp<Raw>) -> Ahead {
-        let filter = self.speaker();
+    /// Predicts UTC against the base at `raw`.
+    pub fn at(&self, raw: Timestamp<Raw>) -> Prediction {
+        let filter = self.selected();
         let state = filter.state.predicted((raw - self.raw).secs_f64(), filter.noise);
-        Ahead {
+        Prediction {
             offset: self.whole + Duration::from_ns_f64(state.phase),
             sigma: Duration::from_ns_f64(state.phase_sigma()),
             rate: Ratio::from_ppb(state.rate),
@@ -254,28 +258,28 @@ impl Drift {
         }
     }
 
-    /// How far apart the measurements are to be, if they are `now` apart by that much: twice as far where the uncertainty
-    /// stays small nevertheless, half as far where it does not.
+    /// Returns the next interval of measurements, given the current one: twice as long if the uncertainty stays below the target
+    /// all the same, half as long if it does not stay below 1.5 times the target.
     pub fn interval(&self, now: Duration) -> Duration {
-        let wanted = (self.noise / WANTED_PART).max(LEAST_WANTED_NS);
+        let target = (self.noise / TARGET_DIVISOR).max(MIN_TARGET_NS);
         let sigma_after = |span: Duration| self.at(self.raw + span).sigma.ns_f64();
-        if sigma_after(now * 2) < wanted {
+        if sigma_after(now * 2) < target {
             now * 2
-        } else if sigma_after(now) > 1.5 * wanted {
+        } else if sigma_after(now) > 1.5 * target {
             now / 2
         } else {
             now
         }
     }
 
-    /// When the last measurement was that was believed.
+    /// When the last accepted measurement was made.
     pub fn measured_at(&self) -> Timestamp<Raw> {
         self.raw
     }
 
-    fn speaker(&self) -> &Filter {
-        // The index is one of the array's own.
-        self.filters.get(self.speaker).unwrap_or(&self.filters[0])
+    fn selected(&self) -> &Filter {
+        // `self.selected` is always an index of `filters`.
+        self.filters.get(self.selected).unwrap_or(&self.filters[0])
     }
 }
 

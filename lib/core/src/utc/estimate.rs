@@ -1,31 +1,31 @@
-//! What is known of UTC: the servers' answers as a drift against the leader's time, or against the raw clock until that is
-//! known, and the UTC error of a clock by it.
+//! The estimate of UTC: measurements of UTC against the leader's time, or against CLOCK_MONOTONIC_RAW until the leader's rate is
+//! known, and the UTC error of a clock computed from it.
 
 use super::Leap;
-use super::drift::{Ahead, Drift, Taken};
+use super::drift::{Drift, Observed, Prediction};
 use super::servers::{SERVER_ERROR, UtcMeasurement};
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Real, Timestamp};
 
-/// The leader's time becomes the base of the drift once its rate is known to this: what is left of it adds less to the UTC
-/// error over a minute than a good server's noise. Or earlier, where UTC's own rate is known no better.
-const LEADER_FROM: Ratio = Ratio::from_ppb(20.0);
-/// Standard deviations in a stated bound.
+/// The leader's time becomes the base of the estimate when the uncertainty of its rate is below this: over a minute that adds less
+/// to the UTC error than a good server's noise. Earlier, if the rate of UTC is not known better than that.
+const LEADER_MAX_RATE_SIGMA: Ratio = Ratio::from_ppb(20.0);
+/// Number of standard deviations in a published bound.
 pub(super) const BOUND_SIGMAS: i64 = 3;
 
-/// What the clock's date is worth.
+/// The UTC error of a clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UtcError {
     /// The clock minus UTC, as estimated.
     pub error: Offset,
-    /// One standard deviation of that.
+    /// One standard deviation of `error`.
     pub sigma: Duration,
-    /// The date is certainly not further off than this, if the servers are right.
+    /// Bound of the UTC error (UTC bound), if the servers are right.
     pub bound: Duration,
-    /// The rate at which the clock would drift off UTC if it ran at the leader's.
+    /// The clock's rate against UTC if it ran at the leader's rate.
     pub leader_rate: Ratio,
-    /// One standard deviation of it.
+    /// One standard deviation of `leader_rate`.
     pub leader_rate_sigma: Ratio,
-    /// When it was last measured.
+    /// When UTC was last measured.
     pub measured_at: Timestamp<Raw>,
 }
 
@@ -33,49 +33,49 @@ pub struct UtcError {
 #[derive(Debug, Clone, Default)]
 pub(super) struct UtcEstimate {
     drift: Option<Drift>,
-    /// The drift is against the leader's time; else against the raw clock.
+    /// The base is the leader's time; otherwise CLOCK_MONOTONIC_RAW.
     is_on_leader: bool,
     margin: Duration,
-    /// By how much a measurement that is not accepted yet differs, and how many did in a row.
-    doubt: Option<(Duration, u32)>,
+    /// The difference of the last outlier, measured minus predicted, and the number of outliers in a row.
+    outlier: Option<(Duration, u32)>,
     leap: Leap,
 }
 
 impl UtcEstimate {
-    /// Takes in a measurement of the servers; `map` is the leader's. What became of it; `None`: it is before `earliest` or after
-    /// 2200, and ignored.
+    /// Updates the estimate with a measurement; `map` is the leader's. Returns `None` for a time before `earliest` or after 2200,
+    /// which is ignored.
     pub(super) fn observe(
         &mut self,
         measurement: &UtcMeasurement,
         map: Option<&ClockMap>,
         earliest: Timestamp<Real>,
-    ) -> Option<Taken> {
-        /// 2200: what lies beyond was never meant.
+    ) -> Option<Observed> {
+        /// 2200-01-01: later times are implausible.
         const LATEST: Timestamp<Real> = Timestamp::from_ns(7_258_118_400_000_000_000);
         if measurement.utc < earliest || measurement.utc > LATEST {
             return None;
         }
         let offset =
             Duration::from_ns(measurement.utc.ns().saturating_sub(self.base_at(measurement.raw, map)));
-        let taken = match &mut self.drift {
+        let observed = match &mut self.drift {
             Some(drift) => drift.observe(measurement.raw, offset, measurement.margin),
             None => {
                 self.drift = Some(Drift::new(measurement.raw, offset, measurement.margin));
-                Taken::In
+                Observed::Accepted
             }
         };
-        if let Taken::Doubted(off) = taken {
-            let times = self.doubt.map_or(1, |(_, times)| times.saturating_add(1));
-            self.doubt = Some((off, times));
+        if let Observed::Outlier(off) = observed {
+            let count = self.outlier.map_or(1, |(_, count)| count.saturating_add(1));
+            self.outlier = Some((off, count));
         } else {
-            self.doubt = None;
+            self.outlier = None;
             self.margin = measurement.margin;
             self.leap = measurement.leap;
         }
-        Some(taken)
+        Some(observed)
     }
 
-    /// What the drift is against, ns.
+    /// The base, ns.
     fn base_at(&self, raw: Timestamp<Raw>, map: Option<&ClockMap>) -> i64 {
         match map {
             Some(map) if self.is_on_leader => map.dante_at(raw).ns(),
@@ -83,73 +83,80 @@ impl UtcEstimate {
         }
     }
 
-    /// UTC at `raw`, and how it runs against the raw clock.
-    fn utc_at(&self, raw: Timestamp<Raw>, map: Option<&ClockMap>) -> Option<(Timestamp<Real>, Ahead)> {
-        let mut ahead = self.drift.as_ref()?.at(raw);
-        let utc = Timestamp::from_ns(self.base_at(raw, map).saturating_add(ahead.offset.ns()));
+    /// UTC at `raw`, and its rate against CLOCK_MONOTONIC_RAW.
+    fn utc_at(&self, raw: Timestamp<Raw>, map: Option<&ClockMap>) -> Option<(Timestamp<Real>, Prediction)> {
+        let mut prediction = self.drift.as_ref()?.at(raw);
+        let utc = Timestamp::from_ns(self.base_at(raw, map).saturating_add(prediction.offset.ns()));
         if let (Some(map), true) = (map, self.is_on_leader) {
-            ahead.rate = ahead.rate + map.line.rate;
+            prediction.rate = prediction.rate + map.line.rate;
         }
-        Some((utc, ahead))
+        Some((utc, prediction))
     }
 
-    /// The UTC error of a clock that shows `date` at `raw` and would run at `rate` (against the raw clock, and known to
-    /// `rate_sigma`) if UTC were not steered to.
+    /// Returns the UTC error of a clock that shows `real` at `raw` and would run at `rate` (against CLOCK_MONOTONIC_RAW, with the
+    /// uncertainty `rate_sigma`) without a correction of UTC.
     pub(super) fn error(
         &self,
         raw: Timestamp<Raw>,
-        date: Timestamp<Real>,
+        real: Timestamp<Real>,
         (rate, rate_sigma): (Ratio, Ratio),
         map: Option<&ClockMap>,
     ) -> Option<UtcError> {
-        let (utc, ahead) = self.utc_at(raw, map)?;
-        let error = Offset::between(date, utc);
-        // Against the leader, the leader's own rate drops out.
+        let (utc, prediction) = self.utc_at(raw, map)?;
+        let error = Offset::between(real, utc);
+        // With the leader as the base, the uncertainty of the leader's rate cancels out.
         let rate_sigma = if self.is_on_leader { Ratio::ZERO } else { rate_sigma };
-        // One such measurement may be a fluke; a second one may be right.
-        let doubt = self.doubt.filter(|(_, times)| *times > 1).map_or(Duration::ZERO, |(off, _)| off.abs());
+        // A single outlier may be wrong. From the second in a row on, the bound includes the difference.
+        let outlier =
+            self.outlier.filter(|(_, count)| *count > 1).map_or(Duration::ZERO, |(off, _)| off.abs());
         Some(UtcError {
             error,
-            sigma: ahead.sigma,
-            bound: error.span().abs() + ahead.sigma * BOUND_SIGMAS + self.margin + SERVER_ERROR + doubt,
-            leader_rate: rate - ahead.rate,
-            leader_rate_sigma: Ratio::new(ahead.rate_sigma.fraction().hypot(rate_sigma.fraction())),
+            sigma: prediction.sigma,
+            bound: error.span().abs()
+                + prediction.sigma * BOUND_SIGMAS
+                + self.margin
+                + SERVER_ERROR
+                + outlier,
+            leader_rate: rate - prediction.rate,
+            leader_rate_sigma: Ratio::new(prediction.rate_sigma.fraction().hypot(rate_sigma.fraction())),
             measured_at: self.drift.as_ref()?.measured_at(),
         })
     }
 
-    /// UTC moved by a leap second, as the clock did.
+    /// UTC moved by a leap second, and the clock with it.
     pub(super) fn leap_passed(&mut self, by: Duration) {
         if let Some(drift) = &mut self.drift {
-            // The jump was measured, and a leap second is one.
+            // The measured jump is rounded, as a leap second is exactly one second.
             drift.leap(Duration::from_secs_f64(by.secs_f64().round()));
         }
     }
 
-    /// The raw clock stood still: all that was measured against it is void.
+    /// The host was suspended: CLOCK_MONOTONIC_RAW stood still, and all measurements against it are void.
     pub(super) fn slept(&mut self) {
         self.drift = None;
-        self.doubt = None;
+        self.outlier = None;
         self.is_on_leader = false;
     }
 
-    /// Whether anything is known.
+    /// Whether UTC was measured.
     pub(super) fn is_known(&self) -> bool {
         self.drift.is_some()
     }
 
-    /// Whether the drift is against the leader's time.
+    /// Whether the base is the leader's time.
     pub(super) fn is_on_leader(&self) -> bool {
         self.is_on_leader
     }
 
-    /// The leader's time is known so well that it is the better base.
+    /// Whether the leader's time is known well enough to be the better base.
     pub(super) fn prefers_leader(&self, now: Timestamp<Raw>, map: &ClockMap) -> bool {
         let sigma = map.uncertainty_at(now).rate;
-        self.drift.as_ref().is_none_or(|drift| sigma <= LEADER_FROM || sigma <= drift.at(now).rate_sigma)
+        self.drift
+            .as_ref()
+            .is_none_or(|drift| sigma <= LEADER_MAX_RATE_SIGMA || sigma <= drift.at(now).rate_sigma)
     }
 
-    /// Continues the drift against another base: the leader's time, or, without a map, the raw clock.
+    /// Continues the estimate against another base: the leader's time, or, without a map, CLOCK_MONOTONIC_RAW.
     pub(super) fn rebase(&mut self, now: Timestamp<Raw>, from: Option<&ClockMap>, to: Option<&ClockMap>) {
         let from = from.filter(|_| self.is_on_leader);
         if from == to {
@@ -160,13 +167,13 @@ impl UtcEstimate {
         let at = |map: Option<&ClockMap>| map.map_or(now.ns(), |map| map.dante_at(now).ns());
         let rate = |map: Option<&ClockMap>| map.map_or(Ratio::ZERO, |map| map.line.rate);
         let sigma = |map: Option<&ClockMap>| map.map_or(0.0, |map| map.uncertainty_at(now).rate.ppb());
-        let ahead = Duration::from_ns(at(to).saturating_sub(at(from)));
-        drift.rebase(ahead, rate(to) - rate(from), Ratio::from_ppb(sigma(from).hypot(sigma(to))), now);
+        let base_change = Duration::from_ns(at(to).saturating_sub(at(from)));
+        drift.rebase(base_change, rate(to) - rate(from), Ratio::from_ppb(sigma(from).hypot(sigma(to))), now);
     }
 
-    /// Whether the last measurement is not accepted yet.
-    pub(super) fn is_doubted(&self) -> bool {
-        self.doubt.is_some()
+    /// Whether the last measurement was rejected as an outlier.
+    pub(super) fn has_outlier(&self) -> bool {
+        self.outlier.is_some()
     }
 
     /// A leap second at the end of the UTC day, as the servers announce it.
@@ -174,8 +181,8 @@ impl UtcEstimate {
         self.leap
     }
 
-    /// How far apart the servers are to be asked, if it is `now`.
-    pub(super) fn interval(&self, now: Duration) -> Duration {
-        self.drift.as_ref().map_or(now, |drift| drift.interval(now))
+    /// Returns the next interval of measurements, given the current one.
+    pub(super) fn interval(&self, current: Duration) -> Duration {
+        self.drift.as_ref().map_or(current, |drift| drift.interval(current))
     }
 }

@@ -1,48 +1,48 @@
-//! The policy that the user chooses, and its bounds.
+//! The UTC policy that the user configures, and its bounds.
 
 use crate::numbered;
 use crate::time::{Duration, Ratio, Real, Timestamp};
 
 numbered! {
-    /// Rate and date cannot both hold: a leader runs some ppm off UTC. What gives way is the user's choice.
+    /// What gives way where leader and UTC run at different rates (leaders run some ppm off UTC): the rate, or the time of day.
     #[derive(Default)]
     pub enum Policy {
-        /// The rate is exactly the leader's; the date is set by a step when it is off by a threshold.
+        /// The rate is exactly the leader's; a UTC error above a threshold is corrected by a step.
         #[default]
         Step = 0 "step",
-        /// The rate is the leader's, off by at most a bound while the date is corrected.
+        /// The rate is the leader's, off by at most a bound while a UTC error is corrected.
         Slew = 1 "slew",
-        /// The rate is exactly the leader's; the date is set once.
+        /// The rate is exactly the leader's; UTC is set once.
         Free = 2 "free",
-        /// The rate is UTC's in the long run; the leader's only over minutes.
+        /// The rate is UTC's in the long run, the leader's over minutes.
         Utc = 3 "utc",
     }
 }
 
-/// The policy and its bounds.
+/// The UTC policy and its bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct UtcRules {
-    /// What gives way.
+    /// What gives way where leader and UTC run at different rates.
     pub policy: Policy,
-    /// At the start the date is set by a step if it is off by more than this.
+    /// At the start a larger UTC error is corrected by a step.
     pub first_step: Duration,
-    /// [`Policy::Step`] steps when the date is off by more than this.
+    /// [`Policy::Step`] corrects a larger UTC error by a step.
     pub step_threshold: Duration,
-    /// [`Policy::Slew`] runs off the leader's rate by at most this.
+    /// Largest difference from the leader's rate with [`Policy::Slew`], and of the correction of a UTC error with [`Policy::Utc`].
     pub max_slew: Ratio,
-    /// The date is good while its error is certainly below this.
+    /// UTC is synchronised while the UTC bound is below this.
     pub max_error: Duration,
-    /// No date before this one is believed: the program was not there yet.
+    /// Earlier times are implausible: the time when the program was built.
     pub earliest: Timestamp<Real>,
 }
 
 impl UtcRules {
-    /// [`Policy::Utc`] runs off the leader's rate by at most this: leaders are up to 66 ppm off UTC.
+    /// Largest difference from the leader's rate with [`Policy::Utc`]: leaders are up to 66 ppm off UTC.
     pub const UTC_SLEW: Ratio = Ratio::from_ppm(150.0);
-    /// [`Policy::Step`] steps no more often.
+    /// Shortest time between two steps of [`Policy::Step`].
     pub const STEPS_APART: Duration = Duration::from_secs(60);
 
-    /// How far the clock may run off the leader's rate for the date's sake.
+    /// Largest difference from the leader's rate to correct UTC.
     pub fn slew_bound(&self) -> Ratio {
         match self.policy {
             Policy::Step | Policy::Free => Ratio::ZERO,

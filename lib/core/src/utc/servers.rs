@@ -1,8 +1,8 @@
-//! Several time servers: when each is asked.
+//! The schedule of requests to several NTP servers.
 //!
-//! Questions come in rounds. In a round each server is asked some times, [`SPACING`] apart, and the answer with the
-//! shortest round trip counts: the others waited in a queue somewhere, on one way and not on the other. At the end of a
-//! round a majority of the servers must agree.
+//! Requests are sent in rounds. In a round each server receives some requests, [`SPACING`] apart, and the reply with the shortest
+//! round trip counts, because the others were delayed in a queue in one direction only. At the end of a round a majority of the
+//! servers must agree.
 
 mod majority;
 
@@ -15,92 +15,93 @@ use crate::time::{Duration, Raw, Timestamp};
 use arrayvec::ArrayVec;
 use majority::majority;
 
-/// As many servers are asked at most.
+/// Largest number of servers.
 pub const MAX_SERVERS: usize = 8;
-/// Between two questions to one server: what public servers ask of a burst.
+/// Time between two requests to one server: what public servers demand within a burst.
 pub const SPACING: Duration = Duration::from_secs(2);
-/// Rounds are at least and at most this far apart where nothing else is said.
+/// Default bounds of the time between two rounds.
 pub const INTERVALS: (Duration, Duration) = (Duration::from_secs(16), Duration::from_secs(1024));
-/// Questions in a round.
+/// Requests to each server in a round.
 const BURST: u32 = 4;
-/// The first rounds are short and follow each other at once: the rate of the leader against UTC is to be known soon.
-const OPENING: Opening = Opening { rounds: 4, burst: 2, interval: Duration::from_secs(4) };
-/// A round in which nobody answered is tried again soon.
-const RETRY: Duration = Duration::from_secs(64);
-/// No answer comes after this.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// A server that complained is asked no more often than this.
-const COMPLAINED: Duration = Duration::from_secs(64);
-/// One that denied twice is tried again after this.
-const DENIED: Duration = Duration::from_secs(86_400);
+/// The first rounds are short and follow each other closely, so that the leader's rate against UTC is known early.
+const STARTUP: Startup = Startup { rounds: 4, burst: 2, interval: Duration::from_secs(4) };
+/// Longest time to the next round after one without a result.
+const RETRY_INTERVAL: Duration = Duration::from_secs(64);
+/// A request without a result is given up after this time.
+const REPLY_WAIT: Duration = Duration::from_secs(30);
+/// Shortest time between two requests to a server that sent RATE or one DENY or RSTR.
+const RATE_INTERVAL: Duration = Duration::from_secs(64);
+/// Time to the next request to a server that sent DENY or RSTR twice in a row.
+const DENIED_INTERVAL: Duration = Duration::from_secs(86_400);
 
-struct Opening {
+struct Startup {
     rounds: u32,
     burst: u32,
     interval: Duration,
 }
 
-/// What happened.
+/// What the schedule reacts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// The answer to the one question that is open at this server.
+    /// The result of the pending request to this server.
     Answer {
-        /// By its place in the list.
+        /// Index of the server in the list.
         server: usize,
-        /// What came of it.
+        /// The result.
         answer: Answer,
     },
-    /// The deadline came.
+    /// The deadline has come.
     Deadline,
-    /// The raw clock stood still: all that was told is void. Begin anew, with the short rounds of a start.
+    /// CLOCK_MONOTONIC_RAW stood still: discard all replies so far, and start with short rounds again.
     Restart,
 }
 
-/// What is to be done or told.
+/// An action or a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// Ask this server, and report with [`Input::Answer`], whatever comes of it.
+    /// Send a request to this server, and report its result with [`Input::Answer`], also where there is no reply.
     Ask(usize),
-    /// A round is over.
+    /// A round has ended.
     Round(Result<UtcMeasurement, NoMeasurement>),
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Server {
-    /// How often in a row it told us never to ask again.
+    /// Number of DENY or RSTR replies in a row.
     denials: u32,
-    /// It told us to ask less often: not before, and this far apart.
+    /// After RATE, DENY or RSTR: earliest time of the next request, and the interval from then on.
     slowed: Option<(Timestamp<Raw>, Duration)>,
-    /// A question is open since then.
-    asked: Option<Timestamp<Raw>>,
-    /// Questions of this round that are still to be asked.
-    left: u32,
-    /// When the next one is.
-    ask_at: Timestamp<Raw>,
+    /// When the pending request was sent.
+    pending: Option<Timestamp<Raw>>,
+    /// Requests of this round that remain to be sent.
+    remaining: u32,
+    /// Earliest time of the next one.
+    next_at: Timestamp<Raw>,
     best: Option<Exchange>,
 }
 
-/// The servers.
+/// The servers and the schedule.
 #[derive(Debug)]
 pub struct Servers {
     servers: ArrayVec<Server, MAX_SERVERS>,
-    /// The next round, or `None` while one is going on.
+    /// The next round, or `None` while one is in progress.
     next: Option<Timestamp<Raw>>,
     /// The end of the last round.
     ended: Timestamp<Raw>,
     interval: Duration,
     shortest: Duration,
-    /// Rounds that were begun since the start or the last beginning.
+    /// Rounds begun since the start or the last restart.
     rounds: u32,
-    /// What was told of instants before this is void.
+    /// Replies of instants before this are discarded.
     since: Timestamp<Raw>,
     outputs: Outputs<Output, { MAX_SERVERS + 2 }>,
 }
 
 impl Servers {
-    /// So many servers (at most [`MAX_SERVERS`]), to be asked from `now` on.
+    /// Schedules requests to `count` servers (at most [`MAX_SERVERS`]) from `now` on.
     pub fn new(count: usize, now: Timestamp<Raw>) -> Self {
-        let server = Server { denials: 0, slowed: None, asked: None, left: 0, ask_at: now, best: None };
+        let server =
+            Server { denials: 0, slowed: None, pending: None, remaining: 0, next_at: now, best: None };
         let servers = std::iter::repeat_n(server, count.min(MAX_SERVERS)).collect();
         Self {
             servers,
@@ -114,15 +115,15 @@ impl Servers {
         }
     }
 
-    /// Rounds may be so close to each other, but no closer than the opening ones.
+    /// Sets the shortest time between two rounds, not below that of the rounds at the start.
     #[must_use]
     pub fn with_shortest_interval(mut self, shortest: Duration) -> Self {
-        self.shortest = shortest.clamp(OPENING.interval, INTERVALS.1);
+        self.shortest = shortest.clamp(STARTUP.interval, INTERVALS.1);
         self.interval = self.shortest;
         self
     }
 
-    /// Takes in what happened.
+    /// Handles an input.
     pub fn handle(&mut self, now: Timestamp<Raw>, input: Input) {
         match input {
             Input::Answer { server, answer } => self.answered(now, server, answer),
@@ -131,86 +132,86 @@ impl Servers {
                 self.rounds = 0;
                 self.since = now;
                 for server in &mut self.servers {
-                    (server.left, server.best) = (0, None);
+                    (server.remaining, server.best) = (0, None);
                 }
                 self.next = self.next.map(|_| self.allowed(now));
             }
         }
         if self.next.is_some_and(|at| now >= at) {
-            self.begin(now);
+            self.begin_round(now);
         }
-        self.ask(now);
+        self.send_requests(now);
         self.conclude(now);
     }
 
-    /// The next thing to be done or told; call until it is `None`.
+    /// Returns the next output; call until it is `None`.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop()
     }
 
     /// When [`Input::Deadline`] is due; `None` only without servers.
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
-        let due = |server: &Server| match server.asked {
-            Some(at) => Some(at + PATIENCE),
-            None => (server.left > 0).then_some(server.ask_at),
+        let due = |server: &Server| match server.pending {
+            Some(at) => Some(at + REPLY_WAIT),
+            None => (server.remaining > 0).then_some(server.next_at),
         };
         self.next.or_else(|| self.servers.iter().filter_map(due).min())
     }
 
-    /// A question that is open for so long will not be answered: who was to ask it died.
+    /// Gives up requests without a result for [`REPLY_WAIT`]: the thread that was to send them has ended.
     fn give_up(&mut self, now: Timestamp<Raw>) {
-        let is_late = |server: &Server| server.asked.is_some_and(|at| now - at >= PATIENCE);
+        let is_late = |server: &Server| server.pending.is_some_and(|at| now - at >= REPLY_WAIT);
         while let Some(server) = self.servers.iter().position(is_late) {
             self.answered(now, server, Answer::Nothing);
         }
     }
 
-    /// How far apart the rounds are to be from now on; held within the bounds.
+    /// Sets the time between two rounds, within the bounds.
     pub fn set_interval(&mut self, wanted: Duration) {
         self.interval = wanted.clamp(self.shortest, INTERVALS.1);
-        if self.rounds >= OPENING.rounds {
+        if self.rounds >= STARTUP.rounds {
             self.next = self.next.map(|_| self.allowed(self.ended + self.interval));
         }
     }
 
-    /// How far apart the rounds are.
+    /// The time between two rounds.
     pub fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// `at`, or later if nobody may be asked by then: a round without a question would only tell that nobody answers.
+    /// Returns `at`, or later if no server may receive a request by then: a round without a request would report that none replied.
     fn allowed(&self, at: Timestamp<Raw>) -> Timestamp<Raw> {
         let earliest =
             self.servers.iter().map(|server| server.slowed.map_or(at, |(not_before, _)| not_before)).min();
         earliest.map_or(at, |earliest| earliest.max(at))
     }
 
-    fn rest(&self) -> Duration {
-        if self.rounds < OPENING.rounds { OPENING.interval } else { self.interval }
+    fn round_interval(&self) -> Duration {
+        if self.rounds < STARTUP.rounds { STARTUP.interval } else { self.interval }
     }
 
-    fn begin(&mut self, now: Timestamp<Raw>) {
+    fn begin_round(&mut self, now: Timestamp<Raw>) {
         self.next = None;
-        let burst = if self.rounds < OPENING.rounds { OPENING.burst } else { BURST };
+        let burst = if self.rounds < STARTUP.rounds { STARTUP.burst } else { BURST };
         self.rounds = self.rounds.saturating_add(1);
         for server in &mut self.servers {
             server.best = None;
             let may = server.slowed.is_none_or(|(not_before, _)| now >= not_before);
-            server.left = if may { burst } else { 0 };
-            server.ask_at = server.ask_at.max(now);
+            server.remaining = if may { burst } else { 0 };
+            server.next_at = server.next_at.max(now);
             if let (true, Some((not_before, apart))) = (may, &mut server.slowed) {
-                // One question, no burst, ever again: who complained once would complain again.
-                server.left = 1;
+                // One request per round, never a burst again: the server would send RATE again.
+                server.remaining = 1;
                 *not_before = now + *apart;
             }
         }
     }
 
-    fn ask(&mut self, now: Timestamp<Raw>) {
+    fn send_requests(&mut self, now: Timestamp<Raw>) {
         for (number, server) in self.servers.iter_mut().enumerate() {
-            if server.asked.is_none() && server.left > 0 && now >= server.ask_at {
-                server.left -= 1;
-                server.asked = Some(now);
+            if server.pending.is_none() && server.remaining > 0 && now >= server.next_at {
+                server.remaining -= 1;
+                server.pending = Some(now);
                 self.outputs.push(Output::Ask(number));
             }
         }
@@ -218,17 +219,17 @@ impl Servers {
 
     fn answered(&mut self, now: Timestamp<Raw>, number: usize, answer: Answer) {
         let since = self.since;
-        let Some(server) = self.servers.get_mut(number).filter(|s| s.asked.is_some()) else { return };
-        server.asked = None;
-        server.ask_at = now + SPACING;
+        let Some(server) = self.servers.get_mut(number).filter(|s| s.pending.is_some()) else { return };
+        server.pending = None;
+        server.next_at = now + SPACING;
         match answer {
             Answer::Time(exchange) if exchange.raw < since => {}
             Answer::Time(exchange) => {
                 server.denials = 0;
                 if let Some((_, apart)) = &mut server.slowed {
-                    *apart = (*apart / 2).max(COMPLAINED);
+                    *apart = (*apart / 2).max(RATE_INTERVAL);
                 }
-                // A server whose clock is coarse seems to answer before it was asked (RFC 5905, section 8).
+                // A server with a coarse clock seems to reply before it received the request (RFC 5905, section 8).
                 let round_trip = exchange.round_trip.max(Duration::ZERO);
                 if server.best.is_none_or(|best| round_trip < best.round_trip) {
                     server.best = Some(Exchange { round_trip, ..exchange });
@@ -237,24 +238,29 @@ impl Servers {
             Answer::SlowDown | Answer::Denied => {
                 let before = server.slowed.map_or(self.interval, |(_, apart)| apart);
                 server.denials = if answer == Answer::Denied { server.denials.saturating_add(1) } else { 0 };
-                // One denial alone may be forged by anybody who guesses the port.
-                let apart =
-                    if server.denials > 1 { DENIED } else { (before * 2).clamp(COMPLAINED, INTERVALS.1) };
+                // A single denial can be forged by anyone who guesses the port.
+                let apart = if server.denials > 1 {
+                    DENIED_INTERVAL
+                } else {
+                    (before * 2).clamp(RATE_INTERVAL, INTERVALS.1)
+                };
                 server.slowed = Some((now + apart, apart));
-                server.left = 0;
+                server.remaining = 0;
             }
             Answer::Nothing => {}
         }
     }
 
     fn conclude(&mut self, now: Timestamp<Raw>) {
-        let is_over = self.next.is_none() && self.servers.iter().all(|s| s.asked.is_none() && s.left == 0);
+        let is_over =
+            self.next.is_none() && self.servers.iter().all(|s| s.pending.is_none() && s.remaining == 0);
         if !is_over {
             return;
         }
-        let heard: ArrayVec<Exchange, MAX_SERVERS> = self.servers.iter().filter_map(|s| s.best).collect();
-        let result = majority(&heard);
-        let wait = if result.is_ok() { self.rest() } else { self.rest().min(RETRY) };
+        let replies: ArrayVec<Exchange, MAX_SERVERS> = self.servers.iter().filter_map(|s| s.best).collect();
+        let result = majority(&replies);
+        let wait =
+            if result.is_ok() { self.round_interval() } else { self.round_interval().min(RETRY_INTERVAL) };
         self.ended = now;
         self.next = Some(self.allowed(now + wait));
         self.outputs.push(Output::Round(result));

@@ -1,96 +1,98 @@
-//! What the policy makes of the UTC error: when the clock is stepped, and how far its rate is kept off the leader's.
+//! Applies the UTC policy to the UTC error: when the clock is stepped, and how far its rate is kept from the leader's.
 
 use super::Leap;
-use super::drift::Taken;
+use super::drift::Observed;
 use super::estimate::{BOUND_SIGMAS, UtcError, UtcEstimate};
 use super::policy::{Policy, UtcRules};
 use super::servers::UtcMeasurement;
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Real, Timestamp};
 use std::fmt;
 
-/// Bounds of the time in which a policy that slews brings the date right: long enough that the servers' noise does not
-/// reach the rate, short enough to be done within a day.
-const DATE_TIME: (Duration, Duration) = (Duration::from_secs(64), Duration::from_secs(4 * 3600));
-/// The clock's rate is left alone until UTC's rate against the leader's is known to this, or better: the policy that
-/// slews by little for the date's sake can wait, the one that runs at UTC's rate loses up to 66 us a second.
-const SLEW_FROM: Ratio = Ratio::from_ppm(2.5);
-const RUN_FROM: Ratio = Ratio::from_ppm(5.0);
+/// Bounds of the time constant for the uncertain part of the UTC error. Long enough to keep the servers' noise out of the rate,
+/// short enough to correct the error within a day.
+const CORRECTION_TIME: (Duration, Duration) = (Duration::from_secs(64), Duration::from_secs(4 * 3600));
+/// Slewing starts when the uncertainty of the leader's rate against UTC is below this. `slew` changes the rate by little and can
+/// wait; with `utc` the UTC error grows by up to 66 us a second until then.
+const SLEW_MAX_RATE_SIGMA: Ratio = Ratio::from_ppm(2.5);
+const UTC_MAX_RATE_SIGMA: Ratio = Ratio::from_ppm(5.0);
 /// Time constant for the part of the UTC error that exceeds its uncertainty.
 const CERTAIN_TIME: Duration = Duration::from_secs(256);
 
-/// What is to be said of the date.
+/// An event of the UTC estimate or the UTC policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum UtcEvent {
-    /// A date from before the program was built, or from a time that nobody will see: refused.
-    Absurd(Timestamp<Real>),
-    /// The servers tell a time so far from what was expected that it is not believed yet.
-    Doubted(Duration),
-    /// They told it for so long that it is.
-    Believed(Duration),
-    /// The date was right at the start, or was set: this far off UTC.
-    Good(Offset),
-    /// UTC and leader differ by more than the policy may slew: the date drifts at this rate.
+    /// A time before the program was built or after 2200: ignored.
+    Implausible(Timestamp<Real>),
+    /// The measured UTC differs from the predicted by this much: rejected for now.
+    Outlier(Duration),
+    /// Such measurements have agreed for long enough: accepted.
+    Restarted(Duration),
+    /// The clock has this UTC error, small enough to start without a step.
+    Initialised(Offset),
+    /// The rates of UTC and leader differ by more than the policy may correct: the UTC error grows at this rate.
     Drifts(Ratio),
-    /// It does not any more.
+    /// The policy can correct the difference of the rates again.
     Holds,
-    /// Somebody set another date: it is left as it is.
-    Left,
-    /// The date that somebody set came to agree with the servers: the policy rules again.
+    /// The clock was set by hand: its UTC error is not corrected.
+    SetByHand,
+    /// The clock, set by hand, agrees with UTC again: its UTC error is corrected again.
     Resumed,
 }
 
 impl fmt::Display for UtcEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absurd(utc) => {
-                write!(f, "a server tells a date that cannot be ({} s since 1970): refused", utc.ns() / 1_000_000_000)
+            Self::Implausible(utc) => {
+                write!(f, "NTP server returned an implausible time ({} s since 1970): ignored", utc.ns() / 1_000_000_000)
             }
-            Self::Doubted(off) => {
-                write!(f, "the servers suddenly tell a time {:+.6} s off what was expected: not believed yet", off.secs_f64())
+            Self::Outlier(off) => {
+                write!(f, "measured UTC differs by {:+.6} s from the expected: rejected as outlier for now", off.secs_f64())
             }
-            Self::Believed(off) => {
-                write!(f, "the servers have told a time {:+.6} s off for long enough: believed", off.secs_f64())
+            Self::Restarted(off) => {
+                write!(f, "measured UTC differs by {:+.6} s from the expected for long enough: accepted", off.secs_f64())
             }
-            Self::Good(error) => write!(f, "the date is right: {:+.6} s off UTC", error.span().secs_f64()),
+            Self::Initialised(error) => {
+                write!(f, "UTC error is {:+.6} s, within --first-step-threshold: no step", error.span().secs_f64())
+            }
             Self::Drifts(rate) => write!(
                 f,
-                "leader and UTC differ by more than the clock may be slewed: the date drifts by {:+.1} ppm, {:+.2} s a day",
+                "rates of leader and UTC differ by more than the policy may correct: UTC error grows by {:+.1} ppm, {:+.2} s a day",
                 rate.ppm(),
                 rate.fraction() * 86_400.0
             ),
-            Self::Holds => f.write_str("the date is held again"),
-            Self::Left => f.write_str(
-                "the date that was set by hand is left as it is; restart dante2sys to have it from the servers again",
+            Self::Holds => f.write_str("rates of leader and UTC differ by less again: UTC error no longer grows"),
+            Self::SetByHand => f.write_str(
+                "clock was set by hand: UTC error is no longer corrected; restart dante2sys to correct it again",
             ),
-            Self::Resumed => f.write_str("the date agrees with the servers again, and is kept from now on"),
+            Self::Resumed => f.write_str("clock agrees with UTC again: UTC error is corrected again"),
         }
     }
 }
 
-/// The keeper.
+/// The UTC servo.
 #[derive(Debug, Clone)]
 pub struct UtcServo {
     rules: UtcRules,
     utc: UtcEstimate,
-    /// The date was right once, or was set.
-    is_set: bool,
-    /// Somebody set another date by hand.
-    is_left: bool,
+    /// The UTC error was small enough at the start, or the clock was stepped.
+    is_initialised: bool,
+    /// The clock was set by hand: its UTC error is not corrected.
+    is_set_by_hand: bool,
     has_drifted: bool,
     stepped_at: Option<Timestamp<Raw>>,
-    /// What is added to the leader's rate, and the part of it that is no correction of the date but the rate of UTC.
+    /// The rate added to the leader's, and the part of it that is the rate of UTC and no correction of the UTC error.
     slew: Ratio,
     steady: Ratio,
 }
 
 impl UtcServo {
-    /// A keeper that knows nothing yet.
+    /// Returns a servo without measurements.
     pub fn new(rules: UtcRules) -> Self {
         Self {
             rules,
             utc: UtcEstimate::default(),
-            is_set: false,
-            is_left: false,
+            is_initialised: false,
+            is_set_by_hand: false,
             has_drifted: false,
             stepped_at: None,
             slew: Ratio::ZERO,
@@ -98,53 +100,53 @@ impl UtcServo {
         }
     }
 
-    /// Takes in what the servers say; `map` is the leader's.
+    /// Updates the estimate with a measurement; `map` is the leader's.
     pub(crate) fn observe(
         &mut self,
         measurement: &UtcMeasurement,
         map: Option<&ClockMap>,
     ) -> Option<UtcEvent> {
         match self.utc.observe(measurement, map, self.rules.earliest) {
-            None => Some(UtcEvent::Absurd(measurement.utc)),
-            Some(Taken::In) => None,
-            Some(Taken::Doubted(off)) => Some(UtcEvent::Doubted(off)),
-            Some(Taken::Restart(off)) => {
-                // As at the start: what was set before was set to something else.
-                self.is_set = false;
-                Some(UtcEvent::Believed(off))
+            None => Some(UtcEvent::Implausible(measurement.utc)),
+            Some(Observed::Accepted) => None,
+            Some(Observed::Outlier(off)) => Some(UtcEvent::Outlier(off)),
+            Some(Observed::Restarted(off)) => {
+                // As at the start: the clock was set by measurements that no longer count.
+                self.is_initialised = false;
+                Some(UtcEvent::Restarted(off))
             }
         }
     }
 
-    /// The UTC error of a clock that shows `date` at `raw` and would run at `rate`, if UTC were not steered to.
+    /// The UTC error of a clock that shows `real` at `raw` and would run at `rate` without a correction of UTC.
     pub(crate) fn error(
         &self,
         raw: Timestamp<Raw>,
-        date: Timestamp<Real>,
+        real: Timestamp<Real>,
         rate: (Ratio, Ratio),
         map: Option<&ClockMap>,
     ) -> Option<UtcError> {
-        self.utc.error(raw, date, rate, map)
+        self.utc.error(raw, real, rate, map)
     }
 
-    /// The step that the policy wants now: the clock minus what is right.
+    /// Returns the step that the policy requests now: clock minus its right value.
     pub(crate) fn step_wanted(
         &mut self,
         now: Timestamp<Raw>,
         error: &UtcError,
     ) -> (Option<Offset>, Option<UtcEvent>) {
         let size = error.error.span().abs();
-        if self.is_left {
+        if self.is_set_by_hand {
             let agrees = size <= self.rules.first_step;
-            self.is_left = !agrees;
+            self.is_set_by_hand = !agrees;
             return (None, agrees.then_some(UtcEvent::Resumed));
         }
-        if !self.is_set {
+        if !self.is_initialised {
             if size > self.rules.first_step {
                 return (Some(error.error), None);
             }
-            self.is_set = true;
-            return (None, Some(UtcEvent::Good(error.error)));
+            self.is_initialised = true;
+            return (None, Some(UtcEvent::Initialised(error.error)));
         }
         let is_early = self.stepped_at.is_some_and(|at| now - at < UtcRules::STEPS_APART);
         let is_known = error.sigma * BOUND_SIGMAS < self.rules.step_threshold;
@@ -152,27 +154,29 @@ impl UtcServo {
         ((is_due && is_known && !is_early).then_some(error.error), None)
     }
 
-    /// The rate that the policy adds to the leader's from now on.
+    /// Computes the rate that the policy adds to the leader's from now on.
     pub(crate) fn slewed(&mut self, error: &UtcError) -> Option<UtcEvent> {
         let bound = self.rules.slew_bound();
-        let known_from = if self.rules.policy == Policy::Utc { RUN_FROM } else { SLEW_FROM };
-        if self.is_left || !self.is_set || self.rules.policy == Policy::Step {
+        let max_rate_sigma =
+            if self.rules.policy == Policy::Utc { UTC_MAX_RATE_SIGMA } else { SLEW_MAX_RATE_SIGMA };
+        if self.is_set_by_hand || !self.is_initialised || self.rules.policy == Policy::Step {
             self.stop_slewing();
             return None;
         }
-        // Where they certainly differ by more than the bound, it does not matter by how much; and where nothing but UTC's rate
-        // holds the date, half of it known is better than nothing.
-        let surely = if self.rules.policy == Policy::Utc { Ratio::ZERO } else { bound };
-        let is_beyond = error.leader_rate.abs() > surely + error.leader_rate_sigma + error.leader_rate_sigma;
-        if error.leader_rate_sigma > known_from && !is_beyond {
+        // A rate that certainly exceeds the bound is corrected by the bound, however uncertain it is. With `utc` it is enough that
+        // the rate certainly differs from zero: nothing else corrects UTC.
+        let exceeded = if self.rules.policy == Policy::Utc { Ratio::ZERO } else { bound };
+        let is_beyond =
+            error.leader_rate.abs() > exceeded + error.leader_rate_sigma + error.leader_rate_sigma;
+        if error.leader_rate_sigma > max_rate_sigma && !is_beyond {
             return None;
         }
         let seconds = error.sigma.secs_f64() / error.leader_rate_sigma.fraction();
-        let time = Duration::from_secs_f64(seconds).clamp(DATE_TIME.0, DATE_TIME.1);
-        // However far UTC's rate is from the leader's, a date that is off is brought right gently.
+        let time = Duration::from_secs_f64(seconds).clamp(CORRECTION_TIME.0, CORRECTION_TIME.1);
+        // The correction of the UTC error is bounded by `max_slew`, whatever the rate of UTC.
         let off = error.error.span();
-        let doubtful = error.sigma * BOUND_SIGMAS;
-        let certain = off - off.min(doubtful).max(-doubtful);
+        let uncertain = error.sigma * BOUND_SIGMAS;
+        let certain = off - off.min(uncertain).max(-uncertain);
         let correction = (-(off - certain) / time + -certain / CERTAIN_TIME).clamp(self.rules.max_slew);
         self.slew = (-error.leader_rate + correction).clamp(bound);
         self.steady = (-error.leader_rate).clamp(bound);
@@ -184,41 +188,41 @@ impl UtcServo {
         changed.then_some(if drifts { UtcEvent::Drifts(left_over) } else { UtcEvent::Holds })
     }
 
-    /// The clock was stepped for the date's sake.
+    /// The clock was stepped to correct its UTC error.
     pub(crate) fn stepped(&mut self, now: Timestamp<Raw>) {
         self.stepped_at = Some(now);
-        self.is_set = true;
+        self.is_initialised = true;
     }
 
-    /// Whether the date is left as somebody set it, after all.
-    pub(crate) fn set_left(&mut self, is_left: bool) {
-        self.is_left = is_left;
+    /// Corrects whether the clock counts as set by hand.
+    pub(crate) fn mark_set_by_hand(&mut self, is_set_by_hand: bool) {
+        self.is_set_by_hand = is_set_by_hand;
     }
 
-    /// Somebody set the clock: his date is left as it is.
-    pub(crate) fn leave(&mut self) -> Option<UtcEvent> {
+    /// The clock was set by hand: stops correcting UTC, if UTC was measured.
+    pub(crate) fn clock_set_by_hand(&mut self) -> Option<UtcEvent> {
         self.utc.is_known().then(|| {
-            self.is_left = true;
+            self.is_set_by_hand = true;
             self.stop_slewing();
-            UtcEvent::Left
+            UtcEvent::SetByHand
         })
     }
 
-    /// UTC moved by a leap second, as the clock did.
+    /// UTC moved by a leap second, and the clock with it.
     pub(crate) fn leap_passed(&mut self, by: Duration) {
         self.utc.leap_passed(by);
     }
 
-    /// The raw clock stood still: all that was measured against it is void, and the date is to be set as at the start.
+    /// The host was suspended: the measurements are void, and the first step may follow as at the start.
     pub(crate) fn slept(&mut self) {
         self.utc.slept();
-        self.is_left = false;
+        self.is_set_by_hand = false;
         self.yielded();
     }
 
-    /// Another program controls the clock: it is to be set as at the start once it is taken again, unless its date was set by hand.
+    /// Another program steers the clock: the first step may follow as at the start, unless the clock was set by hand.
     pub(crate) fn yielded(&mut self) {
-        self.is_set = false;
+        self.is_initialised = false;
         self.stop_slewing();
     }
 
@@ -226,37 +230,37 @@ impl UtcServo {
         (self.slew, self.steady) = (Ratio::ZERO, Ratio::ZERO);
     }
 
-    /// Whether UTC is measured against the leader's time.
+    /// Whether the base of the estimate is the leader's time.
     pub(crate) fn is_on_leader(&self) -> bool {
         self.utc.is_on_leader()
     }
 
-    /// Whether the leader's time is known so well that it is the better base.
+    /// Whether the leader's time is known well enough to be the better base.
     pub(crate) fn prefers_leader(&self, now: Timestamp<Raw>, map: &ClockMap) -> bool {
         self.utc.prefers_leader(now, map)
     }
 
-    /// Measures UTC against another base: the leader's time, or, without a map, the raw clock.
+    /// Continues the estimate against another base: the leader's time, or, without a map, CLOCK_MONOTONIC_RAW.
     pub(crate) fn rebase(&mut self, now: Timestamp<Raw>, from: Option<&ClockMap>, to: Option<&ClockMap>) {
         self.utc.rebase(now, from, to);
     }
 
-    /// The rate that is added to the leader's for the date's sake.
+    /// The rate added to the leader's to correct UTC.
     pub fn slew(&self) -> Ratio {
         self.slew
     }
 
-    /// The part of it that is to stay when nobody looks at the clock any more: the rate of UTC, without what corrects the date.
+    /// The part of it that remains where no later correction follows: the rate of UTC, without the correction of the UTC error.
     pub fn steady_slew(&self) -> Ratio {
         self.steady
     }
 
-    /// The servers' last measurement is not accepted yet: they are to be asked as often as may be.
-    pub fn is_doubted(&self) -> bool {
-        self.utc.is_doubted()
+    /// Whether the last measurement was rejected as an outlier: then the servers receive requests as often as allowed.
+    pub fn has_outlier(&self) -> bool {
+        self.utc.has_outlier()
     }
 
-    /// The rules.
+    /// The UTC policy and its bounds.
     pub fn rules(&self) -> &UtcRules {
         &self.rules
     }
@@ -266,14 +270,14 @@ impl UtcServo {
         self.utc.leap()
     }
 
-    /// The date was set by hand, and is left as it is.
-    pub fn is_left(&self) -> bool {
-        self.is_left
+    /// Whether the clock was set by hand, so that its UTC error is not corrected.
+    pub fn is_set_by_hand(&self) -> bool {
+        self.is_set_by_hand
     }
 
-    /// How far apart the servers are to be asked, if it is `now`.
-    pub fn interval(&self, now: Duration) -> Duration {
-        self.utc.interval(now)
+    /// Returns the next interval of measurements, given the current one.
+    pub fn interval(&self, current: Duration) -> Duration {
+        self.utc.interval(current)
     }
 }
 

@@ -1,23 +1,23 @@
-//! Names on the wire: who sends, in which subdomain, and what kind of clock it is.
+//! Identifiers in the messages: UUIDs, ports, subdomains and clock identifiers.
 
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-/// The UUID of a port: on Ethernet its MAC address. Written `00:1d:c1:a1:72:3c`.
+/// The UUID of a port: on Ethernet its MAC address. Displayed as `00:1d:c1:a1:72:3c`.
 ///
-/// The order is the one by which the best master clock algorithm breaks a tie: the lower UUID wins.
+/// Ordered as in the best master clock algorithm: the lower UUID wins a tie.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub [u8; 6]);
 
 impl Uuid {
-    /// As the pages hold identities of both protocols: the six bytes, then two zeros.
+    /// The form of the pages, which have room for identities of PTPv2: the six bytes, then two zeros.
     pub fn eight_bytes(self) -> [u8; 8] {
         let [a, b, c, d, e, f] = self.0;
         [a, b, c, d, e, f, 0, 0]
     }
 
-    /// From those.
+    /// The UUID of such eight bytes.
     pub fn of_eight_bytes([a, b, c, d, e, f, ..]: [u8; 8]) -> Self {
         Self([a, b, c, d, e, f])
     }
@@ -25,7 +25,7 @@ impl Uuid {
 
 /// The text is not six pairs of hexadecimal digits with colons between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a UUID is six pairs of hexadecimal digits, such as 00:1d:c1:a1:72:3c")]
+#[error("not a UUID: expected six pairs of hexadecimal digits (00:1d:c1:a1:72:3c)")]
 pub struct UuidError;
 
 impl fmt::Display for Uuid {
@@ -54,21 +54,21 @@ impl FromStr for Uuid {
     }
 }
 
-/// Exactly two hexadecimal digits; `u8::from_str_radix` would take a sign as well.
+/// Parses exactly two hexadecimal digits; `u8::from_str_radix` would accept a sign as well.
 fn hex_byte(pair: &[u8]) -> Option<u8> {
     let &[high, low] = pair else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
-/// One port of one clock: communication technology, UUID and port number. Displayed `00:1d:c1:a1:72:3c/1`.
+/// One port of one clock: communication technology, UUID and port number. Displayed as `00:1d:c1:a1:72:3c/1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortIdentity {
     /// Communication technology of the UUID; see [`PortIdentity::ETHERNET`].
     pub technology: u8,
     /// UUID of the port.
     pub uuid: Uuid,
-    /// Number of the port within its clock, from 1. Dante names a grandmaster by port 0.
+    /// Number of the port within its clock, from 1. Dante leaders have port 0 as grandmasters.
     pub port_id: u16,
 }
 
@@ -85,24 +85,24 @@ impl fmt::Display for PortIdentity {
 
 /// The name of a subdomain: up to 16 bytes, padded with NUL.
 ///
-/// Two subdomains may share a multicast group, and Dante Domain Manager uses names that are not text: all 16 bytes
-/// decide. What is not printable ASCII, and the backslash, is displayed as `\xNN`, which [`FromStr`] reads back.
+/// All 16 bytes are compared: two subdomains may share a multicast group, and Dante Domain Manager uses names that are not text.
+/// A backslash and bytes that are not printable ASCII are displayed as `\xNN`, which [`FromStr`] parses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Subdomain(pub [u8; 16]);
 
-/// Why a text does not name a subdomain.
+/// Why a text is not the name of a subdomain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SubdomainError {
     /// The name has no bytes, or more than 16.
-    #[error("a subdomain has 1 to 16 bytes, not {0}")]
+    #[error("not a subdomain: {0} bytes, 1 to 16 expected")]
     Length(usize),
-    /// A backslash does not begin `\xNN`.
-    #[error(r"a backslash in a subdomain begins \xNN, a byte by two hexadecimal digits")]
+    /// A backslash without `xNN`.
+    #[error(r"not a subdomain: a backslash must be part of \xNN (two hexadecimal digits)")]
     Escape,
 }
 
 impl Subdomain {
-    /// `_DFLT`, the default: where Dante devices without pull-up are.
+    /// `_DFLT`, the default, of Dante devices without pull-up.
     pub const DFLT: Self = Self(*b"_DFLT\0\0\0\0\0\0\0\0\0\0\0");
     /// `_ALT1`: Dante's pull-up by +4.1667 %.
     pub const ALT1: Self = Self(*b"_ALT1\0\0\0\0\0\0\0\0\0\0\0");
@@ -110,16 +110,16 @@ impl Subdomain {
     pub const ALT2: Self = Self(*b"_ALT2\0\0\0\0\0\0\0\0\0\0\0");
     /// `_ALT3`: Dante's pull-down by 0.1 %.
     pub const ALT3: Self = Self(*b"_ALT3\0\0\0\0\0\0\0\0\0\0\0");
-    /// `_ALT4`: Dante's pull-down by 4 %. Not a name of the standard's: it shares a group with `_ALT2`.
+    /// `_ALT4`: Dante's pull-down by 4 %. Not defined by the standard; by its CRC-32 it shares a group with `_ALT2`.
     pub const ALT4: Self = Self(*b"_ALT4\0\0\0\0\0\0\0\0\0\0\0");
 
-    /// Whether Dante devices of this subdomain run per cents or tenths of one off the usual rate.
+    /// Whether Dante devices of this subdomain run at a pull-up or pull-down rate, 0.1 % to 4.1667 % off the nominal rate.
     pub fn is_pull_up(&self) -> bool {
         [Self::ALT1, Self::ALT2, Self::ALT3, Self::ALT4].contains(self)
     }
 
-    /// The multicast group of the subdomain: 224.0.1.129 for `_DFLT`, 224.0.1.130 to .132 for `_ALT1` to `_ALT3`; any
-    /// other name goes to one of these three by the CRC-32 of its 16 bytes (IEEE 1588-2002, annex D).
+    /// The multicast group of the subdomain: 224.0.1.129 for `_DFLT`, 224.0.1.130 to .132 for `_ALT1` to `_ALT3`, and one of these
+    /// three for any other name, by the CRC-32 of its 16 bytes (IEEE 1588-2002, annex D).
     pub const fn group(&self) -> Ipv4Addr {
         let last = match &self.0 {
             b"_DFLT\0\0\0\0\0\0\0\0\0\0\0" => 129,
@@ -136,7 +136,7 @@ impl Subdomain {
     }
 }
 
-/// CRC-32 as Ethernet's, reflected.
+/// The CRC-32 of Ethernet, reflected.
 pub(super) const fn crc32(mut bytes: &[u8]) -> u32 {
     let mut crc = !0;
     while let [byte, rest @ ..] = bytes {
@@ -188,8 +188,7 @@ impl fmt::Debug for Subdomain {
     }
 }
 
-/// What a clock takes its time from. Displayed without the padding after it, and otherwise
-/// as a [`Subdomain`] is.
+/// The source of a clock's time. Displayed as a [`Subdomain`] is, without the padding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClockIdentifier(pub [u8; 4]);
 
@@ -202,9 +201,9 @@ impl ClockIdentifier {
     pub const NTP: Self = Self(*b"NTP\0");
     /// Set by hand.
     pub const HAND: Self = Self(*b"HAND");
-    /// Set when it was initialised.
+    /// Set at initialisation.
     pub const INIT: Self = Self(*b"INIT");
-    /// None of the above: what Dante devices say.
+    /// None of the above; the identifier of Dante devices.
     pub const DFLT: Self = Self(*b"DFLT");
 }
 
@@ -220,8 +219,8 @@ impl fmt::Debug for ClockIdentifier {
     }
 }
 
-/// Writes `bytes` without the `padding` at their end. A name comes from the network: no byte of it may reach a
-/// terminal or a log that is not printable ASCII.
+/// Writes `bytes` without the `padding` at their end. Names come from the network, so only printable ASCII may reach a terminal
+/// or a log; other bytes are escaped.
 pub(super) fn escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8], padding: &[u8]) -> fmt::Result {
     let mut text = bytes;
     while let [head @ .., last] = text

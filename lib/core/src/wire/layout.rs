@@ -1,7 +1,7 @@
-//! The bytes of a message as they lie in the UDP payload: everything is big-endian, nothing is aligned.
+//! The byte layout of messages in the UDP payload: big-endian, unaligned.
 //!
-//! Reserved bytes are written as zero and not read. Most fields of one byte stand at the end of a word of four, which
-//! is where the gaps come from.
+//! Reserved bytes are written as zero and not read. They exist because most fields of one byte are at the end of a word of four
+//! bytes.
 
 use super::{ClockIdentifier, PortIdentity, PortState, Subdomain, Uuid, WireError};
 use crate::time::{Dante, Duration, Offset, Timestamp};
@@ -9,9 +9,9 @@ use std::net::Ipv4Addr;
 use zerocopy::big_endian::{I16, I32, U16, U32};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// A structure of the wire, read where it lies.
+/// A structure of the wire format, read in place.
 pub(super) trait Layout: Sized + FromBytes + IntoBytes + KnownLayout + Immutable + Unaligned {
-    /// The structure that begins `offset` bytes into the message of which `rest` is left, and what follows it.
+    /// Splits `rest`, which begins `offset` bytes into the message, into this structure and the bytes after it.
     fn at(offset: usize, rest: &[u8]) -> Result<(&Self, &[u8]), WireError> {
         Self::ref_from_prefix(rest).map_err(|_| WireError::TooShort {
             expected: offset + size_of::<Self>(),
@@ -21,13 +21,13 @@ pub(super) trait Layout: Sized + FromBytes + IntoBytes + KnownLayout + Immutable
 }
 impl<T: FromBytes + IntoBytes + KnownLayout + Immutable + Unaligned> Layout for T {}
 
-/// A structure of the wire that holds a value of type `T`.
+/// A structure of the wire format that encodes a value of type `T`.
 pub(super) trait Encoding<T>: Layout {
     fn decode(&self) -> Result<T, WireError>;
     fn encode(value: &T) -> Self;
 }
 
-/// A part of a message that has one layout of its own.
+/// A part of a message with a layout of its own.
 pub(super) trait Body: Sized {
     type Layout: Encoding<Self>;
 }
@@ -43,7 +43,7 @@ pub(super) struct After<const GAP: usize, T> {
     pub value: T,
 }
 
-/// Declares the layout of a structure: its fields in the order of the wire, each with the reserved bytes before it.
+/// Declares the layout of a structure: its fields in wire order, each with the number of reserved bytes before it.
 macro_rules! layout {
     ($layout:ident holds $name:ident { $($field:ident = $gap:literal + $wire:ty,)* }) => {
         #[derive(
@@ -72,7 +72,7 @@ macro_rules! layout {
 }
 pub(super) use layout;
 
-/// Declares parts of messages, and for each field the reserved bytes before it and what it is on the wire.
+/// Declares parts of messages: for each field the number of reserved bytes before it and its type in the wire format.
 macro_rules! body {
     ($($(#[$doc:meta])* $vis:vis struct $name:ident {
         $($(#[$field_doc:meta])* $field_vis:vis $field:ident: $type:ty = $gap:literal + $wire:ty,)*
@@ -92,7 +92,7 @@ macro_rules! body {
 }
 pub(super) use body;
 
-/// Declares what single fields hold.
+/// Declares the encodings of single fields.
 macro_rules! encodings {
     ($($wire:ty as $value:ty: $decode:expr, $encode:expr;)*) => {
         $(impl Encoding<$value> for $wire {
@@ -111,7 +111,7 @@ macro_rules! encodings {
 
 encodings! {
     u8 as u8: Ok, |value| value;
-    // A boolean is true when it is not zero.
+    // A boolean is true if it is not zero.
     u8 as bool: |wire| Ok(wire != 0), u8::from;
     u8 as PortState: |wire| Ok(PortState(wire)), |state| state.0;
     i8 as i8: Ok, |value| value;
@@ -121,10 +121,9 @@ encodings! {
     [u8; 4] as ClockIdentifier: |wire| Ok(ClockIdentifier(wire)), |identifier| identifier.0;
     [u8; 16] as Subdomain: |wire| Ok(Subdomain(wire)), |subdomain| subdomain.0;
     [u8; 48] as [u8; 48]: Ok, |text| text;
-    // Dante extends the sign of the interval into the byte before it, others leave it zero: written as Dante does, not
-    // read.
+    // The byte before the interval is its sign extension with Dante, zero with others. It is written as Dante does, and not read.
     Interval as i8: |wire| Ok(wire.interval), |interval| Self { sign: interval >> 7, interval };
-    // The lengths of a port's three addresses: on UDP over IPv4 they are 4, 2 and 2 (annex D). Not read.
+    // The lengths of a port's three addresses, which are 4, 2 and 2 for UDP over IPv4 (annex D). Not read.
     Group as Ipv4Addr: |wire| Ok(wire.group.into()), |group| Self { octets: [4, 2, 2], group: group.octets() };
     Time as Timestamp<Dante>: |time| time.ns().map(Timestamp::from_ns), |time| time.ns().into();
     Time as Offset: |time| time.ns().map(Offset::from_ns), |offset| offset.ns().into();
@@ -147,8 +146,8 @@ pub(super) struct Group {
     group: [u8; 4],
 }
 
-/// IEEE 1588-2002, 5.2.2 TimeRepresentation: the top bit of the nanoseconds is the sign of the whole, the 31 bits
-/// below it and the seconds are its size. So -2 s are 2 s and 0x8000_0000 ns.
+/// TimeRepresentation of IEEE 1588-2002, 5.2.2: the top bit of the nanoseconds is the sign of the whole time, the 31 bits below it
+/// and the seconds are its magnitude. -2 s is encoded as 2 s and 0x8000_0000 ns.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct Time {
@@ -161,24 +160,24 @@ impl Time {
 
     /// The time in ns.
     ///
-    /// Nanoseconds in two's complement, -999 999 999..=-1, are accepted too: a writer that takes the standard's
-    /// Integer32 for C's sends them, and no time of the standard's has these bits.
+    /// Nanoseconds in two's complement, -999 999 999..=-1, are also accepted: implementations that read the standard's Integer32
+    /// as that of C send them, and no valid time has the same bits.
     pub(super) fn ns(&self) -> Result<i64, WireError> {
         let raw = self.nanoseconds.get();
         let negative = raw & Self::SIGN != 0;
-        let size = match raw & !Self::SIGN {
-            size if size < 1_000_000_000 => size,
+        let magnitude = match raw & !Self::SIGN {
+            magnitude if magnitude < 1_000_000_000 => magnitude,
             _ if negative && raw.wrapping_neg() < 1_000_000_000 => raw.wrapping_neg(),
             _ => return Err(WireError::Time { nanoseconds: raw.cast_signed() }),
         };
-        // 2^32 s are less than half of an i64's ns.
-        let ns = i64::from(self.seconds.get()) * 1_000_000_000 + i64::from(size);
+        // 2^32 s in ns is less than half of i64::MAX.
+        let ns = i64::from(self.seconds.get()) * 1_000_000_000 + i64::from(magnitude);
         Ok(if negative { -ns } else { ns })
     }
 }
 
 impl From<i64> for Time {
-    /// From ns. What 32 bits of seconds, 136 years, cannot hold becomes the last time that they can.
+    /// Encodes ns. A time beyond 32 bits of seconds (136 years) becomes the last one that fits.
     fn from(ns: i64) -> Self {
         let split = |ns: u64| {
             Some((u32::try_from(ns / 1_000_000_000).ok()?, u32::try_from(ns % 1_000_000_000).ok()?))
@@ -210,7 +209,7 @@ impl<const GAP: usize> Encoding<PortIdentity> for Port<GAP> {
     }
 }
 
-/// What every message begins with.
+/// The header of every message.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct Header {

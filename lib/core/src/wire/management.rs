@@ -1,13 +1,12 @@
-//! Management messages: the questions about a clock and their answers.
+//! Management messages: queries about a clock and their responses.
 //!
-//! The keys that change a device (reset, subdomain, preferred master, time, bursts, ports) are recognised as
-//! [`Payload::Other`] and never built.
+//! Keys that change a device (reset, subdomain, preferred master, time, bursts, ports) and the foreign data set (keys 20 and 21)
+//! are decoded as [`Payload::Other`] and never built.
 
 mod data_sets;
 
 pub use data_sets::{
-    ClockIdentity, CurrentDataSet, DefaultDataSet, ForeignDataSet, GetForeignDataSet, GlobalTimeDataSet,
-    ParentDataSet, PortDataSet, PortState,
+    ClockIdentity, CurrentDataSet, DefaultDataSet, GlobalTimeDataSet, ParentDataSet, PortDataSet, PortState,
 };
 
 use super::layout::{Body, Bytes, Encoding, Layout, Port, body};
@@ -15,10 +14,10 @@ use super::{HEADER, PARAMETERS, PortIdentity, WireError, append};
 use arrayvec::ArrayVec;
 use zerocopy::big_endian::{I16, U16};
 
-/// Bytes of parameters of the longest message: a parent data set, as its parameterLength is coded.
+/// Size of the longest parameters, bytes: those of a parent data set by its parameterLength.
 pub(super) const MAX_PARAMETERS: usize = 90;
 const PARENT_DATA_SET: u8 = 13;
-/// The bytes of a parent data set that mean something. Some say so in parameterLength, some send no more but say 90.
+/// Size of the fields of a parent data set, bytes. Some clocks have this in parameterLength; some send no more but have 90 there.
 const PARENT_FIELDS: usize = size_of::<Bytes<ParentDataSet>>();
 
 pub(super) type Parameters = ArrayVec<u8, MAX_PARAMETERS>;
@@ -26,18 +25,18 @@ pub(super) type Parameters = ArrayVec<u8, MAX_PARAMETERS>;
 /// The body of a Management message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Management {
-    /// The port that the message is for. A UUID of zeros is every clock, a port number of zero every port of it.
+    /// The target port. A UUID of zeros means every clock, a port number of zero every port of a clock.
     pub target: PortIdentity,
-    /// startingBoundaryHops: how many boundary clocks the message was to pass.
+    /// startingBoundaryHops: number of boundary clocks that the message may pass.
     pub starting_boundary_hops: i16,
-    /// boundaryHops: how many of them are left.
+    /// boundaryHops: number of boundary clocks that it may still pass.
     pub boundary_hops: i16,
-    /// What is asked or answered.
+    /// The query or response.
     pub payload: Payload,
 }
 
 body! {
-    /// The body of a Management message, but for its parameters.
+    /// The body of a Management message without its parameters.
     pub(super) struct Head {
         target: PortIdentity = 1 + Port<0>,
         starting_boundary_hops: i16 = 0 + I16,
@@ -47,14 +46,14 @@ body! {
     }
 }
 
-/// Declares the payloads that are decoded, by managementMessageKey (IEEE 1588-2002, 8.6), and what they carry.
+/// Declares the payloads that are decoded, by managementMessageKey (IEEE 1588-2002, 8.6), and their parameters.
 macro_rules! payloads {
     ($($(#[$doc:meta])* $key:literal $name:ident $(($data:ident: $type:ty))?,)*) => {
-        /// What a Management message asks or answers, by its managementMessageKey.
+        /// The query or response of a Management message, by its managementMessageKey.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Payload {
             $($(#[$doc])* $name $(($type))?,)*
-            /// A key that is not decoded. Never built: most of these change a device.
+            /// A key that is not decoded. Never built, since most of these change a device.
             Other {
                 /// managementMessageKey.
                 key: u8,
@@ -99,48 +98,44 @@ macro_rules! payloads {
 }
 
 payloads! {
-    /// Nothing.
+    /// No content.
     0 Null,
-    /// Asks for [`Payload::ClockIdentity`].
+    /// Queries [`Payload::ClockIdentity`].
     1 ObtainIdentity,
-    /// Which clock it is.
+    /// The identity of a clock.
     2 ClockIdentity(data: ClockIdentity),
-    /// Asks for [`Payload::DefaultDataSet`].
+    /// Queries [`Payload::DefaultDataSet`].
     7 GetDefaultDataSet,
-    /// How a clock is made and set up.
+    /// The properties and the configuration of a clock.
     8 DefaultDataSet(data: DefaultDataSet),
-    /// Asks for [`Payload::CurrentDataSet`].
+    /// Queries [`Payload::CurrentDataSet`].
     10 GetCurrentDataSet,
-    /// How well a clock follows.
+    /// The offset of a clock from its leader.
     11 CurrentDataSet(data: CurrentDataSet),
-    /// Asks for [`Payload::ParentDataSet`].
+    /// Queries [`Payload::ParentDataSet`].
     12 GetParentDataSet,
-    /// Whom a clock follows.
+    /// The leader and the grandmaster that a clock follows.
     13 ParentDataSet(data: ParentDataSet),
-    /// Asks for [`Payload::PortDataSet`].
+    /// Queries [`Payload::PortDataSet`].
     14 GetPortDataSet,
-    /// What a port does.
+    /// The state of a port.
     15 PortDataSet(data: PortDataSet),
-    /// Asks for [`Payload::GlobalTimeDataSet`].
+    /// Queries [`Payload::GlobalTimeDataSet`].
     16 GetGlobalTimeDataSet,
-    /// A clock's time and what it knows of UTC.
+    /// The time of a clock, with its UTC offset and leap seconds.
     17 GlobalTimeDataSet(data: GlobalTimeDataSet),
-    /// Asks for [`Payload::ForeignDataSet`].
-    20 GetForeignDataSet(data: GetForeignDataSet),
-    /// A leader that a port hears but does not follow.
-    21 ForeignDataSet(data: ForeignDataSet),
 }
 
-/// A management message that this suite does not send, since it would change a device or is unknown.
+/// A management message that is never sent, because it would change a device or is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("management message key {key} is never sent: only keys that this suite decodes are")]
+#[error("management message key {key} is not sent: it is unknown or changes a device")]
 pub struct NotBuilt {
     /// managementMessageKey.
     pub key: u8,
 }
 
 impl Management {
-    /// `bytes` is what follows the header.
+    /// Decodes the `bytes` after the header.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, WireError> {
         let (head, parameters) = Bytes::<Head>::at(HEADER, bytes)?;
         let Head { target, starting_boundary_hops, boundary_hops, key, parameter_length } = head.decode()?;
@@ -180,7 +175,7 @@ impl Payload {
     }
 }
 
-/// The parameters of a message that claims `length` bytes of them.
+/// The parameters of a message whose parameterLength is `length`.
 struct Claimed<'a> {
     key: u8,
     length: u16,

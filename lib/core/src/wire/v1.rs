@@ -1,4 +1,4 @@
-//! PTPv1 as a protocol of the port.
+//! PTPv1 as a [`Protocol`] of the port.
 
 use super::{
     Buffer, ClockIdentifier, Flags, Grandmaster, Header, LocalClock, Message, Packet, PortIdentity, SyncBody,
@@ -13,11 +13,11 @@ impl Protocol {
     pub const V1: Self = Self { decode, delay_req };
 }
 
-/// Differences of variance up to this do not count (PTP_LOG_VARIANCE_THRESHOLD).
+/// Largest difference of variances that the best master clock algorithm ignores (PTP_LOG_VARIANCE_THRESHOLD).
 const VARIANCE_THRESHOLD: u16 = 256;
-/// Up to this stratum the clock identifier decides before the variance (7.6).
+/// Highest stratum at which the clock identifier is compared before the variance (7.6).
 const IDENTIFIED_STRATUM: u8 = 2;
-/// PTPv2's default of both priorities.
+/// The default of priority1 and priority2 in PTPv2.
 const NO_PRIORITY: u8 = 128;
 
 fn decode(bytes: &[u8]) -> Result<Decoded, WireError> {
@@ -46,7 +46,7 @@ fn decode(bytes: &[u8]) -> Result<Decoded, WireError> {
     Ok(Decoded { head: Head { domain, source, sequence_id }, channel, content })
 }
 
-/// A Delay_Req of a slave-only clock. It names the grandmaster that it follows, as real followers do.
+/// Builds the Delay_Req of a slave-only clock, with the grandmaster that it follows, as Dante devices do.
 fn delay_req(head: &Head, leader: PortIdentity, announced: &Announcement) -> Buffer {
     /// Slave-only (IEEE 1588-2002, table 3).
     const SLAVE_ONLY: u8 = 255;
@@ -115,7 +115,7 @@ impl From<&Grandmaster> for Quality {
     }
 }
 
-/// ATOM and GPS are the best (0), then NTP, HAND, INIT, DFLT, and anything else.
+/// Rank of a clock identifier: ATOM and GPS are the best (0), then NTP, HAND, INIT, DFLT, and any other.
 fn rank(identifier: ClockIdentifier) -> u8 {
     match identifier {
         ClockIdentifier::ATOM | ClockIdentifier::GPS => 0,

@@ -1,13 +1,12 @@
-//! tshark's fields of PTPv1, and what of a packet each of them shows.
+//! The PTPv1 fields of tshark, and the value of each for a packet.
 
 use dante_core::time::{Dante, Timestamp};
 use dante_core::wire::{
-    ClockIdentity, CurrentDataSet, DefaultDataSet, DelayResp, Flags, FollowUp, ForeignDataSet,
-    GetForeignDataSet, GlobalTimeDataSet, Management, Message, Packet, ParentDataSet, Payload, PortDataSet,
-    SyncBody,
+    ClockIdentity, CurrentDataSet, DefaultDataSet, DelayResp, FollowUp, GlobalTimeDataSet, Management,
+    Message, Packet, ParentDataSet, Payload, PortDataSet, SyncBody,
 };
 
-/// The name of a field and its value as tshark prints it, if the packet has it.
+/// The name of a field, and its value as tshark prints it, if the packet has the field.
 pub type Field = (&'static str, fn(&Packet) -> Option<String>);
 
 fn packet(packet: &Packet) -> Option<&Packet> {
@@ -48,8 +47,6 @@ payloads! {
     parent: ParentDataSet,
     port: PortDataSet,
     global_time: GlobalTimeDataSet,
-    get_foreign: GetForeignDataSet,
-    foreign: ForeignDataSet,
 }
 
 fn message_type(packet: &Packet) -> u8 {
@@ -74,10 +71,13 @@ fn parameter_length(management: &Management) -> u16 {
         Payload::ParentDataSet(_) => 90,
         Payload::PortDataSet(_) => 52,
         Payload::GlobalTimeDataSet(_) => 24,
-        Payload::GetForeignDataSet(_) => 4,
-        Payload::ForeignDataSet(_) => 28,
         _ => 0,
     }
+}
+
+/// 1 if this bit of the header's flags is set, otherwise 0.
+fn flag(packet: &Packet, bit: u16) -> u8 {
+    u8::from(packet.header.flags.0 & bit != 0)
 }
 
 fn whole(time: Timestamp<Dante>) -> String {
@@ -99,8 +99,8 @@ macro_rules! fields {
     };
 }
 
-/// All that Wireshark has for the messages that are decoded, but ptp.mm.default.data.set.clockfollowupcapable: that it
-/// reads from byte 89, and ptpd writes to 91 like every other boolean to the end of its word.
+/// All fields of Wireshark for the decoded messages except ptp.mm.default.data.set.clockfollowupcapable: Wireshark reads it from
+/// byte 89, but ptpd writes it to byte 91, at the end of its word as every other boolean.
 pub const FIELDS: &[Field] = fields! {
     packet {
         "ptp.versionptp" => |_p| 1,
@@ -113,13 +113,13 @@ pub const FIELDS: &[Field] = fields! {
         "ptp.sequenceid" => |p| p.header.sequence_id,
         "ptp.controlfield" => |p| control(p),
         "ptp.flags" => |p| format!("{:#06x}", p.header.flags.0),
-        "ptp.flags.li61" => |p| u8::from(p.header.flags.has(Flags::LI_61)),
-        "ptp.flags.li59" => |p| u8::from(p.header.flags.has(Flags::LI_59)),
-        "ptp.flags.boundary_clock" => |p| u8::from(p.header.flags.has(Flags::BOUNDARY_CLOCK)),
-        "ptp.flags.assist" => |p| u8::from(p.header.flags.has(Flags::ASSIST)),
-        "ptp.flags.ext_sync" => |p| u8::from(p.header.flags.has(Flags::EXT_SYNC)),
-        "ptp.flags.parent_stats" => |p| u8::from(p.header.flags.has(Flags::PARENT_STATS)),
-        "ptp.flags.sync_burst" => |p| u8::from(p.header.flags.has(Flags::SYNC_BURST)),
+        "ptp.flags.li61" => |p| flag(p, 0x01),
+        "ptp.flags.li59" => |p| flag(p, 0x02),
+        "ptp.flags.boundary_clock" => |p| flag(p, 0x04),
+        "ptp.flags.assist" => |p| flag(p, 0x08),
+        "ptp.flags.ext_sync" => |p| flag(p, 0x10),
+        "ptp.flags.parent_stats" => |p| flag(p, 0x20),
+        "ptp.flags.sync_burst" => |p| flag(p, 0x40),
     }
     sync {
         "ptp.sdr.origintimestamp" => |b| whole(b.origin),
@@ -249,16 +249,5 @@ pub const FIELDS: &[Field] = fields! {
         "ptp.mm.global.time.data.set.leap59" => |d| u8::from(d.leap_59),
         "ptp.mm.global.time.data.set.leap61" => |d| u8::from(d.leap_61),
         "ptp.mm.global.time.data.set.epochnumber" => |d| d.epoch_number,
-    }
-    get_foreign {
-        "ptp.mm.get.foreign.data.set.recordkey" => |d| d.record_key,
-    }
-    foreign {
-        "ptp.mm.foreign.data.set.returnedportnumber" => |d| d.returned_port_number,
-        "ptp.mm.foreign.data.set.returnedrecordnumber" => |d| d.returned_record_number,
-        "ptp.mm.foreign.data.set.foreignmastercommunicationtechnology" => |d| d.foreign_master.technology,
-        "ptp.mm.foreign.data.set.foreignmasteruuidfield" => |d| d.foreign_master.uuid,
-        "ptp.mm.foreign.data.set.foreignmasterportidfield" => |d| d.foreign_master.port_id,
-        "ptp.mm.foreign.data.set.foreignmastersyncs" => |d| d.foreign_master_syncs,
     }
 };

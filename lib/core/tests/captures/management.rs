@@ -1,10 +1,10 @@
-//! One Management message of each key, no two fields of one message alike.
+//! One Management message of each key that is decoded; no two fields of a message have the same value.
 
 use dante_core::time::{Duration, Offset, Timestamp};
 use dante_core::wire::{
-    ClockIdentifier, ClockIdentity, CurrentDataSet, DefaultDataSet, EVENT_PORT, Flags, ForeignDataSet,
-    GENERAL_PORT, GetForeignDataSet, GlobalTimeDataSet, Grandmaster, Header, Management, Message, Packet,
-    ParentDataSet, Payload, PortDataSet, PortIdentity, PortState, Subdomain, Uuid,
+    ClockIdentifier, ClockIdentity, CurrentDataSet, DefaultDataSet, EVENT_PORT, Flags, GENERAL_PORT,
+    GlobalTimeDataSet, Grandmaster, Header, Management, Message, Packet, ParentDataSet, Payload, PortDataSet,
+    PortIdentity, PortState, Subdomain, Uuid,
 };
 
 fn port(last: u8, port_id: u16) -> PortIdentity {
@@ -82,13 +82,6 @@ pub fn packets() -> Vec<Packet> {
             leap_61: false,
             epoch_number: 0x0304,
         }),
-        Payload::GetForeignDataSet(GetForeignDataSet { record_key: 0x0102 }),
-        Payload::ForeignDataSet(ForeignDataSet {
-            returned_port_number: 0x0102,
-            returned_record_number: 0x0304,
-            foreign_master: port(5, 0x0607),
-            foreign_master_syncs: 0x0809,
-        }),
     ];
     let packet = |(sequence_id, payload)| Packet {
         header: Header {
@@ -96,7 +89,8 @@ pub fn packets() -> Vec<Packet> {
             subdomain: Subdomain::DFLT,
             source: port(1, 2),
             sequence_id,
-            flags: Flags::LI_59 | Flags::EXT_SYNC | Flags::SYNC_BURST,
+            // PTP_LI_59, PTP_EXT_SYNC and PTP_SYNC_BURST.
+            flags: Flags(0x02 | 0x10 | 0x40),
         },
         message: Message::Management(Management {
             target: port(3, 4),

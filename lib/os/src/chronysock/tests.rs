@@ -1,16 +1,17 @@
 use super::*;
+use crate::sandbox::unprivileged;
 use crate::scratch::Scratch;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 
-fn path(folder: &Scratch) -> PathBuf {
-    folder.0.join("chrony.dante.sock")
+fn path(directory: &Scratch) -> PathBuf {
+    directory.0.join("chrony.dante.sock")
 }
 
-/// As chronyd does at its start.
-fn bind(folder: &Scratch) -> UnixDatagram {
-    _ = std::fs::remove_file(path(folder));
-    let socket = UnixDatagram::bind(path(folder)).unwrap();
+/// Creates the socket as chronyd does when it starts.
+fn bind(directory: &Scratch) -> UnixDatagram {
+    _ = std::fs::remove_file(path(directory));
+    let socket = UnixDatagram::bind(path(directory)).unwrap();
     socket.set_nonblocking(true).unwrap();
     socket
 }
@@ -24,8 +25,8 @@ fn at(ms: i64) -> Timestamp<Raw> {
     Timestamp::from_ns(ms * 1_000_000)
 }
 
-/// The time of the reference, ns, as chronyd computes it, in more digits than an f64 has.
-fn as_chronyd_does(bytes: &[u8]) -> i128 {
+/// The reference time as chronyd computes it, ns; an integer, as an f64 has too few digits.
+fn reference_of(bytes: &[u8]) -> i128 {
     let eight = |from: usize| bytes[from..from + 8].try_into().unwrap();
     let int = |from: usize| i32::from_ne_bytes(bytes[from..from + 4].try_into().unwrap());
     assert_eq!(bytes.len(), 40);
@@ -39,41 +40,41 @@ fn as_chronyd_does(bytes: &[u8]) -> i128 {
 }
 
 #[test]
-fn a_datagram_is_what_chronyd_reads() {
+fn datagram_has_the_layout_of_chronyd() {
     for ahead in [0, 1, -1, 250_000, -999_999_999, 37_000_000_000] {
         let sample = sample(ahead);
         let cut = sample.received.ns() % 1000;
-        let reference = as_chronyd_does(&datagram(&sample));
-        // Local time and offset belong together: at the local time cut, the reference was earlier by what was cut.
+        let reference = reference_of(&datagram(&sample));
+        // chronyd adds the offset to the truncated local time: the reference is earlier by the truncated part.
         assert_eq!(reference, i128::from(sample.reference.ns() - cut), "{ahead}");
     }
-    // Before 1970 too, us are counted forwards.
+    // The us are positive for times before 1970 too.
     let early = Timestamp::from_ns(-1);
-    assert_eq!(as_chronyd_does(&datagram(&RefclockSample { reference: early, received: early })), -1000);
+    assert_eq!(reference_of(&datagram(&RefclockSample { reference: early, received: early })), -1000);
 }
 
 #[test]
-fn a_socket_that_comes_goes_and_comes_again_is_found_again_once_a_second() {
+fn reopens_the_socket_after_a_restart_of_chronyd_at_most_once_a_second() {
     let place = Scratch::new();
     let mut sock = ChronySock::new(path(&place));
     let missing = sock.send(at(0), &sample(1)).unwrap_err();
     assert!(missing.to_string().contains("refclock SOCK"), "{missing}");
     let chronyd = bind(&place);
-    assert_eq!(sock.send(at(999), &sample(1)), Err(missing), "not looked for in vain all the time");
+    assert_eq!(sock.send(at(999), &sample(1)), Err(missing), "opened again within a second");
     sock.send(at(1000), &sample(2)).unwrap();
     sock.send(at(1250), &sample(3)).unwrap();
     let mut bytes = [0; 64];
     let received: Vec<usize> = std::iter::from_fn(|| chronyd.recv(&mut bytes).ok()).collect();
     assert_eq!(received, [40, 40]);
 
-    // It ends, and its file stays.
+    // chronyd ends, and its socket file remains.
     drop(chronyd);
     let refused = sock.send(at(3000), &sample(4)).unwrap_err();
     assert!(refused.to_string().contains("chronyd has ended"), "{refused}");
     assert!(sock.socket.is_none());
     let chronyd = bind(&place);
     sock.send(at(4000), &sample(5)).unwrap();
-    // A restart between two samples costs none.
+    // A restart between two samples loses none.
     drop(chronyd);
     let chronyd = bind(&place);
     sock.send(at(6000), &sample(6)).unwrap();
@@ -81,30 +82,28 @@ fn a_socket_that_comes_goes_and_comes_again_is_found_again_once_a_second() {
 }
 
 #[test]
-fn a_reader_that_hangs_never_holds_anybody_up() {
+fn sending_never_blocks_when_chronyd_does_not_read() {
     let place = Scratch::new();
     let _chronyd = bind(&place);
     let mut sock = ChronySock::new(path(&place));
     let begun = std::time::Instant::now();
     let lost = (0..4000).filter(|n| sock.send(at(*n), &sample(*n)).is_err()).count();
-    assert!(lost > 1000, "a queue without an end? {lost} of 4000 lost");
-    assert!(begun.elapsed().as_secs() < 5, "it waited");
+    assert!(lost > 1000, "only {lost} of 4000 samples lost: is the socket buffer unbounded?");
+    assert!(begun.elapsed().as_secs() < 5, "send blocked");
     let full = sock.send(at(10_000), &sample(0)).unwrap_err();
     assert!(full.to_string().contains("full"), "{full}");
 }
 
-/// Needs a user that rights mean something to; root passes it over.
 #[test]
-fn a_socket_for_others_says_what_to_do() {
-    let sentence =
-        SockError { path: "/run/x".into(), cause: ErrorKind::PermissionDenied, text: String::new() };
-    assert!(sentence.to_string().contains("chgrp"), "{sentence}");
+fn error_for_missing_permission_names_the_remedy() {
     let place = Scratch::new();
     let _chronyd = bind(&place);
-    if nix::unistd::geteuid().is_root() {
-        return;
-    }
-    std::fs::set_permissions(path(&place), std::fs::Permissions::from_mode(0o400)).unwrap();
-    let error = ChronySock::new(path(&place)).send(at(0), &sample(0)).unwrap_err();
+    let send = |mode| {
+        std::fs::set_permissions(path(&place), std::fs::Permissions::from_mode(mode)).unwrap();
+        unprivileged(|| ChronySock::new(path(&place)).send(at(0), &sample(0)))
+    };
+    send(0o666).unwrap();
+    let error = send(0o400).unwrap_err();
     assert_eq!(error.cause, ErrorKind::PermissionDenied);
+    assert!(error.to_string().contains("chgrp"), "{error}");
 }

@@ -1,7 +1,7 @@
-//! A PTP hardware clock, `/dev/ptpN`: the clock of a network card, steered as CLOCK_REALTIME is, through
-//! clock_adjtime(2) on the file's dynamic clock id.
+//! A PTP hardware clock, `/dev/ptpN`: the clock of a network card, steered like CLOCK_REALTIME, by clock_adjtime(2) on the
+//! dynamic clock id of the open file.
 //!
-//! Interface: include/uapi/linux/ptp_clock.h; what the kernel makes of it: drivers/ptp/ptp_clock.c.
+//! Interface: include/uapi/linux/ptp_clock.h; implementation in the kernel: drivers/ptp/ptp_clock.c.
 
 use super::ClockError;
 use super::realtime::{from_timex, setoffset, to_timex_within};
@@ -24,7 +24,7 @@ pub use reading::PhcReader;
 
 /// Why a PTP hardware clock cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum PhcError {
     NotAClock { path: PathBuf },
     NotPermitted { path: PathBuf },
@@ -38,11 +38,11 @@ impl Explain for PhcError {
         match self {
             Self::NotAClock { path } => format!("{} is not a PTP hardware clock", path.display()),
             Self::NotPermitted { path } => {
-                format!("no right to steer {}: it must be opened for writing", path.display())
+                format!("no permission to steer {}: it must be opened for writing", path.display())
             }
-            Self::NotReadable { path } => format!("no right to read {}", path.display()),
+            Self::NotReadable { path } => format!("no permission to read {}", path.display()),
             Self::Absent { path } => format!(
-                "there is no {}: the card has no PTP hardware clock, or its driver is not loaded",
+                "{} does not exist: the card has no PTP hardware clock, or its driver is not loaded",
                 path.display()
             ),
             Self::Failed { tried, path, cause } => format!("cannot {tried} {}: {cause}", path.display()),
@@ -51,14 +51,12 @@ impl Explain for PhcError {
 
     fn remedy(&self) -> Option<String> {
         Some(match self {
-            Self::NotAClock { .. } => "`ethtool -T IFACE` names the one of a network card".into(),
+            Self::NotAClock { .. } => "`ethtool -T IFACE` shows the clock of a network card".into(),
             Self::NotPermitted { .. } => {
-                "run this as root or as a service, or give the file to a group of this user's by \
-                                          a udev rule"
-                    .into()
+                "run this as root or as a service, or give a group of this user access to the file by a udev rule".into()
             }
             Self::NotReadable { .. } => {
-                "run this as root, or as a user of the group that a udev rule gives the file to".into()
+                "run this as root, or give a group of this user access to the file by a udev rule".into()
             }
             Self::Absent { .. } | Self::Failed { .. } => return None,
         })
@@ -78,9 +76,9 @@ display_explained!(PhcError);
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Capabilities {
-    /// The largest frequency, ppb.
+    /// Maximum frequency offset, ppb.
     max_adj: c_int,
-    /// Alarms, stamps, outputs and pins, which nothing here uses.
+    /// Alarms, external timestamps, outputs and pins, which are not used here.
     rest: [c_int; 19],
 }
 
@@ -89,111 +87,111 @@ mod ioctl {
     nix::ioctl_read!(getcaps, b'=', 1, super::Capabilities);
 }
 
-/// A PTP hardware clock, to be steered.
+/// A PTP hardware clock that is steered.
 #[derive(Debug)]
 pub struct Phc {
-    /// Kept open: the clock id means this clock as long as the file is.
+    /// Kept open: the clock id is valid while the file is open.
     source: Source,
     limit: Ratio,
     last: Cell<Reading>,
 }
 
 impl Phc {
-    /// Opens `/dev/ptpN` for reading and writing, asks for its capabilities and reads it once; changes nothing.
+    /// Opens `/dev/ptpN` for reading and writing, reads its capabilities and its time, and changes nothing.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, PhcError> {
         let (source, caps, first) = open(path.as_ref(), true)?;
         let limit = Ratio::from_ppb(f64::from(caps.max_adj));
         Ok(Self { source, limit, last: Cell::new(first) })
     }
 
-    /// The file of the clock with this number.
+    /// Path of the clock with this number.
     pub fn path(number: u32) -> PathBuf {
         format!("/dev/ptp{number}").into()
     }
 
-    /// The largest frequency that the driver takes, of either sign.
+    /// Maximum frequency offset that the driver accepts, of either sign.
     pub fn limit(&self) -> Ratio {
         self.limit
     }
 
-    /// The clock and CLOCK_MONOTONIC_RAW at one instant: by a cross time stamp of the hardware where it has that, else
-    /// the tightest of five brackets RAW-PHC-RAW. A read over PCIe takes about 1 us, and the width says so.
+    /// Reads the clock and CLOCK_MONOTONIC_RAW at one instant: by a cross timestamp of the hardware if it has that, else by the
+    /// narrowest of five brackets RAW-PHC-RAW. A read over PCIe takes about 1 us; the width includes it.
     ///
     /// # Errors
-    /// [`ClockError::Failed`], with ENODEV when the card is gone.
+    /// [`ClockError::Failed`], with ENODEV if the card was removed.
     pub fn read(&self) -> Result<Reading, ClockError> {
         let reading = self.source.read().map_err(failed("reading the PTP hardware clock"))?;
         self.last.set(reading);
         Ok(reading)
     }
 
-    /// As [`Self::read`]; of a clock that is gone, what it would show had it run on at the oscillator's rate, so that
-    /// no step is seen where there was none. What is tried next on the clock tells the error.
+    /// Like [`Self::read`]; if that fails, extrapolates the last reading at the oscillator's rate, so that no step is detected.
+    /// The next operation on the clock returns the error.
     pub(super) fn read_or_continue(&self) -> Reading {
         self.read().unwrap_or_else(|_| continued(self.last.get()))
     }
 
-    /// The frequency dialled: +10 ppb, the clock gains 10 ns a second. Zero after the driver was loaded, whatever the
-    /// card was left at.
+    /// The frequency offset that is set: +10 ppb, the clock gains 10 ns a second. Zero after the driver was loaded, even if the
+    /// card still runs at another frequency.
     ///
     /// # Errors
-    /// [`ClockError::Failed`], with ENODEV when the card is gone.
+    /// [`ClockError::Failed`], with ENODEV if the card was removed.
     pub fn frequency(&self) -> Result<Ratio, ClockError> {
         let read = self.adjtime(0, "reading the frequency of the PTP hardware clock", |_| ())?;
         Ok(from_timex(read.freq))
     }
 
-    /// Sets the frequency, held within the driver's [limit](Self::limit), and returns the one taken. Its grain here
-    /// is 2^-16 ppm; the card's own may be coarser, and the kernel does not tell.
+    /// Sets the frequency offset, limited to the driver's [limit](Self::limit), and returns the one that the kernel applied. Its
+    /// resolution is 2^-16 ppm; that of the card may be coarser, and the kernel does not report it.
     ///
     /// # Errors
-    /// [`ClockError::Failed`], with ENODEV when the card is gone; [`ClockError::NotFinite`].
+    /// [`ClockError::Failed`], with ENODEV if the card was removed; [`ClockError::NotFinite`].
     pub fn set_frequency(&mut self, rate: Ratio) -> Result<Ratio, ClockError> {
         let units = to_timex_within(rate, self.limit).ok_or(ClockError::NotFinite)?;
         let tried = "setting the frequency of the PTP hardware clock";
-        let took = self.adjtime(libc::ADJ_FREQUENCY, tried, |t| t.freq = units)?;
-        Ok(from_timex(took.freq))
+        let applied = self.adjtime(libc::ADJ_FREQUENCY, tried, |t| t.freq = units)?;
+        Ok(from_timex(applied.freq))
     }
 
-    /// Moves the clock by `by` at once, forwards if positive.
+    /// Steps the clock by `by`, forwards if positive.
     ///
     /// # Errors
-    /// [`ClockError::Failed`], with ENODEV when the card is gone.
+    /// [`ClockError::Failed`], with ENODEV if the card was removed.
     pub fn step(&mut self, by: Duration) -> Result<(), ClockError> {
         let time = setoffset(by);
         let modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
         self.adjtime(modes, "stepping the PTP hardware clock", |t| t.time = time).map(drop)
     }
 
-    /// The one call of clock_adjtime: `fill` sets what `modes` names; returns what the kernel wrote back.
+    /// Calls clock_adjtime: `fill` sets the fields named by `modes`. Returns the fields that the kernel wrote.
     fn adjtime(
         &self,
         modes: u32,
         tried: &'static str,
         fill: impl FnOnce(&mut libc::timex),
     ) -> Result<libc::timex, ClockError> {
-        // SAFETY: timex is made of integers alone, for which zero is a value.
+        // SAFETY: timex consists of integers, for which zero is valid.
         let mut timex: libc::timex = unsafe { std::mem::zeroed() };
         fill(&mut timex);
         timex.modes = modes;
-        // SAFETY: the pointer is to a timex that lives through the call; the kernel reads and writes that struct only.
-        // The id is that of an open file, so no other clock is meant by it.
+        // SAFETY: the pointer is to a timex that outlives the call; the kernel accesses that struct only. The id is that of an
+        // open file, so it denotes no other clock.
         let result = unsafe { libc::clock_adjtime(clock_id(self.source.as_raw_fd()), &raw mut timex) };
         Errno::result(result).map_err(failed(tried))?;
         Ok(timex)
     }
 }
 
-/// FD_TO_CLOCKID (include/linux/posix-timers.h): the clock of an open file. Negative, as no clock of the kernel's own.
+/// FD_TO_CLOCKID (include/linux/posix-timers.h): the clock id of an open file. Negative, unlike the ids of other clocks.
 pub(super) fn clock_id(fd: RawFd) -> libc::clockid_t {
     const CLOCKFD: libc::clockid_t = 3;
     (!fd << 3) | CLOCKFD
 }
 
-/// Opens a clock, asks for its capabilities, by which it is known to be one, and reads it once.
+/// Opens a clock, reads its capabilities, which proves that it is a PTP hardware clock, and reads its time.
 fn open(path: &Path, write: bool) -> Result<(Source, Capabilities, Reading), PhcError> {
     let failed = |tried, cause| PhcError::Failed { tried, path: path.into(), cause };
-    // Without O_NONBLOCK, opening the wrong device (a terminal line) may wait for ever.
+    // Without O_NONBLOCK, opening the wrong device (a serial line) may block forever.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).write(write).custom_flags(flags).open(path);
     let file = file.map_err(|cause| match cause.raw_os_error().map(Errno::from_raw) {
@@ -204,12 +202,12 @@ fn open(path: &Path, write: bool) -> Result<(Source, Capabilities, Reading), Phc
         _ => failed("open", cause),
     })?;
     let mut caps = Capabilities::default();
-    // SAFETY: the descriptor is open, and the kernel writes one struct ptp_clock_caps, which `caps` is.
+    // SAFETY: the descriptor is open, and the kernel writes one struct ptp_clock_caps, the type of `caps`.
     match unsafe { ioctl::getcaps(file.as_raw_fd(), &raw mut caps) } {
         Ok(_) => {}
-        // Some devices answer a request unknown to them with EINVAL, and a folder can be opened for reading.
+        // Some devices return EINVAL for an unknown request, and a directory can be opened for reading.
         Err(Errno::ENOTTY | Errno::EINVAL) => return Err(PhcError::NotAClock { path: path.into() }),
-        Err(cause) => return Err(failed("ask for the capabilities of", cause.into())),
+        Err(cause) => return Err(failed("read the capabilities of", cause.into())),
     }
     let source = Source::new(file);
     let first = source.read().map_err(|cause| failed("read", cause.into()))?;
@@ -222,34 +220,35 @@ fn failed(tried: &'static str) -> impl Fn(Errno) -> ClockError {
 
 #[cfg(test)]
 mod tests {
-    //! What can be tried without a PTP hardware clock; where there is one, it is read and never changed.
+    //! Tests without a PTP hardware clock; if there is one, they read it and never change it.
 
     use super::*;
+    use crate::sandbox::skip;
 
     #[test]
-    fn the_clock_id_is_that_of_the_kernels_headers() {
+    fn clock_id_is_that_of_the_kernels_headers() {
         // FD_TO_CLOCKID(fd) = ((~(clockid_t)fd) << 3) | 3
         assert_eq!([0, 1, 3, 9].map(clock_id), [-5, -13, -29, -77]);
     }
 
     #[test]
-    fn the_capabilities_are_as_long_as_the_kernels() {
+    fn capabilities_have_the_size_of_the_kernels_struct() {
         assert_eq!(size_of::<Capabilities>(), 80);
     }
 
     #[test]
-    fn what_is_no_clock_is_refused_with_a_sentence() {
+    fn rejects_files_that_are_not_a_ptp_hardware_clock() {
         let error = |path: &str| Phc::open(path).unwrap_err().to_string();
         let expected =
-            "/dev/null is not a PTP hardware clock; `ethtool -T IFACE` names the one of a network card";
+            "/dev/null is not a PTP hardware clock; `ethtool -T IFACE` shows the clock of a network card";
         assert_eq!(error("/dev/null"), expected);
         assert!(error("/").contains("is not a PTP hardware clock"));
         let absent = error("/dev/ptp-nowhere");
-        assert!(absent.starts_with("there is no /dev/ptp-nowhere: "), "{absent}");
+        assert!(absent.starts_with("/dev/ptp-nowhere does not exist: "), "{absent}");
     }
 
     #[test]
-    fn a_missing_right_is_told() {
+    fn error_for_a_missing_permission_names_the_remedy() {
         let error = PhcError::NotPermitted { path: "/dev/ptp0".into() };
         assert!(
             error.denial() == Some(Denial::NotPermitted) && error.to_string().contains("udev rule"),
@@ -260,8 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn a_frequency_stays_within_the_drivers_limit() {
-        // The kernel (scaled_ppm_to_ppb) computes ppb = (1 + freq) * 125 / 2^13, rounded down, and refuses beyond max_adj.
+    fn frequency_stays_within_the_drivers_limit() {
+        // The kernel (scaled_ppm_to_ppb) computes ppb = (1 + freq) * 125 / 2^13, rounded down, and rejects more than max_adj.
         let ppb = |units: i64| ((1 + units) * 125) >> 13;
         for max_adj in [1, 32_767, 62_499_999, 999_999_999] {
             let limit = Ratio::from_ppb(f64::from(max_adj));
@@ -276,12 +275,13 @@ mod tests {
         assert_eq!(to_timex_within(Ratio::new(f64::NAN), Ratio::from_ppb(5.0)), None);
     }
 
-    /// Needs a PTP hardware clock and the right to open it; passed over without.
+    /// Needs a PTP hardware clock.
     #[test]
-    fn a_hardware_clock_is_read() {
+    fn reads_the_hardware_clock() {
         let clock = match Phc::open("/dev/ptp0") {
             Ok(clock) => clock,
-            Err(error) => return eprintln!("skipped: {error}"),
+            Err(error @ PhcError::Absent { .. }) => return eprintln!("skipped: {error}"),
+            Err(error) => return skip(&error.to_string()),
         };
         let (first, second) = (clock.read().unwrap(), clock.read().unwrap());
         assert!(second.real > first.real && second.raw > first.raw);

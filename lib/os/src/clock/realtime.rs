@@ -1,4 +1,4 @@
-//! CLOCK_REALTIME through adjtimex(2): its frequency, steps, and what other programs left behind in it.
+//! CLOCK_REALTIME by adjtimex(2): frequency, steps, and settings that other programs left.
 
 use super::ClockError;
 use dante_core::steer::{Declared, Kernel, KernelLeap, NOMINAL_TICK, SELF_STEERING};
@@ -6,14 +6,14 @@ use dante_core::time::{Duration, Ratio};
 use dante_core::utc::Leap;
 use nix::errno::Errno;
 
-/// One unit of `timex.freq`: 2^-16 ppm.
+/// Units of `timex.freq` per ppm: one unit is 2^-16 ppm.
 const UNITS_PER_PPM: f64 = 65_536.0;
-/// The kernel's own limit, MAXFREQ (include/linux/timex.h).
+/// Maximum frequency offset of the kernel, MAXFREQ (include/linux/timex.h).
 pub(super) const LIMIT: Ratio = Ratio::from_ppm(500.0);
-/// NTP_PHASE_LIMIT (kernel/time/ntp.c), us: the kernel holds both errors below it, and sets STA_UNSYNC by itself when
-/// the maximum error has grown beyond it.
+/// Maximum of `maxerror` and `esterror`, NTP_PHASE_LIMIT (kernel/time/ntp.c), us. The kernel sets STA_UNSYNC itself when the
+/// maximum error has grown beyond it.
 const ERROR_LIMIT: i64 = 16_000_000;
-/// Bits that the kernel alone sets (STA_RONLY).
+/// Bits that only the kernel sets (STA_RONLY).
 const READ_ONLY: i32 = libc::STA_PPSSIGNAL
     | libc::STA_PPSJITTER
     | libc::STA_PPSWANDER
@@ -23,80 +23,80 @@ const READ_ONLY: i32 = libc::STA_PPSSIGNAL
     | libc::STA_MODE
     | libc::STA_CLK;
 
-/// What adjtimex reports of CLOCK_REALTIME.
+/// State of CLOCK_REALTIME according to adjtimex.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timex {
-    /// How it runs; of what is slewed, the PLL's part alone.
+    /// State of the clock; `slew` is that of the PLL only, without adjtime(3).
     pub kernel: Kernel,
-    /// The largest error that the kernel believes in; it grows by 500 ppm on its own.
+    /// Maximum error in the kernel; it grows by 500 ppm until it is set again.
     pub max_error: Duration,
 }
 
 impl Timex {
-    /// Whether somebody tells the kernel that the clock is right: STA_UNSYNC is clear.
+    /// Whether the clock is marked as synchronised: STA_UNSYNC is clear.
     pub fn is_synchronised(&self) -> bool {
         self.kernel.status & libc::STA_UNSYNC == 0
     }
 }
 
-/// What adjtimex says now, of a clock that is only looked at. It needs no right.
+/// Reads the state of CLOCK_REALTIME. Needs no privilege.
 ///
 /// # Errors
-/// When the kernel refuses to be asked, as by a seccomp filter.
+/// If the call is denied, for example by a seccomp filter.
 pub fn timex() -> Result<Timex, ClockError> {
     read().map(|(state, read)| timex_of(state, &read))
 }
 
-/// CLOCK_REALTIME, to be steered. Reading it needs no right; the first change shows whether CAP_SYS_TIME is there.
+/// CLOCK_REALTIME as a clock to steer. Reading needs no privilege; the first change fails without CAP_SYS_TIME.
 #[derive(Debug)]
 pub struct Realtime(());
 
 impl Realtime {
-    /// Asks the kernel for the clock's state once, which changes nothing.
+    /// Reads the clock's state once, and changes nothing.
     ///
     /// # Errors
-    /// When even that is refused, as by a seccomp filter.
+    /// If the call is denied, for example by a seccomp filter.
     pub fn open() -> Result<Self, ClockError> {
         read().map(|_| Self(()))
     }
 
-    /// How it runs, with what an adjtime(3) has yet to work off.
+    /// State of the clock; `slew` includes the remaining offset of adjtime(3).
     ///
     /// # Errors
-    /// When the kernel refuses to be asked.
+    /// If the call is denied.
     pub fn kernel(&self) -> Result<Kernel, ClockError> {
         let kernel = timex()?.kernel;
         Ok(Kernel { slew: kernel.slew + adjtime_left()?, ..kernel })
     }
 
-    /// Sets the frequency, held within +-500 ppm, and returns the one that the kernel took.
+    /// Sets the frequency offset, limited to +-500 ppm, and returns the one that the kernel applied.
     ///
     /// # Errors
     /// [`ClockError::Refused`] without CAP_SYS_TIME; [`ClockError::NotFinite`].
     pub fn set_frequency(&mut self, rate: Ratio) -> Result<Ratio, ClockError> {
         let units = to_timex(rate).ok_or(ClockError::NotFinite)?;
-        let (_, took) =
+        let (_, applied) =
             adjtimex(libc::ADJ_FREQUENCY, "setting the frequency of CLOCK_REALTIME", |t| t.freq = units)?;
-        Ok(from_timex(took.freq))
+        Ok(from_timex(applied.freq))
     }
 
-    /// Moves the clock by `by` at once, forwards if positive. The kernel then declares the clock bad by itself
-    /// (ntp_clear in kernel/time/ntp.c) and ends what it was working off; frequency and tick stay.
+    /// Steps the clock by `by`, forwards if positive. The kernel then marks the clock as unsynchronised (ntp_clear in
+    /// kernel/time/ntp.c) and ends a slew in progress; frequency and tick stay.
     ///
     /// # Errors
-    /// [`ClockError::Refused`] without CAP_SYS_TIME; [`ClockError::Failed`] for a date that the kernel does not take.
+    /// [`ClockError::Refused`] without CAP_SYS_TIME; [`ClockError::Failed`] for a time that the kernel does not accept.
     pub fn step(&mut self, by: Duration) -> Result<(), ClockError> {
         let time = setoffset(by);
         adjtimex(libc::ADJ_SETOFFSET | libc::ADJ_NANO, "stepping CLOCK_REALTIME", |t| t.time = time)?;
         Ok(())
     }
 
-    /// Makes the frequency alone rule the clock, and returns it. The tick goes back to its nominal length; what the
-    /// kernel's PLL and adjtime(3) still had to work off ends; PLL, FLL and the pulse-per-second discipline are turned
-    /// off. The frequency, STA_UNSYNC and a pending leap second stay as they are.
+    /// Takes control of the clock, so that only the frequency determines it; returns the frequency. Resets the tick to its
+    /// nominal length, ends slews of the kernel's PLL and adjtime(3), and turns off PLL, FLL and the pulse-per-second
+    /// discipline. Keeps the frequency, STA_UNSYNC and a pending leap second.
     ///
     /// # Errors
-    /// [`ClockError::Refused`] without CAP_SYS_TIME, also where there is nothing to put right.
+    /// [`ClockError::Refused`] without CAP_SYS_TIME, even if there is nothing to change.
     pub fn take(&mut self) -> Result<Ratio, ClockError> {
         let (_, found) = read()?;
         if found.tick != NOMINAL_TICK {
@@ -104,41 +104,44 @@ impl Realtime {
             adjtimex(libc::ADJ_TICK, "resetting the tick of CLOCK_REALTIME", tick)?;
         }
         let off = frequency_alone(found.status);
-        // An offset is taken only while the PLL is on, and works on after it was turned off: zero it first.
+        // The kernel accepts an offset only while the PLL is on, and goes on slewing after it was turned off: zero it first.
         adjtimex(libc::ADJ_STATUS | libc::ADJ_OFFSET, "clearing the PLL of CLOCK_REALTIME", |t| {
             t.status = off | libc::STA_PLL;
             t.offset = 0;
         })?;
         adjtimex(libc::ADJ_STATUS, "turning off the PLL of CLOCK_REALTIME", |t| t.status = off)?;
         adjtimex(libc::ADJ_OFFSET_SINGLESHOT, "ending an adjtime() of CLOCK_REALTIME", |t| t.offset = 0)?;
-        // Read once more: the PLL may have changed the frequency until it was off.
+        // Read again: the PLL may have changed the frequency before it was turned off.
         Ok(from_timex(read()?.1.freq))
     }
 
-    /// Has the kernel tell others that the date is good, or that it is not, in one call of adjtimex. Of what can be
-    /// written to the status, only STA_UNSYNC, STA_INS, STA_DEL are touched, and what [`Self::take`] turns off is
-    /// turned off. Errors are rounded up to whole us.
+    /// Marks the clock as synchronised to UTC or not, with its error bounds, in one call of adjtimex. Changes only STA_UNSYNC,
+    /// STA_INS and STA_DEL of the writable status bits, and clears those that [`Self::take`] clears. Rounds errors up to
+    /// whole us.
     ///
     /// # Errors
     /// [`ClockError::Refused`] without CAP_SYS_TIME.
     pub fn declare(&mut self, quality: Declared) -> Result<Ratio, ClockError> {
         let status = declared_status(read()?.1.status, quality);
         let (tried, max_error, est_error) = match quality {
-            Declared::Good { max_error, est_error, .. } => {
-                ("declaring CLOCK_REALTIME good", max_error, est_error)
+            Declared::Synchronised { max_error, est_error, .. } => {
+                ("marking CLOCK_REALTIME as synchronised", max_error, est_error)
             }
-            Declared::Bad { max_error } => ("declaring CLOCK_REALTIME bad", max_error, max_error),
+            Declared::Unsynchronised { max_error } => {
+                ("marking CLOCK_REALTIME as unsynchronised", max_error, max_error)
+            }
         };
-        let (_, took) = adjtimex(libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR, tried, |t| {
-            t.status = status;
-            t.maxerror = whole_us(max_error);
-            t.esterror = whole_us(est_error);
-        })?;
-        Ok(from_timex(took.freq))
+        let (_, applied) =
+            adjtimex(libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR, tried, |t| {
+                t.status = status;
+                t.maxerror = whole_us(max_error);
+                t.esterror = whole_us(est_error);
+            })?;
+        Ok(from_timex(applied.freq))
     }
 }
 
-/// What adjtimex wrote, in our units. Offsets are in ns if STA_NANO is on, in us if not.
+/// Converts the result of adjtimex. Offsets are in ns with STA_NANO, else in us.
 pub(super) fn timex_of(state: i32, read: &libc::timex) -> Timex {
     let nano = read.status & libc::STA_NANO != 0;
     let kernel = Kernel {
@@ -151,7 +154,7 @@ pub(super) fn timex_of(state: i32, read: &libc::timex) -> Timex {
     Timex { kernel, max_error: Duration::from_us(read.maxerror) }
 }
 
-/// What adjtimex(2) returns.
+/// Leap state according to the return value of adjtimex(2).
 fn leap_of(state: i32) -> KernelLeap {
     match state {
         libc::TIME_OK => KernelLeap::None,
@@ -164,48 +167,48 @@ fn leap_of(state: i32) -> KernelLeap {
     }
 }
 
-/// The status to write so that the clock is declared as `quality`.
+/// The status to write to mark the clock as `quality`.
 pub(super) fn declared_status(found: i32, quality: Declared) -> i32 {
     let rest = frequency_alone(found) & !(libc::STA_UNSYNC | libc::STA_INS | libc::STA_DEL);
     rest | match quality {
-        Declared::Good { leap: Leap::None, .. } => 0,
-        Declared::Good { leap: Leap::Insert, .. } => libc::STA_INS,
-        Declared::Good { leap: Leap::Delete, .. } => libc::STA_DEL,
-        Declared::Bad { .. } => libc::STA_UNSYNC,
+        Declared::Synchronised { leap: Leap::None, .. } => 0,
+        Declared::Synchronised { leap: Leap::Insert, .. } => libc::STA_INS,
+        Declared::Synchronised { leap: Leap::Delete, .. } => libc::STA_DEL,
+        Declared::Unsynchronised { .. } => libc::STA_UNSYNC,
     }
 }
 
-/// An error as the kernel takes it: rounded up, never negative, and within its limit.
+/// An error bound for the kernel: rounded up to whole us, never negative, and at most [`ERROR_LIMIT`].
 pub(super) fn whole_us(error: Duration) -> i64 {
     (error.ns().max(0) / 1_000 + i64::from(error.ns().max(0) % 1_000 != 0)).min(ERROR_LIMIT)
 }
 
-/// The status to write so that nothing but the frequency steers.
+/// The status to write so that only the frequency steers the clock.
 pub(super) fn frequency_alone(status: i32) -> i32 {
     status & !SELF_STEERING & !READ_ONLY
 }
 
-/// `timex.freq` for a rate: the nearest, held within the kernel's limit. None for what is no number.
+/// The nearest `timex.freq` for a rate, limited to the kernel's maximum. `None` if the rate is not finite.
 pub(super) fn to_timex(rate: Ratio) -> Option<i64> {
     to_timex_within(rate, LIMIT)
 }
 
-/// The same within the limit of another clock, which is never exceeded by rounding.
+/// Like [`to_timex`] with the limit of another clock, which rounding never exceeds.
 #[expect(clippy::cast_possible_truncation, reason = "limits are below 2^31 ppb, and a float cast saturates")]
 pub(super) fn to_timex_within(rate: Ratio, limit: Ratio) -> Option<i64> {
     let units = |ratio: Ratio| ratio.ppm() * UNITS_PER_PPM;
-    // A limit that is a whole number of ppb may come out a hair below it.
+    // A limit in whole ppb may be computed slightly too small.
     let most = (units(limit.abs()) + 1e-3).floor() as i64;
     rate.is_finite().then(|| (units(rate).round() as i64).clamp(-most, most))
 }
 
-/// The rate that a `timex.freq` stands for.
-#[expect(clippy::cast_precision_loss, reason = "the kernel holds it below 2^47")]
+/// The rate of a `timex.freq`.
+#[expect(clippy::cast_precision_loss, reason = "the kernel keeps it below 2^47")]
 pub(super) fn from_timex(units: i64) -> Ratio {
     Ratio::from_ppm(units as f64 / UNITS_PER_PPM)
 }
 
-/// A step as ADJ_SETOFFSET|ADJ_NANO wants it: whole seconds rounded towards the past, and 0..10^9 ns in `tv_usec`.
+/// A step in the format of ADJ_SETOFFSET|ADJ_NANO: whole seconds rounded down, and 0..10^9 ns in `tv_usec`.
 pub(super) fn setoffset(by: Duration) -> libc::timeval {
     libc::timeval { tv_sec: by.ns().div_euclid(1_000_000_000), tv_usec: by.ns().rem_euclid(1_000_000_000) }
 }
@@ -214,24 +217,24 @@ fn read() -> Result<(i32, libc::timex), ClockError> {
     adjtimex(0, "reading the state of CLOCK_REALTIME", |_| ())
 }
 
-/// What an adjtime(3) has yet to work off, which the other modes do not tell; always in us. Needs no right.
+/// Remaining offset of adjtime(3), which other modes do not report; always in us. Needs no privilege.
 fn adjtime_left() -> Result<Duration, ClockError> {
     let (_, read) =
-        adjtimex(libc::ADJ_OFFSET_SS_READ, "reading what adjtime() of CLOCK_REALTIME has left", |_| ())?;
+        adjtimex(libc::ADJ_OFFSET_SS_READ, "reading the remaining adjtime() of CLOCK_REALTIME", |_| ())?;
     Ok(Duration::from_us(read.offset))
 }
 
-/// The one call of adjtimex: `fill` sets what `modes` names; returns the state (TIME_*) and what the kernel wrote back.
+/// Calls adjtimex: `fill` sets the fields named by `modes`. Returns the state (TIME_*) and the fields that the kernel wrote.
 fn adjtimex(
     modes: u32,
     tried: &'static str,
     fill: impl FnOnce(&mut libc::timex),
 ) -> Result<(i32, libc::timex), ClockError> {
-    // SAFETY: timex is made of integers alone, for which zero is a value.
+    // SAFETY: timex consists of integers, for which zero is valid.
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
     fill(&mut timex);
     timex.modes = modes;
-    // SAFETY: the pointer is to a timex that lives through the call; the kernel reads and writes that struct only.
+    // SAFETY: the pointer is to a timex that outlives the call; the kernel accesses that struct only.
     match Errno::result(unsafe { libc::adjtimex(&raw mut timex) }) {
         Ok(state) => Ok((state, timex)),
         Err(Errno::EPERM | Errno::EACCES) => Err(ClockError::Refused { tried }),

@@ -1,9 +1,10 @@
-//! These tests read the kernel's clocks and never change them.
+//! Tests of clocks. They read the kernel's clocks and never change them.
 
 use super::realtime::{
     declared_status, frequency_alone, from_timex, setoffset, timex_of, to_timex, whole_us,
 };
 use super::*;
+use crate::sandbox::unprivileged;
 use dante_core::steer::{Declared, KernelLeap, NOMINAL_TICK, SELF_STEERING};
 use dante_core::utc::Leap;
 
@@ -23,13 +24,14 @@ fn frequency_keeps_its_sign_and_value_to_half_a_unit() {
         assert_eq!(to_timex(from_timex(units)), Some(units));
     }
     for ppb in [-66_123.456, -0.1, 0.02, 11_950.0] {
-        let taken = from_timex(to_timex(Ratio::from_ppb(ppb)).unwrap());
-        assert!((taken.ppb() - ppb).abs() <= 1000.0 / 65_536.0 / 2.0 + 1e-9, "{ppb} became {}", taken.ppb());
+        let applied = from_timex(to_timex(Ratio::from_ppb(ppb)).unwrap());
+        let error = applied.ppb() - ppb;
+        assert!(error.abs() <= 1000.0 / 65_536.0 / 2.0 + 1e-9, "{ppb} became {}", applied.ppb());
     }
 }
 
 #[test]
-fn a_step_back_has_positive_nanoseconds() {
+fn backward_step_has_positive_nanoseconds() {
     let parts = |ns| (setoffset(Duration::from_ns(ns)).tv_sec, setoffset(Duration::from_ns(ns)).tv_usec);
     assert_eq!(parts(-1), (-1, 999_999_999));
     assert_eq!(parts(-1_000_000_000), (-1, 0));
@@ -39,22 +41,49 @@ fn a_step_back_has_positive_nanoseconds() {
 }
 
 #[test]
-fn only_what_steers_by_itself_is_turned_off() {
+fn clears_only_bits_that_steer_the_clock() {
     let found = libc::STA_PLL | libc::STA_FREQHOLD | libc::STA_FLL | libc::STA_PPSFREQ | libc::STA_NANO;
     assert_eq!(frequency_alone(found), 0);
     assert_eq!(frequency_alone(found | libc::STA_UNSYNC | libc::STA_INS), libc::STA_UNSYNC | libc::STA_INS);
 }
 
 #[test]
-fn the_clocks_state_is_read_without_rights() {
-    let (kernel, timex) = (Realtime::open().unwrap().kernel().unwrap(), timex().unwrap());
-    assert!(kernel.frequency.abs() <= Ratio::from_ppm(500.0), "{kernel:?}");
-    assert!((9_000..=11_000).contains(&kernel.tick), "{kernel:?}");
-    assert!(timex.max_error >= Duration::ZERO, "{timex:?}");
+fn reads_the_clocks_state_without_privileges() {
+    let independent = || {
+        let mut read = kernel(|_| ());
+        // SAFETY: the pointer is to a timex that outlives the call; without modes, the kernel changes nothing.
+        unsafe { libc::adjtimex(&raw mut read) };
+        read
+    };
+    // The maximum error grows every second, and another program may steer the clock between the readings.
+    is_good_once_in_100_tries(|| {
+        let before = independent();
+        let (kernel, timex) =
+            unprivileged(|| (Realtime::open().unwrap().kernel().unwrap(), timex().unwrap()));
+        let is_of = |read: &libc::timex| {
+            let ppm = f64::from(i32::try_from(read.freq).unwrap()) / 65_536.0;
+            (kernel.frequency.ppm() - ppm).abs() < 1e-9
+                && (kernel.tick, kernel.status) == (read.tick, read.status)
+                && timex.max_error == Duration::from_us(read.maxerror)
+        };
+        let after = independent();
+        (is_of(&before) || is_of(&after), format!("{kernel:?} {timex:?}"))
+    });
+}
+
+/// Repeats `attempt` until it is good: the host may hold it up, or another program may step CLOCK_REALTIME meanwhile.
+fn is_good_once_in_100_tries(attempt: impl Fn() -> (bool, String)) {
+    let (mut is_good, mut values) = attempt();
+    for _ in 1..100 {
+        if !is_good {
+            (is_good, values) = attempt();
+        }
+    }
+    assert!(is_good, "{values}");
 }
 
 fn kernel(fill: impl FnOnce(&mut libc::timex)) -> libc::timex {
-    // SAFETY: timex is made of integers alone, for which zero is a value.
+    // SAFETY: timex consists of integers, for which zero is valid.
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
     timex.tick = NOMINAL_TICK;
     fill(&mut timex);
@@ -62,7 +91,7 @@ fn kernel(fill: impl FnOnce(&mut libc::timex)) -> libc::timex {
 }
 
 #[test]
-fn the_kernels_return_value_is_the_leap_state() {
+fn leap_state_is_the_kernels_return_value() {
     let leap = |state| timex_of(state, &kernel(|_| ())).kernel.leap;
     let known =
         [KernelLeap::None, KernelLeap::Insert, KernelLeap::Delete, KernelLeap::Passing, KernelLeap::Over];
@@ -73,43 +102,56 @@ fn the_kernels_return_value_is_the_leap_state() {
 }
 
 #[test]
-fn an_offset_is_in_us_unless_the_kernel_says_ns() {
+fn offset_is_in_us_without_sta_nano() {
     let slew = |status| timex_of(libc::TIME_OK, &kernel(|t| (t.offset, t.status) = (-7, status))).kernel.slew;
     assert_eq!([0, libc::STA_NANO].map(slew), [Duration::from_us(-7), Duration::from_ns(-7)]);
 }
 
-/// dante-core knows the bits without libc.
 #[test]
-fn the_bits_of_self_steering_are_the_kernels() {
+fn maximum_error_is_in_us_with_and_without_sta_nano() {
+    let max_error = |status| {
+        let fill = |t: &mut libc::timex| (t.maxerror, t.esterror, t.status) = (7, 3, status);
+        timex_of(libc::TIME_OK, &kernel(fill)).max_error
+    };
+    assert_eq!([0, libc::STA_NANO].map(max_error), [Duration::from_us(7); 2]);
+}
+
+/// dante-core defines the bits without libc.
+#[test]
+fn self_steering_bits_are_those_of_the_kernel() {
     let bits = libc::STA_PLL | libc::STA_FLL | libc::STA_FREQHOLD | libc::STA_PPSFREQ | libc::STA_PPSTIME;
     assert_eq!(SELF_STEERING, bits);
 }
 
 #[test]
-fn a_declaration_touches_no_other_bit() {
-    let good = |leap| Declared::Good { max_error: Duration::ZERO, est_error: Duration::ZERO, leap };
-    // STA_PPSSIGNAL is the kernel's own, STA_PLL steers; 0x10000 stands for what may yet be invented.
+fn marking_as_synchronised_changes_no_other_bit() {
+    let synchronised =
+        |leap| Declared::Synchronised { max_error: Duration::ZERO, est_error: Duration::ZERO, leap };
+    // STA_PPSSIGNAL is read-only, STA_PLL steers; 0x10000 stands for a bit of future kernels.
     let found = 0x10000 | libc::STA_UNSYNC | libc::STA_DEL | libc::STA_PLL | libc::STA_PPSSIGNAL;
-    assert_eq!(declared_status(found, good(Leap::None)), 0x10000);
-    assert_eq!(declared_status(found, good(Leap::Insert)), 0x10000 | libc::STA_INS);
-    assert_eq!(declared_status(libc::STA_INS, good(Leap::Delete)), libc::STA_DEL);
+    assert_eq!(declared_status(found, synchronised(Leap::None)), 0x10000);
+    assert_eq!(declared_status(found, synchronised(Leap::Insert)), 0x10000 | libc::STA_INS);
+    assert_eq!(declared_status(libc::STA_INS, synchronised(Leap::Delete)), libc::STA_DEL);
     assert_eq!(
-        declared_status(0x10000 | libc::STA_INS, Declared::Bad { max_error: Duration::ZERO }),
+        declared_status(0x10000 | libc::STA_INS, Declared::Unsynchronised { max_error: Duration::ZERO }),
         0x10000 | libc::STA_UNSYNC
     );
 }
 
 #[test]
-fn declared_errors_are_rounded_up_and_bounded() {
+fn error_bounds_are_rounded_up_and_limited() {
     assert_eq!([-1, 0, 1, 1_000, 1_001].map(|ns| whole_us(Duration::from_ns(ns))), [0, 0, 1, 1, 2]);
     assert_eq!(whole_us(Duration::MAX), 16_000_000);
 }
 
 #[test]
-fn a_virtual_clock_is_ruled_by_its_frequency_alone() {
+fn only_the_frequency_determines_a_virtual_clock() {
     let mut clock = SystemClock::stand_in();
-    let good = Declared::Good { max_error: Duration::ZERO, est_error: Duration::ZERO, leap: Leap::None };
-    for setting in [Setting::Frequency(Ratio::from_ppm(3.0)), Setting::Control, Setting::Declared(good)] {
+    let synchronised =
+        Declared::Synchronised { max_error: Duration::ZERO, est_error: Duration::ZERO, leap: Leap::None };
+    for setting in
+        [Setting::Frequency(Ratio::from_ppm(3.0)), Setting::Control, Setting::Declared(synchronised)]
+    {
         assert_eq!(clock.set(setting), Ok(Ratio::from_ppm(3.0)), "{setting:?}");
     }
     let kernel = clock.read().kernel.unwrap();
@@ -127,41 +169,45 @@ fn raw_time_never_goes_back() {
 }
 
 #[test]
-fn a_reading_is_a_tight_bracket_of_now() {
-    let before = raw_now();
-    let reading = read_realtime();
-    let after = raw_now();
-    assert!(before <= reading.raw && reading.raw <= after);
-    assert!(reading.width >= Duration::ZERO && reading.width < Duration::from_ms(5), "{reading:?}");
-    let std = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let apart = i64::try_from(std.as_nanos()).unwrap() - reading.real.ns();
-    assert!(apart.abs() < 1_000_000_000, "CLOCK_REALTIME was read {apart} ns off");
+fn reading_is_a_narrow_bracket_of_now() {
+    is_good_once_in_100_tries(|| {
+        let before = raw_now();
+        let reading = read_realtime();
+        let after = raw_now();
+        assert!(before <= reading.raw && reading.raw <= after && reading.width >= Duration::ZERO);
+        let std = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let apart = i64::try_from(std.as_nanos()).unwrap() - reading.real.ns();
+        let is_good = reading.width < Duration::from_ms(1) && (0..5_000_000).contains(&apart);
+        (is_good, format!("{reading:?}, {apart} ns before the next reading"))
+    });
 }
 
 #[test]
-fn a_virtual_clock_starts_as_the_real_one() {
-    let mut clock = SystemClock::stand_in();
-    let (real, stand_in) = (read_realtime(), clock.read().reading);
-    let apart = (stand_in.real - real.real) - (stand_in.raw - real.raw);
-    assert!(apart.abs() < Duration::from_ms(5), "{apart:?}");
-    assert_eq!(clock.kernel().unwrap().frequency, Ratio::ZERO);
+fn virtual_clock_starts_at_clock_realtime() {
+    is_good_once_in_100_tries(|| {
+        let mut clock = SystemClock::stand_in();
+        let (real, virtual_one) = (read_realtime(), clock.read().reading);
+        let apart = (virtual_one.real - real.real) - (virtual_one.raw - real.raw);
+        assert_eq!(clock.kernel().unwrap().frequency, Ratio::ZERO);
+        (apart.abs() < Duration::from_ms(1), format!("{apart:?}"))
+    });
 }
 
 #[test]
-fn a_virtual_clock_takes_what_the_kernel_would() {
+fn virtual_clock_has_the_limits_of_the_kernel() {
     let mut clock = SystemClock::stand_in();
     let mut set = |rate| clock.set(Setting::Frequency(rate));
     assert_eq!(set(Ratio::from_ppm(900.0)), Ok(Ratio::from_ppm(500.0)));
     assert_eq!(set(Ratio::new(f64::NAN)), Err(Fault::Failed(ClockError::NotFinite)));
     let before = clock.line().unwrap();
-    assert_eq!(before.rate, Ratio::from_ppm(500.0), "a refused frequency changes nothing");
+    assert_eq!(before.rate, Ratio::from_ppm(500.0), "a rejected frequency changed the clock");
     clock.step(Duration::from_secs(-3)).unwrap();
     let reading = clock.read().reading;
     assert_eq!(before.at(reading.raw) - reading.real, Duration::from_secs(3));
 }
 
 #[test]
-fn a_refusal_says_which_right_is_missing() {
+fn error_for_a_refusal_names_the_capability() {
     let refused = ClockError::Refused { tried: "stepping CLOCK_REALTIME" };
     assert!(refused.denial() == Some(Denial::NotPermitted) && refused.to_string().contains("CAP_SYS_TIME"));
     let failed = ClockError::Failed { tried: "stepping CLOCK_REALTIME", cause: Errno::EINVAL };
@@ -169,11 +215,11 @@ fn a_refusal_says_which_right_is_missing() {
 }
 
 #[test]
-fn time_asleep_is_told_to_less_than_a_millisecond() {
-    let (first, second) = (suspended(), suspended());
-    assert!(first >= Duration::ZERO);
-    assert!(
-        (second - first).abs() < Duration::from_ms(1),
-        "{first:?}, {second:?}: it cannot sleep in a test"
-    );
+fn suspended_time_is_accurate_to_a_millisecond() {
+    is_good_once_in_100_tries(|| {
+        let (first, second) = (suspended(), suspended());
+        assert!(first >= Duration::ZERO);
+        let is_good = (second - first).abs() < Duration::from_ms(1);
+        (is_good, format!("{first:?}, {second:?}"))
+    });
 }

@@ -1,7 +1,11 @@
-//! On trees made to look like /proc.
+//! Tests with imitations of /proc.
 
 use super::*;
+use crate::process::Bound;
+use crate::sandbox::{is_root, skip};
 use crate::scratch::Scratch;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 const SYS_TIME: &str = "0000000002000400";
 
@@ -9,16 +13,20 @@ struct Proc(Scratch);
 
 impl Proc {
     fn new() -> Self {
-        let folder = Scratch::new();
-        folder.write("version", "no process");
-        Self(folder)
+        let directory = Scratch::new();
+        directory.write("version", "no process");
+        Self(directory)
     }
 
     fn write(&self, pid: u32, file: &str, text: &str) {
         self.0.write(&format!("{pid}/{file}"), text);
     }
 
-    /// A process with every right it needs, of no unit.
+    fn link(&self, pid: u32, file: &str, to: &str) {
+        std::os::unix::fs::symlink(to, self.0.0.join(pid.to_string()).join(file)).unwrap();
+    }
+
+    /// Adds a process with the capabilities that it needs, without a unit.
     fn add(&self, pid: u32, command: &str) {
         let name = command.split(' ').next().unwrap();
         self.write(pid, "comm", &format!("{}\n", cut(name)));
@@ -27,9 +35,9 @@ impl Proc {
         self.write(pid, "cgroup", "0::/user.slice/user-0.slice/session-3.scope\n");
     }
 
-    fn status(&self, pid: u32, state: &str, parent: u32, rights: &str) {
+    fn status(&self, pid: u32, state: &str, parent: u32, capabilities: &str) {
         let text = format!(
-            "Name:\tx\nState:\t{state}\nPPid:\t{parent}\nCapPrm:\tffffffffffffffff\nCapEff:\t{rights}\n"
+            "Name:\tx\nState:\t{state}\nPPid:\t{parent}\nCapPrm:\tffffffffffffffff\nCapEff:\t{capabilities}\n"
         );
         self.write(pid, "status", &text);
     }
@@ -56,14 +64,14 @@ fn check(cases: &[(&str, bool)]) {
 }
 
 #[test]
-fn a_rival_is_told_with_what_stops_it() {
+fn reports_the_command_that_stops_a_competing_daemon() {
     let proc = Proc::new();
     proc.add(312, "chronyd -F 1");
     proc.write(312, "cgroup", "0::/system.slice/chrony.service\n");
     proc.add(45, "ntpd -g");
-    let said: Vec<String> = proc.find().iter().map(ToString::to_string).collect();
+    let texts: Vec<String> = proc.find().iter().map(ToString::to_string).collect();
     assert_eq!(
-        said,
+        texts,
         [
             "ntpd (pid 45) steers the system clock; stop it with `kill 45`",
             "chronyd (chrony.service, pid 312) steers the system clock; stop it with `systemctl disable --now \
@@ -73,7 +81,7 @@ fn a_rival_is_told_with_what_stops_it() {
 }
 
 #[test]
-fn chronyd_steers_unless_told_to_keep_off() {
+fn chronyd_steers_except_with_x_or_capital_q() {
     check(&[
         ("chronyd", true),
         ("chronyd -d -F 1 -u _chrony", true),
@@ -84,13 +92,13 @@ fn chronyd_steers_unless_told_to_keep_off() {
         ("chronyd -f x", true),
         ("chronyd -l x -L -x -n", true), // -L takes -x as its value
         ("chronyd -Q server pool.ntp.org", false),
-        ("chronyd pool_x -x", false), // options may follow what is none
+        ("chronyd pool_x -x", false), // options may follow other words
         ("chronyd -- -x", true),
     ]);
 }
 
 #[test]
-fn phc2sys_steers_when_the_system_clock_is_among_its_targets() {
+fn phc2sys_steers_if_the_system_clock_is_a_target() {
     check(&[
         ("phc2sys -s eth1 -w", true),
         ("phc2sys -s eth1 -c CLOCK_REALTIME -w", true),
@@ -106,7 +114,7 @@ fn phc2sys_steers_when_the_system_clock_is_among_its_targets() {
 }
 
 #[test]
-fn ptp4l_steers_with_software_stamps_only() {
+fn ptp4l_steers_with_software_timestamps_only() {
     check(&[
         ("ptp4l -i eth1", false),
         ("ptp4l -i eth1 -S", true),
@@ -127,7 +135,50 @@ fn ptp4l_steers_with_software_stamps_only() {
 }
 
 #[test]
-fn another_dante2sys_steers_unless_its_clock_is_another() {
+fn ptp4l_does_not_steer_if_it_is_free_running() {
+    check(&[
+        ("ptp4l -i eth1 -S --free_running=1", false),
+        ("ptp4l -i eth1 -S --free_running 1", false),
+        ("ptp4l -i eth1 -S --free_running=0", true),
+    ]);
+    let proc = Proc::new();
+    proc.add(7, "ptp4l -f /etc/ptp4l.conf");
+    proc.write(7, "root/etc/ptp4l.conf", "[global]\ntime_stamping software\nfree_running 1\n");
+    assert_eq!(proc.find(), []);
+}
+
+#[test]
+fn ptpd_steers_except_with_an_option_against_it() {
+    check(&[
+        ("ptpd -b eth1", true),
+        ("ptpd -t -b eth1", false),
+        ("ptpd -b eth1 -Gt", false),
+        ("ptpd -b t", true), // an interface named t
+        ("ptpd -bt", true),
+        ("ptpd -n 1 -b eth1", true), // the announce interval of versions before 2.3
+        ("ptpd2 -i eth1 -n", false),
+        ("ptpd2 -n -i eth1", false),
+        ("ptpd2 --noadjust -i eth1", false),
+        ("ptpd2 -i eth1 --clock:no_adjust=y", false),
+        ("ptpd2 -i eth1 --clock:no_adjust=n", true),
+        ("ptpd2 -c /etc/ptpd2.conf", true),
+    ]);
+}
+
+#[test]
+fn ntpd_steers_except_the_one_of_busybox_that_only_queries() {
+    check(&[("ntpd -g", true), ("ntpd -w", true), ("statime -c /etc/statime.toml", true)]);
+    let proc = Proc::new();
+    proc.add(9, "ntpd -w -p 10.0.0.1");
+    proc.link(9, "exe", "/bin/busybox");
+    assert_eq!(proc.find(), []);
+    proc.add(10, "ntpd -p 10.0.0.1");
+    proc.link(10, "exe", "/bin/busybox");
+    assert_eq!(proc.pids(), [10]);
+}
+
+#[test]
+fn another_dante2sys_steers_except_with_another_clock() {
     check(&[
         ("dante2sys", true),
         ("dante2sys -m --clock realtime", true),
@@ -150,7 +201,7 @@ fn another_dante2sys_steers_unless_its_clock_is_another() {
 }
 
 #[test]
-fn the_others_always_steer_and_strangers_never() {
+fn other_known_programs_always_steer_and_unknown_ones_never() {
     check(&[
         ("ntpd -g -u ntpsec:ntpsec", true),
         ("openntpd", true),
@@ -163,11 +214,11 @@ fn the_others_always_steer_and_strangers_never() {
     ]);
     let proc = Proc::new();
     proc.add(7, "systemd-timesyncd");
-    assert_eq!(proc.find().first().unwrap().name, "systemd-timesyncd", "not as the kernel cuts it");
+    assert_eq!(proc.find().first().unwrap().name, "systemd-timesyncd", "the truncated name of the kernel");
 }
 
 #[test]
-fn what_may_not_steer_is_no_rival() {
+fn ignores_processes_that_cannot_steer() {
     let proc = Proc::new();
     proc.add(1, "chronyd");
     proc.status(1, "S (sleeping)", 0, "fffffffffdffffff");
@@ -177,16 +228,16 @@ fn what_may_not_steer_is_no_rival() {
     std::fs::remove_file(proc.0.0.join("3/status")).unwrap();
     proc.add(999, "dante2sys");
     std::fs::create_dir(proc.0.0.join("5")).unwrap();
-    assert_eq!(proc.pids(), [3], "only what cannot be read counts as able");
+    assert_eq!(proc.pids(), [3], "only a process with an unreadable status counts as able");
     std::fs::remove_file(proc.0.0.join("3/cmdline")).unwrap();
     std::fs::remove_file(proc.0.0.join("3/cgroup")).unwrap();
     assert_eq!(proc.pids(), [3]);
 }
 
 #[test]
-fn rights_in_a_namespace_of_its_own_do_not_count() {
+fn ignores_capabilities_in_another_user_namespace() {
     let proc = Proc::new();
-    // As the kernel writes it (kernel/user_namespace.c).
+    // In the format of the kernel (kernel/user_namespace.c).
     let users = |of: &str, first: u32, count: u32| {
         proc.0.write(&format!("{of}/uid_map"), format!("{:10} {first:10} {count:10}\n", 0));
     };
@@ -196,34 +247,34 @@ fn rights_in_a_namespace_of_its_own_do_not_count() {
     }
     users("1", 100_000, 65_536);
     users("2", 0, u32::MAX);
-    proc.write(3, "uid_map", ""); // ended while it was looked at
-    assert_eq!(proc.pids(), [1, 2, 3], "ours is not known");
+    proc.write(3, "uid_map", ""); // the process has ended meanwhile
+    assert_eq!(proc.pids(), [1, 2, 3], "own namespace is unknown");
     users("self", 0, u32::MAX);
     assert_eq!(proc.pids(), [2, 3]);
 }
 
-/// A real one, seen by a user who may not trace it: what a daemon of its own user sees of a container.
+/// A real namespace, seen by a user who may not trace the process, as an unprivileged daemon sees a container.
 #[test]
-fn a_namespace_of_its_own_is_known_without_rights_over_it() {
-    let run = |script: &str| std::process::Command::new("sh").args(["-c", script]).output().unwrap();
-    let can =
-        run("setpriv --reuid=65534 --clear-groups unshare --user --map-root-user true").status.success();
-    if !can || !nix::unistd::Uid::effective().is_root() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "this test needs root and user namespaces");
-        return eprintln!("skipped: needs root and user namespaces");
+fn recognises_another_user_namespace_without_ptrace_access() {
+    let run = |script: &str| Command::new("sh").args(["-c", script]).output().unwrap();
+    if !is_root("becomes another user") {
+        return;
     }
-    let told = run(
+    if !run("setpriv --reuid=65534 --clear-groups unshare --user --map-root-user true").status.success() {
+        return skip("needs user namespaces of unprivileged users, setpriv(1) and unshare(1)");
+    }
+    let output = run(
         "unshare --user --map-root-user sleep 60 & trap 'kill $!' EXIT
          until grep -Eq '^ +0 +0 +1$' /proc/$!/uid_map; do sleep 0.01; done
          setpriv --reuid=65534 --clear-groups sh -c \"cmp -s /proc/self/uid_map /proc/$!/uid_map || echo differs
          cat /proc/$!/uid_map; readlink /proc/$!/ns/user || echo no link\"",
     );
-    let told = String::from_utf8(told.stdout).unwrap();
-    assert_eq!(told.split_whitespace().collect::<Vec<_>>().join(" "), "differs 0 0 1 no link");
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.split_whitespace().collect::<Vec<_>>().join(" "), "differs 0 0 1 no link");
 }
 
 #[test]
-fn helpers_are_not_counted_beside_their_program() {
+fn helper_processes_are_not_listed() {
     let proc = Proc::new();
     for (pid, parent, cgroup) in [
         (10, 1, "0::/system.slice/chrony.service"),
@@ -231,7 +282,7 @@ fn helpers_are_not_counted_beside_their_program() {
         (20, 1, "0::/user.slice/user-0.slice/session-3.scope"),
         (21, 20, "0::/user.slice/user-0.slice/session-3.scope"), // a child
         (30, 1, "0::/system.slice/chrony@second.service"),
-        (40, 1, "0::/user.slice/user-0.slice/session-3.scope"), // another of no unit
+        (40, 1, "0::/user.slice/user-0.slice/session-3.scope"), // another one without a unit
     ] {
         proc.add(pid, "chronyd");
         proc.status(pid, "S (sleeping)", parent, SYS_TIME);
@@ -241,7 +292,7 @@ fn helpers_are_not_counted_beside_their_program() {
 }
 
 #[test]
-fn the_unit_is_the_one_that_systemctl_of_this_host_can_stop() {
+fn unit_is_one_that_systemctl_of_this_host_can_stop() {
     let unit = |cgroup: &str| {
         let proc = Proc::new();
         proc.add(1, "ntpd");
@@ -258,8 +309,29 @@ fn the_unit_is_the_one_that_systemctl_of_this_host_can_stop() {
     assert_eq!(unit("0::/\n"), None);
 }
 
+/// The process named ntpd is sleep(1): it may set the clock, but does nothing.
 #[test]
-fn this_machine_is_looked_at_without_harm() {
-    assert!(find().iter().all(|competitor| competitor.pid != std::process::id()));
+fn finds_a_process_of_this_host_except_itself() {
     assert_eq!(find_in(Path::new("/nowhere"), 1), []);
+    if !is_root("starts a process that may set the clock") {
+        return;
+    }
+    let proc = Path::new("/proc");
+    if !Process::new(proc, std::process::id()).may_set_the_clock() {
+        return skip("needs CAP_SYS_TIME");
+    }
+    let directory = Scratch::new();
+    let sleep = Command::new("sh").args(["-c", "command -v sleep"]).output().unwrap().stdout;
+    let ntpd = directory.0.join("ntpd");
+    std::os::unix::fs::symlink(String::from_utf8(sleep).unwrap().trim_end(), &ntpd).unwrap();
+    // A multi-call program, such as busybox, selects the command by this word.
+    let mut child = Bound::spawn(Command::new(ntpd).arg0("sleep").arg("60")).unwrap();
+    let pid = child.id();
+    let is_found = |own| {
+        find_in(proc, own).iter().any(|competitor| (competitor.pid, &*competitor.name) == (pid, "ntpd"))
+    };
+    let found = [is_found(1), is_found(pid), find().iter().any(|competitor| competitor.pid == pid)];
+    child.end(std::time::Duration::from_secs(20)).unwrap();
+    assert_eq!(found, [true, false, true], "as another process, as the process itself, by this process");
+    assert!(!is_found(1), "found after its end");
 }

@@ -1,8 +1,8 @@
-//! The configuration file: one TOML file for the suite, a section for each program, a key for each long flag.
+//! The configuration file: one TOML file for the suite, with a section for each program and a key for each long flag.
 //!
-//! Keys *are* flags: `KEY = "VALUE"` in the section of a program is `--KEY=VALUE` put before the flags of the
-//! command line, so a key cannot mean anything else than its flag, and what the command line says wins. Each key is
-//! tried alone first, so that a mistake is told with its line.
+//! Keys *are* flags: `KEY = "VALUE"` in the section of a program is `--KEY=VALUE` before the flags of the command line, so a
+//! key always has the meaning of its flag, and the command line overrides the file. Each key is parsed alone first, so that an
+//! error names its line.
 
 mod example;
 mod words;
@@ -19,9 +19,9 @@ use toml_edit::{Document, Item, Value};
 
 /// What is wrong with flags or configuration.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum ConfigError {
-    /// With the flags; clap says it, and also `--help` and `--version` come as this.
+    /// Wrong flags, or `--help` or `--version`; clap has the text.
     #[error(transparent)]
     Clap(#[from] clap::Error),
     #[error("cannot read {path}: {cause}")]
@@ -30,22 +30,23 @@ pub enum ConfigError {
     At { path: PathBuf, line: usize, what: String },
 }
 
-/// The flags given, the program's name first, with those of the configuration file that they name before them.
+/// Parses the command line `given` (program name first). The flags of the configuration file that it names, if any, are
+/// inserted before its own.
 pub fn arguments_of<A: DaemonArgs>(given: Vec<OsString>) -> Result<A, ConfigError> {
     let (args, lists) = parse::<A>(given.clone())?;
     let Some(path) = &args.common().config else { return Ok(args) };
     let mut all: Vec<OsString> = given.first().cloned().into_iter().collect();
-    // What may be given several times would come on top of the file's.
+    // A flag that may occur several times replaces the list in the file instead of extending it.
     let flags = File::read(path)?.flags::<A>()?.into_iter();
     all.extend(flags.filter(|flag| !lists.contains(&flag.key)).map(|flag| flag.word.into()));
     all.extend(given.into_iter().skip(1));
     Ok(parse::<A>(all)?.0)
 }
 
-/// Flags of every program that no file may have: they name the file, or do something else and end.
+/// Flags of every program that are not allowed in the file: they name the file, or do something else and end.
 const COMMAND_LINE_ONLY: [&str; 4] = ["config", "check-config", "help", "version"];
 
-/// The flags that a program takes as keys of its section, as clap describes them.
+/// The flags that are keys of the program's section, as clap describes them.
 pub fn keys_of<A: DaemonArgs>() -> Vec<Arg> {
     let is_key = |arg: &&Arg| arg.get_long().is_some_and(|name| !is_for_the_command_line::<A>(name));
     A::command().get_arguments().filter(is_key).cloned().collect()
@@ -55,16 +56,15 @@ fn is_for_the_command_line<A: DaemonArgs>(flag: &str) -> bool {
     COMMAND_LINE_ONLY.contains(&flag) || A::COMMAND_LINE_ONLY.contains(&flag)
 }
 
-/// The new name of a flag that was renamed.
+/// The new name of a renamed flag.
 fn new_name<A: DaemonArgs>(flag: &str) -> Option<&'static str> {
     A::RENAMED.iter().find(|(old, _)| *old == flag).map(|(_, new)| *new)
 }
 
-/// The values of one key as they stand in the file, whether they make sense or not; a list is several, and a key that is not
-/// there is none.
+/// The values of one key in the file, unchecked: several for a list, none for a missing key.
 ///
 /// # Errors
-/// [`ConfigError`], where the file is not to be read.
+/// [`ConfigError`] if the file cannot be read.
 pub fn values(path: &Path, section: &str, key: &str) -> Result<Vec<String>, ConfigError> {
     let file = File::read(path)?;
     let value = file.document.get(section).and_then(|section| section.get(key)).and_then(Item::as_value);
@@ -75,7 +75,7 @@ pub fn values(path: &Path, section: &str, key: &str) -> Result<Vec<String>, Conf
     })
 }
 
-/// The flags, and the names of those given that may be so several times.
+/// The flags, and the names of those on the command line that may occur several times.
 fn parse<A: DaemonArgs>(words: Vec<OsString>) -> Result<(A, Vec<String>), clap::Error> {
     let mut command = A::command().args_override_self(true);
     let matches = command.try_get_matches_from_mut(words).map_err(suggest_new_name::<A>)?;
@@ -89,7 +89,7 @@ fn parse<A: DaemonArgs>(words: Vec<OsString>) -> Result<(A, Vec<String>), clap::
     Ok((args, lists))
 }
 
-/// The error of an unknown flag suggests the new name, if the flag was renamed.
+/// Makes the error for an unknown flag suggest the new name if the flag was renamed.
 fn suggest_new_name<A: DaemonArgs>(mut error: clap::Error) -> clap::Error {
     let unknown = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(flag)) => flag.strip_prefix("--").and_then(new_name::<A>),
@@ -102,7 +102,7 @@ fn suggest_new_name<A: DaemonArgs>(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// A key of the file, and the word of a command line that it amounts to.
+/// A key of the file and its equivalent on the command line.
 struct Flag {
     key: String,
     word: String,
@@ -135,7 +135,7 @@ impl<'a> File<'a> {
         ConfigError::At { path: self.path.into(), line: line_of(self.document.raw(), span), what }
     }
 
-    /// The flags that the program's section amounts to.
+    /// The command-line equivalent of the program's section.
     fn flags<A: DaemonArgs>(&self) -> Result<Vec<Flag>, ConfigError> {
         let keys = keys_of::<A>();
         let own: Vec<&str> = keys.iter().filter_map(Arg::get_long).collect();
@@ -160,7 +160,7 @@ impl<'a> File<'a> {
             let span = table.key(key).and_then(|key| key.span()).or_else(|| item.span());
             let wrong = |what| self.error(span.clone(), what);
             if is_for_the_command_line::<A>(key) {
-                return Err(wrong(format!("{key} is a flag of the command line only")));
+                return Err(wrong(format!("{key} is allowed on the command line only")));
             }
             if let Some(new) = new_name::<A>(key) {
                 return Err(wrong(format!("{key} was renamed: write {new}")));
@@ -169,7 +169,7 @@ impl<'a> File<'a> {
                 return Err(wrong(words::no_key(&example, A::PROGRAM, &own, key)));
             };
             for word in words_of(key, item, arg).map_err(wrong)? {
-                // Alone, so that a mistake can be told with its line.
+                // Parsed alone, so that an error names its line.
                 if let Err(error) = A::command().try_get_matches_from([A::PROGRAM, &word]) {
                     return Err(wrong(words::wrong_value(key, &error)));
                 }
@@ -181,21 +181,23 @@ impl<'a> File<'a> {
 }
 
 fn words_of(key: &str, item: &Item, arg: &Arg) -> Result<Vec<String>, String> {
-    let Some(value) = item.as_value() else { return Err(format!("{key} wants a value, not a section")) };
+    let Some(value) = item.as_value() else {
+        return Err(format!("{key} is a key, not a section: write {key} = \"value\""));
+    };
     let takes_value = arg.get_action().takes_values();
     let one = |value: &Value| match value {
         Value::Boolean(on) if !takes_value => Ok(on.value().then(|| format!("--{key}"))),
-        _ if !takes_value => Err(format!("{key} wants true or false, without quotes")),
+        _ if !takes_value => Err(format!("{key} must be true or false, without quotes")),
         Value::String(text) => Ok(Some(format!("--{key}={}", text.value()))),
         Value::Integer(number) => Ok(Some(format!("--{key}={}", number.value()))),
         Value::Float(number) => Ok(Some(format!("--{key}={}", number.value()))),
-        _ => Err(format!("{key} wants a text in quotes, or a number")),
+        _ => Err(format!("{key} must be a text in quotes, or a number")),
     };
     match (value, arg.get_action()) {
         (Value::Array(list), ArgAction::Append) => {
             list.iter().filter_map(|value| one(value).transpose()).collect()
         }
-        (Value::Array(_), _) => Err(format!("{key} wants one value, not a list")),
+        (Value::Array(_), _) => Err(format!("{key} must be one value, not a list")),
         (single, _) => Ok(one(single)?.into_iter().collect()),
     }
 }

@@ -1,105 +1,106 @@
-//! What the service manager is told: systemd's notification protocol, sd_notify(3).
+//! Notifications to the service manager: systemd's protocol, sd_notify(3).
 //!
-//! Everything is said by the main loop: were it said by a thread, a loop that hangs would go unnoticed.
+//! The main loop sends all of them: a separate thread would hide a main loop that hangs.
 
 use super::{Failure, Service};
 use dante_core::time::{Duration, Raw, Timestamp};
 use sd_notify::NotifyState;
 use std::io;
 
-/// The status line is told at most so often: each is work for the service manager.
-const APART: Duration = Duration::from_secs(1);
+/// Minimum interval between two status lines: each is work for the service manager.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The service manager, if one asked to be told.
+/// The service manager, if it requested notifications.
 #[derive(Debug)]
 pub(super) struct Manager {
-    is_told: bool,
-    /// The status line, as it is now, and as it was told last and when.
+    is_present: bool,
+    /// The present status line.
     line: String,
-    told: String,
-    told_at: Option<Timestamp<Raw>>,
-    /// How far apart it wants signs of life, and when the next one is due.
+    /// The status line that was sent last.
+    sent: String,
+    sent_at: Option<Timestamp<Raw>>,
+    /// Interval of the watchdog notifications, and time of the next one.
     watchdog: Option<(Duration, Timestamp<Raw>)>,
     has_failed: bool,
 }
 
 impl Manager {
-    /// The one that started this very process, by the environment.
+    /// The service manager that started this process, according to the environment.
     pub(super) fn find(now: Timestamp<Raw>) -> Self {
-        let is_told = std::env::var_os("NOTIFY_SOCKET").is_some() && is_addressed();
-        // Half of what it tolerates, as sd_watchdog_enabled(3) advises; a WATCHDOG_PID that is another's is minded there.
-        let every = sd_notify::watchdog_enabled().filter(|limit| is_told && !limit.is_zero());
+        let is_present = std::env::var_os("NOTIFY_SOCKET").is_some() && is_addressed();
+        // Half of the watchdog timeout, as sd_watchdog_enabled(3) advises; the crate checks WATCHDOG_PID.
+        let every = sd_notify::watchdog_enabled().filter(|limit| is_present && !limit.is_zero());
         let every = every.map(|limit| Duration::from_secs_f64(limit.as_secs_f64() / 2.0));
         Self {
-            is_told,
+            is_present,
             line: String::new(),
-            told: String::new(),
-            told_at: None,
+            sent: String::new(),
+            sent_at: None,
             watchdog: every.map(|every| (every, now + every)),
             has_failed: false,
         }
     }
 
-    /// The service is in its loop.
+    /// Reports that the service has started.
     pub(super) fn ready(&mut self, now: Timestamp<Raw>, service: &impl Service) {
-        self.say(&[NotifyState::Ready]);
-        self.tell(now, service);
+        self.notify(&[NotifyState::Ready]);
+        self.update(now, service);
     }
 
-    /// The service was asked to end, and does.
+    /// Reports that the service ends on request.
     pub(super) fn stopping(&mut self) {
-        self.say(&[NotifyState::Stopping, NotifyState::Status("stopped")]);
+        self.notify(&[NotifyState::Stopping, NotifyState::Status("stopped")]);
     }
 
-    /// When the loop has to come round at the latest, if the service would sleep until `deadline`.
+    /// Latest time of the next [`Self::update`]: `deadline` of the service, or earlier for the watchdog.
     pub(super) fn deadline(&self, deadline: Timestamp<Raw>) -> Timestamp<Raw> {
         self.watchdog.map_or(deadline, |(_, due)| deadline.min(due))
     }
 
-    /// The loop came round: gives the sign of life that is due, and tells a status that changed.
-    pub(super) fn tell(&mut self, now: Timestamp<Raw>, service: &impl Service) {
+    /// Sends a watchdog notification if one is due, and the status line if it changed.
+    pub(super) fn update(&mut self, now: Timestamp<Raw>, service: &impl Service) {
         if let Some((every, _)) = self.watchdog.filter(|(_, due)| now >= *due) {
-            // Counted from now on: after a sleep of the host none is made up for.
+            // Counted from now: notifications missed while the host was suspended are not sent later.
             self.watchdog = Some((every, now + every));
-            self.say(&[NotifyState::Watchdog]);
+            self.notify(&[NotifyState::Watchdog]);
         }
-        if !self.is_told || self.told_at.is_some_and(|at| now - at < APART) {
+        if !self.is_present || self.sent_at.is_some_and(|at| now - at < STATUS_INTERVAL) {
             return;
         }
         self.line.clear();
-        // Writing to a String fails only where a Display does.
+        // Writing to a String fails only if a Display does.
         _ = service.status(&mut self.line);
-        if self.line == self.told {
+        if self.line == self.sent {
             return;
         }
-        self.say(&[NotifyState::Status(&one_line(&self.line))]);
-        std::mem::swap(&mut self.line, &mut self.told);
-        self.told_at = Some(now);
+        self.notify(&[NotifyState::Status(&one_line(&self.line))]);
+        std::mem::swap(&mut self.line, &mut self.sent);
+        self.sent_at = Some(now);
     }
 
-    fn say(&mut self, states: &[NotifyState<'_>]) {
-        if !self.is_told {
+    fn notify(&mut self, states: &[NotifyState<'_>]) {
+        if !self.is_present {
             return;
         }
         let result = sd_notify::notify(states);
         if let (Err(error), false) = (&result, self.has_failed) {
-            log::warn!("the service manager cannot be told ({}): {error}", socket());
+            log::warn!("cannot notify the service manager ({}): {error}", socket());
         }
         self.has_failed = result.is_err();
     }
 }
 
-/// Tells why the program ends: `systemctl status` shows it beside the exit status.
+/// Reports why the program ends: `systemctl status` shows it beside the exit status.
 pub(super) fn failed(failure: &Failure) {
     if is_addressed() {
         let line = failure.to_string();
-        let told = sd_notify::notify(&[NotifyState::Status(&one_line(&line))]);
-        told.unwrap_or_else(|error: io::Error| log::debug!("{}: {error}", socket()));
+        let sent = sd_notify::notify(&[NotifyState::Status(&one_line(&line))]);
+        sent.unwrap_or_else(|error: io::Error| log::debug!("{}: {error}", socket()));
     }
 }
 
-/// Whether the service manager started this very process, and not a parent of it, whose environment was inherited. Where it
-/// does not tell (before systemd 248, in containers), the socket is meant for whoever is given it.
+/// Whether the service manager started this process, and not a parent from which the environment was inherited. Without
+/// SYSTEMD_EXEC_PID (systemd before 248, containers), the socket is taken to be meant for this process.
 fn is_addressed() -> bool {
     let pid = std::env::var("SYSTEMD_EXEC_PID").ok();
     pid.is_none_or(|pid| pid == std::process::id().to_string())
@@ -109,7 +110,7 @@ fn socket() -> String {
     format!("NOTIFY_SOCKET {}", std::env::var_os("NOTIFY_SOCKET").unwrap_or_default().display())
 }
 
-/// The protocol is one of lines: a line break within a status would begin another assignment.
+/// Replaces control characters: the protocol consists of lines, and a line break in a status would begin another assignment.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

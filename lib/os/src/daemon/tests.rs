@@ -32,9 +32,9 @@ impl DaemonArgs for Args {
 }
 
 fn with_file(bytes: impl AsRef<[u8]>, flags: &[&str]) -> Result<Args, String> {
-    let folder = Scratch::new();
-    folder.write("suite.toml", bytes);
-    let place = format!("{}/", folder.0.display());
+    let directory = Scratch::new();
+    directory.write("suite.toml", bytes);
+    let place = format!("{}/", directory.0.display());
     let mut words = vec!["dante4l".to_owned(), "-f".to_owned(), format!("{place}suite.toml")];
     words.extend(flags.iter().map(|flag| (*flag).to_owned()));
     let result = arguments_of::<Args>(words.into_iter().map(OsString::from).collect());
@@ -42,7 +42,7 @@ fn with_file(bytes: impl AsRef<[u8]>, flags: &[&str]) -> Result<Args, String> {
 }
 
 #[test]
-fn a_key_is_its_flag_and_the_command_line_wins() {
+fn key_acts_as_its_flag_and_the_command_line_overrides_it() {
     let text =
         "[dante4l]\ninterface = \"eth0\"\nevent-port = 5319\nno-wait = true\n[dante2sys]\nwhatever = 1\n";
     let args = with_file(text, &["-i", "eth1"]).unwrap();
@@ -55,18 +55,18 @@ fn a_key_is_its_flag_and_the_command_line_wins() {
     assert_eq!(
         with_file(list, &["--server=c"]).unwrap().server,
         ["c"],
-        "in place of the file's, not beside them"
+        "the flag must replace the list in the file"
     );
 }
 
-/// What is said of a file whose third line, the first in its section, is this.
-fn said_of(line: &str) -> String {
+/// The error for a file whose third line, the first in its section, is `line`.
+fn error_for(line: &str) -> String {
     with_file(format!("# The suite\n[dante4l]\n{line}\n"), &[]).unwrap_err()
 }
 
 #[test]
-fn mistakes_are_told_with_file_line_and_what_was_meant() {
-    let said = [
+fn configuration_errors_name_file_line_and_correction() {
+    let errors = [
         // Keys.
         ("intreface = \"eth0\"", "unknown key intreface; did you mean interface?"),
         ("event_port = 5319", "unknown key event_port; did you mean event-port?"),
@@ -75,75 +75,76 @@ fn mistakes_are_told_with_file_line_and_what_was_meant() {
             "first-step-threshold = 1",
             "first-step-threshold is a key of section [dante2sys], not of [dante4l]: move it there",
         ),
-        ("config = \"/x\"", "config is a flag of the command line only"),
+        ("config = \"/x\"", "config is allowed on the command line only"),
         (
             "interface = \"eth0\"\ninterface = \"eth1\"",
             "interface is set twice in this section: remove one of them",
         ),
         // Quotes.
-        ("interface = eth1", "a text stands in quotes: write interface = \"eth1\""),
-        ("interface = eth1   # the card", "a text stands in quotes: write interface = \"eth1\""),
-        ("interface = eth1.2", "a text stands in quotes: write interface = \"eth1.2\""),
+        ("interface = eth1", "text must be in quotes: write interface = \"eth1\""),
+        ("interface = eth1   # the card", "text must be in quotes: write interface = \"eth1\""),
+        ("interface = eth1.2", "text must be in quotes: write interface = \"eth1.2\""),
         ("interface = \u{201c}eth1\u{201d}", "these are typographic quotes: write interface = \"eth1\""),
         ("interface = \u{201e}eth1\u{201c}", "these are typographic quotes: write interface = \"eth1\""),
         ("interface = \u{2018}eth1\u{2019}", "these are typographic quotes: write interface = \"eth1\""),
         ("event-port = \u{201c}5319\u{201d}", "these are typographic quotes: write event-port = 5319"),
-        ("interface = \"eth1", "a text stands in quotes: write interface = \"eth1\""),
-        ("interface eth1", "there is no = between key and value: write interface = \"eth1\""),
-        ("interface\teth1", "there is no = between key and value: write interface = \"eth1\""),
-        ("interface: eth1", "there is no = between key and value: write interface = \"eth1\""),
-        ("interface =", "a key and its value are written interface = \"value\""),
-        ("interface", "a key and its value are written interface = \"value\""),
+        ("interface = \"eth1", "text must be in quotes: write interface = \"eth1\""),
+        ("interface eth1", "missing = between key and value: write interface = \"eth1\""),
+        ("interface\teth1", "missing = between key and value: write interface = \"eth1\""),
+        ("interface: eth1", "missing = between key and value: write interface = \"eth1\""),
+        ("interface =", "missing value: write interface = \"value\""),
+        ("interface", "missing value: write interface = \"value\""),
         // Values.
         ("event-port = 70000", "event-port cannot be 70000: 70000 is not in 0..=65535"),
         ("priority = 100", "priority cannot be 100: 100 is not in 1..=99"),
-        ("priority = \"high\"", "priority cannot be high: a whole number is meant"),
-        ("delay = \"e2\"", "delay cannot be \"e2\": it is one of none, e2e; did you mean e2e?"),
-        ("no-wait = \"yes\"", "no-wait wants true or false, without quotes"),
-        ("no-wait = 1", "no-wait wants true or false, without quotes"),
-        ("interface = true", "interface wants a text in quotes, or a number"),
-        ("interface = 2026-01-01", "interface wants a text in quotes, or a number"),
-        ("interface = [\"eth0\", \"eth1\"]", "interface wants one value, not a list"),
-        ("server = [[\"a\"]]", "server wants a text in quotes, or a number"),
-        ("interface = { a = 1 }", "interface wants a text in quotes, or a number"),
+        ("priority = \"high\"", "priority cannot be high: a whole number is required"),
+        ("delay = \"e2\"", "delay cannot be \"e2\": valid values are none, e2e; did you mean e2e?"),
+        ("no-wait = \"yes\"", "no-wait must be true or false, without quotes"),
+        ("no-wait = 1", "no-wait must be true or false, without quotes"),
+        ("interface = true", "interface must be a text in quotes, or a number"),
+        ("interface = 2026-01-01", "interface must be a text in quotes, or a number"),
+        ("interface = [\"eth0\", \"eth1\"]", "interface must be one value, not a list"),
+        ("server = [[\"a\"]]", "server must be a text in quotes, or a number"),
+        ("interface = { a = 1 }", "interface must be a text in quotes, or a number"),
     ];
-    for (line, what) in said {
+    for (line, what) in errors {
         let at = if line.contains('\n') { 4 } else { 3 };
-        assert_eq!(said_of(line), format!("suite.toml:{at}: {what}"), "{line}");
+        assert_eq!(error_for(line), format!("suite.toml:{at}: {what}"), "{line}");
     }
-    let strange = said_of("qqq = 1");
+    let unknown = error_for("qqq = 1");
     assert!(
-        strange.starts_with("suite.toml:3: unknown key qqq in [dante4l], which has instance, log-level,"),
-        "{strange}"
+        unknown
+            .starts_with("suite.toml:3: unknown key qqq in [dante4l]; valid keys are instance, log-level,"),
+        "{unknown}"
     );
-    assert!(strange.contains(", interface, ") && !strange.contains("check-config"), "{strange}");
+    assert!(unknown.contains(", interface, ") && !unknown.contains("check-config"), "{unknown}");
 }
 
 #[test]
-fn sections_that_are_none_are_told() {
-    let told = [
+fn wrong_sections_are_reported_with_a_correction() {
+    let errors = [
         ("[dante4]\ninterface = \"x\"\n", "1: unknown section [dante4]; did you mean [dante4l]?"),
         ("\n[ptp]\n", "2: unknown section [ptp]; sections are dante4l, dante2sys, danteshm"),
-        ("[dante4l\ninterface = \"x\"\n", "1: a section is written [dante4l], on a line of its own"),
+        ("[dante4l\ninterface = \"x\"\n", "1: invalid section header: write [dante4l] on a line of its own"),
         (
             "[dante4l]\n[dante2sys]\n[dante4l]\n",
-            "3: section [dante4l] is there twice: put all of its keys under one",
+            "3: section [dante4l] occurs twice: put all its keys into one section",
         ),
-        ("interface = \"x\"\n", "1: interface stands in no section: write [dante4l] on a line above it"),
+        ("interface = \"x\"\n", "1: interface is outside of a section: write [dante4l] on a line above it"),
         (
             "log-level = 6\n",
-            "1: log-level stands in no section: sections are [dante4l], [dante2sys], [danteshm]",
+            "1: log-level is outside of a section: sections are [dante4l], [dante2sys], [danteshm]",
         ),
         ("dante4l = 3\n", "1: dante4l is a section: write [dante4l] on a line of its own"),
-        ("[dante4l.interface]\n", "1: interface wants a value, not a section"),
+        ("[dante4l.interface]\n", "1: interface is a key, not a section: write interface = \"value\""),
     ];
-    for (text, what) in told {
+    for (text, what) in errors {
         assert_eq!(with_file(text, &[]).unwrap_err(), format!("suite.toml:{what}"), "{text}");
     }
 }
 
 #[test]
-fn what_is_unusual_and_in_order() {
+fn accepts_crlf_byte_order_mark_tabs_and_quoted_numbers() {
     let read = |bytes: &[u8]| with_file(bytes, &[]).unwrap();
     let args = read(b"[dante4l]\r\ninterface = \"eth1\"\r\nevent-port = 5319\r\n");
     assert_eq!((args.interface.as_deref(), args.event_port), (Some("eth1"), 5319));
@@ -158,7 +159,7 @@ fn what_is_unusual_and_in_order() {
 }
 
 #[test]
-fn a_file_that_is_no_text() {
+fn rejects_file_that_is_not_utf8() {
     let latin1 = with_file(b"[dante4l]\n# f\xfcr Dante\ninterface = \"eth1\"\n", &[]).unwrap_err();
     assert_eq!(latin1, "suite.toml:2: this is not UTF-8 text: save the file as UTF-8");
     let utf16 = with_file(b"\xff\xfe[\0d\0", &[]).unwrap_err();
@@ -169,14 +170,14 @@ fn a_file_that_is_no_text() {
 }
 
 #[test]
-fn a_missing_file_is_told() {
+fn reports_missing_file() {
     let words = ["dante4l", "-f", "/nowhere/suite.toml"].map(OsString::from).to_vec();
     let error = arguments_of::<Args>(words).unwrap_err().to_string();
     assert!(error.starts_with("cannot read /nowhere/suite.toml: No such file"), "{error}");
 }
 
 #[test]
-fn a_denial_decides_the_exit_status() {
+fn denial_determines_the_exit_status() {
     use crate::page::WriteError;
     use crate::process::ProcessError;
     use crate::socket::SocketError;
@@ -199,14 +200,14 @@ fn a_denial_decides_the_exit_status() {
 }
 
 #[test]
-fn a_key_of_every_section_is_in_no_section_of_its_own() {
-    let told = with_file("messages = true\n", &[]).unwrap_err();
-    assert!(told.ends_with("sections are [dante4l], [dante2sys], [danteshm]"), "{told}");
-    let told = with_file("[dante4l]\nsubdomain = \"_DFLT\"\n[dante4l]\n", &[]).unwrap_err();
-    assert_eq!(told, "suite.toml:3: section [dante4l] is there twice: put all of its keys under one");
-    let told = with_file("[danteshm]\nevent-port = 1\n[dante4l]\nevent-port = x\n", &[]).unwrap_err();
+fn error_for_a_key_of_every_section_suggests_no_single_section() {
+    let error = with_file("messages = true\n", &[]).unwrap_err();
+    assert!(error.ends_with("sections are [dante4l], [dante2sys], [danteshm]"), "{error}");
+    let error = with_file("[dante4l]\nsubdomain = \"_DFLT\"\n[dante4l]\n", &[]).unwrap_err();
+    assert_eq!(error, "suite.toml:3: section [dante4l] occurs twice: put all its keys into one section");
+    let error = with_file("[danteshm]\nevent-port = 1\n[dante4l]\nevent-port = x\n", &[]).unwrap_err();
     assert!(
-        told.ends_with("a text stands in quotes: write event-port = \"x\""),
-        "of another section: {told}"
+        error.ends_with("text must be in quotes: write event-port = \"x\""),
+        "same key in another section: {error}"
     );
 }

@@ -1,7 +1,7 @@
-//! Hardware time stamps of a network card: what it can stamp, what it is told to, and how it is left.
+//! Hardware timestamps of a network card: capabilities, setting, and restoring the previous setting.
 //!
-//! A card has one setting for all programs. What another one has set is never narrowed: a filter that has PTPv1's Syncs
-//! in it stays as it is, one that leaves them out may only be widened to all packets.
+//! A card has one setting for all programs. This program never narrows a setting of another one: it keeps a receive filter that
+//! includes PTPv1 Sync, and widens a filter without it to all packets only.
 
 use super::{Interface, request};
 use crate::clock::{Phc, PhcError, PhcReader};
@@ -11,24 +11,24 @@ use dante_core::explain::Explain;
 use nix::errno::Errno;
 use std::fmt;
 
-/// Which of the packets that arrive a card stamps: HWTSTAMP_FILTER_* of `<linux/net_tstamp.h>`.
+/// Receive filter: the received packets that a card timestamps, HWTSTAMP_FILTER_* of `<linux/net_tstamp.h>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filter(pub(super) i32);
 
 impl Filter {
     /// No packet.
     pub const NONE: Self = Self(0);
-    /// All of them.
+    /// All packets.
     pub const ALL: Self = Self(1);
-    /// PTPv1's Sync and Delay_Req over UDP.
+    /// PTPv1 Sync and Delay_Req over UDP.
     pub const V1_EVENT: Self = Self(3);
-    /// PTPv1's Sync over UDP.
+    /// PTPv1 Sync over UDP.
     pub const V1_SYNC: Self = Self(4);
 
-    /// What is asked for, in this order: no more than is needed, unless the card has nothing so narrow.
+    /// Filters to request, in this order: all packets only if the card has no narrower filter.
     const ORDER: [Self; 3] = [Self::V1_EVENT, Self::V1_SYNC, Self::ALL];
 
-    /// In the order of their numbers, as ethtool(8) calls them.
+    /// Names of ethtool(8), indexed by the filter's number.
     const NAMES: [&'static str; 16] = [
         "none",
         "all",
@@ -48,7 +48,7 @@ impl Filter {
         "ntp-all",
     ];
 
-    /// Whether PTPv1's Syncs are stamped.
+    /// Whether the filter includes PTPv1 Sync.
     pub fn has_syncs(self) -> bool {
         Self::ORDER.contains(&self)
     }
@@ -63,48 +63,48 @@ impl fmt::Display for Filter {
     }
 }
 
-/// What a card is told to stamp.
+/// Timestamping setting of a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
-    /// HWTSTAMP_TX_*: 0 nothing that leaves, 1 what a program asks for; more: the card changes packets by itself.
+    /// HWTSTAMP_TX_*: 0 off, 1 packets for which a program requests a timestamp; higher: the card also modifies packets.
     pub transmit: i32,
-    /// What arrives.
+    /// Received packets.
     pub filter: Filter,
 }
 
 impl Setting {
     const TRANSMIT_ON: i32 = 1;
 
-    fn serves(self, transmit: bool) -> bool {
+    fn suffices(self, transmit: bool) -> bool {
         self.filter.has_syncs() && (self.transmit != 0 || !transmit)
     }
 }
 
-/// What a card can stamp, as its driver says.
+/// Timestamping capabilities of a card, as its driver reports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Abilities {
+pub struct Capabilities {
     /// SOF_TIMESTAMPING_*.
     pub so_timestamping: u32,
-    /// N of its clock, /dev/ptpN.
+    /// Number N of its clock, /dev/ptpN.
     pub clock: Option<u32>,
     /// Bits of HWTSTAMP_TX_*.
     pub tx_types: u32,
-    /// Bits of HWTSTAMP_FILTER_*. Not all drivers list what they take, so this is shown and not relied upon.
+    /// Bits of HWTSTAMP_FILTER_*. Some drivers accept filters that they do not list, so this is only displayed.
     pub rx_filters: u32,
 }
 
-impl Abilities {
-    /// Whether the kernel stamps what arrives.
-    pub fn stamps_arrivals_by_software(self) -> bool {
+impl Capabilities {
+    /// Whether the kernel timestamps received packets in software.
+    pub fn has_software_rx(self) -> bool {
         self.has(libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE)
     }
 
-    /// Whether the card does.
-    pub fn stamps_arrivals(self) -> bool {
+    /// Whether the card timestamps received packets.
+    pub fn has_hardware_rx(self) -> bool {
         self.has(libc::SOF_TIMESTAMPING_RX_HARDWARE | libc::SOF_TIMESTAMPING_RAW_HARDWARE)
     }
 
-    fn stamps_departures(self) -> bool {
+    fn has_hardware_tx(self) -> bool {
         self.has(libc::SOF_TIMESTAMPING_TX_HARDWARE) && self.tx_types & 1 << Setting::TRANSMIT_ON != 0
     }
 
@@ -113,17 +113,17 @@ impl Abilities {
     }
 }
 
-/// What is to be tried, in this order, instead of the setting found; nothing where that serves as it is. `None`: the
-/// driver cannot be asked for it.
+/// Settings to try, in this order, instead of the setting `found`; none if that suffices. `None`: the driver cannot report its
+/// setting.
 fn plan(found: Option<Setting>, transmit: bool) -> ArrayVec<Setting, 3> {
     let filters = match found {
-        Some(found) if found.serves(transmit) => return ArrayVec::new(),
+        Some(found) if found.suffices(transmit) => return ArrayVec::new(),
         Some(Setting { filter, .. }) if filter.has_syncs() => ArrayVec::from_iter([filter]),
         Some(Setting { filter: Filter::NONE, .. }) => ArrayVec::from(Filter::ORDER),
-        // Somebody's, or nobody knows whose: anything but all packets might take some away.
+        // Another program may need the present filter: only all packets includes it for certain.
         Some(_) | None => ArrayVec::from_iter([Filter::ALL]),
     };
-    // What leaves and is stamped already, for whomever, goes on being stamped in the same way.
+    // Transmit timestamps that are on, for any program, stay in the same mode.
     let transmit = match found {
         Some(Setting { transmit: 0, .. }) => i32::from(transmit) * Setting::TRANSMIT_ON,
         Some(Setting { transmit, .. }) => transmit,
@@ -132,9 +132,9 @@ fn plan(found: Option<Setting>, transmit: bool) -> ArrayVec<Setting, 3> {
     filters.into_iter().map(|filter| Setting { transmit, filter }).collect()
 }
 
-/// Why a card's stamps cannot be had.
+/// Why hardware timestamps cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum CardError {
     NoTimestamps { interface: String },
     NoTransmitTimestamps { interface: String },
@@ -148,32 +148,29 @@ pub enum CardError {
 impl Explain for CardError {
     fn what(&self) -> String {
         match self {
-            Self::NoTimestamps { interface } => format!("{interface} has no hardware time stamps"),
+            Self::NoTimestamps { interface } => format!("{interface} has no hardware timestamps"),
             Self::NoTransmitTimestamps { interface } => format!(
-                "{interface} has hardware time stamps of what arrives but not of what leaves, and stamps of two kinds would \
-                 make the measured path delay wrong"
+                "{interface} has hardware timestamps of received packets but not of sent ones; two kinds of timestamps \
+                 would make the measured path delay wrong"
             ),
             Self::NoClock { interface } => format!(
-                "the driver of {interface} does not say which PTP hardware clock its time stamps are of"
+                "the driver of {interface} does not report the PTP hardware clock of its hardware timestamps"
             ),
             Self::Clock { interface, cause } => {
-                format!(
-                    "{interface} has hardware time stamps, but its clock cannot be read: {}",
-                    cause.what()
-                )
+                format!("{interface} has hardware timestamps, but its clock cannot be read: {}", cause.what())
             }
             Self::NotPermitted { interface } => {
-                format!("turning on the hardware time stamps of {interface} needs root or CAP_NET_ADMIN")
+                format!("enabling hardware timestamps on {interface} needs root or CAP_NET_ADMIN")
             }
             Self::Taken { interface, filter, cause } => format!(
-                "another program has set {interface} to stamp {filter}, which leaves PTPv1 out, and the card does not stamp \
-                 all packets instead ({cause})"
+                "another program has set the timestamp filter of {interface} to {filter}, without PTPv1, and the card \
+                 cannot timestamp all packets instead ({cause})"
             ),
             Self::Refused { interface, refusals } => {
                 let refusals: Vec<String> =
                     refusals.iter().map(|(filter, cause)| format!("{filter} ({cause})")).collect();
                 format!(
-                    "the driver of {interface} takes no filter with PTPv1's Sync in it: {}",
+                    "the driver of {interface} accepts no timestamp filter that includes PTPv1 Sync: {}",
                     refusals.join(", ")
                 )
             }
@@ -181,10 +178,10 @@ impl Explain for CardError {
     }
 
     fn remedy(&self) -> Option<String> {
-        let drop_in = "the drop-in hardware.conf among the examples gives a service the file and the right";
+        let drop_in = "for a service, install the example drop-in hardware.conf, which grants the device file and the capability";
         match self {
             Self::NoTimestamps { interface } => {
-                Some(format!("`ethtool -T {interface}` shows what its driver offers"))
+                Some(format!("`ethtool -T {interface}` shows the capabilities of its driver"))
             }
             Self::Clock { cause, .. } => match cause.remedy() {
                 Some(remedy) => Some(format!("{remedy}\n{drop_in}")),
@@ -210,14 +207,14 @@ impl Denied for CardError {
 display_explained!(CardError);
 
 impl CardError {
-    /// Whether the card itself is the reason, which will not change.
-    pub fn is_lacking(&self) -> bool {
+    /// Whether the card or its driver lacks a capability: trying again is useless.
+    pub fn is_unsupported(&self) -> bool {
         matches!(self, Self::NoTimestamps { .. } | Self::NoTransmitTimestamps { .. } | Self::NoClock { .. })
     }
 }
 
-/// A card that was told to stamp PTPv1's Syncs. When this is dropped it is left as it was found, if this program changed
-/// it and nobody did since; not after a `kill -9`.
+/// A card that timestamps PTPv1 Sync. Dropping this restores the previous setting if this program changed it and no other program
+/// did since; a `kill -9` leaves the setting as it is.
 #[derive(Debug)]
 pub struct Card {
     interface: String,
@@ -229,27 +226,27 @@ pub struct Card {
 }
 
 impl Card {
-    /// Has the card stamp what is needed, and opens its clock: the Syncs that arrive, and if `transmit`, what leaves.
+    /// Enables hardware timestamps of received Syncs, and of sent packets if `transmit`, and opens the card's clock.
     ///
     /// # Errors
-    /// See [`CardError`]. The card is then as it was.
+    /// See [`CardError`]. The card's setting is then unchanged.
     pub fn prepare(interface: &Interface, transmit: bool) -> Result<(Self, PhcReader), CardError> {
         let name = || interface.name.clone();
-        let able = request::abilities(&interface.name).ok().filter(|able| able.stamps_arrivals());
-        let Some(able) = able else {
+        let card = request::capabilities(&interface.name).ok().filter(|card| card.has_hardware_rx());
+        let Some(capabilities) = card else {
             return Err(CardError::NoTimestamps { interface: name() });
         };
-        if transmit && !able.stamps_departures() {
+        if transmit && !capabilities.has_hardware_tx() {
             return Err(CardError::NoTransmitTimestamps { interface: name() });
         }
-        let Some(clock) = able.clock else {
+        let Some(clock) = capabilities.clock else {
             return Err(CardError::NoClock { interface: name() });
         };
-        // Before anything is changed.
+        // Opened before the setting is changed.
         let reader = PhcReader::open(Phc::path(clock))
             .map_err(|cause| CardError::Clock { interface: name(), cause })?;
-        let found = request::stamping(&interface.name).ok();
-        log::debug!("{}: {able:?}, set to {found:?}", interface.name);
+        let found = request::timestamping(&interface.name).ok();
+        log::debug!("{}: {capabilities:?}, setting {found:?}", interface.name);
         let none = Setting { transmit: 0, filter: Filter::NONE };
         let set = found.unwrap_or(none);
         let mut card = Self { interface: name(), clock, transmit, found, set, changed: false };
@@ -268,23 +265,23 @@ impl Card {
             match request::set_timestamping(&self.interface, wanted) {
                 Ok(made) => {
                     log::debug!(
-                        "{}: filter {} asked for, {} set",
+                        "{}: requested timestamp filter {}, got {}",
                         self.interface,
                         wanted.filter,
                         made.filter
                     );
                     (self.set, self.changed) = (made, true);
-                    if made.serves(self.transmit) {
+                    if made.suffices(self.transmit) {
                         return Ok(());
                     }
-                    // It took the request and made something else of it.
+                    // The driver accepted the request but set another filter.
                     refusals.push((wanted.filter, Errno::ERANGE));
                 }
                 Err(Errno::EPERM | Errno::EACCES) => {
                     return Err(CardError::NotPermitted { interface: interface() });
                 }
                 Err(cause) => {
-                    log::debug!("{}: filter {} asked for: {cause}", self.interface, wanted.filter);
+                    log::debug!("{}: requested timestamp filter {}: {cause}", self.interface, wanted.filter);
                     refusals.push((wanted.filter, cause));
                 }
             }
@@ -298,13 +295,13 @@ impl Card {
         })
     }
 
-    /// Whether the setting is still the one that this program made or found; what cannot be asked is believed.
-    pub fn is_as_left(&self) -> bool {
-        request::stamping(&self.interface).is_ok_and(|now| now == self.set) || self.found.is_none()
+    /// Whether the setting is still the one that this program made or found; true if the driver cannot report its setting.
+    pub fn is_unchanged(&self) -> bool {
+        request::timestamping(&self.interface).is_ok_and(|now| now == self.set) || self.found.is_none()
     }
 }
 
-/// The filter and the clock, for people.
+/// The filter and the clock.
 impl fmt::Display for Card {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "filter {}, clock {}", self.set.filter, Phc::path(self.clock).display())
@@ -313,10 +310,10 @@ impl fmt::Display for Card {
 
 impl Drop for Card {
     fn drop(&mut self) {
-        let Some(found) = self.found.filter(|_| self.changed && self.is_as_left()) else { return };
+        let Some(found) = self.found.filter(|_| self.changed && self.is_unchanged()) else { return };
         match request::set_timestamping(&self.interface, found) {
-            Ok(_) => log::debug!("{}: the filter is {} again, as it was found", self.interface, found.filter),
-            Err(cause) => log::debug!("{}: setting the filter back: {cause}", self.interface),
+            Ok(_) => log::debug!("{}: restored the timestamp filter {}", self.interface, found.filter),
+            Err(cause) => log::debug!("{}: cannot restore the timestamp filter: {cause}", self.interface),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Requests about one interface by its name (ioctl(2)): ethtool's, and how its card stamps packets. Those that only ask
-//! need no right.
+//! ioctl(2) requests for one interface by name: ethtool requests, and the card's timestamping setting. Those that only read
+//! need no privilege.
 
-use super::card::{Abilities, Filter, Setting};
+use super::card::{Capabilities, Filter, Setting};
 use nix::errno::Errno;
 use socket2::{Domain, Socket, Type};
 use std::os::fd::AsRawFd;
@@ -39,36 +39,36 @@ mod ioctl {
     nix::ioctl_readwrite_bad!(set_timestamping, libc::SIOCSHWTSTAMP, libc::ifreq);
 }
 
-/// The name of the driver behind an interface, if it says.
+/// Name of the interface's driver, if it has one.
 pub(super) fn driver(name: &str) -> Option<String> {
     let mut info = DriverInfo { cmd: GDRVINFO, driver: [0; 32], rest: [0; 160] };
-    // SAFETY: of this request the kernel reads the command and writes a drvinfo, which `info` is.
+    // SAFETY: for this request the kernel reads the command and writes an ethtool_drvinfo, the type of `info`.
     unsafe { request(name, &mut info, ioctl::ethtool) }.ok()?;
     let text = info.driver.split(|byte| *byte == 0).next()?;
     String::from_utf8(text.to_vec()).ok()
 }
 
-/// What the card can stamp (ETHTOOL_GET_TS_INFO).
-pub(super) fn abilities(name: &str) -> nix::Result<Abilities> {
+/// Timestamping capabilities of the card (ETHTOOL_GET_TS_INFO).
+pub(super) fn capabilities(name: &str) -> nix::Result<Capabilities> {
     let mut info = TsInfo { cmd: GET_TS_INFO, ..TsInfo::default() };
-    // SAFETY: of this request the kernel reads the command and writes a ts_info, which `info` is.
+    // SAFETY: for this request the kernel reads the command and writes an ethtool_ts_info, the type of `info`.
     unsafe { request(name, &mut info, ioctl::ethtool) }?;
     let TsInfo { so_timestamping, phc_index, tx_types, rx_filters, .. } = info;
-    Ok(Abilities { so_timestamping, clock: u32::try_from(phc_index).ok(), tx_types, rx_filters })
+    Ok(Capabilities { so_timestamping, clock: u32::try_from(phc_index).ok(), tx_types, rx_filters })
 }
 
-/// What the card stamps now (SIOCGHWTSTAMP). EOPNOTSUPP or ENOTTY: the driver cannot be asked.
-pub(super) fn stamping(name: &str) -> nix::Result<Setting> {
+/// Present setting of the card (SIOCGHWTSTAMP). EOPNOTSUPP or ENOTTY: the driver cannot report it.
+pub(super) fn timestamping(name: &str) -> nix::Result<Setting> {
     let mut config = libc::hwtstamp_config { flags: 0, tx_type: 0, rx_filter: 0 };
-    // SAFETY: the kernel writes a hwtstamp_config, which `config` is.
+    // SAFETY: the kernel writes a hwtstamp_config, the type of `config`.
     unsafe { request(name, &mut config, ioctl::get_timestamping) }?;
     Ok(Setting { transmit: config.tx_type, filter: Filter(config.rx_filter) })
 }
 
-/// Tells the card what to stamp (SIOCSHWTSTAMP), and returns what the driver made of it.
+/// Changes the card's setting (SIOCSHWTSTAMP). Returns the setting that the driver made.
 pub(super) fn set_timestamping(name: &str, to: Setting) -> nix::Result<Setting> {
     let mut config = libc::hwtstamp_config { flags: 0, tx_type: to.transmit, rx_filter: to.filter.0 };
-    // SAFETY: the kernel reads and writes a hwtstamp_config, which `config` is.
+    // SAFETY: the kernel reads and writes a hwtstamp_config, the type of `config`.
     unsafe { request(name, &mut config, ioctl::set_timestamping) }?;
     Ok(Setting { transmit: config.tx_type, filter: Filter(config.rx_filter) })
 }
@@ -76,14 +76,14 @@ pub(super) fn set_timestamping(name: &str, to: Setting) -> nix::Result<Setting> 
 type Call = unsafe fn(libc::c_int, *mut libc::ifreq) -> nix::Result<libc::c_int>;
 
 /// # Safety
-/// `call`, as `data` is filled in, reads and writes no more than a `T`.
+/// With this content of `data`, `call` must not access more than a `T`.
 unsafe fn request<T>(name: &str, data: &mut T, call: Call) -> nix::Result<()> {
-    // Not bound to an address: a network namespace need not have any yet.
+    // Not bound to an address: a network namespace may have none yet.
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)
         .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
-    // SAFETY: ifreq is made of integers and a pointer, for all of which zero is a value.
+    // SAFETY: ifreq consists of integers and a pointer, for which zero is valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    // The last byte stays zero: a name that does not fit is none.
+    // The last byte stays zero: no interface has a longer name.
     if name.len() >= request.ifr_name.len() {
         return Err(Errno::ENODEV);
     }
@@ -91,7 +91,7 @@ unsafe fn request<T>(name: &str, data: &mut T, call: Call) -> nix::Result<()> {
         *to = libc::c_char::from_ne_bytes([from]);
     }
     request.ifr_ifru.ifru_data = std::ptr::from_mut(data).cast();
-    // SAFETY: the request holds a terminated name and a pointer to `data`; both outlive the call, which writes nothing
-    // else, as the caller vouches.
+    // SAFETY: the request contains a terminated name and a pointer to `data`; both outlive the call, which accesses nothing
+    // else, as the caller guarantees.
     unsafe { call(socket.as_raw_fd(), &raw mut request) }.map(drop)
 }

@@ -1,7 +1,7 @@
-//! What happens to interfaces and their addresses, told by the kernel as it happens (rtnetlink).
+//! Changes of interfaces and their addresses, as the kernel reports them (rtnetlink).
 //!
-//! The messages only say where to look: what an interface is now, [`Interface::find`](super::Interface::find) tells. So
-//! nothing depends on each message being heard, and where some were lost one looks all the same.
+//! An event only names the interface that changed; [`Interface::find`](super::Interface::find) returns its present state. So a
+//! lost message does no harm: after [`InterfaceEvent::Missed`] the state is read as well.
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -9,67 +9,68 @@ use nix::sys::socket::{
 };
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// Something happened.
+/// A change of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News<'a> {
-    /// To an interface: it is new, gone, up, down, renamed, with or without carrier.
+pub enum InterfaceEvent<'a> {
+    /// An interface was added, removed, set up or down, renamed, or gained or lost carrier.
     Link {
-        /// Its index.
+        /// Index of the interface.
         index: u32,
-        /// Its name; empty where the message has none.
+        /// Name of the interface; empty if the message has none.
         name: &'a str,
-        /// Whether it has carrier and is up (IFF_RUNNING) as the kernel wrote this.
+        /// Whether the interface was up and had carrier (IFF_RUNNING).
         running: bool,
     },
-    /// To an IPv4 address of this interface.
+    /// An IPv4 address of this interface was added or removed.
     Address {
-        /// The interface's index.
+        /// Index of the interface.
         index: u32,
     },
-    /// To whom is not known: messages were lost, or not understood.
+    /// Messages were lost or could not be parsed; any interface may have changed.
     Missed,
 }
 
-/// The kernel's messages about interfaces, in the network namespace in which this was opened.
+/// Receives the kernel's messages about interfaces of the network namespace in which it was opened.
 #[derive(Debug)]
 pub struct Watch {
     socket: OwnedFd,
-    buffer: Box<[u8; Self::ROOM]>,
+    buffer: Box<[u8; Self::BUFFER]>,
 }
 
 impl Watch {
-    /// The kernel's own NLMSG_GOODSIZE is at most 8 KiB; a message about an interface takes some 1.5 KiB.
-    const ROOM: usize = 16 * 1024;
-    /// A message is taken at each turn, and not all a host of a thousand containers can send.
+    /// Size of the receive buffer, bytes. The kernel's NLMSG_GOODSIZE is at most 8 KiB; a message about an interface has
+    /// some 1.5 KiB.
+    const BUFFER: usize = 16 * 1024;
+    /// Maximum of datagrams per [`Self::read`]: a host with a thousand containers may send more at once.
     const BATCH: usize = 256;
 
-    /// Opens the socket. It needs no right.
+    /// Opens the socket. Needs no privilege.
     ///
     /// # Errors
-    /// The kernel's, as when a sandbox refuses AF_NETLINK.
+    /// The kernel's error, for example if a sandbox refuses AF_NETLINK.
     pub fn open() -> nix::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
-        // Both are small positive bits.
+        // Both are positive bit masks.
         let groups = (libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR).unsigned_abs();
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
-        Ok(Self { socket, buffer: Box::new([0; Self::ROOM]) })
+        Ok(Self { socket, buffer: Box::new([0; Self::BUFFER]) })
     }
 
-    /// Tells what has happened since this was called last. An error of the socket is [`News::Missed`].
-    pub fn read(&mut self, mut tell: impl FnMut(News<'_>)) {
+    /// Calls `report` for each event since the last call. An error of the socket is [`InterfaceEvent::Missed`].
+    pub fn read(&mut self, mut report: impl FnMut(InterfaceEvent<'_>)) {
         for _ in 0..Self::BATCH {
-            // MSG_TRUNC: the length of the message, also where it did not fit.
+            // MSG_TRUNC: returns the length of the message even if it did not fit.
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
             match recv(self.socket.as_raw_fd(), &mut self.buffer[..], flags) {
                 Ok(length) => match self.buffer.get(..length) {
-                    Some(bytes) => each(bytes, &mut tell),
-                    None => tell(News::Missed),
+                    Some(bytes) => parse(bytes, &mut report),
+                    None => report(InterfaceEvent::Missed),
                 },
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return,
-                // ENOBUFS: more happened than the socket holds.
-                Err(_) => return tell(News::Missed),
+                // ENOBUFS: the socket buffer overflowed.
+                Err(_) => return report(InterfaceEvent::Missed),
             }
         }
     }
@@ -89,38 +90,42 @@ const LINK: usize = 16;
 const ADDRESS: usize = 8;
 const RUNNING: u32 = libc::IFF_RUNNING.unsigned_abs();
 
-/// Tells of each message of a datagram.
-fn each<'b>(mut bytes: &'b [u8], tell: &mut impl FnMut(News<'b>)) {
+/// Calls `report` for each message of a datagram.
+fn parse<'b>(mut bytes: &'b [u8], report: &mut impl FnMut(InterfaceEvent<'b>)) {
     while !bytes.is_empty() {
         let length = u32_at(bytes, 0).and_then(|length| usize::try_from(length).ok());
         let Some(message) = length.and_then(|length| bytes.get(..length)).filter(|m| m.len() >= HEADER)
         else {
-            return tell(News::Missed);
+            return report(InterfaceEvent::Missed);
         };
-        if let Some(news) = news(u16_at(message, 4).unwrap_or(0), message.get(HEADER..).unwrap_or(&[])) {
-            tell(news);
+        if let Some(event) = event(u16_at(message, 4).unwrap_or(0), message.get(HEADER..).unwrap_or(&[])) {
+            report(event);
         }
         bytes = bytes.get(message.len().next_multiple_of(4)..).unwrap_or(&[]);
     }
 }
 
-fn news(kind: u16, body: &[u8]) -> Option<News<'_>> {
+fn event(kind: u16, body: &[u8]) -> Option<InterfaceEvent<'_>> {
     let found = match kind {
         libc::RTM_NEWLINK | libc::RTM_DELLINK => {
             u32_at(body, 4).zip(u32_at(body, 8)).map(|(index, flags)| {
                 let attributes = body.get(LINK..).unwrap_or(&[]);
-                News::Link { index, name: name(attributes).unwrap_or(""), running: flags & RUNNING != 0 }
+                InterfaceEvent::Link {
+                    index,
+                    name: name(attributes).unwrap_or(""),
+                    running: flags & RUNNING != 0,
+                }
             })
         }
         libc::RTM_NEWADDR | libc::RTM_DELADDR => {
-            u32_at(body, 4).filter(|_| body.len() >= ADDRESS).map(|index| News::Address { index })
+            u32_at(body, 4).filter(|_| body.len() >= ADDRESS).map(|index| InterfaceEvent::Address { index })
         }
         _ => return None,
     };
-    Some(found.unwrap_or(News::Missed))
+    Some(found.unwrap_or(InterfaceEvent::Missed))
 }
 
-/// IFLA_IFNAME among the attributes: length u16, type u16, value, padded to 4 bytes.
+/// The interface name (IFLA_IFNAME) in the attributes: length u16, type u16, value, padded to 4 bytes.
 fn name(mut attributes: &[u8]) -> Option<&str> {
     loop {
         let length = usize::from(u16_at(attributes, 0)?);

@@ -1,4 +1,4 @@
-//! The segment itself: its layout, and the calls that make, attach and remove it.
+//! The segment: its layout, and the system calls that create, attach and remove it.
 
 use super::ShmError;
 use nix::errno::Errno;
@@ -6,7 +6,7 @@ use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32};
 
-/// "NTP0": unit 0's key of System V.
+/// System V key of unit 0, "NTP0".
 pub(super) const KEY: u32 = 0x4e54_5030;
 
 /// `struct shmTime`, as refclock_shm.c of ntpd and of chrony declare it.
@@ -20,7 +20,7 @@ pub(super) struct Fields {
     pub receive_usec: AtomicI32,
     pub leap: AtomicI32,
     pub precision: AtomicI32,
-    /// Nobody reads it.
+    /// Not used by any reader.
     nsamples: AtomicI32,
     pub valid: AtomicI32,
     pub clock_nsec: AtomicU32,
@@ -44,7 +44,7 @@ const _: () = {
     assert!(offset_of!(Fields, dummy) == 60);
 };
 
-/// An attached segment, detached when dropped. The segment stays.
+/// An attached segment. Dropping this detaches it but does not remove it.
 #[derive(Debug)]
 pub(super) struct Mapping {
     unit: u32,
@@ -63,11 +63,11 @@ impl Mapping {
         let id = get(unit, size_of::<Fields>(), flags)?;
         let mapping = Self::attach(unit, id, 0)?;
         let state = mapping.state()?;
-        // A larger one would be attached: it is not of this protocol all the same.
+        // shmget accepts a larger segment, but it is not one of this protocol.
         if state.shm_segsz != size_of::<Fields>() {
             return Err(ShmError::WrongSize { unit });
         }
-        // Whoever made it or owns it may write to it, and chronyd believes what stands there.
+        // Creator and owner may write to the segment, and chronyd accepts its content.
         let perm = state.shm_perm;
         let us = nix::unistd::geteuid().as_raw();
         match [perm.uid, perm.cuid].into_iter().find(|user| ![0, us].contains(user)) {
@@ -77,22 +77,22 @@ impl Mapping {
     }
 
     pub fn state(&self) -> Result<libc::shmid_ds, ShmError> {
-        // SAFETY: shmid_ds is made of integers alone, for which zero is a value.
+        // SAFETY: shmid_ds consists of integers, for which zero is valid.
         let mut state: libc::shmid_ds = unsafe { std::mem::zeroed() };
-        // SAFETY: IPC_STAT fills the struct given, which outlives the call.
+        // SAFETY: IPC_STAT fills the given struct, which outlives the call.
         Errno::result(unsafe { libc::shmctl(self.id, libc::IPC_STAT, &raw mut state) })
-            .map_err(|cause| explain(self.unit, "looking at", cause))?;
+            .map_err(|cause| explain(self.unit, "reading the state of", cause))?;
         Ok(state)
     }
 
-    /// Through a mapping of this kind, only Relaxed loads are allowed.
+    /// Attaches the segment read-only: only Relaxed loads are allowed.
     pub fn attach_read_only(unit: u32) -> Result<Self, ShmError> {
         let id = get(unit, size_of::<Fields>(), 0)?;
         Self::attach(unit, id, libc::SHM_RDONLY)
     }
 
     fn attach(unit: u32, id: i32, flags: i32) -> Result<Self, ShmError> {
-        // SAFETY: with a null address the kernel chooses one that nothing uses.
+        // SAFETY: with a null address the kernel chooses an unused one.
         let address = unsafe { libc::shmat(id, std::ptr::null(), flags) };
         if address.addr() == usize::MAX {
             return Err(explain(unit, "attaching", Errno::last()));
@@ -103,9 +103,9 @@ impl Mapping {
     }
 
     pub fn fields(&self) -> &Fields {
-        // SAFETY: a segment of 96 bytes or more (shmget was asked for that) is mapped there, page-aligned, until drop;
-        // every bit pattern is a value of these fields, and as atomics they may change under us. A read-only
-        // mapping is behind NtpShmReader alone, which only loads.
+        // SAFETY: a segment of 96 bytes or more (as requested from shmget) is mapped there, page-aligned, until drop; every bit
+        // pattern is valid for these fields, and as atomics they may change at any time. Only NtpShmReader has a read-only
+        // mapping, and it only loads.
         unsafe { self.address.as_ref() }
     }
 
@@ -115,10 +115,10 @@ impl Mapping {
             return Ok(());
         }
         state.shm_perm.uid = uid;
-        // SAFETY: IPC_SET reads owner, group and mode from the struct given.
+        // SAFETY: IPC_SET reads owner, group and mode from the given struct.
         Errno::result(unsafe { libc::shmctl(self.id, libc::IPC_SET, &raw mut state) })
             .map(drop)
-            .map_err(|cause| explain(self.unit, "giving away", cause))
+            .map_err(|cause| explain(self.unit, "changing the owner of", cause))
     }
 }
 
@@ -131,13 +131,13 @@ impl Drop for Mapping {
 
 pub(super) fn remove(unit: u32) -> Result<(), ShmError> {
     let id = get(unit, 0, 0)?;
-    // SAFETY: IPC_RMID uses no buffer; who is still attached keeps the memory.
+    // SAFETY: IPC_RMID uses no buffer; programs that are attached keep the memory.
     Errno::result(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) })
         .map(drop)
         .map_err(|cause| explain(unit, "removing", cause))
 }
 
-/// The identifier of a segment of this size; 0: of an existing one of any size and owner.
+/// Identifier of a segment with this size. With size 0, of an existing segment with any size and owner.
 pub(super) fn get(unit: u32, size: usize, flags: i32) -> Result<i32, ShmError> {
     let key = KEY.checked_add(unit).and_then(|key| i32::try_from(key).ok());
     let key = key.ok_or(ShmError::NoSuchUnit { unit })?;

@@ -1,17 +1,18 @@
 use super::*;
-use crate::scratch::{NOBODY, run_as_nobody};
+use crate::sandbox::{NOBODY, is_root, unprivileged};
 use std::sync::atomic::AtomicBool;
 
-/// A unit that no daemon uses, removed even when the test fails.
+/// A unit that no daemon uses, removed even if the test fails.
 struct Unit(u32);
 
 impl Unit {
     fn private() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        // Process ids stay below 2^22; 16 units each keeps two runs of the tests apart.
-        let unit = 0x0100_0000 + std::process::id() * 16 + NEXT.fetch_add(1, Relaxed);
-        assert!(!NtpShm::exists(unit), "unit {unit} is in use");
-        Self(unit)
+        // Above the units of the tests of the suite, and below 2^31 - KEY; random, as other copies of these tests may run.
+        const UNITS: std::ops::Range<u32> = 0x3100_0000..0x31ab_0000;
+        let random =
+            || u32::try_from(crate::daemon::random().unwrap() % u64::from(UNITS.end - UNITS.start)).unwrap();
+        let mut units = std::iter::repeat_with(|| UNITS.start + random());
+        Self(units.find(|unit| !NtpShm::exists(*unit)).unwrap())
     }
 }
 
@@ -21,7 +22,7 @@ impl Drop for Unit {
     }
 }
 
-/// A new segment, and who reads it.
+/// A new segment and a reader of it.
 fn segment() -> (Unit, NtpShm, NtpShmReader) {
     let unit = Unit::private();
     let shm = NtpShm::create(unit.0, 0o600).unwrap();
@@ -34,20 +35,20 @@ fn sample(ns: i64) -> RefclockSample {
 }
 
 #[test]
-fn a_sample_written_is_read_whole() {
+fn reads_the_sample_that_was_written() {
     let (_unit, mut shm, reader) = segment();
-    assert_eq!(reader.read(), None, "a new segment holds nothing");
+    assert_eq!(reader.read(), None, "new segment");
     let first = sample(1_795_000_000_123_456_789);
     shm.write(&first);
     assert_eq!(reader.read(), Some((first, 2)));
-    assert_eq!(reader.read(), Some((first, 2)), "looking takes nothing away");
+    assert_eq!(reader.read(), Some((first, 2)), "the first read took the sample away");
     let before_1970 = sample(-1);
     shm.write(&before_1970);
     assert_eq!(reader.read(), Some((before_1970, 4)));
 }
 
 #[test]
-fn the_fields_are_those_that_chrony_reads() {
+fn fields_are_those_of_chrony() {
     let unit = Unit::private();
     let mut shm = NtpShm::create(unit.0, 0o600).unwrap();
     let fields = Mapping::attach_read_only(unit.0).unwrap();
@@ -73,7 +74,7 @@ fn fields_hold(fields: &Fields, [mode, count, leap, precision, valid]: [i32; 5])
 }
 
 #[test]
-fn a_withdrawn_sample_is_gone_and_counted() {
+fn withdrawn_sample_is_not_read() {
     let (_unit, mut shm, reader) = segment();
     shm.write(&sample(5));
     shm.withdraw();
@@ -83,7 +84,7 @@ fn a_withdrawn_sample_is_gone_and_counted() {
 }
 
 #[test]
-fn a_sample_that_chrony_took_is_not_read_again() {
+fn sample_that_chrony_took_is_not_read_again() {
     let (unit, mut shm, reader) = segment();
     let chrony = NtpShm::create(unit.0, 0o600).unwrap();
     shm.write(&sample(5));
@@ -92,15 +93,15 @@ fn a_sample_that_chrony_took_is_not_read_again() {
 }
 
 #[test]
-fn nanoseconds_that_contradict_the_microseconds_are_ignored() {
+fn ignores_nanoseconds_that_contradict_the_microseconds() {
     let (_unit, mut shm, reader) = segment();
     shm.write(&sample(7_000_123_456));
-    shm.memory.fields().clock_nsec.store(0, Relaxed); // a writer that knows no ns
+    shm.memory.fields().clock_nsec.store(0, Relaxed); // a writer without ns
     assert_eq!(reader.read().unwrap().0.reference, Timestamp::from_ns(7_000_123_000));
 }
 
 #[test]
-fn the_segment_outlives_its_writer_and_is_attached_again() {
+fn segment_outlives_its_writer_and_is_attached_again() {
     let unit = Unit::private();
     let mut shm = NtpShm::create(unit.0, 0o600).unwrap();
     shm.write(&sample(9));
@@ -116,15 +117,15 @@ fn the_segment_outlives_its_writer_and_is_attached_again() {
     assert_eq!(NtpShmReader::attach(unit.0).unwrap_err(), ShmError::Missing { unit: unit.0 });
 }
 
-/// Takes samples as chrony does: it clears `valid` behind each, so that none is read twice.
-fn takes(unit: u32, reader: &NtpShmReader) -> Option<RefclockSample> {
+/// Takes a sample as chrony does: clears `valid` after reading, so that no sample is read twice.
+fn take(unit: u32, reader: &NtpShmReader) -> Option<RefclockSample> {
     let (sample, _) = reader.read()?;
     let fields = Mapping::create(unit, 0o600).unwrap();
     fields.fields().valid.store(0, Relaxed);
     Some(sample)
 }
 
-/// Keeps the calling thread on one core, if there is more than one.
+/// Pins the calling thread to one core, if there is more than one.
 fn stay_on_core(nth: usize) {
     let cores = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).unwrap();
     let mut usable = (0..nix::sched::CpuSet::count()).filter(|core| cores.is_set(*core).unwrap());
@@ -135,7 +136,7 @@ fn stay_on_core(nth: usize) {
     }
 }
 
-/// Tells the writer when it is dropped.
+/// Ends the writer when dropped.
 struct Ended<'a>(&'a AtomicBool);
 
 impl Drop for Ended<'_> {
@@ -144,42 +145,41 @@ impl Drop for Ended<'_> {
     }
 }
 
-/// A writer at full speed on one core, readers on another: two seconds, with SOAK a minute.
+/// A writer at full speed on one core, a reader on another: two seconds, with SOAK a minute.
 #[test]
-fn a_torn_sample_is_never_believed() {
+fn reader_never_accepts_a_torn_sample() {
     let seconds = if std::env::var_os("SOAK").is_some() { 60 } else { 2 };
     let (unit, mut shm, reader) = segment();
     let done = AtomicBool::new(false);
-    let (mut believed, mut taken, mut dropped) = (0u64, 0u64, 0u64);
+    let (mut accepted, mut taken, mut dropped) = (0u64, 0u64, 0u64);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             stay_on_core(0);
             let mut n: i64 = 0;
             while !done.load(Relaxed) {
-                // Every field depends on every other. A thousand million of them fit into the seconds of a sample.
+                // Every field depends on every other. The seconds of a sample have room for 10^9 such samples.
                 shm.write(&sample((n % 1_000_000_000 + 1) * 3_000_000_007));
                 n += 1;
             }
             n
         });
         stay_on_core(1);
-        // Also where what follows fails: the writer ends.
+        // Ends the writer also if an assertion below fails.
         let ended = Ended(&done);
         let begun = std::time::Instant::now();
-        // Longer where the machine held this thread up.
+        // Longer if this thread got too little time on a busy machine.
         while begun.elapsed().as_secs() < seconds
-            || (believed.min(dropped) <= 100 && begun.elapsed().as_secs() < seconds + 30)
+            || (accepted.min(dropped) <= 100 && begun.elapsed().as_secs() < seconds + 30)
         {
             for nth in 0..1000 {
-                // Now and then as one who takes it away, else as one who looks on.
-                let read =
-                    if nth == 0 { takes(unit.0, &reader) } else { reader.read().map(|(read, _)| read) };
+                // Every thousandth time like chrony, which takes the sample, else as a passive reader.
+                let read = if nth == 0 { take(unit.0, &reader) } else { reader.read().map(|(read, _)| read) };
                 match read {
                     Some(read) => {
-                        believed += 1;
+                        accepted += 1;
                         taken += u64::from(nth == 0);
-                        assert_eq!(read, sample(read.reference.ns()), "after {believed} samples");
-                        assert_eq!(read.reference.ns() % 3_000_000_007, 0, "after {believed} samples");
+                        assert_eq!(read, sample(read.reference.ns()), "after {accepted} samples");
+                        assert_eq!(read.reference.ns() % 3_000_000_007, 0, "after {accepted} samples");
                     }
                     None => dropped += 1,
                 }
@@ -188,14 +188,14 @@ fn a_torn_sample_is_never_believed() {
         drop(ended);
         let written = writer.join().unwrap();
         println!(
-            "{written} written, {believed} believed, {taken} of them taken, {dropped} met a change and were dropped"
+            "{written} written, {accepted} accepted, {taken} of them taken, {dropped} dropped because of a change"
         );
     });
-    assert!(believed > 100 && dropped > 100, "{believed} and {dropped}: this proves nothing");
+    assert!(accepted > 100 && dropped > 100, "too few reads: {accepted} accepted, {dropped} dropped");
 }
 
 #[test]
-fn a_segment_of_another_size_is_named_with_its_key() {
+fn error_for_a_segment_of_another_size_names_its_key() {
     let unit = Unit::private();
     let key = i32::try_from(segment::KEY + unit.0).unwrap();
     for size in [40, 95, 97, 4096] {
@@ -209,41 +209,24 @@ fn a_segment_of_another_size_is_named_with_its_key() {
 }
 
 #[test]
-fn a_unit_beyond_the_keys_is_refused() {
+fn refuses_unit_out_of_range() {
     assert_eq!(NtpShm::create(u32::MAX, 0o600).unwrap_err(), ShmError::NoSuchUnit { unit: u32::MAX });
     assert_eq!(NtpShm::create(0x4000_0000, 0o600).unwrap_err(), ShmError::NoSuchUnit { unit: 0x4000_0000 });
 }
 
-/// The other half of the next test, as another user; passed over when run by itself.
 #[test]
-fn child_of_the_refusal_test() {
-    let (Ok(unit), Ok(expected)) = (std::env::var("SHM_UNIT"), std::env::var("SHM_EXPECTED")) else {
-        return;
-    };
-    let unit = unit.parse().unwrap();
-    let (write, read) = (NtpShm::create(unit, 0o600).map(drop), NtpShmReader::attach(unit).map(drop));
-    let refused = Err(ShmError::Refused { unit });
-    match expected.as_str() {
-        "refused" => assert_eq!((write, read), (refused, refused)),
-        _ => assert_eq!((write, read), (Ok(()), Ok(()))),
-    }
-}
-
-/// Needs root, to become another user; passed over without.
-#[test]
-fn another_user_is_refused_until_the_segment_is_given_away() {
-    if !nix::unistd::Uid::effective().is_root() {
+fn another_user_cannot_attach_the_segment_before_owning_it() {
+    if !is_root("becomes another user") {
         return;
     }
     let unit = Unit::private();
     let shm = NtpShm::create(unit.0, 0o600).unwrap();
-    let run = |expected| {
-        let variables = [("SHM_UNIT", &*unit.0.to_string()), ("SHM_EXPECTED", expected)];
-        run_as_nobody("ntpshm::tests::child_of_the_refusal_test", &variables);
-    };
-    run("refused");
+    let attach =
+        || unprivileged(|| (NtpShm::create(unit.0, 0o600).map(drop), NtpShmReader::attach(unit.0).map(drop)));
+    let refused = Err(ShmError::Refused { unit: unit.0 });
+    assert_eq!(attach(), (refused, refused));
     shm.give_to(NOBODY).unwrap();
     let foreign = NtpShm::create(unit.0, 0o600).unwrap_err();
     assert!(matches!(foreign, ShmError::Foreign { owner: NOBODY, .. }), "{foreign}");
-    run("allowed");
+    assert_eq!(attach(), (Ok(()), Ok(())));
 }

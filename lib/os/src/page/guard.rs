@@ -1,9 +1,9 @@
-//! Mapped pages that may be cut short.
+//! SIGBUS handler for mapped pages that another process truncates.
 //!
-//! Memory of a file that was truncated, or that the file system has no room for, kills a program that touches it (SIGBUS),
-//! and files in /dev/shm cannot be sealed against that. Reading and writing them by system calls instead would double the
-//! cost of a publication. So the faulting memory is replaced by zeros of this process' own, and the mapping is marked as lost:
-//! whoever used it discards what was read or written, and maps the page again. systemd-journald guards its files so.
+//! Access to mapped memory of a file that was truncated, or for which the file system has no room, kills the program
+//! (SIGBUS), and files in /dev/shm cannot be sealed against truncation. Reading and writing them by system calls instead would
+//! double the cost of a publication. So the handler replaces the faulting mapping by zeroed private memory and marks it as lost;
+//! its user discards what was read or written, and maps the page again. systemd-journald guards its files in the same way.
 
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -12,10 +12,10 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Mappings of one process at most: a program has at most eight, a test some dozens in as many threads.
+/// Maximum of guarded mappings in one process: a program has at most eight, the tests some dozens in parallel threads.
 const PLACES: usize = 512;
 
-/// A mapping that is guarded; `length` 0: none.
+/// A guarded mapping; `length` 0: unused place.
 #[derive(Debug)]
 struct Place {
     is_taken: AtomicBool,
@@ -35,18 +35,18 @@ static GUARDED: [Place; PLACES] = [const {
     }
 }; PLACES];
 
-/// What was done about SIGBUS before: Rust's own handler reports a stack overflow.
+/// The previous SIGBUS action: Rust's own handler, which reports a stack overflow.
 static BEFORE: OnceLock<Result<SigAction, Errno>> = OnceLock::new();
 
-/// Guards a mapping for as long as it lives. Drop it before the memory is unmapped.
+/// Guards a mapping until it is dropped. Drop it before the memory is unmapped.
 #[derive(Debug)]
 pub(super) struct Guard(&'static Place);
 
 impl Guard {
-    /// Guards `length` bytes from `start`, which are mapped.
+    /// Guards `length` mapped bytes from `start`.
     ///
     /// # Errors
-    /// Where SIGBUS cannot be handled (EPERM under a filter), or too many mappings are guarded (ENOMEM).
+    /// If the SIGBUS handler cannot be installed (EPERM under a seccomp filter), or too many mappings are guarded (ENOMEM).
     pub fn new(start: NonNull<c_void>, length: usize, is_writable: bool) -> nix::Result<Self> {
         install()?;
         let free = |place: &&Place| {
@@ -60,7 +60,7 @@ impl Guard {
         Ok(Self(place))
     }
 
-    /// Whether memory of the mapping was replaced: what is read there is zeros, and what is written there reaches nobody.
+    /// Whether the mapping was replaced by private memory: reads return zeros, and no reader sees what is written.
     pub fn is_lost(&self) -> bool {
         self.0.is_lost.load(Ordering::Acquire)
     }
@@ -73,7 +73,7 @@ impl Drop for Guard {
     }
 }
 
-/// Handles SIGBUS from now on, once for the process.
+/// Installs the SIGBUS handler at the first call in this process.
 fn install() -> nix::Result<()> {
     let installed = BEFORE.get_or_init(|| {
         let flags = SaFlags::SA_SIGINFO | SaFlags::SA_ONSTACK;
@@ -84,20 +84,20 @@ fn install() -> nix::Result<()> {
     installed.map(|_| ())
 }
 
-/// Replaces the memory of a guarded mapping. A fault elsewhere is left to whoever handled SIGBUS before.
+/// Replaces the memory of a guarded mapping. For any other fault, restores the previous SIGBUS action.
 extern "C" fn handle(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
     let errno = Errno::last_raw();
     // SAFETY: the kernel hands over a valid siginfo_t (SA_SIGINFO).
     let info = unsafe { &*info };
-    // A positive code is the kernel's, of a fault, which has an address; others are kill(2)'s and its kind.
-    // SAFETY: as it is a fault, the address is there.
+    // A positive code is a fault reported by the kernel, with an address; other codes are signals sent by kill(2) and the like.
+    // SAFETY: si_addr is valid for a fault.
     let is_replaced =
         info.si_code > 0 && GUARDED.iter().any(|place| place.replace(unsafe { info.si_addr() }.addr()));
     if !is_replaced && let Some(Ok(before)) = BEFORE.get() {
         let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-        // A faulting access is tried again when this returns, and comes to whoever handled it before; another signal is
-        // delivered again then, and ends the program.
-        // SAFETY: that action was in force before this one; the default action is none of this program's code.
+        // A faulting access is repeated when this handler returns, and then reaches the previous handler. A signal that was sent
+        // is raised again, and the default action ends the program.
+        // SAFETY: the previous action was in force before this one; the default action runs no code of this program.
         _ = unsafe { sigaction(Signal::SIGBUS, if info.si_code > 0 { before } else { &default }) };
         if info.si_code <= 0 {
             _ = nix::sys::signal::raise(Signal::SIGBUS);
@@ -107,7 +107,7 @@ extern "C" fn handle(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
 }
 
 impl Place {
-    /// Whether `address` is in this mapping, and could be given memory.
+    /// Replaces the mapping by zeroed private memory if `address` is in it. Returns whether it did.
     fn replace(&self, address: usize) -> bool {
         let length = self.length.load(Ordering::Acquire);
         let start = self.start.load(Ordering::Relaxed);
@@ -118,8 +118,8 @@ impl Place {
         let write = if self.is_writable.load(Ordering::Relaxed) { libc::PROT_WRITE } else { 0 };
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
         let start = std::ptr::with_exposed_provenance_mut::<c_void>(start);
-        // SAFETY: exactly a mapping that this process owns and that is being accessed, so it is not unmapped meanwhile; its
-        // memory is atomics, of which any value is valid. mmap(2) is a plain system call, safe in a handler.
+        // SAFETY: the range is exactly one mapping of this process, and it is being accessed, so it is not unmapped meanwhile;
+        // its memory holds atomics, for which every value is valid. mmap(2) is a plain system call, safe in a handler.
         let replaced = unsafe { libc::mmap(start, length, libc::PROT_READ | write, flags, -1, 0) };
         replaced != libc::MAP_FAILED
     }

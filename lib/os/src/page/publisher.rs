@@ -1,4 +1,4 @@
-//! Both pages of a daemon.
+//! The clock page and the status page of a daemon, written together.
 
 use super::{Instance, PageName, PageWriter, WriteError};
 use dante_core::page::Body;
@@ -11,9 +11,9 @@ pub struct Publisher<C, S> {
 }
 
 impl<C: Body, S: Body> Publisher<C, S> {
-    /// Makes both pages of this instance, or takes over those that a dead writer left. `number` is a random number.
+    /// Creates both pages of this instance, or takes over those of a dead writer. `number`: random number of this run.
     pub fn open(instance: Option<&Instance>, number: u64) -> Result<Self, WriteError> {
-        // Both before anything is changed: what a run before left on one is of use where the other cannot be had.
+        // Nothing is written before both are open: if one cannot be opened, the other keeps the values of the previous run.
         let mut clock = PageWriter::take(&PageName::new(instance), number)?;
         let mut status = PageWriter::take(&PageName::new(instance), number)?;
         clock.begin();
@@ -21,13 +21,13 @@ impl<C: Body, S: Body> Publisher<C, S> {
         Ok(Self { clock, status })
     }
 
-    /// Publishes both, the clock page last: whoever its doorbell wakes sees the status that belongs to it.
+    /// Publishes both, the clock page last: a reader woken by its doorbell finds the matching status page.
     pub fn publish(&mut self, now: Timestamp<Raw>, clock: &C, status: &S) {
         self.status.publish(now, status);
         self.clock.publish(now, clock);
     }
 
-    /// When they are to be published again at the latest.
+    /// Latest time of the next publication.
     pub fn renewal(&self) -> Timestamp<Raw> {
         self.clock.renewal()
     }

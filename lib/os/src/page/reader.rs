@@ -1,4 +1,4 @@
-//! A reader of a page: maps it read-only, and trusts it only from the right owner.
+//! Reader of a page: maps it read-only, and accepts it only from a trusted owner.
 
 use super::guard::Guard;
 use super::{PageName, PageWords, is_service_user};
@@ -17,12 +17,12 @@ use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
 
-/// Why a page gives nothing.
+/// Why a page cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ReadError {
-    /// Its path.
+    /// Path of the page.
     pub page: String,
-    /// The program that writes it.
+    /// The program that writes the page.
     pub program: &'static str,
     /// What is wrong.
     pub fault: Fault,
@@ -31,41 +31,41 @@ pub struct ReadError {
 /// What is wrong with a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// There is none.
+    /// The file does not exist.
     Absent,
-    /// Its file is empty: its name is reserved for its writer, who has not started; or it was cut short.
+    /// The file is empty: reserved at boot for a writer that has not started yet, or truncated.
     Reserved,
-    /// Its writer is starting, or writes it again.
+    /// The writer is starting, or recreating the page.
     BeingMade,
-    /// The kernel does not let it be opened or mapped.
+    /// open, fstat or mmap failed.
     Unreadable(Errno),
-    /// It belongs to a user who is neither root, nor this one, nor its writer's own.
+    /// The owner is neither root, nor this user, nor the writer's service user.
     Owner(u32),
-    /// Others may write to it; its mode.
+    /// Group or others may write to the file; its mode.
     Writable(u32),
-    /// It is a link, a folder, or another thing that is no page.
+    /// Not a regular file: a link, a directory or a FIFO.
     NoFile,
-    /// It holds something else.
+    /// The content is not a page.
     Garbage,
-    /// It is a page of another kind.
+    /// A page of another program.
     Kind(u32),
-    /// It has another version: the page's, this program's.
+    /// A page of another version.
     Version {
         /// What the version means.
         form: Form,
-        /// The page's.
+        /// Version of the page.
         found: u32,
-        /// This program's.
+        /// Version that this program reads.
         wanted: u32,
     },
-    /// Its file is not as large as the page says, bytes: it was cut short or extended.
+    /// The file's size differs from the size in the page's head: the file was truncated or extended.
     Size {
-        /// The file's.
+        /// Size of the file, bytes.
         found: usize,
-        /// By the page's head, or where that does not say, this program's.
+        /// Size according to the page's head, bytes; without a head, the size that this program writes.
         wanted: usize,
     },
-    /// Its writer died while it wrote, or another process changed it since.
+    /// The writer died while writing, or another process changed the page.
     Torn,
 }
 
@@ -73,9 +73,9 @@ impl Explain for ReadError {
     fn what(&self) -> String {
         let Self { page, program, fault } = self;
         match fault {
-            Fault::Absent => format!("there is no page {page}: {program} is not running"),
-            Fault::Reserved => format!("{page} is empty: {program} has not started, or makes it again"),
-            Fault::BeingMade => format!("{page} is being made: {program} is starting, or makes it again"),
+            Fault::Absent => format!("{page} does not exist: {program} is not running"),
+            Fault::Reserved => format!("{page} is empty: {program} has not started yet, or is recreating it"),
+            Fault::BeingMade => format!("{page} is not complete: {program} is starting, or is recreating it"),
             Fault::Unreadable(errno) => format!("{page} cannot be read ({})", errno.desc()),
             Fault::Owner(user) => {
                 format!("{page} is not trusted: it belongs to user {user}, who is neither root nor {program}")
@@ -84,17 +84,19 @@ impl Explain for ReadError {
                 format!("{page} is not trusted: others may write to it (mode {mode:04o})")
             }
             Fault::NoFile => format!("{page} is not trusted: it is not a regular file"),
-            Fault::Garbage => format!("{page} does not hold a page of this suite"),
-            Fault::Kind(kind) => format!("{page} holds a page of another program (kind {kind})"),
+            Fault::Garbage => format!("{page} does not contain data of {program}"),
+            Fault::Kind(kind) => format!("{page} contains data of another program (kind {kind})"),
             Fault::Version { form, found, wanted } => {
                 let form = if *form == Form::Clock { "clock page version" } else { "status layout" };
                 format!("{page} has {form} {found}, this program reads {wanted}")
             }
             Fault::Size { found, wanted } => {
-                format!("{page} is {found} bytes long instead of {wanted}: it was cut short or extended")
+                format!(
+                    "{page} has {found} bytes instead of {wanted}: another process truncated or extended it"
+                )
             }
             Fault::Torn => {
-                format!("{page} is not whole: {program} died while it wrote, or another process changed it")
+                format!("{page} is inconsistent: {program} died while writing, or another process changed it")
             }
         }
     }
@@ -111,7 +113,7 @@ impl Explain for ReadError {
                 Some(format!("run programs of one version; after an upgrade restart {program}"))
             }
             Fault::Size { .. } => {
-                Some(format!("{program} makes it again within a second; if not, restart {program}"))
+                Some(format!("{program} recreates it within a second; if not, restart {program}"))
             }
         }
     }
@@ -120,7 +122,7 @@ impl Explain for ReadError {
 display_explained!(ReadError);
 
 impl ReadError {
-    /// As `pmc-lite get status` calls it.
+    /// The freshness that `pmc-lite get status` reports for this error.
     pub fn freshness(&self) -> Freshness {
         match self.fault {
             Fault::Absent | Fault::Reserved | Fault::BeingMade => Freshness::Absent,
@@ -131,17 +133,18 @@ impl ReadError {
     }
 }
 
-/// Reads one page, over restarts of its writer.
+/// Reads one page, also after a restart of its writer.
 pub struct PageReader<B> {
     name: PageName<B>,
     mapping: Option<Mapping>,
 }
 
-/// A writer that was preempted in the middle of a change needs some ms at most to come back to it.
+/// Maximum of attempts to read a page that its writer is changing, 200 us apart. A writer that is preempted in the middle of a
+/// change continues within some ms.
 const ATTEMPTS: u32 = 20;
 
 struct Mapping {
-    /// Before the memory that it guards.
+    /// Declared before `memory`, so that it is dropped first.
     guard: Guard,
     memory: Memory,
     file: OwnedFd,
@@ -153,7 +156,7 @@ struct Memory {
     length: NonZeroUsize,
 }
 
-/// What belongs to one moment of a page, beside its body.
+/// State of a page's head, read together with its body.
 struct Moment {
     freshness: Freshness,
     pid: u32,
@@ -161,34 +164,34 @@ struct Moment {
 }
 
 impl<B: Body> PageReader<B> {
-    /// A reader of the page so called. It need not be there yet.
+    /// A reader of the page with this name. The page need not exist yet.
     pub fn new(name: PageName<B>) -> Self {
         Self { name, mapping: None }
     }
 
-    /// The page as it is now.
+    /// Reads the page.
     ///
     /// # Errors
-    /// See [`Fault`]. A page whose writer is dead or stopped is no error; its [`View::freshness`] shows that.
+    /// See [`Fault`]. A page whose writer is dead or stopped is no error: [`View::freshness`] reports it.
     pub fn read(&mut self, now: Timestamp<Raw>) -> Result<View<B>, ReadError> {
-        // In its place from the start: a page is some thousand bytes, and each copy costs as much as a fourth of a reading.
+        // Read into its final place: a page has some thousand bytes, and a copy costs a fourth of a read.
         let mut body = B::new_zeroed();
-        match self.look(now, &mut body) {
+        match self.try_read(now, &mut body) {
             Ok(Moment { freshness, pid, instance }) => Ok(View { freshness, pid, instance, body }),
             Err(fault) => {
-                // What is wrong with it may be its file: the next time it is opened again.
+                // The next read opens the file again, as the fault may be in the mapped file.
                 self.mapping = None;
                 Err(ReadError { page: self.page(), program: B::PROGRAM, fault })
             }
         }
     }
 
-    fn look(&mut self, now: Timestamp<Raw>, body: &mut B) -> Result<Moment, Fault> {
+    fn try_read(&mut self, now: Timestamp<Raw>, body: &mut B) -> Result<Moment, Fault> {
         if let Some(mapping) = self.mapping.take().filter(Mapping::is_current::<B>) {
             let mapping = self.mapping.insert(mapping);
             let moment = mapping.read(now, body)?;
-            // A page that lives has its name, or its writer will notice within a second. One that does not may have lost it, to
-            // another one that lives.
+            // A live page has its name; its writer restores it within a second otherwise. A page that is not live may have been
+            // renamed, and another, live page may have its name.
             let is_named =
                 || fstat(&mapping.file).is_ok_and(|file| self.name.leads_to(file.st_dev, file.st_ino));
             if moment.freshness == Freshness::Fresh || is_named() {
@@ -235,7 +238,7 @@ impl<B: Body> PageReader<B> {
     }
 }
 
-/// Root, this user, or the daemon's own service user; and nobody else may write.
+/// Accepts a regular file of root, this user or the daemon's service user to which neither group nor others may write.
 fn check_owner<B: Body>(stat: &FileStat) -> Result<(), Fault> {
     if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
         return Err(Fault::NoFile);
@@ -250,7 +253,7 @@ fn check_owner<B: Body>(stat: &FileStat) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether the page in a file of this size is one that this program reads; its shape.
+/// Checks whether this program can read the page in a file of this size. Returns the page's shape.
 fn check_head<B: Body>(words: PageWords<'_>, size: usize) -> Result<Shape, Fault> {
     match words.load(Head::Magic) {
         MAGIC => {}
@@ -281,21 +284,21 @@ fn check_head<B: Body>(words: PageWords<'_>, size: usize) -> Result<Shape, Fault
 impl Memory {
     fn map(file: &OwnedFd, size: usize) -> Result<Self, Fault> {
         let length = NonZeroUsize::new(size / 8 * 8).ok_or(Fault::Reserved)?;
-        // SAFETY: a new shared mapping of a file that was at least `length` bytes long a moment ago, at an address of the
-        // kernel's choice; where it is cut short later, a guard replaces its memory.
+        // SAFETY: a new shared mapping of a file that just had at least `length` bytes, at an address that the kernel chooses;
+        // if the file is truncated later, a guard replaces the memory.
         let start = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, file, 0) };
         Ok(Self { start: start.map_err(Fault::Unreadable)?, length })
     }
 
     fn words(&self) -> PageWords<'_> {
-        // SAFETY: mapped for as long as `self` lives, page-aligned, `length` bytes; the readers only load.
+        // SAFETY: mapped until `self` is dropped, page-aligned, `length` bytes; readers only load.
         unsafe { PageWords::new(self.start.as_ptr().cast::<u8>().cast_const(), self.length.get() / 8) }
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: exactly what mmap gave; no reference into it outlives `self`.
+        // SAFETY: exactly the range that mmap returned; no reference into it outlives `self`.
         if let Err(errno) = unsafe { munmap(self.start, self.length.get()) } {
             log::debug!("munmap: {errno}");
         }
@@ -303,7 +306,7 @@ impl Drop for Memory {
 }
 
 impl Mapping {
-    /// Reads the body, and its moment with it: if the writer was restarted in between, all again.
+    /// Reads the body and the state of the head. Reads both again if the writer was restarted in between.
     fn read<B: Body>(&self, now: Timestamp<Raw>, body: &mut B) -> Result<Moment, Fault> {
         let words = self.memory.words();
         let constants = Head::CONSTANTS.map(|word| words.load(word));
@@ -320,8 +323,8 @@ impl Mapping {
             if self.guard.is_lost() {
                 return Err(Fault::Size { found: 0, wanted: self.shape.size });
             }
-            // A file that was cut short and extended meanwhile is zeros, and the writer may have filled a part of them. The
-            // layout stands there again only after another sequence.
+            // A file that was truncated and extended meanwhile contains zeros, and the writer may have filled a part of them. The
+            // writer restores the layout word only after a new sequence.
             if words.load(Head::Layout) != layout_word::<B>() {
                 return Err(Fault::BeingMade);
             }
@@ -342,7 +345,7 @@ impl Mapping {
         Err(Fault::Torn)
     }
 
-    /// Whether the file has a name, and is still the page that was opened.
+    /// Whether the file still has a name and is the page that was opened.
     fn is_current<B: Body>(&self) -> bool {
         let Ok(stat) = fstat(&self.file) else { return false };
         let words = self.memory.words();

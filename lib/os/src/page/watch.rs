@@ -7,10 +7,10 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// A [`PageReader`] with an inotify watch on the page's file, to be waited for with everything else.
+/// A [`PageReader`] with an inotify watch on the page's file, for use in the poll loop.
 ///
-/// The watch reports a publication (IN_MODIFY by the doorbell), an unlink (IN_ATTRIB) and another name (IN_MOVE_SELF). A page
-/// that is not there yet cannot be watched: read again at least once a second.
+/// The watch reports a publication (IN_MODIFY by the doorbell), an unlink (IN_ATTRIB) and a rename (IN_MOVE_SELF). A page
+/// that does not exist yet cannot be watched: read it at least once a second.
 pub struct PageFollower<B> {
     reader: PageReader<B>,
     inotify: Inotify,
@@ -18,34 +18,34 @@ pub struct PageFollower<B> {
 }
 
 impl<B: Body> PageFollower<B> {
-    /// Follows the page so called.
+    /// Follows the page with this name.
     ///
     /// # Errors
-    /// If the kernel grants no inotify instance (`fs.inotify.max_user_instances`).
+    /// If the kernel refuses an inotify instance (`fs.inotify.max_user_instances`).
     pub fn new(name: PageName<B>) -> nix::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         Ok(Self { reader: PageReader::new(name), inotify, watch: None })
     }
 
-    /// The page as it is now, as [`PageReader::read`].
+    /// Reads the page, like [`PageReader::read`], and watches it once a read succeeded.
     pub fn read(&mut self, now: Timestamp<Raw>) -> Result<View<B>, ReadError> {
         self.drain();
         let view = self.reader.read(now)?;
         if self.watch.is_none() {
-            // Only what is believed is watched: somebody else's file must not wake anybody.
+            // Only an accepted page is watched: a file of another user must not wake this program.
             let changes = AddWatchFlags::IN_MODIFY
                 | AddWatchFlags::IN_ATTRIB
                 | AddWatchFlags::IN_DELETE_SELF
                 | AddWatchFlags::IN_MOVE_SELF
                 | AddWatchFlags::IN_DONT_FOLLOW;
             self.watch = self.inotify.add_watch(self.reader.name().path(), changes).ok();
-            // What was published before the watch stood has rung no bell.
+            // A publication before the watch existed caused no event.
             return self.reader.read(now);
         }
         Ok(view)
     }
 
-    /// Forgets what the doorbell said, and the watch with it when the file lost its name.
+    /// Discards pending events, and removes the watch if the file was unlinked or renamed.
     fn drain(&mut self) {
         loop {
             match self.inotify.read_events() {
@@ -57,7 +57,7 @@ impl<B: Body> PageFollower<B> {
                     if events.iter().any(|event| event.mask.intersects(lost))
                         && let Some(watch) = self.watch.take()
                     {
-                        // Gone already where the file is.
+                        // Fails if the kernel removed the watch together with the file.
                         _ = self.inotify.rm_watch(watch);
                     }
                 }

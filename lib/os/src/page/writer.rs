@@ -1,4 +1,4 @@
-//! The writer of a page: made, or taken over from a writer that died.
+//! Writer of a page: creates the page, or takes it over from a writer that died.
 
 use super::guard::Guard;
 use super::{PageName, PageWords, is_service_user};
@@ -32,40 +32,40 @@ pub enum WriteError {
         /// The other process.
         pid: u32,
     },
-    /// Something else has the page's name.
+    /// A file with the page's name exists, and this program must not use it.
     InTheWay {
-        /// The page.
+        /// Path of the page.
         path: PathBuf,
-        /// What it is.
+        /// Why the file cannot be used.
         obstacle: Obstacle,
     },
     /// A system call failed.
     Os {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On this page.
+        /// Path of the page.
         path: PathBuf,
         /// Why it failed.
         cause: io::Error,
     },
 }
 
-/// What has a page's name and is no page of this program.
+/// Why a file with a page's name cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obstacle {
-    /// A link, a folder, or another thing.
+    /// Not a regular file: a link, a directory or a FIFO.
     NoFile,
     /// A file of another user.
     Owner {
-        /// Its owner.
+        /// Owner of the file.
         owner: u32,
-        /// Who runs this.
+        /// User who runs this program.
         us: u32,
     },
-    /// A file that others may write to; its mode.
+    /// A file that group or others may write to; its mode.
     Writable(u32),
-    /// Files that come and go.
-    Restless,
+    /// Another process replaced the file while it was being opened.
+    Replaced,
 }
 
 impl Explain for WriteError {
@@ -77,16 +77,18 @@ impl Explain for WriteError {
             Self::InTheWay { path, obstacle } => {
                 let path = path.display();
                 match obstacle {
-                    Obstacle::NoFile => format!("{path} is in the way: it is not a regular file"),
+                    Obstacle::NoFile => format!("cannot use {path}: it is not a regular file"),
                     Obstacle::Owner { owner, us } => {
                         format!(
-                            "{path} is in the way: it belongs to user {owner}, not to user {us} who runs this"
+                            "cannot use {path}: it belongs to user {owner}, but this program runs as user {us}"
                         )
                     }
                     Obstacle::Writable(mode) => {
-                        format!("{path} is in the way: others may write to it (mode {mode:04o})")
+                        format!("cannot use {path}: group or others may write to it (mode {mode:04o})")
                     }
-                    Obstacle::Restless => format!("{path} is in the way: something keeps replacing it"),
+                    Obstacle::Replaced => {
+                        format!("cannot use {path}: another process replaced it while it was being opened")
+                    }
                 }
             }
             Self::Os { action, path, cause } => format!("cannot {action} {}: {cause}", path.display()),
@@ -117,45 +119,45 @@ impl Denied for WriteError {
 
 /// The one writer of a page.
 ///
-/// It holds a write lock on the file (an open-file-description lock, which the kernel gives up when the process dies,
-/// however it dies), so a second writer is refused exactly as long as the first one lives.
+/// It holds a write lock on the file (an open-file-description lock, which the kernel releases when the process ends in any way),
+/// so a second writer is refused while the first one runs.
 pub struct PageWriter<B> {
     name: PageName<B>,
     page: Page,
-    /// The lock is this process'; else a reader's lock has kept it from that so far.
+    /// This process holds the lock; false while a reader's lock prevents it.
     has_lock: bool,
-    /// The page is this process' own: before that nothing in it is changed.
+    /// `begin` was called; before that, nothing in the page is changed.
     pub(super) has_begun: bool,
-    /// This process: asked for once, since each time it costs as much as the rest of a publication.
+    /// This process's id, cached: getpid(2) would be one more system call for each publication.
     pid: u32,
     instance: u64,
     sequence: u64,
     doorbell: u64,
     renewal: Timestamp<Raw>,
-    /// When the page's file is looked after next.
-    look: Timestamp<Raw>,
+    /// Time of the next check of the page's file.
+    next_check: Timestamp<Raw>,
     complaints: Complaints,
 }
 
-/// The file, mapped.
+/// The page's file and its mapping.
 struct Page {
-    /// Before the memory that it guards.
+    /// Declared before `memory`, so that it is dropped first.
     guard: Guard,
     memory: Shmem,
     file: File,
 }
 
 impl<B: Body> PageWriter<B> {
-    /// Makes the page, or takes over one that a dead writer left. `instance` is a random number.
+    /// Creates the page, or takes over that of a dead writer. `instance`: random number of this run.
     pub fn open(name: &PageName<B>, instance: u64) -> Result<Self, WriteError> {
         let mut writer = Self::take(name, instance)?;
         writer.begin();
         Ok(writer)
     }
 
-    /// Does all that may fail, and leaves what a dead writer wrote: [`begin`](Self::begin) has to follow.
+    /// Does everything that can fail, and does not change the content of a dead writer's page: call [`begin`](Self::begin) next.
     pub(super) fn take(name: &PageName<B>, instance: u64) -> Result<Self, WriteError> {
-        // Where the name is taken by another file meanwhile; after some times, somebody is playing with it.
+        // Again if another process replaced the file meanwhile; a third time in a row is no coincidence.
         for _ in 0..3 {
             create(name).map_err(|cause| name.os_error("create", cause))?;
             let file = open_checked(name)?;
@@ -164,7 +166,7 @@ impl<B: Body> PageWriter<B> {
                 Lock::Ours => true,
                 Lock::Obstructed if !is_running(pid, B::PROGRAM) => {
                     log::warn!(
-                        "{}: somebody reads it under a lock, to keep this program from it",
+                        "{}: another process holds a read lock on it; used without a lock",
                         name.path().display()
                     );
                     false
@@ -176,11 +178,11 @@ impl<B: Body> PageWriter<B> {
             if !is_still_named(&file, name) {
                 continue;
             }
-            // One that a reader's lock has kept from its own lives all the same.
+            // A running writer has no lock if a reader's lock prevented it; its heartbeat shows that it runs.
             if is_live(&file) && pid != std::process::id() && is_running(pid, B::PROGRAM) {
                 return Err(WriteError::Running { program: B::PROGRAM, pid });
             }
-            let size = file.metadata().map_err(|cause| name.os_error("look at", cause))?.len();
+            let size = file.metadata().map_err(|cause| name.os_error("stat", cause))?.len();
             if size > 0 && !has_layout::<B>(&file, size) {
                 replace(name, &file, size)?;
                 continue;
@@ -195,14 +197,14 @@ impl<B: Body> PageWriter<B> {
                 sequence: 0,
                 doorbell: 0,
                 renewal: Timestamp::ZERO,
-                look: Timestamp::ZERO,
+                next_check: Timestamp::ZERO,
                 complaints: Complaints::default(),
             });
         }
-        Err(WriteError::InTheWay { path: name.path().into(), obstacle: Obstacle::Restless })
+        Err(WriteError::InTheWay { path: name.path().into(), obstacle: Obstacle::Replaced })
     }
 
-    /// From now on the page is this process' own.
+    /// Writes the head, with an empty body. From here on the page belongs to this process.
     pub(super) fn begin(&mut self) {
         self.has_begun = true;
         let words = self.page.words::<B>();
@@ -213,7 +215,7 @@ impl<B: Body> PageWriter<B> {
         if let Some(body) = words.body(constants::<B>(self.instance)) {
             self.sequence = body.store(self.sequence.max(body.sequence()), B::new_zeroed().as_bytes());
         }
-        // Behind the new sequence; see the reader.
+        // After the new sequence; see the reader.
         words.store(Head::Layout, layout_word::<B>(), Ordering::Release);
         for (word, value) in [Head::Size, Head::Array, Head::Entries].into_iter().zip(B::SHAPE.words()) {
             set(word, value);
@@ -222,13 +224,13 @@ impl<B: Body> PageWriter<B> {
         words.store(Head::Magic, MAGIC, Ordering::Release);
     }
 
-    /// Publishes `body`, renews the heartbeat and rings the doorbell of a clock page. A page that was removed, cut short or
-    /// extended is made again within a second.
+    /// Publishes `body`, renews the heartbeat and rings the doorbell of a clock page. Recreates a page that was removed,
+    /// truncated or extended within a second.
     pub fn publish(&mut self, now: Timestamp<Raw>, body: &B) {
         self.put(now, body);
-        if now >= self.look || self.page.guard.is_lost() || !self.has_its_head() {
-            self.look = now + HEARTBEAT_RENEWAL;
-            if self.look_after(now) {
+        if now >= self.next_check || self.page.guard.is_lost() || !self.has_valid_head() {
+            self.next_check = now + HEARTBEAT_RENEWAL;
+            if self.recreate_if_damaged(now) {
                 self.put(now, body);
             }
         }
@@ -245,26 +247,27 @@ impl<B: Body> PageWriter<B> {
         words.store(Head::Life, Life::Live.word(self.pid), Ordering::Release);
     }
 
-    /// Makes the page again if it is not what readers find under its name. Whether it was made again.
-    fn look_after(&mut self, now: Timestamp<Raw>) -> bool {
+    /// Recreates the page if its file lost its name, has the wrong size or a damaged head. Returns whether it did.
+    fn recreate_if_damaged(&mut self, now: Timestamp<Raw>) -> bool {
         self.has_lock = self.has_lock || matches!(lock(&self.page.file), Ok(Lock::Ours));
         let file = self.page.file.metadata().ok();
         let is_named = file.as_ref().is_some_and(|file| self.name.leads_to(file.dev(), file.ino()));
         let size = file.map(|file| file.len());
         let is_whole = size == Some(B::SIZE as u64) && !self.page.guard.is_lost();
-        if is_named && is_whole && self.has_its_head() {
+        if is_named && is_whole && self.has_valid_head() {
             return false;
         }
-        let made = if is_named { self.make_again() } else { self.make_anew() };
-        if let Err(error) = made {
-            self.complaints.warn(now, format_args!("readers do not see this program: {error}"));
+        let recreated = if is_named { self.recreate_in_place() } else { self.recreate_file() };
+        if let Err(error) = recreated {
+            self.complaints
+                .warn(now, format_args!("other programs cannot read this program's state: {error}"));
             return false;
         }
         let path = self.name.path();
         match size.filter(|_| is_named) {
-            None => log::warn!("{} was removed by another process; it is made again", path.display()),
+            None => log::warn!("{} was removed by another process; recreated", path.display()),
             Some(size) => log::warn!(
-                "{} was changed by another process ({size} bytes, instead of {}); it is made again",
+                "{} was changed by another process ({size} bytes, expected {}); recreated",
                 path.display(),
                 B::SIZE
             ),
@@ -273,28 +276,28 @@ impl<B: Body> PageWriter<B> {
         true
     }
 
-    /// Whether the head still is what readers take it by: a file that is cut short and extended again is zeros.
-    fn has_its_head(&self) -> bool {
+    /// Whether the head still has the words that readers check. A file that was truncated and extended contains zeros.
+    fn has_valid_head(&self) -> bool {
         let words = self.page.words::<B>();
         Head::CONSTANTS.map(|word| words.load(word)) == constants::<B>(self.instance)
     }
 
-    /// In its place, so that its name is free for nobody.
-    fn make_again(&mut self) -> Result<(), WriteError> {
+    /// Recreates the page in the same file: no other process can take its name meanwhile.
+    fn recreate_in_place(&mut self) -> Result<(), WriteError> {
         let file = self.page.file.try_clone().map_err(|cause| self.name.os_error("reopen", cause))?;
         self.page = Page::prepare(file, &self.name)?;
         self.begin();
         Ok(())
     }
 
-    fn make_anew(&mut self) -> Result<(), WriteError> {
-        let mut made = Self::open(&self.name, self.instance)?;
-        std::mem::swap(&mut self.page, &mut made.page);
-        (self.sequence, self.doorbell) = (made.sequence, made.doorbell);
+    fn recreate_file(&mut self) -> Result<(), WriteError> {
+        let mut new = Self::open(&self.name, self.instance)?;
+        std::mem::swap(&mut self.page, &mut new.page);
+        (self.sequence, self.doorbell) = (new.sequence, new.doorbell);
         Ok(())
     }
 
-    /// When the page is to be published again at the latest.
+    /// Latest time of the next publication.
     pub fn renewal(&self) -> Timestamp<Raw> {
         self.renewal
     }
@@ -304,7 +307,7 @@ impl<B: Body> PageWriter<B> {
         self.instance
     }
 
-    /// inotify reports a write by system call, not one to mapped memory.
+    /// Writes the doorbell by a system call: inotify does not report writes to mapped memory.
     fn ring(&mut self) {
         if B::FORM != Form::Clock || self.page.guard.is_lost() {
             return;
@@ -318,9 +321,9 @@ impl<B: Body> PageWriter<B> {
 }
 
 impl<B> Drop for PageWriter<B> {
-    /// Publishes that the writer ended in good order.
+    /// Marks the page as stopped: the writer was not killed.
     fn drop(&mut self) {
-        // Nothing is added to a file that was cut short.
+        // Writing would extend a truncated file.
         if !self.has_begun || self.page.size().is_none_or(|size| size < HEAD_SIZE as u64) {
             return;
         }
@@ -332,17 +335,17 @@ impl<B> Drop for PageWriter<B> {
 }
 
 impl Page {
-    /// Makes the file one that holds the page, in its place, and maps it.
+    /// Gives the file the size of the page, and maps it.
     fn prepare<B: Body>(file: File, name: &PageName<B>) -> Result<Self, WriteError> {
-        let size = file.metadata().map_err(|cause| name.os_error("look at", cause))?.len();
+        let size = file.metadata().map_err(|cause| name.os_error("stat", cause))?.len();
         if !has_layout::<B>(&file, size) {
-            // Reserved at boot for this program (tmpfiles.d), or this program's own and changed by another process.
+            // Reserved at boot for this program (tmpfiles.d), or this program's page, changed by another process.
             file.set_len(0)
                 .and_then(|()| file.set_len(B::SIZE as u64))
                 .map_err(|cause| name.os_error("resize", cause))?;
         }
-        // Without memory behind it the page would be lost at the first access, on a full tmpfs.
-        #[expect(clippy::cast_possible_wrap, reason = "a page is some thousand bytes")]
+        // On a full tmpfs, the first access to a page without allocated memory would fail (SIGBUS).
+        #[expect(clippy::cast_possible_wrap, reason = "a page has some thousand bytes")]
         posix_fallocate(&file, 0, B::SIZE as i64)
             .map_err(|errno| name.os_error("allocate memory for", errno.into()))?;
         let mut memory = ShmemConf::new()
@@ -350,23 +353,23 @@ impl Page {
             .open()
             .map_err(|error| name.os_error("map", io::Error::other(error)))?;
         memory.set_owner(false);
-        // The crate makes it 0600; everybody may read it.
+        // The crate creates it with mode 0600; all users may read a page.
         file.set_permissions(Permissions::from_mode(0o644))
-            .map_err(|cause| name.os_error("open to readers", cause))?;
-        // The mapping was opened by the name: it has to be that of the file that was checked and locked.
+            .map_err(|cause| name.os_error("set the mode of", cause))?;
+        // The mapping was opened by name: it must belong to the file that was checked and locked.
         if memory.len() < B::SIZE || !is_still_named(&file, name) {
-            return Err(WriteError::InTheWay { path: name.path().into(), obstacle: Obstacle::Restless });
+            return Err(WriteError::InTheWay { path: name.path().into(), obstacle: Obstacle::Replaced });
         }
         let guard = NonNull::new(memory.as_ptr().cast::<c_void>())
             .ok_or(Errno::EFAULT)
             .and_then(|start| Guard::new(start, memory.len(), true))
-            .map_err(|errno| name.os_error("guard", errno.into()))?;
+            .map_err(|errno| name.os_error("install the SIGBUS handler for", errno.into()))?;
         Ok(Self { guard, memory, file })
     }
 
     fn words<B: Body>(&self) -> PageWords<'_> {
-        // SAFETY: the mapping is at least B::SIZE bytes (see `prepare`), page-aligned, writable and lives as long as `memory`;
-        // readers in other processes map it read-only.
+        // SAFETY: the mapping has at least B::SIZE bytes (see `prepare`), is page-aligned and writable, and exists until `memory`
+        // is dropped; readers in other processes map it read-only.
         unsafe { PageWords::new(self.memory.as_ptr(), B::SIZE / 8) }
     }
 
@@ -381,13 +384,13 @@ impl<B: Body> PageName<B> {
     }
 }
 
-/// Puts an empty page in the place of one of another layout, in one step: readers keep what they have mapped, see that it was
-/// replaced, and its name is free for nobody.
+/// Replaces a page of another layout by an empty page in one step (rename(2)): readers keep their mapping of the old file and
+/// see that it was replaced, and no other process can take the name.
 fn replace<B: Body>(name: &PageName<B>, old: &File, size: u64) -> Result<(), WriteError> {
     let failed = |cause| name.os_error("replace", cause);
     let fresh = format!(".{}.{}", name.name, std::process::id());
     let path = name.path().with_file_name(&fresh);
-    // What a process of this number left that died here.
+    // A process with the same id that died here may have left the file.
     _ = std::fs::remove_file(&path);
     let mut memory = ShmemConf::new()
         .os_id(format!("/{fresh}"))
@@ -402,17 +405,18 @@ fn replace<B: Body>(name: &PageName<B>, old: &File, size: u64) -> Result<(), Wri
     std::fs::rename(&path, name.path()).map_err(failed)
 }
 
-/// Whether a writer has renewed the page's heartbeat within its time.
+/// Whether the page's heartbeat is valid.
 fn is_live(file: &File) -> bool {
     let word = |word| word_at(file, word).unwrap_or(0);
     let until = Timestamp::from_ns(word(Head::HeartbeatUntil).cast_signed());
     Life::of_word(word(Head::Life)) == Life::Live && raw_now() <= until
 }
 
-/// Creates the page if there is none.
+/// Creates the page if it does not exist.
 fn create<B: Body>(name: &PageName<B>) -> io::Result<()> {
     match ShmemConf::new().os_id(name.os_id()).size(B::SIZE).create() {
-        // The page outlives its writer, so that readers see it stop; and if another start was faster, it is its own.
+        // Dropping `memory` must not remove the page: it outlives its writer, so that readers see that the writer stopped, and
+        // another process that started at the same time may be using it.
         Ok(mut memory) => {
             memory.set_owner(false);
             Ok(())
@@ -425,11 +429,11 @@ fn create<B: Body>(name: &PageName<B>) -> io::Result<()> {
     }
 }
 
-/// Opens the page for writing if it is ours, and nobody else could have written to it.
+/// Opens the page for writing if it belongs to this user and no other user may write to it.
 fn open_checked<B: Body>(name: &PageName<B>) -> Result<File, WriteError> {
     let path = name.path();
     let in_the_way = |obstacle| WriteError::InTheWay { path: path.into(), obstacle };
-    let seen = path.symlink_metadata().map_err(|cause| name.os_error("look at", cause))?;
+    let seen = path.symlink_metadata().map_err(|cause| name.os_error("stat", cause))?;
     if !seen.file_type().is_file() {
         return Err(in_the_way(Obstacle::NoFile));
     }
@@ -448,13 +452,13 @@ fn open_checked<B: Body>(name: &PageName<B>) -> Result<File, WriteError> {
         .map_err(|cause| name.os_error("open", cause))
 }
 
-/// Who holds the page's lock.
+/// Holder of the page's lock.
 enum Lock {
     /// This process, until it ends.
     Ours,
     /// Another writer.
     Writers,
-    /// A reader: everybody may read the page, and so put a shared lock on it. No program of the suite does.
+    /// A reader: every user may read the page, and therefore set a shared lock on it. No program of the suite does so.
     Obstructed,
 }
 
@@ -476,7 +480,7 @@ fn lock(file: &File) -> io::Result<Lock> {
     Ok(if whole.l_type == libc::F_RDLCK as i16 { Lock::Obstructed } else { Lock::Writers })
 }
 
-/// Whether the process that the page names is a running program of this name.
+/// Whether process `pid`, the page's writer, runs and has this program name.
 fn is_running(pid: u32, program: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == program)
 }
@@ -497,7 +501,7 @@ fn writer_of(file: &File) -> u32 {
     word_at(file, Head::Life).map_or(0, |word| word as u32)
 }
 
-/// A page of the right size that no writer has finished making is as good as one of the right layout.
+/// Whether the file has the size and layout of this page. A head of zeros counts: its writer had not completed it yet.
 fn has_layout<B: Body>(file: &File, size: u64) -> bool {
     let word = |word| word_at(file, word).unwrap_or(u64::MAX);
     let found = Head::CONSTANTS.map(word);

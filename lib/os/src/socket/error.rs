@@ -1,4 +1,4 @@
-//! What can go wrong with a PTP socket, and what to do about it.
+//! Errors of PTP sockets, and their remedies.
 
 use super::Channel;
 use crate::denial::{Denial, Denied, display_explained};
@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Why a PTP socket could not be opened or used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum SocketError {
     PortInUse { port: u16, channel: Channel },
     PortRefused { port: u16, channel: Channel, interface: String },
@@ -25,22 +25,24 @@ impl Explain for SocketError {
     fn what(&self) -> String {
         match self {
             Self::PortInUse { port, .. } => {
-                format!("UDP port {port} is taken by another program on this host")
+                format!("UDP port {port} is in use by another program on this host")
             }
             Self::PortRefused { port, interface, .. } => {
                 format!("binding UDP port {port} on {interface} needs root or CAP_NET_BIND_SERVICE")
             }
             Self::Join { group, interface, cause } => {
-                format!("joining multicast group {group} on {interface}: {cause}: no leader can be received")
+                format!(
+                    "cannot join multicast group {group} on {interface}: {cause}: no leader can be received"
+                )
             }
             Self::NoTimestamps { interface, cause } => {
-                format!("asking for time stamps on {interface}: {cause}: nothing can be measured")
+                format!("cannot enable timestamps on {interface}: {cause}: nothing can be measured")
             }
             Self::Setup { tried, interface, cause } => {
-                format!("preparing a PTP socket on {interface} ({tried}): {cause}")
+                format!("cannot set up a PTP socket on {interface} ({tried}): {cause}")
             }
-            Self::Receive { interface, cause } => format!("receiving on {interface}: {cause}"),
-            Self::Send { to, interface, cause } => format!("sending to {to} on {interface}: {cause}"),
+            Self::Receive { interface, cause } => format!("cannot receive on {interface}: {cause}"),
+            Self::Send { to, interface, cause } => format!("cannot send to {to} on {interface}: {cause}"),
         }
     }
 
@@ -50,10 +52,10 @@ impl Explain for SocketError {
                 "find it with `ss -ulnp sport = :{port}` and stop it, or choose another UDP port for {channel} messages"
             ),
             Self::PortRefused { channel, .. } => format!(
-                "run this as a service, or, for a trial, choose a UDP port of 1024 or above for {channel} messages"
+                "run this as a service, or, for a test, choose a UDP port of 1024 or above for {channel} messages"
             ),
             Self::Send { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
-                "look for a rule of this host's firewall that drops what it sends".into()
+                "look for a rule of this host's firewall that drops outgoing packets".into()
             }
             _ => return None,
         })

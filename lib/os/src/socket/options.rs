@@ -1,8 +1,8 @@
-//! Socket options, in the order in which a PTP socket is made.
+//! Socket options of a PTP socket, in the order in which they are set.
 
 use super::{Channel, SocketError, TimestampSource};
 use crate::net::{Interface, Kind};
-use nix::sys::socket::sockopt::{ReceiveTimestampns, RxqOvfl, Timestamping};
+use nix::sys::socket::sockopt::{RcvBufForce, ReceiveTimestampns, RxqOvfl, Timestamping};
 use nix::sys::socket::{TimestampingFlag, setsockopt};
 use nix::{setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -10,7 +10,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 sockopt_impl!(
-    /// The interface for outgoing multicast, by index: two interfaces may have one address.
+    /// The interface for outgoing multicast, by index: two interfaces may have the same address.
     MulticastInterface,
     SetOnly,
     libc::IPPROTO_IP,
@@ -18,12 +18,14 @@ sockopt_impl!(
     libc::ip_mreqn
 );
 
-/// Room for what arrives while the program cannot fetch it: two seconds beside some hundred followers, of which each
-/// multicasts a request about once a second and is answered. The kernel counts up to 2.3 kB for each packet and doubles
-/// what is asked for. Without a further right it gives no more than net.core.rmem_max, 208 KiB on most hosts.
-const ROOM: usize = 1 << 20;
+/// Packets that the receive buffer should hold: a stall of 2 s on a network with 300 followers. Each of them multicasts about one
+/// Delay_Req a second (event port) and gets one Delay_Resp (general port).
+pub(super) const BUFFERED_PACKETS: usize = 600;
+/// Most memory that the kernel accounts for one of these packets, bytes: a data buffer of 2 KiB and struct sk_buff. It depends on the
+/// driver and on the slab sizes of the kernel: 768 to 1280 on loopback.
+const MAX_PACKET_MEMORY: usize = 2304;
 
-/// A non-blocking socket, closed on exec, bound to `interface` and `port` (0: any), with the channel's precedence.
+/// A non-blocking socket, closed on exec, bound to `interface` and `port` (0: any), with the channel's DSCP.
 pub(super) fn bound(interface: &Interface, port: u16, channel: Channel) -> Result<Socket, SocketError> {
     let setup = |tried| move |cause| SocketError::setup(tried, interface, cause);
     let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP))
@@ -35,27 +37,41 @@ pub(super) fn bound(interface: &Interface, port: u16, channel: Channel) -> Resul
     socket
         .bind(&SockAddr::from(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)))
         .map_err(|cause| SocketError::bind(port, channel, interface, cause))?;
-    // Only the groups that this socket joined, not those of every program on the host.
+    // Receives only from the groups that this socket joined, not from those of other programs on the host.
     socket.set_multicast_all_v4(false).map_err(setup("IP_MULTICAST_ALL"))?;
     send_from(&socket, interface).map_err(setup("IP_MULTICAST_IF"))?;
     socket.set_multicast_ttl_v4(1).map_err(setup("IP_MULTICAST_TTL"))?;
     socket.set_ttl_v4(1).map_err(setup("IP_TTL"))?;
-    // lo makes one copy for each member either way.
+    // On lo each member receives one copy with the option on or off.
     socket.set_multicast_loop_v4(interface.kind == Kind::Loopback).map_err(setup("IP_MULTICAST_LOOP"))?;
     socket.set_tos_v4(u32::from(channel.dscp()) << 2).map_err(setup("IP_TOS"))?;
-    socket.set_recv_buffer_size(ROOM).map_err(setup("SO_RCVBUF"))?;
-    // Only a count: a kernel without it counts nothing.
+    request_buffer(&socket).map_err(setup("SO_RCVBUF"))?;
+    // Optional: a kernel without this option reports no dropped packets.
     let _ = setsockopt(&socket, RxqOvfl, &1);
     Ok(socket)
 }
 
-/// What is multicast has the interface's address as it is now.
+/// Requests a receive buffer of [`BUFFERED_PACKETS`]. With CAP_NET_ADMIN the kernel grants it (SO_RCVBUFFORCE), else at most
+/// net.core.rmem_max.
+fn request_buffer(socket: &Socket) -> io::Result<()> {
+    // The kernel doubles the requested size.
+    let bytes = BUFFERED_PACKETS * MAX_PACKET_MEMORY / 2;
+    setsockopt(socket, RcvBufForce, &bytes).or_else(|_| socket.set_recv_buffer_size(bytes))
+}
+
+/// Number of packets that the receive buffer holds at least, by the size that the kernel granted.
+pub(super) fn buffered_packets(socket: &Socket) -> io::Result<usize> {
+    socket.recv_buffer_size().map(|bytes| bytes / MAX_PACKET_MEMORY)
+}
+
+/// Sets the interface and the source address of multicast packets, from the interface's present address.
 pub(super) fn send_from(socket: &Socket, interface: &Interface) -> io::Result<()> {
     setsockopt(socket, MulticastInterface, &by_index(interface)).map_err(io::Error::from)
 }
 
-/// Asks for stamps both ways, of this source; where the kernel does not know that, for software's of what arrives alone.
-pub(super) fn stamp(
+/// Enables receive and transmit timestamps of this source. If the kernel does not support software timestamps of this kind,
+/// enables software receive timestamps only. Returns the source in use.
+pub(super) fn enable_timestamps(
     socket: &Socket,
     wanted: TimestampSource,
     interface: &str,
@@ -66,24 +82,26 @@ pub(super) fn stamp(
         Err(cause) if wanted == TimestampSource::Hardware => return Err(failed(cause.into())),
         Err(_) => {}
     }
-    stamp_arrivals(socket).map(|()| TimestampSource::SoftwareNs).map_err(failed)
+    enable_receive_timestamps(socket).map(|()| TimestampSource::SoftwareNs).map_err(failed)
 }
 
-pub(super) fn stamp_arrivals(socket: &Socket) -> io::Result<()> {
+pub(super) fn enable_receive_timestamps(socket: &Socket) -> io::Result<()> {
     setsockopt(socket, ReceiveTimestampns, &true).map_err(io::Error::from)
 }
 
-/// The kernel counts from 0 again each time OPT_ID is turned on.
-pub(super) fn restart_keys(socket: &Socket, stamps: TimestampSource) -> io::Result<()> {
-    let flags = flags(stamps);
+/// Resets the kernel's counter of datagrams: it starts from 0 each time OPT_ID is turned on.
+pub(super) fn restart_keys(socket: &Socket, source: TimestampSource) -> io::Result<()> {
+    let flags = flags(source);
     setsockopt(socket, Timestamping, &(flags - TimestampingFlag::SOF_TIMESTAMPING_OPT_ID))?;
     setsockopt(socket, Timestamping, &flags).map_err(io::Error::from)
 }
 
-/// OPT_TSONLY: the error queue gives the stamp and the key without the packet, which an unprivileged program would not
-/// get where the sysctl tstamp_allow_data is 0.
+/// Flags of SO_TIMESTAMPING for this source.
 ///
-/// Where both are asked for on departure, a packet that the card stamps gets no other stamp; so only one is asked for.
+/// OPT_TSONLY: the error queue returns the timestamp and the key without the packet, which an unprivileged program would not
+/// receive if the sysctl tstamp_allow_data is 0.
+///
+/// Requests only one kind of transmit timestamps: with both, a packet with a hardware timestamp gets no software timestamp.
 fn flags(source: TimestampSource) -> TimestampingFlag {
     let common = TimestampingFlag::SOF_TIMESTAMPING_OPT_ID | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY;
     let of_source = match source {
@@ -104,9 +122,9 @@ fn flags(source: TimestampSource) -> TimestampingFlag {
 fn by_index(interface: &Interface) -> libc::ip_mreqn {
     libc::ip_mreqn {
         imr_multiaddr: libc::in_addr { s_addr: 0 },
-        // The source address of what is multicast; in network order, as its octets lie in memory.
+        // Source address of multicast packets, in network byte order.
         imr_address: libc::in_addr { s_addr: u32::from_ne_bytes(interface.address.octets()) },
-        // An index is positive and small; the kernel's own type is int.
+        // An index is positive and small; the kernel's type is int.
         imr_ifindex: i32::try_from(interface.index).unwrap_or(0),
     }
 }

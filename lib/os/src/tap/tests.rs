@@ -2,7 +2,7 @@ use super::*;
 
 const PORTS: [u16; 2] = [319, 320];
 
-/// An IPv4 header of 24 bytes (with an option), UDP to `port`, and a payload.
+/// A packet: an IPv4 header of 24 bytes (with an option), UDP to `port`, and a payload.
 fn packet(protocol: u8, port: u16) -> Vec<u8> {
     let mut bytes =
         vec![0x46, 0, 0, 0, 0, 0, 0, 0, 1, protocol, 0, 0, 169, 254, 7, 1, 224, 0, 1, 129, 1, 1, 1, 1];
@@ -14,7 +14,7 @@ fn packet(protocol: u8, port: u16) -> Vec<u8> {
 }
 
 #[test]
-fn a_datagram_is_found_in_its_packet() {
+fn finds_the_datagram_in_its_packet() {
     let bytes = packet(17, 320);
     let (source, port, payload) = datagram(&bytes, &PORTS).expect("a datagram");
     assert_eq!((source, port), (Ipv4Addr::new(169, 254, 7, 1), 320));
@@ -22,7 +22,7 @@ fn a_datagram_is_found_in_its_packet() {
 }
 
 #[test]
-fn anything_else_is_none() {
+fn ignores_other_protocols_other_ports_and_truncated_packets() {
     for bytes in [packet(6, 320), packet(17, 321), packet(17, 320)[..30].to_vec(), Vec::new()] {
         assert!(datagram(&bytes, &PORTS).is_none(), "{bytes:?}");
     }

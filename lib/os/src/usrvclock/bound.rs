@@ -1,4 +1,4 @@
-//! The socket and its name in the file system: made with the right mode, never in place of what belongs to somebody else.
+//! The socket and its name in the file system: creates it with the requested mode, and never replaces a file of another program.
 
 use crate::denial::{Denial, Denied, display_explained};
 use dante_core::explain::Explain;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence of each says what it is")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum ServeError {
     InTheWay { path: PathBuf, what: String },
     Taken { path: PathBuf },
@@ -24,7 +24,7 @@ impl Explain for ServeError {
         match self {
             Self::InTheWay { path, what } => format!("usrvclock {}: {what}", path.display()),
             Self::Taken { path } => {
-                format!("usrvclock {}: another program serves a clock there", path.display())
+                format!("usrvclock {}: another program uses this socket", path.display())
             }
             Self::Failed { path, tried, cause } => format!("usrvclock {}: {tried}: {cause}", path.display()),
         }
@@ -32,16 +32,15 @@ impl Explain for ServeError {
 
     fn remedy(&self) -> Option<String> {
         match self {
-            Self::InTheWay { .. } => Some("remove it, or name another path".into()),
-            Self::Taken { .. } => Some("end it, or name another path".into()),
+            Self::InTheWay { .. } => Some("remove it, or choose another path".into()),
+            Self::Taken { .. } => Some("stop it, or choose another path".into()),
             Self::Failed { .. } => None,
         }
     }
 }
 
 impl Denied for ServeError {
-    /// Where it is denied, waiting does not help: a user has to decide which program gets the path. A folder that is missing or
-    /// not writable may become so.
+    /// A denial is permanent: the user has to decide which program gets the path. A missing or read-only directory may change.
     fn denial(&self) -> Option<Denial> {
         matches!(self, Self::InTheWay { .. } | Self::Taken { .. }).then_some(Denial::InUse)
     }
@@ -49,7 +48,7 @@ impl Denied for ServeError {
 
 display_explained!(ServeError);
 
-/// A socket that was made here.
+/// A socket bound to its path.
 #[derive(Debug)]
 pub(super) struct Bound {
     pub(super) socket: UnixDatagram,
@@ -59,38 +58,44 @@ pub(super) struct Bound {
 
 pub(super) fn bind(path: &Path, mode: u32) -> Result<Bound, ServeError> {
     let failed = |tried| move |cause| ServeError::Failed { path: path.into(), tried, cause };
-    make_room(path)?;
-    let socket =
-        Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None).map_err(failed("a socket"))?;
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)
+        .map_err(failed("cannot create a socket"))?;
     let socket = UnixDatagram::from(OwnedFd::from(socket));
-    // The name gets the socket's own mode, less the umask, so that it is never open to more than it will be.
-    set_mode(&socket, mode).map_err(failed("its mode"))?;
-    let address = SockAddr::unix(path).map_err(failed("its path"))?;
-    socket2::SockRef::from(&socket).bind(&address).map_err(failed("making it"))?;
-    let name = name_of(path).map_err(failed("looking at it"))?;
-    give_mode(path, name, mode).map_err(failed("its mode"))?;
+    // bind gives the name the socket's mode minus the umask, so that the name never has more permissions than requested.
+    set_mode(&socket, mode).map_err(failed("cannot set the mode"))?;
+    let address = SockAddr::unix(path).map_err(failed("invalid path"))?;
+    socket2::SockRef::from(&socket).bind(&address).map_err(failed("cannot bind"))?;
+    let name = name_of(path).map_err(failed("cannot stat"))?;
+    set_mode_of_name(path, name, mode).map_err(failed("cannot set the mode"))?;
     Ok(Bound { socket, name })
 }
 
-/// Removes a socket that a predecessor left. Whatever else is there stays.
-fn make_room(path: &Path) -> Result<(), ServeError> {
+/// Removes a socket that an earlier run left. Keeps any other file.
+fn remove_stale(path: &Path) -> Result<(), ServeError> {
     let in_the_way = |what: String| ServeError::InTheWay { path: path.into(), what };
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(cause) => return Err(ServeError::Failed { path: path.into(), tried: "looking at it", cause }),
+        Err(cause) => return Err(ServeError::Failed { path: path.into(), tried: "cannot stat", cause }),
     };
     if !found.file_type().is_socket() {
-        return Err(in_the_way("there is a file that is no socket".into()));
+        return Err(in_the_way("a file that is not a socket has this name".into()));
     }
     if found.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(in_the_way(format!("there is a socket of user {}", found.uid())));
+        return Err(in_the_way(format!("a socket of user {} has this name", found.uid())));
     }
-    let asked = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)
+    // connect to a datagram socket sends nothing; it is refused if no process has the socket.
+    let connected = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)
         .and_then(|socket| socket.connect(&SockAddr::unix(path)?));
-    match asked {
-        Err(cause) if cause.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
-            .map_err(|cause| ServeError::Failed { path: path.into(), tried: "removing the old one", cause }),
+    match connected {
+        Err(cause) if cause.kind() == ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|cause| ServeError::Failed {
+                path: path.into(),
+                tried: "cannot remove the old socket",
+                cause,
+            })
+        }
         _ => Err(ServeError::Taken { path: path.into() }),
     }
 }
@@ -100,12 +105,13 @@ fn set_mode(socket: &UnixDatagram, mode: u32) -> io::Result<()> {
     Ok(nix::sys::stat::fchmod(socket, mode)?)
 }
 
-/// Takes the umask back, on the very socket that was made: by a descriptor, lest somebody puts another file in its place.
-fn give_mode(path: &Path, name: (u64, u64), mode: u32) -> io::Result<()> {
+/// Sets the mode of the socket's name, which bind reduced by the umask. Uses a descriptor, so that another file that replaces the
+/// socket meanwhile is not changed.
+fn set_mode_of_name(path: &Path, name: (u64, u64), mode: u32) -> io::Result<()> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path)?;
     let found = file.metadata()?;
     if (found.dev(), found.ino()) != name {
-        return Err(io::Error::other("it was replaced while it was made"));
+        return Err(io::Error::other("another process replaced it meanwhile"));
     }
     let by_descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
     fs::set_permissions(by_descriptor, Permissions::from_mode(mode & 0o777))

@@ -1,5 +1,6 @@
 use super::*;
 use crate::denial::Denial;
+use crate::sandbox::{is_root, with_umask};
 use crate::scratch::Scratch;
 use dante_core::time::Ratio;
 use std::os::unix::fs::PermissionsExt;
@@ -20,7 +21,7 @@ impl Place {
         ClockServer::open(self.path("clock"), 0o666).unwrap()
     }
 
-    /// A client that has registered.
+    /// A client that has sent its registration.
     fn client(&self, name: &str) -> UnixDatagram {
         let client = UnixDatagram::bind(self.path(name)).unwrap();
         client.set_nonblocking(true).unwrap();
@@ -46,7 +47,7 @@ fn received(client: &UnixDatagram) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_datagram_has_the_published_form() {
+fn datagram_has_the_documented_layout() {
     let bytes = datagram(&OVERLAY);
     let int = |from: usize| i64::from_ne_bytes(bytes[from..from + 8].try_into().unwrap());
     assert_eq!(&bytes[..2], b"VC");
@@ -58,27 +59,27 @@ fn a_datagram_has_the_published_form() {
 }
 
 #[test]
-fn a_client_is_answered_at_once_and_told_from_then_on() {
+fn client_gets_an_immediate_reply_and_all_publications() {
     let place = Place::new();
     let mut server = place.server();
     let client = place.client("client");
     server.receive(None);
-    assert_eq!((server.clients(), received(&client).len()), (1, 0), "there is nothing to tell yet");
-    server.tell(&OVERLAY);
+    assert_eq!((server.clients(), received(&client).len()), (1, 0), "reply without an overlay");
+    server.publish(&OVERLAY);
     assert_eq!(received(&client), [datagram(&OVERLAY)]);
-    // It registers again, and is one client.
+    // A second registration of the same client.
     client.send(&[]).unwrap();
     server.receive(Some(&OVERLAY));
     assert_eq!((server.clients(), received(&client)), (1, vec![datagram(&OVERLAY).to_vec()]));
     let other = place.client("other");
     server.receive(Some(&OVERLAY));
     assert_eq!((received(&other).len(), received(&client).len()), (1, 0));
-    server.tell(&OVERLAY);
+    server.publish(&OVERLAY);
     assert_eq!((received(&other).len(), received(&client).len(), server.sent()), (1, 1, 5));
 }
 
 #[test]
-fn dead_and_stuck_clients_are_forgotten() {
+fn removes_clients_that_ended_or_do_not_read() {
     let place = Place::new();
     let mut server = place.server();
     let clients = ["one", "two", "three"].map(|name| place.client(name));
@@ -87,16 +88,16 @@ fn dead_and_stuck_clients_are_forgotten() {
     drop(one); // its name stays
     drop(two);
     fs::remove_file(place.path("two")).unwrap();
-    server.tell(&OVERLAY);
+    server.publish(&OVERLAY);
     assert_eq!((server.clients(), server.lost()), (1, 2));
-    // The third one does not read: its queue is full before long.
-    (0..2000).for_each(|_| server.tell(&OVERLAY));
+    // The third client does not read, and its queue becomes full.
+    (0..2000).for_each(|_| server.publish(&OVERLAY));
     assert_eq!(server.clients(), 0);
     drop(three);
 }
 
 #[test]
-fn clients_are_counted() {
+fn number_of_clients_is_limited() {
     let place = Place::new();
     let mut server = place.server();
     let clients: Vec<UnixDatagram> = (0..MAX_CLIENTS + 3)
@@ -113,37 +114,41 @@ fn clients_are_counted() {
 }
 
 #[test]
-fn the_socket_has_the_mode_asked_for_whatever_the_umask() {
+fn socket_has_the_requested_mode_with_any_umask() {
     let place = Place::new();
-    for mode in [0o600, 0o660, 0o666] {
-        let server = ClockServer::open(place.path("clock"), mode).unwrap();
-        let found = fs::metadata(place.path("clock")).unwrap().permissions().mode();
-        assert_eq!(found & 0o777, mode, "{found:o}");
-        drop(server);
-        assert!(!place.path("clock").exists(), "it is taken away in the end");
+    for (umask, mode) in
+        [0, 0o077].into_iter().flat_map(|umask| [0o600, 0o660, 0o666].map(|mode| (umask, mode)))
+    {
+        with_umask(umask, || {
+            let server = ClockServer::open(place.path("clock"), mode).unwrap();
+            let found = fs::metadata(place.path("clock")).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode, "{found:o}, umask {umask:o}");
+            drop(server);
+            assert!(!place.path("clock").exists(), "the socket was not removed");
+        });
     }
 }
 
 #[test]
-fn what_a_predecessor_left_is_replaced_and_nothing_else() {
+fn replaces_stale_socket_of_its_user_only() {
     let place = Place::new();
     drop(UnixDatagram::bind(place.path("clock")).unwrap());
     let mut server = place.server();
-    assert!(server.is_ready(), "a stale socket is replaced");
-    // A second one is refused, and the first one serves on.
+    assert!(server.is_ready(), "stale socket");
+    // A second server is refused, and the first one keeps its clients.
     let second = ClockServer::open(place.path("clock"), 0o666).unwrap_err();
     assert!(
-        second.denial() == Some(Denial::InUse) && second.to_string().contains("another program serves"),
+        second.denial() == Some(Denial::InUse) && second.to_string().contains("another program uses"),
         "{second}"
     );
     let client = place.client("client");
     server.receive(Some(&OVERLAY));
-    assert_eq!(received(&client).len(), 1, "asking whether it lives is no registration");
+    assert_eq!(received(&client).len(), 1, "the check for a running server must not register a client");
     assert_eq!(server.clients(), 1);
 
     fs::write(place.path("file"), "mine").unwrap();
     let error = ClockServer::open(place.path("file"), 0o666).unwrap_err();
-    assert!(error.denial() == Some(Denial::InUse) && error.to_string().contains("no socket"), "{error}");
+    assert!(error.denial() == Some(Denial::InUse) && error.to_string().contains("not a socket"), "{error}");
     assert_eq!(fs::read_to_string(place.path("file")).unwrap(), "mine");
     std::os::unix::fs::symlink(place.path("clock"), place.path("link")).unwrap();
     assert!(
@@ -151,7 +156,7 @@ fn what_a_predecessor_left_is_replaced_and_nothing_else() {
             .is_err_and(|error| error.denial() == Some(Denial::InUse))
     );
 
-    if nix::unistd::geteuid().is_root() {
+    if is_root("changes the owner of a socket") {
         drop(UnixDatagram::bind(place.path("theirs")).unwrap());
         std::os::unix::fs::lchown(place.path("theirs"), Some(65_534), Some(65_534)).unwrap();
         let error = ClockServer::open(place.path("theirs"), 0o666).unwrap_err();
@@ -160,28 +165,28 @@ fn what_a_predecessor_left_is_replaced_and_nothing_else() {
 }
 
 #[test]
-fn a_folder_that_is_missing_or_a_socket_that_was_removed_is_looked_after() {
+fn creates_the_socket_once_its_directory_exists_and_after_its_removal() {
     let place = Place::new();
     let path = place.path("later").join("clock");
     let mut server = ClockServer::open(path.clone(), 0o666).unwrap();
     assert!(!server.is_ready());
     let diagnostics = server.diagnostics();
     assert!(diagnostics.len() == 1 && diagnostics[0].contains("No such file"), "{diagnostics:?}");
-    server.look(at(0));
+    server.check(at(0));
     fs::create_dir(place.path("later")).unwrap();
-    server.look(at(999));
-    assert!(!server.is_ready(), "once a second");
-    server.look(at(1000));
+    server.check(at(999));
+    assert!(!server.is_ready(), "tried again within a second");
+    server.check(at(1000));
     assert!(server.is_ready() && path.exists());
 
     fs::remove_file(&path).unwrap();
-    server.look(at(1500));
-    server.look(at(2000));
+    server.check(at(1500));
+    server.check(at(2000));
     assert!(server.is_ready() && path.exists());
-    // Another one's socket in its place is not touched, not even in the end.
+    // A socket of another program in its place stays, also after the drop.
     fs::remove_file(&path).unwrap();
     let other = UnixDatagram::bind(&path).unwrap();
-    server.look(at(3000));
+    server.check(at(3000));
     assert!(!server.is_ready());
     drop(server);
     assert!(path.exists());

@@ -1,7 +1,7 @@
-//! `dantesim demo`: the whole suite on loopback, judged by the leader's true time.
+//! `dantesim demo`: the suite on loopback, compared with the leader's true time.
 //!
-//! Unprivileged UDP ports, a virtual clock, pages and an SHM unit with names of their own: it needs no root, touches no
-//! clock and leaves nothing behind.
+//! It uses unprivileged UDP ports, a virtual clock, and pages and an SHM unit of its own. So it needs no root, sets no clock and
+//! removes everything that it made.
 
 use crate::args::DemoArgs;
 use anyhow::{Context, anyhow, bail};
@@ -21,20 +21,27 @@ use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Limits of the verdict. A busy machine makes stamps on loopback late by some ten us now and then; what is judged is
-/// that everything locks and follows, not how well this machine does.
-const RATE_PPB: f64 = 1_000.0;
-const PHASE: Duration = Duration::from_us(100);
-const REFCLOCK: Duration = Duration::from_ms(5);
+/// Limit of dante4l's rate error, ppb. This and the next limit are wide, because on a busy machine software timestamps on loopback are
+/// late by tens of us at times: the demonstration shows that everything locks, not how accurate this machine is.
+const MAX_RATE_ERROR_PPB: f64 = 1_000.0;
+/// Limit of the phase error of the virtual clock.
+const MAX_PHASE_ERROR: Duration = Duration::from_us(100);
+/// Limit of the reference of danteshm's sample minus the system clock. The two are equal when danteshm sets the epoch offset (K), and
+/// then diverge at the leader's rate: by 0.6 ms in 50 s at 12 ppm.
+const MAX_REFCLOCK_OFFSET: Duration = Duration::from_ms(5);
 
-/// Shows the suite at work; an error if anything did not lock.
+/// Runs the demonstration. Returns an error if a program did not lock.
 pub fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let mut poll = Poll::new()?;
-    let mut stage = Stage::set(args)?;
-    println!("A leader at {:+} ppm and the four programs, over UDP multicast on loopback.", args.ppm);
+    let mut stage = Stage::start(args)?;
+    println!(
+        "Simulated Dante leader at {:+} ppm, followed by dante4l, dante2sys (on a virtual clock) and danteshm on loopback.\n\
+         The columns \"error ppb\" and \"phase ns\" are errors against the leader's true time.\n",
+        args.ppm
+    );
     println!(
         "{:>4}  {:<13}{:>11}{:>13}{:>10}  {:<10}{:>10}{:>9}",
-        "s", "dante4l", "offset ns", "rate ppb", "error", "dante2sys", "phase ns", "samples"
+        "s", "dante4l", "residual ns", "rate ppb", "error ppb", "dante2sys", "phase ns", "samples"
     );
     let begin = raw_now();
     let mut last = None;
@@ -44,26 +51,26 @@ pub fn demo(args: &DemoArgs) -> Result<(), Failure> {
             return Err(anyhow!("interrupted").into());
         }
         stage.check_alive()?;
-        let row = stage.look();
+        let row = stage.row();
         println!("{second:>4}  {row}");
         last = Some(row);
     }
     stage.show_status()?;
-    let verdict = last.context("nothing was seen").and_then(|row| stage.judge(&row));
+    let verdict = last.context("no row was printed").and_then(|row| stage.judge(&row));
     if let Err(error) = &verdict {
-        println!("\nNot locked: {error:#}");
+        println!("\nFailed: {error:#}");
         stage.show_logs();
     }
-    let end = stage.strike();
+    let end = stage.end();
     verdict?;
     end?;
     println!(
-        "\nEverything locked. Nothing is left behind: no process, no page, no segment, no changed clock."
+        "\nEverything locked. All processes, pages and shared memory of the demonstration are removed; no clock was set."
     );
     Ok(())
 }
 
-/// What is seen at one moment, beside the truth.
+/// The published values at one time, with their errors against the truth.
 struct Row {
     port: Option<State>,
     residual: Option<Duration>,
@@ -77,26 +84,30 @@ struct Row {
 
 impl std::fmt::Display for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let state = |state: Option<String>| state.unwrap_or("-".into());
         let ns = |span: Option<Duration>| span.map_or("-".into(), |span| format!("{:+}", span.ns()));
         let ppb = |rate: Option<f64>| rate.map_or("-".into(), |rate| format!("{rate:+.1}"));
         write!(
             f,
             "{:<13}{:>11}{:>13}{:>10}  {:<10}{:>10}{:>9}",
-            state(self.port.map(|port| port.to_string())),
+            state(self.port),
             ns(self.residual),
             ppb(self.rate_ppb),
             ppb(self.rate_error_ppb),
-            state(self.steerer.map(|steerer| steerer.to_string())),
+            state(self.steerer),
             ns(self.phase_error),
             self.samples
         )
     }
 }
 
-/// Everything that the demonstration sets up. It is taken down when this is dropped.
+/// A program's state as text; `-` if it publishes none.
+fn state(state: Option<impl std::fmt::Display>) -> String {
+    state.map_or("-".into(), |state| state.to_string())
+}
+
+/// Everything that the demonstration makes; removed when this is dropped.
 struct Stage {
-    /// In the order in which they are ended: nobody loses what it reads from.
+    /// In the order in which they are ended: the reader of a page before its writer.
     programs: Vec<(&'static str, Bound)>,
     folder: PathBuf,
     instance: String,
@@ -107,23 +118,26 @@ struct Stage {
     pmc: PathBuf,
 }
 
-/// The folder of the four programs: as built, dantesim's own; as installed, sbin beside its bin.
+/// Returns the folder of the four programs: dantesim's own after a build, the `sbin` beside its `bin` after an installation.
 fn programs_near(own: &Path) -> Option<PathBuf> {
     [own.to_owned(), own.join("../sbin")].into_iter().find(|folder| folder.join("dante4l").exists())
 }
 
 impl Stage {
-    fn set(args: &DemoArgs) -> anyhow::Result<Self> {
+    fn start(args: &DemoArgs) -> anyhow::Result<Self> {
         let own = std::env::current_exe()?;
         let own_folder = own.parent().context("no folder")?;
         let programs = programs_near(own_folder).with_context(|| {
-            format!("no dante4l beside {}: build the workspace first (make demo does)", own.display())
+            format!(
+                "dante4l is neither beside {} nor in the sbin beside its folder: build the suite first (make demo)",
+                own.display()
+            )
         })?;
         let random = random()?;
         let instance = format!("demo-{:x}", random & 0xffff_ffff);
         let name: Instance = instance.parse().map_err(anyhow::Error::msg)?;
         let folder = std::env::temp_dir().join(format!("dantesim-{instance}"));
-        std::fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let (event, general) = free_ports()?;
         let mut stage = Self {
             programs: Vec::new(),
@@ -143,15 +157,11 @@ impl Stage {
         let words = |own: &[&str], more: &[String]| -> Vec<String> {
             own.iter().map(|word| (*word).to_owned()).chain(more.iter().cloned()).collect()
         };
-        stage.start("danteshm", &programs, words(&[&unit, "--epoch=now"], &common))?;
-        stage.start("dante2sys", &programs, words(&["--clock=virtual"], &common))?;
+        stage.run("danteshm", &programs, words(&[&unit, "--epoch=now"], &common))?;
+        stage.run("dante2sys", &programs, words(&["--clock=virtual"], &common))?;
         let observer = words(&["-i", "lo", "--delay=e2e"], &[&common[..], &ports[..]].concat());
-        stage.start("dante4l", &programs, observer)?;
-        stage.start(
-            "dantesim",
-            own_folder,
-            words(&["leader", "-i", "lo", "--force", &ppm, &truth], &ports),
-        )?;
+        stage.run("dante4l", &programs, observer)?;
+        stage.run("dantesim", own_folder, words(&["leader", "-i", "lo", "--force", &ppm, &truth], &ports))?;
         Ok(stage)
     }
 
@@ -159,7 +169,7 @@ impl Stage {
         self.folder.join("truth.json")
     }
 
-    fn start(&mut self, program: &'static str, folder: &Path, words: Vec<String>) -> anyhow::Result<()> {
+    fn run(&mut self, program: &'static str, folder: &Path, words: Vec<String>) -> anyhow::Result<()> {
         let log = File::create(self.folder.join(program).with_extension("log"))?;
         let mut command = Command::new(folder.join(program));
         command.args(words).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -172,8 +182,8 @@ impl Stage {
         for (name, program) in &mut self.programs {
             if let Some(status) = program.ended()? {
                 let log = self.folder.join(*name).with_extension("log");
-                let said = std::fs::read_to_string(log).unwrap_or_default();
-                bail!("{name} ended with {status}: {}", said.trim());
+                let text = std::fs::read_to_string(log).unwrap_or_default();
+                bail!("{name} ended with {status}: {}", text.trim());
             }
         }
         Ok(())
@@ -184,7 +194,7 @@ impl Stage {
         serde_json::from_str::<Truth>(&text).ok().map(Oscillator::from)
     }
 
-    fn look(&mut self) -> Row {
+    fn row(&mut self) -> Row {
         let now = raw_now();
         let truth = self.truth();
         let observer = self.dante4l.read(now).ok();
@@ -208,35 +218,45 @@ impl Stage {
 
     fn judge(&self, row: &Row) -> anyhow::Result<()> {
         if row.port != Some(State::Slave) {
-            bail!("dante4l is not SLAVE");
+            bail!("dante4l is not locked to the leader: its state is {}, not SLAVE", state(row.port));
         }
-        let error = row.rate_error_ppb.context("dante4l knows no rate")?;
-        if error.abs() > RATE_PPB {
-            bail!("dante4l's rate is {error:.0} ppb off the truth");
+        let error = row.rate_error_ppb.context("dante4l publishes no rate")?;
+        if error.abs() > MAX_RATE_ERROR_PPB {
+            bail!("error of dante4l's rate is {error:+.0} ppb, limit {MAX_RATE_ERROR_PPB} ppb");
         }
         if row.steerer != Some(steer::State::Locked) {
-            bail!("dante2sys is not LOCKED");
+            bail!("dante2sys is not locked: its state is {}, not LOCKED", state(row.steerer));
         }
-        let phase = row.phase_error.context("dante2sys shows no clock")?;
-        if phase.abs() > PHASE {
-            bail!("the steered clock is {} ns off Dante + K", phase.ns());
+        let phase = row.phase_error.context("dante2sys publishes no clock")?;
+        if phase.abs() > MAX_PHASE_ERROR {
+            bail!(
+                "phase error of the virtual clock is {:+} ns, limit {} ns",
+                phase.ns(),
+                MAX_PHASE_ERROR.ns()
+            );
         }
         if row.relay != Some(relay::State::Feeding) || row.samples < 8 {
-            bail!("danteshm does not feed the SHM segment");
+            bail!(
+                "danteshm does not write to the SHM segment: its state is {}, samples: {}",
+                state(row.relay),
+                row.samples
+            );
         }
         let reader = NtpShmReader::attach(self.unit)?;
-        let (sample, _) = reader.read().context("the SHM segment holds no valid sample")?;
-        if (sample.reference - sample.received).abs() > REFCLOCK {
+        let (sample, _) = reader.read().context("the SHM segment has no valid sample")?;
+        let offset = sample.reference - sample.received;
+        if offset.abs() > MAX_REFCLOCK_OFFSET {
             bail!(
-                "the SHM segment's reference is {} ns off the date",
-                (sample.reference - sample.received).ns()
+                "in the SHM segment, reference minus system clock is {:+} ns, limit {} ns",
+                offset.ns(),
+                MAX_REFCLOCK_OFFSET.ns()
             );
         }
         Ok(())
     }
 
     fn show_status(&self) -> anyhow::Result<()> {
-        println!("\npmc-lite get status says:\n");
+        println!("\nOutput of pmc-lite get status:\n");
         let status =
             Command::new(&self.pmc).args(["get", "status", "--instance", &self.instance]).status()?;
         if status.success() { Ok(()) } else { bail!("pmc-lite ended with {status}") }
@@ -244,14 +264,14 @@ impl Stage {
 
     fn show_logs(&self) {
         for (name, _) in &self.programs {
-            let said =
+            let text =
                 std::fs::read_to_string(self.folder.join(name).with_extension("log")).unwrap_or_default();
-            println!("--- {name}\n{}", said.trim_end());
+            println!("--- log of {name}\n{}", text.trim_end());
         }
     }
 
-    /// Takes everything down.
-    fn strike(&mut self) -> anyhow::Result<()> {
+    /// Ends the programs and removes everything.
+    fn end(&mut self) -> anyhow::Result<()> {
         for (name, mut program) in self.programs.drain(..) {
             let status = program.end(std::time::Duration::from_secs(5))?;
             if !status.success() {
@@ -282,22 +302,22 @@ impl Drop for Stage {
     }
 }
 
-/// The steered clock against the leader's true time + K, both at `now`.
+/// Returns the virtual clock minus (the leader's true time + the epoch offset K), at `now`.
 ///
-/// K is taken from dante2sys, since it is what the clock is to be held to; that the path delay (a few us on loopback)
-/// is measured by dante4l is part of what is judged.
+/// K is that of dante2sys, to which it steers the clock. The error contains that of the path delay (some us on loopback), which
+/// dante4l measures.
 fn true_phase_error(body: &Dante2sysStatus, truth: &Oscillator, now: Timestamp<Raw>) -> Option<Duration> {
-    Some(body.line()?.at(now) - body.epoch()?.date_of(truth.at(now)))
+    Some(body.line()?.at(now) - body.epoch()?.utc_of(truth.at(now)))
 }
 
-/// Two free UDP ports; PTP's own need rights that a demonstration should not ask for.
+/// Returns two free UDP ports. The ports of PTP, 319 and 320, need root or CAP_NET_BIND_SERVICE.
 fn free_ports() -> anyhow::Result<(u16, u16)> {
     let bind = || UdpSocket::bind(("0.0.0.0", 0));
     let (event, general) = (bind()?, bind()?);
     Ok((event.local_addr()?.port(), general.local_addr()?.port()))
 }
 
-/// An NTP SHM unit that nobody uses.
+/// Returns an unused NTP SHM unit.
 fn free_unit(random: u64) -> anyhow::Result<u32> {
     let first = u32::try_from(random >> 48)? + 1000;
     (first..first + 100).find(|unit| !NtpShm::exists(*unit)).context("no NTP SHM unit is free")

@@ -17,20 +17,21 @@ use std::net::SocketAddrV4;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// So long the network is listened to before anything is sent: ten intervals of a Dante leader.
-const LISTEN: Duration = Duration::from_ms(2500);
+/// Time in which another leader is looked for before the first Sync: ten Sync intervals of a Dante leader.
+const LISTEN_TIME: Duration = Duration::from_ms(2500);
 
-/// Leads until it is told to stop, or hears somebody else lead.
+/// Leads until SIGTERM or SIGINT, or until a Sync of another leader is received.
 pub fn lead(args: &LeaderArgs) -> Result<(), Failure> {
     let interface =
         Interface::find(&args.interface).map_err(|error| Failure::new(Exit::NoInterface, error))?;
     if args.force && interface.kind == Kind::Other {
-        let why = anyhow!("--force is for lo, veth and tap interfaces: {} may carry audio", interface.name);
+        let why =
+            anyhow!("--force works on lo, veth and tap interfaces only: {} may carry audio", interface.name);
         return Err(Failure::new(Exit::Refused, why));
     }
     let mut poll = Poll::new()?;
     let identity = identity(args, &interface)?;
-    let mut stage = Stage::open(args, &interface)?;
+    let mut sockets = Sockets::open(args, &interface)?;
     let config = LeaderConfig {
         subdomain: args.subdomain,
         stratum: args.stratum,
@@ -39,7 +40,7 @@ pub fn lead(args: &LeaderArgs) -> Result<(), Failure> {
         general_port: args.general_port,
         ..LeaderConfig::dante(identity)
     };
-    let start = if args.force { raw_now() } else { raw_now() + LISTEN };
+    let start = if args.force { raw_now() } else { raw_now() + LISTEN_TIME };
     let uptime = Timestamp::ZERO + Duration::from_secs(i64::from(args.uptime));
     let oscillator = match &args.same_clock {
         Some(file) => read_truth(file)?,
@@ -50,95 +51,98 @@ pub fn lead(args: &LeaderArgs) -> Result<(), Failure> {
     }
     let mut leader = Leader::new(config, oscillator, start);
     println!(
-        "dantesim: leading {} on {} as {identity} at {:+} ppm from {:.1} s from now",
+        "dantesim: leading subdomain {} on {} as {identity} at {:+} ppm, first Sync in {:.1} s",
         args.subdomain,
         interface.name,
         args.ppm,
         (start - raw_now()).secs_f64()
     );
     loop {
-        let fds = [stage.listener.as_fd(), stage.event.as_fd(), stage.questions.as_fd()];
+        let fds = [sockets.event_receiver.as_fd(), sockets.event.as_fd(), sockets.general_receiver.as_fd()];
         let wake = poll.wait(&fds, Some(leader.deadline()))?;
         if matches!(wake.signal, Some(Signal::SIGTERM | Signal::SIGINT)) {
             return Ok(());
         }
         for (fd, channel) in [(0, Channel::Event), (2, Channel::General)] {
             if wake.ready(fd) {
-                stage.hear(channel, &mut leader, args.force)?;
+                sockets.receive(channel, &mut leader, args.force)?;
             }
         }
-        // Before the next Sync, also where that is due by now.
+        // Before the next Sync, even if that is due.
         if wake.error(1) {
-            stage.departures(&mut leader)?;
-            stage.perform(&mut leader, args.force)?;
+            sockets.departures(&mut leader)?;
+            sockets.perform(&mut leader, args.force)?;
         }
         leader.handle(raw_now(), Input::Deadline);
-        stage.perform(&mut leader, args.force)?;
+        sockets.perform(&mut leader, args.force)?;
     }
 }
 
 fn read_truth(path: &Path) -> anyhow::Result<Oscillator> {
-    let failed = || format!("cannot read the truth from {}", path.display());
+    let failed = || format!("cannot read the true time of another leader from {}", path.display());
     let text = std::fs::read_to_string(path).with_context(failed)?;
     Ok(serde_json::from_str::<Truth>(&text).with_context(failed)?.into())
 }
 
-/// Writes it whole or not at all.
+/// Replaces the file as a whole.
 fn write_truth(oscillator: Oscillator, path: &Path) -> anyhow::Result<()> {
     let part = path.with_extension("part");
     let text = serde_json::to_string(&Truth::from(oscillator))?;
     std::fs::write(&part, text)
         .and_then(|()| std::fs::rename(&part, path))
-        .with_context(|| format!("cannot write the truth to {}", path.display()))
+        .with_context(|| format!("cannot write the leader's true time to {}", path.display()))
 }
 
-/// Of the interface, or a random one, locally administered, where it has no hardware address.
+/// Returns the leader's identity: its UUID is `--uuid`, or the interface's hardware address, or random and locally administered if
+/// there is none.
 fn identity(args: &LeaderArgs, interface: &Interface) -> Result<PortIdentity, Failure> {
     let own = dante_core::port::follower_identity(interface.mac, random()?);
     Ok(PortIdentity { uuid: args.uuid.unwrap_or(own.uuid), ..own })
 }
 
-/// The sockets. Real devices send from ephemeral ports.
-struct Stage {
-    listener: PtpSocket,
-    /// Where others ask about clocks.
-    questions: PtpSocket,
+/// The sockets of the leader. It sends from ephemeral ports, as real devices do.
+struct Sockets {
+    /// Receives Delay_Req, and Syncs of other leaders.
+    event_receiver: PtpSocket,
+    /// Receives management queries.
+    general_receiver: PtpSocket,
     event: PtpSocket,
     general: PtpSocket,
     event_to: SocketAddrV4,
     general_to: SocketAddrV4,
-    stamps: TimestampReader,
+    timestamps: TimestampReader,
+    /// The last Sync, until its transmit timestamp is read: the key of that timestamp, and the Sync's token.
     sent: Option<(u32, SyncToken)>,
 }
 
-impl Stage {
+impl Sockets {
     fn open(args: &LeaderArgs, interface: &Interface) -> Result<Self, Failure> {
         let group = args.subdomain.group();
         let open = |port, channel| {
             PtpSocket::open(interface, group, port, channel, TimestampSource::Software).map_err(Failure::of)
         };
         Ok(Self {
-            listener: open(args.event_port, Channel::Event)?,
-            questions: open(args.general_port, Channel::General)?,
+            event_receiver: open(args.event_port, Channel::Event)?,
+            general_receiver: open(args.general_port, Channel::General)?,
             event: PtpSocket::sender(interface, Channel::Event).map_err(Failure::of)?,
             general: PtpSocket::sender(interface, Channel::General).map_err(Failure::of)?,
             event_to: SocketAddrV4::new(group, args.event_port),
             general_to: SocketAddrV4::new(group, args.general_port),
-            stamps: TimestampReader::start(),
+            timestamps: TimestampReader::start(),
             sent: None,
         })
     }
 
-    fn hear(&mut self, channel: Channel, leader: &mut Leader, force: bool) -> Result<(), Failure> {
+    fn receive(&mut self, channel: Channel, leader: &mut Leader, force: bool) -> Result<(), Failure> {
         let mut buffer = [0; 512];
         for _ in 0..64 {
             let socket = match channel {
-                Channel::Event => &mut self.listener,
-                Channel::General => &mut self.questions,
+                Channel::Event => &mut self.event_receiver,
+                Channel::General => &mut self.general_receiver,
             };
             let Some(received) = socket.receive(&mut buffer)? else { break };
             let arrived = match channel {
-                Channel::Event => self.stamps.translate(received.stamp),
+                Channel::Event => self.timestamps.translate(received.timestamp),
                 Channel::General => Err(NoTimestamp::Missing),
             };
             leader.handle(raw_now(), Input::Packet { bytes: received.bytes, arrived });
@@ -148,10 +152,10 @@ impl Stage {
     }
 
     fn departures(&mut self, leader: &mut Leader) -> Result<(), Failure> {
-        while let Some(departure) = self.event.departed()? {
+        while let Some(departure) = self.event.transmit_timestamp()? {
             if let Some((_, token)) = self.sent.take_if(|(key, _)| *key == departure.key) {
-                let stamp = self.stamps.translate(Some(departure.stamp));
-                leader.handle(raw_now(), Input::Departed { token, stamp });
+                let timestamp = self.timestamps.translate(Some(departure.timestamp));
+                leader.handle(raw_now(), Input::Departed { token, timestamp });
             }
         }
         Ok(())
@@ -167,10 +171,11 @@ impl Stage {
                 Output::General { packet } => {
                     self.general.send(&packet, self.general_to)?;
                 }
-                Output::AnotherLeader(_) if force => {}
-                Output::AnotherLeader(other) => {
-                    let why =
-                        anyhow!("{other} leads here already: a second leader would disturb the network");
+                Output::ForeignLeader(_) if force => {}
+                Output::ForeignLeader(other) => {
+                    let why = anyhow!(
+                        "{other} already leads this subdomain: a second leader would disturb its devices"
+                    );
                     return Err(Failure::new(Exit::Refused, why));
                 }
             }

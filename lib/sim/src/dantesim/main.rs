@@ -1,4 +1,4 @@
-//! dantesim: a PTPv1 leader for rehearsal, and a demonstration of the whole suite.
+//! dantesim: a simulated PTPv1 leader, and a demonstration of the suite.
 #![forbid(unsafe_code)]
 
 mod demo;

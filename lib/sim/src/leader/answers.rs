@@ -1,38 +1,38 @@
-//! What the leader answers when it is asked about itself, as ptpd 1 does. No capture of a Dante device's answer is at hand.
+//! The leader's answers to management queries, as ptpd 1 gives them. There is no capture of a Dante device's answer.
 //!
-//! Only questions are answered. Whatever else is said to it by a management message changes nothing: the keys that change a
-//! device are not decoded.
+//! Only queries are answered. Management messages that change a device have no effect: their keys are not decoded.
 
 use super::{Leader, Output};
 use dante_core::time::{Duration, Offset, Raw, Timestamp};
 use dante_core::wire::{
-    ClockIdentifier, ClockIdentity, CurrentDataSet, DefaultDataSet, Flags, ForeignDataSet, GlobalTimeDataSet,
-    Management, ParentDataSet, Payload, PortDataSet, PortIdentity, PortState, Uuid,
+    ClockIdentifier, ClockIdentity, CurrentDataSet, DefaultDataSet, Flags, GlobalTimeDataSet, Management,
+    ParentDataSet, Payload, PortDataSet, PortIdentity, PortState, Uuid,
 };
 
-/// Communication technology of a target that is every clock, whatever it speaks (PTP_DEFAULT).
+/// Communication technology of a target that means the clocks of all technologies (PTP_DEFAULT).
 const ANY_TECHNOLOGY: u8 = 255;
 /// manufacturerIdentity.
 const MANUFACTURER: &[u8] = b"dantesim;leader;rehearsal";
 
 impl Leader {
-    /// Answers a question that is for this clock or for all.
-    pub(super) fn answer(&mut self, now: Timestamp<Raw>, asker: PortIdentity, question: &Management) {
-        if !self.is_meant(question.target) {
+    /// Answers a query to this clock or to all clocks.
+    pub(super) fn answer(&mut self, now: Timestamp<Raw>, requester: PortIdentity, query: &Management) {
+        if !self.is_addressed(query.target) {
             return;
         }
-        let Some(payload) = self.answer_to(now, &question.payload) else { return };
-        // As far as the question has come, and one more, so that it finds its way back.
-        let hops = question.starting_boundary_hops.saturating_sub(question.boundary_hops).saturating_add(1);
-        let body = Management { target: asker, starting_boundary_hops: hops, boundary_hops: hops, payload };
+        let Some(payload) = self.answer_to(now, &query.payload) else { return };
+        // The answer has to pass as many boundary clocks as the query did; one more is allowed.
+        let hops = query.starting_boundary_hops.saturating_sub(query.boundary_hops).saturating_add(1);
+        let body =
+            Management { target: requester, starting_boundary_hops: hops, boundary_hops: hops, payload };
         self.answers = self.answers.wrapping_add(1);
         if let Ok(packet) = self.header(Flags::NONE, self.answers).management(&body) {
-            self.tell(Output::General { packet });
+            self.emit(Output::General { packet });
         }
     }
 
-    /// UUID zero is every clock, port 0 every port of it.
-    fn is_meant(&self, target: PortIdentity) -> bool {
+    /// A UUID of zeros addresses all clocks, port 0 all ports of a clock.
+    fn is_addressed(&self, target: PortIdentity) -> bool {
         let own = self.config.identity;
         let to_all =
             target.uuid == Uuid([0; 6]) && [own.technology, ANY_TECHNOLOGY].contains(&target.technology);
@@ -40,8 +40,8 @@ impl Leader {
         (to_us || to_all) && [0, own.port_id].contains(&target.port_id)
     }
 
-    fn answer_to(&mut self, now: Timestamp<Raw>, question: &Payload) -> Option<Payload> {
-        Some(match question {
+    fn answer_to(&mut self, now: Timestamp<Raw>, query: &Payload) -> Option<Payload> {
+        Some(match query {
             Payload::ObtainIdentity => Payload::ClockIdentity(self.clock_identity()),
             Payload::GetDefaultDataSet => Payload::DefaultDataSet(self.default_data_set()),
             Payload::GetCurrentDataSet => Payload::CurrentDataSet(CurrentDataSet {
@@ -57,13 +57,6 @@ impl Leader {
                 leap_59: false,
                 leap_61: false,
                 epoch_number: self.epoch_number(now),
-            }),
-            // It follows nobody and remembers nobody.
-            Payload::GetForeignDataSet(_) => Payload::ForeignDataSet(ForeignDataSet {
-                returned_port_number: self.config.identity.port_id,
-                returned_record_number: 0,
-                foreign_master: PortIdentity { technology: 0, uuid: Uuid([0; 6]), port_id: 0 },
-                foreign_master_syncs: 0,
             }),
             _ => return None,
         })

@@ -1,4 +1,4 @@
-//! A random oscillator: what a leader's clock does against this host's CLOCK_MONOTONIC_RAW, drawn from a seed.
+//! A leader's clock with a noisy oscillator, as a function of CLOCK_MONOTONIC_RAW. The noise is drawn from a seed.
 
 use super::Oscillator;
 use dante_core::time::{Dante, Duration, Ratio, Raw, Timestamp};
@@ -8,46 +8,46 @@ use rand_pcg::Pcg64Mcg;
 use std::collections::VecDeque;
 use std::f64::consts::TAU;
 
-/// A slow swing of the rate, as temperature makes: zero at the start, and rising.
+/// A slow sine of the rate, as a temperature cycle causes: zero at the start, and rising.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sine {
-    /// Largest excursion of the rate.
+    /// Amplitude.
     pub amplitude: Ratio,
-    /// Of a full swing.
+    /// Period.
     pub period: Duration,
 }
 
-/// What an oscillator does, relative to CLOCK_MONOTONIC_RAW.
+/// Parameters of an oscillator, relative to CLOCK_MONOTONIC_RAW.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
-    /// Its constant rate.
+    /// Constant rate.
     pub offset: Ratio,
     /// White frequency noise: the standard deviation of the mean rate over one second.
     pub white: Ratio,
-    /// Random walk of the frequency: the standard deviation of its change over one second. It grows with the root of
+    /// Random walk of the frequency: the standard deviation of its change over one second, which grows with the square root of
     /// time.
     pub walk: Ratio,
-    /// Temperature.
+    /// Sine of the rate.
     pub sine: Option<Sine>,
-    /// So long after the start the rate changes by this much, once and for all.
+    /// Permanent changes of the rate, each with its time after the start.
     pub steps: Vec<(Duration, Ratio)>,
 }
 
 impl Model {
-    /// Nothing but a constant rate, here zero.
+    /// No noise; rate zero.
     pub const STEADY: Self = Self::noisy(0.0);
-    /// The crystal of a PC, undisturbed.
+    /// Noise of a PC's crystal at a constant temperature: 1 ppb.
     pub const PC: Self = Self::noisy(1.0);
-    /// A tenth of the PC's noise.
+    /// A tenth of [`Self::PC`].
     pub const GOOD: Self = Self::noisy(0.1);
 
-    /// White noise and random walk of this size both.
+    /// White noise and random walk of `ppb` each.
     const fn noisy(ppb: f64) -> Self {
         let noise = Ratio::from_ppb(ppb);
         Self { offset: Ratio::ZERO, white: noise, walk: noise, sine: None, steps: Vec::new() }
     }
 
-    /// The same, at this constant rate.
+    /// Sets the constant rate.
     pub fn at_ppm(self, ppm: f64) -> Self {
         Self { offset: Ratio::from_ppm(ppm), ..self }
     }
@@ -57,18 +57,19 @@ impl Model {
     }
 }
 
-/// The random part within one cell of the grid. Its rate is constant there.
+/// The noise within one cell of the grid, where its rate is constant.
 #[derive(Debug, Clone, Copy)]
 struct Cell {
-    /// At the cell's begin.
+    /// At the start of the cell.
     phase_ns: f64,
     walk_ppb: f64,
     white_ppb: f64,
 }
 
-/// One such oscillator's path. What has a closed form (rate, sine, steps) is evaluated as such, only the noise is
-/// integrated, on a grid of [`Path::GRID`]; the cells are drawn forward as they are asked for, and the same seed gives
-/// the same path in whichever steps it is asked.
+/// The time of a clock with a [`Model`] oscillator: one sample path of its noise.
+///
+/// Rate, sine and steps are evaluated in closed form. The noise is integrated on a grid of [`Path::GRID`], whose cells are drawn
+/// in order, up to the latest time asked for: a seed gives the same path, whatever times are asked for.
 #[derive(Debug, Clone)]
 pub struct Path {
     model: Model,
@@ -76,28 +77,28 @@ pub struct Path {
     at0: Timestamp<Dante>,
     rng: Pcg64Mcg,
     cells: VecDeque<Cell>,
-    /// How many cells were dropped at the front.
+    /// Number of cells dropped at the front.
     dropped: usize,
 }
 
 impl Path {
-    /// The noise's rate is constant for so long.
+    /// Length of a cell, in which the rate of the noise is constant.
     pub const GRID: Duration = Duration::from_ns(62_500_000);
-    /// How many cells are kept: 256 s. Before them, the oldest one's rate is carried back.
+    /// Number of cells kept: 256 s. For earlier times the rate of the oldest cell is used.
     const KEPT: usize = 4096;
 
-    /// Starts at `raw0`, where it shows `at0`.
+    /// Makes a clock that shows `at0` at `raw0`.
     pub fn new(model: Model, raw0: Timestamp<Raw>, at0: Timestamp<Dante>, seed: u64) -> Self {
         Self { model, raw0, at0, rng: Pcg64Mcg::seed_from_u64(seed), cells: VecDeque::new(), dropped: 0 }
     }
 
-    /// The time that it shows at `raw`.
+    /// Returns its time at `raw`.
     pub fn at(&mut self, raw: Timestamp<Raw>) -> Timestamp<Dante> {
         self.at0 + (raw - self.raw0) + Duration::from_secs_f64(self.offset_ns(raw) / 1e9)
     }
 
-    /// How much it has gained on CLOCK_MONOTONIC_RAW since its start, ns and fractions of it. A call of
-    /// [`show`](Self::show) does not count.
+    /// Returns its gain on CLOCK_MONOTONIC_RAW since the start, in ns with fractions, without the jumps of
+    /// [`show`](Self::show).
     pub fn offset_ns(&mut self, raw: Timestamp<Raw>) -> f64 {
         let s = (raw - self.raw0).secs_f64();
         let mut ns = self.model.offset.ppb() * s;
@@ -115,14 +116,14 @@ impl Path {
         ns
     }
 
-    /// The true mean rate over the cell of the grid that `raw` lies in, white noise included.
+    /// Returns the mean rate over the cell that contains `raw`, with the white noise.
     pub fn rate_at(&mut self, raw: Timestamp<Raw>) -> Ratio {
         let begin = self.raw0 + Self::GRID * self.index(raw);
         let gained = self.offset_ns(begin + Self::GRID - Duration::from_ns(1)) - self.offset_ns(begin);
         Ratio::new(gained / ((Self::GRID.ns() - 1) as f64))
     }
 
-    /// The true rate without the white noise: what a follower could hope to know.
+    /// Returns the rate at `raw` without the white noise: the part that a follower can estimate.
     pub fn slow_rate_at(&mut self, raw: Timestamp<Raw>) -> Ratio {
         let since = raw - self.raw0;
         let mut ppb = self.model.offset.ppb();
@@ -136,23 +137,23 @@ impl Path {
         Ratio::from_ppb(ppb)
     }
 
-    /// From now on it shows `at` at `raw`, as if it had always done so: a leader was set, or the host slept.
+    /// Shifts the time so that it is `at` at `raw`, for a leader that was set or a host that was suspended.
     pub fn show(&mut self, raw: Timestamp<Raw>, at: Timestamp<Dante>) {
         self.at0 = self.at0 + (at - self.at(raw));
     }
 
-    /// The cell's number, negative before the start.
+    /// Returns the number of the cell, negative before the start.
     fn index(&self, raw: Timestamp<Raw>) -> i64 {
         (raw - self.raw0).ns().div_euclid(Self::GRID.ns())
     }
 
-    /// The cell that `raw` lies in and the time of its begin; the oldest one known if it lies before that.
+    /// Returns the cell that contains `raw`, or the oldest cell kept if `raw` is before it, and the start of that cell.
     fn cell(&mut self, raw: Timestamp<Raw>) -> (Cell, Timestamp<Raw>) {
         let index = usize::try_from(self.index(raw)).unwrap_or(0).max(self.dropped);
         while self.dropped + self.cells.len() <= index {
             self.draw();
         }
-        // Never the default: the loop above has drawn up to the index, and what it dropped lies far behind.
+        // The loop above has drawn the cell and dropped only much older ones, so the default is never used.
         let cell = self.cells.get(index - self.dropped).copied();
         let cell = cell.unwrap_or(Cell { phase_ns: 0.0, walk_ppb: 0.0, white_ppb: 0.0 });
         (cell, self.raw0 + Self::GRID * i64::try_from(index).unwrap_or(i64::MAX))

@@ -1,4 +1,4 @@
-//! A host's clocks: the oscillator that nobody steers, and the kernel's clock above it.
+//! A host's clocks: CLOCK_MONOTONIC_RAW, which no program steers, and CLOCK_REALTIME over it.
 
 use super::True;
 use dante_core::steer::{Clock, ClockState, Declared, Fault, Kernel, Setting};
@@ -10,23 +10,23 @@ use dante_core::track::KernelSync;
 pub struct SimClock {
     raw: Affine<Raw>,
     real: VirtualClock,
-    /// As adjtimex set it last, whoever did.
+    /// The frequency that adjtimex set last.
     frequency: Ratio,
-    /// Beside it, as adjtime(3) slews.
+    /// The slew by adjtime(3), added to it.
     slew: Ratio,
     /// CLOCK_BOOTTIME - CLOCK_MONOTONIC.
     suspended: Duration,
-    /// What the kernel publishes of it, while it calls it synchronised: the largest error.
+    /// The maximum error that the kernel publishes (maxerror of adjtimex); `None` while STA_UNSYNC is set.
     max_error: Option<Duration>,
-    /// Another program steers it until then.
+    /// Until this time another program steers it.
     competitor_until: True,
 }
 
-/// What is left of an adjtime(3), as long as it lasts: any amount does.
-const PENDING: Duration = Duration::from_us(100);
+/// The remaining adjustment that the kernel reports during an adjtime(3). The steerer only tests whether it is zero.
+const ADJTIME_REMAINDER: Duration = Duration::from_us(100);
 
 impl SimClock {
-    /// Clocks that show `raw` and `real` at `now`. CLOCK_MONOTONIC_RAW gains `rate` on true time.
+    /// Makes clocks that show `raw` and `real` at `now`. CLOCK_MONOTONIC_RAW gains `rate` on true time.
     pub(super) fn new(now: True, raw: Timestamp<Raw>, real: Timestamp<Real>, rate: Ratio) -> Self {
         Self {
             raw: Affine { raw0: now, at0: raw, rate },
@@ -39,27 +39,27 @@ impl SimClock {
         }
     }
 
-    /// CLOCK_MONOTONIC_RAW.
+    /// Returns CLOCK_MONOTONIC_RAW.
     pub fn raw_at(&self, now: True) -> Timestamp<Raw> {
         self.raw.at(now)
     }
 
-    /// CLOCK_REALTIME.
+    /// Returns CLOCK_REALTIME.
     pub fn at(&self, now: True) -> Timestamp<Real> {
         self.real.at(self.raw.at(now))
     }
 
-    /// CLOCK_REALTIME over CLOCK_MONOTONIC_RAW.
+    /// Returns CLOCK_REALTIME as a function of CLOCK_MONOTONIC_RAW.
     pub fn line(&self) -> Affine<Real> {
         self.real.line()
     }
 
-    /// The rate of CLOCK_MONOTONIC_RAW against true time.
+    /// Returns the rate of CLOCK_MONOTONIC_RAW against true time.
     pub fn raw_rate(&self) -> Ratio {
         self.raw.rate
     }
 
-    /// The first ns of true time at which CLOCK_MONOTONIC_RAW shows `due` or more.
+    /// Returns the first ns of true time at which CLOCK_MONOTONIC_RAW has reached `due`.
     pub(super) fn when(&self, due: Timestamp<Raw>) -> True {
         let since = due - self.raw.at0;
         let rate = self.raw.rate.fraction();
@@ -70,25 +70,25 @@ impl SimClock {
         at
     }
 
-    /// Both at one instant.
+    /// Returns both clocks at one instant.
     pub fn reading(&self, now: True) -> Reading {
         let raw = self.raw.at(now);
         Reading { raw, real: self.real.at(raw), width: Duration::ZERO }
     }
 
-    /// By a step the kernel declares the clock bad (ntp_clear, kernel/time/ntp.c).
+    /// Steps CLOCK_REALTIME. The kernel sets STA_UNSYNC then (ntp_clear, kernel/time/ntp.c).
     pub(super) fn step(&mut self, by: Duration) {
         self.real.step(by);
         self.max_error = None;
     }
 
-    /// What the kernel reports of it.
+    /// Returns the status that the kernel reports.
     pub(super) fn kernel_sync(&self) -> KernelSync {
         self.max_error.map_or(KernelSync::Unsynchronised, KernelSync::Synchronised)
     }
 
-    /// Another program sets its frequency, and is there for so long.
-    pub(super) fn is_fought(&mut self, now: True, frequency: Ratio, span: Duration) {
+    /// Another program sets the frequency, and steers the clock for `span`.
+    pub(super) fn set_by_competitor(&mut self, now: True, frequency: Ratio, span: Duration) {
         self.set_frequency(now, frequency);
         self.competitor_until = now + span;
     }
@@ -103,18 +103,18 @@ impl SimClock {
         self.real.set_frequency(self.raw.at(now), self.frequency + slew);
     }
 
-    /// CLOCK_MONOTONIC_RAW stands still for so long, and CLOCK_REALTIME does not.
+    /// Suspends the host for `span`: CLOCK_REALTIME advances, CLOCK_MONOTONIC_RAW does not.
     pub(super) fn suspend(&mut self, span: Duration) {
         self.suspended = self.suspended + span;
         self.real.step(span);
     }
 
-    /// CLOCK_BOOTTIME - CLOCK_MONOTONIC.
+    /// Returns CLOCK_BOOTTIME - CLOCK_MONOTONIC.
     pub(super) fn suspended(&self) -> Duration {
         self.suspended
     }
 
-    /// The clock as dante2sys has it.
+    /// Returns the clock as dante2sys accesses it at `now`.
     pub(super) fn now(&mut self, now: True) -> ClockNow<'_> {
         ClockNow { clock: self, now }
     }
@@ -132,7 +132,7 @@ impl Clock for ClockNow<'_> {
     fn read(&mut self) -> ClockState {
         let clock = &self.clock;
         let kernel = Kernel {
-            slew: if clock.slew == Ratio::ZERO { Duration::ZERO } else { PENDING },
+            slew: if clock.slew == Ratio::ZERO { Duration::ZERO } else { ADJTIME_REMAINDER },
             ..Kernel::plain(clock.frequency)
         };
         ClockState { reading: clock.reading(self.now), suspended: clock.suspended, kernel: Some(kernel) }
@@ -146,7 +146,8 @@ impl Clock for ClockNow<'_> {
             }
             Setting::Control => self.clock.set_slew(self.now, Ratio::ZERO),
             Setting::Declared(quality) => {
-                self.clock.max_error = Some(quality).filter(|it| it.is_good()).map(Declared::max_error);
+                self.clock.max_error =
+                    Some(quality).filter(|it| it.is_synchronised()).map(Declared::max_error);
             }
         }
         Ok(self.clock.frequency)
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_comes_at_the_first_ns_that_reaches_it() {
+    fn deadline_is_the_first_ns_that_reaches_it() {
         for ppm in [0.0, -20.0, 7.0, 137.3] {
             let (begin, raw) = (Timestamp::from_ns(5), Timestamp::from_ns(1_000_000_000_000));
             let clock = SimClock::new(begin, raw, Timestamp::ZERO, Ratio::from_ppm(ppm));

@@ -1,4 +1,4 @@
-//! What can happen in the world, by accident or by plan.
+//! Events of the world: planned acts, packets, answers and the work of the programs.
 
 use super::network::{LeaderId, Led, Role};
 use super::{Host, True, World};
@@ -10,41 +10,41 @@ use dante_core::utc::Answer;
 use dante_core::wire::Buffer;
 use std::collections::BTreeMap;
 
-/// What happens by plan. What happens to a host happens to all of them.
+/// A planned change of the world. A change of a host concerns all hosts.
 #[derive(Debug)]
 pub enum Act {
-    /// A leader begins.
+    /// Starts a leader.
     Lead(Box<Role>),
-    /// A leader is gone.
+    /// Stops a leader.
     Stop(LeaderId),
-    /// A leader leads again: its clock and its sequence numbers went on meanwhile, or stood still.
+    /// Lets a stopped leader send again. Its clock has continued; its sequence numbers have not.
     Resume(LeaderId),
-    /// A leader's cable is out for so long.
+    /// Disconnects a leader for this time.
     Silence(LeaderId, Duration),
-    /// A leader is off for so long and comes back as itself, its clock and its sequence numbers starting anew.
+    /// Reboots a leader, which is off for this time: its clock and its sequence numbers start from scratch.
     Reboot(LeaderId, Duration),
-    /// Somebody sets CLOCK_REALTIME forwards by so much.
+    /// Steps CLOCK_REALTIME forward by this, as another program would.
     Step(Duration),
-    /// Somebody slews CLOCK_REALTIME by this beside the frequency that is set, as adjtime(3) does, for so long.
+    /// Slews CLOCK_REALTIME at this rate, added to its frequency, for this time, as adjtime(3) does.
     Slew(Ratio, Duration),
-    /// Somebody sets the clock's frequency once a second for so long.
-    Fight(Ratio, Duration),
-    /// A leader's oscillator goes on as another, from the time that it shows.
+    /// A competing clock daemon sets the frequency once a second for this time.
+    Compete(Ratio, Duration),
+    /// Replaces a leader's oscillator; its time continues.
     Drift(LeaderId, Box<Path>),
-    /// The hosts sleep for so long: their CLOCK_MONOTONIC_RAW stands still, CLOCK_REALTIME goes on.
+    /// Suspends the hosts for this time: CLOCK_REALTIME advances, CLOCK_MONOTONIC_RAW does not.
     Suspend(Duration),
-    /// The kernel stamps nothing for so long.
+    /// The kernel makes no timestamps for this time.
     NoTimestamps(Duration),
-    /// No program runs for so long; packets wait in the sockets.
+    /// No program of the hosts runs for this time; packets wait in the sockets.
     Stall(Duration),
-    /// The kernel itself is held up for so long, as a guest of a busy host is: it takes each packet in, and stamps it,
-    /// between the two other spans too late.
-    Late(Duration, [Duration; 2]),
-    /// dante4l is restarted; it was gone for so long.
+    /// The kernel is delayed for this time, like that of a guest on a busy machine: it receives and timestamps each packet late, by
+    /// a delay between the two other values.
+    DelayKernel(Duration, [Duration; 2]),
+    /// Restarts dante4l, which is absent for this time.
     RestartObserver(Duration),
-    /// dante2sys is restarted; it was gone for so long.
+    /// Restarts dante2sys, which is absent for this time.
     RestartSteerer(Duration),
-    /// danteshm is restarted; it was gone for so long.
+    /// Restarts danteshm, which is absent for this time.
     RestartRelay(Duration),
 }
 
@@ -60,27 +60,27 @@ pub(super) enum Event {
         to: LeaderId,
         bytes: Buffer,
     },
-    /// The answer of a time server.
+    /// The answer of an NTP server.
     Answer {
         host: usize,
         server: usize,
         answer: Answer,
     },
-    /// A host's programs wake up.
+    /// dante4l wakes up to read its sockets.
     Wake {
         host: usize,
     },
-    /// Once a second the programs look around.
+    /// The periodic work of a host's programs, once a second.
     Tick {
         host: usize,
     },
     Act(Box<Act>),
 }
 
-/// What is to happen.
+/// The queue of events.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    /// By time, and among those of one time by the order in which they were added.
+    /// Ordered by time, and within one time by the order in which they were added.
     events: BTreeMap<(True, u64), Event>,
     added: u64,
 }
@@ -110,7 +110,7 @@ impl World {
             Act::Resume(id) => self.at(id, |led| led.is_off = false),
             Act::Silence(id, span) => self.at(id, |led| led.silent_until = now + span),
             Act::Reboot(id, off) => self.at(id, |led| {
-                // A Dante device leads some seconds after its clock has begun at zero.
+                // A Dante device sends its first Sync some seconds after its clock started at zero.
                 let mut path = led.leader.oscillator().clone();
                 path.show(now + off, Timestamp::ZERO + Duration::from_secs(3));
                 led.leader = Leader::new(led.config, path, now + off);
@@ -128,15 +128,15 @@ impl World {
                     self.plan(span, Act::Slew(Ratio::ZERO, Duration::ZERO));
                 }
             }
-            Act::Fight(rate, span) => {
-                self.each_host(|host| host.clock.is_fought(now, rate, span));
+            Act::Compete(rate, span) => {
+                self.each_host(|host| host.clock.set_by_competitor(now, rate, span));
                 let second = Duration::from_secs(1);
                 if span > second {
-                    self.plan(second, Act::Fight(rate, span - second));
+                    self.plan(second, Act::Compete(rate, span - second));
                 }
             }
             Act::Suspend(span) => {
-                self.slept = self.slept + span;
+                self.suspended = self.suspended + span;
                 self.each_host(|host| host.clock.suspend(span));
                 for led in &mut self.leaders {
                     let path = led.leader.oscillator();
@@ -147,14 +147,14 @@ impl World {
             }
             Act::NoTimestamps(span) => self.each_host(|host| {
                 if let Some(packets) = host.packets() {
-                    packets.stamps_from = now + span;
+                    packets.timestamps_from = now + span;
                 }
             }),
-            Act::Stall(span) => self.each_host(|host| host.awake_from = now + span),
-            Act::Late(span, late) => self.late = Some((now + span, late)),
-            Act::RestartObserver(gone) => self.each_host(|host| host.restart_observer(now + gone)),
-            Act::RestartSteerer(gone) => self.each_host(|host| host.restart_steerer(now, now + gone)),
-            Act::RestartRelay(gone) => self.each_host(|host| host.restart_relay(now, now + gone)),
+            Act::Stall(span) => self.each_host(|host| host.stalled_until = now + span),
+            Act::DelayKernel(span, delay) => self.late = Some((now + span, delay)),
+            Act::RestartObserver(absence) => self.each_host(|host| host.restart_observer(now + absence)),
+            Act::RestartSteerer(absence) => self.each_host(|host| host.restart_steerer(now, now + absence)),
+            Act::RestartRelay(absence) => self.each_host(|host| host.restart_relay(now, now + absence)),
         }
     }
 

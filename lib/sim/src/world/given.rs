@@ -1,5 +1,5 @@
-//! dante4l where its clock map is given: the true line, with a stated error that changes slowly. No packet is sent, so
-//! weeks pass in seconds.
+//! A substitute for dante4l without packets, so that weeks can be simulated in seconds: its clock map is the leader's true time
+//! with an error that changes slowly.
 
 use super::{Led, SimClock, True};
 use dante_core::page::{CLOCK_HAS_MAP, Dante4l};
@@ -9,15 +9,15 @@ use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Time constant of the error, s.
-const MEMORY_S: f64 = 60.0;
+const ERROR_TIME_CONSTANT_S: f64 = 60.0;
 
-/// What is given: Gauss-Markov processes of the stated standard deviations.
+/// The substitute. Offset and rate error are Gauss-Markov processes with the standard deviations `sigma`.
 #[derive(Debug)]
 pub(super) struct Given {
     sigma: Uncertainty,
     offset_ns: f64,
     rate_ppb: f64,
-    /// The leader's place, and how often its time had jumped.
+    /// The followed leader's number and the number of jumps of its time.
     followed: Option<(usize, u64)>,
     page: Box<Dante4l>,
 }
@@ -28,17 +28,17 @@ impl Given {
         Self { sigma, offset_ns: 0.0, rate_ppb: 0.0, followed: None, page }
     }
 
-    /// What a reader of the page is shown.
+    /// Returns its clock page.
     pub(super) fn page(&self) -> &Dante4l {
         &self.page
     }
 
-    /// Another run: its timelines count from 1 again.
+    /// Restarts it: its timelines count from 1 again.
     pub(super) fn restart(&mut self) {
         *self = Self::new(self.sigma);
     }
 
-    /// A second passed, and the leader of this place is there.
+    /// Updates the page, once a second. `leader` is the leader on the network, with its number.
     pub(super) fn observe(
         &mut self,
         now: True,
@@ -46,7 +46,7 @@ impl Given {
         clock: &SimClock,
         leader: Option<(usize, &mut Led)>,
     ) {
-        let keep = (-1.0 / MEMORY_S).exp();
+        let keep = (-1.0 / ERROR_TIME_CONSTANT_S).exp();
         let fresh = (1.0 - keep * keep).sqrt();
         let mut next = |now: f64, sigma: f64| {
             let normal: f64 = StandardNormal.sample(rng);
@@ -56,8 +56,8 @@ impl Given {
         self.rate_ppb = next(self.rate_ppb, self.sigma.rate.ppb());
         let page = &mut self.page;
         page.set_state(if leader.is_some() { State::Slave } else { State::Listening });
-        if let Some((place, led)) = leader {
-            let followed = Some((place, led.jumps));
+        if let Some((number, led)) = leader {
+            let followed = Some((number, led.jumps));
             if std::mem::replace(&mut self.followed, followed) != followed {
                 page.timeline += 1;
             }

@@ -1,4 +1,4 @@
-//! A host: a kernel with its clocks and sockets, the three programs, and the pages between them.
+//! A host: clocks and sockets of its kernel, the three programs, and their clock pages.
 //!
 //! ```text
 //! packets -> dante4l =page=> dante2sys -> CLOCK_REALTIME
@@ -22,49 +22,49 @@ use dante_core::track::TimelineKey;
 use dante_core::utc::{Answer, UtcRules, servers};
 use rand::Rng;
 
-/// What the host's kernel does between a packet and the program.
+/// Time from the receipt of a packet in the kernel to the wake-up of dante4l.
 const WAKE_UP: Duration = Duration::from_us(30);
-/// The random number of a program's first run; those after it count on.
+/// The instance number of a program's first run, in place of a random one; each later run has the next number.
 const INSTANCE: u64 = 7;
-/// CLOCK_MONOTONIC_RAW when a host begins.
+/// CLOCK_MONOTONIC_RAW at the start of a host.
 const UPTIME: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
 
-/// How a host gets to know the leader.
+/// How dante4l measures the leader.
 #[derive(Debug, Clone, Copy)]
 pub enum Observation {
-    /// By packets, on an interface on each of the world's first networks.
+    /// By packets, with one interface on each of the first networks of the world.
     Packets {
-        /// So many.
+        /// Number of networks.
         networks: usize,
     },
-    /// Once a second the page of dante4l has the true line of the leader that began last and is there, but for an
-    /// error of this standard deviation.
+    /// Without packets: once a second its clock page gets the true time, with a random error, of the leader that was started last
+    /// among those that send.
     Given {
-        /// It is stated on the page.
+        /// Standard deviation of the error, as published on the page.
         error: Uncertainty,
     },
 }
 
-/// A host.
+/// Configuration of a host.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
-    /// How it gets to know the leader.
+    /// How dante4l measures the leader.
     pub observation: Observation,
-    /// Of its ports; the seed counts on from one to the next.
+    /// Configuration of its ports; the seed of each port is one more than that of the port before.
     pub port: PortConfig,
-    /// The rate of its oscillator against true time.
+    /// Rate of CLOCK_MONOTONIC_RAW against true time.
     pub raw_rate: Ratio,
-    /// By so much CLOCK_REALTIME is ahead of UTC when it begins.
-    pub ahead: Duration,
-    /// What dante2sys does about UTC. It asks all of the world's time servers.
+    /// CLOCK_REALTIME minus UTC at the start.
+    pub utc_error: Duration,
+    /// UTC rules of dante2sys, which queries all NTP servers of the world.
     pub rules: UtcRules,
 }
 
 impl HostConfig {
-    /// A host whose clocks are right.
+    /// Makes the configuration of a host whose clocks have no error at the start.
     pub fn new(observation: Observation, port: PortConfig) -> Self {
         let rules = UtcRules::default();
-        Self { observation, port, raw_rate: Ratio::ZERO, ahead: Duration::ZERO, rules }
+        Self { observation, port, raw_rate: Ratio::ZERO, utc_error: Duration::ZERO, rules }
     }
 }
 
@@ -73,7 +73,7 @@ enum Dante4lProgram {
     Given(Given),
 }
 
-/// One of the hosts.
+/// A host of the world.
 pub struct Host {
     config: HostConfig,
     pub(super) clock: SimClock,
@@ -81,21 +81,21 @@ pub struct Host {
     dante4l_page: SimPage<Dante4l>,
     servers: usize,
     steerer: Steerer,
-    /// dante2sys and danteshm begin at their next look: until then nothing of them runs.
-    begins: [bool; 2],
+    /// dante2sys and danteshm have to be started before their next input.
+    has_to_start: [bool; 2],
     dante2sys_page: SimPage<Dante2sys>,
     relay: Relay,
     danteshm_page: SimPage<Danteshm>,
-    /// No program runs before that.
-    pub(super) awake_from: True,
-    /// Time servers that are to be asked.
-    pub(super) asked: Vec<usize>,
+    /// No program runs before this time.
+    pub(super) stalled_until: True,
+    /// NTP servers that dante2sys queries now.
+    pub(super) queries: Vec<usize>,
     pub(super) records: Records,
 }
 
 impl Host {
     pub(super) fn new(config: HostConfig, servers: usize, now: True, utc: Timestamp<Real>) -> Self {
-        let mut clock = SimClock::new(now, UPTIME, utc + config.ahead, config.raw_rate);
+        let mut clock = SimClock::new(now, UPTIME, utc + config.utc_error, config.raw_rate);
         let dante4l = match config.observation {
             Observation::Packets { networks } => {
                 Dante4lProgram::Packets(Box::new(Packets::new(config.port.clone(), networks, now)))
@@ -107,24 +107,24 @@ impl Host {
             dante4l_page: SimPage::absent(INSTANCE, now),
             servers,
             steerer: steerer(&config, servers, &clock.now(now).read()),
-            begins: [false; 2],
+            has_to_start: [false; 2],
             dante2sys_page: SimPage::absent(INSTANCE, now),
             relay: relay(None, Duration::ZERO),
             danteshm_page: SimPage::absent(INSTANCE, now),
-            awake_from: now,
-            asked: Vec::new(),
+            stalled_until: now,
+            queries: Vec::new(),
             records: Records::default(),
             config,
             clock,
         }
     }
 
-    /// Its clocks.
+    /// Returns its clocks.
     pub fn clock(&self) -> &SimClock {
         &self.clock
     }
 
-    /// The engine of dante4l, where it observes packets.
+    /// Returns the engine of dante4l, which exists with [`Observation::Packets`].
     pub fn observer(&self) -> Option<&Observer> {
         match &self.dante4l {
             Dante4lProgram::Packets(packets) => Some(&packets.observer),
@@ -132,22 +132,22 @@ impl Host {
         }
     }
 
-    /// The port on the network that is used, where packets are observed.
+    /// Returns the port on the selected network, which exists with [`Observation::Packets`].
     pub fn port(&self) -> Option<&Port> {
         self.observer().and_then(|observer| observer.port(observer.selected()))
     }
 
-    /// The engine of dante2sys.
+    /// Returns the engine of dante2sys.
     pub fn steerer(&self) -> &Steerer {
         &self.steerer
     }
 
-    /// What the engines reported.
+    /// Returns the outputs of the engines.
     pub fn records(&self) -> &Records {
         &self.records
     }
 
-    /// The timeline on the page of dante4l.
+    /// Returns the timeline on the clock page of dante4l.
     pub fn key(&self) -> TimelineKey {
         self.dante4l_page.body().key(self.dante4l_page.instance())
     }
@@ -159,12 +159,12 @@ impl Host {
         }
     }
 
-    /// Whether it is on this network.
+    /// Whether it has an interface on this network.
     pub(super) fn listens(&self, network: usize) -> bool {
         matches!(self.config.observation, Observation::Packets { networks } if network < networks)
     }
 
-    /// A new dante4l, under a new random number, runs from `at` on.
+    /// Restarts dante4l, with another instance number; it is absent until `at`.
     pub(super) fn restart_observer(&mut self, at: True) {
         match &mut self.dante4l {
             Dante4lProgram::Packets(packets) => packets.restart(),
@@ -173,31 +173,31 @@ impl Host {
         self.dante4l_page.stop(at);
     }
 
-    /// A new dante2sys, which knows only what frequency the clock runs at. The one before ends in good order.
+    /// Ends dante2sys regularly and starts it at `at`; it keeps only the clock's frequency.
     pub(super) fn restart_steerer(&mut self, now: True, at: True) {
         self.steer(now, |_| Input::End);
-        self.begins[0] = true;
+        self.has_to_start[0] = true;
         self.dante2sys_page.stop(at);
     }
 
-    /// A new danteshm, which goes on from the page of the one before.
+    /// Ends danteshm regularly and starts it at `at`; it resumes from its page.
     pub(super) fn restart_relay(&mut self, now: True, at: True) {
         self.relay(now, |_, _, _| relay::Input::End);
-        self.begins[1] = true;
+        self.has_to_start[1] = true;
         self.danteshm_page.stop(at);
     }
 
-    /// When the programs want to do something.
+    /// Returns the next deadline of the programs.
     pub(super) fn deadline(&self) -> Option<True> {
         let due = |at: Option<Timestamp<Raw>>, from: True| at.map(|at| self.clock.when(at).max(from));
         let observer = self.observer().and_then(Observer::deadline);
         let dante4l = due(observer, self.dante4l_page.written_from());
         let dante2sys = due(self.steerer.deadline(), self.dante2sys_page.written_from());
-        [dante4l, dante2sys].into_iter().flatten().min().map(|at| at.max(self.awake_from))
+        [dante4l, dante2sys].into_iter().flatten().min().map(|at| at.max(self.stalled_until))
     }
 
     pub(super) fn deadlines_due(&mut self, now: True) {
-        if now < self.awake_from {
+        if now < self.stalled_until {
             return;
         }
         if let Dante4lProgram::Packets(packets) = &mut self.dante4l
@@ -211,37 +211,37 @@ impl Host {
         }
     }
 
-    /// Once a second the programs look around. `leader` is what dante4l is given of, where it is given.
+    /// Does the periodic work of the programs, once a second. `leader` is for [`Observation::Given`].
     pub(super) fn tick(
         &mut self,
         now: True,
         rng: &mut (impl Rng + ?Sized),
         leader: Option<(usize, &mut Led)>,
     ) {
-        if now < self.awake_from {
+        if now < self.stalled_until {
             return;
         }
         if !self.dante4l_page.is_written(now) {
-            return self.ring(now);
+            return self.ring_doorbell(now);
         }
         match &mut self.dante4l {
             Dante4lProgram::Packets(packets) => {
-                packets.look_around(now, &self.clock, &mut self.records);
+                packets.tick(now, &self.clock, &mut self.records);
             }
             Dante4lProgram::Given(given) => given.observe(now, rng, &self.clock, leader),
         }
         self.publish(now);
     }
 
-    /// The kernel takes a packet in and says when dante4l is to be woken for it.
-    pub(super) fn receives(&mut self, now: True, packet: Received) -> Option<True> {
+    /// Receives a packet in the kernel. Returns the time at which dante4l has to be woken for it.
+    pub(super) fn receive(&mut self, now: True, packet: Received) -> Option<True> {
         let is_there = self.dante4l_page.is_written(now);
         let Dante4lProgram::Packets(packets) = &mut self.dante4l else { return None };
-        let is_to_wake = is_there && packets.receives(now, &self.clock, packet);
-        is_to_wake.then(|| self.awake_from.max(now + WAKE_UP))
+        let is_to_wake = is_there && packets.receive(now, &self.clock, packet);
+        is_to_wake.then(|| self.stalled_until.max(now + WAKE_UP))
     }
 
-    /// dante4l wakes up and reads its sockets.
+    /// Wakes dante4l, which reads its sockets.
     pub(super) fn wake(&mut self, now: True) {
         if let Dante4lProgram::Packets(packets) = &mut self.dante4l
             && self.dante4l_page.is_written(now)
@@ -251,23 +251,23 @@ impl Host {
         }
     }
 
-    /// The answer of a time server.
-    pub(super) fn answered(&mut self, now: True, server: usize, answer: Answer) {
+    /// Passes the answer of an NTP server to dante2sys.
+    pub(super) fn receive_answer(&mut self, now: True, server: usize, answer: Answer) {
         self.steer(now, |_| Input::Answer { server, answer });
     }
 
-    /// dante4l publishes.
+    /// Publishes the clock page of dante4l.
     fn publish(&mut self, now: True) {
         let page = match &mut self.dante4l {
             Dante4lProgram::Packets(packets) => packets.observer.pages(Some(self.clock.kernel_sync())).0,
             Dante4lProgram::Given(given) => given.page(),
         };
         self.dante4l_page.publish(self.clock.raw_at(now), page);
-        self.ring(now);
+        self.ring_doorbell(now);
     }
 
-    /// dante4l's doorbell: dante2sys and danteshm read its page.
-    fn ring(&mut self, now: True) {
+    /// Rings the doorbell of dante4l: dante2sys and danteshm read its page.
+    fn ring_doorbell(&mut self, now: True) {
         self.steer(now, Input::Page);
         self.relay(now, |dante4l, dante2sys, suspended| relay::Input::Page { dante4l, dante2sys, suspended });
     }
@@ -276,14 +276,14 @@ impl Host {
         if !self.dante2sys_page.is_written(now) {
             return;
         }
-        if std::mem::take(&mut self.begins[0]) {
+        if std::mem::take(&mut self.has_to_start[0]) {
             self.steerer = steerer(&self.config, self.servers, &self.clock.now(now).read());
         }
         let raw = self.clock.raw_at(now);
-        let (records, asked) = (&mut self.records, &mut self.asked);
+        let (records, queries) = (&mut self.records, &mut self.queries);
         let input = input(self.dante4l_page.read(raw));
         let state = drive(&mut self.steerer, &mut self.clock.now(now), input, |report| match report {
-            Report::Output(Output::Ask(server)) => asked.push(server),
+            Report::Output(Output::Ask(server)) => queries.push(server),
             Report::Output(output) => records.steerer.push((now, output)),
             Report::Frequency(frequency) => records.frequencies.push((now, frequency)),
             Report::Step(by) => records.steps.push((now, by)),
@@ -302,14 +302,14 @@ impl Host {
             return;
         }
         let suspended = self.clock.suspended();
-        if std::mem::take(&mut self.begins[1]) {
+        if std::mem::take(&mut self.has_to_start[1]) {
             self.relay = relay(self.danteshm_page.body().published_epoch(), suspended);
         }
         let raw = self.clock.raw_at(now);
         let dante2sys = if self.relay.needs_epoch() { self.dante2sys_page.read(raw) } else { None };
         self.relay.handle(raw, input(self.dante4l_page.read(raw), dante2sys, suspended));
         while let Some(output) = self.relay.poll() {
-            // Nobody here reads a usrvclock.
+            // No usrvclock client is simulated.
             if !matches!(output, relay::Output::Overlay(_)) {
                 self.records.relay.push((now, output));
             }
@@ -325,6 +325,6 @@ fn steerer(config: &HostConfig, count: usize, clock: &ClockState) -> Steerer {
     Steerer::new(Config { rules: config.rules, utc, ..Config::default() }, clock, frequency)
 }
 
-fn relay(told: Option<relay::PublishedEpoch>, suspended: Duration) -> Relay {
-    Relay::new(relay::Config { rule: EpochRule::Now, every: None }, told, suspended)
+fn relay(published: Option<relay::PublishedEpoch>, suspended: Duration) -> Relay {
+    Relay::new(relay::Config { rule: EpochRule::Now, every: None }, published, suspended)
 }

@@ -1,4 +1,4 @@
-//! Leaders, and the network between them and the hosts.
+//! The leaders, and the network between them and the hosts.
 
 use super::events::Event;
 use super::{Host, True, World};
@@ -12,47 +12,48 @@ use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// One of the world's leaders.
+/// Identifies a leader of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaderId(pub(super) usize);
 
 impl LeaderId {
-    /// The leader that began as the `nth`, from 0.
+    /// Returns the leader that was started as number `nth`, counted from 0.
     pub const fn nth(nth: usize) -> Self {
         Self(nth)
     }
 }
 
-/// What a leader does wrong with its Follow_Ups: shares of them, 0..1.
+/// Faults of a leader's Follow_Ups, as fractions of them, 0 to 1.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
-    /// Comes 0 to 0.5 s later than it should.
+    /// Sent 0 to 0.5 s late.
     pub late: f64,
-    /// Never comes.
+    /// Never sent.
     pub lost: f64,
-    /// Carries the time of the one before.
+    /// Sent with the preciseOriginTimestamp of the previous one.
     pub mispaired: f64,
 }
 
-/// A leader.
+/// Configuration of a leader.
 #[derive(Debug, Clone)]
 pub struct Role {
-    /// What it says of itself.
+    /// What it announces.
     pub config: LeaderConfig,
-    /// Its oscillator.
+    /// Its clock.
     pub path: Path,
-    /// Its way to the host.
+    /// Its network path to the hosts.
     pub link: Profile,
-    /// Which of the host's networks it is on, from 0.
+    /// Its network, counted from 0.
     pub network: usize,
-    /// What it does wrong.
+    /// Its faults.
     pub faults: Faults,
-    /// The number before that of its first Sync.
+    /// The sequenceId before that of its first Sync.
     pub sequence: u16,
 }
 
 impl Role {
-    /// A Dante device of this number on the first network: the lower one is the better leader.
+    /// Makes the configuration of a Dante device on the first network. Of two devices the one with the lower number is the better
+    /// leader.
     pub fn dante(number: u8, path: impl Into<Path>, link: Profile) -> Self {
         let uuid = Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c_u8.wrapping_add(number)]);
         let config = LeaderConfig::dante(PortIdentity { technology: 1, uuid, port_id: 1 });
@@ -60,7 +61,7 @@ impl Role {
     }
 }
 
-/// A leader and its way to the hosts.
+/// A leader and its path to the hosts.
 #[derive(Debug)]
 pub(super) struct Led {
     pub leader: Leader,
@@ -68,13 +69,13 @@ pub(super) struct Led {
     pub network: usize,
     pub faults: Faults,
     pub config: LeaderConfig,
-    /// It does nothing while this is set.
+    /// It is stopped.
     pub is_off: bool,
-    /// Its cable is out until then.
+    /// It is disconnected until this time.
     pub silent_until: True,
-    /// How often its time jumped.
+    /// Number of jumps of its time.
     pub jumps: u64,
-    /// The times in its last Follow_Up, for the next one that is mispaired.
+    /// Its last Follow_Up, for [`Faults::mispaired`].
     pub last_follow_up: Option<Buffer>,
 }
 
@@ -97,8 +98,8 @@ impl Led {
         !self.is_off && self.silent_until <= now
     }
 
-    /// A general packet as its faults leave it, and how much later it leaves.
-    fn spoil(
+    /// Applies the faults to a general packet. Returns it with its additional delay, or `None` if it is not sent.
+    fn apply_faults(
         &mut self,
         rng: &mut Pcg64Mcg,
         mut packet: Buffer,
@@ -124,7 +125,7 @@ impl Led {
 }
 
 impl World {
-    /// What a host multicast goes to all leaders of that network.
+    /// Delivers the packets that a host has multicast to all leaders of the network.
     pub(super) fn deliver_requests(&mut self, host: usize) {
         let Some(packets) = self.hosts.get_mut(host).and_then(Host::packets) else { return };
         for (left, network, bytes) in std::mem::take(&mut packets.sent) {
@@ -139,8 +140,8 @@ impl World {
         }
     }
 
-    pub(super) fn leader_does(&mut self, id: LeaderId, input: leader::Input<'_>) {
-        let (now, stamp) = (self.now, self.leaders_stamp());
+    pub(super) fn handle_leader(&mut self, id: LeaderId, input: leader::Input<'_>) {
+        let (now, timestamp) = (self.now, self.leader_timestamp());
         let Some(led) = self.leaders.get_mut(id.0) else { return };
         led.leader.handle(now, input);
         let mut packets = Vec::new();
@@ -148,17 +149,17 @@ impl World {
             match output {
                 leader::Output::Sync { packet, token } => {
                     packets.push((Channel::Event, packet, Duration::ZERO));
-                    led.leader.handle(now, leader::Input::Departed { token, stamp: Ok(stamp) });
+                    led.leader.handle(now, leader::Input::Departed { token, timestamp: Ok(timestamp) });
                 }
                 // Real devices send the Follow_Up 53 to 103 us after the Sync.
                 leader::Output::General { packet } => {
                     let later = Duration::from_ns(self.rng.random_range(53_000..103_000));
                     let is_follow_up = packet.len() == 52;
-                    if let Some((packet, more)) = led.spoil(&mut self.rng, packet, is_follow_up) {
+                    if let Some((packet, more)) = led.apply_faults(&mut self.rng, packet, is_follow_up) {
                         packets.push((Channel::General, packet, later + more));
                     }
                 }
-                leader::Output::AnotherLeader(_) => {}
+                leader::Output::ForeignLeader(_) => {}
             }
         }
         if led.silent_until > now {
@@ -171,14 +172,14 @@ impl World {
             for &host in &listeners {
                 for _ in 0..link.copies(&mut self.rng) {
                     let left = now + later;
-                    let at = left + link.transit(&mut self.rng, left) + self.lateness();
+                    let at = left + link.transit(&mut self.rng, left) + self.kernel_delay();
                     self.agenda.add(at, Event::ToHost { host, from: id, channel, bytes: bytes.clone() });
                 }
             }
         }
     }
 
-    fn lateness(&mut self) -> Duration {
+    fn kernel_delay(&mut self) -> Duration {
         match self.late {
             Some((until, [least, most])) if self.now < until => {
                 Duration::from_ns(self.rng.random_range(least.ns()..=most.ns()))
@@ -187,13 +188,13 @@ impl World {
         }
     }
 
-    /// The leader stamps with its own clock: only the raw time of it is looked at.
-    pub(super) fn leaders_stamp(&self) -> PacketTimestamp {
+    /// Returns a leader's timestamp of now. The leader uses only its raw time.
+    pub(super) fn leader_timestamp(&self) -> PacketTimestamp {
         PacketTimestamp { raw: self.now, real: self.utc() }
     }
 }
 
-/// Where a leader sends from.
+/// Returns the address from which a leader sends.
 pub(super) fn address(of: LeaderId) -> SocketAddrV4 {
     let last = u8::try_from(of.0 % 100).unwrap_or(0) + 114;
     SocketAddrV4::new(Ipv4Addr::new(169, 254, 61, last), 49_155)

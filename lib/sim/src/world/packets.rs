@@ -1,4 +1,4 @@
-//! dante4l where it observes packets: its sockets, the kernel's timestamps and the engine.
+//! dante4l with packets: its sockets, the kernel's timestamps and its engine.
 
 use super::{Records, SimClock, True};
 use dante_core::observe::{Observer, Output};
@@ -14,10 +14,10 @@ pub(super) struct Received {
     pub source: SocketAddrV4,
     pub channel: Channel,
     pub bytes: Buffer,
-    pub stamp: Option<Timestamp<Real>>,
+    pub timestamp: Option<Timestamp<Real>>,
 }
 
-/// The program.
+/// dante4l.
 pub(super) struct Packets {
     config: PortConfig,
     networks: usize,
@@ -25,7 +25,8 @@ pub(super) struct Packets {
     translator: TimestampTranslator,
     socket: Vec<Received>,
     is_waking: bool,
-    pub stamps_from: True,
+    /// The kernel makes no timestamps before this time.
+    pub timestamps_from: True,
     pub sent: Vec<(True, usize, Buffer)>,
 }
 
@@ -38,20 +39,20 @@ impl Packets {
             translator: TimestampTranslator::default(),
             socket: Vec::new(),
             is_waking: false,
-            stamps_from: now,
+            timestamps_from: now,
             sent: Vec::new(),
         }
     }
 
-    /// The program ends and starts again; its sockets are opened at its next look around.
+    /// Restarts the program; its sockets are opened at its next tick.
     pub fn restart(&mut self) {
         self.observer = observer(&self.config, self.networks);
         self.socket.clear();
         self.is_waking = false;
     }
 
-    /// Once a second: a reading while nothing arrives.
-    pub fn look_around(&mut self, now: True, clock: &SimClock, records: &mut Records) {
+    /// Reads the clocks once a second, for the conversion of timestamps. Opens the sockets after a start.
+    pub fn tick(&mut self, now: True, clock: &SimClock, records: &mut Records) {
         for network in 0..self.networks {
             if self.observer.port(network).is_some_and(|port| port.state() == State::Initializing) {
                 self.translator = TimestampTranslator::default();
@@ -63,21 +64,21 @@ impl Packets {
         self.translator.note(clock.reading(now));
     }
 
-    /// Whether the program, which sleeps, is to be woken for this packet.
-    pub fn receives(&mut self, now: True, clock: &SimClock, packet: Received) -> bool {
-        let is_stamped = packet.channel == Channel::Event && now >= self.stamps_from;
-        self.socket.push(Received { stamp: is_stamped.then(|| clock.at(now)), ..packet });
+    /// Puts a packet into the socket. Returns whether the program has to be woken: not if a wake-up is pending.
+    pub fn receive(&mut self, now: True, clock: &SimClock, packet: Received) -> bool {
+        let has_timestamp = packet.channel == Channel::Event && now >= self.timestamps_from;
+        self.socket.push(Received { timestamp: has_timestamp.then(|| clock.at(now)), ..packet });
         !std::mem::replace(&mut self.is_waking, true)
     }
 
-    /// The program reads its sockets, first those of the event packets.
+    /// Reads the sockets, those of event packets first.
     pub fn read_sockets(&mut self, now: True, clock: &SimClock, records: &mut Records) {
         self.is_waking = false;
         let mut waiting = std::mem::take(&mut self.socket);
         waiting.sort_by_key(|received| received.channel == Channel::General);
-        for Received { network, source, channel, bytes, stamp } in waiting {
+        for Received { network, source, channel, bytes, timestamp } in waiting {
             let arrived = match channel {
-                Channel::Event => self.translate(now, clock, stamp),
+                Channel::Event => self.translate(now, clock, timestamp),
                 Channel::General => Err(NoTimestamp::Missing),
             };
             let input = port::Input::Packet { channel, bytes: &bytes, source, arrived };
@@ -85,7 +86,7 @@ impl Packets {
         }
     }
 
-    /// Whether a deadline had come.
+    /// Handles the deadlines of the ports. Returns whether one was reached.
     pub fn deadlines_due(&mut self, now: True, clock: &SimClock, records: &mut Records) -> bool {
         let raw = clock.raw_at(now);
         let mut was_due = false;
@@ -113,9 +114,9 @@ impl Packets {
             match output {
                 Output::Port(port::Output::Send { packet, token }) => {
                     self.sent.push((now, network, packet));
-                    let real = (now >= self.stamps_from).then(|| clock.at(now));
-                    let stamp = self.translate(now, clock, real);
-                    self.observer.handle(raw, network, port::Input::Departed { token, stamp });
+                    let real = (now >= self.timestamps_from).then(|| clock.at(now));
+                    let timestamp = self.translate(now, clock, real);
+                    self.observer.handle(raw, network, port::Input::Departed { token, timestamp });
                 }
                 Output::Port(port::Output::Sample(_)) => {}
                 output => records.observer.push((now, network, output)),
@@ -127,9 +128,9 @@ impl Packets {
         &mut self,
         now: True,
         clock: &SimClock,
-        stamp: Option<Timestamp<Real>>,
+        timestamp: Option<Timestamp<Real>>,
     ) -> Result<port::PacketTimestamp, NoTimestamp> {
-        self.translator.translate(clock.raw_at(now), stamp, || Some(clock.reading(now)))
+        self.translator.translate(clock.raw_at(now), timestamp, || Some(clock.reading(now)))
     }
 }
 

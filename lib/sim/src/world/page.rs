@@ -1,27 +1,27 @@
-//! A program's page: what is written with `IntoBytes` is read with `FromBytes`.
+//! A clock page in memory: the bytes that the writer's body has are read as the reader's body.
 
 use super::True;
 use dante_core::page::{Body, Freshness, HEARTBEAT, Life, View};
 use dante_core::time::{Raw, Timestamp};
 
-/// One program's page.
+/// The clock page of a program.
 #[derive(Debug)]
 pub(super) struct SimPage<B> {
     bytes: Box<[u8]>,
     life: Life,
     instance: u64,
-    /// Its writer runs from then on.
+    /// Its writer runs from this time on.
     from: True,
     heartbeat_until: Timestamp<Raw>,
-    /// Counts what was published, as the doorbell does.
+    /// Number of publications.
     published: u64,
-    /// What a reader saw last, and the count then.
+    /// The reader's last view, and the number of publications then.
     view: Box<View<B>>,
     read: u64,
 }
 
 impl<B: Body + Default> SimPage<B> {
-    /// There is none yet; its writer runs from `now` on, for the first time under the number `instance`.
+    /// Makes a page that does not exist yet. Its writer runs from `now` on; `instance` is the instance number of its first run.
     pub(super) fn absent(instance: u64, now: True) -> Self {
         let body = B::default();
         Self {
@@ -36,7 +36,7 @@ impl<B: Body + Default> SimPage<B> {
         }
     }
 
-    /// The writer publishes.
+    /// Publishes `body`.
     pub(super) fn publish(&mut self, now: Timestamp<Raw>, body: &B) {
         self.bytes.copy_from_slice(body.as_bytes());
         self.life = Life::Live;
@@ -44,7 +44,7 @@ impl<B: Body + Default> SimPage<B> {
         self.published += 1;
     }
 
-    /// The writer ends in good order. Its next run, from then on, has another random number.
+    /// Ends the writer regularly. Its next run, from `from` on, has another instance number.
     pub(super) fn stop(&mut self, from: True) {
         self.life = Life::Stopped;
         self.instance += 1;
@@ -55,12 +55,12 @@ impl<B: Body + Default> SimPage<B> {
         self.from
     }
 
-    /// Whether its writer runs.
+    /// Whether the writer runs.
     pub(super) fn is_written(&self, now: True) -> bool {
         now >= self.from
     }
 
-    /// The page as a reader finds it; `None` where there is none.
+    /// Returns the page as a reader gets it; `None` if it does not exist.
     pub(super) fn read(&mut self, now: Timestamp<Raw>) -> Option<&View<B>> {
         self.view.freshness = Freshness::judge(self.life, self.heartbeat_until, now);
         if self.view.freshness == Freshness::Absent {
@@ -73,12 +73,12 @@ impl<B: Body + Default> SimPage<B> {
         Some(&self.view)
     }
 
-    /// The random number of the writer's run, or of its next one.
+    /// Returns the instance number of the writer's run, or of its next run.
     pub(super) fn instance(&self) -> u64 {
         self.instance
     }
 
-    /// The body that a writer finds that starts again; zeros where there was none.
+    /// Returns the body that a restarted writer reads; zeros if nothing was published.
     pub(super) fn body(&self) -> B {
         B::read_from_bytes(&self.bytes).unwrap_or_default()
     }

@@ -1,42 +1,33 @@
-//! What the engines of a host reported.
+//! Outputs of a host's engines.
 
 use super::True;
 use dante_core::observe;
-use dante_core::redundancy;
 use dante_core::relay::{self, RefclockSample};
 use dante_core::steer;
 use dante_core::time::{Duration, Ratio};
 
-/// All that they reported, with its time.
+/// The outputs, each with its time.
 #[derive(Debug, Default)]
 pub struct Records {
-    /// The observer, but for samples: the network's place, and what of it.
+    /// Outputs of the observer except samples, each with the number of its network.
     pub observer: Vec<(True, usize, observe::Output)>,
-    /// The steerer, but for corrections.
+    /// Outputs of the steerer except corrections and queries.
     pub steerer: Vec<(True, steer::Output)>,
-    /// The frequencies that the steerer set.
+    /// Frequencies that the steerer set.
     pub frequencies: Vec<(True, Ratio)>,
-    /// The steps that the steerer made: by so much the clock was moved.
+    /// Steps that the steerer made.
     pub steps: Vec<(True, Duration)>,
-    /// How many questions the NTP servers were asked.
-    pub questions: u64,
-    /// The relay.
+    /// Number of queries to NTP servers.
+    pub queries: u64,
+    /// Outputs of the relay except the overlay.
     pub relay: Vec<(True, relay::Output)>,
 }
 
 impl Records {
-    /// The samples that the relay wrote.
+    /// Returns the samples that the relay wrote.
     pub fn refclock_samples(&self) -> impl Iterator<Item = (True, &RefclockSample)> {
         self.relay.iter().filter_map(|(at, output)| match output {
             relay::Output::Write(sample) => Some((*at, sample)),
-            _ => None,
-        })
-    }
-
-    /// Which network is used, and why.
-    pub fn network_changes(&self) -> impl Iterator<Item = redundancy::NetworkChange> {
-        self.observer.iter().filter_map(|(.., output)| match output {
-            observe::Output::Network(change) => Some(*change),
             _ => None,
         })
     }

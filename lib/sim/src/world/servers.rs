@@ -1,4 +1,4 @@
-//! NTP servers and the ways to them.
+//! NTP servers and the network paths to them.
 
 use super::{SimClock, True};
 use crate::link::{Profile, Queue};
@@ -6,38 +6,38 @@ use dante_core::time::{Duration, Ratio, Real, Timestamp};
 use dante_core::utc::{Answer, Exchange, Leap};
 use rand::Rng;
 
-/// A question that is not answered is given up after this.
+/// A query without an answer ends after this.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A time server and the way to it.
+/// An NTP server and the path to it.
 #[derive(Debug, Clone, Copy)]
 pub struct NtpServer {
-    /// Each way.
-    pub way: Profile,
-    /// How far its clock is ahead of UTC.
-    pub ahead: Duration,
+    /// The path, the same in both directions.
+    pub path: Profile,
+    /// Its clock minus UTC.
+    pub error: Duration,
     /// It answers.
-    pub is_there: bool,
+    pub is_reachable: bool,
 }
 
 impl NtpServer {
-    /// Queues of exponential length on both ways, such that the offset told by one exchange, half the difference of the
-    /// two ways, has this standard deviation.
+    /// Makes a server with exponential queueing delays in both directions, such that the offset measured by one exchange, half the
+    /// difference of the two delays, has the standard deviation `jitter`.
     pub fn exponential(delay: Duration, jitter: Duration) -> Self {
         Self::with(delay, Queue::Exponential(jitter * Ratio::new(2.0_f64.sqrt())))
     }
 
-    /// The same with half-normal queues.
+    /// Makes the same server with half-normal queueing delays.
     pub fn half_normal(delay: Duration, jitter: Duration) -> Self {
         Self::with(delay, Queue::HalfNormal(jitter * Ratio::new(2.0_f64.sqrt() / 0.602_810)))
     }
 
     fn with(delay: Duration, queue: Queue) -> Self {
-        let way = Profile { delay, queue, ..Profile::VETH };
-        Self { way, ahead: Duration::ZERO, is_there: true }
+        let path = Profile { delay, queue, ..Profile::VETH };
+        Self { path, error: Duration::ZERO, is_reachable: true }
     }
 
-    /// What comes of a question asked at `now`, when UTC is `utc`, and when it comes.
+    /// Returns the answer to a query sent at `now`, when UTC is `utc`, and its time of receipt.
     pub(super) fn answer(
         &self,
         rng: &mut (impl Rng + ?Sized),
@@ -45,16 +45,16 @@ impl NtpServer {
         now: True,
         utc: Timestamp<Real>,
     ) -> (True, Answer) {
-        if !self.is_there {
+        if !self.is_reachable {
             return (now + TIMEOUT, Answer::Nothing);
         }
-        let out = self.way.transit(rng, now);
-        let back = self.way.transit_back(rng, now);
-        let (asked, answered) = (clock.raw_at(now), clock.raw_at(now + out + back));
+        let out = self.path.transit(rng, now);
+        let back = self.path.transit_back(rng, now);
+        let (sent, received) = (clock.raw_at(now), clock.raw_at(now + out + back));
         let exchange = Exchange {
-            raw: asked + (answered - asked) / 2,
-            utc: utc + out + self.ahead,
-            round_trip: answered - asked,
+            raw: sent + (received - sent) / 2,
+            utc: utc + out + self.error,
+            round_trip: received - sent,
             leap: Leap::None,
         };
         (now + out + back, Answer::Time(exchange))

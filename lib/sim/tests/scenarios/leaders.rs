@@ -1,4 +1,4 @@
-//! What leaders do.
+//! Faults and changes of leaders.
 
 use crate::*;
 
@@ -6,12 +6,12 @@ fn faulty(seed: u64, faults: Faults) -> Trial {
     Trial::led(seed, Role { faults, ..role(0, seed, Profile::VETH, pc(), 699) })
 }
 
-/// Another leader, of another uptime and rate.
+/// Another leader, with another uptime and rate.
 fn other(number: u8, seed: u64, ppm: f64) -> Role {
     role(number, seed, Profile::VETH, Model::PC.at_ppm(ppm), 541_867)
 }
 
-/// With a rate of the leader's that is remembered.
+/// With a rate of the leader that was remembered from an earlier run.
 fn known(seed: u64, link: Profile, ppm: f64) -> Trial {
     let role = role(0, seed, link, pc(), 699);
     let mut rates = KnownRates::default();
@@ -27,9 +27,9 @@ fn only(seed: u64, name: &str) -> Trial {
     Trial::configured(role(0, seed, Profile::VETH, pc(), 699), config)
 }
 
-/// A change of leader: ten intervals until the old one counts as gone, then as at the start. The old rate is carried
-/// on meanwhile; at 25 ppm of difference the first guess of the new one may be as far off, but what is set is not.
-/// The errors of two maps meet where K is carried over.
+/// A change of leader: the old one counts as gone after ten Sync intervals, then the lock takes as long as at the start. The old rate
+/// is kept meanwhile; with a difference of 25 ppm the first estimate of the new rate may be off by as much, but is not set. The errors
+/// of two clock maps add up when the epoch offset (K) is carried over.
 const CHANGE: Figures = Figures { unlocked_s: 6.0, phase_us: 2.5, timelines: 2, ..VETH };
 
 scenario! {
@@ -39,12 +39,12 @@ scenario! {
     lost_follow_ups, 120,
         Figures { lock_s: 5.0, ..VETH },
         |seed| faulty(seed, Faults { lost: 0.1, ..Faults::default() });
-    // Two wrong ones in a row agree with one another, and must not be taken for a jump.
+    // Two wrong Follow_Ups in a row agree with each other, and must not be taken for a jump.
     mispaired_follow_ups, 120, Figures { lock_s: 5.0, ..VETH }, |seed| {
         faulty(seed, Faults { mispaired: 0.01, ..Faults::default() })
     };
-    // Whoever takes the last sender's word steers between two uptimes, and jumps with each Sync.
-    two_leaders_alternate, 120, VETH, |seed| {
+    // A follower that accepts every sender alternates between two uptimes with each Sync.
+    two_leaders_send_in_turn, 120, VETH, |seed| {
         let mut trial = Trial::new(seed, Profile::VETH, pc());
         trial.world.plan(Duration::from_ms(125), Act::Lead(Box::new(other(1, seed, -13.0))));
         trial
@@ -61,9 +61,9 @@ scenario! {
         Trial::new(seed, Profile::VETH, pc()).then(60, Act::Stop(first()))
             .then(60, Act::Lead(Box::new(other(1, seed, -13.0))))
     };
-    // A leader that has the role to and fro every 20 s: each change makes the next one wait for longer, until the one
-    // that is always there is followed. At 220 s the better one stays, and is followed a minute later.
-    leaders_take_turns, 400,
+    // The better leader is present for 20 s and absent for 20 s, in turn. Each change delays the next one, until the permanent leader
+    // is followed. From 220 s on the better one stays, and is followed a minute later.
+    better_leader_comes_and_goes, 400,
         Figures { unlocked_s: 30.0, phase_us: 2.5, excursion_us: 20.0, timelines: 7, ..VETH },
         |seed| {
             let trial = Trial::new(seed, Profile::VETH, pc()).then(10, Act::Lead(Box::new(other(1, seed, -13.0))));
@@ -71,7 +71,7 @@ scenario! {
                 trial.then(40 * turn, Act::Stop(first())).then(40 * turn + 20, Act::Resume(first()))
             })
         };
-    // A preferred one beside it that is there for 6 s and gone for 6 s: taken up once, and not again.
+    // A preferred leader is present for 6 s and absent for 6 s, in turn: it is followed once, and not again.
     preferred_leader_comes_and_goes, 300, Figures { unlocked_s: 6.0, phase_us: 2.5, excursion_us: 6.0, timelines: 3, ..VETH }, |seed| {
         let mut second = other(1, seed, -13.0);
         second.config.preferred = true;
@@ -81,60 +81,60 @@ scenario! {
             trial.then(30 + 6 * n, act)
         })
     };
-    // Another host sends under the leader's UUID, better in all it says of itself, from its own address.
-    leaders_name_is_forged, 180, VETH, |seed| {
+    // Another host sends under the leader's identity, as the better leader, from its own address.
+    forged_leader_identity, 180, VETH, |seed| {
         let leader = role(0, seed, Profile::VETH, pc(), 699);
         let mut forger = other(1, seed, -13.0);
         forger.config = LeaderConfig { preferred: true, stratum: 1, ..leader.config };
         Trial::led(seed, leader).then(30, Act::Lead(Box::new(forger)))
     };
-    // A fool that claims to be preferred: held off by `--leader`, with its UUID or with the address.
-    forbidden_leader_is_preferred, 180, VETH, |seed| {
+    // With `--leader ADDRESS` or `--leader UUID` another leader is not followed, even if it announces Preferred Leader.
+    excluded_leader_is_preferred, 180, VETH, |seed| {
         let mut forger = other(1, seed, -13.0);
         forger.config.preferred = true;
         only(seed, "169.254.61.114").then(30, Act::Lead(Box::new(forger)))
     };
-    forbidden_leader_was_there_first, 180, Figures { lock_s: 23.0, ..VETH }, |seed| {
+    excluded_leader_is_first, 180, Figures { lock_s: 23.0, ..VETH }, |seed| {
         let mut trial = only(seed, "00:1d:c1:a1:72:3c");
         trial.world.plan(Duration::ZERO, Act::Stop(first()));
         trial.world.plan(Duration::ZERO, Act::Lead(Box::new(other(1, seed, -13.0))));
         trial.then(19, Act::Resume(first()))
     };
-    // The leader's rate is known from the last run to 1 ppm.
-    known_rate_at_the_start, 300, Figures { lock_s: 6.5, ..DANTE }, |seed| known(seed, Profile::DANTE, 13.0);
-    // Or wrongly, since the host is another: 92 ppm off where 5 were expected, until sixteen Syncs refute it.
-    wrongly_known_rate_at_the_start, 120,
+    // The rate remembered from the last run is right to 1 ppm.
+    remembered_rate_at_the_start, 300, Figures { lock_s: 6.5, ..DANTE }, |seed| known(seed, Profile::DANTE, 13.0);
+    // It is wrong by 92 ppm, as if learned on another host. 5 ppm at most are expected, so it is used until sixteen Syncs contradict
+    // it.
+    wrong_remembered_rate_at_the_start, 120,
         Figures { lock_s: 4.0, phase_us: 40.0, excursion_us: 10.0, excess_ppm: 15.0, ..VETH },
         |seed| known(seed, Profile::VETH, -80.0);
     reboot, 180, Figures { unlocked_s: 35.0, ..CHANGE }, |seed| {
         Trial::new(seed, Profile::VETH, pc()).then(60, Act::Reboot(first(), s(30)))
     };
-    // So short that nothing is missed but the continuity of its time.
+    // Shorter than the ten Sync intervals after which a leader counts as gone: only the jump of its time shows the reboot.
     reboot_within_a_second, 180, Figures { unlocked_s: 5.0, ..CHANGE }, |seed| {
         Trial::new(seed, Profile::VETH, pc()).then(60, Act::Reboot(first(), s(1)))
     };
-    // In holdover the last rate is held: its error and the random walk make 0.3 us and 0.3 us in 60 s, 1
-    // sigma.
+    // In holdover the last rate is kept. Its error and the random walk cause 0.3 us each in 60 s, one standard deviation.
     silence_of_60_s, 240, Figures { unlocked_s: 62.0, phase_us: 4.0, excursion_us: 5.0, ..VETH }, |seed| {
         Trial::new(seed, Profile::VETH, pc()).then(100, Act::Silence(first(), s(60)))
     };
-    // And 1.4 us and 3 us in 300 s.
+    // 1.4 us and 3 us in 300 s.
     silence_of_300_s, 600, Figures { unlocked_s: 302.0, phase_us: 15.0, excursion_us: 16.0, ..VETH }, |seed| {
         Trial::new(seed, Profile::VETH, pc()).then(100, Act::Silence(first(), s(300)))
     };
-    seconds_pass_the_sign, 120, VETH, |seed| {
+    seconds_exceed_31_bits, 120, VETH, |seed| {
         Trial::led(seed, role(0, seed, Profile::VETH, pc(), (1 << 31) - 60))
     };
-    // Dante time jumps back by 136 years: another timeline, and the clock feels nothing.
-    seconds_run_over, 120, Figures { unlocked_s: 5.0, ..CHANGE }, |seed| {
+    // Dante time jumps back by 136 years: another timeline, without a jump of the clock.
+    seconds_wrap, 120, Figures { unlocked_s: 5.0, ..CHANGE }, |seed| {
         Trial::led(seed, role(0, seed, Profile::VETH, pc(), (1 << 32) - 60))
     };
-    sequence_runs_over, 120, VETH, |seed| {
+    sequence_wraps, 120, VETH, |seed| {
         Trial::led(seed, Role { sequence: 65_300, ..role(0, seed, Profile::VETH, pc(), 699) })
     };
-    leader_begins_before_zero, 120, VETH, |seed| Trial::led(seed, role(0, seed, Profile::VETH, pc(), -30));
-    // As at the start on this noise, and two maps' errors; two locks at 2 ppm, where one errs by two standard
-    // deviations.
+    leader_starts_before_zero, 120, VETH, |seed| Trial::led(seed, role(0, seed, Profile::VETH, pc(), -30));
+    // As at the start with this noise, and with the errors of two clock maps. There are two locks, each with a standard deviation of
+    // the rate of 2 ppm; one of them may be off by two of these.
     leader_change_dante, 300,
         Figures { unlocked_s: 8.0, phase_us: 38.0, excess_ppm: 9.0, timelines: 2, ..DANTE },
         |seed| {
@@ -146,7 +146,7 @@ scenario! {
         |seed| {
             Trial::new(seed, Profile::DANTE, pc()).then(100, Act::Reboot(first(), s(30)))
         };
-    // 9 ppb of rate error and the random walk make 2.7 us and 3 us in 300 s, 1 sigma.
+    // A rate error of 9 ppb and the random walk cause 2.7 us and 3 us in 300 s, one standard deviation.
     silence_of_300_s_dante, 700, Figures { unlocked_s: 302.0, ..DANTE }, |seed| {
         Trial::new(seed, Profile::DANTE, pc()).then(200, Act::Silence(first(), s(300)))
     };

@@ -1,4 +1,4 @@
-//! One leader and one host: what the two oscillators do to one another, and what networks do to packets.
+//! One leader and one host: changes of the oscillators, and faults of the network.
 
 use crate::*;
 
@@ -16,34 +16,31 @@ scenario! {
     plain_veth, 120, VETH, |seed| Trial::new(seed, Profile::VETH, pc());
     plain_dante, 300, DANTE, |seed| Trial::new(seed, Profile::DANTE, pc());
     good_oscillator, 300, DANTE, |seed| Trial::new(seed, Profile::DANTE, Model::GOOD.at_ppm(12.0));
-    // A servo that only holds the rate walks off in phase, by microseconds a minute.
-    phase_does_not_walk_off_over_hours, 4 * 3600, DANTE, |seed| Trial::new(seed, Profile::DANTE, pc());
+    // The phase of a servo that corrects only the rate drifts by microseconds a minute.
+    phase_does_not_drift_over_hours, 4 * 3600, DANTE, |seed| Trial::new(seed, Profile::DANTE, pc());
     leader_200_ppm_fast, 120, VETH, |seed| Trial::new(seed, Profile::VETH, Model::PC.at_ppm(200.0));
     leader_200_ppm_slow, 120, VETH, |seed| Trial::new(seed, Profile::VETH, Model::PC.at_ppm(-200.0));
-    // 50 ppb over 300 s: the rate moves by up to 1 ppb a second, which a filter for the random walk follows
-    // late.
+    // 50 ppb in 300 s: the rate changes by up to 1 ppb a second, which a filter for the random walk follows with a delay.
     slow_sine_of_temperature, 900, Figures { rate_left_ppb: 90.0, ..DANTE }, |seed| {
         let sine = Some(Sine { amplitude: Ratio::from_ppb(50.0), period: s(300) });
         Trial::new(seed, Profile::DANTE, Model { sine, ..pc() })
     };
-    // Where a step of the rate is noticed within 4 s, no more than 4 us of phase come of it; then a new fit
-    // takes as long as the first, and it is caught up. Until a step of 1 ppm is told from a path that shifts by some us, it
-    // takes the longest.
+    // A step of the rate that is detected within 4 s causes a phase error of 4 us at most; then a new fit takes as long as the first.
+    // Detection of a step of 1 ppm takes longest, because it resembles a shift of the path by some us at first.
     frequency_step_of_1_ppm_veth, 220,
         Figures { unlocked_s: 3.0, excess_ppm: 7.0, phase_us: 9.0, excursion_us: 9.0, ..VETH },
         |seed| {
             Trial::new(seed, Profile::VETH, stepped(1.0))
         };
-    // On this noise it takes 12 s until a new fit tells a step of 1 ppm from none, and as long until that is
-    // caught up.
+    // With this noise a new fit detects a step of 1 ppm after 12 s, and the correction takes as long.
     frequency_step_of_1_ppm_dante, 300, Figures { phase_us: 50.0, excursion_us: 60.0, ..DANTE }, |seed| {
         Trial::new(seed, Profile::DANTE, stepped(1.0))
     };
 }
 
 scenario! {
-    // Three of the first ten packets may be late here. What is found then is uncertain, is locked to later, and is
-    // let go again if it turns out worse than thought.
+    // Three of the first ten packets may be late. The first estimate is uncertain then, so the lock comes later, and is lost if the
+    // estimate turns out to be worse.
     busy_network, 300,
         Figures {
             lock_s: 16.0, unlocked_s: 8.0, phase_us: 110.0, phase_left_us: 15.0, excursion_us: 130.0,
@@ -59,19 +56,19 @@ scenario! {
             let link = Profile { queue: Queue::Exponential(Duration::from_us(10)), ..Profile::DANTE };
             Trial::new(seed, link, pc())
         };
-    // All packets 100 us late for 20 s: the clock may follow by as much, for no longer, and its rate stays.
-    load_episode, 300, Figures { phase_us: 127.0, excursion_us: 154.0, ..DANTE }, |seed| {
+    // All packets are 100 us late for 20 s: the clock may follow by as much for that time, and its rate stays.
+    load_of_20_s, 300, Figures { phase_us: 127.0, excursion_us: 154.0, ..DANTE }, |seed| {
         let load = Some(Load { at: at(100), span: s(20), more: Duration::from_us(100) });
         Trial::new(seed, Profile { load, ..Profile::DANTE }, pc())
     };
-    // A change that nobody can tell from the leader's time being another: followed, and no more than that.
+    // Indistinguishable from a change of the leader's time: the clock follows by as much, and by no more.
     asymmetry_of_50_us, 300,
         Figures { phase_us: 77.0, phase_left_us: 60.0, excursion_us: 104.0, ..DANTE },
         |seed| {
             let detour = Some(Detour { at: at(100), more: Duration::from_us(50) });
             Trial::new(seed, Profile { detour, ..Profile::DANTE }, pc())
         };
-    // As one and the same software stamps a busy host and an idle one. It is no change of rate, and none is seen in it.
+    // The difference of software timestamps between an idle and a busy host. It must not be taken for a change of the rate.
     asymmetry_of_3_us_veth, 180,
         Figures { phase_us: 5.0, phase_left_us: 4.5, excursion_us: 5.5, excess_ppm: 1.0, ..VETH },
         |seed| {
@@ -90,14 +87,14 @@ scenario! {
     ten_percent_lost, 300, Figures { lock_s: 10.0, ..DANTE }, |seed| {
         Trial::new(seed, Profile { loss: 0.1, ..Profile::DANTE }, pc())
     };
-    packets_come_twice, 120, VETH, |seed| {
+    duplicated_packets, 120, VETH, |seed| {
         Trial::new(seed, Profile { duplication: 0.1, ..Profile::VETH }, pc())
     };
-    packets_overtake_each_other, 120, Figures { lock_s: 5.0, ..VETH }, |seed| {
+    reordered_packets, 120, Figures { lock_s: 5.0, ..VETH }, |seed| {
         Trial::new(seed, Profile { reordering: 0.05, ..Profile::VETH }, pc())
     };
-    // As the busy network, but more of it; and an exchange through a held packet makes the path seem longer for a while.
-    all_at_once_and_the_path_measured, 300,
+    // A worse network than the busy one; and an exchange with a delayed packet makes the measured path longer for some time.
+    all_network_faults_with_measured_path, 300,
         Figures {
             lock_s: 20.0, unlocked_s: 8.0, phase_us: 130.0, phase_left_us: 75.0, excursion_us: 130.0,
             rate_left_ppb: 120.0,

@@ -1,15 +1,16 @@
-//! Whether the rules of nftables let a packet in: `nft -j list ruleset` (libnftables-json(5)), read as the kernel walks it.
+//! Evaluates the rules of nftables for one packet: the output of `nft -j list ruleset` (libnftables-json(5)), in the order of the
+//! kernel.
 //!
-//! What a rule asks for and is not known here makes it neither fit nor not fit, and the answer may then be that it cannot be
-//! told: it is never guessed.
+//! A rule with a condition that is not known here neither matches nor fails to match. If the result depends on such a rule, it is
+//! [`RuleVerdict::Unclear`]; nothing is guessed.
 
 mod matches;
 
-use matches::{Fits, Sets, both};
+use matches::{Match, Sets, both};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
-/// A multicast packet that arrives, over UDP, as the first of its flow.
+/// A UDP multicast packet that arrives as the first of its flow.
 #[derive(Debug, Clone, Copy)]
 pub struct Arriving<'a> {
     pub interface: &'a str,
@@ -18,13 +19,13 @@ pub struct Arriving<'a> {
     pub port: u16,
 }
 
-/// What becomes of it.
+/// What the rules do to the packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuleVerdict {
     Passes,
-    /// By this chain of nftables.
+    /// Dropped by this chain.
     Dropped(Place),
-    /// A rule of this chain decides, by something that is not known here.
+    /// A rule of this chain decides, by a condition that is not known here.
     Unclear(Place),
 }
 
@@ -34,23 +35,23 @@ pub struct Place {
     pub family: String,
     pub table: String,
     pub chain: String,
-    /// It is the chain's policy that drops, and no rule.
+    /// The policy of the chain drops, not a rule.
     pub by_policy: bool,
 }
 
-/// As `nft` names it.
+/// Format of `nft`.
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {} {}", self.family, self.table, self.chain)
     }
 }
 
-/// Jumps within jumps, at most; the kernel's own bound (NFT_JUMP_STACK_SIZE).
-const DEEPEST: u32 = 16;
-/// The hooks that a packet to this host passes, before a socket has it.
+/// Maximum depth of jumps; the limit of the kernel (NFT_JUMP_STACK_SIZE).
+const MAX_JUMPS: u32 = 16;
+/// Hooks that a packet to this host passes before it reaches a socket, in order.
 const HOOKS: [&str; 3] = ["ingress", "prerouting", "input"];
 
-/// What these rules do to this packet; `None` where they are not what nft prints.
+/// Returns what the rules do to this packet; `None` if `ruleset` is not output of `nft -j list ruleset`.
 pub fn judge(ruleset: &str, packet: &Arriving<'_>) -> Option<RuleVerdict> {
     let document: Value = serde_json::from_str(ruleset).ok()?;
     let items = document.get("nftables")?.as_array()?;
@@ -62,34 +63,33 @@ pub fn judge(ruleset: &str, packet: &Arriving<'_>) -> Option<RuleVerdict> {
     bases.sort_by_key(|chain| (place(text(chain, "hook")), chain.get("prio").and_then(Value::as_i64)));
     let mut unclear = None;
     for chain in bases {
-        let mut doubts = Doubts::default();
+        let mut possible = Possible::default();
         let by_policy = text(chain, "policy") == "drop";
-        let end = match walk.chain(chain, 0, &mut doubts) {
+        let end = match walk.chain(chain, 0, &mut possible) {
             End::Falls if by_policy => End::Drops(Place { by_policy, ..place_of(chain) }),
             other => other,
         };
-        match (end, doubts) {
-            (End::Drops(place), Doubts { accepts: None, .. }) => return Some(RuleVerdict::Dropped(place)),
-            (End::Drops(_), Doubts { accepts: Some(place), .. }) | (_, Doubts { drops: Some(place), .. }) => {
-                unclear = unclear.or(Some(place))
-            }
+        match (end, possible) {
+            (End::Drops(place), Possible { accepts: None, .. }) => return Some(RuleVerdict::Dropped(place)),
+            (End::Drops(_), Possible { accepts: Some(place), .. })
+            | (_, Possible { drops: Some(place), .. }) => unclear = unclear.or(Some(place)),
             _ => {}
         }
     }
     Some(unclear.map_or(RuleVerdict::Passes, RuleVerdict::Unclear))
 }
 
-/// How the walk through a chain ended.
+/// Result of a chain.
 enum End {
     Accepts,
     Drops(Place),
-    /// At its end, or with `return`.
+    /// No verdict: the end of the chain, or `return`.
     Falls,
 }
 
-/// What rules that may fit would do, the first of each kind.
+/// Chains of the first rules with an unknown condition that would accept or drop.
 #[derive(Default)]
-struct Doubts {
+struct Possible {
     accepts: Option<Place>,
     drops: Option<Place>,
 }
@@ -110,7 +110,7 @@ enum Action<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// A base chain that this packet goes through.
+    /// Whether this is a base chain that the packet passes.
     fn is_passed(&self, chain: &Value) -> bool {
         let hook = text(chain, "hook");
         let is_here = match text(chain, "family") {
@@ -121,14 +121,15 @@ impl<'a> Walk<'a> {
         is_here && HOOKS.contains(&hook) && text(chain, "type") != "nat"
     }
 
-    fn chain(&self, chain: &'a Value, depth: u32, doubts: &mut Doubts) -> End {
-        let is_beside =
+    fn chain(&self, chain: &'a Value, depth: u32, possible: &mut Possible) -> End {
+        let is_in_same_table =
             |item: &Value| ["family", "table"].iter().all(|key| text(item, key) == text(chain, key));
         let name = text(chain, "name");
-        let own = self.rules.iter().filter(|rule| is_beside(rule) && text(rule, "chain") == name);
+        let own = self.rules.iter().filter(|rule| is_in_same_table(rule) && text(rule, "chain") == name);
         for rule in own {
-            let words = rule.get("expr").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            let (fits, action) = self.rule(words);
+            let statements =
+                rule.get("expr").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let (fits, action) = self.rule(statements);
             let Some(action) = action.filter(|_| fits != Some(false)) else { continue };
             let end = match action {
                 Action::Accept => End::Accepts,
@@ -136,9 +137,9 @@ impl<'a> Walk<'a> {
                 Action::Return => End::Falls,
                 Action::Jump(to) | Action::Goto(to) => {
                     let target =
-                        self.chains.iter().find(|other| is_beside(other) && text(other, "name") == to);
+                        self.chains.iter().find(|other| is_in_same_table(other) && text(other, "name") == to);
                     match target {
-                        Some(target) if depth < DEEPEST => self.chain(target, depth + 1, doubts),
+                        Some(target) if depth < MAX_JUMPS => self.chain(target, depth + 1, possible),
                         _ => End::Falls,
                     }
                 }
@@ -146,19 +147,22 @@ impl<'a> Walk<'a> {
             match (fits, end) {
                 (Some(true), End::Falls) if !matches!(action, Action::Return | Action::Goto(_)) => {}
                 (Some(true), end) => return end,
-                (_, End::Accepts) => doubts.accepts = doubts.accepts.take().or(Some(place_of(chain))),
-                (_, End::Drops(place)) => doubts.drops = doubts.drops.take().or(Some(place)),
+                (_, End::Accepts) => possible.accepts = possible.accepts.take().or(Some(place_of(chain))),
+                (_, End::Drops(place)) => possible.drops = possible.drops.take().or(Some(place)),
                 (_, End::Falls) => {}
             }
         }
         End::Falls
     }
 
-    /// Whether all that a rule asks for is so, and what it then does.
-    fn rule<'s>(&'s self, words: &'s [Value]) -> (Fits, Option<Action<'s>>) {
+    /// Returns whether all conditions of a rule match, and the action of the rule.
+    fn rule<'s>(&'s self, statements: &'s [Value]) -> (Match, Option<Action<'s>>) {
         let mut fits = Some(true);
-        for word in words {
-            let Some((kind, what)) = word.as_object().and_then(|word| word.iter().next()) else { continue };
+        for statement in statements {
+            let Some((kind, what)) = statement.as_object().and_then(|statement| statement.iter().next())
+            else {
+                continue;
+            };
             match kind.as_str() {
                 "match" => fits = both(fits, self.sets.matches(what, self.packet)),
                 "vmap" => {
@@ -167,7 +171,7 @@ impl<'a> Walk<'a> {
                 }
                 "counter" | "log" | "comment" | "mangle" | "notrack" => {}
                 "xt" if text(what, "name") == "comment" => {}
-                _ => match action_of(word) {
+                _ => match action_of(statement) {
                     Some(action) => return (fits, Some(action)),
                     None => fits = both(fits, None),
                 },
@@ -180,8 +184,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn action_of(word: &Value) -> Option<Action<'_>> {
-    let (kind, what) = word.as_object()?.iter().next()?;
+fn action_of(statement: &Value) -> Option<Action<'_>> {
+    let (kind, what) = statement.as_object()?.iter().next()?;
     let target = || what.get("target").and_then(Value::as_str);
     Some(match kind.as_str() {
         "accept" => Action::Accept,

@@ -1,4 +1,4 @@
-//! Hosts, made up.
+//! Imitated hosts.
 
 use crate::doctor::chrony::{Chrony, Refclock};
 use crate::doctor::firewall::{Rules, Unknown};
@@ -14,7 +14,7 @@ use dante_core::port::Counter;
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use dante_os::competing_daemons::CompetingDaemon;
 use dante_os::denial::Denial;
-use dante_os::net::{Abilities, Interface, Kind, NetError};
+use dante_os::net::{Capabilities, Interface, Kind, NetError};
 use dante_os::page::{Fault, ReadError};
 use std::net::Ipv4Addr;
 
@@ -68,7 +68,7 @@ pub fn all() -> Vec<(&'static str, HostFacts, Pages)> {
     ]
 }
 
-/// Nothing is wrong: dante4l and dante2sys run.
+/// A host without a problem: dante4l and dante2sys are running.
 pub fn healthy() -> HostFacts {
     HostFacts {
         instance: None,
@@ -85,12 +85,12 @@ pub fn healthy() -> HostFacts {
     }
 }
 
-/// The same, and dante4l hears no leader: so somebody listens.
-fn listening(heard: Received) -> HostFacts {
-    HostFacts { networks: vec![network(Some(heard))], ..healthy() }
+/// The same, but dante4l follows no leader, so doctor listens itself.
+fn listening(received: Received) -> HostFacts {
+    HostFacts { networks: vec![network(Some(received))], ..healthy() }
 }
 
-fn network(heard: Option<Received>) -> InterfaceFacts {
+fn network(received: Option<Received>) -> InterfaceFacts {
     InterfaceFacts {
         name: "eth1".into(),
         subdomain: Subdomain::DFLT,
@@ -101,8 +101,8 @@ fn network(heard: Option<Received>) -> InterfaceFacts {
             forced: None,
         },
         reverse_path: ReversePath { filter: Filter::Off, routes: vec![route([169, 254, 0, 0])] },
-        stamps: Some(Abilities { so_timestamping: 0x1f, clock: None, tx_types: 0, rx_filters: 0 }),
-        heard,
+        timestamping: Some(Capabilities { so_timestamping: 0x1f, clock: None, tx_types: 0, rx_filters: 0 }),
+        received,
     }
 }
 
@@ -132,8 +132,12 @@ fn nothing() -> Received {
 fn a_leader(subdomain: Subdomain) -> Received {
     let uuid = Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]);
     let identity = PortIdentity { technology: PortIdentity::ETHERNET, uuid, port_id: 1 };
-    let leader =
-        ReceivedLeader { identity, address: Ipv4Addr::new(169, 254, 61, 114), subdomain, is_let_in: true };
+    let leader = ReceivedLeader {
+        identity,
+        address: Ipv4Addr::new(169, 254, 61, 114),
+        subdomain,
+        reaches_socket: true,
+    };
     Received { leaders: vec![leader], event: arrivals(8, 8), general: arrivals(8, 8), ..nothing() }
 }
 
@@ -141,17 +145,18 @@ fn ptp_v2() -> Received {
     Received { ptp_v2: arrivals(30, 30), event: arrivals(16, 16), general: arrivals(14, 14), ..nothing() }
 }
 
-/// The leader's packets arrive, and no program gets them.
-fn shut_out() -> Received {
-    let mut heard = Received { event: arrivals(0, 8), general: arrivals(0, 8), ..a_leader(Subdomain::DFLT) };
-    heard.leaders.iter_mut().for_each(|leader| leader.is_let_in = false);
-    heard.shut_out = heard.leaders.iter().map(|leader| leader.address).collect();
-    heard
+/// The leader's packets arrive at the interface, but reach no socket.
+fn blocked() -> Received {
+    let mut received =
+        Received { event: arrivals(0, 8), general: arrivals(0, 8), ..a_leader(Subdomain::DFLT) };
+    received.leaders.iter_mut().for_each(|leader| leader.reaches_socket = false);
+    received.blocked = received.leaders.iter().map(|leader| leader.address).collect();
+    received
 }
 
 fn no_such_interface() -> HostFacts {
     let link = Err(NetError::NotFound { name: "eth7".into(), present: vec!["lo".into(), "eth1".into()] });
-    let network = InterfaceFacts { name: "eth7".into(), link, stamps: None, ..network(None) };
+    let network = InterfaceFacts { name: "eth7".into(), link, timestamping: None, ..network(None) };
     HostFacts { networks: vec![network], ..healthy() }
 }
 
@@ -163,30 +168,30 @@ fn no_carrier() -> HostFacts {
 
 fn firewall() -> HostFacts {
     let rules = r#"{"nftables":[{"chain":{"family":"inet","table":"filter","name":"input","type":"filter","hook":"input","prio":0,"policy":"drop"}}]}"#;
-    HostFacts { firewall: Rules { nft: Ok(rules.into()), has_legacy: false }, ..listening(shut_out()) }
+    HostFacts { firewall: Rules { nft: Ok(rules.into()), has_legacy: false }, ..listening(blocked()) }
 }
 
 fn strict() -> HostFacts {
     let reverse_path = ReversePath { filter: Filter::Strict, routes: vec![route([10, 7, 0, 0])] };
-    HostFacts { networks: vec![InterfaceFacts { reverse_path, ..network(Some(shut_out())) }], ..healthy() }
+    HostFacts { networks: vec![InterfaceFacts { reverse_path, ..network(Some(blocked())) }], ..healthy() }
 }
 
-/// Not much may be seen.
+/// The doctor runs without privileges.
 fn unprivileged() -> HostFacts {
     let failure = "binding UDP port 319 on eth1 needs root or CAP_NET_BIND_SERVICE";
     let failure = OpenFailure { what: failure.into(), denial: Some(Denial::NotPermitted) };
-    let heard = Received { failure: Some(failure), ..Received::default() };
-    let said = "Operation not permitted (you must be root)".into();
+    let received = Received { failure: Some(failure), ..Received::default() };
+    let message = "Operation not permitted (you must be root)".into();
     HostFacts {
-        firewall: Rules { nft: Err(Unknown::Refused { tool: "nft", said }), has_legacy: false },
+        firewall: Rules { nft: Err(Unknown::Failed { tool: "nft", message }), has_legacy: false },
         holders: vec![Holder { port: 319, uid: 996, process: None }],
-        ..listening(heard)
+        ..listening(received)
     }
 }
 
 fn port_taken() -> HostFacts {
-    let process = Some(Running { pid: 412, name: "statime".into(), rights: None });
-    let what = "UDP port 319 is taken by another program on this host".into();
+    let process = Some(Running { pid: 412, name: "statime".into(), capabilities: None });
+    let what = "UDP port 319 is in use by another program on this host".into();
     let failure = Some(OpenFailure { what, denial: Some(Denial::InUse) });
     HostFacts {
         choice: Choice::Configuration("/etc/dante4l.toml".into()),
@@ -196,7 +201,7 @@ fn port_taken() -> HostFacts {
     }
 }
 
-/// A leader was heard and is no longer.
+/// A leader was received, but no longer is.
 fn stopped_syncs() -> Pages {
     let mut pages = scenes::listening(None);
     if let Ok(view) = &mut pages.dante4l {
@@ -223,7 +228,7 @@ fn chrony_fed() -> HostFacts {
     }
 }
 
-/// Both outputs are read.
+/// Both outputs have a reader.
 fn fed() -> Pages {
     let mut pages = scenes::chrony();
     if let Ok(view) = &mut pages.danteshm {
@@ -232,7 +237,7 @@ fn fed() -> Pages {
     pages
 }
 
-/// It was killed, or stopped without a word, beside a leader.
+/// dante4l was killed or hangs, while a leader sends.
 fn dead(dante4l: Option<Running>) -> HostFacts {
     HostFacts {
         writers: [dante4l, None, None],
@@ -242,11 +247,11 @@ fn dead(dante4l: Option<Running>) -> HostFacts {
 }
 
 fn no_right() -> HostFacts {
-    let powerless = Running { rights: Some(0), ..running("dante2sys") };
-    HostFacts { writers: [Some(running("dante4l")), Some(powerless), None], ..healthy() }
+    let unprivileged = Running { capabilities: Some(0), ..running("dante2sys") };
+    HostFacts { writers: [Some(running("dante4l")), Some(unprivileged), None], ..healthy() }
 }
 
-/// Nothing was installed yet.
+/// Neither a daemon nor a configuration names an interface.
 fn unnamed() -> HostFacts {
     let silent =
         InterfaceFacts { name: "eth0".into(), link: Ok(interface("eth0")), ..network(Some(nothing())) };
@@ -260,19 +265,19 @@ fn unnamed() -> HostFacts {
     }
 }
 
-/// Another user was faster than dante4l, which therefore does not start.
+/// Another user created dante4l's status page first, so dante4l does not start.
 fn planted() -> HostFacts {
     let mut host =
         HostFacts { competitors: Vec::new(), holders: Vec::new(), writers: [None, None, None], ..healthy() };
     let [[clock, status], ..] = &mut host.pages;
     clock.file = Some(Ownership { owner: "dante4l".into(), mode: 0o644, size: 0 });
     status.file = Some(Ownership { owner: "guest".into(), mode: 0o644, size: 4096 });
-    status.distrust =
+    status.rejection =
         Some(ReadError { page: status.path.clone(), program: "dante4l", fault: Fault::Owner(1000) });
     host
 }
 
-/// Nobody may plant the status page of dante2sys, and everybody its clock page.
+/// The status page of dante2sys is reserved, its clock page is not.
 fn unreserved() -> HostFacts {
     let mut host = chrony_fed();
     let [_, [clock, status], _] = &mut host.pages;
@@ -282,14 +287,14 @@ fn unreserved() -> HostFacts {
 }
 
 fn running(name: &str) -> Running {
-    Running { pid: 812, name: name.into(), rights: Some(1 << 25 | 1 << 10) }
+    Running { pid: 812, name: name.into(), capabilities: Some(1 << 25 | 1 << 10) }
 }
 
 fn both_pages(program: &str) -> [PageFile; 2] {
     ["", ".status"].map(|form| PageFile {
         path: format!("/dev/shm/{program}{form}"),
         file: Some(Ownership { owner: program.into(), mode: 0o644, size: 4096 }),
-        distrust: None,
-        is_to_be_reserved: true,
+        rejection: None,
+        is_reserved_at_boot: true,
     })
 }

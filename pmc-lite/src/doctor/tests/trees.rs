@@ -1,4 +1,4 @@
-//! On trees made to look like /proc and /.
+//! Parsers of the doctor on imitated trees of /proc and /.
 
 use crate::doctor::chrony::{Chrony, Refclock};
 use crate::doctor::host::Running;
@@ -6,44 +6,20 @@ use crate::doctor::membership::Memberships;
 use crate::doctor::ports::{self, Holder};
 use crate::doctor::routes::{Filter, ReversePath};
 use dante_os::procfs::{CAP_NET_BIND_SERVICE, CAP_SYS_TIME};
-use std::fs;
+use scratch::Scratch;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A folder of its own, removed with everything in it.
-struct Scratch(PathBuf);
+#[path = "../../../../lib/os/src/scratch.rs"]
+mod scratch;
 
-impl Scratch {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("pmc-lite-{}-{number}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, file: &str, bytes: impl AsRef<[u8]>) {
-        let path = self.0.join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// As the kernel prints an address: the number as it lies in memory.
+/// Formats an address as the kernel does: as a number in host byte order.
 fn hex(address: [u8; 4]) -> String {
     format!("{:08X}", u32::from_ne_bytes(address))
 }
 
 #[test]
-fn groups_are_those_of_the_interface_alone() {
+fn groups_of_other_interfaces_are_left_out() {
     let tree = Scratch::new();
     let (all, dflt) = (hex([224, 0, 0, 1]), hex([224, 0, 1, 129]));
     let text = format!(
@@ -64,7 +40,7 @@ fn groups_are_those_of_the_interface_alone() {
 }
 
 #[test]
-fn the_stricter_of_both_settings_decides_which_sources_are_dropped() {
+fn stricter_of_both_rp_filter_settings_applies() {
     let tree = Scratch::new();
     let line = |interface: &str, network, mask, flags: u16, metric: u32| {
         format!(
@@ -86,20 +62,20 @@ fn the_stricter_of_both_settings_decides_which_sources_are_dropped() {
     let (near, link_local) = (Ipv4Addr::new(10, 7, 3, 3), Ipv4Addr::new(169, 254, 1, 1));
 
     let eth1 = ReversePath::in_tree(&tree.0, "eth1");
-    assert_eq!((eth1.filter, eth1.routes.len()), (Filter::Strict, 3), "what rejects is no route");
+    assert_eq!((eth1.filter, eth1.routes.len()), (Filter::Strict, 3), "a reject route does not count");
     assert!(!eth1.drops("eth1", near) && eth1.drops("eth1", link_local));
-    assert!(eth1.drops("eth2", near), "the lower metric leads back");
+    assert!(eth1.drops("eth2", near), "the route with the lower metric is used");
     let eth0 = ReversePath::in_tree(&tree.0, "eth0");
     assert_eq!(eth0.filter, Filter::Loose);
-    assert!(!eth0.drops("eth0", link_local), "the default route leads there");
+    assert!(!eth0.drops("eth0", link_local), "the default route reaches it");
     assert_eq!(ReversePath::in_tree(&tree.0, "eth9").filter, Filter::Off);
 
     tree.write("net/route", line("Iface", [0; 4], [0; 4], 0, 0));
-    assert!(ReversePath::in_tree(&tree.0, "eth0").drops("eth0", link_local), "no way back at all");
+    assert!(ReversePath::in_tree(&tree.0, "eth0").drops("eth0", link_local), "no route at all");
 }
 
 #[test]
-fn whoever_has_a_port_is_named_where_that_may_be_seen() {
+fn program_with_a_port_is_named_if_its_descriptors_are_readable() {
     let tree = Scratch::new();
     let line = |port: u16, uid: u32, inode: u64| {
         format!(
@@ -113,7 +89,7 @@ fn whoever_has_a_port_is_named_where_that_may_be_seen() {
     tree.write("412/fd/0", "");
     symlink("socket:[77]", tree.0.join("412/fd/5")).unwrap();
     symlink("socket:[77]", tree.0.join("412/fd/6")).unwrap();
-    let ptp4l = Running { pid: 412, name: "ptp4l".into(), rights: Some(0x0200_0400) };
+    let ptp4l = Running { pid: 412, name: "ptp4l".into(), capabilities: Some(0x0200_0400) };
     assert!(ptp4l.may(CAP_SYS_TIME) && ptp4l.may(CAP_NET_BIND_SERVICE) && !ptp4l.may(12));
     assert_eq!(
         ports::in_tree(&tree.0, &[319, 320]),
@@ -123,7 +99,7 @@ fn whoever_has_a_port_is_named_where_that_may_be_seen() {
 }
 
 #[test]
-fn reference_clocks_are_found_wherever_chrony_looks_for_them() {
+fn reference_clocks_of_included_files_are_found() {
     let tree = Scratch::new();
     assert_eq!(Chrony::in_tree(&tree.0), Chrony::default());
     tree.write(
@@ -138,11 +114,13 @@ fn reference_clocks_are_found_wherever_chrony_looks_for_them() {
     );
     let found = Chrony::in_tree(&tree.0);
     assert_eq!(found.file, Some(tree.0.join("etc/chrony/chrony.conf")));
+    let (shm, others): (Vec<_>, Vec<_>) =
+        found.refclocks.into_iter().partition(|refclock| matches!(refclock, Refclock::Shm(_)));
+    assert_eq!(shm, [Refclock::Shm(2)], "of the file in the confdir");
+    // The included file includes itself, so its line is read repeatedly.
+    let sock = Refclock::Sock("/run/chrony.dante.sock".into());
     assert!(
-        found.refclocks.contains(&Refclock::Shm(2)) && found.refclocks.len() > 1,
-        "{:?}",
-        found.refclocks
+        !others.is_empty() && others.iter().all(|refclock| *refclock == sock),
+        "of the included file: {others:?}"
     );
-    let others: Vec<_> = found.refclocks.iter().filter(|one| **one != Refclock::Shm(2)).collect();
-    assert!(others.iter().all(|one| **one == Refclock::Sock("/run/chrony.dante.sock".into())), "{others:?}");
 }

@@ -1,4 +1,4 @@
-//! What dante4l tells: networks, leaders, the leader's time.
+//! Metrics of dante4l: networks, leaders, the leader's time.
 
 use super::secs;
 use crate::metrics::sheet::{Labels, NUMBER, SECONDS, Sheet, each_of, gauges, one, ratio};
@@ -11,14 +11,14 @@ use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::track::KernelSync;
 use dante_core::wire::Subdomain;
 
-/// `samples`: the number of measurements since the start.
-pub fn tell(sheet: &mut Sheet, body: &Dante4lStatus, samples: u64, now: Timestamp<Raw>) {
+/// Adds the metrics. `samples`: number of measurements since the start.
+pub fn add(sheet: &mut Sheet, body: &Dante4lStatus, samples: u64, now: Timestamp<Raw>) {
     let ports: Vec<(Labels, PortRecord)> =
         body.ports().iter().map(|port| (vec![("interface", port.interface.to_string())], *port)).collect();
     let each = |value: &dyn Fn(&PortRecord) -> Option<f64>| each_of(&ports, value);
     sheet.info(
         "dante_port_info",
-        "The networks that dante4l listens to",
+        "The network interfaces of dante4l",
         ports.iter().map(|(labels, port)| {
             let mut labels = labels.clone();
             labels.push(("subdomain", Subdomain(port.subdomain).to_string()));
@@ -32,45 +32,45 @@ pub fn tell(sheet: &mut Sheet, body: &Dante4lStatus, samples: u64, now: Timestam
     );
     sheet.states(
         "dante_port_state",
-        "1 for the state that dante4l's port is in: IEEE 1588-2002, 7.3; SLAVE follows a leader",
+        "1 for the state of dante4l's port (IEEE 1588-2002, 7.3); SLAVE: it follows a leader",
         &port::State::ALL,
         ports.iter().map(|(labels, port)| (labels.clone(), port.state())),
     );
     let selected = body.selected().map(|port| port.interface);
     gauges! { sheet, each:
-        "dante_port_selected", NUMBER, "1 for the network that the clock follows" =>
+        "dante_port_selected", NUMBER, "1 for the network whose leader the clock follows" =>
             &|port| Some(f64::from(selected == Some(port.interface)));
     }
     leaders(sheet, &ports);
     gauges! { sheet, each:
         "dante_foreign_leaders", NUMBER,
-        "How many leaders are heard and may be followed; more than 1 for long: two networks are joined" =>
-            &|port| Some(port.foreign_leaders().iter().filter(|heard| heard.qualified != 0).count() as f64);
+        "Number of qualified foreign leaders; more than 1 for long: two networks are joined" =>
+            &|port| Some(port.foreign_leaders().iter().filter(|foreign| foreign.qualified != 0).count() as f64);
         "dante_timeline", NUMBER,
-        "Rises with each discontinuity of Dante time: another leader, a reboot, a jump; 0 before the first leader" =>
+        "Number that rises with each discontinuity of Dante time: another leader, a reboot, a jump; 0 before the first leader" =>
             &|port| Some(port.timeline as f64);
     }
     let line = |port: &PortRecord| port.map().map(|map| map.line.rate.fraction());
     gauges! { sheet, each:
-        "dante_rate", ratio(), "The leader's rate against CLOCK_MONOTONIC_RAW, less one; 1e-6: the leader gains 1 us a second" =>
+        "dante_rate", ratio(), "The leader's rate relative to CLOCK_MONOTONIC_RAW, minus 1; 1e-6: the leader gains 1 us a second" =>
             &line;
         "dante_rate_uncertainty", ratio(), "One standard deviation of dante_rate_ratio, now" =>
             &|port| Some(port.map()?.uncertainty_at(now).rate.fraction());
         "dante_offset_uncertainty", SECONDS,
-        "One standard deviation of Dante time as it is known here, now; without the path delay unless that was measured" =>
+        "One standard deviation of the clock map (Dante time over CLOCK_MONOTONIC_RAW), now; without the error of the path delay" =>
             &|port| Some(secs(port.map()?.uncertainty_at(now).offset));
-        "dante_residual", SECONDS, "The last Sync against the map, local minus leader: positive when it was late" =>
+        "dante_residual", SECONDS, "The last Sync minus the clock map, local minus leader; positive: the Sync was late" =>
             &|port| Some(secs(port.last_sample()?.residual));
-        "dante_sync_age", SECONDS, "Time since the last Sync that was measured" =>
+        "dante_sync_age", SECONDS, "Time since the last measured Sync" =>
             &|port| Some(secs(now - port.last_sample()?.arrived.raw));
-        "dante_sync_interval", SECONDS, "Time between Syncs, as the leader advertises it" =>
+        "dante_sync_interval", SECONDS, "Sync interval that the leader advertises" =>
             &|port| Some(secs(Duration::from_ns(port.leader()?.sync_interval_ns)));
-        "dante_path_delay", SECONDS, "Path delay from the leader to here, where it is measured or given" =>
+        "dante_path_delay", SECONDS, "Path delay from the leader to this host, if measured or given (--path-delay)" =>
             &|port| Some(secs(port.path_delay()?));
     }
     sheet.counter(
         "dante_port_events",
-        "What the port heard, sent and noticed, by kind: docs/status.md tells what each counts",
+        "Number of packets received, sent and rejected and of other events, by kind; docs/status.md describes each",
         ports.iter().flat_map(|(labels, port)| {
             let counters = port.counters();
             let event =
@@ -78,7 +78,7 @@ pub fn tell(sheet: &mut Sheet, body: &Dante4lStatus, samples: u64, now: Timestam
             counters.by_name().map(event).collect::<Vec<_>>()
         }),
     );
-    let help = "Measurements on the network that the clock follows, believed or not";
+    let help = "Number of measurements on the network whose leader the clock follows, accepted or rejected";
     sheet.count("dante_samples", help, samples);
     kernel(sheet, body);
 }
@@ -87,7 +87,7 @@ fn leaders(sheet: &mut Sheet, ports: &[(Labels, PortRecord)]) {
     let followed = each_of(ports, |port| Some(Leader::of(port.leader()?, Subdomain(port.subdomain))));
     sheet.info(
         "dante_leader_info",
-        "The leader that is followed; identifier and preference are its grandmaster's, where its protocol has them",
+        "The followed leader; identifier and preferred are those of its grandmaster, if its protocol has them",
         followed.iter().map(|(labels, leader)| {
             let always = [
                 ("protocol", leader.protocol.to_string()),
@@ -103,25 +103,26 @@ fn leaders(sheet: &mut Sheet, ports: &[(Labels, PortRecord)]) {
     );
     let each = |value: fn(&Leader) -> Option<f64>| each_of(&followed, value);
     gauges! { sheet, each:
-        "dante_leader_stratum", NUMBER, "The stratum of the leader's grandmaster, lower is better; PTPv1 only" =>
+        "dante_leader_stratum", NUMBER, "Stratum of the leader's grandmaster, lower is better; PTPv1 only" =>
             |leader| leader.stratum.map(f64::from);
         "dante_leader_clock_class", NUMBER, "clockClass of the leader's grandmaster, lower is better; PTPv2 only" =>
             |leader| leader.clock_class.map(f64::from);
-        "dante_leader_steps_removed", NUMBER, "Boundary clocks between the grandmaster and here" =>
+        "dante_leader_steps_removed", NUMBER, "Number of boundary clocks between the grandmaster and the leader" =>
             |leader| Some(leader.steps_removed.into());
     }
 }
 
 fn kernel(sheet: &mut Sheet, body: &Dante4lStatus) {
-    let word = body.kernel_sync();
-    let synchronised = word.map(|word| f64::from(word != KernelSync::Unsynchronised));
-    let max_error = match word {
+    let sync = body.kernel_sync();
+    let synchronised = sync.map(|sync| f64::from(sync != KernelSync::Unsynchronised));
+    let max_error = match sync {
         Some(KernelSync::Synchronised(max_error)) => Some(secs(max_error)),
         _ => None,
     };
     gauges! { sheet, one:
-        "dante_kernel_clock_synchronised", NUMBER, "1: the kernel says that somebody keeps CLOCK_REALTIME right" =>
+        "dante_kernel_clock_synchronised", NUMBER, "1: the kernel reports CLOCK_REALTIME as synchronised (STA_UNSYNC is clear)" =>
             synchronised;
-        "dante_kernel_clock_max_error", SECONDS, "CLOCK_REALTIME is not further off UTC, says the kernel" => max_error;
+        "dante_kernel_clock_max_error", SECONDS,
+        "Maximum error of CLOCK_REALTIME relative to UTC, according to the kernel (maxerror)" => max_error;
     }
 }

@@ -1,4 +1,4 @@
-use super::{Answer, LONGEST, Refusal, answer, metrics};
+use super::{Answer, MAX_REQUEST, Refusal, answer, metrics};
 use crate::metrics::Format;
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ fn accepted(accept: &str) -> Answer {
 }
 
 #[test]
-fn the_format_is_the_one_that_is_asked_for() {
+fn format_follows_the_accept_header() {
     let openmetrics = Answer::Metrics { format: Format::Openmetrics, head_only: false };
     let older = Answer::Metrics { format: Format::Prometheus, head_only: false };
     for (accept, expected) in [
@@ -27,19 +27,19 @@ fn the_format_is_the_one_that_is_asked_for() {
 }
 
 #[test]
-fn it_waits_for_all_of_a_request_and_no_longer() {
+fn waits_for_a_complete_request_up_to_the_size_limit() {
     let whole = b"HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
     for length in 0..whole.len() {
         assert_eq!(answer(&whole[..length]), Answer::Wait, "{length}");
     }
     assert_eq!(answer(whole), Answer::Metrics { format: Format::Openmetrics, head_only: true });
     let endless = |length| [&b"GET /metrics HTTP/1.1\r\nA: "[..], &vec![b'a'; length]].concat();
-    assert_eq!(answer(&endless(LONGEST / 2)), Answer::Wait);
-    assert_eq!(answer(&endless(LONGEST)), Answer::Refused(Refusal::TooLong));
+    assert_eq!(answer(&endless(MAX_REQUEST / 2)), Answer::Wait);
+    assert_eq!(answer(&endless(MAX_REQUEST)), Answer::Refused(Refusal::TooLong));
 }
 
 #[test]
-fn the_length_is_that_of_the_text() {
+fn content_length_is_that_of_the_text() {
     let whole = metrics(Format::Prometheus, false, "a 1\n");
     assert!(whole.contains("\r\nContent-Length: 4\r\n") && whole.ends_with("\r\n\r\na 1\n"), "{whole}");
     let head = metrics(Format::Prometheus, true, "a 1\n");
@@ -47,13 +47,13 @@ fn the_length_is_that_of_the_text() {
 }
 
 proptest! {
-    /// Whatever comes is answered, or waited for no longer than it may be.
+    /// Random bytes are never taken for a request, and waiting ends at the size limit.
     #[test]
-    fn garbage_is_no_request(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+    fn garbage_is_rejected(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
         if let Answer::Metrics { .. } = answer(&bytes) {
             panic!("{:?}", String::from_utf8_lossy(&bytes));
         }
-        let long: Vec<u8> = bytes.iter().copied().cycle().take(if bytes.is_empty() { 0 } else { LONGEST }).collect();
+        let long: Vec<u8> = bytes.iter().copied().cycle().take(if bytes.is_empty() { 0 } else { MAX_REQUEST }).collect();
         prop_assert!(bytes.is_empty() || answer(&long) != Answer::Wait);
     }
 }

@@ -1,27 +1,27 @@
-//! What is not asked for, not understood or not meant well.
+//! Unsolicited, malformed and malicious packets.
 
 use super::*;
 use proptest::prelude::*;
 
 #[test]
-fn ten_thousand_made_up_clocks_take_a_fixed_place_and_the_end_is_in_time() {
+fn response_flood_uses_fixed_memory_and_ends_in_time() {
     let mut bench = Bench::new(config(None));
     let mut network = honest(1);
-    bench.run(|target, question| {
-        let mut answers = network(target, question);
-        // After each question, whatever it was.
+    bench.run(|target, query| {
+        let mut responses = network(target, query);
+        // After each query of any kind.
         let flood = (2..10_002).map(|n| {
-            let identity = answer_of(clock(n), &Payload::ObtainIdentity).unwrap();
-            (said_by(clock(n), OURS, identity), home(n))
+            let identity = response_of(clock(n), &Payload::ObtainIdentity).unwrap();
+            (encoded(clock(n), OURS, identity), address(n))
         });
-        answers.extend(flood);
-        answers
+        responses.extend(flood);
+        responses
     });
     let found: Vec<_> = bench.client.clocks().collect();
     assert_eq!(found.len(), 16);
     assert_eq!(bench.client.clocks.capacity(), 16);
-    assert!(found[0].is_complete(), "who answered first is there");
-    // Made-up clocks give no data sets, and are not asked for them again.
+    assert!(found[0].is_complete(), "the clock that responded first is kept");
+    // Clocks that do not exist send no data sets, and are not queried again.
     assert_eq!(bench.sent.len(), 1 + 16 * GETS);
     let tally = bench.tally();
     assert_eq!(tally.no_room + tally.repeated, 10_000 * bench.sent.len() as u64 - 15);
@@ -29,88 +29,89 @@ fn ten_thousand_made_up_clocks_take_a_fixed_place_and_the_end_is_in_time() {
 }
 
 #[test]
-fn the_one_that_is_named_is_found_among_ten_thousand_others() {
+fn named_clock_is_found_among_ten_thousand_others() {
     let mut bench = Bench::new(config(Some(clock(1).uuid)));
     let mut network = honest(1);
-    bench.run(|target, question| {
-        let of = |n| (said_by(clock(n), OURS, answer_of(clock(n), question).unwrap()), home(n));
-        (2..10_002).map(of).chain(network(target, question)).collect()
+    bench.run(|target, query| {
+        let of = |n| (encoded(clock(n), OURS, response_of(clock(n), query).unwrap()), address(n));
+        (2..10_002).map(of).chain(network(target, query)).collect()
     });
     let found: Vec<_> = bench.client.clocks().collect();
     assert!(found.len() == 1 && found[0].is_complete());
     let tally = bench.tally();
-    assert_eq!((tally.answers, tally.unasked), (1 + GETS as u64, 10_000 * (1 + GETS as u64)));
+    assert_eq!((tally.responses, tally.unsolicited), (1 + GETS as u64, 10_000 * (1 + GETS as u64)));
 }
 
 #[test]
-fn an_answer_that_belongs_to_no_question_is_not_taken() {
+fn rejects_responses_that_match_no_query() {
     let mut bench = Bench::new(config(Some(clock(1).uuid)));
-    let answer = |payload| answer_of(clock(1), &payload).unwrap();
-    let identity = answer(Payload::ObtainIdentity);
-    // Asked for is the identity of clock 1, by this host, under this port number.
+    let response = |payload| response_of(clock(1), &payload).unwrap();
+    let identity = response(Payload::ObtainIdentity);
+    // The pending query is for the identity of clock 1, from this host and this port number.
     let other_program = PortIdentity { port_id: 4712, ..OURS };
     let other_host = PortIdentity { uuid: clock(9).uuid, ..OURS };
-    bench.hear(&said_by(clock(1), other_program, identity), home(1));
-    bench.hear(&said_by(clock(1), other_host, identity), home(1));
-    bench.hear(&said_by(clock(1), clock(1), identity), home(1));
-    assert_eq!(bench.tally(), Tally { asked: 1, other: 3, ..Tally::default() });
-    bench.hear(&said_by(clock(2), OURS, identity), home(2));
-    bench.hear(&said_by(clock(1), OURS, answer(Payload::GetDefaultDataSet)), home(1));
-    bench.hear(&said_by(clock(1), OURS, Payload::GetDefaultDataSet), home(1));
-    assert_eq!(bench.tally(), Tally { asked: 1, other: 3, unasked: 3, ..Tally::default() });
+    bench.receive(&encoded(clock(1), other_program, identity), address(1));
+    bench.receive(&encoded(clock(1), other_host, identity), address(1));
+    bench.receive(&encoded(clock(1), clock(1), identity), address(1));
+    assert_eq!(bench.tally(), Tally { queries: 1, other: 3, ..Tally::default() });
+    bench.receive(&encoded(clock(2), OURS, identity), address(2));
+    bench.receive(&encoded(clock(1), OURS, response(Payload::GetDefaultDataSet)), address(1));
+    bench.receive(&encoded(clock(1), OURS, Payload::GetDefaultDataSet), address(1));
+    assert_eq!(bench.tally(), Tally { queries: 1, other: 3, unsolicited: 3, ..Tally::default() });
     assert_eq!(bench.client.clocks().count(), 0);
-    bench.hear(&said_by(clock(1), OURS, identity), home(1));
+    bench.receive(&encoded(clock(1), OURS, identity), address(1));
     assert_eq!(bench.client.clocks().count(), 1);
-    bench.hear(&said_by(clock(1), OURS, identity), home(1));
-    assert_eq!((bench.tally().answers, bench.tally().repeated), (1, 1));
+    bench.receive(&encoded(clock(1), OURS, identity), address(1));
+    assert_eq!((bench.tally().responses, bench.tally().repeated), (1, 1));
 }
 
 #[test]
-fn who_answers_in_anothers_name_from_another_address_is_told_and_not_believed() {
+fn rejects_and_records_responses_from_a_second_address() {
     let mut bench = Bench::new(config(None));
     let mut network = honest(1);
-    bench.run(|target, question| {
-        let mut answers = network(target, question);
-        let Some(mut forged) = answer_of(clock(1), question) else { return answers };
+    bench.run(|target, query| {
+        let mut responses = network(target, query);
+        let Some(mut forged) = response_of(clock(1), query) else { return responses };
         if let Payload::CurrentDataSet(data) = &mut forged {
             data.offset_from_master = Offset::from_ns(1_000_000);
         }
-        answers.push((said_by(clock(1), OURS, forged), home(66)));
-        answers
+        responses.push((encoded(clock(1), OURS, forged), address(66)));
+        responses
     });
     let found = bench.client.clocks().next().unwrap();
-    assert_eq!(found.source.unwrap().1, home(1));
-    assert_eq!(found.second_address, Some(home(66)));
+    assert_eq!(found.source.unwrap().1, address(1));
+    assert_eq!(found.second_address, Some(address(66)));
     assert_eq!(found.current.unwrap().offset_from_master, Offset::from_ns(-40));
-    assert_eq!(bench.tally().second_address, GETS as u64, "the last one came after the end");
+    assert_eq!(bench.tally().second_address, GETS as u64, "the last one arrived after the end");
 }
 
 #[test]
-fn garbage_is_counted_by_its_reason_and_changes_nothing() {
+fn invalid_packets_are_counted_by_reason_and_ignored() {
     let mut bench = Bench::new(config(None));
-    let whole = said_by(clock(1), OURS, answer_of(clock(1), &Payload::GetParentDataSet).unwrap());
+    let whole = encoded(clock(1), OURS, response_of(clock(1), &Payload::GetParentDataSet).unwrap());
     for length in 0..148 {
-        bench.hear(&whole[..length], home(1));
+        bench.receive(&whole[..length], address(1));
     }
     let mut v2 = whole.clone();
     v2[1] = 2;
-    bench.hear(&v2, home(1));
-    let mut elsewhere = whole;
-    elsewhere[4] = b'X';
-    bench.hear(&elsewhere, home(1));
-    let tally = Tally { asked: 1, unreadable: 148, ptp_v2: 1, other_subdomain: 1, ..Tally::default() };
+    bench.receive(&v2, address(1));
+    let mut other_subdomain = whole;
+    other_subdomain[4] = b'X';
+    bench.receive(&other_subdomain, address(1));
+    let tally = Tally { queries: 1, unreadable: 148, ptp_v2: 1, other_subdomain: 1, ..Tally::default() };
     assert_eq!(bench.tally(), tally);
     assert_eq!(bench.client.clocks().count(), 0);
     bench.run(honest(1));
-    assert!(bench.client.clocks().all(Clock::is_complete));
+    let found: Vec<_> = bench.client.clocks().collect();
+    assert!(found.len() == 1 && found[0].is_complete(), "{found:?}");
 }
 
 #[test]
-fn more_ports_than_are_remembered_are_counted() {
+fn ports_beyond_the_limit_are_counted() {
     let mut bench = Bench::new(config(Some(clock(1).uuid)));
-    bench.run(|_, question| match question {
+    bench.run(|_, query| match query {
         Payload::GetPortDataSet => (0..100)
-            .map(|n| (said_by(clock(1), OURS, Payload::PortDataSet(port(clock(1), n))), home(1)))
+            .map(|n| (encoded(clock(1), OURS, Payload::PortDataSet(port(clock(1), n))), address(1)))
             .collect(),
         _ => Vec::new(),
     });
@@ -121,34 +122,37 @@ fn more_ports_than_are_remembered_are_counted() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Answers right and wrong, changed at random: it ends in time, asks no more than it may, and counts each packet once.
+    /// Responses with random changes: the client ends in time, limits its queries, and counts each packet once.
     #[test]
-    fn whatever_is_answered_it_ends_in_time(
+    fn ends_in_time_with_corrupted_responses(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u16), 1..40),
         named in any::<bool>(),
     ) {
-        let whom = named.then(|| clock(1).uuid);
-        let mut bench = Bench::new(ManagementClientConfig { max_clocks: 3, ..config(whom) });
-        let (mut network, mut heard, mut turn) = (honest(5), 0, 0);
-        bench.run(|target, question| {
-            let mut answers = network(target, question);
-            for (bytes, address) in &mut answers {
-                let (place, value, elsewhere) = &changes[turn % changes.len()];
+        let clock_to_query = named.then(|| clock(1).uuid);
+        let mut bench = Bench::new(ManagementClientConfig { max_clocks: 3, ..config(clock_to_query) });
+        let (mut network, mut received, mut turn) = (honest(5), 0, 0);
+        bench.run(|target, query| {
+            let mut responses = network(target, query);
+            for (bytes, source) in &mut responses {
+                let (place, value, moved) = &changes[turn % changes.len()];
                 turn += 1;
                 let place = place.index(bytes.len());
                 bytes[place] = *value;
-                if *elsewhere == 0 { *address = home(66) }
+                if *moved == 0 { *source = address(66) }
             }
-            heard += answers.len() as u64;
-            answers
+            received += responses.len() as u64;
+            responses
         });
         let tally = bench.tally();
-        let Tally { asked, answers, unasked, repeated, second_address, no_room, other_subdomain, ptp_v2, unreadable, other } = tally;
-        let counted = answers + unasked + repeated + second_address + no_room + other_subdomain + ptp_v2 + unreadable + other;
-        // What comes after the end is not looked at.
-        prop_assert!(counted <= heard && heard - counted <= 5, "{tally:?} of {heard}");
-        prop_assert_eq!(asked, bench.sent.len() as u64);
+        let Tally {
+            queries, responses, unsolicited, repeated, second_address, no_room, other_subdomain, ptp_v2, unreadable, other
+        } = tally;
+        let counted =
+            responses + unsolicited + repeated + second_address + no_room + other_subdomain + ptp_v2 + unreadable + other;
+        // Packets after the end are ignored.
+        prop_assert!(counted <= received && received - counted <= 5, "{tally:?} of {received}");
+        prop_assert_eq!(queries, bench.sent.len() as u64);
         prop_assert!(bench.client.clocks().count() <= 3);
-        prop_assert!(asked <= 2 + 2 * 3 * (1 + GETS as u64));
+        prop_assert!(queries <= 2 + 2 * 3 * (1 + GETS as u64));
     }
 }

@@ -1,4 +1,4 @@
-//! The status page of dante2sys: what is done to the clock, and what its UTC is worth.
+//! The status page of dante2sys: the steered clock, its corrections and its UTC error.
 
 use crate::page::record::{body, record};
 use crate::steer::{State, SteeredClock, Steerer};
@@ -23,70 +23,70 @@ record! {
         pub rtc: u8,
         /// [`Leap`](crate::utc::Leap), as the servers announce it.
         pub leap: u8,
-        /// How many time servers agreed the last time.
+        /// Number of time servers that agreed at the last measurement.
         pub agreeing: u8,
-        /// The frequency that the clock was last given, fraction.
+        /// Frequency correction of the clock as last set, fraction.
         pub frequency: f64,
         /// The clock's rate minus the leader's, fraction; with `STATUS_HAS_SCALE`.
         pub rate_error: f64,
-        /// Clock minus (Dante + K); with `STATUS_HAS_PHASE`.
+        /// Phase error: steered clock minus (Dante time + K), ns; with `STATUS_HAS_PHASE`.
         pub phase_error_ns: i64,
-        /// K; with `STATUS_HAS_SCALE`.
+        /// Epoch offset (K), ns; with `STATUS_HAS_SCALE`.
         pub epoch_ns: i64,
-        /// dante4l's instance that K belongs to; with `STATUS_HAS_SCALE`.
+        /// `instance` of the dante4l whose Dante time K refers to; with `STATUS_HAS_SCALE`.
         pub key_instance: u64,
-        /// And its timeline.
+        /// The timeline that K refers to; with `STATUS_HAS_SCALE`.
         pub key_number: u64,
         /// The steered clock as a line; with `STATUS_HAS_LINE` (`--clock virtual`).
         pub line: LineRecord,
-        /// Corrections that the clock took.
+        /// Count of successful corrections of the clock.
         pub corrections: u64,
-        /// One standard deviation of Dante + K, now: it grows in holdover; with `STATUS_HAS_SCALE`.
+        /// One standard deviation of Dante time + K, now, ns: it grows in holdover; with `STATUS_HAS_SCALE`.
         pub phase_sigma_ns: i64,
         /// One standard deviation of the leader's rate, now, fraction; with `STATUS_HAS_SCALE`.
         pub rate_sigma: f64,
-        /// What the date policy adds to the leader's rate, fraction.
+        /// Rate that the UTC policy adds to the leader's rate, fraction.
         pub slew: f64,
-        /// The date; with `STATUS_HAS_UTC`.
+        /// UTC error; with `STATUS_HAS_UTC`.
         pub utc: UtcRecord,
-        /// How far apart the time servers are asked.
+        /// Interval between two requests to the time servers, ns.
         pub interval_ns: i64,
-        /// Steps of the clock for the date's sake.
-        pub date_steps: u64,
-        /// How often another program was seen to steer the clock.
+        /// Count of steps of the clock that corrected the UTC error.
+        pub utc_steps: u64,
+        /// Count of detected interventions of other programs that steer the clock.
         pub disturbances: u64,
-        /// UTC when the RTC was last written; 0: never.
+        /// UTC when the RTC was last written, ns; 0: never.
         pub rtc_written_ns: i64,
     }
 
-    /// What the clock's date is worth.
+    /// UTC error of the clock.
     pub struct UtcRecord {
-        /// The clock minus UTC, as estimated.
+        /// Estimate of the steered clock minus UTC, ns.
         pub error_ns: i64,
-        /// One standard deviation of that.
+        /// One standard deviation of the estimate, ns.
         pub sigma_ns: i64,
-        /// The date is not further off than this, if the servers are right.
+        /// UTC bound: the error is smaller than this, ns, if the servers are right.
         pub bound_ns: i64,
-        /// When it was last measured, CLOCK_MONOTONIC_RAW.
+        /// When UTC was last measured, CLOCK_MONOTONIC_RAW.
         pub measured_raw_ns: i64,
         /// The leader's rate against UTC, fraction.
         pub leader_rate: f64,
-        /// One standard deviation of it.
+        /// One standard deviation of `leader_rate`.
         pub leader_rate_sigma: f64,
     }
 }
 
-/// `rate_error`, `epoch_ns` and `key_*` mean something.
+/// `rate_error`, `epoch_ns`, `key_*`, `phase_sigma_ns` and `rate_sigma` are valid.
 pub const STATUS_HAS_SCALE: u8 = 1;
-/// `phase_error_ns` means something.
+/// `phase_error_ns` is valid.
 pub const STATUS_HAS_PHASE: u8 = 2;
-/// `line` means something.
+/// `line` is valid.
 pub const STATUS_HAS_LINE: u8 = 4;
-/// `date` means something.
+/// `utc` is valid.
 pub const STATUS_HAS_UTC: u8 = 8;
-/// The date is good: the kernel is told so.
+/// UTC is synchronised: dante2sys steers the clock, the UTC bound is below `--max-utc-error`, and the clock was not set by hand.
 pub const STATUS_UTC_SYNCHRONISED: u8 = 16;
-/// The date was set by hand, and is left as it is.
+/// The clock was set by hand, and dante2sys does not correct its UTC error.
 pub const STATUS_UTC_BY_HAND: u8 = 32;
 
 record! {
@@ -94,9 +94,9 @@ record! {
     pub struct LineRecord {
         /// Anchor, CLOCK_MONOTONIC_RAW.
         pub raw0_ns: i64,
-        /// The clock there, ns since 1970.
+        /// The clock at the anchor, ns since 1970.
         pub real0_ns: i64,
-        /// Rate minus one.
+        /// Rate of the clock against CLOCK_MONOTONIC_RAW, minus one.
         pub rate: f64,
     }
 }
@@ -110,35 +110,35 @@ impl From<Affine<Real>> for LineRecord {
 }
 
 impl From<UtcError> for UtcRecord {
-    fn from(date: UtcError) -> Self {
+    fn from(utc: UtcError) -> Self {
         Self {
-            error_ns: date.error.ns(),
-            sigma_ns: date.sigma.ns(),
-            bound_ns: date.bound.ns(),
-            measured_raw_ns: date.measured_at.ns(),
-            leader_rate: date.leader_rate.fraction(),
-            leader_rate_sigma: date.leader_rate_sigma.fraction(),
+            error_ns: utc.error.ns(),
+            sigma_ns: utc.sigma.ns(),
+            bound_ns: utc.bound.ns(),
+            measured_raw_ns: utc.measured_at.ns(),
+            leader_rate: utc.leader_rate.fraction(),
+            leader_rate_sigma: utc.leader_rate_sigma.fraction(),
         }
     }
 }
 
 impl Dante2sysStatus {
-    /// What `steerer` knows at `now` of a clock of this kind. The clock's line and the RTC are for the program to add.
+    /// The page for the state of `steerer` and a clock of this kind at `now`. The program adds the clock's line and the RTC.
     pub fn of(steerer: &Steerer, clock: SteeredClock, now: &Reading) -> Self {
-        let (utc, keeper, state) = (steerer.utc(), steerer.utc().keeper(), steerer.state());
+        let (utc, servo, state) = (steerer.utc(), steerer.utc().servo(), steerer.state());
         let (corrections, disturbances) = steerer.counts();
         let mut body = Self {
             state: state as u8,
             clock: clock as u8,
             utc_source: utc.source() as u8,
-            policy: keeper.rules().policy as u8,
-            leap: keeper.leap() as u8,
+            policy: servo.rules().policy as u8,
+            leap: servo.leap() as u8,
             agreeing: utc.agreeing(),
             frequency: steerer.frequency().fraction(),
             corrections,
             slew: utc.slew().fraction(),
             interval_ns: utc.interval().ns(),
-            date_steps: utc.steps(),
+            utc_steps: utc.steps(),
             disturbances,
             ..Self::default()
         };
@@ -160,10 +160,10 @@ impl Dante2sysStatus {
             body.flags |= STATUS_HAS_UTC;
             body.utc = error.into();
         }
-        if steerer.is_utc_good() {
+        if steerer.is_utc_synchronised() {
             body.flags |= STATUS_UTC_SYNCHRONISED;
         }
-        if keeper.is_left() {
+        if servo.is_set_by_hand() {
             body.flags |= STATUS_UTC_BY_HAND;
         }
         body
@@ -176,37 +176,37 @@ impl Dante2sysStatus {
         self
     }
 
-    /// The state; `None` where the number is not one.
+    /// The state; `None` where the number is unknown.
     pub fn state(&self) -> Option<State> {
         State::from_number(self.state)
     }
 
-    /// The date policy; `None` where the number is not one.
+    /// The UTC policy; `None` where the number is unknown.
     pub fn policy(&self) -> Option<Policy> {
         Policy::from_number(self.policy)
     }
 
-    /// What the date is worth, once somebody told it.
+    /// UTC error, once UTC was measured.
     pub fn utc(&self) -> Option<&UtcRecord> {
         (self.flags & STATUS_HAS_UTC != 0).then_some(&self.utc)
     }
 
-    /// K, once it was fixed.
+    /// K; `None` before it is set.
     pub fn epoch(&self) -> Option<Epoch> {
         (self.flags & STATUS_HAS_SCALE != 0).then_some(Epoch::from_ns(self.epoch_ns))
     }
 
-    /// The clock's rate minus the leader's.
+    /// The clock's rate minus the leader's; `None` before K is set.
     pub fn rate_error(&self) -> Option<Ratio> {
         (self.flags & STATUS_HAS_SCALE != 0).then_some(Ratio::new(self.rate_error))
     }
 
-    /// Clock minus (Dante + K).
+    /// Phase error: steered clock minus (Dante time + K).
     pub fn phase_error(&self) -> Option<Offset> {
         (self.flags & STATUS_HAS_PHASE != 0).then_some(Offset::from_ns(self.phase_error_ns))
     }
 
-    /// The steered clock, where it is a line.
+    /// The steered clock as a line (`--clock virtual`).
     pub fn line(&self) -> Option<Affine<Real>> {
         (self.flags & STATUS_HAS_LINE != 0).then_some(Affine {
             raw0: Timestamp::from_ns(self.line.raw0_ns),

@@ -9,28 +9,28 @@ use crate::track::KernelSync;
 use crate::wire::{PortIdentity, Uuid};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-/// Dante's primary and secondary network.
+/// Largest number of ports: the primary and the secondary Dante network.
 pub const MAX_PORTS: usize = 2;
 record! {
     /// dante4l's status page.
     pub struct Dante4lStatus {
-        /// Index of the port that the rest of the suite follows.
+        /// Index of the selected port, whose leader the suite follows.
         pub selected: u32,
-        /// How many of `ports` are in use.
+        /// Number of entries of `ports` in use.
         pub port_count: u32,
-        /// Bound on the error of CLOCK_REALTIME by the kernel (maxerror), ns; valid where `kernel_clock` says synchronised.
+        /// The kernel's bound on the error of CLOCK_REALTIME (maxerror), ns; valid where `kernel_clock` is synchronised.
         pub kernel_max_error_ns: i64,
-        /// [`KernelClock`](crate::track::KernelClock): CLOCK_REALTIME as the kernel publishes it.
+        /// [`KernelClock`](crate::track::KernelClock): synchronisation of CLOCK_REALTIME according to the kernel.
         pub kernel_clock: u8,
         /// Zero.
         pub reserved: [u8; 7],
-        /// One for each `-i`.
+        /// One port for each `-i`.
         pub ports: [PortRecord; MAX_PORTS],
     }
 
     /// One port.
     pub struct PortRecord {
-        /// Interface.
+        /// Name of the interface.
         pub interface: Text,
         /// Subdomain, as it is on the wire.
         pub subdomain: [u8; 16],
@@ -40,45 +40,45 @@ record! {
         pub timestamp_source: u8,
         /// `PORT_HAS_*`.
         pub flags: u16,
-        /// How many of `heard` are in use.
+        /// Number of entries of `foreign_leaders` in use.
         pub foreign_leader_count: u32,
-        /// Its own UUID on the wire; zeros while it has no sockets.
+        /// UUID of the port on the wire; zeros while it has no sockets.
         pub uuid: [u8; 6],
-        /// Its own port number on the wire.
+        /// Port number of the port on the wire; 0 while it has no sockets.
         pub port_id: u16,
-        /// The leader that is followed; of no meaning without `PORT_HAS_LEADER`.
+        /// The leader that is followed; with `PORT_HAS_LEADER`.
         pub leader: LeaderRecord,
-        /// The timeline: a count of discontinuities of Dante time, from 1. Ports with the same number tell the same time; 0: no
-        /// leader yet, or a time other than that of the port selected.
+        /// The timeline: a count of discontinuities of Dante time, from 1. Ports with the same number have the same Dante time; 0:
+        /// no leader yet, or another time than that of the selected port.
         pub timeline: u64,
-        /// The map; of no meaning without `PORT_HAS_MAP`.
+        /// The clock map; with `PORT_HAS_MAP`.
         pub map: MapRecord,
-        /// Mean path delay, ns; of no meaning without `PORT_HAS_DELAY`.
+        /// Mean path delay, ns; with `PORT_HAS_DELAY`.
         pub path_delay_ns: i64,
-        /// The last Sync; of no meaning without `PORT_HAS_SAMPLE`.
+        /// The last sample; with `PORT_HAS_SAMPLE`.
         pub last: SampleRecord,
-        /// In the order of [`Counter`](crate::port::Counter); the rest is zero.
+        /// Counters in the order of [`Counter`](crate::port::Counter); the rest is zero.
         pub counters: [u64; 32],
-        /// The leaders that are heard, the one followed among them.
+        /// The foreign leaders, with the one that is followed.
         pub foreign_leaders: [ForeignLeaderRecord; MAX_LEADERS],
-        /// What was noticed, each kind at the place of its number.
+        /// The diagnostics, each at the index of its kind.
         pub diagnostics: [DiagnosticRecord; Diagnostic::KINDS],
     }
 }
 
-/// `PortRecord::leader` means something.
+/// `PortRecord::leader` is valid.
 pub const PORT_HAS_LEADER: u16 = 1;
-/// `PortRecord::map` means something.
+/// `PortRecord::map` is valid.
 pub const PORT_HAS_MAP: u16 = 2;
-/// `PortRecord::path_delay_ns` means something.
+/// `PortRecord::path_delay_ns` is valid.
 pub const PORT_HAS_DELAY: u16 = 4;
-/// `PortRecord::last` means something.
+/// `PortRecord::last` is valid.
 pub const PORT_HAS_SAMPLE: u16 = 8;
 
-body!(Dante4lStatus, "dante4l", 17, Status 5);
+body!(Dante4lStatus, "dante4l", 17, Status 6);
 
 impl Dante4lStatus {
-    /// The port that the rest of the suite follows.
+    /// The selected port, whose leader the suite follows.
     pub fn selected(&self) -> Option<&PortRecord> {
         self.ports().get(self.selected as usize)
     }
@@ -88,19 +88,19 @@ impl Dante4lStatus {
         self.ports.get(..self.port_count as usize).unwrap_or(&self.ports)
     }
 
-    /// CLOCK_REALTIME as the kernel publishes it; `None` where the kernel could not be asked.
+    /// Synchronisation of CLOCK_REALTIME according to the kernel; `None` where dante4l could not ask the kernel.
     pub fn kernel_sync(&self) -> Option<KernelSync> {
         KernelSync::of_numbers(self.kernel_clock, self.kernel_max_error_ns)
     }
 
-    /// Sets that.
-    pub fn set_kernel_sync(&mut self, word: Option<KernelSync>) {
-        (self.kernel_clock, self.kernel_max_error_ns) = KernelSync::numbers(word);
+    /// Sets the synchronisation of CLOCK_REALTIME.
+    pub fn set_kernel_sync(&mut self, kernel_sync: Option<KernelSync>) {
+        (self.kernel_clock, self.kernel_max_error_ns) = KernelSync::numbers(kernel_sync);
     }
 }
 
 impl PortRecord {
-    /// The state of `port`: on the published timeline of this number, where `last` stands for its last Sync.
+    /// The record of `port`. `timeline` is the number of its published timeline, `last` its last sample.
     pub fn of(
         port: &Port,
         interface: &str,
@@ -151,7 +151,7 @@ impl PortRecord {
         record
     }
 
-    /// Who it is on the wire; `None` while it has no sockets.
+    /// Identity of the port on the wire; `None` while it has no sockets.
     pub fn identity(&self) -> Option<PortIdentity> {
         (self.port_id != 0).then_some(PortIdentity {
             technology: PortIdentity::ETHERNET,
@@ -160,17 +160,17 @@ impl PortRecord {
         })
     }
 
-    /// The leaders that are heard, the one followed among them.
+    /// The foreign leaders, with the one that is followed.
     pub fn foreign_leaders(&self) -> &[ForeignLeaderRecord] {
         self.foreign_leaders.get(..self.foreign_leader_count as usize).unwrap_or(&self.foreign_leaders)
     }
 
-    /// What was noticed, the last of each kind, and when it was last true.
+    /// The last diagnostic of each kind, and when it was last true.
     pub fn diagnostics(&self) -> impl Iterator<Item = (Diagnostic, Timestamp<Raw>)> {
         self.diagnostics.iter().enumerate().filter_map(|(kind, record)| record.read(kind))
     }
 
-    /// Its state; `None` where the number is not one.
+    /// The state; `None` where the number is unknown.
     pub fn state(&self) -> Option<State> {
         State::from_number(self.state)
     }
@@ -180,22 +180,22 @@ impl PortRecord {
         (self.flags & PORT_HAS_LEADER != 0).then_some(&self.leader)
     }
 
-    /// The map, if anything is known, and if its numbers are numbers.
+    /// The clock map, if there is one and its numbers are finite.
     pub fn map(&self) -> Option<ClockMap> {
         self.map.checked().filter(|_| self.flags & PORT_HAS_MAP != 0)
     }
 
-    /// The mean path delay, if it was measured.
+    /// The mean path delay, if it was measured or configured.
     pub fn path_delay(&self) -> Option<Duration> {
         (self.flags & PORT_HAS_DELAY != 0).then_some(Duration::from_ns(self.path_delay_ns))
     }
 
-    /// The last Sync that was measured.
+    /// The last sample.
     pub fn last_sample(&self) -> Option<Sample> {
         (self.flags & PORT_HAS_SAMPLE != 0).then(|| self.last.into())
     }
 
-    /// What was heard.
+    /// The counters.
     pub fn counters(&self) -> Counters {
         let mut values = [0; Counters::COUNT];
         for (to, from) in values.iter_mut().zip(self.counters) {

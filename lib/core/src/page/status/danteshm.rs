@@ -1,4 +1,4 @@
-//! The status page of danteshm: its outputs, and by which K samples are written.
+//! The status page of danteshm: its outputs, and the epoch offset (K) of the last sample.
 
 use crate::page::record::{body, record};
 use crate::page::{Danteshm, SocketPath};
@@ -7,7 +7,7 @@ use crate::time::{Epoch, Timestamp};
 use crate::track::TimelineKey;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Outputs of danteshm.
+/// Largest number of outputs of danteshm.
 pub const MAX_OUTPUTS: usize = 8;
 
 record! {
@@ -15,23 +15,23 @@ record! {
     pub struct DanteshmStatus {
         /// [`State`].
         pub state: u8,
-        /// [`EpochSource`]; 0: no date was published, and `epoch_ns`, `key_*` and `last_sample_raw_ns` mean nothing.
+        /// [`EpochSource`]; 0: no sample was written yet, and `epoch_ns`, `key_*` and `last_sample_raw_ns` are not valid.
         pub epoch_source: u8,
         /// [`Waiting`].
         pub waiting: u8,
         /// Zero.
         pub reserved: u8,
-        /// How many of `outputs` are in use.
+        /// Number of entries of `outputs` in use.
         pub output_count: u32,
-        /// K, by which a date was last published.
+        /// K of the last sample: UTC minus Dante time, ns.
         pub epoch_ns: i64,
-        /// dante4l's instance that K belongs to.
+        /// `instance` of the dante4l whose Dante time K refers to.
         pub key_instance: u64,
-        /// And its timeline.
+        /// The timeline that K refers to.
         pub key_number: u64,
-        /// When that was, CLOCK_MONOTONIC_RAW.
+        /// When the last sample was written, CLOCK_MONOTONIC_RAW.
         pub last_sample_raw_ns: i64,
-        /// Where samples go.
+        /// The outputs.
         pub outputs: [OutputRecord; MAX_OUTPUTS],
     }
 
@@ -39,21 +39,21 @@ record! {
     pub struct OutputRecord {
         /// [`OutputKind`].
         pub kind: u8,
-        /// 1: what is sent there arrives, as far as can be published.
+        /// 1: samples are delivered, as far as danteshm can detect.
         pub ready: u8,
         /// Zero.
         pub reserved: u16,
         /// SHM unit.
         pub unit: u32,
-        /// Programs that read a usrvclock.
+        /// Number of clients of a usrvclock.
         pub clients: u64,
-        /// Samples written.
+        /// Count of samples written, or datagrams sent to clients.
         pub samples: u64,
-        /// Samples that could not be.
+        /// Count of samples or datagrams that could not be sent.
         pub lost: u64,
         /// When the last one was written, CLOCK_MONOTONIC_RAW; 0: never.
         pub last_sample_raw_ns: i64,
-        /// Where a SOCK or usrvclock is.
+        /// Path of a SOCK or usrvclock.
         pub path: SocketPath,
     }
 }
@@ -61,30 +61,30 @@ record! {
 body!(DanteshmStatus, "danteshm", 19, Status 3);
 
 impl OutputRecord {
-    /// The kind; `None` where the number is not one.
+    /// The kind; `None` where the number is unknown.
     pub fn kind(&self) -> Option<OutputKind> {
         OutputKind::from_number(self.kind)
     }
 
-    /// The unit, if it has one.
+    /// The unit, if the kind has one.
     pub fn unit(&self) -> Option<u32> {
         self.kind().is_some_and(OutputKind::has_unit).then_some(self.unit)
     }
 
-    /// The path, if it has one. An output of an unknown kind has one where it is not empty.
+    /// The path, if the kind has one, or for an unknown kind if it is not empty.
     pub fn path(&self) -> Option<SocketPath> {
         let has_path = self.kind().map_or(self.path != SocketPath::new(""), OutputKind::has_path);
         has_path.then_some(self.path)
     }
 
-    /// The number of its clients, if it counts them.
+    /// The number of clients, if the kind has clients.
     pub fn clients(&self) -> Option<u64> {
         self.kind().is_some_and(OutputKind::has_clients).then_some(self.clients)
     }
 }
 
 impl DanteshmStatus {
-    /// What the clock page says, without the outputs.
+    /// The status page with the contents of the clock page, without outputs.
     pub fn of(page: &Danteshm) -> Self {
         Self {
             state: page.state,
@@ -98,17 +98,17 @@ impl DanteshmStatus {
         }
     }
 
-    /// The state; `None` where the number is not one.
+    /// The state; `None` where the number is unknown.
     pub fn state(&self) -> Option<State> {
         State::from_number(self.state)
     }
 
-    /// What is missing; `None` where the number is not one.
+    /// What danteshm waits for; `None` where the number is unknown.
     pub fn waiting(&self) -> Option<Waiting> {
         Waiting::from_number(self.waiting)
     }
 
-    /// What the reference was last published by, if it ever was; it outlives the program.
+    /// K of the last sample, in this run or an earlier one; `None` if no sample was written yet.
     pub fn published_epoch(&self) -> Option<PublishedEpoch> {
         let source = EpochSource::from_number(self.epoch_source)?;
         let key = TimelineKey { instance: self.key_instance, number: self.key_number };

@@ -1,4 +1,4 @@
-//! What a port hears: leaders, and what is to be noticed.
+//! Foreign leaders and diagnostics of a port, as records of the status page.
 
 use crate::announcement::PtpVersion;
 use crate::page::record::record;
@@ -23,41 +23,39 @@ record! {
         pub priority2: u8,
         /// domainNumber (PTPv2).
         pub domain: u8,
-        /// 1: the grandmaster is Preferred ForeignLeader (PTPv1).
+        /// 1: the grandmaster is a preferred master (PTPv1).
         pub preferred: u8,
         /// 1: the grandmaster is a boundary clock (PTPv1).
         pub boundary_clock: u8,
-        /// clockIdentity of who sends the Syncs; with PTPv1 its UUID of 6 bytes and two zeros.
+        /// clockIdentity of the sender of the Syncs; with PTPv1 its UUID of 6 bytes and two zeros.
         pub id: [u8; 8],
-        /// The grandmaster's, likewise.
+        /// clockIdentity of the grandmaster, in the same form.
         pub grandmaster: [u8; 8],
-        /// IPv4 address of who sends the Syncs.
+        /// IPv4 address of the sender of the Syncs.
         pub address: [u8; 4],
-        /// The grandmaster's clock identifier (PTPv1).
+        /// Clock identifier of the grandmaster (PTPv1).
         pub identifier: [u8; 4],
-        /// Port number of who sends the Syncs.
+        /// Port number of the sender of the Syncs.
         pub port_id: u16,
         /// Port number of the grandmaster (PTPv1).
         pub grandmaster_port: u16,
-        /// The grandmaster's variance.
+        /// Variance of the grandmaster.
         pub variance: i16,
-        /// Steps from the grandmaster to the leader.
+        /// Number of steps from the grandmaster to the leader.
         pub steps_removed: u16,
         /// currentUTCOffset: the leader's time minus UTC, s.
         pub utc_offset_s: i16,
         /// Zero.
         pub reserved: [u8; 6],
-        /// The interval that it advertises, ns.
+        /// Sync interval that the leader advertises, ns.
         pub sync_interval_ns: i64,
     }
 
-    /// A leader that is heard, followed or not.
+    /// A foreign leader, followed or not.
     pub struct ForeignLeaderRecord {
-        /// Who it is.
+        /// Its identity and dataset.
         pub leader: LeaderRecord,
-        /// When its first Sync was handled, CLOCK_MONOTONIC_RAW.
-        pub since_raw_ns: i64,
-        /// And its last.
+        /// When its last Sync was processed, CLOCK_MONOTONIC_RAW.
         pub last_sync_raw_ns: i64,
         /// 1: it has sent two Syncs within four intervals, and may be followed.
         pub qualified: u32,
@@ -65,12 +63,12 @@ record! {
         pub reserved: u32,
     }
 
-    /// A [`Diagnostic`]; its kind is told by its place.
+    /// A [`Diagnostic`]. Its index in the array of diagnostics is its kind.
     pub struct DiagnosticRecord {
-        /// When it was last true, CLOCK_MONOTONIC_RAW; 0: never.
+        /// When the condition was last true, CLOCK_MONOTONIC_RAW; 0: never.
         pub seen_raw_ns: i64,
-        /// What it names: a subdomain (16 bytes), a leader (UUID 6, port 2, IPv4 address 4) or a version (2), in the machine's
-        /// byte order.
+        /// Arguments of the diagnostic: a subdomain (16 bytes), a leader (UUID 6, port 2, IPv4 address 4) or a version (2), in the
+        /// machine's byte order.
         pub what: [u8; 16],
     }
 }
@@ -105,22 +103,22 @@ impl From<&ForeignLeader> for LeaderRecord {
 }
 
 impl LeaderRecord {
-    /// Its protocol; `None` where the number is not one.
+    /// The protocol; `None` where the number is unknown.
     pub fn protocol(&self) -> Option<PtpVersion> {
         PtpVersion::from_number(self.protocol)
     }
 
-    /// Its address.
+    /// IPv4 address of the sender of the Syncs.
     pub fn address(&self) -> Ipv4Addr {
         self.address.into()
     }
 
-    /// Who sends the Syncs.
+    /// Identity of the sender of the Syncs.
     pub fn identity(&self) -> PortIdentity {
         ethernet(self.id, self.port_id)
     }
 
-    /// The clock at the root of the tree.
+    /// Identity of the grandmaster.
     pub fn grandmaster(&self) -> PortIdentity {
         ethernet(self.grandmaster, self.grandmaster_port)
     }
@@ -130,7 +128,6 @@ impl From<&ForeignLeader> for ForeignLeaderRecord {
     fn from(leader: &ForeignLeader) -> Self {
         Self {
             leader: leader.into(),
-            since_raw_ns: leader.since.ns(),
             last_sync_raw_ns: leader.last_sync.ns(),
             qualified: u32::from(leader.qualified),
             reserved: 0,
@@ -139,12 +136,12 @@ impl From<&ForeignLeader> for ForeignLeaderRecord {
 }
 
 impl DiagnosticRecord {
-    /// `notice`, that was true at `seen`.
+    /// Converts `diagnostic`, which was last true at `seen`.
     pub fn of(diagnostic: Diagnostic, seen: Timestamp<Raw>) -> Self {
-        Self { seen_raw_ns: seen.ns(), what: diagnostic.named() }
+        Self { seen_raw_ns: seen.ns(), what: diagnostic.arguments() }
     }
 
-    /// The notice of this kind, and when it was last true; `None` where it never was.
+    /// The diagnostic of this kind, and when it was last true; `None` if it never was.
     pub(super) fn read(&self, kind: usize) -> Option<(Diagnostic, Timestamp<Raw>)> {
         let diagnostic = Diagnostic::of(kind, self.what)?;
         (self.seen_raw_ns != 0).then_some((diagnostic, Timestamp::from_ns(self.seen_raw_ns)))

@@ -1,15 +1,15 @@
-//! Leaders: qualification, best master, changes.
+//! Foreign leaders: qualification, best master clock algorithm, changes.
 
 use super::*;
 use crate::port::select::{is_better, takes_over};
 use crate::wire::ClockIdentifier;
 
 #[test]
-fn one_sync_does_not_qualify_a_leader_and_two_do() {
+fn two_syncs_qualify_a_leader() {
     let mut bench = Bench::new(DelayMechanism::None);
-    bench.beat(leader(1), 1);
+    bench.send(leader(1), 1);
     assert_eq!((bench.port.state(), bench.port.leader()), (State::Listening, None));
-    bench.beat(leader(1), 2);
+    bench.send(leader(1), 2);
     assert_eq!(bench.port.state(), State::Uncalibrated);
     assert_eq!(bench.port.leader().unwrap().identity, leader(1));
     assert_eq!(bench.port.timeline(), 1);
@@ -19,31 +19,31 @@ fn one_sync_does_not_qualify_a_leader_and_two_do() {
 fn two_syncs_too_far_apart_do_not_qualify() {
     let mut bench = Bench::new(DelayMechanism::None);
     bench.sync_with(leader(1), 1, |_| {});
-    bench.pass(INTERVAL * 4 + Duration::from_ns(1));
+    bench.advance(INTERVAL * 4 + Duration::from_ns(1));
     bench.sync_with(leader(1), 2, |_| {});
     assert_eq!(bench.port.state(), State::Listening);
-    bench.pass(INTERVAL * 4);
+    bench.advance(INTERVAL * 4);
     bench.sync_with(leader(1), 3, |_| {});
     assert_eq!(bench.port.state(), State::Uncalibrated);
 }
 
 #[test]
-fn the_same_leader_after_a_silence_is_locked_at_once_on_the_same_timeline() {
+fn returning_leader_keeps_the_timeline() {
     let mut bench = Bench::after(leader(1), 1..60);
-    bench.pass(Duration::from_secs(30));
+    bench.advance(Duration::from_secs(30));
     assert_eq!(bench.port.state(), State::Listening);
-    bench.beats(leader(1), 180..184);
-    assert_eq!(bench.seen(), (State::Slave, 1));
+    bench.send_all(leader(1), 180..184);
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
 }
 
 #[test]
-fn a_leader_that_was_rebooted_raises_the_timeline_and_is_locked_within_five_seconds() {
+fn reboot_starts_a_timeline_and_locks_within_five_seconds() {
     let mut bench = Bench::after(leader(1), 1..60);
     bench.line.at0 = Timestamp::from_ns(3_000_000_000);
     bench.line.raw0 = bench.now;
-    bench.beats(leader(1), 1..21);
-    assert_eq!(bench.seen(), (State::Slave, 2));
-    let jump = bench.said.iter().find_map(|said| match said {
+    bench.send_all(leader(1), 1..21);
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 2));
+    let jump = bench.outputs.iter().find_map(|output| match output {
         Output::Timeline { number: 2, reason: Discontinuity::Reboot(size) } => Some(*size),
         _ => None,
     });
@@ -52,67 +52,67 @@ fn a_leader_that_was_rebooted_raises_the_timeline_and_is_locked_within_five_seco
 }
 
 #[test]
-fn another_leader_raises_the_timeline_and_keeps_the_old_rate_as_a_guess() {
+fn leader_change_starts_a_timeline_and_locks_within_two_seconds() {
     let mut bench = Bench::after(leader(5), 1..60);
     bench.line = Affine { raw0: bench.now, at0: Timestamp::from_ns(7), rate: Ratio::from_ppm(-13.0) };
-    bench.beats(leader(1), 1..9);
+    bench.send_all(leader(1), 1..9);
     assert_eq!(bench.port.leader().unwrap().identity, leader(1), "the lower UUID wins");
-    assert_eq!(bench.seen(), (State::Slave, 2));
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 2));
     assert!((bench.port.map().unwrap().line.rate.ppm() + 13.0).abs() < 1.0);
 }
 
 #[test]
-fn a_worse_leader_never_disturbs() {
+fn worse_leader_does_not_disturb() {
     let mut bench = Bench::after(leader(1), 1..30);
     for sequence in 30..60 {
         bench.sync_with(leader(7), sequence, |_| {});
-        bench.beat(leader(1), sequence);
+        bench.send(leader(1), sequence);
     }
-    assert_eq!(bench.seen(), (State::Slave, 1));
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
     assert_eq!(bench.port.leader().unwrap().identity, leader(1));
 }
 
-/// Both send on, each Sync of the one a moment after the other's; `says` changes what the second says.
-fn both(bench: &mut Bench, sequences: std::ops::Range<u16>, says: impl Fn(u16, &mut SyncBody)) {
+/// Leaders 5 and 7 both send. `change` alters the Syncs of leader 7.
+fn both(bench: &mut Bench, sequences: std::ops::Range<u16>, change: impl Fn(u16, &mut SyncBody)) {
     for sequence in sequences {
-        bench.sync_with(leader(7), sequence, |body| says(sequence, body));
+        bench.sync_with(leader(7), sequence, |body| change(sequence, body));
         bench.follow_up(leader(7), sequence);
-        bench.beat(leader(5), sequence);
+        bench.send(leader(5), sequence);
     }
 }
 
 #[test]
-fn a_better_leader_beside_one_that_goes_on_has_to_be_it_for_two_seconds() {
+fn better_leader_replaces_an_active_one_after_two_seconds() {
     let mut bench = Bench::after(leader(5), 1..30);
     both(&mut bench, 30..39, |_, body| body.grandmaster.preferred = true);
     assert_eq!(bench.port.leader().unwrap().identity, leader(5));
-    assert_eq!(bench.port.state(), State::Slave, "nothing is disturbed meanwhile");
+    assert_eq!(bench.port.state(), State::Slave, "no disturbance meanwhile");
     both(&mut bench, 39..48, |_, body| body.grandmaster.preferred = true);
     assert_eq!(bench.port.leader().unwrap().identity, leader(7));
-    assert_eq!(bench.seen(), (State::Slave, 2));
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 2));
 }
 
-/// What waits, and what was counted, belongs to the leader before, though none was lost.
+/// Pending Syncs and counts belong to the previous leader, even if no leader was lost.
 #[test]
-fn a_session_ends_with_a_change_of_leaders() {
+fn leader_change_drops_pending_syncs_and_counts() {
     let mut bench = Bench::after(leader(5), 1..30);
     for _ in 0..2 {
         bench.line.at0 = bench.line.at0 + Duration::from_us(1);
         bench.follow_up(leader(5), 29);
     }
-    bench.beats(leader(5), 30..34);
+    bench.send_all(leader(5), 30..34);
     bench.sync_with(leader(5), 1_000, |_| {});
     let samples = |bench: &Bench| bench.samples().len();
     let mut sequence = 990;
     while bench.port.leader().unwrap().identity == leader(5) {
         bench.sync_with(leader(7), sequence, |body| body.grandmaster.preferred = true);
         bench.sync_with(leader(5), sequence + 11, |_| {});
-        bench.pass(INTERVAL);
+        bench.advance(INTERVAL);
         sequence += 1;
     }
     let before = samples(&bench);
     bench.follow_up(leader(7), sequence + 10);
-    assert_eq!(samples(&bench), before, "the Sync that waited was of leader 5");
+    assert_eq!(samples(&bench), before, "the pending Sync was of leader 5");
     bench.sync_with(leader(7), sequence, |body| body.grandmaster.preferred = true);
     bench.follow_up(leader(7), sequence);
     bench.line.at0 = bench.line.at0 + Duration::from_us(1);
@@ -125,25 +125,25 @@ fn a_session_ends_with_a_change_of_leaders() {
 }
 
 #[test]
-fn a_jump_before_the_port_was_slave_begins_no_timeline() {
+fn jump_before_slave_starts_no_timeline() {
     for was_slave in [false, true] {
         let mut bench = Bench::new(DelayMechanism::None);
-        bench.beats(leader(1), 1..if was_slave { 30 } else { 4 });
+        bench.send_all(leader(1), 1..if was_slave { 30 } else { 4 });
         assert_eq!(bench.port.state() == State::Slave, was_slave);
         bench.line.at0 = bench.line.at0 + Duration::from_secs(10);
         while !bench.samples().iter().any(|sample| sample.accepted && sample.origin.ns() > 709_000_000_000) {
-            bench.beat(leader(1), bench.port.leader().unwrap().sequence_id + 1);
+            bench.send(leader(1), bench.port.leader().unwrap().sequence_id + 1);
         }
         assert_eq!(bench.port.timeline(), if was_slave { 2 } else { 1 });
         assert_eq!(bench.port.state(), State::Uncalibrated);
         bench.line.at0 = bench.line.at0 + Duration::from_secs(10);
-        bench.beats(leader(1), 100..120);
-        assert_eq!(bench.seen(), (State::Slave, if was_slave { 2 } else { 1 }));
+        bench.send_all(leader(1), 100..120);
+        assert_eq!(bench.state_and_timeline(), (State::Slave, if was_slave { 2 } else { 1 }));
     }
 }
 
 #[test]
-fn leaders_that_swap_ranks_every_few_seconds_do_not_flap() {
+fn leaders_with_alternating_rank_do_not_flap() {
     for every in [4, 12, 20, 40] {
         let mut bench = Bench::after(leader(5), 1..30);
         both(&mut bench, 30..1_230, |n, body| body.grandmaster.preferred = (n / every) % 2 == 0);
@@ -157,13 +157,16 @@ fn leaders_that_swap_ranks_every_few_seconds_do_not_flap() {
 }
 
 #[test]
-fn leaders_that_are_silent_in_turn_do_not_flap() {
-    // A hand's breadth beyond the ten intervals after which one counts as gone.
+fn leaders_with_alternating_silence_do_not_flap() {
+    // From well below to well above the ten intervals after which a leader is lost.
     for turn in [4, 8, 12, 20] {
         let mut bench = Bench::after(leader(5), 1..30);
+        let mut locked = 0;
         for n in 0..1_200 {
-            bench.beat(leader(if (n / turn) % 2 == 0 { 7 } else { 5 }), 30 + n);
+            bench.send(leader(if (n / turn) % 2 == 0 { 7 } else { 5 }), 30 + n);
+            locked += u32::from(bench.port.state() == State::Slave);
         }
+        assert!(locked > 600, "{turn} Syncs each: SLAVE after {locked} of 1200 Syncs");
         assert!(
             bench.port.timeline() <= 4,
             "{turn} Syncs each: {} timelines in 5 min",
@@ -173,20 +176,20 @@ fn leaders_that_are_silent_in_turn_do_not_flap() {
 }
 
 #[test]
-fn a_leader_whose_address_changed_is_followed_on_the_same_timeline() {
+fn address_change_of_the_leader_keeps_the_timeline() {
     let mut bench = Bench::after(leader(1), 1..30);
-    bench.address = ELSEWHERE;
-    bench.beats(leader(1), 30..50);
-    assert_eq!(bench.seen(), (State::Slave, 1));
-    assert_eq!(bench.port.leader().unwrap().address, ELSEWHERE);
+    bench.address = OTHER_ADDRESS;
+    bench.send_all(leader(1), 30..50);
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
+    assert_eq!(bench.port.leader().unwrap().address, OTHER_ADDRESS);
 }
 
 #[test]
-fn best_master_follows_the_order_of_the_standard() {
+fn best_master_order_matches_the_standard() {
     let other = |n: u8, change: fn(&mut SyncBody)| {
         let mut body = SyncBody::dante(leader(n));
         change(&mut body);
-        remembered(n, (&body).into())
+        foreign_leader(n, (&body).into())
     };
     let base = other(5, |_| {});
     let cases: [(&str, ForeignLeader, bool); 12] = [
@@ -201,7 +204,7 @@ fn best_master_follows_the_order_of_the_standard() {
             true,
         ),
         (
-            "identifier means nothing above stratum 2",
+            "identifier is ignored above stratum 2",
             other(6, |b| b.grandmaster.identifier = ClockIdentifier::GPS),
             false,
         ),
@@ -221,7 +224,7 @@ fn best_master_follows_the_order_of_the_standard() {
     for (name, candidate, wins) in cases {
         assert_eq!(is_better(&candidate, &base), wins, "{name}");
         if candidate != base {
-            assert_eq!(is_better(&base, &candidate), !wins, "{name}, the other way round");
+            assert_eq!(is_better(&base, &candidate), !wins, "{name}, reversed");
         }
     }
     let by_variance = |variance| {
@@ -229,13 +232,13 @@ fn best_master_follows_the_order_of_the_standard() {
         leader.announced.quality.variance = variance;
         leader
     };
-    assert!(!takes_over(&by_variance(0x7060 - 384), &base), "marginally better is not enough to take over");
+    assert!(!takes_over(&by_variance(0x7060 - 384), &base), "within the hysteresis: no change");
     assert!(takes_over(&by_variance(0x7060 - 385), &base));
     assert!(!takes_over(&ForeignLeader { identity: leader(4), ..by_variance(0x7060 + 300) }, &base));
     let at_stratum_1 = |n: u8, identifier| {
         let mut body = SyncBody::dante(leader(n));
         (body.grandmaster.stratum, body.grandmaster.identifier) = (1, identifier);
-        remembered(n, (&body).into())
+        foreign_leader(n, (&body).into())
     };
     let ranks = [ClockIdentifier::NTP, ClockIdentifier::HAND, ClockIdentifier::INIT, ClockIdentifier::DFLT];
     for pair in ranks.windows(2) {
@@ -246,20 +249,20 @@ fn best_master_follows_the_order_of_the_standard() {
         b.grandmaster.port.uuid = leader(5).uuid;
         b.local.steps_removed = 2;
     });
-    assert!(is_better(&base, &two_steps), "the shorter way to the same grandmaster");
+    assert!(is_better(&base, &two_steps), "the shorter path to the same grandmaster");
 }
 
 #[test]
-fn a_crowd_of_leaders_takes_a_fixed_place_and_the_one_followed_stays() {
+fn full_table_keeps_the_followed_leader_and_admits_a_real_one() {
     let mut bench = Bench::after(leader(1), 1..20);
     for n in 10..250 {
-        bench.sync_with(leader(n), 1, |said| said.grandmaster.preferred = true);
+        bench.sync_with(leader(n), 1, |body| body.grandmaster.preferred = true);
     }
     assert_eq!(bench.count(Counter::TooManyLeaders), 240 - 7);
-    bench.beats(leader(1), 20..30);
-    assert_eq!(bench.seen(), (State::Slave, 1));
+    bench.send_all(leader(1), 20..30);
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
     let mut bench = Bench::new(DelayMechanism::None);
-    (10..20).for_each(|n| bench.sync_with(leader(n), 1, |said| said.sync_interval = 4));
-    bench.beats(leader(1), 1..10);
-    assert_eq!(bench.port.state(), State::Slave, "a full table keeps no leader out");
+    (10..20).for_each(|n| bench.sync_with(leader(n), 1, |body| body.sync_interval = 4));
+    bench.send_all(leader(1), 1..10);
+    assert_eq!(bench.port.state(), State::Slave, "a full table must not exclude a leader");
 }

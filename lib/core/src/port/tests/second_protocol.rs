@@ -1,4 +1,4 @@
-//! Leaders of another protocol, PTPv2 as far as it is needed here: all that it takes is a decoder and a Delay_Req.
+//! Leaders of another protocol, here a subset of PTPv2: a protocol needs only a decoder and a builder of Delay_Req.
 
 use super::*;
 use crate::announcement::{PtpVersion, Quality};
@@ -23,7 +23,7 @@ fn number(bytes: &[u8], at: usize) -> Result<u16, WireError> {
     part(bytes, at).map(u16::from_be_bytes)
 }
 
-/// An EUI-64 that was made of a MAC address, and at `port` a port number.
+/// An EUI-64 derived from a MAC address, and the port number at `port`.
 fn identity(bytes: &[u8], at: usize, port: usize) -> Result<PortIdentity, WireError> {
     let [a, b, c, _, _, d, e, f] = part(bytes, at)?;
     Ok(PortIdentity { technology: 1, uuid: Uuid([a, b, c, d, e, f]), port_id: number(bytes, port)? })
@@ -106,10 +106,10 @@ fn delay_req(head: &Head, _: PortIdentity, _: &Announcement) -> Buffer {
     build(DELAY_REQ, head.source, head.sequence_id, Timestamp::ZERO, &[])
 }
 
-/// Alters the bytes of an Announce from 44 on.
+/// Changes the bytes of an Announce from offset 44 on.
 type Change = fn(&mut [u8; 20]);
 
-/// A GPS receiver 37 s from UTC, its own grandmaster.
+/// A GPS receiver with TAI minus UTC = 37 s, its own grandmaster.
 fn announce(source: PortIdentity, sequence: u16, change: Change) -> Buffer {
     let [a, b, c, d, e, f] = source.uuid.0;
     let mut rest = [0, 37, 0, 128, 6, 0x21, 0x4e, 0x5d, 128, a, b, c, 0xff, 0xfe, d, e, f, 0, 0, 0x20];
@@ -118,42 +118,42 @@ fn announce(source: PortIdentity, sequence: u16, change: Change) -> Buffer {
 }
 
 impl Bench {
-    fn of_v2() -> Self {
+    fn v2() -> Self {
         let (subdomain, delay) = (Subdomain([0; 16]), DelayMechanism::E2e);
         Self::with(PortConfig { protocol: V2, subdomain, delay, ..PortConfig::default() })
     }
 
-    /// Announce, Sync and Follow_Up of one leader, and what the one that is followed answers.
-    fn beat_v2(&mut self, source: PortIdentity, sequence: u16, change: Change) {
-        let unstamped = Err(NoTimestamp::Missing);
-        self.hear(Channel::General, &announce(source, sequence, change), unstamped);
+    /// Sends Announce, Sync and Follow_Up of one leader; the leader that is followed answers Delay_Reqs.
+    fn send_v2(&mut self, source: PortIdentity, sequence: u16, change: Change) {
+        let no_timestamp = Err(NoTimestamp::Missing);
+        self.receive(Channel::General, &announce(source, sequence, change), no_timestamp);
         let sync = build(SYNC, source, sequence, Timestamp::ZERO, &[]);
-        self.hear(Channel::Event, &sync, self.stamp());
+        self.receive(Channel::Event, &sync, self.timestamp());
         let origin = self.line.at(self.now - PATH);
-        self.hear(Channel::General, &build(FOLLOW_UP, source, sequence, origin, &[]), unstamped);
-        for said in std::mem::take(&mut self.said) {
-            let Output::Send { packet, token } = said else { continue };
+        self.receive(Channel::General, &build(FOLLOW_UP, source, sequence, origin, &[]), no_timestamp);
+        for output in std::mem::take(&mut self.outputs) {
+            let Output::Send { packet, token } = output else { continue };
             let requesting = [&packet[20..28], &packet[28..30]].concat();
             let request = decode(&packet).unwrap().head;
-            self.handle(Input::Departed { token, stamp: self.stamp() });
+            self.handle(Input::Departed { token, timestamp: self.timestamp() });
             let received = self.line.at(self.now + PATH);
             let followed = self.port.leader().unwrap().identity;
             let answer = build(DELAY_RESP, followed, request.sequence_id, received, &requesting);
-            self.hear(Channel::General, &answer, unstamped);
+            self.receive(Channel::General, &answer, no_timestamp);
         }
     }
 }
 
 #[test]
-fn the_best_leader_of_a_second_protocol_is_followed_and_published() {
-    let mut bench = Bench::of_v2();
+fn best_leader_of_a_second_protocol_is_followed_and_published() {
+    let mut bench = Bench::v2();
     for sequence in 1..400 {
-        bench.beat_v2(leader(1), sequence, |_| {});
-        bench.beat_v2(leader(7), sequence, |rest| rest[3] = 127);
-        bench.pass(INTERVAL);
+        bench.send_v2(leader(1), sequence, |_| {});
+        bench.send_v2(leader(7), sequence, |rest| rest[3] = 127);
+        bench.advance(INTERVAL);
     }
     let port = &bench.port;
-    assert_eq!(bench.seen(), (State::Slave, 2), "the first was leader 1, alone for a moment");
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 2), "timeline 1 was of leader 1, alone at first");
     assert_eq!(port.leader().unwrap().identity, leader(7), "priority1 decides before the identity");
     let (map, delay) = (port.map().unwrap(), port.path_delay().unwrap());
     assert!((map.line.rate.ppm() - 12.0).abs() < 0.01, "{map:?}");
@@ -162,35 +162,35 @@ fn the_best_leader_of_a_second_protocol_is_followed_and_published() {
     let published = record.leader().unwrap();
     assert_eq!((published.identity(), published.class, published.utc_offset_s), (leader(7), 6, 37));
     assert_eq!((record.foreign_leaders().len(), &published.identifier), (2, b"GPS\0"));
-    bench.pass(Duration::from_secs(10));
+    bench.advance(Duration::from_secs(10));
     assert_eq!((bench.port.state(), bench.port.leader()), (State::Listening, None));
     (400..408).for_each(|sequence| {
-        bench.beat_v2(leader(7), sequence, |_| {});
-        bench.pass(INTERVAL);
+        bench.send_v2(leader(7), sequence, |_| {});
+        bench.advance(INTERVAL);
     });
-    assert_eq!(bench.seen(), (State::Slave, 2), "the map has outlived the session");
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 2), "the clock map outlives the session");
 }
 
-/// What differs, in the order of PTPv2's comparison; each decides against the lower identity of the other.
+/// Fields in the order of PTPv2's comparison; each one outweighs the lower identity of the other leader.
 #[test]
-fn a_second_protocol_has_its_own_order_of_leaders() {
+fn second_protocol_has_its_own_order_of_leaders() {
     let better: [(&str, Change); 6] = [
         ("priority1", |rest| rest[3] -= 1),
         ("clockClass", |rest| rest[4] -= 1),
         ("clockAccuracy", |rest| rest[5] -= 1),
         ("offsetScaledLogVariance, by one", |rest| rest[7] -= 1),
         ("priority2", |rest| rest[8] -= 1),
-        ("clockClass before all that follows", |rest| {
+        ("clockClass before all later fields", |rest| {
             rest[4] -= 1;
             (rest[5], rest[6], rest[8]) = (0xfe, 0xff, 255);
         }),
     ];
-    let of = |n, change| remembered(n, announcement(&announce(leader(n), 1, change)).unwrap());
+    let of = |n, change| foreign_leader(n, announcement(&announce(leader(n), 1, change)).unwrap());
     let base = of(1, |_| {});
     for (name, change) in better {
         assert!(is_better(&of(7, change), &base) && takes_over(&of(7, change), &base), "{name}");
     }
-    assert!(is_better(&base, &of(7, |_| {})), "the lower identity, where all else is equal");
+    assert!(is_better(&base, &of(7, |_| {})), "the lower identity, all else being equal");
     let one_step = |n: u8| of(n, |rest| (rest[16], rest[18]) = (1, 1));
     assert!(is_better(&base, &one_step(0)), "the same grandmaster: fewer steps, by one");
 }

@@ -1,4 +1,4 @@
-//! Choosing, on its own.
+//! Selection of the leader as a pure function.
 
 use super::*;
 
@@ -8,10 +8,10 @@ use crate::port::select::{Challenger, Damping, Decision, select};
 const NOW: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
 
 fn sender(n: u8) -> Sender {
-    Sender { identity: leader(n), address: HERE }
+    Sender { identity: leader(n), address: LEADER_ADDRESS }
 }
 
-/// Leaders that qualify, each with the intervals that have passed since its last Sync.
+/// Qualified leaders, each with the number of intervals since its last Sync.
 fn table(leaders: &[(u8, i64)]) -> ForeignLeaders {
     let mut table = ForeignLeaders::default();
     for &(n, silent) in leaders {
@@ -21,7 +21,7 @@ fn table(leaders: &[(u8, i64)]) -> ForeignLeaders {
             let announced = Announcement::from(&SyncBody::dante(leader(n)));
             assert_eq!(
                 table.sync_received(at, &head, &announced, sender(n), false, None),
-                SyncOutcome::Taken
+                SyncOutcome::Accepted
             );
         }
     }
@@ -33,26 +33,26 @@ fn timeline(n: u8, was_slave: bool) -> Timeline {
 }
 
 #[test]
-fn a_port_without_a_session_follows_the_best_leader_unless_it_waits_for_its_last_one() {
+fn without_session_follows_the_best_leader_unless_damped() {
     let choose = |leaders: &[(u8, i64)], before: Option<u8>, damping: &Damping| {
         let timeline = before.map(|n| timeline(n, true));
         select(NOW, &table(leaders), None, timeline.as_ref(), damping)
     };
-    let (calm, mut restless) = (Damping::default(), Damping::default());
-    restless.changed(NOW);
-    assert_eq!(choose(&[], None, &calm), Decision::Stay(None));
-    assert_eq!(choose(&[(5, 0), (3, 0)], None, &restless), Decision::Follow(sender(3)));
-    assert_eq!(choose(&[(3, 0)], Some(5), &calm), Decision::Follow(sender(3)));
-    assert_eq!(choose(&[(3, 0)], Some(5), &restless), Decision::Stay(None), "it has not been there for 4 s");
+    let (undamped, mut damped) = (Damping::default(), Damping::default());
+    damped.changed(NOW);
+    assert_eq!(choose(&[], None, &undamped), Decision::Stay(None));
+    assert_eq!(choose(&[(5, 0), (3, 0)], None, &damped), Decision::Follow(sender(3)));
+    assert_eq!(choose(&[(3, 0)], Some(5), &undamped), Decision::Follow(sender(3)));
+    assert_eq!(choose(&[(3, 0)], Some(5), &damped), Decision::Stay(None), "not present for 4 s");
     assert_eq!(
-        choose(&[(3, 0), (5, 0)], Some(5), &restless),
+        choose(&[(3, 0), (5, 0)], Some(5), &damped),
         Decision::Follow(sender(5)),
-        "the last one is back"
+        "the previous leader is back"
     );
 }
 
 #[test]
-fn a_better_leader_waits_for_as_long_as_others_rely_on_the_present_one() {
+fn better_leader_waits_while_readers_depend_on_the_present_one() {
     let choose = |present: (u8, i64), was_slave, since: Option<Duration>| {
         let mut session = Session::new(sender(present.0));
         session.challenger = since.map(|since| Challenger { sender: sender(3), since: NOW - since });
@@ -62,10 +62,14 @@ fn a_better_leader_waits_for_as_long_as_others_rely_on_the_present_one() {
     };
     let waits = |since| Decision::Stay(Some(Challenger { sender: sender(3), since: NOW - since }));
     let (none, hold) = (Duration::ZERO, INTERVAL * 8);
-    assert_eq!(choose((1, 0), true, Some(hold)), Decision::Stay(None), "the present one is the best again");
-    assert_eq!(choose((5, 0), true, None), waits(none), "from now on");
+    assert_eq!(
+        choose((1, 0), true, Some(hold)),
+        Decision::Stay(None),
+        "the present leader is the best again"
+    );
+    assert_eq!(choose((5, 0), true, None), waits(none), "waits from now on");
     assert_eq!(choose((5, 0), true, Some(INTERVAL * 7)), waits(INTERVAL * 7));
     assert_eq!(choose((5, 0), true, Some(hold)), Decision::Follow(sender(3)));
-    assert_eq!(choose((5, 0), false, None), Decision::Follow(sender(3)), "nobody relies on it");
-    assert_eq!(choose((5, 4), true, None), Decision::Follow(sender(3)), "it has given way");
+    assert_eq!(choose((5, 0), false, None), Decision::Follow(sender(3)), "no reader depends on it");
+    assert_eq!(choose((5, 4), true, None), Decision::Follow(sender(3)), "the present leader has yielded");
 }

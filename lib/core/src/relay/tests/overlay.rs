@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn the_overlay_is_the_map_and_lives_on_until_there_is_a_better_one() {
+fn overlay_equals_the_clock_map_and_is_kept_until_the_next_lock() {
     let mut bench = Bench::new(NOW);
     bench.measure(PortState::Uncalibrated);
     assert_eq!((bench.read(), bench.relay.overlay(), bench.relay.deadline()), (vec![], None, None));
@@ -13,18 +13,18 @@ fn the_overlay_is_the_map_and_lives_on_until_there_is_a_better_one() {
         let added = (t - overlay.last_sync) * overlay.freq_scale;
         assert_eq!(raw + overlay.shift.ns() + added.ns(), line.at(t).ns());
     }
-    assert_eq!(bench.read(), [], "it is sent once");
+    assert_eq!(bench.read(), [], "an unchanged overlay is sent once");
     bench.leader.key.number = 2;
     bench.leader.line.at0 = Timestamp::from_ns(5);
     bench.measure(PortState::Uncalibrated);
     bench.read();
-    assert_eq!(bench.relay.overlay(), Some(overlay), "through a change of leader");
+    assert_eq!(bench.relay.overlay(), Some(overlay), "the overlay is kept while the new leader is acquired");
     bench.sync();
     assert_eq!(bench.relay.overlay(), Some(bench.leader.map().line.into()));
 }
 
 #[test]
-fn the_overlay_is_repeated_while_it_does_not_change() {
+fn unchanged_overlay_is_repeated_every_900_ms() {
     let mut bench = Bench::feeding(4);
     let overlay = Output::Overlay(bench.relay.overlay().unwrap());
     let due = bench.now() + Duration::from_ms(900);
@@ -40,15 +40,19 @@ fn the_overlay_is_repeated_while_it_does_not_change() {
 }
 
 #[test]
-fn a_suspend_voids_the_overlay() {
+fn suspend_discards_the_overlay() {
     let mut bench = Bench::feeding(4);
     bench.suspended = bench.suspended + Duration::from_ms(1);
-    assert_eq!(bench.read(), [], "as far as it is read");
+    assert_eq!(bench.read(), [], "a suspend of 1 ms is ignored");
     bench.suspended = bench.suspended + Duration::from_secs(3);
     bench.idle = Duration::from_ms(900);
-    assert_eq!(bench.read(), [Output::Slept(Duration::from_secs(3))], "the map is an old one");
+    assert_eq!(
+        bench.read(),
+        [Output::Slept(Duration::from_secs(3))],
+        "the map was measured before the suspend"
+    );
     assert_eq!((bench.relay.overlay(), bench.relay.deadline()), (None, None));
-    // Measured before the end of the suspend, too.
+    // Another map measured before the end of the suspend.
     let before = bench.now();
     bench.measure(PortState::Slave);
     bench.dante4l.body.map.raw0_ns = before.ns();

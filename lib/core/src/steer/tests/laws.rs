@@ -1,13 +1,13 @@
-//! A second law beside the first: a plain PI controller, as in a textbook.
+//! A second law: a plain PI controller.
 
 use super::law::Aim;
 use super::*;
 
-/// Proportional and integral gains for a damping of 0.7 and a time constant of some 8 s.
+/// Proportional and integral gains for a damping of 0.7 and a time constant of about 8 s.
 const KP: f64 = 0.17;
 const KI: f64 = 0.015;
 
-/// In velocity form, which needs no memory but the last correction.
+/// In velocity form, which needs only the previous correction as memory.
 fn pi(aim: &Aim<'_>) -> Ratio {
     let error = aim.error.span().secs_f64();
     match aim.before {
@@ -20,7 +20,7 @@ fn pi(aim: &Aim<'_>) -> Ratio {
 }
 
 #[test]
-fn another_law_steers_the_clock_within_the_same_bounds() {
+fn another_law_is_held_to_the_same_bounds() {
     let mut bench = Bench::with(Config { law: pi, ..Config::default() }, 12.0);
     bench.syncs(8);
     bench.line.at0 = bench.line.at0 + Duration::from_us(8);
@@ -30,7 +30,7 @@ fn another_law_steers_the_clock_within_the_same_bounds() {
     bench.syncs(400);
     assert!(bench.error().abs() < Duration::from_ns(100), "{:?}", bench.error());
     let overshoots = bench.clock.set.iter().any(|set| set.ppm() < 11.99);
-    assert!(overshoots, "a PI controller does, and the law of dante2sys does not");
+    assert!(overshoots, "unlike the law of dante2sys, a PI controller overshoots");
     let mut fast = Bench::with(Config { law: |_| Ratio::from_ppm(5_000.0), ..Config::default() }, 12.0);
     fast.syncs(4);
     assert_eq!(fast.last_set(), 490.0, "no law sets a frequency beyond the bound");

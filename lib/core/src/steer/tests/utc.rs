@@ -1,4 +1,4 @@
-//! The date in the steerer: who moves K, and when nobody may.
+//! UTC in the steerer: what moves the epoch offset (K), and when it must not move.
 
 use super::*;
 use crate::utc::{Exchange, Leap, Policy};
@@ -15,12 +15,12 @@ impl Bench {
         bench
     }
 
-    /// UTC runs as the raw clock does; the clock of the bench begins on it.
+    /// UTC runs at the rate of the raw clock; the clock of the bench starts on UTC.
     fn utc(&self, ahead: Duration) -> Timestamp<Real> {
-        DATE + (self.clock.exact.now - BEGIN) + ahead
+        START_UTC + (self.clock.exact.now - BEGIN) + ahead
     }
 
-    fn date(&mut self, ahead: Duration) {
+    fn measure_utc(&mut self, ahead: Duration) {
         let (raw, utc) = (self.clock.exact.now, self.utc(ahead));
         let margin = Duration::from_us(200);
         let measurement = UtcMeasurement { raw, utc, margin, leap: Leap::None, agreeing: 1, answered: 1 };
@@ -28,14 +28,14 @@ impl Bench {
         let map = self.steerer.run().map;
         self.steerer.utc.observe(&measurement, map.as_ref());
         self.steerer.keep(&now.reading);
-        self.look();
+        self.check();
     }
 
-    /// Syncs for so many times 16 s, with a measurement after each.
+    /// Passes `count` times 16 s of Syncs, with a measurement of UTC after each.
     fn rounds(&mut self, count: usize, ahead: Duration) {
         for _ in 0..count {
             self.syncs(64);
-            self.date(ahead);
+            self.measure_utc(ahead);
         }
     }
 
@@ -47,37 +47,37 @@ impl Bench {
         Affine { raw0: self.clock.exact.now, at0: Timestamp::from_ns(5), rate: Ratio::from_ppm(ppm) }
     }
 
-    fn has_said(&self, wanted: UtcEvent) -> bool {
-        self.said.contains(&Output::Date(wanted))
+    fn has_reported(&self, wanted: UtcEvent) -> bool {
+        self.outputs.contains(&Output::Utc(wanted))
     }
 
     fn utc_steps(&self) -> u64 {
         self.steerer.utc().steps()
     }
 
-    fn is_left(&self) -> bool {
-        self.steerer.utc().keeper().is_left()
+    fn is_set_by_hand(&self) -> bool {
+        self.steerer.utc().servo().is_set_by_hand()
     }
 }
 
 #[test]
-fn the_first_date_steps_the_clock_and_k_with_it() {
+fn first_utc_measurement_steps_the_clock_and_k() {
     for policy in Policy::ALL {
         let mut bench = Bench::with_policy(policy, 3.0);
         bench.syncs(40);
-        bench.date(S * 100);
+        bench.measure_utc(S * 100);
         assert!(bench.off_utc(S * 100).abs() < Duration::from_us(1), "{policy}");
         assert_eq!(bench.utc_steps(), 1);
         bench.syncs(4);
-        assert!(bench.error().abs() < Duration::from_us(1), "the phase stays what it was");
-        assert!(!bench.said.iter().any(|said| matches!(said, Output::Adopted(..))));
+        assert!(bench.error().abs() < Duration::from_us(1), "the phase error does not change");
+        assert!(!bench.outputs.iter().any(|output| matches!(output, Output::Adopted(..))));
     }
 }
 
 #[test]
-fn a_leader_that_tells_utc_steps_the_clock_once() {
+fn leader_that_sends_utc_steps_the_clock_once() {
     let mut bench = Bench::with(Config { utc: UtcConfig::Leader, ..Config::default() }, 3.0);
-    bench.line.at0 = Timestamp::from_ns(DATE.ns()) + S * 100;
+    bench.line.at0 = Timestamp::from_ns(START_UTC.ns()) + S * 100;
     bench.sync();
     assert_eq!((bench.utc_steps(), bench.steerer.counts().0), (1, 1));
     bench.syncs(240);
@@ -86,14 +86,14 @@ fn a_leader_that_tells_utc_steps_the_clock_once() {
 }
 
 #[test]
-fn a_round_that_ends_with_a_server_given_up_steps_the_clock_once() {
+fn round_with_a_silent_server_steps_the_clock_once() {
     let utc = UtcConfig::Ntp { servers: 2, shortest_interval: S * 16 };
     let mut bench = Bench::with(Config { utc, ..Config::default() }, 3.0);
     for _ in 0..80 {
         bench.lead(PortState::Slave);
-        // Nothing comes of what server 1 is asked.
-        let is_asked = bench.said.contains(&Output::Ask(0));
-        bench.said.retain(|said| !matches!(said, Output::Ask(_)));
+        // Server 1 never replies.
+        let is_asked = bench.outputs.contains(&Output::Ask(0));
+        bench.outputs.retain(|output| !matches!(output, Output::Ask(_)));
         if is_asked {
             let (raw, utc) = (bench.clock.exact.now, bench.utc(S * 100));
             let exchange = Exchange { raw, utc, round_trip: Duration::from_ms(1), leap: Leap::None };
@@ -106,7 +106,7 @@ fn a_round_that_ends_with_a_server_given_up_steps_the_clock_once() {
 }
 
 #[test]
-fn utc_and_slew_come_to_utc_and_stay_also_without_servers() {
+fn policies_utc_and_slew_converge_and_stay_without_servers() {
     for (policy, ppm) in [(Policy::Slew, 3.0), (Policy::Utc, 12.0)] {
         let mut bench = Bench::after_rounds(policy, ppm, 150, Duration::from_ms(3));
         assert!(bench.off_utc(Duration::from_ms(3)).abs() < Duration::from_us(30), "{policy}");
@@ -121,7 +121,7 @@ fn utc_and_slew_come_to_utc_and_stay_also_without_servers() {
 }
 
 #[test]
-fn in_holdover_clock_and_k_run_on_together() {
+fn clock_and_k_run_together_in_holdover() {
     let mut bench = Bench::after_rounds(Policy::Utc, 12.0, 60, Duration::ZERO);
     bench.lose();
     for _ in 0..600 {
@@ -130,17 +130,17 @@ fn in_holdover_clock_and_k_run_on_together() {
     }
     assert!(bench.steerer.frequency().ppm().abs() < 0.2, "UTC's rate: {:?}", bench.steerer.frequency());
     assert!(bench.error().abs() < Duration::from_us(1), "{:?}", bench.error());
-    bench.date(Duration::ZERO);
+    bench.measure_utc(Duration::ZERO);
     bench.sync();
     assert!(bench.steerer.phase_error().unwrap().span().abs() < Duration::from_us(1));
     assert!(bench.off_utc(Duration::ZERO).abs() < Duration::from_us(100));
 }
 
-/// dante4l runs, but follows nobody: a correction that was under way ends when it is done.
+/// dante4l runs but follows no leader: a correction in progress ends when it is done.
 #[test]
-fn a_correction_of_utc_ends_while_dante4l_has_no_leader() {
+fn correction_of_utc_ends_while_dante4l_has_no_leader() {
     let mut bench = Bench::after_rounds(Policy::Slew, 1.0, 40, Duration::from_ms(5));
-    assert!(bench.off_utc(Duration::from_ms(5)).abs() > Duration::from_us(200), "it is under way");
+    assert!(bench.off_utc(Duration::from_ms(5)).abs() > Duration::from_us(200), "in progress");
     for _ in 0..7_200 {
         bench.lead(PortState::Listening);
         bench.pass(S);
@@ -151,15 +151,15 @@ fn a_correction_of_utc_ends_while_dante4l_has_no_leader() {
 }
 
 #[test]
-fn a_step_that_was_not_done_is_asked_for_again_and_k_stays() {
+fn failed_step_is_requested_again_and_k_does_not_change() {
     let mut bench = Bench::with_policy(Policy::Step, 0.0);
     bench.syncs(40);
     bench.clock.refuses = true;
     let before = bench.steerer.timescale().unwrap().piece();
-    bench.date(S);
+    bench.measure_utc(S);
     assert_eq!(bench.steerer.state(), State::Refused);
     bench.sync();
-    bench.date(S);
+    bench.measure_utc(S);
     assert_eq!((bench.utc_steps(), bench.steerer.timescale().unwrap().piece()), (0, before));
     bench.pass(S);
     bench.syncs(1);
@@ -171,99 +171,99 @@ fn a_step_that_was_not_done_is_asked_for_again_and_k_stays() {
 }
 
 #[test]
-fn a_date_set_by_hand_is_left_until_it_agrees_again() {
+fn clock_set_by_hand_is_not_corrected_until_it_agrees_with_utc() {
     let mut bench = Bench::after_rounds(Policy::Step, 0.0, 10, Duration::ZERO);
     bench.clock.exact.clock.step(S * 3600);
     bench.rounds(10, Duration::ZERO);
-    assert!(bench.is_left() && bench.has_said(UtcEvent::Left));
+    assert!(bench.is_set_by_hand() && bench.has_reported(UtcEvent::SetByHand));
     assert_eq!(bench.off_utc(Duration::ZERO).ns() / 1_000_000_000, 3600);
     bench.clock.exact.clock.step(S * -3600);
     bench.syncs(2);
-    assert!(!bench.is_left() && bench.has_said(UtcEvent::Resumed));
+    assert!(!bench.is_set_by_hand() && bench.has_reported(UtcEvent::Resumed));
 }
 
 #[test]
-fn a_leap_second_moves_clock_k_and_utc_whether_told_before_or_after() {
-    for is_told_before in [true, false] {
+fn leap_second_moves_clock_k_and_utc_in_either_order_of_detection() {
+    for is_announced_before in [true, false] {
         let mut bench = Bench::after_rounds(Policy::Step, 0.0, 20, Duration::ZERO);
-        if is_told_before {
+        if is_announced_before {
             bench.clock.leap = KernelLeap::Passing;
-            bench.look();
+            bench.check();
         }
         bench.clock.exact.clock.step(-S);
         bench.sync();
         bench.clock.leap = KernelLeap::Over;
-        bench.look();
+        bench.check();
         bench.clock.leap = KernelLeap::None;
         bench.rounds(20, -S);
-        assert_eq!((bench.utc_steps(), bench.is_left()), (0, false));
+        assert_eq!((bench.utc_steps(), bench.is_set_by_hand()), (0, false));
         assert!(bench.off_utc(-S).abs() < Duration::from_us(10));
-        assert!(!bench.said.iter().any(|said| matches!(said, Output::Date(UtcEvent::Doubted(_)))));
+        assert!(!bench.outputs.iter().any(|output| matches!(output, Output::Utc(UtcEvent::Outlier(_)))));
     }
 }
 
 #[test]
-fn a_sleep_is_told_with_the_jump_in_sight_and_the_date_is_set_anew() {
+fn suspend_explains_a_jump_and_utc_is_set_again() {
     let mut bench = Bench::after_rounds(Policy::Slew, 0.0, 20, Duration::ZERO);
     let slept = S * 3600;
     bench.clock.exact.clock.step(slept + Duration::from_ms(400));
     bench.clock.suspended = bench.clock.suspended + slept;
-    bench.look();
-    assert!(bench.said.contains(&Output::Slept(slept)));
-    assert!(!bench.has_said(UtcEvent::Left));
+    bench.check();
+    assert!(bench.outputs.contains(&Output::Slept(slept)));
+    assert!(!bench.has_reported(UtcEvent::SetByHand));
     bench.rounds(1, slept);
     assert!(bench.off_utc(slept).abs() < Duration::from_us(10));
     assert_eq!(bench.utc_steps(), 1);
 }
 
 #[test]
-fn a_disturbed_clock_is_left_for_longer_each_time_until_nobody_disturbs_it() {
+fn yields_longer_after_each_disturbance() {
     let mut bench = Bench::after_rounds(Policy::Step, 0.0, 4, Duration::ZERO);
     (bench.clock.tick, bench.clock.in_use) = (10_001, true);
-    bench.look();
+    bench.check();
     assert_eq!(bench.steerer.state(), State::Yielded);
     let mut waits = Vec::new();
     for _ in 0..8 {
         let due = bench.steerer.deadline().unwrap();
         waits.push((due - bench.clock.exact.now).ns() / 1_000_000_000);
-        bench.look(); // meanwhile: nothing new
-        bench.clock.exact.clock.step(S); // and the date is the other program's
-        bench.date(Duration::ZERO);
+        bench.check(); // no news
+        bench.clock.exact.clock.step(S); // the other program steps the clock
+        bench.measure_utc(Duration::ZERO);
         assert_eq!(bench.utc_steps(), 0);
         let failed = bench.failed;
         bench.clock.exact.now = due;
-        bench.look();
-        assert_eq!(bench.failed, failed + 1, "taking it was tried");
+        bench.check();
+        assert_eq!(bench.failed, failed + 1, "one attempt to take control");
     }
     assert_eq!(waits, [16, 32, 64, 128, 256, 512, 1024, 1024]);
     let take = |bench: &mut Bench| {
         bench.clock.in_use = false;
         bench.clock.exact.now = bench.steerer.deadline().unwrap();
-        bench.look();
+        bench.check();
         assert_eq!((bench.steerer.state(), bench.clock.tick), (State::Waiting, NOMINAL_TICK));
     };
     take(&mut bench);
     bench.rounds(1, Duration::ZERO);
-    assert!(!bench.is_left());
-    assert_eq!(bench.utc_steps(), 1, "the date is set as at the start");
+    assert!(!bench.is_set_by_hand());
+    assert_eq!(bench.utc_steps(), 1, "UTC is set as at the start");
     assert!(bench.off_utc(Duration::ZERO).abs() < Duration::from_ms(1));
     bench.clock.tick = 10_001;
-    bench.look();
+    bench.check();
     assert_eq!(
         bench.steerer.deadline().unwrap() - bench.clock.exact.now,
         S * 1024,
-        "16 s were not long enough"
+        "a pause of 16 s was too short"
     );
     take(&mut bench);
     bench.rounds(40, Duration::ZERO);
     bench.clock.tick = 10_001;
-    bench.look();
+    bench.check();
     assert_eq!(bench.steerer.deadline().unwrap() - bench.clock.exact.now, S * 16);
     assert_eq!(bench.steerer.counts().1, 3);
 }
 
 #[test]
-fn no_frequency_beyond_the_bound_is_set_for_the_dates_sake() {
+fn utc_correction_stays_within_the_frequency_bound() {
     let mut bench = Bench::after_rounds(Policy::Utc, 485.0, 40, Duration::ZERO);
     bench.line = bench.line_at_rate(-489.0);
     bench.key.number = 2;
@@ -273,7 +273,7 @@ fn no_frequency_beyond_the_bound_is_set_for_the_dates_sake() {
 }
 
 #[test]
-fn another_leader_does_not_move_what_is_known_of_utc() {
+fn leader_change_does_not_move_the_utc_estimate() {
     let mut bench = Bench::after_rounds(Policy::Utc, 12.0, 150, Duration::ZERO);
     bench.key.number = 2;
     bench.line = bench.line_at_rate(37.0);

@@ -12,19 +12,19 @@ fn reading(raw_ns: i64, real_ns: i64) -> Reading {
 }
 
 #[test]
-fn bridge_interpolates_between_readings() {
+fn timestamp_is_interpolated_between_readings() {
     let mut bridge = Bridge::default();
     bridge.note(reading(0, 1_000_000_000));
-    bridge.note(reading(2_000_000_000, 3_000_074_000)); // 2 s at +37 ppm: the stall that one reading alone misjudges
+    bridge.note(reading(2_000_000_000, 3_000_074_000)); // 2 s at +37 ppm: a single reading would err by 74 us
     let at = |real| bridge.to_raw(Timestamp::from_ns(real)).unwrap().ns();
     assert_eq!(at(2_000_037_000), 1_000_000_000);
     assert_eq!(at(1_000_000_000), 0);
-    assert_eq!(at(3_000_074_100), 2_000_000_100, "a stamp after the last reading");
-    assert_eq!(at(999_999_900), -100, "a stamp before the first");
+    assert_eq!(at(3_000_074_100), 2_000_000_100, "a timestamp after the last reading");
+    assert_eq!(at(999_999_900), -100, "a timestamp before the first reading");
 }
 
 #[test]
-fn bridge_leads_back_to_where_it_came_from() {
+fn to_real_inverts_to_raw() {
     let mut bridge = Bridge::default();
     assert_eq!(bridge.to_real(Timestamp::from_ns(0)), None);
     bridge.note(reading(0, 1_000_000_000));
@@ -33,30 +33,34 @@ fn bridge_leads_back_to_where_it_came_from() {
         let raw = Timestamp::from_ns(raw);
         assert_eq!(bridge.to_raw(bridge.to_real(raw).unwrap()), Ok(raw));
     }
-    // Across a step: as CLOCK_REALTIME counts now.
+    // Across a step: the time of the clock after the step.
     bridge.note(reading(3_000_000_000, 14_000_074_000));
     assert_eq!(bridge.to_real(Timestamp::from_ns(2_500_000_000)), Some(Timestamp::from_ns(13_500_074_000)));
 }
 
 #[test]
-fn bridge_refuses_a_stamp_from_before_a_step() {
+fn rejects_timestamp_from_before_a_step() {
     let mut bridge = Bridge::default();
     bridge.note(reading(0, 1_000_000_000));
     bridge.note(reading(250_000_000, 11_250_000_000)); // stepped by +10 s
-    assert_eq!(bridge.to_raw(Timestamp::from_ns(1_200_000_000)), Err(Stepped), "stamped before the step");
-    assert_eq!(bridge.to_raw(Timestamp::from_ns(11_249_999_000)), Err(Stepped), "cannot be told apart");
+    assert_eq!(bridge.to_raw(Timestamp::from_ns(1_200_000_000)), Err(Stepped), "taken before the step");
+    assert_eq!(
+        bridge.to_raw(Timestamp::from_ns(11_249_999_000)),
+        Err(Stepped),
+        "may be from before or after the step"
+    );
     assert!(bridge.to_raw(Timestamp::from_ns(11_250_000_100)).is_ok());
     let back = bridge.to_raw(Timestamp::from_ns(18_450_000_000));
-    assert_eq!(back, Err(Stepped), "the clock was stepped back by two hours between stamp and reading");
+    assert_eq!(back, Err(Stepped), "the clock was stepped back by two hours between timestamp and reading");
     bridge.note(reading(500_000_000, 11_500_000_000));
     assert_eq!(bridge.to_raw(Timestamp::from_ns(11_400_000_000)).unwrap(), raw(400_000_000));
-    bridge.note(reading(750_000_000, 1_750_000_000)); // and back
+    bridge.note(reading(750_000_000, 1_750_000_000)); // stepped back
     assert_eq!(bridge.to_raw(Timestamp::from_ns(1_749_999_900)), Err(Stepped));
     assert!(Bridge::default().to_raw(Timestamp::from_ns(0)).is_err());
 }
 
 #[test]
-fn bridge_forgets_the_oldest_and_passes_over_what_goes_back() {
+fn discards_the_oldest_reading_and_ignores_one_that_is_older_than_the_last() {
     let mut bridge = Bridge::default();
     for s in 0..20 {
         bridge.note(reading(s * 1_000_000_000, s * 1_000_000_000));
@@ -66,7 +70,7 @@ fn bridge_forgets_the_oldest_and_passes_over_what_goes_back() {
     assert_eq!(bridge.to_raw(Timestamp::from_ns(3_000_000_000)), Ok(raw(3_000_000_000)));
 }
 
-/// A clock that leads CLOCK_MONOTONIC_RAW by `ahead` ns and has been read `reads` times.
+/// A clock that is `ahead` ns ahead of CLOCK_MONOTONIC_RAW and was read `reads` times.
 #[derive(Default)]
 struct Bench {
     translator: TimestampTranslator,
@@ -84,18 +88,18 @@ impl Bench {
     }
 
     fn reading(&self) -> Reading {
-        Reading { raw: raw(self.now), real: self.stamp(), width: Duration::ZERO }
+        Reading { raw: raw(self.now), real: self.timestamp(), width: Duration::ZERO }
     }
 
     /// The timestamp of a packet that arrives now.
-    fn stamp(&self) -> Timestamp<Real> {
+    fn timestamp(&self) -> Timestamp<Real> {
         Timestamp::from_ns(self.now + self.ahead)
     }
 
-    fn translate(&mut self, stamp: Option<Timestamp<Real>>) -> Result<PacketTimestamp, NoTimestamp> {
+    fn translate(&mut self, timestamp: Option<Timestamp<Real>>) -> Result<PacketTimestamp, NoTimestamp> {
         let reading = (!self.is_gone).then(|| self.reading());
         let reads = &self.reads;
-        self.translator.translate(raw(self.now), stamp, || {
+        self.translator.translate(raw(self.now), timestamp, || {
             reads.set(reads.get() + 1);
             reading
         })
@@ -103,15 +107,15 @@ impl Bench {
 }
 
 #[test]
-fn one_reading_serves_a_burst_and_ages_after_a_millisecond() {
+fn one_reading_is_used_for_a_burst_and_for_no_timestamp_1_ms_later() {
     let mut bench = Bench::new();
     let burst: Vec<_> = (1..=4).map(|n| (bench.now + n * 1_000, bench.ahead)).collect();
     bench.now += 10_000;
     for (at, ahead) in &burst {
-        let stamp = Timestamp::from_ns(at + ahead);
-        assert_eq!(bench.translate(Some(stamp)), Ok(PacketTimestamp { raw: raw(*at), real: stamp }));
+        let timestamp = Timestamp::from_ns(at + ahead);
+        assert_eq!(bench.translate(Some(timestamp)), Ok(PacketTimestamp { raw: raw(*at), real: timestamp }));
     }
-    assert_eq!(bench.reads.get(), 1, "the first timestamp of the burst follows the reading before it");
+    assert_eq!(bench.reads.get(), 1, "the first timestamp of the burst needs a new reading");
     let (old, last) = (Timestamp::from_ns(burst[3].0 + bench.ahead), bench.now);
     for (age, reads) in [(1_000_000, 1), (1_000_001, 2)] {
         bench.now = last + age;
@@ -121,28 +125,28 @@ fn one_reading_serves_a_burst_and_ages_after_a_millisecond() {
 }
 
 #[test]
-fn a_stamp_read_after_a_stall_is_interpolated_between_two_readings() {
+fn timestamp_read_after_a_stall_is_interpolated_between_two_readings() {
     let mut bench = Bench::new();
-    let (begin, stamp) = (bench.now, bench.now + SECOND);
+    let (begin, arrival) = (bench.now, bench.now + SECOND);
     // 2 s at +37 ppm: the clock at the arrival, after half of the stall, and at its end.
-    let arrived = Timestamp::from_ns(stamp + bench.ahead + 37_000);
+    let arrived = Timestamp::from_ns(arrival + bench.ahead + 37_000);
     bench.now = begin + 2 * SECOND;
     bench.ahead += 74_000;
-    assert_eq!(bench.translate(Some(arrived)), Ok(PacketTimestamp { raw: raw(stamp), real: arrived }));
+    assert_eq!(bench.translate(Some(arrived)), Ok(PacketTimestamp { raw: raw(arrival), real: arrived }));
     assert_eq!(bench.reads.get(), 1);
 }
 
 #[test]
-fn a_step_between_stamp_and_reading_voids_the_stamp_in_either_direction() {
+fn rejects_timestamp_if_the_clock_is_stepped_forwards_or_back_before_the_reading() {
     for step in [10 * SECOND, -10 * SECOND] {
         let mut bench = Bench::new();
         bench.now += SECOND;
-        let stamp = bench.stamp();
+        let timestamp = bench.timestamp();
         bench.ahead += step;
         bench.now += 50_000;
-        assert_eq!(bench.translate(Some(stamp)), Err(NoTimestamp::ClockStepped), "step of {step} ns");
+        assert_eq!(bench.translate(Some(timestamp)), Err(NoTimestamp::ClockStepped), "step of {step} ns");
         bench.now += 250_000_000;
-        let next = bench.stamp();
+        let next = bench.timestamp();
         bench.now += 50_000;
         assert_eq!(
             bench.translate(Some(next)),
@@ -152,39 +156,42 @@ fn a_step_between_stamp_and_reading_voids_the_stamp_in_either_direction() {
 }
 
 #[test]
-fn a_stamp_after_a_step_back_is_not_translated_by_the_reading_before_the_step() {
+fn timestamp_after_a_step_back_is_not_translated_by_the_reading_before_the_step() {
     let mut bench = Bench::new();
     bench.now += 100_000_000;
     bench.ahead -= 7_200 * SECOND;
-    let stamp = bench.stamp();
+    let timestamp = bench.timestamp();
     bench.now += 50_000;
-    assert_eq!(bench.translate(Some(stamp)), Err(NoTimestamp::ClockStepped), "not two hours ago");
-    assert_eq!(bench.reads.get(), 1, "it looks older than the last reading, which is not fresh");
+    assert_eq!(bench.translate(Some(timestamp)), Err(NoTimestamp::ClockStepped), "not two hours ago");
+    assert_eq!(bench.reads.get(), 1, "the timestamp looks older than the last reading, which is not fresh");
 }
 
 #[test]
-fn a_missing_stamp_is_missing_and_costs_no_reading() {
+fn missing_timestamp_causes_no_reading() {
     let mut bench = Bench::new();
     assert_eq!((bench.translate(None), bench.reads.get()), (Err(NoTimestamp::Missing), 0));
 }
 
 #[test]
-fn a_clock_that_cannot_be_read_is_judged_by_the_readings_before() {
+fn unreadable_clock_is_translated_by_earlier_readings() {
     let mut bench = Bench::new();
     bench.is_gone = true;
     bench.now += 20_000;
-    let stamp = bench.stamp();
-    assert_eq!(bench.translate(Some(stamp)), Ok(PacketTimestamp { raw: raw(bench.now), real: stamp }));
+    let timestamp = bench.timestamp();
+    assert_eq!(
+        bench.translate(Some(timestamp)),
+        Ok(PacketTimestamp { raw: raw(bench.now), real: timestamp })
+    );
     bench.now += SECOND;
-    let late = bench.stamp();
-    assert_eq!(bench.translate(Some(late)), Err(NoTimestamp::ClockStepped));
+    let later = bench.timestamp();
+    assert_eq!(bench.translate(Some(later)), Err(NoTimestamp::ClockStepped));
     let mut never = Bench { is_gone: true, now: SECOND, ..Bench::default() };
-    assert_eq!(never.translate(Some(stamp)), Err(NoTimestamp::ClockStepped));
+    assert_eq!(never.translate(Some(timestamp)), Err(NoTimestamp::ClockStepped));
     assert_eq!(never.translator.real_at(raw(5), raw(3), || None), None);
 }
 
 #[test]
-fn the_other_way_takes_a_reading_by_the_same_rule() {
+fn real_at_takes_a_reading_by_the_same_rule() {
     let mut bench = Bench::new();
     let begin = bench.now;
     let reading =

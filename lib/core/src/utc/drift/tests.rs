@@ -8,12 +8,12 @@ fn at(seconds: f64) -> Timestamp<Raw> {
     Timestamp::ZERO + Duration::from_secs_f64(seconds)
 }
 
-/// Twelve uniform numbers make a normal one.
+/// The sum of twelve uniform numbers is nearly normal.
 fn normal(rng: &mut Pcg64Mcg) -> f64 {
     (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
 }
 
-/// UTC that is a function of time, measured every `apart` seconds with this noise.
+/// UTC as a function of time, with measurements of this noise.
 struct Bench {
     drift: Drift,
     rng: Pcg64Mcg,
@@ -28,7 +28,7 @@ impl Bench {
         Self { drift: Drift::new(at(0.0), first, MARGIN), rng, now: 0.0, noise_us }
     }
 
-    /// UTC on the line was measured so often, every 64 s.
+    /// A bench after `count` measurements of `line`, one every 64 s.
     fn after(seed: u64, noise_us: f64, count: usize) -> Self {
         let mut bench = Self::new(seed, noise_us, line);
         bench.measures(count, 64.0, line);
@@ -36,14 +36,14 @@ impl Bench {
     }
 
     /// `truth`: UTC minus the base in us.
-    fn measure(&mut self, apart: f64, truth: impl Fn(f64) -> f64) -> Taken {
+    fn measure(&mut self, apart: f64, truth: impl Fn(f64) -> f64) -> Observed {
         self.now += apart;
         let us = truth(self.now) + normal(&mut self.rng) * self.noise_us;
         self.drift.observe(at(self.now), Duration::from_secs_f64(us * 1e-6), MARGIN)
     }
 
     fn measures(&mut self, count: usize, apart: f64, truth: impl Fn(f64) -> f64) {
-        (0..count).for_each(|_| assert_eq!(self.measure(apart, &truth), Taken::In));
+        (0..count).for_each(|_| assert_eq!(self.measure(apart, &truth), Observed::Accepted));
     }
 
     fn error_us(&self, truth: impl Fn(f64) -> f64) -> f64 {
@@ -56,15 +56,18 @@ fn line(s: f64) -> f64 {
 }
 
 #[test]
-fn the_rate_and_the_noise_are_learnt() {
+fn rate_and_noise_are_estimated() {
     for seed in 0..10 {
         let bench = Bench::after(seed, 500.0, 1000);
-        let ahead = bench.drift.at(at(bench.now));
-        assert!((ahead.rate.ppb() - 12_000.0).abs() < 4.0 * ahead.rate_sigma.ppb() + 1.0, "{ahead:?}");
-        assert!(ahead.rate_sigma.ppb() < 10.0, "{ahead:?}");
+        let prediction = bench.drift.at(at(bench.now));
+        assert!(
+            (prediction.rate.ppb() - 12_000.0).abs() < 4.0 * prediction.rate_sigma.ppb() + 1.0,
+            "{prediction:?}"
+        );
+        assert!(prediction.rate_sigma.ppb() < 10.0, "{prediction:?}");
         assert!(bench.error_us(line).abs() < 200.0);
     }
-    // 64 values tell a standard deviation to 9 %: the mean over the seeds is looked at.
+    // The standard deviation of 64 values is uncertain by 9 %, therefore the mean over the seeds is compared.
     let mut noises = Vec::new();
     for seed in 0..40 {
         let bench = Bench::after(seed, 500.0, 300);
@@ -76,7 +79,7 @@ fn the_rate_and_the_noise_are_learnt() {
 }
 
 #[test]
-fn its_own_uncertainty_is_honest() {
+fn published_uncertainty_covers_the_error() {
     let mut within = 0_u32;
     for seed in 0..400 {
         let bench = Bench::after(seed, 500.0, 60);
@@ -87,43 +90,43 @@ fn its_own_uncertainty_is_honest() {
 }
 
 #[test]
-fn an_outlier_is_doubted_and_believed_after_half_an_hour() {
+fn outliers_are_rejected_for_half_an_hour_then_accepted() {
     let mut bench = Bench::after(1, 500.0, 200);
-    let lie = |s: f64| line(s) + 1e6;
+    let wrong = |s: f64| line(s) + 1e6;
     for _ in 0..28 {
         assert!(
-            matches!(bench.measure(64.0, lie), Taken::Doubted(off) if (off.secs_f64() - 1.0).abs() < 0.01)
+            matches!(bench.measure(64.0, wrong), Observed::Outlier(off) if (off.secs_f64() - 1.0).abs() < 0.01)
         );
         assert!(bench.error_us(line).abs() < 300.0, "{}", bench.error_us(line));
     }
-    assert!(matches!(bench.measure(64.0, lie), Taken::Doubted(_)));
-    assert!(matches!(bench.measure(64.0, lie), Taken::Restart(_)));
-    assert!(bench.error_us(lie).abs() < 2_000.0);
+    assert!(matches!(bench.measure(64.0, wrong), Observed::Outlier(_)));
+    assert!(matches!(bench.measure(64.0, wrong), Observed::Restarted(_)));
+    assert!(bench.error_us(wrong).abs() < 2_000.0);
     let rate = bench.drift.at(at(bench.now)).rate;
     assert!((rate.ppb() - 12_000.0).abs() < 50.0, "the rate is kept: {rate:?}");
 }
 
 #[test]
-fn a_truth_in_between_ends_the_doubt() {
+fn accepted_measurement_ends_a_run_of_outliers() {
     let mut bench = Bench::after(1, 500.0, 100);
     for round in 0..200 {
-        let lie = |s: f64| line(s) + if round % 8 == 7 { 0.0 } else { 1e6 };
-        assert!(!matches!(bench.measure(64.0, lie), Taken::Restart(_)));
+        let wrong = |s: f64| line(s) + if round % 8 == 7 { 0.0 } else { 1e6 };
+        assert!(!matches!(bench.measure(64.0, wrong), Observed::Restarted(_)));
     }
     assert!(bench.error_us(line).abs() < 500.0);
 }
 
 #[test]
-fn what_was_right_for_a_short_time_is_given_up_as_soon() {
+fn short_history_accepts_outliers_after_the_same_time() {
     let mut bench = Bench::new(1, 500.0, line);
     bench.measures(6, 16.0, line);
     let other = |s: f64| line(s) + 1e6;
-    let taken: Vec<_> = (0..9).map(|_| bench.measure(16.0, other)).collect();
-    assert!(taken.iter().any(|taken| matches!(taken, Taken::Restart(_))), "{taken:?}");
+    let observed: Vec<_> = (0..9).map(|_| bench.measure(16.0, other)).collect();
+    assert!(observed.iter().any(|observed| matches!(observed, Observed::Restarted(_))), "{observed:?}");
 }
 
 #[test]
-fn another_base_leaves_utc_where_it_is() {
+fn change_of_base_does_not_change_utc() {
     let bench = Bench::after(1, 500.0, 100);
     for (ahead_ns, ppm, after) in
         [(0, 0.0, 0.0), (699_123_456_789, 37.5, 3.0), (-5_000_000_000_000, -66.0, 900.0)]
@@ -146,7 +149,7 @@ fn another_base_leaves_utc_where_it_is() {
 }
 
 #[test]
-fn a_leap_second_moves_utc_and_nothing_else() {
+fn leap_second_changes_utc_only() {
     let mut bench = Bench::after(1, 500.0, 100);
     bench.drift.leap(Duration::from_secs(-1));
     let leapt = |s: f64| line(s) - 1e6;
@@ -155,21 +158,21 @@ fn a_leap_second_moves_utc_and_nothing_else() {
 }
 
 #[test]
-fn a_faster_filter_speaks_while_the_leader_wanders() {
+fn filter_with_more_wander_is_selected_while_leader_wanders() {
     let mut bench = Bench::after(1, 100.0, 300);
-    let steady = bench.drift.speaker;
+    let steady = bench.drift.selected;
     assert_eq!(steady, 0);
     // 300 ppb up and down within an hour and a half.
     let wandering = |s: f64| line(s) + 0.3 * 860.0 * (1.0 - ((s - 19_200.0) / 860.0).cos());
     (0..300).for_each(|_| {
         bench.measure(64.0, wandering);
     });
-    assert!(bench.drift.speaker > steady, "{:?}", bench.drift.filters);
+    assert!(bench.drift.selected > steady, "{:?}", bench.drift.filters);
     assert!(bench.error_us(wandering).abs() < 300.0, "{}", bench.error_us(wandering));
 }
 
 #[test]
-fn the_interval_widens_as_the_uncertainty_falls() {
+fn interval_grows_as_uncertainty_falls() {
     let mut bench = Bench::new(1, 300.0, line);
     bench.measures(4, 16.0, line);
     assert!(bench.drift.interval(Duration::from_secs(64)) < Duration::from_secs(64));
@@ -178,7 +181,7 @@ fn the_interval_widens_as_the_uncertainty_falls() {
 }
 
 #[test]
-fn an_answer_from_the_past_is_passed_over() {
+fn late_measurement_is_ignored() {
     let mut bench = Bench::after(1, 300.0, 50);
     let before = bench.drift.at(at(bench.now));
     bench.drift.observe(at(bench.now), Duration::from_secs(9), MARGIN);

@@ -1,5 +1,5 @@
-//! Selection: a majority of the servers has to agree (the intersection of Marzullo and of RFC 5905, section 11.2.1), and the
-//! best of those that agree counts.
+//! Selection of servers: a majority has to agree (the intersection algorithm of Marzullo and of RFC 5905, section 11.2.1), and the
+//! best of those that agree is used.
 
 use super::MAX_SERVERS;
 use crate::time::{Duration, Ratio, Raw, Real, Timestamp};
@@ -7,54 +7,54 @@ use crate::utc::{Exchange, Leap};
 use arrayvec::ArrayVec;
 use std::fmt;
 
-/// Largest error of a good server's own clock: its root distance is not known.
+/// Assumed largest error of a good server's own clock: its root distance is not known.
 pub(in crate::utc) const SERVER_ERROR: Duration = Duration::from_ms(5);
-/// What the raw clock may run wrong by between two answers.
+/// Assumed largest rate error of CLOCK_MONOTONIC_RAW between two replies.
 const RAW_ERROR: Ratio = Ratio::from_ppm(100.0);
 
-/// The date, as the best of a majority says.
+/// UTC as measured by the best server of the majority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UtcMeasurement {
-    /// At this instant,
+    /// CLOCK_MONOTONIC_RAW at the measurement.
     pub raw: Timestamp<Raw>,
-    /// UTC was this,
+    /// UTC at the same instant.
     pub utc: Timestamp<Real>,
-    /// give or take this much at worst, if the server is right: half the round trip.
+    /// Largest error of `utc` if the server is right: half the round trip.
     pub margin: Duration,
-    /// What the majority announces.
+    /// The leap second that the majority announces.
     pub leap: Leap,
-    /// How many servers agree.
+    /// Number of servers that agree.
     pub agreeing: u8,
-    /// Of how many that answered.
+    /// Number of servers that replied.
     pub answered: u8,
 }
 
-/// Why there is no date.
+/// Why a round has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoMeasurement {
-    /// Nobody said a time.
+    /// No server replied with a time.
     NoAnswer,
-    /// So many did, and no majority of them agrees.
+    /// This many servers replied, and no majority of them agrees.
     NoMajority(u8),
 }
 
 impl fmt::Display for NoMeasurement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoAnswer => f.write_str("no NTP server answers with a time"),
+            Self::NoAnswer => f.write_str("no NTP server replied with a time"),
             Self::NoMajority(answered) => write!(
                 f,
-                "the {answered} NTP servers that answer disagree, and none has a majority: no date is taken"
+                "{answered} NTP servers replied, but no majority of them agrees: replies ignored; configure three or more servers"
             ),
         }
     }
 }
 
-/// The best exchange of those that a majority agrees with.
-pub(super) fn majority(heard: &[Exchange]) -> Result<UtcMeasurement, NoMeasurement> {
-    let Some(reference) = heard.first() else { return Err(NoMeasurement::NoAnswer) };
-    // Each says: UTC minus the raw clock lies between these, as seen at the reference's instant.
-    let intervals: ArrayVec<(Duration, Duration), MAX_SERVERS> = heard
+/// Returns the best reply among those that a majority agrees on.
+pub(super) fn majority(replies: &[Exchange]) -> Result<UtcMeasurement, NoMeasurement> {
+    let Some(reference) = replies.first() else { return Err(NoMeasurement::NoAnswer) };
+    // For each server the bounds of UTC minus CLOCK_MONOTONIC_RAW at the reference's instant.
+    let intervals: ArrayVec<(Duration, Duration), MAX_SERVERS> = replies
         .iter()
         .map(|exchange| {
             let apart = exchange.raw - reference.raw;
@@ -65,25 +65,26 @@ pub(super) fn majority(heard: &[Exchange]) -> Result<UtcMeasurement, NoMeasureme
         .collect();
     let agreeing_at =
         |point: Duration| intervals.iter().filter(|(low, high)| (*low..=*high).contains(&point)).count();
-    // Where most intervals overlap, one of them begins.
+    // Where most intervals overlap, one of them starts.
     let Some((point, agreeing)) =
         intervals.iter().map(|(low, _)| (*low, agreeing_at(*low))).max_by_key(|(_, count)| *count)
     else {
         return Err(NoMeasurement::NoAnswer);
     };
     let count = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
-    if agreeing * 2 <= heard.len() {
-        return Err(NoMeasurement::NoMajority(count(heard.len())));
+    if agreeing * 2 <= replies.len() {
+        return Err(NoMeasurement::NoMajority(count(replies.len())));
     }
-    let believed = || {
-        heard
+    let agreeing_replies = || {
+        replies
             .iter()
             .zip(&intervals)
             .filter(|(_, (low, high))| (*low..=*high).contains(&point))
             .map(|(e, _)| e)
     };
-    let best = believed().min_by_key(|exchange| exchange.round_trip).unwrap_or(reference);
-    let announces = |leap: Leap| believed().filter(|exchange| exchange.leap == leap).count() * 2 > agreeing;
+    let best = agreeing_replies().min_by_key(|exchange| exchange.round_trip).unwrap_or(reference);
+    let announces =
+        |leap: Leap| agreeing_replies().filter(|exchange| exchange.leap == leap).count() * 2 > agreeing;
     let leap = [Leap::Insert, Leap::Delete].into_iter().find(|leap| announces(*leap)).unwrap_or_default();
     Ok(UtcMeasurement {
         raw: best.raw,
@@ -91,6 +92,6 @@ pub(super) fn majority(heard: &[Exchange]) -> Result<UtcMeasurement, NoMeasureme
         margin: best.round_trip / 2,
         leap,
         agreeing: count(agreeing),
-        answered: count(heard.len()),
+        answered: count(replies.len()),
     })
 }

@@ -1,14 +1,13 @@
 use super::*;
+use crate::time::TEST_UTC_NS as UTC;
 use crate::utc::Leap;
 use proptest::prelude::*;
 
-const UTC: i64 = 1_795_000_000_000_000_000;
-
-/// Servers that answer after 20 ms what `say` makes of the server and the number of its question.
+/// Servers that reply after 20 ms with what the test makes of the server's index and the instant of the request.
 struct Bench {
     servers: Servers,
     now: Timestamp<Raw>,
-    asked: Vec<(Timestamp<Raw>, usize)>,
+    requests: Vec<(Timestamp<Raw>, usize)>,
     rounds: Vec<(Timestamp<Raw>, Result<UtcMeasurement, NoMeasurement>)>,
 }
 
@@ -28,39 +27,39 @@ fn time(raw: Timestamp<Raw>, ahead: Duration, round_trip: Duration) -> Answer {
 impl Bench {
     fn new(count: usize) -> Self {
         let now = Timestamp::from_ns(5_000_000_000);
-        Self { servers: Servers::new(count, now), now, asked: Vec::new(), rounds: Vec::new() }
+        Self { servers: Servers::new(count, now), now, requests: Vec::new(), rounds: Vec::new() }
     }
 
-    /// So many servers, and so many rounds.
-    fn after(servers: usize, rounds: usize, say: impl FnMut(usize, Timestamp<Raw>) -> Answer) -> Self {
+    /// A bench with this many servers, after this many rounds.
+    fn after(servers: usize, rounds: usize, reply: impl FnMut(usize, Timestamp<Raw>) -> Answer) -> Self {
         let mut bench = Self::new(servers);
-        bench.rounds(rounds, say);
+        bench.rounds(rounds, reply);
         bench
     }
 
     fn handle(&mut self, input: Input) -> Vec<usize> {
         self.servers.handle(self.now, input);
-        let mut asks = Vec::new();
+        let mut sent = Vec::new();
         while let Some(output) = self.servers.poll() {
             match output {
                 Output::Ask(server) => {
-                    self.asked.push((self.now, server));
-                    asks.push(server);
+                    self.requests.push((self.now, server));
+                    sent.push(server);
                 }
                 Output::Round(result) => self.rounds.push((self.now, result)),
             }
         }
-        asks
+        sent
     }
 
-    /// Until so many rounds are over.
-    fn rounds(&mut self, count: usize, mut say: impl FnMut(usize, Timestamp<Raw>) -> Answer) {
+    /// Runs until this many rounds have ended.
+    fn rounds(&mut self, count: usize, mut reply: impl FnMut(usize, Timestamp<Raw>) -> Answer) {
         while self.rounds.len() < count {
-            self.now = self.servers.deadline().expect("nothing is open").max(self.now);
+            self.now = self.servers.deadline().expect("no request is pending").max(self.now);
             let mut open = self.handle(Input::Deadline);
             self.now = self.now + ms(20);
             while let Some(server) = open.pop() {
-                let answer = say(server, self.now - ms(10));
+                let answer = reply(server, self.now - ms(10));
                 open.extend(self.handle(Input::Answer { server, answer }));
             }
         }
@@ -71,14 +70,14 @@ impl Bench {
     }
 }
 
-fn honest(_: usize, raw: Timestamp<Raw>) -> Answer {
+fn right(_: usize, raw: Timestamp<Raw>) -> Answer {
     time(raw, Duration::ZERO, ms(20))
 }
 
 #[test]
-fn four_short_rounds_open_and_bursts_of_four_follow() {
-    let bench = Bench::after(1, 6, honest);
-    let apart: Vec<_> = bench.asked.windows(2).map(|two| (two[1].0 - two[0].0).ms()).collect();
+fn startup_rounds_are_short_and_later_rounds_are_bursts_of_four() {
+    let bench = Bench::after(1, 6, right);
+    let apart: Vec<_> = bench.requests.windows(2).map(|two| (two[1].0 - two[0].0).ms()).collect();
     let opening = [2020, 4020, 2020, 4020, 2020, 4020, 2020];
     let burst = [2020, 2020, 2020];
     let expected: Vec<_> = [&opening[..], &[16_020], &burst, &[16_020], &burst].concat();
@@ -86,8 +85,8 @@ fn four_short_rounds_open_and_bursts_of_four_follow() {
 }
 
 #[test]
-fn the_shortest_round_trip_counts() {
-    let mut bench = Bench::after(1, 4, honest);
+fn reply_with_shortest_round_trip_counts() {
+    let mut bench = Bench::after(1, 4, right);
     let mut ways = [30, 12, 50, 13].into_iter();
     bench.rounds(5, |_, raw| {
         let way = ways.next().unwrap();
@@ -98,27 +97,27 @@ fn the_shortest_round_trip_counts() {
 }
 
 #[test]
-fn a_round_trip_below_nothing_is_none() {
+fn negative_round_trip_counts_as_zero() {
     let bench = Bench::after(1, 1, |_, raw| time(raw, ms(-3), ms(-15)));
     assert_eq!(bench.last().unwrap().margin, Duration::ZERO);
 }
 
 #[test]
-fn a_liar_is_outvoted_and_two_who_disagree_tell_nothing() {
-    let liar = |server, raw| if server == 1 { time(raw, s(1), ms(1)) } else { honest(server, raw) };
-    let bench = Bench::after(3, 3, liar);
+fn wrong_server_is_outvoted_and_two_that_disagree_give_no_result() {
+    let one_wrong = |server, raw| if server == 1 { time(raw, s(1), ms(1)) } else { right(server, raw) };
+    let bench = Bench::after(3, 3, one_wrong);
     let measurement = bench.last().unwrap();
     assert_eq!((measurement.agreeing, measurement.answered, measurement.margin), (2, 3, ms(10)));
     assert!((measurement.utc.ns() - UTC - measurement.raw.ns()).abs() < 1_000);
-    let bench = Bench::after(2, 6, liar);
+    let bench = Bench::after(2, 6, one_wrong);
     assert!(bench.rounds.iter().all(|(_, result)| *result == Err(NoMeasurement::NoMajority(2))));
     let bench = Bench::after(1, 1, |_, raw| time(raw, s(77), ms(20)));
-    assert_eq!(bench.last().unwrap().agreeing, 1, "one alone is believed");
+    assert_eq!(bench.last().unwrap().agreeing, 1, "a single server is accepted");
 }
 
 #[test]
-fn where_nobody_answers_it_is_tried_again_within_64_s() {
-    let mut bench = Bench::after(2, 4, honest);
+fn round_without_replies_is_retried_within_64_s() {
+    let mut bench = Bench::after(2, 4, right);
     bench.servers.set_interval(s(1024));
     bench.rounds(9, |_, _| Answer::Nothing);
     assert_eq!(bench.last(), Err(NoMeasurement::NoAnswer));
@@ -128,48 +127,48 @@ fn where_nobody_answers_it_is_tried_again_within_64_s() {
 }
 
 #[test]
-fn a_server_that_complains_is_asked_once_and_half_as_often() {
-    let mut bench = Bench::after(1, 4, honest);
-    bench.asked.clear();
+fn server_that_sends_rate_gets_one_request_half_as_often() {
+    let mut bench = Bench::after(1, 4, right);
+    bench.requests.clear();
     bench.rounds(11, |_, _| Answer::SlowDown);
-    let apart: Vec<_> = bench.asked.windows(2).map(|two| (two[1].0 - two[0].0).ms() / 1000).collect();
-    assert_eq!(apart, [64, 128, 256, 512, 1024, 1024], "one question each, and no round without any");
-    bench.asked.clear();
-    bench.rounds(14, honest);
-    assert_eq!(bench.asked.len(), 3, "no burst any more");
-    let asked = bench.asked.len();
+    let apart: Vec<_> = bench.requests.windows(2).map(|two| (two[1].0 - two[0].0).ms() / 1000).collect();
+    assert_eq!(apart, [64, 128, 256, 512, 1024, 1024], "one request per round, and no round without one");
+    bench.requests.clear();
+    bench.rounds(14, right);
+    assert_eq!(bench.requests.len(), 3, "no more bursts");
+    let sent = bench.requests.len();
     bench.handle(Input::Restart);
-    assert_eq!(bench.asked.len(), asked, "nor in a hurry");
+    assert_eq!(bench.requests.len(), sent, "not even after a restart");
 }
 
 #[test]
-fn a_server_that_denied_twice_is_left_alone_for_a_day() {
+fn server_that_denied_twice_gets_no_request_for_a_day() {
     let bench =
-        Bench::after(2, 30, |server, raw| if server == 0 { Answer::Denied } else { honest(server, raw) });
-    assert_eq!(bench.asked.iter().filter(|(_, server)| *server == 0).count(), 2);
+        Bench::after(2, 30, |server, raw| if server == 0 { Answer::Denied } else { right(server, raw) });
+    assert_eq!(bench.requests.iter().filter(|(_, server)| *server == 0).count(), 2);
     let bench = Bench::after(1, 8, |_, _| Answer::Denied);
-    let apart: Vec<_> = bench.asked.windows(2).map(|two| (two[1].0 - two[0].0).ms() / 1000).collect();
+    let apart: Vec<_> = bench.requests.windows(2).map(|two| (two[1].0 - two[0].0).ms() / 1000).collect();
     assert_eq!(apart[..3], [64, 86_400, 86_400]);
 }
 
 #[test]
-fn a_question_that_nobody_answers_at_all_is_given_up() {
+fn request_without_a_result_is_given_up() {
     let mut servers = Servers::new(1, Timestamp::ZERO);
     servers.handle(Timestamp::ZERO, Input::Deadline);
     assert_eq!(servers.poll(), Some(Output::Ask(0)));
-    assert_eq!(servers.deadline(), Some(Timestamp::ZERO + PATIENCE));
-    servers.handle(Timestamp::ZERO + PATIENCE, Input::Deadline);
+    assert_eq!(servers.deadline(), Some(Timestamp::ZERO + REPLY_WAIT));
+    servers.handle(Timestamp::ZERO + REPLY_WAIT, Input::Deadline);
     let again = servers.deadline().unwrap();
     servers.handle(again, Input::Deadline);
     assert_eq!(servers.poll(), Some(Output::Ask(0)));
 }
 
 #[test]
-fn what_was_told_before_a_sleep_is_void() {
+fn reply_from_before_a_suspend_is_discarded() {
     let mut servers = Servers::new(1, Timestamp::ZERO);
     servers.handle(Timestamp::ZERO, Input::Deadline);
     assert_eq!(servers.poll(), Some(Output::Ask(0)));
-    // The question was on its way when the host fell asleep.
+    // The host was suspended while the request was on its way.
     servers.handle(Timestamp::ZERO + s(1), Input::Restart);
     let answer = time(Timestamp::ZERO, ms(1), ms(1));
     servers.handle(Timestamp::ZERO + s(1), Input::Answer { server: 0, answer });
@@ -177,20 +176,20 @@ fn what_was_told_before_a_sleep_is_void() {
 }
 
 #[test]
-fn in_a_hurry_it_begins_anew_without_a_flood() {
-    let mut bench = Bench::after(1, 5, honest);
+fn restart_sends_short_rounds_with_normal_spacing() {
+    let mut bench = Bench::after(1, 5, right);
     bench.servers.set_interval(s(1024));
-    bench.asked.clear();
+    bench.requests.clear();
     let begin = bench.now;
     bench.handle(Input::Restart);
-    bench.rounds(9, honest);
-    assert!(bench.asked[0].0 - begin <= SPACING && bench.now - begin < s(30), "{:?}", bench.asked);
-    assert_eq!(bench.asked.len(), 8, "four short rounds");
-    assert!(bench.asked.windows(2).all(|two| two[1].0 - two[0].0 >= SPACING));
+    bench.rounds(9, right);
+    assert!(bench.requests[0].0 - begin <= SPACING && bench.now - begin < s(30), "{:?}", bench.requests);
+    assert_eq!(bench.requests.len(), 8, "four short rounds");
+    assert!(bench.requests.windows(2).all(|two| two[1].0 - two[0].0 >= SPACING));
 }
 
 #[test]
-fn the_interval_stays_within_its_bounds() {
+fn interval_stays_within_bounds() {
     let mut servers = Servers::new(1, Timestamp::ZERO);
     for (wanted, held) in [(1, 16), (100, 100), (5000, 1024), (-3, 16)] {
         servers.set_interval(s(wanted));
@@ -201,36 +200,48 @@ fn the_interval_stays_within_its_bounds() {
     eager.set_interval(s(4));
     assert_eq!(eager.interval(), s(8));
     let greedy = Servers::new(1, Timestamp::ZERO).with_shortest_interval(s(1));
-    assert_eq!(greedy.interval(), OPENING.interval);
+    assert_eq!(greedy.interval(), STARTUP.interval);
 }
 
 #[test]
-fn the_majority_announces_a_leap_second() {
-    let say = |leaps: [Leap; 3]| {
-        let bench = Bench::after(3, 1, |server, raw| match honest(server, raw) {
+fn majority_announces_a_leap_second() {
+    let announced = |leaps: [Leap; 3]| {
+        let bench = Bench::after(3, 1, |server, raw| match right(server, raw) {
             Answer::Time(exchange) => Answer::Time(Exchange { leap: leaps[server], ..exchange }),
             other => other,
         });
         bench.last().unwrap().leap
     };
-    assert_eq!(say([Leap::Insert, Leap::None, Leap::Insert]), Leap::Insert);
-    assert_eq!(say([Leap::Delete, Leap::Delete, Leap::Insert]), Leap::Delete);
-    assert_eq!(say([Leap::Insert, Leap::None, Leap::None]), Leap::None);
+    assert_eq!(announced([Leap::Insert, Leap::None, Leap::Insert]), Leap::Insert);
+    assert_eq!(announced([Leap::Delete, Leap::Delete, Leap::Insert]), Leap::Delete);
+    assert_eq!(announced([Leap::Insert, Leap::None, Leap::None]), Leap::None);
 }
 
 #[test]
-fn answers_that_nobody_asked_for_are_ignored() {
+fn unrequested_replies_are_ignored() {
     let mut bench = Bench::new(1);
-    for server in [0, 1, 7, 8, usize::MAX] {
-        bench.servers.handle(bench.now - s(1), Input::Answer { server, answer: Answer::Denied });
-    }
-    bench.rounds(1, honest);
-    assert!(bench.last().is_ok());
+    let denials = |bench: &mut Bench| {
+        for server in [0, 1, 7, 8, usize::MAX] {
+            bench.handle(Input::Answer { server, answer: Answer::Denied });
+        }
+    };
+    bench.now = bench.now - s(1);
+    denials(&mut bench);
+    assert_eq!(bench.rounds, []);
+    bench.rounds(1, right);
+    assert_eq!((bench.rounds.len(), bench.last().is_ok()), (1, true));
+    bench.requests.clear();
+    denials(&mut bench);
+    let end = bench.now;
+    bench.rounds(2, right);
+    assert_eq!((bench.rounds.len(), bench.last().is_ok()), (2, true));
+    let after: Vec<_> = bench.requests.iter().map(|(at, server)| ((*at - end).ms(), *server)).collect();
+    assert_eq!(after, [(4_000, 0), (6_020, 0)], "the next round as if nothing had arrived");
 }
 
 proptest! {
     #[test]
-    fn it_never_stalls_and_never_asks_twice(
+    fn schedule_never_stalls_and_sends_one_request_at_a_time(
         count in 0_usize..10,
         moves in prop::collection::vec((0_u8..9, 0_usize..10, 0_i64..3_000), 1..300),
     ) {
@@ -257,9 +268,9 @@ proptest! {
                 }
             };
             servers.handle(now, input);
-            // A question that was open for too long is given up, and another may be asked.
+            // A request that is pending for too long is given up, and another one may be sent.
             for at in &mut open {
-                *at = at.filter(|at| now - *at < PATIENCE);
+                *at = at.filter(|at| now - *at < REPLY_WAIT);
             }
             while let Some(output) = servers.poll() {
                 if let Output::Ask(server) = output {
@@ -267,7 +278,10 @@ proptest! {
                     open[server] = Some(now);
                 }
             }
-            prop_assert!(servers.deadline().is_some() || count == 0);
+            let deadline = servers.deadline();
+            prop_assert!(deadline.is_some() || count == 0);
+            // Otherwise the caller would loop without a pause.
+            prop_assert!(input != Input::Deadline || deadline.is_none_or(|due| due > now), "{:?} at {:?}", deadline, now);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the answers carry: the identity of a clock and its data sets (IEEE 1588-2002, 8.6).
+//! The parameters of responses: the identity of a clock and its data sets (IEEE 1588-2002, 8.6).
 
 use crate::time::{Dante, Duration, Offset, Timestamp};
 use crate::wire::identity::escaped;
@@ -11,7 +11,7 @@ use zerocopy::big_endian::{I16, I32, U16};
 body! {
     /// CLOCK_IDENTITY.
     pub struct ClockIdentity {
-        /// The clock's port that answers.
+        /// The port that responds.
         pub port: PortIdentity = 3 + Port<4>,
         /// manufacturerIdentity: text, padded with NUL.
         pub manufacturer: [u8; 48] = 0 + [u8; 48],
@@ -19,13 +19,13 @@ body! {
 }
 
 impl ClockIdentity {
-    /// manufacturerIdentity without its padding. What is not printable ASCII is displayed as `\xNN`.
+    /// manufacturerIdentity without its padding. Bytes that are not printable ASCII are displayed as `\xNN`.
     pub fn manufacturer(&self) -> impl fmt::Display + '_ {
         Text(&self.manufacturer)
     }
 }
 
-/// Text of a peer's, padded with NUL or spaces.
+/// Received text, padded with NUL or spaces.
 struct Text<'a>(&'a [u8]);
 
 impl fmt::Display for Text<'_> {
@@ -41,15 +41,15 @@ body! {
         pub port: PortIdentity = 3 + Port<4>,
         /// As [`Grandmaster::stratum`].
         pub stratum: u8 = 3 + u8,
-        /// What the clock takes its time from.
+        /// The clock's source of time.
         pub identifier: ClockIdentifier = 0 + [u8; 4],
         /// PTP variance, as [`LocalClock::variance`](crate::wire::LocalClock::variance).
         pub variance: i16 = 2 + I16,
         /// The clock sends Follow_Ups.
         pub followup_capable: bool = 3 + u8,
-        /// The clock is to be preferred as the leader.
+        /// The clock is preferred as the leader.
         pub preferred: bool = 3 + u8,
-        /// The clock can be reset by a message.
+        /// The clock can be initialised by a management message.
         pub initializable: bool = 3 + u8,
         /// The clock follows a source outside PTP.
         pub external_timing: bool = 3 + u8,
@@ -57,21 +57,21 @@ body! {
         pub is_boundary_clock: bool = 3 + u8,
         /// As [`SyncBody::sync_interval`](crate::wire::SyncBody::sync_interval).
         pub sync_interval: i8 = 3 + i8,
-        /// The subdomain that the clock is in.
+        /// The subdomain of the clock.
         pub subdomain: Subdomain = 0 + [u8; 16],
-        /// Ports of the clock.
+        /// Number of ports of the clock.
         pub number_ports: u16 = 2 + U16,
-        /// Records of foreign masters that the clock has room for.
+        /// Number of records of foreign masters that the clock can hold.
         pub number_foreign_records: u16 = 2 + U16,
     }
 
     /// CURRENT_DATA_SET.
     pub struct CurrentDataSet {
-        /// Clocks between this one and the grandmaster.
+        /// Number of steps to the grandmaster.
         pub steps_removed: u16 = 2 + U16,
-        /// The clock minus its leader, as the clock itself sees it.
+        /// The clock minus its leader, by its own measurement.
         pub offset_from_master: Offset = 0 + Time,
-        /// The delay to its leader, as the clock itself sees it.
+        /// The delay to its leader, by its own measurement.
         pub one_way_delay: Duration = 0 + Time,
     }
 
@@ -87,14 +87,14 @@ body! {
         pub external_timing: bool = 3 + u8,
         /// The parent's PTP variance, as [`LocalClock::variance`](crate::wire::LocalClock::variance).
         pub variance: i16 = 2 + I16,
-        /// parentStats: the next two are real ones.
+        /// parentStats: the next two fields are valid.
         pub stats: bool = 3 + u8,
-        /// observedVariance: the parent's PTP variance as the clock sees it.
+        /// observedVariance: the parent's PTP variance as measured by the clock.
         pub observed_variance: i16 = 2 + I16,
-        /// observedDrift: the parent's rate as the clock sees it, as
+        /// observedDrift: the parent's rate as measured by the clock, as
         /// [`SyncBody::estimated_master_drift`](crate::wire::SyncBody::estimated_master_drift).
         pub observed_drift: i32 = 0 + I32,
-        /// The time was set from one that can be traced to UTC.
+        /// The time is traceable to UTC.
         pub utc_reasonable: bool = 3 + u8,
         /// The clock at the root of the tree.
         pub grandmaster: Grandmaster = 3 + ParentGrandmaster,
@@ -116,9 +116,9 @@ layout! {
 body! {
     /// PORT_DATA_SET.
     pub struct PortDataSet {
-        /// Which port this is about.
+        /// The number of the port.
         pub returned_port_number: u16 = 2 + U16,
-        /// What the port does.
+        /// The state of the port.
         pub state: PortState = 3 + u8,
         /// Sequence number of its last event message.
         pub last_sync_sequence: u16 = 2 + U16,
@@ -126,7 +126,7 @@ body! {
         pub last_general_sequence: u16 = 2 + U16,
         /// The port.
         pub port: PortIdentity = 3 + Port<4>,
-        /// The port answers the wish for a burst.
+        /// The port sends bursts on request.
         pub burst_enabled: bool = 3 + u8,
         /// subdomainAddress: the multicast group.
         pub group: Ipv4Addr = 1 + Group,
@@ -138,7 +138,7 @@ body! {
 
     /// GLOBAL_TIME_DATA_SET.
     pub struct GlobalTimeDataSet {
-        /// The clock's time as it answered.
+        /// The clock's time at its response.
         pub local_time: Timestamp<Dante> = 0 + Time,
         /// TAI minus UTC, s.
         pub current_utc_offset: i16 = 2 + I16,
@@ -146,30 +146,12 @@ body! {
         pub leap_59: bool = 3 + u8,
         /// The last minute of the day has 61 seconds.
         pub leap_61: bool = 3 + u8,
-        /// How often the 32 bits of seconds have run over.
+        /// Number of overflows of the 32 bits of seconds.
         pub epoch_number: u16 = 2 + U16,
-    }
-
-    /// GET_FOREIGN_DATA_SET.
-    pub struct GetForeignDataSet {
-        /// Which record, from 1; 0 asks for all.
-        pub record_key: u16 = 2 + U16,
-    }
-
-    /// FOREIGN_DATA_SET.
-    pub struct ForeignDataSet {
-        /// The port that hears the leader.
-        pub returned_port_number: u16 = 2 + U16,
-        /// Which record this is; 0 when there is none.
-        pub returned_record_number: u16 = 2 + U16,
-        /// The leader that is heard.
-        pub foreign_master: PortIdentity = 3 + Port<4>,
-        /// Syncs that came from it of late.
-        pub foreign_master_syncs: u16 = 2 + U16,
     }
 }
 
-/// portState, by the standard's number. Displayed by the standard's name, or `PortState(n)`.
+/// portState, by the number in the standard. Displayed by the name in the standard, or as `PortState(n)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PortState(pub u8);
 

@@ -1,9 +1,9 @@
-//! The sections of the configuration file and the keys of each, as its example shows them: the file is shared by programs
-//! that do not know one another, and each reports where a misplaced key belongs.
+//! The sections and keys of the example configuration file. Programs that do not know each other share the file, and each
+//! reports to which section a misplaced key belongs.
 
 use super::words::section_in;
 
-/// What the example shows.
+/// Sections of the example file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Example<'a>(Vec<Section<'a>>);
 
@@ -14,7 +14,7 @@ struct Section<'a> {
 }
 
 impl<'a> Example<'a> {
-    /// Reads the example. A key that is commented out has no blank behind its number sign, which tells it from prose.
+    /// Parses the example. A commented-out key has no blank after its `#`, unlike prose.
     pub fn of(text: &'a str) -> Self {
         let mut sections: Vec<Section<'a>> = Vec::new();
         for line in text.lines() {
@@ -35,7 +35,7 @@ impl<'a> Example<'a> {
         self.0.iter().map(|section| section.name).collect()
     }
 
-    /// The one section that has this key; `None`: none has it, or several do.
+    /// The only section with this key; `None`: no section has it, or several have.
     pub fn section_of(&self, key: &str) -> Option<&'a str> {
         let mut having = self.0.iter().filter(|section| section.keys.contains(&key));
         match (having.next(), having.next()) {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_sections_and_keys_whether_commented_out_or_not() {
+    fn reads_sections_and_keys_commented_out_or_not() {
         let example = Example::of(
             "# A file = an example\n[one]\nname = \"x\"  # its name = x\n#level = 6\n# unlike = prose\n\n[two]\n#level = 6\n#rate = 1\n",
         );

@@ -1,4 +1,4 @@
-//! One sentence for each mistake that people make in a configuration file: what is wrong, and what was meant.
+//! Error texts for common mistakes in a configuration file: what is wrong, and the correction.
 
 use super::example::Example;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -6,10 +6,10 @@ use std::error::Error;
 use std::num::ParseIntError;
 use std::ops::Range;
 
-/// As like as clap wants a flag to be for it to suggest that.
-const LIKE: f64 = 0.7;
+/// Minimum Jaro similarity of a suggested name, as in clap.
+const MIN_SIMILARITY: f64 = 0.7;
 
-/// `name` stands where only sections may; `own` are the keys of `program`.
+/// Error text: `name`, outside of all sections, is not a section. `own`: keys of `program`.
 pub(super) fn no_section(
     example: &Example<'_>,
     program: &str,
@@ -18,22 +18,22 @@ pub(super) fn no_section(
     is_value: bool,
 ) -> String {
     let sections = example.sections();
-    // A key that this program has and the example shows elsewhere is one of every section.
+    // A key that this program has and the example shows in another section is common to all sections.
     let section = example.section_of(name).filter(|section| *section == program || !own.contains(&name));
     match (is_value, section, nearest(name, &sections)) {
         (true, Some(section), _) => {
-            format!("{name} stands in no section: write [{section}] on a line above it")
+            format!("{name} is outside of a section: write [{section}] on a line above it")
         }
         (true, None, _) => {
             let names: Vec<String> = sections.iter().map(|name| format!("[{name}]")).collect();
-            format!("{name} stands in no section: sections are {}", names.join(", "))
+            format!("{name} is outside of a section: sections are {}", names.join(", "))
         }
         (false, _, Some(near)) => format!("unknown section [{name}]; did you mean [{near}]?"),
         (false, _, None) => format!("unknown section [{name}]; sections are {}", sections.join(", ")),
     }
 }
 
-/// The section `program` has no such `key` among its `own`.
+/// Error text: the section of `program` has no key `key`. `own`: its keys.
 pub(super) fn no_key(example: &Example<'_>, program: &str, own: &[&str], key: &str) -> String {
     if let Some(section) = example.section_of(key).filter(|section| *section != program) {
         return format!("{key} is a key of section [{section}], not of [{program}]: move it there");
@@ -41,10 +41,10 @@ pub(super) fn no_key(example: &Example<'_>, program: &str, own: &[&str], key: &s
     if let Some(near) = nearest(key, own) {
         return format!("unknown key {key}; did you mean {near}?");
     }
-    format!("unknown key {key} in [{program}], which has {}", own.join(", "))
+    format!("unknown key {key} in [{program}]; valid keys are {}", own.join(", "))
 }
 
-/// Why clap does not take the value of `key`.
+/// Error text: clap rejects the value of `key`.
 pub(super) fn wrong_value(key: &str, error: &clap::Error) -> String {
     let texts = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => vec![text.clone()],
@@ -57,18 +57,18 @@ pub(super) fn wrong_value(key: &str, error: &clap::Error) -> String {
         (ErrorKind::InvalidValue, _) if !valid.is_empty() => {
             let near = texts(ContextKind::SuggestedValue);
             let meant = near.first().map_or(String::new(), |near| format!("; did you mean {near}?"));
-            format!("{key} cannot be \"{value}\": it is one of {}{meant}", valid.join(", "))
+            format!("{key} cannot be \"{value}\": valid values are {}{meant}", valid.join(", "))
         }
         (ErrorKind::InvalidValue, _) if value.is_empty() => format!("{key} cannot be empty"),
         (ErrorKind::ValueValidation, Some(cause)) if cause.is::<ParseIntError>() => {
-            format!("{key} cannot be {value}: a whole number is meant")
+            format!("{key} cannot be {value}: a whole number is required")
         }
         (ErrorKind::ValueValidation, Some(cause)) => format!("{key} cannot be {value}: {cause}"),
         (kind, _) => format!("{key} cannot be \"{value}\": {kind}"),
     }
 }
 
-/// The file is not TOML at `span`, the parser says why.
+/// Error text: the file is not valid TOML at `span`. `why`: text of the parser.
 pub(super) fn unreadable(text: &str, span: Option<Range<usize>>, why: &str) -> String {
     let why = why.trim().replace('\n', ", ");
     let start = span.map_or(0, |span| span.start);
@@ -79,8 +79,8 @@ pub(super) fn unreadable(text: &str, span: Option<Range<usize>>, why: &str) -> S
     let line = line.split('#').next().unwrap_or_default().trim();
     if let Some(name) = section_in(line) {
         return match before.lines().filter_map(section_in).any(|earlier| earlier == name) {
-            true => format!("section [{name}] is there twice: put all of its keys under one"),
-            false => format!("a section is written [{name}], on a line of its own"),
+            true => format!("section [{name}] occurs twice: put all its keys into one section"),
+            false => format!("invalid section header: write [{name}] on a line of its own"),
         };
     }
     let (key, value) = match line.split_once(['=', ' ', '\t', ':']) {
@@ -94,7 +94,7 @@ pub(super) fn unreadable(text: &str, span: Option<Range<usize>>, why: &str) -> S
     let bare = value.trim_matches(|c: char| c.is_whitespace() || is_quote(c));
     if key.is_empty() || bare.is_empty() || bare.contains(['[', ']', ',', '"', '\\']) {
         return if value.is_empty() && !key.is_empty() {
-            format!("a key and its value are written {key} = \"value\"")
+            format!("missing value: write {key} = \"value\"")
         } else {
             why
         };
@@ -104,9 +104,9 @@ pub(super) fn unreadable(text: &str, span: Option<Range<usize>>, why: &str) -> S
     if value.contains(is_typographic) {
         format!("these are typographic quotes: write {meant}")
     } else if !line.contains('=') {
-        format!("there is no = between key and value: write {meant}")
+        format!("missing = between key and value: write {meant}")
     } else if is_text {
-        format!("a text stands in quotes: write {meant}")
+        format!("text must be in quotes: write {meant}")
     } else {
         why
     }
@@ -133,7 +133,7 @@ fn key_in(line: &str) -> Option<&str> {
 }
 
 fn nearest<'a>(word: &str, among: &[&'a str]) -> Option<&'a str> {
-    let likeness = |name: &&str| strsim::jaro(word, name);
-    let best = among.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > LIKE).then_some(*best)
+    let similarity = |name: &&str| strsim::jaro(word, name);
+    let best = among.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
+    (similarity(best) > MIN_SIMILARITY).then_some(*best)
 }

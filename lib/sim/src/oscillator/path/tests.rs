@@ -11,20 +11,20 @@ fn after(s: f64) -> Timestamp<Raw> {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_path_in_whichever_steps_it_is_asked() {
+fn a_seed_gives_the_same_path_for_coarse_and_fine_queries() {
     let (mut coarse, mut fine, mut other) = (path(Model::PC, 1), path(Model::PC, 1), path(Model::PC, 2));
     for tenth in 0..5_000 {
         fine.offset_ns(after(f64::from(tenth) / 10.0));
     }
     assert!((coarse.offset_ns(after(500.0)) - fine.offset_ns(after(500.0))).abs() < 1e-9);
     assert!((coarse.offset_ns(after(500.0)) - other.offset_ns(after(500.0))).abs() > 1.0);
-    // The recent past is still known.
+    // 200 s back, within the cells that are kept.
     assert!((coarse.offset_ns(after(300.0)) - fine.offset_ns(after(300.0))).abs() < 1e-9);
 }
 
 #[test]
-fn the_noises_have_the_size_that_the_model_states() {
-    // Over one second: the white noise's mean, and the walk's change, each against 1 ppb.
+fn noise_has_the_size_of_the_model() {
+    // Over one second: the mean of the white noise and the change of the random walk, 1 ppb each.
     let (mut white, mut walk) = (0.0, 0.0);
     let seconds = 20_000;
     let mut only_white = path(Model { white: Ratio::from_ppb(1.0), ..Model::STEADY }, 3);
@@ -41,7 +41,7 @@ fn the_noises_have_the_size_that_the_model_states() {
 }
 
 #[test]
-fn rates_are_the_derivative_of_the_time() {
+fn rate_is_the_derivative_of_the_time() {
     let sine = Some(Sine { amplitude: Ratio::from_ppb(50.0), period: Duration::from_secs(300) });
     let steps = vec![(Duration::from_secs(100), Ratio::from_ppm(1.0))];
     let mut path = path(Model { offset: Ratio::from_ppm(-200.0), sine, steps, ..Model::PC }, 5);
@@ -56,7 +56,7 @@ fn rates_are_the_derivative_of_the_time() {
 }
 
 #[test]
-fn without_noise_it_is_the_closed_form() {
+fn equals_the_closed_form_without_noise() {
     let closed = Oscillator::new(RAW0, Timestamp::ZERO, Ratio::from_ppm(12.0), Ratio::from_ppb(20.0));
     let mut path = Path::from(closed);
     for s in [0.0, 0.3, 75.0, 1234.5, 604_800.0] {
@@ -66,7 +66,7 @@ fn without_noise_it_is_the_closed_form() {
 }
 
 #[test]
-fn a_leader_that_is_set_goes_on_from_there() {
+fn continues_from_the_time_that_was_set() {
     let mut path = path(Model::PC, 6);
     path.show(after(50.0), Timestamp::ZERO);
     assert_eq!(path.at(after(50.0)), Timestamp::ZERO);
@@ -75,7 +75,7 @@ fn a_leader_that_is_set_goes_on_from_there() {
 }
 
 #[test]
-fn a_week_needs_no_more_memory_than_minutes() {
+fn memory_is_bounded_over_a_week() {
     let mut path = path(Model::PC, 7);
     for hour in 0..168 {
         path.at(after(f64::from(hour) * 3600.0));

@@ -1,31 +1,31 @@
-//! What a rule of nftables asks of a packet, and whether that is so.
+//! Evaluates the conditions of a rule of nftables for a packet.
 
 use super::{Arriving, text};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
-/// Whether something fits; `None` where that is not known.
-pub type Fits = Option<bool>;
+/// Whether a condition matches; `None` if that is not known.
+pub type Match = Option<bool>;
 
-pub fn both(one: Fits, other: Fits) -> Fits {
+pub fn both(one: Match, other: Match) -> Match {
     match (one, other) {
         (Some(false), _) | (_, Some(false)) => Some(false),
         _ => Some(one? && other?),
     }
 }
 
-fn either(one: Fits, other: Fits) -> Fits {
+fn either(one: Match, other: Match) -> Match {
     both(one.map(|fits| !fits), other.map(|fits| !fits)).map(|neither| !neither)
 }
 
-/// What the packet has where a rule looks.
+/// Value of the packet's field that a condition refers to.
 #[derive(Debug, Clone, Copy)]
 enum Field<'a> {
     Word(&'a str),
     /// A number that also has a name.
     Number(u64, &'a str),
     Address(Ipv4Addr),
-    /// Packets of this kind do not have it: no such rule fits.
+    /// Packets of this kind have no such field: the condition does not match.
     Missing,
     Unknown,
 }
@@ -38,8 +38,8 @@ impl<'a> Sets<'a> {
         Self(items.iter().filter_map(|item| item.get("set").or_else(|| item.get("map"))).collect())
     }
 
-    /// A `match`.
-    pub fn matches(&self, what: &Value, packet: &Arriving<'_>) -> Fits {
+    /// Evaluates a `match` statement.
+    pub fn matches(&self, what: &Value, packet: &Arriving<'_>) -> Match {
         let (left, right) = (what.get("left")?, what.get("right")?);
         let found = match field(left, packet) {
             Field::Missing => return Some(false),
@@ -53,8 +53,8 @@ impl<'a> Sets<'a> {
         }
     }
 
-    /// A `vmap`: what it says to the packet.
-    pub fn mapped<'b>(&'b self, what: &'b Value, packet: &Arriving<'_>) -> (Fits, Option<&'b Value>) {
+    /// Evaluates a `vmap` statement: whether a key matches, and its action.
+    pub fn mapped<'b>(&'b self, what: &'b Value, packet: &Arriving<'_>) -> (Match, Option<&'b Value>) {
         let field = what.get("key").map_or(Field::Unknown, |key| field(key, packet));
         let data = what.get("data").unwrap_or(&Value::Null);
         let Some(pairs) = self.elements(data) else { return (None, None) };
@@ -80,7 +80,7 @@ impl<'a> Sets<'a> {
         }
     }
 
-    fn is(&self, field: Field<'_>, value: &Value) -> Fits {
+    fn is(&self, field: Field<'_>, value: &Value) -> Match {
         let is_named = value.as_str().is_some_and(|name| name.starts_with('@'));
         if is_named || value.get("set").is_some() || value.is_array() {
             return self.elements(value)?.iter().map(|one| self.is(field, one)).fold(Some(false), either);
@@ -106,7 +106,7 @@ impl<'a> Sets<'a> {
     }
 }
 
-/// The end of a name may be left open.
+/// Compares names; `value` may end with a wildcard.
 fn is_like(word: &str, value: &str) -> bool {
     value.strip_suffix('*').map_or(word == value, |head| word.starts_with(head))
 }
@@ -115,7 +115,7 @@ fn address(value: &Value) -> Option<u64> {
     value.as_str()?.parse::<Ipv4Addr>().ok().map(|address| address.to_bits().into())
 }
 
-fn between(field: Field<'_>, low: &Value, high: &Value) -> Fits {
+fn between(field: Field<'_>, low: &Value, high: &Value) -> Match {
     let (number, low, high) = match field {
         Field::Number(number, _) => (number, low.as_u64()?, high.as_u64()?),
         Field::Address(own) => (own.to_bits().into(), address(low)?, address(high)?),
@@ -124,14 +124,14 @@ fn between(field: Field<'_>, low: &Value, high: &Value) -> Fits {
     Some((low..=high).contains(&number))
 }
 
-fn within(field: Field<'_>, prefix: &Value) -> Fits {
+fn within(field: Field<'_>, prefix: &Value) -> Match {
     let Field::Address(own) = field else { return None };
     let length = u32::try_from(prefix.get("len")?.as_u64()?).ok()?;
     let mask = u32::MAX.checked_shl(32u32.saturating_sub(length)).unwrap_or(0);
     Some(u64::from(own.to_bits() & mask) == address(prefix.get("addr")?)?)
 }
 
-/// What the packet has there.
+/// Returns the value of the packet's field that the left side of a condition names.
 fn field<'a>(left: &Value, packet: &Arriving<'a>) -> Field<'a> {
     let Some((kind, what)) = left.as_object().and_then(|left| left.iter().next()) else {
         return Field::Unknown;
@@ -150,7 +150,7 @@ fn field<'a>(left: &Value, packet: &Arriving<'a>) -> Field<'a> {
             "tcp" | "sctp" | "dccp" | "icmp" | "icmpv6" | "ip6" | "igmp" | "esp" | "ah" | "arp",
             ..,
         ) => Field::Missing,
-        // Nothing that a leader multicasts answers anything.
+        // Multicasts of a leader are not replies.
         ("ct", _, _, "state") => Field::Word("new"),
         ("fib", ..) if text(what, "result") == "type" => Field::Word("multicast"),
         _ => Field::Unknown,

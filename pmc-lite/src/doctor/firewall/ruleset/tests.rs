@@ -1,4 +1,4 @@
-//! On what nft 1.0.6 prints for rules as people have them.
+//! Evaluation of typical rules, as nft 1.0.6 prints them.
 
 use super::*;
 
@@ -9,7 +9,7 @@ const PACKET: Arriving<'_> = Arriving {
     port: 319,
 };
 
-/// An inet filter whose input chain has this policy and these rules, beside a chain `own`, and a set of trusted names.
+/// Table `inet filter` with a chain `input` of this policy and these rules, a chain `own`, and a set of trusted interfaces.
 fn ruleset(policy: &str, input: &[&str], own: &[&str]) -> String {
     let rules = |chain: &str, rules: &[&str]| -> String {
         let one = |expr| {
@@ -49,7 +49,7 @@ fn with(condition: &str, action: &str) -> String {
 }
 
 #[test]
-fn rules_are_walked_as_the_kernel_does() {
+fn verdict_is_that_of_the_kernel() {
     let jump = r#"{"jump":{"target":"own"}}"#;
     let goto = r#"{"goto":{"target":"own"}}"#;
     let [drops, rejects, accepts] = ["drop", "reject", "accept"].map(|action| with(PORTS, action));
@@ -73,7 +73,7 @@ fn rules_are_walked_as_the_kernel_does() {
         ("drop", &[goto, &accepts], &[], by_policy),
         ("drop", &[STATES], &[&accepts], RuleVerdict::Passes),
         ("accept", &[STATES], &[&drops], by_rule("own")),
-        // What decides is not known here.
+        // The deciding condition is not known here.
         ("drop", &[&with(MARKED, "accept")], &[], RuleVerdict::Unclear(place("input", false))),
         ("accept", &[&with(MARKED, "drop")], &[], RuleVerdict::Unclear(place("input", false))),
         ("drop", &[&with(MARKED, "drop"), &accepts], &[], RuleVerdict::Unclear(place("input", false))),
@@ -85,7 +85,7 @@ fn rules_are_walked_as_the_kernel_does() {
 }
 
 #[test]
-fn only_chains_on_the_way_in_count() {
+fn chains_that_the_packet_does_not_pass_are_ignored() {
     let rules = ruleset("drop", &[], &[]);
     for (from, to) in [
         (r#""hook":"input""#, r#""hook":"output""#),
@@ -101,7 +101,7 @@ fn only_chains_on_the_way_in_count() {
 }
 
 #[test]
-fn what_nft_does_not_print_is_not_judged() {
+fn text_that_is_no_ruleset_gives_no_verdict() {
     for text in ["", "{}", "Error: syntax error", r#"{"nftables":7}"#] {
         assert_eq!(judge(text, &PACKET), None, "{text}");
     }

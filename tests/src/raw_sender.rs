@@ -1,0 +1,137 @@
+//! Sockets of another host that send any packet: forged, malformed, too many.
+
+use crate::namespace::{CABLE, Namespace};
+use dante_core::port::{Channel, TimestampSource};
+use dante_core::wire::{Buffer, EVENT_PORT, Flags, GENERAL_PORT, Header, PortIdentity, Subdomain, SyncBody};
+use dante_os::net::Interface;
+use dante_os::socket::PtpSocket;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
+use std::io::IoSlice;
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+/// Datagrams in one sendmmsg(2).
+const BATCH: usize = 64;
+
+/// Sockets that receive what PTPv1 devices send, and send any bytes to them.
+#[derive(Debug)]
+pub struct RawSender {
+    event: PtpSocket,
+    general: PtpSocket,
+    sender: PtpSocket,
+}
+
+impl RawSender {
+    /// Opens the sockets on this host.
+    ///
+    /// # Panics
+    /// If they cannot be opened.
+    pub fn on(host: &Namespace) -> Self {
+        host.within(|| {
+            let interface = Interface::find(CABLE).expect("the cable");
+            let group = Subdomain::DFLT.group();
+            let open = |port, channel| {
+                PtpSocket::open(&interface, group, port, channel, TimestampSource::Software)
+                    .expect("a socket")
+            };
+            let sender = PtpSocket::sender(&interface, Channel::General).expect("a socket");
+            Self {
+                event: open(EVENT_PORT, Channel::Event),
+                general: open(GENERAL_PORT, Channel::General),
+                sender,
+            }
+        })
+    }
+
+    /// Sends these bytes to the multicast group.
+    ///
+    /// # Panics
+    /// If they cannot be sent.
+    pub fn send(&mut self, channel: Channel, bytes: &[u8]) {
+        self.sender.send(bytes, to(channel)).expect("a datagram sent");
+    }
+
+    /// Returns the packets received since the last call.
+    ///
+    /// # Panics
+    /// If a socket fails.
+    pub fn received(&mut self) -> Vec<(Channel, Vec<u8>)> {
+        let mut packets = Vec::new();
+        let mut buffer = [0; 256];
+        for (channel, socket) in [(Channel::Event, &mut self.event), (Channel::General, &mut self.general)] {
+            while let Some(received) = socket.receive(&mut buffer).expect("a socket that works") {
+                packets.push((channel, received.bytes.to_vec()));
+            }
+        }
+        packets
+    }
+}
+
+/// A packet generator, which receives nothing: that would slow it down.
+#[derive(Debug)]
+pub struct Generator(PtpSocket);
+
+impl Generator {
+    /// Opens its socket on this host.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    pub fn on(host: &Namespace) -> Self {
+        host.within(|| {
+            let interface = Interface::find(CABLE).expect("the cable");
+            Self(PtpSocket::sender(&interface, Channel::General).expect("a socket"))
+        })
+    }
+
+    /// Sends these packets in turn on a channel for `span`, at most `rate` a second. Returns how many it sent.
+    ///
+    /// # Panics
+    /// If sendmmsg(2) fails.
+    pub fn flood(&self, channel: Channel, packets: &[Vec<u8>], rate: u32, span: Duration) -> u64 {
+        let to = [Some(SockaddrIn::from(to(channel))); BATCH];
+        let mut headers = MultiHeaders::preallocate(BATCH, None);
+        let slices: Vec<_> = packets.iter().map(|packet| [IoSlice::new(packet)]).collect();
+        let batches: Vec<_> = slices.chunks_exact(BATCH).collect();
+        let (begun, mut sent) = (Instant::now(), 0u64);
+        for batch in batches.iter().cycle() {
+            let elapsed = begun.elapsed();
+            if elapsed >= span {
+                break;
+            }
+            if sent as f64 > elapsed.as_secs_f64() * f64::from(rate) {
+                std::thread::sleep(Duration::from_micros(200));
+                continue;
+            }
+            let fd = self.0.as_fd().as_raw_fd();
+            match sendmmsg(fd, &mut headers, *batch, to, [], MsgFlags::empty()) {
+                Ok(results) => sent += results.count() as u64,
+                Err(Errno::EAGAIN | Errno::EINTR | Errno::ENOBUFS) => {}
+                Err(errno) => panic!("sendmmsg: {errno}"),
+            }
+        }
+        sent
+    }
+}
+
+fn to(channel: Channel) -> SocketAddrV4 {
+    let port = match channel {
+        Channel::Event => EVENT_PORT,
+        Channel::General => GENERAL_PORT,
+    };
+    SocketAddrV4::new(Subdomain::DFLT.group(), port)
+}
+
+/// Builds a Sync like that of a Dante leader, with any source.
+pub fn sync(source: PortIdentity, sequence_id: u16, preferred: bool) -> Buffer {
+    let mut body = SyncBody::dante(source);
+    (body.grandmaster.sequence_id, body.grandmaster.preferred) = (sequence_id, preferred);
+    header(source, sequence_id).sync(&body)
+}
+
+/// Header of a two-step Sync and of its Follow_Up.
+pub fn header(source: PortIdentity, sequence_id: u16) -> Header {
+    let flags = Flags::ASSIST | Flags::BOUNDARY_CLOCK;
+    Header { version_network: 1, subdomain: Subdomain::DFLT, source, sequence_id, flags }
+}
