@@ -1,18 +1,19 @@
-# make demo     show the suite at work on loopback: no root, no clock touched
-# make test     everything that is tested; as root, also in network namespaces and a booted guest
-# make check    formatting, lints, and the documentation's links
-# make bench    accuracy against the bound and the peers (docs/accuracy), cost: ns per packet, wake-ups, memory
-# make soak     the long runs: many seeds, many rounds; as root, also a guest with a PTP hardware clock
-# make fuzz     what comes from outside, by coverage: FUZZ_SECONDS=600 for each target
-# make pictures what docs/pictures shows, from the programs at work: as root, two minutes
-# make man      man pages and shell completions, to target/man and target/completions
-# make install  DESTDIR= PREFIX=/usr/local; without DESTDIR also users, pages and devices are made ready, as by the package;
-#               PROFILE=dev, also of make deb, where it has to be quick
-# make deb      the Debian package, target/debian/dante4l_*.deb
+# make demo     run the suite on loopback for 25 s: no root, no clock is set
+# make test     run all tests; as root also those in network namespaces and in a booted guest
+# make check    check formatting, lints and the links of the documentation
+# make bench    measure accuracy against the theoretical bound and other programs (docs/accuracy), and cost: ns per packet,
+#               wake-ups, memory
+# make soak     run the long tests: many seeds, many rounds; as root also a guest with a PTP hardware clock
+# make fuzz     fuzz untrusted input, guided by coverage: FUZZ_SECONDS=600 for each target
+# make pictures draw docs/pictures from the running programs: as root, two minutes
+# make man      write man pages and shell completions to target/man and target/completions
+# make install  DESTDIR= PREFIX=/usr/local; without DESTDIR it also creates users, pages and device permissions, as the package does;
+#               PROFILE=dev for a quick build (also for make deb)
+# make deb      build the Debian package target/debian/dante4l_*.deb
 
 CARGO  ?= cargo
 PREFIX ?= /usr/local
-# dev builds quickly, in target/debug; release is small and fast.
+# dev builds quickly, in target/debug; release builds small and fast programs.
 PROFILE ?= release
 BUILT  = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PROGRAMS = dante4l dante2sys danteshm pmc-lite
@@ -21,7 +22,7 @@ PROGRAMS = dante4l dante2sys danteshm pmc-lite
 
 all: build
 
-# BUILD=true where everything is built already.
+# BUILD=true skips the build.
 BUILD = $(CARGO) build --profile $(PROFILE) --locked --workspace --bins
 
 build:
@@ -30,7 +31,7 @@ build:
 demo: build
 	@./$(BUILT)/dantesim demo
 
-# Most of the time the tests wait for what happens on a network: more of them at once than there are processors.
+# Tests mostly wait for network events, so more of them run in parallel than there are processors.
 test: export RUST_TEST_THREADS ?= 4
 test:
 	@tests/packages.sh
@@ -56,9 +57,8 @@ soak: build
 	SOAK=5 $(CARGO) test --locked -p dante-tests --test flood --test corpora -- --nocapture
 	for round in 1 2 3 4 5 6 7 8 9 10; do $(CARGO) test --locked -p dante-tests || exit 1; done
 
-# Needs a C++ compiler. Without a sanitizer, which only a nightly Rust has: what is fuzzed is safe Rust, but for the mapping
-# of a page.
-# What is found goes to target/fuzz; `make corpora` keeps what reaches code that nothing in fuzz/corpus reaches.
+# Needs a C++ compiler. Runs without a sanitizer, which needs a nightly Rust: the fuzzed code is safe Rust, except the mapping of a page.
+# New inputs go to target/fuzz; `make corpora` adds to fuzz/corpus those that reach code which no input there reaches.
 FUZZ_SECONDS ?= 600
 TARGETS = config engine management packet page
 fuzz     = target/tools/bin/cargo-fuzz
@@ -84,7 +84,7 @@ pictures:
 man: build
 	@./$(BUILT)/dante-manual target
 
-# The one list of what is installed, and where, for `make deb` too. $(call put,MODE,FILES,FOLDER): as many as there are.
+# The list of installed files, also for `make deb`. $(call put,MODE,FILES,FOLDER) installs all FILES.
 ROOT   = $(DESTDIR)$(PREFIX)
 DOC    = $(ROOT)/share/doc/dante4l
 UNITS  = $(ROOT)/lib/systemd/system
@@ -125,7 +125,7 @@ install: build man
 	$(call put,644,target/completions/zsh/*,$(ROOT)/share/zsh/$(ZSH))
 	$(call put,644,target/completions/fish/*,$(ROOT)/share/fish/vendor_completions.d)
 	$(if $(DESTDIR),,$(if $(filter /usr /usr/local,$(PREFIX)),files/debian/postinst configure, \
-	    @echo 'systemd does not look into $(PREFIX): docs/package.md says what is left to do'))
+	    @echo 'systemd reads no files in $(PREFIX): docs/package.md lists the remaining steps'))
 
 deb: build
 	@files/debian/package.sh

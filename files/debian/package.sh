@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes target/debian/dante4l_VERSION_ARCH.deb of what `make install` puts into a folder. Called by `make deb`.
+# Builds target/debian/dante4l_VERSION_ARCH.deb from the files that `make install` installs into a folder. Called by `make deb`.
 #
-#   DEB_VERSION=   version and revision; by default Cargo.toml's version and 0upstream1, which is older than Debian's own first
-#   DEB_OUTPUT=    the folder of the package
-#   DEBFULLNAME= DEBEMAIL=   whose package it is, as for all of Debian's tools
+#   DEB_VERSION=   version and revision; by default Cargo.toml's version and 0upstream1, which is older than Debian's first revision
+#   DEB_OUTPUT=    folder for the package
+#   DEBFULLNAME= DEBEMAIL=   maintainer of the package, as for all of Debian's tools
 #
-# `package.sh tool` only builds what packs, cargo-deb, into target/tools.
+# `package.sh tool` only builds cargo-deb, which makes the package, in target/tools.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -14,13 +14,13 @@ exec 9>target/package.lock
 flock 9
 
 tool=target/tools/bin/cargo-deb
-want=3.8.0
+want="cargo-deb 3.8.0"
 if [ "$("$tool" --version 2>/dev/null)" != "$want" ]; then
-    "${CARGO:-cargo}" install --quiet --debug --root target/tools cargo-deb --version "$want" --locked --no-default-features
+    "${CARGO:-cargo}" install --quiet --debug --root target/tools cargo-deb --version "${want#* }" --locked --no-default-features
 fi
 [ "${1-}" != tool ] || exit 0
 
-# cargo-deb finds the tree by this name (dante4l/Cargo.toml).
+# dante4l/Cargo.toml names this folder for cargo-deb.
 root=target/package/root
 rm -rf target/package
 "${MAKE:-make}" --silent install DESTDIR="$PWD/$root" PREFIX=/usr ZSH=vendor-completions
@@ -33,10 +33,10 @@ export SOURCE_DATE_EPOCH
 cat >target/package/changelog <<CHANGELOG
 dante4l ($version) unstable; urgency=medium
 
-  * What changed is told in /usr/share/doc/dante4l/changelog.gz.
+  * The changes are listed in /usr/share/doc/dante4l/changelog.gz.
 
  -- $maintainer  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
 CHANGELOG
-# Quietly: it warns of every path that does not begin with target/release.
+# --quiet: cargo-deb warns about every path outside target/release.
 "$tool" --quiet --no-build --no-strip --package dante4l --deb-version "$version" --maintainer "$maintainer" --locked \
     --compress-system --output "${DEB_OUTPUT:-target/debian/}"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The dante4l authors
  *
- * Dante time, and UTC by it, from the clock pages that dante4l, dante2sys and danteshm publish in /dev/shm.
+ * Reads Dante time and UTC from the clock pages that dante4l, dante2sys and danteshm publish in /dev/shm.
  *
- * This file is all: C11 with GCC's or Clang's built-in functions, or C++11, and nothing but libc. The layout is specified in
- * docs/pages.md. It is stable: within a major version fields are only ever appended.
+ * This file is the whole library: C11 with the built-in functions of GCC or Clang, or C++11. It needs libc only. docs/pages.md
+ * specifies the layout. It is stable: within a major version fields are only appended.
  *
  *   struct dante_page page;
  *   struct dante_dante4l clock;
@@ -15,11 +15,12 @@
  * With -std=c11 include this file before all others, or define _POSIX_C_SOURCE as 200809L: it needs POSIX 2008.
  *
  * Units: every *_ns is a signed count of ns on the clock that its name or comment states. rate, frequency, rate_sigma and wander are
- * fractions (12e-6 is 12 ppm); a positive rate: the leader runs faster than this host's oscillator. A sigma is one standard
- * deviation.
+ * fractions (12e-6 is 12 ppm). A positive rate means that the leader runs faster than this host's oscillator. A sigma is one
+ * standard deviation.
  *
- * A page is read by pread(2) and never mapped, so that a file that is cut short cannot kill the reader by SIGBUS. No function
- * blocks, sleeps, allocates memory or prints. Opening a page may ask the user database (getpwnam_r).
+ * The functions read a page with pread(2) and never map it, so that a truncated file cannot kill the reader by SIGBUS. No function
+ * sleeps or prints. dante_page_open(), and each read that opens the page again, may query the user database (getpwnam_r), which can
+ * allocate memory and block, for example on a network. It is not queried for pages of root or of the reader's own user.
  *
  * Threads: one struct dante_page must not be used by two threads at a time. */
 #ifndef DANTE_PAGES_H
@@ -40,7 +41,7 @@
 #include <unistd.h>
 
 #if !defined __BYTE_ORDER__ || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the halves of a page's head lie in another order on this machine: see docs/pages.md"
+#error "dante_pages.h supports little-endian machines only: see docs/pages.md"
 #endif
 
 #ifdef __cplusplus
@@ -50,17 +51,17 @@ extern "C" {
 #define DANTE_ASSERT _Static_assert
 #endif
 
-/* ---- what is on every page ---- */
+/* ---- parts of every page ---- */
 
-/* "D4L_PAGE" in the order of the bytes. */
+/* "D4L_PAGE" in the order of the bytes in memory. */
 #define DANTE_MAGIC "D4L_PAGE"
-/* Bytes of the head; the body follows. */
+/* Size of the head, bytes; the body follows. */
 #define DANTE_HEAD_SIZE 128
-/* Bytes of the tail, which ends each page, behind the body: the sum of all its words (see docs/pages.md). */
+/* Size of the tail, bytes. The tail follows the body and is its checksum (see docs/pages.md). */
 #define DANTE_TAIL_SIZE 8
-/* No page is larger, bytes. */
+/* Largest size of a page, bytes. */
 #define DANTE_MAX_SIZE (1 << 20)
-/* Samples that struct dante_dante4l has room for. */
+/* Number of samples in struct dante_dante4l. */
 #define DANTE_RING 64
 /* Sizes of the three pages as this version writes them, bytes: head, body and tail. */
 #define DANTE_DANTE4L_SIZE 3976
@@ -69,7 +70,7 @@ extern "C" {
 
 /* Kinds of pages: the upper half of the layout word. */
 enum dante_kind { DANTE_DANTE4L = 1, DANTE_DANTE2SYS = 2, DANTE_DANTESHM = 3 };
-/* Major version of all three, by which this header reads: the lower half of the layout word. */
+/* Major version of all three pages that this header reads: the lower half of the layout word. */
 #define DANTE_MAJOR 1
 
 enum dante_life { DANTE_BEING_MADE = 0, DANTE_LIVE = 1, DANTE_ENDED = 2, DANTE_REPLACED = 3 };
@@ -83,7 +84,7 @@ struct dante_head {
     uint32_t life;               /* enum dante_life */
     uint64_t instance;           /* a random number that the writer draws when it starts */
     int64_t heartbeat_until_ns;  /* CLOCK_MONOTONIC_RAW; a live page is stale after it */
-    uint64_t doorbell;           /* counts publications */
+    uint64_t doorbell;           /* count of publications */
     uint64_t sequence;           /* odd while the body is being written, 0 before the first body */
     uint32_t array_offset;       /* of the ring, from the beginning of the page, bytes */
     uint32_t array_stride;       /* from one entry to the next, bytes */
@@ -102,16 +103,23 @@ enum dante_port_state {
     DANTE_PORT_SLAVE = 8
 };
 enum dante_kernel_clock { DANTE_KERNEL_UNKNOWN = 0, DANTE_KERNEL_UNSYNCHRONISED = 1, DANTE_KERNEL_SYNCHRONISED = 2 };
-enum dante_timestamp_source { DANTE_TIMESTAMPS_NONE = 0, DANTE_TIMESTAMPS_SOFTWARE = 1, DANTE_TIMESTAMPS_SOFTWARE_NS = 2, DANTE_TIMESTAMPS_HARDWARE = 3 };
+enum dante_timestamp_source {
+    DANTE_TIMESTAMPS_NONE = 0,
+    DANTE_TIMESTAMPS_SOFTWARE = 1,
+    DANTE_TIMESTAMPS_SOFTWARE_NS = 2,
+    DANTE_TIMESTAMPS_HARDWARE = 3
+};
 
 /* struct dante_dante4l.flags */
 #define DANTE_CLOCK_HAS_LEADER 1u
 #define DANTE_CLOCK_HAS_MAP 2u
 #define DANTE_CLOCK_HAS_PATH_DELAY 4u
+/* `map` already contains path_delay_ns: do not add it. Set whenever DANTE_CLOCK_HAS_PATH_DELAY is set. */
 #define DANTE_MAP_HAS_PATH_DELAY 8u
-/* The leader is followed now and the map has converged: judge by this, not by the state, which later versions may add to. */
+/* The leader is followed now and the clock map has converged. Programs use this flag and not the state: later versions may have
+ * other states. */
 #define DANTE_CLOCK_LOCKED 16u
-/* struct dante_dante4l.timescale; this version sets DANTE_TIMESCALE_UTC_OFFSET_VALID alone */
+/* struct dante_dante4l.timescale; this version sets DANTE_TIMESCALE_UTC_OFFSET_VALID only. */
 #define DANTE_TIMESCALE_PTP 1u
 #define DANTE_TIMESCALE_UTC_OFFSET_VALID 2u
 #define DANTE_TIMESCALE_TRACEABLE 4u
@@ -119,19 +127,19 @@ enum dante_timestamp_source { DANTE_TIMESTAMPS_NONE = 0, DANTE_TIMESTAMPS_SOFTWA
 #define DANTE_TIMESCALE_LEAP_61 16u
 #define DANTE_TIMESCALE_LEAP_59 32u
 
-/* Dante time over CLOCK_MONOTONIC_RAW, a straight line, with its uncertainty at raw0_ns. */
+/* Clock map: Dante time over CLOCK_MONOTONIC_RAW as a straight line, with its uncertainty at raw0_ns. */
 struct dante_map {
     int64_t raw0_ns;
     int64_t dante0_ns;
     double rate;
     int64_t offset_sigma_ns;
     double rate_sigma;
-    double correlation;  /* of the errors of both, -1 to 1 */
+    double correlation;  /* of the errors of Dante time and rate, -1 to 1 */
     double wander;       /* growth of rate_sigma within a second */
 };
 
 struct dante_sample {
-    uint64_t number;  /* counts the port's samples; not the place in the ring */
+    uint64_t number;  /* number of the sample on its port; not the index in the ring */
     uint64_t timeline;
     int64_t arrived_raw_ns;
     int64_t arrived_real_ns;
@@ -143,7 +151,7 @@ struct dante_sample {
 
 struct dante_dante4l {
     uint8_t protocol;      /* enum dante_protocol */
-    uint8_t state;         /* enum dante_port_state, for people: programs use DANTE_CLOCK_LOCKED */
+    uint8_t state;         /* enum dante_port_state, for display only: programs use DANTE_CLOCK_LOCKED */
     uint8_t kernel_clock;  /* enum dante_kernel_clock */
     uint8_t timestamp_source;  /* enum dante_timestamp_source */
     uint32_t flags;
@@ -161,7 +169,7 @@ struct dante_dante4l {
     struct dante_map map;
     int64_t path_delay_ns;
     int64_t kernel_max_error_ns;
-    uint64_t samples;  /* ever put into the ring */
+    uint64_t samples;  /* count of all samples written to the ring in this run */
     uint64_t reserved_3[14];
     struct dante_sample ring[DANTE_RING];
 };
@@ -192,7 +200,7 @@ struct dante_piece {
     uint64_t serial;
     int64_t dante0_ns;
     int64_t utc0_ns;  /* since 1970 */
-    int64_t slope;    /* rate of UTC against Dante time minus one, in units of 2^-48 */
+    int64_t slope;    /* rate of UTC relative to Dante time minus one, in units of 2^-48 */
 };
 
 struct dante_dante2sys {
@@ -202,12 +210,12 @@ struct dante_dante2sys {
     uint8_t leap;        /* enum dante_leap */
     uint32_t flags;
     double frequency;
-    uint64_t key_instance;  /* head.instance of dante4l, and its timeline, in which the pieces count */
-    uint64_t key_number;
+    uint64_t key_instance;  /* head.instance of the dante4l whose Dante time the pieces refer to */
+    uint64_t key_number;    /* the timeline that the pieces refer to */
     struct dante_piece piece;
-    struct dante_piece next;  /* with a serial of 0: none; this version never sets it */
+    struct dante_piece next;  /* serial 0: none; this version never sets it */
     int64_t next_from_dante_ns;
-    int32_t leap_seconds;  /* to be added to what a piece gives */
+    int32_t leap_seconds;  /* to be added to UTC by a piece */
     uint32_t reserved;
     int64_t utc_bound_ns;
 };
@@ -216,20 +224,20 @@ struct dante_dante2sys {
 
 enum dante_relay_state { DANTE_RELAY_WAITING = 0, DANTE_RELAY_FEEDING = 1 };
 enum dante_epoch_source { DANTE_EPOCH_NONE = 0, DANTE_EPOCH_CLOCK = 1, DANTE_EPOCH_UNSYNCHRONISED = 2, DANTE_EPOCH_DANTE2SYS = 3 };
-enum dante_relay_waiting { DANTE_WAITING_NOTHING = 0, DANTE_WAITING_LEADER = 1, DANTE_WAITING_DATE = 2, DANTE_WAITING_SILENCE = 3 };
+enum dante_relay_waiting { DANTE_WAITING_NOTHING = 0, DANTE_WAITING_LEADER = 1, DANTE_WAITING_UTC = 2, DANTE_WAITING_PAUSE = 3 };
 
 struct dante_danteshm {
     uint8_t state;         /* enum dante_relay_state */
     uint8_t epoch_source;  /* enum dante_epoch_source */
     uint8_t waiting;       /* enum dante_relay_waiting */
     uint8_t reserved[5];
-    int64_t epoch_ns;      /* UTC minus Dante time */
+    int64_t epoch_ns;      /* epoch offset (K): UTC minus Dante time */
     uint64_t key_instance;
     uint64_t key_number;
     int64_t last_sample_raw_ns;
 };
 
-/* ---- the layout, held by the compiler: structure, field, offset, size, bytes; `base` is where the structure begins ---- */
+/* ---- the layout, checked by the compiler: structure, base (offset of the structure), field, offset and size in bytes ---- */
 
 #define DANTE_FIELD(type, base, field, offset, bytes)                                                     \
     DANTE_ASSERT((base) + offsetof(struct dante_##type, field) == (offset) &&                             \
@@ -331,22 +339,23 @@ DANTE_ASSERT(DANTE_HEAD_SIZE + sizeof(struct dante_danteshm) + DANTE_TAIL_SIZE =
 
 enum dante_result {
     DANTE_OK = 0,
-    /* The page was read, but its writer no longer updates it: a map still gives Dante time, with a growing uncertainty. */
+    /* The page was read, but its writer does not update it any more. A clock map still gives Dante time, with a growing
+     * uncertainty. */
     DANTE_STALE = 1,      /* the writer died or hangs */
-    DANTE_STOPPED = 2,    /* the writer ended in good order */
-    DANTE_UNLOCKED = 3,   /* of dante_time_now(): dante4l is not locked to a leader, and the value is from its last map */
-    /* Nothing was read. Go on with what was read before, and try again: the next read opens the page again. */
+    DANTE_STOPPED = 2,    /* the writer ended normally */
+    DANTE_UNLOCKED = 3,   /* dante_time_at(), dante_time_now(): dante4l is not locked to a leader; the time is by its last map */
+    /* Nothing was read. Keep the values that were read before, and try again: the next read opens the page again. */
     DANTE_ABSENT = -1,    /* there is no page, or its writer is making it */
-    DANTE_FOREIGN = -2,   /* wrong owner, others may write to it, or not a regular file */
-    DANTE_VERSION = -3,   /* another major version: this program has to be built with a later header */
-    DANTE_TORN = -4,      /* not whole, DANTE_ATTEMPTS times: it is being written, or was cut short and extended again */
-    DANTE_SIZE = -5,      /* the file has not the size that its head states: it was cut short or extended */
+    DANTE_FOREIGN = -2,   /* wrong owner, writable by other users, or not a regular file */
+    DANTE_VERSION = -3,   /* another major version: build this program with a later header */
+    DANTE_TORN = -4,      /* torn in DANTE_ATTEMPTS attempts: it is being written, or was truncated and extended again */
+    DANTE_SIZE = -5,      /* the size of the file is not the one in its head: it was truncated or extended */
     DANTE_GARBAGE = -6,   /* not a page of this kind */
     DANTE_SYSTEM = -7,    /* a system call failed: see errno */
-    DANTE_BAD_NAME = -8,  /* the instance's name is not 1 to 32 letters, digits, '-' or '_' */
-    /* The page was read, but does not have what was asked for. */
-    DANTE_NO_MAP = -9,    /* no Dante time is known */
-    DANTE_NO_PIECE = -10  /* no UTC is known for this timeline */
+    DANTE_BAD_NAME = -8,  /* the name of the instance is not 1 to 32 letters, digits, '-' or '_' */
+    /* The page was read, but lacks the requested value. */
+    DANTE_NO_MAP = -9,    /* Dante time is unknown */
+    DANTE_NO_PIECE = -10  /* UTC is unknown for this timeline */
 };
 
 static inline const char *dante_result_text(int result) {
@@ -358,27 +367,27 @@ static inline const char *dante_result_text(int result) {
     case DANTE_ABSENT: return "absent";
     case DANTE_FOREIGN: return "not trusted: wrong owner or mode";
     case DANTE_VERSION: return "another major version";
-    case DANTE_TORN: return "torn: not whole";
+    case DANTE_TORN: return "torn: changed while it was read";
     case DANTE_SIZE: return "wrong size";
     case DANTE_GARBAGE: return "not a page of this kind";
     case DANTE_SYSTEM: return "a system call failed";
-    case DANTE_BAD_NAME: return "not a name of an instance";
-    case DANTE_NO_MAP: return "no Dante time is known";
-    case DANTE_NO_PIECE: return "no UTC is known";
+    case DANTE_BAD_NAME: return "invalid instance name";
+    case DANTE_NO_MAP: return "Dante time is unknown";
+    case DANTE_NO_PIECE: return "UTC is unknown";
     default: return "unknown result";
     }
 }
 
 /* ---- opening and reading ---- */
 
-/* A read that meets a writer at work is repeated at once, this often. */
+/* Number of attempts to read a page that is being written. They follow each other at once. */
 #define DANTE_ATTEMPTS 16
 
 struct dante_page {
     int fd;                  /* -1 while the page is not open */
     int kind;                /* enum dante_kind */
     char path[64];           /* for inotify_add_watch(2) */
-    struct dante_head head;  /* of the last read that returned 0 or more */
+    struct dante_head head;  /* of the last read; valid if that returned 0 or more */
 };
 
 static inline const char *dante_program(int kind) {
@@ -396,7 +405,7 @@ static inline void dante_page_close(struct dante_page *page) {
     page->fd = -1;
 }
 
-/* Exactly `size` bytes, or not. */
+/* Reads exactly `size` bytes, or fails. */
 static inline int dante_pread_(int fd, void *to, size_t size, uint64_t offset) {
     char *bytes = (char *)to;
     while (size > 0) {
@@ -411,7 +420,7 @@ static inline int dante_pread_(int fd, void *to, size_t size, uint64_t offset) {
     return DANTE_OK;
 }
 
-/* Whether the page belongs to root, to this user or to the daemon's own, and nobody else may write to it. */
+/* Checks that the page belongs to root, to this user or to the daemon's service user, and that no other user can write to it. */
 static inline int dante_check_owner_(const struct stat *file, int kind) {
     if (!S_ISREG(file->st_mode) || (file->st_mode & (S_IWGRP | S_IWOTH))) return DANTE_FOREIGN;
     if (file->st_uid == 0 || file->st_uid == geteuid()) return DANTE_OK;
@@ -421,7 +430,7 @@ static inline int dante_check_owner_(const struct stat *file, int kind) {
     return file->st_uid == entry.pw_uid ? DANTE_OK : DANTE_FOREIGN;
 }
 
-/* Whether the page's name still leads to the file that is open. */
+/* Whether the page's name still refers to the open file. */
 static inline int dante_is_named_(const struct dante_page *page) {
     struct stat ours, named;
     return fstat(page->fd, &ours) == 0 && lstat(page->path, &named) == 0 && ours.st_dev == named.st_dev &&
@@ -431,14 +440,14 @@ static inline int dante_is_named_(const struct dante_page *page) {
 static inline int dante_reopen_(struct dante_page *page) {
     struct stat file;
     dante_page_close(page);
-    /* O_NONBLOCK: the open of a FIFO would wait for its writer. ELOOP is a link, ENXIO a socket. */
+    /* O_NONBLOCK: opening a FIFO would block until it has a writer. ELOOP: a symbolic link. ENXIO: a socket. */
     page->fd = open(page->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (page->fd < 0) return errno == ENOENT ? DANTE_ABSENT : errno == ELOOP || errno == ENXIO ? DANTE_FOREIGN : DANTE_SYSTEM;
     if (fstat(page->fd, &file) != 0) return DANTE_SYSTEM;
     return dante_check_owner_(&file, page->kind);
 }
 
-/* Whether the head is one of a page that this header reads. */
+/* Checks that the head is that of a page that this header reads. */
 static inline int dante_check_head_(const struct dante_head *head, int kind) {
     static const char none[8] = {0};
     if (memcmp(head->magic, none, 8) == 0) return DANTE_ABSENT;
@@ -455,7 +464,7 @@ static inline int dante_check_head_(const struct dante_head *head, int kind) {
     return DANTE_OK;
 }
 
-/* The body, `size` bytes of this version, of which the first `fields` lie before the ring; what the page lacks is 0. */
+/* Reads the body: `size` bytes in this version, of which the first `fields` are before the ring. Fields that the page lacks are 0. */
 static inline int dante_read_body_(const struct dante_page *page, void *body, size_t size, size_t fields) {
     const struct dante_head *head = &page->head;
     size_t found = (size_t)(head->array_offset ? head->array_offset : head->size - DANTE_TAIL_SIZE) - DANTE_HEAD_SIZE;
@@ -468,7 +477,7 @@ static inline int dante_read_body_(const struct dante_page *page, void *body, si
     if (clock->samples == 0) return DANTE_OK;
     if (head->array_entries == DANTE_RING && head->array_stride == sizeof(struct dante_sample))
         return dante_pread_(page->fd, clock->ring, sizeof clock->ring, head->array_offset);
-    /* A page of another version: entry by entry. */
+    /* A page of another version is read entry by entry. */
     uint64_t held = head->array_entries < DANTE_RING ? head->array_entries : DANTE_RING;
     size_t bytes = head->array_stride < sizeof(struct dante_sample) ? head->array_stride : sizeof(struct dante_sample);
     if (held > clock->samples) held = clock->samples;
@@ -478,8 +487,9 @@ static inline int dante_read_body_(const struct dante_page *page, void *body, si
     return result;
 }
 
-/* The tail that the page should have: the sum of the head's words that do not change while its writer runs, of the sequence, and
- * of the words of the body. What was copied before is right if this is: zeros that stood there then stand there still. */
+/* Computes the tail that the page should have: the sum of the head's words that do not change while its writer runs, of the
+ * sequence, and of the words of the body. If it is right, the body that was copied before is right too: zeros of a truncated file
+ * remain until the writer writes again. */
 static inline int dante_sum_(const struct dante_page *page, uint64_t *sum) {
     static const size_t places[] = {0, 8, 16, 32, 56, 64, 72};
     const unsigned char *head = (const unsigned char *)&page->head;
@@ -516,10 +526,10 @@ static inline int dante_try_read_(struct dante_page *page, void *body, size_t si
     if ((result = dante_pread_(page->fd, &tail, sizeof tail, head->size - DANTE_TAIL_SIZE)) != DANTE_OK) return result;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if ((result = dante_pread_(page->fd, &again, sizeof again, 0)) != DANTE_OK) return result;
-    /* All but the heartbeat and the doorbell, which change apart from the body. */
+    /* Heartbeat and doorbell change independently of the body. */
     again.heartbeat_until_ns = head->heartbeat_until_ns;
     again.doorbell = head->doorbell;
-    /* Cut short and extended again, a file is zeros from some place on. */
+    /* A file that was truncated and extended again is zeros from some offset on: the sum shows that. */
     if (memcmp(head, &again, sizeof again) != 0 || tail != sum) return DANTE_TORN;
     if (head->life == DANTE_ENDED) return DANTE_STOPPED;
     return dante_raw_now() > head->heartbeat_until_ns ? DANTE_STALE : DANTE_OK;
@@ -535,15 +545,15 @@ static inline int dante_read_(struct dante_page *page, int kind, void *body, siz
     for (int attempt = 0; attempt < DANTE_ATTEMPTS; attempt++) {
         result = dante_try_read_(page, body, size, fields);
         if (result == DANTE_OK) return result;
-        /* A file that was renamed, or has other names, is stopped once its writer has made the page again. */
+        /* A stale or stopped page: if its name refers to another file, that file is the current page. */
         if (result > DANTE_OK && (!was_open || dante_is_named_(page))) return result;
         if (result != DANTE_TORN) {
-            /* The name leads, or may lead, to another file by now. */
+            /* The name may refer to another file now. */
             if (!was_open) break;
             was_open = 0;
             result = dante_reopen_(page);
             if (result != DANTE_OK) break;
-            /* With all attempts, once: the last one must not end with a page that is open and unread. */
+            /* The new file gets all attempts, so that the last attempt does not leave a page open but unread. This happens once. */
             attempt = -1;
         }
     }
@@ -556,8 +566,8 @@ failed: {
 }
 }
 
-/* Prepares a page for reading: `instance` is that of --instance, or NULL. Whether it is there now; if not, each read tries again.
- * Only after DANTE_BAD_NAME the page cannot be used. */
+/* Prepares a page for reading: `instance` is that of --instance, or NULL. Returns whether the page can be opened now; if not, each
+ * read tries again. Only after DANTE_BAD_NAME the page cannot be used. */
 static inline int dante_page_open(struct dante_page *page, enum dante_kind kind, const char *instance) {
     static const char folder[] = "/dev/shm/";
     const char *program = dante_program(kind);
@@ -587,8 +597,8 @@ static inline int dante_page_open(struct dante_page *page, enum dante_kind kind,
     return result;
 }
 
-/* Each reads a page into `body`, opening it again where it was replaced or renamed. From 0 on `body` and page->head are valid; below 0
- * `body` is all zeros. */
+/* Each function reads a page into `body`. It opens the page again if the page was replaced or renamed. If the result is 0 or more,
+ * `body` and page->head are valid. If the result is less than 0, `body` is all zeros; only DANTE_BAD_NAME leaves `body` unchanged. */
 static inline int dante_read_dante4l(struct dante_page *page, struct dante_dante4l *body) {
     return dante_read_(page, DANTE_DANTE4L, body, sizeof *body, offsetof(struct dante_dante4l, ring));
 }
@@ -617,7 +627,7 @@ static inline int64_t dante_round_(double value) {
     return (int64_t)(value + (value < 0 ? -0.5 : 0.5));
 }
 
-/* Without libm. */
+/* Square root without libm. */
 static inline double dante_sqrt_(double value) {
     uint64_t bits;
     double root;
@@ -629,7 +639,8 @@ static inline double dante_sqrt_(double value) {
     return root;
 }
 
-/* Dante time at `raw_ns` (CLOCK_MONOTONIC_RAW) by this map, and one standard deviation of it, ns; `sigma_ns` may be NULL. */
+/* Returns Dante time at `raw_ns` (CLOCK_MONOTONIC_RAW) by this map, and stores its standard deviation, ns, to `sigma_ns`, which may
+ * be NULL. */
 static inline int64_t dante_map_time(const struct dante_map *map, int64_t raw_ns, double *sigma_ns) {
     int64_t elapsed = dante_sub_(raw_ns, map->raw0_ns);
     if (sigma_ns) {
@@ -641,8 +652,8 @@ static inline int64_t dante_map_time(const struct dante_map *map, int64_t raw_ns
     return dante_add_(dante_add_(map->dante0_ns, elapsed), dante_round_((double)elapsed * map->rate));
 }
 
-/* Dante time at `raw_ns` by what was read. The leader's time without the path delay, unless DANTE_MAP_HAS_PATH_DELAY is set:
- * where DANTE_CLOCK_HAS_PATH_DELAY is set alone, add path_delay_ns to have it with it. */
+/* Computes Dante time at `raw_ns` by the map of a page, with its standard deviation. With DANTE_MAP_HAS_PATH_DELAY the time already
+ * contains path_delay_ns; without it the time is late by the path delay. */
 static inline int dante_time_at(const struct dante_dante4l *clock, int64_t raw_ns, int64_t *dante_ns, double *sigma_ns) {
     const struct dante_map *map = &clock->map;
     double sum = map->rate + map->rate_sigma + map->correlation + map->wander;
@@ -651,7 +662,7 @@ static inline int dante_time_at(const struct dante_dante4l *clock, int64_t raw_n
     return (clock->flags & DANTE_CLOCK_LOCKED) ? DANTE_OK : DANTE_UNLOCKED;
 }
 
-/* Dante time now. DANTE_STALE, DANTE_STOPPED and DANTE_UNLOCKED give a time, too: that of the last map. */
+/* Computes Dante time now. DANTE_STALE, DANTE_STOPPED and DANTE_UNLOCKED also give a time, by the last map. */
 static inline int dante_time_now(struct dante_page *page, int64_t *dante_ns, double *sigma_ns) {
     struct dante_dante4l clock;
     int read = dante_read_dante4l(page, &clock), result;
@@ -660,9 +671,9 @@ static inline int dante_time_now(struct dante_page *page, int64_t *dante_ns, dou
     return result < DANTE_OK ? result : read != DANTE_OK ? read : result;
 }
 
-/* The sample after the first `*seen`, or the oldest that the ring still has; NULL: there is no other. Begin with *seen = 0, or with
- * clock->samples to have only later ones; begin again when page.head.instance changes. The places that a page with a smaller ring
- * leaves empty (number 0) are passed over. */
+/* Returns the sample after the first `*seen` ones, or the oldest one that the ring still has; NULL: there are no more samples. Begin
+ * with *seen = 0, or with clock->samples to get only later samples; begin again when page.head.instance changes. Entries that a
+ * page with a smaller ring leaves empty (number 0) are skipped. */
 static inline const struct dante_sample *dante_next_sample(const struct dante_dante4l *clock, uint64_t *seen) {
     if (*seen < clock->samples && clock->samples - *seen > DANTE_RING) *seen = clock->samples - DANTE_RING;
     while (*seen < clock->samples) {
@@ -674,10 +685,11 @@ static inline const struct dante_sample *dante_next_sample(const struct dante_da
 
 /* ---- UTC ---- */
 
-/* floor(elapsed * slope / 2^48): a product of 128 bits, which 32-bit machines (and DANTE_NO_INT128) compute in halves. */
+/* floor(elapsed * slope / 2^48): the product has 128 bits. Without __int128 (32-bit machines, DANTE_NO_INT128) it is computed in
+ * halves. */
 static inline int64_t dante_gained_(int64_t elapsed, int64_t slope) {
 #if defined __SIZEOF_INT128__ && !defined DANTE_NO_INT128
-    /* The shift of a negative number rounds towards minus infinity, with GCC and Clang. */
+    /* With GCC and Clang the right shift of a negative number rounds towards minus infinity. */
     __extension__ __int128 gained = ((__extension__(__int128)elapsed) * slope) >> 48;
     return gained > INT64_MAX ? INT64_MAX : gained < INT64_MIN ? INT64_MIN : (int64_t)gained;
 #else
@@ -695,15 +707,15 @@ static inline int64_t dante_gained_(int64_t elapsed, int64_t slope) {
 #endif
 }
 
-/* UTC at the leader's time `dante_ns`, ns since 1970, without the leap seconds: the same on every host, to the ns. Before
- * piece->dante0_ns the piece that was published until then holds, not this one. */
+/* Returns UTC at Dante time `dante_ns`, ns since 1970, without the leap seconds: the same on every host, to the ns. For a Dante time
+ * before piece->dante0_ns use the piece that was published before this one. */
 static inline int64_t dante_piece_utc(const struct dante_piece *piece, int64_t dante_ns) {
     int64_t elapsed = dante_sub_(dante_ns, piece->dante0_ns);
     return dante_add_(dante_add_(piece->utc0_ns, elapsed), dante_gained_(elapsed, piece->slope));
 }
 
-/* UTC at the leader's time `dante_ns`, ns since 1970, by what was read of dante2sys; `instance` is head.instance of dante4l's page and
- * `timeline` its timeline, which `dante_ns` was computed from. How far UTC may be off is utc_bound_ns. */
+/* Computes UTC at Dante time `dante_ns`, ns since 1970, by the page of dante2sys. `instance` and `timeline` are head.instance and
+ * timeline of the page of dante4l that gave `dante_ns`. The bound of the UTC error is utc_bound_ns. */
 static inline int dante_utc_at(const struct dante_dante2sys *steered, uint64_t instance, uint64_t timeline, int64_t dante_ns,
                                int64_t *utc_ns) {
     const struct dante_piece *piece = &steered->piece;

@@ -1,4 +1,4 @@
-/* Prints Dante time once a second, and UTC by it while dante2sys runs and knows it.
+/* Prints Dante time once a second, and UTC while dante2sys runs and publishes it.
  *
  *   cc -O2 -o dante-now dante-now.c && ./dante-now [INSTANCE] */
 #include <dante_pages.h>
@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
         printf("Dante %" PRId64 ".%09" PRId64 " s +-%.0f ns (%s)", dante / 1000000000, dante % 1000000000, sigma,
                dante_result_text(result));
         int steering = dante_read_dante2sys(&dante2sys, &steered);
-        /* What a dante2sys that ended or hangs has left is not printed: nobody corrects it any more. */
+        /* UTC of a dante2sys that ended or hangs is not printed: it is not corrected any more. */
         if (steering == DANTE_OK)
             steering = dante_utc_at(&steered, dante4l.head.instance, clock.timeline, dante, &utc);
         if (steering == DANTE_OK) {
