@@ -75,7 +75,7 @@ impl Journal {
             (_, Err(Loss::PullUp)) => body.map(|body| {
                 let subdomain = body.subdomain();
                 format!(
-                    "dante4l follows {subdomain}, a pull-up domain (rate off by 0.1 to 4.2 %): not followed without --allow-pull-up"
+                    "dante4l follows {subdomain}, a pull-up domain (nominal rate off by 0.1 % or about 4 %): not followed; set the pull-up of the devices to none"
                 )
             }),
             (_, Err(loss @ (Loss::Stale | Loss::Stopped))) => Some(loss.to_string()),

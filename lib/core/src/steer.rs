@@ -69,7 +69,7 @@ pub struct Config {
     pub rules: UtcRules,
     /// The source of UTC.
     pub utc: UtcConfig,
-    /// Follow a leader of a pull-up domain, whose rate is off by 0.1 to 4.2 %.
+    /// Follow a leader of a pull-up domain, whose nominal rate is off by 0.1 % or about 4 %.
     pub allows_pull_up: bool,
 }
 

@@ -59,8 +59,8 @@ named! {
         Stopped "dante4l was stopped",
         /// dante4l's clock page does not exist, or it is rejected.
         NoPage "dante4l's clock page is missing or rejected",
-        /// dante4l follows a leader in a pull-up domain, whose rate differs by some percent.
-        PullUp "the leader is in a pull-up domain (--allow-pull-up)",
+        /// dante4l follows a leader in a pull-up domain, whose nominal rate is off by 0.1 % or about 4 %.
+        PullUp "the leader is in a pull-up domain",
         /// The leader's rate exceeds the largest frequency correction of the clock.
         TooFast "the leader's rate exceeds --max-frequency",
         /// The program is stopping.
