@@ -18,7 +18,7 @@ PROFILE ?= release
 BUILT  = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PROGRAMS = dante4l dante2sys danteshm pmc-lite
 
-.PHONY: all build demo test check bench soak fuzz corpora pictures man install deb clean
+.PHONY: all build demo test test-guest test-host check bench soak fuzz corpora pictures man install deb clean
 
 all: build
 
@@ -36,7 +36,15 @@ test: export RUST_TEST_THREADS ?= 4
 test:
 	@tests/packages.sh
 	$(CARGO) build --locked --workspace --bins --tests
-	$(CARGO) test --locked --workspace
+	@+$(MAKE) --no-print-directory --jobs=2 test-guest test-host
+
+# The guests occupy half of a processor for some minutes: they run beside the other tests.
+test-guest:
+	$(CARGO) test --locked -p dante-tests --test guest --test guest_phc
+
+test-host:
+	$(CARGO) test --locked --workspace --exclude dante-tests
+	$(CARGO) test --locked -p dante-tests --lib --bins --test corpora --test flood --test suite
 
 check:
 	$(CARGO) fmt --all --check
