@@ -107,15 +107,31 @@ impl Attempts {
     }
 }
 
+/// The multiple for values in an emulated guest, whose clock and timestamps suffer from every other program on the machine: 4.8 was
+/// measured while the other tests ran and the machine was four times slower than usual.
+pub const GUEST_TOLERANCE: f64 = 10.0;
+
 /// Prints a measured value with its limit.
 ///
 /// # Panics
 /// If the value is beyond [`TOLERANCE`] times the limit, or NaN.
 pub fn judge(what: &str, figure: f64, limit: f64, unit: &str) {
+    judge_within(TOLERANCE, what, figure, limit, unit);
+}
+
+/// Prints a value that was measured in a guest with its limit.
+///
+/// # Panics
+/// If the value is beyond [`GUEST_TOLERANCE`] times the limit, or NaN.
+pub fn judge_in_guest(what: &str, figure: f64, limit: f64, unit: &str) {
+    judge_within(GUEST_TOLERANCE, what, figure, limit, unit);
+}
+
+fn judge_within(tolerance: f64, what: &str, figure: f64, limit: f64, unit: &str) {
     println!("{what}: {figure:.3} {unit} (limit {limit} {unit}, {:.2} of it)", figure.abs() / limit);
     assert!(
-        figure.abs() <= limit * TOLERANCE,
-        "{what}: {figure} {unit} is beyond {TOLERANCE} times {limit} {unit}"
+        figure.abs() <= limit * tolerance,
+        "{what}: {figure} {unit} is beyond {tolerance} times {limit} {unit}"
     );
 }
 

@@ -3,7 +3,7 @@
 use super::{EVENT_TIMEOUT, PPM, package, seconds, utc_error_s};
 use dante_tests::guest::{Guest, INTERFACE};
 use dante_tests::lab::LeaderProcess;
-use dante_tests::{judge, wait_for, wait_until};
+use dante_tests::{judge_in_guest, wait_for, wait_until};
 use std::time::{Duration, Instant};
 
 /// Host number of the time server.
@@ -79,7 +79,7 @@ fn another_leader(guest: &mut Guest, first: LeaderProcess) -> LeaderProcess {
     }
     let timeline = guest.status()["dante4l"]["timeline"].clone();
     println!("the clock moved by {:.3} ms at most over the change (timeline {timeline})", worst * 1e3);
-    judge("clock moved", worst * 1e3, 1.0, "ms");
+    judge_in_guest("clock moved", worst * 1e3, 1.0, "ms");
     wait_for_reach(guest);
     second
 }

@@ -8,7 +8,7 @@ use super::{
 use dante_tests::guest::{Guest, INTERFACE};
 use dante_tests::lab::LeaderProcess;
 use dante_tests::ntp::{Behaviour, NtpServer};
-use dante_tests::{judge, wait_until};
+use dante_tests::{judge_in_guest, wait_until};
 use nix::libc::{STA_INS, STA_PLL};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -74,7 +74,7 @@ fn units(guest: &mut Guest) {
     let timex = guest.timex();
     assert_eq!((timex.tick, timex.status & STA_PLL), (10_000, 0), "{timex:?}");
     assert!(timex.is_synchronised(), "{timex:?}");
-    judge("UTC error", utc_error_s(guest) * 1e3, 12.0, "ms");
+    judge_in_guest("UTC error", utc_error_s(guest) * 1e3, 12.0, "ms");
     let leader = guest.status()["dante4l"]["leader"]["id"].as_str().expect("a leader").to_owned();
     package::wait_for_status(guest, "dante4l", &format!("SLAVE of {leader}"));
     package::wait_for_status(guest, "dante2sys", &format!("LOCKED on {leader}"));
@@ -242,7 +242,7 @@ fn dante4l_killed(guest: &mut Guest) {
     let (frequency, moved) = (guest.timex().frequency_ppb / 1e3, utc_error_s(guest) - before);
     println!("the clock moved by {:+.2} ms after dante4l was killed", moved * 1e3);
     assert!(moved.abs() < STILL_S, "{moved} s");
-    judge("rate - leader's", frequency - PPM, 3.0, "ppm");
+    judge_in_guest("rate - leader's", frequency - PPM, 3.0, "ppm");
 }
 
 /// An administrator sets the clock: dante2sys leaves it there and declares it unsynchronised. After a restart it uses the servers.
@@ -298,7 +298,7 @@ fn wait_for_leader_rate(guest: &mut Guest) {
     wait_for_state(guest, "LOCKED");
     let timex = guest.timex();
     assert_eq!(timex.tick, 10_000, "{timex:?}");
-    judge("rate - leader's", timex.frequency_ppb / 1e3 - PPM, 3.0, "ppm");
+    judge_in_guest("rate - leader's", timex.frequency_ppb / 1e3 - PPM, 3.0, "ppm");
 }
 
 fn reboots(guest: &mut Guest) {
@@ -310,7 +310,7 @@ fn reboots(guest: &mut Guest) {
     let stored = guest.check("cat /var/lib/dante2sys/drift");
     println!("saved: {} ppm", stored.trim());
     let frequency: f64 = stored.split(' ').next().and_then(|ppm| ppm.parse().ok()).expect("a frequency");
-    judge("saved - leader's", frequency - PPM, 2.0, "ppm");
+    judge_in_guest("saved - leader's", frequency - PPM, 2.0, "ppm");
     guest.reboot();
     // The network comes up after the daemons.
     package::wait_for_status(guest, "dante4l", &format!("waiting for interface {LATE}"));
@@ -337,7 +337,7 @@ fn reboots(guest: &mut Guest) {
     // Both units are enabled.
     only_one(guest, "dante2sys.service");
     guest.check(&format!("systemctl disable --quiet {TIMESYNCD}"));
-    judge("UTC error", utc_error_s(guest) * 1e3, 12.0, "ms");
+    judge_in_guest("UTC error", utc_error_s(guest) * 1e3, 12.0, "ms");
 }
 
 fn sleeps(guest: &mut Guest) {

@@ -4,7 +4,7 @@ use super::{EVENT_TIMEOUT, PPM, SHORT_INTERVAL, seconds, utc_error_s, utc_status
 use dante_core::time::Duration as Span;
 use dante_tests::guest::{Guest, INTERFACE, Setup};
 use dante_tests::ntp::{Answer, Behaviour, NtpServer};
-use dante_tests::{judge, wait_for, wait_until};
+use dante_tests::{judge_in_guest, wait_for, wait_until};
 use std::time::{Duration, Instant};
 
 /// Tolerance of a measured drift of the guest's clock, ppm: each reading has an error of about 0.15 ms.
@@ -131,7 +131,7 @@ fn step(guest: &mut Guest, server: &NtpServer) {
     );
     // The threshold is 2 ms, steps are at least a minute apart, and each reading has an error of about 0.15 ms.
     for worst in [correct, wrong, garbage, silent, after] {
-        judge("UTC error", worst, 4.0, "ms");
+        judge_in_guest("UTC error", worst, 4.0, "ms");
         assert!(worst < 100.0, "a server with an error of 1 s moved the clock: {worst} ms");
     }
     let sizes = steps(guest);
@@ -139,7 +139,7 @@ fn step(guest: &mut Guest, server: &NtpServer) {
     for size in &sizes[1..] {
         assert!((-0.010..-0.0019).contains(size), "not about the threshold: {sizes:?}");
     }
-    judge("rate - leader's", guest.timex().frequency_ppb / 1e3 - PPM, 3.0, "ppm");
+    judge_in_guest("rate - leader's", guest.timex().frequency_ppb / 1e3 - PPM, 3.0, "ppm");
     let rtc = guest.rtc_error();
     println!("error of the RTC, written by the kernel: {rtc:+.3} s");
     assert!(rtc.abs() < 1.0, "{rtc} s; before, the RTC was {expected} s ahead");
@@ -196,7 +196,7 @@ fn utc(guest: &mut Guest) {
     let drift = judge_drift(guest, 0.0, seconds(12, 300));
     let worst = worst.max(utc_error_ms(guest).abs());
     println!("largest error {worst:.2} ms, drift at the end {drift:+.1} ppm");
-    judge("UTC error", worst, 2.0, "ms");
+    judge_in_guest("UTC error", worst, 2.0, "ms");
     assert!(steps(guest).len() <= before + 1, "stepped after the first step: {:?}", steps(guest));
     guest.stop("dante2sys");
 }
