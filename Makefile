@@ -38,13 +38,18 @@ test:
 	$(CARGO) build --locked --workspace --bins --tests
 	@+$(MAKE) --no-print-directory --jobs=2 test-guest test-host
 
+GUEST_TESTS = guest guest_phc
+ALL_TESTS   = $(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs)) \
+              $(patsubst tests/tests/%/main.rs,%,$(wildcard tests/tests/*/main.rs))
+HOST_TESTS  = $(filter-out $(GUEST_TESTS),$(ALL_TESTS))
+
 # The guests occupy half of a processor for some minutes: they run beside the other tests.
 test-guest:
-	$(CARGO) test --locked -p dante-tests --test guest --test guest_phc
+	$(CARGO) test --locked -p dante-tests $(GUEST_TESTS:%=--test %)
 
 test-host:
 	$(CARGO) test --locked --workspace --exclude dante-tests
-	$(CARGO) test --locked -p dante-tests --lib --bins --test corpora --test flood --test suite
+	$(CARGO) test --locked -p dante-tests --lib --bins $(HOST_TESTS:%=--test %)
 
 check:
 	$(CARGO) fmt --all --check

@@ -118,10 +118,14 @@ fn program<S>(
     published.map_or(Ok(()), |published| rows(out, published))
 }
 
+/// An epoch offset with all its digits.
+fn seconds(epoch: &SplitOffset) -> String {
+    format!("{}.{:09} s", epoch.s, epoch.ns.abs())
+}
+
 fn steering(out: &mut String, dante2sys: &Steering) -> fmt::Result {
-    let epoch_offset = |epoch: &SplitOffset| {
-        format!("{}.{:09} s, epoch offset: UTC minus Dante time", epoch.s, epoch.ns.abs())
-    };
+    let epoch_offset =
+        |epoch: &SplitOffset| format!("{}, epoch offset: UTC minus Dante time", seconds(epoch));
     rows! { out,
         "state" => format!("{}, clock {}", dante2sys.state, dante2sys.clock),
         "frequency" => format!("{:+.1} ppb", dante2sys.frequency_ppb),
@@ -192,15 +196,7 @@ fn relaying(out: &mut String, danteshm: &Relaying) -> fmt::Result {
     };
     row(out, "state", &format!("{}{waiting}", danteshm.state))?;
     if let (Some(epoch), Some(Named(source))) = (&danteshm.epoch, danteshm.epoch_source) {
-        row(
-            out,
-            "K",
-            &format!(
-                "{}.{:09} s, epoch offset (UTC minus Dante time) from {source}",
-                epoch.s,
-                epoch.ns.abs()
-            ),
-        )?;
+        row(out, "K", &format!("{}, epoch offset (UTC minus Dante time) from {source}", seconds(epoch)))?;
     }
     danteshm.outputs.iter().try_for_each(|each| output(out, each))
 }

@@ -167,7 +167,7 @@ impl Lab {
 
     /// Returns the command that runs a program of the suite on the daemons' host.
     pub fn command(&self, program: &str, words: &[&str]) -> Command {
-        self.command_of(self.near.command(built(program)), program, words)
+        self.stage.with_words(self.near.command(built(program)), program, words)
     }
 
     /// Returns the command that runs it as `nobody`, without any capability.
@@ -175,15 +175,7 @@ impl Lab {
         let prefix = self.stage.unprivileged(program);
         let mut command = self.near.command(&prefix[0]);
         command.args(&prefix[1..]);
-        self.command_of(command, program, words)
-    }
-
-    fn command_of(&self, mut command: Command, program: &str, words: &[&str]) -> Command {
-        command.args(words);
-        if crate::stage::DAEMONS.contains(&program) {
-            command.args(self.stage.daemon_words());
-        }
-        command
+        self.stage.with_words(command, program, words)
     }
 
     /// Returns readers of all pages.

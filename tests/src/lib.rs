@@ -31,6 +31,10 @@ use std::time::{Duration, Instant};
 /// limit, since the machine has other work.
 pub const TOLERANCE: f64 = 3.0;
 
+/// The multiple for values in an emulated guest, whose clock and timestamps suffer from every other program on the machine: 4.8 was
+/// measured while the other tests ran and the machine was four times slower than usual.
+pub const GUEST_TOLERANCE: f64 = 10.0;
+
 /// Longest time that a test waits for an event: many times what an event takes on a machine with other work.
 pub const EVENT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -106,10 +110,6 @@ impl Attempts {
         self.left > 0 || Instant::now() < self.end
     }
 }
-
-/// The multiple for values in an emulated guest, whose clock and timestamps suffer from every other program on the machine: 4.8 was
-/// measured while the other tests ran and the machine was four times slower than usual.
-pub const GUEST_TOLERANCE: f64 = 10.0;
 
 /// Prints a measured value with its limit.
 ///

@@ -61,6 +61,48 @@ impl PidNamespace {
         self.within(|| stage.start(name, command))
     }
 
+    /// Starts `program` on `host` as root of a user namespace of its own: as such it cannot set the clock of this machine, for which
+    /// the kernel requires CAP_SYS_TIME outside of user namespaces.
+    pub fn start_as_mapped_root(
+        &self,
+        host: &Namespace,
+        stage: &Stage,
+        program: &Path,
+        words: &[&str],
+    ) -> Program {
+        let mut command = Self::command(host, "unshare");
+        command.arg("--map-root-user").arg(program).args(words);
+        let name = program.file_name().and_then(|name| name.to_str()).expect("a name");
+        self.start(stage, name, command)
+    }
+
+    /// Whether [`Self::start_as_mapped_root`] works on this machine. If not, reports that the test is skipped.
+    pub fn may_map_root(&self, host: &Namespace, stage: &Stage) -> bool {
+        let tried =
+            self.start_as_mapped_root(host, stage, Path::new("true"), &[]).ended(crate::EVENT_TIMEOUT);
+        if tried.code != Some(0) {
+            crate::skip("user namespaces are not available");
+        }
+        tried.code == Some(0)
+    }
+
+    /// Starts a copy of `program` with another name, as root of a user namespace, and waits until the kernel shows that name.
+    pub fn start_renamed(
+        &self,
+        host: &Namespace,
+        stage: &Stage,
+        (program, name): (&str, &str),
+        words: &[&str],
+    ) -> Program {
+        let copy = stage.folder().join(name);
+        if !copy.exists() {
+            crate::program::copy(Path::new(program), &copy);
+        }
+        let renamed = self.start_as_mapped_root(host, stage, &copy, words);
+        renamed.wait_for_name(name);
+        renamed
+    }
+
     /// Runs `start` so that processes which it starts are in the namespace. It must not start threads.
     ///
     /// # Panics

@@ -85,6 +85,17 @@ impl Program {
         crate::wait_until(words, limit, || self.output().contains(words));
     }
 
+    /// Waits until the kernel shows this name for the process: until then it is a program that executes this one.
+    ///
+    /// # Panics
+    /// If it does not within [`crate::EVENT_TIMEOUT`].
+    pub fn wait_for_name(&self, name: &str) {
+        let comm = format!("/proc/{}/comm", self.pid());
+        crate::wait_until(name, crate::EVENT_TIMEOUT, || {
+            std::fs::read_to_string(&comm).is_ok_and(|text| text.trim_end() == name)
+        });
+    }
+
     /// Sends a signal to it.
     ///
     /// # Panics

@@ -1,9 +1,9 @@
 //! The name of this run of the tests. Namespaces, pages and folders carry it, so that two runs share none: neither one after
 //! the other with the same process id, nor two at the same time in different PID namespaces.
 
+use dante_os::daemon::random;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -14,12 +14,10 @@ const LOCKS: &str = "/run/dante-tests";
 /// Returns the name of this run: `PID-XXXX`, where XXXX is random.
 pub fn name() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| format!("{}-{:04x}", std::process::id(), random() & 0xffff))
-}
-
-/// Returns random bits.
-pub fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
+    NAME.get_or_init(|| {
+        let random = random().expect("random bits of the kernel");
+        format!("{}-{:04x}", std::process::id(), random & 0xffff)
+    })
 }
 
 /// Locks the lock file of this run, once.

@@ -4,6 +4,7 @@ use crate::EVENT_TIMEOUT;
 use crate::program::{Ended, Program, built};
 use crate::run;
 use dante_core::page::Body;
+use dante_os::daemon::random;
 use dante_os::ntpshm::NtpShm;
 use dante_os::page::{Instance, PageName, PageReader};
 use serde_json::Value;
@@ -81,7 +82,11 @@ impl Stage {
 
     /// Returns the command that runs a program of the suite with `words`, outside of any namespace.
     pub fn command(&self, program: &str, words: &[&str]) -> Command {
-        let mut command = Command::new(built(program));
+        self.with_words(Command::new(built(program)), program, words)
+    }
+
+    /// Adds `words` to a command that runs `program`, and the flags of every daemon if it is one.
+    pub fn with_words(&self, mut command: Command, program: &str, words: &[&str]) -> Command {
         command.args(words);
         if DAEMONS.contains(&program) {
             command.args(self.daemon_words());
@@ -209,7 +214,8 @@ impl Drop for Stage {
 fn free_unit() -> u32 {
     /// Beyond the units that a person would choose; "NTP0" (0x4e545030) plus the unit is a key within 31 bits.
     const UNITS: std::ops::Range<u64> = 100_000..800_000_000;
-    let candidates = std::iter::repeat_with(|| UNITS.start + run::random() % (UNITS.end - UNITS.start));
+    let offset = || random().expect("random bits of the kernel") % (UNITS.end - UNITS.start);
+    let candidates = std::iter::repeat_with(|| UNITS.start + offset());
     let mut units = candidates.filter_map(|unit| u32::try_from(unit).ok());
     units.find(|unit| !NtpShm::exists(*unit) && !NtpShm::exists(*unit + 1)).expect("a free SHM unit")
 }

@@ -161,7 +161,8 @@ impl ManagementClient {
                         return;
                     }
                     // All queries of the round were sent; the last responses may still arrive.
-                    let wait = self.earliest(self.config.timeout.max(QUERY_INTERVAL), now);
+                    let timeout = self.config.timeout.max(QUERY_INTERVAL);
+                    let wait = self.last_sent.map_or(now, |at| at + timeout);
                     if now < wait {
                         self.due = wait;
                     } else if round < ROUNDS {
@@ -172,11 +173,6 @@ impl ManagementClient {
                 }
             }
         }
-    }
-
-    /// The time `after` the last query.
-    fn earliest(&self, after: Duration, now: Timestamp<Raw>) -> Timestamp<Raw> {
-        self.last_sent.map_or(now, |at| at + after)
     }
 
     /// Returns the next query of this round that has no response yet. Later rounds skip a clock that sent no data set in the first

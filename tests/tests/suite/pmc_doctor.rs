@@ -7,13 +7,11 @@ use dante_tests::namespace::{CABLE, Namespace, SECOND_CABLE};
 use dante_tests::pid_namespace::{PidNamespace, inner_pid};
 use dante_tests::program::{Ended, Program, built};
 use dante_tests::raw_sender::RawSender;
-use dante_tests::stage::DAEMONS;
 use dante_tests::{EVENT_TIMEOUT, skip, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -36,11 +34,8 @@ impl Host {
 
     /// Starts a program of the suite on the follower.
     fn start(&self, program: &str, words: &[&str]) -> Program {
-        let mut command = PidNamespace::command(&self.lab.near, built(program));
-        command.args(words);
-        if DAEMONS.contains(&program) {
-            command.args(self.lab.stage.daemon_words());
-        }
+        let command = PidNamespace::command(&self.lab.near, built(program));
+        let command = self.lab.stage.with_words(command, program, words);
         self.processes.start(&self.lab.stage, program, command)
     }
 
@@ -191,29 +186,16 @@ fn reports_leader_in_another_subdomain() {
 #[test]
 fn names_competing_chronyd() {
     let Some(host) = Host::new() else { return };
-    let within = |program: &Path| {
-        let mut command = PidNamespace::command(&host.lab.near, "unshare");
-        command.arg("--map-root-user").arg(program);
-        command
-    };
-    let start = |name: &str, command: Command| host.processes.start(&host.lab.stage, name, command);
-    if start("true", within(Path::new("true"))).ended(EVENT_TIMEOUT).code != Some(0) {
-        return skip("user namespaces are not available");
+    let (processes, near, stage) = (&host.processes, &host.lab.near, &host.lab.stage);
+    if !processes.may_map_root(near, stage) {
+        return;
     }
-    let copy = host.lab.stage.folder().join("chronyd");
-    dante_tests::program::copy(Path::new("/bin/sleep"), &copy);
-    let mut sleep = within(&copy);
-    sleep.arg("600");
-    let chronyd = start("chronyd", sleep);
-    let comm = format!("/proc/{}/comm", chronyd.pid());
-    wait_for("chronyd", EVENT_TIMEOUT, || {
-        (std::fs::read_to_string(&comm).ok()? == "chronyd\n").then_some(())
-    });
+    let chronyd = processes.start_renamed(near, stage, ("/bin/sleep", "chronyd"), &["600"]);
     let pid = inner_pid(chronyd.pid());
     let _both = host.following();
-    let mut doctor = within(&built("pmc-lite"));
-    doctor.args(["doctor", &format!("--instance={}", host.lab.stage.instance())]);
-    let ended = start("doctor", doctor).ended(DOCTOR_TIMEOUT);
+    let words = ["doctor", &format!("--instance={}", stage.instance())];
+    let doctor = processes.start_as_mapped_root(near, stage, &built("pmc-lite"), &words);
+    let ended = doctor.ended(DOCTOR_TIMEOUT);
     let name = format!("chronyd (pid {}) steers the system clock", pid);
     let stop = format!("kill {}; systemctl enable --now dante2sys", pid);
     expect_advice(

@@ -4,14 +4,13 @@ use dante_core::port::State;
 use dante_tests::lab::{Lab, proc_status};
 use dante_tests::namespace::CABLE;
 use dante_tests::pid_namespace::{PidNamespace, inner_pid};
-use dante_tests::program::{Program, built};
+use dante_tests::program::built;
 use dante_tests::stage::Stage;
-use dante_tests::{EVENT_TIMEOUT, NOBODY, skip, wait_for, wait_until};
+use dante_tests::{EVENT_TIMEOUT, NOBODY, wait_for};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs::File;
 use std::net::UdpSocket;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -139,7 +138,7 @@ fn missing_permission_is_reported_with_the_capability() {
     let mut sleeper = PidNamespace::command(&lab.near, &prefix[0]);
     sleeper.args(&prefix[1..]).args(["sleep", "60"]);
     let sleeper = processes.start(&lab.stage, "sleep", sleeper);
-    wait_for_name(&sleeper, "sleep");
+    sleeper.wait_for_name("sleep");
     assert_eq!(proc_status(sleeper.pid(), "Uid"), Some(u64::from(NOBODY)));
     let status = std::fs::read_to_string(format!("/proc/{}/status", sleeper.pid())).expect("its status");
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
@@ -156,13 +155,6 @@ fn missing_permission_is_reported_with_the_capability() {
     ended.expect(4, &["not permitted", "CAP_SYS_TIME"]);
 }
 
-fn wait_for_name(program: &Program, name: &str) {
-    let comm = format!("/proc/{}/comm", program.pid());
-    wait_until(name, EVENT_TIMEOUT, || {
-        std::fs::read_to_string(&comm).is_ok_and(|text| text.trim_end() == name)
-    });
-}
-
 /// The programs that dante2sys finds are copies of sleep and cat, which steer no clock. They and dante2sys run in a PID namespace and
 /// a user namespace: no other program sees them, and none of them can set the clock of this machine, for which the kernel requires
 /// CAP_SYS_TIME outside of user namespaces.
@@ -170,27 +162,18 @@ fn wait_for_name(program: &Program, name: &str) {
 fn competing_clock_daemon_is_refused_and_one_that_steers_no_clock_is_not() {
     let Some(lab) = Lab::new() else { return };
     let processes = PidNamespace::new();
-    let start = |program: &Path, words: &[&str]| {
-        let mut command = PidNamespace::command(&lab.near, "unshare");
-        command.arg("--map-root-user").arg(program).args(words);
-        let name = program.file_name().and_then(|name| name.to_str()).expect("a name");
-        processes.start(&lab.stage, name, command)
-    };
-    if start(Path::new("true"), &[]).ended(EVENT_TIMEOUT).code != Some(0) {
-        return skip("user namespaces are not available");
+    if !processes.may_map_root(&lab.near, &lab.stage) {
+        return;
     }
     let fake = |program: &str, name: &str, words: &[&str]| {
-        let copy = lab.stage.folder().join(name);
-        if !copy.exists() {
-            dante_tests::program::copy(Path::new(program), &copy);
-        }
-        let fake = start(&copy, words);
-        wait_for_name(&fake, name);
-        fake
+        processes.start_renamed(&lab.near, &lab.stage, (program, name), words)
     };
     let instance = format!("--instance={}", lab.stage.instance());
-    let dante2sys =
-        || start(&built("dante2sys"), &["--clock=realtime", "-q", &instance]).ended(EVENT_TIMEOUT);
+    let dante2sys = || {
+        let words = ["--clock=realtime", "-q", &instance];
+        let program = built("dante2sys");
+        processes.start_as_mapped_root(&lab.near, &lab.stage, &program, &words).ended(EVENT_TIMEOUT)
+    };
     // cat waits in open(2) for a writer of the FIFO. With -t (for cat: show tabs) ptpd steers no clock.
     let fifo = lab.stage.folder().join("fifo");
     mkfifo(&fifo, Mode::S_IRWXU).expect("a FIFO");

@@ -4,7 +4,7 @@ use crate::numbered;
 use crate::time::{Duration, Ratio, Real, Timestamp};
 
 numbered! {
-    /// What gives way where leader and UTC run at different rates (leaders run some ppm off UTC): the rate, or the time of day.
+    /// What is kept when leader and UTC run at different rates, which they do by 6 to 66 ppm: the leader's rate, or UTC.
     #[derive(Default)]
     pub enum Policy {
         /// The rate is exactly the leader's; a UTC error above a threshold is corrected by a step.
@@ -22,7 +22,7 @@ numbered! {
 /// The UTC policy and its bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct UtcRules {
-    /// What gives way where leader and UTC run at different rates.
+    /// What is kept when leader and UTC run at different rates.
     pub policy: Policy,
     /// At the start a larger UTC error is corrected by a step.
     pub first_step: Duration,
