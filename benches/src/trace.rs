@@ -1,7 +1,7 @@
 //! The input of all followers, drawn from a seed, with the true times.
 
 use dante_core::time::{Dante, Duration, Raw, Timestamp, VirtualClock};
-use dante_sim::link::Profile;
+use dante_sim::link::{Link, Profile};
 use dante_sim::oscillator::{Model, Path};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -35,20 +35,28 @@ pub const NETWORKS: [LinkProfile; 3] = [
     LinkProfile { name: "busy", profile: Profile::BUSY },
 ];
 
+/// The links whose delays change slowly.
+pub const SLOW_NETWORKS: [LinkProfile; 4] = [
+    LinkProfile { name: "ar1", profile: Profile::AR1 },
+    LinkProfile { name: "ar5", profile: Profile::AR5 },
+    LinkProfile { name: "ar20", profile: Profile::AR20 },
+    LinkProfile { name: "bridge", profile: Profile::BRIDGE },
+];
+
 impl LinkProfile {
     /// Returns standard deviation and mean of the packet delay, ns. Both are drawn from the profile, so that they follow its
     /// changes.
     pub fn noise_ns(&self) -> (f64, f64) {
-        let mut rng = Pcg64Mcg::seed_from_u64(1);
+        let (mut link, mut rng) = (Link::from(self.profile), Pcg64Mcg::seed_from_u64(1));
         let draws = 400_000;
         let (mut sum, mut squares) = (0.0, 0.0);
-        for _ in 0..draws {
-            let ns = self.profile.transit(&mut rng, BEGIN).ns() as f64;
+        for n in 0..draws {
+            let ns = link.transit(&mut rng, BEGIN + INTERVAL * n).ns() as f64;
             sum += ns;
             squares += ns * ns;
         }
-        let mean = sum / f64::from(draws);
-        ((squares / f64::from(draws) - mean * mean).sqrt(), mean)
+        let mean = sum / draws as f64;
+        ((squares / draws as f64 - mean * mean).sqrt(), mean)
     }
 }
 
@@ -85,7 +93,8 @@ impl Sync {
 
 /// The endless sequence of Syncs of one seed.
 pub struct Trace {
-    profile: Profile,
+    link: Link,
+    interval: Duration,
     path: Path,
     rng: Pcg64Mcg,
     count: i64,
@@ -94,9 +103,24 @@ pub struct Trace {
 impl Trace {
     /// Makes the Syncs of a leader whose rate is `ppm` relative to the host.
     pub fn new(network: &LinkProfile, model: Model, ppm: f64, seed: u64) -> Self {
+        Self::through(network.profile, model, ppm, seed)
+    }
+
+    /// Makes the Syncs of a leader behind this link.
+    pub fn through(link: impl Into<Link>, model: Model, ppm: f64, seed: u64) -> Self {
         let start = Timestamp::from_ns(BEGIN.ns()) + BASE;
         let path = Path::new(model.at_ppm(ppm), BEGIN, start, seed);
-        Self { profile: network.profile, path, rng: Pcg64Mcg::seed_from_u64(!seed), count: 0 }
+        Self { link: link.into(), interval: INTERVAL, path, rng: Pcg64Mcg::seed_from_u64(!seed), count: 0 }
+    }
+
+    /// Sets the Sync interval.
+    pub fn every(self, interval: Duration) -> Self {
+        Self { interval, ..self }
+    }
+
+    /// Sets the level of the link's delays from now on, as a factor of their deviations from the mean.
+    pub fn set_level(&mut self, factor: f64) {
+        self.link.set_level(factor);
     }
 
     /// Makes the Syncs of a leader whose rate is drawn from +-`ppm`.
@@ -111,11 +135,11 @@ impl Iterator for Trace {
 
     fn next(&mut self) -> Option<Sync> {
         let jitter = Duration::from_ns(self.rng.random_range(0..JITTER.ns()));
-        let sent = BEGIN + INTERVAL * self.count + jitter;
+        let sent = BEGIN + self.interval * self.count + jitter;
         let exchange = self.count % 4 == 0;
         self.count += 1;
-        let transit = self.profile.transit(&mut self.rng, sent);
-        let back = self.profile.transit_back(&mut self.rng, sent);
+        let transit = self.link.transit(&mut self.rng, sent);
+        let back = self.link.transit_back(&mut self.rng, sent);
         Some(Sync {
             sent,
             arrived: sent + transit,

@@ -1,15 +1,26 @@
 //! The network path between a leader and a host: delay, loss, duplication and reordering of packets.
+//!
+//! A [`Profile`] describes a path, a [`Link`] is one: it has the state of delays that change slowly, or replays a recording.
+
+mod recording;
+mod slow;
+
+pub use recording::{Delays, Recording, RecordingError};
+pub use slow::{Regimes, Slow, Spells};
 
 use dante_core::time::{Duration, Raw, Timestamp};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp1, StandardNormal};
+use slow::SlowDelay;
 
-/// Distribution of the queueing delay, which is never negative.
+/// Distribution of the queueing delay of a packet, independent of the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Queue {
     /// Absolute value of a normal variable with this standard deviation. It has 0.798 of it as mean and 0.603 of it as standard
     /// deviation.
     HalfNormal(Duration),
+    /// Normal with this standard deviation, about [`Profile::delay`]. A delay below zero is drawn as zero.
+    Normal(Duration),
     /// Exponential with this mean, which is also its standard deviation.
     Exponential(Duration),
 }
@@ -52,6 +63,12 @@ pub struct Profile {
     pub delay: Duration,
     /// Queueing delay, added to it.
     pub queue: Queue,
+    /// Delays that change slowly, added to it.
+    pub slow: [Slow; 2],
+    /// Additional delay of all packets during random spells.
+    pub spells: Option<Spells>,
+    /// Changes of the level of all these.
+    pub regimes: Option<Regimes>,
     /// Additional delay of some packets.
     pub bursts: Option<Bursts>,
     /// Additional delay of all packets for some time.
@@ -71,6 +88,9 @@ impl Profile {
     const PLAIN: Self = Self {
         delay: Duration::ZERO,
         queue: Queue::HalfNormal(Duration::ZERO),
+        slow: [Slow::NONE; 2],
+        spells: None,
+        regimes: None,
         bursts: None,
         load: None,
         detour: None,
@@ -93,34 +113,54 @@ impl Profile {
         ..Self::DANTE
     };
 
-    /// Draws the delay of a packet that leaves the leader at `at`.
-    pub fn transit(&self, rng: &mut (impl Rng + ?Sized), at: Timestamp<Raw>) -> Duration {
-        let detour = self.detour.filter(|detour| at >= detour.at);
-        self.transit_back(rng, at) + detour.map_or(Duration::ZERO, |detour| detour.more)
+    /// A delay that changes slowly, as on the forwarding path of a Linux bridge: standard deviation 2.5 us and this time constant
+    /// (an AR(1) process at any Sync interval), over white noise of 1 us.
+    const fn autoregressive(time_constant: Duration) -> Self {
+        Self {
+            delay: Duration::from_us(60),
+            queue: Queue::Normal(Duration::from_us(1)),
+            slow: [Slow { sigma: Duration::from_ns(2_500), time_constant }, Slow::NONE],
+            ..Self::PLAIN
+        }
+    }
+    /// Slow delays with a time constant of 1 s.
+    pub const AR1: Self = Self::autoregressive(Duration::from_secs(1));
+    /// Slow delays with a time constant of 5 s.
+    pub const AR5: Self = Self::autoregressive(Duration::from_secs(5));
+    /// Slow delays with a time constant of 20 s.
+    pub const AR20: Self = Self::autoregressive(Duration::from_secs(20));
+    /// A path through a Linux bridge on a busy host: two slow delays, and spells of 1 s in which every packet takes 10 to 16 us
+    /// longer.
+    pub const BRIDGE: Self = Self {
+        slow: [
+            Slow { sigma: Duration::from_ns(1_500), time_constant: Duration::from_ms(500) },
+            Slow { sigma: Duration::from_ns(2_000), time_constant: Duration::from_secs(4) },
+        ],
+        spells: Some(Spells {
+            every: Duration::from_secs(60),
+            length: Duration::from_secs(1),
+            shortest: Duration::from_us(10),
+            longest: Duration::from_us(16),
+        }),
+        ..Self::AR1
+    };
+
+    /// Mean of the queueing delay, ns.
+    fn mean_queue_ns(&self) -> f64 {
+        match self.queue {
+            Queue::HalfNormal(scale) => scale.ns_f64() * (2.0 / std::f64::consts::PI).sqrt(),
+            Queue::Normal(_) => 0.0,
+            Queue::Exponential(mean) => mean.ns_f64(),
+        }
     }
 
-    /// Draws the delay of a packet that leaves the host at `at`.
-    pub fn transit_back(&self, rng: &mut (impl Rng + ?Sized), at: Timestamp<Raw>) -> Duration {
-        let queued = match self.queue {
-            Queue::HalfNormal(scale) => scale.secs_f64() * f64::abs(StandardNormal.sample(rng)),
-            Queue::Exponential(mean) => mean.secs_f64() * Distribution::<f64>::sample(&Exp1, rng),
-        };
-        let mut transit = self.delay + Duration::from_secs_f64(queued);
-        if let Some(bursts) = self.bursts
-            && rng.random_bool(bursts.share)
-        {
-            let ns = rng.random_range(bursts.shortest.ns()..=bursts.longest.ns());
-            transit = transit + Duration::from_ns(ns);
+    /// Draws the queueing delay of a packet, ns.
+    fn queued_ns(&self, rng: &mut (impl Rng + ?Sized)) -> f64 {
+        match self.queue {
+            Queue::HalfNormal(scale) => scale.ns_f64() * f64::abs(StandardNormal.sample(rng)),
+            Queue::Normal(sigma) => sigma.ns_f64() * Distribution::<f64>::sample(&StandardNormal, rng),
+            Queue::Exponential(mean) => mean.ns_f64() * Distribution::<f64>::sample(&Exp1, rng),
         }
-        if let Some(load) = self.load
-            && (load.at..load.at + load.span).contains(&at)
-        {
-            transit = transit + load.more;
-        }
-        if self.reordering > 0.0 && rng.random_bool(self.reordering) {
-            transit = transit + Duration::from_secs_f64(50e-6 * 12_000_f64.powf(rng.random()));
-        }
-        transit
     }
 
     /// Draws the number of copies of a packet that are received.
@@ -130,14 +170,101 @@ impl Profile {
     }
 }
 
+/// A path between a leader and the hosts.
+#[derive(Debug, Clone)]
+pub struct Link {
+    profile: Profile,
+    /// To the host, and back to the leader.
+    slow: [SlowDelay; 2],
+    /// Delays of the packets to the host, instead of those of the profile.
+    recorded: Option<Delays>,
+}
+
+impl From<Profile> for Link {
+    fn from(profile: Profile) -> Self {
+        Self { profile, slow: Default::default(), recorded: None }
+    }
+}
+
+impl From<Delays> for Link {
+    /// Makes a link on which packets to the host have the recorded delays, and those back are without noise.
+    fn from(delays: Delays) -> Self {
+        let profile = Profile { delay: delays.mean(), ..Profile::PLAIN };
+        Self { recorded: Some(delays), ..Self::from(profile) }
+    }
+}
+
+impl Link {
+    /// Properties of the path.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The recorded delays that it replays.
+    pub fn recorded(&self) -> Option<&Delays> {
+        self.recorded.as_ref()
+    }
+
+    /// Multiplies the deviations of the profile's delays from their mean by `factor`, from now on.
+    pub fn set_level(&mut self, factor: f64) {
+        self.slow.iter_mut().for_each(|slow| slow.set_level(factor));
+    }
+
+    /// Draws the delay of a packet that leaves the leader at `at`. The times of the calls must not decrease much: a slow delay has
+    /// no memory of earlier ones.
+    pub fn transit(&mut self, rng: &mut (impl Rng + ?Sized), at: Timestamp<Raw>) -> Duration {
+        if let Some(delays) = &self.recorded {
+            return delays.at(at);
+        }
+        let detour = self.profile.detour.filter(|detour| at >= detour.at);
+        self.draw(0, rng, at) + detour.map_or(Duration::ZERO, |detour| detour.more)
+    }
+
+    /// Draws the delay of a packet that leaves the host at `at`.
+    pub fn transit_back(&mut self, rng: &mut (impl Rng + ?Sized), at: Timestamp<Raw>) -> Duration {
+        self.draw(1, rng, at)
+    }
+
+    fn draw(&mut self, direction: usize, rng: &mut (impl Rng + ?Sized), at: Timestamp<Raw>) -> Duration {
+        let profile = self.profile;
+        let mean = profile.mean_queue_ns();
+        let (slow, level) = match self.slow.get_mut(direction) {
+            Some(slow) => slow.advance(&profile, rng, at),
+            None => (0.0, 1.0),
+        };
+        let scattered = mean + level * (profile.queued_ns(rng) - mean + slow);
+        let mut transit = (profile.delay + Duration::from_ns_f64(scattered)).max(Duration::ZERO);
+        if let Some(bursts) = profile.bursts
+            && rng.random_bool(bursts.share)
+        {
+            let ns = rng.random_range(bursts.shortest.ns()..=bursts.longest.ns());
+            transit = transit + Duration::from_ns(ns);
+        }
+        if let Some(load) = profile.load
+            && (load.at..load.at + load.span).contains(&at)
+        {
+            transit = transit + load.more;
+        }
+        if profile.reordering > 0.0 && rng.random_bool(profile.reordering) {
+            transit = transit + Duration::from_secs_f64(50e-6 * 12_000_f64.powf(rng.random()));
+        }
+        transit
+    }
+
+    /// Draws the number of copies of a packet that are received.
+    pub fn copies(&self, rng: &mut (impl Rng + ?Sized)) -> usize {
+        self.profile.copies(rng)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use rand::SeedableRng;
     use rand_pcg::Pcg64Mcg;
 
-    fn moments(link: Profile, at: Timestamp<Raw>) -> (f64, f64) {
-        let mut rng = Pcg64Mcg::seed_from_u64(1);
+    fn moments(profile: Profile, at: Timestamp<Raw>) -> (f64, f64) {
+        let (mut link, mut rng) = (Link::from(profile), Pcg64Mcg::seed_from_u64(1));
         let n = 100_000;
         let ns: Vec<f64> = (0..n).map(|_| link.transit(&mut rng, at).ns() as f64).collect();
         let mean = ns.iter().sum::<f64>() / f64::from(n);
@@ -172,7 +299,7 @@ mod tests {
         let link = Profile { load: Some(load), detour: Some(detour), ..Profile::VETH };
         let mean_us = |s| (moments(link, Timestamp::ZERO + Duration::from_secs(s)).0 / 1e3).round();
         assert_eq!([9, 10, 29, 30].map(mean_us), [6.0, 126.0, 126.0, 26.0]);
-        let back = link.transit_back(&mut Pcg64Mcg::seed_from_u64(1), at + Duration::from_secs(30));
+        let back = Link::from(link).transit_back(&mut Pcg64Mcg::seed_from_u64(1), at + Duration::from_secs(30));
         assert!(back < Duration::from_us(12), "{back:?}");
     }
 

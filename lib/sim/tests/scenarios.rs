@@ -7,7 +7,7 @@ use dante_core::port::{DelayMechanism, KnownRate, KnownRates, LeaderRules, PortC
 use dante_core::redundancy::NetworkChange;
 use dante_core::time::{Duration, Ratio, Timestamp};
 use dante_sim::leader::LeaderConfig;
-use dante_sim::link::{Detour, Load, Profile, Queue};
+use dante_sim::link::{Detour, Link, Load, Profile, Queue};
 use dante_sim::oscillator::{Model, Path, Sine};
 use dante_sim::world::{Act, Faults, HostConfig, LeaderId, Observation, Role, World};
 use scenarios::judge::{Figures, mean_transit, run};
@@ -57,7 +57,7 @@ struct Trial {
 
 impl Trial {
     /// One leader with an uptime of 699 s.
-    fn new(seed: u64, link: Profile, model: Model) -> Self {
+    fn new(seed: u64, link: impl Into<Link>, model: Model) -> Self {
         Self::led(seed, role(0, seed, link, model, 699))
     }
 
@@ -98,7 +98,7 @@ fn world(port: PortConfig, networks: usize) -> World {
 }
 
 /// Makes a leader. Of two leaders the one with the lower number is the better.
-fn role(number: u8, seed: u64, link: Profile, model: Model, uptime_s: i64) -> Role {
+fn role(number: u8, seed: u64, link: impl Into<Link>, model: Model, uptime_s: i64) -> Role {
     let uptime = Timestamp::ZERO + s(uptime_s);
     let path = Path::new(model, World::BEGIN, uptime, seed.wrapping_mul(31) + u64::from(number) + 1);
     Role::dante(number, path, link)

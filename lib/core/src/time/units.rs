@@ -49,8 +49,9 @@ impl Duration {
         Self::from_ns_f64(s * 1e9)
     }
 
+    /// A span of `ns` nanoseconds, rounded. NaN gives zero; a value that is too large saturates.
     #[expect(clippy::cast_possible_truncation, reason = "a float cast saturates, and NaN becomes 0")]
-    pub(crate) fn from_ns_f64(ns: f64) -> Self {
+    pub fn from_ns_f64(ns: f64) -> Self {
         Self(ns.round() as i64)
     }
 
@@ -64,7 +65,8 @@ impl Duration {
         self.0 / 1_000_000
     }
 
-    pub(crate) fn ns_f64(self) -> f64 {
+    /// Returns the span in ns as a float: beyond 2^53 ns (104 days) not exactly.
+    pub fn ns_f64(self) -> f64 {
         self.0 as f64
     }
 

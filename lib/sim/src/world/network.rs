@@ -3,7 +3,7 @@
 use super::events::Event;
 use super::{Host, True, World};
 use crate::leader::{self, Leader, LeaderConfig};
-use crate::link::Profile;
+use crate::link::Link;
 use crate::oscillator::Path;
 use dante_core::port::{Channel, PacketTimestamp};
 use dante_core::time::Duration;
@@ -42,7 +42,7 @@ pub struct Role {
     /// Its clock.
     pub path: Path,
     /// Its network path to the hosts.
-    pub link: Profile,
+    pub link: Link,
     /// Its network, counted from 0.
     pub network: usize,
     /// Its faults.
@@ -54,10 +54,10 @@ pub struct Role {
 impl Role {
     /// Makes the configuration of a Dante device on the first network. Of two devices the one with the lower number is the better
     /// leader.
-    pub fn dante(number: u8, path: impl Into<Path>, link: Profile) -> Self {
+    pub fn dante(number: u8, path: impl Into<Path>, link: impl Into<Link>) -> Self {
         let uuid = Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c_u8.wrapping_add(number)]);
         let config = LeaderConfig::dante(PortIdentity { technology: 1, uuid, port_id: 1 });
-        Self { config, path: path.into(), link, network: 0, faults: Faults::default(), sequence: 0 }
+        Self { config, path: path.into(), link: link.into(), network: 0, faults: Faults::default(), sequence: 0 }
     }
 }
 
@@ -65,7 +65,7 @@ impl Role {
 #[derive(Debug)]
 pub(super) struct Led {
     pub leader: Leader,
-    pub link: Profile,
+    pub link: Link,
     pub network: usize,
     pub faults: Faults,
     pub config: LeaderConfig,
@@ -129,7 +129,7 @@ impl World {
     pub(super) fn deliver_requests(&mut self, host: usize) {
         let Some(packets) = self.hosts.get_mut(host).and_then(Host::packets) else { return };
         for (left, network, bytes) in std::mem::take(&mut packets.sent) {
-            for (id, led) in self.leaders.iter().enumerate() {
+            for (id, led) in self.leaders.iter_mut().enumerate() {
                 if led.network == network && led.is_there(self.now) {
                     for _ in 0..led.link.copies(&mut self.rng) {
                         let at = left + led.link.transit_back(&mut self.rng, left);
@@ -165,14 +165,18 @@ impl World {
         if led.silent_until > now {
             return;
         }
-        let (link, network) = (led.link, led.network);
+        let network = led.network;
         let on_network = self.hosts.iter().enumerate().filter(|(_, host)| host.listens(network));
         let listeners: Vec<_> = on_network.map(|(place, _)| place).collect();
         for (channel, bytes, later) in packets {
             for &host in &listeners {
-                for _ in 0..link.copies(&mut self.rng) {
-                    let left = now + later;
-                    let at = left + link.transit(&mut self.rng, left) + self.kernel_delay();
+                let Some(Led { link, .. }) = self.leaders.get_mut(id.0) else { return };
+                let left = now + later;
+                let arrivals: Vec<True> = (0..link.copies(&mut self.rng))
+                    .map(|_| left + link.transit(&mut self.rng, left))
+                    .collect();
+                for arrival in arrivals {
+                    let at = arrival + self.kernel_delay();
                     self.agenda.add(at, Event::ToHost { host, from: id, channel, bytes: bytes.clone() });
                 }
             }

@@ -1,7 +1,7 @@
 //! NTP servers and the network paths to them.
 
 use super::{SimClock, True};
-use crate::link::{Profile, Queue};
+use crate::link::{Link, Profile, Queue};
 use dante_core::time::{Duration, Ratio, Real, Timestamp};
 use dante_core::utc::{Answer, Exchange, Leap};
 use rand::Rng;
@@ -48,8 +48,8 @@ impl NtpServer {
         if !self.is_reachable {
             return (now + TIMEOUT, Answer::Nothing);
         }
-        let out = self.path.transit(rng, now);
-        let back = self.path.transit_back(rng, now);
+        let mut path = Link::from(self.path);
+        let (out, back) = (path.transit(rng, now), path.transit_back(rng, now));
         let (sent, received) = (clock.raw_at(now), clock.raw_at(now + out + back));
         let exchange = Exchange {
             raw: sent + (received - sent) / 2,

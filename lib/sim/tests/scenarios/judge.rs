@@ -4,7 +4,7 @@ use dante_core::port::{Counter, Port, State as PortState};
 use dante_core::steer::State;
 use dante_core::time::{Duration, Ratio, Raw, Timestamp};
 use dante_core::timescale::Timescale;
-use dante_sim::link::{Profile, Queue};
+use dante_sim::link::{Link, Profile, Queue};
 use dante_sim::world::{LeaderId, World};
 use std::collections::HashSet;
 
@@ -93,12 +93,17 @@ impl Figures {
 }
 
 /// Returns the mean delay of a packet on `link`, without bursts, load and detour.
-pub fn mean_transit(link: &Profile) -> Duration {
-    let queued = match link.queue {
+pub fn mean_transit(link: &Link) -> Duration {
+    if let Some(delays) = link.recorded() {
+        return delays.mean();
+    }
+    let profile = link.profile();
+    let queued = match profile.queue {
         Queue::HalfNormal(scale) => scale * Ratio::new(0.797_885),
+        Queue::Normal(_) => Duration::ZERO,
         Queue::Exponential(mean) => mean,
     };
-    link.delay + queued
+    profile.delay + queued
 }
 
 /// The time that the clock would show if it had run at the rate of the followed leader since its first lock.
@@ -304,7 +309,7 @@ mod tests {
         let mut world = World::new(1, Vec::new(), host);
         let path = Path::new(Model::PC.at_ppm(12.0), World::BEGIN, Timestamp::from_ns(699_000_000_000), 1);
         world.lead(Role::dante(0, path, Profile::VETH));
-        (world, mean_transit(&Profile::VETH))
+        (world, mean_transit(&Link::from(Profile::VETH)))
     }
 
     #[test]

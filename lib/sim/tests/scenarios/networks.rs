@@ -8,7 +8,7 @@ fn one_clock(seed: u64, link: Profile, apart: Duration) -> Trial {
     let primary = role(0, seed, link, pc(), 699);
     let other = role(1, seed, link, pc(), 699);
     let link = Profile { delay: link.delay + apart, ..link };
-    Trial::redundant(seed, primary.clone(), Role { path: primary.path, link, ..other })
+    Trial::redundant(seed, primary.clone(), Role { path: primary.path, link: link.into(), ..other })
 }
 
 fn second() -> LeaderId {
