@@ -1,24 +1,30 @@
 //! The estimator: computes the clock map (Dante time over CLOCK_MONOTONIC_RAW) and its uncertainty from noisy measurements.
 //!
 //! CLOCK_MONOTONIC_RAW is free-running and no program steers it, so the estimator is no control loop: noise alone decides how
-//! long it averages. The filter is the two-state Kalman filter of a clock (phase, rate) under white and random-walk frequency
-//! noise (Zucca and Tavella, IEEE Trans. UFFC 52, 2005). The measurement noise is estimated from the measurements. During the
-//! acquisition, the first [`ACQUISITION`] measurements, the filter runs over all of them again at each new one, with the current
-//! noise estimate.
+//! long it averages. A bank of Kalman filters of a clock (phase, rate) under white and random-walk frequency noise (Zucca and
+//! Tavella, IEEE Trans. UFFC 52, 2005) covers white measurement noise and delays that change slowly. The noise of the measurements
+//! and the random walk of the oscillators are estimated from the measurements. During the acquisition, the first [`ACQUISITION`]
+//! measurements, the bank runs over all of them again at each new one, with the current noise estimate.
 
+mod bank;
 mod break_test;
 pub(crate) mod kalman;
+mod means;
 mod noise;
+mod oscillator;
 mod outliers;
 
 use crate::time::{
     Affine, ClockMap, Correlation, Dante, Duration, Ratio, Raw, Timestamp, Uncertainty, Wander,
 };
 use arrayvec::ArrayVec;
-use break_test::{Line, RecentMeasurements};
+use bank::{Bank, Conditions};
+use break_test::{BreakTest, Line, MAX_RATE_STEP_PPB};
 use kalman::Kalman;
-use noise::Noise;
-use outliers::{FitOutliers, MIN_FIT, Outcome, REFIT_RUN, RejectedRun};
+use means::Origin;
+use noise::{Deviations, Noise};
+use oscillator::Oscillator;
+use outliers::{FitOutliers, MIN_FIT, Outcome, RejectedRun};
 
 /// One Sync: its departure by the leader's clock and its arrival by CLOCK_MONOTONIC_RAW.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,15 +89,9 @@ impl RateGuess {
 /// still negligible.
 pub const ACQUISITION: usize = 32;
 
-/// Slope of rejected measurements against the map, in standard deviations, from which on the new fit starts with the wide
-/// uncertainty of the rate as for another leader.
-const RATE_CHANGE_SIGMAS: f64 = 3.0;
-/// Factor on the measurement noise of a fit that starts at a break, because the instant of the break is not known exactly. Chosen
+/// Factor on the white noise of a fit that starts at a break, because the instant of the break is not known exactly. Chosen
 /// by the share of errors within two sigma after a rate step of 1 ppm.
 const BREAK_NOISE_FACTOR: f64 = 1.5;
-/// Innovation, in standard deviations, beyond which a measurement of a fit gets less weight (Huber).
-const HUBER_SIGMAS: f64 = 3.0;
-
 /// Innovation, in standard deviations, beyond which the outlier test rejects a measurement. Delays in queues have long tails, and
 /// a wrongly rejected measurement costs less than a wrongly accepted one.
 const OUTLIER_SIGMAS: f64 = 6.0;
@@ -100,17 +100,50 @@ const OUTLIER_SIGMAS: f64 = 6.0;
 /// less.
 const MIN_JUMP: Duration = Duration::from_ms(1);
 
+/// Time during which the covariance depends so much on the first measurements that it follows the estimated noise, s.
+const YOUNG_S: f64 = 300.0;
+/// Largest ratio of the estimated noise to that at the start that an error of the estimate explains: beyond it the level of the noise
+/// has changed.
+const YOUNG_RANGE: f64 = 2.0;
+/// Ratio of the noise at the start to the present noise from which on the acquisition starts again.
+const CALMED_DOWN_RATIO: f64 = 10.0;
+/// Uncertainty of the rate down to which that is done, ppb.
+const UNSETTLED_PPB: f64 = 20_000.0;
+/// Window over which the noise of the oscillator's means is taken, s: means over 16 s scatter as a slope over this time does.
+const OSCILLATOR_WINDOW_S: f64 = 20.0;
+/// Number of measurements over which the interval is averaged.
+const INTERVAL_MEMORY: f64 = 16.0;
+/// Largest Sync interval, s.
+const MAX_INTERVAL_S: f64 = 4.0;
+
 /// The estimator of one leader's clock map.
 #[derive(Debug)]
 pub struct Estimator {
     guess: RateGuess,
     acquisition: ArrayVec<Measurement, ACQUISITION>,
+    bank: Option<Bank>,
+    /// Mean of the bank.
     filter: Option<Kalman>,
     noise: Noise,
+    /// Deviations of all measurements, also of those that are no noise.
+    all_deviations: Deviations,
+    /// Scatter about the neighbours with which the bank was last updated, ns.
+    scatter_ns: f64,
+    /// The same when the bank started.
+    first_scatter_ns: f64,
+    oscillator: Oscillator,
+    break_test: BreakTest,
     /// Measurements rejected in a row.
     rejected: RejectedRun,
-    /// The last measurements accepted after the acquisition.
-    recent: RecentMeasurements,
+    /// The point from which means are counted.
+    origin: Origin,
+    /// Arrival of the first measurement that the bank includes.
+    since: Timestamp<Raw>,
+    /// Arrival of the last measurement.
+    last_raw: Timestamp<Raw>,
+    /// Mean time between two measurements, s.
+    interval_s: f64,
+    restarts: u64,
 }
 
 impl Estimator {
@@ -119,15 +152,25 @@ impl Estimator {
         Self {
             guess,
             acquisition: ArrayVec::new(),
+            bank: None,
             filter: None,
             noise: Noise::default(),
+            all_deviations: Deviations::default(),
+            scatter_ns: 0.0,
+            first_scatter_ns: 0.0,
+            oscillator: Oscillator::default(),
+            break_test: BreakTest::default(),
             rejected: RejectedRun::default(),
-            recent: RecentMeasurements::default(),
+            origin: Origin::default(),
+            since: Timestamp::ZERO,
+            last_raw: Timestamp::ZERO,
+            interval_s: 0.0,
+            restarts: 0,
         }
     }
 
     /// Discards the map, for the Syncs of another leader. The initial rate is `known`, if there is one for that leader, else the
-    /// rate of the discarded map. The estimate of the network's noise is kept.
+    /// rate of the discarded map. The estimates of the network's noise and of the oscillator's are kept.
     pub fn restart(&mut self, known: Option<RateGuess>) {
         self.restart_from(known, RateGuess::another_leader);
     }
@@ -138,65 +181,156 @@ impl Estimator {
         let rate =
             rate.filter(|rate| self.acquisition.len() >= MIN_FIT && rate.abs() < RateGuess::UNKNOWN.sigma);
         self.guess = known.or(rate.map(guess)).unwrap_or(self.guess);
+        self.bank = None;
         self.acquisition.clear();
         self.noise.interrupt();
+        self.break_test.interrupt();
+        self.oscillator.interrupt();
         self.rejected.clear();
-        self.recent.clear();
     }
 
     /// Processes a measurement.
     pub fn update(&mut self, measurement: Measurement) -> Classification {
-        let Some(filter) = &self.filter else {
+        let (Some(filter), Some(bank)) = (&self.filter, &self.bank) else {
             self.begin(measurement);
             return Classification::Accepted { residual: Duration::ZERO };
         };
         if measurement.raw <= filter.raw() {
             return Classification::Late;
         }
-        let predicted = filter.predicted(measurement.raw);
-        let innovation = predicted.innovation_ns(measurement);
-        let residual = Duration::from_ns_f64(-innovation);
-        if residual.abs() < MIN_JUMP {
-            // Rejected measurements count too: otherwise a noise estimate that is too small would reject every measurement that
-            // could raise it.
-            let sigma = self.noise.sigma_ns();
-            let expected = predicted.innovation_sigma_ns(sigma);
-            let from_the_map =
-                (expected < sigma * std::f64::consts::SQRT_2).then_some(innovation * sigma / expected);
-            self.noise.observe(measurement, from_the_map);
+        let from_map = filter.distance_ns(measurement);
+        let residual = Duration::from_ns_f64(-from_map);
+        let conditions = self.conditions();
+        let (distance, expected) = bank.innovation(measurement, &conditions);
+        let is_acquiring = !self.acquisition.is_full();
+        // Rejected measurements count too: otherwise a noise estimate that is too small would reject every measurement that could
+        // raise it.
+        let min_jump = self.min_jump();
+        let is_plausible = residual.abs() < if is_acquiring { min_jump } else { self.max_noise() };
+        if is_plausible {
+            let scaled = distance * conditions.scatter_ns / expected;
+            self.noise.observe(measurement, (self.acquisition.len() >= MIN_FIT).then_some(scaled));
         }
-        let acquiring = !self.acquisition.is_full();
+        self.all_deviations.observe(measurement);
+        self.observe_interval(measurement.raw);
         // During the acquisition the map may be wrong, so only a residual of the size of a jump rejects a measurement before the
         // fit.
-        let gate = if acquiring {
-            MIN_JUMP.ns_f64()
+        let is_outlier = if is_acquiring {
+            residual.abs() >= min_jump
         } else {
-            OUTLIER_SIGMAS * predicted.innovation_sigma_ns(self.noise.sigma_ns())
+            let rise = (self.noise.sigma_ns() / conditions.scatter_ns).max(1.0);
+            distance.abs() > OUTLIER_SIGMAS * expected * rise
         };
-        if innovation.abs() > gate {
+        if is_outlier {
             return self.reject(measurement, residual);
         }
         self.rejected.clear();
-        if !acquiring {
-            self.accept(measurement, predicted.updated(innovation, self.noise.sigma_ns()));
-        } else if !self.acquire(measurement) {
-            return Classification::Outlier { residual };
+        if !is_acquiring && self.has_calmed_down() {
+            self.restart(None);
+            self.begin(measurement);
+            return Classification::Accepted { residual: Duration::ZERO };
+        }
+        if is_acquiring {
+            if !self.acquire(measurement) {
+                return Classification::Outlier { residual };
+            }
+            self.observe_slowly(measurement);
+        } else {
+            self.accept(measurement);
         }
         Classification::Accepted { residual }
     }
 
-    /// Adopts the updated `filter`, or restarts it at a break of the leader's rate or phase.
-    fn accept(&mut self, measurement: Measurement, filter: Kalman) {
-        let sigma = self.noise.sigma_ns();
-        self.recent.push(measurement);
-        let Some(found) = self.recent.find_break(&filter, sigma) else {
-            self.filter = Some(filter);
-            return;
-        };
+    fn conditions(&self) -> Conditions {
+        Conditions {
+            scatter_ns: self.noise.sigma_ns(),
+            interval_s: self.interval_s,
+            frequency: self.oscillator.noise(),
+        }
+    }
+
+    /// Smallest residual of a jump of the leader's time. While most measurements scatter, a residual of their size is no jump.
+    fn min_jump(&self) -> Duration {
+        MIN_JUMP.max(Duration::from_ns_f64(OUTLIER_SIGMAS * self.all_deviations.recent_ns()))
+    }
+
+    /// Largest residual that counts as noise: a host that is late by milliseconds for some seconds is no noisy network.
+    fn max_noise(&self) -> Duration {
+        MIN_JUMP.max(Duration::from_ns_f64(OUTLIER_SIGMAS * self.noise.sigma_ns()))
+    }
+
+    /// Whether the acquisition saw much larger noise than there is now, and the map is of no use yet.
+    fn has_calmed_down(&self) -> bool {
+        let is_unsettled = self.filter.is_some_and(|filter| filter.rate_sigma_ppb() > UNSETTLED_PPB);
+        is_unsettled && self.noise.sigma_ns() < self.first_scatter_ns / CALMED_DOWN_RATIO
+    }
+
+    fn observe_interval(&mut self, raw: Timestamp<Raw>) {
+        let passed = (raw - self.last_raw).secs_f64();
+        self.last_raw = raw;
+        if self.interval_s == 0.0 {
+            self.interval_s = passed.min(MAX_INTERVAL_S);
+        } else {
+            // A gap counts at most as one lost measurement.
+            self.interval_s += (passed.min(2.0 * self.interval_s) - self.interval_s) / INTERVAL_MEMORY;
+        }
+    }
+
+    /// Adds an accepted measurement to the means. Returns whether one over 1 s is finished.
+    fn observe_slowly(&mut self, measurement: Measurement) -> bool {
+        let point = self.origin.point(measurement);
+        if let Some(bank) = &self.bank {
+            let noise = || bank.slope_noise(OSCILLATOR_WINDOW_S, self.interval_s) * self.scatter_ns.powi(2);
+            self.oscillator.observe(point, self.interval_s, noise);
+        }
+        self.break_test.observe(point, self.interval_s, self.scatter_ns)
+    }
+
+    /// Updates the bank, and restarts it at a break of the leader's rate or phase.
+    fn accept(&mut self, measurement: Measurement) {
+        let conditions = self.conditions();
+        let is_second = self.observe_slowly(measurement);
+        let Some(bank) = &mut self.bank else { return };
+        if (measurement.raw - self.since).secs_f64() < YOUNG_S {
+            let within = |scatter: f64| {
+                scatter.clamp(self.first_scatter_ns / YOUNG_RANGE, self.first_scatter_ns * YOUNG_RANGE)
+            };
+            bank.scale((within(conditions.scatter_ns) / within(self.scatter_ns)).powi(2));
+        }
+        bank.update(measurement, 1.0, &conditions);
+        self.scatter_ns = conditions.scatter_ns;
+        let filter = bank.mixture();
+        self.filter = Some(filter);
+        if is_second {
+            self.break_test.remember(bank, &filter, &self.origin, self.interval_s);
+            self.test_for_break(false);
+        }
+    }
+
+    /// Restarts the bank at a break of the leader's rate or phase, if there is one. If `is_certain`, there is one.
+    fn test_for_break(&mut self, is_certain: bool) -> bool {
+        let frequency = self.oscillator.noise();
+        let Some(found) = self.break_test.find(frequency.walk_ppb, is_certain) else { return false };
+        let Some(filter) = self.filter else { return false };
         let uncertainty = filter.rate_sigma_ppb() + found.rate_ppb.abs();
         let guess =
             RateGuess { rate: Ratio::from_ppb(filter.rate_ppb()), sigma: Ratio::from_ppb(uncertainty) };
-        self.filter = fitted(self.recent.since(found).iter(), guess, BREAK_NOISE_FACTOR * sigma);
+        let conditions = Conditions { scatter_ns: self.scatter_ns, ..self.conditions() };
+        let origin = self.origin;
+        let after = self.break_test.restart(found);
+        let first = after.clone().next().map(|mean| origin.measurement(mean).raw);
+        let after = after.map(|mean| (origin.measurement(mean), BREAK_NOISE_FACTOR / mean.count.sqrt()));
+        self.bank = Bank::fitted(after, guess, &conditions);
+        self.filter = self.bank.as_ref().map(Bank::mixture);
+        self.oscillator.interrupt();
+        self.restarts += 1;
+        if let Some(first) = first
+            && found.rate_ppb != 0.0
+        {
+            self.since = first;
+            self.first_scatter_ns = self.scatter_ns;
+        }
+        true
     }
 
     /// Adds a measurement to the acquisition and fits again. Returns `false` if the measurement is a fit outlier.
@@ -209,13 +343,21 @@ impl Estimator {
     fn begin(&mut self, first: Measurement) {
         self.acquisition.clear();
         self.acquisition.push(first);
+        self.start_at(first);
         self.noise.observe(first, None);
         self.replay();
     }
 
+    fn start_at(&mut self, first: Measurement) {
+        self.origin = Origin::at(first);
+        self.since = first.raw;
+        self.last_raw = first.raw;
+    }
+
     fn reject(&mut self, measurement: Measurement, residual: Duration) -> Classification {
+        let min_jump = self.min_jump();
         let Some(filter) = &self.filter else { return Classification::Outlier { residual } };
-        match self.rejected.test(measurement, filter, self.noise.sigma_ns()) {
+        match self.rejected.test(measurement, filter, self.noise.sigma_ns(), min_jump) {
             Outcome::Undecided => {}
             Outcome::Jump(count) => {
                 let agreeing: ArrayVec<Measurement, ACQUISITION> =
@@ -224,6 +366,9 @@ impl Estimator {
                 let settled = self.acquisition.is_full();
                 let guess = if settled { RateGuess::same_leader } else { RateGuess::another_leader };
                 self.restart_from(None, guess);
+                if let Some(first) = agreeing.first() {
+                    self.start_at(*first);
+                }
                 for one in &agreeing {
                     self.noise.observe(*one, None);
                 }
@@ -236,47 +381,61 @@ impl Estimator {
         Classification::Outlier { residual }
     }
 
-    /// Fits the filter to the last [`REFIT_RUN`] rejected measurements. If all are off by the same amount, as after a change of
-    /// the path or of a queue in a switch, the rate is kept and only the phase is estimated again; otherwise both are.
+    /// Restarts the bank because of the rejected measurements: at the break that they show, or, if the rate differs by more than
+    /// that of any oscillator, from them alone.
     fn refit(&mut self) {
-        let Some(filter) = &self.filter else { return };
-        let (sigma, rate, rate_sigma) = (self.noise.sigma_ns(), filter.rate_ppb(), filter.rate_sigma_ppb());
-        let rejected = self.rejected.last(REFIT_RUN);
-        let (Some(first), Some(last)) = (rejected.first(), rejected.last()) else { return };
+        let rejected = std::mem::take(&mut self.rejected);
+        let run = rejected.refit_run();
+        for one in run {
+            self.break_test.observe(self.origin.point(*one), self.interval_s, self.noise.sigma_ns());
+        }
+        let (Some(filter), Some(first)) = (&self.filter, run.first()) else { return };
+        let rate = Ratio::from_ppb(filter.rate_ppb());
         let point = |one: &Measurement| ((one.raw - first.raw).secs_f64(), filter.distance_ns(*one));
-        let known = Line::through(rejected.iter().map(point)).is_some_and(|line| {
-            #[expect(clippy::cast_precision_loss, reason = "a small constant")]
-            let uncertainty = sigma * (12.0 / REFIT_RUN as f64).sqrt() / (last.raw - first.raw).secs_f64();
-            line.slope.abs() < RATE_CHANGE_SIGMAS * (uncertainty + rate_sigma)
+        let is_steep = Line::through(run.iter().map(point)).is_some_and(|line| {
+            line.slope.abs() > MAX_RATE_STEP_PPB.max(OUTLIER_SIGMAS * line.slope_sigma(run.len()))
         });
-        let guess = if known {
-            RateGuess { rate: Ratio::from_ppb(rate), sigma: Ratio::from_ppb(rate_sigma) }
-        } else {
-            RateGuess::another_leader(Ratio::from_ppb(rate))
-        };
-        self.filter = fitted(rejected.iter(), guess, sigma);
-        self.rejected.clear();
-        self.recent.clear();
+        if !is_steep && self.test_for_break(true) {
+            return;
+        }
+        let guess = RateGuess::another_leader(rate);
+        self.bank = Bank::fitted(run.iter().map(|one| (*one, 1.0)), guess, &self.conditions());
+        self.filter = self.bank.as_ref().map(Bank::mixture);
+        self.since = first.raw;
+        self.first_scatter_ns = self.scatter_ns;
+        self.break_test.interrupt();
+        self.oscillator.interrupt();
+        self.restarts += 1;
     }
 
-    /// Runs the filter over the measurements of the acquisition without fit outliers, with the current noise estimate. A late
-    /// packet among the first ones would otherwise distort the rate for seconds.
+    /// Runs the bank over the measurements of the acquisition without fit outliers, with the current noise estimate. A late packet
+    /// among the first ones would otherwise distort the rate for seconds.
     fn replay(&mut self) {
-        let sigma = self.noise.sigma_ns();
+        let conditions = self.conditions();
         let outliers = FitOutliers::among(&self.acquisition);
         let inliers = self
             .acquisition
             .iter()
             .filter(|one| !outliers.as_ref().is_some_and(|outliers| outliers.contains(one)));
         // The initial rate may be wrong: another clock source of the kernel, or another device with the same identity.
+        let scatter_ns = conditions.scatter_ns;
         let contradicted =
-            outliers.as_ref().is_some_and(|it| it.contradicts(&self.guess, &self.acquisition, sigma));
-        self.filter = fitted(inliers, if contradicted { RateGuess::UNKNOWN } else { self.guess }, sigma);
+            outliers.as_ref().is_some_and(|it| it.contradicts(&self.guess, &self.acquisition, scatter_ns));
+        let guess = if contradicted { RateGuess::UNKNOWN } else { self.guess };
+        self.bank = Bank::fitted(inliers.map(|one| (*one, 1.0)), guess, &conditions);
+        self.filter = self.bank.as_ref().map(Bank::mixture);
+        self.scatter_ns = scatter_ns;
+        self.first_scatter_ns = scatter_ns;
     }
 
     /// Number of measurements of the acquisition so far, up to [`ACQUISITION`].
     pub fn depth(&self) -> usize {
         self.acquisition.len()
+    }
+
+    /// Returns how often the map was fitted again because the rate or the phase had changed at once.
+    pub fn restarts(&self) -> u64 {
+        self.restarts
     }
 
     /// Estimated noise of a measurement, one standard deviation.
@@ -298,25 +457,9 @@ impl Estimator {
                 rate: Ratio::from_ppb(filter.rate_sigma_ppb()),
             },
             correlation: Correlation::new(filter.correlation()),
-            wander: Wander::from_ppb(kalman::RANDOM_WALK_PPB),
+            wander: Wander::from_ppb(self.oscillator.noise().walk_ppb),
         })
     }
-}
-
-/// Runs a new filter over `measurements`, whose noise is `sigma` ns.
-fn fitted<'a>(
-    mut measurements: impl Iterator<Item = &'a Measurement>,
-    guess: RateGuess,
-    sigma: f64,
-) -> Option<Kalman> {
-    let first = Kalman::new(*measurements.next()?, guess, sigma);
-    Some(measurements.fold(first, |filter, &next| {
-        let predicted = filter.predicted(next.raw);
-        let innovation = predicted.innovation_ns(next);
-        // A large innovation gets less weight (Huber): outliers cannot be found among a few measurements.
-        let excess = innovation.abs() / predicted.innovation_sigma_ns(sigma) / HUBER_SIGMAS;
-        predicted.updated(innovation, sigma * excess.max(1.0))
-    }))
 }
 
 #[cfg(test)]

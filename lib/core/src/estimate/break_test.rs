@@ -1,158 +1,189 @@
 //! The break test: detects a step of the leader's rate or a shift of its phase (a changed path) among accepted measurements.
 //!
-//! The filter follows only a random walk of the rate. It would need minutes to follow a step of 1 ppm, and its uncertainty would
-//! not include the error meanwhile. Therefore the last measurements are compared with the filter's line. If their distances from
-//! it have a significant slope, a rate step and a phase shift are fitted to them at each possible instant. If the better fit is
-//! clearly better, the filter restarts at its instant.
+//! The filters follow only a random walk of the rate. They would need minutes to follow a step of 1 ppm, or would take it for a slow
+//! delay, and the uncertainty would not include the error meanwhile. Therefore means over 1 s of the last measurements are compared
+//! with the line of the filter bank from before them. If their distances from it have a significant slope, a rate step and a phase
+//! shift are fitted to them at each possible instant. If the better fit is clearly better, the bank restarts at its instant.
+//!
+//! How much slow noise scatters a slope is known from the weights of the bank in the last minutes, not from the present ones: these
+//! change with the break.
 
-use super::Measurement;
+mod fit;
+
+pub(super) use fit::Line;
+
+use super::bank::Bank;
 use super::kalman::Kalman;
+use super::means::{Averager, Mean, Origin};
 use arrayvec::ArrayVec;
 
-/// Length of the longest window of measurements: 32 s at 4 Hz.
+/// Number of means in the longest window: 128 s.
 const MAX_WINDOW: usize = 128;
-/// Window lengths, shortest first: a large break is significant after fewer measurements.
-const WINDOWS: [usize; 3] = [32, 64, MAX_WINDOW];
-/// Smallest slope or step of a break, in standard deviations. In 55 hours of Syncs with the half-normal noise of real devices, 6.5
-/// gave a few false breaks and 7 none.
-const BREAK_SIGMAS: f64 = 7.0;
+/// Window lengths, shortest first: a large break is significant after fewer means.
+const WINDOWS: [usize; COUNT] = [8, 16, 32, 64, MAX_WINDOW];
+const COUNT: usize = 5;
 /// Largest rate step of an oscillator that keeps running, ppb. A larger fitted one is treated as a phase shift.
-const MAX_RATE_STEP_PPB: f64 = 5_000.0;
-/// Smallest difference of the residual sums of squares, in noise variances, at which a rate step is preferred to the best phase
-/// shift. The first measurements after a shift by some standard deviations look like either.
-const RATE_STEP_MARGIN: f64 = 8.0;
-/// The same for a phase shift against the best rate step. It is larger, because a missed rate step makes the published uncertainty
-/// too small.
-const PHASE_SHIFT_MARGIN: f64 = 16.0;
-/// Fewest measurements after a break: fewer do not distinguish a rate step from a phase shift.
-const MIN_AFTER_BREAK: usize = 8;
+pub(super) const MAX_RATE_STEP_PPB: f64 = 5_000.0;
+/// Time between two samples of the slope noise, in means.
+const NOISE_INTERVAL: u32 = 4;
+/// Number of samples of the slope noise, whose median is used: 128 s.
+const NOISES: usize = 32;
+/// Smallest time between two earlier lines, s.
+const LINE_INTERVAL_S: f64 = 8.0;
+/// Number of earlier lines: more than the longest window.
+const LINES: usize = 18;
 
-/// The last accepted measurements.
-#[derive(Debug, Default)]
-pub(super) struct RecentMeasurements {
-    window: ArrayVec<Measurement, MAX_WINDOW>,
+/// The history that the test compares.
+#[derive(Debug)]
+pub(super) struct BreakTest {
+    averager: Averager,
+    means: ArrayVec<Second, MAX_WINDOW>,
+    lines: ArrayVec<EarlierLine, LINES>,
+    /// Slope noise of each window, see [`Bank::slope_noise`].
+    noises: ArrayVec<[f64; COUNT], NOISES>,
+    finished: u32,
+}
+
+/// A mean over 1 s.
+#[derive(Debug, Clone, Copy)]
+struct Second {
+    mean: Mean,
+    /// Squared scatter of the measurements about their neighbours at that time, ns^2.
+    scatter: f64,
+}
+
+/// The line of the filter bank at an earlier time.
+#[derive(Debug, Clone, Copy)]
+struct EarlierLine {
+    at_s: f64,
+    gain_ns: f64,
+    rate_ppb: f64,
+    rate_sigma_ppb: f64,
 }
 
 /// A break of the leader's rate or phase.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DetectedBreak {
-    /// Index of the first measurement after the break.
-    pub from: usize,
+    /// Index of the first mean after the break.
+    from: usize,
     /// Change of the rate, ppb; zero for a phase shift.
     pub rate_ppb: f64,
 }
 
-impl RecentMeasurements {
-    pub(super) fn clear(&mut self) {
-        self.window.clear();
-    }
-
-    pub(super) fn push(&mut self, measurement: Measurement) {
-        if self.window.is_full() {
-            self.window.remove(0);
+impl Default for BreakTest {
+    fn default() -> Self {
+        Self {
+            averager: Averager::new(1.0),
+            means: ArrayVec::new(),
+            lines: ArrayVec::new(),
+            noises: ArrayVec::new(),
+            finished: 0,
         }
-        self.window.push(measurement);
+    }
+}
+
+impl BreakTest {
+    /// Discards the measurements: the next one does not continue them.
+    pub(super) fn interrupt(&mut self) {
+        self.averager.clear();
+        self.means.clear();
+        self.lines.clear();
     }
 
-    /// Discards the measurements before the break and returns the others.
-    pub(super) fn since(&mut self, found: DetectedBreak) -> &[Measurement] {
-        self.window.drain(..found.from.min(self.window.len()));
-        &self.window
+    /// Adds an accepted measurement. `scatter_ns` is the scatter about the neighbours. Returns whether a mean is finished.
+    pub(super) fn observe(&mut self, point: (f64, f64), interval_s: f64, scatter_ns: f64) -> bool {
+        let finished = self.averager.push(point, interval_s);
+        if let Some(finished) = finished {
+            push(&mut self.means, Second { mean: finished.mean, scatter: scatter_ns * scatter_ns });
+            self.finished = self.finished.wrapping_add(1);
+        }
+        finished.is_some()
     }
 
-    /// Returns the break that the measurements show against `filter`'s line; their noise is `sigma` ns.
-    pub(super) fn find_break(&self, filter: &Kalman, sigma: f64) -> Option<DetectedBreak> {
-        WINDOWS.into_iter().find_map(|length| self.find_within(length, filter, sigma))
+    /// Adds the present line and slope noise of the bank, after a mean is finished.
+    pub(super) fn remember(&mut self, bank: &Bank, filter: &Kalman, origin: &Origin, interval_s: f64) {
+        if self.finished.is_multiple_of(NOISE_INTERVAL) {
+            // A mean takes 1 s, or the time between two measurements.
+            let mean_s = interval_s.max(1.0);
+            push(
+                &mut self.noises,
+                WINDOWS.map(|length| bank.slope_noise(length as f64 * mean_s, interval_s)),
+            );
+        }
+        let (at_s, gain_ns) = filter.point(origin);
+        if self.lines.last().is_none_or(|last| at_s - last.at_s >= LINE_INTERVAL_S) {
+            let (rate_ppb, rate_sigma_ppb) = (filter.rate_ppb(), filter.rate_sigma_ppb());
+            push(&mut self.lines, EarlierLine { at_s, gain_ns, rate_ppb, rate_sigma_ppb });
+        }
     }
 
-    fn find_within(&self, length: usize, filter: &Kalman, sigma: f64) -> Option<DetectedBreak> {
-        let skipped = self.window.len().checked_sub(length)?;
-        let last = self.window.get(skipped..)?;
-        let first = last.first()?;
+    /// Returns the break that the means show. `walk_ppb` is the oscillators' random walk. If `is_certain`, a run of rejected
+    /// measurements shows that there is one.
+    pub(super) fn find(&self, walk_ppb: f64, is_certain: bool) -> Option<DetectedBreak> {
+        // The shortest window may begin after a break that is certain.
+        let shortest = usize::from(is_certain);
+        let mut windows = WINDOWS.into_iter().zip(self.slope_noise()).skip(shortest);
+        windows.find_map(|(length, noise)| self.find_within(length, noise, walk_ppb, is_certain))
+    }
+
+    fn find_within(
+        &self,
+        length: usize,
+        noise: f64,
+        walk_ppb: f64,
+        is_certain: bool,
+    ) -> Option<DetectedBreak> {
+        let skipped = self.means.len().checked_sub(length)?;
+        let last = self.means.get(skipped..)?;
+        let first_s = last.first()?.mean.at_s;
+        let line = self.lines.iter().rfind(|line| line.at_s <= first_s).or_else(|| self.lines.first())?;
         let points: ArrayVec<(f64, f64), MAX_WINDOW> =
-            last.iter().map(|one| ((one.raw - first.raw).secs_f64(), filter.distance_ns(*one))).collect();
-        let trend = Line::through(points.iter().copied())?;
-        let trend_sigma = (sigma * sigma / trend.spread + filter.rate_sigma_ppb().powi(2)).sqrt();
-        if trend.slope.abs() < BREAK_SIGMAS * trend_sigma {
-            return None;
-        }
-        let [rate_step, phase_shift] = best_breaks(&points);
-        let (best, other) = match (rate_step, phase_shift) {
-            (Some(step), Some(shift)) if shift.line.residual_squares < step.line.residual_squares => {
-                (shift, Some(step))
-            }
-            (Some(step), shift) => (step, shift),
-            (None, shift) => (shift?, None),
+            last.iter().map(|one| (one.mean.at_s, line.distance_ns(&one.mean))).collect();
+        let (scatter, count) = last
+            .iter()
+            .fold((0.0, 0.0), |(scatter, count), one| (scatter + one.scatter, count + one.mean.count));
+        let white = scatter / count.max(1.0);
+        let noise = fit::Noise {
+            variance: noise * white,
+            white,
+            line_ppb: line.rate_sigma_ppb,
+            walk_ppb,
+            age_s: points.last()?.0 - line.at_s,
         };
-        // The estimated noise may be half the true noise.
-        #[expect(clippy::cast_precision_loss, reason = "at most MAX_WINDOW")]
-        let variance = (sigma * sigma).max(best.line.residual_squares / (length as f64 - 3.0));
-        let is_significant = best.line.slope.abs() > BREAK_SIGMAS * (variance / best.line.spread).sqrt();
-        let is_distinct = other.is_none_or(|other| {
-            let same_kind = other.rate_ppb == 0.0 && best.rate_ppb == 0.0;
-            let margin = if best.rate_ppb == 0.0 { PHASE_SHIFT_MARGIN } else { RATE_STEP_MARGIN };
-            same_kind || other.line.residual_squares - best.line.residual_squares > margin * variance
-        });
-        (is_significant && is_distinct && best.from + MIN_AFTER_BREAK <= length)
-            .then_some(DetectedBreak { from: skipped + best.from, rate_ppb: best.rate_ppb })
+        let found = fit::find(&points, &noise, is_certain)?;
+        Some(DetectedBreak { from: skipped + found.from, ..found })
+    }
+
+    /// Median of the slope noise in the last minutes, for each window.
+    fn slope_noise(&self) -> [f64; COUNT] {
+        let mut window = 0;
+        [(); COUNT].map(|()| {
+            let mut of: ArrayVec<f64, NOISES> =
+                self.noises.iter().filter_map(|noises| noises.get(window)).copied().collect();
+            window += 1;
+            let middle = of.len() / 2;
+            if of.is_empty() { 1.0 } else { *of.select_nth_unstable_by(middle, f64::total_cmp).1 }
+        })
+    }
+
+    /// Discards the means before the break, and the lines from before. Returns the means after it.
+    pub(super) fn restart(&mut self, found: DetectedBreak) -> impl Iterator<Item = Mean> + Clone {
+        self.means.drain(..found.from.min(self.means.len()));
+        self.lines.clear();
+        self.means.iter().map(|one| one.mean)
     }
 }
 
-/// A break fitted to points.
-struct FittedBreak {
-    /// Index of the first point after the break.
-    from: usize,
-    /// Change of the slope; zero for a phase shift.
-    rate_ppb: f64,
-    line: Line,
-}
-
-/// Returns the rate step and the phase shift that fit the points best. Breaks at the last points are included, so that such a
-/// break is not fitted as an earlier one.
-fn best_breaks(points: &[(f64, f64)]) -> [Option<FittedBreak>; 2] {
-    let places = 0..points.len().saturating_sub(1);
-    let rate_steps = places.clone().filter_map(|from| {
-        let begin = points.get(from)?.0;
-        let line = Line::through(points.iter().map(|(t, d)| ((t - begin).max(0.0), *d)))?;
-        let rate_ppb = if line.slope.abs() < MAX_RATE_STEP_PPB { line.slope } else { 0.0 };
-        Some(FittedBreak { from, rate_ppb, line })
-    });
-    let phase_shifts = places.skip(1).filter_map(|from| {
-        let line =
-            Line::through(points.iter().enumerate().map(|(i, (_, d))| (f64::from(u8::from(i >= from)), *d)))?;
-        Some(FittedBreak { from, rate_ppb: 0.0, line })
-    });
-    let by_residual =
-        |a: &FittedBreak, b: &FittedBreak| a.line.residual_squares.total_cmp(&b.line.residual_squares);
-    [rate_steps.min_by(by_residual), phase_shifts.min_by(by_residual)]
-}
-
-/// A straight line fitted by least squares.
-pub(super) struct Line {
-    pub slope: f64,
-    /// Sum of the squares of the abscissae about their mean.
-    spread: f64,
-    /// Sum of the squares of the residuals.
-    residual_squares: f64,
-}
-
-impl Line {
-    pub(super) fn through(points: impl Iterator<Item = (f64, f64)> + Clone) -> Option<Self> {
-        let (count, sum_x, sum_y) =
-            points.clone().fold((0.0, 0.0, 0.0), |(n, sx, sy), (x, y)| (n + 1.0, sx + x, sy + y));
-        let (mean_x, mean_y) = (sum_x / count, sum_y / count);
-        let (xx, xy, yy) = points.fold((0.0, 0.0, 0.0), |(xx, xy, yy), (x, y)| {
-            let (x, y) = (x - mean_x, y - mean_y);
-            (xx + x * x, xy + x * y, yy + y * y)
-        });
-        let slope = xy / xx;
-        slope.is_finite().then_some(Self { slope, spread: xx, residual_squares: yy - slope * xy })
+impl EarlierLine {
+    fn distance_ns(&self, mean: &Mean) -> f64 {
+        mean.gain_ns - self.gain_ns - self.rate_ppb * (mean.at_s - self.at_s)
     }
+}
 
-    /// Standard deviation of the residuals of `count` points.
-    pub(super) fn scatter(&self, count: usize) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "some dozens")]
-        let degrees_of_freedom = count.saturating_sub(2).max(1) as f64;
-        (self.residual_squares.max(0.0) / degrees_of_freedom).sqrt()
+/// Adds a value, in place of the oldest one if there is no room.
+fn push<T, const N: usize>(values: &mut ArrayVec<T, N>, value: T) {
+    if values.is_full() {
+        values.remove(0);
     }
+    values.push(value);
 }

@@ -1,7 +1,8 @@
-//! The two-state Kalman filter of a clock: phase in ns and rate in ns/s (= ppb), both random walks. The estimator tracks Dante
+//! The state of a clock, phase in ns and rate in ns/s (= ppb), and its covariance, both random walks. The estimator tracks Dante
 //! time over CLOCK_MONOTONIC_RAW with it, and [`utc`](crate::utc) tracks UTC over Dante time.
 
-use super::{Measurement, RateGuess};
+use super::Measurement;
+use super::means::Origin;
 use crate::time::{Dante, Duration, Raw, Timestamp};
 
 /// Frequency noise of a clock.
@@ -11,6 +12,14 @@ pub(crate) struct FrequencyNoise {
     pub walk_ppb: f64,
     /// White frequency noise: the standard deviation of the mean rate over 1 s, ppb.
     pub white_ppb: f64,
+}
+
+impl FrequencyNoise {
+    /// Growth of the variance of the phase (ns^2), of their covariance, and of the variance of the rate (ppb^2) in `dt` s.
+    pub fn growth(&self, dt: f64) -> (f64, f64, f64) {
+        let (walk, white) = (self.walk_ppb * self.walk_ppb, self.white_ppb * self.white_ppb);
+        (white * dt + walk * dt.powi(3) / 3.0, walk * dt * dt / 2.0, walk * dt)
+    }
 }
 
 /// State of the filter at one instant.
@@ -32,16 +41,12 @@ impl PhaseRate {
 
     /// Predicts the state `dt` s later; the covariance grows by the noise.
     pub fn predicted(&self, dt: f64, noise: FrequencyNoise) -> Self {
-        let (q_walk, q_white) = (noise.walk_ppb * noise.walk_ppb, noise.white_ppb * noise.white_ppb);
         let (p00, p01, p11) = self.p;
+        let growth = noise.growth(dt);
         Self {
             phase: self.phase + self.rate * dt,
             rate: self.rate,
-            p: (
-                p00 + dt * (2.0 * p01 + dt * p11) + q_white * dt + q_walk * dt.powi(3) / 3.0,
-                p01 + dt * p11 + q_walk * dt * dt / 2.0,
-                p11 + q_walk * dt,
-            ),
+            p: (p00 + dt * (2.0 * p01 + dt * p11) + growth.0, p01 + dt * p11 + growth.1, p11 + growth.2),
         }
     }
 
@@ -79,11 +84,6 @@ impl PhaseRate {
     }
 }
 
-/// Noise of a PC's crystal at constant temperature. The measured noise is the sum of host and leader; a Dante device's is smaller.
-const NOISE: FrequencyNoise = FrequencyNoise { walk_ppb: RANDOM_WALK_PPB, white_ppb: 1.0 };
-/// Random-walk frequency noise: the standard deviation of the change of rate over 1 s, ppb.
-pub(super) const RANDOM_WALK_PPB: f64 = 1.0;
-
 /// The leader's clock over CLOCK_MONOTONIC_RAW at one instant. Whole ns are kept as integers and the state's phase is the
 /// remainder, because an f64 cannot hold the leader's time to the ns.
 #[derive(Debug, Clone, Copy)]
@@ -95,16 +95,14 @@ pub(super) struct Kalman {
 }
 
 impl Kalman {
-    /// Makes a filter from one measurement of noise `sigma` ns and a guess of the rate.
-    pub(super) fn new(first: Measurement, guess: RateGuess, sigma: f64) -> Self {
-        let state = PhaseRate::new((0.0, sigma), (guess.rate.ppb(), guess.sigma.ppb()));
-        Self { raw: first.raw, dante: first.dante, state }
+    pub(super) fn new(raw: Timestamp<Raw>, dante: Timestamp<Dante>, state: PhaseRate) -> Self {
+        Self { raw, dante, state }
     }
 
     /// Predicts the state at `raw`; the covariance grows by the noise.
-    pub(super) fn predicted(&self, raw: Timestamp<Raw>) -> Self {
+    pub(super) fn predicted(&self, raw: Timestamp<Raw>, noise: FrequencyNoise) -> Self {
         let elapsed = raw - self.raw;
-        let mut state = self.state.predicted(elapsed.secs_f64(), NOISE);
+        let mut state = self.state.predicted(elapsed.secs_f64(), noise);
         let whole = Duration::from_ns_f64(state.phase);
         state.phase -= whole.ns_f64();
         Self { raw, dante: self.dante + elapsed + whole, state }
@@ -122,14 +120,15 @@ impl Kalman {
         excess.ns_f64() - self.state.phase - self.state.rate * elapsed.secs_f64()
     }
 
+    /// Returns the state as a point: seconds, and ns that the leader has gained since `origin`.
+    pub(super) fn point(&self, origin: &Origin) -> (f64, f64) {
+        let (at_s, gain_ns) = origin.point(Measurement { raw: self.raw, dante: self.dante });
+        (at_s, gain_ns + self.state.phase)
+    }
+
     /// Expected standard deviation of the innovation of a measurement with noise `sigma`, ns.
     pub(super) fn innovation_sigma_ns(&self, sigma: f64) -> f64 {
         self.state.innovation_sigma(sigma)
-    }
-
-    /// Updates the state with a measurement of noise `sigma` ns.
-    pub(super) fn updated(self, innovation: f64, sigma: f64) -> Self {
-        Self { state: self.state.updated(innovation, sigma), ..self }
     }
 
     pub(super) fn raw(&self) -> Timestamp<Raw> {

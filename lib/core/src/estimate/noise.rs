@@ -1,9 +1,10 @@
-//! Estimates the measurement noise in two ways and uses the smaller result.
+//! Estimates the white measurement noise in two ways.
 //!
 //! The first: of three measurements in a row, the deviation of the middle one from the line through its neighbours. It needs no
-//! clock map, so a wrong map cannot make the noise look large. But one late packet affects three deviations: with 10 % late
-//! packets the estimate is 50 % too large. The second: the distances of the measurements from the map, once the map is good. A
-//! late packet affects only one of them. Both use the median of the last values, which a burst of late packets does not move.
+//! clock map, so a wrong map cannot make the noise look large, and slow delays hardly affect it. But one late packet affects three
+//! deviations: with 10 % late packets the estimate is 50 % too large. The second: how far the measurements are from the prediction of
+//! the filter bank, in its expected deviations. A late packet affects only one of them, so a clearly smaller result is used. Both
+//! use the median of the last values, which a burst of late packets does not move.
 
 use super::Measurement;
 use arrayvec::ArrayVec;
@@ -26,25 +27,25 @@ pub(super) const FLOOR_NS: f64 = 20.0;
 /// Median of |x| of a normal variable, divided by its standard deviation.
 const MEDIAN_OF_NORMAL: f64 = 0.6745;
 
+/// Number of the last values that may show a rise: 4 s at 4 Hz.
+const QUICK_WINDOW: usize = 16;
+/// Ratio of their median to that of all values from which on they count.
+const QUICK_RISE: f64 = 2.0;
+/// Largest ratio of the second result to the first at which the second is used: a smaller difference is chance.
+const LATE_PACKETS_RATIO: f64 = 0.8;
+
 /// Estimator of the standard deviation of a measurement.
 #[derive(Debug)]
 pub(super) struct Noise {
-    last_two: ArrayVec<Measurement, 2>,
-    /// Deviations from the line through the neighbours, ns.
-    deviations: RecentValues,
-    /// Distances from the clock map, ns.
+    deviations: Deviations,
+    /// Distances from the prediction, scaled to the measurement noise alone, ns.
     distances: RecentValues,
     sigma_ns: f64,
 }
 
 impl Default for Noise {
     fn default() -> Self {
-        Self {
-            last_two: ArrayVec::new(),
-            deviations: RecentValues::default(),
-            distances: RecentValues::default(),
-            sigma_ns: DEFAULT_NS,
-        }
+        Self { deviations: Deviations::default(), distances: RecentValues::default(), sigma_ns: DEFAULT_NS }
     }
 }
 
@@ -53,38 +54,71 @@ impl Noise {
         self.sigma_ns
     }
 
-    /// Discards the last measurements and the distances from the map: the next measurement does not continue them.
+    /// Discards the last measurements and the distances from the prediction: the next measurement does not continue them.
     pub(super) fn interrupt(&mut self) {
-        self.last_two.clear();
+        self.deviations.interrupt();
         self.distances = RecentValues::default();
     }
 
-    /// Adds a measurement. `innovation` is its distance from the map, scaled to the measurement noise alone; `None` where the
-    /// map's own uncertainty is too large for that.
-    pub(super) fn observe(&mut self, measurement: Measurement, innovation: Option<f64>) {
+    /// Adds a measurement. `distance` is its distance from the prediction, scaled to the measurement noise alone; `None` where there
+    /// is none.
+    pub(super) fn observe(&mut self, measurement: Measurement, distance: Option<f64>) {
+        self.deviations.observe(measurement);
+        let deviations = &self.deviations.values;
+        if let Some(distance) = distance {
+            self.distances.push(distance.abs());
+        }
+        if let Some(sigma) = deviations.sigma() {
+            let (sigma, quick) = match self.distances.sigma() {
+                Some(other) if self.distances.values.len() >= WINDOW / 2 => {
+                    (smaller(sigma, other), smaller(deviations.quick(), self.distances.quick()))
+                }
+                _ => (sigma, deviations.quick()),
+            };
+            self.sigma_ns = if quick > QUICK_RISE * sigma { quick } else { sigma }.max(FLOOR_NS);
+        } else if let Some(sigma) = deviations.early() {
+            self.sigma_ns = if sigma > EARLY_FACTOR * DEFAULT_NS { sigma } else { DEFAULT_NS };
+        }
+    }
+}
+
+/// Returns the estimate by the prediction where it is clearly smaller than that by the neighbours.
+fn smaller(by_neighbours: f64, by_prediction: f64) -> f64 {
+    if by_prediction < LATE_PACKETS_RATIO * by_neighbours { by_prediction } else { by_neighbours }
+}
+
+/// Deviations of measurements from the line through their neighbours.
+#[derive(Debug, Default)]
+pub(super) struct Deviations {
+    last_two: ArrayVec<Measurement, 2>,
+    /// ns
+    values: RecentValues,
+}
+
+impl Deviations {
+    /// The next measurement does not continue the last ones.
+    pub(super) fn interrupt(&mut self) {
+        self.last_two.clear();
+    }
+
+    pub(super) fn observe(&mut self, measurement: Measurement) {
         if let [first, middle] = self.last_two.as_slice()
             && let Some(deviation) = deviation_ns(*first, *middle, measurement)
         {
-            self.deviations.push(deviation);
+            self.values.push(deviation);
         }
         if self.last_two.is_full() {
             self.last_two.remove(0);
         }
         self.last_two.push(measurement);
-        if let Some(innovation) = innovation {
-            self.distances.push(innovation.abs());
-        }
-        if let Some(sigma) = self.deviations.sigma() {
-            self.sigma_ns = self
-                .distances
-                .sigma()
-                .filter(|_| self.distances.values.len() >= WINDOW / 2)
-                .map_or(sigma, |other| other.min(sigma))
-                .max(FLOOR_NS);
-        } else if let Some(sigma) =
-            sigma_of(&self.deviations.values).filter(|_| self.deviations.values.len() >= MIN_EARLY_VALUES)
-        {
-            self.sigma_ns = if sigma > EARLY_FACTOR * DEFAULT_NS { sigma } else { DEFAULT_NS };
+    }
+
+    /// Returns the standard deviation of a measurement by the last [`QUICK_WINDOW`] deviations, ns; zero while there are too few.
+    pub(super) fn recent_ns(&self) -> f64 {
+        if self.values.values.len() > QUICK_WINDOW {
+            self.values.quick()
+        } else {
+            self.values.early().unwrap_or(0.0)
         }
     }
 }
@@ -113,13 +147,32 @@ impl RecentValues {
         let factor = 1.0 + FEW_VALUES_FACTOR * ((1.0 / count as f64).sqrt() - (1.0 / WINDOW as f64).sqrt());
         sigma_of(&self.values).filter(|_| count >= MIN_VALUES).map(|sigma| sigma * factor)
     }
+
+    /// Returns the standard deviation by a few values.
+    fn early(&self) -> Option<f64> {
+        sigma_of(&self.values).filter(|_| self.values.len() >= MIN_EARLY_VALUES)
+    }
+
+    /// Returns the standard deviation by the last [`QUICK_WINDOW`] values; zero if there are not more values than that.
+    fn quick(&self) -> f64 {
+        let count = self.values.len();
+        if count <= QUICK_WINDOW {
+            return 0.0;
+        }
+        // Until the ring is full, `next` is zero and the last value is the newest.
+        let newest = self.next + count;
+        let last: ArrayVec<f64, QUICK_WINDOW> =
+            (1..=QUICK_WINDOW).filter_map(|ago| self.values.get((newest - ago) % count)).copied().collect();
+        sigma_of(&last).unwrap_or(0.0)
+    }
 }
 
 /// Returns the standard deviation of a normal variable with the median of these absolute values.
 pub(super) fn sigma_of<const N: usize>(values: &ArrayVec<f64, N>) -> Option<f64> {
-    let mut sorted = values.clone();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).map(|median| median / MEDIAN_OF_NORMAL)
+    let mut values = values.clone();
+    let middle = values.len() / 2;
+    (middle < values.len())
+        .then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1 / MEDIAN_OF_NORMAL)
 }
 
 /// Returns |middle - line through its neighbours|, scaled to the standard deviation of one measurement, ns.

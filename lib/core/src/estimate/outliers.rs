@@ -24,15 +24,22 @@ const FIT_OUTLIER_SIGMAS: f64 = 4.0;
 pub(super) const MIN_FIT: usize = 6;
 /// Difference between the measured rate and the guess, in standard deviations, beyond which the guess is discarded.
 const GUESS_CONFLICT_SIGMAS: f64 = 6.0;
-/// Fewest measurements that may contradict the guess: fewer agree by chance at times, and their noise looks too small.
+/// Number of measurements from which on they may contradict the guess: fewer agree by chance at times, and their noise looks too
+/// small.
 const MIN_GUESS_CONFLICT: usize = 16;
+/// The same for a difference of [`LARGE_CONFLICT_SIGMAS`].
+const MIN_LARGE_CONFLICT: usize = 8;
+/// Difference that fewer measurements have to show, in standard deviations.
+const LARGE_CONFLICT_SIGMAS: f64 = 12.0;
 /// Number of pairs of acquisition measurements.
 const PAIRS: usize = ACQUISITION * (ACQUISITION - 1) / 2;
 
-/// Number of rejected measurements in a row (4 s at 4 Hz) after which the map is fitted to them.
+/// Fewest rejected measurements in a row after which the map is fitted to them.
 pub(super) const REFIT_RUN: usize = 16;
-/// Number of rejected measurements kept: twice [`REFIT_RUN`], because some leaders send more often than 4 Hz.
-const MAX_RUN: usize = 2 * REFIT_RUN;
+/// Minimum duration of such a run.
+const REFIT_SPAN: Duration = Duration::from_ms(3_700);
+/// Number of rejected measurements kept: more than [`REFIT_SPAN`] at the shortest Sync interval, 62.5 ms.
+const MAX_RUN: usize = 64;
 /// Fewest measurements of a jump that no delay explains: two may be Syncs paired with the wrong Follow_Ups.
 const MIN_JUMP_RUN: usize = 3;
 /// Minimum duration of such a jump, less than that of three Syncs at 4 Hz. Three forged packets between two of the leader's Syncs
@@ -82,14 +89,16 @@ impl FitOutliers {
     /// Whether the slope of the measurements differs from `guess` by more than both uncertainties allow.
     pub(super) fn contradicts(&self, guess: &RateGuess, measurements: &[Measurement], noise: f64) -> bool {
         let [first, .., last] = measurements else { return false };
-        if measurements.len() < MIN_GUESS_CONFLICT {
+        if measurements.len() < MIN_LARGE_CONFLICT {
             return false;
         }
+        let are_few = measurements.len() < MIN_GUESS_CONFLICT;
+        let sigmas = if are_few { LARGE_CONFLICT_SIGMAS } else { GUESS_CONFLICT_SIGMAS };
         #[expect(clippy::cast_precision_loss, reason = "at most ACQUISITION")]
         let count = measurements.len() as f64;
         let noise = noise.max(self.limit / FIT_OUTLIER_SIGMAS);
         let sigma = noise * (12.0 / count).sqrt() / (last.raw - first.raw).secs_f64();
-        (self.slope - guess.rate.ppb()).abs() > GUESS_CONFLICT_SIGMAS * (sigma + guess.sigma.ppb())
+        (self.slope - guess.rate.ppb()).abs() > sigmas * (sigma + guess.sigma.ppb())
     }
 
     /// Whether `one` is an outlier.
@@ -136,21 +145,33 @@ impl RejectedRun {
         self.count = 0;
     }
 
+    /// Returns the last of them, as many as the map is fitted to.
+    pub(super) fn refit_run(&self) -> &[Measurement] {
+        let count = (REFIT_RUN..self.run.len()).find(|count| span(self.last(*count)) >= REFIT_SPAN);
+        self.last(count.unwrap_or(self.run.len()))
+    }
+
     /// Returns the last `count` of them, oldest first.
     pub(super) fn last(&self, count: usize) -> &[Measurement] {
         self.run.get(self.run.len().saturating_sub(count)..).unwrap_or_default()
     }
 
     /// Adds a rejected measurement and compares the run with the line of `filter`, which contains none of them.
-    pub(super) fn test(&mut self, one: Measurement, filter: &Kalman, sigma: f64) -> Outcome {
+    pub(super) fn test(
+        &mut self,
+        one: Measurement,
+        filter: &Kalman,
+        sigma: f64,
+        min_jump: Duration,
+    ) -> Outcome {
         if self.run.is_full() {
             self.run.remove(0);
         }
         self.run.push(one);
         self.count = self.count.saturating_add(1);
         let residual = |one: &Measurement| Duration::from_ns_f64(-filter.distance_ns(*one));
-        let is_far = |one: &Measurement| residual(one).abs() >= MIN_JUMP;
-        let may_be_late = |one: &Measurement| (-MIN_JUMP..MAX_DELAY).contains(&residual(one));
+        let is_far = |one: &Measurement| residual(one).abs() >= min_jump;
+        let may_be_late = |one: &Measurement| (-min_jump..MAX_DELAY).contains(&residual(one));
         let far = is_far(&one);
         if far && !may_be_late(&one) {
             let mut agreeing = 1;
@@ -167,11 +188,11 @@ impl RejectedRun {
         } else if far && let Some(steady) = self.steady(filter, sigma, is_far) {
             return Outcome::Jump(steady);
         }
-        let last = self.last(REFIT_RUN);
-        if last.len() < REFIT_RUN {
+        let last = self.refit_run();
+        if last.len() < REFIT_RUN || span(last) < REFIT_SPAN {
             return Outcome::Undecided;
         }
-        if !last.iter().any(is_far) {
+        if last.iter().all(|one| residual(one).abs() < MIN_JUMP) {
             return Outcome::Shift;
         }
         if !last.iter().all(may_be_late) {

@@ -1,3 +1,4 @@
+use super::outliers::REFIT_RUN;
 use super::*;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -189,15 +190,15 @@ fn first_jump(results: &[Classification]) -> Option<usize> {
 }
 
 #[test]
-fn late_packets_are_no_jump_for_half_a_minute() {
+fn late_packets_are_no_jump() {
     let mut link = Link::new(8, 830.0, 12.0);
     let scattered = |n: i64| Duration::from_us(2_000 + (n * 7_919) % 20_000);
     let (mut estimator, results) = after_a_minute(&mut link, scattered, 100);
     assert_eq!(first_jump(&results), None);
     let Classification::Accepted { residual } = estimator.update(link.sync(340)) else { panic!("rejected") };
     assert!(residual.abs() < Duration::from_us(5), "the map did not change: {residual:?}");
-    let (_, results) = after_a_minute(&mut link, scattered, 130);
-    assert_eq!(first_jump(&results), Some(119), "after 120 late measurements the filter restarts");
+    let (_, results) = after_a_minute(&mut link, scattered, 400);
+    assert_eq!(first_jump(&results), None, "scatter is no jump, however long it lasts");
 }
 
 #[test]
@@ -212,11 +213,11 @@ fn jump_needs_3_measurements_or_8_where_a_delay_could_explain_it() {
 }
 
 #[test]
-fn early_measurements_that_do_not_agree_end_in_a_jump() {
+fn early_measurements_that_do_not_agree_are_no_jump() {
     let mut link = Link::new(10, 830.0, 12.0);
     let early = |n: i64| Duration::from_ms(-2 - (n * 7) % 20);
-    let (_, results) = after_a_minute(&mut link, early, 20);
-    assert_eq!(first_jump(&results), Some(REFIT_RUN - 1));
+    let (_, results) = after_a_minute(&mut link, early, 100);
+    assert_eq!(first_jump(&results), None);
 }
 
 #[test]
@@ -249,8 +250,8 @@ fn path_shift_is_not_taken_for_a_rate_step() {
                 }
             }
             far += i32::from(worst > 200.0);
-            assert!(worst < 500.0, "{shift_ns} ns, seed {seed}: {worst} ppb");
+            assert!(worst < 1_000.0, "{shift_ns} ns, seed {seed}: {worst} ppb");
         }
-        assert!(far <= 2, "{shift_ns} ns for {length} Syncs: taken for a rate step on {far} of 40 seeds");
+        assert!(far <= 1, "{shift_ns} ns for {length} Syncs: taken for a rate step on {far} of 40 seeds");
     }
 }

@@ -2,12 +2,15 @@
 
 use super::pairing::Pair;
 use super::session::Timeline;
-use super::{Counter, Discontinuity, Event, Output, Port, Reason, Sample};
+use super::{Counter, Discontinuity, Event, Output, Port, Reason, Sample, State};
 use crate::estimate::{Classification, Measurement};
 use crate::time::{Duration, Raw, Timestamp};
 
 /// Uncertainty of the rate (one standard deviation) below which the port becomes SLAVE, ppm. Leaders differ by up to 25 ppm.
 const CONVERGED_PPM: f64 = 20.0;
+/// The same above which the port is SLAVE no longer, ppm. Where Syncs scatter by milliseconds, the uncertainty stays near a limit for
+/// minutes.
+const DIVERGED_PPM: f64 = 2.0 * CONVERGED_PPM;
 /// Number of measurements required for SLAVE, so that two with errors that agree by accident do not suffice.
 const CONVERGED_DEPTH: usize = 5;
 /// Residual of a rejected measurement from which on it counts as another time and not as a late packet: no queue and no host
@@ -87,7 +90,8 @@ impl Port {
     }
 
     fn has_converged(&self) -> bool {
+        let limit = if self.state() == State::Slave { DIVERGED_PPM } else { CONVERGED_PPM };
         self.estimator.depth() >= CONVERGED_DEPTH
-            && self.estimator.map().is_some_and(|map| map.sigma.rate.ppm() < CONVERGED_PPM)
+            && self.estimator.map().is_some_and(|map| map.sigma.rate.ppm() < limit)
     }
 }
