@@ -71,6 +71,8 @@ pub struct Profile {
     pub regimes: Option<Regimes>,
     /// Additional delay of some packets.
     pub bursts: Option<Bursts>,
+    /// Packets are held until the next multiple of this time, as an access point holds multicast until the next DTIM beacon.
+    pub held: Option<Duration>,
     /// Additional delay of all packets for some time.
     pub load: Option<Load>,
     /// Permanent change in one direction.
@@ -92,6 +94,7 @@ impl Profile {
         spells: None,
         regimes: None,
         bursts: None,
+        held: None,
         load: None,
         detour: None,
         loss: 0.0,
@@ -132,9 +135,10 @@ impl Profile {
     /// A path through a Linux bridge on a busy host: two slow delays, and spells of 1 s in which every packet takes 10 to 16 us
     /// longer.
     pub const BRIDGE: Self = Self {
+        queue: Queue::Normal(Duration::from_ns(1_500)),
         slow: [
-            Slow { sigma: Duration::from_ns(1_500), time_constant: Duration::from_ms(500) },
-            Slow { sigma: Duration::from_ns(2_000), time_constant: Duration::from_secs(4) },
+            Slow { sigma: Duration::from_ns(1500), time_constant: Duration::from_ms(500) },
+            Slow { sigma: Duration::from_ns(1500), time_constant: Duration::from_secs(4) },
         ],
         spells: Some(Spells {
             every: Duration::from_secs(60),
@@ -240,6 +244,10 @@ impl Link {
             let ns = rng.random_range(bursts.shortest.ns()..=bursts.longest.ns());
             transit = transit + Duration::from_ns(ns);
         }
+        if let Some(held) = profile.held {
+            let sent = (at + transit).ns();
+            transit = transit + Duration::from_ns(held.ns() - sent.rem_euclid(held.ns()));
+        }
         if let Some(load) = profile.load
             && (load.at..load.at + load.span).contains(&at)
         {
@@ -299,7 +307,8 @@ mod tests {
         let link = Profile { load: Some(load), detour: Some(detour), ..Profile::VETH };
         let mean_us = |s| (moments(link, Timestamp::ZERO + Duration::from_secs(s)).0 / 1e3).round();
         assert_eq!([9, 10, 29, 30].map(mean_us), [6.0, 126.0, 126.0, 26.0]);
-        let back = Link::from(link).transit_back(&mut Pcg64Mcg::seed_from_u64(1), at + Duration::from_secs(30));
+        let back =
+            Link::from(link).transit_back(&mut Pcg64Mcg::seed_from_u64(1), at + Duration::from_secs(30));
         assert!(back < Duration::from_us(12), "{back:?}");
     }
 

@@ -7,7 +7,7 @@ use dante_core::port::{DelayMechanism, KnownRate, KnownRates, LeaderRules, PortC
 use dante_core::redundancy::NetworkChange;
 use dante_core::time::{Duration, Ratio, Timestamp};
 use dante_sim::leader::LeaderConfig;
-use dante_sim::link::{Detour, Link, Load, Profile, Queue};
+use dante_sim::link::{Detour, Link, Load, Profile, Queue, Recording, Regimes};
 use dante_sim::oscillator::{Model, Path, Sine};
 use dante_sim::world::{Act, Faults, HostConfig, LeaderId, Observation, Role, World};
 use scenarios::judge::{Figures, mean_transit, run};

@@ -106,6 +106,13 @@ impl Delays {
         self.points.get(place.saturating_sub(1)).map_or(Duration::ZERO, |(_, delay)| *delay)
     }
 
+    /// Median delay.
+    pub fn median(&self) -> Duration {
+        let mut delays: Vec<Duration> = self.points.iter().map(|(_, delay)| *delay).collect();
+        delays.sort_unstable();
+        delays.get(delays.len() / 2).copied().unwrap_or(Duration::ZERO)
+    }
+
     /// Mean delay.
     pub fn mean(&self) -> Duration {
         let sum: f64 = self.points.iter().map(|(_, delay)| delay.ns_f64()).sum();

@@ -57,7 +57,14 @@ impl Role {
     pub fn dante(number: u8, path: impl Into<Path>, link: impl Into<Link>) -> Self {
         let uuid = Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c_u8.wrapping_add(number)]);
         let config = LeaderConfig::dante(PortIdentity { technology: 1, uuid, port_id: 1 });
-        Self { config, path: path.into(), link: link.into(), network: 0, faults: Faults::default(), sequence: 0 }
+        Self {
+            config,
+            path: path.into(),
+            link: link.into(),
+            network: 0,
+            faults: Faults::default(),
+            sequence: 0,
+        }
     }
 }
 

@@ -12,7 +12,52 @@ fn at(after_s: i64) -> Timestamp<dante_core::time::Raw> {
     World::BEGIN + s(after_s)
 }
 
+/// Recorded delays behind a Linux bridge.
+fn recorded(name: &str) -> Link {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings").join(name);
+    let recording = Recording::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+    recording.delays(Ratio::from_ppm(12.0), Duration::from_us(30)).into()
+}
+
+/// Delays that change slowly: the lock as on `DANTE`; phase errors within four standard deviations of the delay, rate errors within
+/// six times the 17 ppb that the estimator reaches.
+const SLOW: Figures = Figures {
+    lock_s: 12.0,
+    phase_us: 40.0,
+    phase_left_us: 15.0,
+    excursion_us: 60.0,
+    excess_ppm: 12.0,
+    rate_left_ppb: 100.0,
+    ..DANTE
+};
+
+/// No lock.
+const UNLOCKED: Figures = Figures {
+    lock_s: f64::INFINITY,
+    phase_us: f64::INFINITY,
+    phase_left_us: f64::INFINITY,
+    rate_left_ppb: f64::INFINITY,
+    ..VETH
+};
+
 scenario! {
+    slow_delay_of_1_s, 900, SLOW, |seed| Trial::new(seed, Profile::AR1, pc());
+    slow_delay_of_5_s, 900, SLOW, |seed| Trial::new(seed, Profile::AR5, pc());
+    slow_delay_of_20_s, 900, SLOW, |seed| Trial::new(seed, Profile::AR20, pc());
+    linux_bridge, 900, SLOW, |seed| Trial::new(seed, Profile::BRIDGE, pc());
+    recorded_mild_bridge, 900, SLOW, |seed| Trial::new(seed, recorded("bridge-mild-25min.csv"), pc());
+    recorded_rough_bridge, 900, SLOW, |seed| Trial::new(seed, recorded("bridge-rough-12min.csv"), pc());
+    rate_step_behind_linux_bridge, 500, SLOW, |seed| Trial::new(seed, Profile::BRIDGE, stepped(1.0));
+    noise_level_that_changes_tenfold, 900,
+        Figures { phase_us: 200.0, phase_left_us: 60.0, excursion_us: 250.0, rate_left_ppb: 300.0, ..SLOW }, |seed| {
+            let regimes = Some(Regimes { factor: 10.0, dwell: s(120) });
+            Trial::new(seed, Profile { regimes, delay: Duration::from_us(300), ..Profile::AR1 }, pc())
+        };
+    /// An access point holds Syncs until its next beacon: they scatter by 60 ms, which is no jump of the leader's time, and never a
+    /// lock.
+    wifi_beacons, 300, UNLOCKED, |seed| {
+        Trial::new(seed, Profile { held: Some(Duration::from_ns(102_400_000)), ..Profile::DANTE }, pc())
+    };
     plain_veth, 120, VETH, |seed| Trial::new(seed, Profile::VETH, pc());
     plain_dante, 300, DANTE, |seed| Trial::new(seed, Profile::DANTE, pc());
     good_oscillator, 300, DANTE, |seed| Trial::new(seed, Profile::DANTE, Model::GOOD.at_ppm(12.0));
