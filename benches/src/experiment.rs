@@ -1,6 +1,7 @@
 //! The experiments and their figures.
 
 pub mod clock;
+pub mod coloured;
 pub mod estimate;
 
 use crate::bound::Noise;

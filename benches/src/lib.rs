@@ -2,8 +2,11 @@
 //! bound, on the same seeded input.
 #![forbid(unsafe_code)]
 
+pub mod before;
 pub mod bound;
 pub mod experiment;
+pub mod hindsight;
 pub mod ours;
 pub mod peers;
+pub mod replay;
 pub mod trace;

@@ -2,9 +2,13 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use dante_bench::before::BEFORE;
 use dante_bench::bound::Optimal;
+use dante_bench::experiment::coloured::{self, Condition, Figures};
 use dante_bench::experiment::{clock, cost, estimate, noise_of};
-use dante_bench::trace::NETWORKS;
+use dante_bench::trace::{NETWORKS, SLOW_NETWORKS, recorded};
+use dante_core::time::{Duration, Ratio};
+use dante_sim::link::{Link, Profile};
 use dante_sim::oscillator::Model;
 use std::path::PathBuf;
 
@@ -130,6 +134,8 @@ fn main() -> anyhow::Result<()> {
         );
     }
 
+    long_runs(args.quick)?;
+
     let [_, dante, _] = &NETWORKS;
     let cost = cost(dante, if args.quick { 24 } else { 168 });
     println!(
@@ -137,4 +143,107 @@ fn main() -> anyhow::Result<()> {
         cost.estimator_ns.0, cost.estimator_ns.1, cost.both_ns.0, cost.both_ns.1, cost.hours, cost.wall_s
     );
     Ok(())
+}
+
+/// Prints the figures of long runs on all networks: white and slow noise, changes of its level, other oscillators.
+fn long_runs(is_quick: bool) -> anyhow::Result<()> {
+    let (hours, seeds, steps) = if is_quick { (1.0, 2, 20) } else { (10.0, 4, 200) };
+    let mut links: Vec<(&str, Link)> =
+        NETWORKS.iter().chain(&SLOW_NETWORKS).map(|network| (network.name, network.profile.into())).collect();
+    links.push((
+        "trace",
+        recorded("bridge-mild-25min")?.delays(Ratio::from_ppm(12.0), Duration::from_us(30)).into(),
+    ));
+
+    println!(
+        "Long runs, mean of {seeds} seeds of {hours} h, pc oscillator, in brackets the previous estimator, for white noise alone"
+    );
+    for (name, link) in &links {
+        let now = coloured::long(&Condition::steady(link.clone(), hours), seeds);
+        let started = coloured::transients(link, steps, 300.0);
+        let before = BEFORE.iter().find(|before| before.name == *name);
+        let was = |pick: fn(&dante_bench::before::Before) -> f64| before.map_or(f64::NAN, pick);
+        println!(
+            "  {name:6} rate {:6.2} ppb ({:6.1}), worst {:5.0} ({:5.0}), phase {:6.0} ns ({:5.0}); steered clock: rate over 1 s {:5.1} ppb ({:5.1}), phase {:6.0} ns ({:5.0}); step of 1 ppm followed after {:5.1} s ({:5.1}) in 95 %; false breaks and jumps in 10 h {:.1} {:.1} ({:.0})",
+            now.rate_ppb.0,
+            was(|it| it.rate_ppb),
+            now.rate_ppb.1,
+            was(|it| it.worst_ppb),
+            now.phase_ns,
+            was(|it| it.phase_ns),
+            now.clock.0,
+            was(|it| it.clock_ppb),
+            now.clock.1,
+            was(|it| it.clock_ns),
+            started.followed_s.1,
+            was(|it| it.followed_s),
+            now.alarms.0,
+            now.alarms.1,
+            was(|it| it.alarms)
+        );
+        let by_age = started.by_age.map(|share| percents(&share)).join(" ");
+        println!(
+            "         within 2 sigma, rate and phase, %: steady {} ({:.0} {:.0}); 0..10 s, 10..60 s, 60..300 s: {by_age}; after the step, without its first {:.1} s: {}",
+            percents(&now.within),
+            was(|it| it.within.0),
+            was(|it| it.within.1),
+            started.excluded_s,
+            percents(&started.after_step)
+        );
+    }
+
+    println!("The level of the noise changes tenfold every ten minutes, {seeds} seeds of {hours} h");
+    for network in NETWORKS.iter().chain(&SLOW_NETWORKS) {
+        let link: Link = Profile { delay: Duration::from_us(300), ..network.profile }.into();
+        let switch = Some(Duration::from_secs(600));
+        let now = coloured::long(&Condition { switch, ..Condition::steady(link, hours) }, seeds);
+        println!(
+            "  {:6} {}; in the 240 s after a change {}",
+            network.name,
+            summary(&now),
+            percents(&now.after_switch)
+        );
+    }
+
+    println!("Other oscillators, {seeds} seeds of {hours} h: random walk and white noise, ppb");
+    for network in [&NETWORKS[0], &NETWORKS[1]] {
+        for ppb in [0.1, 0.3, 3.0] {
+            let noise = Ratio::from_ppb(ppb);
+            let model = Model { white: noise, walk: noise, ..Model::STEADY };
+            let condition = Condition { model, ..Condition::steady(network.profile, hours) };
+            println!("  {:6} {ppb:3} {}", network.name, summary(&coloured::long(&condition, seeds)));
+        }
+    }
+
+    println!("Other Sync intervals, {seeds} seeds of {hours} h");
+    for network in NETWORKS.iter().chain(&SLOW_NETWORKS) {
+        for ns in [62_500_000, 500_000_000, 2_000_000_000] {
+            let condition =
+                Condition { interval: Duration::from_ns(ns), ..Condition::steady(network.profile, hours) };
+            let now = coloured::long(&condition, seeds);
+            println!(
+                "  {:6} {:6.1} ms {}",
+                network.name,
+                Duration::from_ns(ns).ns_f64() / 1e6,
+                summary(&now)
+            );
+        }
+    }
+    Ok(())
+}
+
+fn summary(figures: &Figures) -> String {
+    format!(
+        "rate {:6.2} ppb, worst {:5.0}, phase {:6.0} ns; within 2 sigma, rate and phase, %: {}; false breaks and jumps in 10 h {:.1} {:.1}",
+        figures.rate_ppb.0,
+        figures.rate_ppb.1,
+        figures.phase_ns,
+        percents(&figures.within),
+        figures.alarms.0,
+        figures.alarms.1
+    )
+}
+
+fn percents((rate, phase): &(coloured::Share, coloured::Share)) -> String {
+    format!("{:.1}/{:.1}", rate.percent(), phase.percent())
 }

@@ -58,6 +58,11 @@ impl Ours {
         self.jumps
     }
 
+    /// Returns how often the estimator fitted the map again after a break.
+    pub fn restarts(&self) -> u64 {
+        self.estimator.restarts()
+    }
+
     /// Processes a Sync in the estimator only.
     pub fn estimate(&mut self, sync: &Sync) {
         let result = self.estimator.update(Measurement { raw: sync.arrived, dante: sync.origin });

@@ -1,10 +1,11 @@
 //! The input of all followers, drawn from a seed, with the true times.
 
 use dante_core::time::{Dante, Duration, Raw, Timestamp, VirtualClock};
-use dante_sim::link::{Link, Profile};
-use dante_sim::oscillator::{Model, Path};
+use dante_sim::link::{Link, Profile, Recording};
+use dante_sim::oscillator::{self, Model};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use std::path::Path;
 
 /// Sync interval of a Dante leader.
 pub const INTERVAL: Duration = Duration::from_ms(250);
@@ -42,6 +43,16 @@ pub const SLOW_NETWORKS: [LinkProfile; 4] = [
     LinkProfile { name: "ar20", profile: Profile::AR20 },
     LinkProfile { name: "bridge", profile: Profile::BRIDGE },
 ];
+
+/// Reads one of the recordings of a Linux bridge, by its name without extension. The leader's true rate was +12 ppm.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn recorded(name: &str) -> anyhow::Result<Recording> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/sim/recordings").join(name);
+    let text = std::fs::read_to_string(path.with_extension("csv"))?;
+    Ok(Recording::parse(&text)?)
+}
 
 impl LinkProfile {
     /// Returns standard deviation and mean of the packet delay, ns. Both are drawn from the profile, so that they follow its
@@ -95,7 +106,7 @@ impl Sync {
 pub struct Trace {
     link: Link,
     interval: Duration,
-    path: Path,
+    path: oscillator::Path,
     rng: Pcg64Mcg,
     count: i64,
 }
@@ -109,7 +120,7 @@ impl Trace {
     /// Makes the Syncs of a leader behind this link.
     pub fn through(link: impl Into<Link>, model: Model, ppm: f64, seed: u64) -> Self {
         let start = Timestamp::from_ns(BEGIN.ns()) + BASE;
-        let path = Path::new(model.at_ppm(ppm), BEGIN, start, seed);
+        let path = oscillator::Path::new(model.at_ppm(ppm), BEGIN, start, seed);
         Self { link: link.into(), interval: INTERVAL, path, rng: Pcg64Mcg::seed_from_u64(!seed), count: 0 }
     }
 
