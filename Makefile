@@ -1,8 +1,8 @@
 # make demo     run the suite on loopback for 25 s: no root, no clock is set
 # make test     run all tests; as root also those in network namespaces and in a booted guest
 # make check    check formatting, lints and the links of the documentation
-# make bench    measure accuracy against the theoretical bound and other programs (docs/accuracy), and cost: ns per packet,
-#               wake-ups, memory
+# make bench    measure accuracy against the theoretical bound and other programs (docs/accuracy), cost: ns per packet,
+#               wake-ups, memory; as root also accuracy through a Linux bridge under load (40 minutes)
 # make soak     run the long tests: many seeds, many rounds; as root also a guest with a PTP hardware clock
 # make fuzz     fuzz untrusted input, guided by coverage: FUZZ_SECONDS=600 for each target
 # make pictures draw docs/pictures from the running programs: as root, two minutes
@@ -61,6 +61,7 @@ bench: build
 	$(CARGO) bench --locked -p dante-core --bench decode
 	$(CARGO) bench --locked -p dante-os --bench pages
 	$(CARGO) bench --locked -p dante-tests --bench cost
+	$(CARGO) bench --locked -p dante-tests --bench field
 
 soak: build
 	SOAK=200 $(CARGO) test --locked --release -p dante-sim --test scenarios

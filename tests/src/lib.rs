@@ -8,6 +8,7 @@ pub mod capture;
 pub mod chronyd;
 pub mod clock_watch;
 pub mod consumer;
+pub mod field;
 pub mod guest;
 pub mod lab;
 pub mod namespace;
