@@ -22,11 +22,7 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let is_requested = |setup: &str| words.is_empty() || words.iter().any(|word| word == setup);
     let (runs, span) = (number("FIELD_RUNS", RUNS), Duration::from_secs(number("FIELD_SECONDS", SECONDS)));
-    println!(
-        "{runs} runs of the bridge, one of veth, {} s each; errors from {} s on.",
-        span.as_secs(),
-        AFTER.as_secs()
-    );
+    println!("Runs of {} s each; errors from {} s on.", span.as_secs(), AFTER.as_secs());
     println!("hindsight: the best filter with constant measurement noise, selected by its true error.");
     println!("{HEADLINE}");
     if is_requested("bridge") {

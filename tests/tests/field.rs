@@ -1,5 +1,6 @@
 //! The field bench for a minute: two followers through a Linux bridge beside processes that thrash the caches. A target of its own:
-//! no other test of this package runs beside it.
+//! no other test of this package runs beside it. The share of errors within two sigma is printed only: 40 s hold a few independent
+//! errors. `make bench` runs for ten minutes.
 
 use dante_core::port::State;
 use dante_tests::field::{Figures, HEADLINE, bridge};
@@ -10,11 +11,9 @@ const SPAN: Duration = Duration::from_secs(60);
 const AFTER: Duration = Duration::from_secs(20);
 /// Largest rms error of the rate, ppb: several times that of a machine with other work.
 const MAX_RATE_RMS_PPB: f64 = 300.0;
-/// Least share of rate errors within two stated standard deviations, %; 95 % if errors are Gaussian and the statement is right.
-const MIN_WITHIN_PERCENT: f64 = 50.0;
 
 #[test]
-fn followers_through_a_loaded_bridge_know_the_rate_and_its_error() {
+fn followers_through_a_loaded_bridge_know_the_rate() {
     let Some(recordings) = bridge(SPAN, 1) else { return };
     println!("{HEADLINE}");
     let figures: Vec<_> = recordings.iter().map(|recording| Figures::of(recording, AFTER)).collect();
@@ -25,8 +24,7 @@ fn followers_through_a_loaded_bridge_know_the_rate_and_its_error() {
     for (recording, figures) in recordings.iter().zip(&figures) {
         assert_eq!(recording.end_state(), Some(State::Slave));
         assert_eq!(figures.timeline_changes(), 0);
-        let (rms, within) = (figures.rate_rms_ppb(), figures.within_percent());
+        let rms = figures.rate_rms_ppb();
         assert!(rms < MAX_RATE_RMS_PPB, "rate error {rms} ppb rms");
-        assert!(within > MIN_WITHIN_PERCENT, "{within} % of rate errors within two sigma");
     }
 }

@@ -266,6 +266,10 @@ impl Estimator {
     }
 
     fn observe_interval(&mut self, raw: Timestamp<Raw>) {
+        // A rejected measurement may have arrived later than the next one.
+        if raw <= self.last_raw {
+            return;
+        }
         let passed = (raw - self.last_raw).secs_f64();
         self.last_raw = raw;
         if self.interval_s == 0.0 {
@@ -300,6 +304,11 @@ impl Estimator {
         bank.update(measurement, 1.0, &conditions);
         self.scatter_ns = conditions.scatter_ns;
         let filter = bank.mixture();
+        if !filter.is_finite() {
+            // Absurd times, years apart: nothing is known.
+            self.restart(None);
+            return self.begin(measurement);
+        }
         self.filter = Some(filter);
         if is_second {
             self.break_test.remember(bank, &filter, &self.origin, self.interval_s);

@@ -245,7 +245,8 @@ impl World {
         assert_eq!(port.counters().get(Counter::OutputLost), 0, "an output was lost");
         assert_eq!(port.timeline(), self.timeline, "a new timeline was not reported");
         if let Some(map) = port.map() {
-            assert!(map.line.rate.is_finite() && map.sigma.rate.is_finite() && map.wander.is_finite());
+            let is_finite = map.line.rate.is_finite() && map.sigma.rate.is_finite() && map.wander.is_finite();
+            assert!(is_finite, "{map:?}");
             assert!(map.correlation.value().is_finite() && map.sigma.offset >= Duration::ZERO, "{map:?}");
         }
         if matches!(port.state(), State::Slave | State::Uncalibrated) {

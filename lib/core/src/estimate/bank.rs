@@ -139,15 +139,19 @@ impl Bank {
     /// that, ns.
     pub(super) fn innovation(&self, one: Measurement, conditions: &Conditions) -> (f64, f64) {
         let step = Step::new(self, one, conditions);
-        let (mut mean, mut square) = (0.0, 0.0);
-        for filter in &self.filters {
+        let mut expected = [(0.0, 0.0); FILTERS];
+        let mut mean = 0.0;
+        for (filter, expected) in self.filters.iter().zip(&mut expected) {
             let white = step.white(filter.kind);
             let predicted = filter.state.predicted(filter.kind, white, &step);
-            let delayed = predicted.x[0] + predicted.x[2];
-            mean += filter.weight * delayed;
-            square += filter.weight * (predicted.measured_variance() + white + delayed * delayed);
+            *expected = (predicted.x[0] + predicted.x[2], predicted.measured_variance() + white);
+            mean += filter.weight * expected.0;
         }
-        (step.measured_ns - mean, (square - mean * mean).sqrt())
+        let spread = |(filter, (phase, variance)): (&Filter, (f64, f64))| {
+            filter.weight * (variance + (phase - mean).powi(2))
+        };
+        let variance: f64 = self.filters.iter().zip(expected).map(spread).sum();
+        (step.measured_ns - mean, variance.sqrt())
     }
 
     /// Updates the filters with a measurement, whose white noise is larger by `scale`.
@@ -163,7 +167,7 @@ impl Bank {
             let white = step.white(filter.kind);
             let State { x, p } = filter.state.predicted(filter.kind, white, &step);
             let gains = [p[0] + p[2], p[1] + p[4], p[2] + p[5]];
-            let variance = gains[0] + gains[2] + white * scale * scale;
+            let variance = (gains[0] + gains[2]).max(0.0) + white * scale * scale;
             let innovation = step.measured_ns - x[0] - x[2];
             let square = innovation * innovation / variance;
             *likelihood = -0.5 * LIKELIHOOD_EXPONENT * (variance.ln() + square.min(MAX_SQUARE));
@@ -172,13 +176,14 @@ impl Bank {
             let [k0, k1, k2] = gains.map(|gain| gain / variance);
             filter.state = State {
                 x: [x[0] + k0 * innovation, x[1] + k1 * innovation, x[2] + k2 * innovation],
+                // After a gap of years the rounding error of a variance may be larger than the variance.
                 p: [
-                    p[0] - k0 * gains[0],
+                    (p[0] - k0 * gains[0]).max(0.0),
                     p[1] - k0 * gains[1],
                     p[2] - k0 * gains[2],
-                    p[3] - k1 * gains[1],
+                    (p[3] - k1 * gains[1]).max(0.0),
                     p[4] - k1 * gains[2],
-                    p[5] - k2 * gains[2],
+                    (p[5] - k2 * gains[2]).max(0.0),
                 ],
             };
         }
@@ -314,7 +319,7 @@ impl State {
 
     /// Variance of phase and slow delay together, ns^2.
     fn measured_variance(&self) -> f64 {
-        self.p[0] + 2.0 * self.p[2] + self.p[5]
+        (self.p[0] + 2.0 * self.p[2] + self.p[5]).max(0.0)
     }
 
     /// Covariance about another mean.

@@ -99,6 +99,11 @@ impl Kalman {
         Self { raw, dante, state }
     }
 
+    pub(super) fn is_finite(&self) -> bool {
+        let PhaseRate { phase, rate, p } = self.state;
+        [phase, rate, p.0, p.1, p.2].into_iter().all(f64::is_finite)
+    }
+
     /// Predicts the state at `raw`; the covariance grows by the noise.
     pub(super) fn predicted(&self, raw: Timestamp<Raw>, noise: FrequencyNoise) -> Self {
         let elapsed = raw - self.raw;

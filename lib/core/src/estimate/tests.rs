@@ -221,6 +221,20 @@ fn early_measurements_that_do_not_agree_are_no_jump() {
 }
 
 #[test]
+fn rejected_measurement_from_the_future_gives_no_nan() {
+    let mut link = Link::new(12, 0.0, 1.0);
+    let mut estimator = Estimator::new(RateGuess::UNKNOWN);
+    estimator.update(link.sync(0));
+    estimator.update(Measurement { raw: Timestamp::from_ns(100 * SYNC), dante: Timestamp::from_ns(0) });
+    for n in 1..40 {
+        estimator.update(link.sync(n));
+        let map = estimator.map().unwrap();
+        assert!(map.line.rate.is_finite() && map.sigma.rate.is_finite(), "{map:?}");
+    }
+    assert!(link.rate_error_ppb(&estimator).abs() < 50.0);
+}
+
+#[test]
 fn extreme_times_give_no_nan() {
     let mut estimator = Estimator::new(RateGuess::UNKNOWN);
     for (raw, dante) in [(0, i64::MAX), (1, i64::MIN), (2, 0), (i64::MAX, i64::MIN), (i64::MAX, i64::MAX)] {
