@@ -1,6 +1,7 @@
 //! Figures that need no true rate: whether the residuals, and the rates of independent fits, scatter as the estimator states.
 
 use super::{Replay, Step, span_s};
+use crate::experiment::rms;
 use dante_core::estimate::{Estimator, Measurement, RateGuess};
 use dante_core::time::Duration;
 use std::fmt;
@@ -223,10 +224,6 @@ fn median(values: &[f64]) -> f64 {
 fn average(values: impl IntoIterator<Item = f64>) -> f64 {
     let (sum, count) = values.into_iter().fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
     sum / count
-}
-
-fn rms(values: impl IntoIterator<Item = f64>) -> f64 {
-    average(values.into_iter().map(|value| value * value)).sqrt()
 }
 
 /// Standard deviation.

@@ -251,12 +251,12 @@ impl Estimator {
 
     /// Smallest residual of a jump of the leader's time. While most measurements scatter, a residual of their size is no jump.
     fn min_jump(&self) -> Duration {
-        MIN_JUMP.max(Duration::from_ns_f64(OUTLIER_SIGMAS * self.all_deviations.recent_ns()))
+        beyond(self.all_deviations.recent_ns())
     }
 
     /// Largest residual that counts as noise: a host that is late by milliseconds for some seconds is no noisy network.
     fn max_noise(&self) -> Duration {
-        MIN_JUMP.max(Duration::from_ns_f64(OUTLIER_SIGMAS * self.noise.sigma_ns()))
+        beyond(self.noise.sigma_ns())
     }
 
     /// Whether the acquisition saw much larger noise than there is now, and the map is of no use yet.
@@ -469,6 +469,11 @@ impl Estimator {
             wander: Wander::from_ppb(self.oscillator.noise().walk_ppb),
         })
     }
+}
+
+/// Smallest residual of a jump where measurements scatter by `sigma_ns`.
+fn beyond(sigma_ns: f64) -> Duration {
+    MIN_JUMP.max(Duration::from_ns_f64(OUTLIER_SIGMAS * sigma_ns))
 }
 
 #[cfg(test)]
