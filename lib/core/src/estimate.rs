@@ -24,6 +24,7 @@ use kalman::Kalman;
 use means::Origin;
 use noise::{Deviations, Noise};
 use oscillator::Oscillator;
+pub(crate) use oscillator::is_plausible_wander;
 use outliers::{FitOutliers, MIN_FIT, Outcome, RejectedRun};
 
 /// One Sync: its departure by the leader's clock and its arrival by CLOCK_MONOTONIC_RAW.
@@ -450,6 +451,17 @@ impl Estimator {
     /// Estimated noise of a measurement, one standard deviation.
     pub fn noise(&self) -> Duration {
         Duration::from_ns_f64(self.noise.sigma_ns())
+    }
+
+    /// Sets the random walk of the rate that was learnt in an earlier run with the leader that follows, or the default if there is
+    /// none. Measurements correct it. Implausible values are ignored. Call it with [`Estimator::restart`].
+    pub fn expect_wander(&mut self, wander: Option<Wander>) {
+        self.oscillator.expect(wander);
+    }
+
+    /// Returns the random walk of the rate, host and leader together, learnt from at least one hour of measurements of this leader.
+    pub fn wander(&self) -> Option<Wander> {
+        self.oscillator.learnt()
     }
 
     /// Returns the clock map as of the last accepted measurement.
