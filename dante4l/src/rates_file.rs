@@ -31,7 +31,8 @@ impl RatesFile {
         let path = file.path().display();
         if invalid > 0 {
             log::warn!(
-                "{path}: {invalid} invalid lines ignored: each line must have a leader's UUID/port and its rate in ppm"
+                "{path}: {invalid} invalid lines ignored: each line must have a leader's UUID/port, its rate in ppm and, optionally, \
+                 its random walk in ppb per root second"
             );
         }
         if rates.iter().len() > 0 {

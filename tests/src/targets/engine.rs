@@ -80,7 +80,7 @@ impl World {
         }
         let mut rates = KnownRates::default();
         if setup & 0x40 != 0 {
-            rates.learn(KnownRate { leader: leader(1), rate: Ratio::from_ppm(-60.0) });
+            rates.learn(KnownRate { leader: leader(1), rate: Ratio::from_ppm(-60.0), wander: None });
         }
         let config = PortConfig { delay, rules: rules.clone(), rates, ..PortConfig::default() };
         let mut world = Self {

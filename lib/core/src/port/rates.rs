@@ -1,8 +1,8 @@
 //! Saved rates of leaders: the first guess when one of them is followed again, in this run or the next.
 
 use super::{Output, Port, Sample};
-use crate::estimate::RateGuess;
-use crate::time::{Duration, Ratio};
+use crate::estimate::{RateGuess, is_plausible_wander};
+use crate::time::{Duration, Ratio, Wander};
 use crate::wire::PortIdentity;
 use arrayvec::ArrayVec;
 use std::fmt;
@@ -14,6 +14,8 @@ pub struct KnownRate {
     pub leader: PortIdentity,
     /// Its rate relative to CLOCK_MONOTONIC_RAW of this host.
     pub rate: Ratio,
+    /// Random walk of that rate, if it is learnt; it takes an hour.
+    pub wander: Option<Wander>,
 }
 
 /// Maximum number of saved rates.
@@ -30,24 +32,28 @@ const MAX_RATE: Ratio = RateGuess::UNKNOWN.sigma;
 
 /// The rates of the last leaders, the latest first.
 ///
-/// Text form: a line for each, the leader's UUID and port and its rate in ppm, `00:1d:c1:a1:72:3c/1 -33.712345`.
+/// Text form: a line for each, the leader's UUID and port, its rate in ppm, and the random walk of the rate in ppb per root second
+/// if it is known, `00:1d:c1:a1:72:3c/1 -33.712345 0.412`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct KnownRates(ArrayVec<KnownRate, MAX_RATES>);
 
 impl KnownRates {
-    /// Adds a rate, in place of the oldest one if there is no room. Implausible rates are ignored.
-    pub fn learn(&mut self, known: KnownRate) {
+    /// Adds a rate, in place of the oldest one if there is no room. Implausible values are ignored. A rate without random walk keeps
+    /// the random walk that the leader has.
+    pub fn learn(&mut self, mut known: KnownRate) {
         if !known.rate.is_finite() || known.rate.abs() > MAX_RATE {
             return;
         }
+        let learnt = known.wander.filter(|wander| is_plausible_wander(*wander));
+        known.wander = learnt.or_else(|| self.get(known.leader)?.wander);
         self.0.retain(|other| other.leader != known.leader);
         self.0.truncate(MAX_RATES - 1);
         self.0.insert(0, known);
     }
 
     /// The saved rate of `leader`.
-    pub fn get(&self, leader: PortIdentity) -> Option<Ratio> {
-        self.0.iter().find(|known| known.leader == leader).map(|known| known.rate)
+    pub fn get(&self, leader: PortIdentity) -> Option<KnownRate> {
+        self.0.iter().find(|known| known.leader == leader).copied()
     }
 
     /// All rates, the latest first.
@@ -72,18 +78,29 @@ fn parse_line(line: &str) -> Option<KnownRate> {
     let mut words = line.split_ascii_whitespace();
     let (uuid, port) = words.next()?.split_once('/')?;
     let ppm: f64 = words.next()?.parse().ok()?;
+    let wander = match words.next() {
+        Some(word) => Some(Wander::from_ppb(word.parse().ok()?)),
+        None => None,
+    };
     let leader = PortIdentity {
         technology: PortIdentity::ETHERNET,
         uuid: uuid.parse().ok()?,
         port_id: port.parse().ok()?,
     };
-    (words.next().is_none() && ppm.abs() <= MAX_RATE.ppm())
-        .then_some(KnownRate { leader, rate: Ratio::from_ppm(ppm) })
+    let is_valid =
+        words.next().is_none() && ppm.abs() <= MAX_RATE.ppm() && wander.is_none_or(is_plausible_wander);
+    is_valid.then_some(KnownRate { leader, rate: Ratio::from_ppm(ppm), wander })
 }
 
 impl fmt::Display for KnownRates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|known| writeln!(f, "{} {:.6}", known.leader, known.rate.ppm()))
+        self.0.iter().try_for_each(|known| {
+            write!(f, "{} {:.6}", known.leader, known.rate.ppm())?;
+            if let Some(wander) = known.wander {
+                write!(f, " {:.3}", wander.ppb())?;
+            }
+            writeln!(f)
+        })
     }
 }
 
@@ -92,7 +109,8 @@ impl Port {
     pub fn well_known_rate(&self) -> Option<KnownRate> {
         let (timeline, map) = (self.timeline.as_ref()?, self.estimator.map()?);
         let is_known = timeline.was_slave && map.sigma.rate.fraction() <= WELL_KNOWN.fraction();
-        is_known.then_some(KnownRate { leader: timeline.leader, rate: map.line.rate })
+        let wander = self.estimator.wander();
+        is_known.then_some(KnownRate { leader: timeline.leader, rate: map.line.rate, wander })
     }
 
     /// Publishes the rate of the leader that is followed, once it is known well and then at intervals.

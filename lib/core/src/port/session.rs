@@ -110,7 +110,9 @@ impl Port {
             }
         };
         if let Some(reason) = reason {
-            self.estimator.restart(self.rates.get(leader).map(RateGuess::same_leader));
+            let known = self.rates.get(leader);
+            self.estimator.restart(known.map(|known| RateGuess::same_leader(known.rate)));
+            self.estimator.expect_wander(known.and_then(|known| known.wander));
             self.begin(Timeline::of(leader, self.timeline() + 1), reason);
         }
         self.step(Event::LeaderChosen, Reason::ForeignLeader(leader));

@@ -15,7 +15,7 @@ fn other(number: u8, seed: u64, ppm: f64) -> Role {
 fn known(seed: u64, link: Profile, ppm: f64) -> Trial {
     let role = role(0, seed, link, pc(), 699);
     let mut rates = KnownRates::default();
-    rates.learn(KnownRate { leader: role.config.identity, rate: Ratio::from_ppm(ppm) });
+    rates.learn(KnownRate { leader: role.config.identity, rate: Ratio::from_ppm(ppm), wander: None });
     Trial::configured(role, PortConfig { rates, seed, ..PortConfig::default() })
 }
 
