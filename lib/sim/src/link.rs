@@ -8,7 +8,7 @@ mod slow;
 pub use recording::{Delays, Recording, RecordingError};
 pub use slow::{Regimes, Slow, Spells};
 
-use dante_core::time::{Duration, Raw, Timestamp};
+use dante_core::time::{Duration, Ratio, Raw, Timestamp};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp1, StandardNormal};
 use slow::SlowDelay;
@@ -52,8 +52,24 @@ pub struct Load {
 pub struct Detour {
     /// Start.
     pub at: Timestamp<Raw>,
+    /// Time over which the delay changes linearly; zero: at once.
+    pub over: Duration,
     /// Additional delay.
     pub more: Duration,
+}
+
+impl Detour {
+    /// Returns the additional delay at this time.
+    fn more_at(&self, at: Timestamp<Raw>) -> Duration {
+        let passed = at - self.at;
+        if passed < Duration::ZERO {
+            Duration::ZERO
+        } else if passed >= self.over {
+            self.more
+        } else {
+            self.more * Ratio::new(passed.secs_f64() / self.over.secs_f64())
+        }
+    }
 }
 
 /// Properties of a path, the same in both directions except for the [`Detour`].
@@ -220,8 +236,8 @@ impl Link {
         if let Some(delays) = &self.recorded {
             return delays.at(at);
         }
-        let detour = self.profile.detour.filter(|detour| at >= detour.at);
-        self.draw(0, rng, at) + detour.map_or(Duration::ZERO, |detour| detour.more)
+        let detour = self.profile.detour.map_or(Duration::ZERO, |detour| detour.more_at(at));
+        self.draw(0, rng, at) + detour
     }
 
     /// Draws the delay of a packet that leaves the host at `at`.
@@ -303,13 +319,98 @@ mod tests {
     fn load_and_detour_start_and_end_in_time() {
         let at = Timestamp::from_ns(10_000_000_000);
         let load = Load { at, span: Duration::from_secs(20), more: Duration::from_us(100) };
-        let detour = Detour { at, more: Duration::from_us(20) };
+        let detour = Detour { at, over: Duration::ZERO, more: Duration::from_us(20) };
         let link = Profile { load: Some(load), detour: Some(detour), ..Profile::VETH };
         let mean_us = |s| (moments(link, Timestamp::ZERO + Duration::from_secs(s)).0 / 1e3).round();
         assert_eq!([9, 10, 29, 30].map(mean_us), [6.0, 126.0, 126.0, 26.0]);
         let back =
             Link::from(link).transit_back(&mut Pcg64Mcg::seed_from_u64(1), at + Duration::from_secs(30));
         assert!(back < Duration::from_us(12), "{back:?}");
+    }
+
+    /// Delays of packets at 4 Hz, us.
+    fn series(profile: Profile, count: i64) -> Vec<f64> {
+        let (mut link, mut rng) = (Link::from(profile), Pcg64Mcg::seed_from_u64(3));
+        let delay = |n| link.transit(&mut rng, Timestamp::from_ns(250_000_000 * n)).ns_f64() / 1e3;
+        (0..count).map(delay).collect()
+    }
+
+    /// Standard deviation, and autocorrelation after `lag`.
+    fn scatter(values: &[f64], lag: usize) -> (f64, f64) {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let product = |lag: usize| {
+            let pairs = values.iter().zip(&values[lag..]);
+            pairs.map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / (values.len() - lag) as f64
+        };
+        (product(0).sqrt(), product(lag) / product(0))
+    }
+
+    #[test]
+    fn slow_delay_has_its_level_and_time_constant() {
+        for (profile, time_constant_s) in [(Profile::AR1, 1), (Profile::AR5, 5), (Profile::AR20, 20)] {
+            let lag = 4 * time_constant_s;
+            let (sigma, autocorrelation) = scatter(&series(profile, 400_000), lag);
+            assert!((sigma - 2.5_f64.hypot(1.0)).abs() < 0.1, "{sigma} us");
+            // 1/e, of the slow delay alone.
+            let expected = (-1.0_f64).exp() * 6.25 / 7.25;
+            assert!((autocorrelation - expected).abs() < 0.04, "{autocorrelation} after {time_constant_s} s");
+        }
+    }
+
+    #[test]
+    fn spells_have_their_rate_and_delay() {
+        let spells = Spells {
+            every: Duration::from_secs(60),
+            length: Duration::from_secs(1),
+            shortest: Duration::from_us(100),
+            longest: Duration::from_us(160),
+        };
+        let delays = series(Profile { spells: Some(spells), ..Profile::AR1 }, 400_000);
+        let late = |delay: &&f64| **delay > 130.0;
+        let (count, starts) = (
+            delays.iter().filter(late).count(),
+            delays.windows(2).filter(|pair| !late(&&pair[0]) && late(&&pair[1])).count(),
+        );
+        // 100,000 s hold 1640 spells of 1 s, each of four packets.
+        assert!(
+            (1_450..1_800).contains(&starts) && (3.8..4.2).contains(&(count as f64 / starts as f64)),
+            "{starts}, {count}"
+        );
+        assert!(delays.iter().all(|delay| *delay < 240.0));
+    }
+
+    #[test]
+    fn regimes_change_the_level() {
+        let regimes = Some(Regimes { factor: 10.0, dwell: Duration::from_secs(100) });
+        let delays = series(Profile { regimes, delay: Duration::from_ms(1), ..Profile::AR1 }, 400_000);
+        let mut sigmas: Vec<f64> = delays.chunks(80).map(|of_20_s| scatter(of_20_s, 1).0).collect();
+        sigmas.sort_unstable_by(f64::total_cmp);
+        let [quiet, loud] = [1, 9].map(|tenths| sigmas[tenths * sigmas.len() / 10]);
+        assert!((1.5..3.0).contains(&quiet) && (20.0..32.0).contains(&loud), "{quiet} us, {loud} us");
+    }
+
+    #[test]
+    fn held_packets_arrive_at_multiples_of_the_beacon() {
+        let held = Some(Duration::from_ns(102_400_000));
+        let (mut link, mut rng) =
+            (Link::from(Profile { held, ..Profile::DANTE }), Pcg64Mcg::seed_from_u64(1));
+        for n in 1..1000 {
+            let sent = Timestamp::from_ns(250_000_000 * n);
+            let delay = link.transit(&mut rng, sent);
+            assert_eq!((sent + delay).ns() % 102_400_000, 0);
+            assert!(delay <= Duration::from_us(102_500), "{delay:?}");
+        }
+    }
+
+    #[test]
+    fn detour_rises_over_its_time_in_one_direction() {
+        let detour = Detour {
+            at: Timestamp::from_ns(10_000_000_000),
+            over: Duration::from_secs(100),
+            more: Duration::from_us(200),
+        };
+        let more = [9, 10, 60, 110, 500].map(|at| detour.more_at(Timestamp::from_ns(at * 1_000_000_000)));
+        assert_eq!(more, [0, 0, 100, 200, 200].map(Duration::from_us));
     }
 
     #[test]

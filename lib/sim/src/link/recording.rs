@@ -119,3 +119,38 @@ impl Delays {
         Duration::from_ns_f64(sum / self.points.len().max(1) as f64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_found_by_name() {
+        let text = "# a comment\n\norigin_ns, number ,raw_ns\n7,1,100\n\n# another\n9,2,200\n";
+        let read = Recording::parse(text).unwrap();
+        let times: Vec<_> = read.measurements().iter().map(|one| (one.raw.ns(), one.dante.ns())).collect();
+        assert_eq!(times, [(100, 7), (200, 9)]);
+    }
+
+    #[test]
+    fn each_fault_is_named_with_its_line() {
+        let error = |text: &str| Recording::parse(text).unwrap_err().to_string();
+        assert_eq!(error(""), "line 1: no column raw_ns");
+        assert_eq!(error("raw_ns,x\n1,2\n"), "line 1: no column origin_ns");
+        assert_eq!(error("raw_ns,origin_ns\n1,2\n3,\n"), "line 3: no integer in column origin_ns");
+        assert_eq!(error("raw_ns,origin_ns\n1,2\n1e3,4\n"), "line 3: no integer in column raw_ns");
+        assert_eq!(error("raw_ns,origin_ns\n1\n"), "line 2: no integer in column origin_ns");
+        let back = error("raw_ns,origin_ns\n5,2\n5,4\n");
+        assert_eq!(back, "line 3: raw_ns is not greater than in the line before");
+        assert_eq!(error("raw_ns,origin_ns\n5,2\n"), "fewer than two Syncs");
+    }
+
+    #[test]
+    fn recorded_delays_are_repeated_with_the_least_one_given() {
+        let recording = Recording::parse("raw_ns,origin_ns\n1030,0\n2010,1000\n3020,2000\n").unwrap();
+        let delays = recording.delays(Ratio::ZERO, Duration::from_ns(5));
+        let at = |ns| delays.at(Timestamp::from_ns(ns)).ns();
+        assert_eq!([0, 999, 1000, 1999, 2000, 3000].map(at), [25, 25, 5, 5, 25, 5]);
+        assert_eq!((delays.median().ns(), delays.mean().ns()), (15, 15));
+    }
+}

@@ -110,20 +110,20 @@ scenario! {
     asymmetry_of_50_us, 300,
         Figures { phase_us: 77.0, phase_left_us: 60.0, excursion_us: 104.0, ..DANTE },
         |seed| {
-            let detour = Some(Detour { at: at(100), more: Duration::from_us(50) });
+            let detour = Some(Detour { at: at(100), over: Duration::ZERO, more: Duration::from_us(50) });
             Trial::new(seed, Profile { detour, ..Profile::DANTE }, pc())
         };
     // The difference of software timestamps between an idle and a busy host. It must not be taken for a change of the rate.
     asymmetry_of_3_us_veth, 180,
         Figures { phase_us: 5.0, phase_left_us: 4.5, excursion_us: 5.5, excess_ppm: 1.0, ..VETH },
         |seed| {
-            let detour = Some(Detour { at: at(60), more: Duration::from_us(3) });
+            let detour = Some(Detour { at: at(60), over: Duration::ZERO, more: Duration::from_us(3) });
             Trial::new(seed, Profile { detour, ..Profile::VETH }, pc())
         };
     asymmetry_of_50_us_veth, 180,
         Figures { phase_us: 52.0, phase_left_us: 51.0, excursion_us: 54.0, ..VETH },
         |seed| {
-            let detour = Some(Detour { at: at(60), more: Duration::from_us(50) });
+            let detour = Some(Detour { at: at(60), over: Duration::ZERO, more: Duration::from_us(50) });
             Trial::new(seed, Profile { detour, ..Profile::VETH }, pc())
         };
     one_percent_lost, 120, Figures { lock_s: 4.0, ..VETH }, |seed| {
