@@ -43,8 +43,8 @@ pub const PPM: f64 = 37.0;
 const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
 /// A guest that takes longer to boot has miscalibrated timers, and runs too slowly; it is booted again.
 const SLOW_BOOT: Duration = Duration::from_secs(75);
-/// Presses the reset button: no program is ended, and no file is written.
-const RESET: &str = "(sleep 0.2; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &";
+/// Prints the identity of the present boot.
+const BOOT_ID: &str = "cat /proc/sys/kernel/random/boot_id";
 /// Longest time for a script, unless its caller gives another limit.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -276,15 +276,42 @@ impl Guest {
     /// Reboots, and waits until the guest is up again. The real-time clock continues, and the disk keeps what was written.
     ///
     /// The kernel sometimes calibrates its timers against an emulated one that stood still for a moment; the guest then runs too
-    /// slowly, and is booted again.
+    /// slowly, or does not come up, and is reset.
     ///
     /// # Panics
     /// If it does not come up.
     pub fn reboot(&mut self) {
-        if self.reboot_by("systemctl --no-block reboot") > SLOW_BOOT {
+        let begun = Instant::now();
+        let before = self.check(BOOT_ID);
+        // The guest may shut down before it answers.
+        _ = self.agent.run("systemctl --no-block reboot", Duration::from_secs(1));
+        let next = self.next_boot_id(&before, BOOT_TIMEOUT);
+        if next.is_none() || begun.elapsed() > SLOW_BOOT {
             self.report("boots too slowly: reset");
-            self.reboot_by(RESET);
+            machine::reset(&self.stage);
+            let last = next.unwrap_or(before);
+            assert!(self.next_boot_id(&last, BOOT_TIMEOUT).is_some(), "no boot within {BOOT_TIMEOUT:?}");
         }
+        self.report(&format!("rebooted in {:.1} s", begun.elapsed().as_secs_f64()));
+    }
+
+    /// Identity of the present boot, if the guest answers.
+    fn boot_id(&mut self) -> Option<String> {
+        let output = self.agent.run(BOOT_ID, Duration::from_secs(2))?;
+        (output.code == 0).then_some(output.stdout)
+    }
+
+    /// Waits for another boot than `before`.
+    fn next_boot_id(&mut self, before: &str, limit: Duration) -> Option<String> {
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            assert!(self.qemu.runs(), "QEMU ended: {}", self.qemu.output());
+            if let Some(id) = self.boot_id().filter(|id| id != before) {
+                return Some(id);
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        None
     }
 
     /// Suspends to RAM (ACPI S3) until the real-time clock wakes the guest `seconds` later. Returns CLOCK_BOOTTIME minus
@@ -301,26 +328,6 @@ impl Guest {
         let mut numbers = text.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
         let (boottime, monotonic_ns) = (numbers.next(), numbers.next_back());
         boottime.zip(monotonic_ns).map_or_else(|| panic!("{text}"), |(boot, ns)| boot - ns / 1e9)
-    }
-
-    /// Runs a script that reboots the guest, and returns the duration until it is up again.
-    fn reboot_by(&mut self, script: &str) -> Duration {
-        const BOOT_ID: &str = "cat /proc/sys/kernel/random/boot_id";
-        let before = self.check(BOOT_ID);
-        let begun = Instant::now();
-        // The guest may shut down before it answers.
-        _ = self.agent.run(script, Duration::from_secs(1));
-        loop {
-            self.wait_until_up(BOOT_TIMEOUT);
-            let now = self.agent.run(BOOT_ID, Duration::from_secs(2));
-            if now.is_some_and(|output| output.code == 0 && output.stdout != before) {
-                break;
-            }
-            assert!(begun.elapsed() < BOOT_TIMEOUT, "the guest did not reboot within {BOOT_TIMEOUT:?}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        self.report(&format!("rebooted in {:.1} s", begun.elapsed().as_secs_f64()));
-        begun.elapsed()
     }
 }
 

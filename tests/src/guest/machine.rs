@@ -9,6 +9,8 @@ use crate::stage::Stage;
 use crate::switch::Switch;
 use dante_core::time::Civil;
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -120,6 +122,10 @@ pub(super) fn start(
         Card::Virtio => command.args(["-device", "virtio-net-pci,netdev=net,romfile="]),
         Card::Igb => command.args(["-machine", "q35", "-device", "igb,netdev=net,romfile="]),
     };
+    command
+        .arg("-chardev")
+        .arg(format!("socket,id=monitor,path={},server=on,wait=off", monitor(stage).display()));
+    command.args(["-mon", "chardev=monitor"]);
     command.arg("-serial").arg(format!("file:{}", stage.folder().join("console.log").display()));
     command.arg("-chardev");
     command.arg(format!("socket,id=control,path={},server=on,wait=off", socket.display()));
@@ -129,6 +135,25 @@ pub(super) fn start(
     let connect = || Agent::connect(&socket);
     let agent = crate::wait_for("QEMU's end of the control port", EVENT_TIMEOUT, connect);
     (qemu, agent)
+}
+
+/// Socket of QEMU's monitor.
+fn monitor(stage: &Stage) -> PathBuf {
+    stage.folder().join("monitor")
+}
+
+/// Presses the reset button of the guest of this stage: the kernel ends no program and writes no file.
+pub(super) fn reset(stage: &Stage) {
+    let mut monitor = UnixStream::connect(monitor(stage)).expect("QEMU's monitor");
+    monitor.write_all(b"system_reset\n").expect("QEMU's monitor");
+    // Its answer ends with a prompt after the command.
+    monitor.set_read_timeout(Some(EVENT_TIMEOUT)).expect("a time limit");
+    let (mut answer, mut bytes) = (String::new(), [0; 256]);
+    while answer.matches("(qemu)").count() < 2 {
+        let count = monitor.read(&mut bytes).expect("an answer of QEMU's monitor");
+        assert!(count > 0, "QEMU's monitor: {answer}");
+        answer += &String::from_utf8_lossy(&bytes[..count]);
+    }
 }
 
 fn kernel_line(switch: &Switch, setup: &Setup) -> String {
