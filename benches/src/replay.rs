@@ -13,6 +13,8 @@ pub mod truth;
 const CONVERGED_DEPTH: usize = 5;
 /// Uncertainty of the rate below which the port is SLAVE, ppm.
 const CONVERGED_PPM: f64 = 20.0;
+/// Uncertainty of the rate from which on its errors count, ppb.
+const SETTLED_PPB: f64 = 50.0;
 
 /// Why a recording cannot be evaluated.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,6 +109,13 @@ impl Replay {
         }
         let not_converged = ReplayError::NotConverged { syncs: steps.len(), span_s: span_s(&steps) };
         Ok(Self { converged: converged.ok_or(not_converged)?, steps })
+    }
+
+    /// Index of the Sync from which on errors of the rate count: the first one after which their stated uncertainty is small. Before that
+    /// it falls by half a second, and a single value would decide an rms. If it never is, errors count from convergence on.
+    fn settled(&self) -> usize {
+        let is_settled = |step: &Step| step.rate_sigma.ppb() < SETTLED_PPB;
+        self.evaluated().iter().position(is_settled).map_or(self.converged, |after| self.converged + after)
     }
 
     /// The Syncs from the one on with which the estimator converged.

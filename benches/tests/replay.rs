@@ -89,19 +89,19 @@ fn prints_rate_errors_as_one_line_only_with_a_true_rate() {
     assert_eq!(lines(&[path, "--rate-ppb", "12000", "--after", "60"]), (without + 1, 1));
 }
 
-/// Limits of the rms error of the rate, ppb, from so many seconds after the first Sync on.
+/// Limits of the rms error of the rate, ppb, from so many seconds after the first Sync on, or from a small uncertainty on.
 #[test]
 fn rate_on_recorded_networks_is_within_limits() {
     for (name, after_s, limit_ppb) in [
-        ("bridge-calm-10min", 60.0, 8.0),
-        ("bridge-mild-25min", 300.0, 11.0),
-        ("bridge-rough-3min", 60.0, 40.0),
-        ("bridge-rough-12min", 300.0, 14.0),
+        ("bridge-calm-10min", Some(60.0), 8.0),
+        ("bridge-mild-25min", Some(300.0), 11.0),
+        ("bridge-rough-3min", None, 35.0),
+        ("bridge-rough-12min", Some(300.0), 14.0),
     ] {
         let text = std::fs::read_to_string(recordings().join(name).with_extension("csv")).unwrap();
         let replay = Replay::of(&Recording::parse(&text).unwrap()).unwrap();
         let errors = RateErrors::of(&replay, TRUTH, after_s).unwrap();
-        println!("{name} after {after_s} s: {errors}");
+        println!("{name} after {after_s:?} s: {errors}");
         assert!(errors.rms_ppb <= limit_ppb, "{name}: {errors}");
         assert!(errors.within_2_sigma >= 0.85, "{name}: {errors}");
     }

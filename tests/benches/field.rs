@@ -5,6 +5,7 @@
 //! cargo build --release --workspace --bins && cargo bench -p dante-tests --bench field
 //! cargo bench -p dante-tests --bench field -- bridge          # only this setup; or veth
 //! FIELD_RUNS=1 FIELD_SECONDS=300 cargo bench -p dante-tests --bench field
+//! FIELD_TABLES=/tmp cargo bench -p dante-tests --bench field  # keeps the Syncs, for replay --rate-ppb 12000
 //! ```
 //! It prints figures and does not fail on them: they depend on the machine.
 
@@ -41,6 +42,10 @@ fn measure(setup: &str, runs: u64, run: impl Fn(u64) -> Option<Vec<Recording>>) 
         for (follower, recording) in (1..).zip(&recordings) {
             let figures = Figures::of(recording, AFTER);
             println!("{}", figures.line(&format!("{setup}, run {number}, follower {follower}")));
+            if let Ok(folder) = std::env::var("FIELD_TABLES") {
+                let file = format!("{folder}/{setup}-{number}-{follower}.csv");
+                std::fs::write(&file, recording.table()).unwrap_or_else(|error| panic!("{file}: {error}"));
+            }
             all.push(figures);
         }
     }

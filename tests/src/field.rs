@@ -15,6 +15,7 @@ use dante_sim::oscillator::Oscillator;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -44,6 +45,15 @@ impl Recording {
     /// State of the port at the end.
     pub fn end_state(&self) -> Option<State> {
         self.end_state
+    }
+
+    /// The samples as a table that `replay` reads.
+    pub fn table(&self) -> String {
+        let mut table = String::from("raw_ns,origin_ns\n");
+        for sample in &self.samples {
+            _ = writeln!(table, "{},{}", sample.arrived_raw_ns, sample.origin_ns);
+        }
+        table
     }
 }
 

@@ -19,9 +19,10 @@ struct Args {
     /// True rate of the leader relative to CLOCK_MONOTONIC_RAW, constant, +: the leader is fast; also print the errors of the rate
     #[arg(long, value_name = "PPB", allow_negative_numbers = true, value_parser = finite)]
     rate_ppb: Option<f64>,
-    /// Time after the first Sync from which on the errors of the rate count, seconds
-    #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = seconds, requires = "rate_ppb")]
-    after: f64,
+    /// Time after the first Sync from which on the errors of the rate count, seconds [default: when its stated uncertainty is below
+    /// 50 ppb]
+    #[arg(long, value_name = "S", value_parser = seconds, requires = "rate_ppb")]
+    after: Option<f64>,
 }
 
 fn main() -> anyhow::Result<()> {

@@ -112,11 +112,18 @@ fn every_line_of_the_figures_has_a_name_and_a_value() {
 #[test]
 fn rate_errors_cover_the_syncs_after_the_given_time() {
     let replay = white(400);
-    let [all, late] = [0.0, 300.0].map(|after| RateErrors::of(&replay, TRUTH, after).unwrap());
+    let [all, late] = [0.0, 300.0].map(|after| RateErrors::of(&replay, TRUTH, Some(after)).unwrap());
     assert!(late.worst_ppb < all.worst_ppb && late.rms_ppb <= late.worst_ppb, "{all}, {late}");
     assert!(late.rms_ppb < 20.0 && late.within_2_sigma > 0.8, "{late}");
-    let wrong = RateErrors::of(&replay, Ratio::from_ppb(11_000.0), 300.0).unwrap();
+    let wrong = RateErrors::of(&replay, Ratio::from_ppb(11_000.0), Some(300.0)).unwrap();
     assert!((wrong.rms_ppb - 1_000.0).abs() < 20.0 && wrong.within_2_sigma == 0.0, "{wrong}");
+}
+
+#[test]
+fn rate_errors_count_from_a_small_uncertainty_on_without_a_given_time() {
+    let replay = white(400);
+    let [all, settled] = [Some(0.0), None].map(|after| RateErrors::of(&replay, TRUTH, after).unwrap());
+    assert!(settled.rms_ppb < all.rms_ppb && settled.worst_ppb < 200.0, "{all}, {settled}");
 }
 
 #[test]
@@ -130,7 +137,7 @@ fn rate_errors_have_one_line() {
 fn false_alarms_before_the_given_time_do_not_count() {
     let jump = |n: i64| if n < 400 { 0 } else { 3_000_000_000 };
     let replay = Replay::of(&log(0..1_200, jump)).unwrap();
-    let alarms = |after| RateErrors::of(&replay, TRUTH, after).unwrap().false_alarms;
+    let alarms = |after| RateErrors::of(&replay, TRUTH, Some(after)).unwrap().false_alarms;
     assert!(alarms(0.0) >= 1);
     assert_eq!(alarms(200.0), 0);
 }
@@ -139,6 +146,6 @@ fn false_alarms_before_the_given_time_do_not_count() {
 fn rejects_too_few_syncs_and_a_start_beyond_the_end() {
     let error = Replay::of(&log(0..4, |_| 0)).unwrap_err().to_string();
     assert!(error.contains("did not converge with 4 Syncs"), "{error}");
-    let error = RateErrors::of(&white(60), TRUTH, 61.0).unwrap_err().to_string();
+    let error = RateErrors::of(&white(60), TRUTH, Some(61.0)).unwrap_err().to_string();
     assert!(error.contains("61 s after the first") && error.contains("59.7 s"), "{error}");
 }

@@ -4,7 +4,7 @@ use super::{Replay, ReplayError};
 use dante_core::time::Ratio;
 use std::fmt;
 
-/// Errors of the rate over the converged part of a recording. Its text is one line.
+/// Errors of the rate over the settled part of a recording. Its text is one line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RateErrors {
     /// Root mean square, ppb.
@@ -18,17 +18,20 @@ pub struct RateErrors {
 }
 
 impl RateErrors {
-    /// Compares the rates with `truth`, from `after_s` seconds after the first Sync on.
+    /// Compares the rates with `truth`, from `after_s` seconds after the first Sync on; `None`: from a small stated uncertainty on.
     ///
     /// # Errors
     /// If the recording ends before that.
-    pub fn of(replay: &Replay, truth: Ratio, after_s: f64) -> Result<Self, ReplayError> {
-        let after_end = ReplayError::AfterEnd { after_s, span_s: replay.span_s() };
+    pub fn of(replay: &Replay, truth: Ratio, after_s: Option<f64>) -> Result<Self, ReplayError> {
         let first = replay.steps.first().map(|step| step.measurement.raw);
-        let is_early = |step: &super::Step| {
+        let is_before = |step: &super::Step, after_s: f64| {
             first.is_some_and(|first| (step.measurement.raw - first).secs_f64() < after_s)
         };
-        let start = replay.steps.partition_point(is_early).max(replay.converged);
+        let start = after_s.map_or_else(
+            || replay.settled(),
+            |after_s| replay.steps.partition_point(|step| is_before(step, after_s)).max(replay.converged),
+        );
+        let after_end = ReplayError::AfterEnd { after_s: after_s.unwrap_or(0.0), span_s: replay.span_s() };
         let (before, steps) = replay.steps.split_at_checked(start).unwrap_or_default();
         let last = steps.last().ok_or(after_end)?;
 
