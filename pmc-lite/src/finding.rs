@@ -277,6 +277,9 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
             );
         }
         Some(port::State::Listening) => {}
+        // Another finding names the reason for which the state lasts.
+        Some(port::State::Uncalibrated)
+            if diagnostics.iter().any(|diagnostic| diagnostic.prevents_lock()) => {}
         Some(port::State::Uncalibrated) => {
             let what = format!(
                 "dante4l receives a leader on {interface}, but does not know its rate well enough yet: this takes some seconds"

@@ -37,6 +37,7 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("listening", listening(None)),
         ("listening_ptp_v2", listening(Some(Diagnostic::OnlyPtpV2))),
         ("listening_other_subdomain", listening(Some(Diagnostic::OtherSubdomain(Subdomain::ALT1)))),
+        ("wifi", wifi()),
         ("faulty", faulty()),
         ("locked", locked()),
         ("holdover", holdover()),
@@ -99,6 +100,22 @@ pub fn listening(diagnostic: Option<Diagnostic>) -> Pages {
         port.diagnostics[diagnostic.kind()] =
             DiagnosticRecord::of(diagnostic, Timestamp::from_ns(NOW - SECOND));
     }
+    let steered = Dante2sysStatus { utc_source: UtcSource::None as u8, ..waiting() };
+    let (clock, dante4l) = (fresh(Dante4l::default()), fresh(observer(port)));
+    Pages { clock, dante4l, dante2sys: fresh(steered), ..no_daemon() }
+}
+
+/// Syncs over Wi-Fi, which scatter too much for a lock.
+pub fn wifi() -> Pages {
+    let mut port = PortRecord {
+        state: port::State::Uncalibrated as u8,
+        flags: PORT_HAS_LEADER | PORT_HAS_SAMPLE,
+        ..slave()
+    };
+    port.map = MapRecord::new_zeroed();
+    let diagnostic = Diagnostic::Scattering(58);
+    port.diagnostics[diagnostic.kind()] =
+        DiagnosticRecord::of(diagnostic, Timestamp::from_ns(NOW - SECOND / 8));
     let steered = Dante2sysStatus { utc_source: UtcSource::None as u8, ..waiting() };
     let (clock, dante4l) = (fresh(Dante4l::default()), fresh(observer(port)));
     Pages { clock, dante4l, dante2sys: fresh(steered), ..no_daemon() }

@@ -9,7 +9,8 @@
 mod bank;
 mod break_test;
 pub(crate) mod kalman;
-mod means;
+pub(crate) mod means;
+pub(crate) mod median_line;
 mod noise;
 mod oscillator;
 mod outliers;
@@ -22,6 +23,7 @@ use bank::{Bank, Conditions};
 use break_test::{BreakTest, Line, MAX_RATE_STEP_PPB};
 use kalman::Kalman;
 use means::Origin;
+pub(crate) use noise::sigma_of;
 use noise::{Deviations, Noise};
 use oscillator::Oscillator;
 pub(crate) use oscillator::is_plausible_wander;
@@ -451,6 +453,12 @@ impl Estimator {
     /// Estimated noise of a measurement, one standard deviation.
     pub fn noise(&self) -> Duration {
         Duration::from_ns_f64(self.noise.sigma_ns())
+    }
+
+    /// Scatter of the last measurements about the line through their neighbours, one standard deviation; also of those that are
+    /// rejected, and that are too large for noise.
+    pub fn scatter(&self) -> Duration {
+        Duration::from_ns_f64(self.all_deviations.recent_ns())
     }
 
     /// Sets the random walk of the rate that was learnt in an earlier run with the leader that follows, or the default if there is

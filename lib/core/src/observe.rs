@@ -140,6 +140,7 @@ impl Observer {
             }
             port::Output::Sample(sample) => {
                 self.consider(now);
+                self.compare(now, network, sample);
                 let port = self.interfaces.get(network).map(|it| &it.port);
                 let Some(port) = port.filter(|_| network == self.selected()) else { return };
                 *sample = published(sample, port, self.redundancy.timeline(network));
@@ -148,6 +149,19 @@ impl Observer {
             _ => {}
         }
         self.outputs.push((network, Output::Port(output)));
+    }
+
+    /// Compares a Sync of one network with the clock map of the other one, if both are of one clock.
+    fn compare(&mut self, now: Timestamp<Raw>, network: usize, sample: &Sample) {
+        if !self.redundancy.is_one_clock() {
+            return;
+        }
+        for (place, other) in self.interfaces.iter_mut().enumerate().filter(|(place, _)| *place != network) {
+            other.port.compare_other_network(now, sample);
+            while let Some(output) = other.port.poll() {
+                self.outputs.push((place, Output::Port(output)));
+            }
+        }
     }
 
     /// Selects between the networks by the present state of their ports.

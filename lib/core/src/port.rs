@@ -24,6 +24,7 @@ mod receive;
 mod rules;
 pub(crate) mod select;
 mod session;
+mod slow_delay;
 mod state;
 
 pub use counters::{Counter, Counters};
@@ -218,11 +219,17 @@ impl Port {
         self.identity
     }
 
-    /// The clock map: the leader's time over CLOCK_MONOTONIC_RAW, including the path delay if that is measured or given.
-    /// Without a leader it remains, with growing uncertainty.
+    /// The clock map: the leader's time over CLOCK_MONOTONIC_RAW, including the path delay if that is measured or given. Its
+    /// uncertainty includes slow changes of the path delay, where measurements on another path show them. Without a leader it remains,
+    /// with growing uncertainty.
     pub fn map(&self) -> Option<ClockMap> {
         let mut map = self.estimator.map()?;
         map.line.at0 = map.line.at0 + self.path_delay().unwrap_or_default();
+        if let Some(timeline) = &self.timeline {
+            map.sigma = timeline.comparisons.added_to(map.sigma);
+            let delay_sigma = self.delay.uncertainty(&timeline.delays, self.estimator.noise());
+            map.sigma.offset = Duration::from_ns_f64(map.sigma.offset.ns_f64().hypot(delay_sigma.ns_f64()));
+        }
         Some(map)
     }
 

@@ -122,9 +122,14 @@ impl Redundancy {
         self.selected
     }
 
+    /// Whether the leaders of the networks are the same clock.
+    pub fn is_one_clock(&self) -> bool {
+        self.are_two == Some(false)
+    }
+
     /// Returns the timeline of network `place`; 0 if its time is not that of the selected network.
     pub fn timeline(&self, place: usize) -> u64 {
-        if place == self.selected || self.are_two == Some(false) { self.number } else { 0 }
+        if place == self.selected || self.is_one_clock() { self.number } else { 0 }
     }
 
     /// Compares the networks. Call it after every event on one of them.

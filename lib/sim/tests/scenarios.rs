@@ -21,6 +21,7 @@ mod scenarios {
     pub mod leaders;
     pub mod links;
     pub mod networks;
+    pub mod paths;
 }
 
 /// A veth pair: locked as soon as five Syncs give the rate to 2 ppm; phase error within four standard deviations of a Sync; rate

@@ -27,8 +27,15 @@ fn prints_the_lines_of_every_scene() {
         .filter(|(_, pages)| History::from_oldest().take(pages).is_empty())
         .map(|(name, _)| name)
         .collect();
-    let expected =
-        ["no_daemon", "listening", "listening_ptp_v2", "listening_other_subdomain", "faulty", "foreign_page"];
+    let expected = [
+        "no_daemon",
+        "listening",
+        "listening_ptp_v2",
+        "listening_other_subdomain",
+        "wifi",
+        "faulty",
+        "foreign_page",
+    ];
     assert_eq!(without_samples, expected);
 }
 

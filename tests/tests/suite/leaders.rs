@@ -126,6 +126,37 @@ fn two_clocks_on_two_networks_are_not_taken_for_one() {
     judge("map - truth, 3 s later", map_error_us(&mut readers, followed), 100.0, "us");
 }
 
+/// The time on the second network drifts away by 500 ns per second, as on a path whose delay changes: dante4l reports it and states a
+/// larger uncertainty, and does not take the networks for two clocks.
+#[test]
+fn drift_between_the_networks_is_reported_and_in_the_uncertainty() {
+    const DRIFT_PPB: f64 = 500.0;
+    let Some(lab) = Lab::new() else { return };
+    lab.second_cable();
+    let primary = lab.leader(&["--ppm=12"]);
+    primary.truth();
+    let mut truth: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(primary.file()).unwrap()).unwrap();
+    truth["rate_ppb"] = (12_000.0 + DRIFT_PPB).into();
+    let drifting = primary.file().with_extension("drifting");
+    std::fs::write(&drifting, truth.to_string()).unwrap();
+    let clock = format!("--same-clock={}", drifting.display());
+    let _secondary = LeaderProcess::start_on(&lab.stage, &lab.far, SECOND_CABLE, &[&clock]);
+    let dante4l = lab.dante4l(&["-i", SECOND_CABLE]);
+    dante4l.wait_for_output("are the same clock", EVENT_TIMEOUT);
+    let settled = wait_for("a small uncertainty", EVENT_TIMEOUT, || {
+        lab.stage.status()["dante4l"]["rate_uncertainty_ppb"].as_f64().filter(|ppb| *ppb < 100.0)
+    });
+    // 16 means over 4 s each, once the map has settled.
+    dante4l.wait_for_output("the path delay changes by", EVENT_TIMEOUT * 10);
+    let uncertainty = wait_for("a larger uncertainty", EVENT_TIMEOUT, || {
+        lab.stage.status()["dante4l"]["rate_uncertainty_ppb"].as_f64().filter(|ppb| *ppb > DRIFT_PPB / 2.0)
+    });
+    println!("rate uncertainty: {settled:.1} ppb, with the drift {uncertainty:.1} ppb");
+    assert!(uncertainty < 2.0 * DRIFT_PPB, "{uncertainty} ppb");
+    assert!(lab.stage.screen().contains("the path delay changes by"), "{}", lab.stage.screen());
+}
+
 /// After a restart dante4l starts with the stored rate of the leader: one Sync gives no rate.
 #[test]
 fn leader_rates_are_restored_after_restart() {

@@ -456,6 +456,8 @@ every_case!(diagnostics -> Diagnostic {
     Diagnostic::SecondAddress(..) => Diagnostic::SecondAddress(leader(), address()),
     Diagnostic::Contradicting(_) => Diagnostic::Contradicting(leader()),
     Diagnostic::TooManyLeaders => Diagnostic::TooManyLeaders,
+    Diagnostic::Scattering(_) => Diagnostic::Scattering(58),
+    Diagnostic::SlowDelay(_) => Diagnostic::SlowDelay(40),
 });
 
 every_case!(port_reasons -> port::Reason {

@@ -34,7 +34,7 @@ impl Default for Origin {
 
 /// Mean of some measurements.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Mean {
+pub(crate) struct Mean {
     /// Number of the measurements.
     pub count: f64,
     /// Time since the origin, s.
@@ -45,7 +45,7 @@ pub(super) struct Mean {
 
 /// Forms means of the measurements of about the same length in time.
 #[derive(Debug)]
-pub(super) struct Averager {
+pub(crate) struct Averager {
     length_s: f64,
     /// Time of the first measurement of the current mean.
     first_s: f64,
@@ -60,14 +60,14 @@ pub(super) struct Averager {
 
 /// A finished mean.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Finished {
+pub(crate) struct Finished {
     pub mean: Mean,
     /// The measurements were interrupted for longer than the length of a mean, so that the next mean does not follow this one.
     pub is_followed_by_gap: bool,
 }
 
 impl Averager {
-    pub(super) fn new(length_s: f64) -> Self {
+    pub(crate) fn new(length_s: f64) -> Self {
         Self { length_s, first_s: 0.0, last_s: 0.0, first_ns: 0.0, count: 0.0, sum_s: 0.0, sum_ns: 0.0 }
     }
 
@@ -77,7 +77,7 @@ impl Averager {
 
     /// Adds a measurement. Returns the previous mean if the measurement does not belong to it. `interval_s` is the mean time
     /// between two measurements: half of it decides on which side of a boundary a measurement lies.
-    pub(super) fn push(&mut self, (at_s, gain_ns): (f64, f64), interval_s: f64) -> Option<Finished> {
+    pub(crate) fn push(&mut self, (at_s, gain_ns): (f64, f64), interval_s: f64) -> Option<Finished> {
         let is_new = self.count > 0.0 && at_s - self.first_s > self.length_s - interval_s / 2.0;
         let finished = is_new.then(|| Finished {
             mean: Mean {

@@ -1,8 +1,7 @@
 //! Measurements that do not fit the clock map: fit outliers during the acquisition, and runs of measurements that the outlier test
 //! rejects.
 //!
-//! A least-squares fit does not find its own outliers: a late packet at either end pulls the line towards itself. The median of
-//! the slopes between all pairs (Theil 1950, Sen 1968) is right as long as fewer than 29 % of the measurements are wrong.
+//! A least-squares fit does not find its own outliers: a late packet at either end pulls the line towards itself. A [`MedianLine`] does.
 //!
 //! Rejected measurements in a row have one of three causes: a jump of the leader's time, a lasting shift of the path, or late
 //! packets. A delay only makes residuals positive, and different ones. After a jump of the leader's time all residuals are equal.
@@ -12,6 +11,8 @@
 
 use super::break_test::Line;
 use super::kalman::Kalman;
+use super::means::Origin;
+use super::median_line::{MAX_POINTS, MedianLine};
 use super::{ACQUISITION, MIN_JUMP, Measurement, OUTLIER_SIGMAS, RateGuess, noise};
 use crate::time::Duration;
 use arrayvec::ArrayVec;
@@ -31,8 +32,7 @@ const MIN_GUESS_CONFLICT: usize = 16;
 const MIN_LARGE_CONFLICT: usize = 8;
 /// Difference that fewer measurements have to show, in standard deviations.
 const LARGE_CONFLICT_SIGMAS: f64 = 12.0;
-/// Number of pairs of acquisition measurements.
-const PAIRS: usize = ACQUISITION * (ACQUISITION - 1) / 2;
+const _: () = assert!(ACQUISITION == MAX_POINTS, "the line is through all measurements of the acquisition");
 
 /// Fewest rejected measurements in a row after which the map is fitted to them.
 pub(super) const REFIT_RUN: usize = 16;
@@ -58,15 +58,10 @@ const MAX_LATE_RUN: u32 = 120;
 /// Largest scatter about a line of measurements that lie on it, in standard deviations of the noise.
 const LINE_SCATTER_SIGMAS: f64 = 3.0;
 
-/// Robust line through the measurements of the acquisition; those farther from it than the limit are fit outliers.
+/// Robust line through the measurements of the acquisition; those farther from it than [`FIT_OUTLIER_SIGMAS`] are fit outliers.
 pub(super) struct FitOutliers {
     first: Measurement,
-    /// Median slope, ppb.
-    slope: f64,
-    /// Median distance from the line of that slope through `first`, ns.
-    level: f64,
-    /// Largest distance of a measurement that is no outlier, ns.
-    limit: f64,
+    line: MedianLine,
 }
 
 impl FitOutliers {
@@ -75,15 +70,7 @@ impl FitOutliers {
         let first = *measurements.first().filter(|_| measurements.len() >= MIN_FIT)?;
         let points: ArrayVec<(f64, f64), ACQUISITION> =
             measurements.iter().take(ACQUISITION).map(|one| point(first, *one)).collect();
-        let mut slopes = ArrayVec::<f64, PAIRS>::new();
-        for (i, (t, y)) in points.iter().enumerate() {
-            slopes.extend(points.iter().skip(i + 1).map(|(later, higher)| (higher - y) / (later - t)));
-        }
-        let slope = median(&mut slopes)?;
-        let mut levels: ArrayVec<f64, ACQUISITION> = points.iter().map(|(t, y)| y - slope * t).collect();
-        let level = median(&mut levels)?;
-        levels.iter_mut().for_each(|one| *one = (*one - level).abs());
-        Some(Self { first, slope, level, limit: FIT_OUTLIER_SIGMAS * noise::sigma_of(&levels)? })
+        Some(Self { first, line: MedianLine::through(&points)? })
     }
 
     /// Whether the slope of the measurements differs from `guess` by more than both uncertainties allow.
@@ -96,27 +83,20 @@ impl FitOutliers {
         let sigmas = if are_few { LARGE_CONFLICT_SIGMAS } else { GUESS_CONFLICT_SIGMAS };
         #[expect(clippy::cast_precision_loss, reason = "at most ACQUISITION")]
         let count = measurements.len() as f64;
-        let noise = noise.max(self.limit / FIT_OUTLIER_SIGMAS);
+        let noise = noise.max(self.line.sigma);
         let sigma = noise * (12.0 / count).sqrt() / (last.raw - first.raw).secs_f64();
-        (self.slope - guess.rate.ppb()).abs() > sigmas * (sigma + guess.sigma.ppb())
+        (self.line.slope - guess.rate.ppb()).abs() > sigmas * (sigma + guess.sigma.ppb())
     }
 
     /// Whether `one` is an outlier.
     pub(super) fn contains(&self, one: &Measurement) -> bool {
-        let (t, y) = point(self.first, *one);
-        (y - self.slope * t - self.level).abs() > self.limit
+        self.line.distance(point(self.first, *one)).abs() > FIT_OUTLIER_SIGMAS * self.line.sigma
     }
 }
 
 /// Returns the time in s and the leader's gain in ns since the first measurement.
 fn point(first: Measurement, one: Measurement) -> (f64, f64) {
-    let raw = one.raw - first.raw;
-    (raw.secs_f64(), ((one.dante - first.dante) - raw).ns_f64())
-}
-
-fn median(values: &mut [f64]) -> Option<f64> {
-    let middle = values.len() / 2;
-    (middle < values.len()).then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1)
+    Origin::at(first).point(one)
 }
 
 /// The measurements that the outlier test rejected in a row.

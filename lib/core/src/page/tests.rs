@@ -137,7 +137,7 @@ fn layouts_do_not_change_by_a_byte() {
     observer.ports[0].port_id = 1;
     observer.ports[0].foreign_leaders[7] =
         ForeignLeaderRecord { leader: port().leader, last_sync_raw_ns: 12, qualified: 1, reserved: 0 };
-    observer.ports[0].diagnostics[15] = DiagnosticRecord { seen_raw_ns: 13, what: [14; 16] };
+    observer.ports[0].diagnostics[17] = DiagnosticRecord { seen_raw_ns: 13, what: [14; 16] };
     let piece = |origin| PieceRecord { origin, serial: 8, dante0_ns: 9, utc0_ns: 10, slope: -11 };
     let steered = Dante2sys {
         state: 2,
@@ -236,7 +236,7 @@ fn layouts_do_not_change_by_a_byte() {
     assert_eq!(
         statuses,
         [
-            (17, 6, 3056, 0x49ce_89c0_2694_9e9d),
+            (17, 7, 3152, 0x808a_5fd6_f906_185d),
             (18, 3, 328, 0x0e46_aeac_d78b_adc1),
             (19, 3, 1392, 0x0632_119f_5eb1_5b6c)
         ]
@@ -358,6 +358,8 @@ fn diagnostics_of_all_kinds_are_read_back() {
         Diagnostic::SecondAddress(leader, address),
         Diagnostic::Contradicting(leader),
         Diagnostic::TooManyLeaders,
+        Diagnostic::Scattering(58),
+        Diagnostic::SlowDelay(0x0607),
     ];
     assert_eq!(all.map(Diagnostic::kind), std::array::from_fn::<_, { Diagnostic::KINDS }, _>(|kind| kind));
     let mut record = port();

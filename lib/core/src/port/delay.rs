@@ -3,9 +3,11 @@
 //! The clock map without the delay gives the time at which a Sync that arrives now left the leader, so it lags by the delay from
 //! the leader to this port. A request that leaves at t3 and reaches the leader at t4 yields `t4 - map(t3)`: the sum of both delays.
 
+use super::slow_delay::OtherPath;
 use super::{
     Counter, DelayMechanism, Diagnostic, Head, NoTimestamp, Output, PacketTimestamp, Port, SendToken,
 };
+use crate::estimate::sigma_of;
 use crate::time::{Dante, Duration, Raw, Timestamp};
 use arrayvec::ArrayVec;
 use rand::{RngExt, SeedableRng};
@@ -19,6 +21,8 @@ const REQUEST_INTERVALS: RangeInclusive<i64> = 2..=30;
 /// Length of the median filter, exchanges; the lower median of an even number, as queues only add delay. A minimum would be
 /// wrong: the clock map lags by the mean delay of the Syncs, so the mean is wanted and not the shortest delay.
 const MEDIAN_LENGTH: usize = 9;
+/// Standard deviation of the median of normal values, relative to that of their mean.
+const MEDIAN_SIGMA: f64 = 1.2533;
 /// Requests in a row without a transmit timestamp after which no more are sent, because they yield no measurement.
 const MAX_WITHOUT_TIMESTAMP: u32 = 5;
 /// Requests in a row without an answer after which that is reported.
@@ -69,6 +73,15 @@ impl PathDelays {
             self.0.remove(0);
         }
         self.0.push(delay);
+    }
+
+    /// Returns the standard deviation of the median. `noise` is that of a Sync: one delay is half the sum of two ways.
+    fn uncertainty(&self, noise: Duration) -> Option<Duration> {
+        let median = self.median()?;
+        let distances: ArrayVec<f64, MEDIAN_LENGTH> =
+            self.0.iter().map(|delay| (*delay - median).ns_f64().abs()).collect();
+        let scatter = sigma_of(&distances)?.max(noise.ns_f64() / 2.0);
+        Some(Duration::from_ns_f64(MEDIAN_SIGMA * scatter / (self.0.len() as f64).sqrt()))
     }
 
     fn median(&self) -> Option<Duration> {
@@ -126,6 +139,14 @@ impl DelayMeter {
         })
     }
 
+    /// Uncertainty of the measured path delay, one standard deviation; zero where it is given or unknown.
+    pub(super) fn uncertainty(&self, measured: &PathDelays, noise: Duration) -> Duration {
+        match self.mechanism {
+            DelayMechanism::E2e => measured.uncertainty(noise).unwrap_or(Duration::ZERO),
+            DelayMechanism::None | DelayMechanism::Fixed(_) => Duration::ZERO,
+        }
+    }
+
     /// The delay of a Sync from the leader to this port, if given or measured.
     pub(super) fn path_delay(&self, measured: Option<&PathDelays>) -> Option<Duration> {
         match self.mechanism {
@@ -175,7 +196,7 @@ impl Port {
                 Ok(timestamp) => open.sent = Some(timestamp),
                 Err(_) => session.requests.open = None,
             }
-            self.complete_exchange();
+            self.complete_exchange(now);
         }
         if timestamp.is_err() {
             self.counters.add(Counter::TxTimestampMissing);
@@ -186,14 +207,14 @@ impl Port {
     }
 
     /// Processes the leader's answer to the request of this sequence number.
-    pub(super) fn delay_resp(&mut self, sequence: u16, received: Timestamp<Dante>) {
+    pub(super) fn delay_resp(&mut self, now: Timestamp<Raw>, sequence: u16, received: Timestamp<Dante>) {
         if let Some(open) = self.session.as_mut().and_then(|session| session.requests.open(sequence)) {
             open.received = Some(received);
-            self.complete_exchange();
+            self.complete_exchange(now);
         }
     }
 
-    fn complete_exchange(&mut self) {
+    fn complete_exchange(&mut self, now: Timestamp<Raw>) {
         let map = self.estimator.map();
         let (Some(session), Some(timeline), Some(map)) = (&mut self.session, &mut self.timeline, map) else {
             return;
@@ -201,7 +222,11 @@ impl Port {
         if let Some(Exchange { sent: Some(sent), received: Some(received), .. }) = session.requests.open {
             session.requests.open = None;
             self.delay.unanswered = 0;
-            timeline.delays.add((received - map.dante_at(sent.raw)) / 2);
+            let both = received - map.dante_at(sent.raw);
+            timeline.delays.add(both / 2);
+            if both.abs() <= MAX_DELAY * 2 {
+                self.compare(now, OtherPath::DelayReq, sent.raw, both);
+            }
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::pairing::Pair;
 use super::session::Timeline;
-use super::{Counter, Discontinuity, Event, Output, Port, Reason, Sample, State};
+use super::{Counter, Diagnostic, Discontinuity, Event, Output, Port, Reason, Sample, State};
 use crate::estimate::{Classification, Measurement};
 use crate::time::{Duration, Raw, Timestamp};
+use std::ops::Range;
 
 /// Uncertainty of the rate (one standard deviation) below which the port becomes SLAVE, ppm. Leaders differ by up to 25 ppm.
 const CONVERGED_PPM: f64 = 20.0;
@@ -16,6 +17,10 @@ const CONVERGED_DEPTH: usize = 5;
 /// Residual of a rejected measurement from which on it counts as another time and not as a late packet: no queue and no host
 /// delays a packet by this.
 const IMPLAUSIBLE: Duration = Duration::from_ms(100);
+/// Scatter of the Syncs that is reported: from [`IMPLAUSIBLE`] on these are not packets of one clock.
+const SCATTERING: Range<Duration> = Duration::from_ms(1)..IMPLAUSIBLE;
+/// For how long it has to last: a host that is busy for some seconds is no bad network.
+const SCATTERING_WAIT: Duration = Duration::from_secs(10);
 /// If the leader's sequence numbers restarted within this time before its time jumped, it was rebooted.
 const RESTART_WINDOW: Duration = Duration::from_secs(10);
 
@@ -46,6 +51,7 @@ impl Port {
                 (Duration::ZERO, true)
             }
         };
+        self.report_scatter(now);
         self.samples += 1;
         let sample = Sample {
             number: self.samples,
@@ -69,6 +75,17 @@ impl Port {
             self.publish_rate(&sample);
         }
         self.outputs.push(Output::Sample(sample));
+    }
+
+    fn report_scatter(&mut self, now: Timestamp<Raw>) {
+        let scatter = self.estimator.scatter();
+        let Some(session) = &mut self.session else { return };
+        if !SCATTERING.contains(&scatter) {
+            session.scattering_since = None;
+        } else if now - *session.scattering_since.get_or_insert(now) >= SCATTERING_WAIT {
+            let ms = scatter.ns() / Duration::from_ms(1).ns();
+            self.diagnose(now, Diagnostic::Scattering(u16::try_from(ms).unwrap_or(u16::MAX)));
+        }
     }
 
     /// Starts a new timeline after the leader's time jumped by `size`.

@@ -107,7 +107,7 @@ impl fmt::Display for KnownRates {
 impl Port {
     /// The rate of the leader that is or was followed, if it is known well enough to be saved.
     pub fn well_known_rate(&self) -> Option<KnownRate> {
-        let (timeline, map) = (self.timeline.as_ref()?, self.estimator.map()?);
+        let (timeline, map) = (self.timeline.as_ref()?, self.map()?);
         let is_known = timeline.was_slave && map.sigma.rate.fraction() <= WELL_KNOWN.fraction();
         let wander = self.estimator.wander();
         is_known.then_some(KnownRate { leader: timeline.leader, rate: map.line.rate, wander })

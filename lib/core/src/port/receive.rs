@@ -61,7 +61,7 @@ impl Port {
             Content::DelayResp { requesting, request, received } => {
                 self.counters.add(Counter::DelayResp);
                 if Some(requesting) == self.identity && Some(sender) == self.parent() {
-                    self.delay_resp(request, received);
+                    self.delay_resp(now, request, received);
                 }
             }
             Content::DelayReq => self.counters.add(Counter::DelayReq),

@@ -7,6 +7,7 @@ use super::delay::{PathDelays, Requests};
 use super::foreign_leaders::Sender;
 use super::pairing::Pairing;
 use super::select::{Challenger, Decision, select};
+use super::slow_delay::Comparisons;
 use super::{Discontinuity, Event, Output, Port, RECEIPT_TIMEOUT, Reason};
 use crate::estimate::RateGuess;
 use crate::time::{Raw, Timestamp};
@@ -30,6 +31,8 @@ pub(super) struct Session {
     pub without_timestamp: u32,
     /// Packets that contradict the leader's other packets.
     pub contradictions: u32,
+    /// Since when most Syncs scatter by milliseconds.
+    pub scattering_since: Option<Timestamp<Raw>>,
 }
 
 impl Session {
@@ -44,6 +47,7 @@ impl Session {
             unpaired: 0,
             without_timestamp: 0,
             contradictions: 0,
+            scattering_since: None,
         }
     }
 }
@@ -59,11 +63,19 @@ pub(super) struct Timeline {
     /// Implausible measurements since the last accepted one.
     pub implausible: u32,
     pub delays: PathDelays,
+    pub comparisons: Comparisons,
 }
 
 impl Timeline {
     pub(super) fn of(leader: PortIdentity, number: u64) -> Self {
-        Self { number, leader, was_slave: false, implausible: 0, delays: PathDelays::default() }
+        Self {
+            number,
+            leader,
+            was_slave: false,
+            implausible: 0,
+            delays: PathDelays::default(),
+            comparisons: Comparisons::default(),
+        }
     }
 
     /// The next timeline of the same leader over the same path.

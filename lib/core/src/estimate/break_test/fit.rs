@@ -134,3 +134,47 @@ impl Line {
         self.scatter(count) / self.spread.sqrt()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64Mcg;
+
+    const NOISE: Noise =
+        Noise { variance: 100.0 * 100.0, white: 100.0 * 100.0, line_ppb: 5.0, walk_ppb: 0.1, age_s: 40.0 };
+
+    /// 32 means over 1 s with a standard deviation of 100 ns about `change`, ns.
+    fn points(change: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
+        let mut rng = Pcg64Mcg::seed_from_u64(9);
+        let mut noise = || 100.0 * 12_f64.sqrt() * (rng.random::<f64>() - 0.5);
+        (0..32).map(|i| (f64::from(i), change(f64::from(i)) + noise())).collect()
+    }
+
+    #[test]
+    fn noise_is_no_break() {
+        assert!(find(&points(|_| 0.0), &NOISE, false).is_none());
+        // Within the uncertainty of the line's rate.
+        assert!(find(&points(|t| 10.0 * t), &NOISE, false).is_none());
+    }
+
+    #[test]
+    fn rate_step_and_phase_shift_are_distinguished() {
+        let step = find(&points(|t| 500.0 * (t - 16.0).max(0.0)), &NOISE, false).unwrap();
+        assert!((step.rate_ppb - 500.0).abs() < 40.0 && step.from.abs_diff(16) <= 1, "{step:?}");
+        let shift = find(&points(|t| if t < 16.0 { 0.0 } else { 5_000.0 }), &NOISE, false).unwrap();
+        assert!(shift.rate_ppb == 0.0 && shift.from.abs_diff(16) <= 1, "{shift:?}");
+    }
+
+    #[test]
+    fn break_at_the_last_points_waits_for_more() {
+        assert!(find(&points(|t| if t < 30.0 { 0.0 } else { 20_000.0 }), &NOISE, false).is_none());
+    }
+
+    #[test]
+    fn slow_noise_needs_a_larger_step() {
+        let slow = Noise { variance: 1_000.0 * NOISE.variance, ..NOISE };
+        let points = points(|t| 500.0 * (t - 16.0).max(0.0));
+        assert!(find(&points, &NOISE, false).is_some() && find(&points, &slow, false).is_none());
+    }
+}
