@@ -257,7 +257,7 @@ impl Bank {
         let of = |kind: Kind| {
             let constant = TIME_CONSTANTS_S.get(kind.constant).copied().unwrap_or(1.0);
             let slow = slope_variance(window_s / constant) * window_s / interval_s;
-            white_share(kind, interval_s) * (1.0 + kind.ratio.powi(2) * slow)
+            white_share(kind, seen_by_neighbours(constant, interval_s)) * (1.0 + kind.ratio.powi(2) * slow)
         };
         self.filters.iter().map(|filter| filter.weight * of(filter.kind)).sum()
     }
@@ -274,7 +274,8 @@ struct Step {
     /// Growth of the variance of phase (ns^2), their covariance, and of the rate (ppb^2) by the oscillators' noise.
     growth: (f64, f64, f64),
     scatter: f64,
-    interval_s: f64,
+    /// See [`seen_by_neighbours`], for each time constant.
+    seen: [f64; CONSTANTS],
 }
 
 impl Step {
@@ -288,13 +289,13 @@ impl Step {
             keep: TIME_CONSTANTS_S.map(|constant| (-dt_s / constant).exp()),
             growth: conditions.frequency.growth(dt_s),
             scatter: conditions.scatter_ns.powi(2),
-            interval_s: conditions.interval_s,
+            seen: TIME_CONSTANTS_S.map(|constant| seen_by_neighbours(constant, conditions.interval_s)),
         }
     }
 
     /// Variance of the white noise that a filter assumes, ns^2.
     fn white(&self, kind: Kind) -> f64 {
-        self.scatter * white_share(kind, self.interval_s)
+        self.scatter * white_share(kind, self.seen.get(kind.constant).copied().unwrap_or(0.0))
     }
 }
 
@@ -330,11 +331,14 @@ impl State {
     }
 }
 
+/// Share of the variance of a slow delay that is in the squared scatter about the neighbours.
+fn seen_by_neighbours(constant_s: f64, interval_s: f64) -> f64 {
+    let neighbour = (-interval_s / constant_s).exp();
+    (1.5 + 0.5 * neighbour * neighbour - 2.0 * neighbour) / 1.5
+}
+
 /// Variance of the white noise as a share of the squared scatter about the neighbours, to which a fast slow delay contributes.
-fn white_share(kind: Kind, interval_s: f64) -> f64 {
-    let constant = TIME_CONSTANTS_S.get(kind.constant).copied().unwrap_or(1.0);
-    let neighbour = (-interval_s / constant).exp();
-    let seen = (1.5 + 0.5 * neighbour * neighbour - 2.0 * neighbour) / 1.5;
+fn white_share(kind: Kind, seen: f64) -> f64 {
     1.0 / (1.0 + kind.ratio * kind.ratio * seen)
 }
 
