@@ -111,8 +111,8 @@ impl Replay {
         Ok(Self { converged: converged.ok_or(not_converged)?, steps })
     }
 
-    /// Index of the Sync from which on errors of the rate count: the first one after which their stated uncertainty is small. Before that
-    /// it falls by half a second, and a single value would decide an rms. If it never is, errors count from convergence on.
+    /// Index of the Sync from which on errors of the rate count: the first one after which their stated uncertainty is small. The first
+    /// errors after convergence are large, and would dominate the rms. If the uncertainty never is small, all errors count.
     fn settled(&self) -> usize {
         let is_settled = |step: &Step| step.rate_sigma.ppb() < SETTLED_PPB;
         self.evaluated().iter().position(is_settled).map_or(self.converged, |after| self.converged + after)

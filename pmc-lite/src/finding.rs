@@ -151,7 +151,7 @@ impl Finding {
     }
 }
 
-/// Time for which a diagnostic that explains a missing leader is shown after it was last true.
+/// Time for which a diagnostic explains a missing leader, or a missing lock, after it was last true.
 const EXPLANATION_SHOWN: Duration = Duration::from_secs(10);
 /// Time for which any other diagnostic is shown after it was last true.
 const DIAGNOSTIC_SHOWN: Duration = Duration::from_secs(60);
@@ -279,7 +279,9 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
         Some(port::State::Listening) => {}
         // Another finding names the reason for which the state lasts.
         Some(port::State::Uncalibrated)
-            if diagnostics.iter().any(|diagnostic| diagnostic.prevents_lock()) => {}
+            if port
+                .diagnostics()
+                .any(|(one, at)| one.explains_no_lock() && now - at <= EXPLANATION_SHOWN) => {}
         Some(port::State::Uncalibrated) => {
             let what = format!(
                 "dante4l receives a leader on {interface}, but does not know its rate well enough yet: this takes some seconds"

@@ -467,7 +467,8 @@ impl Estimator {
         self.oscillator.expect(wander);
     }
 
-    /// Returns the random walk of the rate, host and leader together, learnt from at least one hour of measurements of this leader.
+    /// Returns the random walk of the rate, host and leader together, after at least one hour of measurements of this leader. Those of
+    /// earlier leaders count too, with a weight that falls within hours: the host's oscillator is the same.
     pub fn wander(&self) -> Option<Wander> {
         self.oscillator.learnt()
     }

@@ -12,9 +12,9 @@ use crate::time::{Raw, Timestamp};
 use crate::track::KernelSync;
 use arrayvec::ArrayVec;
 
-/// Largest number of outputs between two drains. An input causes at most six outputs of a port and two of the selection between
-/// the networks. A driver may pass several inputs before it drains, as when an interface fails and is opened again.
-const QUEUE: usize = 24;
+/// Largest number of outputs between two drains. An input causes at most eight outputs of a port, one of the other port, and two of the
+/// selection between the networks. A driver may pass several inputs before it drains, as when an interface fails and is opened again.
+const QUEUE: usize = 36;
 
 /// An action or an event on one network.
 #[derive(Debug, PartialEq)]
@@ -141,7 +141,7 @@ impl Observer {
             port::Output::Sample(sample) => {
                 self.consider(now);
                 self.compare(now, network, sample);
-                let port = self.interfaces.get(network).map(|it| &it.port);
+                let port = self.port(network);
                 let Some(port) = port.filter(|_| network == self.selected()) else { return };
                 *sample = published(sample, port, self.redundancy.timeline(network));
                 self.page.push(SampleRecord::of(sample, index(network)));
@@ -153,14 +153,15 @@ impl Observer {
 
     /// Compares a Sync of one network with the clock map of the other one, if both are of one clock.
     fn compare(&mut self, now: Timestamp<Raw>, network: usize, sample: &Sample) {
-        if !self.redundancy.is_one_clock() {
+        let is_slave = self.port(network).is_some_and(|port| port.state() == port::State::Slave);
+        if !self.redundancy.is_one_clock() || !is_slave || !sample.accepted {
             return;
         }
         for (place, other) in self.interfaces.iter_mut().enumerate().filter(|(place, _)| *place != network) {
-            other.port.compare_other_network(now, sample);
-            while let Some(output) = other.port.poll() {
-                self.outputs.push((place, Output::Port(output)));
-            }
+            other.port.compare_other_network(now, sample, sample.timeline);
+            // A diagnostic, if any.
+            let found = std::iter::from_fn(|| other.port.poll());
+            found.for_each(|output| self.outputs.push((place, Output::Port(output))));
         }
     }
 

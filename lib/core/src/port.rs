@@ -18,13 +18,13 @@ mod events;
 mod foreign_leaders;
 mod measure;
 mod pairing;
+mod path_drift;
 mod protocol;
 mod rates;
 mod receive;
 mod rules;
 pub(crate) mod select;
 mod session;
-mod slow_delay;
 mod state;
 
 pub use counters::{Counter, Counters};
@@ -41,7 +41,7 @@ pub use state::{Event, State};
 
 use crate::estimate::{Estimator, RateGuess};
 use crate::outputs::Outputs;
-use crate::time::{ClockMap, Duration, Raw, Timestamp};
+use crate::time::{ClockMap, Duration, Ratio, Raw, Timestamp};
 use crate::wire::{PortIdentity, Subdomain, Uuid};
 use delay::DelayMeter;
 use diagnostics::Diagnostics;
@@ -121,8 +121,8 @@ pub struct Port {
     samples: u64,
     counters: Counters,
     diagnostics: Diagnostics,
-    /// One input causes at most six.
-    outputs: Outputs<Output, 8>,
+    /// One input causes at most eight.
+    outputs: Outputs<Output, 12>,
 }
 
 impl Port {
@@ -220,15 +220,23 @@ impl Port {
     }
 
     /// The clock map: the leader's time over CLOCK_MONOTONIC_RAW, including the path delay if that is measured or given. Its
-    /// uncertainty includes slow changes of the path delay, where measurements on another path show them. Without a leader it remains,
-    /// with growing uncertainty.
+    /// uncertainty includes the noise of a measured path delay, and the path drift where measurements on another path find one.
+    /// Without a leader it remains, with growing uncertainty.
     pub fn map(&self) -> Option<ClockMap> {
+        let mut map = self.map_of_this_path()?;
+        if let Some(timeline) = &self.timeline {
+            timeline.comparisons.add_to(&mut map);
+        }
+        Some(map)
+    }
+
+    /// The clock map with the uncertainty that measurements on this path alone give it.
+    pub(crate) fn map_of_this_path(&self) -> Option<ClockMap> {
         let mut map = self.estimator.map()?;
         map.line.at0 = map.line.at0 + self.path_delay().unwrap_or_default();
         if let Some(timeline) = &self.timeline {
-            map.sigma = timeline.comparisons.added_to(map.sigma);
-            let delay_sigma = self.delay.uncertainty(&timeline.delays, self.estimator.noise());
-            map.sigma.offset = Duration::from_ns_f64(map.sigma.offset.ns_f64().hypot(delay_sigma.ns_f64()));
+            let noise = self.delay.uncertainty(&timeline.delays, self.estimator.noise());
+            path_drift::enlarge(&mut map, Ratio::ZERO, noise);
         }
         Some(map)
     }

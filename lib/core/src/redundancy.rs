@@ -49,7 +49,8 @@ impl From<&Port> for Network {
         Self {
             state: port.state(),
             timeline: port.timeline(),
-            map: port.map(),
+            // An uncertainty that grows with the difference of both maps would make any difference plausible.
+            map: port.map_of_this_path(),
             quality: port.leader().map(|leader| leader.announced.quality),
         }
     }

@@ -142,7 +142,7 @@ fn monitor(stage: &Stage) -> PathBuf {
     stage.folder().join("monitor")
 }
 
-/// Presses the reset button of the guest of this stage: the kernel ends no program and writes no file.
+/// Resets the guest of this stage: its kernel ends no program and writes no file.
 pub(super) fn reset(stage: &Stage) {
     let mut monitor = UnixStream::connect(monitor(stage)).expect("QEMU's monitor");
     monitor.write_all(b"system_reset\n").expect("QEMU's monitor");

@@ -127,7 +127,7 @@ fn two_clocks_on_two_networks_are_not_taken_for_one() {
 }
 
 /// The time on the second network drifts away by 500 ns per second, as on a path whose delay changes: dante4l reports it and states a
-/// larger uncertainty, and does not take the networks for two clocks.
+/// larger uncertainty.
 #[test]
 fn drift_between_the_networks_is_reported_and_in_the_uncertainty() {
     const DRIFT_PPB: f64 = 500.0;

@@ -457,7 +457,7 @@ every_case!(diagnostics -> Diagnostic {
     Diagnostic::Contradicting(_) => Diagnostic::Contradicting(leader()),
     Diagnostic::TooManyLeaders => Diagnostic::TooManyLeaders,
     Diagnostic::Scattering(_) => Diagnostic::Scattering(58),
-    Diagnostic::SlowDelay(_) => Diagnostic::SlowDelay(40),
+    Diagnostic::PathDrift(_) => Diagnostic::PathDrift(40),
 });
 
 every_case!(port_reasons -> port::Reason {

@@ -39,7 +39,7 @@ pub(crate) struct Mean {
     pub count: f64,
     /// Time since the origin, s.
     pub at_s: f64,
-    /// The leader's gain since the origin, ns.
+    /// The leader's gain since the origin, ns, or whatever else is averaged.
     pub gain_ns: f64,
 }
 

@@ -15,7 +15,7 @@ const PRIORS: [f64; 4] = [-4.0, -2.0, 0.0, -3.0];
 /// Decrease of the logarithm of a prior at a distance of one decade from the learnt random walk; it grows with the square of the
 /// distance. The filters beside that of the learnt random walk are half a decade away and get about a twentieth of its weight.
 const FALL_PER_DECADE: f64 = 12.0;
-/// Largest decrease: a few means outweigh it if the oscillators have changed since the random walk was learnt.
+/// Largest decrease. If the oscillators have changed since the random walk was learnt, the measurements of some minutes exceed it.
 const MAX_FALL: f64 = 6.0;
 /// Bounds of a plausible random walk, ppb.
 const PLAUSIBLE: (Wander, Wander) = (Wander::from_ppb(0.01), Wander::from_ppb(100.0));

@@ -359,7 +359,7 @@ fn diagnostics_of_all_kinds_are_read_back() {
         Diagnostic::Contradicting(leader),
         Diagnostic::TooManyLeaders,
         Diagnostic::Scattering(58),
-        Diagnostic::SlowDelay(0x0607),
+        Diagnostic::PathDrift(0x0607),
     ];
     assert_eq!(all.map(Diagnostic::kind), std::array::from_fn::<_, { Diagnostic::KINDS }, _>(|kind| kind));
     let mut record = port();

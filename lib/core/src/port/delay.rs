@@ -3,7 +3,7 @@
 //! The clock map without the delay gives the time at which a Sync that arrives now left the leader, so it lags by the delay from
 //! the leader to this port. A request that leaves at t3 and reaches the leader at t4 yields `t4 - map(t3)`: the sum of both delays.
 
-use super::slow_delay::OtherPath;
+use super::path_drift::OtherPath;
 use super::{
     Counter, DelayMechanism, Diagnostic, Head, NoTimestamp, Output, PacketTimestamp, Port, SendToken,
 };
@@ -65,14 +65,16 @@ struct Exchange {
 pub(super) struct PathDelays(ArrayVec<Duration, MEDIAN_LENGTH>);
 
 impl PathDelays {
-    fn add(&mut self, delay: Duration) {
+    /// Adds a delay. Returns whether it is plausible.
+    fn add(&mut self, delay: Duration) -> bool {
         if delay.abs() > MAX_DELAY {
-            return;
+            return false;
         }
         if self.0.is_full() {
             self.0.remove(0);
         }
         self.0.push(delay);
+        true
     }
 
     /// Returns the standard deviation of the median. `noise` is that of a Sync: one delay is half the sum of two ways.
@@ -169,8 +171,7 @@ impl Port {
         let head = Head { domain: self.subdomain, source, sequence_id };
         let packet = (self.protocol.delay_req)(&head, leader.identity, &leader.announced);
         self.counters.add(Counter::DelayReqSent);
-        // Once per series of unanswered requests.
-        if self.delay.unanswered == UNANSWERED {
+        if self.delay.unanswered >= UNANSWERED {
             self.diagnose(now, Diagnostic::NoDelayResp);
         }
         self.outputs.push(Output::Send { packet, token: SendToken(sequence_id) });
@@ -223,9 +224,8 @@ impl Port {
             session.requests.open = None;
             self.delay.unanswered = 0;
             let both = received - map.dante_at(sent.raw);
-            timeline.delays.add(both / 2);
-            if both.abs() <= MAX_DELAY * 2 {
-                self.compare(now, OtherPath::DelayReq, sent.raw, both);
+            if timeline.delays.add(both / 2) {
+                self.compare(now, OtherPath::DelayReq, 0, sent.raw, |_| both);
             }
         }
     }

@@ -136,18 +136,17 @@ diagnostics! {
 
     /// Most Syncs are early or late by milliseconds, as over Wi-Fi, where an access point holds multicast until its next beacon.
     16 false Scattering(ms: u16)
-    "Syncs scatter by {ms} ms: too much to follow the leader"
+    "Syncs scatter by {ms} ms: too much for an accurate rate"
     => "use a cable instead of Wi-Fi; on a cable, find what delays the packets: a device on the path, or the load of this host"
 
-    /// The path delay changes slowly, by this many ns in a second, as another path shows.
-    17 false SlowDelay(ppb: u16)
-    "the path delay changes by {ppb} ns per second, as Delay_Resps or the other network show: it cannot be distinguished from the \
-     leader's rate, and is included in the uncertainty"
+    /// The path delay changes slowly, by this many ns in a second, relative to another path.
+    17 false PathDrift(ppb: u16)
+    "the path delay changes by {ppb} ns per second, measured by Delay_Resps or on the other network: the stated uncertainty includes it"
 }
 
 impl Diagnostic {
-    /// Whether a leader is received whose rate cannot be measured until the condition ends.
-    pub const fn prevents_lock(self) -> bool {
+    /// Whether it explains why the rate of a leader is not known after some seconds.
+    pub const fn explains_no_lock(self) -> bool {
         matches!(self, Self::NoFollowUp | Self::NoTimestamps | Self::ClockDisturbed | Self::Scattering(_))
     }
 }

@@ -17,9 +17,9 @@ const CONVERGED_DEPTH: usize = 5;
 /// Residual of a rejected measurement from which on it counts as another time and not as a late packet: no queue and no host
 /// delays a packet by this.
 const IMPLAUSIBLE: Duration = Duration::from_ms(100);
-/// Scatter of the Syncs that is reported: from [`IMPLAUSIBLE`] on these are not packets of one clock.
+/// Scatter of the Syncs that is reported. No network scatters them by [`IMPLAUSIBLE`] or more; forged packets do.
 const SCATTERING: Range<Duration> = Duration::from_ms(1)..IMPLAUSIBLE;
-/// For how long it has to last: a host that is busy for some seconds is no bad network.
+/// Time for which it has to last. A busy host scatters them for some seconds, too.
 const SCATTERING_WAIT: Duration = Duration::from_secs(10);
 /// If the leader's sequence numbers restarted within this time before its time jumped, it was rebooted.
 const RESTART_WINDOW: Duration = Duration::from_secs(10);

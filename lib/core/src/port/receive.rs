@@ -123,7 +123,7 @@ impl Port {
             Ok(timestamp) => timestamp,
             Err(why) => {
                 session.without_timestamp = session.without_timestamp.saturating_add(1);
-                if session.without_timestamp == UNUSABLE_SYNCS {
+                if session.without_timestamp >= UNUSABLE_SYNCS {
                     self.diagnose(
                         now,
                         match why {
@@ -140,7 +140,7 @@ impl Port {
             return self.measure(now, Pair { arrived: timestamp, origin });
         }
         session.unpaired = session.unpaired.saturating_add(1);
-        let is_unpaired = session.unpaired == UNUSABLE_SYNCS;
+        let is_unpaired = session.unpaired >= UNUSABLE_SYNCS;
         let paired = session.pairing.sync(now, sequence_id, timestamp);
         if is_unpaired {
             self.diagnose(now, Diagnostic::NoFollowUp);

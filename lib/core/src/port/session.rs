@@ -6,8 +6,8 @@
 use super::delay::{PathDelays, Requests};
 use super::foreign_leaders::Sender;
 use super::pairing::Pairing;
+use super::path_drift::Comparisons;
 use super::select::{Challenger, Decision, select};
-use super::slow_delay::Comparisons;
 use super::{Discontinuity, Event, Output, Port, RECEIPT_TIMEOUT, Reason};
 use crate::estimate::RateGuess;
 use crate::time::{Raw, Timestamp};

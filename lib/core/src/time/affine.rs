@@ -30,7 +30,7 @@ impl<C> Affine<C> {
 /// Uncertainty of a [`ClockMap`] at one instant, one standard deviation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Uncertainty {
-    /// Of the leader's time. It does not include the error of the path delay.
+    /// Of the leader's time. It includes the noise of a measured path delay, but no constant error of the path delay.
     pub offset: Duration,
     /// Of the leader's rate.
     pub rate: Ratio,

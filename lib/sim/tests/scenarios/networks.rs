@@ -79,6 +79,15 @@ fn reports_whether_the_leaders_are_one_clock() {
     let mut one = one_clock(1, Profile::VETH, APART).world;
     one.run(s(60));
     assert_eq!(network_changes(&one), [NetworkChange::OneClock]);
+    // The second clock has the time of the first at the start, and another rate: at 250 us they are two.
+    let drifting = role(1, 1, Profile::VETH, Model::PC.at_ppm(13.0), 699);
+    let mut one = Trial::redundant(1, role(0, 1, Profile::VETH, pc(), 699), drifting).world;
+    one.run(s(400));
+    let changes = network_changes(&one);
+    assert!(
+        matches!(changes[..], [NetworkChange::OneClock, NetworkChange::TwoClocks(by)] if by < Duration::from_us(300)),
+        "{changes:?}"
+    );
     let primary = role(0, 1, Profile::VETH, pc(), 699);
     let mut two = Trial::redundant(1, primary, role(1, 1, Profile::VETH, pc(), 541_867)).world;
     two.run(s(60));
