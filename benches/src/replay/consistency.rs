@@ -1,7 +1,7 @@
 //! Figures that need no true rate: whether the residuals, and the rates of independent fits, scatter as the estimator states.
 
 use super::{Replay, Step, span_s};
-use crate::experiment::rms;
+use crate::experiment::{quantile, rms};
 use dante_core::estimate::{Estimator, Measurement, RateGuess};
 use dante_core::time::Duration;
 use std::fmt;
@@ -68,7 +68,7 @@ impl Figures {
     /// Computes the figures.
     pub fn of(replay: &Replay) -> Self {
         let intervals = intervals_s(&replay.steps);
-        let interval_s = median(&intervals);
+        let interval_s = quantile(intervals.clone(), 0.5);
         let predicted = replay.predicted();
         let residuals: Vec<f64> = predicted.iter().filter_map(Step::residual_ns).collect();
         let normalised: Vec<(f64, f64)> =
@@ -213,12 +213,6 @@ fn intervals_s(steps: &[Step]) -> Vec<f64> {
         .zip(later)
         .map(|(one, next)| (next.measurement.raw - one.measurement.raw).secs_f64())
         .collect()
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn average(values: impl IntoIterator<Item = f64>) -> f64 {

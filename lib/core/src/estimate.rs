@@ -332,10 +332,8 @@ impl Estimator {
         let after = self.break_test.restart(found);
         let first = after.clone().next().map(|mean| origin.measurement(mean).raw);
         let after = after.map(|mean| (origin.measurement(mean), BREAK_NOISE_FACTOR / mean.count.sqrt()));
-        self.bank = Bank::fitted(after, guess, &conditions);
-        self.filter = self.bank.as_ref().map(Bank::mixture);
-        self.oscillator.interrupt();
-        self.restarts += 1;
+        let bank = Bank::fitted(after, guess, &conditions);
+        self.adopt_after_break(bank);
         if let Some(first) = first
             && found.rate_ppb != 0.0
         {
@@ -411,13 +409,21 @@ impl Estimator {
             return;
         }
         let guess = RateGuess::another_leader(rate);
-        self.bank = Bank::fitted(run.iter().map(|one| (*one, 1.0)), guess, &self.conditions());
-        self.filter = self.bank.as_ref().map(Bank::mixture);
         self.since = first.raw;
         self.first_scatter_ns = self.scatter_ns;
         self.break_test.interrupt();
+        self.adopt_after_break(Bank::fitted(run.iter().map(|one| (*one, 1.0)), guess, &self.conditions()));
+    }
+
+    fn adopt_after_break(&mut self, bank: Option<Bank>) {
+        self.adopt(bank);
         self.oscillator.interrupt();
         self.restarts += 1;
+    }
+
+    fn adopt(&mut self, bank: Option<Bank>) {
+        self.filter = bank.as_ref().map(Bank::mixture);
+        self.bank = bank;
     }
 
     /// Runs the bank over the measurements of the acquisition without fit outliers, with the current noise estimate. A late packet
@@ -434,8 +440,8 @@ impl Estimator {
         let contradicted =
             outliers.as_ref().is_some_and(|it| it.contradicts(&self.guess, &self.acquisition, scatter_ns));
         let guess = if contradicted { RateGuess::UNKNOWN } else { self.guess };
-        self.bank = Bank::fitted(inliers.map(|one| (*one, 1.0)), guess, &conditions);
-        self.filter = self.bank.as_ref().map(Bank::mixture);
+        let bank = Bank::fitted(inliers.map(|one| (*one, 1.0)), guess, &conditions);
+        self.adopt(bank);
         self.scatter_ns = scatter_ns;
         self.first_scatter_ns = scatter_ns;
     }

@@ -158,7 +158,7 @@ impl Observer {
             return;
         }
         for (place, other) in self.interfaces.iter_mut().enumerate().filter(|(place, _)| *place != network) {
-            other.port.compare_other_network(now, sample, sample.timeline);
+            other.port.compare_other_network(now, sample);
             // A diagnostic, if any.
             let found = std::iter::from_fn(|| other.port.poll());
             found.for_each(|output| self.outputs.push((place, Output::Port(output))));

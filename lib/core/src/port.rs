@@ -235,8 +235,8 @@ impl Port {
         let mut map = self.estimator.map()?;
         map.line.at0 = map.line.at0 + self.path_delay().unwrap_or_default();
         if let Some(timeline) = &self.timeline {
-            let noise = self.delay.uncertainty(&timeline.delays, self.estimator.noise());
-            path_drift::enlarge(&mut map, Ratio::ZERO, noise);
+            let noise = timeline.delays.uncertainty(self.estimator.noise()).unwrap_or_default();
+            map.add_error(noise, Ratio::ZERO);
         }
         Some(map)
     }

@@ -15,6 +15,7 @@ pub(super) use fit::Line;
 use super::bank::Bank;
 use super::kalman::Kalman;
 use super::means::{Averager, Mean, Origin};
+use super::median_line::median;
 use arrayvec::ArrayVec;
 
 /// Number of means in the longest window: 128 s.
@@ -156,13 +157,9 @@ impl BreakTest {
 
     /// Median of the slope noise in the last minutes, for each window.
     fn slope_noise(&self) -> [f64; COUNT] {
-        let mut window = 0;
-        [(); COUNT].map(|()| {
-            let mut of: ArrayVec<f64, NOISES> =
-                self.noises.iter().filter_map(|noises| noises.get(window)).copied().collect();
-            window += 1;
-            let middle = of.len() / 2;
-            if of.is_empty() { 1.0 } else { *of.select_nth_unstable_by(middle, f64::total_cmp).1 }
+        std::array::from_fn(|window| {
+            let of = self.noises.iter().filter_map(|noises| noises.get(window));
+            median(&mut of.copied().collect::<ArrayVec<f64, NOISES>>()).unwrap_or(1.0)
         })
     }
 

@@ -40,7 +40,8 @@ impl MedianLine {
     }
 }
 
-fn median(values: &mut [f64]) -> Option<f64> {
+/// Returns the median, of an even number the upper one; `None` of no values.
+pub(super) fn median(values: &mut [f64]) -> Option<f64> {
     let middle = values.len() / 2;
     (middle < values.len()).then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1)
 }

@@ -7,6 +7,7 @@
 //! use the median of the last values, which a burst of late packets does not move.
 
 use super::Measurement;
+use super::median_line::median;
 use arrayvec::ArrayVec;
 
 /// Number of values of a median: 16 s at 4 Hz.
@@ -169,10 +170,7 @@ impl RecentValues {
 
 /// Returns the standard deviation of a normal variable with the median of these absolute values.
 pub(crate) fn sigma_of<const N: usize>(values: &ArrayVec<f64, N>) -> Option<f64> {
-    let mut values = values.clone();
-    let middle = values.len() / 2;
-    (middle < values.len())
-        .then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1 / MEDIAN_OF_NORMAL)
+    median(&mut values.clone()).map(|median| median / MEDIAN_OF_NORMAL)
 }
 
 /// Returns |middle - line through its neighbours|, scaled to the standard deviation of one measurement, ns.

@@ -77,8 +77,9 @@ impl PathDelays {
         true
     }
 
-    /// Returns the standard deviation of the median. `noise` is that of a Sync: one delay is half the sum of two ways.
-    fn uncertainty(&self, noise: Duration) -> Option<Duration> {
+    /// Returns the standard deviation of the median; `None` without a measured delay. `noise` is that of a Sync: one delay is half the
+    /// sum of two ways.
+    pub(super) fn uncertainty(&self, noise: Duration) -> Option<Duration> {
         let median = self.median()?;
         let distances: ArrayVec<f64, MEDIAN_LENGTH> =
             self.0.iter().map(|delay| (*delay - median).ns_f64().abs()).collect();
@@ -139,14 +140,6 @@ impl DelayMeter {
             requests.open = Some(Exchange { sequence: self.sequence, sent: None, received: None });
             self.sequence
         })
-    }
-
-    /// Uncertainty of the measured path delay, one standard deviation; zero where it is given or unknown.
-    pub(super) fn uncertainty(&self, measured: &PathDelays, noise: Duration) -> Duration {
-        match self.mechanism {
-            DelayMechanism::E2e => measured.uncertainty(noise).unwrap_or(Duration::ZERO),
-            DelayMechanism::None | DelayMechanism::Fixed(_) => Duration::ZERO,
-        }
     }
 
     /// The delay of a Sync from the leader to this port, if given or measured.
@@ -225,7 +218,7 @@ impl Port {
             self.delay.unanswered = 0;
             let both = received - map.dante_at(sent.raw);
             if timeline.delays.add(both / 2) {
-                self.compare(now, OtherPath::DelayReq, 0, sent.raw, |_| both);
+                self.compare(now, OtherPath::DelayReq, 0, &map, sent.raw, both);
             }
         }
     }

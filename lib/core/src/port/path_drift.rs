@@ -8,7 +8,7 @@
 use super::{Diagnostic, Port, Sample, State};
 use crate::estimate::means::Averager;
 use crate::estimate::median_line::{MAX_POINTS, MedianLine};
-use crate::time::{ClockMap, Correlation, Duration, Ratio, Raw, Timestamp, Uncertainty};
+use crate::time::{ClockMap, Duration, Ratio, Raw, Timestamp, Uncertainty};
 use arrayvec::ArrayVec;
 
 /// Sync intervals of a mean: the mean time between two Delay_Reqs. The drift is that of up to 32 means of either length.
@@ -89,27 +89,10 @@ impl Comparisons {
 
     /// Adds the drifts to the uncertainty of `map`.
     pub(super) fn add_to(&self, map: &mut ClockMap) {
-        let drifts = [&self.delay_req, &self.network].map(|comparison| comparison.at(map.line.raw0));
-        let [rate_ppb, offset_ns] =
-            drifts.into_iter().fold([0.0_f64; 2], |[rate, offset], (drift_ppb, drift_ns)| {
-                [rate.hypot(drift_ppb), offset.hypot(drift_ns)]
-            });
-        enlarge(map, Ratio::from_ppb(rate_ppb), Duration::from_ns_f64(offset_ns));
-    }
-}
-
-/// Adds independent errors to the uncertainty of `map`.
-pub(super) fn enlarge(map: &mut ClockMap, rate: Ratio, offset: Duration) {
-    let sum = |a: f64, b: f64| if b == 0.0 { a } else { a.hypot(b) };
-    let was = map.sigma;
-    map.sigma = Uncertainty {
-        offset: Duration::from_ns_f64(sum(was.offset.ns_f64(), offset.ns_f64())),
-        rate: Ratio::from_ppb(sum(was.rate.ppb(), rate.ppb())),
-    };
-    // The covariance stays.
-    let share = (was.offset.ns_f64() * was.rate.ppb()) / (map.sigma.offset.ns_f64() * map.sigma.rate.ppb());
-    if share < 1.0 {
-        map.correlation = Correlation::new(map.correlation.value() * share);
+        for comparison in [&self.delay_req, &self.network] {
+            let (drift_ppb, offset_ns) = comparison.at(map.line.raw0);
+            map.add_error(Duration::from_ns_f64(offset_ns), Ratio::from_ppb(drift_ppb));
+        }
     }
 }
 
@@ -270,31 +253,38 @@ fn slope_of(points: &[(f64, f64)]) -> Option<(f64, f64)> {
 }
 
 impl Port {
-    /// Compares the clock map with an accepted Sync of the same clock on the other network, whose port is SLAVE on `timeline`.
-    pub(crate) fn compare_other_network(&mut self, now: Timestamp<Raw>, sample: &Sample, timeline: u64) {
-        let at = sample.arrived.raw;
-        self.compare(now, OtherPath::Network, timeline, at, |map| sample.origin - map.dante_at(at));
+    /// Compares the clock map with an accepted Sync of the same clock on the other network, whose port is SLAVE.
+    pub(crate) fn compare_other_network(&mut self, now: Timestamp<Raw>, sample: &Sample) {
+        if let Some(map) = self.estimator.map() {
+            let at = sample.arrived.raw;
+            self.compare(
+                now,
+                OtherPath::Network,
+                sample.timeline,
+                &map,
+                at,
+                sample.origin - map.dante_at(at),
+            );
+        }
     }
 
-    /// Compares the clock map with a measurement on another path at `at`, which differs from the map by `difference`, apart from the
-    /// constant delays of the paths.
+    /// Compares the estimator's `map` with a measurement on another path at `at`, which differs from the map by `difference`, apart
+    /// from the constant delays of the paths.
     pub(super) fn compare(
         &mut self,
         now: Timestamp<Raw>,
         path: OtherPath,
         series: u64,
+        map: &ClockMap,
         at: Timestamp<Raw>,
-        difference: impl FnOnce(&ClockMap) -> Duration,
+        difference: Duration,
     ) {
-        let (Some(interval), Some(map)) = (self.leader().map(|leader| leader.interval), self.estimator.map())
-        else {
-            return;
-        };
+        let Some(interval) = self.leader().map(|leader| leader.interval) else { return };
         // Otherwise the map is extrapolated, or not accurate yet.
         let Some(timeline) = self.timeline.as_mut().filter(|_| self.state == State::Slave) else { return };
         let one = Comparable {
             at,
-            difference: difference(&map),
+            difference,
             sigma: map.uncertainty_at(at),
             interval,
             series: (self.estimator.restarts(), series),
@@ -314,7 +304,6 @@ impl Port {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::{Affine, Wander};
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64Mcg;
 
@@ -448,18 +437,5 @@ mod tests {
             }
             assert!((last.measured_ppb - 300.0).abs() < 1.0 && last.beyond_ppb > 250.0, "{ms} ms: {last:?}");
         }
-    }
-
-    #[test]
-    fn independent_errors_leave_the_covariance() {
-        let line = Affine { raw0: time(0), at0: Timestamp::ZERO, rate: Ratio::ZERO };
-        let correlation = Correlation::new(0.8);
-        let map = ClockMap { line, sigma: SIGMA, correlation, wander: Wander::from_ppb(1.0) };
-        let (mut same, mut larger) = (map, map);
-        enlarge(&mut same, Ratio::ZERO, Duration::ZERO);
-        assert_eq!(same, map);
-        enlarge(&mut larger, Ratio::from_ppb(6.0), Duration::from_ns(400));
-        assert_eq!((larger.sigma.offset.ns(), larger.sigma.rate.ppb()), (500, 10.0));
-        assert!((larger.correlation.value() - 0.8 * 300.0 * 8.0 / 5_000.0).abs() < 1e-9);
     }
 }

@@ -72,6 +72,22 @@ impl ClockMap {
             rate: Ratio::from_ppb((rate * rate + walk * walk * age).sqrt()),
         }
     }
+
+    /// Adds errors to the uncertainty that are independent of it and of one another, as standard deviations of either sign.
+    pub fn add_error(&mut self, offset: Duration, rate: Ratio) {
+        let sum = |a: f64, b: f64| if b == 0.0 { a } else { a.hypot(b) };
+        let was = self.sigma;
+        self.sigma = Uncertainty {
+            offset: Duration::from_ns_f64(sum(was.offset.ns_f64(), offset.ns_f64())),
+            rate: Ratio::from_ppb(sum(was.rate.ppb(), rate.ppb())),
+        };
+        // The covariance stays.
+        let product = |of: Uncertainty| of.offset.ns_f64() * of.rate.ppb();
+        let share = product(was) / product(self.sigma);
+        if share < 1.0 {
+            self.correlation = Correlation::new(self.correlation.value() * share);
+        }
+    }
 }
 
 /// The epoch offset (K): UTC minus Dante time, which is the UTC at which Dante time was zero. `UTC = Dante time + K`.
@@ -171,6 +187,19 @@ mod tests {
         // 100^2 + 2*10*0.8*100*10 + (10*10)^2 + 1*10^3/3 = 36333; sqrt = 190.6
         assert_eq!(at(10).offset.ns(), 191);
         assert!((at(100).rate.ppb() - 200f64.sqrt()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn independent_errors_leave_the_covariance() {
+        let line = Affine { raw0: raw(0), at0: Timestamp::ZERO, rate: Ratio::ZERO };
+        let sigma = Uncertainty { offset: Duration::from_ns(300), rate: Ratio::from_ppb(8.0) };
+        let map = ClockMap { line, sigma, correlation: Correlation::new(0.8), wander: Wander::from_ppb(1.0) };
+        let (mut same, mut larger) = (map, map);
+        same.add_error(Duration::ZERO, Ratio::ZERO);
+        assert_eq!(same, map);
+        larger.add_error(Duration::from_ns(400), Ratio::from_ppb(6.0));
+        assert_eq!((larger.sigma.offset.ns(), larger.sigma.rate.ppb()), (500, 10.0));
+        assert!((larger.correlation.value() - 0.8 * 300.0 * 8.0 / 5_000.0).abs() < 1e-9);
     }
 
     #[test]
