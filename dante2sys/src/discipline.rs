@@ -129,8 +129,8 @@ impl Service for Discipline {
     /// Handles all inputs: a doorbell rang, or none did for up to a second; a writer that died rings no more.
     fn wake(&mut self, _: &Wake) -> Result<(), Failure> {
         for reply in self.ntp.iter_mut().flat_map(NtpClient::take).collect::<Vec<_>>() {
-            if let (Some(failure), Some(ntp)) = (reply.failure, &self.ntp) {
-                self.journal.server_failed(raw_now(), ntp.name(reply.server), &failure);
+            if let (Some(warning), Some(ntp)) = (reply.warning, &self.ntp) {
+                self.journal.server(raw_now(), ntp.name(reply.server), &warning);
             }
             self.drive(Input::Answer { server: reply.server, answer: reply.answer });
         }

@@ -5,10 +5,11 @@ use dante_core::port;
 use dante_core::steer::{Config, Jump, Output, Reason, Report, State, Steerer, UtcSource};
 use dante_core::time::{Duration, Ratio, Raw, Reading, Timestamp};
 use dante_core::track::Loss;
-use dante_core::utc::UtcEvent;
 use dante_core::utc::servers::NoMeasurement;
+use dante_core::utc::{UtcEvent, UtcMeasurement};
 use dante_core::wire::PortIdentity;
 use dante_os::log::{Budget, Complaints, Summary, Throttle};
+use dante_os::ntp::Warning;
 use dante_os::page::ReadError;
 use std::fmt;
 use std::mem::Discriminant;
@@ -16,6 +17,7 @@ use std::mem::Discriminant;
 /// The leader's rate against UTC is logged when its uncertainty is below this, and then once per interval.
 const LEADER_RATE_MAX_SIGMA: Ratio = Ratio::from_ppb(100.0);
 const LEADER_RATE_INTERVAL: Duration = Duration::from_secs(3600);
+const SMEAR: &str = "NTP servers differ near a leap second: some may smear it";
 const UPTIME: &str = "the leader's time is its uptime, not UTC: --utc leader cannot work, use --ntp-server";
 
 /// State and rate limits of the log.
@@ -91,9 +93,10 @@ impl Journal {
         }
     }
 
-    /// Logs that a request to an NTP server failed.
-    pub fn server_failed(&mut self, now: Timestamp<Raw>, name: &str, failure: &str) {
-        self.utc.warn(now, format_args!("NTP server {name}: {failure}"));
+    /// Logs why a request to an NTP server gave no time, or that the server smooths its time.
+    pub fn server(&mut self, now: Timestamp<Raw>, name: &str, Warning { line, cause }: &Warning) {
+        let cause = format!("NTP server {name}: {cause}");
+        self.utc.warn_as(now, &cause, format_args!("NTP server {name}: {line}"));
     }
 
     /// Logs what the steerer reports and what was done to the clock.
@@ -151,9 +154,15 @@ impl Journal {
                 let ms = bound.secs_f64() * 1e3;
                 log::warn!("UTC error may be {ms:.3} ms: clock declared unsynchronised");
             }
+            Output::Round(Ok(UtcMeasurement { smear: Some(smear), .. })) => {
+                self.utc.warn_as(now, SMEAR, format_args!("{smear}"));
+            }
             Output::Round(Ok(_)) => self.utc.clear(),
             // The failure of each server was logged.
             Output::Round(Err(NoMeasurement::NoAnswer)) => {}
+            Output::Round(Err(none @ NoMeasurement::Smear(..))) => {
+                self.utc.warn_as(now, SMEAR, format_args!("{none}"));
+            }
             Output::Round(Err(none)) => self.utc.warn(now, none),
             Output::LeaderIsUptime(uptime) => {
                 let hours = uptime.secs_f64() / 3600.0;

@@ -6,12 +6,15 @@
 
 mod drift;
 mod estimate;
+pub mod packet;
 mod policy;
+mod server_clock;
 pub mod servers;
 mod servo;
 
 pub use estimate::UtcError;
 pub use policy::{Policy, UtcRules};
+pub use server_clock::{Refusal, ServerClock, UNDECLARED_ERROR};
 pub use servers::UtcMeasurement;
 pub use servo::{UtcEvent, UtcServo};
 
@@ -29,6 +32,8 @@ pub struct Exchange {
     pub round_trip: Duration,
     /// What the server announces for the end of the UTC day.
     pub leap: Leap,
+    /// What the server declares about its own clock.
+    pub server: ServerClock,
 }
 
 numbered! {
@@ -54,6 +59,11 @@ pub fn is_leap_day(utc: Timestamp<Real>) -> bool {
     tomorrow.day == 1 && [6, 12].contains(&today.month)
 }
 
+/// Whether `utc` is at most 24 h before or after an instant at which a leap second can be.
+fn is_near_leap(utc: Timestamp<Real>) -> bool {
+    is_leap_day(utc) || is_leap_day(utc - Duration::from_secs(86_400))
+}
+
 /// The result of one request to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
@@ -63,8 +73,7 @@ pub enum Answer {
     SlowDown,
     /// The kiss codes DENY and RSTR: send no more requests.
     Denied,
-    /// No usable reply: none at all, an invalid one, a server that is not synchronised itself, or a clock that was stepped between
-    /// request and reply.
+    /// No usable reply: none at all, or one that was refused ([`Refusal`]).
     Nothing,
 }
 
@@ -79,6 +88,12 @@ mod tests {
             is_leap_day(Timestamp::from_ns(civil.seconds().unwrap() * 1_000_000_000))
         };
         assert!(on(2016, 12, 31, 0) && on(2016, 12, 31, 59) && on(2015, 6, 30, 30));
+        let near = |year, month, day, hour| {
+            let civil = Civil { year, month, day, hour, minute: 30, second: 0 };
+            is_near_leap(Timestamp::from_ns(civil.seconds().unwrap() * 1_000_000_000))
+        };
+        assert!(near(2016, 12, 31, 0) && near(2017, 1, 1, 23) && near(2026, 7, 1, 12));
+        assert!(!near(2016, 12, 30, 23) && !near(2017, 1, 2, 0) && !near(2026, 10, 1, 0));
         assert!(!on(2016, 12, 30, 59) && !on(2017, 1, 1, 0) && !on(2015, 7, 31, 59) && !on(2000, 2, 29, 59));
     }
 }

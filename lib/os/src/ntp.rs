@@ -1,16 +1,19 @@
 //! NTP client. A separate thread resolves names and waits for replies, so the program's poll loop never blocks.
 //!
-//! The crate rsntp does the exchange (SNTPv4, RFC 5905) and measures on CLOCK_REALTIME. This module relates the measured offset
-//! to CLOCK_MONOTONIC_RAW by readings of both clocks before and after the exchange. The result is UTC over
-//! CLOCK_MONOTONIC_RAW, whatever CLOCK_REALTIME shows and whichever clock the program steers.
+//! Each exchange has a socket with a port of its own and a random transmit timestamp. The thread reads datagrams until one echoes
+//! that timestamp ([`Request::reply`]), or until the deadline: everything else that arrives is counted and ignored. An exchange is
+//! measured on CLOCK_MONOTONIC_RAW. The result is UTC over CLOCK_MONOTONIC_RAW, whatever CLOCK_REALTIME shows and whichever
+//! clock the program steers.
+//!
+//! The crate rsntp parses the server names, and is the independent client against which the tests compare this one. It does not do
+//! the exchange: it reads a single datagram, accepts kiss codes before it compares the originate timestamp, sends this host's clock
+//! as its transmit timestamp, and measures on CLOCK_REALTIME.
 
+mod exchange;
 mod server;
 
-use crate::clock::read_realtime;
-use dante_core::time::{Duration, Reading, Real, Timestamp};
-use dante_core::utc::{Answer, Exchange, Leap};
+use dante_core::utc::Answer;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use rsntp::{KissCode, LeapIndicator, ProtocolError, SynchronizationError, SynchronizationResult};
 use server::Server;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,18 +25,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 const PORT: u16 = 123;
 /// Maximum time to wait for a reply. A longer round trip would be too uncertain to use.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
-/// Lower bound of a server's time, 2020-01-01: an earlier time is wrong.
-const EARLIEST: Timestamp<Real> = Timestamp::from_ns(1_577_836_800 * 1_000_000_000);
-/// Upper bound of the system clock, 2100-01-01: rsntp cannot represent much later times in a request.
-const LATEST: Timestamp<Real> = Timestamp::from_ns(4_102_444_800 * 1_000_000_000);
-/// Maximum rate of CLOCK_REALTIME against CLOCK_MONOTONIC_RAW during an exchange, ppm: the 500 ppm of ADJ_FREQUENCY and the
-/// oscillator's own error. A larger change is a step.
-const MAX_SLEW_PPM: i64 = 600;
-/// Maximum error of an interrupted reading of both clocks.
-const READING_ERROR: Duration = Duration::from_us(100);
-/// Granularity of a server's clock: its two timestamps may differ by this much more than the true interval.
-const GRANULARITY: Duration = Duration::from_ms(1);
-
 /// Result of one query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NtpReply {
@@ -41,8 +32,23 @@ pub struct NtpReply {
     pub server: usize,
     /// The server's answer.
     pub answer: Answer,
-    /// Why the query gave no time; `None` if it did.
-    pub failure: Option<String>,
+    /// What the user should know: why the query gave no time, or that the server's time is smoothed.
+    pub warning: Option<Warning>,
+}
+
+/// A text for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The text.
+    pub line: String,
+    /// The text without values that differ from reply to reply, to limit its repetition.
+    pub cause: String,
+}
+
+impl Warning {
+    fn same(line: String) -> Self {
+        Self { cause: line.clone(), line }
+    }
 }
 
 /// NTP client. Its descriptor ([`AsFd`]) is readable while replies are queued.
@@ -134,10 +140,7 @@ impl Worker {
     fn run(mut self) {
         while let Ok(number) = self.requested.recv() {
             let Some(server) = self.servers.get_mut(number) else { continue };
-            let (answer, failure) = match query(server, self.timeout) {
-                Ok(exchange) => (Answer::Time(exchange), None),
-                Err((answer, failure)) => (answer, Some(failure)),
-            };
+            let (answer, warning) = query(server, self.timeout);
             // The name's address may have changed, or another of its addresses may work.
             if answer == Answer::Nothing {
                 server.forget();
@@ -145,7 +148,7 @@ impl Worker {
             if let Some(pending) = self.pending.get(number) {
                 pending.store(false, Ordering::Release);
             }
-            if self.answered.send(NtpReply { server: number, answer, failure }).is_err() {
+            if self.answered.send(NtpReply { server: number, answer, warning }).is_err() {
                 return;
             }
             _ = self.event.write(1);
@@ -153,117 +156,23 @@ impl Worker {
     }
 }
 
-/// Queries the server once. Errors: the answer without a time, and why it has none.
-fn query(server: &mut Server, timeout: std::time::Duration) -> Result<Exchange, (Answer, String)> {
-    let nothing = |failure| (Answer::Nothing, failure);
-    let address = server.address().map_err(nothing)?;
-    let client = server::client(address, timeout);
-    let before = read_realtime();
-    if before.real >= LATEST {
-        return Err(nothing("the system clock is later than 2099: set it by hand first".into()));
-    }
-    let result = client.synchronize(address);
-    let after = read_realtime();
-    let measured = result.map_err(|error| refusal(&error, &address.to_string(), timeout))?;
-    judge(before, after, Measured::of(&measured)).map_err(nothing)
-}
-
-/// Measurement of an exchange on CLOCK_REALTIME, s.
-#[derive(Debug, Clone, Copy)]
-struct Measured {
-    /// Server minus this host.
-    offset: f64,
-    /// Without the processing time in the server.
-    round_trip: f64,
-    leap: Leap,
-}
-
-impl Measured {
-    fn of(result: &SynchronizationResult) -> Self {
-        Self {
-            offset: result.clock_offset().as_secs_f64(),
-            round_trip: result.round_trip_delay().as_secs_f64(),
-            leap: match result.leap_indicator() {
-                LeapIndicator::LastMinuteHas61Seconds => Leap::Insert,
-                LeapIndicator::LastMinuteHas59Seconds => Leap::Delete,
-                // rsntp reports an alarm as an error of the exchange.
-                LeapIndicator::NoWarning | LeapIndicator::AlarmCondition => Leap::None,
-            },
-        }
-    }
-}
-
-/// Relates the measurement to CLOCK_MONOTONIC_RAW. Errors: why the measurement cannot be right.
-fn judge(before: Reading, after: Reading, measured: Measured) -> Result<Exchange, String> {
-    let (elapsed, elapsed_real) = (after.raw - before.raw, after.real - before.real);
-    let tolerance = elapsed / 1_000_000 * MAX_SLEW_PPM + READING_ERROR;
-    if (elapsed_real - elapsed).abs() > tolerance {
-        return Err(format!(
-            "the system clock was stepped by {:+.6} s during the exchange",
-            (elapsed_real - elapsed).secs_f64()
-        ));
-    }
-    let round_trip = Duration::from_secs_f64(measured.round_trip);
-    if round_trip > elapsed + tolerance || round_trip < -GRANULARITY {
-        return Err(format!(
-            "implausible reply: round trip of {:.6} s in an exchange that took {:.6} s",
-            round_trip.secs_f64(),
-            elapsed.secs_f64()
-        ));
-    }
-    // Checked, not saturating: a saturated time would look like a valid one.
-    let real = before.real + elapsed_real / 2;
-    let offset = Duration::from_secs_f64(measured.offset);
-    let utc = real.ns().checked_add(offset.ns()).filter(|_| offset.abs() < Duration::MAX);
-    match utc.map(Timestamp::from_ns) {
-        None => Err("implausible reply: time out of range".into()),
-        Some(utc) if utc < EARLIEST => Err("implausible reply: time before 2020".into()),
-        Some(utc) => Ok(Exchange {
-            raw: before.raw + elapsed / 2,
-            utc,
-            round_trip: round_trip.max(Duration::ZERO),
-            leap: measured.leap,
-        }),
-    }
-}
-
-/// Classifies a failed exchange, and describes the failure.
-fn refusal(error: &SynchronizationError, address: &str, timeout: std::time::Duration) -> (Answer, String) {
-    let answer = match error {
-        SynchronizationError::ProtocolError(ProtocolError::KissODeath(KissCode::RateExceeded)) => {
-            Answer::SlowDown
-        }
-        SynchronizationError::ProtocolError(ProtocolError::KissODeath(KissCode::AccessDenied)) => {
-            Answer::Denied
-        }
-        _ => Answer::Nothing,
+/// Queries the server once. Returns the answer, and what the user should know about it.
+fn query(server: &mut Server, timeout: std::time::Duration) -> (Answer, Option<Warning>) {
+    let address = match server.address() {
+        Ok(address) => address,
+        Err(failure) => return (Answer::Nothing, Some(Warning::same(failure))),
     };
-    let failure = match error {
-        SynchronizationError::IOError(cause) => match cause.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                format!("no reply from {address} within {} s", timeout.as_secs())
-            }
-            io::ErrorKind::ConnectionRefused => format!("no NTP server listens at {address}"),
-            _ => format!("cannot query {address}: {cause}"),
-        },
-        SynchronizationError::ProtocolError(ProtocolError::KissODeath(code)) => match code {
-            KissCode::RateExceeded => format!("{address} demands fewer queries (kiss code RATE)"),
-            KissCode::AccessDenied => format!("{address} denies access (kiss code DENY or RSTR)"),
-            KissCode::AssociationNotYetSynchronized => {
-                format!("{address} is not synchronised yet (kiss code INIT)")
-            }
-            KissCode::StepChange => format!("{address} is stepping its clock (kiss code STEP)"),
-            other => format!("{address} sends no time: kiss code {other:?} (RFC 5905, section 7.4)"),
-        },
-        SynchronizationError::ProtocolError(ProtocolError::ServerNotSynchronized) => {
-            format!("{address} is not synchronised itself")
+    match exchange::exchange(address, timeout) {
+        Ok(exchange) => {
+            let warning = exchange.server.is_smoothed.then(|| {
+                Warning::same(format!(
+                    "{address} smooths its time (reference ID 127.127.1.255), as chronyd does to smear a leap second: its time is off UTC meanwhile; use servers of one kind"
+                ))
+            });
+            (Answer::Time(exchange), warning)
         }
-        SynchronizationError::ProtocolError(ProtocolError::InvalidOriginateTimestamp) => {
-            format!("reply from {address} does not match the request (originate timestamp)")
-        }
-        SynchronizationError::ProtocolError(other) => format!("invalid reply from {address}: {other}"),
-    };
-    (answer, failure)
+        Err(failure) => (failure.answer(), Some(failure.warning(address, timeout))),
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::outputs::Outputs;
 use crate::page::{Dante4l, View};
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp};
 use crate::utc::servers::{self, Servers};
-use crate::utc::{Answer, Leap, UtcError, UtcMeasurement, UtcRules, UtcServo, is_leap_day};
+use crate::utc::{Answer, Leap, UNDECLARED_ERROR, UtcError, UtcMeasurement, UtcRules, UtcServo, is_leap_day};
 
 /// Time between two measurements of UTC by the leader's time, with --utc leader.
 const LEADER_INTERVAL: Duration = Duration::from_secs(16);
@@ -188,7 +188,9 @@ impl UtcKeeper {
             return None;
         }
         let margin = sigma.offset * 3;
-        Some(UtcMeasurement { raw: now, utc, margin, leap: Leap::None, agreeing: 1, answered: 1 })
+        let server_error = UNDECLARED_ERROR;
+        let (leap, smear) = (Leap::None, None);
+        Some(UtcMeasurement { raw: now, utc, margin, server_error, leap, agreeing: 1, answered: 1, smear })
     }
 
     pub(super) fn observe(&mut self, measurement: &UtcMeasurement, map: Option<&ClockMap>) {

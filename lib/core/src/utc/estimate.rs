@@ -3,7 +3,7 @@
 
 use super::Leap;
 use super::drift::{Drift, Observed, Prediction};
-use super::servers::{SERVER_ERROR, UtcMeasurement};
+use super::servers::UtcMeasurement;
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Real, Timestamp};
 
 /// The leader's time becomes the base of the estimate when the uncertainty of its rate is below this: over a minute that adds less
@@ -35,6 +35,7 @@ pub(super) struct UtcEstimate {
     drift: Option<Drift>,
     /// The base is the leader's time; otherwise CLOCK_MONOTONIC_RAW.
     is_on_leader: bool,
+    /// Largest error of the last accepted measurement: of the path and of the server's clock.
     margin: Duration,
     /// The difference of the last outlier, measured minus predicted, and the number of outliers in a row.
     outlier: Option<(Duration, u32)>,
@@ -69,7 +70,7 @@ impl UtcEstimate {
             self.outlier = Some((off, count));
         } else {
             self.outlier = None;
-            self.margin = measurement.margin;
+            self.margin = measurement.margin + measurement.server_error;
             self.leap = measurement.leap;
         }
         Some(observed)
@@ -112,11 +113,7 @@ impl UtcEstimate {
         Some(UtcError {
             error,
             sigma: prediction.sigma,
-            bound: error.span().abs()
-                + prediction.sigma * BOUND_SIGMAS
-                + self.margin
-                + SERVER_ERROR
-                + outlier,
+            bound: error.span().abs() + prediction.sigma * BOUND_SIGMAS + self.margin + outlier,
             leader_rate: rate - prediction.rate,
             leader_rate_sigma: Ratio::new(prediction.rate_sigma.fraction().hypot(rate_sigma.fraction())),
             measured_at: self.drift.as_ref()?.measured_at(),

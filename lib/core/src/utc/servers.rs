@@ -6,8 +6,7 @@
 
 mod majority;
 
-pub(super) use majority::SERVER_ERROR;
-pub use majority::{NoMeasurement, UtcMeasurement};
+pub use majority::{NoMeasurement, Smear, UtcMeasurement};
 
 use super::{Answer, Exchange};
 use crate::outputs::Outputs;

@@ -1,10 +1,9 @@
 //! An NTP server: its configured name and its address.
 
 use super::PORT;
-use rsntp::{Config, SntpClient};
+use rsntp::ToServerAddrs;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::time::Duration;
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Server {
@@ -16,24 +15,23 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// `host`, `host:port`, `v4`, `v4:port`, `v6`, `[v6]` or `[v6]:port`.
+    /// `host`, `host:port`, `v4`, `v4:port`, `v6`, `[v6]` or `[v6]:port`; a link-local `v6` has its interface after a `%`.
     pub(super) fn parse(text: &str) -> io::Result<Self> {
         let wrong = || {
             let what = format!("\"{text}\" is not a server name: write host, host:port or [v6]:port");
             io::Error::new(io::ErrorKind::InvalidInput, what)
         };
-        let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-            let (host, rest) = rest.split_once(']').ok_or_else(wrong)?;
-            let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':').ok_or_else(wrong)?) };
-            (host, port)
-        } else {
-            match text.split_once(':') {
-                Some((host, port)) if !port.contains(':') => (host, Some(port)),
-                // No colon, or the two or more of an IPv6 address.
-                _ => (text, None),
-            }
+        // rsntp adds the port where there is none. It does not know an interface.
+        let is_v6 = text.split_once('%').is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok());
+        let bare = if is_v6 { format!("[{text}]") } else { text.to_owned() };
+        let full = bare.to_server_addrs(PORT);
+        let (host, port) = full.rsplit_once(':').ok_or_else(wrong)?;
+        let host = match host.strip_prefix('[').map(|host| host.strip_suffix(']')) {
+            Some(host) => host.ok_or_else(wrong)?,
+            None if host.contains(':') => return Err(wrong()),
+            None => host,
         };
-        let port = port.map_or(Ok(PORT), |port| port.parse().map_err(|_| wrong()))?;
+        let port = port.parse().map_err(|_| wrong())?;
         if host.is_empty() || port == 0 || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(wrong());
         }
@@ -66,13 +64,4 @@ impl Server {
             self.failures = self.failures.wrapping_add(1);
         }
     }
-}
-
-/// Returns a client whose socket has the address family of `server`; rsntp connects it, so it receives from this address only.
-pub(super) fn client(server: SocketAddr, timeout: Duration) -> SntpClient {
-    let from: SocketAddr = match server {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    SntpClient::with_config(Config::default().bind_address(from).timeout(timeout))
 }

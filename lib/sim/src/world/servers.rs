@@ -3,7 +3,7 @@
 use super::{SimClock, True};
 use crate::link::{Link, Profile, Queue};
 use dante_core::time::{Duration, Ratio, Real, Timestamp};
-use dante_core::utc::{Answer, Exchange, Leap};
+use dante_core::utc::{Answer, Exchange, Leap, ServerClock};
 use rand::Rng;
 
 /// A query without an answer ends after this.
@@ -16,6 +16,8 @@ pub struct NtpServer {
     pub path: Profile,
     /// Its clock minus UTC.
     pub error: Duration,
+    /// What it declares about its clock; by default nothing.
+    pub declared: ServerClock,
     /// It answers.
     pub is_reachable: bool,
 }
@@ -34,7 +36,7 @@ impl NtpServer {
 
     fn with(delay: Duration, queue: Queue) -> Self {
         let path = Profile { delay, queue, ..Profile::VETH };
-        Self { path, error: Duration::ZERO, is_reachable: true }
+        Self { path, error: Duration::ZERO, declared: ServerClock::default(), is_reachable: true }
     }
 
     /// Returns the answer to a query sent at `now`, when UTC is `utc`, and its time of receipt.
@@ -56,7 +58,9 @@ impl NtpServer {
             utc: utc + out + self.error,
             round_trip: received - sent,
             leap: Leap::None,
+            server: self.declared,
         };
-        (now + out + back, Answer::Time(exchange))
+        let answer = exchange.accepted().map_or_else(|refusal| refusal.answer(), Answer::Time);
+        (now + out + back, answer)
     }
 }

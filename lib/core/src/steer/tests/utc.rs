@@ -1,7 +1,7 @@
 //! UTC in the steerer: what moves the epoch offset (K), and when it must not move.
 
 use super::*;
-use crate::utc::{Exchange, Leap, Policy};
+use crate::utc::{Exchange, Leap, Policy, ServerClock};
 
 impl Bench {
     fn with_policy(policy: Policy, ppm: f64) -> Self {
@@ -22,8 +22,10 @@ impl Bench {
 
     fn measure_utc(&mut self, ahead: Duration) {
         let (raw, utc) = (self.clock.exact.now, self.utc(ahead));
-        let margin = Duration::from_us(200);
-        let measurement = UtcMeasurement { raw, utc, margin, leap: Leap::None, agreeing: 1, answered: 1 };
+        let (margin, server_error) = (Duration::from_us(200), Duration::from_ms(5));
+        let (leap, smear) = (Leap::None, None);
+        let measurement =
+            UtcMeasurement { raw, utc, margin, server_error, leap, agreeing: 1, answered: 1, smear };
         let now = self.clock.read();
         let map = self.steerer.run().map;
         self.steerer.utc.observe(&measurement, map.as_ref());
@@ -96,7 +98,8 @@ fn round_with_a_silent_server_steps_the_clock_once() {
         bench.outputs.retain(|output| !matches!(output, Output::Ask(_)));
         if is_asked {
             let (raw, utc) = (bench.clock.exact.now, bench.utc(S * 100));
-            let exchange = Exchange { raw, utc, round_trip: Duration::from_ms(1), leap: Leap::None };
+            let (round_trip, server) = (Duration::from_ms(1), ServerClock::default());
+            let exchange = Exchange { raw, utc, round_trip, leap: Leap::None, server };
             bench.handle(Input::Answer { server: 0, answer: Answer::Time(exchange) });
         }
         bench.clock.exact.now = bench.clock.exact.now + S;

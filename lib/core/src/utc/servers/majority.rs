@@ -1,14 +1,14 @@
 //! Selection of servers: a majority has to agree (the intersection algorithm of Marzullo and of RFC 5905, section 11.2.1), and the
-//! best of those that agree is used.
+//! best of those that agree is used: the one with the smallest root distance.
 
 use super::MAX_SERVERS;
 use crate::time::{Duration, Ratio, Raw, Real, Timestamp};
-use crate::utc::{Exchange, Leap};
+use crate::utc::{Exchange, Leap, is_near_leap};
 use arrayvec::ArrayVec;
 use std::fmt;
 
-/// Assumed largest error of a good server's own clock: its root distance is not known.
-pub(in crate::utc) const SERVER_ERROR: Duration = Duration::from_ms(5);
+/// A stratum further from the reference clock weighs as much as this root distance: chrony's default of `stratumweight`.
+const STRATUM_WEIGHT: Duration = Duration::from_ms(1);
 /// Assumed largest rate error of CLOCK_MONOTONIC_RAW between two replies.
 const RAW_ERROR: Ratio = Ratio::from_ppm(100.0);
 
@@ -19,14 +19,36 @@ pub struct UtcMeasurement {
     pub raw: Timestamp<Raw>,
     /// UTC at the same instant.
     pub utc: Timestamp<Real>,
-    /// Largest error of `utc` if the server is right: half the round trip.
+    /// Largest error of `utc` due to the path: half the round trip.
     pub margin: Duration,
+    /// Largest error of the server's own clock ([`ServerClock::error`](crate::utc::ServerClock::error)).
+    pub server_error: Duration,
     /// The leap second that the majority announces.
     pub leap: Leap,
     /// Number of servers that agree.
     pub agreeing: u8,
     /// Number of servers that replied.
     pub answered: u8,
+    /// The difference of a server that the majority outvotes and that may smear a leap second.
+    pub smear: Option<Smear>,
+}
+
+/// Two NTP servers differ near a leap second by less than a second, and by more than their root distances: one of them may smear the
+/// leap second, which means that its time is off UTC for up to a day on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Smear {
+    /// The difference of the two.
+    pub difference: Duration,
+}
+
+impl fmt::Display for Smear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "an NTP server differs from the majority by {:.3} s within a day of a possible leap second: it or they may smear it; use servers of one kind",
+            self.difference.secs_f64()
+        )
+    }
 }
 
 /// Why a round has no result.
@@ -36,6 +58,8 @@ pub enum NoMeasurement {
     NoAnswer,
     /// This many servers replied, and no majority of them agrees.
     NoMajority(u8),
+    /// The same, and some of them may smear a leap second.
+    Smear(u8, Smear),
 }
 
 impl fmt::Display for NoMeasurement {
@@ -46,6 +70,11 @@ impl fmt::Display for NoMeasurement {
                 f,
                 "{answered} NTP servers replied, but no majority of them agrees: replies ignored; configure three or more servers"
             ),
+            Self::Smear(answered, smear) => write!(
+                f,
+                "{answered} NTP servers replied, but they differ by {:.3} s within a day of a possible leap second: some may smear it; replies ignored; use servers of one kind",
+                smear.difference.secs_f64()
+            ),
         }
     }
 }
@@ -53,45 +82,70 @@ impl fmt::Display for NoMeasurement {
 /// Returns the best reply among those that a majority agrees on.
 pub(super) fn majority(replies: &[Exchange]) -> Result<UtcMeasurement, NoMeasurement> {
     let Some(reference) = replies.first() else { return Err(NoMeasurement::NoAnswer) };
-    // For each server the bounds of UTC minus CLOCK_MONOTONIC_RAW at the reference's instant.
-    let intervals: ArrayVec<(Duration, Duration), MAX_SERVERS> = replies
+    // For each server UTC minus CLOCK_MONOTONIC_RAW at the reference's instant, and the largest error of that.
+    let offsets: ArrayVec<(Duration, Duration), MAX_SERVERS> = replies
         .iter()
         .map(|exchange| {
             let apart = exchange.raw - reference.raw;
             let offset = (exchange.utc - reference.utc) - apart;
-            let half = exchange.round_trip / 2 + SERVER_ERROR + apart.abs() * RAW_ERROR;
-            (offset - half, offset + half)
+            (offset, exchange.root_distance() + apart.abs() * RAW_ERROR)
         })
         .collect();
-    let agreeing_at =
-        |point: Duration| intervals.iter().filter(|(low, high)| (*low..=*high).contains(&point)).count();
+    let contains = |(offset, error): (Duration, Duration), point: Duration| (point - offset).abs() <= error;
+    let agreeing_at = |point| offsets.iter().filter(|offset| contains(**offset, point)).count();
     // Where most intervals overlap, one of them starts.
-    let Some((point, agreeing)) =
-        intervals.iter().map(|(low, _)| (*low, agreeing_at(*low))).max_by_key(|(_, count)| *count)
-    else {
-        return Err(NoMeasurement::NoAnswer);
-    };
+    let lows = || offsets.iter().map(|(offset, error)| *offset - *error).map(|low| (low, agreeing_at(low)));
+    let agreeing = lows().map(|(_, count)| count).max().unwrap_or(0);
     let count = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
     if agreeing * 2 <= replies.len() {
-        return Err(NoMeasurement::NoMajority(count(replies.len())));
+        let pairs = offsets.iter().flat_map(|one| offsets.iter().map(move |other| (*one, *other)));
+        let smear = smear(reference.utc, pairs);
+        let answered = count(replies.len());
+        return Err(
+            smear.map_or(NoMeasurement::NoMajority(answered), |smear| NoMeasurement::Smear(answered, smear))
+        );
     }
-    let agreeing_replies = || {
-        replies
-            .iter()
-            .zip(&intervals)
-            .filter(|(_, (low, high))| (*low..=*high).contains(&point))
-            .map(|(e, _)| e)
+    // Several sets may be equally large, as where one server's interval is so wide that it overlaps with two that disagree. Only the
+    // servers that all these sets have in common are used. There is at least one: two majorities share a server, and the one that
+    // the first and the last set share covers all points in between.
+    let largest = || lows().filter(|(_, count)| *count == agreeing).map(|(low, _)| low);
+    let (Some(first), Some(last)) = (largest().min(), largest().max()) else {
+        return Err(NoMeasurement::NoAnswer);
     };
-    let best = agreeing_replies().min_by_key(|exchange| exchange.round_trip).unwrap_or(reference);
+    let agrees = |offset| contains(offset, first) && contains(offset, last);
+    let used = || replies.iter().zip(offsets.iter().copied()).filter(|(_, offset)| agrees(*offset));
+    let rank =
+        |exchange: &Exchange| exchange.root_distance() + STRATUM_WEIGHT * i64::from(exchange.server.stratum);
+    let Some((best, best_offset)) = used().min_by_key(|(exchange, _)| rank(exchange)) else {
+        return Err(NoMeasurement::NoAnswer);
+    };
+    let outvoted = offsets.iter().filter(|offset| !agrees(**offset));
+    let smear = smear(best.utc, outvoted.map(|outvoted| (best_offset, *outvoted)));
     let announces =
-        |leap: Leap| agreeing_replies().filter(|exchange| exchange.leap == leap).count() * 2 > agreeing;
+        |leap: Leap| used().filter(|(exchange, _)| exchange.leap == leap).count() * 2 > used().count();
     let leap = [Leap::Insert, Leap::Delete].into_iter().find(|leap| announces(*leap)).unwrap_or_default();
     Ok(UtcMeasurement {
         raw: best.raw,
         utc: best.utc,
         margin: best.round_trip / 2,
+        server_error: best.server.error(),
         leap,
         agreeing: count(agreeing),
         answered: count(replies.len()),
+        smear,
     })
+}
+
+/// Returns the largest difference of two servers that a smear explains: at `utc` a leap second is near, and the difference is certainly
+/// neither zero nor a whole second (of a server that has not applied the leap second yet).
+fn smear(
+    utc: Timestamp<Real>,
+    pairs: impl Iterator<Item = ((Duration, Duration), (Duration, Duration))>,
+) -> Option<Smear> {
+    const SECOND: Duration = Duration::from_secs(1);
+    let differences = pairs.filter_map(|((one, one_error), (other, other_error))| {
+        let (difference, error) = ((one - other).abs(), one_error + other_error);
+        (difference > error && difference + error < SECOND).then_some(difference)
+    });
+    differences.max().filter(|_| is_near_leap(utc)).map(|difference| Smear { difference })
 }

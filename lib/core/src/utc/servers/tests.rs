@@ -1,6 +1,6 @@
 use super::*;
 use crate::time::TEST_UTC_NS as UTC;
-use crate::utc::Leap;
+use crate::utc::{Leap, ServerClock};
 use proptest::prelude::*;
 
 /// Servers that reply after 20 ms with what the test makes of the server's index and the instant of the request.
@@ -21,7 +21,7 @@ fn ms(ms: i64) -> Duration {
 
 fn time(raw: Timestamp<Raw>, ahead: Duration, round_trip: Duration) -> Answer {
     let utc = Timestamp::from_ns(UTC + raw.ns()) + ahead;
-    Answer::Time(Exchange { raw, utc, round_trip, leap: Leap::None })
+    Answer::Time(Exchange { raw, utc, round_trip, leap: Leap::None, server: ServerClock::default() })
 }
 
 impl Bench {
@@ -239,7 +239,170 @@ fn unrequested_replies_are_ignored() {
     assert_eq!(after, [(4_000, 0), (6_020, 0)], "the next round as if nothing had arrived");
 }
 
+/// A server of this stratum that declares this root dispersion.
+fn declares(stratum: u8, root_dispersion: Duration) -> ServerClock {
+    ServerClock { stratum, root_dispersion, ..ServerClock::default() }
+}
+
+/// Replies at `raw` with the errors that each server has and declares, and this round trip.
+fn round_of<const N: usize>(
+    utc: Timestamp<crate::time::Real>,
+    servers: [(Duration, Duration, ServerClock); N],
+) -> Result<UtcMeasurement, NoMeasurement> {
+    let replies = servers.map(|(error, round_trip, server)| Exchange {
+        raw: Timestamp::ZERO,
+        utc: utc + error,
+        round_trip,
+        leap: Leap::None,
+        server,
+    });
+    majority(&replies)
+}
+
+const NOW: Timestamp<crate::time::Real> = Timestamp::from_ns(UTC);
+
+#[test]
+fn server_with_the_smallest_root_distance_is_used() {
+    // The nearest server declares an error of 80 ms; a server 20 ms away has a reference clock.
+    let near = (Duration::ZERO, ms(1), declares(3, ms(80)));
+    let far = (Duration::ZERO, ms(20), declares(1, ms(2)));
+    let used = round_of(NOW, [near, far]).unwrap();
+    assert_eq!((used.margin, used.server_error, used.agreeing), (ms(10), ms(2), 2));
+    // A stratum weighs 1 ms.
+    let lower = (Duration::ZERO, ms(20), declares(4, ms(2)));
+    let higher = (Duration::ZERO, ms(18), declares(1, ms(5)));
+    assert_eq!(round_of(NOW, [lower, higher]).unwrap().server_error, ms(5));
+    assert_eq!(
+        round_of(NOW, [lower, (Duration::ZERO, ms(18), declares(4, ms(5)))]).unwrap().server_error,
+        ms(2)
+    );
+}
+
+#[test]
+fn declared_error_widens_the_interval_of_a_server() {
+    let right = (Duration::ZERO, ms(2), declares(2, ms(3)));
+    let off = |declared| (ms(60), ms(2), declares(2, declared));
+    assert_eq!(round_of(NOW, [right, off(ms(3))]), Err(NoMeasurement::NoMajority(2)));
+    let agreed = round_of(NOW, [right, off(ms(100))]).unwrap();
+    assert_eq!((agreed.agreeing, agreed.utc), (2, NOW), "the better of the two is used");
+}
+
+/// A server whose interval contains everything agrees with the wrong server as well as with the right one.
+#[test]
+fn wide_interval_gives_a_wrong_server_no_majority() {
+    let wide = (ms(100), ms(2), declares(2, ms(2_900)));
+    let right = (Duration::ZERO, ms(2), declares(2, ms(3)));
+    for wrong in [s(1), -s(1)] {
+        let wrong = (wrong, ms(1), declares(1, ms(1)));
+        for servers in [[wide, right, wrong], [wrong, right, wide], [right, wrong, wide]] {
+            let used = round_of(NOW, servers).unwrap();
+            assert_eq!(used.server_error, ms(2_900), "one that all majorities contain: {used:?}");
+        }
+    }
+    // The middle of three that scatter agrees with both of the others.
+    let scattered = [ms(0), ms(8), ms(16)].map(|error| (error, ms(2), declares(2, ms(4))));
+    assert_eq!(round_of(NOW, scattered).unwrap().utc, NOW + ms(8));
+}
+
+#[test]
+fn smeared_leap_second_is_reported() {
+    // 2016-12-31 18:00 and 2017-01-01 06:00 UTC: a smear from noon to noon is 0.25 s off; and six months earlier.
+    let [before, after] = [1_483_207_200, 1_483_250_400].map(|s| Timestamp::from_ns(s * 1_000_000_000));
+    let summer = Timestamp::from_ns(1_467_309_600 * 1_000_000_000);
+    let plain = (Duration::ZERO, ms(10), declares(2, ms(3)));
+    let smearing = |by| (by, ms(10), declares(2, ms(3)));
+    for (utc, by) in [(before, -ms(250)), (after, ms(250)), (summer, ms(999 - 16))] {
+        let difference = by.abs();
+        let used = round_of(utc, [plain, smearing(by), plain]).unwrap();
+        assert_eq!((used.utc, used.smear), (utc, Some(Smear { difference })), "the majority is used");
+        let used = round_of(utc, [plain, smearing(by), smearing(by)]).unwrap();
+        assert_eq!((used.utc, used.smear), (utc + by, Some(Smear { difference })));
+        let none = round_of(utc, [plain, smearing(by)]);
+        assert_eq!(none, Err(NoMeasurement::Smear(2, Smear { difference })));
+    }
+    assert_eq!(round_of(before, [plain, plain, smearing(ms(15))]).unwrap().smear, None, "they agree");
+    for by in [s(1), -s(1), ms(984), s(7)] {
+        let used = round_of(after, [plain, plain, smearing(by)]).unwrap();
+        assert_eq!(used.smear, None, "no smear is a whole second off");
+        assert_eq!(round_of(after, [plain, smearing(by)]), Err(NoMeasurement::NoMajority(2)));
+    }
+    for day in [-2, 2] {
+        let utc = before + s(86_400 * day);
+        assert_eq!(round_of(utc, [plain, plain, smearing(ms(250))]).unwrap().smear, None, "no leap second");
+    }
+}
+
+/// A linear smear from noon to noon, 11.6 ppm, by one server of three: it is reported while the difference exceeds the root
+/// distances (16 ms: from 23 min after noon on), and no measurement is off by the smear.
+#[test]
+fn smear_is_reported_for_its_whole_day_and_outvoted() {
+    let noon = Timestamp::from_ns(1_483_185_600 * 1_000_000_000);
+    let plain = (Duration::ZERO, ms(10), declares(2, ms(3)));
+    let mut reported = 0;
+    for minute in -60..25 * 60 {
+        let elapsed = s(60 * minute);
+        let part = elapsed.secs_f64().clamp(0.0, 86_400.0) / 86_400.0;
+        // Before midnight the smeared time is behind UTC, afterwards ahead of it.
+        let by = Duration::from_secs_f64(if part < 0.5 { -part } else { 1.0 - part });
+        let used = round_of(noon + elapsed, [plain, (by, ms(10), declares(2, ms(3))), plain]).unwrap();
+        assert_eq!(used.utc, noon + elapsed);
+        assert_eq!(used.smear.is_some(), by.abs() > ms(16), "{minute} min, {by:?}");
+        reported += u32::from(used.smear.is_some());
+    }
+    assert!(reported > 23 * 60);
+}
+
 proptest! {
+    /// Results of requests that were not sent, or whose result was delivered before, change nothing: not the requests, not the
+    /// votes, not the intervals.
+    #[test]
+    fn late_and_doubled_answers_have_no_effect(
+        count in 1_usize..4,
+        answers in prop::collection::vec((0_u8..8, 0_i64..40), 60),
+        extra in prop::collection::vec((0_usize..10, 0_u8..4, -100_000_i64..100_000), 60),
+    ) {
+        let run = |is_disturbed: bool| {
+            let mut bench = Bench::new(count);
+            let mut answers = answers.iter().cycle();
+            let mut extra = extra.iter().cycle();
+            let mut asked = Vec::new();
+            for _ in 0..120 {
+                let mut open = bench.handle(Input::Deadline);
+                for server in std::mem::take(&mut asked) {
+                    let (kind, way) = *answers.next().unwrap();
+                    let answer = match kind {
+                        0 => Answer::Nothing,
+                        1 => Answer::SlowDown,
+                        2 => Answer::Denied,
+                        _ => time(bench.now - ms(10), Duration::from_us(way * 10), ms(way)),
+                    };
+                    open.extend(bench.handle(Input::Answer { server, answer }));
+                }
+                for _ in 0..if is_disturbed { 9 } else { 0 } {
+                    let (server, kind, off_us) = *extra.next().unwrap();
+                    let answer = match kind {
+                        0 => Answer::Nothing,
+                        1 => Answer::SlowDown,
+                        2 => Answer::Denied,
+                        _ => time(bench.now - ms(10), Duration::from_us(off_us), ms(1)),
+                    };
+                    // A pending request's next result counts, whatever it is: the client authenticates it.
+                    if !open.contains(&server) {
+                        let sent = bench.handle(Input::Answer { server, answer });
+                        assert!(sent.is_empty(), "a request because of a late answer");
+                    }
+                }
+                bench.now = bench.now + ms(20);
+                if open.is_empty() {
+                    bench.now = bench.servers.deadline().unwrap().max(bench.now);
+                }
+                asked = open;
+            }
+            (bench.requests, bench.rounds, bench.servers.interval())
+        };
+        prop_assert_eq!(run(true), run(false));
+    }
+
     #[test]
     fn schedule_never_stalls_and_sends_one_request_at_a_time(
         count in 0_usize..10,

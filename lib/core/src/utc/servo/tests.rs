@@ -19,7 +19,9 @@ fn rules(policy: Policy) -> UtcRules {
 
 fn measurement(seconds: i64, utc_ns: i64) -> UtcMeasurement {
     let utc = Timestamp::from_ns(utc_ns);
-    UtcMeasurement { raw: at(seconds), utc, margin: ms(1), leap: Leap::Insert, agreeing: 1, answered: 1 }
+    let (margin, server_error) = (ms(1), ms(5));
+    let (raw, leap, smear) = (at(seconds), Leap::Insert, None);
+    UtcMeasurement { raw, utc, margin, server_error, leap, agreeing: 1, answered: 1, smear }
 }
 
 /// The error of a clock that is off by `offset` and would drift by `ppm` at the leader's rate.
