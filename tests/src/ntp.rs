@@ -78,6 +78,8 @@ pub enum Answer {
     WrongMode,
     /// A kiss-o'-death packet with this code: `RATE`, `DENY`, `RSTR`.
     Kiss([u8; 4]),
+    /// The same with a random origin timestamp, as of an attacker who does not see the requests.
+    ForgedKiss([u8; 4]),
     /// A correct answer, twice.
     Twice,
 }
@@ -183,11 +185,14 @@ impl Behaviour {
             Answer::WrongOrigin => rng.fill(&mut packet[24..32]),
             Answer::ZeroTimestamps => packet[32..48].fill(0),
             Answer::WrongMode => packet[0] = packet[0] & !7 | 5,
-            Answer::Kiss(code) => {
+            Answer::Kiss(code) | Answer::ForgedKiss(code) => {
                 // RFC 5905, 7.4: stratum 0, the code as reference identifier, leap indicator 3.
                 packet[0] |= 3 << 6;
                 packet[1] = 0;
                 packet[12..16].copy_from_slice(&code);
+                if matches!(self.answer, Answer::ForgedKiss(_)) {
+                    rng.fill(&mut packet[24..32]);
+                }
             }
         }
         Some(packet.to_vec())

@@ -15,8 +15,8 @@ use dante_core::steer::{self, Disturbance, Leftover};
 use dante_core::time::{Duration, Epoch, Offset, Ratio, Raw, Real, Timestamp};
 use dante_core::timescale::EpochChange;
 use dante_core::track::Loss;
-use dante_core::utc::UtcEvent;
-use dante_core::utc::servers::NoMeasurement;
+use dante_core::utc::servers::{NoMeasurement, Smear};
+use dante_core::utc::{Refusal, UtcEvent};
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use dante_os::clock::{ClockError, PhcError};
 use dante_os::competing_daemons::CompetingDaemon;
@@ -76,9 +76,11 @@ const FILES_WITHOUT_LINES: [&str; 19] = [
 ];
 
 /// Files whose texts stand in a line for which the page has this entry.
-const PARTS_IN_FILES: [(&str, &str); 13] = [
+const PARTS_IN_FILES: [(&str, &str); 15] = [
     ("lib/os/src/chronysock.rs", "SOCK *PATH*: *REASON*"),
+    ("lib/core/src/utc/server_clock.rs", "NTP server *NAME*: *WHAT*"),
     ("lib/os/src/ntp.rs", "NTP server *NAME*: *WHAT*"),
+    ("lib/os/src/ntp/exchange.rs", "NTP server *NAME*: *WHAT*"),
     ("lib/os/src/ntp/server.rs", "NTP server *NAME*: *WHAT*"),
     ("lib/os/src/statefile.rs", "*WHY*: frequency not saved; retrying every minute"),
     ("lib/os/src/usrvclock.rs", "usrvclock *PATH*: *REASON*"),
@@ -624,10 +626,22 @@ every_case!(utc_events -> UtcEvent {
     UtcEvent::Resumed => UtcEvent::Resumed,
 });
 
+every_case!(refusals -> Refusal {
+    Refusal::Kiss(_) => Refusal::Kiss(*b"DENY"),
+    Refusal::NotSynchronised => Refusal::NotSynchronised,
+    Refusal::NoTimestamps => Refusal::NoTimestamps,
+    Refusal::RoundTrip { .. } => Refusal::RoundTrip { round_trip: SECOND, elapsed: SECOND },
+    Refusal::Early => Refusal::Early,
+    Refusal::ReferenceAhead(_) => Refusal::ReferenceAhead(SECOND),
+    Refusal::ReferenceOld(_) => Refusal::ReferenceOld(SECOND),
+    Refusal::Distance(_) => Refusal::Distance(SECOND),
+});
+
 every_case!(no_measurements -> NoMeasurement {
     // Not written: see NOT_WRITTEN.
     NoMeasurement::NoAnswer => NoMeasurement::NoAnswer,
     NoMeasurement::NoMajority(_) => NoMeasurement::NoMajority(2),
+    NoMeasurement::Smear(..) => NoMeasurement::Smear(2, Smear { difference: SECOND }),
 });
 
 every_case!(pause_reasons -> PauseReason {
@@ -678,6 +692,10 @@ fn every_event_and_error_of_dante2sys_is_explained() {
     utc_events().iter().for_each(|event| explained(event.to_string()));
     let written = |none: &&NoMeasurement| !NOT_WRITTEN.contains(&none.to_string().as_str());
     no_measurements().iter().filter(written).for_each(|none| explained(none.to_string()));
+    explained(Smear { difference: SECOND }.to_string());
+    for refusal in refusals() {
+        explained(format!("NTP server ntp1: 192.0.2.1:123 {refusal}"));
+    }
     explained(epoch_change().to_string());
     clock_errors().iter().for_each(|error| explained(error.what()));
     phc_errors().iter().for_each(|error| explained(error.what()));

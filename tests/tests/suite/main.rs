@@ -10,6 +10,7 @@ mod leaders;
 mod log_messages;
 mod manual;
 mod notify;
+mod ntp;
 mod package;
 mod page_consumer;
 mod page_contract;

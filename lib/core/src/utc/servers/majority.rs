@@ -34,7 +34,7 @@ pub struct UtcMeasurement {
 }
 
 /// Two NTP servers differ near a leap second by less than a second, and by more than their root distances: one of them may smear the
-/// leap second, which means that its time is off UTC for up to a day on purpose.
+/// leap second, which means that its time is off UTC for up to a day on purpose (RFC 8633, section 3.7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Smear {
     /// The difference of the two.

@@ -57,6 +57,20 @@ fn implausible_time_is_ignored() {
 }
 
 #[test]
+fn bound_contains_the_error_that_the_server_declares() {
+    for server_error in [ms(1), ms(5), ms(10_700)] {
+        let mut servo = UtcServo::new(rules(Policy::Step));
+        servo.observe(&UtcMeasurement { server_error, ..measurement(0, UTC) }, None);
+        let error = servo.error(at(0), Timestamp::from_ns(UTC), (Ratio::ZERO, Ratio::ZERO), None).unwrap();
+        assert_eq!(
+            error.bound,
+            error.sigma * 3 + ms(1) + server_error,
+            "3 sigma, half the round trip, the server"
+        );
+    }
+}
+
+#[test]
 fn every_policy_steps_at_the_start_only_beyond_its_threshold() {
     for policy in Policy::ALL {
         let mut servo = UtcServo::new(rules(policy));
