@@ -5,7 +5,7 @@ use dante_core::port;
 use dante_core::steer::{Config, Jump, Output, Reason, Report, State, Steerer, UtcSource};
 use dante_core::time::{Duration, Ratio, Raw, Reading, Timestamp};
 use dante_core::track::Loss;
-use dante_core::utc::servers::NoMeasurement;
+use dante_core::utc::servers::{NoMeasurement, Smear};
 use dante_core::utc::{UtcEvent, UtcMeasurement};
 use dante_core::wire::PortIdentity;
 use dante_os::log::{Budget, Complaints, Summary, Throttle};
@@ -17,7 +17,6 @@ use std::mem::Discriminant;
 /// The leader's rate against UTC is logged when its uncertainty is below this, and then once per interval.
 const LEADER_RATE_MAX_SIGMA: Ratio = Ratio::from_ppb(100.0);
 const LEADER_RATE_INTERVAL: Duration = Duration::from_secs(3600);
-const SMEAR: &str = "NTP servers differ near a leap second: some may smear it";
 const UPTIME: &str = "the leader's time is its uptime, not UTC: --utc leader cannot work, use --ntp-server";
 
 /// State and rate limits of the log.
@@ -155,13 +154,13 @@ impl Journal {
                 log::warn!("UTC error may be {ms:.3} ms: clock declared unsynchronised");
             }
             Output::Round(Ok(UtcMeasurement { smear: Some(smear), .. })) => {
-                self.utc.warn_as(now, SMEAR, format_args!("{smear}"));
+                self.utc.warn_as(now, Smear::CAUSE, format_args!("{smear}"));
             }
             Output::Round(Ok(_)) => self.utc.clear(),
             // The failure of each server was logged.
             Output::Round(Err(NoMeasurement::NoAnswer)) => {}
             Output::Round(Err(none @ NoMeasurement::Smear(..))) => {
-                self.utc.warn_as(now, SMEAR, format_args!("{none}"));
+                self.utc.warn_as(now, Smear::CAUSE, format_args!("{none}"));
             }
             Output::Round(Err(none)) => self.utc.warn(now, none),
             Output::LeaderIsUptime(uptime) => {

@@ -1,5 +1,6 @@
 //! dante2sys and its NTP client against servers whose declared errors are large, and against the decoding of a real chronyd.
 
+use dante_core::time::Civil;
 use dante_core::utc::{Answer as Result, Exchange};
 use dante_os::ntp::NtpClient;
 use dante_tests::chronyd::{Chronyd, chronyd_with};
@@ -49,6 +50,36 @@ fn replies_that_echo_another_timestamp_are_counted_and_ignored() {
     wait_until("six more requests", EVENT_TIMEOUT * 3, || server.requests().len() >= before + 6);
     let log = dante2sys.output();
     assert!(!log.contains("DENY") && !log.contains("denies"), "{log}");
+}
+
+/// On New Year's Eve one of three servers differs by 0.3 s from the others.
+#[test]
+fn possible_smear_is_logged_and_the_majority_used() {
+    let Some((lab, third)) = Lab::with_third_host() else { return };
+    let now = dante_os::clock::read_realtime().real.ns() / 1_000_000_000;
+    let year = Civil::at(now).year;
+    let eve = Civil { year, month: 12, day: 31, hour: 12, minute: 0, second: 0 }.seconds().expect("a time");
+    let ahead_ns = (eve - now) * 1_000_000_000;
+    let plain = Behaviour { offset_ns: ahead_ns, ..Behaviour::default() };
+    let smearing = Behaviour { offset_ns: ahead_ns - 300_000_000, ..Behaviour::default() };
+    let _servers = [(&lab.far, &plain), (&third, &smearing), (&lab.near, &plain)]
+        .map(|(host, behaviour)| NtpServer::start(host, behaviour.clone()));
+    let third = lab.far_address().replace(".1", ".3");
+    assert_ne!(third, lab.far_address());
+    let words =
+        [lab.far_address(), third, lab.near_address()].map(|address| format!("--ntp-server={address}"));
+    let words: Vec<&str> = ["--clock=virtual"].into_iter().chain(words.iter().map(String::as_str)).collect();
+    let dante2sys = lab.start("dante2sys", &words);
+    dante2sys.wait_for_output(
+        "may smear a leap second, use servers of one kind: they differ by 0.3",
+        EVENT_TIMEOUT,
+    );
+    wait_until("the status line or page", EVENT_TIMEOUT, || {
+        lab.stage.status()["dante2sys"]["utc"]["servers_agreeing"] == 2
+    });
+    std::thread::sleep(Duration::from_secs(10));
+    let log = dante2sys.output();
+    assert_eq!(log.matches("may smear").count(), 1, "more than once a minute:\n{log}");
 }
 
 fn exchange(lab: &Lab, server: &str) -> Exchange {

@@ -91,6 +91,8 @@ pub struct Servers {
     shortest: Duration,
     /// Rounds begun since the start or the last restart.
     rounds: u32,
+    /// The server whose reply was used last.
+    used: Option<usize>,
     /// Replies of instants before this are discarded.
     since: Timestamp<Raw>,
     outputs: Outputs<Output, { MAX_SERVERS + 2 }>,
@@ -109,6 +111,7 @@ impl Servers {
             interval: INTERVALS.0,
             shortest: INTERVALS.0,
             rounds: 0,
+            used: None,
             since: now,
             outputs: Outputs::default(),
         }
@@ -237,7 +240,7 @@ impl Servers {
             Answer::SlowDown | Answer::Denied => {
                 let before = server.slowed.map_or(self.interval, |(_, apart)| apart);
                 server.denials = if answer == Answer::Denied { server.denials.saturating_add(1) } else { 0 };
-                // A single denial can be forged by anyone who guesses the port.
+                // A server may deny access for a moment, as while it is configured; so one denial only slows the requests.
                 let apart = if server.denials > 1 {
                     DENIED_INTERVAL
                 } else {
@@ -256,8 +259,13 @@ impl Servers {
         if !is_over {
             return;
         }
-        let replies: ArrayVec<Exchange, MAX_SERVERS> = self.servers.iter().filter_map(|s| s.best).collect();
-        let result = majority(&replies);
+        let best = self.servers.iter().map(|server| server.best).enumerate();
+        let replies: ArrayVec<(usize, Exchange), MAX_SERVERS> =
+            best.filter_map(|(number, best)| Some((number, best?))).collect();
+        let result = majority(&replies, self.used).map(|(used, measurement)| {
+            self.used = Some(used);
+            measurement
+        });
         let wait =
             if result.is_ok() { self.round_interval() } else { self.round_interval().min(RETRY_INTERVAL) };
         self.ended = now;

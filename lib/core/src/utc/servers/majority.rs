@@ -9,6 +9,9 @@ use std::fmt;
 
 /// A stratum further from the reference clock weighs as much as this root distance: chrony's default of `stratumweight`.
 const STRATUM_WEIGHT: Duration = Duration::from_ms(1);
+/// The server used before remains in use while no other has a lower stratum or less than its rank (root distance and stratum) divided
+/// by this. RFC 5905 (appendix A.5.5.1) keeps it while it has the stratum of the best, whatever its root distance.
+const MAX_RANK_RATIO: i64 = 2;
 /// Assumed largest rate error of CLOCK_MONOTONIC_RAW between two replies.
 const RAW_ERROR: Ratio = Ratio::from_ppm(100.0);
 
@@ -41,13 +44,15 @@ pub struct Smear {
     pub difference: Duration,
 }
 
+impl Smear {
+    /// The report without the values.
+    pub const CAUSE: &str = "some NTP servers may smear a leap second, use servers of one kind";
+}
+
 impl fmt::Display for Smear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "an NTP server differs from the majority by {:.3} s within a day of a possible leap second: it or they may smear it; use servers of one kind",
-            self.difference.secs_f64()
-        )
+        let difference = self.difference.secs_f64();
+        write!(f, "{}: they differ by {difference:.3} s, the majority is used", Self::CAUSE)
     }
 }
 
@@ -70,22 +75,25 @@ impl fmt::Display for NoMeasurement {
                 f,
                 "{answered} NTP servers replied, but no majority of them agrees: replies ignored; configure three or more servers"
             ),
-            Self::Smear(answered, smear) => write!(
-                f,
-                "{answered} NTP servers replied, but they differ by {:.3} s within a day of a possible leap second: some may smear it; replies ignored; use servers of one kind",
-                smear.difference.secs_f64()
-            ),
+            Self::Smear(answered, Smear { difference }) => {
+                let difference = difference.secs_f64();
+                write!(f, "{}: {answered} differ by {difference:.3} s and are ignored", Smear::CAUSE)
+            }
         }
     }
 }
 
-/// Returns the best reply among those that a majority agrees on.
-pub(super) fn majority(replies: &[Exchange]) -> Result<UtcMeasurement, NoMeasurement> {
-    let Some(reference) = replies.first() else { return Err(NoMeasurement::NoAnswer) };
+/// Returns the best reply among those that a majority agrees on, and its server. Each reply has the number of its server; `last_used`
+/// is the server used before.
+pub(super) fn majority(
+    replies: &[(usize, Exchange)],
+    last_used: Option<usize>,
+) -> Result<(usize, UtcMeasurement), NoMeasurement> {
+    let Some((_, reference)) = replies.first() else { return Err(NoMeasurement::NoAnswer) };
     // For each server UTC minus CLOCK_MONOTONIC_RAW at the reference's instant, and the largest error of that.
     let offsets: ArrayVec<(Duration, Duration), MAX_SERVERS> = replies
         .iter()
-        .map(|exchange| {
+        .map(|(_, exchange)| {
             let apart = exchange.raw - reference.raw;
             let offset = (exchange.utc - reference.utc) - apart;
             (offset, exchange.root_distance() + apart.abs() * RAW_ERROR)
@@ -116,15 +124,23 @@ pub(super) fn majority(replies: &[Exchange]) -> Result<UtcMeasurement, NoMeasure
     let used = || replies.iter().zip(offsets.iter().copied()).filter(|(_, offset)| agrees(*offset));
     let rank =
         |exchange: &Exchange| exchange.root_distance() + STRATUM_WEIGHT * i64::from(exchange.server.stratum);
-    let Some((best, best_offset)) = used().min_by_key(|(exchange, _)| rank(exchange)) else {
+    let Some(best) = used().min_by_key(|((_, exchange), _)| rank(exchange)) else {
         return Err(NoMeasurement::NoAnswer);
     };
+    // The difference of two servers within their root distances is noise in UTC if they are used in turn.
+    let stays = |(server, exchange): &(usize, Exchange)| {
+        let ((_, best), _) = best;
+        Some(*server) == last_used
+            && exchange.server.stratum <= best.server.stratum
+            && rank(exchange) <= rank(best) * MAX_RANK_RATIO
+    };
+    let ((server, best), best_offset) = used().find(|(reply, _)| stays(reply)).unwrap_or(best);
     let outvoted = offsets.iter().filter(|offset| !agrees(**offset));
     let smear = smear(best.utc, outvoted.map(|outvoted| (best_offset, *outvoted)));
     let announces =
-        |leap: Leap| used().filter(|(exchange, _)| exchange.leap == leap).count() * 2 > used().count();
+        |leap: Leap| used().filter(|((_, exchange), _)| exchange.leap == leap).count() * 2 > used().count();
     let leap = [Leap::Insert, Leap::Delete].into_iter().find(|leap| announces(*leap)).unwrap_or_default();
-    Ok(UtcMeasurement {
+    let measurement = UtcMeasurement {
         raw: best.raw,
         utc: best.utc,
         margin: best.round_trip / 2,
@@ -133,7 +149,8 @@ pub(super) fn majority(replies: &[Exchange]) -> Result<UtcMeasurement, NoMeasure
         agreeing: count(agreeing),
         answered: count(replies.len()),
         smear,
-    })
+    };
+    Ok((*server, measurement))
 }
 
 /// Returns the largest difference of two servers that a smear explains: at `utc` a leap second is near, and the difference is certainly

@@ -249,14 +249,18 @@ fn round_of<const N: usize>(
     utc: Timestamp<crate::time::Real>,
     servers: [(Duration, Duration, ServerClock); N],
 ) -> Result<UtcMeasurement, NoMeasurement> {
-    let replies = servers.map(|(error, round_trip, server)| Exchange {
-        raw: Timestamp::ZERO,
-        utc: utc + error,
-        round_trip,
-        leap: Leap::None,
-        server,
-    });
-    majority(&replies)
+    let replies: Vec<(usize, Exchange)> = servers
+        .into_iter()
+        .map(|(error, round_trip, server)| Exchange {
+            raw: Timestamp::ZERO,
+            utc: utc + error,
+            round_trip,
+            leap: Leap::None,
+            server,
+        })
+        .enumerate()
+        .collect();
+    majority(&replies, None).map(|(_, measurement)| measurement)
 }
 
 const NOW: Timestamp<crate::time::Real> = Timestamp::from_ns(UTC);
@@ -276,6 +280,42 @@ fn server_with_the_smallest_root_distance_is_used() {
         round_of(NOW, [lower, (Duration::ZERO, ms(18), declares(4, ms(5)))]).unwrap().server_error,
         ms(2)
     );
+}
+
+/// Servers that declare about the same are not used in turn: their differences would be noise in UTC.
+#[test]
+fn server_in_use_remains_until_another_is_clearly_better() {
+    // Server 0 declares 10 ms, server 1 between 8 and 12 ms, in the last rounds 1 ms or a lower stratum.
+    let run = |last: ServerClock| {
+        let mut round = 0;
+        let mut bench = Bench::new(2);
+        bench.rounds(12, |server, raw| {
+            round += 1;
+            let declared = match (server, bench_round(round)) {
+                (0, _) => declares(3, ms(10)),
+                (_, ..9) => declares(3, ms(8 + i64::from(round % 5))),
+                _ => last,
+            };
+            let error = if server == 0 { ms(1) } else { ms(-1) };
+            match time(raw, error, ms(2)) {
+                Answer::Time(exchange) => Answer::Time(Exchange { server: declared, ..exchange }),
+                other => other,
+            }
+        });
+        let offset = |result: &Result<UtcMeasurement, NoMeasurement>| {
+            result.map(|used| (used.utc.ns() - UTC - used.raw.ns()) / 1_000_000).unwrap()
+        };
+        bench.rounds.iter().map(|(_, result)| offset(result)).collect::<Vec<_>>()
+    };
+    /// Rounds of two servers, at the start with two requests to each, later with four.
+    fn bench_round(request: u32) -> u32 {
+        if request <= 16 { request.div_ceil(4) } else { 4 + (request - 16).div_ceil(8) }
+    }
+    for last in [declares(3, ms(1)), declares(2, ms(10))] {
+        let used = run(last);
+        assert!(used[..8].windows(2).all(|two| two[0] == two[1]), "{used:?}");
+        assert_eq!(used[9..], [-1, -1, -1], "{used:?}");
+    }
 }
 
 #[test]
