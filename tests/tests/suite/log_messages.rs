@@ -76,10 +76,9 @@ const FILES_WITHOUT_LINES: [&str; 19] = [
 ];
 
 /// Files whose texts stand in a line for which the page has this entry.
-const PARTS_IN_FILES: [(&str, &str); 15] = [
+const PARTS_IN_FILES: [(&str, &str); 14] = [
     ("lib/os/src/chronysock.rs", "SOCK *PATH*: *REASON*"),
     ("lib/core/src/utc/server_clock.rs", "NTP server *NAME*: *WHAT*"),
-    ("lib/os/src/ntp.rs", "NTP server *NAME*: *WHAT*"),
     ("lib/os/src/ntp/exchange.rs", "NTP server *NAME*: *WHAT*"),
     ("lib/os/src/ntp/server.rs", "NTP server *NAME*: *WHAT*"),
     ("lib/os/src/statefile.rs", "*WHY*: frequency not saved; retrying every minute"),

@@ -45,14 +45,17 @@ pub struct Smear {
 }
 
 impl Smear {
-    /// The report without the values.
+    /// The reports without their values.
     pub const CAUSE: &str = "some NTP servers may smear a leap second, use servers of one kind";
 }
 
 impl fmt::Display for Smear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let difference = self.difference.secs_f64();
-        write!(f, "{}: they differ by {difference:.3} s, the majority is used", Self::CAUSE)
+        write!(
+            f,
+            "some NTP servers may smear a leap second, use servers of one kind: they differ by {:.3} s, the majority is used",
+            self.difference.secs_f64()
+        )
     }
 }
 
@@ -76,8 +79,11 @@ impl fmt::Display for NoMeasurement {
                 "{answered} NTP servers replied, but no majority of them agrees: replies ignored; configure three or more servers"
             ),
             Self::Smear(answered, Smear { difference }) => {
-                let difference = difference.secs_f64();
-                write!(f, "{}: {answered} differ by {difference:.3} s and are ignored", Smear::CAUSE)
+                write!(
+                    f,
+                    "some NTP servers may smear a leap second, use servers of one kind: {answered} differ by {:.3} s and are ignored",
+                    difference.secs_f64()
+                )
             }
         }
     }

@@ -359,6 +359,8 @@ fn smeared_leap_second_is_reported() {
         assert_eq!((used.utc, used.smear), (utc + by, Some(Smear { difference })));
         let none = round_of(utc, [plain, smearing(by)]);
         assert_eq!(none, Err(NoMeasurement::Smear(2, Smear { difference })));
+        assert!(none.unwrap_err().to_string().starts_with(Smear::CAUSE));
+        assert!(used.smear.unwrap().to_string().starts_with(Smear::CAUSE));
     }
     assert_eq!(round_of(before, [plain, plain, smearing(ms(15))]).unwrap().smear, None, "they agree");
     for by in [s(1), -s(1), ms(984), s(7)] {
