@@ -1,13 +1,14 @@
 //! NTP client. A separate thread resolves names and waits for replies, so the program's poll loop never blocks.
 //!
 //! Each exchange has a socket with a port of its own and a random transmit timestamp. The thread reads datagrams until one echoes
-//! that timestamp ([`Request::reply`]), or until the deadline: everything else that arrives is counted and ignored. An exchange is
-//! measured on CLOCK_MONOTONIC_RAW. The result is UTC over CLOCK_MONOTONIC_RAW, whatever CLOCK_REALTIME shows and whichever
-//! clock the program steers.
+//! that timestamp ([`Request::reply`](dante_core::utc::packet::Request::reply)), or until the deadline: everything else that arrives
+//! is counted and ignored. An exchange is measured on CLOCK_MONOTONIC_RAW. The result is UTC over CLOCK_MONOTONIC_RAW, whatever
+//! CLOCK_REALTIME shows and whichever clock the program steers.
 //!
-//! The crate rsntp parses the server names, and is the independent client against which the tests compare this one. It does not do
-//! the exchange: it reads a single datagram, accepts kiss codes before it compares the originate timestamp, sends this host's clock
-//! as its transmit timestamp, and measures on CLOCK_REALTIME.
+//! Of the crate rsntp, `ToServerAddrs` completes server names with the port, and `SntpClient` is the independent client with which the
+//! tests compare this one. It does not do the exchange: it reads a single datagram, accepts kiss codes before it compares the originate
+//! timestamp, sends this host's clock as its transmit timestamp, measures on CLOCK_REALTIME, and does not return root delay and root
+//! dispersion.
 
 mod exchange;
 mod server;

@@ -5,7 +5,7 @@ use crate::time::Duration;
 use std::fmt;
 
 /// Largest error of a server's clock that declares neither a root delay nor a root dispersion, as SNTP servers and chrony's `local`
-/// do: the minimum dispersion MINDISP of RFC 5905, section 7.2.
+/// do, and of a leader whose time is UTC: the minimum dispersion MINDISP of RFC 5905, section 7.2.
 pub const UNDECLARED_ERROR: Duration = Duration::from_ms(5);
 /// Lower bound of the error that a server declares: ntpd's default of `tos mindist`. Timestamps in software, and the load of the
 /// server's host, are in no declared value.
