@@ -22,8 +22,10 @@ pub struct LeaderConfig {
     pub subdomain: Subdomain,
     /// Its identity.
     pub identity: PortIdentity,
-    /// Logarithm to base 2 of the Sync interval in seconds; -2 with Dante.
+    /// Logarithm to base 2 of the Sync interval in seconds that it advertises; -2 with Dante.
     pub sync_interval: i8,
+    /// Time between its Syncs; `None`: as advertised. ptpd 1.1 and others advertise one interval and send at another.
+    pub spacing: Option<Duration>,
     /// 0x99 (or 0x79) with Dante, outside the standard's range of 0 to 4.
     pub stratum: u8,
     /// PTP variance; 0x7060 (or 0xf060) with Dante.
@@ -44,6 +46,7 @@ impl LeaderConfig {
             subdomain: Subdomain::DFLT,
             identity,
             sync_interval: SyncBody::dante(identity).sync_interval,
+            spacing: None,
             stratum,
             variance,
             preferred,
@@ -174,9 +177,9 @@ impl Leader {
         Timestamp::from_ns(if at < SECONDS_WRAP { at } else { at % SECONDS_WRAP })
     }
 
-    /// Returns the Sync interval.
+    /// Returns the time between its Syncs.
     pub fn interval(&self) -> Duration {
-        Duration::from_log2_secs(self.config.sync_interval)
+        self.config.spacing.unwrap_or_else(|| Duration::from_log2_secs(self.config.sync_interval))
     }
 
     fn sync(&mut self, now: Timestamp<Raw>) {

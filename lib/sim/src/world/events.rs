@@ -1,6 +1,6 @@
 //! Events of the world: planned acts, packets, answers and the work of the programs.
 
-use super::network::{LeaderId, Led, Role};
+use super::network::{Faults, LeaderId, Led, Role};
 use super::{Host, True, World};
 use crate::leader::Leader;
 use crate::oscillator::Path;
@@ -29,6 +29,8 @@ pub enum Act {
     Slew(Ratio, Duration),
     /// A competing clock daemon sets the frequency once a second for this time.
     Compete(Ratio, Duration),
+    /// The faults of a leader's Follow_Ups from now on.
+    Fault(LeaderId, Faults),
     /// Replaces a leader's oscillator; its time continues.
     Drift(LeaderId, Box<Path>),
     /// Suspends the hosts for this time: CLOCK_REALTIME advances, CLOCK_MONOTONIC_RAW does not.
@@ -109,6 +111,7 @@ impl World {
             Act::Stop(id) => self.at(id, |led| led.is_off = true),
             Act::Resume(id) => self.at(id, |led| led.is_off = false),
             Act::Silence(id, span) => self.at(id, |led| led.silent_until = now + span),
+            Act::Fault(id, faults) => self.at(id, |led| led.faults = faults),
             Act::Reboot(id, off) => self.at(id, |led| {
                 // A Dante device sends its first Sync some seconds after its clock started at zero.
                 let mut path = led.leader.oscillator().clone();

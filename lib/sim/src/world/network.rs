@@ -32,6 +32,10 @@ pub struct Faults {
     pub lost: f64,
     /// Sent with the preciseOriginTimestamp of the previous one.
     pub mispaired: f64,
+    /// Sent with the sequence number of another Sync, which was never sent.
+    pub misnumbered: f64,
+    /// Sent with a random preciseOriginTimestamp.
+    pub absurd: f64,
 }
 
 /// Configuration of a leader.
@@ -124,6 +128,17 @@ impl Led {
             && let (Some(to), Some(from)) = (packet.get_mut(44..52), before.get(44..52))
         {
             to.copy_from_slice(from);
+        }
+        let mut occurs = |fraction| fraction > 0.0 && rng.random_bool(fraction);
+        if occurs(self.faults.misnumbered)
+            && let Some(high) = packet.get_mut(42)
+        {
+            *high ^= 0x40;
+        }
+        if occurs(self.faults.absurd)
+            && let Some(seconds) = packet.get_mut(44..48)
+        {
+            seconds.copy_from_slice(&rng.random_range(0..u32::MAX).to_be_bytes());
         }
         let is_late = rng.random_bool(self.faults.late);
         let late = if is_late { rng.random_range(0..500_000_000) } else { 0 };
