@@ -261,6 +261,11 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
                 "check it: ip -br addr show {interface}; dante4l uses it as soon as it is ready"
             )),
         ),
+        Some(port::State::Listening) if !port.foreign_leaders().is_empty() => {
+            let what =
+                format!("{interface}: the first Sync of a leader was received, its second one not yet");
+            found.push(Finding::warning(what).kind(Kind::Calibrating));
+        }
         Some(port::State::Listening) if !diagnostics.iter().any(|diagnostic| diagnostic.explains()) => {
             let subdomain = Subdomain(port.subdomain);
             found.push(

@@ -9,7 +9,7 @@ use dante_core::page::{
     SampleRecord, SocketPath, Text, UtcRecord, View,
 };
 use dante_core::port::TimestampSource;
-use dante_core::port::{self, Diagnostic};
+use dante_core::port::{self, Defect, Diagnostic, SyncInterval};
 use dante_core::relay::OutputKind;
 use dante_core::relay::Waiting;
 use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
@@ -42,6 +42,7 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("locked", locked()),
         ("holdover", holdover()),
         ("two_leaders", two_leaders()),
+        ("passed_over", passed_over()),
         ("yielded", yielded()),
         ("chrony", chrony()),
         ("foreign_page", foreign_page()),
@@ -171,6 +172,32 @@ pub fn two_leaders() -> Pages {
     Pages { dante4l: fresh(observer(port)), ..locked() }
 }
 
+/// A better leader sends no Follow_Ups; the followed one sends faster than it advertises.
+pub fn passed_over() -> Pages {
+    let mut port = slave();
+    port.leader.advertised_interval_log2 = 0;
+    let better = LeaderRecord {
+        id: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x11, 0, 0],
+        grandmaster: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x11, 0, 0],
+        address: [169, 254, 77, 5],
+        ..leader()
+    };
+    let defect = Defect::NoFollowUp;
+    port.foreign_leaders[0].leader = port.leader;
+    port.foreign_leaders[1] =
+        ForeignLeaderRecord { leader: better, defect: defect as u32, ..foreign_leader() };
+    port.foreign_leader_count = 2;
+    let (measured, advertised) = (SyncInterval::from_log2(-2), port.leader.advertised_interval());
+    for diagnostic in [
+        Diagnostic::PassedOver(better.identity(), better.address(), defect),
+        Diagnostic::Interval(port.leader.identity(), port.leader.address(), advertised, measured),
+    ] {
+        port.diagnostics[diagnostic.kind()] =
+            DiagnosticRecord::of(diagnostic, Timestamp::from_ns(NOW - SECOND / 8));
+    }
+    Pages { dante4l: fresh(observer(port)), ..locked() }
+}
+
 /// Another program steers the clock.
 pub fn yielded() -> Pages {
     let steered =
@@ -258,13 +285,14 @@ fn leader() -> LeaderRecord {
         preferred: 1,
         grandmaster: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c, 0, 0],
         boundary_clock: 1,
+        advertised_interval_log2: -2,
         sync_interval_ns: SECOND / 4,
         ..LeaderRecord::new_zeroed()
     }
 }
 
 fn foreign_leader() -> ForeignLeaderRecord {
-    ForeignLeaderRecord { leader: leader(), last_sync_raw_ns: NOW - SECOND / 8, qualified: 1, reserved: 0 }
+    ForeignLeaderRecord { leader: leader(), last_sync_raw_ns: NOW - SECOND / 8, qualified: 1, defect: 0 }
 }
 
 /// A port that follows a leader.

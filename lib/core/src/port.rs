@@ -16,6 +16,7 @@ mod diagnostic;
 mod diagnostics;
 mod events;
 mod foreign_leaders;
+mod measurability;
 mod measure;
 mod pairing;
 mod path_drift;
@@ -25,6 +26,7 @@ mod receive;
 mod rules;
 pub(crate) mod select;
 mod session;
+mod spacing;
 mod state;
 
 pub use counters::{Counter, Counters};
@@ -34,9 +36,11 @@ pub use events::{
     TimestampSource,
 };
 pub use foreign_leaders::{ForeignLeader, MAX_LEADERS};
+pub use measurability::Defect;
 pub use protocol::{Content, Decoded, Head, Protocol};
 pub use rates::{KnownRate, KnownRates, MAX_RATES};
 pub use rules::{LeaderName, LeaderNameError, LeaderRules, MAX_NAMES};
+pub use spacing::SyncInterval;
 pub use state::{Event, State};
 
 use crate::estimate::{Estimator, RateGuess};
@@ -93,10 +97,6 @@ impl Default for PortConfig {
         }
     }
 }
-
-/// Timeout after which a leader without Syncs is lost, in Sync intervals as the leader advertises them
-/// (PTP_SYNC_RECEIPT_TIMEOUT, 7.12 of IEEE 1588-2002).
-const RECEIPT_TIMEOUT: i64 = 10;
 
 /// The follower engine.
 #[derive(Debug)]
@@ -193,7 +193,7 @@ impl Port {
     /// Returns when [`Input::Deadline`] is due at the latest.
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
         let (session, leader) = (self.session.as_ref()?, self.leader()?);
-        let allowed = leader.interval * RECEIPT_TIMEOUT;
+        let allowed = leader.receipt_timeout();
         let silence = Some(leader.last_sync + allowed);
         let unmeasured = session.measured.filter(|_| self.state == State::Slave).map(|at| at + allowed);
         [silence, unmeasured, self.delay.due(&session.requests)].into_iter().flatten().min()
@@ -210,7 +210,7 @@ impl Port {
     }
 
     /// The foreign leaders of the subdomain that the rules permit, including the one followed.
-    pub fn foreign_leaders(&self) -> &[ForeignLeader] {
+    pub fn foreign_leaders(&self) -> impl Iterator<Item = &ForeignLeader> {
         self.foreign_leaders.all()
     }
 

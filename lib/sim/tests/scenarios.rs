@@ -3,7 +3,7 @@
 //! figures of each scenario are printed.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails by a panic")]
 
-use dante_core::port::{DelayMechanism, KnownRate, KnownRates, LeaderRules, PortConfig};
+use dante_core::port::{DelayMechanism, KnownRate, KnownRates, LeaderName, LeaderRules, PortConfig};
 use dante_core::redundancy::NetworkChange;
 use dante_core::time::{Duration, Ratio, Timestamp};
 use dante_sim::leader::LeaderConfig;

@@ -38,8 +38,10 @@ shown! {
         offset_uncertainty_ns: Option<i64> = sigma.map(|sigma| sigma.offset.ns()),
         /// Path delay from the leader to this host including asymmetry, ns; null unless measured or given.
         path_delay_ns: Option<i64> = port.and_then(PortRecord::path_delay).map(|delay| delay.ns()),
-        /// Sync interval that the leader advertises, ms.
+        /// Sync interval of the leader as measured, the nearest power of two of a second, ms.
         sync_interval_ms: Option<i64> = leader.map(|leader| leader.sync_interval_ns / 1_000_000),
+        /// Sync interval that the leader advertises, ms; limited to 62 to 16000.
+        advertised_sync_interval_ms: Option<i64> = leader.map(|leader| leader.advertised_interval().duration().ns() / 1_000_000),
         /// Time since the last measured Sync, s.
         last_sync_age_s: Option<f64> = sample.map(|sample| (now - sample.arrived.raw).secs_f64()),
         /// Ports, one for each network.
@@ -123,6 +125,9 @@ shown! {
         leader: Leader = Leader::of(&foreign.leader, subdomain),
         /// It has sent two Syncs in a row, and may be followed.
         qualified: bool = foreign.qualified != 0,
+        /// What it sends that cannot be measured, while another leader is measured, so that it is passed over; null if there is nothing.
+        /// Text for users.
+        defect: Option<String> = foreign.defect().map(|defect| defect.to_string()),
         /// Time since its last Sync, s.
         last_sync_age_s: f64 = (now - Timestamp::from_ns(foreign.last_sync_raw_ns)).secs_f64(),
     }

@@ -35,8 +35,13 @@ pub fn following(out: &mut String, dante4l: &Following) -> fmt::Result {
         if dante4l.timeline == 0 { String::new() } else { format!(" (timeline {})", dante4l.timeline) };
     let rate = dante4l.rate_ppb.zip(dante4l.rate_uncertainty_ppb);
     let residual = dante4l.residual_ns.zip(dante4l.offset_uncertainty_ns);
-    let every =
-        dante4l.sync_interval_ms.map_or(String::new(), |interval| format!(", a Sync every {interval} ms"));
+    let every = match (dante4l.sync_interval_ms, dante4l.advertised_sync_interval_ms) {
+        (Some(ms), Some(advertised)) if ms != advertised => {
+            format!(", a Sync every {ms} ms (advertised: {advertised} ms)")
+        }
+        (Some(ms), _) => format!(", a Sync every {ms} ms"),
+        (None, _) => String::new(),
+    };
     let delay = dante4l.path_delay_ns.map_or("not measured".into(), |delay| format!("{delay} ns"));
     let rate_text =
         |(rate, sigma)| format!("{rate:+.1} ppb +/- {sigma:.1}, leader against CLOCK_MONOTONIC_RAW");
@@ -101,7 +106,7 @@ fn foreign_leader(
     foreign: &ForeignLeader,
     is_followed: bool,
 ) -> fmt::Result {
-    let ForeignLeader { leader, qualified, last_sync_age_s } = foreign;
+    let ForeignLeader { leader, qualified, defect, last_sync_age_s } = foreign;
     let (mark, style) = if is_followed { (", followed", OK) } else { ("", HEADING) };
     let Leader { id, port_id, address, variance, steps_removed, .. } = leader;
     writeln!(out, "{style}{id}/{port_id}{style:#} at {address} on {interface}{mark}")?;
@@ -111,7 +116,11 @@ fn foreign_leader(
     clock.push(format!("{steps_removed} steps removed"));
     row(out, "clock", &clock.join(", "))?;
     let note = if *qualified { "" } else { ", not qualified yet: its second Sync is missing" };
-    row(out, "last Sync", &format!("{last_sync_age_s:.2} s ago{note}"))
+    row(out, "last Sync", &format!("{last_sync_age_s:.2} s ago{note}"))?;
+    match defect.as_ref().filter(|_| !is_followed) {
+        Some(defect) => row(out, "passed over", &format!("it sends {defect}")),
+        None => Ok(()),
+    }
 }
 
 pub fn ports(ports: &[Port]) -> String {

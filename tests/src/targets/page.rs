@@ -92,7 +92,10 @@ fn show_observer(body: &Dante4lStatus) {
     for port in body.ports() {
         _ = format!("{} {:?} {:?} {:?}", port.interface, port.state(), port.leader(), port.path_delay());
         _ = (port.counters().by_name().count(), port.last_sample(), port.map());
-        _ = format!("{:?}", port.foreign_leaders().first().map(|foreign| foreign.leader.protocol()));
+        _ = format!(
+            "{:?}",
+            port.foreign_leaders().first().map(|foreign| (foreign.leader.protocol(), foreign.defect()))
+        );
     }
 }
 

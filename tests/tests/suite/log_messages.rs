@@ -8,7 +8,7 @@ mod source;
 
 use dante_core::explain::Explain;
 use dante_core::page::Form;
-use dante_core::port::{self, Channel, Diagnostic, Discontinuity};
+use dante_core::port::{self, Channel, Defect, Diagnostic, Discontinuity, SyncInterval};
 use dante_core::redundancy::NetworkChange;
 use dante_core::relay::{EpochSource, Fixed, PauseReason};
 use dante_core::steer::{self, Disturbance, Leftover};
@@ -459,6 +459,8 @@ every_case!(diagnostics -> Diagnostic {
     Diagnostic::TooManyLeaders => Diagnostic::TooManyLeaders,
     Diagnostic::Scattering(_) => Diagnostic::Scattering(58),
     Diagnostic::PathDrift(_) => Diagnostic::PathDrift(40),
+    Diagnostic::PassedOver(..) => Diagnostic::PassedOver(leader(), address(), Defect::NoFollowUp),
+    Diagnostic::Interval(..) => Diagnostic::Interval(leader(), address(), SyncInterval::from_log2(-2), SyncInterval::from_log2(1)),
 });
 
 every_case!(port_reasons -> port::Reason {

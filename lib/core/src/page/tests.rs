@@ -1,5 +1,5 @@
 use super::*;
-use crate::port::{Diagnostic, MAX_LEADERS, State};
+use crate::port::{Defect, Diagnostic, MAX_LEADERS, State, SyncInterval};
 use crate::time::{Affine, ClockMap, Correlation, Duration, Ratio, Timestamp, Uncertainty, Wander};
 use crate::track::KernelSync;
 use crate::wire::{PortIdentity, Subdomain, Uuid};
@@ -89,7 +89,8 @@ fn port() -> PortRecord {
             variance: 0x7060,
             steps_removed: 0x0304,
             utc_offset_s: 37,
-            reserved: [0; 6],
+            advertised_interval_log2: -3,
+            reserved: [0; 5],
             sync_interval_ns: 250_000_000,
         },
         timeline: 5,
@@ -136,8 +137,8 @@ fn layouts_do_not_change_by_a_byte() {
     observer.ports[0].uuid = [2, 0, 0, 7, 8, 9];
     observer.ports[0].port_id = 1;
     observer.ports[0].foreign_leaders[7] =
-        ForeignLeaderRecord { leader: port().leader, last_sync_raw_ns: 12, qualified: 1, reserved: 0 };
-    observer.ports[0].diagnostics[17] = DiagnosticRecord { seen_raw_ns: 13, what: [14; 16] };
+        ForeignLeaderRecord { leader: port().leader, last_sync_raw_ns: 12, qualified: 1, defect: 3 };
+    observer.ports[0].diagnostics[19] = DiagnosticRecord { seen_raw_ns: 13, what: [14; 16] };
     let piece = |origin| PieceRecord { origin, serial: 8, dante0_ns: 9, utc0_ns: 10, slope: -11 };
     let steered = Dante2sys {
         state: 2,
@@ -236,7 +237,7 @@ fn layouts_do_not_change_by_a_byte() {
     assert_eq!(
         statuses,
         [
-            (17, 7, 3152, 0x808a_5fd6_f906_185d),
+            (18, 7, 3248, 0x971b_f42d_746b_f3d2),
             (18, 3, 328, 0x0e46_aeac_d78b_adc1),
             (19, 3, 1392, 0x0632_119f_5eb1_5b6c)
         ]
@@ -360,6 +361,8 @@ fn diagnostics_of_all_kinds_are_read_back() {
         Diagnostic::TooManyLeaders,
         Diagnostic::Scattering(58),
         Diagnostic::PathDrift(0x0607),
+        Diagnostic::PassedOver(leader, address, Defect::Absurd),
+        Diagnostic::Interval(leader, address, SyncInterval::from_log2(-2), SyncInterval::from_log2(1)),
     ];
     assert_eq!(all.map(Diagnostic::kind), std::array::from_fn::<_, { Diagnostic::KINDS }, _>(|kind| kind));
     let mut record = port();
@@ -380,6 +383,10 @@ fn count_of_foreign_leaders_is_limited_to_the_array() {
     assert_eq!(record.foreign_leaders().len(), 2);
     record.foreign_leader_count = u32::MAX;
     assert_eq!(record.foreign_leaders().len(), MAX_LEADERS);
+    let defects = [0, 1, 2, 3, 4, 256 + 1]
+        .map(|defect| ForeignLeaderRecord { defect, ..record.foreign_leaders[0] }.defect());
+    let known = [Defect::NoFollowUp, Defect::NoTimestamp, Defect::Absurd].map(Some);
+    assert_eq!(defects, [None, known[0], known[1], known[2], None, None]);
     assert_eq!(record.identity(), None, "a port without sockets has no identity");
 }
 

@@ -158,7 +158,8 @@ impl Port {
         else {
             return;
         };
-        let Some(sequence_id) = self.delay.request(now, leader.interval, &mut session.requests) else {
+        let Some(sequence_id) = self.delay.request(now, leader.interval().duration(), &mut session.requests)
+        else {
             return;
         };
         let head = Head { domain: self.subdomain, source, sequence_id };

@@ -1,5 +1,6 @@
 //! Diagnostics of a port: conditions that explain a missing lock or need attention.
 
+use super::{Defect, SyncInterval};
 use crate::explain::{Explain, sentence};
 use crate::wire::{PortIdentity, Subdomain, Uuid};
 use std::fmt;
@@ -142,6 +143,16 @@ diagnostics! {
     /// The path delay changes slowly, by this many ns in a second, relative to another path.
     17 false PathDrift(ppb: u16)
     "the path delay changes by {ppb} ns per second, measured by Delay_Resps or on the other network: the stated uncertainty includes it"
+
+    /// A leader of a higher rank than the followed one that cannot be measured.
+    18 false PassedOver(leader: PortIdentity, address: Ipv4Addr, defect: Defect)
+    "leader {leader} at {address} sends {defect}: it is passed over, and the next best leader is followed"
+    => "repair or switch off that device; until then other devices may follow it"
+
+    /// The followed leader sends Syncs at another interval than it advertises.
+    19 false Interval(leader: PortIdentity, address: Ipv4Addr, advertised: SyncInterval, measured: SyncInterval)
+    "leader {leader} at {address} advertises a Sync interval of {advertised} and sends a Sync every {measured}: the measured interval is used"
+    => "correct the leader's Sync interval: other devices may lose this leader between two Syncs"
 }
 
 impl Diagnostic {
@@ -200,6 +211,25 @@ impl Argument for u16 {
     }
     fn take(arguments: &mut Arguments) -> Self {
         Self::from_ne_bytes(arguments.take())
+    }
+}
+
+impl Argument for SyncInterval {
+    fn put(self, arguments: &mut Arguments) {
+        arguments.put(&self.log2().to_ne_bytes());
+    }
+    fn take(arguments: &mut Arguments) -> Self {
+        Self::from_log2(i8::from_ne_bytes(arguments.take()))
+    }
+}
+
+impl Argument for Defect {
+    fn put(self, arguments: &mut Arguments) {
+        arguments.put(&[self as u8]);
+    }
+    fn take(arguments: &mut Arguments) -> Self {
+        let [number] = arguments.take();
+        Self::from_number(number).unwrap_or_default()
     }
 }
 

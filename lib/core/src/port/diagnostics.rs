@@ -52,9 +52,11 @@ impl Port {
         }
     }
 
-    /// Whether the port has been in LISTENING for [`EXPLAIN_AFTER`].
+    /// Whether the port has been in LISTENING for [`EXPLAIN_AFTER`], and receives no Sync that it may use. After a first Sync the second
+    /// may take a while.
     fn lacks_leader(&self, now: Timestamp<Raw>) -> bool {
         self.state == State::Listening
+            && self.foreign_leaders.is_empty()
             && self.listening_since.is_some_and(|since| now - since >= EXPLAIN_AFTER)
     }
 }

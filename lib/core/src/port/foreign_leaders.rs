@@ -1,6 +1,9 @@
 //! The table of foreign leaders (the foreign masters of IEEE 1588-2002, 7.5.2), of a fixed size.
 
-use super::{Head, select};
+use super::measurability::{Defect, Measurability};
+use super::pairing::{Pair, Pairing};
+use super::select;
+use super::spacing::{Spacings, SyncInterval};
 use crate::announcement::Announcement;
 use crate::time::{Duration, Raw, Timestamp};
 use crate::wire::PortIdentity;
@@ -17,20 +20,22 @@ pub struct ForeignLeader {
     pub address: Ipv4Addr,
     /// Its clock and its grandmaster according to its last Sync.
     pub announced: Announcement,
-    /// The Sync interval that it advertises, clamped to plausible values.
-    pub interval: Duration,
     /// When the first Sync of this entry was processed. The entry of a lost leader is removed.
     pub since: Timestamp<Raw>,
     /// When its last Sync was processed.
     pub last_sync: Timestamp<Raw>,
     /// The sequence number of its last Sync.
     pub sequence_id: u16,
-    /// Whether it has sent two Syncs within four intervals.
+    /// Whether it has sent two Syncs within four intervals (IEEE 1588-2002, 7.6.2.5).
     pub qualified: bool,
     /// When its sequence numbers restarted, if they did: it was rebooted, or its old Syncs are replayed.
     pub restarted: Option<Timestamp<Raw>>,
     /// Whether the operator prefers it.
     pub preferred: bool,
+    /// The times between its Syncs.
+    pub(super) spacings: Spacings,
+    /// Whether its Syncs can be measured.
+    pub(super) measurability: Measurability,
 }
 
 /// The sender of packets: the identity in the packets and their source address. Two addresses are two senders, even with the
@@ -41,9 +46,56 @@ pub(super) struct Sender {
     pub address: Ipv4Addr,
 }
 
+/// One Sync, or another message with an announcement.
+#[derive(Debug)]
+pub(super) struct Announced<'a> {
+    pub sender: Sender,
+    pub sequence_id: u16,
+    pub announcement: &'a Announcement,
+    /// Its receive timestamp, or when it was processed.
+    pub arrived: Timestamp<Raw>,
+    /// Whether the operator prefers the sender.
+    pub preferred: bool,
+}
+
 impl ForeignLeader {
     pub(super) fn sender(&self) -> Sender {
         Sender { identity: self.identity, address: self.address }
+    }
+
+    /// The Sync interval, from which all timeouts are derived: the power of two next to the median of the last times between its
+    /// Syncs. Until two Syncs were received, the one that it advertises.
+    pub fn interval(&self) -> SyncInterval {
+        self.spacings.interval()
+    }
+
+    /// The Sync interval that it advertises, clamped to those that are used.
+    pub fn advertised_interval(&self) -> SyncInterval {
+        SyncInterval::from_log2(self.announced.interval_log2)
+    }
+
+    /// Whether it sends at another interval than it advertises.
+    pub(super) fn misstates_interval(&self) -> bool {
+        self.spacings.is_certain() && self.interval() != self.advertised_interval()
+    }
+
+    /// Why its Syncs cannot be measured, while those of another leader can: it is passed over.
+    pub fn defect(&self) -> Option<Defect> {
+        self.measurability.defect()
+    }
+
+    /// Time without a Sync after which it is lost.
+    pub(super) fn receipt_timeout(&self) -> Duration {
+        if self.spacings.is_measured() {
+            self.interval().duration() * RECEIPT_TIMEOUT
+        } else {
+            SECOND_SYNC_TIMEOUT
+        }
+    }
+
+    /// Whether it has been silent for so long that it is not chosen any more.
+    pub(super) fn is_silent(&self, now: Timestamp<Raw>) -> bool {
+        now - self.last_sync >= self.interval().duration() * SILENT_INTERVALS
     }
 }
 
@@ -57,9 +109,12 @@ pub(super) enum SyncOutcome {
     NoRoom,
 }
 
-/// Range of accepted Sync intervals, as the logarithm to base 2 of seconds: 1/16 s to 16 s. Dante uses 1/4 s, the standard has 1
-/// to 16 s. Other values are clamped, as they may be forged.
-const INTERVAL_LOG2: std::ops::RangeInclusive<i8> = -4..=4;
+/// Timeout after which a leader without Syncs is lost, in Sync intervals (PTP_SYNC_RECEIPT_TIMEOUT, 7.12 of IEEE 1588-2002).
+const RECEIPT_TIMEOUT: i64 = 10;
+/// The same for a leader of which a single Sync was received, so that its interval is not known: the longest interval, and as much
+/// again if the second Sync is lost.
+const SECOND_SYNC_TIMEOUT: Duration =
+    Duration::from_secs(2 * SyncInterval::MAX.duration().ns() / 1_000_000_000);
 /// Time between two Syncs within which they qualify a leader, in Sync intervals.
 const QUALIFICATION_INTERVALS: i64 = 4;
 /// Time without a Sync, in Sync intervals, after which a leader is not chosen any more. If its identity is in use at another
@@ -74,57 +129,75 @@ pub const MAX_LEADERS: usize = 8;
 /// The table of foreign leaders.
 #[derive(Debug, Default)]
 pub(super) struct ForeignLeaders {
-    entries: ArrayVec<ForeignLeader, MAX_LEADERS>,
+    entries: ArrayVec<Entry, MAX_LEADERS>,
+}
+
+/// A foreign leader with its Syncs and Follow_Ups that wait for each other.
+#[derive(Debug)]
+struct Entry {
+    leader: ForeignLeader,
+    pairing: Pairing,
 }
 
 impl ForeignLeaders {
-    pub(super) fn all(&self) -> &[ForeignLeader] {
-        &self.entries
+    pub(super) fn all(&self) -> impl Iterator<Item = &ForeignLeader> {
+        self.entries.iter().map(|entry| &entry.leader)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     pub(super) fn sync_received(
         &mut self,
         now: Timestamp<Raw>,
-        head: &Head,
-        announced: &Announcement,
-        sender: Sender,
-        preferred: bool,
+        sync: &Announced<'_>,
         followed: Option<Sender>,
     ) -> SyncOutcome {
-        let log2 = announced.interval_log2.clamp(*INTERVAL_LOG2.start(), *INTERVAL_LOG2.end());
-        let interval = Duration::from_log2_secs(log2);
-        if let Some(known) = self.entries.iter_mut().find(|leader| leader.sender() == sender) {
-            let behind = known.sequence_id.wrapping_sub(head.sequence_id);
+        let &Announced { sender, sequence_id, announcement, arrived, preferred } = sync;
+        let another_was =
+            self.get(sender).is_some_and(|known| self.is_another_measured(sender, known.last_sync));
+        if let Some(known) = self.known(sender) {
+            let behind = known.sequence_id.wrapping_sub(sequence_id);
             if behind <= MAX_REORDERING {
                 return SyncOutcome::Repeated;
             }
             if behind < u16::MAX / 2 {
                 known.restarted = Some(now);
+                known.spacings.restart(arrived, sequence_id);
+            } else {
+                known.spacings.add(arrived, sequence_id);
             }
-            known.qualified |= now - known.last_sync <= interval * QUALIFICATION_INTERVALS;
-            known.sequence_id = head.sequence_id;
+            let span = known.interval().duration() * QUALIFICATION_INTERVALS;
+            known.qualified |= known.spacings.is_measured() && now - known.last_sync <= span;
+            known.measurability.next_sync(known.last_sync, another_was);
+            known.sequence_id = sequence_id;
             known.last_sync = now;
-            known.announced = *announced;
-            known.interval = interval;
+            known.announced = *announcement;
             return SyncOutcome::Accepted;
         }
-        let new = ForeignLeader {
+        let leader = ForeignLeader {
             identity: sender.identity,
             address: sender.address,
-            announced: *announced,
-            interval,
+            announced: *announcement,
             since: now,
             last_sync: now,
-            sequence_id: head.sequence_id,
+            sequence_id,
             qualified: false,
             restarted: None,
             preferred,
+            spacings: Spacings::new(
+                arrived,
+                sequence_id,
+                SyncInterval::from_log2(announcement.interval_log2),
+            ),
+            measurability: Measurability::default(),
         };
         let was_full = self.entries.is_full();
         if was_full && !self.make_room(preferred, followed) {
             return SyncOutcome::NoRoom;
         }
-        self.entries.push(new);
+        self.entries.push(Entry { leader, pairing: Pairing::default() });
         if was_full { SyncOutcome::Displacing } else { SyncOutcome::Accepted }
     }
 
@@ -132,8 +205,9 @@ impl ForeignLeaders {
     /// packets cannot keep others out. For a leader that the operator prefers, a qualified one that is not preferred may also be
     /// removed. The leader that is followed is never removed.
     fn make_room(&mut self, for_preferred: bool, followed: Option<Sender>) -> bool {
-        let candidates = self.entries.iter().enumerate();
-        let oldest = candidates
+        let oldest = self
+            .all()
+            .enumerate()
             .filter(|(_, leader)| Some(leader.sender()) != followed)
             .filter(|(_, leader)| !leader.qualified || (for_preferred && !leader.preferred))
             .min_by_key(|(_, leader)| (leader.qualified, leader.last_sync))
@@ -142,46 +216,82 @@ impl ForeignLeaders {
     }
 
     pub(super) fn get(&self, sender: Sender) -> Option<&ForeignLeader> {
-        self.entries.iter().find(|leader| leader.sender() == sender)
+        self.all().find(|leader| leader.sender() == sender)
+    }
+
+    fn known(&mut self, sender: Sender) -> Option<&mut ForeignLeader> {
+        self.entries.iter_mut().map(|entry| &mut entry.leader).find(|leader| leader.sender() == sender)
+    }
+
+    /// The Syncs and Follow_Ups of a sender that wait for each other; `None` before its first Sync.
+    pub(super) fn pairing(&mut self, sender: Sender) -> Option<&mut Pairing> {
+        self.entries.iter_mut().find(|entry| entry.leader.sender() == sender).map(|entry| &mut entry.pairing)
+    }
+
+    /// A Sync of this sender is complete.
+    pub(super) fn paired(&mut self, now: Timestamp<Raw>, sender: Sender, pair: &Pair) {
+        if let Some(leader) = self.known(sender) {
+            leader.measurability.pair(now, pair);
+        }
+    }
+
+    /// The last Sync of this sender has no receive timestamp.
+    pub(super) fn without_timestamp(&mut self, sender: Sender) {
+        if let Some(leader) = self.known(sender) {
+            leader.measurability.without_timestamp();
+        }
+    }
+
+    /// Whether another leader than this one was measured since then.
+    pub(super) fn is_another_measured(&self, sender: Sender, since: Timestamp<Raw>) -> bool {
+        let mut others = self.all().filter(|leader| leader.sender() != sender);
+        others.any(|leader| leader.measurability.was_measured_since(since))
     }
 
     /// A qualified leader of this identity at any address.
     pub(super) fn qualified(&self, identity: PortIdentity) -> Option<&ForeignLeader> {
-        self.entries.iter().find(|leader| leader.qualified && leader.identity == identity)
+        self.all().find(|leader| leader.qualified && leader.identity == identity)
     }
 
     /// Whether a leader at another address has this identity.
     pub(super) fn is_claimed_elsewhere(&self, sender: Sender) -> bool {
-        self.entries
-            .iter()
-            .any(|leader| leader.identity == sender.identity && leader.address != sender.address)
+        self.all().any(|leader| leader.identity == sender.identity && leader.address != sender.address)
     }
 
-    /// The best of the qualified leaders that still send, and of the one that is followed.
+    /// The best of the qualified leaders that still send, and of the one that is followed. Those that can be measured precede the
+    /// others.
+    ///
+    /// One device at two addresses: the address that is followed stays until it is silent there; otherwise the older entry.
     pub(super) fn best(&self, now: Timestamp<Raw>, followed: Option<Sender>) -> Option<&ForeignLeader> {
+        let present = followed.and_then(|followed| self.get(followed));
+        let is_followed = |leader: &ForeignLeader| Some(leader.sender()) == followed;
+        let is_second_address = |leader: &ForeignLeader| {
+            present.is_some_and(|present| {
+                present.identity == leader.identity && !is_followed(leader) && !present.is_silent(now)
+            })
+        };
+        let is_measurable = |leader: &ForeignLeader| {
+            if is_followed(leader) { leader.measurability.keeps() } else { leader.measurability.suffices() }
+        };
         let beats = |other: &ForeignLeader, best: &ForeignLeader| {
+            if is_measurable(other) != is_measurable(best) {
+                return is_measurable(other);
+            }
             if other.identity != best.identity {
                 return select::is_better(other, best);
             }
-            // One device at two addresses: the one that is followed, unless it is silent there; then the older entry.
-            let stays = |leader: &ForeignLeader| {
-                Some(leader.sender()) == followed
-                    && now - leader.last_sync < leader.interval * SILENT_INTERVALS
-            };
-            (stays(other), Reverse(other.since)) > (stays(best), Reverse(best.since))
+            // A followed leader among the two is silent.
+            (!is_followed(other), Reverse(other.since)) > (!is_followed(best), Reverse(best.since))
         };
-        let still_sends =
-            |leader: &&ForeignLeader| now - leader.last_sync < leader.interval * SILENT_INTERVALS;
         let qualified = self
-            .entries
-            .iter()
-            .filter(|leader| leader.qualified)
-            .filter(|leader| still_sends(leader) || Some(leader.sender()) == followed);
+            .all()
+            .filter(|leader| leader.qualified && !is_second_address(leader))
+            .filter(|leader| is_followed(leader) || !leader.is_silent(now));
         qualified.reduce(|best, other| if beats(other, best) { other } else { best })
     }
 
-    pub(super) fn expire(&mut self, now: Timestamp<Raw>, intervals: i64) {
-        self.entries.retain(|leader| now - leader.last_sync < leader.interval * intervals);
+    pub(super) fn expire(&mut self, now: Timestamp<Raw>) {
+        self.entries.retain(|Entry { leader, .. }| now - leader.last_sync < leader.receipt_timeout());
     }
 
     pub(super) fn clear(&mut self) {

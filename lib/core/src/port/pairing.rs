@@ -1,5 +1,5 @@
-//! Pairing of a two-step Sync with its Follow_Up, in either order (IEEE 1588-2002, 8.2 and 8.4). Only packets of the leader that is
-//! followed are kept, so that those of others, however many, take no room.
+//! Pairing of a two-step Sync with its Follow_Up, in either order (IEEE 1588-2002, 8.2 and 8.4). Each foreign leader has its own, of a
+//! fixed size, so that packets of one take no room of another.
 
 use super::PacketTimestamp;
 use crate::time::{Dante, Duration, Raw, Timestamp};

@@ -279,7 +279,7 @@ impl Port {
         at: Timestamp<Raw>,
         difference: Duration,
     ) {
-        let Some(interval) = self.leader().map(|leader| leader.interval) else { return };
+        let Some(interval) = self.leader().map(|leader| leader.interval().duration()) else { return };
         // Otherwise the map is extrapolated, or not accurate yet.
         let Some(timeline) = self.timeline.as_mut().filter(|_| self.state == State::Slave) else { return };
         let one = Comparable {

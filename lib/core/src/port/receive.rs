@@ -1,7 +1,8 @@
 //! Processing of a packet: it is decoded, checked against the rules, and passed on or counted.
 
-use super::foreign_leaders::{Sender, SyncOutcome};
-use super::pairing::{Pair, Paired};
+use super::foreign_leaders::{Announced, Sender, SyncOutcome};
+use super::pairing::{Pair, Paired, Pairing};
+use super::select::is_better;
 use super::{Channel, Content, Counter, Decoded, Diagnostic, Head, NoTimestamp, PacketTimestamp, Port};
 use crate::announcement::Announcement;
 use crate::time::{Dante, Raw, Timestamp};
@@ -49,11 +50,12 @@ impl Port {
                 self.diagnose(now, Diagnostic::NotPermitted(sender.identity, sender.address));
             }
             Content::Announce(announcement) => {
-                self.announced(now, &head, &announcement, sender);
+                self.announced(now, &head, &announcement, sender, now);
             }
             Content::Sync { announcement, origin } => {
                 self.counters.add(Counter::Sync);
-                if announcement.is_none_or(|announcement| self.announced(now, &head, &announcement, sender)) {
+                let at = arrived.map_or(now, |timestamp| timestamp.raw);
+                if announcement.is_none_or(|one| self.announced(now, &head, &one, sender, at)) {
                     self.sync(now, head.sequence_id, origin, sender, arrived);
                 }
             }
@@ -76,12 +78,14 @@ impl Port {
         head: &Head,
         announcement: &Announcement,
         sender: Sender,
+        arrived: Timestamp<Raw>,
     ) -> bool {
         if !self.state.is_open() {
             return false;
         }
         let (preferred, parent) = (self.rules.prefers(sender), self.parent());
-        match self.foreign_leaders.sync_received(now, head, announcement, sender, preferred, parent) {
+        let sync = Announced { sender, sequence_id: head.sequence_id, announcement, arrived, preferred };
+        match self.foreign_leaders.sync_received(now, &sync, parent) {
             SyncOutcome::Accepted => {}
             SyncOutcome::Repeated => {
                 self.counters.add(Counter::Repeated);
@@ -96,7 +100,24 @@ impl Port {
             }
         }
         self.choose(now);
+        self.report_leader(now, sender);
         true
+    }
+
+    /// Reports a leader that is passed over because it cannot be measured, and a followed one that misstates its Sync interval.
+    fn report_leader(&mut self, now: Timestamp<Raw>, sender: Sender) {
+        let (Some(leader), Some(followed)) = (self.foreign_leaders.get(sender), self.leader()) else {
+            return;
+        };
+        let Sender { identity, address } = sender;
+        if leader.sender() != followed.sender() {
+            if let Some(defect) = leader.defect().filter(|_| is_better(leader, followed)) {
+                self.diagnose(now, Diagnostic::PassedOver(identity, address, defect));
+            }
+        } else if leader.misstates_interval() {
+            let (advertised, measured) = (leader.advertised_interval(), leader.interval());
+            self.diagnose(now, Diagnostic::Interval(identity, address, advertised, measured));
+        }
     }
 
     fn sync(
@@ -113,65 +134,89 @@ impl Port {
                 NoTimestamp::ClockStepped => Counter::ClockStepped,
             });
         }
-        let Some(session) = self.session.as_mut().filter(|session| session.parent == sender) else {
-            if self.foreign_leaders.is_claimed_elsewhere(sender) {
-                self.second_address(now, sender);
-            }
-            return;
-        };
+        if self.parent() != Some(sender) && self.foreign_leaders.is_claimed_elsewhere(sender) {
+            self.second_address(now, sender);
+        }
         let timestamp = match arrived {
             Ok(timestamp) => timestamp,
-            Err(why) => {
-                session.without_timestamp = session.without_timestamp.saturating_add(1);
-                if session.without_timestamp >= UNUSABLE_SYNCS {
-                    self.diagnose(
-                        now,
-                        match why {
-                            NoTimestamp::Missing => Diagnostic::NoTimestamps,
-                            NoTimestamp::ClockStepped => Diagnostic::ClockDisturbed,
-                        },
-                    );
-                }
-                return;
-            }
+            Err(why) => return self.sync_without_timestamp(now, sender, why),
         };
-        session.without_timestamp = 0;
-        if let Some(origin) = origin {
-            return self.measure(now, Pair { arrived: timestamp, origin });
-        }
-        session.unpaired = session.unpaired.saturating_add(1);
-        let is_unpaired = session.unpaired >= UNUSABLE_SYNCS;
-        let paired = session.pairing.sync(now, sequence_id, timestamp);
-        if is_unpaired {
+        let session = self.session.as_mut().filter(|session| session.parent == sender);
+        let is_unpaired = session.is_some_and(|session| {
+            session.without_timestamp = 0;
+            session.unpaired = session.unpaired.saturating_add(u32::from(origin.is_none()));
+            session.unpaired >= UNUSABLE_SYNCS
+        });
+        // If the Follow_Ups of another leader are received, the cause is not this host.
+        if is_unpaired && !self.is_another_measured(now, sender) {
             self.diagnose(now, Diagnostic::NoFollowUp);
         }
+        let paired = match origin {
+            Some(origin) => Some(Paired::Pair(Pair { arrived: timestamp, origin })),
+            None => {
+                self.foreign_leaders.pairing(sender).map(|pairing| pairing.sync(now, sequence_id, timestamp))
+            }
+        };
         self.paired(now, sender, paired);
+    }
+
+    fn sync_without_timestamp(&mut self, now: Timestamp<Raw>, sender: Sender, why: NoTimestamp) {
+        self.foreign_leaders.without_timestamp(sender);
+        let Some(session) = self.session.as_mut().filter(|session| session.parent == sender) else { return };
+        session.without_timestamp = session.without_timestamp.saturating_add(1);
+        if session.without_timestamp >= UNUSABLE_SYNCS && !self.is_another_measured(now, sender) {
+            self.diagnose(
+                now,
+                match why {
+                    NoTimestamp::Missing => Diagnostic::NoTimestamps,
+                    NoTimestamp::ClockStepped => Diagnostic::ClockDisturbed,
+                },
+            );
+        }
+    }
+
+    /// Whether another leader was measured within the receipt timeout of the leader that is followed.
+    fn is_another_measured(&self, now: Timestamp<Raw>, sender: Sender) -> bool {
+        let leader = self.foreign_leaders.get(sender);
+        leader.is_some_and(|leader| {
+            self.foreign_leaders.is_another_measured(sender, now - leader.receipt_timeout())
+        })
     }
 
     fn follow_up(&mut self, now: Timestamp<Raw>, sender: Sender, sync: u16, origin: Timestamp<Dante>) {
         self.counters.add(Counter::FollowUp);
-        match &mut self.session {
-            Some(session) if session.parent == sender => {
-                let paired = session.pairing.follow_up(now, sync, origin);
-                self.paired(now, sender, paired);
+        match self.parent() {
+            Some(parent) if parent != sender && parent.identity == sender.identity => {
+                self.second_address(now, sender)
             }
-            Some(session) if session.parent.identity == sender.identity => self.second_address(now, sender),
             Some(_) => {}
             None => self.diagnose(now, Diagnostic::NoSync),
         }
+        let paired = self.foreign_leaders.pairing(sender).map(|pairing| pairing.follow_up(now, sync, origin));
+        self.paired(now, sender, paired);
     }
 
-    fn paired(&mut self, now: Timestamp<Raw>, sender: Sender, paired: Paired) {
-        if let Some(session) = &mut self.session {
-            let [syncs, follow_ups] = session.pairing.take_unpaired();
-            self.counters.add_many(Counter::SyncUnpaired, syncs);
-            self.counters.add_many(Counter::FollowUpUnpaired, follow_ups);
+    /// Handles the result of a sender's pairing; `None`: no Sync of this sender was received.
+    fn paired(&mut self, now: Timestamp<Raw>, sender: Sender, paired: Option<Paired>) {
+        let unpaired = self.foreign_leaders.pairing(sender).map(Pairing::take_unpaired).unwrap_or_default();
+        if let Some(Paired::Pair(pair)) = &paired {
+            self.foreign_leaders.paired(now, sender, pair);
+            if self.parent() != Some(sender) {
+                // It may have become measurable.
+                self.choose(now);
+            }
         }
+        if self.parent() != Some(sender) {
+            return;
+        }
+        let [syncs, follow_ups] = unpaired;
+        self.counters.add_many(Counter::SyncUnpaired, syncs);
+        self.counters.add_many(Counter::FollowUpUnpaired, follow_ups);
         match paired {
-            Paired::Pair(pair) => self.measure(now, pair),
-            Paired::Waiting => {}
-            Paired::Repeated => self.counters.add(Counter::Repeated),
-            Paired::Contradicting => self.contradicted(now, sender.identity, 1),
+            Some(Paired::Pair(pair)) => self.measure(now, pair),
+            Some(Paired::Waiting) | None => {}
+            Some(Paired::Repeated) => self.counters.add(Counter::Repeated),
+            Some(Paired::Contradicting) => self.contradicted(now, sender.identity, 1),
         }
     }
 

@@ -124,9 +124,6 @@ impl Damping {
     }
 }
 
-/// Sync intervals without a Sync after which the leader that is followed counts as silent.
-const SILENT_AFTER_INTERVALS: i64 = 4;
-
 /// A leader that is better than the one followed, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Challenger {
@@ -169,24 +166,29 @@ pub(super) fn select(
     if sender == present.sender() {
         return Decision::Stay(None);
     }
-    let has_yielded = now - present.last_sync >= present.interval * SILENT_AFTER_INTERVALS;
     if sender.identity == present.identity {
-        // The same device at another address: the port follows it there once it is silent at the old one. A waiting challenger
-        // keeps its place.
-        return if has_yielded { Decision::Follow(sender) } else { Decision::Stay(session.challenger) };
+        // The same device at another address. It is silent at the old one.
+        return Decision::Follow(sender);
     }
-    if !takes_over(best, present) {
+    let is_passed_over = !present.measurability.keeps() && best.measurability.suffices();
+    if !is_passed_over && !takes_over(best, present) {
         return Decision::Stay(None);
     }
     let since = match session.challenger {
         Some(challenger) if challenger.sender == sender => challenger.since,
         _ => now,
     };
-    let required = match (has_yielded, timeline.is_some_and(|timeline| timeline.was_slave)) {
-        (true, _) => damping.replacement_wait(now),
+    let was_slave = timeline.is_some_and(|timeline| timeline.was_slave);
+    let required = if is_passed_over {
+        // Its return is damped instead.
+        Duration::ZERO
+    } else if present.is_silent(now) {
+        damping.replacement_wait(now)
+    } else if was_slave || best.measurability.had_defect() {
+        damping.hold(now, present.interval().duration())
+    } else {
         // Readers use a timeline only once the port was SLAVE on it, so this change disturbs none of them.
-        (false, false) => Duration::ZERO,
-        (false, true) => damping.hold(now, present.interval),
+        Duration::ZERO
     };
     if now - since >= required {
         Decision::Follow(sender)

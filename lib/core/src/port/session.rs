@@ -5,10 +5,9 @@
 
 use super::delay::{PathDelays, Requests};
 use super::foreign_leaders::Sender;
-use super::pairing::Pairing;
 use super::path_drift::Comparisons;
 use super::select::{Challenger, Decision, select};
-use super::{Discontinuity, Event, Output, Port, RECEIPT_TIMEOUT, Reason};
+use super::{Discontinuity, Event, Output, Port, Reason};
 use crate::estimate::RateGuess;
 use crate::time::{Raw, Timestamp};
 use crate::wire::PortIdentity;
@@ -17,7 +16,6 @@ use crate::wire::PortIdentity;
 #[derive(Debug)]
 pub(super) struct Session {
     pub parent: Sender,
-    pub pairing: Pairing,
     pub requests: Requests,
     /// The better leader that has to wait.
     pub challenger: Option<Challenger>,
@@ -39,7 +37,6 @@ impl Session {
     pub(super) fn new(parent: Sender) -> Self {
         Self {
             parent,
-            pairing: Pairing::default(),
             requests: Requests::default(),
             challenger: None,
             measured: None,
@@ -142,8 +139,8 @@ impl Port {
     }
 
     pub(super) fn expire(&mut self, now: Timestamp<Raw>) {
-        let leader = self.leader().map(|leader| (now - leader.last_sync, leader.interval * RECEIPT_TIMEOUT));
-        self.foreign_leaders.expire(now, RECEIPT_TIMEOUT);
+        let leader = self.leader().map(|leader| (now - leader.last_sync, leader.receipt_timeout()));
+        self.foreign_leaders.expire(now);
         let Some((silent, allowed)) = leader else { return };
         // Syncs that cannot be measured keep the leader but not the lock.
         let unmeasured = self.session.as_ref().and_then(|session| session.measured).map(|at| now - at);

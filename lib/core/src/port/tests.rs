@@ -8,7 +8,9 @@ mod rates;
 mod second_protocol;
 mod select;
 
-use super::foreign_leaders::Sender;
+use super::foreign_leaders::{Announced, Sender};
+use super::measurability::Measurability;
+use super::spacing::Spacings;
 use super::*;
 use crate::announcement::Announcement;
 use crate::time::{Affine, Dante, Ratio, TEST_UTC_NS};
@@ -33,13 +35,14 @@ fn foreign_leader(n: u8, announced: Announcement) -> ForeignLeader {
         identity: leader(n),
         address: LEADER_ADDRESS,
         announced,
-        interval: INTERVAL,
         since: Timestamp::ZERO,
         last_sync: Timestamp::ZERO,
         sequence_id: 7,
         qualified: true,
         restarted: None,
         preferred: false,
+        spacings: Spacings::new(Timestamp::ZERO, 7, SyncInterval::from_log2(-2)),
+        measurability: Measurability::default(),
     }
 }
 

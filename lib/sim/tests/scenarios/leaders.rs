@@ -27,6 +27,20 @@ fn only(seed: u64, name: &str) -> Trial {
     Trial::configured(role(0, seed, Profile::VETH, pc(), 699), config)
 }
 
+/// A leader that is followed, and from 30 s on a better one with these faults.
+fn better_with(seed: u64, faults: Faults) -> Trial {
+    let mut better = Role { faults, ..other(1, seed, -13.0) };
+    better.config.preferred = true;
+    Trial::new(seed, Profile::VETH, pc()).then(30, Act::Lead(Box::new(better)))
+}
+
+/// A leader that advertises a Sync interval of 2^`advertised` s and sends a Sync every `spacing`.
+fn sending_every(seed: u64, advertised: i8, spacing: Duration) -> Trial {
+    let mut role = role(0, seed, Profile::VETH, pc(), 699);
+    (role.config.sync_interval, role.config.spacing) = (advertised, Some(spacing));
+    Trial::led(seed, role)
+}
+
 /// A change of leader: the old one counts as gone after ten Sync intervals, then the lock takes as long as at the start. The old rate
 /// is kept meanwhile; with a difference of 25 ppm the first estimate of the new rate may be off by as much, but is not set. The errors
 /// of two clock maps add up when the epoch offset (K) is carried over.
@@ -149,5 +163,66 @@ scenario! {
     // A rate error of 9 ppb and the random walk cause 2.7 us and 3 us in 300 s, one standard deviation.
     silence_of_300_s_dante, 700, Figures { unlocked_s: 302.0, ..DANTE }, |seed| {
         Trial::new(seed, Profile::DANTE, pc()).then(200, Act::Silence(first(), s(300)))
+    };
+    // A better leader sends Syncs that cannot be measured, as the Linux kernel's selftest of timestamps does: the host stays locked to
+    // the other one. Otherwise it is in holdover for good.
+    better_leader_without_follow_ups, 180, VETH, |seed| better_with(seed, Faults { lost: 1.0, ..Faults::default() });
+    better_leader_with_wrong_sequence_numbers, 180, VETH, |seed| {
+        better_with(seed, Faults { misnumbered: 1.0, ..Faults::default() })
+    };
+    better_leader_with_absurd_times, 180, VETH, |seed| better_with(seed, Faults { absurd: 1.0, ..Faults::default() });
+    // One Follow_Up in ten: not enough to replace a leader that is measured.
+    better_leader_with_few_follow_ups, 600, VETH, |seed| {
+        better_with(seed, Faults { lost: 0.9, ..Faults::default() })
+    };
+    preferred_leader_without_follow_ups, 180, VETH, |seed| {
+        let mut second = other(1, seed, -13.0);
+        second.faults.lost = 1.0;
+        let prefer = std::iter::once(LeaderName::Uuid(second.config.identity.uuid, None)).collect();
+        let rules = LeaderRules { prefer, ..LeaderRules::default() };
+        let config = PortConfig { rules, seed, ..PortConfig::default() };
+        Trial::configured(role(0, seed, Profile::VETH, pc(), 699), config).then(30, Act::Lead(Box::new(second)))
+    };
+    // It sends Follow_Ups from 90 s on, and is followed then.
+    better_leader_mends, 240, Figures { unlocked_s: 4.0, ..CHANGE }, |seed| {
+        better_with(seed, Faults { lost: 1.0, ..Faults::default() }).then(90, Act::Fault(LeaderId::nth(1), Faults::default()))
+    };
+    // The followed leader sends no Follow_Ups from 60 s to 120 s: the next best is followed meanwhile.
+    followed_leader_loses_its_follow_ups, 240, Figures { unlocked_s: 9.0, phase_us: 2.5, excursion_us: 6.0, timelines: 3, ..VETH }, |seed| {
+        Trial::new(seed, Profile::VETH, pc())
+            .then(20, Act::Lead(Box::new(other(1, seed, -13.0))))
+            .then(60, Act::Fault(first(), Faults { lost: 1.0, ..Faults::default() }))
+            .then(120, Act::Fault(first(), Faults::default()))
+    };
+    // The same for 10 s of every 20 s: the wait before it is followed again grows until the other leader stays.
+    follow_ups_come_and_go, 400, Figures { unlocked_s: 8.0, phase_us: 2.5, excursion_us: 8.0, timelines: 5, ..VETH }, |seed| {
+        let trial = Trial::new(seed, Profile::VETH, pc()).then(20, Act::Lead(Box::new(other(1, seed, -13.0))));
+        (2..18).fold(trial, |trial, turn| {
+            trial
+                .then(20 * turn, Act::Fault(first(), Faults { lost: 1.0, ..Faults::default() }))
+                .then(20 * turn + 10, Act::Fault(first(), Faults::default()))
+        })
+    };
+    // Without any timestamp no leader can be measured, which is no fault of theirs: the leader stays.
+    no_timestamps_with_two_leaders, 180, Figures { unlocked_s: 20.0, phase_us: 3.0, excursion_us: 5.0, ..VETH }, |seed| {
+        let mut second = other(1, seed, -13.0);
+        (second.config.sync_interval, second.config.spacing) = (1, Some(s(2)));
+        Trial::new(seed, Profile::VETH, pc()).then(10, Act::Lead(Box::new(second))).then(60, Act::NoTimestamps(s(20)))
+    };
+    // ptpd 1.1 advertises 250 ms and sends every 2 s.
+    leader_slower_than_advertised, 600, Figures { lock_s: 20.0, phase_us: 4.0, ..VETH }, |seed| sending_every(seed, -2, s(2));
+    leader_at_the_longest_interval, 1_200, Figures { lock_s: 120.0, phase_us: 4.0, phase_left_us: 3.0, rate_left_ppb: 60.0, ..VETH }, |seed| sending_every(seed, -4, s(16));
+    leader_faster_than_advertised, 120, VETH, |seed| sending_every(seed, 4, Duration::from_ms(250));
+    // It is lost after 2.5 s and not after 160 s, and the other one is followed.
+    leader_faster_than_advertised_stops, 180, CHANGE, |seed| {
+        sending_every(seed, 4, Duration::from_ms(250))
+            .then(60, Act::Stop(first()))
+            .then(60, Act::Lead(Box::new(other(1, seed, -13.0))))
+    };
+    // Lost Syncs do not count as a longer interval.
+    leader_slower_than_advertised_on_a_lossy_link, 600, Figures { lock_s: 40.0, phase_us: 4.0, ..VETH }, |seed| {
+        let mut role = role(0, seed, Profile { loss: 0.15, ..Profile::VETH }, pc(), 699);
+        role.config.spacing = Some(s(2));
+        Trial::led(seed, role)
     };
 }

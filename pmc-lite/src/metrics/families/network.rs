@@ -63,7 +63,7 @@ pub fn add(sheet: &mut Sheet, body: &Dante4lStatus, samples: u64, now: Timestamp
             &|port| Some(secs(port.last_sample()?.residual));
         "dante_sync_age", SECONDS, "Time since the last measured Sync" =>
             &|port| Some(secs(now - port.last_sample()?.arrived.raw));
-        "dante_sync_interval", SECONDS, "Sync interval that the leader advertises" =>
+        "dante_sync_interval", SECONDS, "Sync interval of the leader, measured" =>
             &|port| Some(secs(Duration::from_ns(port.leader()?.sync_interval_ns)));
         "dante_path_delay", SECONDS, "Path delay from the leader to this host, if measured or given (--path-delay)" =>
             &|port| Some(secs(port.path_delay()?));

@@ -2,7 +2,7 @@
 
 use crate::announcement::PtpVersion;
 use crate::page::record::record;
-use crate::port::{Diagnostic, ForeignLeader};
+use crate::port::{Defect, Diagnostic, ForeignLeader, SyncInterval};
 use crate::time::{Raw, Timestamp};
 use crate::wire::{PortIdentity, Uuid};
 use std::net::Ipv4Addr;
@@ -45,9 +45,11 @@ record! {
         pub steps_removed: u16,
         /// currentUTCOffset: the leader's time minus UTC, s.
         pub utc_offset_s: i16,
+        /// Logarithm to base 2 of the Sync interval in s that the leader advertises, -4 to 4.
+        pub advertised_interval_log2: i8,
         /// Zero.
-        pub reserved: [u8; 6],
-        /// Sync interval that the leader advertises, ns.
+        pub reserved: [u8; 5],
+        /// Sync interval as measured, the nearest power of two of a second, ns; as advertised until two Syncs were received.
         pub sync_interval_ns: i64,
     }
 
@@ -59,8 +61,8 @@ record! {
         pub last_sync_raw_ns: i64,
         /// 1: it has sent two Syncs within four intervals, and may be followed.
         pub qualified: u32,
-        /// Zero.
-        pub reserved: u32,
+        /// [`Defect`]: why its Syncs cannot be measured, so that it is passed over; 0: they can, or it is not known yet.
+        pub defect: u32,
     }
 
     /// A [`Diagnostic`]. Its index in the array of diagnostics is its kind.
@@ -96,8 +98,9 @@ impl From<&ForeignLeader> for LeaderRecord {
             variance: quality.variance,
             steps_removed: announced.steps_removed,
             utc_offset_s: announced.utc_offset_s,
-            reserved: [0; 6],
-            sync_interval_ns: leader.interval.ns(),
+            advertised_interval_log2: leader.advertised_interval().log2(),
+            reserved: [0; 5],
+            sync_interval_ns: leader.interval().duration().ns(),
         }
     }
 }
@@ -118,6 +121,11 @@ impl LeaderRecord {
         ethernet(self.id, self.port_id)
     }
 
+    /// Sync interval that the leader advertises.
+    pub fn advertised_interval(&self) -> SyncInterval {
+        SyncInterval::from_log2(self.advertised_interval_log2)
+    }
+
     /// Identity of the grandmaster.
     pub fn grandmaster(&self) -> PortIdentity {
         ethernet(self.grandmaster, self.grandmaster_port)
@@ -130,8 +138,15 @@ impl From<&ForeignLeader> for ForeignLeaderRecord {
             leader: leader.into(),
             last_sync_raw_ns: leader.last_sync.ns(),
             qualified: u32::from(leader.qualified),
-            reserved: 0,
+            defect: leader.defect().map_or(0, |defect| defect as u32),
         }
+    }
+}
+
+impl ForeignLeaderRecord {
+    /// Why its Syncs cannot be measured, so that it is passed over.
+    pub fn defect(&self) -> Option<Defect> {
+        Defect::from_number(u8::try_from(self.defect).ok()?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::port::select::{is_better, takes_over};
+use crate::port::{Defect, SyncInterval};
 use crate::wire::ClockIdentifier;
 
 #[test]
@@ -16,15 +17,200 @@ fn two_syncs_qualify_a_leader() {
 }
 
 #[test]
-fn two_syncs_too_far_apart_do_not_qualify() {
+fn two_syncs_more_than_four_intervals_apart_do_not_qualify() {
     let mut bench = Bench::new(DelayMechanism::None);
     bench.sync_with(leader(1), 1, |_| {});
-    bench.advance(INTERVAL * 4 + Duration::from_ns(1));
-    bench.sync_with(leader(1), 2, |_| {});
-    assert_eq!(bench.port.state(), State::Listening);
+    bench.advance(INTERVAL * 5);
+    bench.sync_with(leader(1), 6, |_| {});
+    assert_eq!(bench.port.state(), State::Listening, "four Syncs between them were lost");
     bench.advance(INTERVAL * 4);
-    bench.sync_with(leader(1), 3, |_| {});
+    bench.sync_with(leader(1), 10, |_| {});
     assert_eq!(bench.port.state(), State::Uncalibrated);
+}
+
+/// A leader that advertises 250 ms and sends every 2 s, like ptpd 1.1, and one that advertises 16 s and sends every 250 ms.
+#[test]
+fn measured_interval_decides_qualification_and_loss() {
+    for (advertised, ms, log2) in [(-2, 2_000, 1), (4, 250, -2), (-4, 16_000, 4)] {
+        let interval = Duration::from_ms(ms);
+        let mut bench = Bench::new(DelayMechanism::None);
+        for sequence in 1..=12 {
+            bench.sync_with(leader(1), sequence, |body| body.sync_interval = advertised);
+            bench.follow_up(leader(1), sequence);
+            assert_eq!(bench.port.leader().is_some(), sequence >= 2, "{ms} ms: qualified by the second Sync");
+            bench.advance(interval);
+        }
+        assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
+        let [a, m] = [advertised, log2].map(SyncInterval::from_log2);
+        assert_eq!(bench.diagnostics().first(), Some(&Diagnostic::Interval(leader(1), LEADER_ADDRESS, a, m)));
+        bench.advance(interval * 9 - Duration::from_ns(1));
+        assert_eq!(bench.port.state(), State::Slave);
+        bench.advance(Duration::from_ns(1));
+        assert_eq!(bench.port.state(), State::Listening, "{ms} ms: lost after ten intervals");
+    }
+}
+
+#[test]
+fn changed_interval_of_the_leader_is_followed_without_losing_it() {
+    let mut bench = Bench::after(leader(1), 1..30);
+    for (ms, sequences) in [(1_000, 30..60), (62, 60..200), (250, 200..220)] {
+        for sequence in sequences {
+            bench.sync_with(leader(1), sequence, |_| {});
+            bench.follow_up(leader(1), sequence);
+            bench.advance(Duration::from_ms(ms));
+            assert_eq!(bench.state_and_timeline(), (State::Slave, 1), "{ms} ms, Sync {sequence}");
+        }
+    }
+    assert_eq!(bench.port.leader().unwrap().interval().duration(), INTERVAL);
+}
+
+/// Leader 5 sends complete pairs. `sequences` of the better leader 1 are sent with Follow_Ups where `has_follow_up`.
+fn better_leader(bench: &mut Bench, sequences: std::ops::Range<u16>, has_follow_up: impl Fn(u16) -> bool) {
+    for sequence in sequences {
+        bench.address = OTHER_ADDRESS;
+        bench.sync_with(leader(1), sequence, |_| {});
+        if has_follow_up(sequence) {
+            bench.follow_up(leader(1), sequence);
+        }
+        bench.address = LEADER_ADDRESS;
+        bench.send(leader(5), sequence);
+    }
+}
+
+fn passed_over(defect: Defect) -> Diagnostic {
+    Diagnostic::PassedOver(leader(1), OTHER_ADDRESS, defect)
+}
+
+#[test]
+fn better_leader_that_cannot_be_measured_is_passed_over_until_it_mends() {
+    let mut bench = Bench::after(leader(5), 1..30);
+    better_leader(&mut bench, 30..130, |_| false);
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
+    assert_eq!(bench.diagnostics(), [passed_over(Defect::NoFollowUp)]);
+    let defects: Vec<_> = bench.port.foreign_leaders().map(ForeignLeader::defect).collect();
+    assert_eq!(defects, [None, Some(Defect::NoFollowUp)]);
+    better_leader(&mut bench, 130..141, |_| true);
+    assert_eq!(bench.port.timeline(), 1, "it has to be better for eight intervals");
+    better_leader(&mut bench, 141..155, |_| true);
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 2));
+    assert_eq!(bench.port.leader().unwrap().identity, leader(1));
+}
+
+#[test]
+fn followed_leader_that_cannot_be_measured_any_more_is_passed_over_before_the_lock_is_lost() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    better_leader(&mut bench, 1..40, |_| true);
+    assert_eq!(bench.port.leader().unwrap().identity, leader(1));
+    let (timeline, changes) = (bench.port.timeline(), bench.outputs.len());
+    better_leader(&mut bench, 40..60, |_| false);
+    assert_eq!(bench.port.leader().unwrap().identity, leader(5));
+    assert_eq!(bench.state_and_timeline(), (State::Slave, timeline + 1));
+    assert!(
+        bench.outputs[changes..]
+            .iter()
+            .all(|output| { !matches!(output, Output::Changed { reason: Reason::Unmeasured(_), .. }) }),
+        "the next leader is followed before"
+    );
+    assert_eq!(bench.diagnostics(), [passed_over(Defect::NoFollowUp)]);
+    better_leader(&mut bench, 60..100, |_| true);
+    assert_eq!(bench.port.leader().unwrap().identity, leader(1), "it mended");
+}
+
+/// Wrong sequence numbers, times that contradict each other, missing receive timestamps.
+#[test]
+fn every_defect_of_a_better_leader_is_named() {
+    type Send = fn(&mut Bench, u16);
+    let cases: [(Defect, Send); 3] = [
+        (Defect::NoFollowUp, |bench, sequence| {
+            bench.sync_with(leader(1), sequence, |_| {});
+            bench.follow_up(leader(1), sequence ^ 0x4000);
+        }),
+        (Defect::Absurd, |bench, sequence| {
+            let line = bench.line;
+            bench.sync_with(leader(1), sequence, |_| {});
+            bench.line.at0 = Timestamp::from_ns(1_000_000_000_000_000 - 7_000_000_000 * i64::from(sequence));
+            bench.follow_up(leader(1), sequence);
+            bench.line = line;
+        }),
+        (Defect::NoTimestamp, |bench, sequence| {
+            let sync = Message::Sync(SyncBody::dante(leader(1)));
+            let packet = bench.packet(leader(1), sequence, Flags::ASSIST, sync);
+            bench.receive(Channel::Event, &packet, Err(NoTimestamp::Missing));
+            bench.follow_up(leader(1), sequence);
+        }),
+    ];
+    for (defect, send) in cases {
+        let mut bench = Bench::after(leader(5), 1..30);
+        for sequence in 30..200 {
+            bench.address = OTHER_ADDRESS;
+            send(&mut bench, sequence);
+            bench.address = LEADER_ADDRESS;
+            bench.send(leader(5), sequence);
+        }
+        assert_eq!(bench.state_and_timeline(), (State::Slave, 1), "{defect}");
+        assert_eq!(bench.diagnostics(), [passed_over(defect)]);
+    }
+}
+
+#[test]
+fn few_or_changing_follow_ups_of_a_better_leader_do_not_make_the_port_alternate() {
+    for (on, off) in [(1, 2), (1, 7), (1, 9), (3, 5)] {
+        let mut bench = Bench::after(leader(5), 1..30);
+        better_leader(&mut bench, 30..1_230, |n| n % (on + off) < on);
+        assert_eq!(bench.state_and_timeline(), (State::Slave, 1), "{on} of {}", on + off);
+    }
+    for (on, off) in [(8, 8), (12, 12), (20, 20), (40, 40)] {
+        let mut bench = Bench::after(leader(5), 1..30);
+        better_leader(&mut bench, 30..1_230, |n| n % (on + off) < on);
+        let timelines = bench.port.timeline();
+        assert!(timelines <= 6, "{on} of {}: {timelines} timelines in 5 min", on + off);
+    }
+}
+
+/// A fault of this host: no leader is passed over, even if their intervals differ.
+#[test]
+fn leader_stays_if_no_leader_can_be_measured() {
+    for has_timestamps in [false, true] {
+        let mut bench = Bench::new(DelayMechanism::None);
+        for sequence in 1..400 {
+            let fault = (60..300).contains(&sequence);
+            for who in [1, 5].into_iter().filter(|who| *who == 1 || sequence % 8 == 0) {
+                let sync = Message::Sync(SyncBody::dante(leader(who)));
+                let packet = bench.packet(leader(who), sequence, Flags::ASSIST, sync);
+                let arrived =
+                    if fault && !has_timestamps { Err(NoTimestamp::Missing) } else { bench.timestamp() };
+                bench.receive(Channel::Event, &packet, arrived);
+                if !fault || !has_timestamps {
+                    bench.follow_up(leader(who), sequence);
+                }
+            }
+            bench.advance(INTERVAL);
+            if sequence == 299 {
+                let expected = if has_timestamps { Diagnostic::NoFollowUp } else { Diagnostic::NoTimestamps };
+                assert_eq!(bench.diagnostics(), [expected]);
+                assert_eq!(bench.port.state(), State::Uncalibrated);
+            }
+        }
+        assert_eq!(bench.port.leader().unwrap().identity, leader(1));
+        assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
+    }
+}
+
+#[test]
+fn only_leader_is_followed_even_if_it_cannot_be_measured() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    for sequence in 1..40 {
+        bench.sync_with(leader(1), sequence, |_| {});
+        bench.advance(INTERVAL);
+    }
+    assert_eq!(bench.port.leader().unwrap().identity, leader(1));
+    assert_eq!(bench.diagnostics(), [Diagnostic::NoFollowUp]);
+    for sequence in 40..60 {
+        bench.sync_with(leader(1), sequence, |_| {});
+        bench.send(leader(5), sequence);
+    }
+    assert_eq!(bench.port.leader().unwrap().identity, leader(5), "a leader that is measured replaces it");
+    assert_eq!(bench.port.state(), State::Slave);
 }
 
 #[test]
@@ -106,6 +292,7 @@ fn leader_change_drops_pending_syncs_and_counts() {
     let mut sequence = 990;
     while bench.port.leader().unwrap().identity == leader(5) {
         bench.sync_with(leader(7), sequence, |body| body.grandmaster.preferred = true);
+        bench.follow_up(leader(7), sequence);
         bench.sync_with(leader(5), sequence + 11, |_| {});
         bench.advance(INTERVAL);
         sequence += 1;

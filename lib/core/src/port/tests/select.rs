@@ -3,6 +3,7 @@
 use super::*;
 
 use crate::port::foreign_leaders::SyncOutcome;
+use crate::port::pairing::Pair;
 use crate::port::select::{Challenger, Damping, Decision, select};
 
 const NOW: Timestamp<Raw> = Timestamp::from_ns(1_000_000_000_000);
@@ -17,12 +18,12 @@ fn table(leaders: &[(u8, i64)]) -> ForeignLeaders {
     for &(n, silent) in leaders {
         for sequence_id in 1..=2 {
             let at = NOW - INTERVAL * (silent + 2 - i64::from(sequence_id));
-            let head = Head { domain: Subdomain::DFLT, source: leader(n), sequence_id };
-            let announced = Announcement::from(&SyncBody::dante(leader(n)));
-            assert_eq!(
-                table.sync_received(at, &head, &announced, sender(n), false, None),
-                SyncOutcome::Accepted
-            );
+            let announcement = &Announcement::from(&SyncBody::dante(leader(n)));
+            let sync =
+                Announced { sender: sender(n), sequence_id, announcement, arrived: at, preferred: false };
+            assert_eq!(table.sync_received(at, &sync, None), SyncOutcome::Accepted);
+            let arrived = PacketTimestamp { raw: at, real: Timestamp::ZERO };
+            table.paired(at, sender(n), &Pair { arrived, origin: Timestamp::from_ns(at.ns()) });
         }
     }
     table
