@@ -15,6 +15,8 @@
 mod fields;
 #[path = "captures/management.rs"]
 mod management;
+#[path = "captures/replay.rs"]
+mod replay;
 
 use dante_core::wire::{Message, Packet};
 use fields::FIELDS;

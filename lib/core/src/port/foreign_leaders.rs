@@ -8,7 +8,6 @@ use crate::announcement::Announcement;
 use crate::time::{Duration, Raw, Timestamp};
 use crate::wire::PortIdentity;
 use arrayvec::ArrayVec;
-use std::cmp::Reverse;
 use std::net::Ipv4Addr;
 
 /// A device that sends Syncs.
@@ -261,14 +260,18 @@ impl ForeignLeaders {
     /// The best of the qualified leaders that still send, and of the one that is followed. Those that can be measured precede the
     /// others.
     ///
-    /// One device at two addresses: the address that is followed stays until it is silent there; otherwise the older entry.
+    /// One device at two addresses: only the address that is followed, otherwise the older entry, until it is silent there. The other
+    /// sender may have forged the identity.
     pub(super) fn best(&self, now: Timestamp<Raw>, followed: Option<Sender>) -> Option<&ForeignLeader> {
-        let present = followed.and_then(|followed| self.get(followed));
         let is_followed = |leader: &ForeignLeader| Some(leader.sender()) == followed;
         let is_second_address = |leader: &ForeignLeader| {
-            present.is_some_and(|present| {
-                present.identity == leader.identity && !is_followed(leader) && !present.is_silent(now)
-            })
+            !is_followed(leader)
+                && self.all().any(|other| {
+                    other.identity == leader.identity
+                        && other.address != leader.address
+                        && (is_followed(other) || (other.qualified && other.since < leader.since))
+                        && !other.is_silent(now)
+                })
         };
         let is_measurable = |leader: &ForeignLeader| {
             if is_followed(leader) { leader.measurability.keeps() } else { leader.measurability.suffices() }
@@ -277,11 +280,11 @@ impl ForeignLeaders {
             if is_measurable(other) != is_measurable(best) {
                 return is_measurable(other);
             }
-            if other.identity != best.identity {
-                return select::is_better(other, best);
+            if other.identity == best.identity {
+                // It is silent at the address that is followed.
+                return is_followed(best);
             }
-            // A followed leader among the two is silent.
-            (!is_followed(other), Reverse(other.since)) > (!is_followed(best), Reverse(best.since))
+            select::is_better(other, best)
         };
         let qualified = self
             .all()

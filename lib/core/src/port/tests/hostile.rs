@@ -33,6 +33,91 @@ fn forged_sync_interval_is_clamped() {
     }
 }
 
+/// From the leader's identity and address: the interval advertised in one Sync has no effect, and neither has a burst of Syncs.
+#[test]
+fn forged_interval_or_burst_changes_no_timeout() {
+    let every = Duration::from_secs(1);
+    let send = |bench: &mut Bench, sequences: std::ops::Range<u16>| {
+        for sequence in sequences {
+            bench.sync_with(leader(1), sequence, |body| body.sync_interval = 0);
+            bench.follow_up(leader(1), sequence);
+            bench.advance(every);
+            assert!(bench.port.leader().is_some(), "Sync {sequence}");
+        }
+    };
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.sync_with(leader(1), 1, |body| body.sync_interval = 0);
+    bench.advance(every);
+    send(&mut bench, 2..30);
+    for sequence in 30..130 {
+        bench.sync_with(leader(1), sequence, |body| body.sync_interval = -4);
+        bench.advance(Duration::from_ms(1));
+    }
+    send(&mut bench, 30..60);
+    assert_eq!(bench.port.leader().unwrap().interval().duration(), every);
+    bench.sync_with(leader(1), 60, |body| body.sync_interval = 127);
+    bench.advance(every * 10 - Duration::from_ns(1));
+    assert!(bench.port.leader().is_some());
+    bench.advance(Duration::from_ns(1));
+    assert_eq!(bench.port.leader(), None, "a dead leader is not kept alive");
+}
+
+/// Follow_Ups in the name of a leader without any, from another address.
+#[test]
+fn forged_follow_ups_do_not_mend_a_leader() {
+    let mut bench = Bench::after(leader(5), 1..30);
+    for sequence in 30..100 {
+        bench.address = OTHER_ADDRESS;
+        bench.sync_with(leader(1), sequence, |_| {});
+        bench.address = Ipv4Addr::new(169, 254, 1, 99);
+        bench.follow_up(leader(1), sequence);
+        bench.address = LEADER_ADDRESS;
+        bench.send(leader(5), sequence);
+    }
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
+    assert_eq!(bench.port.leader().unwrap().identity, leader(5));
+}
+
+/// The followed leader loses its Follow_Ups while another host uses its identity and sends complete pairs: neither is followed.
+#[test]
+fn second_address_of_an_unmeasurable_leader_is_not_followed() {
+    let mut bench = Bench::after(leader(1), 1..30);
+    for sequence in 30..100 {
+        bench.sync_with(leader(1), sequence, |_| {});
+        bench.address = OTHER_ADDRESS;
+        bench.sync_with(leader(1), sequence, |_| {});
+        bench.follow_up(leader(1), sequence);
+        bench.address = LEADER_ADDRESS;
+        if sequence > 60 {
+            bench.sync_with(leader(5), sequence, |_| {});
+            bench.follow_up(leader(5), sequence);
+        }
+        bench.advance(INTERVAL);
+        if sequence == 60 {
+            let leader = bench.port.leader().unwrap();
+            assert_eq!((leader.identity, leader.address), (self::leader(1), LEADER_ADDRESS));
+        }
+    }
+    assert_eq!(bench.port.leader().unwrap().identity, leader(5));
+}
+
+#[test]
+fn slow_leader_is_not_explained_by_other_traffic_before_its_second_sync() {
+    let mut bench = Bench::new(DelayMechanism::None);
+    bench.advance(Duration::from_secs(5));
+    for _ in 0..4 {
+        bench.sync_with(leader(1), 1, |_| {});
+        bench.follow_up(leader(1), 1);
+        bench.receive(Channel::General, &[0x0b, 0x02, 0, 0], Err(NoTimestamp::Missing));
+        bench.advance(Duration::from_secs(2));
+    }
+    assert_eq!((bench.port.state(), bench.diagnostics()), (State::Listening, vec![]));
+    bench.advance(Duration::from_secs(40));
+    bench.handle(Input::Deadline);
+    bench.follow_up(leader(1), 1);
+    assert_eq!(bench.diagnostics(), [Diagnostic::NoSync]);
+}
+
 #[test]
 fn sequence_numbers_wrap_and_repeated_or_reordered_syncs_are_ignored() {
     let mut bench = Bench::after(leader(1), 65_530..65_535);
