@@ -1,12 +1,15 @@
 //! Several leaders on one network or on two: which one dante4l follows, and the rates that it stores.
 
-use dante_core::port::State;
+use dante_core::port::{Channel, State};
 use dante_core::steer;
+use dante_core::time::Timestamp;
+use dante_core::wire::{FollowUp, PortIdentity, Uuid};
 use dante_tests::clock_watch::ClockWatch;
 use dante_tests::lab::{Lab, LeaderProcess, Readers, map_error};
 use dante_tests::namespace::SECOND_CABLE;
+use dante_tests::raw_sender::{RawSender, header, sync};
 use dante_tests::{EVENT_TIMEOUT, judge, wait_for, wait_until};
-use std::time::Duration as Span;
+use std::time::{Duration as Span, Instant};
 
 fn uuid(lab: &Lab) -> String {
     lab.stage.status()["dante4l"]["leader"]["id"].as_str().unwrap_or_default().to_owned()
@@ -186,4 +189,91 @@ fn leader_rates_are_restored_after_restart() {
     judge("first rate - truth", (first.line.rate.ppm() - 123.0) * 1e3, 3_000.0, "ppb");
     readers.wait_for_port(State::Slave, EVENT_TIMEOUT);
     dante4l.stop().expect(0, &["rates of 2 leaders read from"]);
+}
+
+/// A sender of Preferred Leader Syncs that advertise 250 ms.
+struct Preferred {
+    sender: RawSender,
+    sequence: u16,
+    begun: Instant,
+}
+
+const PREFERRED: PortIdentity =
+    PortIdentity { technology: 1, uuid: Uuid([0, 0x1d, 0xc1, 0, 0, 1]), port_id: 1 };
+
+impl Preferred {
+    fn new(sender: RawSender) -> Self {
+        Self { sender, sequence: 0, begun: Instant::now() }
+    }
+
+    /// Sends one Sync every `interval` for this time, or until `done`.
+    fn send(
+        &mut self,
+        interval: Span,
+        span: Span,
+        has_follow_up: bool,
+        mut done: impl FnMut() -> bool,
+    ) -> bool {
+        let until = Instant::now() + span;
+        while Instant::now() < until {
+            self.sequence += 1;
+            self.sender.send(Channel::Event, &sync(PREFERRED, self.sequence, true));
+            if has_follow_up {
+                let ns = i64::try_from(self.begun.elapsed().as_nanos()).expect("some minutes");
+                let precise_origin = Timestamp::from_ns(90_000_000_000_000 + ns);
+                let body = FollowUp { associated_sequence_id: self.sequence, precise_origin };
+                self.sender.send(Channel::General, &header(PREFERRED, self.sequence).follow_up(&body));
+            }
+            std::thread::sleep(interval);
+            if done() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// A Preferred Leader without Follow_Ups does not take the lock away; with Follow_Ups it is followed.
+#[test]
+fn preferred_leader_without_follow_ups_is_passed_over_and_named() {
+    let Some((lab, third)) = Lab::with_third_host() else { return };
+    let mut preferred = Preferred::new(RawSender::on(&third));
+    let (_leader, dante4l) = lab.following(&["--ppm=12", "--force", "--uuid=00:1d:c1:00:00:09"], &[]);
+    let mut readers = lab.readers();
+    let interval = Span::from_millis(250);
+    let (mut slave, mut looks) = (0, 0);
+    preferred.send(interval, Span::from_secs(12), false, || {
+        looks += 1;
+        slave += u32::from(readers.port() == Some(State::Slave));
+        false
+    });
+    // A busy machine may delay dante4l so that it loses the leader for a moment.
+    assert!(slave * 100 >= looks * 95, "SLAVE at {slave} of {looks} looks: {}", dante4l.output());
+    assert_eq!(uuid(&lab), "00:1d:c1:00:00:09", "{}", dante4l.output());
+    let named = "leader 00:1d:c1:00:00:01/1 at ";
+    let output = dante4l.output();
+    let reported = output.lines().find(|line| line.contains("sends Syncs without matching Follow_Ups"));
+    assert!(
+        reported.is_some_and(|line| line.contains(named) && line.contains("it is passed over")),
+        "{output}"
+    );
+    let leaders = &lab.stage.status()["dante4l"]["ports"][0]["leaders"];
+    assert!(leaders.to_string().contains(r#""defect":"Syncs without matching Follow_Ups""#), "{leaders}");
+    let is_followed = || uuid(&lab) == "00:1d:c1:00:00:01" && readers.port() == Some(State::Slave);
+    assert!(preferred.send(interval, EVENT_TIMEOUT, true, is_followed), "{}", dante4l.output());
+}
+
+/// As ptpd 1.1 can: every 2 s, advertising 250 ms.
+#[test]
+fn leader_slower_than_it_advertises_is_followed_and_named() {
+    let Some((lab, third)) = Lab::with_third_host() else { return };
+    let mut leader = Preferred::new(RawSender::on(&third));
+    let dante4l = lab.dante4l(&[]);
+    let mut readers = lab.readers();
+    let is_slave = || readers.port() == Some(State::Slave);
+    assert!(leader.send(Span::from_secs(2), EVENT_TIMEOUT, true, is_slave), "{}", dante4l.output());
+    let output = dante4l.output();
+    assert!(output.contains("advertises a Sync interval of 0.25 s and sends a Sync every 2 s"), "{output}");
+    assert!(!output.contains("UDP port"), "{output}");
+    assert_eq!(lab.stage.status()["dante4l"]["sync_interval_ms"], 2_000);
 }

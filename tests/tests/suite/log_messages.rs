@@ -76,7 +76,11 @@ const FILES_WITHOUT_LINES: [&str; 19] = [
 ];
 
 /// Files whose texts stand in a line for which the page has this entry.
-const PARTS_IN_FILES: [(&str, &str); 14] = [
+const PARTS_IN_FILES: [(&str, &str); 15] = [
+    (
+        "lib/core/src/port/measurability.rs",
+        "leader *IDENTITY* at *ADDRESS* sends *DEFECT*: it is passed over, and the next best leader is followed",
+    ),
     ("lib/os/src/chronysock.rs", "SOCK *PATH*: *REASON*"),
     ("lib/core/src/utc/server_clock.rs", "NTP server *NAME*: *WHAT*"),
     ("lib/os/src/ntp/exchange.rs", "NTP server *NAME*: *WHAT*"),
