@@ -261,11 +261,7 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
                 "check it: ip -br addr show {interface}; dante4l uses it as soon as it is ready"
             )),
         ),
-        Some(port::State::Listening) if !port.foreign_leaders().is_empty() => {
-            let what =
-                format!("{interface}: the first Sync of a leader was received, its second one not yet");
-            found.push(Finding::warning(what).kind(Kind::Calibrating));
-        }
+        Some(port::State::Listening) if !port.foreign_leaders().is_empty() => found.extend(candidate(port)),
         Some(port::State::Listening) if !diagnostics.iter().any(|diagnostic| diagnostic.explains()) => {
             let subdomain = Subdomain(port.subdomain);
             found.push(
@@ -306,6 +302,23 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
     }
     found.extend(several_leaders(port));
     found
+}
+
+/// Returns the finding that a leader is received and not followed yet.
+fn candidate(port: &PortRecord) -> Option<Finding> {
+    let leaders = port.foreign_leaders();
+    let foreign = leaders.iter().find(|foreign| foreign.qualified != 0).or(leaders.first())?;
+    let why = if foreign.qualified == 0 {
+        "its second Sync was not received yet"
+    } else {
+        "it is followed after some seconds, because the leader changed within the last five minutes"
+    };
+    let (identity, address) = (foreign.leader.identity(), foreign.leader.address());
+    let what = format!(
+        "{}: leader {identity} at {address} is received, but not followed yet: {why}",
+        port.interface
+    );
+    Some(Finding::warning(what).kind(Kind::Calibrating))
 }
 
 /// Age of the last Sync, in Sync intervals, from which it is late: half of the receipt timeout.

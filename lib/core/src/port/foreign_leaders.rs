@@ -110,10 +110,9 @@ pub(super) enum SyncOutcome {
 
 /// Timeout after which a leader without Syncs is lost, in Sync intervals (PTP_SYNC_RECEIPT_TIMEOUT, 7.12 of IEEE 1588-2002).
 const RECEIPT_TIMEOUT: i64 = 10;
-/// The same for a leader of which a single Sync was received, so that its interval is not known: the longest interval, and as much
-/// again if the second Sync is lost.
-const SECOND_SYNC_TIMEOUT: Duration =
-    Duration::from_secs(2 * SyncInterval::MAX.duration().ns() / 1_000_000_000);
+/// The same for a leader of which a single Sync was received, so that its interval is not known: the longest interval, twice,
+/// as one Sync may be lost.
+const SECOND_SYNC_TIMEOUT: Duration = Duration::from_secs(32);
 /// Time between two Syncs within which they qualify a leader, in Sync intervals.
 const QUALIFICATION_INTERVALS: i64 = 4;
 /// Time without a Sync, in Sync intervals, after which a leader is not chosen any more. If its identity is in use at another

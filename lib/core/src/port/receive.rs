@@ -145,7 +145,7 @@ impl Port {
         let is_unpaired = session.is_some_and(|session| {
             session.without_timestamp = 0;
             session.unpaired = session.unpaired.saturating_add(u32::from(origin.is_none()));
-            session.unpaired >= UNUSABLE_SYNCS
+            origin.is_none() && session.unpaired >= UNUSABLE_SYNCS
         });
         // If the Follow_Ups of another leader are received, the cause is not this host.
         if is_unpaired && !self.is_another_measured(now, sender) {

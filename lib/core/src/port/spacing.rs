@@ -12,7 +12,7 @@ impl SyncInterval {
     /// Shortest interval that is used, 1/16 s. Dante uses 1/4 s, the standard has 1 to 16 s.
     const MIN: Self = Self(-4);
     /// Longest interval that is used, 16 s.
-    pub(super) const MAX: Self = Self(4);
+    const MAX: Self = Self(4);
 
     /// The interval of this logarithm to base 2 of seconds, limited to -4 to 4 (1/16 s to 16 s): others may be forged.
     pub fn from_log2(log2: i8) -> Self {

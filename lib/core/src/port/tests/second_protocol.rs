@@ -171,6 +171,25 @@ fn best_leader_of_a_second_protocol_is_followed_and_published() {
     assert_eq!(bench.state_and_timeline(), (State::Slave, 2), "the clock map outlives the session");
 }
 
+/// A leader that announces itself and sends no Sync is no better than one that sends no Follow_Ups.
+#[test]
+fn leader_of_a_second_protocol_without_syncs_is_passed_over() {
+    let mut bench = Bench::v2();
+    for sequence in 1..100 {
+        bench.send_v2(leader(1), sequence, |_| {});
+        if sequence > 30 {
+            let packet = announce(leader(7), sequence, |rest| rest[3] = 127);
+            bench.address = OTHER_ADDRESS;
+            bench.receive(Channel::General, &packet, Err(NoTimestamp::Missing));
+            bench.address = LEADER_ADDRESS;
+        }
+        bench.advance(INTERVAL);
+    }
+    assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
+    let defects: Vec<_> = bench.port.foreign_leaders().map(ForeignLeader::defect).collect();
+    assert_eq!(defects, [None, Some(Defect::NoFollowUp)]);
+}
+
 /// Fields in the order of PTPv2's comparison; each one outweighs the lower identity of the other leader.
 #[test]
 fn second_protocol_has_its_own_order_of_leaders() {
