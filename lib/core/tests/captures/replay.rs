@@ -121,7 +121,7 @@ fn lost_syncs_of_ptpd_are_no_longer_interval() {
     let mut capture = captured("ptpd-1.1-leader-and-follower");
     capture.retain(|captured| {
         let packet = Packet::parse(&captured.payload).unwrap();
-        !matches!(packet.message, Message::Sync(_)) || packet.header.sequence_id % 4 == 0
+        !matches!(packet.message, Message::Sync(_)) || packet.header.sequence_id.is_multiple_of(4)
     });
     let (port, diagnostics) = replay(&capture);
     assert_eq!((port.state(), port.timeline()), (State::Slave, 1), "{diagnostics:?}");

@@ -21,7 +21,7 @@ const SWITCH: Figures = Figures { phase_us: 24.0, phase_left_us: 21.5, excursion
 
 scenario! {
     both_networks_work, 180, VETH, |seed| one_clock(seed, Profile::VETH, APART);
-    better_leader_without_follow_ups_on_the_primary, 180, VETH, |seed| {
+    better_leader_without_follow_ups_on_the_primary, 180, SWITCH, |seed| {
         let mut better = role(2, seed, Profile::VETH, Model::PC.at_ppm(-13.0), 541_867);
         (better.config.preferred, better.faults.lost) = (true, 1.0);
         one_clock(seed, Profile::VETH, APART).then(30, Act::Lead(Box::new(better)))
