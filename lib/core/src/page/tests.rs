@@ -237,11 +237,13 @@ fn layouts_do_not_change_by_a_byte() {
     assert_eq!(
         statuses,
         [
-            (18, 7, 3248, 0x971b_f42d_746b_f3d2),
+            (17, 8, 3248, 0x971b_f42d_746b_f3d2),
             (18, 3, 328, 0x0e46_aeac_d78b_adc1),
             (19, 3, 1392, 0x0632_119f_5eb1_5b6c)
         ]
     );
+    let kinds: std::collections::BTreeSet<u32> = clocks.iter().chain(&statuses).map(|it| it.0).collect();
+    assert_eq!(kinds.len(), 6, "no two pages have the same kind");
     assert_eq!((MAGIC.to_ne_bytes(), HEAD_WORDS), (*b"D4L_PAGE", 16));
     assert_eq!(layout_word::<Dante2sysStatus>(), 18 << 32 | 3);
 }

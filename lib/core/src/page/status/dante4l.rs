@@ -75,7 +75,7 @@ pub const PORT_HAS_DELAY: u16 = 4;
 /// `PortRecord::last` is valid.
 pub const PORT_HAS_SAMPLE: u16 = 8;
 
-body!(Dante4lStatus, "dante4l", 18, Status 7);
+body!(Dante4lStatus, "dante4l", 17, Status 8);
 
 impl Dante4lStatus {
     /// The selected port, whose leader the suite follows.
