@@ -70,7 +70,7 @@ pub struct Args {
     pub rtc_device: PathBuf,
 
     /// File that stores the clock's frequency between runs [default: /var/lib/dante2sys/drift, with --instance drift.NAME; none
-    /// unless the system clock is steered]
+    /// unless the system clock is steered]. UTC by the leader's time is stored in FILE.utc
     #[arg(long, value_name = "FILE")]
     pub drift_file: Option<PathBuf>,
 

@@ -10,7 +10,8 @@ use crate::drift_file::DriftFile;
 use crate::rtc::RtcKeeper;
 use dante_core::page::{Dante2sys, Dante2sysStatus, Dante4l};
 use dante_core::steer::{
-    Clock, ClockState, Config, Input, Output, Report, State, Steerer, UtcConfig, UtcSource, drive, law,
+    Clock, ClockState, Config, EarlierEpoch, Input, Output, Report, State, Steerer, UtcConfig, UtcSource,
+    drive, law,
 };
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
@@ -40,17 +41,19 @@ impl Discipline {
     pub fn start(
         mut clock: ControlledClock,
         pages: Publisher<Dante2sys, Dante2sysStatus>,
+        earlier: Option<EarlierEpoch>,
         args: &Args,
     ) -> Result<Self, Failure> {
         let config = config(args, &clock);
         let drift_file = DriftFile::new(args.drift_path());
+        let saved = drift_file.read_utc();
         let frequency = drift_file.read().map(|frequency| frequency.clamp(config.limits.frequency));
         let frequency = clock.start(frequency)?;
         let now = clock.read();
         let uses_ntp = args.utc_source() == UtcSource::Ntp;
         let mut discipline = Self {
             leader: PageFollower::new(PageName::new(args.common.instance.as_ref()))?,
-            steerer: Steerer::new(config, &now, frequency),
+            steerer: Steerer::new(config, &now, frequency).resuming(earlier, saved),
             ntp: uses_ntp.then(|| NtpClient::start(args.ntp_servers.clone())).transpose()?,
             rtc: RtcKeeper::new(args.rtc_mode(), args.rtc_device.clone()),
             rtc_due: None,
@@ -79,7 +82,8 @@ impl Discipline {
         let may_write_rtc = self.steerer.utc().may_write_rtc(&now, &self.steerer.run());
         self.rtc_due = self.rtc.keep(now, may_write_rtc);
         let is_locked = self.steerer.state() == State::Locked;
-        self.drift_file.keep(now.raw, self.steerer.known_frequency(now.raw).filter(|_| is_locked));
+        let utc = self.steerer.utc_to_save(&now);
+        self.drift_file.keep(now.raw, self.steerer.known_frequency(now.raw).filter(|_| is_locked), utc);
         self.journal.summarise(&self.steerer, &now);
         self.publish();
     }
@@ -148,6 +152,7 @@ impl Service for Discipline {
 
     /// Leaves the clock at the leader's rate, without the phase term.
     fn end(&mut self) {
+        let utc = self.steerer.utc_to_save(&self.now.reading);
         self.drive(Input::End);
         log::info!(
             "stopped steering: clock keeps {:+.0} ppb, without phase correction",
@@ -155,7 +160,7 @@ impl Service for Discipline {
         );
         let may_write_rtc = self.steerer.utc().may_write_rtc(&self.now.reading, &self.steerer.run());
         self.rtc.end(&mut self.clock, may_write_rtc);
-        self.drift_file.end(self.steerer.known_frequency(raw_now()));
+        self.drift_file.end(self.steerer.known_frequency(raw_now()), utc);
         self.publish();
     }
 }

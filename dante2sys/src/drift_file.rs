@@ -1,7 +1,8 @@
 //! The drift file: stores the clock's frequency between runs. As in chrony's drift file it has two numbers in ppm: the frequency
-//! and its uncertainty.
+//! and its uncertainty. Beside it a file with the suffix `.utc` stores UTC over Dante time ([`SavedUtc`]).
 
 use dante_core::time::{Duration, Ratio, Raw, Timestamp};
+use dante_core::utc::SavedUtc;
 use dante_os::statefile::StateFile;
 use std::path::PathBuf;
 use std::thread::{Builder, JoinHandle};
@@ -21,6 +22,7 @@ const LIMIT_PPM: f64 = 500.0;
 /// The drift file, if one is configured.
 pub struct DriftFile {
     file: Option<StateFile>,
+    utc_file: Option<StateFile>,
     /// When it is written next; `None` before the first lock.
     due: Option<Timestamp<Raw>>,
     /// The thread that writes the file, one at a time: a disk may need longer than the main loop may block.
@@ -31,7 +33,25 @@ pub struct DriftFile {
 
 impl DriftFile {
     pub fn new(path: Option<PathBuf>) -> Self {
-        Self { file: path.map(StateFile::new), due: None, writing: None, trouble: None }
+        let utc_path = path.clone().map(|mut path| {
+            path.as_mut_os_string().push(".utc");
+            path
+        });
+        let [file, utc_file] = [path, utc_path].map(|path| path.map(StateFile::new));
+        Self { file, utc_file, due: None, writing: None, trouble: None }
+    }
+
+    /// Reads UTC of the last run, if it is stored.
+    pub fn read_utc(&self) -> Option<SavedUtc> {
+        let file = self.utc_file.as_ref()?;
+        let text =
+            file.read().inspect_err(|error| log::warn!("{error}: starting without UTC of the last run"));
+        let text = text.ok()??;
+        let saved = SavedUtc::parse(&text);
+        if saved.is_none() {
+            log::warn!("{} does not contain UTC of the last run: ignored", file.path().display());
+        }
+        saved
     }
 
     /// Reads the frequency of the last run, if one is stored.
@@ -53,8 +73,8 @@ impl DriftFile {
     }
 
     /// Starts a write if it is due, and handles the result of the previous one; never waits for the disk. `known` is the frequency
-    /// of a locked clock and its uncertainty.
-    pub fn keep(&mut self, now: Timestamp<Raw>, known: Option<(Ratio, Ratio)>) {
+    /// of a locked clock and its uncertainty, `utc` is UTC for the next run.
+    pub fn keep(&mut self, now: Timestamp<Raw>, known: Option<(Ratio, Ratio)>, utc: Option<SavedUtc>) {
         if self.finish_write() && self.trouble.is_some() {
             self.due = Some(now + FIRST_INTERVAL);
         }
@@ -62,16 +82,16 @@ impl DriftFile {
         let due = *self.due.get_or_insert(now + FIRST_INTERVAL);
         if now >= due && self.writing.is_none() {
             self.due = Some(now + INTERVAL);
-            self.write(known);
+            self.write(known, utc);
         }
     }
 
-    /// Writes the file at exit, and waits for that for up to `EXIT_WAIT`.
-    pub fn end(&mut self, known: Option<(Ratio, Ratio)>) {
+    /// Writes the files at exit, and waits for that for up to `EXIT_WAIT`.
+    pub fn end(&mut self, known: Option<(Ratio, Ratio)>, utc: Option<SavedUtc>) {
         let limit = Instant::now() + EXIT_WAIT;
         self.wait(limit);
         if let Some(known) = known {
-            self.write(known);
+            self.write(known, utc);
             self.wait(limit);
         }
         if let (Some(_), Some(file)) = (&self.writing, &self.file) {
@@ -97,10 +117,15 @@ impl DriftFile {
         true
     }
 
-    fn write(&mut self, (frequency, sigma): (Ratio, Ratio)) {
+    fn write(&mut self, (frequency, sigma): (Ratio, Ratio), utc: Option<SavedUtc>) {
         let Some(file) = self.file.clone().filter(|_| self.writing.is_none()) else { return };
         let text = format!("{:.6} {:.6}\n", frequency.ppm(), sigma.ppm());
-        let write = move || file.replace(&text).map_err(|error| error.to_string());
+        let utc = self.utc_file.clone().zip(utc);
+        let write = move || {
+            file.replace(&text)
+                .and_then(|()| utc.map_or(Ok(()), |(file, utc)| file.replace(&utc.to_string())))
+                .map_err(|error| error.to_string())
+        };
         match Builder::new().name("drift-file".into()).stack_size(STACK_BYTES).spawn(write) {
             Ok(writing) => self.writing = Some(writing),
             Err(error) => self.report(Err(format!("cannot start a thread to write the drift file: {error}"))),
@@ -150,21 +175,21 @@ mod tests {
         let mut file = DriftFile::new(Some(folder.join("drift")));
         let known = Some((Ratio::from_ppm(12.0), Ratio::from_ppb(3.0)));
         let at = |s: i64| Timestamp::from_ns(0) + Duration::from_secs(s);
-        file.keep(at(0), known);
+        file.keep(at(0), known, None);
         assert_eq!(file.trouble(), None, "no write yet");
-        file.keep(at(60), known);
+        file.keep(at(60), known, None);
         let seen = |file: &mut DriftFile, now| {
             while file.writing.is_some() {
-                file.keep(now, None);
+                file.keep(now, None, None);
             }
         };
         seen(&mut file, at(61));
         let trouble = file.trouble().unwrap_or_default().to_owned();
         assert!(trouble.starts_with(&format!("cannot write {}", folder.display())), "{trouble}");
         std::fs::create_dir(&folder).unwrap();
-        file.keep(at(120), known);
+        file.keep(at(120), known, None);
         assert!(file.trouble().is_some(), "retried a minute after the failure was found");
-        file.keep(at(121), known);
+        file.keep(at(121), known, None);
         seen(&mut file, at(121));
         assert_eq!((file.trouble(), file.read()), (None, Some(Ratio::from_ppm(12.0))));
     }
@@ -178,15 +203,15 @@ mod tests {
         let at = |s: i64| Timestamp::from_ns(0) + Duration::from_secs(s);
         let (answer, disk) = std::sync::mpsc::channel::<()>();
         file.writing = Some(std::thread::spawn(move || disk.recv().map_err(|error| error.to_string())));
-        file.keep(at(0), known(1.0));
-        file.keep(at(60), known(1.0));
+        file.keep(at(0), known(1.0), None);
+        file.keep(at(60), known(1.0), None);
         let begun = Instant::now();
-        file.end(known(2.0));
+        file.end(known(2.0), None);
         assert!(begun.elapsed() >= EXIT_WAIT, "waits for the write");
         assert!(file.writing.is_some() && !path.exists(), "no second write meanwhile");
         answer.send(()).unwrap();
         while file.writing.is_some() {
-            file.end(known(3.0));
+            file.end(known(3.0), None);
         }
         assert_eq!(file.read(), Some(Ratio::from_ppm(3.0)));
     }

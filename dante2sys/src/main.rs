@@ -9,8 +9,11 @@ mod restore_frequency;
 mod rtc;
 
 use clock::ControlledClock;
+use dante_core::page::Dante2sys;
 use dante_core::time::{Duration, Real, Timestamp};
+use dante_os::clock::raw_now;
 use dante_os::daemon::{self, Failure};
+use dante_os::page::{PageName, PageReader};
 use dante_os::poll::Poll;
 use dante_os::process;
 use dante2sys::args::{self, Args};
@@ -33,10 +36,13 @@ fn steer(args: Args) -> Result<(), Failure> {
     if let Some(priority) = args.rt_priority {
         process::real_time(priority).map_err(Failure::of)?;
     }
+    // The epoch offset (K) of an earlier run is resumed.
+    let before = PageReader::new(PageName::<Dante2sys>::new(args.common.instance.as_ref())).read(raw_now());
     // The pages first: while another instance runs, its clock is not changed.
     let pages = daemon::publish(&args.common)?;
     let clock = ControlledClock::open(&args.clock, args.force)?;
-    let mut discipline = Discipline::start(clock, pages, &args)?;
+    let earlier = before.ok().and_then(|view| view.body.earlier_epoch(clock.kind()));
+    let mut discipline = Discipline::start(clock, pages, earlier, &args)?;
     daemon::serve(poll, &mut discipline)
 }
 

@@ -140,6 +140,7 @@ impl Journal {
                 );
             }
             Output::Epoch(change) => self.changes.info(now, format_args!("{change}")),
+            Output::SavedUtc(used) => log::info!("{used}"),
             Output::Utc(event) => {
                 if self.utc_events.allows(std::mem::discriminant(&event), now) {
                     log::info!("{event}");

@@ -20,6 +20,7 @@ mod steerer;
 mod utc;
 
 pub use drive::{Clock, ClockState, ExactClock, Fault, Report, Setting, drive};
+pub use hold::EarlierEpoch;
 pub use jump::Jump;
 pub use kernel::{Declared, Disturbance, Kernel, KernelLeap, Leftover, NOMINAL_TICK, SELF_STEERING};
 pub use law::{Law, Limits};
@@ -33,7 +34,7 @@ use crate::time::{Duration, Offset, Ratio};
 use crate::timescale::EpochChange;
 use crate::track::{Loss, Track};
 use crate::utc::servers::NoMeasurement;
-use crate::utc::{Answer, UtcEvent, UtcMeasurement, UtcRules};
+use crate::utc::{Answer, SavedUtcUse, UtcEvent, UtcMeasurement, UtcRules};
 use std::fmt;
 
 numbered! {
@@ -179,6 +180,8 @@ pub enum Output {
     Adopted(Offset, Jump),
     /// An event of the UTC estimate or the UTC policy.
     Utc(UtcEvent),
+    /// What became of UTC of an earlier run.
+    SavedUtc(SavedUtcUse),
     /// The kernel now publishes the clock as synchronised, with at most this error; before it did not.
     Synchronised(Duration),
     /// The kernel now publishes the clock as not synchronised; its error may be this large.

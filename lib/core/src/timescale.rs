@@ -1,7 +1,8 @@
 //! The time scale of the suite: UTC as Dante time plus the epoch offset (K), continuous across leaders.
 //!
-//! dante2sys steers the system clock to it, and danteshm publishes it to chrony, by the same rules: K is set at the first lock. On
-//! a new timeline of Dante time K is set again, so that UTC continues without a jump from the old clock map, extrapolated.
+//! dante2sys steers the system clock to it, and danteshm publishes it to chrony, by the same rules: K is set at the first lock. K
+//! is kept while each clock map continues the previous one, also where dante4l was restarted. On a map that does not, K is set
+//! again, so that UTC continues without a jump from the old clock map, extrapolated.
 
 use crate::time::{ClockMap, Dante, Duration, Epoch, Ratio, Raw, Real, Timestamp};
 use crate::track::TimelineKey;
@@ -67,9 +68,28 @@ pub struct Timescale {
     leap_seconds: i32,
 }
 
-/// K was carried over to a new timeline.
+/// Largest difference of two clock maps up to which the newer one continues the older one, apart from their uncertainty. Few NTP
+/// servers show UTC to this, and the control law corrects it within seconds.
+const MAX_MAP_CHANGE: Duration = Duration::from_us(20);
+/// The uncertainty of the maps at their last measurements, in standard deviations, that is allowed in addition, and its limit. No two
+/// leaders whose time is their uptime are that close by chance.
+const MAP_SIGMAS: i64 = 4;
+const MAX_MAP_NOISE: Duration = Duration::from_ms(1);
+
+/// Why K is carried over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaced {
+    /// The timeline of Dante time.
+    Timeline,
+    /// The clock map, by one of the same timeline: newer minus older map.
+    Map(Duration),
+}
+
+/// K was carried over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochChange {
+    /// What was replaced.
+    pub replaced: Replaced,
     /// K before.
     pub from: Epoch,
     /// K from now on.
@@ -80,14 +100,19 @@ pub struct EpochChange {
 
 impl fmt::Display for EpochChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "epoch offset (K) carried over to a new timeline of Dante time after {:.3} s without a measurement: {} to {} ns, by {:+.9} s; UTC does not jump",
-            self.gap.secs_f64(),
-            self.from.ns(),
-            self.to.ns(),
-            Duration::from_ns(self.to.ns().saturating_sub(self.from.ns())).secs_f64()
-        )
+        let (gap, from, to) = (self.gap.secs_f64(), self.from.ns(), self.to.ns());
+        let by = Duration::from_ns(to.saturating_sub(from)).secs_f64();
+        match self.replaced {
+            Replaced::Timeline => write!(
+                f,
+                "epoch offset (K) carried over to a new timeline of Dante time after {gap:.3} s without a measurement: {from} to {to} ns, by {by:+.9} s; UTC does not jump"
+            ),
+            Replaced::Map(moved) => write!(
+                f,
+                "epoch offset (K) carried over to a clock map that differs from the extrapolated one by {:+.9} s, after {gap:.3} s without a measurement: {from} to {to} ns, by {by:+.9} s; UTC does not jump",
+                moved.secs_f64()
+            ),
+        }
     }
 }
 
@@ -108,6 +133,11 @@ impl Timescale {
     pub fn resumed(key: TimelineKey, map: ClockMap, epoch: Epoch) -> Self {
         let raw = map.line.raw0;
         Self::fixed_at(key, map, raw, epoch.utc_of(map.dante_at(raw)))
+    }
+
+    /// Makes a scale with the piece of K of an earlier run of the program, and its count of leap seconds.
+    pub fn with_piece(key: TimelineKey, map: ClockMap, piece: Piece, leap_seconds: i32) -> Self {
+        Self { key, map, piece: Piece { origin: 0, serial: 1, ..piece }, part: 0, leap_seconds }
     }
 
     /// Sets K again, so that the scale shows `utc` at `raw`.
@@ -134,14 +164,28 @@ impl Timescale {
         self.part = part;
     }
 
-    /// Continues with a newer map. If it is on another timeline, K is carried over at `now` and the change is returned.
+    /// Returns what a newer map replaces at `now`; `None` if it continues the present one. How long the present map was extrapolated
+    /// does not matter: a wrong extrapolation is not an error of the clock.
+    pub fn replaced_by(&self, key: TimelineKey, map: &ClockMap, now: Timestamp<Raw>) -> Option<Replaced> {
+        let by = map.dante_at(now) - self.map.dante_at(now);
+        // Within one timeline an uncertain newer map is one that was fitted again, and its error is no reason to move the clock.
+        let (sigma, replaced) = if key == self.key {
+            (self.map.sigma.offset, Replaced::Map(by))
+        } else {
+            (self.map.sigma.offset + map.sigma.offset, Replaced::Timeline)
+        };
+        (by.abs() > MAX_MAP_CHANGE + (sigma * MAP_SIGMAS).min(MAX_MAP_NOISE)).then_some(replaced)
+    }
+
+    /// Continues with a newer map. If it does not continue the present one, K is carried over at `now` and the change is returned.
     pub fn follow(&mut self, key: TimelineKey, map: ClockMap, now: Timestamp<Raw>) -> Option<EpochChange> {
+        let replaced = self.replaced_by(key, &map, now);
         let gap = now - self.map.line.raw0;
-        let before = (key != self.key).then(|| (self.utc_at(now), self.epoch_at(now)));
+        let (utc, from) = (self.utc_at(now), self.epoch_at(now));
         (self.key, self.map) = (key, map);
-        let (utc, from) = before?;
+        let replaced = replaced?;
         self.refix(now, utc);
-        Some(EpochChange { from, to: self.epoch_at(now), gap })
+        Some(EpochChange { replaced, from, to: self.epoch_at(now), gap })
     }
 
     /// Moves K by `by` from `now` on.

@@ -8,12 +8,14 @@ mod drift;
 mod estimate;
 pub mod packet;
 mod policy;
+mod saved;
 mod server_clock;
 pub mod servers;
 mod servo;
 
 pub use estimate::UtcError;
 pub use policy::{Policy, UtcRules};
+pub use saved::{ClockIdentity, SavedUtc, SavedUtcUse};
 pub use server_clock::{Refusal, ServerClock, UNDECLARED_ERROR};
 pub use servers::UtcMeasurement;
 pub use servo::{UtcEvent, UtcServo};

@@ -16,11 +16,14 @@ use dante_sim::link::Profile;
 use dante_sim::oscillator::Oscillator;
 use dante_sim::world::{Act, HostConfig, LeaderId, NtpServer, Observation, Role, True, World};
 use seeds::{is_one_chosen, seeds};
+use utc::absence::{self, Draw, assert_as_good_as_before, assert_never_wrong};
 use utc::watched::{Figures, Watched};
 
 #[path = "common/seeds.rs"]
 mod seeds;
 mod utc {
+    pub mod absence;
+    pub mod restarts;
     pub mod watched;
 }
 
@@ -340,5 +343,20 @@ fn daily_wander_of_the_leader_is_followed() {
         // The first day, in which the filters adapt.
         world.run(DAY);
         assert_holds(&measured("utc, leader wanders by 100 ppb", seed, &mut world, DAY * 5), us(1_500), 15.0);
+    }
+}
+
+#[test]
+fn replaced_reference_after_a_long_absence_moves_neither_clock_nor_utc() {
+    let seeds = if is_one_chosen() { seeds() } else { 0..seeds().end.max(absence::SEEDS) };
+    let mut all = Vec::new();
+    for draw in seeds.map(Draw::new) {
+        let seen = draw.run();
+        println!("{draw}\n{seen}");
+        all.push((draw, seen));
+    }
+    all.iter().for_each(|(draw, seen)| assert_never_wrong(draw, seen));
+    if !is_one_chosen() {
+        assert_as_good_as_before(&all);
     }
 }

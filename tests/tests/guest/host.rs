@@ -7,7 +7,7 @@ use super::{
 };
 use dante_tests::guest::{Guest, INTERFACE};
 use dante_tests::lab::LeaderProcess;
-use dante_tests::ntp::{Behaviour, NtpServer};
+use dante_tests::ntp::{Answer, Behaviour, NtpServer};
 use dante_tests::{judge_in_guest, wait_until};
 use nix::libc::{STA_INS, STA_PLL};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -37,7 +37,9 @@ pub fn phases(guest: &mut Guest) {
     guest.phase("the package, upgraded", package::upgrade);
     guest.phase("chronyd started while dante2sys runs, and the reverse", beside_chronyd);
     guest.phase("kill -9 of dante4l", dante4l_killed);
-    guest.phase("reboot: the frequency, the time in the RTC, the wait unit", reboots);
+    guest.phase("reboot: the frequency, the time in the RTC, UTC by the leader, the wait unit", |guest| {
+        reboots(guest, &server);
+    });
     guest.phase("sleep", sleeps);
     ntpd::phases(guest, &server);
     guest.phase("a leap second", |guest| leaps(guest, &server));
@@ -301,7 +303,7 @@ fn wait_for_leader_rate(guest: &mut Guest) {
     judge_in_guest("rate - leader's", timex.frequency_ppb / 1e3 - PPM, 3.0, "ppm");
 }
 
-fn reboots(guest: &mut Guest) {
+fn reboots(guest: &mut Guest, server: &NtpServer) {
     let stopped = guest.check("date +%s; systemctl stop dante2sys.service");
     // dante2sys also writes the RTC at a clean exit.
     let stopped: i64 = stopped.trim().parse().expect("s");
@@ -311,6 +313,9 @@ fn reboots(guest: &mut Guest) {
     println!("saved: {} ppm", stored.trim());
     let frequency: f64 = stored.split(' ').next().and_then(|ppm| ppm.parse().ok()).expect("a frequency");
     judge_in_guest("saved - leader's", frequency - PPM, 2.0, "ppm");
+    let saved = guest.check("cat /var/lib/dante2sys/drift.utc");
+    println!("saved: {}", saved.trim());
+    server.change(|server| server.answer = Answer::Nothing);
     guest.reboot();
     // The network comes up after the daemons.
     package::wait_for_status(guest, "dante4l", &format!("waiting for interface {LATE}"));
@@ -326,6 +331,12 @@ fn reboots(guest: &mut Guest) {
     let rtc = guest.rtc_error();
     println!("error of the RTC after the reboot: {rtc:+.3} s");
     assert!(rtc.abs() < 1.0, "{rtc}");
+    // The leader's time has continued: it shows UTC while no server replies.
+    wait_for_line(guest, "dante2sys", 0, "UTC of the last run resumed");
+    wait_for_state(guest, "LOCKED");
+    judge_in_guest("UTC error before a server replies", utc_error_s(guest) * 1e3, 12.0, "ms");
+    assert_eq!(guest.status()["dante2sys"]["utc"]["synchronised"], false, "no server has confirmed it");
+    server.change(|server| server.answer = Answer::Time);
     wait_until("time-sync.target", EVENT_TIMEOUT, || {
         guest.run("systemctl is-active time-sync.target").stdout.trim() == "active"
     });

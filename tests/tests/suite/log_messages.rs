@@ -13,10 +13,10 @@ use dante_core::redundancy::NetworkChange;
 use dante_core::relay::{EpochSource, Fixed, PauseReason};
 use dante_core::steer::{self, Disturbance, Leftover};
 use dante_core::time::{Duration, Epoch, Offset, Ratio, Raw, Real, Timestamp};
-use dante_core::timescale::EpochChange;
+use dante_core::timescale::{EpochChange, Replaced};
 use dante_core::track::Loss;
 use dante_core::utc::servers::{NoMeasurement, Smear};
-use dante_core::utc::{Refusal, UtcEvent};
+use dante_core::utc::{Refusal, SavedUtcUse, UtcEvent};
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use dante_os::clock::{ClockError, PhcError};
 use dante_os::competing_daemons::CompetingDaemon;
@@ -473,6 +473,7 @@ every_case!(port_reasons -> port::Reason {
     port::Reason::ForeignLeader(_) => port::Reason::ForeignLeader(leader()),
     port::Reason::Converged => port::Reason::Converged,
     port::Reason::Jumped => port::Reason::Jumped,
+    port::Reason::Returned(_) => port::Reason::Returned(SECOND),
     port::Reason::Unmeasured(_) => port::Reason::Unmeasured(SECOND),
     port::Reason::Refitted => port::Reason::Refitted,
     port::Reason::Silence(_) => port::Reason::Silence(SECOND),
@@ -483,6 +484,7 @@ every_case!(discontinuities -> Discontinuity {
     Discontinuity::AnotherLeader(_) => Discontinuity::AnotherLeader(leader()),
     Discontinuity::Reboot(_) => Discontinuity::Reboot(SECOND),
     Discontinuity::Jump(_) => Discontinuity::Jump(SECOND),
+    Discontinuity::Absence(_) => Discontinuity::Absence(SECOND),
 });
 
 every_case!(network_changes -> NetworkChange {
@@ -656,8 +658,24 @@ every_case!(pause_reasons -> PauseReason {
     PauseReason::Forgotten => PauseReason::Forgotten,
 });
 
-fn epoch_change() -> EpochChange {
-    EpochChange { from: Epoch::from_ns(1), to: Epoch::from_ns(2), gap: SECOND }
+every_case!(replacements -> Replaced {
+    Replaced::Timeline => Replaced::Timeline,
+    Replaced::Map(_) => Replaced::Map(SECOND),
+});
+
+every_case!(saved_utc_uses -> SavedUtcUse {
+    SavedUtcUse::Used { .. } => SavedUtcUse::Used { age: SECOND, off: offset(), bound: SECOND },
+    SavedUtcUse::LeapPossible => SavedUtcUse::LeapPossible,
+    SavedUtcUse::OtherLeader => SavedUtcUse::OtherLeader,
+    SavedUtcUse::NotContinued(_) => SavedUtcUse::NotContinued(SECOND),
+    SavedUtcUse::Uncertain(_) => SavedUtcUse::Uncertain(SECOND),
+    SavedUtcUse::OtherRate(_) => SavedUtcUse::OtherRate(Ratio::ZERO),
+});
+
+fn epoch_changes() -> Vec<EpochChange> {
+    let change =
+        |replaced| EpochChange { replaced, from: Epoch::from_ns(1), to: Epoch::from_ns(2), gap: SECOND };
+    replacements().into_iter().map(change).collect()
 }
 
 #[test]
@@ -695,13 +713,14 @@ fn every_event_and_error_of_dante2sys_is_explained() {
     leftovers().iter().for_each(|leftover| explained(leftover.to_string()));
     disturbances().iter().for_each(|disturbance| explained(disturbance.to_string()));
     utc_events().iter().for_each(|event| explained(event.to_string()));
+    saved_utc_uses().iter().for_each(|used| explained(used.to_string()));
     let written = |none: &&NoMeasurement| !NOT_WRITTEN.contains(&none.to_string().as_str());
     no_measurements().iter().filter(written).for_each(|none| explained(none.to_string()));
     explained(Smear { difference: SECOND }.to_string());
     for refusal in refusals() {
         explained(format!("NTP server ntp1: 192.0.2.1:123 {refusal}"));
     }
-    explained(epoch_change().to_string());
+    epoch_changes().iter().for_each(|change| explained(change.to_string()));
     clock_errors().iter().for_each(|error| explained(error.what()));
     phc_errors().iter().for_each(|error| explained(error.what()));
     process_errors().iter().for_each(|error| explained(error.what()));
@@ -735,7 +754,7 @@ fn every_event_and_error_of_danteshm_is_explained() {
             explained(Fixed { epoch, source, is_resumed, moved, ahead: SECOND }.to_string());
         }
     }
-    explained(epoch_change().to_string());
+    epoch_changes().iter().for_each(|change| explained(change.to_string()));
     let written = |error: &&ShmError| !matches!(error, ShmError::Missing { .. });
     shm_errors().iter().filter(written).for_each(|error| explained(error.what()));
     serve_errors().iter().for_each(|error| explained(error.what()));

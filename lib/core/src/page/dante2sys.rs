@@ -1,7 +1,7 @@
 //! The clock page of dante2sys: the steered clock, and the epoch offset (K) as pieces.
 
 use super::record::{body, record};
-use crate::steer::{State, SteeredClock, Steerer};
+use crate::steer::{EarlierEpoch, State, SteeredClock, Steerer};
 use crate::time::{Dante, Duration, Ratio, Reading, Real, Timestamp};
 use crate::timescale::Piece;
 use crate::track::TimelineKey;
@@ -26,13 +26,14 @@ record! {
         pub key_instance: u64,
         /// The timeline that the pieces refer to; with [`STEER_HAS_PIECE`].
         pub key_number: u64,
-        /// K in force; with [`STEER_HAS_PIECE`].
+        /// K in force; with [`STEER_HAS_PIECE`]. Without it, and with a serial other than 0: K of an earlier run, which the next lock
+        /// may resume.
         pub piece: PieceRecord,
         /// K from `next_from_dante_ns` on; its serial is 0 where there is none. This version never sets it.
         pub next: PieceRecord,
         /// Dante time from which `next` is in force.
         pub next_from_dante_ns: i64,
-        /// Sum of the leap seconds since `piece.origin` began, s, to be added to UTC by a piece: -1 after an inserted one.
+        /// Sum of the leap seconds since K was first set, in this run or in one that it continues, s, to be added to UTC by a piece: -1 after an inserted one.
         pub leap_seconds: i32,
         /// Zero.
         pub reserved: u32,
@@ -99,6 +100,9 @@ impl Dante2sys {
             body.key_number = scale.key().number;
             body.piece = Piece { origin, ..scale.piece() }.into();
             body.leap_seconds = scale.leap_seconds();
+        } else if let Some(earlier) = steerer.earlier_epoch() {
+            body.piece = Piece { origin, ..earlier.piece }.into();
+            body.leap_seconds = earlier.leap_seconds;
         }
         if let Some(error) = steerer.utc_error(now) {
             body.flags |= STEER_HAS_UTC;
@@ -129,6 +133,12 @@ impl Dante2sys {
         let piece = Piece::from(if is_next { self.next } else { self.piece });
         let leap = Duration::from_secs(self.leap_seconds.into());
         self.has(STEER_HAS_PIECE).then(|| piece.utc_at(dante) + leap)
+    }
+
+    /// K at the end of a run that steered this clock, for the next run.
+    pub fn earlier_epoch(&self, clock: SteeredClock) -> Option<EarlierEpoch> {
+        let has_epoch = self.piece.serial != 0 && self.clock == clock as u8;
+        has_epoch.then(|| EarlierEpoch { piece: self.piece.into(), leap_seconds: self.leap_seconds })
     }
 
     /// The timeline of dante4l that the pieces refer to; with [`STEER_HAS_PIECE`].

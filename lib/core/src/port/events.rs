@@ -161,6 +161,8 @@ pub enum Reason {
     Converged,
     /// The leader's time jumped.
     Jumped,
+    /// The leader returned after this time, which was too long for the clock map.
+    Returned(Duration),
     /// Syncs are received, but for this time none could be measured.
     Unmeasured(Duration),
     /// Too many measurements in a row were rejected: the clock map is fitted again.
@@ -177,6 +179,7 @@ impl fmt::Display for Reason {
             Self::ForeignLeader(identity) => write!(f, "leader {identity} chosen"),
             Self::Converged => write!(f, "rate estimate of the leader converged"),
             Self::Jumped => write!(f, "the leader's time jumped"),
+            Self::Returned(absence) => write!(f, "the leader returned after {:.0} s", absence.secs_f64()),
             Self::Unmeasured(span) => {
                 write!(f, "Syncs received, but none could be measured for {:.1} s", span.secs_f64())
             }
@@ -197,6 +200,9 @@ pub enum Discontinuity {
     Reboot(Duration),
     /// The same device, but its time jumped by this: it was set.
     Jump(Duration),
+    /// The same device after an absence of this length: the extrapolated clock map has become too uncertain to show whether its time
+    /// continued.
+    Absence(Duration),
 }
 
 impl fmt::Display for Discontinuity {
@@ -210,6 +216,11 @@ impl fmt::Display for Discontinuity {
             Self::Jump(size) => {
                 write!(f, "the leader's time jumped by {:+.6} s: it was set", size.secs_f64())
             }
+            Self::Absence(span) => write!(
+                f,
+                "the leader returned after {:.0} s, too long to check whether its time continued",
+                span.secs_f64()
+            ),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::pairing::Pair;
 use super::session::Timeline;
 use super::{Counter, Diagnostic, Discontinuity, Event, Output, Port, Reason, Sample, State};
-use crate::estimate::{Classification, Measurement};
+use crate::estimate::{Classification, Measurement, RateGuess};
 use crate::time::{Duration, Raw, Timestamp};
 use std::ops::Range;
 
@@ -21,12 +21,18 @@ const IMPLAUSIBLE: Duration = Duration::from_ms(100);
 const SCATTERING: Range<Duration> = Duration::from_ms(1)..IMPLAUSIBLE;
 /// Time for which it has to last. A busy host scatters them for some seconds, too.
 const SCATTERING_WAIT: Duration = Duration::from_secs(10);
+/// Uncertainty of the extrapolated clock map (one standard deviation) above which it cannot show any more that the leader's time
+/// continued, and the shortest absence for which that is checked. The map of a leader whose Syncs scatter by milliseconds is always
+/// that uncertain.
+const MAX_EXTRAPOLATED: Duration = Duration::from_ms(1);
+const MIN_ABSENCE: Duration = Duration::from_secs(60);
 /// If the leader's sequence numbers restarted within this time before its time jumped, it was rebooted.
 const RESTART_WINDOW: Duration = Duration::from_secs(10);
 
 impl Port {
     /// Processes a Sync of the leader that is followed.
     pub(super) fn measure(&mut self, now: Timestamp<Raw>, pair: Pair) {
+        self.end_absence(pair.arrived.raw);
         let (Some(session), Some(timeline)) = (&mut self.session, &mut self.timeline) else { return };
         session.unpaired = 0;
         let leader = session.parent.identity;
@@ -91,12 +97,30 @@ impl Port {
     /// Starts a new timeline after the leader's time jumped by `size`.
     fn jumped(&mut self, now: Timestamp<Raw>, size: Duration) {
         let reason = self.cause(now, size);
+        // If the port was not SLAVE yet, the first fit was wrong, and the leader's time did not jump.
+        self.restart_timeline(reason);
+        self.step(Event::Diverged, Reason::Jumped);
+    }
+
+    /// Starts a new timeline if the leader returns at `raw` after an absence that was too long for the clock map.
+    fn end_absence(&mut self, raw: Timestamp<Raw>) {
+        let Some(map) = self.estimator.map() else { return };
+        let absence = raw - map.line.raw0;
+        if absence < MIN_ABSENCE || map.uncertainty_at(raw).offset <= MAX_EXTRAPOLATED {
+            return;
+        }
+        self.estimator.restart(Some(RateGuess::same_leader(map.line.rate)));
+        self.restart_timeline(Discontinuity::Absence(absence));
+        self.step(Event::Diverged, Reason::Returned(absence));
+    }
+
+    /// Starts a new timeline of the same leader.
+    fn restart_timeline(&mut self, reason: Discontinuity) {
         match self.timeline.take() {
             Some(timeline) if timeline.was_slave => self.begin(timeline.after_jump(), reason),
-            // No reader uses a timeline before the port was SLAVE on it: the first fit was wrong, the leader's time did not jump.
+            // No reader uses a timeline before the port was SLAVE on it.
             timeline => self.timeline = timeline.map(|timeline| Timeline { implausible: 0, ..timeline }),
         }
-        self.step(Event::Diverged, Reason::Jumped);
     }
 
     fn cause(&self, now: Timestamp<Raw>, size: Duration) -> Discontinuity {

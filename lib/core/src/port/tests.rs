@@ -309,6 +309,19 @@ fn uncalibrated_after_ten_intervals_without_measurement() {
 }
 
 #[test]
+fn leader_that_returns_after_an_absence_too_long_for_its_map_starts_a_timeline() {
+    for (s, timeline) in [(30, 1), (600, 1), (24 * 3600, 2)] {
+        let mut bench = Bench::after(leader(1), 1..200);
+        bench.advance(Duration::from_secs(s));
+        assert_eq!(bench.port.state(), State::Listening);
+        bench.send_all(leader(1), 200..212);
+        assert_eq!(bench.state_and_timeline(), (State::Slave, timeline), "{s} s");
+        let error = bench.port.map().unwrap().dante_at(bench.now) - bench.line.at(bench.now - PATH);
+        assert!(error.abs() < Duration::from_us(5), "{s} s: {error:?}");
+    }
+}
+
+#[test]
 fn interface_failure_keeps_the_timeline() {
     let mut bench = Bench::after(leader(1), 1..30);
     bench.handle(Input::Failed);

@@ -164,9 +164,9 @@ pub enum PauseReason {
     Stepped(Duration),
     /// The reference moved by this against the system clock.
     Jump(Duration),
-    /// Another timeline began, and this is the uncertainty of the old clock map (one standard deviation).
+    /// Dante time does not continue, and this is the uncertainty of the old clock map (one standard deviation).
     Uncertain(Duration),
-    /// K of the previous run cannot be resumed: it belongs to another timeline, is too far from the system clock, or comes from a
+    /// K of the previous run cannot be resumed: it belongs to another leader, is too far from the system clock, or comes from a
     /// source that the rule does not allow.
     Forgotten,
 }
@@ -184,7 +184,7 @@ impl fmt::Display for PauseReason {
             }
             Self::Uncertain(sigma) => write!(
                 f,
-                "new leader after a long gap, UTC is uncertain by {:.6} s; {PAUSED}",
+                "another leader, or another time of the same one, after a long gap: UTC is uncertain by {:.6} s; {PAUSED}",
                 sigma.secs_f64()
             ),
             Self::Forgotten => {

@@ -14,11 +14,14 @@ use crate::track::{Loss, TimelineKey};
 /// the system clock was stepped meanwhile: at 100 ppm a drift by this much takes more than an hour.
 const MAX_RESUMED_OFFSET: Duration = Duration::from_ms(500);
 
+/// The same where dante4l was restarted too. No other leader whose time is its uptime is that close by chance.
+const MAX_OFFSET_WITHOUT_KEY: Duration = Duration::from_ms(1);
+
 /// Largest age of a sample that is relayed. An older one was read late, because danteshm was delayed.
 const MAX_SAMPLE_AGE: Duration = Duration::from_secs(1);
 
-/// Largest uncertainty (one standard deviation) of the old clock map at which K is carried over to another timeline. It limits the
-/// jump of the reference that chrony sees at a leader change.
+/// Largest uncertainty (one standard deviation) of the old clock map at which K is carried over to one that does not continue it. It
+/// limits the jump of the reference that chrony sees at a leader change.
 const MAX_CARRIED_UNCERTAINTY: Duration = Duration::from_ms(1);
 
 /// Length of an output pause. chrony follows a jump between two samples of a `local` refclock. After more than 3 s without a
@@ -140,7 +143,7 @@ impl Refclock {
             },
         };
         let sigma = scale.map().uncertainty_at(raw).offset;
-        if scale.key() != key && sigma > MAX_CARRIED_UNCERTAINTY {
+        if sigma > MAX_CARRIED_UNCERTAINTY && scale.replaced_by(key, map, raw).is_some() {
             return self.pause(raw + OUTPUT_PAUSE, PauseReason::Uncertain(sigma));
         }
         if let Some(change) = scale.follow(key, *map, raw) {
@@ -175,10 +178,11 @@ impl Refclock {
         let PacketTimestamp { raw, real } = arrived;
         let mut resumed = None;
         if let Some(published) = self.earlier.take() {
-            let scale = Timescale::resumed(published.key, *map, published.epoch);
+            let scale = Timescale::resumed(key, *map, published.epoch);
             let ahead = scale.utc_at(raw) - real;
-            if published.key == key && self.rule.allows(published.source) && ahead.abs() <= MAX_RESUMED_OFFSET
-            {
+            // The key differs where dante4l was restarted too.
+            let allowed = if published.key == key { MAX_RESUMED_OFFSET } else { MAX_OFFSET_WITHOUT_KEY };
+            if self.rule.allows(published.source) && ahead.abs() <= allowed {
                 resumed = Some((scale, published.source));
             } else if raw < published.last + OUTPUT_PAUSE {
                 self.pause(published.last + OUTPUT_PAUSE, PauseReason::Forgotten);

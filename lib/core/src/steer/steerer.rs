@@ -1,16 +1,18 @@
 //! The steerer: runs the state machine, the control law and the UTC keeper.
 
 use super::control::Control;
-use super::hold::{Hold, REVIEW_INTERVAL};
+use super::hold::{EarlierEpoch, Hold, REVIEW_INTERVAL};
 use super::utc::{Run, UtcKeeper};
 use super::{ClockState, Config, Correction, Done, Event, Input, Output, Reason, State};
 use crate::outputs::Outputs;
 use crate::page::{Dante4l, View};
-use crate::time::{Offset, Ratio, Raw, Reading, Timestamp};
+use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp};
 use crate::timescale::Timescale;
 use crate::track::{Loss, Track};
-use crate::utc::UtcError;
+use crate::utc::{ClockIdentity, SavedUtc, SavedUtcUse, UtcError};
 
+/// Largest uncertainty of Dante time (one standard deviation) with which UTC over it is saved and resumed.
+const SAVED_UTC_SIGMA: Duration = Duration::from_ms(1);
 /// A smaller change of rate is not applied in holdover.
 const MIN_RATE_CHANGE: Ratio = Ratio::from_ppb(0.1);
 
@@ -22,6 +24,11 @@ pub struct Steerer {
     control: Control,
     state: State,
     hold: Option<Hold>,
+    /// K and UTC of an earlier run, until the first lock.
+    earlier: Option<EarlierEpoch>,
+    saved: Option<SavedUtc>,
+    /// The leader whose clock map is followed.
+    leader: ClockIdentity,
     frequency: Ratio,
     review: Option<Timestamp<Raw>>,
     corrections: u64,
@@ -37,11 +44,26 @@ impl Steerer {
             control: Control::new(now),
             state: State::Waiting,
             hold: None,
+            earlier: None,
+            saved: None,
+            leader: ClockIdentity::default(),
             frequency,
             review: None,
             corrections: 0,
             outputs: Outputs::default(),
         }
+    }
+
+    /// Resumes the state of an earlier run at the first lock: K, if the clock still agrees with it, and UTC, if the leader's time has
+    /// continued and UTC was not measured yet.
+    #[must_use]
+    pub fn resuming(self, earlier: Option<EarlierEpoch>, saved: Option<SavedUtc>) -> Self {
+        Self { earlier, saved, ..self }
+    }
+
+    /// K of an earlier run, until the first lock.
+    pub fn earlier_epoch(&self) -> Option<EarlierEpoch> {
+        self.earlier
     }
 
     /// Handles an input; `now` is a reading of the clock taken just before.
@@ -121,13 +143,16 @@ impl Steerer {
         let track = self.config.track(page);
         self.utc.update(now.raw, page.filter(|_| track.is_ok()), self.run().map.as_ref());
         match track {
-            Ok(track) => self.leader(now, &track),
+            Ok(track) => {
+                let identity = page.map(|page| (page.body.grandmaster, page.body.grandmaster_port));
+                self.leader(now, &track, identity.unwrap_or_default());
+            }
             Err(loss) => self.lost(Reason::Lost(loss)),
         }
         self.keep(now);
     }
 
-    fn leader(&mut self, now: &Reading, track: &Track) {
+    fn leader(&mut self, now: &Reading, track: &Track, identity: ClockIdentity) {
         let Some(map) = &track.map else { return };
         self.step(Event::Leader, Reason::Leader);
         if self.state == State::Locked && self.timescale().is_some_and(|scale| scale.key() != track.key) {
@@ -144,17 +169,57 @@ impl Steerer {
         if (map.line.rate + self.utc.servo().steady_slew()).abs() > self.config.limits.frequency {
             return self.lost(Reason::Lost(Loss::TooFast));
         }
-        let before = self.run().map;
-        let hold = self.hold.get_or_insert_with(|| Hold::begin(track.key, *map, now));
-        if let Some(change) = hold.follow(track.key, *map, now) {
-            self.utc.leader_changed(now.raw, before.as_ref());
+        let before = self.timescale().map(|scale| (scale.key(), *scale.map()));
+        let earlier = self.earlier.take();
+        let hold = self.hold.get_or_insert_with(|| Hold::begin(track.key, *map, now, earlier));
+        let (replaced, change) = hold.follow(track.key, *map, now);
+        self.leader = identity;
+        if let Some((key, before)) = &before {
+            self.utc.map_changed(now.raw, (before, map), replaced, *key == track.key);
+        }
+        if let Some(change) = change {
             self.push(Output::Epoch(change));
         }
         self.step(Event::RateKnown, Reason::RateKnown);
         // K is settled before UTC: a K from before another program steered the clock is not an error of the clock.
-        if self.state == State::Locked && self.hold.as_mut().is_some_and(|hold| hold.settle(now)) {
-            self.utc.prefer_leader(now.raw, map);
+        if self.state == State::Locked {
+            if self.hold.as_mut().is_some_and(|hold| hold.settle(now)) {
+                self.utc.prefer_leader(now.raw, map);
+            }
+            if map.uncertainty_at(now.raw).offset < SAVED_UTC_SIGMA {
+                self.resume_utc(now, map);
+            }
         }
+    }
+
+    /// Corrects the clock by UTC of an earlier run, if that is still right. It does not count as measured: NTP servers confirm it.
+    fn resume_utc(&mut self, now: &Reading, map: &ClockMap) {
+        let is_needed = self.utc.needs_utc();
+        let Some(saved) = self.saved.take().filter(|_| is_needed) else { return };
+        let used = saved.compare(now, self.leader, (map.dante_at(now.raw), map.line.rate));
+        self.push(Output::SavedUtc(used));
+        if let SavedUtcUse::Used { off, bound, .. } = used {
+            self.utc.resume_slew(saved.rate);
+            // The clock may be right to less than the bound.
+            if off.span().abs() > self.config.rules.first_step.max(bound) {
+                self.push(Output::Correct(Correction::Step(off)));
+            }
+        }
+    }
+
+    /// Returns UTC over Dante time for the next run, if it is well known.
+    pub fn utc_to_save(&self, now: &Reading) -> Option<SavedUtc> {
+        let (error, map) = (self.utc_error(now)?, self.timescale()?.map());
+        let is_dante_known = matches!(self.state, State::Locked | State::Holdover)
+            && map.uncertainty_at(now.raw).offset < SAVED_UTC_SIGMA;
+        (is_dante_known && self.is_utc_synchronised()).then(|| SavedUtc {
+            leader: self.leader,
+            leader_rate: map.line.rate,
+            dante: map.dante_at(now.raw),
+            utc: now.real - error.error.span(),
+            rate: -error.leader_rate,
+            rate_sigma: error.leader_rate_sigma,
+        })
     }
 
     /// Applies the UTC policy and corrects the phase. Called at most once per input, because the policy requests a step until it is

@@ -173,6 +173,14 @@ impl Bench {
         (0..count).for_each(|_| self.sync());
     }
 
+    /// Moves the map by this, in parts that each continue it.
+    fn move_map(&mut self, us: i64) {
+        for _ in 0..us.abs() / 20 {
+            self.line.at0 = self.line.at0 + Duration::from_us(20 * us.signum());
+            self.sync();
+        }
+    }
+
     /// Advances the time and calls the steerer at its deadlines, without news of dante4l.
     fn pass(&mut self, span: Duration) {
         let until = self.clock.exact.now + span;
@@ -254,14 +262,63 @@ fn frequency_is_leader_rate_plus_bounded_phase_term() {
     assert!((bench.last_set() - 14.0).abs() < 0.01, "12 ppm and 8 us over 4 s: {}", bench.last_set());
     bench.syncs(80);
     assert!(bench.error().abs() < Duration::from_ns(100), "{:?}", bench.error());
-    bench.line.at0 = bench.line.at0 + Duration::from_us(900);
-    bench.syncs(40);
+    bench.move_map(900);
+    assert!(bench.error() < Duration::from_us(-500), "{:?}", bench.error());
     assert!((bench.last_set() - 17.0).abs() < 1e-9, "at most 5 ppm from the leader's rate");
-    for _ in 0..2 {
-        bench.line.at0 = bench.line.at0 + Duration::from_us(-900);
-        bench.sync();
-    }
+    bench.move_map(-1800);
     assert!((bench.last_set() - 7.0).abs() < 1e-9);
+}
+
+#[test]
+fn map_that_does_not_continue_moves_k_and_not_the_clock() {
+    let mut bench = Bench::after(80);
+    for us in [900, -21_000, 21] {
+        bench.line.at0 = bench.line.at0 + Duration::from_us(us);
+        bench.outputs.clear();
+        bench.syncs(8);
+        assert_eq!(bench.steerer.state(), State::Locked);
+        assert!(bench.error().abs() < Duration::from_ns(100), "{us} us: {:?}", bench.error());
+        let changes = bench.outputs.iter().filter(|output| matches!(output, Output::Epoch(_))).count();
+        assert_eq!(changes, 1, "{us} us: {:?}", bench.outputs);
+    }
+    assert!(bench.clock.set.iter().all(|set| (set.ppm() - 12.0).abs() < 0.1), "{:?}", bench.clock.set);
+}
+
+#[test]
+fn restarted_dante4l_keeps_k_and_the_phase_is_corrected_once_its_map_is_settled() {
+    let mut bench = Bench::after(80);
+    let piece = bench.steerer.timescale().unwrap().piece();
+    (bench.key.instance, bench.sigma) = (2, Ratio::from_ppm(1.0));
+    bench.line.at0 = bench.line.at0 + Duration::from_us(8);
+    bench.syncs(8);
+    assert_eq!((bench.steerer.state(), bench.steerer.timescale().unwrap().piece()), (State::Locked, piece));
+    assert!((bench.error() + Duration::from_us(8)).abs() < Duration::from_ns(100), "{:?}", bench.error());
+    bench.sigma = Ratio::from_ppb(50.0);
+    bench.syncs(200);
+    assert_eq!(bench.steerer.timescale().unwrap().piece(), piece);
+    assert!(bench.error().abs() < Duration::from_ns(100), "{:?}", bench.error());
+}
+
+#[test]
+fn epoch_of_an_earlier_run_is_resumed_if_the_clock_agrees_with_it() {
+    for (us, is_resumed) in [(0, true), (-900, true), (1_100, false), (-3_000_000, false)] {
+        let before = Bench::after(80);
+        let scale = before.steerer.timescale().unwrap();
+        let earlier = EarlierEpoch { piece: scale.piece(), leap_seconds: scale.leap_seconds() };
+        let mut bench = Bench { key: TimelineKey { instance: 2, number: 1 }, ..before };
+        bench.clock.exact.clock.step(Duration::from_us(us));
+        let now = bench.clock.read();
+        bench.steerer =
+            Steerer::new(Config::default(), &now, Ratio::from_ppm(12.0)).resuming(Some(earlier), None);
+        bench.syncs(4);
+        let piece = bench.steerer.timescale().unwrap().piece();
+        assert_eq!(
+            piece.dante0 == earlier.piece.dante0 && piece.utc0 == earlier.piece.utc0,
+            is_resumed,
+            "{us} us"
+        );
+        assert!(!bench.outputs.iter().any(|output| matches!(output, Output::Correct(Correction::Step(_)))));
+    }
 }
 
 #[test]
@@ -269,8 +326,7 @@ fn no_frequency_beyond_the_bound_is_ever_set() {
     for sign in [1.0, -1.0] {
         let mut bench = Bench::new(489.0 * sign);
         bench.syncs(4);
-        bench.line.at0 = bench.line.at0 + Duration::from_us(900) * Ratio::new(sign);
-        bench.syncs(4);
+        bench.move_map(if sign > 0.0 { 400 } else { -400 });
         assert!(
             (bench.last_set() - 490.0 * sign).abs() < 1e-9,
             "489 ppm and 5 ppm of phase: {}",

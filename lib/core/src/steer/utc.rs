@@ -10,6 +10,7 @@ use crate::numbered;
 use crate::outputs::Outputs;
 use crate::page::{Dante4l, View};
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp};
+use crate::timescale::Replaced;
 use crate::utc::servers::{self, Servers};
 use crate::utc::{Answer, Leap, UNDECLARED_ERROR, UtcError, UtcMeasurement, UtcRules, UtcServo, is_leap_day};
 
@@ -19,6 +20,14 @@ const LEADER_INTERVAL: Duration = Duration::from_secs(16);
 const LEADER_MAX_RATE_SIGMA: Ratio = Ratio::from_ppb(200.0);
 /// Time between two declarations to the kernel. In between the kernel's maxerror grows by 500 us a second.
 const DECLARE_INTERVAL: Duration = Duration::from_secs(4);
+/// Change of the rate of a clock map that its measurements do not explain, in standard deviations of the older map: the outlier test
+/// lets no measurement change it by more. And the least such change that matters for UTC.
+const RATE_CHANGE_SIGMAS: f64 = 6.0;
+const MIN_RATE_CHANGE: Ratio = Ratio::from_ppb(10.0);
+/// Longest interval of the rounds in holdover, where UTC is predicted by this host's oscillator.
+const HOLDOVER_INTERVAL: Duration = Duration::from_secs(128);
+/// Shortest time between two changes of the clock map that shorten the interval of the rounds.
+const HASTENED_APART: Duration = Duration::from_secs(3600);
 /// The largest error that the kernel keeps (NTP_PHASE_LIMIT, include/linux/timex.h).
 const MAX_KERNEL_ERROR: Duration = Duration::from_secs(16);
 
@@ -78,6 +87,8 @@ pub struct UtcKeeper {
     steps: u64,
     /// The leader's time is its uptime, not UTC.
     is_uptime: bool,
+    /// When a change of the clock map last shortened the interval of the rounds.
+    hastened_at: Option<Timestamp<Raw>>,
     /// The last declaration to the kernel, and its time.
     is_synchronised: Option<bool>,
     declared_at: Option<Timestamp<Raw>>,
@@ -103,11 +114,22 @@ impl UtcKeeper {
             agreeing: 0,
             steps: 0,
             is_uptime: false,
+            hastened_at: None,
             is_synchronised: None,
             declared_at: None,
             is_leap_withheld: true,
             outputs: Outputs::default(),
         }
+    }
+
+    /// Whether there is a source of UTC, and it has not given UTC yet.
+    pub(super) fn needs_utc(&self) -> bool {
+        !matches!(self.source, Source::None) && self.servo.measured_at().is_none()
+    }
+
+    /// Continues with the rate that the policy of an earlier run added to the leader's, until UTC is measured.
+    pub(super) fn resume_slew(&mut self, slew: Ratio) {
+        self.servo.resume_slew(slew);
     }
 
     pub(super) fn poll(&mut self) -> Option<Output> {
@@ -209,6 +231,11 @@ impl UtcKeeper {
         if matches!(run.state, State::Refused | State::Yielded) {
             return None;
         }
+        if let (State::Holdover, Source::Ntp(servers)) = (run.state, &mut self.source)
+            && servers.interval() > HOLDOVER_INTERVAL
+        {
+            servers.set_interval(HOLDOVER_INTERVAL);
+        }
         let error = self.error(now, run)?;
         let (step, event) = self.servo.step_wanted(now.raw, &error);
         self.outputs.extend(event.map(Output::Utc));
@@ -222,21 +249,11 @@ impl UtcKeeper {
 
     /// The clock's UTC error; `None` before the first measurement.
     pub(super) fn error(&self, now: &Reading, run: &Run) -> Option<UtcError> {
-        let (rate, extrapolated) = match (run.map, run.state) {
-            (Some(map), State::Locked) => ((map.line.rate, map.uncertainty_at(now.raw).rate), None),
-            (Some(map), State::Holdover) => {
-                let sigma = map.uncertainty_at(now.raw);
-                // Without a leader the uncertainty of its extrapolated time adds to the UTC error.
-                ((map.line.rate, sigma.rate), Some(sigma.offset))
-            }
-            _ => ((run.frequency, Ratio::ZERO), None),
+        let rate = match (run.map, run.state) {
+            (Some(map), State::Locked | State::Holdover) => (map.line.rate, map.uncertainty_at(now.raw).rate),
+            _ => (run.frequency, Ratio::ZERO),
         };
-        let mut error = self.servo.error(now.raw, now.real, rate, run.map.as_ref())?;
-        if let Some(sigma) = extrapolated {
-            error.bound = error.bound + sigma * 3;
-            error.sigma = Duration::from_secs_f64(error.sigma.secs_f64().hypot(sigma.secs_f64()));
-        }
-        Some(error)
+        self.servo.error(now.raw, now.real, rate, run.map.as_ref())
     }
 
     /// Returns what the kernel is to publish, if a declaration is due.
@@ -311,9 +328,38 @@ impl UtcKeeper {
         self.servo.yielded();
     }
 
-    /// Another leader is followed; `before` is the map of the previous one.
-    pub(super) fn leader_changed(&mut self, now: Timestamp<Raw>, before: Option<&ClockMap>) {
-        self.servo.rebase(now, before, None);
+    /// The clock map `after` is followed in place of `before`; `replaced` if it does not continue it. `is_one_estimate`: both are of
+    /// one timeline, so that the measurements of the first are in the second.
+    pub(super) fn map_changed(
+        &mut self,
+        now: Timestamp<Raw>,
+        (before, after): (&ClockMap, &ClockMap),
+        replaced: Option<Replaced>,
+        is_one_estimate: bool,
+    ) {
+        if replaced.is_some() {
+            // UTC does not move with the map: it is estimated against CLOCK_MONOTONIC_RAW until the new map is settled.
+            self.servo.rebase(now, Some(before), None);
+            return self.measure_soon(now);
+        }
+        let change = (after.line.rate - before.line.rate).abs();
+        let sigma = before.uncertainty_at(now).rate.fraction();
+        if is_one_estimate && change > Ratio::new(sigma * RATE_CHANGE_SIGMAS) + MIN_RATE_CHANGE {
+            // The leader's rate has changed, or that of CLOCK_MONOTONIC_RAW: UTC will show which.
+            self.servo.doubt_rate(now, change + after.sigma.rate);
+            self.measure_soon(now);
+        }
+    }
+
+    /// Measures UTC at the shortest interval, which grows again as the estimate allows; once in an hour, so that changes of the
+    /// leader do not cause requests at a rate that servers refuse.
+    fn measure_soon(&mut self, now: Timestamp<Raw>) {
+        if let Source::Ntp(servers) = &mut self.source
+            && self.hastened_at.is_none_or(|at| now - at >= HASTENED_APART)
+        {
+            self.hastened_at = Some(now);
+            servers.set_interval(Duration::ZERO);
+        }
     }
 
     /// The epoch offset (K) is final: UTC is estimated against the leader's time as soon as that is the better base.

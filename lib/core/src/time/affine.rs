@@ -73,6 +73,17 @@ impl ClockMap {
         }
     }
 
+    /// Returns the uncertainty of the leader's time at `raw` that counts for a quantity last measured against this map at
+    /// `measured_at`, one standard deviation. While the map was extrapolated, the quantity was measured against the extrapolated
+    /// line, and only the part since then counts.
+    pub fn uncertainty_since(&self, measured_at: Timestamp<Raw>, raw: Timestamp<Raw>) -> Duration {
+        let sigma = self.uncertainty_at(raw);
+        if measured_at <= self.line.raw0 {
+            return sigma.offset;
+        }
+        (raw - measured_at).max(Duration::ZERO) * sigma.rate
+    }
+
     /// Adds errors to the uncertainty that are independent of it and of one another, as standard deviations of either sign.
     pub fn add_error(&mut self, offset: Duration, rate: Ratio) {
         let sum = |a: f64, b: f64| if b == 0.0 { a } else { a.hypot(b) };
@@ -187,6 +198,17 @@ mod tests {
         // 100^2 + 2*10*0.8*100*10 + (10*10)^2 + 1*10^3/3 = 36333; sqrt = 190.6
         assert_eq!(at(10).offset.ns(), 191);
         assert!((at(100).rate.ppb() - 200f64.sqrt()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn error_of_an_extrapolated_map_counts_since_the_last_measurement_against_it() {
+        let line = Affine { raw0: raw(0), at0: Timestamp::ZERO, rate: Ratio::ZERO };
+        let sigma = Uncertainty { offset: Duration::from_ns(100), rate: Ratio::from_ppb(10.0) };
+        let map = ClockMap { line, sigma, correlation: Correlation::ZERO, wander: Wander::ZERO };
+        let at = |s: i64| raw(s * 1_000_000_000);
+        assert_eq!(map.uncertainty_since(at(-5), at(3600)), map.uncertainty_at(at(3600)).offset);
+        assert_eq!(map.uncertainty_since(at(3500), at(3600)).ns(), 1_000, "100 s at 10 ppb");
+        assert_eq!(map.uncertainty_since(at(3600), at(3600)), Duration::ZERO);
     }
 
     #[test]

@@ -6,7 +6,7 @@ const KEY: TimelineKey = TimelineKey { instance: 7, number: 1 };
 fn map(ppm: f64, dante0: i64) -> ClockMap {
     ClockMap {
         line: Affine { raw0: Timestamp::ZERO, at0: Timestamp::from_ns(dante0), rate: Ratio::from_ppm(ppm) },
-        sigma: Uncertainty { offset: Duration::from_ns(100), rate: Ratio::from_ppb(10.0) },
+        sigma: Uncertainty { offset: Duration::ZERO, rate: Ratio::from_ppb(10.0) },
         correlation: Correlation::ZERO,
         wander: Wander::ZERO,
     }
@@ -83,6 +83,43 @@ fn new_timeline_changes_k_and_not_utc() {
     assert_eq!(change.to, scale.epoch_at(at(2_000)));
     assert!(change.from.ns() - change.to.ns() > 70_000_000_000);
     assert!(scale.follow(other, map(-40.0, 77_000_000_000), at(3_000)).is_none());
+}
+
+#[test]
+fn map_that_does_not_continue_the_previous_one_changes_k_and_not_utc() {
+    // An hour without a measurement, and a leader that ran 0.5 ppm faster meanwhile.
+    let hour = 3_600_000;
+    let returned = |us: i64| {
+        let line = Affine {
+            raw0: at(hour),
+            at0: map(12.0, 5_000).dante_at(at(hour)) + Duration::from_us(us),
+            rate: Ratio::from_ppm(12.5),
+        };
+        ClockMap { line, ..map(12.5, 0) }
+    };
+    for (us, replaced) in [(1_800, true), (-21, true), (20, false), (-19, false), (0, false)] {
+        let mut scale = scale();
+        let before = (scale.utc_at(at(hour)), scale.piece());
+        let change = scale.follow(KEY, returned(us), at(hour));
+        assert_eq!(
+            change.map(|change| change.replaced),
+            replaced.then_some(Replaced::Map(Duration::from_us(us)))
+        );
+        if replaced {
+            assert_eq!(scale.utc_at(at(hour)), before.0, "{us} us");
+        } else {
+            assert_eq!((scale.utc_at(at(hour)) - before.0, scale.piece()), (Duration::from_us(us), before.1));
+        }
+    }
+}
+
+#[test]
+fn restarted_dante4l_with_the_same_leader_keeps_k() {
+    let mut scale = scale();
+    let before = scale.piece();
+    let other = TimelineKey { instance: 8, number: 1 };
+    assert_eq!(scale.follow(other, map(12.0, 5_003), at(2_000)), None);
+    assert_eq!((scale.key(), scale.piece()), (other, before));
 }
 
 #[test]

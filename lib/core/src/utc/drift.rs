@@ -6,7 +6,7 @@
 //! selected filter is the one with the least wander whose likelihood is close to the best: it averages over the longest time.
 
 use crate::estimate::kalman::{FrequencyNoise, PhaseRate};
-use crate::time::{Duration, Ratio, Raw, Timestamp};
+use crate::time::{Duration, Ratio, Raw, Timestamp, Uncertainty};
 
 /// Random-walk frequency noise that the filters assume, ppb over 1 s. A compensated crystal at a steady room temperature has the
 /// first (1 ppb a day), a plain crystal there the second, one beside a fan the last.
@@ -44,6 +44,8 @@ const MIN_TARGET_NS: f64 = 10_000.0;
 pub enum Observed {
     /// The measurement was accepted.
     Accepted,
+    /// The measurement was made no later than the last accepted one, and changes nothing.
+    Late,
     /// The measurement was rejected; the value is measured minus predicted offset.
     Outlier(Duration),
     /// Agreeing outliers lasted long enough: the offset is estimated from scratch, the rate is kept. The value as above.
@@ -85,6 +87,8 @@ struct OutlierRun {
 pub struct Drift {
     /// The instant of the filters' states.
     raw: Timestamp<Raw>,
+    /// When the last accepted measurement was made.
+    measured_at: Timestamp<Raw>,
     /// UTC minus the base is this plus a filter's phase: a float cannot hold 10^18 ns.
     whole: Duration,
     filters: [Filter; WALKS_PPB.len()],
@@ -110,6 +114,7 @@ impl Drift {
         });
         Self {
             raw,
+            measured_at: raw,
             whole: offset,
             filters,
             selected: 0,
@@ -123,10 +128,13 @@ impl Drift {
 
     /// Tests a measurement, and updates the filters with it unless it is an outlier.
     pub fn observe(&mut self, raw: Timestamp<Raw>, offset: Duration, margin: Duration) -> Observed {
-        if raw <= self.raw {
-            return Observed::Accepted;
+        if raw <= self.measured_at {
+            return Observed::Late;
         }
-        let dt = (raw - self.raw).secs_f64();
+        // A measurement that was made shortly before the states were changed counts at the instant of the change.
+        let early = (self.raw - raw).max(Duration::ZERO);
+        let (at, offset) = (raw + early, offset + early * Ratio::from_ppb(self.selected().state.rate));
+        let dt = (at - self.raw).secs_f64();
         let measured = (offset - self.whole).ns_f64();
         // A longer path than usual means queueing in one direction or both: the error is uniform within +/- the excess.
         let excess = (margin.ns_f64() - self.usual_margin).max(0.0) / 3.0_f64.sqrt();
@@ -134,10 +142,10 @@ impl Drift {
         let prediction = self.selected().state.predicted(dt, self.selected().noise);
         let off = measured - prediction.phase;
         if off.abs() > OUTLIER_SIGMAS * prediction.innovation_sigma(sigma) {
-            return self.outlier(raw, offset, margin, Duration::from_ns_f64(off));
+            return self.outlier(at, offset, margin, Duration::from_ns_f64(off));
         }
         self.outliers = None;
-        self.raw = raw;
+        (self.raw, self.measured_at) = (at, raw);
         for filter in &mut self.filters {
             filter.state = filter.state.predicted(dt, filter.noise);
             let innovation = measured - filter.state.phase;
@@ -221,22 +229,41 @@ impl Drift {
             filter.state = PhaseRate::new((0.0, noise), (predicted.rate, predicted.rate_sigma()));
             filter.score = 0.0;
         }
-        self.raw = raw;
+        (self.raw, self.measured_at) = (raw, raw);
         self.whole = offset;
         self.accepted_since = raw;
         self.outliers = None;
     }
 
-    /// Changes the base. `base_change` is the new base minus the old one at `now`, `rate` the new base's rate against the old
-    /// one, `rate_sigma` its uncertainty.
-    pub fn rebase(&mut self, base_change: Duration, rate: Ratio, rate_sigma: Ratio, now: Timestamp<Raw>) {
-        let since = (now - self.raw).secs_f64();
-        // The filters' states are of an instant before `now`, when the bases differed by `rate * since` less.
-        self.whole = self.whole - base_change + Duration::from_ns_f64(rate.ppb() * since);
+    /// Predicts the states for `now`, from which on they are to be changed. Outliers before it do not count any more.
+    fn advance(&mut self, now: Timestamp<Raw>) {
         self.outliers = None;
+        let dt = (now - self.raw).secs_f64();
+        if dt > 0.0 {
+            for filter in &mut self.filters {
+                filter.state = filter.state.predicted(dt, filter.noise);
+            }
+            self.raw = now;
+        }
+    }
+
+    /// Changes the base. `base_change` is the new base minus the old one at `now`, `rate` the new base's rate against the old
+    /// one, `sigma` the uncertainty of both.
+    pub fn rebase(&mut self, base_change: Duration, rate: Ratio, sigma: Uncertainty, now: Timestamp<Raw>) {
+        self.advance(now);
+        self.whole = self.whole - base_change;
         for filter in &mut self.filters {
             filter.state.rate -= rate.ppb();
-            filter.state.p.2 += rate_sigma.ppb().powi(2);
+        }
+        self.doubt(now, sigma);
+    }
+
+    /// The offset, and from `now` on the rate, may have changed by this.
+    pub fn doubt(&mut self, now: Timestamp<Raw>, change: Uncertainty) {
+        self.advance(now);
+        for filter in &mut self.filters {
+            filter.state.p.0 += change.offset.ns_f64().powi(2);
+            filter.state.p.2 += change.rate.ppb().powi(2);
         }
     }
 
@@ -274,7 +301,7 @@ impl Drift {
 
     /// When the last accepted measurement was made.
     pub fn measured_at(&self) -> Timestamp<Raw> {
-        self.raw
+        self.measured_at
     }
 
     fn selected(&self) -> &Filter {

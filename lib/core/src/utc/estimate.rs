@@ -4,11 +4,19 @@
 use super::Leap;
 use super::drift::{Drift, Observed, Prediction};
 use super::servers::UtcMeasurement;
-use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Real, Timestamp};
+use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Real, Timestamp, Uncertainty};
 
 /// The leader's time becomes the base of the estimate when the uncertainty of its rate is below this: over a minute that adds less
 /// to the UTC error than a good server's noise. Earlier, if the rate of UTC is not known better than that.
 const LEADER_MAX_RATE_SIGMA: Ratio = Ratio::from_ppb(20.0);
+/// Largest change of the rate of this host's oscillator while nothing measures it, as by its temperature: chrony's default of
+/// `maxclockerror`.
+const MAX_CLOCK_ERROR: Ratio = Ratio::from_ppm(1.0);
+/// Time without a measurement, or in holdover, from which on an outlier may show such a change. The outlier test then accepts six
+/// times as much; the error of a wrong server is larger.
+const FREE_RUNNING: Duration = Duration::from_secs(60);
+/// Longest time without a measurement over which the rate of UTC counts as measured: twice the longest interval of the rounds.
+const MEASURED_INTERVAL: Duration = Duration::from_secs(2048);
 /// Number of standard deviations in a published bound.
 pub(super) const BOUND_SIGMAS: i64 = 3;
 
@@ -68,7 +76,10 @@ impl UtcEstimate {
         if let Observed::Outlier(off) = observed {
             let count = self.outlier.map_or(1, |(_, count)| count.saturating_add(1));
             self.outlier = Some((off, count));
-        } else {
+            if self.free_running(measurement.raw, map) > FREE_RUNNING {
+                self.doubt_since_measured(measurement.raw, map, MAX_CLOCK_ERROR);
+            }
+        } else if observed != Observed::Late {
             self.outlier = None;
             self.margin = measurement.margin + measurement.server_error;
             self.leap = measurement.leap;
@@ -82,6 +93,26 @@ impl UtcEstimate {
             Some(map) if self.is_on_leader => map.dante_at(raw).ns(),
             _ => raw.ns(),
         }
+    }
+
+    /// The uncertainty of the base at `raw`, as far as UTC was not measured against it since.
+    fn base_sigma(&self, raw: Timestamp<Raw>, map: Option<&ClockMap>) -> Duration {
+        let on_leader = map.filter(|_| self.is_on_leader).zip(self.measured_at());
+        on_leader.map_or(Duration::ZERO, |(map, measured_at)| map.uncertainty_since(measured_at, raw))
+    }
+
+    /// Time since UTC was last measured, or since the base is predicted by this host's oscillator, whichever is shorter.
+    fn free_running(&self, raw: Timestamp<Raw>, map: Option<&ClockMap>) -> Duration {
+        let since = self.measured_at().map(|measured_at| match map.filter(|_| self.is_on_leader) {
+            Some(map) => measured_at.max(map.line.raw0),
+            None => measured_at,
+        });
+        since.map_or(Duration::ZERO, |since| (raw - since).max(Duration::ZERO))
+    }
+
+    /// When UTC was last measured.
+    pub(super) fn measured_at(&self) -> Option<Timestamp<Raw>> {
+        self.drift.as_ref().map(Drift::measured_at)
     }
 
     /// UTC at `raw`, and its rate against CLOCK_MONOTONIC_RAW.
@@ -110,13 +141,19 @@ impl UtcEstimate {
         // A single outlier may be wrong. From the second in a row on, the bound includes the difference.
         let outlier =
             self.outlier.filter(|(_, count)| *count > 1).map_or(Duration::ZERO, |(off, _)| off.abs());
+        let base = self.base_sigma(raw, map);
+        let sigma = Duration::from_secs_f64(prediction.sigma.secs_f64().hypot(base.secs_f64()));
         Some(UtcError {
             error,
-            sigma: prediction.sigma,
-            bound: error.span().abs() + prediction.sigma * BOUND_SIGMAS + self.margin + outlier,
+            sigma,
+            bound: error.span().abs()
+                + sigma * BOUND_SIGMAS
+                + self.margin
+                + outlier
+                + self.free_running(raw, map) * MAX_CLOCK_ERROR,
             leader_rate: rate - prediction.rate,
             leader_rate_sigma: Ratio::new(prediction.rate_sigma.fraction().hypot(rate_sigma.fraction())),
-            measured_at: self.drift.as_ref()?.measured_at(),
+            measured_at: self.measured_at()?,
         })
     }
 
@@ -159,13 +196,37 @@ impl UtcEstimate {
         if from == to {
             return;
         }
+        // Of the offset only the old base has an uncertainty: the new one is exact by definition.
+        let offset = self.base_sigma(now, from);
+        if self.free_running(now, from) > MEASURED_INTERVAL {
+            let sigma = Ratio::new(MAX_CLOCK_ERROR.fraction() / BOUND_SIGMAS as f64);
+            self.doubt_since_measured(now, from, sigma);
+        }
         self.is_on_leader = to.is_some();
         let Some(drift) = &mut self.drift else { return };
         let at = |map: Option<&ClockMap>| map.map_or(now.ns(), |map| map.dante_at(now).ns());
         let rate = |map: Option<&ClockMap>| map.map_or(Ratio::ZERO, |map| map.line.rate);
         let sigma = |map: Option<&ClockMap>| map.map_or(0.0, |map| map.uncertainty_at(now).rate.ppb());
+        let rate_change = rate(to) - rate(from);
         let base_change = Duration::from_ns(at(to).saturating_sub(at(from)));
-        drift.rebase(base_change, rate(to) - rate(from), Ratio::from_ppb(sigma(from).hypot(sigma(to))), now);
+        let rate = Ratio::from_ppb(sigma(from).hypot(sigma(to)));
+        drift.rebase(base_change, rate_change, Uncertainty { offset, rate }, now);
+    }
+
+    /// The rate of this host's oscillator, by which UTC is predicted, may have changed by this (one standard deviation) since the last
+    /// measurement.
+    fn doubt_since_measured(&mut self, now: Timestamp<Raw>, map: Option<&ClockMap>, rate: Ratio) {
+        let offset = self.free_running(now, map) * rate;
+        if let Some(drift) = &mut self.drift {
+            drift.doubt(now, Uncertainty { offset, rate });
+        }
+    }
+
+    /// The rate of the leader or of this host may have changed by this.
+    pub(super) fn doubt_rate(&mut self, now: Timestamp<Raw>, change: Ratio) {
+        if let Some(drift) = &mut self.drift {
+            drift.doubt(now, Uncertainty { offset: Duration::ZERO, rate: change });
+        }
     }
 
     /// Whether the last measurement was rejected as an outlier.

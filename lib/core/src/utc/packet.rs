@@ -1,7 +1,7 @@
 //! The NTP packet (RFC 5905, section 7.3) of a client: the request that it sends, and the replies that it accepts. Pure, no I/O.
 //!
 //! A request contains nothing but the version, the mode and a random transmit timestamp (RFC 8633, section 5.1): the reply echoes
-//! that timestamp, and who does not see the request cannot guess it. A datagram is examined only if its originate timestamp has
+//! that timestamp, and a sender that does not see the request cannot guess it. A datagram is examined only if its originate timestamp has
 //! these 64 bits. This includes kiss codes, with which a sender of forged replies could otherwise silence a client (CVE-2015-7704,
 //! CVE-2015-7705; RFC 8633, section 5.4). The clock of this host is not needed: the reply is measured on CLOCK_MONOTONIC_RAW.
 

@@ -108,7 +108,7 @@ impl UtcServo {
     ) -> Option<UtcEvent> {
         match self.utc.observe(measurement, map, self.rules.earliest) {
             None => Some(UtcEvent::Implausible(measurement.utc)),
-            Some(Observed::Accepted) => None,
+            Some(Observed::Accepted | Observed::Late) => None,
             Some(Observed::Outlier(off)) => Some(UtcEvent::Outlier(off)),
             Some(Observed::Restarted(off)) => {
                 // As at the start: the clock was set by measurements that no longer count.
@@ -159,8 +159,11 @@ impl UtcServo {
         let bound = self.rules.slew_bound();
         let max_rate_sigma =
             if self.rules.policy == Policy::Utc { UTC_MAX_RATE_SIGMA } else { SLEW_MAX_RATE_SIGMA };
-        if self.is_set_by_hand || !self.is_initialised || self.rules.policy == Policy::Step {
+        if self.is_set_by_hand || self.rules.policy == Policy::Step {
             self.stop_slewing();
+            return None;
+        }
+        if !self.is_initialised {
             return None;
         }
         // A rate that certainly exceeds the bound is corrected by the bound, however uncertain it is. With `utc` it is enough that
@@ -191,7 +194,8 @@ impl UtcServo {
     /// The clock was stepped to correct its UTC error.
     pub(crate) fn stepped(&mut self, now: Timestamp<Raw>) {
         self.stepped_at = Some(now);
-        self.is_initialised = true;
+        // A step before the first measurement was by UTC of an earlier run, which is to be confirmed.
+        self.is_initialised |= self.utc.is_known();
     }
 
     /// Corrects whether the clock counts as set by hand.
@@ -226,6 +230,12 @@ impl UtcServo {
         self.stop_slewing();
     }
 
+    /// Continues with the rate that an earlier run added to the leader's, until UTC is measured.
+    pub(crate) fn resume_slew(&mut self, slew: Ratio) {
+        self.slew = slew.clamp(self.rules.slew_bound());
+        self.steady = self.slew;
+    }
+
     fn stop_slewing(&mut self) {
         (self.slew, self.steady) = (Ratio::ZERO, Ratio::ZERO);
     }
@@ -243,6 +253,16 @@ impl UtcServo {
     /// Continues the estimate against another base: the leader's time, or, without a map, CLOCK_MONOTONIC_RAW.
     pub(crate) fn rebase(&mut self, now: Timestamp<Raw>, from: Option<&ClockMap>, to: Option<&ClockMap>) {
         self.utc.rebase(now, from, to);
+    }
+
+    /// The rate of the leader or of this host may have changed by this: the measurements decide again.
+    pub(crate) fn doubt_rate(&mut self, now: Timestamp<Raw>, change: Ratio) {
+        self.utc.doubt_rate(now, change);
+    }
+
+    /// When UTC was last measured.
+    pub(crate) fn measured_at(&self) -> Option<Timestamp<Raw>> {
+        self.utc.measured_at()
     }
 
     /// The rate added to the leader's to correct UTC.

@@ -28,7 +28,7 @@ pub(super) struct Arrived {
     no_match: u32,
     /// Datagrams that are no reply of an NTP server at all.
     no_reply: u32,
-    /// ICMP errors: the port is closed, or the address is not reachable. Whoever can forge a datagram can forge these too.
+    /// ICMP errors: the port is closed, or the address is not reachable. A sender of forged datagrams can forge these too.
     errors: u32,
 }
 

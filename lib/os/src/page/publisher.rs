@@ -11,13 +11,11 @@ pub struct Publisher<C, S> {
 }
 
 impl<C: Body, S: Body> Publisher<C, S> {
-    /// Creates both pages of this instance, or takes over those of a dead writer. `number`: random number of this run.
+    /// Creates both pages of this instance, or takes over those of a dead writer, whose values they keep until the first
+    /// [`publish`](Self::publish). `number`: random number of this run.
     pub fn open(instance: Option<&Instance>, number: u64) -> Result<Self, WriteError> {
-        // Nothing is written before both are open: if one cannot be opened, the other keeps the values of the previous run.
-        let mut clock = PageWriter::take(&PageName::new(instance), number)?;
-        let mut status = PageWriter::take(&PageName::new(instance), number)?;
-        clock.begin();
-        status.begin();
+        let clock = PageWriter::open(&PageName::new(instance), number)?;
+        let status = PageWriter::open(&PageName::new(instance), number)?;
         Ok(Self { clock, status })
     }
 

@@ -148,15 +148,10 @@ struct Page {
 }
 
 impl<B: Body> PageWriter<B> {
-    /// Creates the page, or takes over that of a dead writer. `instance`: random number of this run.
+    /// Creates the page, or takes over that of a dead writer. `instance`: random number of this run. Until the first
+    /// [`publish`](Self::publish) a dead writer's page keeps its content: if the start of this program fails, the next one still
+    /// finds the state of the last run.
     pub fn open(name: &PageName<B>, instance: u64) -> Result<Self, WriteError> {
-        let mut writer = Self::take(name, instance)?;
-        writer.begin();
-        Ok(writer)
-    }
-
-    /// Does everything that can fail, and does not change the content of a dead writer's page: call [`begin`](Self::begin) next.
-    pub(super) fn take(name: &PageName<B>, instance: u64) -> Result<Self, WriteError> {
         // Again if another process replaced the file meanwhile; a third time in a row is no coincidence.
         for _ in 0..3 {
             create(name).map_err(|cause| name.os_error("create", cause))?;
@@ -205,7 +200,7 @@ impl<B: Body> PageWriter<B> {
     }
 
     /// Writes the head, with an empty body. From here on the page belongs to this process.
-    pub(super) fn begin(&mut self) {
+    fn begin(&mut self) {
         self.has_begun = true;
         let words = self.page.words::<B>();
         let set = |word, value| words.store(word, value, Ordering::Relaxed);
@@ -227,6 +222,9 @@ impl<B: Body> PageWriter<B> {
     /// Publishes `body`, renews the heartbeat and rings the doorbell of a clock page. Recreates a page that was removed,
     /// truncated or extended within a second.
     pub fn publish(&mut self, now: Timestamp<Raw>, body: &B) {
+        if !self.has_begun {
+            self.begin();
+        }
         self.put(now, body);
         if now >= self.next_check || self.page.guard.is_lost() || !self.has_valid_head() {
             self.next_check = now + HEARTBEAT_RENEWAL;
@@ -292,6 +290,7 @@ impl<B: Body> PageWriter<B> {
 
     fn recreate_file(&mut self) -> Result<(), WriteError> {
         let mut new = Self::open(&self.name, self.instance)?;
+        new.begin();
         std::mem::swap(&mut self.page, &mut new.page);
         (self.sequence, self.doorbell) = (new.sequence, new.doorbell);
         Ok(())

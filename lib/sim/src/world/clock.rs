@@ -76,6 +76,12 @@ impl SimClock {
         Reading { raw, real: self.real.at(raw), width: Duration::ZERO }
     }
 
+    /// From `now` on CLOCK_MONOTONIC_RAW gains `by` more, or less, on true time, and CLOCK_REALTIME with it.
+    pub(super) fn drift(&mut self, now: True, by: Ratio) {
+        let rate = self.raw.rate + by;
+        self.raw = Affine { rate, ..self.raw.anchored_at(now) };
+    }
+
     /// Steps CLOCK_REALTIME. The kernel sets STA_UNSYNC then (ntp_clear, kernel/time/ntp.c).
     pub(super) fn step(&mut self, by: Duration) {
         self.real.step(by);

@@ -42,6 +42,11 @@ pub enum Act {
     /// The kernel is delayed for this time, like that of a guest on a busy machine: it receives and timestamps each packet late, by
     /// a delay between the two other values.
     DelayKernel(Duration, [Duration; 2]),
+    /// Changes the rate of CLOCK_MONOTONIC_RAW against true time by this, as the temperature of the hosts' oscillators does.
+    DriftHost(Ratio),
+    /// Restarts the hosts, which are off for this time; CLOCK_REALTIME is then wrong by the other value, as by an RTC that counts
+    /// seconds.
+    RestartHost(Duration, Duration),
     /// Restarts dante4l, which is absent for this time.
     RestartObserver(Duration),
     /// Restarts dante2sys, which is absent for this time.
@@ -155,6 +160,11 @@ impl World {
             }),
             Act::Stall(span) => self.each_host(|host| host.stalled_until = now + span),
             Act::DelayKernel(span, delay) => self.late = Some((now + span, delay)),
+            Act::DriftHost(by) => self.each_host(|host| host.clock.drift(now, by)),
+            Act::RestartHost(absence, error) => {
+                let real = self.utc() + absence + error;
+                self.each_host(|host| host.restart(now, now + absence, real));
+            }
             Act::RestartObserver(absence) => self.each_host(|host| host.restart_observer(now + absence)),
             Act::RestartSteerer(absence) => self.each_host(|host| host.restart_steerer(now, now + absence)),
             Act::RestartRelay(absence) => self.each_host(|host| host.restart_relay(now, now + absence)),

@@ -19,7 +19,7 @@ use dante_core::steer::{
 };
 use dante_core::time::{Duration, Ratio, Raw, Real, Timestamp, Uncertainty};
 use dante_core::track::TimelineKey;
-use dante_core::utc::{Answer, UtcRules, servers};
+use dante_core::utc::{Answer, SavedUtc, UtcRules, servers};
 use rand::Rng;
 
 /// Time from the receipt of a packet in the kernel to the wake-up of dante4l.
@@ -81,6 +81,8 @@ pub struct Host {
     dante4l_page: SimPage<Dante4l>,
     servers: usize,
     steerer: Steerer,
+    /// UTC that dante2sys saved at its end.
+    saved: Option<SavedUtc>,
     /// dante2sys and danteshm have to be started before their next input.
     has_to_start: [bool; 2],
     dante2sys_page: SimPage<Dante2sys>,
@@ -107,6 +109,7 @@ impl Host {
             dante4l_page: SimPage::absent(INSTANCE, now),
             servers,
             steerer: steerer(&config, servers, &clock.now(now).read()),
+            saved: None,
             has_to_start: [false; 2],
             dante2sys_page: SimPage::absent(INSTANCE, now),
             relay: relay(None, Duration::ZERO),
@@ -173,8 +176,9 @@ impl Host {
         self.dante4l_page.stop(at);
     }
 
-    /// Ends dante2sys regularly and starts it at `at`; it keeps only the clock's frequency.
+    /// Ends dante2sys regularly and starts it at `at`; it keeps the clock's frequency, its clock page and its file of UTC.
     pub(super) fn restart_steerer(&mut self, now: True, at: True) {
+        self.saved = self.steerer.utc_to_save(&self.clock.reading(now));
         self.steer(now, |_| Input::End);
         self.has_to_start[0] = true;
         self.dante2sys_page.stop(at);
@@ -185,6 +189,17 @@ impl Host {
         self.relay(now, |_, _, _| relay::Input::End);
         self.has_to_start[1] = true;
         self.danteshm_page.stop(at);
+    }
+
+    /// Restarts the machine, which runs again from `at` on, when CLOCK_REALTIME shows `real`. The pages are lost.
+    pub(super) fn restart(&mut self, now: True, at: True, real: Timestamp<Real>) {
+        self.restart_observer(at);
+        self.restart_steerer(now, at);
+        self.restart_relay(now, at);
+        self.dante4l_page = SimPage::absent(self.dante4l_page.instance(), at);
+        self.dante2sys_page = SimPage::absent(self.dante2sys_page.instance(), at);
+        self.danteshm_page = SimPage::absent(self.danteshm_page.instance(), at);
+        self.clock = SimClock::new(at, UPTIME, real, self.config.raw_rate);
     }
 
     /// Returns the next deadline of the programs.
@@ -277,7 +292,9 @@ impl Host {
             return;
         }
         if std::mem::take(&mut self.has_to_start[0]) {
-            self.steerer = steerer(&self.config, self.servers, &self.clock.now(now).read());
+            let earlier = self.dante2sys_page.body().earlier_epoch(SteeredClock::Realtime);
+            let steerer = steerer(&self.config, self.servers, &self.clock.now(now).read());
+            self.steerer = steerer.resuming(earlier, self.saved);
         }
         let raw = self.clock.raw_at(now);
         let (records, queries) = (&mut self.records, &mut self.queries);

@@ -3,7 +3,7 @@ use crate::page::{Dante2sys, Freshness, STEER_HAS_PIECE, STEER_UTC_SYNCHRONISED,
 use crate::relay::epoch::Steered;
 use crate::relay::tests::{NOW, REAL0_NS, SYNC, SYNCHRONISED, SyntheticLeader};
 use crate::time::{Affine, Epoch, Ratio};
-use crate::timescale::Piece;
+use crate::timescale::{Piece, Replaced};
 use crate::track::KernelSync;
 
 struct Bench {
@@ -260,8 +260,11 @@ fn restarted_relay_resumes_k_or_pauses() {
     assert_eq!((k.epoch, sample.ahead().ns()), (published.epoch, 44 * 3_000), "the reference does not jump");
     assert!(k.is_resumed && k.to_string().contains("no jump"), "{k}");
 
-    // K belongs to another timeline, and chrony must not see the jump: a pause until 4 s after the last sample.
-    let other = PublishedEpoch { key: TimelineKey { instance: 5, number: 1 }, ..published };
+    // dante4l was restarted too, and the leader is the same.
+    let same = PublishedEpoch { key: TimelineKey { instance: 5, number: 1 }, ..published };
+    assert_eq!(fixed_and_sample(&restarted(NOW, same).sync()).0.epoch, published.epoch);
+    // K belongs to another leader, and chrony must not see the jump: a pause until 4 s after the last sample.
+    let other = PublishedEpoch { epoch: Epoch::from_ns(published.epoch.ns() + 1_000_000), ..same };
     let mut bench = restarted(NOW, other);
     assert_eq!(bench.sync(), [Output::Paused(PauseReason::Forgotten)]);
     assert_eq!(bench.quiet().0, 10);
@@ -288,21 +291,49 @@ fn reference_does_not_jump_at_a_leader_change() {
     assert_eq!(sample.ahead().ns(), 40 * 3_000, "the reference is continuous");
 }
 
+/// Moves the leader's time by this against its clock map.
+fn moved(leader: &mut SyntheticLeader, by: Duration) {
+    leader.line = Affine { at0: leader.line.at0 + by, ..leader.line };
+}
+
+/// A leader that ran at another rate while it was away.
 #[test]
-fn leader_change_after_a_long_gap_sets_k_again() {
-    let mut bench = Bench::new();
-    bench.leader.rate_sigma = Ratio::from_ppm(1.0);
-    (0..40).for_each(|_| _ = bench.sync());
+fn reference_does_not_jump_at_a_return_with_another_time() {
+    let mut bench = Bench::after(40);
+    let before = only_sample(&bench.sync()).ahead();
     bench.lose(Loss::NoLeader);
-    bench.leader.sent += 4 * 1200;
-    bench.leader.key.number = 2;
-    bench.leader.line = Affine { at0: Timestamp::from_ns(3), ..bench.leader.line };
+    moved(&mut bench.leader, Duration::from_us(700));
     let outputs = bench.sync();
-    let [Output::Paused(PauseReason::Uncertain(sigma))] = outputs[..] else { panic!("{outputs:?}") };
-    assert!(sigma > MAX_CARRIED_UNCERTAINTY, "{sigma:?}");
-    let (quiet, outputs) = bench.quiet();
-    assert_eq!(quiet, 15);
-    assert_eq!(fixed_and_sample(&outputs).1.ahead(), Duration::ZERO);
+    let [Output::Epoch(change), Output::Feeding, Output::Write(sample)] = outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(change.replaced, Replaced::Map(Duration::from_us(700)));
+    assert_eq!((sample.ahead() - before).ns(), 3_000, "the reference is continuous");
+}
+
+#[test]
+fn another_time_after_a_long_gap_sets_k_again() {
+    let changes: [fn(&mut SyntheticLeader); 2] = [
+        |leader| {
+            leader.key.number = 2;
+            leader.line = Affine { at0: Timestamp::from_ns(3), ..leader.line };
+        },
+        |leader| moved(leader, Duration::from_ms(21)),
+    ];
+    for change in changes {
+        let mut bench = Bench::new();
+        bench.leader.rate_sigma = Ratio::from_ppm(1.0);
+        (0..40).for_each(|_| _ = bench.sync());
+        bench.lose(Loss::NoLeader);
+        bench.leader.sent += 4 * 1200;
+        change(&mut bench.leader);
+        let outputs = bench.sync();
+        let [Output::Paused(PauseReason::Uncertain(sigma))] = outputs[..] else { panic!("{outputs:?}") };
+        assert!(sigma > MAX_CARRIED_UNCERTAINTY, "{sigma:?}");
+        let (quiet, outputs) = bench.quiet();
+        assert_eq!(quiet, 15);
+        assert_eq!(fixed_and_sample(&outputs).1.ahead(), Duration::ZERO);
+    }
 }
 
 #[test]

@@ -135,7 +135,8 @@ fn change_of_base_does_not_change_utc() {
         let now = at(bench.now + after);
         let before = drift.at(now);
         let (ahead, rate) = (Duration::from_ns(ahead_ns), Ratio::from_ppm(ppm));
-        drift.rebase(ahead, rate, Ratio::from_ppb(7.0), now);
+        let sigma = Uncertainty { offset: Duration::from_us(3), rate: Ratio::from_ppb(7.0) };
+        drift.rebase(ahead, rate, sigma, now);
         for later in [0.0, 1.0, 1024.0] {
             let then = now + Duration::from_secs_f64(later);
             let gained = ahead + (then - now) * rate;
@@ -144,8 +145,38 @@ fn change_of_base_does_not_change_utc() {
         }
         let rebased = drift.at(now);
         assert!((rebased.rate + rate - before.rate).abs().ppb() < 1e-6);
-        assert!(rebased.rate_sigma >= before.rate_sigma);
+        assert!(rebased.rate_sigma > before.rate_sigma && rebased.sigma > before.sigma);
+        assert_eq!(drift.measured_at(), bench.drift.measured_at());
     }
+}
+
+/// The best reply of a round is some seconds old when the round ends.
+#[test]
+fn measurement_from_shortly_before_a_change_of_the_base_counts() {
+    let mut bench = Bench::after(1, 500.0, 100);
+    let changed = bench.now + 70.0;
+    bench.drift.doubt(at(changed), Uncertainty { offset: Duration::from_secs(1), rate: Ratio::ZERO });
+    assert_eq!(bench.measure(64.0, line), Observed::Accepted);
+    assert_eq!(bench.drift.measured_at(), at(changed - 6.0));
+    assert!((bench.drift.at(at(changed)).offset.secs_f64() * 1e6 - line(changed)).abs() < 2_000.0);
+    let before = bench.drift.at(at(changed));
+    let offset = Duration::from_secs(7);
+    assert_eq!(bench.drift.observe(at(changed - 6.0), offset, MARGIN), Observed::Late);
+    assert_eq!(bench.drift.at(at(changed)), before);
+}
+
+/// A measurement long before the change of the rate does not confirm the rate after it.
+#[test]
+fn doubted_rate_is_measured_again_from_the_instant_of_the_change() {
+    let mut bench = Bench::after(1, 100.0, 300);
+    let change = bench.now + 900.0;
+    let faster = |s: f64| line(s) + 2.0 * (s - change).max(0.0);
+    bench.now = change;
+    bench.drift.doubt(at(change), Uncertainty { offset: Duration::ZERO, rate: Ratio::from_ppm(2.0) });
+    bench.measures(16, 20.0, faster);
+    assert!(bench.error_us(faster).abs() < 150.0, "{}", bench.error_us(faster));
+    let rate = bench.drift.at(at(bench.now)).rate;
+    assert!((rate.ppm() - 14.0).abs() < 1.0, "{rate:?}");
 }
 
 #[test]
