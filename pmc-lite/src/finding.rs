@@ -2,6 +2,7 @@
 
 use crate::pages::{Pages, Read, configuration, fresh_body, freshness, unit};
 use crate::shown::Word;
+use crate::verdict::large_phase_error;
 use dante_core::explain::Explain;
 use dante_core::named;
 use dante_core::page::{
@@ -11,7 +12,7 @@ use dante_core::page::{
 use dante_core::port::{self, Diagnostic};
 use dante_core::relay::Waiting;
 use dante_core::steer;
-use dante_core::steer::UtcSource;
+use dante_core::steer::{Limits, UtcSource};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Subdomain;
 use serde::{Serialize, Serializer};
@@ -63,7 +64,7 @@ named! {
         WaitingForLeader "waiting_for_leader",
         /// dante4l follows a leader that dante2sys has not started to follow.
         LeaderNotTaken "leader_not_taken",
-        /// dante2sys measures the leader's rate before it steers the clock.
+        /// dante2sys measures the leader's rate before it steers the clock, or corrects a large phase error.
         Acquiring "acquiring",
         /// No leader is received, or its rate is not known well enough yet; the clock keeps its last rate.
         Holdover "holdover",
@@ -377,7 +378,15 @@ pub fn steerer(pages: &Pages) -> Vec<Finding> {
             .kind(Kind::CompetingProgram)
             .unexplained("find that program with pmc-lite doctor, and stop it", "journalctl -u dante2sys -n 40"),
         ),
-        Some(steer::State::Locked) | None => None,
+        Some(steer::State::Locked) => large_phase_error(body).map(|error| {
+            let minutes = error.abs().secs_f64() / Limits::default().phase_term.fraction() / 60.0;
+            let what = format!(
+                "the clock is {:+.3} ms off Dante time + epoch offset (K): dante2sys corrects that by 5 ppm, which takes {minutes:.0} minutes",
+                error.secs_f64() * 1e3
+            );
+            Finding::warning(what).kind(Kind::Acquiring)
+        }),
+        None => None,
     };
     let found = state.into_iter().chain(utc(body)).map(|found| found.of_program(Dante2sysStatus::PROGRAM));
     life.into_iter().chain(found).collect()

@@ -40,6 +40,7 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("wifi", wifi()),
         ("faulty", faulty()),
         ("locked", locked()),
+        ("far_from_target", far_from_target()),
         ("holdover", holdover()),
         ("two_leaders", two_leaders()),
         ("passed_over", passed_over()),
@@ -104,6 +105,12 @@ pub fn listening(diagnostic: Option<Diagnostic>) -> Pages {
     let steered = Dante2sysStatus { utc_source: UtcSource::None as u8, ..waiting() };
     let (clock, dante4l) = (fresh(Dante4l::default()), fresh(observer(port)));
     Pages { clock, dante4l, dante2sys: fresh(steered), ..no_daemon() }
+}
+
+/// The clock is locked, and far from Dante time + K.
+fn far_from_target() -> Pages {
+    let steered = Dante2sysStatus { phase_error_ns: -21_000_000, ..steered() };
+    Pages { dante2sys: fresh(steered), ..locked() }
 }
 
 /// Syncs over Wi-Fi, which scatter too much for a lock.

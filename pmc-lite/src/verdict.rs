@@ -9,6 +9,7 @@ use dante_core::port;
 use dante_core::relay::{self, Waiting};
 use dante_core::steer::State;
 use dante_core::steer::SteeredClock;
+use dante_core::time::{Duration, Offset};
 use serde::Serialize;
 
 named! {
@@ -17,9 +18,9 @@ named! {
     #[serde(rename_all = "snake_case")]
     #[cfg_attr(test, derive(schemars::JsonSchema))]
     pub enum Verdict {
-        /// dante2sys is LOCKED, or danteshm is FEEDING.
+        /// dante2sys is LOCKED with a small phase error, or danteshm is FEEDING.
         Synchronised "synchronised",
-        /// Synchronisation is in progress and takes some seconds.
+        /// Synchronisation is in progress.
         Acquiring "acquiring",
         /// No leader is received, or its rate is not known well enough yet; the clock keeps its last rate.
         Holdover "holdover",
@@ -102,6 +103,7 @@ fn steerer(pages: &Pages) -> Reason {
         return unusable(&pages.dante2sys);
     };
     let verdict = match state {
+        State::Locked if large_phase_error(body).is_some() => Verdict::Acquiring,
         State::Locked => Verdict::Synchronised,
         State::Acquiring => Verdict::Acquiring,
         State::Holdover => Verdict::Holdover,
@@ -117,6 +119,12 @@ fn steerer(pages: &Pages) -> Reason {
         text += &format!(", {clock} clock");
     }
     Reason::new(verdict, text)
+}
+
+/// Returns the phase error of a locked clock if it is too large for a synchronised clock: Dante devices mute at 1 ms.
+pub fn large_phase_error(body: &Dante2sysStatus) -> Option<Duration> {
+    const LIMIT: Duration = Duration::from_ms(1);
+    body.phase_error().map(Offset::span).filter(|error| error.abs() > LIMIT)
 }
 
 fn relay(pages: &Pages) -> Reason {

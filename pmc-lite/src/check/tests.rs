@@ -58,6 +58,12 @@ fn maps_every_state_to_its_service_state() {
     ] {
         assert_eq!(steered(state), service, "{state}");
     }
+    for (ns, service) in [(999_000, Service::Ok), (-21_000_000, Service::Warning)] {
+        let mut pages = scenes::locked();
+        change(&mut pages.dante2sys, |body| body.phase_error_ns = ns);
+        let (judged, line) = judged(&pages, &[]);
+        assert_eq!(judged, service, "LOCKED, {ns} ns from its target: {line}");
+    }
     let relayed = |state: relay::State, waiting: Waiting, port: port::State| {
         let mut pages = scenes::chrony();
         change(&mut pages.danteshm, |body| {
