@@ -65,6 +65,7 @@ bench: build
 
 soak: build
 	SOAK=200 $(CARGO) test --locked --release -p dante-sim --test scenarios
+	SOAK=200 $(CARGO) test --locked --release -p dante-sim --test utc -- replaced_reference
 	PROPTEST_CASES=20000 $(CARGO) test --locked --release -p dante-core --lib
 	SOAK=1 $(CARGO) test --locked --release -p dante-os --lib -- --nocapture torn_sample
 	SOAK=1 $(CARGO) test --locked -p dante-tests --test guest --test guest_phc -- --nocapture

@@ -14,6 +14,7 @@ use dante_core::steer::{
     drive, law,
 };
 use dante_core::time::{Raw, Timestamp};
+use dante_core::utc::SavedUtc;
 use dante_os::clock::raw_now;
 use dante_os::daemon::{Failure, Service};
 use dante_os::ntp::NtpClient;
@@ -82,7 +83,8 @@ impl Discipline {
         let may_write_rtc = self.steerer.utc().may_write_rtc(&now, &self.steerer.run());
         self.rtc_due = self.rtc.keep(now, may_write_rtc);
         let is_locked = self.steerer.state() == State::Locked;
-        let utc = self.steerer.utc_to_save(&now);
+        // A rate that is not known yet does not replace that of the last run.
+        let utc = self.steerer.utc_to_save(&now).filter(SavedUtc::is_rate_known);
         self.drift_file.keep(now.raw, self.steerer.known_frequency(now.raw).filter(|_| is_locked), utc);
         self.journal.summarise(&self.steerer, &now);
         self.publish();

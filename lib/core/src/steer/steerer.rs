@@ -199,7 +199,9 @@ impl Steerer {
         let used = saved.compare(now, self.leader, (map.dante_at(now.raw), map.line.rate));
         self.push(Output::SavedUtc(used));
         if let SavedUtcUse::Used { off, bound, .. } = used {
-            self.utc.resume_slew(saved.rate);
+            if saved.is_rate_known() {
+                self.utc.resume_slew(saved.rate);
+            }
             // The clock may be right to less than the bound.
             if off.span().abs() > self.config.rules.first_step.max(bound) {
                 self.push(Output::Correct(Correction::Step(off)));
@@ -219,6 +221,7 @@ impl Steerer {
             utc: now.real - error.error.span(),
             rate: -error.leader_rate,
             rate_sigma: error.leader_rate_sigma,
+            bound: error.bound - error.error.span().abs(),
         })
     }
 

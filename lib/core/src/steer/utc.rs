@@ -231,10 +231,8 @@ impl UtcKeeper {
         if matches!(run.state, State::Refused | State::Yielded) {
             return None;
         }
-        if let (State::Holdover, Source::Ntp(servers)) = (run.state, &mut self.source)
-            && servers.interval() > HOLDOVER_INTERVAL
-        {
-            servers.set_interval(HOLDOVER_INTERVAL);
+        if let (State::Holdover, Source::Ntp(servers)) = (run.state, &mut self.source) {
+            servers.limit_interval(HOLDOVER_INTERVAL);
         }
         let error = self.error(now, run)?;
         let (step, event) = self.servo.step_wanted(now.raw, &error);

@@ -28,12 +28,17 @@ impl<C> Affine<C> {
 }
 
 /// Uncertainty of a [`ClockMap`] at one instant, one standard deviation.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Uncertainty {
     /// Of the leader's time. It includes the noise of a measured path delay, but no constant error of the path delay.
     pub offset: Duration,
     /// Of the leader's rate.
     pub rate: Ratio,
+}
+
+impl Uncertainty {
+    /// None.
+    pub const ZERO: Self = Self { offset: Duration::ZERO, rate: Ratio::ZERO };
 }
 
 /// The clock map: Dante time as a line over CLOCK_MONOTONIC_RAW, with its uncertainty.

@@ -235,9 +235,8 @@ impl Drift {
         self.outliers = None;
     }
 
-    /// Predicts the states for `now`, from which on they are to be changed. Outliers before it do not count any more.
+    /// Predicts the states for `now`, from which on they are to be changed.
     fn advance(&mut self, now: Timestamp<Raw>) {
-        self.outliers = None;
         let dt = (now - self.raw).secs_f64();
         if dt > 0.0 {
             for filter in &mut self.filters {
@@ -251,6 +250,7 @@ impl Drift {
     /// one, `sigma` the uncertainty of both.
     pub fn rebase(&mut self, base_change: Duration, rate: Ratio, sigma: Uncertainty, now: Timestamp<Raw>) {
         self.advance(now);
+        self.outliers = None;
         self.whole = self.whole - base_change;
         for filter in &mut self.filters {
             filter.state.rate -= rate.ppb();

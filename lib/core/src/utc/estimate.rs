@@ -15,7 +15,7 @@ const MAX_CLOCK_ERROR: Ratio = Ratio::from_ppm(1.0);
 /// Time without a measurement, or in holdover, from which on an outlier may show such a change. The outlier test then accepts six
 /// times as much; the error of a wrong server is larger.
 const FREE_RUNNING: Duration = Duration::from_secs(60);
-/// Longest time without a measurement over which the rate of UTC counts as measured: twice the longest interval of the rounds.
+/// Longest time without a measurement, on CLOCK_MONOTONIC_RAW, over which the rate of UTC counts as measured: twice the longest interval of the rounds.
 const MEASURED_INTERVAL: Duration = Duration::from_secs(2048);
 /// Number of standard deviations in a published bound.
 pub(super) const BOUND_SIGMAS: i64 = 3;
@@ -43,6 +43,10 @@ pub(super) struct UtcEstimate {
     drift: Option<Drift>,
     /// The base is the leader's time; otherwise CLOCK_MONOTONIC_RAW.
     is_on_leader: bool,
+    /// Until then the leader predicted UTC, and from then on this host's oscillator, where the base is CLOCK_MONOTONIC_RAW.
+    raw_since: Option<Timestamp<Raw>>,
+    /// What [`Self::doubt_since_measured`] added since the last accepted measurement.
+    doubted: Uncertainty,
     /// Largest error of the last accepted measurement: of the path and of the server's clock.
     margin: Duration,
     /// The difference of the last outlier, measured minus predicted, and the number of outliers in a row.
@@ -76,11 +80,11 @@ impl UtcEstimate {
         if let Observed::Outlier(off) = observed {
             let count = self.outlier.map_or(1, |(_, count)| count.saturating_add(1));
             self.outlier = Some((off, count));
-            if self.free_running(measurement.raw, map) > FREE_RUNNING {
+            if count > 1 && self.free_running(measurement.raw, map) > FREE_RUNNING {
                 self.doubt_since_measured(measurement.raw, map, MAX_CLOCK_ERROR);
             }
         } else if observed != Observed::Late {
-            self.outlier = None;
+            (self.outlier, self.doubted) = (None, Uncertainty::ZERO);
             self.margin = measurement.margin + measurement.server_error;
             self.leap = measurement.leap;
         }
@@ -105,7 +109,7 @@ impl UtcEstimate {
     fn free_running(&self, raw: Timestamp<Raw>, map: Option<&ClockMap>) -> Duration {
         let since = self.measured_at().map(|measured_at| match map.filter(|_| self.is_on_leader) {
             Some(map) => measured_at.max(map.line.raw0),
-            None => measured_at,
+            None => self.raw_since.map_or(measured_at, |since| measured_at.max(since)),
         });
         since.map_or(Duration::ZERO, |since| (raw - since).max(Duration::ZERO))
     }
@@ -198,9 +202,13 @@ impl UtcEstimate {
         }
         // Of the offset only the old base has an uncertainty: the new one is exact by definition.
         let offset = self.base_sigma(now, from);
-        if self.free_running(now, from) > MEASURED_INTERVAL {
+        let free_running = self.free_running(now, from);
+        if free_running > if from.is_some() { FREE_RUNNING } else { MEASURED_INTERVAL } {
             let sigma = Ratio::new(MAX_CLOCK_ERROR.fraction() / BOUND_SIGMAS as f64);
             self.doubt_since_measured(now, from, sigma);
+        }
+        if from.is_some() {
+            self.raw_since = Some(now - free_running);
         }
         self.is_on_leader = to.is_some();
         let Some(drift) = &mut self.drift else { return };
@@ -216,9 +224,17 @@ impl UtcEstimate {
     /// The rate of this host's oscillator, by which UTC is predicted, may have changed by this (one standard deviation) since the last
     /// measurement.
     fn doubt_since_measured(&mut self, now: Timestamp<Raw>, map: Option<&ClockMap>, rate: Ratio) {
-        let offset = self.free_running(now, map) * rate;
+        let doubt = Uncertainty { offset: self.free_running(now, map) * rate, rate };
+        let before = std::mem::replace(&mut self.doubted, doubt);
+        // Only what is missing is added: the doubt is one and the same at each call since the last measurement.
+        let missing = |new: f64, old: f64| (new * new - old * old).max(0.0).sqrt();
         if let Some(drift) = &mut self.drift {
-            drift.doubt(now, Uncertainty { offset, rate });
+            let offset = missing(doubt.offset.ns_f64(), before.offset.ns_f64());
+            let rate = missing(doubt.rate.ppb(), before.rate.ppb());
+            drift.doubt(
+                now,
+                Uncertainty { offset: Duration::from_ns_f64(offset), rate: Ratio::from_ppb(rate) },
+            );
         }
     }
 

@@ -28,8 +28,8 @@ pub type ClockIdentity = ([u8; 8], u16);
 /// UTC at one instant of Dante time, and its rate.
 ///
 /// Text form: one line with the leader's clock identity, its port, its rate against CLOCK_MONOTONIC_RAW in ppm, Dante time in ns, UTC
-/// in ns since 1970, and the rate of UTC against Dante time with its standard deviation, both in ppm: `001dc1a1723c0000/1 -33.712345
-/// 699123456789 1795018007251020510 12.004321 0.011000`.
+/// in ns since 1970, the rate of UTC against Dante time with its standard deviation, both in ppm, and the largest error of UTC in ns:
+/// `001dc1a1723c0000/1 -33.712345 699123456789 1795018007251020510 12.004321 0.011000 1250000`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SavedUtc {
     /// The leader.
@@ -44,6 +44,8 @@ pub struct SavedUtc {
     pub rate: Ratio,
     /// One standard deviation of it.
     pub rate_sigma: Ratio,
+    /// Largest error of `utc`.
+    pub bound: Duration,
 }
 
 /// What became of a saved UTC.
@@ -55,7 +57,7 @@ pub enum SavedUtcUse {
         age: Duration,
         /// The clock minus UTC.
         off: Offset,
-        /// Largest error of `off`, three standard deviations.
+        /// Largest error of `off` with an oscillator of the leader that is not worse than [`WALK`].
         bound: Duration,
     },
     /// Another leader is followed.
@@ -134,11 +136,16 @@ impl SavedUtc {
         }
         let s = age.secs_f64();
         let walk = WALK.fraction() * s * (s / 3.0).sqrt();
-        let bound = Duration::from_secs_f64(3.0 * walk.hypot(s * self.rate_sigma.fraction()));
+        let bound = self.bound + Duration::from_secs_f64(3.0 * walk.hypot(s * self.rate_sigma.fraction()));
         if bound > MAX_ERROR {
             return SavedUtcUse::Uncertain(bound);
         }
         SavedUtcUse::Used { age, off, bound }
+    }
+
+    /// Whether the rate is known well enough to be used before UTC is measured.
+    pub fn is_rate_known(&self) -> bool {
+        self.rate_sigma < Ratio::from_ppm(1.0)
     }
 
     /// Parses the text form.
@@ -156,6 +163,7 @@ impl SavedUtc {
             utc: Timestamp::from_ns(words.next()?.parse().ok()?),
             rate: ppm(&mut words)?,
             rate_sigma: ppm(&mut words).filter(|sigma| *sigma >= Ratio::ZERO)?,
+            bound: Duration::from_ns(words.next()?.parse().ok().filter(|ns| *ns >= 0)?),
         };
         words.next().is_none().then_some(saved)
     }
@@ -163,9 +171,9 @@ impl SavedUtc {
 
 impl fmt::Display for SavedUtc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { leader: (identity, port), leader_rate, dante, utc, rate, rate_sigma } = self;
+        let Self { leader: (identity, port), leader_rate, dante, utc, rate, rate_sigma, bound } = self;
         write!(f, "{:016x}/{port} {:.6} ", u64::from_be_bytes(*identity), leader_rate.ppm())?;
-        writeln!(f, "{} {} {:.6} {:.6}", dante.ns(), utc.ns(), rate.ppm(), rate_sigma.ppm())
+        writeln!(f, "{} {} {:.6} {:.6} {}", dante.ns(), utc.ns(), rate.ppm(), rate_sigma.ppm(), bound.ns())
     }
 }
 
@@ -185,6 +193,7 @@ mod tests {
             utc: Timestamp::from_ns(TEST_UTC_NS),
             rate: Ratio::from_ppm(12.0),
             rate_sigma: Ratio::from_ppm(0.25),
+            bound: Duration::from_ms(5),
         }
     }
 
@@ -203,8 +212,8 @@ mod tests {
                 panic!("{rtc}")
             };
             assert_eq!((age, off), (HOUR * 10, Offset::from_ns(rtc * 1_000_000)));
-            // The rate: 27 ms; its random walk: 35.5 ms.
-            assert!((bound - Duration::from_us(44_600)).abs() < Duration::from_us(100), "{bound:?}");
+            // 5 ms when it was saved, 27 ms by the rate, 35.5 ms by its random walk.
+            assert!((bound - Duration::from_us(49_600)).abs() < Duration::from_us(100), "{bound:?}");
         }
     }
 
@@ -260,7 +269,9 @@ mod tests {
         assert_eq!(SavedUtc::parse(&text), Some(saved()));
         assert_eq!(
             text,
-            format!("001dc1a1723c0000/1 -33.712345 18000000000000 {TEST_UTC_NS} 12.000000 0.250000\n")
+            format!(
+                "001dc1a1723c0000/1 -33.712345 18000000000000 {TEST_UTC_NS} 12.000000 0.250000 5000000\n"
+            )
         );
         for damaged in [
             "",

@@ -176,6 +176,13 @@ impl Servers {
         }
     }
 
+    /// Shortens a longer time between two rounds to this, or to the shortest one allowed.
+    pub fn limit_interval(&mut self, longest: Duration) {
+        if self.interval > longest.max(self.shortest) {
+            self.set_interval(longest);
+        }
+    }
+
     /// The time between two rounds.
     pub fn interval(&self) -> Duration {
         self.interval

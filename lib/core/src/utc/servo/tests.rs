@@ -1,5 +1,5 @@
 use super::*;
-use crate::time::TEST_UTC_NS as UTC;
+use crate::time::{Affine, Correlation, TEST_UTC_NS as UTC, Uncertainty, Wander};
 
 fn s(s: i64) -> Duration {
     Duration::from_secs(s)
@@ -165,4 +165,55 @@ fn clock_set_by_hand_is_not_corrected_until_it_agrees_with_utc() {
         None,
         "no measurement to disagree with"
     );
+}
+
+/// The leader's time as an exact map of this age at `seconds`.
+fn map(seconds: i64) -> ClockMap {
+    let line = Affine { raw0: at(seconds), at0: Timestamp::from_ns(s(seconds).ns()), rate: Ratio::ZERO };
+    ClockMap { line, sigma: Uncertainty::ZERO, correlation: Correlation::ZERO, wander: Wander::ZERO }
+}
+
+/// A servo after an hour of right measurements, 120 s apart, against CLOCK_MONOTONIC_RAW.
+fn after_an_hour(rules: UtcRules) -> UtcServo {
+    let mut servo = UtcServo::new(rules);
+    for seconds in (0..3_600).step_by(120) {
+        assert_eq!(servo.observe(&measurement(seconds, UTC + s(seconds).ns()), None), None);
+    }
+    servo
+}
+
+#[test]
+fn wrong_server_is_rejected_for_half_an_hour_also_without_a_leader() {
+    let mut servo = after_an_hour(rules(Policy::Slew));
+    let event = |servo: &mut UtcServo, seconds: i64| {
+        servo.observe(&measurement(seconds, UTC + s(seconds + 1).ns()), None)
+    };
+    for seconds in (3_600..5_400).step_by(20) {
+        let seen = event(&mut servo, seconds);
+        assert!(
+            matches!(seen, Some(UtcEvent::Outlier(off)) if (off - s(1)).abs() < ms(1)),
+            "{seconds} s: {seen:?}"
+        );
+    }
+    assert!(matches!(event(&mut servo, 5_400), Some(UtcEvent::Restarted(_))));
+}
+
+/// Without NTP the leader's time shows UTC; its end starts the growth of the bound, not the last measurement.
+#[test]
+fn bound_grows_from_the_loss_of_the_leader_on() {
+    const DAYS: i64 = 3 * 86_400;
+    let mut servo = after_an_hour(rules(Policy::Slew));
+    let bound = |servo: &UtcServo, seconds: i64, map: Option<&ClockMap>| {
+        let real = Timestamp::from_ns(UTC + s(seconds).ns());
+        servo.error(at(seconds), real, (Ratio::ZERO, Ratio::ZERO), map).unwrap().bound
+    };
+    servo.rebase(at(3_600), None, Some(&map(3_600)));
+    let locked = bound(&servo, DAYS, Some(&map(DAYS)));
+    let held = bound(&servo, DAYS + 600, Some(&map(DAYS)));
+    assert!((held - locked - Duration::from_us(600)).abs() < ms(1), "{locked:?}, then {held:?}");
+    servo.rebase(at(DAYS + 600), Some(&map(DAYS)), None);
+    let other = bound(&servo, DAYS + 601, None);
+    assert!(other >= held && other - held < ms(3), "{held:?}, then {other:?}");
+    servo.rebase(at(DAYS + 660), None, Some(&map(DAYS + 660)));
+    assert!(bound(&servo, DAYS + 660, Some(&map(DAYS + 660))) - held < ms(3));
 }
