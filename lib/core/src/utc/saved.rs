@@ -57,7 +57,7 @@ pub enum SavedUtcUse {
         age: Duration,
         /// The clock minus UTC.
         off: Offset,
-        /// Largest error of `off` with an oscillator of the leader that is not worse than [`WALK`].
+        /// Largest error of `off` if the random walk of the leader's rate is at most 3 ppb per root second.
         bound: Duration,
     },
     /// Another leader is followed.
