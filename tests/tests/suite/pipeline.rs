@@ -228,6 +228,7 @@ fn judge_status(lab: &Lab, readers: &mut Readers) {
     }
     let observer = &status["dante4l"];
     let wanted = [
+        "advertised_sync_interval_ms",
         "last_sync_age_s",
         "leader",
         "offset",
@@ -248,7 +249,10 @@ fn judge_status(lab: &Lab, readers: &mut Readers) {
     assert_eq!(observer["state"], "SLAVE");
     assert_eq!(observer["timeline"], 1);
     assert_eq!(observer["path_delay_ns"], serde_json::Value::Null, "not measured");
-    assert_eq!(observer["sync_interval_ms"], 250);
+    assert_eq!(
+        (&observer["sync_interval_ms"], &observer["advertised_sync_interval_ms"]),
+        (&250.into(), &250.into())
+    );
     let leader = &observer["leader"];
     let wanted = [
         "address",
