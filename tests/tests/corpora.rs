@@ -94,7 +94,7 @@ fn mutated_packets_break_no_rule() {
 
 #[test]
 fn mutated_engine_scripts_break_no_rule() {
-    run("engine", 300_000);
+    run("engine", 200_000);
 }
 
 #[test]

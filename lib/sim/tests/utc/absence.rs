@@ -18,8 +18,8 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::fmt;
 
-/// Number of seeds without `SOAK` and `SEED`: each way and each policy occurs.
-pub const SEEDS: u64 = 28;
+/// Number of seeds without `SOAK` and `SEED`: each way occurs twice, each policy three times.
+pub const SEEDS: u64 = 14;
 /// Time from the start to the figures before the absence, length of those figures, and of those after the return.
 const SETTLING: Duration = Duration::from_secs(4 * 3600);
 const BEFORE: Duration = Duration::from_secs(3600);
