@@ -76,6 +76,11 @@ const MAX_MAP_CHANGE: Duration = Duration::from_us(20);
 const MAP_SIGMAS: i64 = 4;
 const MAX_MAP_NOISE: Duration = Duration::from_ms(1);
 
+/// Largest difference between a clock and Dante time + K of an earlier run up to which the difference alone shows that the leader's
+/// time has continued. A clock reaches it after minutes at its last frequency; the time of another leader, if that is its uptime, is not
+/// that close by chance.
+pub const MAX_RESUMED_ERROR: Duration = Duration::from_ms(1);
+
 /// Why K is carried over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replaced {

@@ -7,15 +7,12 @@ use super::{Config, Output, State};
 use crate::outputs::Outputs;
 use crate::port::{PacketTimestamp, Sample};
 use crate::time::{ClockMap, Duration, Raw, Real, Timestamp};
-use crate::timescale::{Timescale, was_stepped};
+use crate::timescale::{MAX_RESUMED_ERROR, Timescale, was_stepped};
 use crate::track::{Loss, TimelineKey};
 
 /// Largest difference between the system clock and UTC by K of an earlier run at which that K is resumed. A larger one means that
 /// the system clock was stepped meanwhile: at 100 ppm a drift by this much takes more than an hour.
 const MAX_RESUMED_OFFSET: Duration = Duration::from_ms(500);
-
-/// The same where dante4l was restarted too. No other leader whose time is its uptime is that close by chance.
-const MAX_OFFSET_WITHOUT_KEY: Duration = Duration::from_ms(1);
 
 /// Largest age of a sample that is relayed. An older one was read late, because danteshm was delayed.
 const MAX_SAMPLE_AGE: Duration = Duration::from_secs(1);
@@ -181,7 +178,7 @@ impl Refclock {
             let scale = Timescale::resumed(key, *map, published.epoch);
             let ahead = scale.utc_at(raw) - real;
             // The key differs where dante4l was restarted too.
-            let allowed = if published.key == key { MAX_RESUMED_OFFSET } else { MAX_OFFSET_WITHOUT_KEY };
+            let allowed = if published.key == key { MAX_RESUMED_OFFSET } else { MAX_RESUMED_ERROR };
             if self.rule.allows(published.source) && ahead.abs() <= allowed {
                 resumed = Some((scale, published.source));
             } else if raw < published.last + OUTPUT_PAUSE {

@@ -3,16 +3,12 @@
 use super::Config;
 use super::law::{Aim, Corrected};
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp, Uncertainty};
-use crate::timescale::{EpochChange, Piece, Replaced, Timescale};
+use crate::timescale::{EpochChange, MAX_RESUMED_ERROR, Piece, Replaced, Timescale};
 use crate::track::TimelineKey;
 
 /// K is final once the uncertainty of the clock map is below this. Before that the map's offset still moves by microseconds, and K
 /// moves with it. Where Syncs scatter by milliseconds K never becomes final: the clock follows the leader's rate alone.
 const SETTLED: Uncertainty = Uncertainty { offset: Duration::from_us(20), rate: Ratio::from_ppb(200.0) };
-/// Largest difference between the clock and Dante time + K of an earlier run at which that K is resumed. It is reached after minutes
-/// at the last frequency, and the time of another leader, which is its uptime, is not that close by chance.
-const MAX_RESUMED_ERROR: Duration = Duration::from_ms(1);
-
 /// Longest time for which K is kept while the clock map is not settled. A network on which it takes longer may never settle it, and the
 /// phase error, which is not corrected meanwhile, grows.
 const KEPT_TIME: Duration = Duration::from_secs(600);
@@ -25,7 +21,7 @@ pub(super) const REVIEW_INTERVAL: Duration = Duration::from_secs(1);
 pub struct EarlierEpoch {
     /// The piece of K in force at the end.
     pub piece: Piece,
-    /// Leap seconds since that run began.
+    /// Leap seconds since K was first set, in that run or in one that it continued.
     pub leap_seconds: i32,
 }
 
