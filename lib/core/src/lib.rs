@@ -20,6 +20,7 @@ pub mod observe;
 pub mod outputs;
 pub mod page;
 pub mod port;
+pub mod printable;
 pub mod redundancy;
 pub mod relay;
 pub mod steer;

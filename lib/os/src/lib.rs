@@ -30,4 +30,5 @@ pub mod socket;
 pub mod statefile;
 pub mod tap;
 pub mod terminal;
+pub mod thread;
 pub mod usrvclock;
