@@ -9,7 +9,7 @@ mod civil;
 mod units;
 
 pub use affine::{Affine, ClockMap, Epoch, Uncertainty, VirtualClock};
-pub use bridge::{Bridge, Reading, SleepDetector, Stepped, TimestampTranslator};
+pub use bridge::{Bridge, Reading, SleepDetector, TimestampTranslator, Untranslatable};
 pub use civil::Civil;
 pub use units::{Correlation, Duration, Offset, Ratio, Wander};
 

@@ -181,7 +181,7 @@ impl Port {
         match timestamp {
             Ok(_) => *missing = 0,
             Err(NoTimestamp::Missing) => *missing = missing.saturating_add(1),
-            Err(NoTimestamp::ClockStepped) => {}
+            Err(NoTimestamp::ClockStepped | NoTimestamp::TooOld) => {}
         }
         let gives_up = timestamp.is_err() && *missing == MAX_WITHOUT_TIMESTAMP;
         if let Some(session) = &mut self.session

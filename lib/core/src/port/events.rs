@@ -23,6 +23,8 @@ pub enum NoTimestamp {
     Missing,
     /// Its clock (CLOCK_REALTIME, or the card's) was stepped between the timestamp and its translation.
     ClockStepped,
+    /// It waited for so long to be read from its socket that its clock was not read before it: a step in between cannot be excluded.
+    TooOld,
 }
 
 numbered! {

@@ -130,7 +130,7 @@ impl Port {
     ) {
         if let Err(why) = arrived {
             self.counters.add(match why {
-                NoTimestamp::Missing => Counter::RxTimestampMissing,
+                NoTimestamp::Missing | NoTimestamp::TooOld => Counter::RxTimestampMissing,
                 NoTimestamp::ClockStepped => Counter::ClockStepped,
             });
         }
@@ -168,7 +168,7 @@ impl Port {
             self.diagnose(
                 now,
                 match why {
-                    NoTimestamp::Missing => Diagnostic::NoTimestamps,
+                    NoTimestamp::Missing | NoTimestamp::TooOld => Diagnostic::NoTimestamps,
                     NoTimestamp::ClockStepped => Diagnostic::ClockDisturbed,
                 },
             );

@@ -17,10 +17,16 @@ pub struct Reading {
     pub width: Duration,
 }
 
-/// CLOCK_REALTIME was stepped between the timestamp and the reading after it, so the timestamp cannot be translated.
+/// Why a timestamp cannot be translated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("CLOCK_REALTIME was stepped close to the timestamp")]
-pub struct Stepped;
+pub enum Untranslatable {
+    /// Its clock was stepped between it and the reading after it, or was never read.
+    #[error("the clock was stepped close to the timestamp")]
+    Stepped,
+    /// It precedes all readings, so a step of its clock between it and the oldest one cannot be excluded.
+    #[error("the timestamp is older than all readings of its clock")]
+    TooOld,
+}
 
 /// The last readings of two clocks, between which timestamps are interpolated.
 ///
@@ -31,19 +37,28 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Number of readings kept. With at least one reading per second, a timestamp that waited up to 7 s in a socket is between
-    /// two.
-    const DEPTH: usize = 8;
+    /// Number of readings kept. At intervals of [`Self::SPACING`] or more they reach 6.3 s back, so that the reading before a stall of
+    /// any length is kept while the packets of the stall are read from their socket, which takes some ms.
+    const DEPTH: usize = 64;
+    /// Minimum interval between two readings that are kept, the latest one excepted. It is shorter than the interval of Syncs
+    /// (125 ms or more), so that a timestamp is interpolated over no longer span than that.
+    const SPACING: Duration = Duration::from_ms(100);
     /// Largest rate of CLOCK_REALTIME between two readings, ppm. ADJ_FREQUENCY allows 500 ppm; a faster clock was stepped, or
     /// slewed by chronyd through ADJ_TICK, by some percent. Timestamps between these readings are rejected.
     const MAX_SLEW_PPM: i64 = 600;
     /// Largest error of a reading that does not count as a step: an interrupt between its reads.
     const TOLERANCE: Duration = Duration::from_us(50);
 
-    /// Adds a reading. Readings are added in the order of time; an older one is ignored.
+    /// Adds a reading. Readings are added in the order of time; an older one is ignored. Replaces the last reading if that followed
+    /// the one before it by less than [`Self::SPACING`].
     pub fn note(&mut self, reading: Reading) {
         if self.readings.last().is_some_and(|last| reading.raw <= last.raw) {
             return;
+        }
+        if let [.., before, last] = self.readings.as_slice()
+            && last.raw - before.raw < Self::SPACING
+        {
+            self.readings.pop();
         }
         if self.readings.is_full() {
             self.readings.remove(0);
@@ -58,24 +73,27 @@ impl Bridge {
 
     /// Returns the CLOCK_MONOTONIC_RAW time of the instant at which CLOCK_REALTIME showed `real`.
     ///
-    /// Requires a reading after the timestamp was taken. Between two readings the result is interpolated; before the oldest
-    /// reading its offset is used.
+    /// Requires a reading after the timestamp was taken. Between two readings the result is interpolated.
     ///
     /// # Errors
-    /// [`Stepped`] if CLOCK_REALTIME was stepped after the reading that precedes `real`, or after the oldest reading if `real`
-    /// precedes all readings, or if there is no reading.
-    pub fn to_raw(&self, real: Timestamp<Real>) -> Result<Timestamp<Raw>, Stepped> {
-        let latest = self.readings.last().ok_or(Stepped)?;
+    /// [`Untranslatable::Stepped`] if CLOCK_REALTIME was stepped after the reading that precedes `real`, or if there is no reading;
+    /// [`Untranslatable::TooOld`] if `real` precedes all readings by more than the error of a reading.
+    pub fn to_raw(&self, real: Timestamp<Real>) -> Result<Timestamp<Raw>, Untranslatable> {
+        let latest = self.readings.last().ok_or(Untranslatable::Stepped)?;
         if real >= latest.real {
             // The reading was taken after the timestamp: if it shows an earlier time, the clock was stepped back between them.
             let ahead = real - latest.real;
-            return if ahead <= Self::TOLERANCE { Ok(latest.raw + ahead) } else { Err(Stepped) };
+            return if ahead <= Self::TOLERANCE {
+                Ok(latest.raw + ahead)
+            } else {
+                Err(Untranslatable::Stepped)
+            };
         }
         // Backwards from the newest reading: the first pair that contains the timestamp is the pair around its instant.
         let mut after = latest;
         for before in self.readings.iter().rev().skip(1) {
             if Self::stepped(before, after) {
-                return Err(Stepped);
+                return Err(Untranslatable::Stepped);
             }
             if before.real <= real {
                 let (span_real, span_raw) = (after.real - before.real, after.raw - before.raw);
@@ -85,7 +103,8 @@ impl Bridge {
             }
             after = before;
         }
-        Ok(after.raw - (after.real - real))
+        let before_all = after.real - real;
+        if before_all <= Self::TOLERANCE { Ok(after.raw - before_all) } else { Err(Untranslatable::TooOld) }
     }
 
     /// Returns the CLOCK_REALTIME time at `raw`. For a `raw` before a step it is the time of the clock as it is after the step.
@@ -136,7 +155,7 @@ impl TimestampTranslator {
     ///
     /// # Errors
     /// [`NoTimestamp::Missing`] if there is no timestamp, [`NoTimestamp::ClockStepped`] if its clock was stepped between it and the
-    /// reading after it, or was never read.
+    /// reading after it, or was never read, [`NoTimestamp::TooOld`] if it precedes all readings.
     pub fn translate(
         &mut self,
         now: Timestamp<Raw>,
@@ -145,7 +164,10 @@ impl TimestampTranslator {
     ) -> Result<PacketTimestamp, NoTimestamp> {
         let real = timestamp.ok_or(NoTimestamp::Missing)?;
         self.freshen(now, |latest| latest.real <= real, read);
-        let raw = self.bridge.to_raw(real).map_err(|_| NoTimestamp::ClockStepped)?;
+        let raw = self.bridge.to_raw(real).map_err(|why| match why {
+            Untranslatable::Stepped => NoTimestamp::ClockStepped,
+            Untranslatable::TooOld => NoTimestamp::TooOld,
+        })?;
         Ok(PacketTimestamp { raw, real })
     }
 

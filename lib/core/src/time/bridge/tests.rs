@@ -43,31 +43,73 @@ fn rejects_timestamp_from_before_a_step() {
     let mut bridge = Bridge::default();
     bridge.note(reading(0, 1_000_000_000));
     bridge.note(reading(250_000_000, 11_250_000_000)); // stepped by +10 s
-    assert_eq!(bridge.to_raw(Timestamp::from_ns(1_200_000_000)), Err(Stepped), "taken before the step");
+    assert_eq!(
+        bridge.to_raw(Timestamp::from_ns(1_200_000_000)),
+        Err(Untranslatable::Stepped),
+        "taken before the step"
+    );
     assert_eq!(
         bridge.to_raw(Timestamp::from_ns(11_249_999_000)),
-        Err(Stepped),
+        Err(Untranslatable::Stepped),
         "may be from before or after the step"
     );
     assert!(bridge.to_raw(Timestamp::from_ns(11_250_000_100)).is_ok());
     let back = bridge.to_raw(Timestamp::from_ns(18_450_000_000));
-    assert_eq!(back, Err(Stepped), "the clock was stepped back by two hours between timestamp and reading");
+    assert_eq!(
+        back,
+        Err(Untranslatable::Stepped),
+        "the clock was stepped back by two hours between timestamp and reading"
+    );
     bridge.note(reading(500_000_000, 11_500_000_000));
     assert_eq!(bridge.to_raw(Timestamp::from_ns(11_400_000_000)).unwrap(), raw(400_000_000));
     bridge.note(reading(750_000_000, 1_750_000_000)); // stepped back
-    assert_eq!(bridge.to_raw(Timestamp::from_ns(1_749_999_900)), Err(Stepped));
+    assert_eq!(bridge.to_raw(Timestamp::from_ns(1_749_999_900)), Err(Untranslatable::Stepped));
     assert!(Bridge::default().to_raw(Timestamp::from_ns(0)).is_err());
 }
 
 #[test]
 fn discards_the_oldest_reading_and_ignores_one_that_is_older_than_the_last() {
     let mut bridge = Bridge::default();
-    for s in 0..20 {
+    for s in 0..80 {
         bridge.note(reading(s * 1_000_000_000, s * 1_000_000_000));
     }
     bridge.note(reading(5, 5));
-    assert_eq!(bridge.latest(), Some(reading(19_000_000_000, 19_000_000_000)));
-    assert_eq!(bridge.to_raw(Timestamp::from_ns(3_000_000_000)), Ok(raw(3_000_000_000)));
+    assert_eq!(bridge.latest(), Some(reading(79_000_000_000, 79_000_000_000)));
+    assert_eq!(bridge.to_raw(Timestamp::from_ns(16_000_000_000)), Ok(raw(16_000_000_000)));
+    assert_eq!(bridge.to_raw(Timestamp::from_ns(15_000_000_000)), Err(Untranslatable::TooOld));
+}
+
+/// The packets of a stall of 2 to 60 s are read one by one, each more than 1 ms after the one before it, so that each needs a reading.
+#[test]
+fn step_during_a_stall_is_detected_for_every_packet_of_the_backlog() {
+    for stall in [2, 12, 60] {
+        for step in [0, 40_000_000, -3 * SECOND] {
+            let mut bench = Bench::new();
+            // Four packets a second before the step at half of the stall.
+            let early: Vec<_> = (1..=2 * stall).map(|n| (bench.now + n * SECOND / 4, bench.ahead)).collect();
+            bench.now += stall * SECOND;
+            bench.ahead += step;
+            for (place, (at, ahead)) in early.iter().enumerate() {
+                bench.now += 1_500_000;
+                let real = Timestamp::from_ns(at + ahead);
+                let translated = bench.translate(Some(real));
+                if step == 0 {
+                    assert_eq!(translated, Ok(PacketTimestamp { raw: raw(*at), real }), "packet {place}");
+                } else {
+                    assert!(translated.is_err(), "packet {place}: {translated:?} across a step of {step} ns");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rejects_timestamp_that_precedes_all_readings() {
+    let mut bench = Bench::new();
+    let before = |bench: &Bench, by: i64| Some(Timestamp::from_ns(bench.now + bench.ahead - by));
+    let (slightly, much) = (before(&bench, 40_000), before(&bench, 60_000));
+    assert!(bench.translate(slightly).is_ok());
+    assert_eq!(bench.translate(much), Err(NoTimestamp::TooOld));
 }
 
 /// A clock that is `ahead` ns ahead of CLOCK_MONOTONIC_RAW and was read `reads` times.
