@@ -1,6 +1,7 @@
 use super::*;
 use crate::denial::{Denial, Denied};
-use crate::sandbox::{NOBODY, is_root, with_umask};
+use crate::sandbox::{NOBODY, is_root, unprivileged, with_umask};
+use crate::scratch::Scratch;
 use dante_core::page::{
     Array, Dante2sys, Dante4l, Dante4lStatus, Freshness, HEAD_SIZE, HEARTBEAT, Life, MAGIC, SampleRecord,
     Shape, TAIL_SIZE, layout_word, tail_of,
@@ -579,6 +580,53 @@ fn readers_lock_neither_blocks_the_writer_nor_admits_a_second_one() {
     assert!((1..1_000).map(|s| s * 1_000).any(is_locked));
     let refused = scene.writer(3).err().unwrap();
     assert!(matches!(refused, WriteError::Running { .. }), "{refused}");
+}
+
+/// Process ids are predictable, and every user can create files in /dev/shm.
+#[test]
+fn files_with_predictable_names_do_not_prevent_replacing_an_old_page() {
+    if !is_root("creates a file of another user") {
+        return;
+    }
+    let scene = Scene::new();
+    let planted = scene.name.path().with_file_name(format!(
+        ".{}.{}",
+        scene.name.path().file_name().unwrap().display(),
+        std::process::id()
+    ));
+    fs::write(&planted, []).unwrap();
+    let replaced = unprivileged(|| {
+        scene.plant(&[1; 64], 0o644);
+        scene.writer(1).map(|mut writer| writer.publish(at(0), &Scene::body(1)))
+    });
+    fs::remove_file(&planted).unwrap();
+    replaced.unwrap();
+}
+
+/// Every user can lock the page for reading, and start a process with the name of the daemon and the id of a writer that died.
+#[test]
+fn process_of_another_user_in_the_writers_place_does_not_block_the_next_writer() {
+    use std::os::unix::process::CommandExt;
+    if !is_root("starts a process of another user") {
+        return;
+    }
+    let scene = Scene::new();
+    scene.writer(1).unwrap().publish(at(0), &Scene::body(1));
+    let lock = fs::File::open(scene.name.path()).unwrap();
+    let shared = libc::flock { l_type: 0, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+    nix::fcntl::fcntl(&lock, nix::fcntl::FcntlArg::F_OFD_SETLKW(&shared)).unwrap();
+    let directory = Scratch::new();
+    let imitation = directory.0.join("dante4l");
+    fs::copy("/bin/sleep", &imitation).unwrap();
+    for (user, is_refused) in [(NOBODY, false), (0, true)] {
+        let mut process = std::process::Command::new(&imitation).arg("60").uid(user).spawn().unwrap();
+        let life = Life::Live.word(process.id()).to_ne_bytes();
+        scene.file().write_all_at(&life, Head::Life.offset()).unwrap();
+        let next = scene.writer(2);
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert_eq!(matches!(next, Err(WriteError::Running { .. })), is_refused, "a process of user {user}");
+    }
 }
 
 /// A SIGBUS that another process sends is no fault in a page, and ends the program as without the guard.

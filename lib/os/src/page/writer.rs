@@ -3,6 +3,7 @@
 use super::guard::Guard;
 use super::{PageName, PageWords, is_service_user};
 use crate::clock::raw_now;
+use crate::daemon::random;
 use crate::denial::{Denial, Denied, display_explained};
 use crate::log::Complaints;
 use dante_core::explain::Explain;
@@ -159,7 +160,7 @@ impl<B: Body> PageWriter<B> {
             let pid = writer_of(&file);
             let has_lock = match lock(&file).map_err(|cause| name.os_error("lock", cause))? {
                 Lock::Ours => true,
-                Lock::Obstructed if !is_running(pid, B::PROGRAM) => {
+                Lock::Obstructed if !is_running::<B>(pid) => {
                     log::warn!(
                         "{}: another process holds a read lock on it; used without a lock",
                         name.path().display()
@@ -174,7 +175,7 @@ impl<B: Body> PageWriter<B> {
                 continue;
             }
             // A running writer has no lock if a reader's lock prevented it; its heartbeat shows that it runs.
-            if is_live(&file) && pid != std::process::id() && is_running(pid, B::PROGRAM) {
+            if is_live(&file) && pid != std::process::id() && is_running::<B>(pid) {
                 return Err(WriteError::Running { program: B::PROGRAM, pid });
             }
             let size = file.metadata().map_err(|cause| name.os_error("stat", cause))?.len();
@@ -384,24 +385,25 @@ impl<B: Body> PageName<B> {
 }
 
 /// Replaces a page of another layout by an empty page in one step (rename(2)): readers keep their mapping of the old file and
-/// see that it was replaced, and no other process can take the name.
+/// see that it was replaced, and no other process can take the name. The name of the new file is random: other users cannot create
+/// files with it beforehand.
 fn replace<B: Body>(name: &PageName<B>, old: &File, size: u64) -> Result<(), WriteError> {
     let failed = |cause| name.os_error("replace", cause);
-    let fresh = format!(".{}.{}", name.name, std::process::id());
+    let fresh = format!(".{}.{:016x}", name.name, random().map_err(failed)?);
     let path = name.path().with_file_name(&fresh);
-    // A process with the same id that died here may have left the file.
-    _ = std::fs::remove_file(&path);
     let mut memory = ShmemConf::new()
         .os_id(format!("/{fresh}"))
         .size(B::SIZE)
         .create()
         .map_err(|error| failed(io::Error::other(error)))?;
     memory.set_owner(false);
-    if size >= HEAD_SIZE as u64 {
-        let word = Life::Replaced.word(0).to_ne_bytes();
-        old.write_all_at(&word, Head::Life.offset()).map_err(failed)?;
-    }
-    std::fs::rename(&path, name.path()).map_err(failed)
+    let word = Life::Replaced.word(0).to_ne_bytes();
+    let marked = if size >= HEAD_SIZE as u64 { old.write_all_at(&word, Head::Life.offset()) } else { Ok(()) };
+    marked.and_then(|()| std::fs::rename(&path, name.path())).map_err(|cause| {
+        // The first error is the one to report.
+        _ = std::fs::remove_file(&path);
+        failed(cause)
+    })
 }
 
 /// Whether the page's heartbeat is valid.
@@ -479,9 +481,16 @@ fn lock(file: &File) -> io::Result<Lock> {
     Ok(if whole.l_type == libc::F_RDLCK as i16 { Lock::Obstructed } else { Lock::Writers })
 }
 
-/// Whether process `pid`, the page's writer, runs and has this program name.
-fn is_running(pid: u32, program: &str) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == program)
+/// Whether process `pid`, the page's writer, runs: it has the name of the program, and belongs to a user who may write the page.
+/// Any user can start a process with that name, and with the id of a writer that has ended.
+fn is_running<B: Body>(pid: u32) -> bool {
+    let directory = PathBuf::from(format!("/proc/{pid}"));
+    // The owner of this directory is the effective user of the process (proc(5)).
+    let is_writers = directory.metadata().is_ok_and(|found| {
+        [0, geteuid().as_raw()].contains(&found.uid()) || is_service_user::<B>(found.uid())
+    });
+    is_writers
+        && std::fs::read_to_string(directory.join("comm")).is_ok_and(|name| name.trim_end() == B::PROGRAM)
 }
 
 /// Whether the name still leads to this file.
