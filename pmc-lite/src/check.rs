@@ -7,10 +7,12 @@
 use crate::args::CheckArgs;
 use crate::finding::{self, Finding, Kind, Level};
 use crate::outcome::{Ended, Outcome, Service};
+use crate::output;
 use crate::pages::{Pages, freshness};
 use crate::verdict::{self, Reason, Verdict};
 use clap::error::ContextKind;
 use dante_core::page::Freshness;
+use dante_core::printable::printable;
 use dante_os::page::Instance;
 use std::cmp::Reverse;
 use std::error::Error;
@@ -47,7 +49,7 @@ pub fn run(limits: &CheckArgs, instance: Option<&Instance>) -> Outcome {
 
 /// Reports wrong flags as UNKNOWN: clap's exit status, 2, would be CRITICAL. Writes clap's whole message to standard error.
 pub fn wrong_flags(error: &clap::Error) -> Ended {
-    _ = error.print();
+    _ = output::help_or_usage(error);
     crate::print(&line(Service::Unknown, &in_one_line(error), ""));
     Ok(Outcome::Judged(Service::Unknown))
 }
@@ -82,7 +84,7 @@ pub fn judge(pages: &Pages, limits: &CheckArgs) -> (Service, String) {
             |found: &Finding| found.kind == Kind::NotRunning && missing.contains(&found.program);
         let found = finding::of(pages).into_iter();
         let found = found.filter(|found| found.level != Level::Ok && !is_reported(found));
-        judged.extend(found.map(|found| (level, found.what)));
+        judged.extend(found.map(|found| (level, found.what().to_owned())));
     }
     // Worst first; the sort is stable.
     judged.sort_by_key(|(service, _)| Reverse(*service));
@@ -92,9 +94,10 @@ pub fn judge(pages: &Pages, limits: &CheckArgs) -> (Service, String) {
     (worst, line(worst, &texts.join("; "), &values.join(" ")))
 }
 
-/// Formats the line. A bar would end the text and a line break would end the output: both are replaced in `text`.
+/// Formats the line. A bar would end the text and a line break would end the output: neither is left in `text`.
 fn line(service: Service, text: &str, values: &str) -> String {
-    let text = text.replace('|', "/").replace(|c: char| c.is_control(), " ");
+    let text = text.replace('|', "/");
+    let text = printable(&text);
     let bar = if values.is_empty() { "" } else { " | " };
     format!("DANTE {} - {text}{bar}{values}", service.name())
 }

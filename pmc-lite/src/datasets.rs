@@ -40,6 +40,12 @@ pub fn run(commands: &[String], instance: Option<&Instance>) -> Ended {
     Ok(Outcome::unless(pages.not_running(": no answers")))
 }
 
+/// Returns all answers.
+#[cfg(test)]
+pub fn all(pages: &Pages) -> String {
+    answers(&DataSet::ALL, pages)
+}
+
 /// Joins `GET X` that the shell split into two words.
 fn joined(words: &[String]) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();

@@ -123,7 +123,7 @@ impl fmt::Display for Report {
                 Level::Warning => "warning",
                 Level::Failure => "FAILURE",
             };
-            writeln!(f, "{style}{word:<8}{style:#} {about:<10} {}", finding.what)?;
+            writeln!(f, "{style}{word:<8}{style:#} {about:<10} {}", finding.what())?;
             finding.ways().try_for_each(|way| writeln!(f, "{:<19} -> {way}", ""))?;
         }
         let style = style(self.worst());
@@ -133,7 +133,7 @@ impl fmt::Display for Report {
             Level::Failure => "Begin here:",
         };
         let Some(Check { found: Found { finding, .. }, .. }) = &self.first else { return Ok(()) };
-        writeln!(f, "\n{style}{start}{style:#} {}", finding.what)?;
+        writeln!(f, "\n{style}{start}{style:#} {}", finding.what())?;
         finding.ways().try_for_each(|way| writeln!(f, "-> {way}"))
     }
 }

@@ -10,6 +10,7 @@ use dante_core::page::{
     STATUS_UTC_BY_HAND, STATUS_UTC_SYNCHRONISED,
 };
 use dante_core::port::{self, Diagnostic};
+use dante_core::printable::{printable, printable_lines};
 use dante_core::relay::Waiting;
 use dante_core::steer;
 use dante_core::steer::{Limits, UtcSource};
@@ -101,7 +102,7 @@ pub struct Finding {
     /// Severity.
     pub level: Level,
     /// Text for users; it may change.
-    pub what: String,
+    what: String,
     /// What to do; several ways on one line each; null if there is nothing to do, or `what` contains it.
     pub remedy: Option<String>,
     /// If `remedy` refers to the doctor: the remedy that the doctor shows if it finds no cause.
@@ -112,19 +113,32 @@ pub struct Finding {
 impl Finding {
     /// Makes a finding of an error or a diagnostic of another part of the suite.
     pub fn explained(level: Level, explained: &impl Explain) -> Self {
-        Self { level, remedy: explained.remedy(), ..Self::ok(explained.what()) }
+        let found = Self { level, ..Self::ok(explained.what()) };
+        explained.remedy().into_iter().fold(found, Self::remedy)
     }
 
-    pub fn ok(what: impl Into<String>) -> Self {
-        let (kind, level) = (Kind::Check, Level::Ok);
-        Self { kind, program: None, level, what: what.into(), remedy: None, otherwise: None }
+    /// Makes a finding without a problem. A name of a process, unit or file in `what` cannot begin another line, which could look
+    /// like a finding of its own.
+    pub fn ok(what: impl AsRef<str>) -> Self {
+        let (kind, level, what) = (Kind::Check, Level::Ok, printable(what.as_ref()).into_owned());
+        Self { kind, program: None, level, what, remedy: None, otherwise: None }
     }
 
-    pub fn warning(what: impl Into<String>) -> Self {
+    /// Replaces the text.
+    pub fn reworded(self, what: impl AsRef<str>) -> Self {
+        Self { what: printable(what.as_ref()).into_owned(), ..self }
+    }
+
+    /// The text, without line breaks.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    pub fn warning(what: impl AsRef<str>) -> Self {
         Self { level: Level::Warning, ..Self::ok(what) }
     }
 
-    pub fn failure(what: impl Into<String>) -> Self {
+    pub fn failure(what: impl AsRef<str>) -> Self {
         Self { level: Level::Failure, ..Self::ok(what) }
     }
 
@@ -136,8 +150,9 @@ impl Finding {
         Self { program: Some(program), ..self }
     }
 
-    pub fn remedy(self, remedy: impl Into<String>) -> Self {
-        Self { remedy: Some(remedy.into()), ..self }
+    /// Sets the remedy: one way or several, on one line each. Names of others in it must be [`printable`].
+    pub fn remedy(self, remedy: impl AsRef<str>) -> Self {
+        Self { remedy: Some(printable_lines(remedy.as_ref()).into_owned()), ..self }
     }
 
     /// The ways of the remedy, one by one.
@@ -147,7 +162,7 @@ impl Finding {
 
     /// Adds remedies to a finding whose cause the pages do not contain: `remedy` refers to the doctor, which shows `otherwise` if
     /// it finds no cause.
-    fn unexplained(self, remedy: impl Into<String>, otherwise: impl Into<String>) -> Self {
+    fn unexplained(self, remedy: impl AsRef<str>, otherwise: impl Into<String>) -> Self {
         Self { otherwise: Some(otherwise.into()), ..self.remedy(remedy) }
     }
 }
@@ -299,7 +314,8 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
             false => (Level::Warning, Kind::Diagnostic),
         };
         let finding = Finding::explained(level, diagnostic).kind(kind);
-        found.push(Finding { what: format!("{interface}: {}", finding.what), ..finding });
+        let what = format!("{interface}: {}", finding.what);
+        found.push(finding.reworded(what));
     }
     found.extend(several_leaders(port));
     found

@@ -24,7 +24,7 @@ pub fn get(what: &What, instance: Option<&Instance>) -> Outcome {
     }
 }
 
-fn output(what: &What, pages: &Pages) -> String {
+pub(crate) fn output(what: &What, pages: &Pages) -> String {
     let status = Status::of(pages);
     let dante4l = status.dante4l.published.as_ref();
     let ports = dante4l.map(|dante4l| dante4l.ports.as_slice()).unwrap_or_default();

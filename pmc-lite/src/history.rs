@@ -81,14 +81,16 @@ impl History {
         let available = samples.len() as u64;
         let mut entries: Vec<Entry> = samples
             .into_iter()
-            .zip(view.body.samples.saturating_sub(available) + 1..)
-            .map(|(record, sequence)| {
+            .zip(0..)
+            .map(|(record, place)| {
+                let sequence =
+                    (view.body.samples.saturating_sub(available)).saturating_add(1).saturating_add(place);
                 let port = status.and_then(|body| body.ports().get(record.port as usize));
                 Entry::of(view.instance, port, record, sequence)
             })
             .collect();
         if let Some(first) = entries.first_mut() {
-            first.missed = first.sequence.saturating_sub(seen + 1);
+            first.missed = first.sequence.saturating_sub(seen.saturating_add(1));
         }
         if let Some(last) = entries.last_mut() {
             last.set_dante4l(status.and_then(Dante4lStatus::selected));

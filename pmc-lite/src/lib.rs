@@ -13,9 +13,12 @@ mod doctor;
 mod finding;
 mod get;
 mod history;
+#[cfg(test)]
+mod hostile;
 mod log;
 mod metrics;
 mod outcome;
+mod output;
 mod pages;
 mod plot;
 mod query;
@@ -33,7 +36,7 @@ use args::{Action, Args};
 use clap::{CommandFactory, Parser};
 use dante_os::daemon::Failure;
 use outcome::{Ended, Outcome};
-use std::io::Write;
+pub(crate) use output::{json, print, report};
 use std::process::ExitCode;
 
 /// Runs the program, from its command line to its exit status.
@@ -41,7 +44,7 @@ pub fn run() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) if error.use_stderr() && is_check() => return outcome::exit(check::wrong_flags(&error)),
-        Err(error) => error.exit(),
+        Err(error) => return output::help_or_usage(&error),
     };
     let instance = args.instance.as_ref();
     outcome::exit(match args.action {
@@ -67,21 +70,4 @@ fn is_check() -> bool {
 /// The outcome of a command that has no answer besides its output.
 fn done(ended: anyhow::Result<()>) -> Ended {
     ended.map(|()| Outcome::Yes).map_err(Failure::from)
-}
-
-/// Prints on standard output; colours only on a terminal.
-pub(crate) fn print(text: &str) {
-    // A reader that closes the pipe early needs no more output.
-    _ = writeln!(anstream::stdout().lock(), "{}", text.trim_end());
-}
-
-/// Writes a message to standard error.
-pub(crate) fn report(message: &str) {
-    // Fails if the terminal is gone; there is no other place for the message.
-    _ = writeln!(std::io::stderr(), "pmc-lite: {message}");
-}
-
-/// Formats indented JSON.
-pub(crate) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }

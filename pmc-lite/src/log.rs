@@ -2,8 +2,10 @@
 
 use crate::args::{LogArgs, LogFormat};
 use crate::history::{Entry, Follower};
+use crate::output;
 use crate::pages::Pages;
 use anyhow::{Context, Result, bail};
+use dante_core::printable::printable_json;
 use dante_core::time::Duration;
 use dante_os::clock::raw_now;
 use dante_os::page::Instance;
@@ -69,17 +71,17 @@ impl Lines {
 }
 
 /// Formats one line; with `heading`, the names of the columns in CSV come before it.
-fn line(entry: &Entry, format: LogFormat, heading: bool) -> Result<Vec<u8>> {
+pub(crate) fn line(entry: &Entry, format: LogFormat, heading: bool) -> Result<Vec<u8>> {
     match format {
         LogFormat::Csv => {
             let mut writer = csv::WriterBuilder::new().has_headers(heading).from_writer(Vec::new());
             writer.serialize(entry)?;
-            Ok(writer.into_inner().map_err(|error| anyhow::anyhow!("{error}"))?)
+            let bytes = writer.into_inner().map_err(|error| anyhow::anyhow!("{error}"))?;
+            Ok(output::lines(&String::from_utf8_lossy(&bytes)).into_owned().into_bytes())
         }
         LogFormat::Json => {
-            let mut line = serde_json::to_vec(entry)?;
-            line.push(b'\n');
-            Ok(line)
+            let line = serde_json::to_string(entry)?;
+            Ok(format!("{}\n", printable_json(&line)).into_bytes())
         }
     }
 }

@@ -6,6 +6,7 @@ mod request;
 mod sheet;
 
 use crate::args::MetricsArgs;
+use crate::output;
 use crate::pages::Pages;
 use anyhow::Result;
 use dante_os::page::Instance;
@@ -49,8 +50,10 @@ pub fn of(pages: &Pages, format: Format) -> String {
     // Writing to a String cannot fail.
     _ = text::encode(&mut out, &registry);
     match format {
-        Format::Openmetrics => out,
-        Format::Prometheus => out.lines().filter_map(|line| prometheus(line, &counters)).collect(),
+        Format::Openmetrics => output::lines(&out).into_owned(),
+        Format::Prometheus => {
+            output::lines(&out).lines().filter_map(|line| prometheus(line, &counters)).collect()
+        }
     }
 }
 

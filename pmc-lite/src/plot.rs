@@ -43,6 +43,13 @@ pub fn plot(args: &PlotArgs, instance: Option<&Instance>) -> Result<()> {
     Ok(statefile::replace(&args.picture, &bytes)?)
 }
 
+/// Returns the picture of these samples in the format of the file name.
+#[cfg(test)]
+pub fn picture(entries: &[Entry], source: &str, file: &str) -> Vec<u8> {
+    let format = Format::of(Path::new(file)).expect("a format");
+    picture::draw(&Figure::of(entries, source), format).expect("drawn")
+}
+
 /// Records samples for this time, or until a signal.
 fn record(seconds: u32, instance: Option<&Instance>) -> Result<Vec<Entry>> {
     let poll = Poll::new()?;

@@ -11,10 +11,19 @@ pub struct Scale {
     pub step: f64,
 }
 
+/// Greatest magnitude that is drawn, in the unit of the axis: beyond it, a page or a log is damaged, and a double does not
+/// distinguish the ticks any more.
+const GREATEST: f64 = 1e15;
+/// Least width of an axis or a bin as a part of the greatest value on it: a double has 15 digits.
+const FINEST: f64 = 1e-9;
+/// Greatest number of ticks of an axis; about 8 are wanted.
+const MAX_TICKS: u32 = 64;
+
 impl Scale {
     /// Makes an axis that contains `values`, is at least `least` wide, and has about `steps` steps.
     pub fn around(values: impl Iterator<Item = f64>, least: f64, steps: f64) -> Self {
         let (low, high) = bounds(values).unwrap_or((0.0, 0.0));
+        let least = finest(low, high).max(least);
         let spare = ((least - (high - low)) / 2.0).max(0.0);
         let (low, high) = (low - spare, high + spare);
         let step = round_up((high - low) / steps);
@@ -26,15 +35,15 @@ impl Scale {
 
     /// Makes an axis that contains `values` and is symmetric about zero.
     pub fn about_zero(values: impl Iterator<Item = f64>, least: f64, steps: f64) -> Self {
-        let far = values.map(f64::abs).filter(|value| value.is_finite()).fold(least / 2.0, f64::max);
+        let far = values.map(f64::abs).filter(|value| *value <= GREATEST).fold(least / 2.0, f64::max);
         let step = round_up(2.0 * far / steps);
         let high = (far / step).ceil() * step;
         Self { low: -high, high, step }
     }
 
-    /// Returns the values of the ticks.
+    /// Returns the values of the ticks, at most [`MAX_TICKS`].
     pub fn ticks(&self) -> Vec<f64> {
-        let steps = (0..).map(|count: u32| self.low + f64::from(count) * self.step);
+        let steps = (0..MAX_TICKS).map(|count: u32| self.low + f64::from(count) * self.step);
         steps.take_while(|tick| *tick <= self.high + self.step / 2.0).collect()
     }
 
@@ -46,12 +55,23 @@ impl Scale {
 
 /// Formats with a sign, zero without one.
 pub fn signed(value: f64, decimals: usize) -> String {
-    let text = format!("{value:+.decimals$}");
+    let text = plus(value, decimals);
     if text.bytes().any(|byte| byte.is_ascii_digit() && byte != b'0') {
         text
     } else {
         text.trim_start_matches(['+', '-']).to_owned()
     }
+}
+
+/// Formats with a sign. The width is bounded, see [`fixed`].
+pub fn plus(value: f64, decimals: usize) -> String {
+    if value.abs() > GREATEST { format!("{value:+.3e}") } else { format!("{value:+.decimals$}") }
+}
+
+/// Formats with a fixed number of decimals, and with an exponent beyond 10^15, where the page or the log that the number comes from is
+/// damaged: the greatest double has 309 digits.
+pub fn fixed(value: f64, decimals: usize) -> String {
+    if value.abs() > GREATEST { format!("{value:.3e}") } else { format!("{value:.decimals$}") }
 }
 
 /// Returns the number of decimals that multiples of a step need.
@@ -74,9 +94,14 @@ pub fn round_up(width: f64) -> f64 {
 }
 
 fn bounds(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    values.filter(|value| value.is_finite()).fold(None, |found: Option<(f64, f64)>, value| {
+    values.filter(|value| value.abs() <= GREATEST).fold(None, |found: Option<(f64, f64)>, value| {
         Some(found.map_or((value, value), |(low, high)| (low.min(value), high.max(value))))
     })
+}
+
+/// Returns the least width of an axis for values between these.
+fn finest(low: f64, high: f64) -> f64 {
+    low.abs().max(high.abs()) * FINEST
 }
 
 /// Returns the unit for times of this size, and its length in ns.
@@ -110,13 +135,16 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Makes a histogram of exactly `bins` bins of a round width of at least `least`, with the values in the middle.
+    /// Makes a histogram of `bins` bins of a round width of at least `least`, with the values in the middle. Values about zero
+    /// need two bins, as zero is an edge: there are at least two.
     #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
     pub fn of(values: &[f64], bins: usize, least: f64) -> Option<Self> {
-        let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+        let values: Vec<f64> = values.iter().copied().filter(|value| value.abs() <= GREATEST).collect();
         let (low, high) = bounds(values.iter().copied())?;
-        let mut width = round_up(((high - low) / bins as f64).max(least));
+        let bins = bins.max(2);
+        let mut width = round_up(((high - low) / bins as f64).max(least).max(finest(low, high)));
         let mut first = (low / width).floor();
+        // At most three times: each makes the bins wider by half or more.
         while (high / width).floor() - first + 1.0 > bins as f64 {
             width = round_up(width * 1.5);
             first = (low / width).floor();
@@ -156,7 +184,7 @@ impl Histogram {
 /// first estimates would compress the scale.
 pub fn precise_rates(known: impl Iterator<Item = (f64, f64)> + Clone) -> Vec<(f64, f64)> {
     let best = known.clone().map(|(_, sigma)| sigma).fold(f64::INFINITY, f64::min);
-    known.filter(|(rate, sigma)| rate.is_finite() && *sigma <= 10.0 * best).collect()
+    known.filter(|(rate, sigma)| rate.abs() <= GREATEST && *sigma <= 10.0 * best).collect()
 }
 
 /// Returns the root mean square; `None` without values.

@@ -5,6 +5,7 @@ mod network;
 pub use network::{counters, leaders, ports, quality, samples};
 
 use crate::finding::{Finding, Level};
+use crate::scale::{fixed, plus};
 use crate::shown::Named;
 use crate::status::{Output, Page, Relaying, SplitOffset, Status, Steering, Utc};
 use crate::verdict::Verdict;
@@ -88,7 +89,7 @@ fn verdict(out: &mut String, status: &Status) -> fmt::Result {
 
 fn finding(out: &mut String, finding: &Finding) -> fmt::Result {
     let style = style(finding.level);
-    writeln!(out, "{style}!{style:#} {}", finding.what)?;
+    writeln!(out, "{style}!{style:#} {}", finding.what())?;
     finding.ways().try_for_each(|way| writeln!(out, "  -> {way}"))
 }
 
@@ -128,9 +129,9 @@ fn steering(out: &mut String, dante2sys: &Steering) -> fmt::Result {
         |epoch: &SplitOffset| format!("{}, epoch offset: UTC minus Dante time", seconds(epoch));
     rows! { out,
         "state" => format!("{}, clock {}", dante2sys.state, dante2sys.clock),
-        "frequency" => format!("{:+.1} ppb", dante2sys.frequency_ppb),
+        "frequency" => format!("{} ppb", plus(dante2sys.frequency_ppb, 1)),
         "phase" => dante2sys.phase_error_ns.map(|error| format!("{error:+} ns, clock minus (Dante time + K)")),
-        "rate" => dante2sys.rate_error_ppb.map(|error| format!("{error:+.1} ppb, clock minus leader")),
+        "rate" => dante2sys.rate_error_ppb.map(|error| format!("{} ppb, clock minus leader", plus(error, 1))),
         "K" => dante2sys.epoch.as_ref().map(epoch_offset),
     }
     utc(out, &dante2sys.utc)?;
@@ -179,8 +180,11 @@ fn utc(out: &mut String, utc: &Utc) -> fmt::Result {
         let (slew, steps) = (utc.slew_ppb / 1e3, utc.steps);
         rows! { out,
             "leader" => format!(
-                "{rate:+.3} ppm against UTC +/- {sigma:.3}; \
-                 the clock drifts from UTC by {a_day:+.3} s a day (slewed {slew:+.3} ppm, {steps} steps)"
+                "{} ppm against UTC +/- {}; the clock drifts from UTC by {} s a day (slewed {} ppm, {steps} steps)",
+                plus(rate, 3),
+                fixed(sigma, 3),
+                plus(a_day, 3),
+                plus(slew, 3)
             ),
         }
     }

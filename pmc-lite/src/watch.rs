@@ -22,6 +22,8 @@ use dante_os::terminal::Resizes;
 use ratatui::DefaultTerminal;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+#[cfg(test)]
+pub use tests::screens;
 
 /// Longest time between two redraws, so that displayed ages are current.
 const REDRAW_INTERVAL: Duration = Duration::from_secs(1);

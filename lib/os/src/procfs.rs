@@ -110,11 +110,17 @@ fn service_of(path: &str) -> Option<String> {
         if part.ends_with(".scope") || part.starts_with("user@") {
             return None;
         }
-        if part.ends_with(".service") {
+        if part.ends_with(".service") && is_unit_name(part) {
             unit = Some(part.to_owned());
         }
     }
     unit
+}
+
+/// Whether a systemd unit can have this name (systemd.unit(5)). A service may make groups with other names in its own one: such a
+/// name is no unit, and must not become part of a command.
+fn is_unit_name(name: &str) -> bool {
+    name.len() < 256 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte))
 }
 
 /// Text of a file, its first 64 KiB at most; `None` if it cannot be read.

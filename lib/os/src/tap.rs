@@ -37,9 +37,9 @@ impl Tap {
         Some(Self { socket, ports })
     }
 
-    /// Returns the next queued datagram, or `None`.
+    /// Returns the next queued datagram, or `None`. At most [`MAX_SKIPPED`] malformed packets before it are dropped.
     pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> Option<Tapped<'b>> {
-        loop {
+        for _ in 0..MAX_SKIPPED {
             let (length, from) = recvfrom::<LinkAddr>(self.socket.as_raw_fd(), buffer).ok()?;
             let found = datagram(buffer.get(..length)?, &self.ports);
             if let (Some(from), Some((source, port, payload))) = (from, found) {
@@ -47,8 +47,12 @@ impl Tap {
                 return Some(Tapped { interface, source, port, bytes: buffer.get(payload)? });
             }
         }
+        None
     }
 }
+
+/// Maximum number of malformed packets that are dropped in one call, so that a flood of them cannot hold up the caller.
+const MAX_SKIPPED: usize = 64;
 
 /// Source, destination port and position of the payload in an IPv4 packet (RFC 791, RFC 768) to one of these ports.
 fn datagram(bytes: &[u8], ports: &[u16]) -> Option<(Ipv4Addr, u16, Range<usize>)> {

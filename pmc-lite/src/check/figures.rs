@@ -8,6 +8,9 @@ use dante_core::time::{Duration, Ratio};
 use dante_core::track::KernelSync;
 use dante_os::quantity::Span;
 
+/// Greatest rate error that counts as known, ppm: the clock runs at up to twice its speed. The guidelines permit no exponent.
+const MAX_RATE_ERROR_PPM: f64 = 1e6;
+
 /// One measured value.
 #[derive(Debug, Clone, Copy)]
 pub struct Figure {
@@ -79,7 +82,10 @@ pub fn of(pages: &Pages, limits: &CheckArgs) -> [Figure; 5] {
             ..figure(
                 "rate_error_ppm",
                 "the rate error",
-                steered.and_then(|body| body.rate_error()).map(Ratio::ppm),
+                steered
+                    .and_then(|body| body.rate_error())
+                    .map(Ratio::ppm)
+                    .filter(|ppm| ppm.abs() <= MAX_RATE_ERROR_PPM),
                 Limit { warning: limits.warn_rate_error, critical: limits.max_rate_error },
             )
         },

@@ -3,6 +3,7 @@
 use super::host::{Choice, HostFacts, InterfaceFacts};
 use super::listen::ReceivedLeader;
 use crate::finding::{Finding, Level};
+use dante_core::printable::printable;
 use dante_os::net::NetError;
 
 /// Checks the interfaces.
@@ -73,9 +74,11 @@ fn interface(host: &HostFacts, network: &InterfaceFacts) -> Finding {
         Some((other, leader)) => {
             let what = format!(
                 "{}; the leader {} at {} was received on {other}",
-                finding.what, leader.identity, leader.address
+                finding.what(),
+                leader.identity,
+                leader.address
             );
-            Finding { what, ..finding }.remedy(naming(host, other))
+            finding.reworded(what).remedy(naming(host, other))
         }
         None => finding,
     }
@@ -83,9 +86,10 @@ fn interface(host: &HostFacts, network: &InterfaceFacts) -> Finding {
 
 /// Returns the remedy that configures the interface of dante4l.
 pub fn naming(host: &HostFacts, interface: &str) -> String {
+    let (interface, file) = (printable(interface), host.configuration().display().to_string());
     format!(
         "set interface = \"{interface}\" in section [dante4l] of {} (or -i {interface}), then systemctl restart {}",
-        host.configuration().display(),
+        printable(&file),
         host.unit()
     )
 }

@@ -22,6 +22,9 @@ const GROUPS: [Ipv4Addr; 4] =
 /// Maximum number of leaders, and of senders, that are recorded: a few explain as much as all.
 const MAX_RECORDED: usize = 16;
 
+/// Maximum number of packets that are read of one socket at a time: listening ends in time during a flood.
+const MAX_BATCH: usize = 256;
+
 /// Interval of reading the sockets. Timestamps do not matter here.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -135,7 +138,8 @@ pub fn listen(interfaces: &[Interface], span: Duration) -> Vec<Received> {
 /// Passes the packets of the tap to the listeners of their interfaces.
 fn fetch(tap: &Tap, listeners: &mut [Listener<'_>]) {
     let mut buffer = [0; 512];
-    while let Some(tapped) = tap.receive(&mut buffer) {
+    for _ in 0..MAX_BATCH {
+        let Some(tapped) = tap.receive(&mut buffer) else { return };
         if let Some(listener) =
             listeners.iter_mut().find(|listener| listener.interface.index == tapped.interface)
         {
@@ -180,7 +184,8 @@ impl<'a> Listener<'a> {
         let mut buffer = [0; 256];
         let mut sockets = std::mem::take(&mut self.sockets);
         for (port, socket) in &mut sockets {
-            while let Ok(Some(received)) = socket.receive(&mut buffer) {
+            for _ in 0..MAX_BATCH {
+                let Ok(Some(received)) = socket.receive(&mut buffer) else { break };
                 let (port, source, bytes) = (*port, *received.source.ip(), received.bytes);
                 self.take(source, port, bytes, true);
             }

@@ -162,7 +162,7 @@ fn outdated<B: Body>(found: &mut [Found], read: &Read<B>, writer: Option<&Runnin
         return;
     }
     let name = B::PROGRAM;
-    first.finding.what = match writer {
+    let what = match writer {
         Some(writer) => {
             format!(
                 "{name} (process {}) hangs or is stopped: it no longer updates its state in /dev/shm",
@@ -171,6 +171,7 @@ fn outdated<B: Body>(found: &mut [Found], read: &Read<B>, writer: Option<&Runnin
         }
         None => format!("{name} died (process {} is gone): its state in /dev/shm is old", view.pid),
     };
+    first.finding = first.finding.clone().reworded(what);
 }
 
 /// The finding that a daemon lacks a capability.

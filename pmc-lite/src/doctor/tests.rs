@@ -1,5 +1,6 @@
 //! The doctor on imitated hosts with one problem each: it finds the problem and names the remedy.
 
+mod hostile;
 mod hosts;
 mod trees;
 
@@ -85,7 +86,7 @@ fn first_finding_is_the_cause() {
             continue;
         };
         let finding = report.first.expect("a first finding").found.finding;
-        let first = format!("{} -> {}", finding.what, finding.remedy.unwrap_or_default());
+        let first = format!("{} -> {}", finding.what(), finding.remedy.as_deref().unwrap_or_default());
         assert!(first.contains(words), "{name}: {words:?} is not in {first:?}");
     }
     assert!(cases.iter().all(|(case, _)| hosts::all().iter().any(|(name, ..)| name == case)));
@@ -101,7 +102,7 @@ fn every_warning_and_failure_has_a_remedy() {
         for Check { about, found: Found { finding, .. } } in Report::of(&host, &pages).checks {
             let needs_none = finding.level == Level::Ok || PASSING.contains(&finding.kind);
             let has_remedy = finding.remedy.as_ref().is_some_and(|remedy| !remedy.trim().is_empty());
-            assert!(has_remedy || needs_none, "{name}, {about}: {}", finding.what);
+            assert!(has_remedy || needs_none, "{name}, {about}: {}", finding.what());
         }
     }
 }

@@ -59,7 +59,7 @@ pub fn each_of<R, V>(records: &[(Labels, R)], value: impl Fn(&R) -> Option<V>) -
 }
 
 impl Sheet {
-    /// Adds a gauge. The unit is appended to the name.
+    /// Adds a gauge. The unit is appended to the name. Values that are not finite are unknown: a page is damaged.
     pub fn gauge(
         &mut self,
         name: &'static str,
@@ -67,7 +67,7 @@ impl Sheet {
         help: &'static str,
         series: impl IntoIterator<Item = (Labels, f64)>,
     ) {
-        let series = Series::Gauges(series.into_iter().collect());
+        let series = Series::Gauges(series.into_iter().filter(|(_, value)| value.is_finite()).collect());
         self.0.push(Family { name, help, unit, series });
     }
 

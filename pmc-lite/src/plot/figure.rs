@@ -1,13 +1,16 @@
 //! Content of the picture: panels made of the samples, independent of the drawing.
 
 use crate::history::{Entry, rate_histogram, rate_scale};
-use crate::scale::{Histogram, Scale, as_f64, rms, signed, unit_of};
+use crate::scale::{Histogram, Scale, as_f64, fixed, rms, signed, unit_of};
+use dante_core::printable::printable;
 
 /// A point of a panel.
 pub type Point = (f64, f64);
 
 /// Columns of a panel: more points cannot be distinguished.
 const COLUMNS: usize = 700;
+/// Characters of a word in the title; a file name may have 255.
+const MAX_WORD: usize = 80;
 /// Bins of the histogram.
 const BINS: usize = 48;
 
@@ -99,23 +102,30 @@ impl Clock {
 
 /// Cuts an RFC 3339 time to the second, and replaces the T by a space.
 fn to_second(time: &str) -> String {
-    time.get(..19).unwrap_or(time).replace('T', " ")
+    word(&time.chars().take(19).collect::<String>().replace('T', " "))
+}
+
+/// Makes a word of a log or a file name fit into a line of the picture: cut, and without characters that XML does not permit.
+fn word(text: &str) -> String {
+    printable(&text.chars().take(MAX_WORD).collect::<String>()).into_owned()
 }
 
 fn title(entries: &[Entry], source: &str) -> String {
     let mut leaders: Vec<&str> = entries.iter().filter_map(|entry| entry.leader.as_deref()).collect();
     leaders.dedup();
     match leaders.as_slice() {
-        [] => format!("no leader, seen by {source}"),
-        [leader] => format!("Dante leader {leader}, seen by {source}"),
-        [.., leader] => format!("Dante leader {leader} and others before it, seen by {source}"),
+        [] => format!("no leader, seen by {}", word(source)),
+        [leader] => format!("Dante leader {}, seen by {}", word(leader), word(source)),
+        [.., leader] => {
+            format!("Dante leader {} and others before it, seen by {}", word(leader), word(source))
+        }
     }
 }
 
 fn below(entries: &[Entry]) -> String {
     let [from, to] = [entries.first(), entries.last()]
         .map(|entry| entry.map(|entry| to_second(&entry.time)).unwrap_or_default());
-    let missed: u64 = entries.iter().skip(1).map(|entry| entry.missed).sum();
+    let missed = entries.iter().skip(1).fold(0u64, |sum, entry| sum.saturating_add(entry.missed));
     let rejected = entries.iter().filter(|entry| !entry.accepted).count();
     let mut text = format!("{from} to {to} UTC, {} samples, {rejected} rejected", entries.len());
     if missed > 0 {
@@ -184,7 +194,7 @@ fn rate(entries: &[Entry], clock: &Clock) -> Panel {
     let lower = curve(|(at, rate, sigma)| (*at, rate - sigma));
     let upper = curve(|(at, rate, sigma)| (*at, rate + sigma));
     let summary = known.last().map_or(String::new(), |(_, rate, sigma)| {
-        format!("at the end {} ppm ± {sigma:.4}", signed(*rate, 4))
+        format!("at the end {} ppm ± {}", signed(*rate, 4), fixed(*sigma, 4))
     });
     Panel {
         title: "rate of the leader against this host, with its standard deviation".into(),

@@ -1,6 +1,7 @@
 //! Draws a [`Figure`], as SVG or PNG.
 
 use super::figure::{Figure, Panel};
+use crate::output;
 use crate::scale::{Histogram, Scale, decimals, round_up, signed};
 use anyhow::{Result, anyhow, bail};
 use plotters::chart::MeshStyle;
@@ -66,7 +67,7 @@ pub fn draw(figure: &Figure, format: Format) -> Result<Vec<u8>> {
         Format::Svg => {
             let mut text = String::new();
             paint(figure, &SVGBackend::with_string(&mut text, size(figure, 1.0)).into_drawing_area(), 1.0)?;
-            Ok(text.into_bytes())
+            Ok(output::lines(&text).into_owned().into_bytes())
         }
         Format::Png => {
             let factor = DOTS * f64::from(SMOOTH);

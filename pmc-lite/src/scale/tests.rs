@@ -1,4 +1,4 @@
-use super::{Histogram, Scale, decimals, precise_rates, rms, round_up, signed, unit_of};
+use super::{Histogram, Scale, decimals, fixed, plus, precise_rates, rms, round_up, signed, unit_of};
 
 #[test]
 fn rounds_steps_up_to_round_numbers() {
@@ -54,7 +54,7 @@ fn histogram_counts_every_value() {
     let values: Vec<f64> = (0..1000).map(|i| 12.0 + f64::from(i) * 1e-5).collect();
     for bins in [1, 2, 7, 24, 80] {
         let histogram = Histogram::of(&values, bins, 1e-3).expect("values");
-        assert_eq!(histogram.counts.len(), bins);
+        assert_eq!(histogram.counts.len(), bins.max(2));
         assert_eq!(histogram.counts.iter().sum::<u64>(), 1000, "{histogram:?}");
         assert!(histogram.width >= 1e-3);
     }
@@ -74,4 +74,60 @@ fn imprecise_first_rates_are_dropped() {
     let known = [(13.0, 2.0), (12.1, 0.09), (12.0, 0.01), (f64::NAN, 0.01)];
     assert_eq!(precise_rates(known.into_iter()), [(12.1, 0.09), (12.0, 0.01)]);
     assert_eq!(precise_rates(std::iter::empty()), []);
+}
+
+/// Pages and logs may contain any number: neighbouring doubles near 10^15, the greatest, subnormal ones.
+#[test]
+fn axes_and_bins_of_absurd_values_are_bounded() {
+    let picks = [
+        0.0,
+        f64::MIN_POSITIVE / 4.0,
+        -1e-300,
+        12.0,
+        12.000_000_000_000_002,
+        1e9,
+        1e15 - 0.125,
+        -1e15,
+        1e18,
+        f64::MAX,
+        f64::MIN,
+        f64::INFINITY,
+        f64::NAN,
+    ];
+    for one in picks {
+        for other in picks {
+            for least in [1e-8, 0.01, 20.0] {
+                let values = [one, other];
+                for scale in [
+                    Scale::around(values.into_iter(), least, 4.0),
+                    Scale::about_zero(values.into_iter(), least, 4.0),
+                ] {
+                    let ticks = scale.ticks();
+                    assert!(scale.low < scale.high && scale.high.is_finite(), "{values:?}: {scale:?}");
+                    assert!((2..=16).contains(&ticks.len()), "{values:?}: {scale:?}, {ticks:?}");
+                    assert!(ticks.is_sorted_by(|a, b| a < b), "{values:?}: {scale:?}, {ticks:?}");
+                    assert!(ticks.iter().all(|tick| scale.text(*tick).len() < 24), "{values:?}: {ticks:?}");
+                }
+                for bins in [1, 2, 7, 80] {
+                    let Some(histogram) = Histogram::of(&values, bins, least) else { continue };
+                    let counted = histogram.counts.iter().sum::<u64>();
+                    assert_eq!(counted, histogram.samples as u64, "{values:?}, {bins} bins: {histogram:?}");
+                    assert!(histogram.ticks(5).len() <= 64);
+                }
+            }
+        }
+    }
+    let endless = Scale { low: 1e18, high: 1e18, step: 1.0 };
+    assert_eq!(endless.ticks().len(), 64);
+}
+
+#[test]
+fn numbers_in_text_have_a_bounded_width() {
+    assert_eq!([plus(12.34, 1), fixed(12.34, 1), plus(-0.04, 1)], ["+12.3", "12.3", "-0.0"]);
+    for value in [f64::MAX, f64::MIN, f64::NAN, f64::NEG_INFINITY, 1e15, 5e-324] {
+        assert!(
+            [plus(value, 4), fixed(value, 4), signed(value, 4)].iter().all(|text| text.len() < 24),
+            "{value:e}"
+        );
+    }
 }

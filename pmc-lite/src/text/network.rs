@@ -1,6 +1,7 @@
 //! The part of dante4l as text: leaders, networks, samples.
 
 use super::{HEADING, OK, row, rows, written};
+use crate::scale::{fixed, plus};
 use crate::status::{Following, ForeignLeader, Leader, Port, Sample};
 use dante_core::port::Counter;
 use std::fmt::{self, Write};
@@ -43,8 +44,9 @@ pub fn following(out: &mut String, dante4l: &Following) -> fmt::Result {
         (None, _) => String::new(),
     };
     let delay = dante4l.path_delay_ns.map_or("not measured".into(), |delay| format!("{delay} ns"));
-    let rate_text =
-        |(rate, sigma)| format!("{rate:+.1} ppb +/- {sigma:.1}, leader against CLOCK_MONOTONIC_RAW");
+    let rate_text = |(rate, sigma)| {
+        format!("{} ppb +/- {}, leader against CLOCK_MONOTONIC_RAW", plus(rate, 1), fixed(sigma, 1))
+    };
     let residual_text =
         |(residual, sigma)| format!("residual {residual:+} ns, uncertainty of the clock map {sigma} ns");
     rows! { out,

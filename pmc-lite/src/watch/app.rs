@@ -70,7 +70,7 @@ impl App {
         let first = self.status.replace(Status::of(pages)).is_none();
         for entry in self.history.take(pages) {
             // Samples before the first read do not count as missed.
-            self.missed += if first { 0 } else { entry.missed };
+            self.missed = self.missed.saturating_add(if first { 0 } else { entry.missed });
             self.points.push_back(entry);
         }
         while self.points.front().is_some_and(|point| self.age(point) > SAMPLES_KEPT) {

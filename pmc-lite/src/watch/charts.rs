@@ -3,7 +3,7 @@
 use super::app::App;
 use super::panel::{QUIET, empty, framed};
 use crate::history::{Entry, rate_scale};
-use crate::scale::{Scale, as_f64, rms, signed, unit_of};
+use crate::scale::{Scale, as_f64, fixed, rms, signed, unit_of};
 use dante_core::time::Duration;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -102,7 +102,7 @@ fn rate(frame: &mut Frame<'_>, area: Rect, app: &App, recent: &[&Entry], span: D
         (curve(|(at, rate, sigma)| (at, rate + sigma)), BAND, GraphType::Line),
         (curve(|(at, rate, _)| (at, rate)), ACCEPTED.into(), GraphType::Line),
     ];
-    let summary = last.map(|(_, rate, sigma)| format!("{} ppm +/- {sigma:.4}", signed(rate, 4)));
+    let summary = last.map(|(_, rate, sigma)| format!("{} ppm +/- {}", signed(rate, 4), fixed(sigma, 4)));
     chart(frame, area, " rate (ppm) ".into(), summary, &curves, &scale, span);
 }
 

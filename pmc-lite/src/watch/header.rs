@@ -3,6 +3,7 @@
 use super::app::App;
 use super::panel::{QUIET, colour};
 use crate::finding::Level;
+use crate::scale::{fixed, plus};
 use crate::status::{Following, Page, Relaying, Status, Steering};
 use crate::text::{headline, life_of, quality};
 use dante_core::steer::{SteeredClock, UtcSource};
@@ -125,7 +126,7 @@ fn following(dante4l: &Following) -> Vec<String> {
     let port = usize::try_from(dante4l.selected).ok().and_then(|place| dante4l.ports.get(place));
     let rate = dante4l.rate_ppb.zip(dante4l.rate_uncertainty_ppb);
     let parts = [
-        rate.map(|(rate, sigma)| format!("rate {:+.4} ppm +/- {:.4}", rate / 1e3, sigma / 1e3)),
+        rate.map(|(rate, sigma)| format!("rate {} ppm +/- {}", plus(rate / 1e3, 4), fixed(sigma / 1e3, 4))),
         dante4l.last_sync_age_s.map(|age| format!("Sync {age:.1} s ago")),
         port.map(|port| format!("on {}", port.interface)),
         dante4l.path_delay_ns.map(|delay| format!("path delay {delay} ns")),
@@ -137,7 +138,7 @@ fn steering(dante2sys: &Steering) -> Vec<String> {
     let utc = if dante2sys.utc.synchronised { "UTC synchronised" } else { "UTC not synchronised" };
     let parts = [
         dante2sys.phase_error_ns.map(|phase| format!("phase {phase:+} ns")),
-        Some(format!("frequency {:+.4} ppm", dante2sys.frequency_ppb / 1e3)),
+        Some(format!("frequency {} ppm", plus(dante2sys.frequency_ppb / 1e3, 4))),
         (!dante2sys.clock.is(SteeredClock::Realtime)).then(|| format!("{} clock", dante2sys.clock)),
         (!dante2sys.utc.source.is(UtcSource::None)).then(|| utc.to_owned()),
     ];
@@ -146,6 +147,6 @@ fn steering(dante2sys: &Steering) -> Vec<String> {
 
 fn relaying(danteshm: &Relaying) -> Vec<String> {
     let ready = danteshm.outputs.iter().filter(|output| output.ready).count();
-    let samples: u64 = danteshm.outputs.iter().map(|output| output.samples).sum();
+    let samples = danteshm.outputs.iter().fold(0u64, |sum, output| sum.saturating_add(output.samples));
     vec![format!("{ready} of {} outputs ready", danteshm.outputs.len()), format!("{samples} samples")]
 }

@@ -62,7 +62,7 @@ pub fn findings(frame: &mut Frame<'_>, area: Rect, findings: &[Finding]) {
     frame.render_widget(block, area);
     let mut top = inner;
     for finding in findings {
-        let mut lines = wrapped(&finding.what, inner.width, "! ", finding.level);
+        let mut lines = wrapped(finding.what(), inner.width, "! ", finding.level);
         lines.extend(finding.ways().flat_map(|way| wrapped(way, inner.width, "  -> ", Level::Ok)));
         let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
         if height > top.height {
@@ -80,7 +80,7 @@ pub fn findings(frame: &mut Frame<'_>, area: Rect, findings: &[Finding]) {
 pub fn strip(findings: &[Finding], width: u16) -> Vec<Line<'static>> {
     let worst = findings.iter().rev().max_by_key(|finding| finding.level);
     let Some(finding) = worst else { return Vec::new() };
-    let mut lines = wrapped(&finding.what, width.saturating_sub(2), " ! ", finding.level);
+    let mut lines = wrapped(finding.what(), width.saturating_sub(2), " ! ", finding.level);
     if lines.len() > 2 {
         lines.truncate(1);
         lines.push(Line::styled("   ... press 4 for the rest", QUIET));

@@ -22,6 +22,21 @@ fn screen(app: &App, (width, height): (u16, u16)) -> String {
     text.lines().map(|line| line.trim_matches('"').trim_end()).collect::<Vec<_>>().join("\n")
 }
 
+/// All views of these pages, with the cells one after the other.
+pub fn screens(pages: &Pages) -> Vec<String> {
+    let mut app = App::new(None);
+    app.update(pages);
+    app.update(pages);
+    let views = View::ALL.into_iter().flat_map(|view| [(view, SMALL), (view, LARGE), (view, (61, 17))]);
+    let cells = views.map(|(view, (width, height))| {
+        app.view = view;
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
+        terminal.draw(|frame| view::draw(frame, &app)).expect("drawn");
+        terminal.backend().buffer().content().iter().map(|cell| cell.symbol().to_owned()).collect()
+    });
+    cells.collect()
+}
+
 /// An app that has shown a scene for two minutes, in which the rate settles.
 fn after_two_minutes(mut pages: Pages) -> App {
     let mut app = App::new(None);

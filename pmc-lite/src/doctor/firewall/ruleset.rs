@@ -6,6 +6,7 @@
 
 mod matches;
 
+use dante_core::printable::printable;
 use matches::{Match, Sets, both};
 use serde_json::Value;
 use std::net::Ipv4Addr;
@@ -42,7 +43,8 @@ pub struct Place {
 /// Format of `nft`.
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.family, self.table, self.chain)
+        // Names of tables and chains may contain any character.
+        write!(f, "{} {} {}", printable(&self.family), printable(&self.table), printable(&self.chain))
     }
 }
 
