@@ -12,6 +12,7 @@ use crate::page::{Instance, PageName, PageWriter, Publisher};
 use crate::poll::{Fds, Poll, Signal, Wake};
 use clap::{ArgAction, CommandFactory, FromArgMatches};
 use dante_core::page::Body;
+use dante_core::printable::printable_lines;
 use dante_core::time::{Raw, Timestamp};
 use notify::Manager;
 use std::fmt;
@@ -234,7 +235,7 @@ pub fn exit(program: &str, result: Result<(), Failure>) -> ExitCode {
         Err(failure) => {
             notify::failed(&failure);
             // Writing to a closed terminal fails; the exit status stays the same.
-            _ = writeln!(std::io::stderr(), "{program}: {failure}");
+            _ = writeln!(std::io::stderr(), "{program}: {}", printable_lines(&failure.to_string()));
             ExitCode::from(failure.exit as u8)
         }
     }

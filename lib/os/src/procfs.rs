@@ -172,3 +172,18 @@ pub(super) fn options<'a>(words: &'a [String], with_value: &str) -> impl Iterato
     }
     found.into_iter()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::service_of;
+
+    /// A service that may make groups in its own one (Delegate=) chooses their names.
+    #[test]
+    fn group_that_is_no_unit_is_not_named() {
+        let own = Some("a\\x2db@1.service".to_owned());
+        assert_eq!(service_of("/system.slice/a\\x2db@1.service"), own);
+        for forged in ["x;reboot.service", "x y.service", "\u{1b}[2J.service", "$(id).service"] {
+            assert_eq!(service_of(&format!("/system.slice/a\\x2db@1.service/{forged}")), own, "{forged:?}");
+        }
+    }
+}

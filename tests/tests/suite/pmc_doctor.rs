@@ -1,17 +1,19 @@
 //! `pmc-lite doctor` on hosts with one fault each: it names the cause and the remedy, and its last lines name what to do first.
 
 use dante_core::port::{Channel, State};
+use dante_core::printable::is_harmful;
 use dante_os::process::Bound;
 use dante_tests::lab::{Lab, LeaderProcess, has};
 use dante_tests::namespace::{CABLE, Namespace, SECOND_CABLE};
 use dante_tests::pid_namespace::{PidNamespace, inner_pid};
-use dante_tests::program::{Ended, Program, built};
+use dante_tests::program::{Ended, Program, built, copy};
 use dante_tests::raw_sender::RawSender;
 use dante_tests::{EVENT_TIMEOUT, skip, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -289,6 +291,30 @@ fn names_process_that_holds_the_port() {
     let own = format!("sleep (pid {}) uses UDP 319", inner_pid(holder.id()));
     let ended = host.doctor(&["-i", CABLE]);
     expect_advice(&ended, &[&own, "dante4l cannot open its sockets", "stop it"]);
+}
+
+/// Every user chooses the names of the own processes: this one clears the screen, and continues on a line that looks like a finding.
+#[test]
+fn name_of_a_process_reaches_the_terminal_escaped() {
+    const NAME: &str = "\u{1b}[2J\nok  forged";
+    let Some(host) = Host::new() else { return };
+    let program = host.lab.stage.folder().join(NAME);
+    copy(Path::new("/bin/sleep"), &program);
+    let socket = host.lab.near.within(|| UdpSocket::bind(("0.0.0.0", 319)).expect("a free port"));
+    let [user, group] = ["--reuid", "--regid"].map(|flag| format!("{flag}={}", dante_tests::NOBODY));
+    let mut holder = Command::new("setpriv");
+    holder.args([&user, &group, "--clear-groups"]).arg(&program).arg("600").stdin(OwnedFd::from(socket));
+    let holder = host.processes.within(|| Bound::spawn(&mut holder).expect("setpriv"));
+    let comm = format!("/proc/{}/comm", holder.id());
+    let is_named = || std::fs::read_to_string(&comm).is_ok_and(|name| name.starts_with(NAME));
+    wait_for("the name", EVENT_TIMEOUT, || is_named().then_some(()));
+    for words in [&["-i", CABLE][..], &["-i", CABLE, "--json"]] {
+        let ended = host.doctor(words);
+        ended.expect(1, &["[2J", "ok  forged (pid ", "uses UDP 319"]);
+        let harmful: Vec<char> = ended.output.chars().filter(|c| is_harmful(*c) && *c != '\n').collect();
+        assert_eq!(harmful, [], "{}", ended.output);
+        assert!(!ended.output.lines().any(|line| line.starts_with("ok  forged")), "{}", ended.output);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Programs that cannot start report the reason in one sentence, and end with the exit status that the help documents.
 
 use dante_core::port::State;
+use dante_core::printable::printable_styled;
 use dante_tests::lab::{Lab, proc_status};
 use dante_tests::namespace::CABLE;
 use dante_tests::pid_namespace::{PidNamespace, inner_pid};
@@ -51,6 +52,39 @@ fn invalid_flags_are_reported_with_the_valid_values() {
     }
     // The unit's key would be beyond 32 bits.
     stage.run("danteshm", &["--shm=4000000000"]).expect(2, &["4000000000"]);
+}
+
+/// A script may pass the name of a file or an interface that another user has chosen.
+#[test]
+fn words_of_the_command_line_reach_the_terminal_escaped() {
+    let stage = Stage::new();
+    let word = "x\u{1b}[2J\u{9b}31m\u{202e}\u{1b}[8m";
+    let path = &format!("/nonexistent/{word}");
+    let limit = &format!("--max-age={word}");
+    let data_set = &format!("GET {word}");
+    let cases: [(&[&str], i32); 12] = [
+        (&["get", word], 2),
+        (&[data_set], 2),
+        (&["check", limit], 3),
+        (&["check", word], 3),
+        (&["get", "status", "--instance", word], 2),
+        (&["query", "-i", word], 5),
+        (&["query", "-i", "lo", "--clock", word], 2),
+        (&["metrics", "--output", path], 1),
+        (&["log", "--seconds=1", "--output", path], 1),
+        (&["plot", "--input", path, "/nonexistent/a.svg"], 1),
+        (&["plot", path], 1),
+        (&["wait", word], 2),
+    ];
+    for (words, status) in cases {
+        let mut command = Command::new(built("pmc-lite"));
+        // Colours as on a terminal: else all escape sequences are removed.
+        command.args(words).env("CLICOLOR_FORCE", "1");
+        let ended = stage.start("pmc-lite", command).ended(EVENT_TIMEOUT);
+        assert_eq!(ended.code, Some(status), "{words:?}: {}", ended.output);
+        assert!(ended.output.contains(r"\u{1b}[2J"), "{words:?}: {:?}", ended.output);
+        assert_eq!(printable_styled(&ended.output), ended.output, "{words:?}");
+    }
 }
 
 #[test]
