@@ -69,7 +69,7 @@ fn words_of_the_command_line_reach_the_terminal_escaped() {
         (&["check", word], 3),
         (&["get", "status", "--instance", word], 2),
         (&["query", "-i", word], 5),
-        (&["query", "-i", "lo", "--clock", word], 2),
+        (&["query", "-i", "lo", word], 2),
         (&["metrics", "--output", path], 1),
         (&["log", "--seconds=1", "--output", path], 1),
         (&["plot", "--input", path, "/nonexistent/a.svg"], 1),
