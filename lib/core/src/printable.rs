@@ -21,7 +21,7 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_harmful(c) && !matches!(c, '\n' | '\t'))
 }
 
-/// As [`printable_lines`], but also keeps the colours and weights of [`STYLES`]: for text with this program's own styling. Names of
+/// As [`printable_lines`], but also keeps the colours and weights of `STYLES`: for text with this program's own styling. Names of
 /// others in it were escaped by [`printable`] before.
 pub fn printable_styled(text: &str) -> Cow<'_, str> {
     if !text.contains('\u{1b}') {

@@ -37,7 +37,7 @@ impl Tap {
         Some(Self { socket, ports })
     }
 
-    /// Returns the next queued datagram, or `None`. At most [`MAX_SKIPPED`] malformed packets before it are dropped.
+    /// Returns the next queued datagram, or `None`. At most `MAX_SKIPPED` malformed packets before it are dropped.
     pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> Option<Tapped<'b>> {
         for _ in 0..MAX_SKIPPED {
             let (length, from) = recvfrom::<LinkAddr>(self.socket.as_raw_fd(), buffer).ok()?;
