@@ -24,7 +24,7 @@ impl ControlledClock {
             args::Clock::Hardware(path) => SystemClock::Hardware(Phc::open(path).map_err(Failure::of)?),
             args::Clock::Realtime => SystemClock::Realtime(Realtime::open().map_err(Failure::of)?),
         };
-        let mut controlled = Self { clock, is_forced, complaints: Complaints::default() };
+        let mut controlled = Self { clock, is_forced, complaints: Complaints::about("clock") };
         let kernel = controlled.clock.kernel().map_err(Failure::of)?;
         controlled.set(Setting::Control).map_err(control_failure)?;
         kernel.leftovers().for_each(|leftover| log::warn!("{leftover}"));

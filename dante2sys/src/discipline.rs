@@ -136,12 +136,13 @@ impl Service for Discipline {
     fn wake(&mut self, _: &Wake) -> Result<(), Failure> {
         for reply in self.ntp.iter_mut().flat_map(NtpClient::take).collect::<Vec<_>>() {
             if let (Some(warning), Some(ntp)) = (reply.warning, &self.ntp) {
-                self.journal.server(raw_now(), ntp.name(reply.server), &warning);
+                self.journal.server(raw_now(), reply.server, ntp.name(reply.server), &warning);
             }
             self.drive(Input::Answer { server: reply.server, answer: reply.answer });
         }
         let now = raw_now();
         let page = self.leader.read(now);
+        self.journal.tick(now);
         self.journal.page(now, &page);
         self.drive(Input::Page(page.as_ref().ok()));
         self.keep();

@@ -114,7 +114,7 @@ impl Link {
             timestamps,
             card,
             timestamp_check: TimestampCheck::default(),
-            card_warnings: Complaints::default(),
+            card_warnings: Complaints::about(format!("port {}", interface.name)),
             may_fall_back: config.timestamping == Timestamping::Auto,
             membership,
             dropped: 0,

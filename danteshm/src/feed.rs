@@ -21,8 +21,10 @@ pub struct Feed {
     relay: Relay,
     outputs: Outputs,
     pages: Publisher<Danteshm, DanteshmStatus>,
+    /// Rate limits of log lines: alternating leaders must not suppress lines about the epoch offset (K).
     complaints: Complaints,
-    changes: Budget,
+    leader_changes: Budget,
+    epoch_changes: Budget,
     summary: Summary,
 }
 
@@ -40,8 +42,9 @@ impl Feed {
             relay: Relay::new(config(args), published, suspended()),
             outputs,
             pages,
-            complaints: Complaints::default(),
-            changes: Budget::default(),
+            complaints: Complaints::about("clock page of dante4l"),
+            leader_changes: Budget::about("samples"),
+            epoch_changes: Budget::about("epoch offset (K)"),
             summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
         })
     }
@@ -53,13 +56,15 @@ impl Feed {
                 Output::Write(sample) => self.write(&sample),
                 Output::Withdraw => self.outputs.withdraw(),
                 Output::Feeding => self
-                    .changes
+                    .leader_changes
                     .info(now, format_args!("writing samples: locked to a leader, epoch offset (K) known")),
-                Output::Stopped(loss) => self.changes.info(now, format_args!("samples stopped: {loss}")),
-                Output::Fixed(fixed) => self.changes.info(now, format_args!("{fixed}")),
-                Output::Epoch(change) => self.changes.info(now, format_args!("{change}")),
-                Output::Paused(why) => self.changes.info(now, format_args!("{why}")),
-                Output::NoUtc(kernel) => self.changes.info(now, format_args!("{}", no_utc(kernel))),
+                Output::Stopped(loss) => {
+                    self.leader_changes.info(now, format_args!("samples stopped: {loss}"))
+                }
+                Output::Fixed(fixed) => self.epoch_changes.info(now, format_args!("{fixed}")),
+                Output::Epoch(change) => self.epoch_changes.info(now, format_args!("{change}")),
+                Output::Paused(why) => self.leader_changes.info(now, format_args!("{why}")),
+                Output::NoUtc(kernel) => self.epoch_changes.info(now, format_args!("{}", no_utc(kernel))),
                 Output::Overlay(overlay) => self.outputs.send(now, &overlay),
                 Output::Slept(slept) => log::info!("host was suspended for {:.3} s", slept.secs_f64()),
             }
@@ -126,6 +131,9 @@ impl Service for Feed {
     /// Reads dante4l's page: after its doorbell, at the deadline, and at least once a second.
     fn wake(&mut self, _: &Wake) -> Result<(), Failure> {
         let (now, suspended) = (raw_now(), suspended());
+        self.complaints.tick(now);
+        self.leader_changes.tick(now);
+        self.epoch_changes.tick(now);
         let dante4l = self.leader.read(now).inspect_err(|error| self.complaints.warn(now, error)).ok();
         let dante2sys = self.relay.needs_epoch().then(|| self.steerer.read(now).ok()).flatten();
         self.handle(now, Input::Page { dante4l: dante4l.as_ref(), dante2sys: dante2sys.as_ref(), suspended });

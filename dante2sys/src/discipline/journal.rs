@@ -17,6 +17,8 @@ use std::mem::Discriminant;
 /// The leader's rate against UTC is logged when its uncertainty is below this, and then once per interval.
 const LEADER_RATE_MAX_SIGMA: Ratio = Ratio::from_ppb(100.0);
 const LEADER_RATE_INTERVAL: Duration = Duration::from_secs(3600);
+/// Maximum of lines about different kinds of UTC events in a minute: more than there are.
+const UTC_EVENTS: usize = 16;
 const UPTIME: &str = "the leader's time is its uptime, not UTC: --utc leader cannot work, use --ntp-server";
 
 /// State and rate limits of the log.
@@ -32,9 +34,12 @@ pub(super) struct Journal {
     pub clock: Complaints,
     pub utc: Complaints,
     page: Complaints,
+    /// The key is the kind of the event.
     utc_events: Throttle<Discriminant<UtcEvent>>,
-    /// Rate limit of lines that other programs and the network can cause.
-    changes: Budget,
+    /// Rate limits of lines that the network, programs of this host, and both can cause.
+    leader_changes: Budget,
+    clock_changes: Budget,
+    epoch_changes: Budget,
     summary: Summary,
     /// There is a leader, so that the phase error is current.
     has_phase: bool,
@@ -53,11 +58,13 @@ impl Journal {
             page_trouble: None,
             reason: None,
             held_since: now,
-            clock: Complaints::default(),
-            utc: Complaints::default(),
-            page: Complaints::default(),
-            utc_events: Throttle::default(),
-            changes: Budget::default(),
+            clock: Complaints::about("clock"),
+            utc: Complaints::about("UTC sources"),
+            page: Complaints::about("clock page of dante4l"),
+            utc_events: Throttle::new("UTC", UTC_EVENTS),
+            leader_changes: Budget::about("states"),
+            clock_changes: Budget::about("clock"),
+            epoch_changes: Budget::about("epoch offset (K)"),
             summary: Summary::new(Duration::from_secs(i64::from(summary_interval))),
             has_phase: false,
             leader_rate_at: None,
@@ -92,10 +99,21 @@ impl Journal {
         }
     }
 
-    /// Logs why a request to an NTP server gave no time, or that the server smooths its time.
-    pub fn server(&mut self, now: Timestamp<Raw>, name: &str, Warning { line, cause }: &Warning) {
+    /// Logs the numbers of suppressed lines.
+    pub fn tick(&mut self, now: Timestamp<Raw>) {
+        [&mut self.clock, &mut self.utc, &mut self.page]
+            .into_iter()
+            .for_each(|complaints| complaints.tick(now));
+        self.utc_events.tick(now);
+        let budgets = [&mut self.leader_changes, &mut self.clock_changes, &mut self.epoch_changes];
+        budgets.into_iter().for_each(|budget| budget.tick(now));
+    }
+
+    /// Logs why a request to an NTP server gave no time, or that the server smooths its time. `server`: its index.
+    pub fn server(&mut self, now: Timestamp<Raw>, server: usize, name: &str, warning: &Warning) {
+        let Warning { line, cause } = warning;
         let cause = format!("NTP server {name}: {cause}");
-        self.utc.warn_as(now, &cause, format_args!("NTP server {name}: {line}"));
+        self.utc.warn_from(now, server + 1, &cause, format_args!("NTP server {name}: {line}"));
     }
 
     /// Logs what the steerer reports and what was done to the clock.
@@ -118,7 +136,7 @@ impl Journal {
                 if to == State::Holdover {
                     self.held_since = now;
                 }
-                self.changes.info(now, format_args!("{from} to {to}: {reason}"));
+                self.leader_changes.info(now, format_args!("{from} to {to}: {reason}"));
             }
             Output::Slept(span) => {
                 log::info!("host was suspended for {:.1} s: measuring UTC from scratch", span.secs_f64());
@@ -131,7 +149,7 @@ impl Journal {
                     Jump::Leap => "by a leap second",
                     Jump::Set => "by another program",
                 };
-                self.changes.info(
+                self.clock_changes.info(
                     now,
                     format_args!(
                         "clock was stepped by {:+.6} s {why}: not reverted, epoch offset (K, UTC minus Dante time) adjusted",
@@ -139,10 +157,10 @@ impl Journal {
                     ),
                 );
             }
-            Output::Epoch(change) => self.changes.info(now, format_args!("{change}")),
+            Output::Epoch(change) => self.epoch_changes.info(now, format_args!("{change}")),
             Output::SavedUtc(used) => log::info!("{used}"),
             Output::Utc(event) => {
-                if self.utc_events.allows(std::mem::discriminant(&event), now) {
+                if self.utc_events.allows(0, std::mem::discriminant(&event), now) {
                     log::info!("{event}");
                 }
             }

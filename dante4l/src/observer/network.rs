@@ -9,7 +9,7 @@ use dante_core::port::{
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Buffer;
 use dante_os::clock::raw_now;
-use dante_os::log::{Budget, Complaints, Throttle};
+use dante_os::log::{Budget, Complaints};
 use dante_os::net::{InterfaceEvent, current_index};
 use dante_os::socket::SocketError;
 use std::fmt;
@@ -35,14 +35,16 @@ pub(super) struct NetworkDriver {
     /// Whether the kernel sends notifications about interfaces.
     has_notifications: bool,
     next_check: Option<Timestamp<Raw>>,
+    /// Rate limits of log lines: a host that sends PTP must not suppress lines about the interface.
     changes: Budget,
-    diagnostics: Throttle<Diagnostic>,
+    interface_changes: Budget,
     failures: Complaints,
 }
 
 impl NetworkDriver {
     /// `has_notifications`: the kernel sends notifications about interfaces.
     pub fn new(place: usize, config: LinkConfig, seed: u64, has_notifications: bool) -> Self {
+        let subject = format!("port {}", config.interface);
         Self {
             place,
             config,
@@ -52,9 +54,9 @@ impl NetworkDriver {
             seed,
             has_notifications,
             next_check: None,
-            changes: Budget::default(),
-            diagnostics: Throttle::default(),
-            failures: Complaints::default(),
+            changes: Budget::about(&subject),
+            interface_changes: Budget::about(&subject),
+            failures: Complaints::about(subject),
         }
     }
 
@@ -87,12 +89,10 @@ impl NetworkDriver {
         Ok(true)
     }
 
-    /// Logs a diagnostic, and keeps it for the status.
+    /// Logs a diagnostic, and keeps it for the status. The engine reports each kind at most once a minute.
     pub fn warn(&mut self, diagnostic: Diagnostic) {
         self.diagnostic = Some(diagnostic);
-        if self.diagnostics.allows(diagnostic, raw_now()) {
-            log::warn!("port {}: {diagnostic}", self.name());
-        }
+        log::warn!("port {}: {diagnostic}", self.name());
     }
 
     pub fn changed(&mut self, from: State, to: State, reason: Reason) {
@@ -105,8 +105,14 @@ impl NetworkDriver {
         }
     }
 
+    /// Logs a change that packets cause.
     pub fn info(&mut self, what: fmt::Arguments<'_>) {
         self.changes.info(raw_now(), format_args!("port {}: {what}", self.config.interface));
+    }
+
+    /// Logs a change of the interface or its sockets.
+    fn interface_info(&mut self, what: fmt::Arguments<'_>) {
+        self.interface_changes.info(raw_now(), format_args!("port {}: {what}", self.config.interface));
     }
 
     pub fn send(&mut self, engine: &mut Engine, packet: &Buffer, token: SendToken) {
@@ -132,6 +138,9 @@ impl NetworkDriver {
 
     /// Performs what is due.
     pub fn act(&mut self, engine: &mut Engine, now: Timestamp<Raw>) {
+        self.changes.tick(now);
+        self.interface_changes.tick(now);
+        self.failures.tick(now);
         if engine.port(self.place).and_then(Port::deadline).is_some_and(|due| now >= due) {
             engine.handle(now, self.place, Input::Deadline);
         }
@@ -169,7 +178,7 @@ impl NetworkDriver {
                 self.begin(engine, now);
             }
             Ok(LinkChange::Address(address)) => {
-                self.info(format_args!("address changed to {address}"));
+                self.interface_info(format_args!("address changed to {address}"));
                 self.rejoin(engine, now);
             }
             Ok(LinkChange::Gone) => {
@@ -214,11 +223,11 @@ impl NetworkDriver {
         let Some(link) = &self.link else { return };
         let (mac, timestamps, buffer) =
             (link.interface.mac, link.describe_timestamps(), link.buffered_packets());
-        self.info(format_args!("listening, timestamps: {timestamps}"));
+        self.interface_info(format_args!("listening, timestamps: {timestamps}"));
         if let Ok((requested, granted)) = buffer
             && granted < requested
         {
-            self.info(format_args!(
+            self.interface_info(format_args!(
                 "receive buffer for at least {granted} packets, {requested} requested: sysctl net.core.rmem_max limits it"
             ));
         }
@@ -247,7 +256,7 @@ impl NetworkDriver {
 
     /// Reports to the port that nothing can be received. The estimate of the leader's time remains.
     fn fail(&mut self, engine: &mut Engine, why: &str) {
-        self.info(format_args!("{why}"));
+        self.interface_info(format_args!("{why}"));
         self.failure = why.to_owned();
         engine.handle(raw_now(), self.place, Input::Failed);
     }

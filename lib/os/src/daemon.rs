@@ -12,11 +12,9 @@ use crate::page::{Instance, PageName, PageWriter, Publisher};
 use crate::poll::{Fds, Poll, Signal, Wake};
 use clap::{ArgAction, CommandFactory, FromArgMatches};
 use dante_core::page::Body;
-use dante_core::printable::printable_lines;
 use dante_core::time::{Raw, Timestamp};
 use notify::Manager;
 use std::fmt;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -178,6 +176,7 @@ pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCo
     if let Err(failure) = &result {
         ::log::error!("{failure}");
     }
+    log::finish();
     exit(A::PROGRAM, result)
 }
 
@@ -228,14 +227,13 @@ pub fn serve(mut poll: Poll, service: &mut impl Service) -> Result<(), Failure> 
     }
 }
 
-/// Reports on stderr and to the service manager why a program ended. Returns its exit status.
+/// Reports on stderr, if it accepts a line within a second, and to the service manager why a program ended. Returns its exit status.
 pub fn exit(program: &str, result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             notify::failed(&failure);
-            // Writing to a closed terminal fails; the exit status stays the same.
-            _ = writeln!(std::io::stderr(), "{program}: {}", printable_lines(&failure.to_string()));
+            log::stderr::write_line(&format!("{program}: {failure}"), log::MAX_WAIT);
             ExitCode::from(failure.exit as u8)
         }
     }

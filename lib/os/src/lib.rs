@@ -11,6 +11,7 @@ pub mod clock;
 pub mod competing_daemons;
 pub mod daemon;
 pub mod denial;
+mod local_socket;
 pub mod log;
 pub mod net;
 pub mod ntp;

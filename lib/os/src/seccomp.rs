@@ -5,7 +5,7 @@
 //! capability; a call through the entry of another architecture ends the program.
 
 use libc::c_long;
-use seccompiler::{BackendError, BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use seccompiler::{BackendError, BpfProgram, BpfProgramRef, SeccompAction, SeccompFilter, TargetArch};
 use std::collections::BTreeMap;
 
 /// Why there is no filter.
@@ -123,14 +123,19 @@ const OLD: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLD: &[c_long] = &[];
 
-/// Restricts the calling thread, and every thread that it starts, permanently to the calls of a relay. Also sets
+/// Restricts all threads of this process, and every thread that they start, permanently to the calls of a relay. Also sets
 /// PR_SET_NO_NEW_PRIVS, so that set-user-id programs give no privileges.
 ///
 /// # Errors
 /// [`SeccompError`]: the program then runs without a filter.
 pub fn restrict_to_relay() -> Result<(), SeccompError> {
+    // With SECCOMP_FILTER_FLAG_TSYNC: a thread of the log may run already.
+    restrict(seccompiler::apply_filter_all_threads)
+}
+
+fn restrict(apply: fn(BpfProgramRef<'_>) -> Result<(), seccompiler::Error>) -> Result<(), SeccompError> {
     let filter = compiled().map_err(SeccompError::NotMade)?;
-    seccompiler::apply_filter(&filter).map_err(SeccompError::NotTaken)
+    apply(&filter).map_err(SeccompError::NotTaken)
 }
 
 fn compiled() -> Result<BpfProgram, BackendError> {
@@ -174,6 +179,11 @@ mod tests {
         ]
     }
 
+    /// Restricts the calling thread only: the other tests run in the same process.
+    fn restrict_this_thread() {
+        restrict(seccompiler::apply_filter).unwrap();
+    }
+
     #[test]
     fn filter_denies_calls_that_set_a_clock() {
         // Without the filter, the kernel rejects the arguments of the same calls.
@@ -181,9 +191,8 @@ mod tests {
         let expected =
             [Errno::EFAULT, Errno::EFAULT, Errno::EFAULT, Errno::EFAULT, Errno::EFAULT, Errno::EBADF];
         assert_eq!(open, expected, "without the filter");
-        // The filter applies to the thread that installs it.
         let filtered = std::thread::spawn(|| {
-            restrict_to_relay().unwrap();
+            restrict_this_thread();
             forbidden()
         });
         for (call, answer) in filtered.join().unwrap() {
@@ -196,7 +205,7 @@ mod tests {
         let directory = crate::scratch::Scratch::new();
         let place = directory.0.join("clock");
         let filtered = std::thread::spawn(move || {
-            restrict_to_relay().unwrap();
+            restrict_this_thread();
             let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
             let server = crate::usrvclock::ClockServer::open(place.clone(), 0o600).unwrap();
             let made = place.exists();
@@ -210,5 +219,20 @@ mod tests {
             std::process::Command::new("true").status().unwrap().success(),
             "the filter applies to other threads too"
         );
+    }
+
+    /// A syslog daemon that restarts, and the service manager: their sockets are opened after the start.
+    #[test]
+    fn filter_allows_to_reconnect_to_syslog_and_the_service_manager() {
+        let directory = crate::scratch::Scratch::new();
+        let path = directory.0.join("log");
+        let reader = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let filtered = std::thread::spawn(move || {
+            restrict_this_thread();
+            let socket = crate::local_socket::connect(&path, socket2::Type::DGRAM).unwrap();
+            crate::local_socket::send(&socket, b"line").unwrap();
+        });
+        filtered.join().unwrap();
+        assert_eq!(reader.recv(&mut [0; 8]).unwrap(), 4);
     }
 }

@@ -776,7 +776,15 @@ fn errors_of_every_daemon_are_explained_in_each_page() {
         }
         let written = |error: &&PollError| !matches!(error, PollError::TooMany(_));
         poll_errors().iter().filter(written).for_each(|error| assert_explained(page, &error.to_string()));
-        assert_explained(page, "cannot open syslog (Connection refused); -m writes messages to stdout");
+        for line in [
+            "cannot open syslog (Connection refused); -m writes messages to stdout",
+            "cannot write messages to stdout (Resource temporarily unavailable)",
+            "lines of this log lost, as syslog did not accept them: 7",
+            "lines of this log lost, as stdout did not accept them: 7",
+            "port eth0: 7 more lines within a minute were suppressed",
+        ] {
+            assert_explained(page, line);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod interfaces;
 mod leader_changes;
 mod leaders;
 mod log_messages;
+mod log_outputs;
 mod manual;
 mod notify;
 mod ntp;

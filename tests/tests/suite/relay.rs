@@ -325,6 +325,18 @@ fn danteshm_cannot_set_a_clock() {
     stage.wait_for("danteshm", "page", "fresh", EVENT_TIMEOUT);
     assert_eq!(proc_status(relay.pid(), "Seccomp"), Some(2), "no filter");
     assert_eq!(proc_status(relay.pid(), "NoNewPrivs"), Some(1));
+    // The thread that writes to stdout is older than the filter.
+    let threads = std::fs::read_dir(format!("/proc/{}/task", relay.pid())).expect("its threads");
+    let filters: Vec<bool> = threads
+        .map(|thread| std::fs::read_to_string(thread.expect("a thread").path().join("status")))
+        .map(|status| status.expect("its status").contains("Seccomp:\t2\n"))
+        .collect();
+    assert!(
+        filters.len() >= 2 && filters.iter().all(|filter| *filter),
+        "threads with the filter: {filters:?}"
+    );
+    relay.signal(Signal::SIGHUP);
+    relay.wait_for_output("the configuration is read at start only", EVENT_TIMEOUT);
     assert!(!relay.output().contains("without the filter"), "{}", relay.output());
     drop(relay);
     // Functions that a program imports from libc. dante2sys shows that nm lists such functions.

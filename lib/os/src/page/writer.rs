@@ -194,7 +194,7 @@ impl<B: Body> PageWriter<B> {
                 doorbell: 0,
                 renewal: Timestamp::ZERO,
                 next_check: Timestamp::ZERO,
-                complaints: Complaints::default(),
+                complaints: Complaints::about(name.path().display().to_string()),
             });
         }
         Err(WriteError::InTheWay { path: name.path().into(), obstacle: Obstacle::Replaced })
