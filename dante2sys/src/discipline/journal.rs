@@ -254,3 +254,55 @@ impl Journal {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "../../../lib/os/src/logged.rs"]
+mod logged;
+
+#[cfg(test)]
+mod tests {
+    use super::logged::logged;
+    use super::*;
+    use dante_core::time::Offset;
+
+    fn journal() -> Journal {
+        Journal::new(Config::default(), 60, Timestamp::ZERO)
+    }
+
+    /// A host that sends PTP makes the state alternate; another program sets the clock.
+    #[test]
+    fn alternating_leader_does_not_suppress_lines_about_the_clock() {
+        let mut journal = journal();
+        let changed = Output::Changed { from: State::Locked, to: State::Holdover, reason: Reason::Uncertain };
+        let lines = logged(|| {
+            (0..100).for_each(|_| journal.output(Timestamp::ZERO, &changed));
+            journal.output(Timestamp::ZERO, &Output::Adopted(Offset::from_ns(2_000_000_000), Jump::Set));
+        });
+        assert_eq!(lines.len(), 22, "20 changes, their end, and one line about the clock: {lines:?}");
+        assert!(
+            lines.last().is_some_and(|line| line.contains("stepped by +2.000000 s by another")),
+            "{lines:?}"
+        );
+        let later = Timestamp::ZERO + Duration::from_secs(60);
+        let lines = logged(|| journal.tick(later));
+        assert_eq!(lines, ["WARN states: 80 more lines within a minute were suppressed"]);
+    }
+
+    #[test]
+    fn server_with_many_causes_does_not_suppress_lines_of_another() {
+        let mut journal = journal();
+        let lines = logged(|| {
+            for n in 0..100 {
+                let warning = Warning { line: format!("code {n}"), cause: format!("code {n}") };
+                journal.server(Timestamp::ZERO, 0, "a", &warning);
+            }
+            let warning = Warning { line: "no reply".into(), cause: "no reply".into() };
+            journal.server(Timestamp::ZERO, 1, "b", &warning);
+        });
+        assert_eq!(
+            (lines.len(), lines.last().map(String::as_str)),
+            (17, Some("WARN NTP server b: no reply"))
+        );
+        assert_eq!(journal.utc.last(), Some("NTP server b: no reply"));
+    }
+}

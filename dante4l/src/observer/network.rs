@@ -265,3 +265,35 @@ impl NetworkDriver {
         self.failures.warn(now, format_args!("port {}: {what}", self.config.interface));
     }
 }
+
+#[cfg(test)]
+#[path = "../../../lib/os/src/logged.rs"]
+mod logged;
+
+#[cfg(test)]
+mod tests {
+    use super::logged::logged;
+    use super::*;
+    use dante_core::wire::Subdomain;
+    use dante_os::socket::Timestamping;
+
+    /// A host that sends PTP makes the state alternate; the interface changes meanwhile.
+    #[test]
+    fn alternating_leader_does_not_suppress_lines_about_the_interface() {
+        let config = LinkConfig {
+            interface: "eth0".into(),
+            group: Subdomain::DFLT.group(),
+            event_port: 319,
+            general_port: 320,
+            timestamping: Timestamping::Auto,
+            sends: false,
+        };
+        let mut network = NetworkDriver::new(0, config, 0, true);
+        let lines = logged(|| {
+            (0..100).for_each(|_| network.changed(State::Slave, State::Listening, Reason::Failed));
+            network.interface_info(format_args!("address changed to 10.0.0.1"));
+        });
+        assert_eq!(lines.len(), 22, "20 changes, their end, and one line about the interface: {lines:?}");
+        assert_eq!(lines.last().map(String::as_str), Some("INFO port eth0: address changed to 10.0.0.1"));
+    }
+}

@@ -13,6 +13,8 @@ pub mod daemon;
 pub mod denial;
 mod local_socket;
 pub mod log;
+#[cfg(test)]
+mod logged;
 pub mod net;
 pub mod ntp;
 pub mod ntpshm;

@@ -1,8 +1,8 @@
 //! Helpers of this crate's tests: threads with their own namespaces, user or umask, and lines of the log. Tests that need root
 //! are skipped without it, and fail instead if CI=true is set.
 
+pub use crate::logged::logged;
 use nix::sched::{CloneFlags, unshare};
-use std::cell::RefCell;
 use std::panic::resume_unwind;
 use std::process::Command;
 use std::ptr::null;
@@ -96,36 +96,4 @@ pub fn veth() -> bool {
         skip("ip(8) cannot create a veth pair");
     }
     made
-}
-
-thread_local! {
-    static LINES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
-}
-
-struct Lines;
-
-impl log::Log for Lines {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        LINES.with_borrow_mut(|lines| {
-            if let Some(lines) = lines {
-                lines.push(format!("{} {}", record.level(), record.args()));
-            }
-        });
-    }
-
-    fn flush(&self) {}
-}
-
-/// Runs `test`, and returns the lines that this thread logged meanwhile, each after its level.
-pub fn logged(test: impl FnOnce()) -> Vec<String> {
-    // Another test may have installed it.
-    _ = log::set_logger(&Lines);
-    log::set_max_level(log::LevelFilter::Debug);
-    LINES.set(Some(Vec::new()));
-    test();
-    LINES.take().unwrap_or_default()
 }

@@ -98,7 +98,7 @@ const PARTS_IN_FILES: [(&str, &str); 15] = [
 ];
 
 /// Texts that stand in a line for which the page has this entry.
-const PARTS: [(&str, &str); 8] = [
+const PARTS: [(&str, &str); 9] = [
     (
         "the card accepted the filter but does not timestamp PTPv1 (as the igb emulated by QEMU)",
         "port *IFACE*: *N* Syncs without a hardware timestamp: *REASON*; using software timestamps from now on",
@@ -116,6 +116,7 @@ const PARTS: [(&str, &str); 8] = [
         "by a leap second",
         "clock was stepped by *S* s *HOW*: not reverted, epoch offset (K, UTC minus Dante time) adjusted",
     ),
+    ("clock page of dante4l", "*SUBJECT*: *N* more lines within a minute were suppressed"),
     ("clock page version", "*PAGE* has *KIND* *N*, this program reads *M*"),
     (
         "the synchronised system clock",

@@ -34,10 +34,13 @@ impl Log {
         Some(Self { socket: bind(&path), path })
     }
 
-    /// A new socket under the same name, as of a syslog daemon that was restarted.
-    fn restart(&mut self) {
-        fs::remove_file(&self.path).expect("the old socket");
-        self.socket = bind(&self.path);
+    /// Ends this syslog daemon, and starts another one after `between`: it has a new socket of the same name.
+    fn restart(self, between: impl FnOnce()) -> Self {
+        let Self { path, socket } = self;
+        fs::remove_file(&path).expect("the old socket");
+        drop(socket);
+        between();
+        Self { socket: bind(&path), path }
     }
 
     /// Starts a daemon whose `/dev` has this socket, and otherwise only what a daemon needs.
@@ -106,13 +109,10 @@ fn stopped_syslog_delays_neither_page_nor_end() {
 #[test]
 fn restarted_syslog_gets_lines_and_the_number_of_lost_ones() {
     let stage = Stage::new();
-    let Some(mut log) = Log::new(&stage) else { return };
+    let Some(log) = Log::new(&stage) else { return };
     let program = log.start(&stage, "danteshm", &[&format!("--shm={}", stage.unit())]);
     stage.wait_for("danteshm", "page", "fresh", EVENT_TIMEOUT);
-    log.fill();
-    assert_runs::<Danteshm>(&program, &stage);
-    log.received();
-    log.restart();
+    let log = log.restart(|| assert_runs::<Danteshm>(&program, &stage));
     let lines = wait_for("lines on the new socket", EVENT_TIMEOUT, || {
         program.signal(Signal::SIGHUP);
         Some(log.received()).filter(|lines| !lines.is_empty())
