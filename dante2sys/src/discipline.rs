@@ -163,7 +163,8 @@ impl Service for Discipline {
         );
         let may_write_rtc = self.steerer.utc().may_write_rtc(&self.now.reading, &self.steerer.run());
         self.rtc.end(&mut self.clock, may_write_rtc);
-        self.drift_file.end(self.steerer.known_frequency(raw_now()), utc);
+        let now = raw_now();
+        self.drift_file.end(now, self.steerer.known_frequency(now), utc);
         self.publish();
     }
 }

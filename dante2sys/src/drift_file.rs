@@ -3,19 +3,13 @@
 
 use dante_core::time::{Duration, Ratio, Raw, Timestamp};
 use dante_core::utc::SavedUtc;
-use dante_os::statefile::StateFile;
+use dante_os::statefile::{Event, Saver, StateError, StateFile};
 use std::path::PathBuf;
-use std::thread::{Builder, JoinHandle};
-use std::time::Instant;
 
-/// Time from the lock to the first write, and after a failed one.
+/// Time from the lock to the first write.
 const FIRST_INTERVAL: Duration = Duration::from_secs(60);
 /// Time between two writes.
 const INTERVAL: Duration = Duration::from_secs(3600);
-/// Longest wait for the last write at exit. It must be shorter than TimeoutStopSec= of the unit.
-const EXIT_WAIT: std::time::Duration = std::time::Duration::from_secs(4);
-/// Stack of the writing thread: more than writing a line needs, and little memory to lock (--lock-memory).
-const STACK_BYTES: usize = 128 << 10;
 /// Larger values are implausible: the kernel's own limit of the frequency.
 const LIMIT_PPM: f64 = 500.0;
 
@@ -23,12 +17,7 @@ const LIMIT_PPM: f64 = 500.0;
 pub struct DriftFile {
     file: Option<StateFile>,
     utc_file: Option<StateFile>,
-    /// When it is written next; `None` before the first lock.
-    due: Option<Timestamp<Raw>>,
-    /// The thread that writes the file, one at a time: a disk may need longer than the main loop may block.
-    writing: Option<JoinHandle<Result<(), String>>>,
-    /// The error of the last attempt.
-    trouble: Option<String>,
+    saver: Saver,
 }
 
 impl DriftFile {
@@ -38,7 +27,7 @@ impl DriftFile {
             path
         });
         let [file, utc_file] = [path, utc_path].map(|path| path.map(StateFile::new));
-        Self { file, utc_file, due: None, writing: None, trouble: None }
+        Self { file, utc_file, saver: Saver::new("drift-file", report) }
     }
 
     /// Reads UTC of the last run, if it is stored.
@@ -75,77 +64,47 @@ impl DriftFile {
     /// Starts a write if it is due, and handles the result of the previous one; never waits for the disk. `known` is the frequency
     /// of a locked clock and its uncertainty, `utc` is UTC for the next run.
     pub fn keep(&mut self, now: Timestamp<Raw>, known: Option<(Ratio, Ratio)>, utc: Option<SavedUtc>) {
-        if self.finish_write() && self.trouble.is_some() {
-            self.due = Some(now + FIRST_INTERVAL);
-        }
+        let is_due = self.saver.is_due(now);
         let Some(known) = known.filter(|_| self.file.is_some()) else { return };
-        let due = *self.due.get_or_insert(now + FIRST_INTERVAL);
-        if now >= due && self.writing.is_none() {
-            self.due = Some(now + INTERVAL);
-            self.write(known, utc);
+        self.saver.schedule(now + FIRST_INTERVAL);
+        if let Some(write) = is_due.then(|| self.write(known, utc)).flatten() {
+            self.saver.start(now, write);
+            self.saver.schedule(now + INTERVAL);
         }
     }
 
-    /// Writes the files at exit, and waits for that for up to `EXIT_WAIT`.
-    pub fn end(&mut self, known: Option<(Ratio, Ratio)>, utc: Option<SavedUtc>) {
-        let limit = Instant::now() + EXIT_WAIT;
-        self.wait(limit);
-        if let Some(known) = known {
-            self.write(known, utc);
-            self.wait(limit);
-        }
-        if let (Some(_), Some(file)) = (&self.writing, &self.file) {
-            log::warn!(
-                "writing {} takes too long: exiting, the frequency may not be saved",
-                file.path().display()
-            );
-        }
+    /// Writes the files at exit, and waits for that for a limited time.
+    pub fn end(&mut self, now: Timestamp<Raw>, known: Option<(Ratio, Ratio)>, utc: Option<SavedUtc>) {
+        let last = known.and_then(|known| self.write(known, utc));
+        self.saver.finish(now, last);
     }
 
-    fn wait(&mut self, limit: Instant) {
-        while self.writing.is_some() && !self.finish_write() && Instant::now() < limit {
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
-    }
-
-    /// Handles the result of a write that has ended. Returns whether one has.
-    fn finish_write(&mut self) -> bool {
-        let Some(writing) = self.writing.take_if(|writing| writing.is_finished()) else { return false };
-        self.report(
-            writing.join().unwrap_or_else(|_| Err("the thread that writes the drift file panicked".into())),
-        );
-        true
-    }
-
-    fn write(&mut self, (frequency, sigma): (Ratio, Ratio), utc: Option<SavedUtc>) {
-        let Some(file) = self.file.clone().filter(|_| self.writing.is_none()) else { return };
+    /// What the writing thread does, if a file is configured.
+    fn write(
+        &self,
+        (frequency, sigma): (Ratio, Ratio),
+        utc: Option<SavedUtc>,
+    ) -> Option<impl FnOnce() -> Result<(), StateError> + Send + 'static> {
+        let file = self.file.clone()?;
         let text = format!("{:.6} {:.6}\n", frequency.ppm(), sigma.ppm());
         let utc = self.utc_file.clone().zip(utc);
-        let write = move || {
-            file.replace(&text)
-                .and_then(|()| utc.map_or(Ok(()), |(file, utc)| file.replace(&utc.to_string())))
-                .map_err(|error| error.to_string())
-        };
-        match Builder::new().name("drift-file".into()).stack_size(STACK_BYTES).spawn(write) {
-            Ok(writing) => self.writing = Some(writing),
-            Err(error) => self.report(Err(format!("cannot start a thread to write the drift file: {error}"))),
-        }
-    }
-
-    fn report(&mut self, result: Result<(), String>) {
-        match (&result, &self.trouble) {
-            (Err(error), None) => {
-                log::warn!("{error}: frequency not saved; retrying every minute")
-            }
-            (Ok(()), Some(_)) => log::info!("frequency saved again"),
-            _ => {}
-        }
-        self.trouble = result.err();
+        Some(move || {
+            file.replace(&text)?;
+            utc.map_or(Ok(()), |(file, utc)| file.replace(&utc.to_string()))
+        })
     }
 
     /// Why the last write failed.
     pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.saver.trouble()
+    }
+}
+
+fn report(event: Event<'_>) {
+    match event {
+        Event::Failed(error) => log::warn!("{error}: frequency not saved; retrying every minute"),
+        Event::SavedAgain => log::info!("frequency saved again"),
+        Event::Unfinished => log::warn!("the disk takes too long: exiting, the frequency may not be saved"),
     }
 }
 
@@ -178,42 +137,21 @@ mod tests {
         file.keep(at(0), known, None);
         assert_eq!(file.trouble(), None, "no write yet");
         file.keep(at(60), known, None);
-        let seen = |file: &mut DriftFile, now| {
-            while file.writing.is_some() {
+        let pass = |file: &mut DriftFile, now, until: fn(&DriftFile) -> bool| {
+            while !until(file) {
                 file.keep(now, None, None);
+                std::thread::yield_now();
             }
         };
-        seen(&mut file, at(61));
+        pass(&mut file, at(61), |file| file.trouble().is_some());
         let trouble = file.trouble().unwrap_or_default().to_owned();
         assert!(trouble.starts_with(&format!("cannot write {}", folder.display())), "{trouble}");
         std::fs::create_dir(&folder).unwrap();
         file.keep(at(120), known, None);
         assert!(file.trouble().is_some(), "retried a minute after the failure was found");
         file.keep(at(121), known, None);
-        seen(&mut file, at(121));
-        assert_eq!((file.trouble(), file.read()), (None, Some(Ratio::from_ppm(12.0))));
-    }
-
-    #[test]
-    fn slow_disk_blocks_only_at_exit_and_writes_do_not_overlap() {
-        let place = Scratch::new();
-        let path = place.0.join("drift");
-        let mut file = DriftFile::new(Some(path.clone()));
-        let known = |ppm| Some((Ratio::from_ppm(ppm), Ratio::from_ppb(3.0)));
-        let at = |s: i64| Timestamp::from_ns(0) + Duration::from_secs(s);
-        let (answer, disk) = std::sync::mpsc::channel::<()>();
-        file.writing = Some(std::thread::spawn(move || disk.recv().map_err(|error| error.to_string())));
-        file.keep(at(0), known(1.0), None);
-        file.keep(at(60), known(1.0), None);
-        let begun = Instant::now();
-        file.end(known(2.0), None);
-        assert!(begun.elapsed() >= EXIT_WAIT, "waits for the write");
-        assert!(file.writing.is_some() && !path.exists(), "no second write meanwhile");
-        answer.send(()).unwrap();
-        while file.writing.is_some() {
-            file.end(known(3.0), None);
-        }
-        assert_eq!(file.read(), Some(Ratio::from_ppm(3.0)));
+        pass(&mut file, at(121), |file| file.trouble().is_none());
+        assert_eq!(file.read(), Some(Ratio::from_ppm(12.0)));
     }
 
     #[test]

@@ -2,20 +2,22 @@
 
 use dante_core::port::{KnownRate, KnownRates};
 use dante_core::time::{Duration, Raw, Timestamp};
-use dante_os::statefile::StateFile;
+use dante_os::statefile::{Event, Saver, StateError, StateFile};
 use std::path::PathBuf;
 
-/// Delay from a new rate to writing the file, together with rates that arrive meanwhile; also the delay of a retry after a failure.
+/// Delay from the first rate of a run to writing the file: hosts are often switched off, or lose power, soon after a rehearsal
+/// started them.
+const FIRST_WRITE_DELAY: Duration = Duration::from_secs(5);
+/// Delay from a later rate to writing the file, together with rates that arrive meanwhile.
 const WRITE_DELAY: Duration = Duration::from_secs(60);
 
 /// The file and the rates to be written.
 pub struct RatesFile {
     file: StateFile,
     pub rates: KnownRates,
-    /// When the file is to be written; `None` if it is up to date.
-    due: Option<Timestamp<Raw>>,
-    /// Whether the last attempt failed, which was logged.
-    has_failed: bool,
+    saver: Saver,
+    /// From a new rate to the next write.
+    delay: Duration,
 }
 
 impl RatesFile {
@@ -38,38 +40,40 @@ impl RatesFile {
         if rates.iter().len() > 0 {
             log::info!("rates of {} leaders read from {path}", rates.iter().len());
         }
-        Self { file, rates, due: None, has_failed: false }
+        Self { file, rates, saver: Saver::new("rates-file", report), delay: FIRST_WRITE_DELAY }
     }
 
     pub fn learn(&mut self, now: Timestamp<Raw>, known: KnownRate) {
         self.rates.learn(known);
-        self.due.get_or_insert(now + WRITE_DELAY);
+        self.saver.schedule(now + self.delay);
     }
 
-    /// Writes the file if that is due.
+    /// Starts to write the file if that is due. Never waits for the disk.
     pub fn write_if_due(&mut self, now: Timestamp<Raw>) {
-        if self.due.is_some_and(|due| now >= due) {
-            self.write(now);
+        if self.saver.is_due(now) {
+            self.delay = WRITE_DELAY;
+            self.saver.start(now, self.write());
         }
     }
 
     /// Writes the file before the program ends, if there is a new rate.
     pub fn finish(&mut self, now: Timestamp<Raw>) {
-        if self.due.is_some() {
-            self.write(now);
-        }
+        let last = self.saver.is_scheduled().then(|| self.write());
+        self.saver.finish(now, last);
     }
 
-    fn write(&mut self, now: Timestamp<Raw>) {
-        let result = self.file.replace(&self.rates.to_string());
-        match (&result, self.has_failed) {
-            (Err(error), false) => {
-                log::warn!("{error}: leader rates not saved; retrying every minute")
-            }
-            (Ok(()), true) => log::info!("leader rates saved again"),
-            _ => {}
+    fn write(&self) -> impl FnOnce() -> Result<(), StateError> + Send + 'static {
+        let (file, text) = (self.file.clone(), self.rates.to_string());
+        move || file.replace(&text)
+    }
+}
+
+fn report(event: Event<'_>) {
+    match event {
+        Event::Failed(error) => log::warn!("{error}: leader rates not saved; retrying every minute"),
+        Event::SavedAgain => log::info!("leader rates saved again"),
+        Event::Unfinished => {
+            log::warn!("the disk takes too long: exiting, the leader rates may not be saved")
         }
-        self.has_failed = result.is_err();
-        self.due = self.has_failed.then_some(now + WRITE_DELAY);
     }
 }

@@ -10,7 +10,7 @@ use dante_core::time::Duration;
 use dante_os::clock::raw_now;
 use dante_os::page::Instance;
 use dante_os::poll::Poll;
-use std::fs::File;
+use dante_os::statefile;
 use std::io::{self, ErrorKind, Write};
 
 #[cfg(test)]
@@ -21,7 +21,7 @@ pub fn log(args: &LogArgs, instance: Option<&Instance>) -> Result<()> {
     let poll = Poll::new()?;
     let target = args.output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
     let out: Box<dyn Write> = match &args.output {
-        Some(path) => Box::new(File::create(path).with_context(|| format!("cannot write {target}"))?),
+        Some(path) => Box::new(statefile::create(path)?),
         None => Box::new(io::stdout()),
     };
     match run(poll, Lines::new(out, args.format), args.seconds, instance) {

@@ -17,15 +17,13 @@ use figure::Figure;
 use picture::Format;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// Draws new samples, or those of a log. The picture is written completely or not at all.
 pub fn plot(args: &PlotArgs, instance: Option<&Instance>) -> Result<()> {
     let format = Format::of(&args.picture)?;
-    // Writing replaces the path by a regular file: a device or link must not be replaced.
-    if fs::symlink_metadata(&args.picture).is_ok_and(|found| !found.is_file()) {
-        bail!("{} exists and is not a regular file: name another file", args.picture.display());
-    }
+    statefile::check(&args.picture)?;
     let entries = match &args.input {
         Some(path) => read(path).with_context(|| format!("cannot read {}", path.display()))?,
         None => record(args.seconds, instance)?,
@@ -69,8 +67,17 @@ fn record(seconds: u32, instance: Option<&Instance>) -> Result<Vec<Entry>> {
 /// Reads the output of `pmc-lite log` in either format.
 fn read(path: &Path) -> Result<Vec<Entry>> {
     let source: Box<dyn Read> =
-        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(open(path)?) };
     parse(BufReader::new(source))
+}
+
+/// Opens a regular file or a FIFO, as that of a shell's `<(zcat log.gz)`: a device may be endless.
+fn open(path: &Path) -> Result<File> {
+    let found = fs::metadata(path)?;
+    if !found.is_file() && !found.file_type().is_fifo() && !statefile::is_null(&found) {
+        bail!("it is neither a regular file nor a FIFO");
+    }
+    Ok(File::open(path)?)
 }
 
 fn parse(mut source: impl BufRead) -> Result<Vec<Entry>> {

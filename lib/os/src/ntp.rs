@@ -1,4 +1,5 @@
-//! NTP client. A separate thread resolves names and waits for replies, so the program's poll loop never blocks.
+//! NTP client. One thread for each server resolves its name and waits for its replies, so that neither the program's poll loop nor
+//! the queries to other servers wait for a resolver that does not answer.
 //!
 //! Each exchange has a socket with a port of its own and a random transmit timestamp. The thread reads datagrams until one echoes
 //! that timestamp ([`Request::reply`](dante_core::utc::packet::Request::reply)), or until the deadline: everything else that arrives
@@ -13,11 +14,13 @@
 mod exchange;
 mod server;
 
+use crate::thread::spawn;
 use dante_core::utc::Answer;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use server::Server;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -26,6 +29,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 const PORT: u16 = 123;
 /// Maximum time to wait for a reply. A longer round trip would be too uncertain to use.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+/// Stack of a server's thread, bytes: little memory to lock (`--lock-memory`), and enough for the C library's resolver, which
+/// loads modules of other projects (nsswitch.conf(5)).
+const STACK: usize = 256 << 10;
+
 /// Result of one query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NtpReply {
@@ -54,14 +61,20 @@ impl Warning {
 
 /// NTP client. Its descriptor ([`AsFd`]) is readable while replies are queued.
 ///
-/// Dropping it does not block: the thread ends by itself after the present exchange, or after one more.
+/// Dropping it does not block: a thread ends by itself after its present exchange.
 #[derive(Debug)]
 pub struct NtpClient {
-    names: Vec<String>,
-    queries: Sender<usize>,
+    servers: Vec<Handle>,
     replies: Receiver<NtpReply>,
     event: Arc<EventFd>,
-    pending: Arc<[AtomicBool]>,
+}
+
+/// A server and its thread.
+#[derive(Debug)]
+struct Handle {
+    name: String,
+    queries: Sender<()>,
+    pending: Arc<AtomicBool>,
 }
 
 impl NtpClient {
@@ -73,44 +86,56 @@ impl NtpClient {
         Server::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
     }
 
-    /// Starts the thread, which sends no query and resolves no name yet. A server is `host`, `host:port`, an IPv4 or IPv6
-    /// address, or `[v6]:port`; the default port is 123. Start it after [`crate::poll::Poll::new`], which blocks the signals in
-    /// this thread too.
+    /// Starts the threads, which send no query and resolve no name yet. A server is `host`, `host:port`, an IPv4 or IPv6 address, or
+    /// `[v6]:port`; the default port is 123.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] for an invalid server name; the kernel's error if the thread or the eventfd cannot be
-    /// created.
+    /// [`io::ErrorKind::InvalidInput`] for an invalid server name; the kernel's error if a thread or the eventfd cannot be created.
     pub fn start(names: Vec<String>) -> io::Result<Self> {
         Self::with_timeout(names, TIMEOUT)
     }
 
     fn with_timeout(names: Vec<String>, timeout: std::time::Duration) -> io::Result<Self> {
-        let servers: Vec<Server> = names.iter().map(|name| Server::parse(name)).collect::<io::Result<_>>()?;
-        let pending: Arc<[AtomicBool]> = servers.iter().map(|_| AtomicBool::new(false)).collect();
+        Self::with_query(names, move |server: &mut Server| query(server, timeout))
+    }
+
+    fn with_query(names: Vec<String>, query: impl Query) -> io::Result<Self> {
+        let parsed: Vec<Server> = names.iter().map(|name| Server::parse(name)).collect::<io::Result<_>>()?;
         let event =
             Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
-        let (queries, requested) = channel();
         let (answered, replies) = channel();
-        let worker =
-            Worker { servers, timeout, requested, answered, event: event.clone(), pending: pending.clone() };
-        std::thread::Builder::new().name("ntp".into()).spawn(move || worker.run())?;
-        Ok(Self { names, queries, replies, event, pending })
+        let mut servers = Vec::new();
+        for (number, (name, server)) in names.into_iter().zip(parsed).enumerate() {
+            let (queries, requested) = channel();
+            let pending = Arc::new(AtomicBool::new(false));
+            let worker = Worker {
+                number,
+                server,
+                query: query.clone(),
+                requested,
+                answered: answered.clone(),
+                event: event.clone(),
+                pending: pending.clone(),
+            };
+            spawn("ntp", STACK, move || worker.run())?;
+            servers.push(Handle { name, queries, pending });
+        }
+        Ok(Self { servers, replies, event })
     }
 
     /// Name of the server with this index.
     pub fn name(&self, server: usize) -> &str {
-        self.names.get(server).map_or("?", String::as_str)
+        self.servers.get(server).map_or("?", |server| &server.name)
     }
 
     /// Queues one query to the server with this index, without blocking. Does nothing if the last query to this server is
     /// still pending, or if there is no such server.
-    ///
-    /// The thread queries servers one after the other: a server that does not reply delays the others by 1 s, a name that cannot
-    /// be resolved by the time that the resolver takes.
     pub fn query(&self, server: usize) {
-        if self.pending.get(server).is_some_and(|pending| !pending.swap(true, Ordering::AcqRel)) {
+        if let Some(server) = self.servers.get(server)
+            && !server.pending.swap(true, Ordering::AcqRel)
+        {
             // The thread runs until this client is dropped.
-            _ = self.queries.send(server);
+            _ = server.queries.send(());
         }
     }
 
@@ -128,28 +153,40 @@ impl AsFd for NtpClient {
     }
 }
 
-struct Worker {
-    servers: Vec<Server>,
-    timeout: std::time::Duration,
-    requested: Receiver<usize>,
+/// What a thread does for one query.
+trait Query: Fn(&mut Server) -> (Answer, Option<Warning>) + Clone + Send + 'static {}
+
+impl<F: Fn(&mut Server) -> (Answer, Option<Warning>) + Clone + Send + 'static> Query for F {}
+
+struct Worker<Q> {
+    number: usize,
+    server: Server,
+    query: Q,
+    requested: Receiver<()>,
     answered: Sender<NtpReply>,
     event: Arc<EventFd>,
-    pending: Arc<[AtomicBool]>,
+    pending: Arc<AtomicBool>,
 }
 
-impl Worker {
+impl<Q: Query> Worker<Q> {
     fn run(mut self) {
-        while let Ok(number) = self.requested.recv() {
-            let Some(server) = self.servers.get_mut(number) else { continue };
-            let (answer, warning) = query(server, self.timeout);
+        while self.requested.recv().is_ok() {
+            // A panic costs one reply: the thread continues, and the server is queried again at its next turn. (With panic=abort, as
+            // in release builds, it ends the program, which its unit starts again.)
+            let server = &mut self.server;
+            let (answer, warning) =
+                catch_unwind(AssertUnwindSafe(|| (self.query)(server))).unwrap_or_else(|_| {
+                    (
+                        Answer::Nothing,
+                        Some(Warning::same("the query panicked (a defect of this program)".into())),
+                    )
+                });
             // The name's address may have changed, or another of its addresses may work.
             if answer == Answer::Nothing {
-                server.forget();
+                self.server.forget();
             }
-            if let Some(pending) = self.pending.get(number) {
-                pending.store(false, Ordering::Release);
-            }
-            if self.answered.send(NtpReply { server: number, answer, warning }).is_err() {
+            self.pending.store(false, Ordering::Release);
+            if self.answered.send(NtpReply { server: self.number, answer, warning }).is_err() {
                 return;
             }
             _ = self.event.write(1);

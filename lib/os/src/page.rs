@@ -20,6 +20,7 @@ use std::marker::PhantomData;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Name of a program's page, including the instance name.
 #[derive(Debug, Clone)]
@@ -57,9 +58,24 @@ impl<B: Body> PageName<B> {
     }
 }
 
+/// User ids of the service users looked up so far; `None`: there is no such user.
+static SERVICE_USERS: Mutex<Vec<(&str, Option<u32>)>> = Mutex::new(Vec::new());
+
+/// User id of the service user of the program that writes the page. It is looked up once: the name service (nsswitch.conf(5)) may
+/// ask a server on the network and wait for it, and main loops check owners.
+fn service_user<B: Body>() -> Option<u32> {
+    let mut known = SERVICE_USERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, user)) = known.iter().find(|(program, _)| *program == B::PROGRAM) {
+        return *user;
+    }
+    let user = User::from_name(B::PROGRAM).ok().flatten().map(|user| user.uid.as_raw());
+    known.push((B::PROGRAM, user));
+    user
+}
+
 /// Whether `uid` is the service user of the program that writes the page.
 fn is_service_user<B: Body>(uid: u32) -> bool {
-    User::from_name(B::PROGRAM).ok().flatten().is_some_and(|user| user.uid.as_raw() == uid)
+    service_user::<B>() == Some(uid)
 }
 
 /// Name of an instance: several suites can run on one host, each on its own network.

@@ -1,9 +1,7 @@
 //! Information about one process from /proc (proc(5)). A file that cannot be read is no error, and its content is unknown: a
 //! process may end at any moment, and some files are readable by the owner only.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use crate::statefile::read_regular;
 use std::path::{Path, PathBuf};
 
 /// Maximum size that is read of a file, bytes.
@@ -123,12 +121,10 @@ fn is_unit_name(name: &str) -> bool {
     name.len() < 256 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte))
 }
 
-/// Text of a file, its first 64 KiB at most; `None` if it cannot be read.
+/// Text of a regular file, its first 64 KiB at most; `None` if it cannot be read. Other processes name some of these files: a FIFO
+/// or a device is not opened.
 pub fn text_of(path: &Path) -> Option<String> {
-    let mut bytes = Vec::new();
-    // O_NONBLOCK: opening a FIFO must not block.
-    let file: File = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
-    file.take(MAX_SIZE).read_to_end(&mut bytes).ok()?;
+    let bytes = read_regular(path, MAX_SIZE).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -3,6 +3,7 @@
 //! It holds a calendar date and whole seconds, in UTC, or in local time if another operating system shares the machine. Only one
 //! program can open it at a time, so it is opened for the duration of a call.
 
+use crate::procfs::text_of;
 use dante_core::time::{Civil, Duration, Real, Timestamp};
 use nix::errno::Errno;
 use std::ffi::c_int;
@@ -94,7 +95,7 @@ impl Rtc {
     /// of the MC146818, drivers/rtc/rtc-mc146818-lib.c), 1 s for others, which begin the written second immediately.
     pub fn set_offset(&self) -> Duration {
         let name = self.path.file_name().map(|name| Path::new("/sys/class/rtc").join(name).join("name"));
-        let name = name.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        let name = name.and_then(|path| text_of(&path)).unwrap_or_default();
         if name.trim().is_empty() || name.starts_with("rtc_cmos") {
             Duration::from_ms(500)
         } else {
@@ -156,7 +157,7 @@ impl Rtc {
 }
 
 fn zone() -> Zone {
-    std::fs::read_to_string(ADJTIME).map_or(Zone::Utc, |text| Zone::of_adjtime(&text))
+    text_of(Path::new(ADJTIME)).map_or(Zone::Utc, |text| Zone::of_adjtime(&text))
 }
 
 /// Converts seconds since 1970 (UTC) to the RTC's time.

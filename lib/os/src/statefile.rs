@@ -1,15 +1,33 @@
-//! A small text file that keeps state between runs. It is replaced atomically: after a crash or a power cut the file has the old
-//! text or the new one.
+//! Files that the programs write, and small text files that keep state between runs. A file is replaced atomically: after a crash or
+//! a power cut it has the old text or the new one. [`replace`] has the rule for links, devices and files of other users.
+
+mod bounded;
+mod exchange;
+mod place;
+mod saver;
+
+pub use bounded::{is_null, read_regular};
+pub use saver::{Event, Saver};
 
 use crate::denial::display_explained;
 use dante_core::explain::Explain;
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use exchange::exchange;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use place::{CAREFUL, Place, place};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Maximum length of the text, bytes: state has some lines, and a longer file was not written by this program.
 pub const MAX_LENGTH: usize = 4096;
+/// Longest time for the reader of a FIFO to take a text of a daemon.
+const STREAM_LIMIT: Duration = Duration::from_secs(2);
+/// The same for the output of a command, whose user waits for it.
+const TOOL_LIMIT: Duration = Duration::from_secs(60);
+/// Time between two attempts to write to a full FIFO.
+const WRITE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why state could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +60,7 @@ impl Explain for StateError {
         match self {
             Self::Read { path, cause } => format!("cannot read {}: {cause}", path.display()),
             Self::Write { path, cause } => {
-                format!("cannot write {}: {}", path.display(), because(cause, path))
+                format!("cannot write {}: {cause}", path.display())
             }
             Self::NotDurable { path, cause } => format!(
                 "{} was replaced, but its directory could not be written to the disk: {cause}",
@@ -65,18 +83,18 @@ impl Explain for StateError {
 
 display_explained!(StateError);
 
-/// The cause, with the directory or disk that the kernel's error text does not name.
-fn because(cause: &io::Error, path: &Path) -> String {
-    match cause.kind() {
+/// The error of replacing a file, with the directory or disk that the kernel's error text does not name.
+fn explained(cause: io::Error, path: &Path) -> io::Error {
+    let directory = directory_of(path).display();
+    let text = match cause.kind() {
         ErrorKind::StorageFull => "the disk is full".into(),
         ErrorKind::QuotaExceeded => "the disk quota is used up".into(),
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only".into(),
-        ErrorKind::NotFound => format!("directory {} does not exist", directory_of(path).display()),
-        ErrorKind::PermissionDenied => {
-            format!("no write permission for {}", directory_of(path).display())
-        }
-        _ => cause.to_string(),
-    }
+        ErrorKind::NotFound => format!("directory {directory} does not exist"),
+        ErrorKind::PermissionDenied => format!("no write permission for {directory}"),
+        _ => return cause,
+    };
+    io::Error::new(cause.kind(), text)
 }
 
 fn directory_of(path: &Path) -> &Path {
@@ -100,91 +118,134 @@ impl StateFile {
         &self.path
     }
 
-    /// Returns the text, or `None` if the file does not exist.
+    /// Returns the text, or `None` if the file does not exist. Only a regular file is read, and `/dev/null`, which is empty.
     ///
     /// # Errors
     /// [`StateError::Read`], [`StateError::TooLong`], [`StateError::NotText`].
     pub fn read(&self) -> Result<Option<String>, StateError> {
         let path = || self.path.clone();
-        // O_NONBLOCK: opening a FIFO in its place must not block.
-        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
-            Ok(file) => file,
+        let bytes = match read_regular(&self.path, MAX_LENGTH as u64 + 1) {
+            Ok(bytes) => bytes,
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
             Err(cause) => return Err(StateError::Read { path: path(), cause }),
         };
-        let mut bytes = Vec::new();
-        file.take(MAX_LENGTH as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|cause| StateError::Read { path: path(), cause })?;
         if bytes.len() > MAX_LENGTH {
             return Err(StateError::TooLong { path: path() });
         }
         String::from_utf8(bytes).map(Some).map_err(|_| StateError::NotText { path: path() })
     }
 
-    /// Replaces the file by one with this text and mode 0644: writes a temporary file in the same directory, syncs it and
-    /// renames it.
+    /// Replaces the file by one with this text, as [`replace`]. The reader of a FIFO has 2 s for it.
     ///
     /// # Errors
-    /// [`StateError::Write`]: the old text is unchanged, and the temporary file is removed; [`StateError::NotDurable`];
-    /// [`StateError::TooLong`] for a text that could not be read back.
+    /// Those of [`replace`]; [`StateError::TooLong`] for a text that could not be read back.
     pub fn replace(&self, text: &str) -> Result<(), StateError> {
         if text.len() > MAX_LENGTH {
             return Err(StateError::TooLong { path: self.path.clone() });
         }
-        replace(&self.path, text.as_bytes())
+        write(&self.path, text.as_bytes(), STREAM_LIMIT)
     }
 }
 
-/// Replaces the file at `path` atomically by one with these bytes, of any length.
+/// Writes the file at `path`, of any length. This is the rule for all files that the programs of the suite write:
+///
+/// - No file, or a regular file of this user or root: replaced atomically by a file with mode 0644. A temporary file in the same
+///   directory is written, synced to the disk and renamed.
+/// - A symbolic link of this user or root: the file that it names, by the same rule; a link of another user is refused. If the
+///   text of the link is not the path of that file, as that of `/dev/stdout` to a pipe, the open file is written.
+/// - A character device or a FIFO: written. A FIFO without a reader is an error, and one whose reader does not take the
+///   text within 60 s (of a daemon: 2 s) as well.
+/// - A directory, a block device, a socket: refused.
+/// - A regular file of another user: refused, also for root, because a new file would have another owner.
 ///
 /// # Errors
-/// [`StateError::Write`] and [`StateError::NotDurable`], as of [`StateFile::replace`].
+/// [`StateError::Write`]: a regular file is unchanged, and the temporary file is removed; [`StateError::NotDurable`].
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
-    exchange(path, bytes).map_err(|cause| StateError::Write { path: path.to_owned(), cause })?;
+    write(path, bytes, TOOL_LIMIT)
+}
+
+/// Whether [`replace`] accepts what is at `path` now, for a command that has the content later.
+///
+/// # Errors
+/// [`StateError::Write`].
+pub fn check(path: &Path) -> Result<(), StateError> {
+    place(path).map(drop).map_err(|cause| StateError::Write { path: path.to_owned(), cause })
+}
+
+/// Opens the file at `path` for output that grows, by the rule of [`replace`], except that a regular file is emptied instead of
+/// replaced. Writing to a FIFO waits for its reader.
+///
+/// # Errors
+/// [`StateError::Write`].
+pub fn create(path: &Path) -> Result<File, StateError> {
+    open(path).map_err(|cause| StateError::Write { path: path.to_owned(), cause })
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let file = match place(path)? {
+        Place::Name(name) => {
+            let flags = CAREFUL | libc::O_NOFOLLOW;
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .custom_flags(flags)
+                .open(name)
+                .map_err(|cause| explained(cause, path))?;
+            // Another file may have the name by now.
+            let found = file.metadata()?;
+            if !found.is_file() {
+                return Err(place::not_usable(found.file_type()));
+            }
+            place::own(&found)?;
+            file.set_len(0)?;
+            file
+        }
+        Place::Open(name, flags) => place::open(&name, flags)?,
+    };
+    let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+    fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+    Ok(file)
+}
+
+fn write(path: &Path, bytes: &[u8], limit: Duration) -> Result<(), StateError> {
+    let failed = |cause| StateError::Write { path: path.to_owned(), cause };
+    let name = match place(path).map_err(failed)? {
+        Place::Open(name, flags) => {
+            let written = place::open(&name, flags).and_then(|file| write_all(&file, bytes, limit));
+            return written.map_err(failed);
+        }
+        Place::Name(name) => name,
+    };
+    let Some(last) = name.file_name() else {
+        return Err(failed(io::Error::other("this is the name of a directory, not of a file")));
+    };
+    let directory = directory_of(&name);
+    exchange(directory, last, bytes).map_err(|cause| failed(explained(cause, &name)))?;
     // The rename is durable once the directory is synced (fsync(2)).
-    File::open(directory_of(path))
+    File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(|cause| StateError::NotDurable { path: path.to_owned(), cause })
 }
 
-fn exchange(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let Some(name) = path.file_name() else {
-        return Err(io::Error::new(
-            ErrorKind::InvalidInput,
-            "this is the name of a directory, not of a file",
-        ));
-    };
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}", std::process::id()));
-    let temporary = directory_of(path).join(temporary);
-    let file = match create(&temporary) {
-        // Left by an earlier process with the same id, which is common in containers.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            std::fs::remove_file(&temporary)?;
-            create(&temporary)?
+/// Writes to a file that is open without blocking, for `limit` at most.
+fn write_all(mut file: &File, mut rest: &[u8], limit: Duration) -> io::Result<()> {
+    let end = Instant::now() + limit;
+    while !rest.is_empty() {
+        match file.write(rest) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+            Err(cause) if cause.kind() == ErrorKind::WouldBlock && Instant::now() < end => {
+                std::thread::sleep(WRITE_PAUSE);
+            }
+            Err(cause) if cause.kind() == ErrorKind::WouldBlock => {
+                return Err(io::Error::other("its reader does not read"));
+            }
+            Err(cause) => return Err(cause),
         }
-        other => other?,
-    };
-    let done = fill(file, bytes).and_then(|()| std::fs::rename(&temporary, path));
-    if done.is_err() {
-        // The first error is the one to report.
-        _ = std::fs::remove_file(&temporary);
     }
-    done
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o644).custom_flags(libc::O_NOFOLLOW).open(path)
-}
-
-fn fill(mut file: File, bytes: &[u8]) -> io::Result<()> {
-    // Independent of the umask.
-    file.set_permissions(Permissions::from_mode(0o644))?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    Ok(())
 }
 
 #[cfg(test)]

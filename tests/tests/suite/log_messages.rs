@@ -76,7 +76,7 @@ const FILES_WITHOUT_LINES: [&str; 19] = [
 ];
 
 /// Files whose texts stand in a line for which the page has this entry.
-const PARTS_IN_FILES: [(&str, &str); 15] = [
+const PARTS_IN_FILES: [(&str, &str); 18] = [
     (
         "lib/core/src/port/measurability.rs",
         "leader *IDENTITY* at *ADDRESS* sends *DEFECT*: it is passed over, and the next best leader is followed",
@@ -85,7 +85,10 @@ const PARTS_IN_FILES: [(&str, &str); 15] = [
     ("lib/core/src/utc/server_clock.rs", "NTP server *NAME*: *WHAT*"),
     ("lib/os/src/ntp/exchange.rs", "NTP server *NAME*: *WHAT*"),
     ("lib/os/src/ntp/server.rs", "NTP server *NAME*: *WHAT*"),
+    ("lib/os/src/ntp.rs", "NTP server *NAME*: *WHAT*"),
     ("lib/os/src/statefile.rs", "*WHY*: frequency not saved; retrying every minute"),
+    ("lib/os/src/statefile/place.rs", "*WHY*: frequency not saved; retrying every minute"),
+    ("lib/os/src/statefile/saver.rs", "*WHY*: frequency not saved; retrying every minute"),
     ("lib/os/src/usrvclock.rs", "usrvclock *PATH*: *REASON*"),
     ("lib/os/src/usrvclock/bound.rs", "usrvclock *PATH*: *REASON*"),
     ("lib/os/src/clock/realtime.rs", "setting the frequency of CLOCK_REALTIME: *WHY*"),
@@ -98,7 +101,7 @@ const PARTS_IN_FILES: [(&str, &str); 15] = [
 ];
 
 /// Texts that stand in a line for which the page has this entry.
-const PARTS: [(&str, &str); 9] = [
+const PARTS: [(&str, &str); 7] = [
     (
         "the card accepted the filter but does not timestamp PTPv1 (as the igb emulated by QEMU)",
         "port *IFACE*: *N* Syncs without a hardware timestamp: *REASON*; using software timestamps from now on",
@@ -106,11 +109,6 @@ const PARTS: [(&str, &str); 9] = [
     (
         "another program changed the card's filter",
         "port *IFACE*: *N* Syncs without a hardware timestamp: *REASON*; using software timestamps from now on",
-    ),
-    ("the thread that writes the drift file panicked", "*WHY*: frequency not saved; retrying every minute"),
-    (
-        "cannot start a thread to write the drift file: {error}",
-        "*WHY*: frequency not saved; retrying every minute",
     ),
     (
         "by a leap second",

@@ -4,6 +4,7 @@
 mod chrony;
 mod chrony_files;
 mod configuration;
+mod files;
 mod interfaces;
 mod leader_changes;
 mod leaders;

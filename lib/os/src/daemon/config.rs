@@ -8,6 +8,7 @@ mod example;
 mod words;
 
 use super::DaemonArgs;
+use crate::statefile::read_regular;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction};
@@ -16,6 +17,9 @@ use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml_edit::{Document, Item, Value};
+
+/// Maximum size of the file, bytes: the example with all keys and comments has a hundredth of it.
+const MAX_SIZE: u64 = 1 << 20;
 
 /// What is wrong with flags or configuration.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +119,11 @@ struct File<'a> {
 
 impl<'a> File<'a> {
     fn read(path: &'a Path) -> Result<Self, ConfigError> {
-        let bytes = std::fs::read(path).map_err(|cause| ConfigError::Read { path: path.into(), cause })?;
+        let failed = |cause| ConfigError::Read { path: path.into(), cause };
+        let bytes = read_regular(path, MAX_SIZE + 1).map_err(failed)?;
+        if bytes.len() as u64 > MAX_SIZE {
+            return Err(failed(std::io::Error::other("it is longer than 1 MiB: not a configuration file")));
+        }
         let text = String::from_utf8(bytes).map_err(|error| {
             let (readable, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
             let what = "this is not UTF-8 text: save the file as UTF-8".into();

@@ -390,6 +390,44 @@ fn query_times_out_after_a_second_without_blocking_the_poll_loop() {
 }
 
 #[test]
+fn server_whose_resolver_hangs_delays_no_other_server() {
+    let (release, hang) = channel::<()>();
+    let hang = Arc::new(std::sync::Mutex::new(hang));
+    let query = move |server: &mut Server| {
+        if *server == Server::parse("hangs").unwrap() {
+            _ = hang.lock().unwrap().recv();
+        }
+        (Answer::Nothing, None)
+    };
+    let names = ["hangs", "a", "b"].map(str::to_owned);
+    let mut client = NtpClient::with_query(names.into(), query).unwrap();
+    client.query(0);
+    for number in [1, 2, 2, 1] {
+        client.query(0);
+        client.query(number);
+        assert_eq!(wait(&mut client).iter().map(|reply| reply.server).collect::<Vec<_>>(), [number]);
+    }
+    drop(release);
+    assert_eq!(wait(&mut client)[0].server, 0, "one query, however often it was requested meanwhile");
+}
+
+#[test]
+fn server_is_queried_again_after_a_panic() {
+    let panics = AtomicBool::new(true);
+    let panics = Arc::new(panics);
+    let query = move |_: &mut Server| {
+        assert!(!panics.swap(false, Ordering::AcqRel), "on purpose");
+        (Answer::Nothing, None)
+    };
+    let mut client = NtpClient::with_query(vec!["a".into()], query).unwrap();
+    client.query(0);
+    let warning = wait(&mut client).remove(0).warning.unwrap();
+    assert_eq!(warning.line, "the query panicked (a defect of this program)");
+    client.query(0);
+    assert_eq!(wait(&mut client).remove(0).warning, None);
+}
+
+#[test]
 fn reply_has_the_index_of_its_server() {
     let [first, second] = [(); 2].map(|()| server(|packet| vec![packet.bytes()]));
     // An empty label fails without a query to a resolver.

@@ -1,6 +1,6 @@
 //! A reader that is woken when the page changes.
 
-use super::{PageName, PageReader, ReadError};
+use super::{PageName, PageReader, ReadError, service_user};
 use dante_core::page::{Body, View};
 use dante_core::time::{Raw, Timestamp};
 use nix::errno::Errno;
@@ -23,6 +23,8 @@ impl<B: Body> PageFollower<B> {
     /// # Errors
     /// If the kernel refuses an inotify instance (`fs.inotify.max_user_instances`).
     pub fn new(name: PageName<B>) -> nix::Result<Self> {
+        // At the start: a lookup may block.
+        service_user::<B>();
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         Ok(Self { reader: PageReader::new(name), inotify, watch: None })
     }

@@ -11,6 +11,7 @@ use dante_os::daemon::{Exit, Failure, random};
 use dante_os::net::{Interface, Kind};
 use dante_os::poll::{Poll, Signal};
 use dante_os::socket::{PtpSocket, TimestampReader};
+use dante_os::statefile;
 use dante_sim::leader::{Input, Leader, LeaderConfig, Output, SyncToken};
 use dante_sim::oscillator::{Oscillator, Truth};
 use std::net::SocketAddrV4;
@@ -80,17 +81,13 @@ pub fn lead(args: &LeaderArgs) -> Result<(), Failure> {
 
 fn read_truth(path: &Path) -> anyhow::Result<Oscillator> {
     let failed = || format!("cannot read the true time of another leader from {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(failed)?;
-    Ok(serde_json::from_str::<Truth>(&text).with_context(failed)?.into())
+    let text = statefile::read_regular(path, statefile::MAX_LENGTH as u64).with_context(failed)?;
+    Ok(serde_json::from_slice::<Truth>(&text).with_context(failed)?.into())
 }
 
-/// Replaces the file as a whole.
 fn write_truth(oscillator: Oscillator, path: &Path) -> anyhow::Result<()> {
-    let part = path.with_extension("part");
     let text = serde_json::to_string(&Truth::from(oscillator))?;
-    std::fs::write(&part, text)
-        .and_then(|()| std::fs::rename(&part, path))
-        .with_context(|| format!("cannot write the leader's true time to {}", path.display()))
+    statefile::replace(path, text.as_bytes()).context("cannot save the leader's true time")
 }
 
 /// Returns the leader's identity: its UUID is `--uuid`, or the interface's hardware address, or random and locally administered if
