@@ -166,7 +166,7 @@ fn rejects_file_that_is_not_utf8() {
     assert_eq!(utf16, "suite.toml:1: this is not UTF-8 text: save the file as UTF-8");
     let words = ["dante4l", "-f", "/"].map(OsString::from).to_vec();
     let directory = arguments_of::<Args>(words).unwrap_err().to_string();
-    assert!(directory.starts_with("cannot read /: Is a directory"), "{directory}");
+    assert!(directory.starts_with("cannot read /: it is a directory"), "{directory}");
 }
 
 #[test]
