@@ -132,7 +132,10 @@ fn parent(out: &mut String, clock: ClockIdentity, leader: Option<&LeaderRecord>)
 /// Writes TIME_STATUS_NP. gmTimeBaseIndicator counts discontinuities of the leader's time: it is dante4l's timeline.
 fn time_status(out: &mut String, port: Option<&PortRecord>, leader: Option<&LeaderRecord>) -> fmt::Result {
     let sample = port.and_then(PortRecord::last_sample);
-    let rate = port.and_then(PortRecord::map).map_or(0.0, |map| map.line.rate.fraction());
+    // The field is a 32-bit integer in units of 2^-41.
+    let rate = port
+        .and_then(PortRecord::map)
+        .map_or(0.0, |map| map.line.rate.fraction().clamp(-1.0 / 1024.0, 1.0 / 1024.0));
     let no_clock = ClockIdentity(Uuid([0; 6]));
     fields! { out, 26:
         "master_offset" => sample.map_or(0, |sample| sample.residual.ns()),
