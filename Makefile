@@ -114,7 +114,7 @@ install: build man
 	$(call put,644,files/include/*.h,$(ROOT)/include)
 	$(call put,644,files/systemd/*.service,$(UNITS))
 	sed -e 's|^Description=.*|& (%i)|' -e 's|-f /etc/dante4l.toml|-f /etc/dante4l.%i.toml --instance=%i|' \
-	    -e 's|^ExecStart=|ExecStartPre=+/usr/lib/dante4l/reserve-pages dante4l @%i\n&|' \
+	    -e 's|reserve-pages dante4l$$|& @%i|' \
 	    -e '/^# dante4l@NAME/d' $(UNITS)/dante4l.service >$(UNITS)/dante4l@.service
 	chmod 644 $(UNITS)/dante4l@.service
 	$(move) $(UNITS)/dante*.service

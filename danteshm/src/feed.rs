@@ -54,7 +54,7 @@ impl Feed {
         while let Some(output) = self.relay.poll() {
             match output {
                 Output::Write(sample) => self.write(&sample),
-                Output::Withdraw => self.outputs.withdraw(),
+                Output::Withdraw => self.outputs.withdraw(now),
                 Output::Feeding => self
                     .leader_changes
                     .info(now, format_args!("writing samples: locked to a leader, epoch offset (K) known")),
@@ -72,8 +72,9 @@ impl Feed {
     }
 
     fn write(&mut self, sample: &RefclockSample) {
-        self.outputs.write(sample);
-        if let Some(line) = self.summary.add(raw_now(), sample.ahead()) {
+        let now = raw_now();
+        self.outputs.write(now, sample);
+        if let Some(line) = self.summary.add(now, sample.ahead()) {
             log::info!(
                 "{} samples, reference minus system clock: rms {} max {}",
                 line.count,
@@ -124,8 +125,9 @@ impl Service for Feed {
     }
 
     fn deadline(&self) -> Timestamp<Raw> {
-        let repetition = self.relay.deadline().filter(|_| self.outputs.fds().next().is_some());
-        repetition.map_or(self.pages.renewal(), |at| at.min(self.pages.renewal()))
+        let repetition = self.relay.deadline().filter(|_| self.outputs.has_clients());
+        let outputs = repetition.into_iter().chain(self.outputs.deadline());
+        outputs.fold(self.pages.renewal(), std::cmp::min)
     }
 
     /// Reads dante4l's page: after its doorbell, at the deadline, and at least once a second.
@@ -144,6 +146,9 @@ impl Service for Feed {
 
     fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         match (self.relay.waiting(), self.relay.lost()) {
+            (Waiting::Nothing, _) if self.outputs.is_read_by_none() => {
+                to.write_str("writing samples, which chrony does not get")?;
+            }
             (Waiting::Nothing, _) => to.write_str("writing samples")?,
             (_, Some(loss)) => write!(to, "waiting: {loss}")?,
             (Waiting::Leader, None) => to.write_str("waiting for the next usable Sync")?,

@@ -4,14 +4,14 @@
 use crate::args::Args;
 use arrayvec::ArrayVec;
 use dante_core::page::{MAX_OUTPUTS, OutputRecord, SocketPath};
-use dante_core::relay::OutputKind;
-use dante_core::relay::{Overlay, RefclockSample};
+use dante_core::relay::{Delivery, OutputKind, Overlay, RefclockSample, Undelivered};
 use dante_core::time::{Raw, Timestamp};
 use dante_os::chronysock::ChronySock;
 use dante_os::clock::raw_now;
 use dante_os::daemon::{Exit, Failure};
 use dante_os::log::Complaints;
-use dante_os::ntpshm::{NtpShm, ShmError};
+use dante_os::ntpshm::ShmOutput;
+use dante_os::output::{Diagnostic, OutputState};
 use dante_os::usrvclock::ClockServer;
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -29,16 +29,21 @@ trait Output {
     fn record(&self) -> OutputRecord;
 
     /// Writes a sample for chrony.
-    fn write(&mut self, _sample: &RefclockSample, _complaints: &mut Complaints) {}
+    fn write(&mut self, _now: Timestamp<Raw>, _sample: &RefclockSample) {}
 
     /// Withdraws a sample that was not read yet.
-    fn withdraw(&mut self) {}
+    fn withdraw(&mut self, _now: Timestamp<Raw>) {}
 
-    /// Handles registrations of clients; called once a second, and when [`Self::fd`] is readable.
-    fn attend(&mut self, _now: Timestamp<Raw>, _overlay: Option<&Overlay>, _complaints: &mut Complaints) {}
+    /// Checks the segment or socket, and handles registrations of clients; called once a second, and when [`Self::fd`] is readable.
+    fn attend(&mut self, now: Timestamp<Raw>, overlay: Option<&Overlay>);
 
     /// Sends Dante time to the clients.
     fn send(&mut self, _now: Timestamp<Raw>, _overlay: &Overlay) {}
+
+    /// When [`Self::attend`] is due, if before the second is over.
+    fn deadline(&self) -> Option<Timestamp<Raw>> {
+        None
+    }
 
     /// Descriptor to wait for.
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -49,23 +54,25 @@ trait Output {
 /// Opens the outputs that the flags name. This is the only place that knows all kinds.
 ///
 /// # Errors
-/// A segment or a usrvclock that another program owns. A missing SOCK is no error: chronyd may make it later.
+/// An SHM unit that cannot exist. An output that another program or user occupies is no error: it is opened as soon as it is free.
 fn open(args: &Args) -> Result<Vec<Box<dyn Output>>, Failure> {
-    let mut all: Vec<Box<dyn Output>> = Vec::new();
+    let (mut all, now): (Vec<Box<dyn Output>>, _) = (Vec::new(), raw_now());
     for unit in args.units() {
-        let mut segment = segment(unit, args.shm_perm).map_err(refused)?;
-        // A sample of an earlier writer may be wrong.
-        segment.withdraw();
-        let record = OutputRecord { unit, ready: 1, ..record(OutputKind::Shm, None) };
-        all.push(Box::new(Refclock { name: format!("SHM unit {unit}"), driver: segment, record }));
+        let segment = ShmOutput::open(now, unit, args.shm_perm, ROOT);
+        let segment = segment.map_err(|error| Failure::new(Exit::Usage, error))?;
+        let record = OutputRecord { unit, ..record(OutputKind::Shm, None) };
+        all.push(Box::new(Refclock::new(format!("SHM unit {unit}"), segment, record)));
     }
     for path in &args.sock {
         let record = record(OutputKind::Sock, Some(path));
-        let name = format!("SOCK {}", record.path);
-        all.push(Box::new(Refclock { name, driver: ChronySock::new(path.clone()), record }));
+        all.push(Box::new(Refclock::new(
+            format!("SOCK {}", record.path),
+            ChronySock::new(path.clone()),
+            record,
+        )));
     }
     if let Some(path) = &args.usrvclock {
-        all.push(Box::new(Usrvclock::open(path, args.usrvclock_perm)?));
+        all.push(Box::new(Usrvclock::open(now, path, args.usrvclock_perm)));
     }
     Ok(all)
 }
@@ -73,31 +80,30 @@ fn open(args: &Args) -> Result<Vec<Box<dyn Output>>, Failure> {
 /// All outputs.
 pub struct Outputs {
     all: Vec<Box<dyn Output>>,
-    complaints: Complaints,
 }
 
 impl Outputs {
     /// Opens the outputs that the flags name.
     ///
     /// # Errors
-    /// If an output belongs to another program or cannot be made.
+    /// An SHM unit that cannot exist.
     pub fn open(args: &Args) -> Result<Self, Failure> {
-        Ok(Self { all: open(args)?, complaints: Complaints::default() })
+        Ok(Self { all: open(args)? })
     }
 
     /// Writes a sample for chrony to all outputs.
-    pub fn write(&mut self, sample: &RefclockSample) {
-        self.all.iter_mut().for_each(|output| output.write(sample, &mut self.complaints));
+    pub fn write(&mut self, now: Timestamp<Raw>, sample: &RefclockSample) {
+        self.all.iter_mut().for_each(|output| output.write(now, sample));
     }
 
     /// Withdraws the samples that were not read yet.
-    pub fn withdraw(&mut self) {
-        self.all.iter_mut().for_each(|output| output.withdraw());
+    pub fn withdraw(&mut self, now: Timestamp<Raw>) {
+        self.all.iter_mut().for_each(|output| output.withdraw(now));
     }
 
-    /// Handles registrations of usrvclock clients.
+    /// Checks the outputs, and handles registrations of usrvclock clients.
     pub fn attend(&mut self, now: Timestamp<Raw>, overlay: Option<&Overlay>) {
-        self.all.iter_mut().for_each(|output| output.attend(now, overlay, &mut self.complaints));
+        self.all.iter_mut().for_each(|output| output.attend(now, overlay));
     }
 
     /// Sends Dante time to all usrvclock clients.
@@ -110,12 +116,33 @@ impl Outputs {
         self.all.iter().filter_map(|output| output.fd())
     }
 
-    /// Writes the list of outputs: `, SHM unit 2, SOCK /run/x (not ready)`.
+    /// When [`Self::attend`] is due, if before the second is over.
+    pub fn deadline(&self) -> Option<Timestamp<Raw>> {
+        self.all.iter().filter_map(|output| output.deadline()).min()
+    }
+
+    /// Whether Dante time is sent to clients.
+    pub fn has_clients(&self) -> bool {
+        self.all.iter().any(|output| output.record().kind() == Some(OutputKind::Usrvclock))
+    }
+
+    /// Writes the list of outputs: `, SHM unit 2 (no reader), SOCK /run/x`.
     pub fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         self.all.iter().try_for_each(|output| {
-            let not_ready = if output.record().ready == 0 { " (not ready)" } else { "" };
-            write!(to, ", {}{not_ready}", output.name())
+            let record = output.record();
+            write!(to, ", {}", output.name())?;
+            match Undelivered::of(&record).and_then(|fault| fault.delivery().fault()) {
+                Some(fault) => write!(to, " ({fault})"),
+                None => Ok(()),
+            }
         })
+    }
+
+    /// Whether there are outputs for chrony, and none of them is delivered.
+    pub fn is_read_by_none(&self) -> bool {
+        let records = self.records();
+        let delivery = Delivery::best(&records);
+        delivery.is_some_and(|delivery| delivery.fault().is_some())
     }
 
     /// Records for the status page.
@@ -126,33 +153,57 @@ impl Outputs {
 
 /// Writer for a reference clock driver of chrony or ntpd.
 trait Driver {
-    /// Why a sample is lost.
-    type Error: fmt::Display;
+    /// Checks the segment or socket, at most once a second.
+    fn check(&mut self, now: Timestamp<Raw>);
 
-    fn write(&mut self, sample: &RefclockSample) -> Result<(), Self::Error>;
+    /// Writes a sample. Returns whether the segment or socket accepted it.
+    fn write(&mut self, now: Timestamp<Raw>, sample: &RefclockSample) -> bool;
 
     /// Withdraws a sample that was not read yet, where the driver allows it.
-    fn withdraw(&mut self) {}
+    fn withdraw(&mut self, _now: Timestamp<Raw>) {}
+
+    fn state(&self, now: Timestamp<Raw>) -> OutputState;
+
+    fn diagnostics(&mut self) -> Vec<Diagnostic>;
 }
 
-impl Driver for NtpShm {
-    type Error = std::convert::Infallible;
-
-    fn write(&mut self, sample: &RefclockSample) -> Result<(), Self::Error> {
-        self.write(sample);
-        Ok(())
+impl Driver for ShmOutput {
+    fn check(&mut self, now: Timestamp<Raw>) {
+        self.check(now);
     }
 
-    fn withdraw(&mut self) {
-        self.withdraw();
+    fn write(&mut self, now: Timestamp<Raw>, sample: &RefclockSample) -> bool {
+        self.write(now, sample)
+    }
+
+    fn withdraw(&mut self, now: Timestamp<Raw>) {
+        self.withdraw(now);
+    }
+
+    fn state(&self, now: Timestamp<Raw>) -> OutputState {
+        self.state(now)
+    }
+
+    fn diagnostics(&mut self) -> Vec<Diagnostic> {
+        self.diagnostics()
     }
 }
 
 impl Driver for ChronySock {
-    type Error = dante_os::chronysock::SockError;
+    fn check(&mut self, now: Timestamp<Raw>) {
+        self.check(now);
+    }
 
-    fn write(&mut self, sample: &RefclockSample) -> Result<(), Self::Error> {
-        self.send(raw_now(), sample)
+    fn write(&mut self, now: Timestamp<Raw>, sample: &RefclockSample) -> bool {
+        self.send(now, sample).is_ok()
+    }
+
+    fn state(&self, _now: Timestamp<Raw>) -> OutputState {
+        self.state()
+    }
+
+    fn diagnostics(&mut self) -> Vec<Diagnostic> {
+        self.diagnostics()
     }
 }
 
@@ -161,6 +212,38 @@ struct Refclock<D> {
     name: String,
     driver: D,
     record: OutputRecord,
+    complaints: Complaints,
+}
+
+impl<D: Driver> Refclock<D> {
+    fn new(name: String, driver: D, record: OutputRecord) -> Self {
+        let mut output = Self { name, driver, record, complaints: Complaints::default() };
+        output.update(raw_now());
+        output
+    }
+
+    /// Takes the state of the driver into the record, and logs what changed.
+    fn update(&mut self, now: Timestamp<Raw>) {
+        let OutputState { is_ready, delivery, last_read, recreated } = self.driver.state(now);
+        let before = self.record.delivery();
+        let record = &mut self.record;
+        (record.ready, record.delivery, record.recreated) = (u8::from(is_ready), delivery as u8, recreated);
+        record.last_read_raw_ns = last_read.map_or(0, Timestamp::ns);
+        for diagnostic in self.driver.diagnostics() {
+            self.complaints.warn_as(now, diagnostic.kind, format_args!("{}", diagnostic.text));
+        }
+        if before == Some(delivery) {
+            return;
+        }
+        // The driver has reported why it is not available.
+        match Undelivered::of(&self.record) {
+            None if delivery == Delivery::Delivered => log::info!("{}: samples are delivered", self.name),
+            Some(fault) if delivery != Delivery::Unavailable => {
+                self.complaints.warn_as(now, delivery.name(), format_args!("{fault}"));
+            }
+            _ => {}
+        }
+    }
 }
 
 impl<D: Driver> Output for Refclock<D> {
@@ -172,27 +255,23 @@ impl<D: Driver> Output for Refclock<D> {
         self.record
     }
 
-    fn write(&mut self, sample: &RefclockSample, complaints: &mut Complaints) {
-        let written = self.driver.write(sample);
-        let (record, now) = (&mut self.record, raw_now());
-        let was_ready = std::mem::replace(&mut record.ready, u8::from(written.is_ok()));
-        match written {
-            Ok(()) => {
-                record.samples += 1;
-                record.last_sample_raw_ns = now.ns();
-                if was_ready == 0 {
-                    log::info!("{}: connected, samples are delivered", self.name);
-                }
-            }
-            Err(error) => {
-                record.lost += 1;
-                complaints.warn(now, error);
-            }
-        }
+    fn attend(&mut self, now: Timestamp<Raw>, _: Option<&Overlay>) {
+        self.driver.check(now);
+        self.update(now);
     }
 
-    fn withdraw(&mut self) {
-        self.driver.withdraw();
+    fn write(&mut self, now: Timestamp<Raw>, sample: &RefclockSample) {
+        if self.driver.write(now, sample) {
+            self.record.samples += 1;
+            self.record.last_sample_raw_ns = now.ns();
+        } else {
+            self.record.lost += 1;
+        }
+        self.update(now);
+    }
+
+    fn withdraw(&mut self, now: Timestamp<Raw>) {
+        self.driver.withdraw(now);
     }
 }
 
@@ -201,13 +280,14 @@ struct Usrvclock {
     name: String,
     server: ClockServer,
     record: OutputRecord,
+    complaints: Complaints,
 }
 
 impl Usrvclock {
-    fn open(path: &Path, mode: u32) -> Result<Self, Failure> {
-        let server = ClockServer::open(path.to_owned(), mode).map_err(Failure::of)?;
+    fn open(now: Timestamp<Raw>, path: &Path, mode: u32) -> Self {
+        let server = ClockServer::open(now, path.to_owned(), mode);
         let record = record(OutputKind::Usrvclock, Some(path));
-        Ok(Self { name: format!("usrvclock {}", record.path), server, record })
+        Self { name: format!("usrvclock {}", record.path), server, record, complaints: Complaints::default() }
     }
 
     /// Runs `work` on the server, and records the time if it sent a datagram.
@@ -216,6 +296,9 @@ impl Usrvclock {
         work(&mut self.server);
         if self.server.sent() > sent {
             self.record.last_sample_raw_ns = now.ns();
+        }
+        for diagnostic in self.server.diagnostics() {
+            self.complaints.warn_as(now, diagnostic.kind, format_args!("{}", diagnostic.text));
         }
     }
 }
@@ -226,28 +309,37 @@ impl Output for Usrvclock {
     }
 
     fn record(&self) -> OutputRecord {
+        let delivery = match (self.server.is_ready(), self.server.clients()) {
+            (false, _) => Delivery::Unavailable,
+            (true, 0) => Delivery::NotAttached,
+            (true, _) => Delivery::Delivered,
+        };
         OutputRecord {
             ready: u8::from(self.server.is_ready()),
+            delivery: delivery as u8,
             clients: self.server.clients() as u64,
             samples: self.server.sent(),
             lost: self.server.lost(),
+            recreated: self.server.recreated(),
+            rejected: self.server.rejected(),
             ..self.record
         }
     }
 
     /// Checks the socket once a second, and handles registrations of clients.
-    fn attend(&mut self, now: Timestamp<Raw>, overlay: Option<&Overlay>, complaints: &mut Complaints) {
+    fn attend(&mut self, now: Timestamp<Raw>, overlay: Option<&Overlay>) {
         self.serve(now, |server| {
             server.check(now);
-            server.receive(overlay);
+            server.receive(now, overlay);
         });
-        for diagnostic in self.server.diagnostics() {
-            complaints.warn(now, diagnostic);
-        }
     }
 
     fn send(&mut self, now: Timestamp<Raw>, overlay: &Overlay) {
         self.serve(now, |server| server.publish(overlay));
+    }
+
+    fn deadline(&self) -> Option<Timestamp<Raw>> {
+        self.server.deadline()
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -255,38 +347,21 @@ impl Output for Usrvclock {
     }
 }
 
-/// Makes or attaches the segment of a unit, and gives it to root, so that chronyd can attach it although other users cannot. The
-/// creator keeps its rights.
-fn segment(unit: u32, mode: u32) -> Result<NtpShm, ShmError> {
-    let segment = NtpShm::create(unit, mode)?;
-    segment.give_to(ROOT)?;
-    if segment.is_open_to_all() {
-        log::warn!(
-            "SHM unit {unit} is writable by every local user, who can forge samples; \
-             remove it with ipcrm and set a narrower --shm-perm"
-        );
-    }
-    Ok(segment)
-}
-
 fn record(kind: OutputKind, path: Option<&Path>) -> OutputRecord {
     let path = path.map(|path| path.display().to_string()).unwrap_or_default();
     OutputRecord {
         kind: kind as u8,
         ready: 0,
+        delivery: Delivery::Pending as u8,
         reserved: 0,
         unit: 0,
         clients: 0,
         samples: 0,
         lost: 0,
         last_sample_raw_ns: 0,
+        last_read_raw_ns: 0,
+        recreated: 0,
+        rejected: 0,
         path: SocketPath::new(&path),
-    }
-}
-
-fn refused(error: ShmError) -> Failure {
-    match error {
-        ShmError::NoSuchUnit { .. } => Failure::new(Exit::Usage, error),
-        error => Failure::of(error),
     }
 }

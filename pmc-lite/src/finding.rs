@@ -1,17 +1,16 @@
 //! Findings: problems that the pages show, with their remedies. `get status`, `watch`, `check` and `doctor` show them.
 
 use crate::pages::{Pages, Read, configuration, fresh_body, freshness, unit};
-use crate::shown::Word;
 use crate::verdict::large_phase_error;
 use dante_core::explain::Explain;
 use dante_core::named;
 use dante_core::page::{
-    Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, OutputRecord, PortRecord,
-    STATUS_UTC_BY_HAND, STATUS_UTC_SYNCHRONISED,
+    Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, PortRecord, STATUS_UTC_BY_HAND,
+    STATUS_UTC_SYNCHRONISED,
 };
 use dante_core::port::{self, Diagnostic};
 use dante_core::printable::{printable, printable_lines};
-use dante_core::relay::Waiting;
+use dante_core::relay::{Delivery, Undelivered, Waiting};
 use dante_core::steer;
 use dante_core::steer::{Limits, UtcSource};
 use dante_core::time::{Duration, Raw, Timestamp};
@@ -79,7 +78,7 @@ named! {
         UtcError "utc_error",
         /// danteshm waits until the system clock is synchronised.
         WaitingForUtc "waiting_for_utc",
-        /// An output of danteshm cannot be written to, or has no reader.
+        /// An output of danteshm cannot be written to, or no program reads it.
         OutputNotReady "output_not_ready",
     }
 }
@@ -497,23 +496,18 @@ pub fn relay(pages: &Pages) -> Vec<Finding> {
         ),
         _ => None,
     };
-    let not_ready = body.outputs().iter().filter(|output| output.ready == 0).map(not_ready);
+    // With one output that is delivered chrony has what it needs.
+    let level = match is_read_by_none(body) {
+        true => Level::Failure,
+        false => Level::Warning,
+    };
+    let undelivered = body.outputs().iter().filter_map(Undelivered::of);
+    let not_ready = undelivered.map(|fault| Finding::explained(level, &fault).kind(Kind::OutputNotReady));
     let found = waiting.into_iter().chain(not_ready).map(|found| found.of_program(DanteshmStatus::PROGRAM));
     life.into_iter().chain(found).collect()
 }
 
-/// Returns the finding of an output that does not deliver samples.
-fn not_ready(output: &OutputRecord) -> Finding {
-    let kind = Word(output.kind());
-    let found = match (output.unit(), output.path()) {
-        (_, Some(path)) => Finding::warning(format!("danteshm cannot send to {path} ({kind})")).remedy(
-            "check that the program that reads it (chronyd) is running and that its configuration has this path (man danteshm); \
-             for the cause: journalctl -u danteshm -n 20",
-        ),
-        (Some(unit), None) => Finding::warning(format!("danteshm cannot write to {kind} unit {unit}"))
-            .remedy("for the cause: journalctl -u danteshm -n 20"),
-        (None, None) => Finding::warning(format!("output {kind} of danteshm is not ready"))
-            .remedy("for the cause: journalctl -u danteshm -n 20"),
-    };
-    found.kind(Kind::OutputNotReady)
+/// Whether danteshm has outputs for chrony, and no program reads any of them.
+pub fn is_read_by_none(body: &DanteshmStatus) -> bool {
+    body.chrony_delivery().and_then(Delivery::fault).is_some()
 }

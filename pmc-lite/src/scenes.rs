@@ -10,8 +10,7 @@ use dante_core::page::{
 };
 use dante_core::port::TimestampSource;
 use dante_core::port::{self, Defect, Diagnostic, SyncInterval};
-use dante_core::relay::OutputKind;
-use dante_core::relay::Waiting;
+use dante_core::relay::{Delivery, OutputKind, Waiting};
 use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::Timestamp;
 use dante_core::track::KernelClock;
@@ -46,6 +45,8 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("passed_over", passed_over()),
         ("yielded", yielded()),
         ("chrony", chrony()),
+        ("fed_to_nobody", fed_to_nobody()),
+        ("not_read_yet", not_read_yet()),
         ("foreign_page", foreign_page()),
         ("no_follower", Pages { dante2sys: absent(), ..locked() }),
         ("dante2sys_refused", dante2sys_refused()),
@@ -239,6 +240,26 @@ pub fn chrony() -> Pages {
     Pages { dante2sys: absent(), danteshm: fresh(feeding()), ..locked() }
 }
 
+/// danteshm writes samples, and chronyd reads neither the segment nor the socket.
+pub fn fed_to_nobody() -> Pages {
+    let mut body = feeding();
+    body.outputs[0].delivery = Delivery::NotAttached as u8;
+    body.outputs[0].last_read_raw_ns = NOW - 80 * SECOND;
+    body.outputs[0].recreated = 1;
+    body.outputs[2] = OutputRecord { unit: 3, delivery: Delivery::NotRead as u8, ..body.outputs[0] };
+    body.output_count = 3;
+    Pages { danteshm: fresh(body), ..chrony() }
+}
+
+/// danteshm has just been started.
+pub fn not_read_yet() -> Pages {
+    let mut body = feeding();
+    body.output_count = 1;
+    body.outputs[0].delivery = Delivery::Pending as u8;
+    body.outputs[0].last_read_raw_ns = 0;
+    Pages { danteshm: fresh(body), ..chrony() }
+}
+
 /// A page of another user, and one of an older version.
 pub fn foreign_page() -> Pages {
     let foreign =
@@ -249,7 +270,7 @@ pub fn foreign_page() -> Pages {
         danteshm: Err(ReadError {
             page: "/dev/shm/danteshm.status".into(),
             program: "danteshm",
-            fault: Fault::Version { form: Form::Status, found: 2, wanted: 3 },
+            fault: Fault::Version { form: Form::Status, found: 3, wanted: 4 },
         }),
         ..locked()
     }
@@ -416,13 +437,16 @@ fn feeding() -> DanteshmStatus {
     body.outputs[0] = OutputRecord {
         kind: OutputKind::Shm as u8,
         ready: 1,
+        delivery: Delivery::Delivered as u8,
         unit: 2,
         samples: 96,
         last_sample_raw_ns: NOW - SECOND / 8,
+        last_read_raw_ns: NOW - SECOND / 16,
         ..OutputRecord::new_zeroed()
     };
     body.outputs[1] = OutputRecord {
         kind: OutputKind::Sock as u8,
+        delivery: Delivery::NotAttached as u8,
         samples: 90,
         lost: 6,
         last_sample_raw_ns: NOW - 2 * SECOND,

@@ -3,7 +3,7 @@
 use dante_core::announcement::PtpVersion;
 use dante_core::page::Freshness;
 use dante_core::port::TimestampSource;
-use dante_core::relay::OutputKind;
+use dante_core::relay::{Delivery, OutputKind};
 use dante_core::relay::{EpochSource, Waiting};
 use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::utc::{Leap, Policy};
@@ -58,7 +58,7 @@ macro_rules! words {
 }
 
 words! {
-    EpochSource, Freshness, Leap, OutputKind, Policy, PtpVersion, RtcMode, TimestampSource, SteeredClock, UtcSource, port::State, relay::State, steer::State,
+    Delivery, EpochSource, Freshness, Leap, OutputKind, Policy, PtpVersion, RtcMode, TimestampSource, SteeredClock, UtcSource, port::State, relay::State, steer::State,
 }
 
 impl Words for Waiting {

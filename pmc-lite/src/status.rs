@@ -12,8 +12,7 @@ use dante_core::page::{
     Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, OutputRecord, STATUS_UTC_BY_HAND,
     STATUS_UTC_SYNCHRONISED,
 };
-use dante_core::relay::OutputKind;
-use dante_core::relay::{self, EpochSource, Waiting};
+use dante_core::relay::{self, Delivery, EpochSource, OutputKind, Waiting};
 use dante_core::steer;
 use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::{Duration, Offset, Raw, Timestamp};
@@ -157,7 +156,7 @@ shown! {
     }
 
     Relaying of (body: &DanteshmStatus, now: Timestamp<Raw>) let (epoch = body.published_epoch()) {
-        /// FEEDING: danteshm writes samples.
+        /// FEEDING: danteshm writes samples; `outputs` shows whether a program reads them.
         state: Word<relay::State> = Word(body.state()),
         /// What danteshm waits for; null while it writes samples. `leader`: dante4l is not locked to a leader; `utc`: there is no
         /// source to set K from; `pause`: an output pause, so that chrony does not follow a jump.
@@ -180,8 +179,12 @@ shown! {
         unit: Option<u32> = record.unit(),
         /// Path; null if it has none.
         path: Option<String> = record.path().map(|path| path.to_string()),
-        /// The last sample was delivered (`shm`, `sock`), or the socket is open (`usrvclock`).
+        /// The segment or socket is open and accepts samples; `delivery` shows whether a program reads them.
         ready: bool = record.ready != 0,
+        /// Whether the samples reach a program. `pending`: not known yet; `delivered`: a program reads them, or a `usrvclock` has a
+        /// client; `not_read`: a program has the output open and does not read it; `not_attached`: no program has it open;
+        /// `unavailable`: danteshm cannot open it.
+        delivery: Word<Delivery> = Word(record.delivery()),
         /// Number of clients; null if they are not counted.
         clients: Option<u64> = record.clients(),
         /// Number of samples that were written or sent since the start.
@@ -190,5 +193,12 @@ shown! {
         lost: u64 = record.lost,
         /// Time since the last sample, s.
         last_sample_age_s: Option<f64> = was_used.then(|| (now - Timestamp::from_ns(record.last_sample_raw_ns)).secs_f64()),
+        /// Time since a program last took a sample (`shm`), or the socket last accepted one (`sock`), s; null if never.
+        last_read_age_s: Option<f64> =
+            (record.last_read_raw_ns != 0).then(|| (now - Timestamp::from_ns(record.last_read_raw_ns)).secs_f64()),
+        /// Number of times that the segment or socket was made or opened again because another process removed or replaced it.
+        recreated: u64 = record.recreated,
+        /// Number of clients that were rejected or removed because the places are shared among users; null if clients are not counted.
+        clients_rejected: Option<u64> = record.clients().map(|_| record.rejected),
     }
 }

@@ -11,7 +11,7 @@ use crate::status::{Output, Page, Relaying, SplitOffset, Status, Steering, Utc};
 use crate::verdict::Verdict;
 use anstyle::{AnsiColor, Style};
 use dante_core::page::Freshness;
-use dante_core::relay::Waiting;
+use dante_core::relay::{Delivery, Waiting};
 use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::{Civil, Duration};
 use std::fmt::{self, Write};
@@ -209,12 +209,21 @@ fn output(out: &mut String, output: &Output) -> fmt::Result {
     let mut parts = Vec::new();
     parts.extend(output.unit.map(|unit| format!("unit {unit}")));
     parts.extend(output.path.clone());
-    parts.extend((!output.ready).then(|| "not ready".into()));
+    parts.extend(fault_of(output).map(str::to_owned));
     parts.extend(output.clients.map(|clients| format!("{clients} clients")));
     parts.push(format!("{} samples", output.samples));
     parts.extend((output.lost > 0).then(|| format!("{} lost", output.lost)));
+    let rejected = output.clients_rejected.unwrap_or(0);
+    parts.extend((rejected > 0).then(|| format!("{rejected} clients rejected")));
     parts.extend(output.last_sample_age_s.map(|age| format!("last {age:.2} s ago")));
     row(out, &output.kind.to_string(), &parts.join(", "))
+}
+
+/// Why no program gets the samples of an output. A usrvclock without clients has no fault.
+pub fn fault_of(output: &Output) -> Option<&'static str> {
+    let is_idle = output.clients == Some(0) && output.ready;
+    let fault = output.delivery.0.and_then(Delivery::fault).filter(|_| !is_idle);
+    fault.or((!output.ready).then_some("not ready"))
 }
 
 /// Writes one row of a block.

@@ -1,12 +1,12 @@
 //! Whether this host is synchronised, derived from the pages. `get status`, `watch` and `metrics` show this verdict; `check`
 //! derives the state of the service from it.
 
-use crate::finding::Level;
+use crate::finding::{Level, is_read_by_none};
 use crate::pages::{Pages, Read, fresh_body, freshness};
 use dante_core::named;
 use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, PortRecord};
 use dante_core::port;
-use dante_core::relay::{self, Waiting};
+use dante_core::relay::{self, Delivery, Waiting};
 use dante_core::steer::State;
 use dante_core::steer::SteeredClock;
 use dante_core::time::{Duration, Offset};
@@ -18,7 +18,7 @@ named! {
     #[serde(rename_all = "snake_case")]
     #[cfg_attr(test, derive(schemars::JsonSchema))]
     pub enum Verdict {
-        /// dante2sys is LOCKED with a small phase error, or danteshm is FEEDING.
+        /// dante2sys is LOCKED with a small phase error, or danteshm is FEEDING and a program reads its samples.
         Synchronised "synchronised",
         /// Synchronisation is in progress.
         Acquiring "acquiring",
@@ -132,13 +132,19 @@ fn relay(pages: &Pages) -> Reason {
         return unusable(&pages.danteshm);
     };
     let is_calibrating = pages.selected().and_then(PortRecord::state) == Some(port::State::Uncalibrated);
-    let verdict = match (state, body.waiting()) {
-        (relay::State::Feeding, _) => Verdict::Synchronised,
-        (_, Some(Waiting::Pause)) => Verdict::Acquiring,
-        (_, Some(Waiting::Leader)) if is_calibrating => Verdict::Acquiring,
-        (relay::State::Waiting, _) => Verdict::NotSynchronised,
+    let (verdict, delivery) = match (state, body.waiting()) {
+        (relay::State::Feeding, _) if is_read_by_none(body) => {
+            (Verdict::NotSynchronised, ", but chrony does not get its samples")
+        }
+        (relay::State::Feeding, _) if body.chrony_delivery() == Some(Delivery::Pending) => {
+            (Verdict::Acquiring, ", no sample was read yet")
+        }
+        (relay::State::Feeding, _) => (Verdict::Synchronised, ""),
+        (_, Some(Waiting::Pause)) => (Verdict::Acquiring, ""),
+        (_, Some(Waiting::Leader)) if is_calibrating => (Verdict::Acquiring, ""),
+        (relay::State::Waiting, _) => (Verdict::NotSynchronised, ""),
     };
-    Reason::new(verdict, format!("{} {state}{}", DanteshmStatus::PROGRAM, leader(pages)))
+    Reason::new(verdict, format!("{} {state}{delivery}{}", DanteshmStatus::PROGRAM, leader(pages)))
 }
 
 /// Formats the followed leader; an empty text without one.

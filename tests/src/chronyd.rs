@@ -40,8 +40,22 @@ impl Chronyd {
     pub fn start(chrony: &Path, stage: &Stage, host: &Namespace, lines: &str, without: Option<&str>) -> Self {
         let set = without.map(|capability| format!("--bounding-set=-{capability}"));
         let before: Vec<&str> = set.iter().flat_map(|set| ["setpriv", set]).collect();
+        Self::start_behind(&before, chrony, stage, host, lines)
+    }
+
+    /// Starts it through a program that execs it, such as `unshare -i`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_behind(
+        before: &[&str],
+        chrony: &Path,
+        stage: &Stage,
+        host: &Namespace,
+        lines: &str,
+    ) -> Self {
         let text = |folder: &Path| format!("{lines}\nlogdir {}\n", folder.display());
-        let program = chronyd_behind(&before, chrony, stage, host, text);
+        let program = chronyd_behind(before, chrony, stage, host, text);
         Self { program, folder: stage.folder().join(format!("chronyd-{}", host.name())) }
     }
 

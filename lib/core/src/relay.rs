@@ -5,10 +5,12 @@
 //! leader, and chrony would step the clock to 1970 unless its configuration limits the time.
 
 mod average;
+mod delivery;
 mod epoch;
 mod overlay;
 mod refclock;
 
+pub use delivery::{Delivery, READ_LIMIT_S, Undelivered};
 pub use epoch::{EpochRule, EpochSource, Fixed, PauseReason, PublishedEpoch, Waiting};
 pub use overlay::Overlay;
 pub use refclock::RefclockSample;
@@ -58,6 +60,11 @@ impl OutputKind {
     /// Whether the record of such an output has a path.
     pub const fn has_path(self) -> bool {
         !self.has_unit()
+    }
+
+    /// Whether such an output is a reference clock of chrony.
+    pub const fn is_refclock(self) -> bool {
+        matches!(self, Self::Shm | Self::Sock)
     }
 
     /// Whether the record of such an output counts clients.

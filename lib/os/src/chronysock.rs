@@ -8,16 +8,21 @@
 //! chronyd drops datagrams of another length or with another magic number, and never replies.
 
 use crate::denial::display_explained;
+use crate::output::{Diagnostic, OutputState};
 use dante_core::explain::Explain;
-use dante_core::relay::RefclockSample;
+use dante_core::relay::{Delivery, RefclockSample};
 use dante_core::time::{Duration, Raw, Timestamp};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// "SOCK", SOCK_MAGIC of chrony's refclock_sock.c.
 const MAGIC: i32 = 0x534f_434b;
-/// Minimum interval between attempts to open the socket.
+/// Send buffer, bytes, of which the kernel makes twice as much: about ten datagrams (768 bytes each in the kernel) that chronyd has
+/// not received. It receives each at once; so a stopped chronyd is noticed after some seconds, and gets few old samples later.
+const SEND_BUFFER: usize = 4096;
+/// Minimum interval between attempts to open the socket, and between two checks of its name.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Why a sample was not sent to chronyd.
@@ -58,19 +63,53 @@ impl Explain for SockError {
 
 display_explained!(SockError);
 
+impl SockError {
+    /// Kind, for the rate limit of the log.
+    fn kind(&self) -> &'static str {
+        match self.cause {
+            ErrorKind::NotFound => "missing",
+            ErrorKind::ConnectionRefused => "ended",
+            ErrorKind::PermissionDenied => "denied",
+            ErrorKind::WouldBlock => "full",
+            _ => "failed",
+        }
+    }
+}
+
+/// A socket connected to that of chronyd.
+#[derive(Debug)]
+struct Connected {
+    socket: Socket,
+    /// Device and inode of the name when it was connected.
+    name: (u64, u64),
+}
+
 /// One SOCK reference clock of chronyd.
 #[derive(Debug)]
 pub struct ChronySock {
     path: PathBuf,
-    socket: Option<Socket>,
+    connected: Option<Connected>,
     next_try: Option<Timestamp<Raw>>,
+    next_check: Option<Timestamp<Raw>>,
     failure: Option<SockError>,
+    last_accepted: Option<Timestamp<Raw>>,
+    recreated: u64,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl ChronySock {
     /// The socket need not exist yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, socket: None, next_try: None, failure: None }
+        Self {
+            path,
+            connected: None,
+            next_try: None,
+            next_check: None,
+            failure: None,
+            last_accepted: None,
+            recreated: 0,
+            diagnostics: Vec::new(),
+        }
     }
 
     /// Sends a sample without blocking. After any failure it opens the socket again, at most once a second: chronyd creates
@@ -80,10 +119,15 @@ impl ChronySock {
     /// Why this sample was lost.
     pub fn send(&mut self, now: Timestamp<Raw>, sample: &RefclockSample) -> Result<(), SockError> {
         let bytes = datagram(sample);
-        if let Some(socket) = &self.socket {
-            match send(socket, &bytes) {
-                Ok(()) => return Ok(()),
-                Err(cause) => _ = self.failed(&cause),
+        if let Some(connected) = &self.connected {
+            match send(&connected.socket, &bytes) {
+                Ok(()) => return self.accepted(now),
+                // chronyd still has the socket open: a new descriptor would only add to what it has not received.
+                Err(cause) if cause.kind() == ErrorKind::WouldBlock => return Err(self.failed(&cause)),
+                Err(cause) => {
+                    self.connected = None;
+                    _ = self.failed(&cause);
+                }
             }
         }
         if self.next_try.is_some_and(|next| now < next)
@@ -92,28 +136,95 @@ impl ChronySock {
             return Err(failure.clone());
         }
         self.next_try = Some(now + RETRY);
-        let opened = open(&self.path).and_then(|socket| send(&socket, &bytes).map(|()| socket));
+        let opened = open(&self.path).and_then(|new| send(&new.socket, &bytes).map(|()| new));
         match opened {
-            Ok(socket) => {
-                self.socket = Some(socket);
-                Ok(())
+            Ok(connected) => {
+                self.connected = Some(connected);
+                self.accepted(now)
             }
             Err(cause) => Err(self.failed(&cause)),
         }
     }
 
+    /// Connects to the socket, and notices that chronyd has ended or that another socket has the name; at most once a second.
+    /// connect(2) sends nothing to a datagram socket.
+    pub fn check(&mut self, now: Timestamp<Raw>) {
+        if self.next_check.is_some_and(|next| now < next) {
+            return;
+        }
+        self.next_check = Some(now + RETRY);
+        let opened = open(&self.path);
+        match (&self.connected, opened) {
+            (Some(old), Ok(new)) if new.name == old.name => {}
+            (Some(_), Ok(new)) => {
+                self.connected = Some(new);
+                self.failure = None;
+                self.recreated += 1;
+                let text = format!(
+                    "SOCK {}: another program made the socket again: connected to the new one",
+                    self.path.display()
+                );
+                self.diagnostics.push(Diagnostic::new("replaced", text));
+            }
+            (None, Ok(new)) => {
+                self.connected = Some(new);
+                self.failure = None;
+            }
+            // The program that made the socket may still receive by it, or has ended, and the next datagram shows that.
+            (Some(_), Err(cause)) if cause.kind() == ErrorKind::NotFound => {
+                let text = format!(
+                    "SOCK {}: another process removed the socket: only a chronyd that has it open gets samples; restart chronyd",
+                    self.path.display()
+                );
+                self.diagnostics.push(Diagnostic::new("removed", text));
+            }
+            (Some(_), Err(cause)) if cause.kind() == ErrorKind::PermissionDenied => {}
+            (_, Err(cause)) => {
+                self.connected = None;
+                let failure = self.failed(&cause);
+                self.diagnostics.push(Diagnostic::new(failure.kind(), &failure));
+            }
+        }
+    }
+
+    /// State of the output.
+    pub fn state(&self) -> OutputState {
+        let failure = self.failure.as_ref().map(|failure| failure.cause);
+        let delivery = match (&self.connected, failure) {
+            (Some(_), Some(_)) => Delivery::NotRead,
+            (Some(_), None) if self.last_accepted.is_some() => Delivery::Delivered,
+            (_, None) => Delivery::Pending,
+            (None, Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused)) => Delivery::NotAttached,
+            (None, Some(_)) => Delivery::Unavailable,
+        };
+        let is_ready = self.connected.is_some() && failure.is_none();
+        OutputState { is_ready, delivery, last_read: self.last_accepted, recreated: self.recreated }
+    }
+
+    /// Returns and removes the warnings for the log.
+    pub fn diagnostics(&mut self) -> Vec<Diagnostic> {
+        std::mem::take(&mut self.diagnostics)
+    }
+
+    fn accepted(&mut self, now: Timestamp<Raw>) -> Result<(), SockError> {
+        (self.failure, self.last_accepted) = (None, Some(now));
+        Ok(())
+    }
+
     fn failed(&mut self, cause: &io::Error) -> SockError {
         let failure = SockError { path: self.path.clone(), cause: cause.kind(), text: cause.to_string() };
-        self.socket = None;
         self.failure = Some(failure.clone());
         failure
     }
 }
 
-fn open(path: &Path) -> io::Result<Socket> {
+fn open(path: &Path) -> io::Result<Connected> {
+    // Before connecting: if the name changes in between, the next check sees another one.
+    let found = std::fs::symlink_metadata(path)?;
     let socket = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.connect(&SockAddr::unix(path)?)?;
-    Ok(socket)
+    Ok(Connected { socket, name: (found.dev(), found.ino()) })
 }
 
 fn send(socket: &Socket, bytes: &[u8]) -> io::Result<()> {

@@ -18,6 +18,7 @@ mod logged;
 pub mod net;
 pub mod ntp;
 pub mod ntpshm;
+pub mod output;
 pub mod page;
 pub mod poll;
 pub mod process;

@@ -9,9 +9,12 @@
 //! Mode 1: the writer increments `count` before and after a change; a reader that sees it change discards what it read. The
 //! memory is shared with programs in other languages, so every field is an atomic, and only fences order the accesses.
 
+mod output;
 mod segment;
 
-use crate::denial::{Denial, Denied, display_explained};
+pub use output::ShmOutput;
+
+use crate::denial::display_explained;
 use dante_core::explain::Explain;
 use dante_core::relay::RefclockSample;
 use dante_core::time::{Real, Timestamp};
@@ -75,7 +78,8 @@ impl Explain for ShmError {
         Some(match *self {
             Self::NoSuchUnit { .. } => "choose a unit from 0 to 255, as is usual with chrony and ntpd".into(),
             Self::Refused { unit } => format!(
-                "stop chronyd, remove the segment with {}, start this program, then chronyd (`ipcs -m` shows the owner)\n\
+                "stop chronyd, remove the segment with {}, wait a second until this program has made its own, then start chronyd \
+                 (`ipcs -m` shows the owner)\n\
                  or choose another unit",
                 remove(unit)
             ),
@@ -84,16 +88,6 @@ impl Explain for ShmError {
             }
             Self::Missing { .. } | Self::Failed { .. } => return None,
         })
-    }
-}
-
-impl Denied for ShmError {
-    fn denial(&self) -> Option<Denial> {
-        match self {
-            Self::Refused { .. } => Some(Denial::NotPermitted),
-            Self::WrongSize { .. } | Self::Foreign { .. } => Some(Denial::InUse),
-            Self::NoSuchUnit { .. } | Self::Missing { .. } | Self::Failed { .. } => None,
-        }
     }
 }
 
@@ -106,6 +100,8 @@ const PRECISION: i32 = -20;
 #[derive(Debug)]
 pub struct NtpShm {
     memory: Mapping,
+    /// The slot holds a sample of this writer that no program has taken, as far as is known.
+    is_offered: bool,
 }
 
 impl NtpShm {
@@ -115,12 +111,13 @@ impl NtpShm {
     /// # Errors
     /// [`ShmError`]: the segment belongs to another user, or has another size.
     pub fn create(unit: u32, mode: u32) -> Result<Self, ShmError> {
-        Mapping::create(unit, mode).map(|memory| Self { memory })
+        Mapping::create(unit, mode).map(|memory| Self { memory, is_offered: false })
     }
 
-    /// Publishes a sample. It replaces a sample that was not read yet, as the protocol has one slot.
-    pub fn write(&mut self, sample: &RefclockSample) {
-        self.change(|fields| {
+    /// Publishes a sample. It replaces a sample that was not read yet, as the protocol has one slot. Returns whether a program took
+    /// the previous sample.
+    pub fn write(&mut self, sample: &RefclockSample) -> bool {
+        let taken = self.change(|fields| {
             let (seconds, ns) = parts(sample.reference);
             fields.clock_sec.store(seconds, Relaxed);
             fields.clock_usec.store(micros(ns), Relaxed);
@@ -134,18 +131,46 @@ impl NtpShm {
             fields.precision.store(PRECISION, Relaxed);
         });
         self.memory.fields().valid.store(1, Release);
+        self.is_offered = true;
+        taken
     }
 
-    /// Withdraws a sample that was not read yet, for when the reference has no valid time.
-    pub fn withdraw(&mut self) {
-        self.change(|_| ());
+    /// Withdraws a sample that was not read yet, for when the reference has no valid time. Returns whether a program took the
+    /// last sample.
+    pub fn withdraw(&mut self) -> bool {
+        self.change(|_| ())
     }
 
-    /// Changes the fields and leaves `valid` at 0, also if the program dies anywhere in here.
-    fn change(&mut self, fill: impl FnOnce(&Fields)) {
+    /// Whether a program took the last sample; `true` once for each sample.
+    pub fn was_taken(&mut self) -> bool {
+        // A reader clears `valid` after it has read a sample.
+        let taken = self.is_offered && self.memory.fields().valid.load(Relaxed) == 0;
+        self.is_offered &= !taken;
+        taken
+    }
+
+    /// Marks the sample in the slot as read, as chronyd does. Returns whether there was one. For demonstrations and tests.
+    pub fn take(&self) -> bool {
+        self.memory.fields().valid.swap(0, Relaxed) == 1
+    }
+
+    /// Number of other attachments: of programs that read or could read samples.
+    pub fn other_programs(&self) -> u64 {
+        self.memory.other_attachments()
+    }
+
+    /// Whether another process removed the segment's key: a program that starts now does not find this segment.
+    pub fn is_removed(&self) -> bool {
+        self.memory.is_removed()
+    }
+
+    /// Changes the fields and leaves `valid` at 0, also if the program dies anywhere in here. Returns whether a program took the
+    /// last sample.
+    fn change(&mut self, fill: impl FnOnce(&Fields)) -> bool {
         let fields = self.memory.fields();
         let count = fields.count.load(Relaxed);
         fields.mode.store(1, Relaxed);
+        let taken = std::mem::take(&mut self.is_offered) && fields.valid.swap(0, Relaxed) == 0;
         fields.valid.store(0, Relaxed);
         // Release: a reader that sees this count sees valid = 0. The fence: a reader that sees a new field sees this count.
         fields.count.store(count.wrapping_add(1), Release);
@@ -153,6 +178,7 @@ impl NtpShm {
         fill(fields);
         fence(Release);
         fields.count.store(count.wrapping_add(2), Relaxed);
+        taken
     }
 
     /// Whether every local user may write to the segment, and so forge samples for chronyd.

@@ -11,34 +11,30 @@
 //! `overlay(t) = t + shift + round((t - last_sync) * freq_scale)`. The result is the leader's time, not UTC.
 
 mod bound;
+mod clients;
+mod registration;
 
 pub use bound::ServeError;
+pub use clients::MAX_CLIENTS;
 
-use crate::denial::Denied;
+use crate::output::Diagnostic;
 use bound::{Bound, bind, name_of};
+use clients::{Admission, Clients, name_of_client};
 use dante_core::relay::Overlay;
 use dante_core::time::{Duration, Raw, Timestamp};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Maximum number of clients.
-pub const MAX_CLIENTS: usize = 64;
 /// Maximum number of registrations per call of [`ClockServer::receive`].
 const BATCH: usize = 64;
+/// Time without registrations after a full batch, so that a flood of them leaves the loop to the samples: at most 3200 a second.
+const REST: Duration = Duration::from_ms(20);
 /// Number of datagrams in a row that a client's full queue rejects before the client is removed.
 const MAX_FAILURES: u32 = 256;
 /// Interval between two checks of the socket, and between two attempts to create it.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-#[derive(Debug)]
-struct Client {
-    address: SocketAddr,
-    failed_in_a_row: u32,
-}
 
 /// The usrvclock server.
 #[derive(Debug)]
@@ -47,35 +43,35 @@ pub struct ClockServer {
     mode: u32,
     bound: Option<Bound>,
     next_check: Option<Timestamp<Raw>>,
-    clients: Vec<Client>,
+    clients: Clients,
+    /// No registration is received before.
+    rests_until: Option<Timestamp<Raw>>,
     sent: u64,
     lost: u64,
-    diagnostics: Vec<String>,
+    recreated: u64,
+    rejected: u64,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl ClockServer {
-    /// A server at `path`. `mode`: permissions of the socket; users with write permission can be clients.
-    ///
-    /// # Errors
-    /// [`ServeError::InTheWay`] and [`ServeError::Taken`]. If the directory is missing, full or not writable, [`Self::check`]
-    /// tries again.
-    pub fn open(path: PathBuf, mode: u32) -> Result<Self, ServeError> {
+    /// A server at `path`. `mode`: permissions of the socket; users with write permission can be clients. If another program has
+    /// the name, or the directory is missing, full or not writable, [`Self::check`] tries again.
+    pub fn open(now: Timestamp<Raw>, path: PathBuf, mode: u32) -> Self {
         let mut server = Self {
             path,
             mode,
             bound: None,
             next_check: None,
-            clients: Vec::new(),
+            clients: Clients::default(),
+            rests_until: None,
             sent: 0,
             lost: 0,
+            recreated: 0,
+            rejected: 0,
             diagnostics: Vec::new(),
         };
-        match bind(&server.path, mode) {
-            Ok(bound) => server.bound = Some(bound),
-            Err(error) if error.denial().is_some() => return Err(error),
-            Err(error) => server.diagnostics.push(error.to_string()),
-        }
-        Ok(server)
+        server.check(now);
+        server
     }
 
     /// Creates the socket if it does not exist or its name was removed, at most once a second.
@@ -88,64 +84,68 @@ impl ClockServer {
             return;
         }
         if self.bound.take().is_some() {
-            self.diagnostics
-                .push(format!("usrvclock {}: another process removed the socket", self.path.display()));
+            self.recreated += 1;
+            self.warn("removed", "another process removed the socket");
         }
         match bind(&self.path, self.mode) {
             Ok(bound) => self.bound = Some(bound),
-            Err(error) => self.diagnostics.push(error.to_string()),
+            Err(error) => self.diagnostics.push(Diagnostic::new(error.kind(), error)),
         }
     }
 
+    fn warn(&mut self, kind: &'static str, reason: &str) {
+        self.diagnostics.push(Diagnostic::new(kind, format!("usrvclock {}: {reason}", self.path.display())));
+    }
+
     /// Accepts registrations of clients, and replies immediately if there is an overlay.
-    pub fn receive(&mut self, overlay: Option<&Overlay>) {
+    pub fn receive(&mut self, now: Timestamp<Raw>, overlay: Option<&Overlay>) {
+        if self.rests_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.rests_until = None;
         let reply = overlay.map(datagram);
         for _ in 0..BATCH {
             let Some(bound) = &self.bound else { return };
-            let address = match bound.socket.recv_from(&mut [0; 1]) {
-                Ok((_, address)) => address,
-                // No datagram is queued, or the socket failed, which the next check handles.
-                Err(_) => return,
-            };
+            // No datagram is queued, or the socket failed, which the next check handles.
+            let Ok(registration) = registration::receive(&bound.socket) else { return };
             // A client whose socket has no name cannot receive a reply.
-            if address.is_unnamed() {
-                continue;
-            }
-            let known = self.clients.iter().position(|client| is_same(&client.address, &address));
-            let place = match known {
-                Some(place) => place,
-                None if self.clients.len() >= MAX_CLIENTS => {
-                    self.diagnostics.push(format!(
-                        "usrvclock {}: client rejected: the maximum is {MAX_CLIENTS} clients",
-                        self.path.display()
+            let Some((address, uid)) = registration else { continue };
+            let place = match self.clients.admit(address, uid) {
+                Admission::Known(place) | Admission::New(place) => place,
+                Admission::Replaced { place, uid } => {
+                    self.rejected += 1;
+                    self.warn("share", &format!(
+                        "the maximum is {MAX_CLIENTS} clients: the newest client of user {uid}, who has the most, was removed"
                     ));
-                    continue;
+                    place
                 }
-                None => {
-                    self.clients.push(Client { address, failed_in_a_row: 0 });
-                    self.clients.len() - 1
+                Admission::Rejected => {
+                    self.rejected += 1;
+                    self.warn("full", &format!("client rejected: the maximum is {MAX_CLIENTS} clients"));
+                    continue;
                 }
             };
             if let Some(reply) = &reply
-                && !self.send(place, reply)
+                && !self.send(place, reply, Attempt::First)
             {
-                self.clients.swap_remove(place);
+                self.clients.remove(place);
             }
         }
+        self.rests_until = Some(now + REST);
     }
 
     /// Sends the overlay to all clients, and removes those that are gone.
     pub fn publish(&mut self, overlay: &Overlay) {
         let bytes = datagram(overlay);
         for place in (0..self.clients.len()).rev() {
-            if !self.send(place, &bytes) {
-                self.clients.swap_remove(place);
+            if !self.send(place, &bytes, Attempt::Later) {
+                self.clients.remove(place);
             }
         }
     }
 
     /// Sends to one client. Returns whether to keep it.
-    fn send(&mut self, place: usize, bytes: &[u8]) -> bool {
+    fn send(&mut self, place: usize, bytes: &[u8], attempt: Attempt) -> bool {
         let (Some(bound), Some(client)) = (&self.bound, self.clients.get_mut(place)) else { return true };
         let Err(cause) = bound.socket.send_to_addr(bytes, &client.address) else {
             client.failed_in_a_row = 0;
@@ -154,19 +154,19 @@ impl ClockServer {
         };
         self.lost += 1;
         client.failed_in_a_row += 1;
+        let (failed_in_a_row, name) = (client.failed_in_a_row, name_of_client(&client.address));
         match cause.kind() {
             // The client has ended.
             ErrorKind::ConnectionRefused | ErrorKind::NotFound => false,
             ErrorKind::PermissionDenied => {
-                self.diagnostics.push(format!(
-                    "usrvclock {}: cannot send to client {:?}: no write permission for its socket; run the client with \
-                     a umask of 0, or both programs as the same user",
-                    self.path.display(),
-                    client.address
+                self.warn("denied", &format!(
+                    "cannot send to client {name}: no write permission for its socket; run the client with a umask of 0, or both \
+                     programs as the same user"
                 ));
                 false
             }
-            _ => client.failed_in_a_row < MAX_FAILURES,
+            // A client that registers with a full queue does not read: it gets no further datagrams.
+            _ => attempt == Attempt::Later && failed_in_a_row < MAX_FAILURES,
         }
     }
 
@@ -190,14 +190,29 @@ impl ClockServer {
         self.lost
     }
 
+    /// How often the socket was made again after another process removed it.
+    pub fn recreated(&self) -> u64 {
+        self.recreated
+    }
+
+    /// Number of clients that were rejected, or removed for a client of another user.
+    pub fn rejected(&self) -> u64 {
+        self.rejected
+    }
+
     /// Returns and removes the messages for the log.
-    pub fn diagnostics(&mut self) -> Vec<String> {
+    pub fn diagnostics(&mut self) -> Vec<Diagnostic> {
         std::mem::take(&mut self.diagnostics)
     }
 
-    /// The descriptor to wait for.
+    /// When registrations are received again after a full batch.
+    pub fn deadline(&self) -> Option<Timestamp<Raw>> {
+        self.rests_until
+    }
+
+    /// The descriptor to wait for; `None` also until [`Self::deadline`].
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.bound.as_ref().map(|bound| bound.socket.as_fd())
+        self.bound.as_ref().filter(|_| self.rests_until.is_none()).map(|bound| bound.socket.as_fd())
     }
 }
 
@@ -209,8 +224,11 @@ impl Drop for ClockServer {
     }
 }
 
-fn is_same(one: &SocketAddr, other: &SocketAddr) -> bool {
-    one.as_pathname() == other.as_pathname() && one.as_abstract_name() == other.as_abstract_name()
+/// Whether a datagram is the reply to a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    First,
+    Later,
 }
 
 fn datagram(overlay: &Overlay) -> [u8; 40] {

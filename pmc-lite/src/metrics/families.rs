@@ -11,6 +11,7 @@ use dante_core::page::{
     Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, OutputRecord, STATUS_UTC_BY_HAND,
     STATUS_UTC_SYNCHRONISED,
 };
+use dante_core::relay::Delivery;
 use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::{Duration, Offset, Raw, Timestamp};
 use dante_core::utc::Leap;
@@ -154,7 +155,7 @@ fn utc(sheet: &mut Sheet, body: &Dante2sysStatus, now: Timestamp<Raw>) {
 fn outputs(sheet: &mut Sheet, body: &DanteshmStatus, now: Timestamp<Raw>) {
     sheet.states(
         "dante_relay_state",
-        "1 for the state of danteshm; FEEDING: it sends samples to its outputs",
+        "1 for the state of danteshm; FEEDING: it writes samples; dante_output_delivered shows whether they are read",
         &relay::State::ALL,
         [(Labels::new(), body.state())],
     );
@@ -162,13 +163,20 @@ fn outputs(sheet: &mut Sheet, body: &DanteshmStatus, now: Timestamp<Raw>) {
         body.outputs().iter().map(|output| (output_labels(output), *output)).collect();
     let each = |value: &dyn Fn(&OutputRecord) -> Option<f64>| each_of(&outputs, value);
     gauges! { sheet, each:
-        "dante_output_ready", NUMBER, "1: the last sample was delivered, or for a usrvclock the socket is open" =>
+        "dante_output_ready", NUMBER, "1: the segment or socket is open and accepts samples" =>
             &|output| Some(f64::from(output.ready != 0));
+        "dante_output_delivered", NUMBER, "1: a program reads the samples, or a usrvclock has a client" =>
+            &|output| Some(f64::from(output.delivery() == Some(Delivery::Delivered)));
         "dante_output_clients", NUMBER, "Number of programs that read the output; absent where danteshm cannot count them" =>
             &|output| output.clients().map(|clients| clients as f64);
         "dante_output_sample_age", SECONDS, "Time since the last sample was written or sent" =>
             &|output| {
                 let at = output.last_sample_raw_ns;
+                (at != 0).then(|| secs(now - Timestamp::from_ns(at)))
+            };
+        "dante_output_read_age", SECONDS, "Time since a program last took a sample, or the socket last accepted one" =>
+            &|output| {
+                let at = output.last_read_raw_ns;
                 (at != 0).then(|| secs(now - Timestamp::from_ns(at)))
             };
     }
@@ -178,6 +186,16 @@ fn outputs(sheet: &mut Sheet, body: &DanteshmStatus, now: Timestamp<Raw>) {
         "dante_output_lost",
         "Samples that could not be written or sent",
         count(|output| output.lost),
+    );
+    sheet.counter(
+        "dante_output_recreated",
+        "Number of times that another process removed or replaced the segment or socket",
+        count(|output| output.recreated),
+    );
+    sheet.counter(
+        "dante_output_clients_rejected",
+        "Clients of a usrvclock that were rejected, or removed for a client of another user",
+        each_of(&outputs, |output| output.clients().map(|_| output.rejected)),
     );
 }
 

@@ -5,7 +5,7 @@ use super::panel::{QUIET, colour};
 use crate::finding::Level;
 use crate::scale::{fixed, plus};
 use crate::status::{Following, Page, Relaying, Status, Steering};
-use crate::text::{headline, life_of, quality};
+use crate::text::{fault_of, headline, life_of, quality};
 use dante_core::steer::{SteeredClock, UtcSource};
 use dante_core::{port, relay, steer};
 use ratatui::Frame;
@@ -146,7 +146,7 @@ fn steering(dante2sys: &Steering) -> Vec<String> {
 }
 
 fn relaying(danteshm: &Relaying) -> Vec<String> {
-    let ready = danteshm.outputs.iter().filter(|output| output.ready).count();
+    let delivered = danteshm.outputs.iter().filter(|output| fault_of(output).is_none()).count();
     let samples = danteshm.outputs.iter().fold(0u64, |sum, output| sum.saturating_add(output.samples));
-    vec![format!("{ready} of {} outputs ready", danteshm.outputs.len()), format!("{samples} samples")]
+    vec![format!("{delivered} of {} outputs delivered", danteshm.outputs.len()), format!("{samples} samples")]
 }

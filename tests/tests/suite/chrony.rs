@@ -2,7 +2,7 @@
 //! and while the leader changes.
 
 use dante_core::page::{Danteshm, DanteshmStatus, OutputRecord, SampleRecord};
-use dante_core::relay;
+use dante_core::relay::{self, Delivery};
 use dante_os::ntpshm::NtpShm;
 use dante_tests::chronyd::{Chronyd, Logged};
 use dante_tests::guest::chrony;
@@ -183,23 +183,34 @@ fn unprivileged_danteshm_and_chronyd_without_cap_ipc_owner_share_a_segment() {
     run().wait_for_reach("DSHM");
 }
 
-/// danteshm without capabilities cannot use a segment that chronyd, ntpd or gpsd created as root; danteshm as root refuses one of
-/// another user.
+/// danteshm without capabilities cannot use a segment that chronyd, ntpd or gpsd created as root; danteshm as root does not use one
+/// of another user. It reports the remedy, serves its other outputs, and makes its own segment once the key is free.
 #[test]
-fn refuses_segment_of_another_user_with_a_remedy() {
+fn waits_until_segment_of_another_user_is_removed() {
     let Some(lab) = Lab::new() else { return };
     let (unit, key) = (lab.stage.unit(), format!("ipcrm -M 0x{:08x}", 0x4e54_5030 + lab.stage.unit()));
     let words = [&format!("--shm={unit}"), "--epoch=now"];
     let unprivileged = || lab.stage.start("danteshm", lab.unprivileged("danteshm", &words));
+    let is_ready =
+        |readers: &mut Readers| readers.danteshm().is_some_and(|view| view.body.outputs()[0].ready == 1);
     drop(NtpShm::create(unit, 0o600).expect("a segment of root's"));
-    unprivileged().ended(EVENT_TIMEOUT).expect(4, &["created by another user", "stop chronyd", &key]);
+    let relay = unprivileged();
+    for text in ["created by another user", "stop chronyd", &key] {
+        relay.wait_for_output(text, EVENT_TIMEOUT);
+    }
+    let mut readers = lab.readers();
+    wait_until("the page", EVENT_TIMEOUT, || readers.danteshm().is_some());
+    assert_eq!(output(&mut readers, 0).delivery(), Some(Delivery::Unavailable));
+    NtpShm::remove(unit).expect("removing the segment");
+    wait_until("a segment of danteshm's", EVENT_TIMEOUT, || is_ready(&mut readers));
+    relay.stop().expect(0, &[]);
     // ntpd and gpsd create units from 2 on with mode 666: danteshm uses such a segment with a warning.
     NtpShm::remove(unit).expect("removing the segment");
     drop(NtpShm::create(unit, 0o666).expect("a segment with mode 666"));
     let relay = unprivileged();
     relay.wait_for_output("writable by every local user", EVENT_TIMEOUT);
     relay.stop().expect(0, &[]);
-    // The reverse: root refuses a segment that an unprivileged user created.
+    // The reverse: root does not use a segment that an unprivileged user created.
     NtpShm::remove(unit).expect("removing the segment");
     let relay = unprivileged();
     wait_until("the segment", EVENT_TIMEOUT, || NtpShm::exists(unit));
@@ -207,7 +218,81 @@ fn refuses_segment_of_another_user_with_a_remedy() {
     for page in [lab.stage.page::<Danteshm>(), lab.stage.page::<DanteshmStatus>()] {
         std::fs::remove_file(page).expect("removing that user's page");
     }
-    lab.danteshm().ended(EVENT_TIMEOUT).expect(3, &["user 65534", "forge"]);
+    let relay = lab.danteshm();
+    relay.wait_for_output("belongs to user 65534", EVENT_TIMEOUT);
+    NtpShm::remove(unit).expect("removing the segment");
+    let mut readers = lab.readers();
+    wait_until("a segment of root's", EVENT_TIMEOUT, || is_ready(&mut readers));
+    relay.stop().expect(0, &["forge"]);
+}
+
+/// The segment is removed while danteshm and chronyd run: chronyd gets samples in the old segment, and after a restart in the new one.
+#[test]
+fn chronyd_gets_samples_after_the_segment_was_removed() {
+    let Some(lab) = Lab::new() else { return };
+    let Some(files) = chrony() else { return };
+    let _both = lab.following(&["--ppm=12"], &[]);
+    let relay = lab.danteshm();
+    let mut readers = lab.readers();
+    readers.wait_for_relay(relay::State::Feeding, EVENT_TIMEOUT);
+    let lines = configuration(&lab).replace("refclock SOCK", "#");
+    let run = || Chronyd::start(&files, &lab.stage, &lab.near, &lines, None);
+    let wait_for_new = |chronyd: &Chronyd| {
+        let before = chronyd.logged().len();
+        wait_until("new samples in chronyd", EVENT_TIMEOUT, || chronyd.logged().len() > before + 12);
+    };
+    let chronyd = run();
+    wait_for_new(&chronyd);
+    wait_until("delivery", EVENT_TIMEOUT, || output(&mut readers, 0).delivery() == Some(Delivery::Delivered));
+    NtpShm::remove(lab.stage.unit()).expect("removing the segment");
+    relay.wait_for_output("another process removed the segment; the program that is attached", EVENT_TIMEOUT);
+    assert!(NtpShm::exists(lab.stage.unit()), "no new segment");
+    wait_for_new(&chronyd);
+    let record = output(&mut readers, 0);
+    assert_eq!((record.delivery(), record.recreated, record.ready), (Some(Delivery::Delivered), 1, 1));
+    chronyd.program.stop().expect(0, &[]);
+    let chronyd = run();
+    wait_for_new(&chronyd);
+    assert_eq!(output(&mut readers, 0).delivery(), Some(Delivery::Delivered));
+}
+
+/// chronyd reads another unit, or is in another IPC namespace: nobody gets the samples, and every command of pmc-lite shows that.
+#[test]
+fn samples_that_chronyd_does_not_get_are_reported_within_seconds() {
+    let Some(lab) = Lab::new() else { return };
+    let Some(files) = chrony() else { return };
+    let _both = lab.following(&["--ppm=12"], &[]);
+    let relay = lab.danteshm();
+    lab.readers().wait_for_relay(relay::State::Feeding, EVENT_TIMEOUT);
+    let lines = configuration(&lab).replace("refclock SOCK", "#");
+    let other_unit =
+        lines.replace(&format!("SHM {}", lab.stage.unit()), &format!("SHM {}", lab.stage.unit() + 1));
+    let check = || lab.stage.run("pmc-lite", &["check", &format!("--instance={}", lab.stage.instance())]);
+    let expect_nobody = |case: &str| {
+        relay.wait_for_output("no program is attached to the segment", EVENT_TIMEOUT);
+        wait_until(case, EVENT_TIMEOUT, || {
+            let ended = check();
+            ended.code == Some(2) && ended.output.contains("chrony does not get its samples")
+        });
+        let ended = check();
+        assert!(ended.output.contains("no program is attached"), "{case}: {}", ended.output);
+        assert_eq!(lab.stage.status()["verdict"], "not_synchronised", "{case}");
+        assert_eq!(lab.stage.status()["danteshm"]["outputs"][0]["delivery"], "not_attached", "{case}");
+    };
+    {
+        let _chronyd = Chronyd::start(&files, &lab.stage, &lab.near, &other_unit, None);
+        expect_nobody("chronyd reads another unit");
+    }
+    // The segment that this chronyd made.
+    _ = NtpShm::remove(lab.stage.unit() + 1);
+    {
+        let _chronyd = Chronyd::start_behind(&["unshare", "-i"], &files, &lab.stage, &lab.near, &lines);
+        expect_nobody("chronyd is in another IPC namespace");
+    }
+    // chronyd reads the unit.
+    let _chronyd = Chronyd::start(&files, &lab.stage, &lab.near, &lines, None);
+    relay.wait_for_output("samples are delivered", EVENT_TIMEOUT);
+    wait_until("the verdict", EVENT_TIMEOUT, || lab.stage.status()["verdict"] == "synchronised");
 }
 
 /// Another leader with another uptime takes over, it pauses, dante4l is killed: chronyd gets no sample then, and no wrong one.

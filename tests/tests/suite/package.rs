@@ -160,7 +160,7 @@ fn make_install_uses_destdir_and_prefix() {
             commands += 1;
         }
     }
-    assert_eq!(commands, 7);
+    assert_eq!(commands, 10);
     let instance = fs::read_to_string(units.join("dante4l@.service")).expect("a unit");
     assert!(instance.contains(" -f /etc/dante4l.%i.toml --instance=%i\n"), "{instance}");
     let reserve = "\nExecStartPre=+/opt/dante/lib/dante4l/reserve-pages dante4l @%i\nExecStart=";

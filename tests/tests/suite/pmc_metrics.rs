@@ -3,6 +3,7 @@
 
 use dante_core::port::State;
 use dante_core::{relay, steer};
+use dante_os::ntpshm::NtpShm;
 use dante_tests::consumer::{consume, may_consume, status};
 use dante_tests::lab::Lab;
 use dante_tests::package::sources;
@@ -112,7 +113,11 @@ fn status_check_and_metrics_follow_the_states_of_a_host() {
     readers.wait_for_steerer(steer::State::Locked, EVENT_TIMEOUT);
     readers.wait_for_relay(relay::State::Feeding, EVENT_TIMEOUT);
     // danteshm writes to the segment at the next Sync.
-    wait_until("check OK", EVENT_TIMEOUT, || check(stage, &[]).0 == 0);
+    let chronyd = NtpShm::create(stage.unit(), 0o600).expect("the segment");
+    wait_until("check OK", EVENT_TIMEOUT, || {
+        chronyd.take();
+        check(stage, &[]).0 == 0
+    });
     judge_locked(&lab);
 
     // The leader is lost.

@@ -188,6 +188,33 @@ fn failed_usrvclock_does_not_affect_other_outputs() {
     relay.stop().expect(0, &[]);
 }
 
+/// Another user occupies the name of the usrvclock and the key of the segment: danteshm starts, reports both, and uses them once they
+/// are free.
+#[test]
+fn names_occupied_by_another_user_do_not_keep_danteshm_from_starting() {
+    let Some(lab) = Lab::new() else { return };
+    let path = lab.stage.folder().join("usrvclock");
+    let planted = UnixDatagram::bind(&path).expect("a socket");
+    std::os::unix::fs::lchown(&path, Some(65_534), Some(65_534)).expect("another owner");
+    let relay = lab.danteshm_with(&[&format!("--usrvclock={}", path.display())]);
+    relay.wait_for_output("a socket of user 65534 has this name", EVENT_TIMEOUT);
+    let mut readers = lab.readers();
+    let ready = |readers: &mut Readers| -> Option<Vec<u8>> {
+        Some(readers.danteshm()?.body.outputs().iter().map(|output| output.ready).collect())
+    };
+    wait_until("the segment without the usrvclock", EVENT_TIMEOUT, || {
+        ready(&mut readers) == Some(vec![1, 0])
+    });
+    assert!(path.exists(), "the socket of another user was removed");
+    let ended = lab.stage.run("pmc-lite", &["check", &format!("--instance={}", lab.stage.instance())]);
+    assert!(ended.output.contains("cannot serve the socket"), "{}", ended.output);
+    std::fs::remove_file(&path).expect("removing the socket");
+    drop(planted);
+    wait_until("both outputs", EVENT_TIMEOUT, || ready(&mut readers) == Some(vec![1, 1]));
+    relay.stop().expect(0, &[]);
+    assert!(!path.exists());
+}
+
 /// dante4l's clock page under another instance name, with another synchronisation of CLOCK_REALTIME according to the kernel: the
 /// daemons beside this page do not depend on the machine that runs the test.
 struct Republisher {

@@ -62,10 +62,8 @@ fn kill_and_restart() {
     let before = Fields::of_process(danteshm.pid(), lab.stage.unit());
     kill(&lab, "danteshm", danteshm);
     // A start that fails after the pages were opened loses nothing.
-    let file = lab.stage.folder().join("no-socket");
-    std::fs::write(&file, "").expect("a file");
-    let [shm, socket] = [format!("--shm={}", lab.stage.unit()), format!("--usrvclock={}", file.display())];
-    lab.stage.run("danteshm", &["--epoch=now", &shm, &socket]).expect(3, &["no-socket"]);
+    let shm = format!("--shm={}", lab.stage.unit());
+    lab.stage.run("danteshm", &["--epoch=now", &shm, "--shm=4000000000"]).expect(2, &["4000000000"]);
     let danteshm = lab.danteshm();
     readers.wait_for_relay(relay::State::Feeding, EVENT_TIMEOUT);
     danteshm.wait_for_output("resumed from the previous run", EVENT_TIMEOUT);

@@ -213,12 +213,16 @@ fn layouts_do_not_change_by_a_byte() {
     relay.outputs[0] = OutputRecord {
         kind: 2,
         ready: 1,
+        delivery: 2,
         reserved: 0,
         unit: 2,
         clients: 3,
         samples: 4,
         lost: 5,
         last_sample_raw_ns: 6,
+        last_read_raw_ns: 7,
+        recreated: 8,
+        rejected: 9,
         path: SocketPath::new("/run/chrony.dante.sock"),
     };
     fn fingerprint<B: Body>(body: &B) -> (u32, u32, usize, u64) {

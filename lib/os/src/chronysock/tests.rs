@@ -71,7 +71,7 @@ fn reopens_the_socket_after_a_restart_of_chronyd_at_most_once_a_second() {
     drop(chronyd);
     let refused = sock.send(at(3000), &sample(4)).unwrap_err();
     assert!(refused.to_string().contains("chronyd has ended"), "{refused}");
-    assert!(sock.socket.is_none());
+    assert!(sock.connected.is_none());
     let chronyd = bind(&place);
     sock.send(at(4000), &sample(5)).unwrap();
     // A restart between two samples loses none.
@@ -106,4 +106,65 @@ fn error_for_missing_permission_names_the_remedy() {
     let error = send(0o400).unwrap_err();
     assert_eq!(error.cause, ErrorKind::PermissionDenied);
     assert!(error.to_string().contains("chgrp"), "{error}");
+}
+
+fn count(chronyd: &UnixDatagram) -> usize {
+    std::iter::from_fn(|| chronyd.recv(&mut [0; 64]).ok()).count()
+}
+
+#[test]
+fn moves_to_the_new_socket_while_the_owner_of_the_old_one_still_runs() {
+    let place = Scratch::new();
+    let old = bind(&place);
+    let mut sock = ChronySock::new(path(&place));
+    sock.check(at(0));
+    assert_eq!(sock.state().delivery, Delivery::Pending, "nothing was sent");
+    sock.send(at(0), &sample(1)).unwrap();
+    assert_eq!((count(&old), sock.state().delivery), (1, Delivery::Delivered));
+    // The name is removed: the program that has the socket open still gets samples, and the log reports it.
+    std::fs::remove_file(path(&place)).unwrap();
+    sock.check(at(1000));
+    sock.send(at(1000), &sample(2)).unwrap();
+    assert_eq!(count(&old), 1);
+    assert_eq!(sock.diagnostics().iter().map(|one| one.kind).collect::<Vec<_>>(), ["removed"]);
+    let new = bind(&place);
+    sock.check(at(1999));
+    sock.check(at(2000));
+    sock.send(at(2000), &sample(3)).unwrap();
+    assert_eq!((count(&old), count(&new)), (0, 1), "samples went to the program that lost its socket's name");
+    assert_eq!(sock.state().recreated, 1);
+    assert_eq!(sock.diagnostics().iter().map(|one| one.kind).collect::<Vec<_>>(), ["replaced"]);
+}
+
+#[test]
+fn chronyd_that_ended_is_noticed_within_a_second_without_a_sample() {
+    let place = Scratch::new();
+    let chronyd = bind(&place);
+    let mut sock = ChronySock::new(path(&place));
+    sock.check(at(0));
+    sock.send(at(0), &sample(1)).unwrap();
+    drop(chronyd);
+    sock.check(at(1000));
+    let state = sock.state();
+    assert_eq!((state.is_ready, state.delivery), (false, Delivery::NotAttached));
+    assert!(sock.diagnostics()[0].text.contains("chronyd has ended"));
+    let _chronyd = bind(&place);
+    sock.check(at(2000));
+    assert_eq!(sock.state().delivery, Delivery::Delivered);
+}
+
+#[test]
+fn stopped_chronyd_is_noticed_after_few_samples_and_gets_them_when_it_continues() {
+    let place = Scratch::new();
+    let chronyd = bind(&place);
+    let mut sock = ChronySock::new(path(&place));
+    let sent = (0..100).take_while(|n| sock.send(at(n * 250), &sample(*n)).is_ok()).count();
+    println!("{sent} datagrams fit into the buffer");
+    assert!((3..=30).contains(&sent), "{sent} datagrams until a stopped chronyd is noticed");
+    sock.check(at(100_000));
+    assert_eq!(sock.state().delivery, Delivery::NotRead);
+    assert!(sock.send(at(101_000), &sample(0)).is_err(), "opened again: it would fill the buffer once more");
+    assert_eq!(count(&chronyd), sent);
+    sock.send(at(102_000), &sample(0)).unwrap();
+    assert_eq!((count(&chronyd), sock.state().delivery), (1, Delivery::Delivered));
 }

@@ -85,6 +85,22 @@ impl Mapping {
         Ok(state)
     }
 
+    /// Whether the key was removed (ipcrm): the memory remains until the last program detaches, and no other program finds it.
+    pub fn is_removed(&self) -> bool {
+        /// Flag in the mode of a segment that is destroyed with the last detachment (linux/shm.h).
+        const SHM_DEST: u32 = 0o1000;
+        match self.state() {
+            Ok(state) => u32::from(state.shm_perm.mode) & SHM_DEST != 0,
+            Err(ShmError::Failed { cause, .. }) => matches!(cause, Errno::EIDRM | Errno::EINVAL),
+            Err(_) => false,
+        }
+    }
+
+    /// Number of attachments besides this one.
+    pub fn other_attachments(&self) -> u64 {
+        self.state().map_or(0, |state| state.shm_nattch.saturating_sub(1))
+    }
+
     /// Attaches the segment read-only: only Relaxed loads are allowed.
     pub fn attach_read_only(unit: u32) -> Result<Self, ShmError> {
         let id = get(unit, size_of::<Fields>(), 0)?;
@@ -129,6 +145,23 @@ impl Drop for Mapping {
     }
 }
 
+#[cfg(test)]
+impl Mapping {
+    pub fn id(&self) -> i32 {
+        self.id
+    }
+}
+
+/// Whether no segment has this identifier any more.
+#[cfg(test)]
+pub(super) fn is_gone(id: i32) -> bool {
+    // SAFETY: shmid_ds consists of integers, for which zero is valid.
+    let mut state: libc::shmid_ds = unsafe { std::mem::zeroed() };
+    // SAFETY: IPC_STAT fills the given struct, which outlives the call.
+    let found = Errno::result(unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut state) });
+    matches!(found, Err(Errno::EINVAL | Errno::EIDRM))
+}
+
 pub(super) fn remove(unit: u32) -> Result<(), ShmError> {
     let id = get(unit, 0, 0)?;
     // SAFETY: IPC_RMID uses no buffer; programs that are attached keep the memory.
@@ -137,10 +170,15 @@ pub(super) fn remove(unit: u32) -> Result<(), ShmError> {
         .map_err(|cause| explain(unit, "removing", cause))
 }
 
+/// System V key of a unit.
+pub(super) fn key(unit: u32) -> Result<i32, ShmError> {
+    let key = KEY.checked_add(unit).and_then(|key| i32::try_from(key).ok());
+    key.ok_or(ShmError::NoSuchUnit { unit })
+}
+
 /// Identifier of a segment with this size. With size 0, of an existing segment with any size and owner.
 pub(super) fn get(unit: u32, size: usize, flags: i32) -> Result<i32, ShmError> {
-    let key = KEY.checked_add(unit).and_then(|key| i32::try_from(key).ok());
-    let key = key.ok_or(ShmError::NoSuchUnit { unit })?;
+    let key = key(unit)?;
     // SAFETY: shmget takes and returns plain integers.
     Errno::result(unsafe { libc::shmget(key, size, flags) }).map_err(|cause| match cause {
         Errno::EINVAL => ShmError::WrongSize { unit },

@@ -1,5 +1,7 @@
 use super::*;
 use crate::sandbox::{NOBODY, is_root, unprivileged};
+use dante_core::relay::Delivery;
+use dante_core::time::Raw;
 use std::sync::atomic::AtomicBool;
 
 /// A unit that no daemon uses, removed even if the test fails.
@@ -88,7 +90,7 @@ fn sample_that_chrony_took_is_not_read_again() {
     let (unit, mut shm, reader) = segment();
     let chrony = NtpShm::create(unit.0, 0o600).unwrap();
     shm.write(&sample(5));
-    chrony.memory.fields().valid.store(0, Relaxed);
+    assert!(chrony.take());
     assert_eq!(reader.read(), None);
 }
 
@@ -229,4 +231,148 @@ fn another_user_cannot_attach_the_segment_before_owning_it() {
     let foreign = NtpShm::create(unit.0, 0o600).unwrap_err();
     assert!(matches!(foreign, ShmError::Foreign { owner: NOBODY, .. }), "{foreign}");
     assert_eq!(attach(), (Ok(()), Ok(())));
+}
+
+fn at(s: i64) -> Timestamp<Raw> {
+    Timestamp::from_ns(s * 1_000_000_000)
+}
+
+/// An output for a new unit, owned by this process' user.
+fn output(unit: &Unit) -> ShmOutput {
+    ShmOutput::open(at(0), unit.0, 0o600, nix::unistd::geteuid().as_raw()).unwrap()
+}
+
+/// A reader in the manner of chronyd, which stays attached to the segment that it finds.
+fn chronyd(unit: &Unit) -> NtpShm {
+    NtpShm::create(unit.0, 0o600).unwrap()
+}
+
+/// Writes a sample a second, and runs the checks of these seconds.
+fn feed(output: &mut ShmOutput, seconds: std::ops::Range<i64>) -> Delivery {
+    for s in seconds.clone() {
+        output.check(at(s));
+        output.write(at(s), &sample(s));
+    }
+    output.state(at(seconds.end - 1)).delivery
+}
+
+#[test]
+fn segment_without_an_attached_program_is_noticed_within_seconds() {
+    let unit = Unit::private();
+    let mut output = output(&unit);
+    assert_eq!(feed(&mut output, 0..5), Delivery::Pending);
+    assert_eq!(feed(&mut output, 5..7), Delivery::NotAttached);
+    // A program attaches, reads, and ends.
+    let chronyd = chronyd(&unit);
+    assert_eq!(feed(&mut output, 7..9), Delivery::Pending, "attached, nothing read");
+    assert!(chronyd.take());
+    assert_eq!(feed(&mut output, 9..10), Delivery::Delivered);
+    assert_eq!(output.state(at(9)).last_read, Some(at(9)));
+    drop(chronyd);
+    assert_eq!(feed(&mut output, 10..14), Delivery::Delivered, "a restart of chronyd takes some seconds");
+    assert_eq!(feed(&mut output, 14..17), Delivery::NotAttached);
+    let _next = self::chronyd(&unit);
+    assert_eq!(
+        feed(&mut output, 17..19),
+        Delivery::Pending,
+        "another program attached, and has read nothing"
+    );
+}
+
+#[test]
+fn attached_program_that_does_not_read_is_noticed_after_64_s() {
+    let unit = Unit::private();
+    let mut output = output(&unit);
+    let passive = NtpShmReader::attach(unit.0).unwrap();
+    assert_eq!(feed(&mut output, 0..64), Delivery::Pending);
+    assert!(passive.read().is_some());
+    assert_eq!(feed(&mut output, 64..70), Delivery::NotRead, "a passive reader takes no sample");
+    // chronyd with dpoll 5.
+    let chronyd = chronyd(&unit);
+    for s in (70..300).step_by(32) {
+        assert!(chronyd.take());
+        assert_eq!(feed(&mut output, s..s + 32), Delivery::Delivered, "{s} s");
+    }
+    // Without samples there is nothing to read.
+    output.withdraw(at(300));
+    for s in 300..500 {
+        output.check(at(s));
+    }
+    assert_eq!(output.state(at(499)).delivery, Delivery::Delivered);
+    assert_eq!(feed(&mut output, 500..563), Delivery::Delivered);
+    assert_eq!(feed(&mut output, 563..570), Delivery::NotRead);
+}
+
+#[test]
+fn removed_segment_is_made_again_and_its_reader_keeps_its_samples() {
+    let unit = Unit::private();
+    let mut output = output(&unit);
+    let old = chronyd(&unit);
+    feed(&mut output, 0..2);
+    NtpShm::remove(unit.0).unwrap();
+    assert!(old.take() && !NtpShm::exists(unit.0));
+    assert_eq!(feed(&mut output, 2..3), Delivery::Delivered);
+    assert_eq!((output.state(at(2)).recreated, NtpShm::exists(unit.0)), (1, true));
+    let diagnostics = output.diagnostics();
+    assert!(diagnostics.len() == 1 && diagnostics[0].text.contains("until it ends"), "{diagnostics:?}");
+    assert!(old.take(), "no sample in the old segment");
+    let new = chronyd(&unit);
+    feed(&mut output, 3..4);
+    assert!(old.take() && new.take(), "samples have to be in both segments");
+    assert_eq!(feed(&mut output, 4..5), Delivery::Delivered);
+    // The reader of the old segment ends: the last attachment is this program's.
+    let id = old.memory.id();
+    drop(old);
+    feed(&mut output, 5..7);
+    assert!(segment::is_gone(id), "the old segment was not detached");
+    assert!(new.take());
+    assert_eq!(feed(&mut output, 7..8), Delivery::Delivered);
+    // Nobody is attached to a removed segment.
+    drop(new);
+    NtpShm::remove(unit.0).unwrap();
+    feed(&mut output, 8..10);
+    let diagnostics = output.diagnostics();
+    assert!(
+        diagnostics.len() == 1 && diagnostics[0].text.ends_with("removed the segment"),
+        "{diagnostics:?}"
+    );
+    assert_eq!((output.state(at(9)).recreated, NtpShm::exists(unit.0)), (2, true));
+}
+
+#[test]
+fn key_of_another_user_is_used_once_it_is_free() {
+    if !is_root("becomes another user") {
+        return;
+    }
+    let unit = Unit::private();
+    unprivileged(|| drop(NtpShm::create(unit.0, 0o666).unwrap()));
+    let mut output = output(&unit);
+    assert_eq!(feed(&mut output, 0..3), Delivery::Unavailable);
+    let diagnostics = output.diagnostics();
+    assert_eq!(diagnostics.len(), 3, "one attempt a second");
+    assert!(diagnostics.iter().all(|one| one.kind == "unavailable"
+        && one.text.contains("user 65534")
+        && one.text.contains("ipcrm")));
+    assert!(!output.write(at(3), &sample(3)));
+    NtpShm::remove(unit.0).unwrap();
+    output.check(at(3));
+    let chronyd = chronyd(&unit);
+    output.write(at(3), &sample(3));
+    assert!(output.state(at(3)).is_ready && chronyd.take());
+    // While it runs: the key is removed, and another user takes it.
+    NtpShm::remove(unit.0).unwrap();
+    unprivileged(|| drop(NtpShm::create(unit.0, 0o600).unwrap()));
+    assert_eq!(feed(&mut output, 4..6), Delivery::Delivered, "the old segment still has a reader");
+    assert!(!output.state(at(5)).is_ready && chronyd.take());
+    drop(chronyd);
+    assert_eq!(feed(&mut output, 6..8), Delivery::Unavailable);
+    NtpShm::remove(unit.0).unwrap();
+    feed(&mut output, 8..9);
+    assert!(output.state(at(8)).is_ready);
+}
+
+#[test]
+fn unit_out_of_range_is_an_error_of_the_output() {
+    let error = ShmOutput::open(at(0), 0x4000_0000, 0o600, 0).unwrap_err();
+    assert_eq!(error, ShmError::NoSuchUnit { unit: 0x4000_0000 });
 }

@@ -1,6 +1,6 @@
 //! The socket and its name in the file system: creates it with the requested mode, and never replaces a file of another program.
 
-use crate::denial::{Denial, Denied, display_explained};
+use crate::denial::display_explained;
 use dante_core::explain::Explain;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, OpenOptions, Permissions};
@@ -39,10 +39,14 @@ impl Explain for ServeError {
     }
 }
 
-impl Denied for ServeError {
-    /// A denial is permanent: the user has to decide which program gets the path. A missing or read-only directory may change.
-    fn denial(&self) -> Option<Denial> {
-        matches!(self, Self::InTheWay { .. } | Self::Taken { .. }).then_some(Denial::InUse)
+impl ServeError {
+    /// Kind, for the rate limit of the log.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::InTheWay { .. } => "in the way",
+            Self::Taken { .. } => "taken",
+            Self::Failed { .. } => "failed",
+        }
     }
 }
 
@@ -62,6 +66,10 @@ pub(super) fn bind(path: &Path, mode: u32) -> Result<Bound, ServeError> {
     let socket = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)
         .map_err(failed("cannot create a socket"))?;
     let socket = UnixDatagram::from(OwnedFd::from(socket));
+    // The kernel adds the user of the sender to each datagram that is sent from now on.
+    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::PassCred, &true)
+        .map_err(io::Error::from)
+        .map_err(failed("cannot request the users of clients"))?;
     // bind gives the name the socket's mode minus the umask, so that the name never has more permissions than requested.
     set_mode(&socket, mode).map_err(failed("cannot set the mode"))?;
     let address = SockAddr::unix(path).map_err(failed("invalid path"))?;

@@ -2,7 +2,7 @@
 
 use crate::page::record::{body, record};
 use crate::page::{Danteshm, SocketPath};
-use crate::relay::{EpochSource, OutputKind, PublishedEpoch, State, Waiting};
+use crate::relay::{Delivery, EpochSource, OutputKind, PublishedEpoch, State, Waiting};
 use crate::time::{Epoch, Timestamp};
 use crate::track::TimelineKey;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -39,10 +39,12 @@ record! {
     pub struct OutputRecord {
         /// [`OutputKind`].
         pub kind: u8,
-        /// 1: samples are delivered, as far as danteshm can detect.
+        /// 1: the segment or socket is open, and accepted the last sample.
         pub ready: u8,
+        /// [`Delivery`].
+        pub delivery: u8,
         /// Zero.
-        pub reserved: u16,
+        pub reserved: u8,
         /// SHM unit.
         pub unit: u32,
         /// Number of clients of a usrvclock.
@@ -53,17 +55,28 @@ record! {
         pub lost: u64,
         /// When the last one was written, CLOCK_MONOTONIC_RAW; 0: never.
         pub last_sample_raw_ns: i64,
+        /// When a program last took a sample from a segment, or a SOCK last accepted one, CLOCK_MONOTONIC_RAW; 0: never.
+        pub last_read_raw_ns: i64,
+        /// How often the segment or socket was made or opened again after another process removed or replaced it.
+        pub recreated: u64,
+        /// Count of usrvclock clients that were rejected or removed because the places are shared among users.
+        pub rejected: u64,
         /// Path of a SOCK or usrvclock.
         pub path: SocketPath,
     }
 }
 
-body!(DanteshmStatus, "danteshm", 19, Status 3);
+body!(DanteshmStatus, "danteshm", 19, Status 4);
 
 impl OutputRecord {
     /// The kind; `None` where the number is unknown.
     pub fn kind(&self) -> Option<OutputKind> {
         OutputKind::from_number(self.kind)
+    }
+
+    /// Whether the samples reach a program; `None` where the number is unknown.
+    pub fn delivery(&self) -> Option<Delivery> {
+        Delivery::from_number(self.delivery)
     }
 
     /// The unit, if the kind has one.
@@ -114,6 +127,11 @@ impl DanteshmStatus {
         let key = TimelineKey { instance: self.key_instance, number: self.key_number };
         let (epoch, last) = (Epoch::from_ns(self.epoch_ns), Timestamp::from_ns(self.last_sample_raw_ns));
         Some(PublishedEpoch { key, epoch, source, last })
+    }
+
+    /// Whether at least one output for chrony is delivered: [`Delivery::best`].
+    pub fn chrony_delivery(&self) -> Option<Delivery> {
+        Delivery::best(self.outputs())
     }
 
     /// The outputs in use.
