@@ -198,11 +198,8 @@ fn waits_until_segment_of_another_user_is_removed() {
     for text in ["created by another user", "stop chronyd", &key] {
         relay.wait_for_output(text, EVENT_TIMEOUT);
     }
-    let mut readers = lab.readers();
-    wait_until("the page", EVENT_TIMEOUT, || readers.danteshm().is_some());
-    assert_eq!(output(&mut readers, 0).delivery(), Some(Delivery::Unavailable));
     NtpShm::remove(unit).expect("removing the segment");
-    wait_until("a segment of danteshm's", EVENT_TIMEOUT, || is_ready(&mut readers));
+    wait_until("a segment of danteshm's", EVENT_TIMEOUT, || NtpShm::exists(unit));
     relay.stop().expect(0, &[]);
     // ntpd and gpsd create units from 2 on with mode 666: danteshm uses such a segment with a warning.
     NtpShm::remove(unit).expect("removing the segment");
@@ -220,8 +217,10 @@ fn waits_until_segment_of_another_user_is_removed() {
     }
     let relay = lab.danteshm();
     relay.wait_for_output("belongs to user 65534", EVENT_TIMEOUT);
-    NtpShm::remove(unit).expect("removing the segment");
     let mut readers = lab.readers();
+    wait_until("the page", EVENT_TIMEOUT, || readers.danteshm().is_some());
+    assert_eq!(output(&mut readers, 0).delivery(), Some(Delivery::Unavailable));
+    NtpShm::remove(unit).expect("removing the segment");
     wait_until("a segment of root's", EVENT_TIMEOUT, || is_ready(&mut readers));
     relay.stop().expect(0, &["forge"]);
 }

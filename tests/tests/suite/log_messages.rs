@@ -76,7 +76,7 @@ const FILES_WITHOUT_LINES: [&str; 19] = [
 ];
 
 /// Files whose texts stand in a line for which the page has this entry.
-const PARTS_IN_FILES: [(&str, &str); 18] = [
+const PARTS_IN_FILES: [(&str, &str); 19] = [
     (
         "lib/core/src/port/measurability.rs",
         "leader *IDENTITY* at *ADDRESS* sends *DEFECT*: it is passed over, and the next best leader is followed",
@@ -91,6 +91,7 @@ const PARTS_IN_FILES: [(&str, &str); 18] = [
     ("lib/os/src/statefile/saver.rs", "*WHY*: frequency not saved; retrying every minute"),
     ("lib/os/src/usrvclock.rs", "usrvclock *PATH*: *REASON*"),
     ("lib/os/src/usrvclock/bound.rs", "usrvclock *PATH*: *REASON*"),
+    ("lib/os/src/usrvclock/clients.rs", "usrvclock *PATH*: *REASON*"),
     ("lib/os/src/clock/realtime.rs", "setting the frequency of CLOCK_REALTIME: *WHY*"),
     ("lib/os/src/clock/phc.rs", "setting the frequency of the PTP hardware clock: *WHY*"),
     ("lib/os/src/clock/phc/reading.rs", "setting the frequency of the PTP hardware clock: *WHY*"),

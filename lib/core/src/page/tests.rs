@@ -243,7 +243,7 @@ fn layouts_do_not_change_by_a_byte() {
         [
             (17, 8, 3248, 0x971b_f42d_746b_f3d2),
             (18, 3, 328, 0x0e46_aeac_d78b_adc1),
-            (19, 3, 1392, 0x0632_119f_5eb1_5b6c)
+            (19, 4, 1584, 0x8d28_d44a_eab6_fa60)
         ]
     );
     let kinds: std::collections::BTreeSet<u32> = clocks.iter().chain(&statuses).map(|it| it.0).collect();

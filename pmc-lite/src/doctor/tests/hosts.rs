@@ -233,6 +233,7 @@ fn fed() -> Pages {
     let mut pages = scenes::chrony();
     if let Ok(view) = &mut pages.danteshm {
         view.body.outputs[1].ready = 1;
+        view.body.outputs[1].delivery = dante_core::relay::Delivery::Delivered as u8;
     }
     pages
 }
