@@ -11,6 +11,10 @@ use dante_os::quantity::{Span, ppm};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// Largest --max-utc-error. The kernel declares the clock unsynchronised by itself when the error reaches 16 s (NTP_PHASE_LIMIT,
+/// kernel/time/ntp.c).
+const MAX_UTC_ERROR: Duration = Duration::from_secs(15);
+
 /// Steer the system clock to the leader that dante4l follows
 #[derive(Debug, Parser)]
 #[command(version, disable_version_flag = true, after_help = EXIT_STATUS)]
@@ -51,8 +55,8 @@ pub struct Args {
     #[arg(long, value_name = "PPM", default_value_t = 5.0, value_parser = ppm)]
     pub max_slew: f64,
 
-    /// Declare the clock unsynchronised to the kernel (STA_UNSYNC) while its UTC error may be larger than this, or the clock was
-    /// set by hand
+    /// Declare the clock unsynchronised to the kernel (STA_UNSYNC) while its UTC error may be larger than this (at most 15 s), or the
+    /// clock was set by hand
     #[arg(long, value_name = "TIME", default_value = "100ms")]
     pub max_utc_error: Span,
 
@@ -202,7 +206,7 @@ impl Args {
             first_step: self.first_step_threshold.0,
             step_threshold: self.step_threshold.0,
             max_slew: Ratio::from_ppm(self.max_slew),
-            max_error: self.max_utc_error.0,
+            max_error: self.max_utc_error.0.min(MAX_UTC_ERROR),
             earliest,
         }
     }

@@ -106,9 +106,9 @@ pub enum Declared {
         /// What the kernel does at the end of the current UTC day. A leap second on a later day must not be declared yet.
         leap: Leap,
     },
-    /// The UTC error is unknown or too large (STA_UNSYNC set).
+    /// The UTC error is unknown or too large (STA_UNSYNC set, and the kernel's maximum of 16 s as its error).
     Unsynchronised {
-        /// Bound of the UTC error as far as it is known; the kernel limits it to 16 s.
+        /// Bound of the UTC error as far as it is known, for the log.
         max_error: Duration,
     },
 }

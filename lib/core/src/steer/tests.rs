@@ -25,6 +25,7 @@ struct TestClock {
     refuses: bool,
     in_use: bool,
     set: Vec<Ratio>,
+    declared: Vec<Declared>,
     reads: usize,
 }
 
@@ -46,7 +47,7 @@ impl Clock for TestClock {
             Setting::Control if self.in_use => return Err(Fault::InUse("in use")),
             Setting::Control => self.tick = NOMINAL_TICK,
             Setting::Frequency(frequency) => self.set.push(frequency),
-            Setting::Declared(_) => {}
+            Setting::Declared(quality) => self.declared.push(quality),
         }
         self.exact.set(setting).map_err(|fault| fault.map(|never| match never {}))
     }
@@ -104,6 +105,7 @@ impl Bench {
             refuses: false,
             in_use: false,
             set: Vec::new(),
+            declared: Vec::new(),
             reads: 0,
         };
         let steerer = Steerer::new(config, &clock.read(), Ratio::ZERO);

@@ -116,26 +116,23 @@ impl Realtime {
     }
 
     /// Marks the clock as synchronised to UTC or not, with its error bounds, in one call of adjtimex. Changes only STA_UNSYNC,
-    /// STA_INS and STA_DEL of the writable status bits, and clears those that [`Self::take`] clears. Rounds errors up to
-    /// whole us.
+    /// STA_INS and STA_DEL of the writable status bits, and clears those that [`Self::take`] clears.
     ///
     /// # Errors
     /// [`ClockError::Refused`] without CAP_SYS_TIME.
     pub fn declare(&mut self, quality: Declared) -> Result<Ratio, ClockError> {
         let status = declared_status(read()?.1.status, quality);
-        let (tried, max_error, est_error) = match quality {
-            Declared::Synchronised { max_error, est_error, .. } => {
-                ("marking CLOCK_REALTIME as synchronised", max_error, est_error)
-            }
-            Declared::Unsynchronised { max_error } => {
-                ("marking CLOCK_REALTIME as unsynchronised", max_error, max_error)
-            }
+        let (max_error, est_error) = declared_errors_us(quality);
+        let tried = if quality.is_synchronised() {
+            "marking CLOCK_REALTIME as synchronised"
+        } else {
+            "marking CLOCK_REALTIME as unsynchronised"
         };
         let (_, applied) =
             adjtimex(libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR, tried, |t| {
                 t.status = status;
-                t.maxerror = whole_us(max_error);
-                t.esterror = whole_us(est_error);
+                t.maxerror = max_error;
+                t.esterror = est_error;
             })?;
         Ok(from_timex(applied.freq))
     }
@@ -175,6 +172,16 @@ pub(super) fn declared_status(found: i32, quality: Declared) -> i32 {
         Declared::Synchronised { leap: Leap::Insert, .. } => libc::STA_INS,
         Declared::Synchronised { leap: Leap::Delete, .. } => libc::STA_DEL,
         Declared::Unsynchronised { .. } => libc::STA_UNSYNC,
+    }
+}
+
+/// `maxerror` and `esterror` to write to mark the clock as `quality`, rounded up to whole us. An unsynchronised clock has the kernel's
+/// maximum, as after a step (ntp_clear, kernel/time/ntp.c): systemd-timedated, and so timedatectl(1), regards a clock with a smaller
+/// `maxerror` as synchronised, whatever STA_UNSYNC is (ntp_synced, src/basic/time-util.c of systemd).
+pub(super) fn declared_errors_us(quality: Declared) -> (i64, i64) {
+    match quality {
+        Declared::Synchronised { max_error, est_error, .. } => (whole_us(max_error), whole_us(est_error)),
+        Declared::Unsynchronised { .. } => (ERROR_LIMIT, ERROR_LIMIT),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tests of clocks. They read the kernel's clocks and never change them.
 
 use super::realtime::{
-    declared_status, frequency_alone, from_timex, setoffset, timex_of, to_timex, whole_us,
+    declared_errors_us, declared_status, frequency_alone, from_timex, setoffset, timex_of, to_timex, whole_us,
 };
 use super::*;
 use crate::sandbox::unprivileged;
@@ -136,6 +136,17 @@ fn marking_as_synchronised_changes_no_other_bit() {
         declared_status(0x10000 | libc::STA_INS, Declared::Unsynchronised { max_error: Duration::ZERO }),
         0x10000 | libc::STA_UNSYNC
     );
+}
+
+/// timedatectl(1) reports a clock as synchronised if `maxerror` is below 16 s, and ignores STA_UNSYNC.
+#[test]
+fn unsynchronised_clock_has_the_kernels_maximum_error_whatever_its_bound() {
+    for max_error in [Duration::ZERO, Duration::from_ms(150), Duration::MAX] {
+        assert_eq!(declared_errors_us(Declared::Unsynchronised { max_error }), (16_000_000, 16_000_000));
+    }
+    let (max_error, est_error) = (Duration::from_ms(7), Duration::from_ns(1));
+    let synchronised = Declared::Synchronised { max_error, est_error, leap: Leap::None };
+    assert_eq!(declared_errors_us(synchronised), (7_000, 1));
 }
 
 #[test]

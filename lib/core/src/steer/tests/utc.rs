@@ -219,6 +219,44 @@ fn suspend_explains_a_jump_and_utc_is_set_again() {
     assert_eq!(bench.utc_steps(), 1);
 }
 
+/// The kernel publishes UTC as synchronised only while it is; what other programs declare while they steer the clock stays.
+#[test]
+fn declares_utc_in_each_state_and_nothing_while_another_program_steers() {
+    let utc = UtcConfig::Ntp { servers: 1, shortest_interval: S * 16 };
+    let mut bench = Bench::with(Config { utc, ..Config::default() }, 0.0);
+    let synchronised = |bench: &mut Bench| -> Vec<bool> {
+        let mut declared: Vec<bool> =
+            std::mem::take(&mut bench.clock.declared).into_iter().map(Declared::is_synchronised).collect();
+        declared.dedup();
+        declared
+    };
+    bench.syncs(40);
+    assert_eq!(synchronised(&mut bench), [false], "no reply yet");
+    bench.rounds(1, S * 100);
+    assert_eq!((bench.utc_steps(), synchronised(&mut bench)), (1, vec![false, true]));
+    bench.rounds(4, S * 100);
+    assert_eq!(synchronised(&mut bench), [true]);
+    bench.lose();
+    // 1 ppm for a day and a half.
+    bench.pass(S * 129_600);
+    assert_eq!((bench.steerer.state(), synchronised(&mut bench)), (State::Holdover, vec![true, false]));
+    bench.rounds(4, S * 100);
+    assert_eq!(synchronised(&mut bench).last(), Some(&true));
+    bench.clock.exact.clock.step(S * 5);
+    bench.syncs(40);
+    assert_eq!((bench.is_set_by_hand(), synchronised(&mut bench)), (true, vec![false]));
+    (bench.clock.tick, bench.clock.in_use) = (10_001, true);
+    bench.check();
+    bench.syncs(400);
+    assert_eq!((bench.steerer.state(), synchronised(&mut bench)), (State::Yielded, vec![]));
+}
+
+#[test]
+fn declares_nothing_without_a_source_of_utc() {
+    let bench = Bench::after(400);
+    assert_eq!((bench.steerer.state(), bench.clock.declared.as_slice()), (State::Locked, [].as_slice()));
+}
+
 #[test]
 fn yields_longer_after_each_disturbance() {
     let mut bench = Bench::after_rounds(Policy::Step, 0.0, 4, Duration::ZERO);
