@@ -32,7 +32,8 @@ trap 'rm -rf "$folder"/*.partial' EXIT
 trap 'exit 1' HUP INT TERM
 
 # Debian does not install systemd-timesyncd together with chrony.
-packages=systemd,systemd-sysv,dbus,udev,kmod,iproute2,chrony,util-linux-extra,adjtimex,apparmor,libcap2-bin,strace
+packages=systemd,systemd-sysv,dbus,udev,kmod,iproute2,chrony,util-linux-extra,adjtimex,apparmor,libcap2-bin,strace,
+packages=${packages}prometheus-node-exporter
 # The cloud kernel has no driver for igb cards.
 case $card in
 igb) packages=$packages,linux-image-amd64,initramfs-tools,linuxptp,ethtool ;;
@@ -44,8 +45,8 @@ mmdebstrap --quiet --variant=minbase --include="$packages" \
     bookworm "$root" >&2
 
 # No program but those under test may set the guest's clock. adjtimex.service would set its frequency at boot. chrony is disabled:
-# `systemctl start chrony`. The other units only slow down the boot.
-chroot "$root" systemctl --quiet disable chrony.service
+# `systemctl start chrony`; so is node_exporter, which a test starts with fewer collectors. The other units only slow down the boot.
+chroot "$root" systemctl --quiet disable chrony.service prometheus-node-exporter.service
 chroot "$root" systemctl --quiet mask adjtimex.service systemd-timesyncd.service \
     getty@tty1.service serial-getty@ttyS0.service getty.target e2scrub_reap.service systemd-pstore.service \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \

@@ -3,7 +3,8 @@
 
 use super::utc::steps_in;
 use super::{
-    EVENT_TIMEOUT, PPM, SHORT_INTERVAL, ntpd, package, seconds, utc_error_s, utc_status, wait_for_state,
+    EVENT_TIMEOUT, PPM, SHORT_INTERVAL, ntpd, package, reports, seconds, user, utc_error_s, utc_status,
+    wait_for_state,
 };
 use dante_tests::guest::{Guest, INTERFACE};
 use dante_tests::lab::LeaderProcess;
@@ -35,6 +36,8 @@ pub fn phases(guest: &mut Guest) {
     guest.phase("hanging daemons", package::hung);
     guest.phase("pages changed under the units", package::pages);
     guest.phase("the package, upgraded", package::upgrade);
+    guest.phase("a read-only root, nothing in /var, a full /run and /dev/shm", package::without_file_systems);
+    guest.phase("a user without rights", user::attempts);
     guest.phase("chronyd started while dante2sys runs, and the reverse", beside_chronyd);
     guest.phase("kill -9 of dante4l", dante4l_killed);
     guest.phase("reboot: the frequency, the time in the RTC, UTC by the leader, the wait unit", |guest| {
@@ -62,6 +65,7 @@ fn units(guest: &mut Guest) {
              -e 's/^#ntp-min-interval.*/ntp-min-interval = 4/' /etc/dante4l.toml && \
          dante2sys -f /etc/dante4l.toml --check-config"
     ));
+    reports::enable_wait(guest);
     // Settings of the kernel clock that another program may leave.
     guest.check("adjtimex --tick 10010 --status 1 && adjtimex --singleshot 200000");
     guest.check("systemctl enable --quiet --now dante4l.service dante2sys.service");
@@ -70,12 +74,15 @@ fn units(guest: &mut Guest) {
     plug_in(guest);
     let waited = guest.run_within("pmc-lite wait --timeout 80", EVENT_TIMEOUT);
     assert_eq!(waited.code, 0, "{waited:?}");
+    reports::wait_for_its_end(guest);
+    reports::expect_synchronised(guest, true);
     let journal = guest.journal("dante2sys");
     assert!(journal.contains("kernel tick was 10010 us, set by another program"), "{journal}");
     assert!(journal.contains("kernel was still slewing the clock by +1"), "{journal}");
     let timex = guest.timex();
     assert_eq!((timex.tick, timex.status & STA_PLL), (10_000, 0), "{timex:?}");
     assert!(timex.is_synchronised(), "{timex:?}");
+    reports::node_exporter(guest);
     judge_in_guest("UTC error", utc_error_s(guest) * 1e3, 12.0, "ms");
     let leader = guest.status()["dante4l"]["leader"]["id"].as_str().expect("a leader").to_owned();
     package::wait_for_status(guest, "dante4l", &format!("SLAVE of {leader}"));
@@ -115,6 +122,8 @@ fn conflicts(guest: &mut Guest) {
     }
     // A dante2sys that finds a competing clock daemon ends at once, and systemd does not restart it.
     assert_eq!(package::restarts(guest, "dante2sys"), 0);
+    // Without a source of UTC dante2sys declares nothing, and the clock was not synchronised since the boot.
+    reports::expect_synchronised(guest, false);
     guest.check("systemctl stop dante2sys.service dante4l.service");
 }
 
@@ -257,7 +266,8 @@ fn clock_by_hand(guest: &mut Guest) {
     let stepped = utc_error_s(guest) - before;
     // date(1) sets the time that it read some ms before, in whole seconds.
     assert!((stepped - 5.0).abs() < 1.0, "the clock did not stay where it was set: {stepped} s");
-    assert!(!guest.timex().is_synchronised(), "STA_UNSYNC is clear");
+    reports::expect_synchronised(guest, false);
+    reports::wait_for_file(guest, false);
     let journal = guest.journal_since("dante2sys", logged);
     let count = journal.lines().filter(|line| line.contains("s by another program: not reverted")).count();
     assert_eq!(count, 1, "{journal}");
@@ -265,6 +275,8 @@ fn clock_by_hand(guest: &mut Guest) {
     wait_for_utc(guest, "synchronised", true);
     assert!(utc_error_s(guest).abs() < 0.025);
     wait_for_state(guest, "LOCKED");
+    reports::expect_synchronised(guest, true);
+    reports::wait_for_file(guest, true);
 }
 
 fn wait_for_utc(guest: &mut Guest, key: &str, value: bool) {
@@ -307,6 +319,9 @@ fn reboots(guest: &mut Guest, server: &NtpServer) {
     let stopped = guest.check("date +%s; systemctl stop dante2sys.service");
     // dante2sys also writes the RTC at a clean exit.
     let stopped: i64 = stopped.trim().parse().expect("s");
+    // The last declaration stays, with the error that the kernel increases by 500 ppm.
+    reports::expect_synchronised(guest, true);
+    reports::wait_for_file(guest, false);
     let written = guest.status()["dante2sys"]["rtc"]["written_utc_s"].as_i64().expect("a time");
     assert!(written >= stopped, "the RTC was written {} s before the end", stopped - written);
     let stored = guest.check("cat /var/lib/dante2sys/drift");
@@ -336,10 +351,13 @@ fn reboots(guest: &mut Guest, server: &NtpServer) {
     wait_for_state(guest, "LOCKED");
     judge_in_guest("UTC error before a server replies", utc_error_s(guest) * 1e3, 12.0, "ms");
     assert_eq!(guest.status()["dante2sys"]["utc"]["synchronised"], false, "no server has confirmed it");
+    reports::expect_synchronised(guest, false);
+    reports::expect_waiting(guest);
     server.change(|server| server.answer = Answer::Time);
     wait_until("time-sync.target", EVENT_TIMEOUT, || {
         guest.run("systemctl is-active time-sync.target").stdout.trim() == "active"
     });
+    reports::wait_for_its_end(guest);
     let order = guest.check(
         "systemctl show --value -p ActiveEnterTimestampMonotonic dante2sys-wait.service time-sync.target | grep -v '^$'",
     );

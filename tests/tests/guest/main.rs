@@ -10,6 +10,8 @@ mod chrony;
 mod host;
 mod ntpd;
 mod package;
+mod reports;
+mod user;
 mod utc;
 
 use dante_tests::guest::{Guest, PPM, Setup};

@@ -79,19 +79,21 @@ pub fn rights(guest: &mut Guest) {
         attempts = found.lines().count();
         let user = unit.split('@').next().unwrap_or_default();
         let page = format!("write the page of {user}");
-        // Units have their own /tmp and /var/tmp, except danteshm, which uses the host's /tmp.
+        // The small units have their own /tmp and /var/tmp, dante4l and dante2sys have none, and danteshm uses the host's /tmp.
         let (own, shared) = (["write to /var/tmp", "write to /tmp"], "write to /dev/shm");
         let state = "write to /var/lib/dante4l";
         let ports: &[&str] = if has_bpf { &["port 319"] } else { &["port 123", "port 319"] };
         let expected: Vec<&str> = match unit {
-            "dante4l" => [ports, &own, &[state, shared, &page]].concat(),
-            "dante4l@hardware" => [&["a network interface"], ports, &own, &[state, shared, &page]].concat(),
-            "dante2sys" => [
-                &["set the frequency", "set the clock", "write the RTC"][..],
-                &own,
-                &["write to /var/lib/dante2sys", shared, &page],
-            ]
-            .concat(),
+            "dante4l" => [ports, &[state, shared, &page]].concat(),
+            "dante4l@hardware" => [&["a network interface"], ports, &[state, shared, &page]].concat(),
+            "dante2sys" => vec![
+                "set the frequency",
+                "set the clock",
+                "write the RTC",
+                "write to /var/lib/dante2sys",
+                shared,
+                &page,
+            ],
             "danteshm" => vec!["write to /tmp", shared, &page],
             "dante-ntpd-chronyd" => [&["port 123", "port 319"][..], &own].concat(),
             _ => own.to_vec(),
@@ -274,4 +276,33 @@ pub fn remove(guest: &mut Guest) {
     let left = guest.check("find /etc /var/lib /run/systemd -name 'dante*'");
     assert_eq!(left, "");
     println!("none of {} files is left", own.len());
+}
+
+/// Fills /run and /dev/shm, makes the root file system read-only and leaves nothing in /var, starts the daemons, waits until the clock
+/// is steered, and restores everything. A full /run has no space for the output of this script: it prints when there is some again.
+const WITHOUT_FILE_SYSTEMS: &str = r#"
+fill() { mount -o remount,size=$(($(df --output=used -k $1 | tail -1) + 8))k $1; head -c 1M /dev/zero >$1/fill; }
+empty() { rm -f $1/fill; mount -o remount,size=50% $1; }
+restore() { empty /run; empty /dev/shm; umount /var; mount -o remount,rw /; }
+systemctl stop danteshm dante2sys dante4l
+mount -t tmpfs -o ro none /var && mount -o remount,ro / || { restore; exit 1; }
+fill /run; fill /dev/shm
+systemctl start dante4l dante2sys danteshm; started=$?
+pmc-lite wait --timeout 200; waited=$?
+empty /run; empty /dev/shm
+echo "start $started, wait $waited, restarts" $(systemctl show --value -p NRestarts dante4l dante2sys danteshm)
+systemctl stop danteshm dante2sys dante4l
+restore
+systemctl start dante4l dante2sys
+"#;
+
+/// The daemons start and steer the clock on a host with a read-only root and /tmp, nothing in /var, and a full /run and /dev/shm.
+pub fn without_file_systems(guest: &mut Guest) {
+    let logged = guest.journal("dante2sys").len();
+    let result = guest.check(WITHOUT_FILE_SYSTEMS);
+    assert_eq!(result, "start 0, wait 0, restarts 0 0 0\n");
+    let journal = guest.journal_since("dante2sys", logged);
+    let line = "directory /var/lib/dante2sys does not exist: frequency not saved";
+    assert_eq!(journal.matches(line).count(), 1, "{journal}");
+    super::wait_for_state(guest, "LOCKED");
 }

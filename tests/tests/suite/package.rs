@@ -173,14 +173,15 @@ fn make_install_uses_destdir_and_prefix() {
 }
 
 /// Highest exposure level of each unit by `systemd-analyze security`. `hardware`: dante4l.service with hardware.conf.
-const EXPOSURE: [(&str, f64); 8] = [
-    ("dante4l", 1.7),
+const EXPOSURE: [(&str, f64); 9] = [
+    ("dante4l", 2.1),
     ("dante2sys", 2.7),
     ("danteshm", 1.2),
     ("dante2sys-wait", 0.8),
+    ("dante2sys-time-wait-sync", 0.8),
     ("dante-ntpd", 0.8),
     ("dante-ntpd-chronyd", 1.8),
-    ("hardware", 2.1),
+    ("hardware", 2.4),
     ("examples/dante-metrics", 1.3),
 ];
 
