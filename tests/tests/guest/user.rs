@@ -88,13 +88,13 @@ pub fn attempts(guest: &mut Guest) {
         assert!(log.lines().count() < MAX_LINES, "{} lines: a user {what}: {log}", log.lines().count());
     }
     // Processes of this user with the names of clock daemons do not count as such.
-    guest.check(&format!(
+    guest.check(
         "cp /bin/sleep /tmp/chronyd; cp /bin/sleep /tmp/dante2sys; chmod 755 /tmp/chronyd /tmp/dante2sys
          for name in chronyd dante2sys; do
              systemd-run --quiet --collect --unit=false-$name --uid=nobody /tmp/$name infinity
          done; systemctl restart dante2sys.service; code=$?; systemctl stop false-chronyd false-dante2sys
-         rm /tmp/chronyd /tmp/dante2sys; ipcs -m | awk '$3 == \"nobody\" {{ print $2 }}' | xargs -r -n 1 ipcrm shm; exit $code"
-    ));
+         rm /tmp/chronyd /tmp/dante2sys; ipcs -m | awk '$3 == \"nobody\" { print $2 }' | xargs -r -n 1 ipcrm shm; exit $code",
+    );
     guest.check("systemctl stop danteshm.service");
     super::wait_for_state(guest, "LOCKED");
 }
