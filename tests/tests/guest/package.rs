@@ -79,7 +79,7 @@ pub fn rights(guest: &mut Guest) {
         attempts = found.lines().count();
         let user = unit.split('@').next().unwrap_or_default();
         let page = format!("write the page of {user}");
-        // The small units have their own /tmp and /var/tmp, dante4l and dante2sys have none, and danteshm uses the host's /tmp.
+        // dante-ntpd has its own /tmp and /var/tmp, danteshm uses the host's /tmp, the others have none.
         let (own, shared) = (["write to /var/tmp", "write to /tmp"], "write to /dev/shm");
         let state = "write to /var/lib/dante4l";
         let ports: &[&str] = if has_bpf { &["port 319"] } else { &["port 123", "port 319"] };
@@ -95,6 +95,7 @@ pub fn rights(guest: &mut Guest) {
                 &page,
             ],
             "danteshm" => vec!["write to /tmp", shared, &page],
+            "dante2sys-wait" => vec![],
             "dante-ntpd-chronyd" => [&["port 123", "port 319"][..], &own].concat(),
             _ => own.to_vec(),
         };
@@ -284,6 +285,8 @@ const WITHOUT_FILE_SYSTEMS: &str = r#"
 fill() { mount -o remount,size=$(($(df --output=used -k $1 | tail -1) + 8))k $1; head -c 1M /dev/zero >$1/fill; }
 empty() { rm -f $1/fill; mount -o remount,size=50% $1; }
 restore() { empty /run; empty /dev/shm; umount /var; mount -o remount,rw /; }
+# A page has its memory since the first start.
+systemctl start danteshm
 systemctl stop danteshm dante2sys dante4l
 mount -t tmpfs -o ro none /var && mount -o remount,ro / || { restore; exit 1; }
 fill /run; fill /dev/shm
