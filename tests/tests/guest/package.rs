@@ -140,11 +140,6 @@ pub fn pages(guest: &mut Guest) {
             DAEMONS.map(|unit| format!("{unit}.service")).join(" ")
         ))
     };
-    let are_fresh = |guest: &mut Guest| {
-        let status = guest.status();
-        let fresh = DAEMONS.iter().all(|program| status[program]["page"] == "fresh");
-        fresh && status["dante2sys"]["state"] == "LOCKED"
-    };
     guest.check("systemctl start danteshm.service");
     wait_until("all daemons running", EVENT_TIMEOUT, || are_fresh(guest));
     let (before, error_s) = (main_pids(guest), utc_error_s(guest));
@@ -193,6 +188,13 @@ pub fn pages(guest: &mut Guest) {
     let owners = guest.check("cd /dev/shm && stat -c '%n %U %a' dante4l@second dante4l@second.status");
     assert_eq!(owners, "dante4l@second dante4l 644\ndante4l@second.status dante4l 644\n");
     guest.check("systemctl stop dante4l@second.service danteshm.service && rm /etc/dante4l.second.toml /dev/shm/dante4l@second*");
+}
+
+/// Whether all three daemons run with fresh pages, and dante2sys is locked.
+pub fn are_fresh(guest: &mut Guest) -> bool {
+    let status = guest.status();
+    let fresh = DAEMONS.iter().all(|program| status[program]["page"] == "fresh");
+    fresh && status["dante2sys"]["state"] == "LOCKED"
 }
 
 /// Returns how many times systemd has restarted a unit by itself.

@@ -1,6 +1,7 @@
 //! A user without rights, with a shell on the host, tries to harm the running daemons.
 
 use super::EVENT_TIMEOUT;
+use super::package::are_fresh;
 use dante_tests::guest::Guest;
 use dante_tests::stage::DAEMONS;
 use dante_tests::wait_until;
@@ -65,7 +66,7 @@ const ATTEMPTS: [(&str, &str); 13] = [
 /// After each attempt the daemons run on with the same process ids and are locked, and the log is short.
 pub fn attempts(guest: &mut Guest) {
     guest.check("systemctl start danteshm.service");
-    wait_until("all daemons locked", EVENT_TIMEOUT, || guest.run("pmc-lite check").code == 0);
+    wait_until("all daemons locked", EVENT_TIMEOUT, || are_fresh(guest));
     let units = DAEMONS.map(|unit| format!("{unit}.service")).join(" ");
     let pids = format!("systemctl show --value -p MainPID {units} | grep .");
     let before = guest.check(&pids);
@@ -75,11 +76,11 @@ pub fn attempts(guest: &mut Guest) {
             "export PIDS='{}' ADDRESSES='{addresses}'; {AS_USER} '{script}'",
             before.trim().replace('\n', " ")
         );
+        let begun = std::time::Instant::now();
         guest.run(&script);
+        println!("a user {what}: {:.1} s", begun.elapsed().as_secs_f64());
         guest.check("find /dev/shm /tmp -maxdepth 1 -user nobody -delete");
-        wait_until(&format!("daemons locked after a user {what}"), EVENT_TIMEOUT, || {
-            guest.run("pmc-lite check").code == 0
-        });
+        wait_until(&format!("daemons locked after a user {what}"), EVENT_TIMEOUT, || are_fresh(guest));
         assert_eq!(guest.check(&pids), before, "a daemon ended: a user {what}");
         let log = guest.check(&format!(
             "journalctl --quiet --output=cat --since=-60s -u {}",
