@@ -302,6 +302,7 @@ systemctl start dante4l dante2sys
 "#;
 
 /// The daemons start and steer the clock on a host with a read-only root and /tmp, nothing in /var, and a full /run and /dev/shm.
+/// Leaves dante4l and dante2sys starting.
 pub fn without_file_systems(guest: &mut Guest) {
     let logged = guest.journal("dante2sys").len();
     let result = guest.check(WITHOUT_FILE_SYSTEMS);
@@ -309,5 +310,4 @@ pub fn without_file_systems(guest: &mut Guest) {
     let journal = guest.journal_since("dante2sys", logged);
     let line = "directory /var/lib/dante2sys does not exist: frequency not saved";
     assert_eq!(journal.matches(line).count(), 1, "{journal}");
-    super::wait_for_state(guest, "LOCKED");
 }

@@ -24,14 +24,14 @@ const ATTEMPTS: [(&str, &str); 13] = [
     (
         "locks pages: flock, fcntl, lease",
         r#"perl -e "use Fcntl q(:flock); for (glob q(/dev/shm/dante*)) { open(my \$f, q(<), \$_) or next; push @f, \$f;
-           flock(\$f, LOCK_EX); my \$l = pack(q(s s x4 q q l), 0, 0, 0, 0, 0); fcntl(\$f, 6, \$l); fcntl(\$f, 1024, 0) } sleep 3""#,
+           flock(\$f, LOCK_EX); my \$l = pack(q(s s x4 q q l), 0, 0, 0, 0, 0); fcntl(\$f, 6, \$l); fcntl(\$f, 1024, 0) } sleep 1""#,
     ),
     (
         "uses up its inotify watches on the pages",
-        r#"perl -e "for (1..200) { \$d = syscall(294, 0); for \$p (glob q(/dev/shm/dante*)) { syscall(254, \$d, my \$x = \$p, 0xfff) } } sleep 3""#,
+        r#"perl -e "for (1..200) { \$d = syscall(294, 0); for \$p (glob q(/dev/shm/dante*)) { syscall(254, \$d, my \$x = \$p, 0xfff) } } sleep 1""#,
     ),
-    ("fills /dev/shm", "dd if=/dev/zero of=/dev/shm/fill bs=1M; sleep 3"),
-    ("fills /tmp", "fallocate -l $(($(df --output=avail -k /tmp | tail -1) - 4))k /tmp/fill; sleep 2"),
+    ("fills /dev/shm", "dd if=/dev/zero of=/dev/shm/fill bs=1M; sleep 1"),
+    ("fills /tmp", "fallocate -l $(($(df --output=avail -k /tmp | tail -1) - 4))k /tmp/fill; sleep 1"),
     ("signals the daemons", "for pid in $PIDS; do kill -9 $pid; kill -STOP $pid; done"),
     (
         "traces them, and changes their priority and limits",
@@ -59,7 +59,7 @@ const ATTEMPTS: [(&str, &str); 13] = [
     ),
     (
         "loads the processor",
-        "for i in {1..12}; do (while :; do :; done) & done; sleep 8; kill $(jobs -p)",
+        "for i in {1..12}; do (while :; do :; done) & done; sleep 4; kill $(jobs -p)",
     ),
 ];
 
