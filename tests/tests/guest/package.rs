@@ -309,5 +309,6 @@ pub fn without_file_systems(guest: &mut Guest) {
     assert_eq!(result, "start 0, wait 0, restarts 0 0 0\n");
     let journal = guest.journal_since("dante2sys", logged);
     let line = "directory /var/lib/dante2sys does not exist: frequency not saved";
-    assert_eq!(journal.matches(line).count(), 1, "{journal}");
+    // Nothing is to be saved if the leader's rate was not known to 2 ppm.
+    assert!(journal.matches(line).count() <= 1, "{journal}");
 }
