@@ -5,7 +5,7 @@ use dante_core::steer::SteeredClock;
 use dante_core::steer::{Clock, ClockState, Fault, Setting};
 use dante_core::time::{Affine, Duration, Ratio, Real};
 use dante_os::clock::{Phc, Realtime, SystemClock};
-use dante_os::competing_daemons;
+use dante_os::competing_daemons::{self, Found};
 use dante_os::daemon::{Exit, Failure};
 use dante_os::log::Complaints;
 
@@ -13,6 +13,8 @@ use dante_os::log::Complaints;
 pub struct ControlledClock {
     clock: SystemClock,
     is_forced: bool,
+    /// It was logged that the processes of other users cannot be seen.
+    is_blindness_logged: bool,
     complaints: Complaints,
 }
 
@@ -24,7 +26,8 @@ impl ControlledClock {
             args::Clock::Hardware(path) => SystemClock::Hardware(Phc::open(path).map_err(Failure::of)?),
             args::Clock::Realtime => SystemClock::Realtime(Realtime::open().map_err(Failure::of)?),
         };
-        let mut controlled = Self { clock, is_forced, complaints: Complaints::about("clock") };
+        let complaints = Complaints::about("clock");
+        let mut controlled = Self { clock, is_forced, is_blindness_logged: false, complaints };
         let kernel = controlled.clock.kernel().map_err(Failure::of)?;
         controlled.set(Setting::Control).map_err(control_failure)?;
         kernel.leftovers().for_each(|leftover| log::warn!("{leftover}"));
@@ -63,6 +66,7 @@ impl Clock for ControlledClock {
 
     fn read(&mut self) -> ClockState {
         let state = self.clock.read();
+        self.complaints.tick(state.reading.raw);
         if let (None, Err(error)) = (state.kernel, self.clock.kernel()) {
             self.complaints.warn(state.reading.raw, error);
         }
@@ -71,8 +75,14 @@ impl Clock for ControlledClock {
 
     fn set(&mut self, setting: Setting) -> Result<Ratio, Fault<Failure>> {
         if let (SystemClock::Realtime(_), Setting::Control, false) = (&self.clock, setting, self.is_forced) {
-            let competitors: Vec<String> =
-                competing_daemons::find().iter().map(ToString::to_string).collect();
+            let Found { daemons, is_complete } = competing_daemons::find();
+            if !is_complete && !std::mem::replace(&mut self.is_blindness_logged, true) {
+                log::warn!(
+                    "cannot see the processes of other users (/proc is not mounted, or hidepid=): whether another program \
+                     steers the clock is not known; mount /proc, or add the group of its option gid= to SupplementaryGroups="
+                );
+            }
+            let competitors: Vec<String> = daemons.iter().map(ToString::to_string).collect();
             if !competitors.is_empty() {
                 return Err(Fault::InUse(Failure::new(
                     Exit::Refused,

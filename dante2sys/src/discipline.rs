@@ -38,9 +38,26 @@ pub struct Discipline {
     journal: Journal,
 }
 
+/// What dante2sys reads. Opening it can fail, and changes no clock.
+pub struct Sources {
+    leader: PageFollower<Dante4l>,
+    ntp: Option<NtpClient>,
+}
+
+impl Sources {
+    pub fn open(args: &Args) -> Result<Self, Failure> {
+        let uses_ntp = args.utc_source() == UtcSource::Ntp;
+        Ok(Self {
+            leader: PageFollower::new(PageName::new(args.common.instance.as_ref())),
+            ntp: uses_ntp.then(|| NtpClient::start(args.ntp_servers.clone())).transpose()?,
+        })
+    }
+}
+
 impl Discipline {
     pub fn start(
         mut clock: ControlledClock,
+        Sources { leader, ntp }: Sources,
         pages: Publisher<Dante2sys, Dante2sysStatus>,
         earlier: Option<EarlierEpoch>,
         args: &Args,
@@ -51,11 +68,10 @@ impl Discipline {
         let frequency = drift_file.read().map(|frequency| frequency.clamp(config.limits.frequency));
         let frequency = clock.start(frequency)?;
         let now = clock.read();
-        let uses_ntp = args.utc_source() == UtcSource::Ntp;
         let mut discipline = Self {
-            leader: PageFollower::new(PageName::new(args.common.instance.as_ref()))?,
+            leader,
             steerer: Steerer::new(config, &now, frequency).resuming(earlier, saved),
-            ntp: uses_ntp.then(|| NtpClient::start(args.ntp_servers.clone())).transpose()?,
+            ntp,
             rtc: RtcKeeper::new(args.rtc_mode(), args.rtc_device.clone()),
             rtc_due: None,
             drift_file,
@@ -124,11 +140,11 @@ fn config(args: &Args, clock: &ControlledClock) -> Config {
 
 impl Service for Discipline {
     fn fds(&self) -> Fds<'_> {
-        [self.leader.as_fd()].into_iter().chain(self.ntp.as_ref().map(AsFd::as_fd)).collect()
+        self.leader.fd().into_iter().chain(self.ntp.as_ref().map(AsFd::as_fd)).collect()
     }
 
     fn deadline(&self) -> Timestamp<Raw> {
-        let wanted = [self.steerer.deadline(), self.rtc_due];
+        let wanted = [self.steerer.deadline(), self.rtc_due, self.leader.deadline()];
         wanted.into_iter().flatten().fold(self.pages.renewal(), Timestamp::min)
     }
 

@@ -17,7 +17,7 @@ use dante_os::page::{PageName, PageReader};
 use dante_os::poll::Poll;
 use dante_os::process;
 use dante2sys::args::{self, Args};
-use discipline::Discipline;
+use discipline::{Discipline, Sources};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -40,9 +40,10 @@ fn steer(args: Args) -> Result<(), Failure> {
     let before = PageReader::new(PageName::<Dante2sys>::new(args.common.instance.as_ref())).read(raw_now());
     // The pages first: while another instance runs, its clock is not changed.
     let pages = daemon::publish(&args.common)?;
+    let sources = Sources::open(&args)?;
     let clock = ControlledClock::open(&args.clock, args.force)?;
     let earlier = before.ok().and_then(|view| view.body.earlier_epoch(clock.kind()));
-    let mut discipline = Discipline::start(clock, pages, earlier, &args)?;
+    let mut discipline = Discipline::start(clock, sources, pages, earlier, &args)?;
     daemon::serve(poll, &mut discipline)
 }
 

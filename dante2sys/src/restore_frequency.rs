@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let kernel = clock.kernel().map_err(Failure::of)?;
     let disturbance = kernel.disturbance(frequency).map(|found| found.to_string());
     let competitor =
-        if args.force { None } else { competing_daemons::find().first().map(ToString::to_string) };
+        if args.force { None } else { competing_daemons::find().daemons.first().map(ToString::to_string) };
     if let Some(other) = disturbance.or(competitor) {
         log::info!("{other}: clock frequency not changed");
     } else if let Some(stored) = DriftFile::new(args.drift_path()).read() {

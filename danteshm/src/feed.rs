@@ -13,7 +13,6 @@ use dante_os::log::{Budget, Complaints, Summary};
 use dante_os::page::{PageFollower, PageName, PageReader, Publisher};
 use dante_os::poll::{Fds, Wake};
 use std::fmt;
-use std::os::fd::AsFd;
 
 pub struct Feed {
     leader: PageFollower<Dante4l>,
@@ -34,10 +33,10 @@ impl Feed {
         outputs: Outputs,
         pages: Publisher<Danteshm, DanteshmStatus>,
         published: Option<PublishedEpoch>,
-    ) -> Result<Self, Failure> {
+    ) -> Self {
         let common = &args.common;
-        Ok(Self {
-            leader: PageFollower::new(PageName::new(common.instance.as_ref()))?,
+        Self {
+            leader: PageFollower::new(PageName::new(common.instance.as_ref())),
             steerer: PageReader::new(PageName::new(common.instance.as_ref())),
             relay: Relay::new(config(args), published, suspended()),
             outputs,
@@ -46,7 +45,7 @@ impl Feed {
             leader_changes: Budget::about("samples"),
             epoch_changes: Budget::about("epoch offset (K)"),
             summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
-        })
+        }
     }
 
     fn handle(&mut self, now: Timestamp<Raw>, input: Input<'_>) {
@@ -121,12 +120,12 @@ fn no_utc(kernel: Option<KernelSync>) -> &'static str {
 
 impl Service for Feed {
     fn fds(&self) -> Fds<'_> {
-        std::iter::once(self.leader.as_fd()).chain(self.outputs.fds()).collect()
+        self.leader.fd().into_iter().chain(self.outputs.fds()).collect()
     }
 
     fn deadline(&self) -> Timestamp<Raw> {
         let repetition = self.relay.deadline().filter(|_| self.outputs.has_clients());
-        let outputs = repetition.into_iter().chain(self.outputs.deadline());
+        let outputs = repetition.into_iter().chain(self.outputs.deadline()).chain(self.leader.deadline());
         outputs.fold(self.pages.renewal(), std::cmp::min)
     }
 

@@ -28,7 +28,7 @@ fn relay(args: Args) -> Result<(), Failure> {
     drop(before);
     let pages = daemon::publish(&args.common)?;
     let outputs = Outputs::open(&args)?;
-    let mut feed = Feed::start(&args, outputs, pages, published)?;
+    let mut feed = Feed::start(&args, outputs, pages, published);
     // Before the first read of data from dante4l or dante2sys: from here on no call of this process can set a clock.
     if let Err(error) = seccomp::restrict_to_relay() {
         log::warn!("{error}; continuing without the filter");

@@ -217,7 +217,8 @@ struct Refclock<D> {
 
 impl<D: Driver> Refclock<D> {
     fn new(name: String, driver: D, record: OutputRecord) -> Self {
-        let mut output = Self { name, driver, record, complaints: Complaints::default() };
+        let complaints = Complaints::about(name.clone());
+        let mut output = Self { name, driver, record, complaints };
         output.update(raw_now());
         output
     }
@@ -256,6 +257,7 @@ impl<D: Driver> Output for Refclock<D> {
     }
 
     fn attend(&mut self, now: Timestamp<Raw>, _: Option<&Overlay>) {
+        self.complaints.tick(now);
         self.driver.check(now);
         self.update(now);
     }
@@ -287,7 +289,9 @@ impl Usrvclock {
     fn open(now: Timestamp<Raw>, path: &Path, mode: u32) -> Self {
         let server = ClockServer::open(now, path.to_owned(), mode);
         let record = record(OutputKind::Usrvclock, Some(path));
-        Self { name: format!("usrvclock {}", record.path), server, record, complaints: Complaints::default() }
+        let name = format!("usrvclock {}", record.path);
+        let complaints = Complaints::about(name.clone());
+        Self { name, server, record, complaints }
     }
 
     /// Runs `work` on the server, and records the time if it sent a datagram.
@@ -328,6 +332,7 @@ impl Output for Usrvclock {
 
     /// Checks the socket once a second, and handles registrations of clients.
     fn attend(&mut self, now: Timestamp<Raw>, overlay: Option<&Overlay>) {
+        self.complaints.tick(now);
         self.serve(now, |server| {
             server.check(now);
             server.receive(now, overlay);
@@ -363,5 +368,55 @@ fn record(kind: OutputKind, path: Option<&Path>) -> OutputRecord {
         recreated: 0,
         rejected: 0,
         path: SocketPath::new(&path),
+    }
+}
+
+#[cfg(test)]
+#[path = "../../lib/os/src/logged.rs"]
+mod logged;
+
+#[cfg(test)]
+mod tests {
+    use super::logged::logged;
+    use super::*;
+    use dante_core::time::Duration;
+
+    /// A segment that fails in many ways at once, and then no more.
+    struct Failing(Vec<Diagnostic>);
+
+    impl Driver for Failing {
+        fn check(&mut self, _: Timestamp<Raw>) {}
+
+        fn write(&mut self, _: Timestamp<Raw>, _: &RefclockSample) -> bool {
+            false
+        }
+
+        fn state(&self, _: Timestamp<Raw>) -> OutputState {
+            OutputState { is_ready: false, delivery: Delivery::Unavailable, last_read: None, recreated: 0 }
+        }
+
+        fn diagnostics(&mut self) -> Vec<Diagnostic> {
+            std::mem::take(&mut self.0)
+        }
+    }
+
+    #[test]
+    fn suppressed_warnings_of_an_output_are_counted_in_the_log() {
+        const KINDS: [&str; 20] = [
+            "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s",
+            "t",
+        ];
+        let now = raw_now();
+        let driver = Failing(Vec::new());
+        let mut output = Refclock::new("SHM unit 2".into(), driver, record(OutputKind::Shm, None));
+        let lines = logged(|| {
+            output.driver.0 = KINDS.map(|kind| Diagnostic { kind, text: kind.into() }).into();
+            output.attend(now, None);
+            output.attend(now + Duration::from_secs(61), None);
+        });
+        assert_eq!(
+            lines.last().map(String::as_str),
+            Some("WARN SHM unit 2: 4 more lines within a minute were suppressed")
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::pages::{Pages, Readers};
 use crate::scale::{Histogram, Scale, precise_rates};
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use dante_core::page::{Dante2sysStatus, Dante4l, Dante4lStatus, PortRecord, SampleRecord};
 use dante_core::port::Sample;
 use dante_core::time::{Civil, Duration, Raw, Real, Timestamp};
@@ -10,7 +10,7 @@ use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageFollower, PageName};
 use dante_os::poll::Poll;
 use serde::{Deserialize, Serialize};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 #[cfg(test)]
 mod tests;
@@ -185,11 +185,8 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub fn new(instance: Option<&Instance>) -> Result<Self> {
-        let dante4l = PageFollower::new(PageName::new(instance)).map_err(|errno| {
-            anyhow!("cannot watch dante4l's page: {}; raise fs.inotify.max_user_instances", errno.desc())
-        })?;
-        Ok(Self { dante4l, others: Readers::new(instance) })
+    pub fn new(instance: Option<&Instance>) -> Self {
+        Self { dante4l: PageFollower::new(PageName::new(instance)), others: Readers::new(instance) }
     }
 
     pub fn read(&mut self) -> Pages {
@@ -213,15 +210,19 @@ impl Follower {
             if ended || end.is_some_and(|end| pages.now >= end) {
                 return Ok(());
             }
-            let next = pages.now + READ_INTERVAL;
-            let wake = poll.wait(&[self.as_fd()], Some(end.map_or(next, |end| end.min(next))))?;
+            let next = self.deadline().into_iter().fold(pages.now + READ_INTERVAL, Timestamp::min);
+            let wake = poll.wait(self.fd().as_slice(), Some(end.map_or(next, |end| end.min(next))))?;
             ended = wake.signal.is_some();
         }
     }
-}
 
-impl AsFd for Follower {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.dante4l.as_fd()
+    /// The descriptor to wait for; `None` if the kernel refused it.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.dante4l.fd()
+    }
+
+    /// When to read next, if before [`READ_INTERVAL`] is over.
+    pub fn deadline(&self) -> Option<Timestamp<Raw>> {
+        self.dante4l.deadline()
     }
 }

@@ -39,7 +39,7 @@ fn run(poll: Poll, mut lines: Lines, seconds: u32, instance: Option<&Instance>) 
     let end = (seconds > 0).then(|| raw_now() + Duration::from_secs(seconds.into()));
     let mut messages = Messages::default();
     let mut written = 0;
-    Follower::new(instance)?.follow(poll, end, |pages, entries| {
+    Follower::new(instance).follow(poll, end, |pages, entries| {
         messages.report_state(pages);
         for entry in &entries {
             messages.report_gap(entry);

@@ -51,7 +51,7 @@ pub fn picture(entries: &[Entry], source: &str, file: &str) -> Vec<u8> {
 /// Records samples for this time, or until a signal.
 fn record(seconds: u32, instance: Option<&Instance>) -> Result<Vec<Entry>> {
     let poll = Poll::new()?;
-    let follower = Follower::new(instance)?;
+    let follower = Follower::new(instance);
     let end = raw_now() + Duration::from_secs(seconds.into());
     if io::stderr().is_terminal() {
         crate::report(&format!("recording for {seconds} s; Ctrl-C ends that and draws the picture"));

@@ -14,7 +14,7 @@ use crate::history::Follower;
 use anyhow::{Context, Result, bail};
 use app::{App, Next};
 use crossterm::event::{self, Event, KeyEventKind};
-use dante_core::time::Duration;
+use dante_core::time::{Duration, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::page::Instance;
 use dante_os::poll::Poll;
@@ -41,7 +41,7 @@ pub fn watch(instance: Option<&Instance>) -> Result<()> {
     }
     let mut poll = Poll::new()?;
     let resizes = Resizes::new().context("cannot watch the size of the terminal")?;
-    let follower = Follower::new(instance)?;
+    let follower = Follower::new(instance);
     let mut terminal = ratatui::try_init().context("cannot use this terminal")?;
     let done = run(&mut terminal, &mut poll, &resizes, follower, App::new(instance));
     if poll.wait(&[io::stdin().as_fd()], Some(raw_now()))?.hung_up(0) {
@@ -68,8 +68,9 @@ fn run(
         if poll.wait(&[], Some(drawn + MIN_REDRAW_INTERVAL))?.signal.is_some() {
             return Ok(());
         }
-        let sources = [keys.as_fd(), follower.as_fd(), resizes.as_fd()];
-        let wake = poll.wait(&sources, Some(drawn + REDRAW_INTERVAL))?;
+        let sources: Vec<_> = [keys.as_fd(), resizes.as_fd()].into_iter().chain(follower.fd()).collect();
+        let due = follower.deadline().into_iter().fold(drawn + REDRAW_INTERVAL, Timestamp::min);
+        let wake = poll.wait(&sources, Some(due))?;
         if wake.signal.is_some() || wake.hung_up(0) {
             return Ok(());
         }

@@ -5,7 +5,6 @@ use dante_os::process::Bound;
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -59,11 +58,13 @@ impl Program {
     pub fn start(mut command: Command, log: PathBuf) -> Self {
         let file = File::create(&log).expect("a log file");
         let copy = file.try_clone().expect("a log file");
-        // In a process group of its own. When the parent of the tests' group ends (its terminal is closed, or the shell that
+        // In a session of its own, as a service: SIGHUP does not end a daemon without a terminal. And not in the group of the tests:
+        // when the parent of the tests' group ends (its terminal is closed, or the shell that
         // started it in the background exits), the kernel sends SIGHUP and SIGCONT to the group if one of its processes is
         // stopped, and a leader that a test has stopped would continue (setpgid(2), orphaned process groups).
-        command.stdin(Stdio::null()).stdout(file).stderr(copy).process_group(0);
-        let child = Bound::spawn(&mut command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        command.stdin(Stdio::null()).stdout(file).stderr(copy);
+        let child = Bound::spawn_without_terminal(&mut command)
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { child, log }
     }
 

@@ -36,6 +36,11 @@ impl TimestampCheck {
 }
 
 impl Link {
+    /// Logs the number of suppressed warnings about the card. Call it at least once a second.
+    pub fn tick(&mut self, now: Timestamp<Raw>) {
+        self.card_warnings.tick(now);
+    }
+
     /// Gives up a card that delivers no timestamps: some cards accept the filter and then do not timestamp PTPv1.
     pub(super) fn check_card(
         &mut self,

@@ -141,6 +141,9 @@ impl NetworkDriver {
         self.changes.tick(now);
         self.interface_changes.tick(now);
         self.failures.tick(now);
+        if let Some(link) = &mut self.link {
+            link.tick(now);
+        }
         if engine.port(self.place).and_then(Port::deadline).is_some_and(|due| now >= due) {
             engine.handle(now, self.place, Input::Deadline);
         }

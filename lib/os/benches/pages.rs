@@ -54,7 +54,7 @@ fn publish(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn publish_to_a_follower(bencher: Bencher<'_, '_>) {
     let mut pages = Pages::new();
-    let mut follower = PageFollower::<Dante4l>::new(PageName::new(Some(&pages.instance))).unwrap();
+    let mut follower = PageFollower::<Dante4l>::new(PageName::new(Some(&pages.instance)));
     follower.read(pages.now).unwrap();
     bencher.bench_local(|| pages.publish());
 }

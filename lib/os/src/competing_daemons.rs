@@ -31,14 +31,29 @@ impl fmt::Display for CompetingDaemon {
     }
 }
 
-/// Finds the running programs that are known to steer CLOCK_REALTIME and have the capability to do so, except this process, in
-/// the order of process ids. Helper processes of a program are not listed. Processes that /proc does not show (not mounted,
-/// hidepid) are not found.
-pub fn find() -> Vec<CompetingDaemon> {
+/// The programs found in /proc.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Programs that steer the clock, in the order of process ids.
+    pub daemons: Vec<CompetingDaemon>,
+    /// Whether /proc shows the processes of all users. If not (/proc is not mounted, or with hidepid=), further programs may steer
+    /// the clock.
+    pub is_complete: bool,
+}
+
+/// Finds the running programs that are known to steer CLOCK_REALTIME and have the capability to do so, except this process.
+/// Helper processes of a program are not listed.
+pub fn find() -> Found {
     find_in(Path::new("/proc"), std::process::id())
 }
 
-fn find_in(proc: &Path, own: u32) -> Vec<CompetingDaemon> {
+fn find_in(proc: &Path, own: u32) -> Found {
+    // Process 1 always exists, and belongs to root. hidepid= hides its directory or the files in it (proc(5)).
+    let is_complete = Process::new(proc, 1).name().is_some();
+    Found { daemons: daemons_in(proc, own), is_complete }
+}
+
+fn daemons_in(proc: &Path, own: u32) -> Vec<CompetingDaemon> {
     let Ok(entries) = std::fs::read_dir(proc) else { return Vec::new() };
     let mut pids: Vec<u32> = entries
         .flatten()

@@ -10,11 +10,13 @@ use crate::denial::{Denial, Denied};
 use crate::log;
 use crate::page::{Instance, PageName, PageWriter, Publisher};
 use crate::poll::{Fds, Poll, Signal, Wake};
+use crate::process;
 use clap::{ArgAction, CommandFactory, FromArgMatches};
 use dante_core::page::Body;
 use dante_core::time::{Raw, Timestamp};
 use notify::Manager;
 use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -148,6 +150,7 @@ pub trait DaemonArgs: CommandFactory + FromArgMatches {
 
 /// Runs a daemon: reads flags and configuration, starts the log, runs `body`, and reports why it ended.
 pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCode {
+    process::prepare();
     let args = match arguments_of::<A>(std::env::args_os().collect()) {
         Ok(args) => args,
         Err(ConfigError::Clap(error)) => error.exit(),
@@ -162,14 +165,8 @@ pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCo
         return exit(A::PROGRAM, Err(Failure::new(Exit::Usage, anyhow::anyhow!(wrong))));
     }
     if common.check_config {
-        match &common.config {
-            Some(file) => println!("{}: {} is valid", A::PROGRAM, file.display()),
-            None => println!("{}: the flags are valid", A::PROGRAM),
-        }
-        if let Some(warning) = args.warning() {
-            println!("{}: {warning}", A::PROGRAM);
-        }
-        return ExitCode::SUCCESS;
+        let failed = |cause| Failure::new(Exit::Failed, anyhow::anyhow!("cannot write to stdout: {cause}"));
+        return exit(A::PROGRAM, write_validity(&args).map_err(failed));
     }
     log::start(A::PROGRAM, common);
     let result = body(args);
@@ -178,6 +175,19 @@ pub fn run<A: DaemonArgs>(body: impl FnOnce(A) -> Result<(), Failure>) -> ExitCo
     }
     log::finish();
     exit(A::PROGRAM, result)
+}
+
+/// Writes the result of `--check-config`.
+fn write_validity<A: DaemonArgs>(args: &A) -> io::Result<()> {
+    let mut to = io::stdout().lock();
+    match &args.common().config {
+        Some(file) => writeln!(to, "{}: {} is valid", A::PROGRAM, file.display())?,
+        None => writeln!(to, "{}: the flags are valid", A::PROGRAM)?,
+    }
+    if let Some(warning) = args.warning() {
+        writeln!(to, "{}: {warning}", A::PROGRAM)?;
+    }
+    to.flush()
 }
 
 /// A daemon's work in the main loop.
@@ -213,13 +223,15 @@ pub fn serve(mut poll: Poll, service: &mut impl Service) -> Result<(), Failure> 
         let deadline = manager.deadline(service.deadline());
         let wake = poll.wait(&service.fds(), Some(deadline))?;
         match wake.signal {
-            Some(Signal::SIGTERM | Signal::SIGINT) => {
+            Some(Signal::SIGHUP) if !poll.ends_on_hangup() => {
+                ::log::info!("the configuration is read at start only: restart to change it");
+            }
+            Some(_) => {
                 ::log::info!("ended by a signal");
                 manager.stopping();
                 service.end();
                 return Ok(());
             }
-            Some(_) => ::log::info!("the configuration is read at start only: restart to change it"),
             None => {}
         }
         service.wake(&wake)?;
@@ -259,11 +271,11 @@ pub fn page<B: Body>(name: PageName<B>) -> Result<PageWriter<B>, Failure> {
 ///
 /// # Errors
 /// If getrandom(2) fails.
-pub fn random() -> std::io::Result<u64> {
+pub fn random() -> io::Result<u64> {
     let mut bytes = [0; 8];
     // SAFETY: pointer and length are those of the buffer.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    if got == 8 { Ok(u64::from_ne_bytes(bytes)) } else { Err(std::io::Error::last_os_error()) }
+    if got == 8 { Ok(u64::from_ne_bytes(bytes)) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

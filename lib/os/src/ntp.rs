@@ -101,8 +101,11 @@ impl NtpClient {
 
     fn with_query(names: Vec<String>, query: impl Query) -> io::Result<Self> {
         let parsed: Vec<Server> = names.iter().map(|name| Server::parse(name)).collect::<io::Result<_>>()?;
-        let event =
-            Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
+        let event = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
+            .map_err(|cause| {
+                io::Error::other(format!("cannot open a descriptor for NTP replies: {}", cause.desc()))
+            })?;
+        let event = Arc::new(event);
         let (answered, replies) = channel();
         let mut servers = Vec::new();
         for (number, (name, server)) in names.into_iter().zip(parsed).enumerate() {
@@ -117,7 +120,10 @@ impl NtpClient {
                 event: event.clone(),
                 pending: pending.clone(),
             };
-            spawn("ntp", STACK, move || worker.run())?;
+            spawn("ntp", STACK, move || worker.run()).map_err(|cause| {
+                let what = format!("cannot start a thread for NTP server {name}: {cause}");
+                io::Error::new(cause.kind(), what)
+            })?;
             servers.push(Handle { name, queries, pending });
         }
         Ok(Self { servers, replies, event })

@@ -2,6 +2,7 @@
 //! reached, or a signal requests the end or a new configuration.
 
 use crate::clock::raw_now;
+use crate::process::ends_on_hangup;
 use arrayvec::ArrayVec;
 use dante_core::time::{Duration, Raw, Timestamp};
 use nix::errno::Errno;
@@ -23,7 +24,7 @@ const BUSY_LIMIT: Duration = Duration::from_secs(1);
 /// Length of that sleep; packets that arrive meanwhile wait in the socket buffers.
 const BUSY_PAUSE: Duration = Duration::from_ms(1);
 
-/// Signals that request the end of the program (SIGTERM, SIGINT) or a reload of its configuration (SIGHUP).
+/// Signals that request the end of the program (SIGTERM, SIGINT), or a reload of its configuration (SIGHUP without a terminal).
 const SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
 /// The descriptors that a program waits for.
@@ -75,6 +76,7 @@ fn bit(i: usize) -> u32 {
 #[derive(Debug)]
 pub struct Poll {
     signals: SignalFd,
+    ends_on_hangup: bool,
     /// Time of the last blocking wait.
     last_sleep: Timestamp<Raw>,
 }
@@ -93,7 +95,12 @@ impl Poll {
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let signals =
             SignalFd::with_flags(&mask, flags).map_err(failed("opening a descriptor for signals"))?;
-        Ok(Self { signals, last_sleep: raw_now() })
+        Ok(Self { signals, ends_on_hangup: ends_on_hangup(), last_sleep: raw_now() })
+    }
+
+    /// Whether SIGHUP requests the end of the program, as its terminal is closed, and not a reload of its configuration.
+    pub fn ends_on_hangup(&self) -> bool {
+        self.ends_on_hangup
     }
 
     /// Waits until one of `fds` is ready, a signal arrives or `deadline` is reached; without a deadline, there is no timeout.

@@ -5,9 +5,10 @@ use dante_core::explain::Explain;
 use nix::errno::Errno;
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, Uid, User};
-use std::io;
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
+use nix::unistd::{Pid, Uid, User, setsid};
+use std::fs::File;
+use std::io::{self, IsTerminal};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -43,6 +44,33 @@ impl Denied for ProcessError {
 }
 
 display_explained!(ProcessError);
+
+/// Prepares the process of a daemon: call it before any other thread exists.
+///
+/// - The environment variable TZ is removed: it is the time zone of the user who started the program, but an RTC in local time has
+///   that of the system (/etc/localtime).
+/// - SIGXFSZ is ignored: a write beyond the file size limit (RLIMIT_FSIZE) fails with EFBIG, as on a full disk, instead of ending
+///   the program.
+pub fn prepare() {
+    // SAFETY: there is no other thread that could read the environment at the same time.
+    unsafe { std::env::remove_var("TZ") };
+    // SAFETY: no handler is installed.
+    // It fails only for an invalid signal.
+    _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
+}
+
+/// Whether SIGHUP means that the user's terminal has been closed: the process has a controlling terminal, or its input is one.
+/// Without a terminal SIGHUP requests a reload of the configuration. If it is ignored (nohup), it means nothing.
+pub fn ends_on_hangup() -> bool {
+    // Opens the controlling terminal, if there is one (tty(4)).
+    let has_terminal = || File::open("/dev/tty").is_ok() || io::stdin().is_terminal();
+    // SAFETY: sigaction consists of integers and pointers, for which zero is valid.
+    let mut present: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: without a new action the call only writes the present one, which outlives the call.
+    let done = unsafe { libc::sigaction(libc::SIGHUP, std::ptr::null(), &raw mut present) };
+    let is_ignored = done == 0 && present.sa_sigaction == libc::SIG_IGN;
+    !is_ignored && has_terminal()
+}
 
 /// Gives the calling thread a real-time priority (SCHED_FIFO), from 1 (lowest) to 99. Threads and child processes that start
 /// later do not inherit it.
@@ -101,6 +129,13 @@ impl Bound {
         // signal mask itself, so the child does not inherit the blocked signals.
         unsafe { command.pre_exec(|| set_pdeathsig(Signal::SIGKILL).map_err(Into::into)) };
         command.spawn().map(Self)
+    }
+
+    /// As [`Self::spawn`], in a session of its own (setsid(2)): the child has no controlling terminal.
+    pub fn spawn_without_terminal(command: &mut Command) -> io::Result<Self> {
+        // SAFETY: between fork and exec only setsid is called, which is async-signal-safe and allocates nothing.
+        unsafe { command.pre_exec(|| setsid().map(drop).map_err(Into::into)) };
+        Self::spawn(command)
     }
 
     /// Process id of the child.

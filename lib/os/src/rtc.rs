@@ -271,6 +271,24 @@ mod tests {
         }
     }
 
+    /// A child runs this test again with the variable.
+    #[test]
+    fn time_zone_of_the_user_who_starts_a_daemon_is_not_that_of_the_rtc() {
+        let (own, name) = ("XXX-5:17", "time_zone_of_the_user_who_starts_a_daemon_is_not_that_of_the_rtc");
+        if std::env::var("TZ").is_ok_and(|zone| zone == own) {
+            crate::process::prepare();
+            assert_ne!(local_offset(1_700_000_000), Some(317 * 60));
+            return;
+        }
+        let name = format!("rtc::tests::{name}");
+        let mut child = Command::new("/proc/self/exe");
+        // In the main thread, the only one.
+        child.args(["--exact", &name, "--test-threads=1"]).env("TZ", own);
+        let output = child.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    }
+
     #[test]
     fn zone_is_the_third_line_of_adjtime() {
         assert_eq!(Zone::of_adjtime("0.0 0 0.0\n0\nLOCAL\n"), Zone::Local);

@@ -19,6 +19,19 @@ pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
         is_system_clock && steerer.and_then(Dante2sysStatus::state) == Some(steer::State::Yielded);
     let feeds = fresh_body::<DanteshmStatus>(&pages.danteshm).is_some();
     let Some(competitor) = others.first() else {
+        if !host.sees_all_processes {
+            return vec![
+                Finding::warning(
+                    "whether another program steers the system clock is not known: the processes of other users cannot be seen \
+                     (/proc is not mounted, or hidepid=)",
+                )
+                .remedy(
+                    "sudo pmc-lite doctor\n\
+                     dante2sys does not see them either unless it runs as root: add the group of the option gid= of /proc to \
+                     SupplementaryGroups= of its unit",
+                ),
+            ];
+        }
         let steers = steerer.and_then(Dante2sysStatus::state) == Some(steer::State::Locked);
         return vec![match (is_system_clock && steers, feeds, clock) {
             (true, ..) => Finding::ok("only dante2sys steers the system clock"),

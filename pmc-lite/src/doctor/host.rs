@@ -14,7 +14,7 @@ use dante_core::page::{
 };
 use dante_core::port::State;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
-use dante_os::competing_daemons::{self, CompetingDaemon};
+use dante_os::competing_daemons::{self, CompetingDaemon, Found};
 use dante_os::daemon;
 use dante_os::denial::Denial;
 use dante_os::net::{self, Capabilities, Interface, Kind, NetError};
@@ -41,10 +41,12 @@ pub struct HostFacts {
     /// Packets received on the other interfaces, if no leader was received on `networks`.
     pub elsewhere: Vec<(String, Received)>,
     pub firewall: Rules,
-    /// Programs that use UDP 319 and 320.
-    pub holders: Vec<Holder>,
+    /// Programs that use UDP 319 and 320; `None`: not known.
+    pub holders: Option<Vec<Holder>>,
     /// Programs that steer CLOCK_REALTIME.
     pub competitors: Vec<CompetingDaemon>,
+    /// Whether `competitors` are all: the processes of other users are visible.
+    pub sees_all_processes: bool,
     /// Files of the pages of each daemon: the clock page, then the status page.
     pub pages: [[PageFile; 2]; 3],
     /// Running processes that the pages name as their writers.
@@ -86,6 +88,7 @@ impl HostFacts {
         let elsewhere = receive(&mut networks, pages);
         // Read again: the kernel reports a carrier up to 1 s late.
         networks.iter_mut().for_each(|network| network.link = Interface::find(&network.name));
+        let Found { daemons: competitors, is_complete: sees_all_processes } = competing_daemons::find();
         Self {
             instance: instance.cloned(),
             choice,
@@ -94,7 +97,8 @@ impl HostFacts {
             networks,
             holders,
             firewall: Rules::read(),
-            competitors: competing_daemons::find(),
+            competitors,
+            sees_all_processes,
             pages: [
                 [PageFile::of::<Dante4l>(instance), PageFile::of::<Dante4lStatus>(instance)],
                 [PageFile::of::<Dante2sys>(instance), PageFile::of::<Dante2sysStatus>(instance)],

@@ -18,20 +18,22 @@ pub struct Holder {
     pub process: Option<Running>,
 }
 
-/// Returns the programs that use these ports, each process once per port.
-pub fn holders(ports: &[u16]) -> Vec<Holder> {
+/// Returns the programs that use these ports, each process once per port; `None` if /proc does not show the sockets.
+pub fn holders(ports: &[u16]) -> Option<Vec<Holder>> {
     in_tree(Path::new("/proc"), ports)
 }
 
-pub(super) fn in_tree(proc: &Path, ports: &[u16]) -> Vec<Holder> {
-    let sockets: Vec<Socket> = ["net/udp", "net/udp6"]
+pub(super) fn in_tree(proc: &Path, ports: &[u16]) -> Option<Vec<Holder>> {
+    let read = |file| std::fs::read_to_string(proc.join(file)).ok();
+    // Without IPv6 the kernel has no udp6.
+    let sockets: Vec<Socket> = [Some(read("net/udp")?), read("net/udp6")]
         .into_iter()
-        .filter_map(|file| std::fs::read_to_string(proc.join(file)).ok())
+        .flatten()
         .flat_map(|text| text.lines().skip(1).filter_map(Socket::of_line).collect::<Vec<_>>())
         .filter(|socket| ports.contains(&socket.port))
         .collect();
     if sockets.is_empty() {
-        return Vec::new();
+        return Some(Vec::new());
     }
     let owners = owners(proc);
     let mut found: Vec<Holder> = Vec::new();
@@ -43,7 +45,7 @@ pub(super) fn in_tree(proc: &Path, ports: &[u16]) -> Vec<Holder> {
             found.push(holder);
         }
     }
-    found
+    Some(found)
 }
 
 struct Socket {
@@ -83,6 +85,12 @@ fn owners(proc: &Path) -> Vec<(u64, u32)> {
 
 /// Checks whether another program uses the ports, and whether it shares them.
 pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
+    let Some(holders) = &host.holders else {
+        let what = "which programs use UDP 319 and 320 is not known: /proc/net/udp cannot be read";
+        return vec![
+            Finding::warning(what).remedy("mount /proc (without subset=pid), and repeat pmc-lite doctor"),
+        ];
+    };
     let runs = fresh_body::<Dante4lStatus>(&pages.dante4l).is_some();
     let is_taken = host.networks.iter().any(|network| network.is_port_taken());
     let mut others: BTreeMap<_, BTreeSet<u16>> = BTreeMap::new();
@@ -91,7 +99,7 @@ pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
         Some(process) => process.name != Dante4lStatus::PROGRAM,
         None => !runs || is_taken,
     };
-    for Holder { port, uid, process } in host.holders.iter().filter(is_other) {
+    for Holder { port, uid, process } in holders.iter().filter(is_other) {
         let (name, pid) = match process {
             Some(process) => (format!("{} (pid {})", process.name, process.pid), Some(process.pid)),
             None => (format!("a program of user {uid}"), None),

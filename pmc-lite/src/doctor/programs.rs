@@ -110,7 +110,8 @@ pub fn dante4l(host: &HostFacts, pages: &Pages, is_clear: bool) -> Vec<Found> {
 pub fn dante2sys(host: &HostFacts, pages: &Pages) -> Vec<Found> {
     let [_, files, _] = &host.pages;
     let [_, writer, _] = &host.writers;
-    let is_alone = host.competitors.iter().all(|competitor| competitor.name == Dante2sysStatus::PROGRAM);
+    let is_alone = host.sees_all_processes
+        && host.competitors.iter().all(|competitor| competitor.name == Dante2sysStatus::PROGRAM);
     let resolved = |finding| resolved(finding, is_alone);
     let mut found: Vec<Found> = finding::steerer(pages).into_iter().map(resolved).collect();
     outdated(&mut found, &pages.dante2sys, writer.as_ref());

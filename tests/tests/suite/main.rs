@@ -5,6 +5,7 @@ mod chrony;
 mod chrony_files;
 mod configuration;
 mod files;
+mod inherited;
 mod interfaces;
 mod leader_changes;
 mod leaders;

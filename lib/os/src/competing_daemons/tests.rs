@@ -43,7 +43,7 @@ impl Proc {
     }
 
     fn find(&self) -> Vec<CompetingDaemon> {
-        find_in(&self.0.0, 999)
+        find_in(&self.0.0, 999).daemons
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -312,7 +312,7 @@ fn unit_is_one_that_systemctl_of_this_host_can_stop() {
 /// The process named ntpd is sleep(1): it may set the clock, but does nothing.
 #[test]
 fn finds_a_process_of_this_host_except_itself() {
-    assert_eq!(find_in(Path::new("/nowhere"), 1), []);
+    assert_eq!(find_in(Path::new("/nowhere"), 1).daemons, []);
     if !is_root("starts a process that may set the clock") {
         return;
     }
@@ -328,10 +328,27 @@ fn finds_a_process_of_this_host_except_itself() {
     let mut child = Bound::spawn(Command::new(ntpd).arg0("sleep").arg("60")).unwrap();
     let pid = child.id();
     let is_found = |own| {
-        find_in(proc, own).iter().any(|competitor| (competitor.pid, &*competitor.name) == (pid, "ntpd"))
+        find_in(proc, own)
+            .daemons
+            .iter()
+            .any(|competitor| (competitor.pid, &*competitor.name) == (pid, "ntpd"))
     };
-    let found = [is_found(1), is_found(pid), find().iter().any(|competitor| competitor.pid == pid)];
+    let found = [is_found(1), is_found(pid), find().daemons.iter().any(|competitor| competitor.pid == pid)];
     child.end(std::time::Duration::from_secs(20)).unwrap();
     assert_eq!(found, [true, false, true], "as another process, as the process itself, by this process");
     assert!(!is_found(1), "found after its end");
+}
+
+#[test]
+fn processes_that_cannot_be_seen_make_the_list_incomplete() {
+    let proc = Proc::new();
+    let is_complete = || find_in(&proc.0.0, 999).is_complete;
+    proc.add(7, "chronyd");
+    assert!(!is_complete(), "hidepid=2: the processes of other users are not listed");
+    proc.write(1, "status", "Name:\tx\n");
+    assert!(!is_complete(), "hidepid=1: their files cannot be read");
+    proc.add(1, "systemd");
+    assert!(is_complete());
+    let absent = find_in(&proc.0.0.join("absent"), 999);
+    assert!(!absent.is_complete && absent.daemons.is_empty(), "/proc is not mounted");
 }

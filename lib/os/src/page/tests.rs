@@ -1,6 +1,6 @@
 use super::*;
 use crate::denial::{Denial, Denied};
-use crate::sandbox::{NOBODY, is_root, unprivileged, with_umask};
+use crate::sandbox::{NOBODY, is_root, logged, unprivileged, with_umask};
 use crate::scratch::Scratch;
 use dante_core::page::{
     Array, Dante2sys, Dante4l, Dante4lStatus, Freshness, HEAD_SIZE, HEARTBEAT, Life, MAGIC, SampleRecord,
@@ -9,8 +9,8 @@ use dante_core::page::{
 use dante_core::time::{Duration, Raw, Timestamp};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::{self, Permissions};
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, PermissionsExt, chown};
+use std::process::Command;
 use zerocopy::IntoBytes;
 
 /// A page with a unique name, removed when the test ends in any way.
@@ -310,8 +310,8 @@ fn reader_and_writer_do_not_follow_a_link() {
     assert_eq!(fs::read(target.name.path()).unwrap(), before, "the link's target was changed");
 }
 
-fn rung<B>(follower: &PageFollower<B>) -> bool {
-    let mut fds = [PollFd::new(follower.as_fd(), PollFlags::POLLIN)];
+fn rung<B: Body>(follower: &PageFollower<B>) -> bool {
+    let mut fds = [PollFd::new(follower.fd().unwrap(), PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::from(200u8)).unwrap() == 1
 }
 
@@ -320,7 +320,7 @@ fn doorbell_wakes_a_follower_also_after_the_page_was_replaced() {
     let scene = Scene::new();
     let mut writer = scene.writer(1).unwrap();
     writer.publish(at(0), &Scene::body(1));
-    let mut follower = PageFollower::new(scene.name.clone()).unwrap();
+    let mut follower = PageFollower::new(scene.name.clone());
     assert_eq!(follower.read(at(0)).unwrap().body.timeline, 1);
     assert!(!rung(&follower), "event without a publication");
     writer.publish(at(0), &Scene::body(2));
@@ -340,14 +340,57 @@ fn doorbell_wakes_a_follower_also_after_the_page_was_replaced() {
     assert!(rung(&follower), "no event of the new page");
 }
 
+/// The limits count per user namespace, which needs a process of its own: a child runs this test again.
+#[test]
+fn page_that_cannot_be_watched_is_read_often_and_the_setting_is_logged_once() {
+    const NAME: &str =
+        "page::tests::page_that_cannot_be_watched_is_read_often_and_the_setting_is_logged_once";
+    const VARIABLE: &str = "TEST_INOTIFY_LIMIT";
+    let settings = [
+        ("max_inotify_instances", "fs.inotify.max_user_instances"),
+        ("max_inotify_watches", "fs.inotify.max_user_watches"),
+    ];
+    let own = std::env::var(VARIABLE).unwrap_or_default();
+    if let Some((limit, setting)) = settings.iter().find(|(limit, _)| *limit == own) {
+        fs::write(format!("/proc/sys/user/{limit}"), "0").unwrap();
+        let scene = Scene::new();
+        let mut writer = scene.writer(1).unwrap();
+        let mut follower = PageFollower::<Dante4l>::new(scene.name.clone());
+        let lines = logged(|| {
+            assert!(follower.read(at(0)).is_err(), "not published yet");
+            assert_eq!(follower.deadline(), None);
+            writer.publish(at(0), &Scene::body(1));
+            for ms in [0, 125, 250] {
+                assert_eq!(follower.read(at(ms)).unwrap().body.timeline, 1);
+                assert_eq!(follower.deadline(), Some(at(ms + 125)), "{limit}");
+            }
+        });
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].starts_with("WARN changes of /dev/shm/"), "{lines:?}");
+        assert!(lines[0].ends_with(&format!("read every 125 ms instead; raise {setting}")), "{lines:?}");
+        return;
+    }
+    if !is_root("creates user namespaces") {
+        return;
+    }
+    for (limit, _) in settings {
+        let own = std::env::current_exe().unwrap();
+        let mut child = Command::new("unshare");
+        child.args(["--user", "--map-root-user"]).arg(own).args(["--exact", NAME]).env(VARIABLE, limit);
+        let output = child.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{limit}: {text}");
+    }
+}
+
 #[test]
 fn publishes_both_pages_and_rings_the_clock_page_only() {
     let instance: Instance = format!("test-{:x}", crate::daemon::random().unwrap()).parse().unwrap();
     let (clock, status) = (PageName::<Dante4l>::new(Some(&instance)), PageName::new(Some(&instance)));
     let mut publisher = Publisher::<Dante4l, Dante4lStatus>::open(Some(&instance), 5).unwrap();
     publisher.publish(at(0), &Scene::body(1), &Dante4lStatus { port_count: 1, ..Dante4lStatus::default() });
-    let mut clocks = PageFollower::new(clock.clone()).unwrap();
-    let mut statuses = PageFollower::<Dante4lStatus>::new(status.clone()).unwrap();
+    let mut clocks = PageFollower::new(clock.clone());
+    let mut statuses = PageFollower::<Dante4lStatus>::new(status.clone());
     assert_eq!(clocks.read(at(0)).unwrap().body.timeline, 1);
     assert_eq!(statuses.read(at(0)).unwrap().body.port_count, 1);
     publisher.publish(at(0), &Scene::body(2), &Dante4lStatus { port_count: 2, ..Dante4lStatus::default() });
@@ -407,8 +450,8 @@ fn truncated_or_extended_page_is_recreated_within_a_second() {
         assert_eq!(inode(), before, "{name}: another process could have taken the name");
         assert_eq!(reader.read(at(2_000)).unwrap().instance, 5, "{name}");
         writer.publish(at(2_500), &Scene::body(2));
-        let follower = PageFollower::<Dante4l>::new(scene.name.clone());
-        assert_eq!(follower.unwrap().read(at(2_500)).unwrap().body.timeline, 2, "{name}");
+        let mut follower = PageFollower::<Dante4l>::new(scene.name.clone());
+        assert_eq!(follower.read(at(2_500)).unwrap().body.timeline, 2, "{name}");
     }
 }
 
@@ -483,7 +526,7 @@ fn readers_find_the_new_page_after_a_rename() {
     let scene = Scene::new();
     let mut writer = scene.writer(5).unwrap();
     writer.publish(at(0), &Scene::body(1));
-    let (mut reader, mut follower) = (scene.reader(), PageFollower::new(scene.name.clone()).unwrap());
+    let (mut reader, mut follower) = (scene.reader(), PageFollower::new(scene.name.clone()));
     reader.read(at(0)).unwrap();
     follower.read(at(0)).unwrap();
     let elsewhere = Scene::new();
@@ -619,7 +662,7 @@ fn process_of_another_user_in_the_writers_place_does_not_block_the_next_writer()
     let imitation = directory.0.join("dante4l");
     fs::copy("/bin/sleep", &imitation).unwrap();
     for (user, is_refused) in [(NOBODY, false), (0, true)] {
-        let mut process = std::process::Command::new(&imitation).arg("60").uid(user).spawn().unwrap();
+        let mut process = Command::new(&imitation).arg("60").uid(user).spawn().unwrap();
         let life = Life::Live.word(process.id()).to_ne_bytes();
         scene.file().write_all_at(&life, Head::Life.offset()).unwrap();
         let next = scene.writer(2);

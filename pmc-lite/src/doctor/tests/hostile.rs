@@ -25,7 +25,11 @@ fn named_by_an_attacker(mut host: HostFacts) -> HostFacts {
         failure.into_iter().for_each(|failure| failure.what = name());
     }
     host.elsewhere.iter_mut().for_each(|(interface, _)| *interface = name());
-    host.holders.iter_mut().flat_map(|holder| &mut holder.process).for_each(|process| process.name = name());
+    host.holders
+        .iter_mut()
+        .flatten()
+        .flat_map(|holder| &mut holder.process)
+        .for_each(|process| process.name = name());
     host.competitors.iter_mut().for_each(|other| {
         // The only names are those of known programs; a unit's may have any.
         other.unit = Some(name());

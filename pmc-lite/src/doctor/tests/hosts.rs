@@ -50,6 +50,11 @@ pub fn all() -> Vec<(&'static str, HostFacts, Pages)> {
             scenes::locked(),
         ),
         (
+            "hidden_processes",
+            HostFacts { competitors: Vec::new(), holders: None, sees_all_processes: false, ..healthy() },
+            scenes::locked(),
+        ),
+        (
             "chronyd_began_later",
             HostFacts { competitors: vec![chronyd(), dante2sys()], ..healthy() },
             scenes::yielded(),
@@ -77,8 +82,11 @@ pub fn healthy() -> HostFacts {
         networks: vec![network(None)],
         elsewhere: Vec::new(),
         firewall: Rules { nft: Ok(r#"{"nftables":[]}"#.into()), has_legacy: false },
-        holders: [319, 320].map(|port| Holder { port, uid: 996, process: Some(running("dante4l")) }).into(),
+        holders: Some(
+            [319, 320].map(|port| Holder { port, uid: 996, process: Some(running("dante4l")) }).into(),
+        ),
         competitors: vec![dante2sys()],
+        sees_all_processes: true,
         pages: [both_pages("dante4l"), both_pages("dante2sys"), both_pages("danteshm")],
         writers: [Some(running("dante4l")), Some(running("dante2sys")), Some(running("danteshm"))],
         chrony: Chrony::default(),
@@ -184,7 +192,7 @@ fn unprivileged() -> HostFacts {
     let message = "Operation not permitted (you must be root)".into();
     HostFacts {
         firewall: Rules { nft: Err(Unknown::Failed { tool: "nft", message }), has_legacy: false },
-        holders: vec![Holder { port: 319, uid: 996, process: None }],
+        holders: Some(vec![Holder { port: 319, uid: 996, process: None }]),
         ..listening(received)
     }
 }
@@ -195,7 +203,7 @@ fn port_taken() -> HostFacts {
     let failure = Some(OpenFailure { what, denial: Some(Denial::InUse) });
     HostFacts {
         choice: Choice::Configuration("/etc/dante4l.toml".into()),
-        holders: vec![Holder { port: 319, uid: 0, process }],
+        holders: Some(vec![Holder { port: 319, uid: 0, process }]),
         writers: [None, None, None],
         ..listening(Received { failure, ..nothing() })
     }
@@ -259,7 +267,7 @@ fn unnamed() -> HostFacts {
     HostFacts {
         choice: Choice::All,
         networks: vec![silent, network(Some(a_leader(Subdomain::DFLT)))],
-        holders: Vec::new(),
+        holders: Some(Vec::new()),
         competitors: Vec::new(),
         writers: [None, None, None],
         ..healthy()
@@ -268,8 +276,12 @@ fn unnamed() -> HostFacts {
 
 /// Another user created dante4l's status page first, so dante4l does not start.
 fn planted() -> HostFacts {
-    let mut host =
-        HostFacts { competitors: Vec::new(), holders: Vec::new(), writers: [None, None, None], ..healthy() };
+    let mut host = HostFacts {
+        competitors: Vec::new(),
+        holders: Some(Vec::new()),
+        writers: [None, None, None],
+        ..healthy()
+    };
     let [[clock, status], ..] = &mut host.pages;
     clock.file = Some(Ownership { owner: "dante4l".into(), mode: 0o644, size: 0 });
     status.file = Some(Ownership { owner: "guest".into(), mode: 0o644, size: 4096 });
