@@ -67,6 +67,7 @@ fn first_finding_is_the_cause() {
         ("querier", "joined 224.0.1.129 again 3 times -> "),
         ("chronyd", "chronyd (chrony.service, pid 300)"),
         ("chronyd_beside_dante2sys", "systemctl disable --now chrony.service"),
+        ("hidden_processes", "which programs use UDP 319 and 320 is not known"),
         ("chronyd_began_later", "dante2sys does not steer it meanwhile"),
         ("dante4l_dead", "systemctl restart dante4l"),
         ("dante4l_hangs", "systemctl restart dante4l"),

@@ -128,12 +128,11 @@ const PARTS: [(&str, &str); 7] = [
 ];
 
 /// Texts that no daemon writes to its log.
-const NOT_WRITTEN: [&str; 10] = [
+const NOT_WRITTEN: [&str; 9] = [
     // dante2sys logs the failure of each server instead.
     "no NTP server replied with a time",
     // --check-config and --help.
     "{}: the flags are valid",
-    "cannot write to stdout: {cause}",
     "Exit status: 0 ended on request, 1 failed, 2 wrong flags or configuration, 3 refused \
      (already running, port in use, page of another user), 4 missing permission, 5 no such interface.",
     // Only of a program that reads a segment: shm-reader.
