@@ -221,7 +221,7 @@ impl Follower {
         self.dante4l.fd()
     }
 
-    /// When to read next, if before [`READ_INTERVAL`] is over.
+    /// When to read next, if before READ_INTERVAL is over.
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
         self.dante4l.deadline()
     }
