@@ -37,7 +37,7 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Number of readings kept. At intervals of [`Self::SPACING`] or more they reach 6.3 s back, so that the reading before a stall of
+    /// Number of readings kept. At intervals of `SPACING` or more they reach 6.3 s back, so that the reading before a stall of
     /// any length is kept while the packets of the stall are read from their socket, which takes some ms.
     const DEPTH: usize = 64;
     /// Minimum interval between two readings that are kept, the latest one excepted. It is shorter than the interval of Syncs
@@ -50,7 +50,7 @@ impl Bridge {
     const TOLERANCE: Duration = Duration::from_us(50);
 
     /// Adds a reading. Readings are added in the order of time; an older one is ignored. Replaces the last reading if that followed
-    /// the one before it by less than [`Self::SPACING`].
+    /// the one before it by less than `SPACING`.
     pub fn note(&mut self, reading: Reading) {
         if self.readings.last().is_some_and(|last| reading.raw <= last.raw) {
             return;
