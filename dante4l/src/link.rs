@@ -66,6 +66,8 @@ pub enum LinkChange {
     Address(Ipv4Addr),
     /// It was removed, or another interface has its name: the sockets are unusable.
     Gone,
+    /// The kernel did not answer: its state is not known, and the sockets stay as they are.
+    Unknown(NetError),
 }
 
 /// Why there is no link.
@@ -83,13 +85,21 @@ impl LinkError {
     /// The exit status for an error that waiting does not resolve; `None` for any other error.
     pub fn fatal(&self) -> Option<Exit> {
         match self {
-            Self::Interface(_) => None,
+            Self::Interface(_) | Self::Card(CardError::Unknown { .. }) => None,
             Self::Card(error) => Some(match error.denial() {
                 Some(Denial::NotPermitted) => Exit::NotPermitted,
                 _ if error.is_unsupported() => Exit::Usage,
                 _ => Exit::Refused,
             }),
             Self::Socket(error) => error.denial().map(Exit::from),
+        }
+    }
+
+    /// Whether the cause is a state of the interface: the kernel notifies of its end, but not of the end of any other cause.
+    pub fn is_state_of_interface(&self) -> bool {
+        match self {
+            Self::Interface(error) => !matches!(error, NetError::Failed { .. }),
+            Self::Card(_) | Self::Socket(_) => false,
         }
     }
 }
@@ -177,13 +187,7 @@ impl Link {
     pub fn check(&mut self, was_up: bool) -> Result<LinkChange, SocketError> {
         let found = match Interface::find(&self.interface.name) {
             Ok(found) => found,
-            // The sockets are still members of the group, and receive again as soon as the interface is up.
-            Err(error @ NetError::Down { .. }) if self.is_current() => {
-                return Ok(if was_up { LinkChange::Down(error.to_string()) } else { LinkChange::None });
-            }
-            // Multicast is received without an address, and the next lease brings an address again.
-            Err(NetError::NoAddress { .. }) if self.is_current() => return Ok(LinkChange::None),
-            Err(_) => return Ok(LinkChange::Gone),
+            Err(error) => return Ok(self.without_interface(was_up, error)),
         };
         if found.index != self.interface.index || found.mac != self.interface.mac {
             return Ok(LinkChange::Gone);
@@ -202,8 +206,21 @@ impl Link {
         })
     }
 
-    fn is_current(&self) -> bool {
-        current_index(&self.interface.name) == Some(self.interface.index)
+    /// The change that follows from an error of finding the interface.
+    fn without_interface(&self, was_up: bool, error: NetError) -> LinkChange {
+        let Interface { name, index, .. } = &self.interface;
+        match (error, current_index(name)) {
+            (error @ NetError::Failed { .. }, _) => LinkChange::Unknown(error),
+            (_, Err(cause)) => LinkChange::Unknown(NetError::Failed { name: name.clone(), cause }),
+            // The sockets are still members of the group, and receive again as soon as the interface is up.
+            (error @ NetError::Down { .. }, Ok(current)) if current == Some(*index) => match was_up {
+                true => LinkChange::Down(error.to_string()),
+                false => LinkChange::None,
+            },
+            // Multicast is received without an address, and the next lease brings an address again.
+            (NetError::NoAddress { .. }, Ok(current)) if current == Some(*index) => LinkChange::None,
+            _ => LinkChange::Gone,
+        }
     }
 
     /// How many packets the receive buffer of event messages was to hold, and how many it holds at least.

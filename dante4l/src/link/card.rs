@@ -92,6 +92,8 @@ pub(super) fn prepare_card(
     match Card::prepare(interface, config.sends) {
         Ok(found) => Ok(Some(found)),
         Err(error) if config.timestamping == Timestamping::Hardware => Err(error.into()),
+        // Tried again, instead of software timestamps until the next start.
+        Err(error @ CardError::Unknown { .. }) => Err(error.into()),
         // Most cards have none, and the line `listening` reports which timestamps are used.
         Err(error @ CardError::NoTimestamps { .. }) => {
             log::debug!("port {}: {error}", config.interface);

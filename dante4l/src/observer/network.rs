@@ -157,13 +157,14 @@ impl NetworkDriver {
 
     /// Whether a notification affects this network: its interface has the name now, or had it when the sockets were opened.
     pub fn is_affected(&self, news: InterfaceEvent<'_>) -> bool {
-        let own = || {
-            let opened = self.link.as_ref().map(|link| link.interface.index);
-            opened.or_else(|| current_index(self.name()))
+        let is_own = |index| match &self.link {
+            Some(link) => link.interface.index == index,
+            // Without an answer of the kernel it may be this one.
+            None => current_index(self.name()).map_or(true, |current| current == Some(index)),
         };
         match news {
-            InterfaceEvent::Link { name, index, .. } => name == self.name() || own() == Some(index),
-            InterfaceEvent::Address { index } => own() == Some(index),
+            InterfaceEvent::Link { name, index, .. } => name == self.name() || is_own(index),
+            InterfaceEvent::Address { index } => is_own(index),
             InterfaceEvent::Missed => true,
         }
     }
@@ -175,6 +176,10 @@ impl NetworkDriver {
         let was_open = engine.port(self.place).is_some_and(|port| port.state().is_open());
         match link.check(was_open) {
             Ok(LinkChange::None) => {}
+            Ok(LinkChange::Unknown(error)) => {
+                self.next_check = Some(now + CHECK_INTERVAL);
+                self.log_failure(now, format_args!("{error}; checking again in 1 s"));
+            }
             Ok(LinkChange::Down(why)) => self.fail(engine, &why),
             Ok(LinkChange::Up) => {
                 self.rejoin(engine, now);
@@ -211,8 +216,7 @@ impl NetworkDriver {
                 }
             }
             Err(error) => {
-                // The kernel notifies of changes of the interface, but not of other causes.
-                if !self.has_notifications || !matches!(error, LinkError::Interface(_)) {
+                if !self.has_notifications || !error.is_state_of_interface() {
                     self.next_check = Some(now + CHECK_INTERVAL);
                 }
                 self.failure = error.to_string();
@@ -274,24 +278,67 @@ impl NetworkDriver {
 mod logged;
 
 #[cfg(test)]
+#[path = "../../../lib/os/src/exhausted.rs"]
+mod exhausted;
+
+#[cfg(test)]
 mod tests {
+    use super::exhausted::{alone, take_all_descriptors};
     use super::logged::logged;
     use super::*;
+    use dante_core::port::PortConfig;
     use dante_core::wire::Subdomain;
     use dante_os::socket::Timestamping;
+
+    fn driver(interface: &str, [event_port, general_port]: [u16; 2]) -> NetworkDriver {
+        let config = LinkConfig {
+            interface: interface.into(),
+            group: Subdomain::DFLT.group(),
+            event_port,
+            general_port,
+            timestamping: Timestamping::Auto,
+            sends: false,
+        };
+        NetworkDriver::new(0, config, 0, true)
+    }
+
+    /// A process that lacks descriptors cannot list the interfaces, which says nothing about them; no notification comes when
+    /// it has some again.
+    #[test]
+    fn interface_stays_in_use_and_is_checked_again_if_the_kernel_does_not_answer() {
+        let name = "observer::network::tests::interface_stays_in_use_and_is_checked_again_if_the_kernel_does_not_answer";
+        alone(name, || {
+            let sockets = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+            let ports = sockets.map(|socket| socket.local_addr().unwrap().port());
+            let mut engine = Engine::new([("lo", PortConfig::default())].into_iter());
+            let mut network = driver("lo", ports);
+            let now = raw_now();
+            let again = Some(now + CHECK_INTERVAL);
+            let state = |engine: &Engine| engine.port(0).unwrap().state();
+
+            let taken = take_all_descriptors();
+            network.open(&mut engine, now);
+            assert_eq!((network.link.is_some(), network.deadline()), (false, again), "{}", network.failure);
+            assert!(network.is_affected(InterfaceEvent::Address { index: 1 }), "it may be this one");
+            drop(taken);
+            network.check_interface(&mut engine, now);
+            assert_eq!((network.link.is_some(), state(&engine)), (true, State::Listening), "{}", network.failure);
+            assert_eq!(network.next_check, None);
+
+            let taken = take_all_descriptors();
+            network.check_interface(&mut engine, now);
+            assert_eq!((network.link.is_some(), state(&engine)), (true, State::Listening), "{}", network.failure);
+            assert_eq!(network.next_check, again);
+            drop(taken);
+            network.check_interface(&mut engine, now);
+            assert_eq!((state(&engine), network.next_check), (State::Listening, None));
+        });
+    }
 
     /// A host that sends PTP makes the state alternate; the interface changes meanwhile.
     #[test]
     fn alternating_leader_does_not_suppress_lines_about_the_interface() {
-        let config = LinkConfig {
-            interface: "eth0".into(),
-            group: Subdomain::DFLT.group(),
-            event_port: 319,
-            general_port: 320,
-            timestamping: Timestamping::Auto,
-            sends: false,
-        };
-        let mut network = NetworkDriver::new(0, config, 0, true);
+        let mut network = driver("eth0", [319, 320]);
         let lines = logged(|| {
             (0..100).for_each(|_| network.changed(State::Slave, State::Listening, Reason::Failed));
             network.interface_info(format_args!("address changed to 10.0.0.1"));

@@ -11,6 +11,8 @@ pub mod clock;
 pub mod competing_daemons;
 pub mod daemon;
 pub mod denial;
+#[cfg(test)]
+mod exhausted;
 mod local_socket;
 pub mod log;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::denial::display_explained;
 use dante_core::explain::Explain;
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
-use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::net::if_::{InterfaceFlags, if_indextoname, if_nametoindex};
 use request::driver;
 use std::net::Ipv4Addr;
 
@@ -84,26 +84,36 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Finds the interface with this name.
+    /// Finds the interface with this name, or with this alternative name (`ip link property add altname`) of at most 15 bytes. The
+    /// name of an address (`eth1:0`) stands for its interface, as in ifconfig(8).
     ///
     /// # Errors
-    /// [`NetError`]: the interface does not exist, is down or has no IPv4 address.
+    /// [`NetError`]: the interface does not exist, is down or has no IPv4 address; or the kernel did not answer
+    /// ([`NetError::Failed`]).
     pub fn find(name: &str) -> Result<Self, NetError> {
         let failed = |cause| NetError::Failed { name: name.to_owned(), cause };
+        let not_found = || match names() {
+            Ok(present) => NetError::NotFound { name: name.to_owned(), present },
+            Err(error) => error,
+        };
+        let entries = getifaddrs().map_err(failed)?;
+        let index = current_index(name).map_err(failed)?.ok_or_else(not_found)?;
+        let name = match if_indextoname(index) {
+            Ok(name) => name.to_string_lossy().into_owned(),
+            // The interface was removed meanwhile.
+            Err(Errno::ENXIO | Errno::ENODEV) => return Err(not_found()),
+            Err(cause) => return Err(failed(cause)),
+        };
         let (mut flags, mut address, mut mac) = (None, None, [0; 6]);
-        for entry in getifaddrs().map_err(failed)? {
-            if entry.interface_name == name {
+        for entry in entries {
+            if device(&entry.interface_name) == name {
                 flags = Some(entry.flags);
                 let found = entry.address.as_ref();
                 address = address.or(found.and_then(|a| a.as_sockaddr_in()).map(|a| a.ip()));
                 mac = found.and_then(|a| a.as_link_addr()).and_then(|a| a.addr()).unwrap_or(mac);
             }
         }
-        let name = name.to_owned();
-        let (Some(flags), Some(index)) = (flags, current_index(&name)) else {
-            let present = names()?;
-            return Err(NetError::NotFound { name, present });
-        };
+        let flags = flags.ok_or_else(not_found)?;
         if !flags.contains(InterfaceFlags::IFF_UP) {
             return Err(NetError::Down { name });
         }
@@ -113,9 +123,10 @@ impl Interface {
         let kind = if flags.contains(InterfaceFlags::IFF_LOOPBACK) {
             Kind::Loopback
         } else {
-            match driver(&name).as_deref() {
-                Some("veth") => Kind::Veth,
-                Some("tun") => Kind::Tap,
+            match driver(&name).as_deref().map_err(|cause| *cause) {
+                Ok("veth") => Kind::Veth,
+                Ok("tun") => Kind::Tap,
+                Err(cause) if is_shortage(cause) => return Err(NetError::Failed { name, cause }),
                 _ => Kind::Other,
             }
         };
@@ -132,18 +143,38 @@ pub fn capabilities(name: &str) -> Option<Capabilities> {
 /// Names of all interfaces, in the kernel's order.
 pub fn names() -> Result<Vec<String>, NetError> {
     let failed = |cause| NetError::Failed { name: "any".into(), cause };
-    let mut names = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     for entry in getifaddrs().map_err(failed)? {
-        if !names.contains(&entry.interface_name) {
-            names.push(entry.interface_name);
+        let name = device(&entry.interface_name);
+        if names.iter().all(|other| other != name) {
+            names.push(name.to_owned());
         }
     }
     Ok(names)
 }
 
-/// Index of the interface that has this name now; one system call.
-pub fn current_index(name: &str) -> Option<u32> {
-    if_nametoindex(name).ok()
+/// Index of the interface that has this name, or this alternative name, now; `None` if there is none.
+///
+/// # Errors
+/// The kernel did not answer, so nothing is known: no descriptor or memory is free. The C library may replace the cause.
+pub fn current_index(name: &str) -> nix::Result<Option<u32>> {
+    match if_nametoindex(name) {
+        Ok(index) => Ok(Some(index)),
+        // EINVAL: a name with a zero byte.
+        Err(Errno::ENODEV | Errno::ENXIO | Errno::EINVAL) => Ok(None),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// The interface of a name from getifaddrs(3), which is the label of an IPv4 address if that has one: `eth1:0` for `eth1`. The
+/// name of an interface contains no colon.
+fn device(label: &str) -> &str {
+    label.split(':').next().unwrap_or(label)
+}
+
+/// Whether a request failed because this process or the host lacks descriptors or memory, so that it may succeed later.
+fn is_shortage(cause: Errno) -> bool {
+    matches!(cause, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
 }
 
 #[cfg(test)]

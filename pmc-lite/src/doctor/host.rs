@@ -126,12 +126,15 @@ impl HostFacts {
 impl InterfaceFacts {
     fn gather(name: String, subdomain: Subdomain, pages: &Pages) -> Self {
         let subdomain = port_of(pages, &name).map_or(subdomain, |port| Subdomain(port.subdomain));
+        let link = Interface::find(&name);
+        // `name` may be an alternative name, which files of /proc do not have.
+        let device = link.as_ref().map_or(name.as_str(), |interface| interface.name.as_str());
         Self {
             subdomain,
-            link: Interface::find(&name),
-            memberships: Memberships::of(&name),
-            reverse_path: ReversePath::of(&name),
-            timestamping: net::capabilities(&name),
+            memberships: Memberships::of(device),
+            reverse_path: ReversePath::of(device),
+            timestamping: net::capabilities(device),
+            link,
             received: None,
             name,
         }

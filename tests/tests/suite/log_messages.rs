@@ -523,6 +523,7 @@ every_case!(socket_errors -> SocketError {
 });
 
 every_case!(card_errors -> CardError {
+    CardError::Unknown { .. } => CardError::Unknown { interface: name(), cause: OTHER },
     CardError::NoTimestamps { .. } => CardError::NoTimestamps { interface: name() },
     CardError::NoTransmitTimestamps { .. } => CardError::NoTransmitTimestamps { interface: name() },
     CardError::NoClock { .. } => CardError::NoClock { interface: name() },
@@ -690,6 +691,7 @@ fn every_event_and_error_of_dante4l_is_explained() {
     network_changes().iter().for_each(|change| explained(change.to_string()));
     for error in net_errors().iter().map(Explain::what).chain(socket_errors().iter().map(Explain::what)) {
         explained(format!("{error}; waiting for it"));
+        explained(format!("{error}; checking again in 1 s"));
         explained(error);
     }
     for error in card_errors().iter().map(Explain::what) {

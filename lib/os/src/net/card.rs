@@ -3,7 +3,7 @@
 //! A card has one setting for all programs. This program never narrows a setting of another one: it keeps a receive filter that
 //! includes PTPv1 Sync, and widens a filter without it to all packets only.
 
-use super::{Interface, request};
+use super::{Interface, is_shortage, request};
 use crate::clock::{Phc, PhcError, PhcReader};
 use crate::denial::{Denial, Denied, display_explained};
 use arrayvec::ArrayVec;
@@ -136,6 +136,7 @@ fn plan(found: Option<Setting>, transmit: bool) -> ArrayVec<Setting, 3> {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum CardError {
+    Unknown { interface: String, cause: Errno },
     NoTimestamps { interface: String },
     NoTransmitTimestamps { interface: String },
     NoClock { interface: String },
@@ -148,6 +149,9 @@ pub enum CardError {
 impl Explain for CardError {
     fn what(&self) -> String {
         match self {
+            Self::Unknown { interface, cause } => {
+                format!("cannot ask the driver of {interface} for its timestamping capabilities: {cause}")
+            }
             Self::NoTimestamps { interface } => format!("{interface} has no hardware timestamps"),
             Self::NoTransmitTimestamps { interface } => format!(
                 "{interface} has hardware timestamps of received packets but not of sent ones; two kinds of timestamps \
@@ -232,9 +236,12 @@ impl Card {
     /// See [`CardError`]. The card's setting is then unchanged.
     pub fn prepare(interface: &Interface, transmit: bool) -> Result<(Self, PhcReader), CardError> {
         let name = || interface.name.clone();
-        let card = request::capabilities(&interface.name).ok().filter(|card| card.has_hardware_rx());
-        let Some(capabilities) = card else {
-            return Err(CardError::NoTimestamps { interface: name() });
+        let capabilities = match request::capabilities(&interface.name) {
+            Ok(found) if found.has_hardware_rx() => found,
+            Err(cause) if is_shortage(cause) => {
+                return Err(CardError::Unknown { interface: name(), cause });
+            }
+            _ => return Err(CardError::NoTimestamps { interface: name() }),
         };
         if transmit && !capabilities.has_hardware_tx() {
             return Err(CardError::NoTransmitTimestamps { interface: name() });

@@ -39,13 +39,13 @@ mod ioctl {
     nix::ioctl_readwrite_bad!(set_timestamping, libc::SIOCSHWTSTAMP, libc::ifreq);
 }
 
-/// Name of the interface's driver, if it has one.
-pub(super) fn driver(name: &str) -> Option<String> {
+/// Name of the interface's driver. EOPNOTSUPP: it has none.
+pub(super) fn driver(name: &str) -> nix::Result<String> {
     let mut info = DriverInfo { cmd: GDRVINFO, driver: [0; 32], rest: [0; 160] };
     // SAFETY: for this request the kernel reads the command and writes an ethtool_drvinfo, the type of `info`.
-    unsafe { request(name, &mut info, ioctl::ethtool) }.ok()?;
-    let text = info.driver.split(|byte| *byte == 0).next()?;
-    String::from_utf8(text.to_vec()).ok()
+    unsafe { request(name, &mut info, ioctl::ethtool) }?;
+    let text: Vec<u8> = info.driver.into_iter().take_while(|byte| *byte != 0).collect();
+    String::from_utf8(text).map_err(|_| Errno::EILSEQ)
 }
 
 /// Timestamping capabilities of the card (ETHTOOL_GET_TS_INFO).

@@ -83,7 +83,7 @@ fn reports_changes_of_an_interface_and_lost_messages() {
                 assert_ne!(wake, crate::poll::Wake::default(), "no message from the kernel");
             }
         };
-        let v0 = super::super::current_index("v0").unwrap();
+        let v0 = super::super::current_index("v0").unwrap().unwrap();
         let is = |running| link_event(v0, "v0", running);
         wait(&mut watch, &|event| event == is(false));
         assert!(ip("link set v0 up") && ip("link set v1 up"));
