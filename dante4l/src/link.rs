@@ -4,7 +4,7 @@ mod card;
 mod membership;
 
 use card::{TimestampCheck, prepare_card};
-use dante_core::port::{Channel, Input, NoTimestamp, SendToken, TimestampSource};
+use dante_core::port::{Channel, Input, InterfaceFault, NoTimestamp, SendToken, TimestampSource};
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::daemon::Exit;
@@ -59,7 +59,7 @@ pub enum LinkChange {
     /// No relevant change.
     None,
     /// It cannot receive; the sockets stay open until it can again.
-    Down(String),
+    Down(InterfaceFault, String),
     /// It can receive again.
     Up,
     /// It has another address.
@@ -92,6 +92,23 @@ impl LinkError {
                 _ => Exit::Refused,
             }),
             Self::Socket(error) => error.denial().map(Exit::from),
+        }
+    }
+
+    /// The fault for the status page.
+    pub fn fault(&self) -> InterfaceFault {
+        let is_not_permitted = |denial| denial == Some(Denial::NotPermitted);
+        match self {
+            Self::Interface(NetError::NotFound { .. }) => InterfaceFault::Absent,
+            Self::Interface(NetError::Down { .. }) => InterfaceFault::Down,
+            Self::Interface(NetError::NoAddress { .. }) => InterfaceFault::NoAddress,
+            Self::Card(error) if is_not_permitted(error.denial()) => InterfaceFault::NotPermitted,
+            Self::Socket(error) if is_not_permitted(error.denial()) => InterfaceFault::NotPermitted,
+            Self::Socket(SocketError::PortInUse { .. }) => InterfaceFault::PortInUse,
+            Self::Interface(NetError::Failed { .. })
+            | Self::Card(CardError::Unknown { .. })
+            | Self::Socket(_) => InterfaceFault::System,
+            Self::Card(_) => InterfaceFault::Card,
         }
     }
 
@@ -199,7 +216,7 @@ impl Link {
             self.general.send_from(&self.interface)?;
         }
         Ok(match (was_up, self.interface.up) {
-            (true, false) => LinkChange::Down(NO_CARRIER.into()),
+            (true, false) => LinkChange::Down(InterfaceFault::NoCarrier, NO_CARRIER.into()),
             (false, true) => LinkChange::Up,
             (true, true) if has_new_address => LinkChange::Address(self.interface.address),
             _ => LinkChange::None,
@@ -214,7 +231,7 @@ impl Link {
             (_, Err(cause)) => LinkChange::Unknown(NetError::Failed { name: name.clone(), cause }),
             // The sockets are still members of the group, and receive again as soon as the interface is up.
             (error @ NetError::Down { .. }, Ok(current)) if current == Some(*index) => match was_up {
-                true => LinkChange::Down(error.to_string()),
+                true => LinkChange::Down(InterfaceFault::Down, error.to_string()),
                 false => LinkChange::None,
             },
             // Multicast is received without an address, and the next lease brings an address again.

@@ -154,6 +154,7 @@ impl Observer {
     fn publish(&mut self, now: Timestamp<Raw>, is_due: bool) {
         for (place, network) in self.networks.iter().enumerate() {
             self.engine.set_timestamp_source(place, network.timestamp_source());
+            self.engine.set_fault(place, network.fault);
         }
         if is_due || self.engine.is_changed() {
             let (clock, status) = self.engine.pages(kernel_sync());
@@ -213,7 +214,7 @@ impl Service for Observer {
             }
             if let Err(error) = self.receive(wake, place, first) {
                 if let Some(network) = self.networks.get_mut(place) {
-                    network.close(&mut self.engine, &error.to_string());
+                    network.close_after(&mut self.engine, error);
                 }
                 self.drain();
             }

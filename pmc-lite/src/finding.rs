@@ -1,5 +1,7 @@
 //! Findings: problems that the pages show, with their remedies. `get status`, `watch`, `check` and `doctor` show them.
 
+mod unusable;
+
 use crate::pages::{Pages, Read, configuration, fresh_body, freshness, unit};
 use crate::verdict::large_phase_error;
 use dante_core::explain::Explain;
@@ -17,6 +19,7 @@ use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Subdomain;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeSet;
+use unusable::unusable;
 
 /// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -46,7 +49,8 @@ named! {
         OtherLayout "other_layout",
         /// dante4l is running, but neither dante2sys nor danteshm was started.
         NoFollower "no_follower",
-        /// The network interface is absent, down, without carrier, or has no IPv4 address.
+        /// dante4l cannot use the network interface: it is absent, down, without carrier or address, a UDP port is in use, a permission
+        /// is missing, or the kernel refused a request.
         InterfaceUnusable "interface_unusable",
         /// No permitted leader is received.
         NoLeader "no_leader",
@@ -267,15 +271,7 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
     let listens = port.state() == Some(port::State::Listening);
     let reported = diagnostics.iter().filter(|diagnostic| listens || !diagnostic.explains());
     match port.state() {
-        Some(port::State::Initializing | port::State::Faulty) => found.push(
-            Finding::failure(format!(
-                "dante4l cannot use {interface}: it is absent, down, without carrier, or has no IPv4 address"
-            ))
-            .kind(Kind::InterfaceUnusable)
-            .remedy(format!(
-                "check it: ip -br addr show {interface}; dante4l uses it as soon as it is ready"
-            )),
-        ),
+        Some(port::State::Initializing | port::State::Faulty) => found.push(unusable(port, pages)),
         Some(port::State::Listening) if !port.foreign_leaders().is_empty() => found.extend(candidate(port)),
         Some(port::State::Listening) if !diagnostics.iter().any(|diagnostic| diagnostic.explains()) => {
             let subdomain = Subdomain(port.subdomain);

@@ -136,6 +136,7 @@ pub fn faulty() -> Pages {
         interface: Text::new("eth7"),
         subdomain: Subdomain::DFLT.0,
         state: port::State::Faulty as u8,
+        fault: port::InterfaceFault::Absent as u8,
         ..PortRecord::new_zeroed()
     };
     Pages { clock: fresh(Dante4l::default()), dante4l: fresh(observer(port)), ..no_daemon() }

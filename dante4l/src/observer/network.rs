@@ -4,7 +4,8 @@ use crate::link::{Link, LinkChange, LinkConfig, LinkError, NO_CARRIER};
 use dante_core::observe::Observer as Engine;
 use dante_core::port::TimestampSource;
 use dante_core::port::{
-    Channel, Diagnostic, Input, NoTimestamp, Port, Reason, SendToken, State, follower_identity,
+    Channel, Diagnostic, Input, InterfaceFault, NoTimestamp, Port, Reason, SendToken, State,
+    follower_identity,
 };
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Buffer;
@@ -28,6 +29,8 @@ pub(super) struct NetworkDriver {
     pub link: Option<Link>,
     /// Why there is no link, or why it cannot be used.
     pub failure: String,
+    /// The same for the status page.
+    pub fault: InterfaceFault,
     /// The last diagnostic that explains a missing lock.
     pub diagnostic: Option<Diagnostic>,
     /// Seed of the UUID of an interface without a MAC address.
@@ -50,6 +53,7 @@ impl NetworkDriver {
             config,
             link: None,
             failure: String::new(),
+            fault: InterfaceFault::None,
             diagnostic: None,
             seed,
             has_notifications,
@@ -180,7 +184,7 @@ impl NetworkDriver {
                 self.next_check = Some(now + CHECK_INTERVAL);
                 self.log_failure(now, format_args!("{error}; checking again in 1 s"));
             }
-            Ok(LinkChange::Down(why)) => self.fail(engine, &why),
+            Ok(LinkChange::Down(fault, why)) => self.fail(engine, fault, &why),
             Ok(LinkChange::Up) => {
                 self.rejoin(engine, now);
                 self.begin(engine, now);
@@ -190,10 +194,11 @@ impl NetworkDriver {
                 self.rejoin(engine, now);
             }
             Ok(LinkChange::Gone) => {
-                self.close(engine, "the interface was removed, or another one has its name now");
+                let why = "the interface was removed, or another one has its name now";
+                self.close(engine, InterfaceFault::Absent, why);
                 self.open(engine, now);
             }
-            Err(error) => self.close(engine, &error.to_string()),
+            Err(error) => self.close_after(engine, error),
         }
     }
 
@@ -211,7 +216,7 @@ impl NetworkDriver {
                 if is_up {
                     self.begin(engine, now);
                 } else {
-                    self.failure = NO_CARRIER.into();
+                    (self.failure, self.fault) = (NO_CARRIER.into(), InterfaceFault::NoCarrier);
                     self.log_failure(now, format_args!("{NO_CARRIER}"));
                 }
             }
@@ -219,7 +224,7 @@ impl NetworkDriver {
                 if !self.has_notifications || !error.is_state_of_interface() {
                     self.next_check = Some(now + CHECK_INTERVAL);
                 }
-                self.failure = error.to_string();
+                (self.failure, self.fault) = (error.to_string(), error.fault());
                 self.log_failure(now, format_args!("{error}; waiting for it"));
             }
         }
@@ -228,6 +233,7 @@ impl NetworkDriver {
     /// Starts the port: the sockets are open, and the interface is up.
     fn begin(&mut self, engine: &mut Engine, now: Timestamp<Raw>) {
         let Some(link) = &self.link else { return };
+        self.fault = InterfaceFault::None;
         let (mac, timestamps, buffer) =
             (link.interface.mac, link.describe_timestamps(), link.buffered_packets());
         self.interface_info(format_args!("listening, timestamps: {timestamps}"));
@@ -250,21 +256,27 @@ impl NetworkDriver {
                 log::debug!("port {}: rejoined multicast group {group} (IGMP report)", self.name());
                 engine.handle(now, self.place, Input::Rejoined);
             }
-            Err(error) => self.close(engine, &error.to_string()),
+            Err(error) => self.close_after(engine, error),
         }
     }
 
+    /// Closes the sockets after an error of one of them.
+    pub fn close_after(&mut self, engine: &mut Engine, error: SocketError) {
+        let error = LinkError::from(error);
+        self.close(engine, error.fault(), &error.to_string());
+    }
+
     /// Closes the unusable sockets.
-    pub fn close(&mut self, engine: &mut Engine, why: &str) {
+    fn close(&mut self, engine: &mut Engine, fault: InterfaceFault, why: &str) {
         self.link = None;
         self.next_check = Some(raw_now() + CHECK_INTERVAL);
-        self.fail(engine, why);
+        self.fail(engine, fault, why);
     }
 
     /// Reports to the port that nothing can be received. The estimate of the leader's time remains.
-    fn fail(&mut self, engine: &mut Engine, why: &str) {
+    fn fail(&mut self, engine: &mut Engine, fault: InterfaceFault, why: &str) {
         self.interface_info(format_args!("{why}"));
-        self.failure = why.to_owned();
+        (self.failure, self.fault) = (why.to_owned(), fault);
         engine.handle(raw_now(), self.place, Input::Failed);
     }
 
@@ -302,6 +314,20 @@ mod tests {
         NetworkDriver::new(0, config, 0, true)
     }
 
+    #[test]
+    fn fault_distinguishes_what_keeps_the_interface_from_use() {
+        let holder = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        let used = holder.local_addr().unwrap().port();
+        let mut engine = Engine::new([("lo", PortConfig::default())]);
+        let mut fault = |interface, ports| {
+            let mut network = driver(interface, ports);
+            network.open(&mut engine, raw_now());
+            network.fault
+        };
+        assert_eq!(fault("nosuch0", [319, 320]), InterfaceFault::Absent);
+        assert_eq!(fault("lo", [used, 320]), InterfaceFault::PortInUse);
+    }
+
     /// A process that lacks descriptors cannot list the interfaces, which says nothing about them; no notification comes when
     /// it has some again.
     #[test]
@@ -310,7 +336,7 @@ mod tests {
         alone(name, || {
             let sockets = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
             let ports = sockets.map(|socket| socket.local_addr().unwrap().port());
-            let mut engine = Engine::new([("lo", PortConfig::default())].into_iter());
+            let mut engine = Engine::new([("lo", PortConfig::default())]);
             let mut network = driver("lo", ports);
             let now = raw_now();
             let again = Some(now + CHECK_INTERVAL);
@@ -319,15 +345,26 @@ mod tests {
             let taken = take_all_descriptors();
             network.open(&mut engine, now);
             assert_eq!((network.link.is_some(), network.deadline()), (false, again), "{}", network.failure);
+            assert_eq!(network.fault, InterfaceFault::System);
             assert!(network.is_affected(InterfaceEvent::Address { index: 1 }), "it may be this one");
             drop(taken);
             network.check_interface(&mut engine, now);
-            assert_eq!((network.link.is_some(), state(&engine)), (true, State::Listening), "{}", network.failure);
-            assert_eq!(network.next_check, None);
+            assert_eq!(
+                (network.link.is_some(), state(&engine)),
+                (true, State::Listening),
+                "{}",
+                network.failure
+            );
+            assert_eq!((network.next_check, network.fault), (None, InterfaceFault::None));
 
             let taken = take_all_descriptors();
             network.check_interface(&mut engine, now);
-            assert_eq!((network.link.is_some(), state(&engine)), (true, State::Listening), "{}", network.failure);
+            assert_eq!(
+                (network.link.is_some(), state(&engine)),
+                (true, State::Listening),
+                "{}",
+                network.failure
+            );
             assert_eq!(network.next_check, again);
             drop(taken);
             network.check_interface(&mut engine, now);

@@ -6,7 +6,7 @@
 
 use crate::outputs::Outputs;
 use crate::page::{Dante4l, Dante4lStatus, PortRecord, SampleRecord};
-use crate::port::{self, Port, PortConfig, Sample, TimestampSource};
+use crate::port::{self, InterfaceFault, Port, PortConfig, Sample, TimestampSource};
 use crate::redundancy::{NETWORKS, Network, NetworkChange, Redundancy};
 use crate::time::{Raw, Timestamp};
 use crate::track::KernelSync;
@@ -32,6 +32,7 @@ struct Interface {
     name: String,
     port: Port,
     timestamp_source: TimestampSource,
+    fault: InterfaceFault,
 }
 
 /// The ports, the selected one among them, and the pages of dante4l.
@@ -53,6 +54,7 @@ impl Observer {
             name: name.to_owned(),
             port: Port::new(config),
             timestamp_source: TimestampSource::None,
+            fault: InterfaceFault::None,
         };
         Self {
             interfaces: networks.into_iter().take(NETWORKS).map(interface).collect(),
@@ -106,6 +108,14 @@ impl Observer {
         }
     }
 
+    /// Sets why a network cannot be used.
+    pub fn set_fault(&mut self, network: usize, fault: InterfaceFault) {
+        if let Some(interface) = self.interfaces.get_mut(network) {
+            self.is_changed |= interface.fault != fault;
+            interface.fault = fault;
+        }
+    }
+
     /// Whether there is something new to publish since the last call of [`pages`](Self::pages), other than counters.
     pub fn is_changed(&self) -> bool {
         self.is_changed
@@ -125,7 +135,8 @@ impl Observer {
             let timeline = redundancy.timeline(place);
             let last = it.port.last_sample().map(|sample| published(sample, &it.port, timeline));
             let last = last.map(|sample| SampleRecord::of(&sample, index(place)));
-            *to = PortRecord::of(&it.port, &it.name, it.timestamp_source, timeline, last);
+            let record = PortRecord::of(&it.port, &it.name, it.timestamp_source, timeline, last);
+            *to = PortRecord { fault: it.fault as u8, ..record };
         }
         status.set_kernel_sync(kernel);
         self.is_changed = false;

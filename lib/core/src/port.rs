@@ -32,8 +32,8 @@ mod state;
 pub use counters::{Counter, Counters};
 pub use diagnostic::Diagnostic;
 pub use events::{
-    Channel, Discontinuity, Input, NoTimestamp, Output, PacketTimestamp, Reason, Sample, SendToken,
-    TimestampSource,
+    Channel, Discontinuity, Input, InterfaceFault, NoTimestamp, Output, PacketTimestamp, Reason, Sample,
+    SendToken, TimestampSource,
 };
 pub use foreign_leaders::{ForeignLeader, MAX_LEADERS};
 pub use measurability::Defect;

@@ -71,6 +71,7 @@ fn port() -> PortRecord {
         state: 8,
         timestamp_source: 1,
         flags: 0x0f,
+        fault: 5,
         leader: LeaderRecord {
             protocol: 1,
             class: 0x99,
@@ -241,7 +242,7 @@ fn layouts_do_not_change_by_a_byte() {
     assert_eq!(
         statuses,
         [
-            (17, 8, 3248, 0x971b_f42d_746b_f3d2),
+            (17, 9, 3264, 0xcbac_1225_6332_ebd3),
             (18, 3, 328, 0x0e46_aeac_d78b_adc1),
             (19, 4, 1584, 0x8d28_d44a_eab6_fa60)
         ]

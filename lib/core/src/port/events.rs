@@ -41,6 +41,30 @@ numbered! {
     }
 }
 
+numbered! {
+    /// Why a port cannot use its network interface. The numbers are those on the pages.
+    pub enum InterfaceFault {
+        /// It can.
+        None = 0 "none",
+        /// The interface does not exist.
+        Absent = 1 "absent",
+        /// The interface is not up.
+        Down = 2 "down",
+        /// The interface has no carrier.
+        NoCarrier = 3 "no-carrier",
+        /// The interface has no IPv4 address.
+        NoAddress = 4 "no-address",
+        /// Another program uses a UDP port of PTP.
+        PortInUse = 5 "port-in-use",
+        /// A permission is missing.
+        NotPermitted = 6 "not-permitted",
+        /// The network card does not give the hardware timestamps that are required.
+        Card = 7 "card",
+        /// The kernel refused another request.
+        System = 8 "system",
+    }
+}
+
 named! {
     /// The two channels of PTP, each with its UDP port and DSCP.
     pub enum Channel {

@@ -3,7 +3,7 @@
 use super::leaders::{DiagnosticRecord, ForeignLeaderRecord, LeaderRecord};
 use crate::page::record::{body, record};
 use crate::page::{MapRecord, SampleRecord, Text};
-use crate::port::{Counters, Diagnostic, MAX_LEADERS, Port, Sample, State, TimestampSource};
+use crate::port::{Counters, Diagnostic, InterfaceFault, MAX_LEADERS, Port, Sample, State, TimestampSource};
 use crate::time::{ClockMap, Duration, Raw, Timestamp};
 use crate::track::KernelSync;
 use crate::wire::{PortIdentity, Uuid};
@@ -46,6 +46,10 @@ record! {
         pub uuid: [u8; 6],
         /// Port number of the port on the wire; 0 while it has no sockets.
         pub port_id: u16,
+        /// [`InterfaceFault`]: why the interface cannot be used.
+        pub fault: u8,
+        /// Zero.
+        pub reserved: [u8; 7],
         /// The leader that is followed; with `PORT_HAS_LEADER`.
         pub leader: LeaderRecord,
         /// The timeline: a count of discontinuities of Dante time, from 1. Ports with the same number have the same Dante time; 0:
@@ -75,7 +79,7 @@ pub const PORT_HAS_DELAY: u16 = 4;
 /// `PortRecord::last` is valid.
 pub const PORT_HAS_SAMPLE: u16 = 8;
 
-body!(Dante4lStatus, "dante4l", 17, Status 8);
+body!(Dante4lStatus, "dante4l", 17, Status 9);
 
 impl Dante4lStatus {
     /// The selected port, whose leader the suite follows.
@@ -173,6 +177,11 @@ impl PortRecord {
     /// The state; `None` where the number is unknown.
     pub fn state(&self) -> Option<State> {
         State::from_number(self.state)
+    }
+
+    /// Why the interface cannot be used; `None` where the number is unknown.
+    pub fn fault(&self) -> Option<InterfaceFault> {
+        InterfaceFault::from_number(self.fault)
     }
 
     /// The leader, if there is one.
