@@ -271,8 +271,11 @@ pub struct Form {
 /// Condition that `wait` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Goal {
-    /// The clock is steered: LOCKED and, where a UTC source is configured, UTC synchronised or set by hand
+    /// The clock is synchronised to the leader, as the first line of `get status` shows and, where dante2sys has a UTC source,
+    /// UTC is synchronised or was set by hand
     Steered,
+    /// The same for the system clock as steered by dante2sys, not by chrony (danteshm)
+    Dante2sys,
     /// UTC may be served to other hosts: dante2sys steers the system clock, LOCKED or in HOLDOVER, and its UTC is
     /// synchronised and was not set by hand
     Utc,

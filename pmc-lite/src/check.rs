@@ -37,21 +37,29 @@ impl From<Verdict> for Service {
 /// A state of the service, and its reason.
 type Judgement = (Service, String);
 
-/// Prints the line, and returns the state of the service.
+/// Prints the line, and returns the state of the service: UNKNOWN if the line is lost.
 pub fn run(limits: &CheckArgs, instance: Option<&Instance>) -> Outcome {
     let (service, text) = match figures::check(limits) {
         Ok(()) => judge(&Pages::read(instance), limits),
         Err(error) => (Service::Unknown, line(Service::Unknown, &error, "")),
     };
-    crate::print(&text);
-    Outcome::Judged(service)
+    judged(service, &text)
+}
+
+fn judged(service: Service, text: &str) -> Outcome {
+    match crate::print(text) {
+        Ok(()) => Outcome::Judged(service),
+        Err(error) => {
+            crate::report(&format!("{error:#}"));
+            Outcome::Judged(Service::Unknown)
+        }
+    }
 }
 
 /// Reports wrong flags as UNKNOWN: clap's exit status, 2, would be CRITICAL. Writes clap's whole message to standard error.
 pub fn wrong_flags(error: &clap::Error) -> Ended {
     _ = output::help_or_usage(error);
-    crate::print(&line(Service::Unknown, &in_one_line(error), ""));
-    Ok(Outcome::Judged(Service::Unknown))
+    Ok(judged(Service::Unknown, &line(Service::Unknown, &in_one_line(error), "")))
 }
 
 /// Returns the parts of clap's error in one line: its kind, the arguments, and why a value is wrong.
@@ -71,9 +79,9 @@ pub fn judge(pages: &Pages, limits: &CheckArgs) -> (Service, String) {
     let is_unknown = main.verdict == Verdict::Unknown;
     let observer = observer(pages);
     let missing = [Some(&main), observer.as_ref()].map(|reason| reason.and_then(|reason| reason.missing));
-    let mut judged = vec![(Service::from(main.verdict), main.text)];
+    let mut judged = vec![(Service::from(main.verdict), main.text())];
     if is_anything_there(pages) {
-        judged.extend(observer.map(|reason| (Service::Critical, reason.text)));
+        judged.extend(observer.map(|reason| (Service::Critical, reason.text())));
         // In a critical state, unknown values follow from it and are not reported.
         let is_down = judged.iter().any(|(service, _)| *service == Service::Critical);
         let reported = figures.iter().filter(|figure| figure.is_known() || !is_down);

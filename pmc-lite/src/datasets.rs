@@ -30,13 +30,13 @@ enum CommandError {
 /// Prints the answer to each of `commands`. The outcome is yes if dante4l is running.
 ///
 /// # Errors
-/// Exit status 2 if a command is unknown.
+/// Exit status 2 if a command is unknown, 1 if the output is lost.
 pub fn run(commands: &[String], instance: Option<&Instance>) -> Ended {
     let parsed: Result<Vec<DataSet>, CommandError> =
         joined(commands).iter().map(|command| parse(command)).collect();
     let sets = parsed.map_err(|error| Failure::new(Exit::Usage, error))?;
     let pages = Pages::read(instance);
-    print(&answers(&sets, &pages));
+    print(&answers(&sets, &pages))?;
     Ok(Outcome::unless(pages.not_running(": no answers")))
 }
 

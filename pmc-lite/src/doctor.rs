@@ -16,7 +16,7 @@ mod tests;
 
 use crate::args::DoctorArgs;
 use crate::finding::{Finding, Level};
-use crate::outcome::Outcome;
+use crate::outcome::{Ended, Outcome};
 use crate::pages::Pages;
 use crate::status::SCHEMA;
 use crate::text::style;
@@ -58,18 +58,22 @@ struct Report {
     first: Option<Check>,
 }
 
-pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> Outcome {
+/// Prints the report. The outcome is yes without a failure.
+///
+/// # Errors
+/// The output is lost.
+pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> Ended {
     let pages = Pages::read(instance);
     let host = HostFacts::gather(args, &pages, instance);
     // Gathering takes seconds: the report uses the present state of the pages.
     let pages = Pages::read(instance);
     let report = Report::of(&host, &pages);
     if args.json {
-        crate::print(&crate::json(&report));
+        crate::print(&crate::json(&report))?;
     } else {
-        crate::print(&report.to_string());
+        crate::print(&report.to_string())?;
     }
-    Outcome::of(report.worst() < Level::Failure)
+    Ok(Outcome::of(report.worst() < Level::Failure))
 }
 
 impl Report {

@@ -1,7 +1,7 @@
 //! `pmc-lite get`: prints the state of the daemons, or a part of it, as text or JSON.
 
 use crate::args::{Form, What};
-use crate::outcome::Outcome;
+use crate::outcome::{Ended, Outcome};
 use crate::pages::{Pages, Read};
 use crate::status::{Port, Sample, Status};
 use crate::{json, print, text};
@@ -14,14 +14,17 @@ use std::collections::BTreeMap;
 mod tests;
 
 /// Prints the output. The outcome is yes if dante4l is running.
-pub fn get(what: &What, instance: Option<&Instance>) -> Outcome {
+///
+/// # Errors
+/// The output is lost.
+pub fn get(what: &What, instance: Option<&Instance>) -> Ended {
     let pages = Pages::read(instance);
-    print(&output(what, &pages));
-    match what {
+    print(&output(what, &pages))?;
+    Ok(match what {
         // The status contains the reason.
         What::Status(_) => Outcome::of(pages.has_dante4l()),
         _ => Outcome::unless(pages.not_running(": the values shown are its last ones")),
-    }
+    })
 }
 
 pub(crate) fn output(what: &What, pages: &Pages) -> String {

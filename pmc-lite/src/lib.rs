@@ -17,6 +17,7 @@ mod history;
 mod hostile;
 mod log;
 mod metrics;
+mod notify;
 mod outcome;
 mod output;
 mod pages;
@@ -48,9 +49,9 @@ pub fn run() -> ExitCode {
     };
     let instance = args.instance.as_ref();
     outcome::exit(match args.action {
-        Some(Action::Get { what }) => Ok(get::get(&what, instance)),
+        Some(Action::Get { what }) => get::get(&what, instance),
         Some(Action::Wait { goal, timeout }) => Ok(wait::until(goal, timeout, instance)),
-        Some(Action::Doctor(args)) => Ok(doctor::run(&args, instance)),
+        Some(Action::Doctor(args)) => doctor::run(&args, instance),
         Some(Action::Watch) => done(watch::watch(instance)),
         Some(Action::Plot(args)) => done(plot::plot(&args, instance)),
         Some(Action::Log(args)) => done(log::log(&args, instance)),

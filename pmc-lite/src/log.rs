@@ -11,7 +11,7 @@ use dante_os::clock::raw_now;
 use dante_os::page::Instance;
 use dante_os::poll::Poll;
 use dante_os::statefile;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +26,7 @@ pub fn log(args: &LogArgs, instance: Option<&Instance>) -> Result<()> {
     };
     match run(poll, Lines::new(out, args.format), args.seconds, instance) {
         Err(error) => match error.downcast::<io::Error>() {
-            Ok(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            Ok(error) if output::is_closed(&error) => Ok(()),
             Ok(error) => Err(error).with_context(|| format!("cannot write {target}")),
             Err(error) => Err(error),
         },

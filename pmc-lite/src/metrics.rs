@@ -22,7 +22,7 @@ mod tests;
 /// Prints, writes or serves the metrics.
 ///
 /// # Errors
-/// The address cannot be bound, or the file cannot be written.
+/// The address cannot be bound, or the file or standard output cannot be written.
 pub fn run(args: &MetricsArgs, instance: Option<&Instance>) -> Result<()> {
     if let Some(address) = args.listen {
         return exporter::serve(address, instance);
@@ -33,10 +33,7 @@ pub fn run(args: &MetricsArgs, instance: Option<&Instance>) -> Result<()> {
             let text = of(&pages, args.format.unwrap_or(Format::Prometheus));
             Ok(statefile::replace(file, text.as_bytes())?)
         }
-        None => {
-            crate::print(&of(&pages, args.format.unwrap_or(Format::Openmetrics)));
-            Ok(())
-        }
+        None => crate::print(&of(&pages, args.format.unwrap_or(Format::Openmetrics))),
     }
 }
 

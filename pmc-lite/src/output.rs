@@ -2,33 +2,50 @@
 //! act on them. Standard output and standard error are written only here, in `log`, which uses [`lines`], and in
 //! [`dante_os::daemon::exit`].
 
+use anyhow::Context;
 use dante_core::printable::{printable, printable_json, printable_lines, printable_styled};
 use std::borrow::Cow;
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 /// Prints on standard output; colours only on a terminal.
-pub fn print(text: &str) {
-    // A reader that closes the pipe early needs no more output.
-    _ = writeln!(anstream::stdout().lock(), "{}", printable_styled(text.trim_end()));
+///
+/// # Errors
+/// Output is lost. Not if the reader closed the pipe: it needs no more output.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    write(&format!("{}\n", printable_styled(text.trim_end())))
+}
+
+fn write(text: &str) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if !is_closed(&error) => Err(error).context("cannot write standard output"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the reader closed the pipe.
+pub fn is_closed(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::BrokenPipe
 }
 
 /// Writes a message of one line to standard error.
 pub fn report(message: &str) {
     // Fails if the terminal is gone; there is no other place for the message.
-    _ = writeln!(std::io::stderr(), "pmc-lite: {}", printable(message));
+    _ = writeln!(io::stderr(), "pmc-lite: {}", printable(message));
 }
 
 /// Prints the help, or the error of wrong flags, and returns the exit status. The error contains the words of the command line.
 pub fn help_or_usage(error: &clap::Error) -> ExitCode {
     let text = error.render().ansi().to_string();
     let text = printable_styled(&text);
-    // The same as for the other outputs.
-    _ = if error.use_stderr() {
-        write!(anstream::stderr().lock(), "{text}")
-    } else {
-        write!(anstream::stdout().lock(), "{text}")
-    };
+    if error.use_stderr() {
+        // As in `report`.
+        _ = write!(anstream::stderr().lock(), "{text}");
+    } else if let Err(error) = write(&text) {
+        report(&format!("{error:#}"));
+        return ExitCode::FAILURE;
+    }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX))
 }
 

@@ -32,14 +32,14 @@ const MAX_BATCH: u32 = 64;
 /// Queries the clocks and prints their responses; remarks go to standard error. The outcome is yes if a clock responded.
 ///
 /// # Errors
-/// The network cannot be used; the exit status is that of a daemon in the same situation.
+/// The output is lost, or the network cannot be used; the exit status is that of a daemon in the same situation.
 pub fn query(args: &QueryArgs) -> Ended {
     let (client, dropped) = run(args)?;
     let clocks: Vec<Clock> = client.clocks().map(Clock::of).collect();
     if args.json {
-        crate::print(&json(&clocks));
+        crate::print(&json(&clocks))?;
     } else if !clocks.is_empty() {
-        crate::print(&report::screen(&clocks));
+        crate::print(&report::screen(&clocks))?;
     }
     for line in remarks(client.tally(), dropped, clocks.is_empty(), args) {
         crate::report(&line);

@@ -8,7 +8,7 @@ use crate::finding::{Finding, Level};
 use crate::scale::{fixed, plus};
 use crate::shown::Named;
 use crate::status::{Output, Page, Relaying, SplitOffset, Status, Steering, Utc};
-use crate::verdict::Verdict;
+use crate::verdict::{REHEARSAL, Verdict};
 use anstyle::{AnsiColor, Style};
 use dante_core::page::Freshness;
 use dante_core::relay::{Delivery, Waiting};
@@ -73,7 +73,7 @@ pub fn headline(status: &Status, more: &str) -> (String, Level) {
     }
     let steered = status.dante2sys.published.as_ref().filter(|_| status.dante2sys.life.running);
     if steered.is_some_and(|steered| steered.clock.is(SteeredClock::Virtual)) {
-        words += " (virtual clock)";
+        words += &format!(" ({REHEARSAL})");
     }
     if worst > Level::Ok {
         words += more;

@@ -1,14 +1,18 @@
-//! Whether this host is synchronised, derived from the pages. `get status`, `watch` and `metrics` show this verdict; `check`
-//! derives the state of the service from it.
+//! Whether this host is synchronised, derived from the pages. `get status`, `watch` and `metrics` show this verdict, `check`
+//! derives the state of the service from it, and `wait` waits for it.
 
 use crate::finding::{Level, is_read_by_none};
 use crate::pages::{Pages, Read, fresh_body, freshness};
+use crate::shown::Word;
 use dante_core::named;
-use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, PortRecord};
+use dante_core::page::{
+    Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, PortRecord, STATUS_UTC_BY_HAND,
+    STATUS_UTC_SYNCHRONISED,
+};
 use dante_core::port;
 use dante_core::relay::{self, Delivery, Waiting};
 use dante_core::steer::State;
-use dante_core::steer::SteeredClock;
+use dante_core::steer::{SteeredClock, UtcSource};
 use dante_core::time::{Duration, Offset};
 use serde::Serialize;
 
@@ -58,30 +62,119 @@ impl Verdict {
 /// A verdict with its reason.
 pub struct Reason {
     pub verdict: Verdict,
-    /// Short text: the program that determines the verdict, and its state.
-    pub text: String,
+    /// The program that determines the verdict, and its state. The same text as long as the state is the same.
+    pub state: String,
+    /// The leader and measured values, for a line after `state`.
+    pub detail: String,
     /// The program that is not running, if that is the reason.
     pub missing: Option<&'static str>,
 }
 
 impl Reason {
-    fn new(verdict: Verdict, text: impl Into<String>) -> Self {
-        Self { verdict, text: text.into(), missing: None }
+    fn new(verdict: Verdict, state: impl Into<String>) -> Self {
+        Self { verdict, state: state.into(), detail: String::new(), missing: None }
+    }
+
+    /// Short text: the state and its details.
+    pub fn text(&self) -> String {
+        format!("{}{}", self.state, self.detail)
     }
 }
 
-/// Returns the verdict. A dante2sys that was stopped does not count while danteshm is running.
-pub fn of(pages: &Pages) -> Reason {
+/// What `get status`, `check` and `wait` add to the name of a virtual clock.
+pub const REHEARSAL: &str = "virtual clock: a rehearsal, the system clock is not steered";
+
+/// The program that determines the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    None,
+    Dante4l,
+    Dante2sys,
+    Danteshm,
+}
+
+/// Returns the source of the verdict. A dante2sys that was stopped does not count while danteshm is running.
+fn source(pages: &Pages) -> Source {
     use Freshness::{Absent, Fresh, Stopped};
     match (freshness(&pages.dante4l), freshness(&pages.dante2sys), freshness(&pages.danteshm)) {
-        (Absent, Absent, Absent) => Reason::new(
+        (Absent, Absent, Absent) => Source::None,
+        (_, Absent, Absent) => Source::Dante4l,
+        (_, Absent, _) | (_, Stopped, Fresh) => Source::Danteshm,
+        _ => Source::Dante2sys,
+    }
+}
+
+/// Returns the verdict.
+pub fn of(pages: &Pages) -> Reason {
+    match source(pages) {
+        Source::None => Reason::new(
             Verdict::Unknown,
             "dante4l, dante2sys and danteshm publish nothing: none of them is running",
         ),
-        (_, Absent, Absent) => alone(pages),
-        (_, Absent, _) | (_, Stopped, Fresh) => relay(pages),
-        _ => steerer(pages),
+        Source::Dante4l => alone(pages),
+        Source::Dante2sys => steerer(pages),
+        Source::Danteshm => relay(pages),
     }
+}
+
+/// Whether a program that waits for a synchronised clock may start: the verdict is [`Verdict::Synchronised`] and, if dante2sys
+/// steers and has a source of UTC, UTC is synchronised or was set by hand, which is intended. The texts stay the same as long as
+/// the state does.
+///
+/// # Errors
+/// What is missing.
+pub fn awaited(pages: &Pages) -> Result<String, String> {
+    match source(pages) {
+        Source::Dante2sys => {
+            met(of(pages), &pages.dante2sys)?;
+            with_utc(pages)
+        }
+        Source::Danteshm => {
+            met(of(pages), &pages.danteshm)?;
+            Ok("danteshm feeds chrony, which steers the clock".into())
+        }
+        Source::None | Source::Dante4l => met(of(pages), &pages.dante4l).map(|()| String::new()),
+    }
+}
+
+/// The same for the system clock as steered by dante2sys: neither danteshm nor a virtual clock counts.
+///
+/// # Errors
+/// What is missing.
+pub fn awaited_of_dante2sys(pages: &Pages) -> Result<String, String> {
+    met(steerer(pages), &pages.dante2sys)?;
+    match steered_clock(pages) {
+        Some(SteeredClock::Virtual) => Err("dante2sys steers a virtual clock, not the system clock".into()),
+        _ => with_utc(pages),
+    }
+}
+
+/// Returns an error with the reason if this is not [`Verdict::Synchronised`].
+fn met<B: Body>(reason: Reason, read: &Read<B>) -> Result<(), String> {
+    match (reason.verdict, read) {
+        (Verdict::Synchronised, _) => Ok(()),
+        // The error names the page and the remedy.
+        (Verdict::Unknown | Verdict::NotSynchronised, Err(error)) => Err(error.to_string()),
+        _ => Err(reason.state),
+    }
+}
+
+/// Completes the answer of a synchronised dante2sys.
+fn with_utc(pages: &Pages) -> Result<String, String> {
+    let Some(body) = fresh_body(&pages.dante2sys) else { return Err("dante2sys is not running".into()) };
+    let has_source = body.utc_source != UtcSource::None as u8;
+    if has_source && body.flags & (STATUS_UTC_SYNCHRONISED | STATUS_UTC_BY_HAND) == 0 {
+        return Err("the clock is LOCKED, but UTC is not synchronised".into());
+    }
+    Ok(match Word(SteeredClock::from_number(body.clock)) {
+        clock if clock.is(SteeredClock::Virtual) => format!("synchronised, {REHEARSAL}"),
+        _ => "the clock is steered".into(),
+    })
+}
+
+/// Returns the clock that a running dante2sys steers.
+pub fn steered_clock(pages: &Pages) -> Option<SteeredClock> {
+    SteeredClock::from_number(fresh_body(&pages.dante2sys)?.clock)
 }
 
 /// Returns the verdict for a page whose writer is not running, or that cannot be used.
@@ -109,16 +202,18 @@ fn steerer(pages: &Pages) -> Reason {
         State::Holdover => Verdict::Holdover,
         State::Waiting | State::Refused | State::Yielded => Verdict::NotSynchronised,
     };
-    let mut text = format!("{} {state}{}", Dante2sysStatus::PROGRAM, leader(pages));
+    let far =
+        if state == State::Locked && verdict == Verdict::Acquiring { ", not yet at its target" } else { "" };
+    let mut detail = leader(pages);
     if let Some(error) = body.phase_error() {
-        text += &format!(", phase error {:+} ns", error.ns());
+        detail += &format!(", phase error {:+} ns", error.ns());
     }
-    if let Some(clock @ (SteeredClock::Virtual | SteeredClock::Hardware)) =
-        SteeredClock::from_number(body.clock)
-    {
-        text += &format!(", {clock} clock");
+    match SteeredClock::from_number(body.clock) {
+        Some(SteeredClock::Virtual) => detail += &format!(", {REHEARSAL}"),
+        Some(clock @ SteeredClock::Hardware) => detail += &format!(", {clock} clock"),
+        Some(SteeredClock::Realtime) | None => {}
     }
-    Reason::new(verdict, text)
+    Reason { detail, ..Reason::new(verdict, format!("{} {state}{far}", Dante2sysStatus::PROGRAM)) }
 }
 
 /// Returns the phase error of a locked clock if it is too large for a synchronised clock: Dante devices mute at 1 ms.
@@ -144,7 +239,8 @@ fn relay(pages: &Pages) -> Reason {
         (_, Some(Waiting::Leader)) if is_calibrating => (Verdict::Acquiring, ""),
         (relay::State::Waiting, _) => (Verdict::NotSynchronised, ""),
     };
-    Reason::new(verdict, format!("{} {state}{delivery}{}", DanteshmStatus::PROGRAM, leader(pages)))
+    let state = format!("{} {state}{delivery}", DanteshmStatus::PROGRAM);
+    Reason { detail: leader(pages), ..Reason::new(verdict, state) }
 }
 
 /// Formats the followed leader; an empty text without one.

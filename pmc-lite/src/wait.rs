@@ -1,57 +1,78 @@
 //! `pmc-lite wait`: for units and scripts that need a synchronised clock before they start, or as long as they run.
 
 use crate::args::Goal;
+use crate::notify::{Ready, status};
 use crate::outcome::Outcome;
+use crate::pages::Readers;
 use crate::report;
 use crate::shown::Word;
+use crate::verdict;
 use dante_core::page::{Dante2sys, Freshness, STEER_UTC_BY_HAND, STEER_UTC_SYNCHRONISED, View};
 use dante_core::steer::{State, SteeredClock, UtcSource};
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageName, PageReader};
-use sd_notify::NotifyState;
 use std::time::{Duration, Instant};
 
 #[cfg(test)]
 mod tests;
 
-/// Interval at which the page is read. Reading does not disturb its writer.
+/// Interval at which the pages are read. Reading does not disturb their writers.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-impl Goal {
+/// Reads what a goal depends on.
+struct Source {
+    /// All pages, for whether the clock is synchronised: the rule of the other commands.
+    pages: Readers,
+    /// dante2sys' clock page alone, for UTC: programs of other versions read it, too.
+    dante2sys: PageReader<Dante2sys>,
+}
+
+impl Source {
+    fn new(instance: Option<&Instance>) -> Self {
+        Self { pages: Readers::new(instance), dante2sys: PageReader::new(PageName::new(instance)) }
+    }
+
     /// Returns the text that the condition is met.
     ///
     /// # Errors
     /// What is missing.
-    fn check(self, page: &Result<View<Dante2sys>, String>) -> Result<String, String> {
-        let view = page.as_ref().map_err(Clone::clone);
-        match self {
-            Self::Steered => steered(view?),
-            Self::Utc | Self::WhileUtc => may_serve_utc(view?),
-            Self::UtcLost => match view.and_then(may_serve_utc) {
+    fn check(&mut self, goal: Goal) -> Result<String, String> {
+        match goal {
+            Goal::Steered => verdict::awaited(&self.pages.read()),
+            Goal::Dante2sys => verdict::awaited_of_dante2sys(&self.pages.read()),
+            Goal::Utc | Goal::WhileUtc => self.utc(),
+            Goal::UtcLost => match self.utc() {
                 Ok(met) => Err(met),
                 Err(lost) => Ok(lost),
             },
         }
+    }
+
+    fn utc(&mut self) -> Result<String, String> {
+        may_serve_utc(&self.dante2sys.read(raw_now()).map_err(|error| error.to_string())?)
     }
 }
 
 /// Waits until `goal` is met, each time at most `timeout` seconds (0: no limit). Reports what is missing on standard error and to
 /// the service manager, whenever that changes.
 pub fn until(goal: Goal, timeout: u32, instance: Option<&Instance>) -> Outcome {
-    let ended = wait(goal, timeout, instance);
+    let mut source = Source::new(instance);
+    let ended = wait(goal, timeout, &mut source, None);
     if goal != Goal::WhileUtc || ended != Outcome::Yes {
         return ended;
     }
-    notify(&[NotifyState::Ready]);
-    wait(Goal::UtcLost, timeout, instance)
+    wait(Goal::UtcLost, timeout, &mut source, Some(Ready::new()))
 }
 
-fn wait(goal: Goal, timeout: u32, instance: Option<&Instance>) -> Outcome {
+/// `ready`: readiness that is reported to the service manager meanwhile.
+fn wait(goal: Goal, timeout: u32, source: &mut Source, mut ready: Option<Ready>) -> Outcome {
     let begun = Instant::now();
-    let mut page = PageReader::new(PageName::<Dante2sys>::new(instance));
     let mut reported = String::new();
     loop {
-        let missing = match goal.check(&page.read(raw_now()).map_err(|error| error.to_string())) {
+        if let Some(ready) = &mut ready {
+            ready.send();
+        }
+        let missing = match source.check(goal) {
             Ok(reached) => {
                 report(&reached);
                 return Outcome::Yes;
@@ -63,28 +84,11 @@ fn wait(goal: Goal, timeout: u32, instance: Option<&Instance>) -> Outcome {
         }
         if missing != reported {
             report(&format!("waiting: {missing}"));
-            notify(&[NotifyState::Status(&missing)]);
+            status(&missing);
             reported = missing;
         }
         std::thread::sleep(POLL_INTERVAL);
     }
-}
-
-/// Notifies the service manager. Does nothing without one that expects notifications (NOTIFY_SOCKET).
-pub fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        report(&format!("cannot notify the service manager: {error}"));
-    }
-}
-
-fn steered(view: &View<Dante2sys>) -> Result<String, String> {
-    is_in(&[State::Locked], view)?;
-    // A time set by hand is intended.
-    let needs_utc = view.body.utc_source != UtcSource::None as u8 && !view.body.has(STEER_UTC_BY_HAND);
-    if needs_utc && !view.body.has(STEER_UTC_SYNCHRONISED) {
-        return Err("the clock is LOCKED, but UTC is not synchronised".into());
-    }
-    Ok("the clock is steered".into())
 }
 
 /// Whether UTC may be served to other hosts: the requirements are stricter than those of this host itself.

@@ -15,6 +15,7 @@ use clap::{ArgAction, CommandFactory, FromArgMatches};
 use dante_core::page::Body;
 use dante_core::time::{Raw, Timestamp};
 use notify::Manager;
+pub use notify::{ready as notify_ready, status as notify_status};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -158,6 +158,12 @@ impl ClockServer {
         match cause.kind() {
             // The client has ended.
             ErrorKind::ConnectionRefused | ErrorKind::NotFound => false,
+            _ if cause.raw_os_error() == Some(libc::EPERM) => {
+                self.warn("connected", &format!(
+                    "cannot send to client {name}: it is connected to an earlier socket of danteshm and has to register again"
+                ));
+                false
+            }
             ErrorKind::PermissionDenied => {
                 self.warn("denied", &format!(
                     "cannot send to client {name}: no write permission for its socket; run the client with a umask of 0, or both \

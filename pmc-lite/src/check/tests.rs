@@ -201,7 +201,11 @@ fn rejects_warning_limit_that_is_not_below_the_critical_one() {
 fn names_a_clock_that_is_not_the_system_clock() {
     let mut pages = scenes::locked();
     change(&mut pages.dante2sys, |body| body.clock = SteeredClock::Virtual as u8);
-    assert!(judged(&pages, &[]).1.contains(", virtual clock |"), "{}", judged(&pages, &[]).1);
+    assert!(
+        judged(&pages, &[]).1.contains(", virtual clock: a rehearsal, the system clock is not steered |"),
+        "{}",
+        judged(&pages, &[]).1
+    );
     assert!(!judged(&scenes::locked(), &[]).1.contains("clock"));
 }
 

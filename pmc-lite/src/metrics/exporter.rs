@@ -6,14 +6,13 @@
 
 use super::request::{Answer, MAX_REQUEST, Refusal, answer, metrics};
 use super::{Format, of};
+use crate::notify::Ready;
 use crate::pages::Readers;
-use crate::wait::notify;
 use anyhow::{Context, Result};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::page::Instance;
 use dante_os::poll::{MAX_FDS, Poll};
-use sd_notify::NotifyState;
 use socket2::SockRef;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -27,6 +26,8 @@ const CLIENT_TIME: Duration = Duration::from_secs(2);
 const BUSY_CLIENT_TIME: Duration = Duration::from_ms(200);
 /// Maximum number of bytes that are read after a request, before the connection is closed.
 const MAX_SURPLUS: usize = 64 * 1024;
+/// Interval at which readiness is reported again to a service manager that does not read.
+const READY_RETRY: Duration = Duration::from_ms(500);
 /// Send buffer of a connection, bytes: larger than any response.
 const SEND_BUFFER: usize = 256 * 1024;
 
@@ -36,13 +37,15 @@ pub fn serve(address: SocketAddr, instance: Option<&Instance>) -> Result<()> {
     let listener = TcpListener::bind(address).with_context(|| format!("listening at {address}"))?;
     let at = listener.local_addr()?;
     crate::report(&format!("serving metrics at http://{at}/metrics"));
-    notify(&[NotifyState::Ready]);
+    let mut ready = Ready::new();
     let mut readers = Readers::new(instance);
     listener.set_nonblocking(true)?;
     let text = move |format| of(&readers.read(), format);
     let mut exporter = Exporter { listener, clients: Vec::with_capacity(MAX_CLIENTS), text };
     loop {
-        let wake = poll.wait(&exporter.fds(), exporter.deadline())?;
+        ready.send();
+        let retry = ready.is_due().then(|| raw_now() + READY_RETRY);
+        let wake = poll.wait(&exporter.fds(), exporter.deadline().into_iter().chain(retry).min())?;
         if wake.signal.is_some() {
             return Ok(());
         }

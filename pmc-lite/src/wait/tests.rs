@@ -1,10 +1,108 @@
-use crate::args::Goal;
-use dante_core::page::{Dante2sys, Freshness, STEER_UTC_BY_HAND, STEER_UTC_SYNCHRONISED, View};
-use dante_core::steer::State;
-use dante_core::steer::{SteeredClock, UtcSource};
+use super::may_serve_utc;
+use crate::args::{CheckArgs, Form, What};
+use crate::outcome::Service;
+use crate::pages::Pages;
+use crate::verdict::{self, Verdict};
+use crate::{check, get, metrics, scenes};
+use dante_core::page::{
+    Dante2sys, Dante2sysStatus, Freshness, STATUS_UTC_BY_HAND, STATUS_UTC_SYNCHRONISED, STEER_UTC_BY_HAND,
+    STEER_UTC_SYNCHRONISED, View,
+};
+use dante_core::steer::{State, SteeredClock, UtcSource};
+
+/// Every scene: the first line of `get status`, the verdict in JSON and in the metrics, `check` and `wait` answer alike whether the
+/// host is synchronised.
+#[test]
+fn all_commands_agree_whether_the_host_is_synchronised() {
+    for (name, pages) in scenes::all() {
+        let expected = ["locked", "two_leaders", "passed_over", "chrony", "foreign_page", "virtual_clock"];
+        let expected = expected.contains(&name);
+        assert_eq!(verdict::of(&pages).verdict == Verdict::Synchronised, expected, "{name}: verdict");
+        let awaited = verdict::awaited(&pages);
+        assert_eq!(awaited.is_ok(), expected, "{name}: wait: {awaited:?}");
+        let text = get::output(&What::Status(Form { json: false }), &pages);
+        let first = text.lines().next().unwrap_or_default();
+        assert_eq!(first.contains("msynchronised to the leader"), expected, "{name}: {first:?}");
+        let json = get::output(&What::Status(Form { json: true }), &pages);
+        assert_eq!(json.contains("\"verdict\": \"synchronised\""), expected, "{name}: JSON");
+        let metrics = metrics::of(&pages, metrics::Format::Openmetrics);
+        let gauge = "dante_verdict{state=\"synchronised\"} 1.0\n";
+        assert_eq!(metrics.contains(gauge), expected, "{name}: metrics");
+        // Findings beside a synchronised clock make OK a warning.
+        let (service, line) = check::judge(&pages, &CheckArgs::default());
+        let agrees = match expected {
+            true => [Service::Ok, Service::Warning].contains(&service),
+            false => service != Service::Ok,
+        };
+        assert!(agrees, "{name}: {line}");
+        assert!(!expected || !line.contains("not yet"), "{name}: {line}");
+    }
+}
+
+/// A rehearsal must not be taken for the system clock.
+#[test]
+fn all_commands_name_a_virtual_clock_as_a_rehearsal() {
+    let pages = scenes::virtual_clock();
+    let status = get::output(&What::Status(Form { json: false }), &pages);
+    let (_, check) = check::judge(&pages, &CheckArgs::default());
+    let wait = verdict::awaited(&pages).expect("a rehearsal is awaited, too");
+    for text in [status.lines().next().unwrap_or_default(), &check, &wait] {
+        assert!(text.contains("virtual clock: a rehearsal, the system clock is not steered"), "{text}");
+    }
+    let metrics = metrics::of(&pages, metrics::Format::Openmetrics);
+    assert!(metrics.contains("dante_verdict 1 for") && metrics.contains("it is a rehearsal"), "{metrics}");
+    let error = verdict::awaited_of_dante2sys(&pages).expect_err("not the system clock");
+    assert!(error.contains("virtual clock, not the system clock"), "{error}");
+}
+
+/// The unit dante2sys-wait must neither wait for danteshm nor be satisfied by it.
+#[test]
+fn danteshm_does_not_count_where_dante2sys_is_awaited() {
+    assert_eq!(verdict::awaited_of_dante2sys(&scenes::locked()), Ok("the clock is steered".into()));
+    assert!(verdict::awaited_of_dante2sys(&scenes::chrony()).is_err());
+    let beside = Pages { danteshm: scenes::fed_to_nobody().danteshm, ..scenes::locked() };
+    assert!(verdict::awaited_of_dante2sys(&beside).is_ok());
+}
+
+fn steered(change: impl FnOnce(&mut Dante2sysStatus)) -> Result<String, String> {
+    let mut pages = scenes::locked();
+    change(&mut pages.dante2sys.as_mut().expect("a page").body);
+    let both = [verdict::awaited(&pages), verdict::awaited_of_dante2sys(&pages)];
+    assert_eq!(both[0], both[1]);
+    let [answer, _] = both;
+    answer
+}
+
+#[test]
+fn synchronised_clock_is_awaited_with_utc_if_there_is_a_source() {
+    for state in State::ALL {
+        assert_eq!(steered(|body| body.state = state as u8).is_ok(), state == State::Locked, "{state}");
+    }
+    assert!(steered(|body| body.state = 99).is_err());
+    let utc = |flag: u8, source: UtcSource| {
+        steered(|body| {
+            body.flags = body.flags & !STATUS_UTC_SYNCHRONISED | flag;
+            body.utc_source = source as u8;
+        })
+    };
+    assert!(utc(0, UtcSource::Ntp).expect_err("no UTC").contains("UTC is not synchronised"));
+    assert!(utc(0, UtcSource::None).is_ok());
+    // A time set by hand is intended.
+    assert!(utc(STATUS_UTC_BY_HAND, UtcSource::Ntp).is_ok());
+    assert!(utc(STATUS_UTC_SYNCHRONISED, UtcSource::Leader).is_ok());
+}
+
+/// A changing value in the text would be reported five times a second.
+#[test]
+fn text_of_what_is_missing_has_no_measured_value() {
+    for phase_error_ns in [-21_000_000, -20_999_000] {
+        let missing = steered(|body| body.phase_error_ns = phase_error_ns).expect_err("far");
+        assert_eq!(missing, "dante2sys LOCKED, not yet at its target");
+    }
+}
 
 /// The page of a dante2sys that is LOCKED on the system clock with UTC from NTP servers, after `change`.
-fn page(change: impl FnOnce(&mut View<Dante2sys>)) -> Result<View<Dante2sys>, String> {
+fn page(change: impl FnOnce(&mut View<Dante2sys>)) -> View<Dante2sys> {
     let body = Dante2sys {
         state: State::Locked as u8,
         clock: SteeredClock::Realtime as u8,
@@ -14,61 +112,46 @@ fn page(change: impl FnOnce(&mut View<Dante2sys>)) -> Result<View<Dante2sys>, St
     };
     let mut view = View { freshness: Freshness::Fresh, pid: 1, instance: 1, body };
     change(&mut view);
-    Ok(view)
+    view
 }
 
-/// Asserts which goals the page meets. `utc-lost` is the opposite of `utc`.
+/// Asserts whether UTC of the page may be served.
 #[track_caller]
-fn assert_met(page: &Result<View<Dante2sys>, String>, steered: bool, utc: bool) {
-    assert_eq!(Goal::Steered.check(page).is_ok(), steered, "steered: {page:?}");
-    assert_eq!(Goal::Utc.check(page).is_ok(), utc, "utc: {page:?}");
-    let (utc, lost) = (Goal::Utc.check(page), Goal::UtcLost.check(page));
-    assert_eq!(utc, lost.map_or_else(Ok, Err), "the opposite of each other");
+fn assert_served(page: &View<Dante2sys>, expected: bool) {
+    assert_eq!(may_serve_utc(page).is_ok(), expected, "{page:?}");
 }
 
 #[test]
-fn only_some_states_meet_a_goal() {
+fn only_some_states_permit_serving_utc() {
     for state in State::ALL {
-        let (steered, utc) = match state {
-            State::Locked => (true, true),
-            State::Holdover => (false, true),
-            State::Waiting | State::Acquiring | State::Refused | State::Yielded => (false, false),
-        };
-        assert_met(&page(|view| view.body.state = state as u8), steered, utc);
+        let served = matches!(state, State::Locked | State::Holdover);
+        assert_served(&page(|view| view.body.state = state as u8), served);
     }
-    assert_met(&page(|view| view.body.state = 99), false, false);
+    assert_served(&page(|view| view.body.state = 99), false);
 }
 
 #[test]
 fn utc_goal_needs_synchronised_utc_from_a_source() {
-    // Not synchronised.
-    assert_met(&page(|view| view.body.flags = 0), false, false);
+    assert_served(&page(|_| {}), true);
+    assert_served(&page(|view| view.body.flags = 0), false);
     // Set by hand: good enough for this host, not for others. Also on a page with both flags.
-    assert_met(&page(|view| view.body.flags = STEER_UTC_BY_HAND), true, false);
-    assert_met(&page(|view| view.body.flags |= STEER_UTC_BY_HAND), true, false);
-    // No source.
-    assert_met(
-        &page(|view| (view.body.utc_source, view.body.flags) = (UtcSource::None as u8, 0)),
-        true,
-        false,
-    );
-    assert_met(&page(|view| view.body.utc_source = UtcSource::None as u8), true, false);
-    assert_met(&page(|view| view.body.utc_source = UtcSource::Leader as u8), true, true);
+    assert_served(&page(|view| view.body.flags = STEER_UTC_BY_HAND), false);
+    assert_served(&page(|view| view.body.flags |= STEER_UTC_BY_HAND), false);
+    assert_served(&page(|view| view.body.utc_source = UtcSource::None as u8), false);
+    assert_served(&page(|view| view.body.utc_source = UtcSource::Leader as u8), true);
 }
 
 /// A time server on this host serves the system clock.
 #[test]
 fn utc_goal_needs_the_system_clock() {
-    assert_met(&page(|view| view.body.clock = SteeredClock::Virtual as u8), true, false);
-    assert_met(&page(|view| view.body.clock = SteeredClock::Hardware as u8), true, false);
-    assert_met(&page(|view| view.body.clock = 99), true, false);
+    assert_served(&page(|view| view.body.clock = SteeredClock::Virtual as u8), false);
+    assert_served(&page(|view| view.body.clock = SteeredClock::Hardware as u8), false);
+    assert_served(&page(|view| view.body.clock = 99), false);
 }
 
 #[test]
-fn no_goal_is_met_without_a_running_dante2sys() {
-    assert_met(&page(|_| {}), true, true);
+fn utc_goal_needs_a_running_dante2sys() {
     for freshness in [Freshness::Stale, Freshness::Stopped] {
-        assert_met(&page(|view| view.freshness = freshness), false, false);
+        assert_served(&page(|view| view.freshness = freshness), false);
     }
-    assert_met(&Err("there is no page".into()), false, false);
 }

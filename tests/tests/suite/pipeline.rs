@@ -324,7 +324,12 @@ fn judge_status(lab: &Lab, readers: &mut Readers) {
     assert_eq!((&output["delivery"], &output["recreated"]), (&"delivered".into(), &0.into()), "{output}");
     assert!(output["samples"].as_u64().expect("samples") > 90, "{output}");
     assert_eq!(status["verdict"], "synchronised");
-    let words = ["synchronised to the leader (virtual clock)\n", "SLAVE", "LOCKED", "timestamps software"];
+    let words = [
+        "synchronised to the leader (virtual clock: a rehearsal, the system clock is not steered)\n",
+        "SLAVE",
+        "LOCKED",
+        "timestamps software",
+    ];
     wait_for("the same status as text", EVENT_TIMEOUT, || {
         let screen = lab.stage.screen();
         words.iter().all(|part| screen.contains(part)).then_some(())

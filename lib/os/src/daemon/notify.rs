@@ -156,6 +156,31 @@ pub(super) fn failed(failure: &Failure) {
     }
 }
 
+/// Reports to the service manager that this program has started. For programs without a [`Service`]; does nothing without a service
+/// manager that started this process.
+///
+/// # Errors
+/// The service manager's socket did not take the notification.
+pub fn ready() -> io::Result<()> {
+    send(&[NotifyState::Ready])
+}
+
+/// Sends a status line of such a program.
+///
+/// # Errors
+/// As [`ready`].
+pub fn status(line: &str) -> io::Result<()> {
+    send(&[NotifyState::Status(&printable(line))])
+}
+
+fn send(states: &[NotifyState<'_>]) -> io::Result<()> {
+    let Some(address) = Address::of_environment() else { return Ok(()) };
+    address.send(states).map_err(|error| {
+        let text = format!("cannot notify the service manager ({}): {error}", address.name());
+        io::Error::new(error.kind(), text)
+    })
+}
+
 /// The socket of the service manager: a path, or an abstract name that begins with `@`.
 #[derive(Debug)]
 struct Address(OsString);

@@ -109,9 +109,12 @@ impl Explain for ReadError {
                 Some(format!("remove {page} and restart {program}"))
             }
             Fault::Garbage | Fault::Kind(_) | Fault::Torn => Some(format!("restart {program}")),
-            Fault::Version { .. } => {
-                Some(format!("run programs of one version; after an upgrade restart {program}"))
-            }
+            Fault::Version { found, wanted, .. } if found > wanted => Some(format!(
+                "{program} is of a newer version: upgrade this program; after an upgrade restart it"
+            )),
+            Fault::Version { .. } => Some(format!(
+                "{program} is of an older version: upgrade it; after an upgrade restart {program}"
+            )),
             Fault::Size { .. } => {
                 Some(format!("{program} recreates it within a second; if not, restart {program}"))
             }

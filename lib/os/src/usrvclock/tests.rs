@@ -358,3 +358,24 @@ fn names_of_clients_are_escaped_and_do_not_change_the_kind_of_a_diagnostic() {
         assert!(!one.text.contains(char::is_control) && one.text.contains("..."), "{}", one.text);
     }
 }
+
+/// The kernel sends to a connected socket only from its peer, which is gone.
+#[test]
+fn client_connected_to_an_earlier_socket_has_to_register_again() {
+    let place = Place::new();
+    let mut server = place.server();
+    let client = place.client("client");
+    server.receive(at(0), Some(&OVERLAY));
+    fs::remove_file(place.path("clock")).unwrap();
+    server.check(at(2000));
+    server.diagnostics();
+    server.publish(&OVERLAY);
+    let [one] = &server.diagnostics()[..] else { panic!("one diagnostic") };
+    assert_eq!(one.kind, "connected");
+    assert!(one.text.contains("register again") && !one.text.contains("umask"), "{}", one.text);
+    assert_eq!(server.clients(), 0);
+    client.connect(place.path("clock")).unwrap();
+    client.send(&[]).unwrap();
+    server.receive(at(2000), Some(&OVERLAY));
+    assert_eq!((server.clients(), received(&client).len()), (1, 2));
+}

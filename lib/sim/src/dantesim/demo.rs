@@ -7,6 +7,7 @@ use crate::args::DemoArgs;
 use anyhow::{Context, anyhow, bail};
 use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus};
 use dante_core::port::State;
+use dante_core::relay::RefclockSample;
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::{relay, steer};
 use dante_os::clock::raw_now;
@@ -36,6 +37,7 @@ pub fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let mut stage = Stage::start(args)?;
     println!(
         "Simulated Dante leader at {:+} ppm, followed by dante4l, dante2sys (on a virtual clock) and danteshm on loopback.\n\
+         The demonstration takes danteshm's samples from the SHM segment, in place of chronyd.\n\
          The columns \"error ppb\" and \"phase ns\" are errors against the leader's true time.\n",
         args.ppm
     );
@@ -51,6 +53,7 @@ pub fn demo(args: &DemoArgs) -> Result<(), Failure> {
             return Err(anyhow!("interrupted").into());
         }
         stage.check_alive()?;
+        stage.take_sample()?;
         let row = stage.row();
         println!("{second:>4}  {row}");
         last = Some(row);
@@ -112,6 +115,9 @@ struct Stage {
     folder: PathBuf,
     instance: String,
     unit: u32,
+    /// The segment of `unit`, attached as chronyd does, and the last sample that was taken from it.
+    segment: Option<NtpShm>,
+    taken: Option<RefclockSample>,
     dante4l: PageReader<Dante4lStatus>,
     dante2sys: PageReader<Dante2sysStatus>,
     danteshm: PageReader<DanteshmStatus>,
@@ -144,6 +150,8 @@ impl Stage {
             folder,
             instance,
             unit: free_unit(random)?,
+            segment: None,
+            taken: None,
             dante4l: PageReader::new(PageName::new(Some(&name))),
             dante2sys: PageReader::new(PageName::new(Some(&name))),
             danteshm: PageReader::new(PageName::new(Some(&name))),
@@ -185,6 +193,21 @@ impl Stage {
                 let text = std::fs::read_to_string(log).unwrap_or_default();
                 bail!("{name} ended with {status}: {}", text.trim());
             }
+        }
+        Ok(())
+    }
+
+    /// Takes a sample from danteshm's segment, as chronyd does, so that danteshm knows that its samples are read.
+    fn take_sample(&mut self) -> anyhow::Result<()> {
+        if self.segment.is_none() && NtpShm::exists(self.unit) {
+            // It exists: its permissions are kept.
+            self.segment = Some(NtpShm::create(self.unit, 0o600)?);
+        }
+        let Some(segment) = &self.segment else { return Ok(()) };
+        if let Some((sample, _)) = NtpShmReader::attach(self.unit)?.read()
+            && segment.take()
+        {
+            self.taken = Some(sample);
         }
         Ok(())
     }
@@ -242,8 +265,7 @@ impl Stage {
                 row.samples
             );
         }
-        let reader = NtpShmReader::attach(self.unit)?;
-        let (sample, _) = reader.read().context("the SHM segment has no valid sample")?;
+        let sample = self.taken.context("the SHM segment has no valid sample")?;
         let offset = sample.reference - sample.received;
         if offset.abs() > MAX_REFCLOCK_OFFSET {
             bail!(
@@ -289,6 +311,7 @@ impl Stage {
                 _ = std::fs::remove_file(format!("/dev/shm/{program}@{}{form}", self.instance));
             }
         }
+        self.segment = None;
         if NtpShm::exists(self.unit) {
             _ = NtpShm::remove(self.unit);
         }
