@@ -73,7 +73,7 @@ pub fn headline(status: &Status, more: &str) -> (String, Level) {
     }
     let steered = status.dante2sys.published.as_ref().filter(|_| status.dante2sys.life.running);
     if steered.is_some_and(|steered| steered.clock.is(SteeredClock::Virtual)) {
-        words += &format!(" ({REHEARSAL})");
+        words += &format!(" (virtual clock): {REHEARSAL}");
     }
     if worst > Level::Ok {
         words += more;

@@ -82,7 +82,7 @@ impl Reason {
 }
 
 /// What `get status`, `check` and `wait` add to the name of a virtual clock.
-pub const REHEARSAL: &str = "virtual clock: a rehearsal, the system clock is not steered";
+pub const REHEARSAL: &str = "a rehearsal, the system clock is not steered";
 
 /// The program that determines the verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,7 +167,7 @@ fn with_utc(pages: &Pages) -> Result<String, String> {
         return Err("the clock is LOCKED, but UTC is not synchronised".into());
     }
     Ok(match Word(SteeredClock::from_number(body.clock)) {
-        clock if clock.is(SteeredClock::Virtual) => format!("synchronised, {REHEARSAL}"),
+        clock if clock.is(SteeredClock::Virtual) => format!("synchronised, virtual clock: {REHEARSAL}"),
         _ => "the clock is steered".into(),
     })
 }
@@ -209,7 +209,7 @@ fn steerer(pages: &Pages) -> Reason {
         detail += &format!(", phase error {:+} ns", error.ns());
     }
     match SteeredClock::from_number(body.clock) {
-        Some(SteeredClock::Virtual) => detail += &format!(", {REHEARSAL}"),
+        Some(SteeredClock::Virtual) => detail += &format!(", virtual clock: {REHEARSAL}"),
         Some(clock @ SteeredClock::Hardware) => detail += &format!(", {clock} clock"),
         Some(SteeredClock::Realtime) | None => {}
     }

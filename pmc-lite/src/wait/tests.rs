@@ -47,7 +47,10 @@ fn all_commands_name_a_virtual_clock_as_a_rehearsal() {
     let (_, check) = check::judge(&pages, &CheckArgs::default());
     let wait = verdict::awaited(&pages).expect("a rehearsal is awaited, too");
     for text in [status.lines().next().unwrap_or_default(), &check, &wait] {
-        assert!(text.contains("virtual clock: a rehearsal, the system clock is not steered"), "{text}");
+        assert!(
+            text.contains("virtual clock") && text.contains(": a rehearsal, the system clock is not steered"),
+            "{text}"
+        );
     }
     let metrics = metrics::of(&pages, metrics::Format::Openmetrics);
     assert!(metrics.contains("dante_verdict 1 for") && metrics.contains("it is a rehearsal"), "{metrics}");

@@ -260,3 +260,54 @@ fn missing_notify_socket_does_not_end_daemons() {
         );
     }
 }
+
+/// The environment of a unit is inherited by the programs that its own program starts.
+#[test]
+fn pmc_lite_notifies_only_as_the_process_that_the_environment_names() {
+    let stage = Stage::new();
+    let manager = Manager::new(&stage, "others");
+    let instance = format!("--instance={}", stage.instance());
+    let commands: [&[&str]; 2] =
+        [&["wait", "--for=while-utc", &instance], &["metrics", "--listen=127.0.0.1:0", &instance]];
+    for words in commands {
+        let mut command = stage.command("pmc-lite", words);
+        command.env("SYSTEMD_EXEC_PID", std::process::id().to_string());
+        let program = start(&stage, &manager, words[0], command);
+        let message = if words[0] == "wait" { "waiting" } else { "serving metrics" };
+        program.wait_for_output(message, EVENT_TIMEOUT);
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(manager.assignments().is_empty(), "{words:?}: {:#?}", manager.assignments());
+    }
+    // The process that the service manager started.
+    let program = start(&stage, &manager, "own", stage.command("pmc-lite", commands[1]));
+    wait_for("READY=1", EVENT_TIMEOUT, || manager.times("READY=1").first().copied());
+    drop(program);
+}
+
+/// A service manager that does not read delays no answer; it gets READY=1 when it reads again.
+#[test]
+fn pmc_lite_does_not_wait_for_a_service_manager_that_does_not_read() {
+    let stage = Stage::new();
+    let path = stage.folder().join("full.notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    let filler = UnixDatagram::unbound().expect("a socket");
+    filler.set_nonblocking(true).expect("a flag");
+    while filler.send_to(b"X=1", &path).is_ok() {}
+    let instance = format!("--instance={}", stage.instance());
+    let with = |words: &[&str]| {
+        let mut command = stage.command("pmc-lite", words);
+        command.arg(&instance).env("NOTIFY_SOCKET", &path).env_remove("SYSTEMD_EXEC_PID");
+        stage.start(words[0], command)
+    };
+    with(&["wait", "--timeout=1"]).ended(EVENT_TIMEOUT).expect(1, &["not met within 1 s"]);
+    let metrics = with(&["metrics", "--listen=127.0.0.1:0"]);
+    metrics.wait_for_output("cannot notify the service manager", EVENT_TIMEOUT);
+    socket.set_read_timeout(Some(EVENT_TIMEOUT)).expect("a time limit");
+    let mut buffer = [0; 256];
+    loop {
+        let length = socket.recv(&mut buffer).expect("READY=1");
+        if buffer[..length].starts_with(b"READY=1") {
+            break;
+        }
+    }
+}

@@ -142,6 +142,9 @@ fn make_install_uses_destdir_and_prefix() {
     if !may_run(&["make"]) {
         return;
     }
+    if !may_run(&["systemd-tmpfiles"]) {
+        return;
+    }
     let stage = Stage::new();
     let root = stage.folder().join("root");
     fs::create_dir_all(root.join("etc")).expect("a folder");
@@ -331,4 +334,39 @@ fn stdout_of(program: &str, words: &[&str]) -> String {
     let output = Command::new(program).args(words).output().expect(program);
     assert!(output.status.success(), "{program} {words:?}: {output:?}");
     String::from_utf8(output.stdout).expect("text")
+}
+
+/// systemd cleans /tmp by age, and does not see that danteshm uses this socket: its network namespace is its own.
+#[test]
+fn cleaning_of_tmp_spares_the_usrvclock_socket() {
+    if !may_run(&["systemd-tmpfiles"]) {
+        return;
+    }
+    let stage = Stage::new();
+    let root = stage.folder().join("root");
+    fs::create_dir_all(root.join("tmp")).expect("a folder");
+    fs::create_dir_all(root.join("conf")).expect("a folder");
+    for name in ["ptp-usrvclock", "other"] {
+        // Files stand for sockets of another network namespace.
+        fs::write(root.join("tmp").join(name), "").expect("a file");
+    }
+    // Age 0: everything is old.
+    let rules = root.join("conf/tmp.conf");
+    fs::write(&rules, "q /tmp 1777 root root 0\n").expect("a file");
+    let own = root.join("conf/dante4l.conf");
+    let text = fs::read_to_string(sources().join("files/tmpfiles.d/dante4l.conf")).expect("the rules");
+    let spared: String =
+        text.lines().filter(|line| line.starts_with('x')).map(|line| format!("{line}\n")).collect();
+    fs::write(&own, spared).expect("a file");
+    let cleaned = Command::new("systemd-tmpfiles")
+        .arg("--clean")
+        .arg(format!("--root={}", root.display()))
+        .args([&rules, &own])
+        .output()
+        .expect("systemd-tmpfiles");
+    let names: Vec<_> = fs::read_dir(root.join("tmp"))
+        .expect("a folder")
+        .map(|one| one.expect("a name").file_name())
+        .collect();
+    assert_eq!(names, ["ptp-usrvclock"], "{}", String::from_utf8_lossy(&cleaned.stderr));
 }

@@ -325,7 +325,7 @@ fn judge_status(lab: &Lab, readers: &mut Readers) {
     assert!(output["samples"].as_u64().expect("samples") > 90, "{output}");
     assert_eq!(status["verdict"], "synchronised");
     let words = [
-        "synchronised to the leader (virtual clock: a rehearsal, the system clock is not steered)\n",
+        "synchronised to the leader (virtual clock): a rehearsal, the system clock is not steered\n",
         "SLAVE",
         "LOCKED",
         "timestamps software",
@@ -360,7 +360,9 @@ fn demo_locks_and_leaves_no_page_segment_or_folder() {
         (demo, traces)
     };
     let (demo, traces) = start("--seconds=30");
-    demo.ended(EVENT_TIMEOUT * 4).expect(0, &["Everything locked", "SLAVE", "LOCKED"]);
+    let ended = demo.ended(EVENT_TIMEOUT * 4);
+    ended.expect(0, &["Everything locked", "SLAVE", "LOCKED"]);
+    assert!(!ended.output.contains("no program gets the samples"), "{}", ended.output);
     assert_eq!(traces.found(), [""; 0], "the demo left these behind");
     let (demo, traces) = start("--seconds=50");
     let ended = demo.stop();

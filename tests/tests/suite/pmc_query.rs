@@ -386,7 +386,7 @@ const KEY: usize = 55;
 const IDENTITY: u8 = 2;
 
 /// All commands but `query`, `watch` and `metrics --listen`, which run until they are ended.
-const SILENT: [&[&str]; 16] = [
+const SILENT: [&[&str]; 17] = [
     &["get", "status"],
     &["get", "status", "--json"],
     &["get", "leader"],
@@ -394,6 +394,7 @@ const SILENT: [&[&str]; 16] = [
     &["get", "counters"],
     &["get", "samples"],
     &["wait", "--timeout=1", "--for=steered"],
+    &["wait", "--timeout=1", "--for=dante2sys"],
     &["wait", "--timeout=1", "--for=utc"],
     &["wait", "--timeout=1", "--for=utc-lost"],
     &["wait", "--timeout=1", "--for=while-utc"],

@@ -12,6 +12,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs::File;
 use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::time::Duration;
 
@@ -262,5 +263,52 @@ fn full_standard_error_does_not_change_the_exit_status() {
         let full = File::options().write(true).open("/dev/full").expect("/dev/full");
         let ended = Command::new(built(program)).args(words).stderr(full).output().expect(program);
         assert_eq!(ended.status.code(), Some(status), "{program} {words:?}");
+    }
+}
+
+/// Every command that prints an answer: one that is lost must not look like a success. `check` reports UNKNOWN.
+#[test]
+fn answer_that_is_lost_is_reported_and_closed_pipe_is_not() {
+    let stage = Stage::new();
+    let cases: [(&[&str], i32); 13] = [
+        (&["get", "status"], 1),
+        (&["get", "status", "--json"], 1),
+        (&["get", "leader"], 1),
+        (&["get", "port", "--json"], 1),
+        (&["get", "counters", "--json"], 1),
+        (&["get", "samples"], 1),
+        (&["GET CURRENT_DATA_SET"], 1),
+        (&["metrics"], 1),
+        (&["metrics", "--format=prometheus"], 1),
+        (&["check"], 3),
+        (&["check", "--no-such-flag"], 3),
+        (&["doctor", "-i", "lo"], 1),
+        (&["--help"], 1),
+    ];
+    let run = |words: &[&str], out: File| {
+        let mut command = stage.command("pmc-lite", words);
+        if !words.contains(&"--help") {
+            command.args(["--instance", &stage.instance()]);
+        }
+        command.stdout(out).output().expect("pmc-lite")
+    };
+    for (words, status) in cases {
+        let ended = run(words, File::options().write(true).open("/dev/full").expect("/dev/full"));
+        let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(status), "{words:?}: {errors}");
+        assert!(errors.contains("cannot write standard output: No space left"), "{words:?}: {errors}");
+        // Nobody reads this pipe.
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let ended = run(words, File::from(OwnedFd::from(writer)));
+        let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(!errors.contains("cannot write"), "{words:?}: {errors}");
+        assert!(!errors.contains("panicked"), "{words:?}: {errors}");
+    }
+    // Yes with a reader that has gone.
+    for words in [&["metrics"][..], &["--help"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        assert_eq!(run(words, File::from(OwnedFd::from(writer))).status.code(), Some(0), "{words:?}");
     }
 }

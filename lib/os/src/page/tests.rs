@@ -708,3 +708,16 @@ fn rejects_instance_names_that_leave_the_directory() {
     assert_eq!(PageName::<Dante2sys>::new(None).path().to_str(), Some("/dev/shm/dante2sys"));
     assert_eq!(PageName::<Dante4lStatus>::new(None).path().to_str(), Some("/dev/shm/dante4l.status"));
 }
+
+/// Restarting the writer does not help a reader that is older than it.
+#[test]
+fn remedy_for_another_version_names_the_older_program() {
+    let explained = |found, wanted| {
+        let fault = Fault::Version { form: Form::Status, found, wanted };
+        ReadError { page: "/dev/shm/dante4l.status".into(), program: "dante4l", fault }.to_string()
+    };
+    let (older, newer) = (explained(3, 4), explained(5, 4));
+    assert!(older.contains("dante4l is of an older version: upgrade it"), "{older}");
+    assert!(newer.contains("dante4l is of a newer version: upgrade this program"), "{newer}");
+    assert!(older.contains("restart dante4l") && !newer.contains("restart dante4l"), "{newer}");
+}
