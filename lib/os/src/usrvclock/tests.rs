@@ -377,5 +377,6 @@ fn client_connected_to_an_earlier_socket_has_to_register_again() {
     client.connect(place.path("clock")).unwrap();
     client.send(&[]).unwrap();
     server.receive(at(2000), Some(&OVERLAY));
-    assert_eq!((server.clients(), received(&client).len()), (1, 2));
+    // Connecting again empties the queue of the client.
+    assert_eq!((server.clients(), received(&client).len()), (1, 1));
 }
