@@ -3,7 +3,7 @@
 mod unusable;
 
 use crate::pages::{Pages, Read, configuration, fresh_body, freshness, unit};
-use crate::verdict::large_phase_error;
+use crate::verdict::{chrony_relay, large_phase_error, steered_clock};
 use dante_core::explain::Explain;
 use dante_core::named;
 use dante_core::page::{
@@ -14,7 +14,7 @@ use dante_core::port::{self, Diagnostic};
 use dante_core::printable::{printable, printable_lines};
 use dante_core::relay::{Delivery, Undelivered, Waiting};
 use dante_core::steer;
-use dante_core::steer::{Limits, UtcSource};
+use dante_core::steer::{Limits, SteeredClock, UtcSource};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Subdomain;
 use serde::{Serialize, Serializer};
@@ -208,8 +208,9 @@ enum Need {
 }
 
 impl Need {
-    fn beside<B: Body>(other: &Read<B>) -> Self {
-        if freshness(other) == Freshness::Fresh { Self::Replaced } else { Self::OnceStarted }
+    /// Of a daemon that another one of this freshness replaces.
+    fn beside(other: Freshness) -> Self {
+        if other == Freshness::Fresh { Self::Replaced } else { Self::OnceStarted }
     }
 }
 
@@ -366,7 +367,7 @@ fn several_leaders(port: &PortRecord) -> Option<Finding> {
 
 /// Returns the findings of dante2sys' pages.
 pub fn steerer(pages: &Pages) -> Vec<Finding> {
-    let life = life(&pages.dante2sys, pages, Need::beside(&pages.danteshm));
+    let life = life(&pages.dante2sys, pages, Need::beside(chrony_relay(pages)));
     let Some(body) = fresh_body::<Dante2sysStatus>(&pages.dante2sys) else {
         return life.into_iter().collect();
     };
@@ -476,7 +477,7 @@ fn utc(body: &Dante2sysStatus) -> Option<Finding> {
 
 /// Returns the findings of danteshm's pages.
 pub fn relay(pages: &Pages) -> Vec<Finding> {
-    let life = life(&pages.danteshm, pages, Need::beside(&pages.dante2sys));
+    let life = life(&pages.danteshm, pages, Need::beside(freshness(&pages.dante2sys)));
     let Some(body) = fresh_body::<DanteshmStatus>(&pages.danteshm) else { return life.into_iter().collect() };
     let waiting = match body.waiting() {
         Some(Waiting::Leader) => {
@@ -493,11 +494,13 @@ pub fn relay(pages: &Pages) -> Vec<Finding> {
         _ => None,
     };
     // With one output that is delivered chrony has what it needs.
-    let level = match is_read_by_none(body) {
-        true => Level::Failure,
-        false => Level::Warning,
+    let is_failure = is_read_by_none(body) && steered_clock(pages) != Some(SteeredClock::Realtime);
+    let level = if is_failure { Level::Failure } else { Level::Warning };
+    // Where dante2sys steers the system clock, no chronyd runs, and nobody reads the samples.
+    let is_idle = |fault: &Undelivered<'_>| {
+        steered_clock(pages) == Some(SteeredClock::Realtime) && fault.delivery() != Delivery::Unavailable
     };
-    let undelivered = body.outputs().iter().filter_map(Undelivered::of);
+    let undelivered = body.outputs().iter().filter_map(Undelivered::of).filter(|fault| !is_idle(fault));
     let not_ready = undelivered.map(|fault| Finding::explained(level, &fault).kind(Kind::OutputNotReady));
     let found = waiting.into_iter().chain(not_ready).map(|found| found.of_program(DanteshmStatus::PROGRAM));
     life.into_iter().chain(found).collect()

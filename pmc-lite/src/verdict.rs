@@ -96,11 +96,19 @@ enum Source {
 /// Returns the source of the verdict. A dante2sys that was stopped does not count while danteshm is running.
 fn source(pages: &Pages) -> Source {
     use Freshness::{Absent, Fresh, Stopped};
-    match (freshness(&pages.dante4l), freshness(&pages.dante2sys), freshness(&pages.danteshm)) {
-        (Absent, Absent, Absent) => Source::None,
+    match (freshness(&pages.dante4l), freshness(&pages.dante2sys), chrony_relay(pages)) {
+        (Absent, Absent, Absent) if freshness(&pages.danteshm) == Absent => Source::None,
         (_, Absent, Absent) => Source::Dante4l,
         (_, Absent, _) | (_, Stopped, Fresh) => Source::Danteshm,
         _ => Source::Dante2sys,
+    }
+}
+
+/// The freshness of danteshm's page, [`Freshness::Absent`] if it has no output for chrony: usrvclock clients steer no clock.
+pub fn chrony_relay(pages: &Pages) -> Freshness {
+    match &pages.danteshm {
+        Ok(view) if view.body.chrony_delivery().is_none() => Freshness::Absent,
+        read => freshness(read),
     }
 }
 
@@ -137,15 +145,16 @@ pub fn awaited(pages: &Pages) -> Result<String, String> {
     }
 }
 
-/// The same for the system clock as steered by dante2sys: neither danteshm nor a virtual clock counts.
+/// The same for the system clock as steered by dante2sys: neither danteshm nor another clock counts.
 ///
 /// # Errors
 /// What is missing.
 pub fn awaited_of_dante2sys(pages: &Pages) -> Result<String, String> {
     met(steerer(pages), &pages.dante2sys)?;
     match steered_clock(pages) {
-        Some(SteeredClock::Virtual) => Err("dante2sys steers a virtual clock, not the system clock".into()),
-        _ => with_utc(pages),
+        Some(SteeredClock::Realtime) => with_utc(pages),
+        Some(other) => Err(format!("dante2sys steers a {other} clock, not the system clock")),
+        None => Err("dante2sys steers an unknown clock".into()),
     }
 }
 

@@ -8,11 +8,12 @@
 //! chronyd drops datagrams of another length or with another magic number, and never replies.
 
 use crate::denial::display_explained;
+use crate::local_socket;
 use crate::output::{Diagnostic, OutputState};
 use dante_core::explain::Explain;
 use dante_core::relay::{Delivery, RefclockSample};
 use dante_core::time::{Duration, Raw, Timestamp};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Socket, Type};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -120,7 +121,7 @@ impl ChronySock {
     pub fn send(&mut self, now: Timestamp<Raw>, sample: &RefclockSample) -> Result<(), SockError> {
         let bytes = datagram(sample);
         if let Some(connected) = &self.connected {
-            match send(&connected.socket, &bytes) {
+            match local_socket::send(&connected.socket, &bytes) {
                 Ok(()) => return self.accepted(now),
                 // chronyd still has the socket open: a new descriptor would only add to what it has not received.
                 Err(cause) if cause.kind() == ErrorKind::WouldBlock => return Err(self.failed(&cause)),
@@ -136,7 +137,7 @@ impl ChronySock {
             return Err(failure.clone());
         }
         self.next_try = Some(now + RETRY);
-        let opened = open(&self.path).and_then(|new| send(&new.socket, &bytes).map(|()| new));
+        let opened = open(&self.path).and_then(|new| local_socket::send(&new.socket, &bytes).map(|()| new));
         match opened {
             Ok(connected) => {
                 self.connected = Some(connected);
@@ -221,14 +222,9 @@ impl ChronySock {
 fn open(path: &Path) -> io::Result<Connected> {
     // Before connecting: if the name changes in between, the next check sees another one.
     let found = std::fs::symlink_metadata(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)?;
+    let socket = local_socket::connect(path, Type::DGRAM)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.connect(&SockAddr::unix(path)?)?;
     Ok(Connected { socket, name: (found.dev(), found.ino()) })
-}
-
-fn send(socket: &Socket, bytes: &[u8]) -> io::Result<()> {
-    socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL).map(drop)
 }
 
 /// The sample in chronyd's format.

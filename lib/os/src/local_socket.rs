@@ -1,4 +1,4 @@
-//! Unix sockets to services of this host that may not read: syslog, the service manager. No call blocks, and none needs ioctl(2),
+//! Unix sockets to services of this host that may not read: syslog, the service manager, chronyd. No call blocks, and none needs ioctl(2),
 //! which the system call filter denies.
 
 use socket2::{Domain, SockAddr, Socket, Type};

@@ -3,7 +3,8 @@
 use super::host::HostFacts;
 use crate::finding::Finding;
 use crate::pages::{Pages, fresh_body, freshness};
-use dante_core::page::{Body, Dante2sysStatus, DanteshmStatus, Freshness};
+use crate::verdict::chrony_relay;
+use dante_core::page::{Body, Dante2sysStatus, Freshness};
 use dante_core::steer;
 use dante_core::steer::SteeredClock;
 use dante_os::competing_daemons::CompetingDaemon;
@@ -17,7 +18,7 @@ pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
     let is_system_clock = clock == Some(SteeredClock::Realtime);
     let has_yielded =
         is_system_clock && steerer.and_then(Dante2sysStatus::state) == Some(steer::State::Yielded);
-    let feeds = fresh_body::<DanteshmStatus>(&pages.danteshm).is_some();
+    let feeds = chrony_relay(pages) == Freshness::Fresh;
     let Some(competitor) = others.first() else {
         if !host.sees_all_processes {
             return vec![

@@ -56,7 +56,8 @@ fn programs(sheet: &mut Sheet, pages: &Pages) {
     );
     sheet.states(
         "dante_verdict",
-        "1 for the verdict of `pmc-lite get status`; if dante_clock_info has clock=\"virtual\", it is a rehearsal and says nothing of the system clock",
+        "1 for the verdict of `pmc-lite get status`; if dante_clock_info has clock=\"virtual\", it is a rehearsal and does not describe the system \
+         clock",
         &Verdict::ALL,
         [(Vec::new(), Some(verdict::of(pages).verdict))],
     );

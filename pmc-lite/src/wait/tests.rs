@@ -8,6 +8,7 @@ use dante_core::page::{
     Dante2sys, Dante2sysStatus, Freshness, STATUS_UTC_BY_HAND, STATUS_UTC_SYNCHRONISED, STEER_UTC_BY_HAND,
     STEER_UTC_SYNCHRONISED, View,
 };
+use dante_core::relay::{Delivery, OutputKind};
 use dante_core::steer::{State, SteeredClock, UtcSource};
 
 /// Every scene: the first line of `get status`, the verdict in JSON and in the metrics, `check` and `wait` answer alike whether the
@@ -58,6 +59,43 @@ fn all_commands_name_a_virtual_clock_as_a_rehearsal() {
     assert!(error.contains("virtual clock, not the system clock"), "{error}");
 }
 
+/// danteshm as a server of Dante time (usrvclock) steers no clock, and chrony is not fed.
+#[test]
+fn host_without_a_steered_clock_is_not_synchronised_by_a_usrvclock() {
+    let mut stopped = scenes::locked().dante2sys;
+    stopped.as_mut().expect("a page").freshness = Freshness::Stopped;
+    for (dante2sys, expected) in
+        [(stopped, Verdict::NotSynchronised), (scenes::chrony().dante2sys, Verdict::Unused)]
+    {
+        let mut pages = Pages { dante2sys, ..scenes::chrony() };
+        let body = &mut pages.danteshm.as_mut().expect("a page").body;
+        body.output_count = 1;
+        body.outputs[0].kind = OutputKind::Usrvclock as u8;
+        assert_eq!(verdict::of(&pages).verdict, expected);
+        assert!(verdict::awaited(&pages).is_err() && verdict::awaited_of_dante2sys(&pages).is_err());
+        let (service, line) = check::judge(&pages, &CheckArgs::default());
+        assert_ne!(service, Service::Ok, "{line}");
+    }
+}
+
+/// No chronyd runs where dante2sys steers the system clock: nobody reads danteshm's samples, and that is no fault.
+#[test]
+fn samples_that_nobody_reads_are_no_fault_where_dante2sys_steers_the_clock() {
+    let beside = |clock: SteeredClock| {
+        let mut pages = Pages { danteshm: scenes::fed_to_nobody().danteshm, ..scenes::locked() };
+        pages.dante2sys.as_mut().expect("a page").body.clock = clock as u8;
+        pages
+    };
+    let (service, line) = check::judge(&beside(SteeredClock::Realtime), &CheckArgs::default());
+    let (alone, _) = check::judge(&scenes::locked(), &CheckArgs::default());
+    assert_eq!(service, alone, "{line}");
+    let (service, line) = check::judge(&beside(SteeredClock::Hardware), &CheckArgs::default());
+    assert_eq!(service, Service::Warning, "{line}");
+    let mut unavailable = beside(SteeredClock::Realtime);
+    unavailable.danteshm.as_mut().expect("a page").body.outputs[0].delivery = Delivery::Unavailable as u8;
+    assert_eq!(check::judge(&unavailable, &CheckArgs::default()).0, Service::Warning);
+}
+
 /// The unit dante2sys-wait must neither wait for danteshm nor be satisfied by it.
 #[test]
 fn danteshm_does_not_count_where_dante2sys_is_awaited() {
@@ -65,6 +103,11 @@ fn danteshm_does_not_count_where_dante2sys_is_awaited() {
     assert!(verdict::awaited_of_dante2sys(&scenes::chrony()).is_err());
     let beside = Pages { danteshm: scenes::fed_to_nobody().danteshm, ..scenes::locked() };
     assert!(verdict::awaited_of_dante2sys(&beside).is_ok());
+    for clock in [SteeredClock::Virtual as u8, SteeredClock::Hardware as u8, 99] {
+        let mut pages = scenes::locked();
+        pages.dante2sys.as_mut().expect("a page").body.clock = clock;
+        assert!(verdict::awaited_of_dante2sys(&pages).is_err(), "clock {clock}");
+    }
 }
 
 fn steered(change: impl FnOnce(&mut Dante2sysStatus)) -> Result<String, String> {
