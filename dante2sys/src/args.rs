@@ -128,6 +128,11 @@ impl DaemonArgs for Args {
         if self.ntp_servers.len() > dante_core::utc::servers::MAX_SERVERS {
             return wrong("too many NTP servers: eight at most");
         }
+        if self.max_utc_error.0 > MAX_UTC_ERROR {
+            return wrong(
+                "--max-utc-error: at most 15 s, as the kernel declares a clock unsynchronised at 16 s",
+            );
+        }
         Ok(())
     }
 }
@@ -206,7 +211,7 @@ impl Args {
             first_step: self.first_step_threshold.0,
             step_threshold: self.step_threshold.0,
             max_slew: Ratio::from_ppm(self.max_slew),
-            max_error: self.max_utc_error.0.min(MAX_UTC_ERROR),
+            max_error: self.max_utc_error.0,
             earliest,
         }
     }

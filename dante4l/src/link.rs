@@ -60,6 +60,8 @@ pub enum LinkChange {
     None,
     /// It cannot receive; the sockets stay open until it can again.
     Down(InterfaceFault, String),
+    /// It still cannot receive; this is the present cause.
+    StillDown(InterfaceFault, String),
     /// It can receive again.
     Up,
     /// It has another address.
@@ -219,7 +221,8 @@ impl Link {
             (true, false) => LinkChange::Down(InterfaceFault::NoCarrier, NO_CARRIER.into()),
             (false, true) => LinkChange::Up,
             (true, true) if has_new_address => LinkChange::Address(self.interface.address),
-            _ => LinkChange::None,
+            (false, false) => LinkChange::StillDown(InterfaceFault::NoCarrier, NO_CARRIER.into()),
+            (true, true) => LinkChange::None,
         })
     }
 
@@ -232,10 +235,13 @@ impl Link {
             // The sockets are still members of the group, and receive again as soon as the interface is up.
             (error @ NetError::Down { .. }, Ok(current)) if current == Some(*index) => match was_up {
                 true => LinkChange::Down(InterfaceFault::Down, error.to_string()),
-                false => LinkChange::None,
+                false => LinkChange::StillDown(InterfaceFault::Down, error.to_string()),
             },
             // Multicast is received without an address, and the next lease brings an address again.
-            (NetError::NoAddress { .. }, Ok(current)) if current == Some(*index) => LinkChange::None,
+            (error @ NetError::NoAddress { .. }, Ok(current)) if current == Some(*index) => match was_up {
+                true => LinkChange::None,
+                false => LinkChange::StillDown(InterfaceFault::NoAddress, error.to_string()),
+            },
             _ => LinkChange::Gone,
         }
     }

@@ -42,7 +42,7 @@ impl Feed {
             outputs,
             pages,
             complaints: Complaints::about("clock page of dante4l"),
-            leader_changes: Budget::about("samples"),
+            leader_changes: Budget::about("states"),
             epoch_changes: Budget::about("epoch offset (K)"),
             summary: Summary::new(Duration::from_secs(i64::from(common.summary_interval))),
         }

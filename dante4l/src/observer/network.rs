@@ -185,6 +185,7 @@ impl NetworkDriver {
                 self.log_failure(now, format_args!("{error}; checking again in 1 s"));
             }
             Ok(LinkChange::Down(fault, why)) => self.fail(engine, fault, &why),
+            Ok(LinkChange::StillDown(fault, why)) => (self.failure, self.fault) = (why, fault),
             Ok(LinkChange::Up) => {
                 self.rejoin(engine, now);
                 self.begin(engine, now);

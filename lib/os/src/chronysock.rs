@@ -174,7 +174,7 @@ impl ChronySock {
             // The program that made the socket may still receive by it, or has ended, and the next datagram shows that.
             (Some(_), Err(cause)) if cause.kind() == ErrorKind::NotFound => {
                 let text = format!(
-                    "SOCK {}: another process removed the socket: only a chronyd that has it open gets samples; restart chronyd",
+                    "SOCK {}: chronyd has ended, or another process removed the socket: in the second case, restart chronyd",
                     self.path.display()
                 );
                 self.diagnostics.push(Diagnostic::new("removed", text));

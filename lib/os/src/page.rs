@@ -68,7 +68,8 @@ fn service_user<B: Body>() -> Option<u32> {
     if let Some((_, user)) = known.iter().find(|(program, _)| *program == B::PROGRAM) {
         return *user;
     }
-    let user = User::from_name(B::PROGRAM).ok().flatten().map(|user| user.uid.as_raw());
+    // A failure, such as a lack of descriptors, is no answer: the next check asks again.
+    let user = User::from_name(B::PROGRAM).ok()?.map(|user| user.uid.as_raw());
     known.push((B::PROGRAM, user));
     user
 }

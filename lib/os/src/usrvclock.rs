@@ -80,8 +80,15 @@ impl ClockServer {
             return;
         }
         self.next_check = Some(now + CHECK_INTERVAL);
-        if self.bound.as_ref().is_some_and(|bound| name_of(&self.path).ok() == Some(bound.name)) {
-            return;
+        if let Some(bound) = &self.bound {
+            match name_of(&self.path) {
+                Ok(name) if name == bound.name => return,
+                Err(cause) if ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&cause.kind()) => {
+                    // Whether the name is still there is not known.
+                    return self.warn("unknown", &format!("cannot stat: {cause}"));
+                }
+                Ok(_) | Err(_) => {}
+            }
         }
         if self.bound.take().is_some() {
             self.recreated += 1;

@@ -26,6 +26,10 @@ impl Suppressed {
         Self { subject: Some(subject.into()), ..Self::default() }
     }
 
+    fn subject(&self) -> &str {
+        self.subject.as_deref().unwrap_or("this log")
+    }
+
     fn add(&mut self, now: Timestamp<Raw>) {
         self.since.get_or_insert(now);
         self.count += 1;
@@ -34,7 +38,7 @@ impl Suppressed {
     /// Logs the number of lines, once the minute has ended.
     fn tick(&mut self, now: Timestamp<Raw>) {
         if self.since.is_some_and(|since| now - since >= INTERVAL) {
-            let subject = self.subject.as_deref().unwrap_or("this log");
+            let subject = self.subject();
             log::warn!("{subject}: {} more lines within a minute were suppressed", self.count);
             (self.count, self.since) = (0, None);
         }
@@ -175,7 +179,10 @@ impl Budget {
         self.spent += 1;
         log::info!("{line}");
         if self.spent == Self::LINES {
-            log::warn!("too many changes: further ones are not logged for the rest of this minute");
+            let subject = self.suppressed.subject();
+            log::warn!(
+                "{subject}: too many changes, further ones are not logged for the rest of this minute"
+            );
         }
     }
 

@@ -75,7 +75,9 @@ fn logs_20_changes_a_minute_and_the_number_of_the_others() {
     let mut budget = Budget::about("port eth0");
     let mut lines = |from, to| logged(|| (from..to).for_each(|n| budget.info(at(n), format_args!("{n} s"))));
     let mut expected: Vec<String> = (100..120).map(|n| format!("INFO {n} s")).collect();
-    expected.push("WARN too many changes: further ones are not logged for the rest of this minute".into());
+    expected.push(
+        "WARN this log: too many changes, further ones are not logged for the rest of this minute".into(),
+    );
     assert_eq!(lines(100, 160), expected);
     assert_eq!(lines(160, 162), ["INFO 160 s", "INFO 161 s"]);
     let stated = "WARN port eth0: 40 more lines within a minute were suppressed";
