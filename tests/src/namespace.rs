@@ -1,7 +1,8 @@
-//! Network namespaces: hosts with interfaces, ports and sysctls of their own, joined by veth. They share the machine's clocks.
+//! Network namespaces: hosts with interfaces, ports and sysctls of their own, joined by veth. They share the machine's clocks. And
+//! mount namespaces for device files.
 
 use crate::run;
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
@@ -104,6 +105,25 @@ pub(crate) fn within<T: Send>(name: &str, make: impl FnOnce() -> T + Send) -> T 
         make()
     };
     std::thread::scope(|scope| scope.spawn(enter).join().expect("in the namespace"))
+}
+
+/// Runs `test` in a thread whose mount namespace has a tmpfs at `folder` on which device files work. It ends with the thread, and only
+/// programs that the thread starts see it.
+///
+/// # Panics
+/// If the file system cannot be mounted, or `test` panics.
+pub fn with_devices<T: Send>(folder: &Path, test: impl FnOnce() -> T + Send) -> T {
+    let mount = |words: &[&str]| {
+        let done = Command::new("mount").args(words).status();
+        assert!(done.is_ok_and(|status| status.success()), "mount {words:?}");
+    };
+    let enter = || {
+        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+        mount(&["--make-rprivate", "/"]);
+        mount(&["-t", "tmpfs", "-o", "dev,mode=755", "none", folder.to_str().expect("a path")]);
+        test()
+    };
+    std::thread::scope(|scope| scope.spawn(enter).join().expect("in the mount namespace"))
 }
 
 impl Drop for Namespace {
