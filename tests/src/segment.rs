@@ -6,7 +6,6 @@ use dante_core::time::{Raw, Real, Timestamp};
 use serde_json::Value;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 /// Fields of the segment in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +32,8 @@ impl Fields {
     /// # Panics
     /// If it has not.
     pub fn of_process(pid: u32, unit: u32) -> Self {
-        /// "NTP0"
-        const KEY: u32 = 0x4e54_5030;
-        let process = Path::new("/proc").join(pid.to_string());
-        let maps = std::fs::read_to_string(process.join("maps")).expect("the maps of a process");
-        let name = format!("/SYSV{:08x}", KEY + unit);
-        let line = maps.lines().find(|line| line.contains(&name)).expect("the segment in its memory");
-        let start =
-            line.split('-').next().and_then(|hex| u64::from_str_radix(hex, 16).ok()).expect("an address");
-        let memory = File::open(process.join("mem")).expect("the memory of a process");
+        let start = address(pid, unit).expect("the segment in its memory");
+        let memory = File::open(format!("/proc/{pid}/mem")).expect("the memory of a process");
         // Two equal reads with an even count: the segment was not being written.
         let read = || {
             let mut bytes = [0; 96];
@@ -69,6 +61,16 @@ impl Fields {
             valid: int(48),
         }
     }
+}
+
+/// Address of the segment of `unit` in a process that has it attached, in whatever IPC namespace it is.
+pub fn address(pid: u32, unit: u32) -> Option<u64> {
+    /// "NTP0"
+    const KEY: u32 = 0x4e54_5030;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let name = format!("/SYSV{:08x}", KEY + unit);
+    let line = maps.lines().find(|line| line.contains(&name))?;
+    u64::from_str_radix(line.split('-').next()?, 16).ok()
 }
 
 /// One sample, read by `shm-reader`, and both clocks when it was read.

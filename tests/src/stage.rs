@@ -64,7 +64,7 @@ impl Stage {
         format!("t{}-{}", run::name(), self.number)
     }
 
-    /// Value of `--shm` of danteshm. The next unit is free, too.
+    /// Value of `--shm` of danteshm. The next unit is free, too. Both segments are removed at the end.
     pub fn unit(&self) -> u32 {
         self.unit
     }
@@ -203,8 +203,8 @@ impl Drop for Stage {
             self.show_logs();
         }
         self.remove_pages();
-        if NtpShm::exists(self.unit) {
-            _ = NtpShm::remove(self.unit);
+        for unit in [self.unit, self.unit + 1].into_iter().filter(|unit| NtpShm::exists(*unit)) {
+            _ = NtpShm::remove(unit);
         }
         _ = fs::remove_dir_all(&self.folder);
     }
