@@ -275,8 +275,15 @@ fn pmc_lite_notifies_only_as_the_process_that_the_environment_names() {
         let program = start(&stage, &manager, words[0], command);
         let message = if words[0] == "wait" { "waiting" } else { "serving metrics" };
         program.wait_for_output(message, EVENT_TIMEOUT);
-        std::thread::sleep(Duration::from_millis(300));
-        assert!(manager.assignments().is_empty(), "{words:?}: {:#?}", manager.assignments());
+        program.stop();
+        // The socket keeps the order: a notification of the program would be received before this one.
+        let end = format!("X_END={}", words[0]);
+        UnixDatagram::unbound()
+            .and_then(|socket| socket.send_to(end.as_bytes(), &manager.path))
+            .expect("sent");
+        wait_for(&end, EVENT_TIMEOUT, || manager.times(&end).first().copied());
+        let received = manager.assignments();
+        assert!(received.iter().all(|(_, line)| line.starts_with("X_END=")), "{words:?}: {received:#?}");
     }
     // The process that the service manager started.
     let program = start(&stage, &manager, "own", stage.command("pmc-lite", commands[1]));
