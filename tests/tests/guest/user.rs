@@ -6,10 +6,15 @@ use dante_tests::guest::Guest;
 use dante_tests::stage::DAEMONS;
 use dante_tests::wait_until;
 
-/// Runs a command as a user without rights, for 20 s at most.
-const AS_USER: &str = "timeout 20 setpriv --reuid=nobody --regid=nogroup --clear-groups bash -c";
+/// Runs a command as a user without rights, for 60 s at most.
+const AS_USER: &str = "timeout 60 setpriv --reuid=nobody --regid=nogroup --clear-groups bash -c";
 /// Most lines that the daemons may log in a minute, whatever a user does. Undisturbed they log about ten.
 const MAX_LINES: usize = 150;
+
+/// Last line of an attempt that ran to its end.
+const ATTEMPTED: &str = "attempted";
+/// Messages of bash and perl that a command was not run at all, for want of a program or a module, or because of a typing error.
+const NOT_RUN: [&str; 4] = ["command not found", "syntax error", "Can't locate", "Undefined subroutine"];
 
 /// Attempts as bash scripts without a single quote. $PIDS are the daemons.
 const ATTEMPTS: [(&str, &str); 13] = [
@@ -63,25 +68,37 @@ const ATTEMPTS: [(&str, &str); 13] = [
     ),
 ];
 
-/// After each attempt the daemons run on with the same process ids and are locked, and the log is short.
+/// After each attempt the daemons run on with the same process ids, limits and scheduling and are locked, and the log is short.
 pub fn attempts(guest: &mut Guest) {
     guest.check("systemctl start danteshm.service");
     wait_until("all daemons locked", EVENT_TIMEOUT, || are_fresh(guest));
     let units = DAEMONS.map(|unit| format!("{unit}.service")).join(" ");
     let pids = format!("systemctl show --value -p MainPID {units} | grep .");
     let before = guest.check(&pids);
+    let list = before.trim().replace('\n', " ");
+    // Limits, OOM score, and of /proc/PID/stat: nice value, real-time priority and policy.
+    let properties = format!(
+        "for pid in {list}; do
+             cat /proc/$pid/limits /proc/$pid/oom_score_adj && cut -d ' ' -f 19,40,41 /proc/$pid/stat || exit 1
+         done"
+    );
+    let properties_before = guest.check(&properties);
     let addresses = format!("127.0.0.1 {}", guest.address());
     for (what, script) in ATTEMPTS {
-        let script = format!(
-            "export PIDS='{}' ADDRESSES='{addresses}'; {AS_USER} '{script}'",
-            before.trim().replace('\n', " ")
-        );
+        let script =
+            format!("export PIDS='{list}' ADDRESSES='{addresses}'; {AS_USER} '{script}\necho {ATTEMPTED}'");
         let begun = std::time::Instant::now();
-        guest.run(&script);
+        let output = guest.run(&script);
+        assert!(
+            output.stdout.ends_with(&format!("{ATTEMPTED}\n")),
+            "not run to its end: a user {what}: {output:?}"
+        );
+        assert!(!NOT_RUN.iter().any(|message| output.stderr.contains(message)), "a user {what}: {output:?}");
         println!("a user {what}: {:.1} s", begun.elapsed().as_secs_f64());
         guest.check("find /dev/shm /tmp -maxdepth 1 -user nobody -delete");
         wait_until(&format!("daemons locked after a user {what}"), EVENT_TIMEOUT, || are_fresh(guest));
         assert_eq!(guest.check(&pids), before, "a daemon ended: a user {what}");
+        assert_eq!(guest.check(&properties), properties_before, "a user {what}");
         let log = guest.check(&format!(
             "journalctl --quiet --output=cat --since=-60s -u {}",
             units.replace(' ', " -u ")
