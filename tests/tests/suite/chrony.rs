@@ -19,7 +19,7 @@ use std::time::Duration;
 const BOTH: [&str; 2] = ["DSHM", "DSCK"];
 /// Time over which the samples in chronyd's log are compared with those of dante4l.
 const WINDOW: Duration = Duration::from_secs(20);
-/// Time after which danteshm reports again that no program is attached, if one was attached before: its limit is 5 s, checked every second.
+/// danteshm reports that no program is attached 5 s after the last one was; it checks every second.
 const LONGER_THAN_ATTACH_LIMIT: Duration = Duration::from_secs(7);
 
 /// chronyd's configuration with both reference clocks. `noselect`: chronyd logs corrected times once a source is selected, also

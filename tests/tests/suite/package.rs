@@ -181,7 +181,8 @@ fn make_install_uses_destdir_and_prefix() {
     );
 }
 
-/// Highest exposure level of each unit by `systemd-analyze security` (systemd 252); docs/package.md has those of the daemons. `hardware`: dante4l.service with hardware.conf.
+/// Highest exposure level of each unit by `systemd-analyze security` (systemd 252); docs/package.md has those of the daemons.
+/// `hardware`: dante4l.service with hardware.conf.
 const EXPOSURE: [(&str, f64); 9] = [
     ("dante4l", 2.1),
     ("dante2sys", 2.6),
