@@ -76,7 +76,7 @@ fn logs_20_changes_a_minute_and_the_number_of_the_others() {
     let mut lines = |from, to| logged(|| (from..to).for_each(|n| budget.info(at(n), format_args!("{n} s"))));
     let mut expected: Vec<String> = (100..120).map(|n| format!("INFO {n} s")).collect();
     expected.push(
-        "WARN this log: too many changes, further ones are not logged for the rest of this minute".into(),
+        "WARN port eth0: too many changes, further ones are not logged for the rest of this minute".into(),
     );
     assert_eq!(lines(100, 160), expected);
     assert_eq!(lines(160, 162), ["INFO 160 s", "INFO 161 s"]);
