@@ -140,9 +140,7 @@ impl Outputs {
 
     /// Whether there are outputs for chrony, and none of them is delivered.
     pub fn is_read_by_none(&self) -> bool {
-        let records = self.records();
-        let delivery = Delivery::best(&records);
-        delivery.is_some_and(|delivery| delivery.fault().is_some())
+        Delivery::reaches_none(&self.records())
     }
 
     /// Records for the status page.

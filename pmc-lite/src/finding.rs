@@ -493,20 +493,14 @@ pub fn relay(pages: &Pages) -> Vec<Finding> {
         ),
         _ => None,
     };
-    // With one output that is delivered chrony has what it needs.
-    let is_failure = is_read_by_none(body) && steered_clock(pages) != Some(SteeredClock::Realtime);
-    let level = if is_failure { Level::Failure } else { Level::Warning };
     // Where dante2sys steers the system clock, no chronyd runs, and nobody reads the samples.
-    let is_idle = |fault: &Undelivered<'_>| {
-        steered_clock(pages) == Some(SteeredClock::Realtime) && fault.delivery() != Delivery::Unavailable
-    };
+    let is_steered = steered_clock(pages) == Some(SteeredClock::Realtime);
+    let is_idle = |fault: &Undelivered<'_>| is_steered && fault.delivery() != Delivery::Unavailable;
+    // With one output that is delivered chrony has what it needs.
+    let is_failure = !is_steered && Delivery::reaches_none(body.outputs());
+    let level = if is_failure { Level::Failure } else { Level::Warning };
     let undelivered = body.outputs().iter().filter_map(Undelivered::of).filter(|fault| !is_idle(fault));
     let not_ready = undelivered.map(|fault| Finding::explained(level, &fault).kind(Kind::OutputNotReady));
     let found = waiting.into_iter().chain(not_ready).map(|found| found.of_program(DanteshmStatus::PROGRAM));
     life.into_iter().chain(found).collect()
-}
-
-/// Whether danteshm has outputs for chrony, and no program reads any of them.
-pub fn is_read_by_none(body: &DanteshmStatus) -> bool {
-    body.chrony_delivery().and_then(Delivery::fault).is_some()
 }

@@ -1,7 +1,7 @@
 //! Whether this host is synchronised, derived from the pages. `get status`, `watch` and `metrics` show this verdict, `check`
 //! derives the state of the service from it, and `wait` waits for it.
 
-use crate::finding::{Level, is_read_by_none};
+use crate::finding::Level;
 use crate::pages::{Pages, Read, fresh_body, freshness};
 use crate::shown::Word;
 use dante_core::named;
@@ -237,7 +237,7 @@ fn relay(pages: &Pages) -> Reason {
     };
     let is_calibrating = pages.selected().and_then(PortRecord::state) == Some(port::State::Uncalibrated);
     let (verdict, delivery) = match (state, body.waiting()) {
-        (relay::State::Feeding, _) if is_read_by_none(body) => {
+        (relay::State::Feeding, _) if Delivery::reaches_none(body.outputs()) => {
             (Verdict::NotSynchronised, ", but chrony does not get its samples")
         }
         (relay::State::Feeding, _) if body.chrony_delivery() == Some(Delivery::Pending) => {

@@ -48,6 +48,11 @@ impl Delivery {
             Self::NotRead | Self::NotAttached | Self::Unavailable => 2,
         })
     }
+
+    /// Whether there are outputs for chrony, and no program reads any of them.
+    pub fn reaches_none(outputs: &[OutputRecord]) -> bool {
+        Self::best(outputs).and_then(Self::fault).is_some()
+    }
 }
 
 /// An output for chrony whose samples reach no program, as on the status page.

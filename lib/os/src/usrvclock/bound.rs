@@ -1,6 +1,7 @@
 //! The socket and its name in the file system: creates it with the requested mode, and never replaces a file of another program.
 
 use crate::denial::display_explained;
+use crate::local_socket;
 use dante_core::explain::Explain;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, OpenOptions, Permissions};
@@ -94,9 +95,7 @@ fn remove_stale(path: &Path) -> Result<(), ServeError> {
         return Err(in_the_way(format!("a socket of user {} has this name", found.uid())));
     }
     // connect to a datagram socket sends nothing; it is refused if no process has the socket.
-    let connected = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)
-        .and_then(|socket| socket.connect(&SockAddr::unix(path)?));
-    match connected {
+    match local_socket::connect(path, Type::DGRAM) {
         Err(cause) if cause.kind() == ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|cause| ServeError::Failed {
                 path: path.into(),
