@@ -18,7 +18,7 @@ PROFILE ?= release
 BUILT  = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 PROGRAMS = dante4l dante2sys danteshm pmc-lite
 
-.PHONY: all build demo test test-guest test-host check bench soak fuzz corpora pictures man install deb clean
+.PHONY: all build demo test test-load test-guest test-host check bench soak fuzz corpora pictures man install deb clean
 
 all: build
 
@@ -36,12 +36,18 @@ test: export RUST_TEST_THREADS ?= 4
 test:
 	@tests/packages.sh
 	$(CARGO) build --locked --workspace --bins --tests
+	@+$(MAKE) --no-print-directory test-load
 	@+$(MAKE) --no-print-directory --jobs=2 test-guest test-host
 
+# These load the processors on purpose: nothing else runs beside them.
+LOAD_TESTS  = field flood
 GUEST_TESTS = guest guest_phc
 ALL_TESTS   = $(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs)) \
               $(patsubst tests/tests/%/main.rs,%,$(wildcard tests/tests/*/main.rs))
-HOST_TESTS  = $(filter-out $(GUEST_TESTS),$(ALL_TESTS))
+HOST_TESTS  = $(filter-out $(LOAD_TESTS) $(GUEST_TESTS),$(ALL_TESTS))
+
+test-load:
+	$(CARGO) test --locked -p dante-tests $(LOAD_TESTS:%=--test %)
 
 # The guests occupy half of a processor for some minutes: they run beside the other tests.
 test-guest:

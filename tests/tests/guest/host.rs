@@ -72,7 +72,8 @@ fn units(guest: &mut Guest) {
     guest.check("systemctl enable --quiet dante2sys-wait.service");
     package::wait_for_status(guest, "dante4l", &format!("waiting for interface {LATE}"));
     plug_in(guest);
-    let waited = guest.run_within("pmc-lite wait --timeout 80", EVENT_TIMEOUT);
+    let wait = format!("pmc-lite wait --timeout {}", EVENT_TIMEOUT.as_secs());
+    let waited = guest.run_within(&wait, EVENT_TIMEOUT * 2);
     assert_eq!(waited.code, 0, "{waited:?}");
     reports::wait_for_its_end(guest);
     reports::expect_synchronised(guest, true);

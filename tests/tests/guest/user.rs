@@ -6,8 +6,8 @@ use dante_tests::guest::Guest;
 use dante_tests::stage::DAEMONS;
 use dante_tests::wait_until;
 
-/// Runs a command as a user without rights, for 60 s at most.
-const AS_USER: &str = "timeout 60 setpriv --reuid=nobody --regid=nogroup --clear-groups bash -c";
+/// Runs a command as a user without rights, for 200 s at most.
+const AS_USER: &str = "timeout 200 setpriv --reuid=nobody --regid=nogroup --clear-groups bash -c";
 /// Most lines that the daemons may log in a minute, whatever a user does. Undisturbed they log about ten.
 const MAX_LINES: usize = 150;
 
