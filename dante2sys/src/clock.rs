@@ -4,7 +4,7 @@ use crate::args;
 use dante_core::steer::SteeredClock;
 use dante_core::steer::{Clock, ClockState, Fault, Setting};
 use dante_core::time::{Affine, Duration, Ratio, Real};
-use dante_os::clock::{Phc, Realtime, SystemClock};
+use dante_os::clock::{ClockError, Phc, Realtime, SystemClock};
 use dante_os::competing_daemons::{self, Found};
 use dante_os::daemon::{Exit, Failure};
 use dante_os::log::Complaints;
@@ -45,6 +45,21 @@ impl ControlledClock {
     /// The largest frequency that the clock accepts, of either sign.
     pub fn limit(&self) -> Ratio {
         self.clock.limit()
+    }
+
+    /// Ends the program if its hardware clock was removed: the file of the same name may be another clock, with its own time and
+    /// frequency.
+    ///
+    /// # Errors
+    /// The clock was removed, or its driver registered it again.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self.clock {
+            SystemClock::Hardware(_) => match self.clock.kernel() {
+                Err(error @ ClockError::Removed { .. }) => Err(Failure::of(error)),
+                _ => Ok(()),
+            },
+            SystemClock::Realtime(_) | SystemClock::Virtual(_) => Ok(()),
+        }
     }
 
     /// A virtual clock as a line over CLOCK_MONOTONIC_RAW.

@@ -150,6 +150,7 @@ impl Service for Discipline {
 
     /// Handles all inputs: a doorbell rang, or none did for up to a second; a writer that died rings no more.
     fn wake(&mut self, _: &Wake) -> Result<(), Failure> {
+        self.clock.check()?;
         for reply in self.ntp.iter_mut().flat_map(NtpClient::take).collect::<Vec<_>>() {
             if let (Some(warning), Some(ntp)) = (reply.warning, &self.ntp) {
                 self.journal.server(raw_now(), reply.server, ntp.name(reply.server), &warning);

@@ -169,13 +169,13 @@ impl Link {
         }
     }
 
-    /// Returns the next packet of a channel, with its timestamp translated.
+    /// Returns the next packet of a channel, with its timestamp translated. After an error the link has to be opened again.
     pub fn receive<'b>(
         &mut self,
         now: Timestamp<Raw>,
         channel: Channel,
         buffer: &'b mut [u8],
-    ) -> Result<Option<Input<'b>>, SocketError> {
+    ) -> Result<Option<Input<'b>>, LinkError> {
         let socket = match channel {
             Channel::Event => &mut self.event,
             Channel::General => &mut self.general,
@@ -187,7 +187,9 @@ impl Link {
                 if self.card.is_some() {
                     self.check_card(now, received.timestamp.is_some(), bytes)?;
                 }
-                self.timestamps.translate(received.timestamp)
+                let arrived = self.timestamps.translate(received.timestamp);
+                self.check_clock()?;
+                arrived
             }
             Channel::General => Err(NoTimestamp::Missing),
         };

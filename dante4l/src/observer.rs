@@ -16,7 +16,6 @@ use dante_os::log::{Summary, SummaryLine};
 use dante_os::net::Watch;
 use dante_os::page::Publisher;
 use dante_os::poll::{Fds, Wake};
-use dante_os::socket::SocketError;
 use network::NetworkDriver;
 use std::fmt;
 use std::os::fd::AsFd;
@@ -79,7 +78,7 @@ impl Observer {
 
     /// Takes packets of both sockets in turn, the event socket first: after a stall each Sync is processed before its Follow_Up,
     /// and neither socket blocks the other. `first` is the index of the network's first descriptor.
-    fn receive(&mut self, wake: &Wake, place: usize, first: usize) -> Result<(), SocketError> {
+    fn receive(&mut self, wake: &Wake, place: usize, first: usize) -> Result<(), LinkError> {
         if wake.error(first) {
             while self.take(place, NetworkDriver::take_departure)? {}
         }

@@ -28,12 +28,14 @@ fn steers_a_ptp_hardware_clock() {
     guest.phase("missing hardware timestamps", missing_timestamps);
     guest.phase("only hardware timestamps", hardware_only);
     guest.phase("a filter of another program", foreign_filter);
+    guest.phase("the card's clock fails once", clock_lost);
     guest.phase("locks", locks);
     guest.phase("kill -9 leaves the rate", killed);
     guest.phase("another program sets the frequency", disturbed);
     assert_eq!(guest.timex(), timex, "the system clock was steered");
     let moved = (guest.utc_error().error - before.error).secs_f64() * 1e3;
     judge_in_guest("the system clock moved by", moved, 1.0, "ms");
+    guest.phase("the card is removed", card_removed);
 }
 
 /// Returns the frequency that the driver has set, ppb.
@@ -142,6 +144,49 @@ fn foreign_filter(guest: &mut Guest) {
     guest.stop("dante4l");
     assert_eq!(timestamp_setting(guest), V2_EVENT, "a later setting of another program was changed");
     guest.check(&format!("hwstamp_ctl -i {INTERFACE} -t 0 -r 0"));
+}
+
+/// One reading of the card's clock fails as if its driver had registered the clock again: dante4l opens the card again. strace makes
+/// that reading fail.
+fn clock_lost(guest: &mut Guest) {
+    let before = guest.journal("dante4l").len();
+    guest.daemon("dante4l", &["-i", INTERFACE, "--timestamping=hardware"]);
+    wait_until("the card's setting", EVENT_TIMEOUT, || timestamp_setting(guest) == [0, 4]);
+    guest.check(
+        "systemd-run --quiet --collect --unit=failure strace -qq -o /dev/null -P /dev/ptp0 -e trace=ioctl \
+             -e inject=ioctl:error=ENODEV:when=1 -p $(systemctl show --value -p MainPID dante4l)",
+    );
+    let lost = "the PTP hardware clock of eth0 was removed, or its driver registered it again";
+    let opened = "listening, timestamps: hardware";
+    let journal = wait_for("the card opened again", EVENT_TIMEOUT, || {
+        let journal = guest.journal_since("dante4l", before);
+        journal.split(lost).nth(1).is_some_and(|then| then.contains(opened)).then_some(journal)
+    });
+    assert_eq!(journal.matches(lost).count(), 1, "{journal}");
+    guest.stop("failure");
+    assert_eq!(timestamp_setting(guest), [0, 4]);
+    guest.stop("dante4l");
+    assert_eq!(timestamp_setting(guest), [0, 0], "the card's setting was not restored");
+}
+
+/// The driver gives up the card: dante2sys ends, so that its service can start it with the clock that the file names then.
+fn card_removed(guest: &mut Guest) {
+    guest.daemon("dante4l", &["-i", INTERFACE]);
+    steer(guest);
+    guest.wait_for("dante2sys", "state", "LOCKED", EVENT_TIMEOUT);
+    let before = guest.journal("dante2sys").len();
+    guest.check(&format!(
+        "device=$(basename $(readlink -f /sys/class/net/{INTERFACE}/device)) && \
+         echo $device >/sys/bus/pci/drivers/igb/unbind && echo $device >/sys/bus/pci/drivers/igb/bind"
+    ));
+    let ended = "the clock was removed, or its driver registered it again";
+    wait_until(ended, EVENT_TIMEOUT, || guest.journal_since("dante2sys", before).contains(ended));
+    wait_until("dante2sys ended", EVENT_TIMEOUT, || {
+        guest.run("systemctl is-active dante2sys").stdout.trim() != "active"
+    });
+    // The clock that is registered now is another one.
+    assert_eq!(frequency(guest), 0.0);
+    guest.stop("dante4l");
 }
 
 fn steer(guest: &mut Guest) {

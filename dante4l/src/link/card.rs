@@ -6,7 +6,7 @@ use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::{Message, Packet};
 use dante_os::clock::PhcReader;
 use dante_os::net::{Card, CardError, Interface};
-use dante_os::socket::{SocketError, TimestampReader, Timestamping};
+use dante_os::socket::{TimestampReader, Timestamping};
 
 /// Minimum number of Syncs in a row without a timestamp to give up the card.
 const MIN_SYNCS: u32 = 6;
@@ -47,7 +47,7 @@ impl Link {
         now: Timestamp<Raw>,
         has_timestamp: bool,
         bytes: &[u8],
-    ) -> Result<(), SocketError> {
+    ) -> Result<(), LinkError> {
         if has_timestamp {
             self.timestamp_check.timestamped();
             return Ok(());
@@ -58,6 +58,9 @@ impl Link {
             return Ok(());
         }
         let Some(count) = self.timestamp_check.missing(now) else { return Ok(()) };
+        // A driver that registers its clock again may also reset the filter.
+        self.timestamps.refresh();
+        self.check_clock()?;
         let interface = &self.interface.name;
         let is_as_left = self.card.as_ref().is_some_and(Card::is_unchanged);
         let why = if is_as_left {
@@ -70,7 +73,7 @@ impl Link {
             log::warn!("{what}; using software timestamps from now on");
             self.card = None;
             self.timestamps = TimestampReader::start();
-            return self.event.use_software_timestamps();
+            return Ok(self.event.use_software_timestamps()?);
         }
         self.card_warnings.warn_as(
             now,
@@ -78,6 +81,14 @@ impl Link {
             format_args!("{what}; nothing can be measured without them (--timestamping hardware)"),
         );
         Ok(())
+    }
+
+    /// An error if the card's clock was removed.
+    pub(super) fn check_clock(&self) -> Result<(), LinkError> {
+        match self.timestamps.has_lost_clock() {
+            true => Err(CardError::ClockRemoved { interface: self.interface.name.clone() }.into()),
+            false => Ok(()),
+        }
     }
 }
 

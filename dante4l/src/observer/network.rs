@@ -12,7 +12,6 @@ use dante_core::wire::Buffer;
 use dante_os::clock::raw_now;
 use dante_os::log::{Budget, Complaints};
 use dante_os::net::{InterfaceEvent, current_index};
-use dante_os::socket::SocketError;
 use std::fmt;
 
 /// Size of the receive buffer, bytes: larger than any PTPv1 message.
@@ -73,7 +72,7 @@ impl NetworkDriver {
     }
 
     /// Passes the next packet of a channel to the port. Returns whether there was one.
-    pub fn take_packet(&mut self, engine: &mut Engine, channel: Channel) -> Result<bool, SocketError> {
+    pub fn take_packet(&mut self, engine: &mut Engine, channel: Channel) -> Result<bool, LinkError> {
         let mut buffer = [0; BUFFER_SIZE];
         let now = raw_now();
         let Some(link) = &mut self.link else { return Ok(false) };
@@ -87,7 +86,7 @@ impl NetworkDriver {
     }
 
     /// Passes the next transmit timestamp to the port. Returns whether there was one.
-    pub fn take_departure(&mut self, engine: &mut Engine) -> Result<bool, SocketError> {
+    pub fn take_departure(&mut self, engine: &mut Engine) -> Result<bool, LinkError> {
         let Some(departed) = self.link.as_mut().map_or(Ok(None), Link::departed)? else { return Ok(false) };
         engine.handle(raw_now(), self.place, departed);
         Ok(true)
@@ -261,9 +260,9 @@ impl NetworkDriver {
         }
     }
 
-    /// Closes the sockets after an error of one of them.
-    pub fn close_after(&mut self, engine: &mut Engine, error: SocketError) {
-        let error = LinkError::from(error);
+    /// Closes the sockets after an error of one of them or of the card.
+    pub fn close_after(&mut self, engine: &mut Engine, error: impl Into<LinkError>) {
+        let error: LinkError = error.into();
         self.close(engine, error.fault(), &error.to_string());
     }
 

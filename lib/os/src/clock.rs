@@ -19,8 +19,18 @@ use std::convert::Infallible;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum ClockError {
-    Refused { tried: &'static str },
-    Failed { tried: &'static str, cause: Errno },
+    Refused {
+        tried: &'static str,
+    },
+    /// ENODEV: its card was removed, or its driver registered it again, as some do whenever the interface is set up. The open file stays
+    /// unusable; the file of the same name may be another clock.
+    Removed {
+        tried: &'static str,
+    },
+    Failed {
+        tried: &'static str,
+        cause: Errno,
+    },
     NotFinite,
 }
 
@@ -28,6 +38,9 @@ impl Explain for ClockError {
     fn what(&self) -> String {
         match self {
             Self::Refused { tried } => format!("{tried}: not permitted"),
+            Self::Removed { tried } => {
+                format!("{tried}: the clock was removed, or its driver registered it again")
+            }
             Self::Failed { tried, cause } => format!("{tried}: {cause}"),
             Self::NotFinite => "clock unchanged: the requested frequency is not a finite number".into(),
         }
@@ -142,7 +155,7 @@ impl SystemClock {
     /// The clock's state as the kernel reports it.
     ///
     /// # Errors
-    /// If the kernel denies the request; ENODEV for a hardware clock that was removed.
+    /// If the kernel denies the request; [`ClockError::Removed`] for a hardware clock.
     pub fn kernel(&self) -> Result<Kernel, ClockError> {
         match self {
             Self::Realtime(clock) => clock.kernel(),

@@ -528,6 +528,7 @@ every_case!(card_errors -> CardError {
     CardError::NoTimestamps { .. } => CardError::NoTimestamps { interface: name() },
     CardError::NoTransmitTimestamps { .. } => CardError::NoTransmitTimestamps { interface: name() },
     CardError::NoClock { .. } => CardError::NoClock { interface: name() },
+    CardError::ClockRemoved { .. } => CardError::ClockRemoved { interface: name() },
     CardError::Clock { .. } => {
         CardError::Clock { interface: name(), cause: PhcError::NotReadable { path: path() } }
     },
@@ -540,6 +541,7 @@ every_case!(card_errors -> CardError {
 
 every_case!(clock_errors -> ClockError {
     ClockError::Refused { .. } => ClockError::Refused { tried: "setting the frequency of CLOCK_REALTIME" },
+    ClockError::Removed { .. } => ClockError::Removed { tried: "reading the frequency of the PTP hardware clock" },
     ClockError::Failed { .. } => {
         ClockError::Failed { tried: "setting the frequency of CLOCK_REALTIME", cause: OTHER }
     },

@@ -118,7 +118,7 @@ impl Phc {
     /// narrowest of five brackets RAW-PHC-RAW. A read over PCIe takes about 1 us; the width includes it.
     ///
     /// # Errors
-    /// [`ClockError::Failed`], with ENODEV if the card was removed.
+    /// [`ClockError::Removed`], [`ClockError::Failed`].
     pub fn read(&self) -> Result<Reading, ClockError> {
         let reading = self.source.read().map_err(failed("reading the PTP hardware clock"))?;
         self.last.set(reading);
@@ -135,7 +135,7 @@ impl Phc {
     /// card still runs at another frequency.
     ///
     /// # Errors
-    /// [`ClockError::Failed`], with ENODEV if the card was removed.
+    /// [`ClockError::Removed`], [`ClockError::Failed`].
     pub fn frequency(&self) -> Result<Ratio, ClockError> {
         let read = self.adjtime(0, "reading the frequency of the PTP hardware clock", |_| ())?;
         Ok(from_timex(read.freq))
@@ -145,7 +145,7 @@ impl Phc {
     /// resolution is 2^-16 ppm; that of the card may be coarser, and the kernel does not report it.
     ///
     /// # Errors
-    /// [`ClockError::Failed`], with ENODEV if the card was removed; [`ClockError::NotFinite`].
+    /// [`ClockError::Removed`], [`ClockError::Failed`], [`ClockError::NotFinite`].
     pub fn set_frequency(&mut self, rate: Ratio) -> Result<Ratio, ClockError> {
         let units = to_timex_within(rate, self.limit).ok_or(ClockError::NotFinite)?;
         let tried = "setting the frequency of the PTP hardware clock";
@@ -156,7 +156,7 @@ impl Phc {
     /// Steps the clock by `by`, forwards if positive.
     ///
     /// # Errors
-    /// [`ClockError::Failed`], with ENODEV if the card was removed.
+    /// [`ClockError::Removed`], [`ClockError::Failed`].
     pub fn step(&mut self, by: Duration) -> Result<(), ClockError> {
         let time = setoffset(by);
         let modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
@@ -215,7 +215,10 @@ fn open(path: &Path, write: bool) -> Result<(Source, Capabilities, Reading), Phc
 }
 
 fn failed(tried: &'static str) -> impl Fn(Errno) -> ClockError {
-    move |cause| ClockError::Failed { tried, cause }
+    move |cause| match cause {
+        Errno::ENODEV => ClockError::Removed { tried },
+        cause => ClockError::Failed { tried, cause },
+    }
 }
 
 #[cfg(test)]

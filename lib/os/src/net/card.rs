@@ -140,6 +140,7 @@ pub enum CardError {
     NoTimestamps { interface: String },
     NoTransmitTimestamps { interface: String },
     NoClock { interface: String },
+    ClockRemoved { interface: String },
     Clock { interface: String, cause: PhcError },
     NotPermitted { interface: String },
     Taken { interface: String, filter: Filter, cause: Errno },
@@ -160,6 +161,11 @@ impl Explain for CardError {
             Self::NoClock { interface } => format!(
                 "the driver of {interface} does not report the PTP hardware clock of its hardware timestamps"
             ),
+            Self::ClockRemoved { interface } => {
+                format!(
+                    "the PTP hardware clock of {interface} was removed, or its driver registered it again"
+                )
+            }
             Self::Clock { interface, cause } => {
                 format!("{interface} has hardware timestamps, but its clock cannot be read: {}", cause.what())
             }

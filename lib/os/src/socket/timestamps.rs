@@ -1,10 +1,10 @@
 //! Packet timestamps of the kernel or of a card: their source, their format in a control message, and their translation to
 //! CLOCK_MONOTONIC_RAW, which no program steers.
 
-use crate::clock::{PhcReader, raw_now, read_realtime, timestamp};
+use crate::clock::{ClockError, PhcReader, raw_now, read_realtime, timestamp};
 use dante_core::port::TimestampSource;
 use dante_core::port::{NoTimestamp, PacketTimestamp};
-use dante_core::time::{Real, Timestamp, TimestampTranslator};
+use dante_core::time::{Reading, Real, Timestamp, TimestampTranslator};
 use nix::sys::socket::Timestamps;
 use nix::sys::time::TimeSpec;
 
@@ -35,8 +35,16 @@ pub(super) fn of_time(time: TimeSpec) -> Option<Timestamp<Real>> {
 pub struct TimestampReader {
     /// For timestamps of CLOCK_REALTIME.
     system: TimestampTranslator,
-    /// For hardware timestamps: the card's clock and its translator.
-    card: Option<(PhcReader, TimestampTranslator)>,
+    /// For hardware timestamps.
+    card: Option<CardClock>,
+}
+
+/// A card's clock and its translator.
+#[derive(Debug)]
+struct CardClock {
+    clock: PhcReader,
+    translator: TimestampTranslator,
+    is_removed: bool,
 }
 
 impl TimestampReader {
@@ -47,7 +55,8 @@ impl TimestampReader {
 
     /// For hardware timestamps of a card with this clock; `None`: for software timestamps. Takes the first reading of the clocks.
     pub fn of(card: Option<PhcReader>) -> Self {
-        let card = card.map(|clock| (clock, TimestampTranslator::default()));
+        let translator = TimestampTranslator::default();
+        let card = card.map(|clock| CardClock { clock, translator, is_removed: false });
         let mut reader = Self { system: TimestampTranslator::default(), card };
         reader.refresh();
         reader
@@ -59,10 +68,11 @@ impl TimestampReader {
     /// [`NoTimestamp`]: there is none, or its clock was stepped at about that time.
     pub fn translate(&mut self, timestamp: Option<Timestamp<Real>>) -> Result<PacketTimestamp, NoTimestamp> {
         let system = || Some(read_realtime());
-        let Some((clock, card)) = &mut self.card else {
+        let Some(CardClock { clock, translator, is_removed }) = &mut self.card else {
             return self.system.translate(raw_now(), timestamp, system);
         };
-        let PacketTimestamp { raw, .. } = card.translate(raw_now(), timestamp, || clock.read().ok())?;
+        let read = || read_card(clock, is_removed);
+        let PacketTimestamp { raw, .. } = translator.translate(raw_now(), timestamp, read)?;
         let real = self.system.real_at(raw_now(), raw, system).ok_or(NoTimestamp::Missing)?;
         Ok(PacketTimestamp { raw, real })
     }
@@ -70,10 +80,19 @@ impl TimestampReader {
     /// Takes a reading of the clocks while no packets arrive, so that the next timestamp is interpolated over a short interval.
     pub fn refresh(&mut self) {
         self.system.note(read_realtime());
-        if let Some((clock, card)) = &mut self.card
-            && let Ok(reading) = clock.read()
+        if let Some(CardClock { clock, translator, is_removed }) = &mut self.card
+            && let Some(reading) = read_card(clock, is_removed)
         {
-            card.note(reading);
+            translator.note(reading);
         }
     }
+
+    /// Whether the card's clock was removed, as the last readings showed: no timestamp can be translated any more.
+    pub fn has_lost_clock(&self) -> bool {
+        self.card.as_ref().is_some_and(|card| card.is_removed)
+    }
+}
+
+fn read_card(clock: &PhcReader, is_removed: &mut bool) -> Option<Reading> {
+    clock.read().inspect_err(|error| *is_removed |= matches!(error, ClockError::Removed { .. })).ok()
 }

@@ -91,7 +91,7 @@ impl PhcReader {
     /// Reads the clock and CLOCK_MONOTONIC_RAW at one instant.
     ///
     /// # Errors
-    /// [`ClockError::Failed`], with ENODEV if the card was removed.
+    /// [`ClockError::Removed`], [`ClockError::Failed`].
     pub fn read(&self) -> Result<Reading, ClockError> {
         self.0.read().map_err(super::failed("reading the PTP hardware clock"))
     }
