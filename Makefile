@@ -39,23 +39,26 @@ test:
 	@+$(MAKE) --no-print-directory test-load
 	@+$(MAKE) --no-print-directory --jobs=2 test-guest test-host
 
-# These load the processors on purpose: nothing else runs beside them.
+# Integration tests by name: in benches, lib/* and tests, as one file or as a folder with main.rs.
 LOAD_TESTS  = field flood
 GUEST_TESTS = guest guest_phc
-ALL_TESTS   = $(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs)) \
-              $(patsubst tests/tests/%/main.rs,%,$(wildcard tests/tests/*/main.rs))
+ALL_TESTS   = $(notdir $(basename $(wildcard */tests/*.rs lib/*/tests/*.rs)) $(patsubst %/main.rs,%,$(wildcard */tests/*/main.rs lib/*/tests/*/main.rs)))
 HOST_TESTS  = $(filter-out $(LOAD_TESTS) $(GUEST_TESTS),$(ALL_TESTS))
+# Always the whole workspace: with part of it, the features of the dependencies differ, and cargo builds them again.
+TEST = $(CARGO) test --locked --workspace
 
+# These load the processors on purpose: nothing else runs beside them.
 test-load:
-	$(CARGO) test --locked -p dante-tests $(LOAD_TESTS:%=--test %)
+	$(TEST) $(LOAD_TESTS:%=--test %)
 
-# The guests occupy half of a processor for some minutes: they run beside the other tests.
+# Each guest occupies most of a processor for some minutes, at a high priority: they run beside the other tests.
 test-guest:
-	$(CARGO) test --locked -p dante-tests $(GUEST_TESTS:%=--test %)
+	$(TEST) $(GUEST_TESTS:%=--test %)
 
 test-host:
-	$(CARGO) test --locked --workspace --exclude dante-tests
-	$(CARGO) test --locked -p dante-tests --lib --bins $(HOST_TESTS:%=--test %)
+	$(TEST) --lib --bins
+	$(TEST) --doc
+	$(TEST) $(HOST_TESTS:%=--test %)
 
 check:
 	$(CARGO) fmt --all --check
