@@ -16,7 +16,8 @@ exec 9>"$folder/lock"
 flock 9
 # The script is made last: if it exists, so do the other files.
 if [ ! -e "$qemu/run" ]; then
-    rm -rf "$folder"/qemu-*
+    find "$folder" -maxdepth 1 -name 'qemu-*' -mtime +30 -exec rm -rf {} +
+    rm -rf "$qemu"
     trap 'rm -rf "$qemu"' EXIT
     trap 'exit 1' HUP INT TERM
     mmdebstrap --quiet --variant=extract --include=qemu-system-x86 \
@@ -36,4 +37,5 @@ RUN
     mv "$qemu/run.partial" "$qemu/run"
     trap - EXIT
 fi
+touch "$qemu"
 printf '%s\n' "$qemu/run"

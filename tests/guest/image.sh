@@ -17,6 +17,7 @@ kernel=$folder/kernel-$key
 chrony=$folder/chrony-$key
 initrd=$folder/initrd-$key
 finish() {
+    touch "$disk" "$kernel" "$chrony" ${card:+"$initrd"}
     printf '%s\n' "$disk" "$kernel" "$chrony" ${card:+"$initrd"}
     exit 0
 }
@@ -26,7 +27,9 @@ exec 9>"$folder/lock"
 flock 9
 # The disk is made last: if it exists, so do the other files.
 [ ! -e "$disk" ] || finish
-rm -rf "$folder"/*.partial "$folder"/root-*.img "$folder"/kernel-* "$folder"/chrony-* "$folder"/initrd-*
+# Another checkout may use another version of this script: only what was not used for a month is removed.
+rm -rf "$folder"/*.partial
+find "$folder" -maxdepth 1 \( -name 'root-*' -o -name 'kernel-*' -o -name 'chrony-*' -o -name 'initrd-*' \) -mtime +30 -exec rm -rf {} +
 root=$folder/root.partial
 trap 'rm -rf "$folder"/*.partial' EXIT
 trap 'exit 1' HUP INT TERM

@@ -28,10 +28,9 @@ pub struct Image {
 }
 
 impl Image {
-    /// Returns the image of target/guest, which is made first if it does not exist.
+    /// Returns the image in the cache folder, which is made first if it does not exist.
     pub fn ready(card: Card) -> Self {
-        let profile = built("dante4l");
-        let folder = profile.parent().and_then(Path::parent).expect("the target folder").join("guest");
+        let folder = cache_folder().join("guest");
         let mut paths = match card {
             Card::Virtio => run("image.sh", &folder),
             Card::Igb => run("igb.sh", &folder.join("igb")),
@@ -44,6 +43,16 @@ impl Image {
         };
         Self { qemu, disk, kernel, chrony, initrd }
     }
+}
+
+/// Folder for what is made once for all checkouts, by the XDG Base Directory Specification; the target folder for a user without home.
+fn cache_folder() -> PathBuf {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    cache.map_or_else(
+        || built("dante4l").parent().and_then(Path::parent).expect("the target folder").to_owned(),
+        |cache| cache.join("dante4l-tests"),
+    )
 }
 
 /// Runs a script of tests/guest for a folder, and returns the lines that it prints.
