@@ -73,7 +73,6 @@ Restart=always
 RestartSec=1
 # The OOM killer must not end the agent; programs that a test starts with systemd-run are in other units.
 OOMScoreAdjust=-900
-Nice=-10
 
 [Install]
 WantedBy=multi-user.target

@@ -26,6 +26,7 @@ pub mod targets;
 pub mod tmux;
 
 use serde_json::Value;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 /// Each measured value is printed with the limit that a quiet machine keeps. A test fails only beyond this multiple of the
@@ -50,7 +51,7 @@ pub fn soaks() -> bool {
     std::env::var_os("SOAK").is_some()
 }
 
-/// Calls `look` every 10 ms until it returns a value, and returns that.
+/// Calls `look` repeatedly until it returns a value, and returns that. See [`Attempts`].
 ///
 /// # Panics
 /// If there is none within `limit`.
@@ -64,7 +65,7 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option
     }
 }
 
-/// Waits until `condition` holds; it is checked every 10 ms.
+/// Waits until `condition` holds; it is checked repeatedly. See [`Attempts`].
 ///
 /// # Panics
 /// If it does not hold within `limit`.
@@ -90,25 +91,32 @@ pub fn wait_for_status(
     })
 }
 
-/// Repeated checks, 10 ms apart: until a time limit, and 100 checks at least, so that a test which was held up for longer than
-/// its limit still checks often enough.
+/// Repeated checks: until a time limit, and 100 checks at least, so that a test which was held up for longer than its limit still
+/// checks often enough. They are 10 ms apart; after a check that takes long, as a script in a guest does, as long as that, but 250 ms at
+/// most: the checks leave processor time to what they wait for.
 #[derive(Debug)]
 pub struct Attempts {
     end: Instant,
     left: u32,
+    /// When the present check began.
+    began: Instant,
 }
+
+const PAUSES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_millis(250);
 
 impl Attempts {
     /// Attempts for `limit` from now on.
     pub fn new(limit: Duration) -> Self {
-        Self { end: Instant::now() + limit, left: 100 }
+        let now = Instant::now();
+        Self { end: now + limit, left: 100, began: now }
     }
 
-    /// Sleeps for 10 ms. Returns whether there is another attempt.
+    /// Pauses. Returns whether there is another attempt.
     pub fn again(&mut self) -> bool {
         self.left = self.left.saturating_sub(1);
-        std::thread::sleep(Duration::from_millis(10));
-        self.left > 0 || Instant::now() < self.end
+        std::thread::sleep(self.began.elapsed().clamp(*PAUSES.start(), *PAUSES.end()));
+        self.began = Instant::now();
+        self.left > 0 || self.began < self.end
     }
 }
 

@@ -437,6 +437,10 @@ fn without_disk_and_rtc(guest: &mut Guest) {
         // dante2sys writes the file a minute after the lock.
         package::wait_for_status(guest, "dante2sys", "the disk is full");
     }
+    // At the end it writes a frequency that is known to 2 ppm.
+    wait_until("the leader's rate is known", EVENT_TIMEOUT, || {
+        guest.status()["dante2sys"]["rate_uncertainty_ppb"].as_f64().is_some_and(|ppb| ppb < 1500.0)
+    });
     guest.stop("dante2sys");
     wait_for_line(guest, "dante2sys", logged, "the disk is full: frequency not saved");
     let left =
