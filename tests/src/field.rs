@@ -2,7 +2,7 @@
 
 use crate::lab::{Lab, LeaderProcess, Readers, may_run, may_use, sample_error};
 use crate::namespace::{CABLE, Namespace};
-use crate::program::{Program, built};
+use crate::program::{Program, built, target_folder};
 use crate::stage::Stage;
 use crate::switch::Switch;
 use crate::{EVENT_TIMEOUT, SYNC_INTERVAL_S};
@@ -104,8 +104,7 @@ impl Load {
 
     fn build(stage: &Stage) -> Self {
         let program = built("field-load");
-        let target = program.parent().and_then(|profile| profile.parent()).expect("the target directory");
-        let target = target.join(format!("field-{}", stage.instance()));
+        let target = target_folder().join(format!("field-{}", stage.instance()));
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(program);
         command.arg("build").arg(cargo).arg(crate::package::sources()).arg(&target);

@@ -14,11 +14,22 @@ use std::time::Duration;
 /// # Panics
 /// If it was not built.
 pub fn built(name: &str) -> PathBuf {
-    let own = std::env::current_exe().expect("the path of this test");
-    let folder = own.parent().and_then(Path::parent).expect("the profile's folder");
-    let path = folder.join(name);
+    let path = profile_folder().join(name);
     assert!(path.exists(), "{} does not exist: run `cargo build --workspace` first", path.display());
     path
+}
+
+fn profile_folder() -> PathBuf {
+    let own = std::env::current_exe().expect("the path of this test");
+    own.parent().and_then(Path::parent).expect("the profile's folder").to_owned()
+}
+
+/// The target directory of this test.
+///
+/// # Panics
+/// If this test does not run in one.
+pub fn target_folder() -> PathBuf {
+    profile_folder().parent().expect("the target directory").to_owned()
 }
 
 /// Copies a program with cp(1). If this process had the copy open for writing, a child that another test starts at that moment

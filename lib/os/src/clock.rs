@@ -155,7 +155,7 @@ impl SystemClock {
     /// The clock's state as the kernel reports it.
     ///
     /// # Errors
-    /// If the kernel denies the request; [`ClockError::Removed`] for a hardware clock.
+    /// If the kernel denies the request; [`ClockError::Removed`] for a hardware clock that no longer exists.
     pub fn kernel(&self) -> Result<Kernel, ClockError> {
         match self {
             Self::Realtime(clock) => clock.kernel(),

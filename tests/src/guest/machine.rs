@@ -4,7 +4,7 @@ use super::agent::Agent;
 use super::{Card, Setup};
 use crate::EVENT_TIMEOUT;
 use crate::ntp::now_ns;
-use crate::program::{Program, built};
+use crate::program::{Program, built, target_folder};
 use crate::stage::Stage;
 use crate::switch::Switch;
 use dante_core::time::Civil;
@@ -45,14 +45,11 @@ impl Image {
     }
 }
 
-/// Folder for what is made once for all checkouts, by the XDG Base Directory Specification; the target folder for a user without home.
+/// Folder for what is made once for all checkouts, by the XDG Base Directory Specification; the target directory for a user without home.
 fn cache_folder() -> PathBuf {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-    cache.map_or_else(
-        || built("dante4l").parent().and_then(Path::parent).expect("the target folder").to_owned(),
-        |cache| cache.join("dante4l-tests"),
-    )
+    cache.map_or_else(target_folder, |cache| cache.join("dante4l-tests"))
 }
 
 /// Runs a script of tests/guest for a folder, and returns the lines that it prints.
