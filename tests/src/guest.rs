@@ -40,7 +40,7 @@ pub const INTERFACE: &str = "eth0";
 pub const PPM: f64 = 37.0;
 
 /// Longest time to boot; it takes 10 s on a machine with two idle cores.
-const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
+const BOOT_TIMEOUT: Duration = Duration::from_secs(400);
 /// A guest that takes longer to boot has miscalibrated timers, and runs too slowly; it is booted again.
 const SLOW_BOOT: Duration = Duration::from_secs(75);
 /// Prints the identity of the present boot.

@@ -1,14 +1,14 @@
 //! dante-ntpd in the guest: a real chronyd, confined by AppArmor, serves the steered clock while UTC is synchronised, and a host on
 //! this machine gets UTC from it.
 
-use super::{EVENT_TIMEOUT, SHORT_INTERVAL, utc_error_s, utc_status, wait_for_state};
+use super::{EVENT_TIMEOUT, SHORT_INTERVAL, expect_small, utc_error_s, utc_status, wait_for_state};
 use dante_core::page::Dante2sysStatus;
 use dante_os::clock::{raw_now, read_realtime};
 use dante_tests::guest::Guest;
 use dante_tests::namespace::{CABLE, Namespace};
 use dante_tests::ntp::{NtpServer, Reply, query};
 use dante_tests::program::built;
-use dante_tests::{judge_in_guest, wait_for, wait_until};
+use dante_tests::{wait_for, wait_until};
 use std::time::{Duration, Instant};
 
 /// Host number of the NTP client.
@@ -117,7 +117,7 @@ fn is_followed(guest: &mut Guest, client: &Namespace, server: &NtpServer) {
     let guest_error_s = utc_error_s(guest);
     let client_error_s = client_error_s();
     println!("ahead of this machine: guest {guest_error_s:+.6} s, client {client_error_s:+.6} s");
-    judge_in_guest("client - guest", (client_error_s - guest_error_s) * 1e3, 3.0, "ms");
+    expect_small("client - guest", client_error_s - guest_error_s);
     assert!((client_error_s - f64::from(AHEAD_S)).abs() < 1.0, "{client_error_s}");
     // The guest continues to query its own server.
     wait_until("a request of the guest to its own server", EVENT_TIMEOUT, || {

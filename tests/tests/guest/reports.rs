@@ -1,7 +1,7 @@
 //! What systemd reports about the clock: `timedatectl`, and systemd-time-wait-sync, on which units with After=time-sync.target wait
 //! where it is enabled. Both must report a synchronised clock only while dante2sys declares UTC as synchronised.
 
-use super::EVENT_TIMEOUT;
+use super::{CLOCK_S, EVENT_TIMEOUT};
 use dante_tests::guest::Guest;
 use dante_tests::wait_until;
 
@@ -76,7 +76,7 @@ pub fn node_exporter(guest: &mut Guest) {
     assert_eq!(metric("sync_status"), 1.0);
     // The kernel increases it by 0.5 ms a second between two declarations.
     assert!(
-        max_error > 0.0 && max_error < before.max(after) + 0.02,
+        max_error > 0.0 && max_error < before.max(after) + CLOCK_S,
         "{max_error} s, bound {before} s, {after} s"
     );
     assert!(est_error <= max_error, "{est_error} s, {max_error} s");
