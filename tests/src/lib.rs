@@ -31,11 +31,7 @@ use std::time::{Duration, Instant};
 
 /// Each measured value is printed with the limit that a quiet machine keeps. A test fails only beyond this multiple of the
 /// limit, since the machine has other work.
-pub const TOLERANCE: f64 = 3.0;
-
-/// The multiple for values in an emulated guest, whose clock and timestamps suffer from every other program on the machine: 4.8 was
-/// measured while the other tests ran and the machine was four times slower than usual.
-pub const GUEST_TOLERANCE: f64 = 10.0;
+pub const TOLERANCE: f64 = 10.0;
 
 /// Longest time that a test waits for an event: many times what an event takes on a machine with other work.
 pub const EVENT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -125,22 +121,10 @@ impl Attempts {
 /// # Panics
 /// If the value is beyond [`TOLERANCE`] times the limit, or NaN.
 pub fn judge(what: &str, figure: f64, limit: f64, unit: &str) {
-    judge_within(TOLERANCE, what, figure, limit, unit);
-}
-
-/// Prints a value that was measured in a guest with its limit.
-///
-/// # Panics
-/// If the value is beyond [`GUEST_TOLERANCE`] times the limit, or NaN.
-pub fn judge_in_guest(what: &str, figure: f64, limit: f64, unit: &str) {
-    judge_within(GUEST_TOLERANCE, what, figure, limit, unit);
-}
-
-fn judge_within(tolerance: f64, what: &str, figure: f64, limit: f64, unit: &str) {
     println!("{what}: {figure:.3} {unit} (limit {limit} {unit}, {:.2} of it)", figure.abs() / limit);
     assert!(
-        figure.abs() <= limit * tolerance,
-        "{what}: {figure} {unit} is beyond {tolerance} times {limit} {unit}"
+        figure.abs() <= limit * TOLERANCE,
+        "{what}: {figure} {unit} is beyond {TOLERANCE} times {limit} {unit}"
     );
 }
 

@@ -6,7 +6,7 @@
 //! by 2^41 ns if the frequency falls. Real cards do not do that. Rates are judged here, phases are not.
 
 use dante_tests::guest::{Card, Guest, INTERFACE, PPM, Setup};
-use dante_tests::{judge_in_guest, wait_for, wait_until};
+use dante_tests::{judge, wait_for, wait_until};
 use std::time::{Duration, Instant};
 
 /// Longest wait for an event in the guest: receive timestamps scatter by 0.2 ms under emulation, so it takes long to lock.
@@ -34,7 +34,7 @@ fn steers_a_ptp_hardware_clock() {
     guest.phase("another program sets the frequency", disturbed);
     assert_eq!(guest.timex(), timex, "the system clock was steered");
     let moved = (guest.utc_error().error - before.error).secs_f64() * 1e3;
-    judge_in_guest("the system clock moved by", moved, 1.0, "ms");
+    judge("the system clock moved by", moved, 1.0, "ms");
     guest.phase("the card is removed", card_removed);
 }
 
@@ -226,12 +226,12 @@ fn equal_frequencies(guest: &mut Guest) -> (f64, f64) {
 fn killed(guest: &mut Guest) {
     guest.kill("dante2sys");
     let left = frequency(guest);
-    judge_in_guest("rate left - leader's", left / 1e3 - PPM, 5.0, "ppm");
+    judge("rate left - leader's", left / 1e3 - PPM, 5.0, "ppm");
     let (before, then) = compare_clocks(guest);
     std::thread::sleep(Duration::from_secs(20));
     let (after, now) = compare_clocks(guest);
     let rate = (before - after) / (now - then) / 1e3;
-    judge_in_guest("measured rate - driver's", rate - left / 1e3, 1.0, "ppm");
+    judge("measured rate - driver's", rate - left / 1e3, 1.0, "ppm");
     assert!((frequency(guest) - left).abs() < 1e-3, "the frequency changed after kill -9");
 }
 
@@ -248,10 +248,10 @@ fn disturbed(guest: &mut Guest) {
     guest.wait_for("dante2sys", "state", "LOCKED", EVENT_TIMEOUT);
     println!("LOCKED again after {:.1} s", begun.elapsed().as_secs_f64());
     let rate = frequency(guest) / 1e3;
-    judge_in_guest("rate after that - leader's", rate - PPM, 5.0, "ppm");
+    judge("rate after that - leader's", rate - PPM, 5.0, "ppm");
     guest.stop("dante2sys");
     guest.stop("dante4l");
-    judge_in_guest("rate at the end - leader's", frequency(guest) / 1e3 - PPM, 5.0, "ppm");
+    judge("rate at the end - leader's", frequency(guest) / 1e3 - PPM, 5.0, "ppm");
     let journal = guest.journal("dante2sys");
     assert!(journal.contains("set the clock frequency to +1000.000 ppb"), "{journal}");
 }

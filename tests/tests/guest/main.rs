@@ -1,6 +1,5 @@
 //! The suite in booted guests, where it may steer, step and set a clock: in one guest the UTC policies, chrony with danteshm, and
-//! the rights of the units; in another what happens to a host with the Debian package. Both run at the same time, since they wait
-//! most of the time.
+//! the rights of the units; in another what happens to a host with the Debian package.
 //!
 //! The true time is this machine's CLOCK_REALTIME, which the NTP servers serve. The leader runs at +37 ppm on the oscillator that
 //! guest and machine share, and gains that on UTC, apart from the rate at which this machine is steered. Under emulation timestamps
@@ -24,7 +23,7 @@ const EVENT_TIMEOUT: Duration = Duration::from_secs(600);
 /// Limit of a UTC error, and of a change of it while no program may move the clock, s. The faults that are looked for move the clock
 /// by a second and more.
 const CLOCK_S: f64 = 0.1;
-/// Tolerance of a rate, ppm. The rates that a test tells apart differ by 20 ppm and more.
+/// Tolerance of a rate, ppm. The rates that a test distinguishes differ by 20 ppm and more.
 const RATE_PPM: f64 = 15.0;
 /// Flag of dante2sys: shortest interval between requests. The server is the test's own, and rates are to be known soon.
 const SHORT_INTERVAL: &str = "--ntp-min-interval=4";
