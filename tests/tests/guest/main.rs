@@ -14,7 +14,7 @@ mod user;
 mod utc;
 
 use dante_tests::guest::{Guest, PPM, Setup};
-use dante_tests::{wait_for, wait_until};
+use dante_tests::wait_until;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -95,8 +95,8 @@ fn utc_status(guest: &mut Guest) -> Value {
 
 /// Waits until a running dante2sys is in this state. The page of one that has ended still has its last state.
 fn wait_for_state(guest: &mut Guest, state: &str) {
-    wait_for(&format!("dante2sys {state}"), EVENT_TIMEOUT, || {
+    wait_until(&format!("dante2sys {state}"), EVENT_TIMEOUT, || {
         let status = guest.status();
-        (status["dante2sys"]["running"] == true && status["dante2sys"]["state"] == state).then_some(())
+        status["dante2sys"]["running"] == true && status["dante2sys"]["state"] == state
     });
 }
