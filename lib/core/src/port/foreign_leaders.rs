@@ -29,8 +29,8 @@ pub struct ForeignLeader {
     pub qualified: bool,
     /// When its sequence numbers restarted, if they did: it was rebooted, or its old Syncs are replayed.
     pub restarted: Option<Timestamp<Raw>>,
-    /// Whether the operator prefers it.
-    pub preferred: bool,
+    /// How much the operator prefers it; 0: not at all.
+    pub preference: u8,
     /// The times between its Syncs.
     pub(super) spacings: Spacings,
     /// Whether its Syncs can be measured.
@@ -53,8 +53,8 @@ pub(super) struct Announced<'a> {
     pub announcement: &'a Announcement,
     /// Its receive timestamp, or when it was processed.
     pub arrived: Timestamp<Raw>,
-    /// Whether the operator prefers the sender.
-    pub preferred: bool,
+    /// How much the operator prefers the sender.
+    pub preference: u8,
 }
 
 impl ForeignLeader {
@@ -152,7 +152,7 @@ impl ForeignLeaders {
         sync: &Announced<'_>,
         followed: Option<Sender>,
     ) -> SyncOutcome {
-        let &Announced { sender, sequence_id, announcement, arrived, preferred } = sync;
+        let &Announced { sender, sequence_id, announcement, arrived, preference } = sync;
         let another_was =
             self.get(sender).is_some_and(|known| self.is_another_measured(sender, known.last_sync));
         if let Some(known) = self.known(sender) {
@@ -183,7 +183,7 @@ impl ForeignLeaders {
             sequence_id,
             qualified: false,
             restarted: None,
-            preferred,
+            preference,
             spacings: Spacings::new(
                 arrived,
                 sequence_id,
@@ -192,7 +192,7 @@ impl ForeignLeaders {
             measurability: Measurability::default(),
         };
         let was_full = self.entries.is_full();
-        if was_full && !self.make_room(preferred, followed) {
+        if was_full && !self.make_room(preference, followed) {
             return SyncOutcome::NoRoom;
         }
         self.entries.push(Entry { leader, pairing: Pairing::default() });
@@ -200,15 +200,15 @@ impl ForeignLeaders {
     }
 
     /// Removes one leader to make room: the one that has been silent longest of those that are not qualified, so that a few forged
-    /// packets cannot keep others out. For a leader that the operator prefers, a qualified one that is not preferred may also be
+    /// packets cannot keep others out. For a leader that the operator prefers, a qualified one that is preferred less may also be
     /// removed. The leader that is followed is never removed.
-    fn make_room(&mut self, for_preferred: bool, followed: Option<Sender>) -> bool {
+    fn make_room(&mut self, preference: u8, followed: Option<Sender>) -> bool {
         let oldest = self
             .all()
             .enumerate()
             .filter(|(_, leader)| Some(leader.sender()) != followed)
-            .filter(|(_, leader)| !leader.qualified || (for_preferred && !leader.preferred))
-            .min_by_key(|(_, leader)| (leader.qualified, leader.last_sync))
+            .filter(|(_, leader)| !leader.qualified || leader.preference < preference)
+            .min_by_key(|(_, leader)| (leader.qualified, leader.preference, leader.last_sync))
             .map(|(place, _)| place);
         oldest.map(|place| self.entries.remove(place)).is_some()
     }

@@ -83,8 +83,8 @@ impl Port {
         if !self.state.is_open() {
             return false;
         }
-        let (preferred, parent) = (self.rules.prefers(sender), self.parent());
-        let sync = Announced { sender, sequence_id: head.sequence_id, announcement, arrived, preferred };
+        let (preference, parent) = (self.rules.preference(sender), self.parent());
+        let sync = Announced { sender, sequence_id: head.sequence_id, announcement, arrived, preference };
         match self.foreign_leaders.sync_received(now, &sync, parent) {
             SyncOutcome::Accepted => {}
             SyncOutcome::Repeated => {

@@ -7,27 +7,33 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-/// Names a leader, with all its ports (`00:1d:c1:a1:72:3c`) or one port (`00:1d:c1:a1:72:3c/1`), or by the source IPv4 address of
-/// its packets.
+/// Names leaders: by their UUID with all ports (`00:1d:c1:a1:72:3c`) or one port (`00:1d:c1:a1:72:3c/1`), or by the source IPv4
+/// address of their packets, or a subnet of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaderName {
     /// By the UUID in its packets, and by the port number if given.
     Uuid(Uuid, Option<u16>),
     /// By the source address of its packets, which an attacker has to forge as well.
     Address(Ipv4Addr),
+    /// By the first bits of that address, at most 32.
+    Subnet(Ipv4Addr, u8),
 }
 
 /// The text is not the name of a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not a leader: expected a UUID (00:1d:c1:a1:72:3c, or 00:1d:c1:a1:72:3c/1 for one port) or an IPv4 address"
-)]
-pub struct LeaderNameError;
-
-impl From<UuidError> for LeaderNameError {
-    fn from(_: UuidError) -> Self {
-        Self
-    }
+pub enum LeaderNameError {
+    /// It has no form of a name.
+    #[error(
+        "not a leader: expected a UUID (00:1d:c1:a1:72:3c, or 00:1d:c1:a1:72:3c/1 for one port), the EUI-64 of one \
+         (001dc1.fffe.a1723c), an IPv4 address or a subnet (169.254.0.0/16)"
+    )]
+    Form,
+    /// An EUI-64 of another kind of clock.
+    #[error("not a leader: {0}")]
+    Uuid(#[from] UuidError),
+    /// More than 32 bits.
+    #[error("not a subnet: its prefix has at most 32 bits")]
+    Prefix,
 }
 
 impl LeaderName {
@@ -37,22 +43,45 @@ impl LeaderName {
                 sender.identity.uuid == uuid && port.is_none_or(|port| port == sender.identity.port_id)
             }
             Self::Address(address) => sender.address == address,
+            Self::Subnet(address, prefix) => {
+                network_of(sender.address, prefix) == network_of(address, prefix)
+            }
         }
     }
 }
 
+/// The first `prefix` bits of an address.
+fn network_of(address: Ipv4Addr, prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0) & address.to_bits()
+}
+
+/// The port of a UUID follows after a slash; or after a hyphen if the UUID is in the form of pmc(8), which displays ports so.
 impl FromStr for LeaderName {
     type Err = LeaderNameError;
 
     fn from_str(text: &str) -> Result<Self, LeaderNameError> {
-        if let Ok(address) = text.parse() {
-            return Ok(Self::Address(address));
-        }
-        let (uuid, port) = match text.split_once('/') {
-            Some((uuid, port)) => (uuid, Some(port.parse().map_err(|_| LeaderNameError)?)),
-            None => (text, None),
+        let (name, number) = match text.split_once('/') {
+            Some((name, number)) => (name, Some(number)),
+            None => match text.split_once('-').filter(|(name, _)| name.contains('.')) {
+                Some((name, number)) => (name, Some(number)),
+                None => (text, None),
+            },
         };
-        Ok(Self::Uuid(uuid.parse()?, port))
+        match (name.parse::<Ipv4Addr>(), number) {
+            (Ok(address), None) => Ok(Self::Address(address)),
+            (Ok(address), Some(prefix)) => {
+                let prefix = prefix.parse().ok().filter(|bits| *bits <= 32).ok_or(LeaderNameError::Prefix)?;
+                Ok(Self::Subnet(network_of(address, prefix).into(), prefix))
+            }
+            (Err(_), number) => {
+                let port = number.map(str::parse).transpose().map_err(|_| LeaderNameError::Form)?;
+                match name.parse() {
+                    Ok(uuid) => Ok(Self::Uuid(uuid, port)),
+                    Err(UuidError::Form) => Err(LeaderNameError::Form),
+                    Err(error @ UuidError::NotDerived) => Err(error.into()),
+                }
+            }
+        }
     }
 }
 
@@ -62,6 +91,7 @@ impl fmt::Display for LeaderName {
             Self::Uuid(uuid, Some(port)) => write!(f, "{uuid}/{port}"),
             Self::Uuid(uuid, None) => write!(f, "{uuid}"),
             Self::Address(address) => write!(f, "{address}"),
+            Self::Subnet(address, prefix) => write!(f, "{address}/{prefix}"),
         }
     }
 }
@@ -76,7 +106,7 @@ pub struct LeaderRules {
     pub only: ArrayVec<LeaderName, MAX_NAMES>,
     /// These may not be followed.
     pub deny: ArrayVec<LeaderName, MAX_NAMES>,
-    /// These are better than any other leader.
+    /// These are better than any other leader, each better than those after it.
     pub prefer: ArrayVec<LeaderName, MAX_NAMES>,
 }
 
@@ -86,7 +116,10 @@ impl LeaderRules {
         is_permitted && !self.deny.iter().any(|name| name.matches(sender))
     }
 
-    pub(super) fn prefers(&self, sender: Sender) -> bool {
-        self.prefer.iter().any(|name| name.matches(sender))
+    /// How much the operator prefers this sender: 0, not at all, for a sender without a place in the list.
+    pub(super) fn preference(&self, sender: Sender) -> u8 {
+        let place = self.prefer.iter().position(|name| name.matches(sender));
+        // The list is shorter than 256.
+        place.and_then(|place| u8::try_from(self.prefer.len() - place).ok()).unwrap_or(0)
     }
 }

@@ -41,8 +41,8 @@ pub(crate) fn is_of_better_quality(a: &Quality, b: &Quality) -> bool {
 
 /// Returns `Greater` if `a` is the better one. The operator's preference precedes the standard's rules.
 fn compare(a: &ForeignLeader, b: &ForeignLeader, margin: Margin) -> Ordering {
-    if a.preferred != b.preferred {
-        return a.preferred.cmp(&b.preferred);
+    if a.preference != b.preference {
+        return a.preference.cmp(&b.preference);
     }
     let (one, other) = (&a.announced, &b.announced);
     if one.grandmaster.uuid != other.grandmaster.uuid {

@@ -40,7 +40,7 @@ fn foreign_leader(n: u8, announced: Announcement) -> ForeignLeader {
         sequence_id: 7,
         qualified: true,
         restarted: None,
-        preferred: false,
+        preference: 0,
         spacings: Spacings::new(Timestamp::ZERO, 7, SyncInterval::from_log2(-2)),
         measurability: Measurability::default(),
     }

@@ -1,5 +1,6 @@
 //! Identifiers in the messages: UUIDs, ports, subdomains and clock identifiers.
 
+use arrayvec::ArrayVec;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
@@ -23,10 +24,18 @@ impl Uuid {
     }
 }
 
-/// The text is not six pairs of hexadecimal digits with colons between them.
+/// The text is not the UUID of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a UUID: expected six pairs of hexadecimal digits (00:1d:c1:a1:72:3c)")]
-pub struct UuidError;
+pub enum UuidError {
+    /// It has another form.
+    #[error(
+        "not a UUID: expected 12 hexadecimal digits (00:1d:c1:a1:72:3c), or an EUI-64 of them (001dc1.fffe.a1723c)"
+    )]
+    Form,
+    /// It is an EUI-64 without ff:fe in the middle.
+    #[error("an EUI-64 without ff:fe in the middle is not derived from the UUID of a port")]
+    NotDerived,
+}
 
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,16 +50,36 @@ impl fmt::Debug for Uuid {
     }
 }
 
+/// Accepts every form in which tools display it: pairs of digits with colons or dashes, or digits without a separator; also in
+/// groups with dots as network switches do (`001d.c1a1.723c`). Instead of the UUID, the EUI-64 that PTPv2 derives from it
+/// (IEEE 1588-2008, 7.5.2.2.2): `00:1d:c1:ff:fe:a1:72:3c`, or as pmc(8) of linuxptp displays it: `001dc1.fffe.a1723c`.
 impl FromStr for Uuid {
     type Err = UuidError;
 
     fn from_str(text: &str) -> Result<Self, UuidError> {
-        let mut pairs = text.split(':');
-        let mut uuid = [0; 6];
-        for byte in &mut uuid {
-            *byte = pairs.next().and_then(|pair| hex_byte(pair.as_bytes())).ok_or(UuidError)?;
+        let separator = text.chars().find(|character| !character.is_ascii_hexdigit());
+        let lengths: ArrayVec<usize, 9> = match separator {
+            None => ArrayVec::from_iter([text.len()]),
+            Some(separator) => text.split(separator).map(str::len).take(9).collect(),
+        };
+        let has_form = match (separator, lengths.as_slice()) {
+            (None, lengths) => matches!(lengths, [12 | 16]),
+            (Some(':' | '-'), [2, 2, 2, 2, 2, 2] | [2, 2, 2, 2, 2, 2, 2, 2]) => true,
+            (Some('.'), [4, 4, 4] | [6, 4, 6]) => true,
+            _ => false,
+        };
+        if !has_form {
+            return Err(UuidError::Form);
         }
-        if pairs.next().is_none() { Ok(Self(uuid)) } else { Err(UuidError) }
+        let mut digits = text.bytes().filter(|byte| Some(char::from(*byte)) != separator);
+        let mut bytes: ArrayVec<u8, 8> = ArrayVec::new();
+        while let Some(pair) = digits.next().zip(digits.next()) {
+            bytes.push(hex_byte(&[pair.0, pair.1]).ok_or(UuidError::Form)?);
+        }
+        match *bytes.as_slice() {
+            [a, b, c, d, e, f] | [a, b, c, 0xff, 0xfe, d, e, f] => Ok(Self([a, b, c, d, e, f])),
+            _ => Err(UuidError::NotDerived),
+        }
     }
 }
 

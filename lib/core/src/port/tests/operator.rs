@@ -1,6 +1,8 @@
 //! The operator's rules, and senders that violate them.
 
 use super::*;
+use crate::port::LeaderNameError;
+use crate::wire::UuidError;
 
 fn names(names: &[&str]) -> ArrayVec<LeaderName, MAX_NAMES> {
     names.iter().map(|name| name.parse().unwrap()).collect()
@@ -12,24 +14,38 @@ fn ruled(only: &[&str], deny: &[&str], prefer: &[&str]) -> Bench {
 }
 
 #[test]
-fn leader_names_match_uuid_port_or_address() {
-    for (text, named, other) in [
-        ("00:1d:c1:00:00:05", true, false),
-        ("00:1d:c1:00:00:05/1", true, false),
-        ("00:1d:c1:00:00:05/2", false, false),
-        ("169.254.1.2", true, true),
-        ("169.254.1.3", false, false),
+fn leader_names_match_uuid_port_address_or_subnet() {
+    for (text, displayed, named, other) in [
+        ("00:1d:c1:00:00:05", "00:1d:c1:00:00:05", true, false),
+        ("00:1d:c1:00:00:05/1", "00:1d:c1:00:00:05/1", true, false),
+        ("00:1d:c1:00:00:05/2", "00:1d:c1:00:00:05/2", false, false),
+        ("001dc1.fffe.000005", "00:1d:c1:00:00:05", true, false),
+        ("001dc1.fffe.000005-1", "00:1d:c1:00:00:05/1", true, false),
+        ("00-1d-c1-ff-fe-00-00-05/1", "00:1d:c1:00:00:05/1", true, false),
+        ("169.254.1.2", "169.254.1.2", true, true),
+        ("169.254.1.3", "169.254.1.3", false, false),
+        ("169.254.0.0/16", "169.254.0.0/16", true, true),
+        ("169.254.1.3/31", "169.254.1.2/31", true, true),
+        ("169.254.1.0/31", "169.254.1.0/31", false, false),
+        ("169.254.1.2/32", "169.254.1.2/32", true, true),
+        ("10.0.0.1/0", "0.0.0.0/0", true, true),
     ] {
         let name: LeaderName = text.parse().unwrap();
-        assert_eq!(name.to_string(), text);
+        assert_eq!((name.to_string().as_str(), displayed.parse()), (displayed, Ok(name)), "{text}");
         let sender = |n| Sender { identity: leader(n), address: LEADER_ADDRESS };
         assert_eq!((name.matches(sender(5)), name.matches(sender(6))), (named, other), "{text}");
     }
     for text in
         ["", "leader", "00:1d:c1:00:00", "00:1d:c1:00:00:05/", "00:1d:c1:00:00:05/70000", "169.254.1", "::1"]
     {
-        assert!(text.parse::<LeaderName>().is_err(), "{text:?}");
+        assert_eq!(text.parse::<LeaderName>(), Err(LeaderNameError::Form), "{text:?}");
     }
+    for text in ["169.254.0.0/33", "169.254.0.0/", "169.254.0.0/-1", "169.254.0.0/16/1"] {
+        assert_eq!(text.parse::<LeaderName>(), Err(LeaderNameError::Prefix), "{text:?}");
+    }
+    assert_eq!("0080f8fffe000001".parse::<LeaderName>(), "00:80:f8:00:00:01".parse());
+    let foreign = "0080f80000000001".parse::<LeaderName>().unwrap_err();
+    assert_eq!(foreign, LeaderNameError::Uuid(UuidError::NotDerived));
 }
 
 #[test]
@@ -49,6 +65,30 @@ fn follows_only_permitted_leaders_and_reports_others() {
         }
         assert_eq!(bench.state_and_timeline(), (State::Slave, 1));
         assert_eq!(bench.port.leader().unwrap().identity, leader(5));
+    }
+}
+
+#[test]
+fn first_of_the_preferred_leaders_is_followed() {
+    for order in [["00:1d:c1:00:00:05", "00:1d:c1:00:00:07"], ["00:1d:c1:00:00:07", "00:1d:c1:00:00:05"]] {
+        let mut bench = ruled(&[], &[], &order);
+        for sequence in 1..60 {
+            bench.sync_with(leader(1), sequence, |body| body.grandmaster.preferred = true);
+            bench.send(leader(5), sequence);
+            bench.send(leader(7), sequence);
+        }
+        let followed = bench.port.leader().unwrap().identity;
+        assert_eq!(
+            followed.uuid.to_string(),
+            order[0],
+            "the other one has the lower UUID in one of the orders"
+        );
+        // Without it, the second one is followed, not the better leader without the operator's preference.
+        for sequence in 60..160 {
+            bench.sync_with(leader(1), sequence, |body| body.grandmaster.preferred = true);
+            bench.send(if followed == leader(5) { leader(7) } else { leader(5) }, sequence);
+        }
+        assert_eq!(bench.port.leader().unwrap().identity.uuid.to_string(), order[1]);
     }
 }
 

@@ -19,8 +19,7 @@ fn table(leaders: &[(u8, i64)]) -> ForeignLeaders {
         for sequence_id in 1..=2 {
             let at = NOW - INTERVAL * (silent + 2 - i64::from(sequence_id));
             let announcement = &Announcement::from(&SyncBody::dante(leader(n)));
-            let sync =
-                Announced { sender: sender(n), sequence_id, announcement, arrived: at, preferred: false };
+            let sync = Announced { sender: sender(n), sequence_id, announcement, arrived: at, preference: 0 };
             assert_eq!(table.sync_received(at, &sync, None), SyncOutcome::Accepted);
             let arrived = PacketTimestamp { raw: at, real: Timestamp::ZERO };
             table.paired(at, sender(n), &Pair { arrived, origin: Timestamp::from_ns(at.ns()) });
