@@ -6,7 +6,7 @@ use dante_core::port::{DelayMechanism, LeaderName, LeaderRules, MAX_NAMES};
 use dante_core::time::Duration;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
 use dante_os::daemon::{CommonArgs, DaemonArgs, EXIT_STATUS};
-use dante_os::net::Interface;
+use dante_os::net::{Interface, InterfaceName};
 use dante_os::socket::Timestamping;
 use std::path::PathBuf;
 
@@ -14,9 +14,9 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(version, disable_version_flag = true, after_help = EXIT_STATUS)]
 pub struct Args {
-    /// Network interface on the Dante network; give it twice for the primary and the secondary network
+    /// Network interface on the Dante network, by name, hardware address or IPv4 address; give it twice for the primary and the secondary network
     #[arg(short, long, value_name = "IFACE")]
-    pub interface: Vec<String>,
+    pub interface: Vec<InterfaceName>,
 
     /// PTPv1 subdomain to follow
     #[arg(long, value_name = "NAME", default_value_t = Subdomain::DFLT)]
@@ -48,7 +48,7 @@ pub struct Args {
     )]
     pub delay_asymmetry: i64,
 
-    /// Follow only this leader, given by UUID or by source IPv4 address; may be repeated
+    /// Follow only this leader, given by UUID, source IPv4 address or subnet; may be repeated
     #[arg(long, value_name = "LEADER")]
     pub leader: Vec<LeaderName>,
 
@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(long, value_name = "LEADER")]
     pub deny: Vec<LeaderName>,
 
-    /// Prefer this leader to all others; may be repeated
+    /// Prefer this leader to all others; may be repeated, best first
     #[arg(long, value_name = "LEADER")]
     pub prefer: Vec<LeaderName>,
 
@@ -113,7 +113,7 @@ impl DaemonArgs for Args {
 
 impl Args {
     /// The interfaces, at least one.
-    pub fn interfaces(&self) -> Result<&[String], String> {
+    pub fn interfaces(&self) -> Result<&[InterfaceName], String> {
         match self.interface.as_slice() {
             [] => Err("no network interface given: use -i IFACE, or interface = \"IFACE\" in section [dante4l] of the \
                        configuration"

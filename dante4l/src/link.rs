@@ -10,7 +10,7 @@ use dante_os::clock::raw_now;
 use dante_os::daemon::Exit;
 use dante_os::denial::{Denial, Denied};
 use dante_os::log::Complaints;
-use dante_os::net::{Card, CardError, Interface, NetError, current_index};
+use dante_os::net::{Card, CardError, Interface, InterfaceName, NetError};
 use dante_os::socket::{PtpSocket, SocketError, TimestampReader, Timestamping};
 use membership::Membership;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -22,7 +22,7 @@ pub const NO_CARRIER: &str = "no carrier: the cable is unplugged, or the device 
 /// The configuration of a link.
 #[derive(Debug, Clone)]
 pub struct LinkConfig {
-    pub interface: String,
+    pub interface: InterfaceName,
     pub group: Ipv4Addr,
     pub event_port: u16,
     pub general_port: u16,
@@ -103,6 +103,7 @@ impl LinkError {
         match self {
             Self::Interface(NetError::NotFound { .. }) => InterfaceFault::Absent,
             Self::Interface(NetError::Down { .. }) => InterfaceFault::Down,
+            Self::Interface(NetError::Port { .. }) => InterfaceFault::Port,
             Self::Interface(NetError::NoAddress { .. }) => InterfaceFault::NoAddress,
             Self::Card(error) if is_not_permitted(error.denial()) => InterfaceFault::NotPermitted,
             Self::Socket(error) if is_not_permitted(error.denial()) => InterfaceFault::NotPermitted,
@@ -205,14 +206,12 @@ impl Link {
     }
 
     /// Checks the state of the interface. `was_up`: it could receive before.
-    pub fn check(&mut self, was_up: bool) -> Result<LinkChange, SocketError> {
-        let found = match Interface::find(&self.interface.name) {
-            Ok(found) => found,
-            Err(error) => return Ok(self.without_interface(was_up, error)),
+    pub fn check(&mut self, config: &LinkConfig, was_up: bool) -> Result<LinkChange, SocketError> {
+        let found = match self.interface.again(&config.interface) {
+            Some(Ok(found)) => found,
+            Some(Err(error)) => return Ok(Self::unusable(was_up, error)),
+            None => return Ok(LinkChange::Gone),
         };
-        if found.index != self.interface.index || found.mac != self.interface.mac {
-            return Ok(LinkChange::Gone);
-        }
         let before = std::mem::replace(&mut self.interface, found);
         let has_new_address = before.address != self.interface.address;
         if has_new_address {
@@ -228,23 +227,19 @@ impl Link {
         })
     }
 
-    /// The change that follows from an error of finding the interface.
-    fn without_interface(&self, was_up: bool, error: NetError) -> LinkChange {
-        let Interface { name, index, .. } = &self.interface;
-        match (error, current_index(name)) {
-            (error @ NetError::Failed { .. }, _) => LinkChange::Unknown(error),
-            (_, Err(cause)) => LinkChange::Unknown(NetError::Failed { name: name.clone(), cause }),
-            // The sockets are still members of the group, and receive again as soon as the interface is up.
-            (error @ NetError::Down { .. }, Ok(current)) if current == Some(*index) => match was_up {
-                true => LinkChange::Down(InterfaceFault::Down, error.to_string()),
-                false => LinkChange::StillDown(InterfaceFault::Down, error.to_string()),
-            },
+    /// The change of an interface that is still there and cannot be used.
+    fn unusable(was_up: bool, error: NetError) -> LinkChange {
+        match error {
+            NetError::Failed { .. } => LinkChange::Unknown(error),
+            NetError::NotFound { .. } => LinkChange::Gone,
             // Multicast is received without an address, and the next lease brings an address again.
-            (error @ NetError::NoAddress { .. }, Ok(current)) if current == Some(*index) => match was_up {
-                true => LinkChange::None,
-                false => LinkChange::StillDown(InterfaceFault::NoAddress, error.to_string()),
-            },
-            _ => LinkChange::Gone,
+            NetError::NoAddress { .. } if was_up => LinkChange::None,
+            // The sockets are still members of the group, and receive again as soon as the interface is up.
+            NetError::NoAddress { .. } | NetError::Down { .. } | NetError::Port { .. } => {
+                let error = LinkError::from(error);
+                let (fault, why) = (error.fault(), error.to_string());
+                if was_up { LinkChange::Down(fault, why) } else { LinkChange::StillDown(fault, why) }
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use clap::{ArgAction, Args as Flags, Parser, Subcommand, ValueEnum};
 use dante_core::wire::{GENERAL_PORT, Subdomain, Uuid};
+use dante_os::net::InterfaceName;
 use dante_os::page::Instance;
 use dante_os::quantity::{Span, ppm};
 use std::net::SocketAddr;
@@ -65,7 +66,11 @@ pub enum Action {
     /// Draw residual, rate and phase error over time as a picture
     Plot(PlotArgs),
     /// Live view in the terminal: charts, a histogram, counters and findings
-    Watch,
+    Watch {
+        /// Write the state in one line a second instead, for a status bar; needs no terminal
+        #[arg(long, value_name = "FORMAT", value_enum, num_args = 0..=1, default_missing_value = "text")]
+        line: Option<LineFormat>,
+    },
     /// Find out why a host does not lock: check everything from the cable to the clock, and print what to do
     #[command(
         after_help = "Exit status: 0 no failure was found, with or without warnings; 1 a failure was found; 2 wrong flags."
@@ -102,6 +107,15 @@ pub enum LogFormat {
     /// Comma-separated values; the first line has the names of the columns
     Csv,
     /// One JSON object per line
+    Json,
+}
+
+/// Format of a line of `pmc-lite watch --line`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LineFormat {
+    /// The verdict, and the phase error of a synchronised clock
+    Text,
+    /// A JSON object with that text, a tooltip and a class, for waybar, i3status-rust and i3blocks
     Json,
 }
 
@@ -208,7 +222,7 @@ pub enum Format {
 pub struct QueryArgs {
     /// Network interface on the Dante network
     #[arg(short, long, value_name = "IFACE")]
-    pub interface: String,
+    pub interface: InterfaceName,
 
     /// Query only this clock instead of all
     #[arg(value_name = "UUID")]

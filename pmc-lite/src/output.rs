@@ -13,14 +13,22 @@ use std::process::ExitCode;
 /// # Errors
 /// Output is lost. Not if the reader closed the pipe: it needs no more output.
 pub fn print(text: &str) -> anyhow::Result<()> {
+    print_to_reader(text).map(drop)
+}
+
+/// Prints on standard output, and returns whether it still has a reader: false if that closed the pipe.
+///
+/// # Errors
+/// Output is lost for another reason.
+pub fn print_to_reader(text: &str) -> anyhow::Result<bool> {
     write(&format!("{}\n", printable_styled(text.trim_end())))
 }
 
-fn write(text: &str) -> anyhow::Result<()> {
+fn write(text: &str) -> anyhow::Result<bool> {
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if !is_closed(&error) => Err(error).context("cannot write standard output"),
-        _ => Ok(()),
+        written => Ok(written.is_ok()),
     }
 }
 
@@ -51,8 +59,16 @@ pub fn help_or_usage(error: &clap::Error) -> ExitCode {
 
 /// Formats indented JSON.
 pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
-    let text =
-        serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+    formatted(serde_json::to_string_pretty(value))
+}
+
+/// Formats JSON in one line.
+pub fn json_line<T: serde::Serialize + ?Sized>(value: &T) -> String {
+    formatted(serde_json::to_string(value))
+}
+
+fn formatted(text: serde_json::Result<String>) -> String {
+    let text = text.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
     printable_json(&text).into_owned()
 }
 

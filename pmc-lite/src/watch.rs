@@ -4,6 +4,7 @@ mod app;
 mod charts;
 mod header;
 mod histogram;
+pub mod line;
 mod lists;
 mod panel;
 #[cfg(test)]
@@ -36,7 +37,7 @@ const KEY_WAIT: std::time::Duration = std::time::Duration::from_millis(1);
 pub fn watch(instance: Option<&Instance>) -> Result<()> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         bail!(
-            "watch needs a terminal; `pmc-lite log` writes samples to a file, `pmc-lite get status` the state"
+            "watch needs a terminal; `watch --line` writes the state to a pipe, `pmc-lite log` samples to a file"
         );
     }
     let mut poll = Poll::new()?;

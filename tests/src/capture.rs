@@ -73,7 +73,7 @@ impl Capture {
 /// address.
 fn send_arp_request() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(0);
-    let [a, b, c, _] = Interface::find(CABLE).expect("the cable").address.octets();
+    let [a, b, c, _] = Interface::find(&CABLE.into()).expect("the cable").address.octets();
     let unused = Ipv4Addr::new(a, b, c, 200 + NEXT.fetch_add(1, Ordering::Relaxed) % 50);
     // The kernel keeps the datagram until the address is resolved, which never happens.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a socket");
@@ -149,7 +149,7 @@ impl CaptureFile {
 /// # Panics
 /// If the host has no cable.
 pub fn hardware_address(host: &Namespace) -> String {
-    let mac = host.within(|| Interface::find(CABLE)).expect("the cable").mac;
+    let mac = host.within(|| Interface::find(&CABLE.into())).expect("the cable").mac;
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 

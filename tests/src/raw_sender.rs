@@ -30,7 +30,7 @@ impl RawSender {
     /// If they cannot be opened.
     pub fn on(host: &Namespace) -> Self {
         host.within(|| {
-            let interface = Interface::find(CABLE).expect("the cable");
+            let interface = Interface::find(&CABLE.into()).expect("the cable");
             let group = Subdomain::DFLT.group();
             let open = |port, channel| {
                 PtpSocket::open(&interface, group, port, channel, TimestampSource::Software)
@@ -80,7 +80,7 @@ impl Generator {
     /// If it cannot be opened.
     pub fn on(host: &Namespace) -> Self {
         host.within(|| {
-            let interface = Interface::find(CABLE).expect("the cable");
+            let interface = Interface::find(&CABLE.into()).expect("the cable");
             Self(PtpSocket::sender(&interface, Channel::General).expect("a socket"))
         })
     }

@@ -11,7 +11,7 @@ use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Buffer;
 use dante_os::clock::raw_now;
 use dante_os::log::{Budget, Complaints};
-use dante_os::net::{InterfaceEvent, current_index};
+use dante_os::net::{InterfaceEvent, InterfaceName};
 use std::fmt;
 
 /// Size of the receive buffer, bytes: larger than any PTPv1 message.
@@ -25,6 +25,8 @@ pub(super) struct NetworkDriver {
     /// Its index among the networks of the engine.
     place: usize,
     pub config: LinkConfig,
+    /// The name of the interface; before it is opened, how it is named in the configuration.
+    name: String,
     pub link: Option<Link>,
     /// Why there is no link, or why it cannot be used.
     pub failure: String,
@@ -49,6 +51,7 @@ impl NetworkDriver {
         let subject = format!("port {}", config.interface);
         Self {
             place,
+            name: config.interface.to_string(),
             config,
             link: None,
             failure: String::new(),
@@ -64,7 +67,7 @@ impl NetworkDriver {
     }
 
     pub fn name(&self) -> &str {
-        &self.config.interface
+        &self.name
     }
 
     pub fn timestamp_source(&self) -> TimestampSource {
@@ -110,12 +113,12 @@ impl NetworkDriver {
 
     /// Logs a change that packets cause.
     pub fn info(&mut self, what: fmt::Arguments<'_>) {
-        self.changes.info(raw_now(), format_args!("port {}: {what}", self.config.interface));
+        self.changes.info(raw_now(), format_args!("port {}: {what}", self.name));
     }
 
     /// Logs a change of the interface or its sockets.
     fn interface_info(&mut self, what: fmt::Arguments<'_>) {
-        self.interface_changes.info(raw_now(), format_args!("port {}: {what}", self.config.interface));
+        self.interface_changes.info(raw_now(), format_args!("port {}: {what}", self.name));
     }
 
     pub fn send(&mut self, engine: &mut Engine, packet: &Buffer, token: SendToken) {
@@ -158,15 +161,17 @@ impl NetworkDriver {
         }
     }
 
-    /// Whether a notification affects this network: its interface has the name now, or had it when the sockets were opened.
+    /// Whether a notification may affect this network.
     pub fn is_affected(&self, news: InterfaceEvent<'_>) -> bool {
-        let is_own = |index| match &self.link {
-            Some(link) => link.interface.index == index,
-            // Without an answer of the kernel it may be this one.
-            None => current_index(self.name()).map_or(true, |current| current == Some(index)),
+        let Some(link) = &self.link else {
+            // Any interface may be the one that is named, by whatever it is named.
+            return true;
         };
+        let is_own = |index| link.interface.index == index;
+        // Another interface may have got the name.
+        let is_named = |name: &str| matches!(&self.config.interface, InterfaceName::Name(own) if own == name);
         match news {
-            InterfaceEvent::Link { name, index, .. } => name == self.name() || is_own(index),
+            InterfaceEvent::Link { name, index, .. } => is_own(index) || is_named(name),
             InterfaceEvent::Address { index } => is_own(index),
             InterfaceEvent::Missed => true,
         }
@@ -177,7 +182,10 @@ impl NetworkDriver {
         self.next_check = (!self.has_notifications).then_some(now + CHECK_INTERVAL);
         let Some(link) = &mut self.link else { return self.open(engine, now) };
         let was_open = engine.port(self.place).is_some_and(|port| port.state().is_open());
-        match link.check(was_open) {
+        let checked = link.check(&self.config, was_open);
+        self.name.clone_from(&link.interface.name);
+        engine.set_name(self.place, &self.name);
+        match checked {
             Ok(LinkChange::None) => {}
             Ok(LinkChange::Unknown(error)) => {
                 self.next_check = Some(now + CHECK_INTERVAL);
@@ -212,6 +220,8 @@ impl NetworkDriver {
         match link {
             Ok(link) => {
                 let is_up = link.interface.up;
+                self.name.clone_from(&link.interface.name);
+                engine.set_name(self.place, &self.name);
                 self.link = Some(link);
                 if is_up {
                     self.begin(engine, now);
@@ -281,7 +291,7 @@ impl NetworkDriver {
     }
 
     fn log_failure(&mut self, now: Timestamp<Raw>, what: fmt::Arguments<'_>) {
-        self.failures.warn(now, format_args!("port {}: {what}", self.config.interface));
+        self.failures.warn(now, format_args!("port {}: {what}", self.name));
     }
 }
 

@@ -100,6 +100,14 @@ impl Observer {
         self.redundancy.selected()
     }
 
+    /// Sets the name of the interface of a network: the kernel's one, where it was named in another way.
+    pub fn set_name(&mut self, network: usize, name: &str) {
+        if let Some(interface) = self.interfaces.get_mut(network).filter(|it| it.name != name) {
+            name.clone_into(&mut interface.name);
+            self.is_changed = true;
+        }
+    }
+
     /// Sets the source of the timestamps of a network.
     pub fn set_timestamp_source(&mut self, network: usize, source: TimestampSource) {
         if let Some(interface) = self.interfaces.get_mut(network) {

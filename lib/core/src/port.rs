@@ -116,6 +116,8 @@ pub struct Port {
     estimator: Estimator,
     delay: DelayMeter,
     last_sample: Option<Sample>,
+    /// Follow_Ups received since the last Sync, while no leader is followed.
+    lone_follow_ups: u32,
     /// When the port entered LISTENING; `None` in other states.
     listening_since: Option<Timestamp<Raw>>,
     samples: u64,
@@ -142,6 +144,7 @@ impl Port {
             estimator: Estimator::new(RateGuess::UNKNOWN),
             delay: DelayMeter::new(config.delay, config.asymmetry, config.seed),
             last_sample: None,
+            lone_follow_ups: 0,
             listening_since: None,
             samples: 0,
             counters: Counters::default(),
@@ -195,7 +198,7 @@ impl Port {
         let (session, leader) = (self.session.as_ref()?, self.leader()?);
         let allowed = leader.receipt_timeout();
         let silence = Some(leader.last_sync + allowed);
-        let unmeasured = session.measured.filter(|_| self.state == State::Slave).map(|at| at + allowed);
+        let unmeasured = self.unmeasured_due().filter(|_| self.state == State::Slave);
         [silence, unmeasured, self.delay.due(&session.requests)].into_iter().flatten().min()
     }
 

@@ -1,18 +1,20 @@
 //! Network interfaces: properties, changes, hardware timestamps.
 
 mod card;
+mod links;
+mod name;
+mod netlink;
 mod request;
 mod watch;
 
 pub use card::{Capabilities, Card, CardError, Filter, Setting};
+pub use links::{LinkAddress, LinkInfo, links};
+pub use name::InterfaceName;
 pub use watch::{InterfaceEvent, Watch};
 
 use crate::denial::display_explained;
 use dante_core::explain::Explain;
 use nix::errno::Errno;
-use nix::ifaddrs::getifaddrs;
-use nix::net::if_::{InterfaceFlags, if_indextoname, if_nametoindex};
-use request::driver;
 use std::net::Ipv4Addr;
 
 /// Why an interface cannot be used.
@@ -20,6 +22,7 @@ use std::net::Ipv4Addr;
 #[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum NetError {
     NotFound { name: String, present: Vec<String> },
+    Port { name: String, kind: String, master: String },
     Down { name: String },
     NoAddress { name: String },
     Failed { name: String, cause: Errno },
@@ -30,6 +33,9 @@ impl Explain for NetError {
         match self {
             Self::NotFound { name, present } => {
                 format!("there is no network interface {name} (there are: {})", present.join(", "))
+            }
+            Self::Port { name, kind, master } => {
+                format!("network interface {name} is a port of {kind} {master}, which receives its packets")
             }
             Self::Down { name } => format!("network interface {name} is down"),
             Self::NoAddress { name } => format!("network interface {name} has no IPv4 address"),
@@ -42,6 +48,7 @@ impl Explain for NetError {
     fn remedy(&self) -> Option<String> {
         Some(match self {
             Self::NotFound { .. } => "name one of these".into(),
+            Self::Port { master, .. } => format!("name {master} instead"),
             Self::Down { name } => format!("bring it up with `ip link set {name} up`"),
             Self::NoAddress { .. } => {
                 "wait for DHCP, or set a link-local address as Dante devices do (169.254.0.0/16)".into()
@@ -52,6 +59,11 @@ impl Explain for NetError {
 }
 
 display_explained!(NetError);
+
+impl NetError {
+    /// Kinds of interfaces that take the packets of their ports.
+    const TAKING: [&str; 4] = ["bridge", "bond", "team", "openvswitch"];
+}
 
 /// Type of an interface, as far as it matters for timestamps and multicast loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +78,7 @@ pub enum Kind {
     Other,
 }
 
-/// An interface at one moment. Compare the index with [`current_index`] to see whether it is still the same one.
+/// An interface at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
     /// Name.
@@ -84,53 +96,75 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Finds the interface with this name, or with this alternative name (`ip link property add altname`) of at most 15 bytes. The
-    /// name of an address (`eth1:0`) stands for its interface, as in ifconfig(8).
+    /// Finds the interface that is named so.
     ///
     /// # Errors
-    /// [`NetError`]: the interface does not exist, is down or has no IPv4 address; or the kernel did not answer
-    /// ([`NetError::Failed`]).
-    pub fn find(name: &str) -> Result<Self, NetError> {
-        let failed = |cause| NetError::Failed { name: name.to_owned(), cause };
-        let not_found = || match names() {
-            Ok(present) => NetError::NotFound { name: name.to_owned(), present },
-            Err(error) => error,
+    /// [`NetError`]: the interface does not exist, is a port of a bridge, is down or has no IPv4 address; or the kernel did not
+    /// answer ([`NetError::Failed`]).
+    pub fn find(name: &InterfaceName) -> Result<Self, NetError> {
+        Self::among(&links().map_err(|cause| NetError::Failed { name: name.to_string(), cause })?, name)
+    }
+
+    /// All interfaces that could be used, in the kernel's order.
+    ///
+    /// # Errors
+    /// The kernel did not answer, so nothing is known.
+    pub fn all() -> nix::Result<Vec<Self>> {
+        let links = links()?;
+        Ok(links.iter().filter_map(|link| Self::of(&links, link).ok()).collect())
+    }
+
+    /// Looks at the interface again; `None`: it was removed, has another hardware address, or is no longer named so.
+    ///
+    /// # Errors
+    /// As for [`Self::find`].
+    pub fn again(&self, name: &InterfaceName) -> Option<Result<Self, NetError>> {
+        let links = match links() {
+            Ok(links) => links,
+            Err(cause) => return Some(Err(NetError::Failed { name: self.name.clone(), cause })),
         };
-        let entries = getifaddrs().map_err(failed)?;
-        let index = current_index(name).map_err(failed)?.ok_or_else(not_found)?;
-        let name = match if_indextoname(index) {
-            Ok(name) => name.to_string_lossy().into_owned(),
-            // The interface was removed meanwhile.
-            Err(Errno::ENXIO | Errno::ENODEV) => return Err(not_found()),
-            Err(cause) => return Err(failed(cause)),
-        };
-        let (mut flags, mut address, mut mac) = (None, None, [0; 6]);
-        for entry in entries {
-            if device(&entry.interface_name) == name {
-                flags = Some(entry.flags);
-                let found = entry.address.as_ref();
-                address = address.or(found.and_then(|a| a.as_sockaddr_in()).map(|a| a.ip()));
-                mac = found.and_then(|a| a.as_link_addr()).and_then(|a| a.addr()).unwrap_or(mac);
-            }
+        let is_same = |link: &&LinkInfo| link.index == self.index && link.mac == self.mac;
+        let link = links.iter().find(is_same).filter(|link| name.names(link))?;
+        // A name may have passed to another interface, of which it was an alternative name.
+        let is_name = matches!(name, InterfaceName::Name(_));
+        let is_best = !is_name || name.among(&links).is_some_and(|best| best.index == self.index);
+        is_best.then(|| Self::of(&links, link))
+    }
+
+    /// Finds it among these links.
+    fn among(links: &[LinkInfo], name: &InterfaceName) -> Result<Self, NetError> {
+        let link = name.among(links).ok_or_else(|| NetError::NotFound {
+            name: name.to_string(),
+            present: links.iter().map(|link| name.described(link)).collect(),
+        })?;
+        Self::of(links, link)
+    }
+
+    /// Checks a link, one of `links`.
+    fn of(links: &[LinkInfo], link: &LinkInfo) -> Result<Self, NetError> {
+        let LinkInfo { index, mac, is_running: up, .. } = *link;
+        let name = link.name.clone();
+        let master = link.master.filter(|_| {
+            // Other kinds, such as a VRF, leave the packets to their ports.
+            link.master_kind.as_deref().is_some_and(|kind| NetError::TAKING.contains(&kind))
+        });
+        if let Some(master) = master {
+            let master = links.iter().find(|link| link.index == master).map(|link| link.name.clone());
+            let kind = link.master_kind.clone().unwrap_or_default();
+            return Err(NetError::Port { name, kind, master: master.unwrap_or_default() });
         }
-        let flags = flags.ok_or_else(not_found)?;
-        if !flags.contains(InterfaceFlags::IFF_UP) {
+        if !link.is_up {
             return Err(NetError::Down { name });
         }
-        let Some(address) = address else {
+        let Some(address) = link.addresses.first().map(|one| one.address) else {
             return Err(NetError::NoAddress { name });
         };
-        let kind = if flags.contains(InterfaceFlags::IFF_LOOPBACK) {
-            Kind::Loopback
-        } else {
-            match driver(&name).as_deref().map_err(|cause| *cause) {
-                Ok("veth") => Kind::Veth,
-                Ok("tun") => Kind::Tap,
-                Err(cause) if is_shortage(cause) => return Err(NetError::Failed { name, cause }),
-                _ => Kind::Other,
-            }
+        let kind = match link.kind.as_deref() {
+            _ if link.is_loopback => Kind::Loopback,
+            Some("veth") => Kind::Veth,
+            Some("tun") => Kind::Tap,
+            _ => Kind::Other,
         };
-        let up = flags.contains(InterfaceFlags::IFF_RUNNING);
         Ok(Self { name, index, address, mac, up, kind })
     }
 }
@@ -138,38 +172,6 @@ impl Interface {
 /// Timestamping capabilities of this interface; `None` if the driver does not report them. Needs no privilege.
 pub fn capabilities(name: &str) -> Option<Capabilities> {
     request::capabilities(name).ok()
-}
-
-/// Names of all interfaces, in the kernel's order.
-pub fn names() -> Result<Vec<String>, NetError> {
-    let failed = |cause| NetError::Failed { name: "any".into(), cause };
-    let mut names: Vec<String> = Vec::new();
-    for entry in getifaddrs().map_err(failed)? {
-        let name = device(&entry.interface_name);
-        if names.iter().all(|other| other != name) {
-            names.push(name.to_owned());
-        }
-    }
-    Ok(names)
-}
-
-/// Index of the interface that has this name, or this alternative name, now; `None` if there is none.
-///
-/// # Errors
-/// The kernel did not answer, so nothing is known: no descriptor or memory is free. The C library may replace the cause.
-pub fn current_index(name: &str) -> nix::Result<Option<u32>> {
-    match if_nametoindex(name) {
-        Ok(index) => Ok(Some(index)),
-        // EINVAL: a name with a zero byte.
-        Err(Errno::ENODEV | Errno::ENXIO | Errno::EINVAL) => Ok(None),
-        Err(cause) => Err(cause),
-    }
-}
-
-/// The interface of a name from getifaddrs(3), which is the label of an IPv4 address if that has one: `eth1:0` for `eth1`. The
-/// name of an interface contains no colon.
-fn device(label: &str) -> &str {
-    label.split(':').next().unwrap_or(label)
 }
 
 /// Whether a request failed because this process or the host lacks descriptors or memory, so that it may succeed later.

@@ -3,6 +3,7 @@
 use clap::{ArgAction, Parser, Subcommand};
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain, Uuid};
 use dante_os::daemon::EXIT_STATUS;
+use dante_os::net::InterfaceName;
 use std::path::PathBuf;
 
 /// Simulate a Dante leader, or demonstrate the dante4l suite without a Dante network
@@ -30,7 +31,7 @@ pub enum Action {
 pub struct LeaderArgs {
     /// Network interface to lead on
     #[arg(short, long, value_name = "IFACE")]
-    pub interface: String,
+    pub interface: InterfaceName,
 
     /// PTPv1 subdomain to lead
     #[arg(long, value_name = "NAME", default_value_t = Subdomain::DFLT)]

@@ -87,7 +87,7 @@ impl HostFacts {
             names.into_iter().map(|name| InterfaceFacts::gather(name, subdomain, pages)).collect();
         let elsewhere = receive(&mut networks, pages);
         // Read again: the kernel reports a carrier up to 1 s late.
-        networks.iter_mut().for_each(|network| network.link = Interface::find(&network.name));
+        networks.iter_mut().for_each(|network| network.link = Interface::find(&network.name.as_str().into()));
         let Found { daemons: competitors, is_complete: sees_all_processes } = competing_daemons::find();
         Self {
             instance: instance.cloned(),
@@ -126,7 +126,7 @@ impl HostFacts {
 impl InterfaceFacts {
     fn gather(name: String, subdomain: Subdomain, pages: &Pages) -> Self {
         let subdomain = port_of(pages, &name).map_or(subdomain, |port| Subdomain(port.subdomain));
-        let link = Interface::find(&name);
+        let link = Interface::find(&name.as_str().into());
         // `name` may be an alternative name, which files of /proc do not have.
         let device = link.as_ref().map_or(name.as_str(), |interface| interface.name.as_str());
         Self {
@@ -248,8 +248,8 @@ fn choose(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Chos
 
 /// Returns every interface that could be on a Dante network: up, with an IPv4 address, not the loopback.
 fn usable() -> impl Iterator<Item = Interface> {
-    let names = net::names().unwrap_or_default().into_iter();
-    names.filter_map(|name| Interface::find(&name).ok()).filter(|interface| interface.kind != Kind::Loopback)
+    let all = Interface::all().unwrap_or_default().into_iter();
+    all.filter(|interface| interface.kind != Kind::Loopback)
 }
 
 /// Listens on the interfaces on which dante4l follows no leader. If it follows none at all, listens on all other interfaces too,

@@ -35,6 +35,10 @@ pub(super) fn unusable(port: &PortRecord, pages: &Pages) -> Finding {
             (": the network card does not give the required hardware timestamps", status)
         }
         Some(InterfaceFault::System) => (": the kernel refused a request", status),
+        Some(InterfaceFault::Port) => (
+            ": it is a port of a bridge or a bond, which receives its packets",
+            format!("name that one with -i: `ip link show {interface}` has it after `master`"),
+        ),
         Some(InterfaceFault::None) | None => ("", status),
     };
     Finding::failure(format!("dante4l cannot use {interface}{why}"))
@@ -73,6 +77,7 @@ mod tests {
             ),
             (InterfaceFault::Card, "hardware timestamps"),
             (InterfaceFault::System, "systemctl status dante4l"),
+            (InterfaceFault::Port, "after `master`"),
         ] {
             let text = finding(fault as u8);
             assert!(text.contains(expected), "{text}");

@@ -1,13 +1,14 @@
-//! `pmc-lite metrics --listen`: serves the metrics by HTTP, with one thread and up to [`MAX_CLIENTS`] connections.
+//! `pmc-lite metrics --listen`: serves the metrics and the state by HTTP, with one thread and up to [`MAX_CLIENTS`] connections.
 //!
 //! A client has [`CLIENT_TIME`] to send its request. The response is passed to the kernel as a whole, so a slow reader delays no
 //! other client. With all connections in use, further clients wait in the kernel's queue, and connections older than
 //! [`BUSY_CLIENT_TIME`] are closed.
 
-use super::request::{Answer, MAX_REQUEST, Refusal, answer, metrics};
-use super::{Format, of};
+use super::of;
+use super::request::{Answer, Content, MAX_REQUEST, Refusal, answer};
 use crate::notify::Ready;
 use crate::pages::Readers;
+use crate::status::Status;
 use anyhow::{Context, Result};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_os::clock::raw_now;
@@ -31,16 +32,19 @@ const READY_RETRY: Duration = Duration::from_ms(500);
 /// Send buffer of a connection, bytes: larger than any response.
 const SEND_BUFFER: usize = 256 * 1024;
 
-/// Serves the metrics until a signal ends the program.
+/// Serves the metrics and the state until a signal ends the program.
 pub fn serve(address: SocketAddr, instance: Option<&Instance>) -> Result<()> {
     let mut poll = Poll::new()?;
     let listener = TcpListener::bind(address).with_context(|| format!("listening at {address}"))?;
     let at = listener.local_addr()?;
-    crate::report(&format!("serving metrics at http://{at}/metrics"));
+    crate::report(&format!("serving metrics at http://{at}/metrics, the state at http://{at}/status.json"));
     let mut ready = Ready::new();
     let mut readers = Readers::new(instance);
     listener.set_nonblocking(true)?;
-    let text = move |format| of(&readers.read(), format);
+    let text = move |content| match content {
+        Content::Metrics(format) => of(&readers.read(), format),
+        Content::Status => crate::json(&Status::of(&readers.read())) + "\n",
+    };
     let mut exporter = Exporter { listener, clients: Vec::with_capacity(MAX_CLIENTS), text };
     loop {
         ready.send();
@@ -53,7 +57,7 @@ pub fn serve(address: SocketAddr, instance: Option<&Instance>) -> Result<()> {
     }
 }
 
-/// Listener, connections and source of the metrics.
+/// Listener, connections and source of what is served.
 struct Exporter<T> {
     listener: TcpListener,
     clients: Vec<Client>,
@@ -73,7 +77,7 @@ struct Client {
     since: Timestamp<Raw>,
 }
 
-impl<T: FnMut(Format) -> String> Exporter<T> {
+impl<T: FnMut(Content) -> String> Exporter<T> {
     /// Returns the descriptors to poll: the listener too unless all connections are in use.
     fn fds(&self) -> Vec<std::os::fd::BorrowedFd<'_>> {
         let clients = self.clients.iter().map(|client| client.stream.as_fd());
@@ -129,7 +133,7 @@ impl Client {
     }
 
     /// Reads what has arrived, and responds to a complete request. Returns false if the connection has ended.
-    fn proceed(&mut self, now: Timestamp<Raw>, text: &mut impl FnMut(Format) -> String) -> bool {
+    fn proceed(&mut self, now: Timestamp<Raw>, text: &mut impl FnMut(Content) -> String) -> bool {
         let mut buffer = [0; MAX_REQUEST];
         loop {
             match self.stream.read(&mut buffer) {
@@ -143,8 +147,8 @@ impl Client {
                     self.request.extend(buffer.iter().take(length));
                     match answer(&self.request) {
                         Answer::Wait => {}
-                        Answer::Metrics { format, head_only } => {
-                            self.respond(now, &metrics(format, head_only, &text(format)));
+                        Answer::Send { content, head_only } => {
+                            self.respond(now, &content.response(head_only, &text(content)));
                         }
                         Answer::Refused(refusal) => self.respond(now, &refusal.response()),
                     }

@@ -15,10 +15,36 @@ const MAX_HEADERS: usize = 64;
 pub enum Answer {
     /// The request is not complete yet.
     Wait,
-    /// Send the metrics in this format; only the head for HEAD.
-    Metrics { format: Format, head_only: bool },
+    /// Send this content; only the head for HEAD.
+    Send { content: Content, head_only: bool },
     /// Send an error.
     Refused(Refusal),
+}
+
+/// What is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// /metrics: the metrics.
+    Metrics(Format),
+    /// /status.json: the state, as `get status --json` prints it.
+    Status,
+}
+
+impl Content {
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Metrics(Format::Openmetrics) => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            }
+            Self::Metrics(Format::Prometheus) => "text/plain; version=0.0.4; charset=utf-8",
+            Self::Status => "application/json",
+        }
+    }
+
+    /// Returns the whole response with this text.
+    pub fn response(self, head_only: bool, text: &str) -> String {
+        response("200 OK", self.media_type(), "", text, head_only)
+    }
 }
 
 /// HTTP errors.
@@ -36,7 +62,7 @@ impl Refusal {
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Malformed => ("400 Bad Request", "not a valid HTTP/1.1 request"),
-            Self::NoSuchPath => ("404 Not Found", "the metrics are at /metrics"),
+            Self::NoSuchPath => ("404 Not Found", "the metrics are at /metrics, the state at /status.json"),
             Self::Method => ("405 Method Not Allowed", "only GET and HEAD are supported"),
             Self::TooSlow => ("408 Request Timeout", "the request did not arrive in time"),
             Self::TooLong => ("431 Request Header Fields Too Large", "the request is too long"),
@@ -69,9 +95,6 @@ pub fn answer(bytes: &[u8]) -> Answer {
         Some("HEAD") => true,
         _ => return Answer::Refused(Refusal::Method),
     };
-    if path != Some("/metrics") {
-        return Answer::Refused(Refusal::NoSuchPath);
-    }
     let accepts = |kind: &str| {
         request
             .headers
@@ -79,20 +102,17 @@ pub fn answer(bytes: &[u8]) -> Answer {
             .filter(|header| header.name.eq_ignore_ascii_case("accept"))
             .any(|header| String::from_utf8_lossy(header.value).to_ascii_lowercase().contains(kind))
     };
-    let format = match (accepts("application/openmetrics-text"), accepts("text/plain")) {
-        (false, true) => Format::Prometheus,
-        _ => Format::Openmetrics,
+    let content = match path {
+        Some("/metrics") => {
+            Content::Metrics(match (accepts("application/openmetrics-text"), accepts("text/plain")) {
+                (false, true) => Format::Prometheus,
+                _ => Format::Openmetrics,
+            })
+        }
+        Some("/status.json") => Content::Status,
+        _ => return Answer::Refused(Refusal::NoSuchPath),
     };
-    Answer::Metrics { format, head_only }
-}
-
-/// Returns the whole response with the metrics.
-pub fn metrics(format: Format, head_only: bool, text: &str) -> String {
-    let kind = match format {
-        Format::Openmetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-    };
-    response("200 OK", kind, "", text, head_only)
+    Answer::Send { content, head_only }
 }
 
 fn response(status: &str, kind: &str, more: &str, body: &str, head_only: bool) -> String {

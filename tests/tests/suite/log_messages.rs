@@ -504,6 +504,7 @@ every_case!(network_changes -> NetworkChange {
 
 every_case!(net_errors -> NetError {
     NetError::NotFound { .. } => NetError::NotFound { name: name(), present: vec!["lo".into()] },
+    NetError::Port { .. } => NetError::Port { name: name(), kind: "bridge".into(), master: "br0".into() },
     NetError::Down { .. } => NetError::Down { name: name() },
     NetError::NoAddress { .. } => NetError::NoAddress { name: name() },
     NetError::Failed { .. } => NetError::Failed { name: name(), cause: OTHER },

@@ -310,7 +310,8 @@ fn exporter_answers_valid_and_rejects_invalid_requests() {
             "200 OK",
             "application/openmetrics-text; version=1.0.0; charset=utf-8\r\n",
         ),
-        (b"GET / HTTP/1.1\r\n\r\n", "404 Not Found", "/metrics"),
+        (b"GET /status.json HTTP/1.1\r\n\r\n", "200 OK", "Content-Type: application/json\r\n"),
+        (b"GET / HTTP/1.1\r\n\r\n", "404 Not Found", "/metrics, the state at /status.json"),
         (b"GET /metrics/../etc/passwd HTTP/1.1\r\n\r\n", "404 Not Found", "/metrics"),
         (
             b"POST /metrics HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
@@ -332,6 +333,10 @@ fn exporter_answers_valid_and_rejects_invalid_requests() {
     }
     let head = ask(&at, b"HEAD /metrics HTTP/1.1\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"), "{head}");
+    // The state is that of `get status --json`.
+    let answer = ask(&at, b"GET /status.json HTTP/1.1\r\n\r\n");
+    let served: Value = serde_json::from_str(answer.split_once("\r\n\r\n").expect("a head").1).expect("JSON");
+    assert_eq!(served, stage.status());
     // A request in pieces, from a client that then closes its sending side.
     let mut stream = connect(&at);
     for piece in GET.chunks(7) {

@@ -9,6 +9,8 @@ use dante_tests::{EVENT_TIMEOUT, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 /// Text on the screen before `watch` is started.
 const MARK: &str = "text before watch";
@@ -218,4 +220,23 @@ fn watch_ends_when_its_terminal_closes() {
 fn watch_refuses_to_run_without_terminal() {
     let stage = Stage::new();
     stage.run("pmc-lite", &["watch"]).expect(1, &["watch needs a terminal", "pmc-lite log"]);
+}
+
+/// A status bar reads a line a second, and closes the pipe when it ends.
+#[test]
+fn watch_line_writes_to_a_pipe_until_it_is_closed() {
+    let stage = Stage::new();
+    for (format, expected) in [("--line", "Dante unknown"), ("--line=json", "\"text\":\"Dante unknown\"")] {
+        let mut command = stage.command("pmc-lite", &["watch", format]);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("pmc-lite");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        for _ in 0..3 {
+            let line = lines.next().expect("a line").expect("text");
+            assert!(line.contains(expected), "{line}");
+        }
+        drop(lines);
+        let ended = wait_for("the end of watch", EVENT_TIMEOUT, || child.try_wait().expect("its state"));
+        assert_eq!(ended.code(), Some(0));
+    }
+    stage.run("pmc-lite", &["watch", "--line=xml"]).expect(2, &["text", "json"]);
 }

@@ -62,6 +62,8 @@ numbered! {
         Card = 7 "card",
         /// The kernel refused another request.
         System = 8 "system",
+        /// The interface is a port of a bridge or a bond, which receives its packets.
+        Port = 9 "bridge-port",
     }
 }
 

@@ -9,7 +9,8 @@ use crate::time::{Dante, Raw, Timestamp};
 use crate::wire::PortIdentity;
 use std::net::SocketAddrV4;
 
-/// Unusable Syncs in a row (no timestamp, or no Follow_Up) after which that is reported.
+/// Unusable Syncs in a row (no timestamp, or no Follow_Up), or Follow_Ups without a Sync, after which that is reported. The first
+/// Follow_Up of a leader that appears may be received without its Sync.
 const UNUSABLE_SYNCS: u32 = 8;
 /// Contradictory packets of the leader that is followed after which that is reported.
 const CONTRADICTIONS: u32 = 3;
@@ -54,6 +55,7 @@ impl Port {
             }
             Content::Sync { announcement, origin } => {
                 self.counters.add(Counter::Sync);
+                self.lone_follow_ups = 0;
                 let at = arrived.map_or(now, |timestamp| timestamp.raw);
                 if announcement.is_none_or(|one| self.announced(now, &head, &one, sender, at)) {
                     self.sync(now, head.sequence_id, origin, sender, arrived);
@@ -190,7 +192,12 @@ impl Port {
                 self.second_address(now, sender)
             }
             Some(_) => {}
-            None => self.diagnose(now, Diagnostic::NoSync),
+            None => {
+                self.lone_follow_ups = self.lone_follow_ups.saturating_add(1);
+                if self.lone_follow_ups >= UNUSABLE_SYNCS {
+                    self.diagnose(now, Diagnostic::NoSync);
+                }
+            }
         }
         let paired = self.foreign_leaders.pairing(sender).map(|pairing| pairing.follow_up(now, sync, origin));
         self.paired(now, sender, paired);

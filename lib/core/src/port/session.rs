@@ -138,14 +138,21 @@ impl Port {
         self.step(event, reason);
     }
 
+    /// When the lock ends because Syncs that arrive cannot be measured; the leader stays. `None` if they stop before that.
+    pub(super) fn unmeasured_due(&self) -> Option<Timestamp<Raw>> {
+        let leader = self.leader()?;
+        let due = self.session.as_ref()?.measured? + leader.receipt_timeout();
+        (!leader.is_silent(due)).then_some(due)
+    }
+
     pub(super) fn expire(&mut self, now: Timestamp<Raw>) {
         let leader = self.leader().map(|leader| (now - leader.last_sync, leader.receipt_timeout()));
+        let unmeasured_due = self.unmeasured_due();
         self.foreign_leaders.expire(now);
         let Some((silent, allowed)) = leader else { return };
-        // Syncs that cannot be measured keep the leader but not the lock.
-        let unmeasured = self.session.as_ref().and_then(|session| session.measured).map(|at| now - at);
-        if let Some(unmeasured) = unmeasured.filter(|span| *span >= allowed) {
-            self.step(Event::Diverged, Reason::Unmeasured(unmeasured));
+        let measured = self.session.as_ref().and_then(|session| session.measured);
+        if let Some(measured) = measured.filter(|_| unmeasured_due.is_some_and(|due| now >= due)) {
+            self.step(Event::Diverged, Reason::Unmeasured(now - measured));
         }
         if silent >= allowed {
             self.lose_leader(Event::Silence, Reason::Silence(silent));

@@ -6,14 +6,6 @@ use nix::errno::Errno;
 use socket2::{Domain, Socket, Type};
 use std::os::fd::AsRawFd;
 
-/// `struct ethtool_drvinfo` of `<linux/ethtool.h>`.
-#[repr(C)]
-struct DriverInfo {
-    cmd: u32,
-    driver: [u8; 32],
-    rest: [u8; 160],
-}
-
 /// `struct ethtool_ts_info` of `<linux/ethtool.h>`.
 #[repr(C)]
 #[derive(Default)]
@@ -27,25 +19,15 @@ struct TsInfo {
     rx_reserved: [u32; 3],
 }
 
-const _: () = assert!(size_of::<DriverInfo>() == 196 && size_of::<TsInfo>() == 44);
+const _: () = assert!(size_of::<TsInfo>() == 44);
 
-/// ETHTOOL_GDRVINFO and ETHTOOL_GET_TS_INFO of `<linux/ethtool.h>`.
-const GDRVINFO: u32 = 0x03;
+/// ETHTOOL_GET_TS_INFO of `<linux/ethtool.h>`.
 const GET_TS_INFO: u32 = 0x41;
 
 mod ioctl {
     nix::ioctl_readwrite_bad!(ethtool, libc::SIOCETHTOOL, libc::ifreq);
     nix::ioctl_readwrite_bad!(get_timestamping, libc::SIOCGHWTSTAMP, libc::ifreq);
     nix::ioctl_readwrite_bad!(set_timestamping, libc::SIOCSHWTSTAMP, libc::ifreq);
-}
-
-/// Name of the interface's driver. EOPNOTSUPP: it has none.
-pub(super) fn driver(name: &str) -> nix::Result<String> {
-    let mut info = DriverInfo { cmd: GDRVINFO, driver: [0; 32], rest: [0; 160] };
-    // SAFETY: for this request the kernel reads the command and writes an ethtool_drvinfo, the type of `info`.
-    unsafe { request(name, &mut info, ioctl::ethtool) }?;
-    let text: Vec<u8> = info.driver.into_iter().take_while(|byte| *byte != 0).collect();
-    String::from_utf8(text).map_err(|_| Errno::EILSEQ)
 }
 
 /// Timestamping capabilities of the card (ETHTOOL_GET_TS_INFO).

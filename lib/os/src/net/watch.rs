@@ -3,10 +3,9 @@
 //! An event only names the interface that changed; [`Interface::find`](super::Interface::find) returns its present state. So a
 //! lost message does no harm: after [`InterfaceEvent::Missed`] the state is read as well.
 
+use super::netlink::{self, Attributes, Message, Messages, u32_at};
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
-};
+use nix::sys::socket::{MsgFlags, SockFlag, recv};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A change of an interface.
@@ -34,13 +33,10 @@ pub enum InterfaceEvent<'a> {
 #[derive(Debug)]
 pub struct Watch {
     socket: OwnedFd,
-    buffer: Box<[u8; Self::BUFFER]>,
+    buffer: Box<[u8; netlink::BUFFER]>,
 }
 
 impl Watch {
-    /// Size of the receive buffer, bytes. The kernel's NLMSG_GOODSIZE is at most 8 KiB; a message about an interface has
-    /// some 1.5 KiB.
-    const BUFFER: usize = 16 * 1024;
     /// Maximum of datagrams per [`Self::read`]: a host with a thousand containers may send more at once.
     const BATCH: usize = 256;
 
@@ -49,12 +45,10 @@ impl Watch {
     /// # Errors
     /// The kernel's error, for example if a sandbox refuses AF_NETLINK.
     pub fn open() -> nix::Result<Self> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
         // Both are positive bit masks.
         let groups = (libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR).unsigned_abs();
-        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
-        Ok(Self { socket, buffer: Box::new([0; Self::BUFFER]) })
+        let socket = netlink::open(groups, SockFlag::SOCK_NONBLOCK)?;
+        Ok(Self { socket, buffer: Box::new([0; netlink::BUFFER]) })
     }
 
     /// Calls `report` for each event since the last call. An error of the socket is [`InterfaceEvent::Missed`].
@@ -82,37 +76,31 @@ impl AsFd for Watch {
     }
 }
 
-/// `struct nlmsghdr`: length u32, type u16, flags u16, sequence u32, port u32; then the body, padded to 4 bytes.
-const HEADER: usize = 16;
 /// `struct ifinfomsg`: family u8, padding u8, type u16, index i32, flags u32, change u32; then attributes.
-const LINK: usize = 16;
+pub(super) const LINK: usize = 16;
 /// `struct ifaddrmsg`: family, prefix length, flags, scope u8, index u32; then attributes.
-const ADDRESS: usize = 8;
+pub(super) const ADDRESS: usize = 8;
 const RUNNING: u32 = libc::IFF_RUNNING.unsigned_abs();
 
 /// Calls `report` for each message of a datagram.
-fn parse<'b>(mut bytes: &'b [u8], report: &mut impl FnMut(InterfaceEvent<'b>)) {
-    while !bytes.is_empty() {
-        let length = u32_at(bytes, 0).and_then(|length| usize::try_from(length).ok());
-        let Some(message) = length.and_then(|length| bytes.get(..length)).filter(|m| m.len() >= HEADER)
-        else {
-            return report(InterfaceEvent::Missed);
-        };
-        if let Some(event) = event(u16_at(message, 4).unwrap_or(0), message.get(HEADER..).unwrap_or(&[])) {
-            report(event);
+fn parse<'b>(bytes: &'b [u8], report: &mut impl FnMut(InterfaceEvent<'b>)) {
+    for message in Messages(bytes) {
+        match message.map(event) {
+            Ok(None) => {}
+            Ok(Some(event)) => report(event),
+            Err(_) => report(InterfaceEvent::Missed),
         }
-        bytes = bytes.get(message.len().next_multiple_of(4)..).unwrap_or(&[]);
     }
 }
 
-fn event(kind: u16, body: &[u8]) -> Option<InterfaceEvent<'_>> {
+fn event(Message { kind, body, .. }: Message<'_>) -> Option<InterfaceEvent<'_>> {
     let found = match kind {
         libc::RTM_NEWLINK | libc::RTM_DELLINK => {
             u32_at(body, 4).zip(u32_at(body, 8)).map(|(index, flags)| {
-                let attributes = body.get(LINK..).unwrap_or(&[]);
+                let attributes = Attributes(body.get(LINK..).unwrap_or(&[]));
                 InterfaceEvent::Link {
                     index,
-                    name: name(attributes).unwrap_or(""),
+                    name: attributes.text(libc::IFLA_IFNAME).unwrap_or(""),
                     running: flags & RUNNING != 0,
                 }
             })
@@ -123,26 +111,6 @@ fn event(kind: u16, body: &[u8]) -> Option<InterfaceEvent<'_>> {
         _ => return None,
     };
     Some(found.unwrap_or(InterfaceEvent::Missed))
-}
-
-/// The interface name (IFLA_IFNAME) in the attributes: length u16, type u16, value, padded to 4 bytes.
-fn name(mut attributes: &[u8]) -> Option<&str> {
-    loop {
-        let length = usize::from(u16_at(attributes, 0)?);
-        let value = attributes.get(4..length)?;
-        if u16_at(attributes, 2)? == libc::IFLA_IFNAME {
-            return std::str::from_utf8(value.split(|byte| *byte == 0).next()?).ok();
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 #[cfg(test)]

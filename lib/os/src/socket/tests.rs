@@ -12,7 +12,7 @@ use std::net::UdpSocket;
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 129);
 
 fn lo() -> Interface {
-    Interface::find("lo").unwrap()
+    Interface::find(&"lo".into()).unwrap()
 }
 
 /// Maximum time to wait for a packet or a timestamp, also on a busy machine.
@@ -438,11 +438,11 @@ fn both_ends_of_a_veth_have_timestamps_and_the_sender_receives_no_echo() {
         }
         // Packets are lost until the kernel has detected the carrier.
         let deadline = raw_now() + WAIT;
-        while !["v0", "v1"].iter().all(|end| Interface::find(end).unwrap().up) {
+        while !["v0", "v1"].iter().all(|end| Interface::find(&(*end).into()).unwrap().up) {
             assert!(raw_now() < deadline, "no carrier within {WAIT:?}");
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        let (near, far) = (Interface::find("v0").unwrap(), Interface::find("v1").unwrap());
+        let (near, far) = (Interface::find(&"v0".into()).unwrap(), Interface::find(&"v1".into()).unwrap());
         let open = |end| PtpSocket::open(end, GROUP, 319, Channel::Event, TimestampSource::Software).unwrap();
         let (mut sender, mut echo, mut receiver) = (open(&near), open(&near), open(&far));
         let (received, key) = first_timestamped(&mut sender, &mut receiver, SocketAddrV4::new(GROUP, 319));

@@ -79,7 +79,7 @@ fn filter_names_are_those_of_ethtool() {
 
 #[test]
 fn interface_without_hardware_timestamps_is_reported_as_unsupported() {
-    let lo = Interface::find("lo").unwrap();
+    let lo = Interface::find(&"lo".into()).unwrap();
     let error = Card::prepare(&lo, false).unwrap_err();
     assert!(error.is_unsupported() && error.denial().is_none(), "{error:?}");
     assert!(error.to_string().contains("ethtool -T lo"), "{error}");

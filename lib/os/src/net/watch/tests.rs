@@ -1,4 +1,5 @@
 use super::*;
+use crate::net::netlink::tests::{attribute, message};
 use crate::poll::Poll;
 use crate::sandbox::{in_network_namespace, ip, veth};
 
@@ -10,20 +11,6 @@ fn events(bytes: &[u8]) -> Vec<InterfaceEvent<'_>> {
 
 fn link_event(index: u32, name: &str, running: bool) -> InterfaceEvent<'_> {
     InterfaceEvent::Link { index, name, running }
-}
-
-fn message(kind: u16, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(HEADER + body.len()).unwrap();
-    let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; 10], body].concat();
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap();
-    let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
 }
 
 fn link(index: u32, flags: u32, attributes: &[Vec<u8>]) -> Vec<u8> {
@@ -83,7 +70,7 @@ fn reports_changes_of_an_interface_and_lost_messages() {
                 assert_ne!(wake, crate::poll::Wake::default(), "no message from the kernel");
             }
         };
-        let v0 = super::super::current_index("v0").unwrap().unwrap();
+        let v0 = crate::net::links().unwrap().iter().find(|link| link.name == "v0").unwrap().index;
         let is = |running| link_event(v0, "v0", running);
         wait(&mut watch, &|event| event == is(false));
         assert!(ip("link set v0 up") && ip("link set v1 up"));
