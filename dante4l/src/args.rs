@@ -6,7 +6,7 @@ use dante_core::port::{DelayMechanism, LeaderName, LeaderRules, MAX_NAMES};
 use dante_core::time::Duration;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
 use dante_os::daemon::{CommonArgs, DaemonArgs, EXIT_STATUS};
-use dante_os::net::{Interface, InterfaceName};
+use dante_os::net::{Interface, InterfaceName, links, passed_over};
 use dante_os::socket::Timestamping;
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(version, disable_version_flag = true, after_help = EXIT_STATUS)]
 pub struct Args {
-    /// Network interface on the Dante network, by name, hardware address or IPv4 address; give it twice for the primary and the secondary network
+    /// Network interface on the Dante network, by name, hardware address or IPv4 address; give it twice for the primary and the secondary network [default: auto, the wired interfaces on which a leader is received]
     #[arg(short, long, value_name = "IFACE")]
     pub interface: Vec<InterfaceName>,
 
@@ -76,6 +76,18 @@ pub struct Args {
     pub common: CommonArgs,
 }
 
+/// The name that makes dante4l choose the interfaces.
+pub const AUTO: &str = "auto";
+
+/// The interfaces of the networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interfaces<'a> {
+    /// The wired interfaces on which a leader is received.
+    Auto,
+    /// These, the primary network first.
+    Named(&'a [InterfaceName]),
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Delay {
     None,
@@ -106,25 +118,38 @@ impl DaemonArgs for Args {
     }
 
     fn warning(&self) -> Option<String> {
-        let missing = self.interfaces().ok()?.iter().find_map(|name| Interface::find(name).err())?;
+        let missing = match self.interfaces().ok()? {
+            Interfaces::Named(names) => {
+                names.iter().find_map(|name| Interface::find(name).err())?.to_string()
+            }
+            Interfaces::Auto => {
+                let links = links().ok()?;
+                let has_candidate = links.iter().any(|link| passed_over(link, &links).is_none());
+                (!has_candidate).then(|| "this host has no wired interface".to_owned())?
+            }
+        };
         Some(format!("started now, {} would wait: {missing}", Self::PROGRAM))
     }
 }
 
 impl Args {
-    /// The interfaces, at least one.
-    pub fn interfaces(&self) -> Result<&[InterfaceName], String> {
+    /// The interfaces of the networks.
+    pub fn interfaces(&self) -> Result<Interfaces<'_>, String> {
+        let is_auto = |name: &InterfaceName| matches!(name, InterfaceName::Name(name) if name == AUTO);
         match self.interface.as_slice() {
-            [] => Err("no network interface given: use -i IFACE, or interface = \"IFACE\" in section [dante4l] of the \
-                       configuration"
-                .into()),
+            [] => Ok(Interfaces::Auto),
+            [name] if is_auto(name) => Ok(Interfaces::Auto),
+            names if names.iter().any(is_auto) => {
+                Err("-i auto stands alone: it chooses the primary and the secondary network".into())
+            }
             [one, other] if one == other => {
                 Err(format!("-i {one} is given twice: the secondary network needs another interface"))
             }
-            names if names.len() > MAX_PORTS => {
-                Err(format!("-i is given {} times: at most {MAX_PORTS}, for the primary and the secondary network", names.len()))
-            }
-            names => Ok(names),
+            names if names.len() > MAX_PORTS => Err(format!(
+                "-i is given {} times: at most {MAX_PORTS}, for the primary and the secondary network",
+                names.len()
+            )),
+            names => Ok(Interfaces::Named(names)),
         }
     }
 

@@ -10,8 +10,9 @@ use anyhow::anyhow;
 use dante_core::port::{DelayMechanism, PortConfig};
 use dante_core::time::Duration;
 use dante_os::daemon::{self, Exit, Failure};
+use dante_os::net::InterfaceName;
 use dante_os::poll::Poll;
-use dante4l::args::Args;
+use dante4l::args::{AUTO, Args};
 use link::LinkConfig;
 use observer::Observer;
 use rates_file::RatesFile;
@@ -23,14 +24,15 @@ fn main() -> ExitCode {
 
 fn follow(args: Args) -> Result<(), Failure> {
     let usage = |wrong: String| Failure::new(Exit::Usage, anyhow!(wrong));
-    let links = args.interfaces().map_err(usage)?.iter().map(|interface| LinkConfig {
-        interface: interface.clone(),
+    let interfaces = args.interfaces().map_err(usage)?;
+    let link = LinkConfig {
+        interface: InterfaceName::Name(AUTO.into()),
         group: args.subdomain.group(),
         event_port: args.event_port,
         general_port: args.general_port,
         timestamping: args.timestamping,
         sends: args.delay_mechanism() == DelayMechanism::E2e,
-    });
+    };
     let port = PortConfig {
         subdomain: args.subdomain,
         delay: args.delay_mechanism(),
@@ -40,6 +42,6 @@ fn follow(args: Args) -> Result<(), Failure> {
     };
     let poll = Poll::new()?;
     let rates = RatesFile::read(args.rates_path());
-    let mut observer = Observer::start(links.collect(), port, rates, args.no_wait, &args.common)?;
+    let mut observer = Observer::start(interfaces, &link, port, rates, args.no_wait, &args.common)?;
     daemon::serve(poll, &mut observer)
 }

@@ -1,12 +1,15 @@
 //! The main loop: passes packets to the engine, and its outputs to the network, the log and the pages.
 
 mod network;
+mod search;
 mod status;
 
 use crate::link::{Link, LinkConfig, LinkError};
 use crate::rates_file::RatesFile;
+use anyhow::anyhow;
+use dante_core::candidates::{Change, MAX_CANDIDATES};
 use dante_core::observe::{Observer as Engine, Output};
-use dante_core::page::{Dante4l, Dante4lStatus, MAX_PORTS};
+use dante_core::page::{Dante4l, Dante4lStatus};
 use dante_core::port::{self, Channel, Port, PortConfig, Sample, State};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::track::KernelSync;
@@ -16,7 +19,9 @@ use dante_os::log::{Summary, SummaryLine};
 use dante_os::net::Watch;
 use dante_os::page::Publisher;
 use dante_os::poll::{Fds, Wake};
+use dante4l::args::Interfaces;
 use network::NetworkDriver;
+use search::Search;
 use std::fmt;
 use std::os::fd::AsFd;
 
@@ -26,9 +31,11 @@ const BATCH: usize = 64;
 pub struct Observer {
     /// The kernel's notifications about interfaces, if available.
     watch: Option<Watch>,
-    /// One for each `-i`.
+    /// One for each `-i`, or for each candidate.
     networks: Vec<NetworkDriver>,
     engine: Engine,
+    /// With `interface = "auto"`.
+    search: Option<Search>,
     rates: RatesFile,
     pages: Publisher<Dante4l, Dante4lStatus>,
     summary: Summary,
@@ -37,7 +44,8 @@ pub struct Observer {
 impl Observer {
     /// Opens the interfaces and publishes the pages. All ports have the configuration `port`, but different seeds.
     pub fn start(
-        configs: Vec<LinkConfig>,
+        interfaces: Interfaces<'_>,
+        link: &LinkConfig,
         port: PortConfig,
         rates: RatesFile,
         no_wait: bool,
@@ -51,29 +59,69 @@ impl Observer {
                 );
             })
             .ok();
-        let links: Vec<_> = configs.iter().map(Link::open).collect();
-        for error in links.iter().filter_map(|link| link.as_ref().err()) {
+        let port = PortConfig { rates: rates.rates.clone(), ..port };
+        let has_notifications = watch.is_some();
+        let summary = Summary::new(Duration::from_secs(i64::from(common.summary_interval)));
+        let mut networks = Vec::new();
+        let (engine, search) = match interfaces {
+            Interfaces::Auto => {
+                let mut search = Search::new(link.clone(), port, has_notifications);
+                let mut engine = Engine::auto();
+                search.look(raw_now(), &mut engine, &mut networks);
+                (engine, Some(search))
+            }
+            Interfaces::Named(names) => {
+                let mut ports = Vec::new();
+                for (place, interface) in names.iter().cloned().enumerate() {
+                    let seed = random()?;
+                    ports.push(PortConfig { seed, ..port.clone() });
+                    let config = LinkConfig { interface, ..link.clone() };
+                    networks.push(NetworkDriver::new(place, config, seed, has_notifications));
+                }
+                (Engine::new(networks.iter().map(NetworkDriver::name).zip(ports)), None)
+            }
+        };
+        let pages = daemon::publish(common)?;
+        let mut observer = Self { watch, networks, engine, search, rates, pages, summary };
+        // The only candidate is used from the start.
+        observer.drain();
+        observer.open(no_wait)?;
+        observer.list();
+        observer.publish(raw_now(), true);
+        Ok(observer)
+    }
+
+    /// Opens all interfaces for the first time.
+    fn open(&mut self, no_wait: bool) -> Result<(), Failure> {
+        let links: Vec<_> = self.networks.iter().map(NetworkDriver::open_link).collect();
+        let is_any_open = links.iter().any(Result::is_ok);
+        for (network, link) in self.networks.iter().zip(&links) {
+            let Err(error) = link else { continue };
+            // One candidate is enough.
+            let is_needed = network.is_used() || !is_any_open;
             let unwaited = matches!(error, LinkError::Interface(_)) && no_wait;
-            if let Some(exit) = error.fatal().or(unwaited.then_some(Exit::NoInterface)) {
+            let exit = error.fatal().or(unwaited.then_some(Exit::NoInterface));
+            if let Some(exit) = exit.filter(|_| is_needed) {
                 return Err(Failure::new(exit, anyhow::Error::msg(error.to_string())));
             }
         }
-        let pages = daemon::publish(common)?;
-        let (mut networks, mut ports) = (Vec::new(), Vec::new());
-        for (place, config) in configs.into_iter().enumerate() {
-            let seed = random()?;
-            ports.push(PortConfig { seed, rates: rates.rates.clone(), ..port.clone() });
-            networks.push(NetworkDriver::new(place, config, seed, watch.is_some()));
+        if links.is_empty() && no_wait {
+            return Err(Failure::new(Exit::NoInterface, anyhow!("this host has no wired interface")));
         }
-        let engine = Engine::new(networks.iter().map(NetworkDriver::name).zip(ports));
-        let summary = Summary::new(Duration::from_secs(i64::from(common.summary_interval)));
-        let mut observer = Self { watch, networks, engine, rates, pages, summary };
-        for (network, link) in observer.networks.iter_mut().zip(links) {
-            network.opened(&mut observer.engine, raw_now(), link);
+        for (place, link) in links.into_iter().enumerate() {
+            if let Some(network) = self.networks.get_mut(place) {
+                network.opened(&mut self.engine, raw_now(), link);
+            }
+            self.drain();
         }
-        observer.drain();
-        observer.publish(raw_now(), true);
-        Ok(observer)
+        Ok(())
+    }
+
+    /// Logs the candidates, if they are others than before.
+    fn list(&mut self) {
+        if let Some(search) = &mut self.search {
+            search.list(raw_now(), &self.engine, &self.networks);
+        }
     }
 
     /// Takes packets of both sockets in turn, the event socket first: after a stall each Sync is processed before its Follow_Up,
@@ -121,8 +169,10 @@ impl Observer {
                         log_summary(port, &sample, &line);
                     }
                 }
-                Output::Port(port::Output::Diagnostic(diagnostic)) => network.warn(diagnostic),
-                Output::Port(port::Output::Changed { from, to, reason }) => network.changed(from, to, reason),
+                Output::Port(port::Output::Diagnostic(diagnostic)) => network.warn(&self.engine, diagnostic),
+                Output::Port(port::Output::Changed { from, to, reason }) => {
+                    network.changed(&self.engine, from, to, reason);
+                }
                 Output::Port(port::Output::Timeline { number: 0, reason }) => {
                     network.info(format_args!("{reason}"));
                 }
@@ -130,23 +180,41 @@ impl Observer {
                     network.info(format_args!("timeline {number} of Dante time starts: {reason}"));
                 }
                 Output::Network(change) => network.info(format_args!("{change}")),
+                Output::Choice(change) => self.choose(change),
             }
+        }
+    }
+
+    /// Logs which interfaces are the networks from now on, and prepares them.
+    fn choose(&mut self, change: Change) {
+        let Self { search: Some(search), engine, networks, .. } = self else { return };
+        search.chosen(raw_now(), change, engine, networks);
+        let used = engine.networks();
+        for (place, network) in networks.iter_mut().enumerate() {
+            network.set_used(engine, used.contains(&place));
         }
     }
 
     /// Processes the kernel's notifications about interfaces.
     fn handle_notifications(&mut self, now: Timestamp<Raw>) {
-        let Self { watch: Some(watch), networks, .. } = self else { return };
-        let mut is_affected = [false; MAX_PORTS];
+        let Self { watch: Some(watch), networks, search, engine, .. } = self else { return };
+        let mut is_affected = [false; MAX_CANDIDATES];
+        let mut is_any = false;
         watch.read(|news| {
+            is_any = true;
             for (network, is_affected) in networks.iter().zip(&mut is_affected) {
                 *is_affected = *is_affected || network.is_affected(news);
             }
         });
-        for (network, _) in networks.iter_mut().zip(is_affected).filter(|(_, is_affected)| *is_affected) {
-            network.check_interface(&mut self.engine, now);
+        if let Some(search) = search.as_mut().filter(|_| is_any) {
+            search.look(now, engine, networks);
         }
-        self.drain();
+        for (place, _) in is_affected.iter().enumerate().filter(|(_, is_affected)| **is_affected) {
+            if let Some(network) = self.networks.get_mut(place) {
+                network.check_interface(&mut self.engine, now);
+            }
+            self.drain();
+        }
     }
 
     /// Publishes the pages if `is_due`, or if their content has changed.
@@ -156,7 +224,7 @@ impl Observer {
             self.engine.set_fault(place, network.fault);
         }
         if is_due || self.engine.is_changed() {
-            let (clock, status) = self.engine.pages(kernel_sync());
+            let (clock, status) = self.engine.pages(now, kernel_sync());
             self.pages.publish(now, clock, status);
         }
     }
@@ -201,7 +269,8 @@ impl Service for Observer {
 
     fn deadline(&self) -> Timestamp<Raw> {
         let networks = self.networks.iter().filter_map(NetworkDriver::deadline);
-        networks.chain(self.engine.deadline()).fold(self.pages.renewal(), Timestamp::min)
+        let search = self.search.iter().filter_map(Search::deadline);
+        networks.chain(search).chain(self.engine.deadline()).fold(self.pages.renewal(), Timestamp::min)
     }
 
     fn wake(&mut self, wake: &Wake) -> Result<(), Failure> {
@@ -223,16 +292,22 @@ impl Service for Observer {
         if self.watch.is_some() && (wake.ready(0) || wake.error(0)) {
             self.handle_notifications(now);
         }
-        for network in &mut self.networks {
-            network.act(&mut self.engine, now);
+        if let Some(search) = &mut self.search {
+            search.act(now, &mut self.engine, &mut self.networks);
         }
-        self.drain();
+        for place in 0..self.networks.len() {
+            if let Some(network) = self.networks.get_mut(place) {
+                network.act(&mut self.engine, now);
+            }
+            self.drain();
+        }
         self.rates.write_if_due(now);
         // Once a second even if nothing is measured: the counters show why.
         let is_idle = now >= self.pages.renewal();
         if is_idle {
             let links = self.networks.iter_mut().filter_map(|network| network.link.as_mut());
             links.for_each(|link| link.timestamps.refresh());
+            self.list();
         }
         self.publish(now, is_idle);
         Ok(())

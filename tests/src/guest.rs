@@ -36,6 +36,9 @@ use std::time::{Duration, Instant};
 /// Name of the guest's interface on the bridge.
 pub const INTERFACE: &str = "eth0";
 
+/// Name of its second interface, of [`Card::Virtio`], on a network without another host. It is down after the boot.
+pub const SECOND_INTERFACE: &str = "eth1";
+
 /// Rate of the leader of most tests against CLOCK_MONOTONIC_RAW of this machine, ppm. See [`Guest::machine_ppm`].
 pub const PPM: f64 = 37.0;
 

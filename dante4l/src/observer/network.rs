@@ -11,7 +11,8 @@ use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Buffer;
 use dante_os::clock::raw_now;
 use dante_os::log::{Budget, Complaints};
-use dante_os::net::{InterfaceEvent, InterfaceName};
+use dante_os::net::{InterfaceEvent, InterfaceName, capabilities};
+use dante_os::socket::Timestamping;
 use std::fmt;
 
 /// Size of the receive buffer, bytes: larger than any PTPv1 message.
@@ -25,6 +26,8 @@ pub(super) struct NetworkDriver {
     /// Its index among the networks of the engine.
     place: usize,
     pub config: LinkConfig,
+    /// Whether it is a network, or only a candidate: that gets software timestamps and sends nothing.
+    is_used: bool,
     /// The name of the interface; before it is opened, how it is named in the configuration.
     name: String,
     pub link: Option<Link>,
@@ -53,6 +56,7 @@ impl NetworkDriver {
             place,
             name: config.interface.to_string(),
             config,
+            is_used: true,
             link: None,
             failure: String::new(),
             fault: InterfaceFault::None,
@@ -66,8 +70,72 @@ impl NetworkDriver {
         }
     }
 
+    /// A candidate, which is not used yet. It opens its interface at the next [`act`](Self::act).
+    pub fn candidate(self, now: Timestamp<Raw>) -> Self {
+        Self { is_used: false, next_check: Some(now), ..self }
+    }
+
+    pub fn is_used(&self) -> bool {
+        self.is_used
+    }
+
+    /// Uses it as a network, or as a candidate only. Hardware timestamps are enabled only on a network: that changes the card, and
+    /// may interrupt its link.
+    pub fn set_used(&mut self, engine: &mut Engine, is_used: bool) {
+        let was_used = std::mem::replace(&mut self.is_used, is_used);
+        let wants_card = || match self.config.timestamping {
+            Timestamping::Software => false,
+            Timestamping::Hardware => true,
+            Timestamping::Auto => capabilities(&self.name).is_some_and(|able| able.has_hardware_rx()),
+        };
+        if was_used != is_used && self.link.is_some() && (self.config.sends || wants_card()) {
+            self.reopen(engine);
+        }
+        self.schedule_reports(engine);
+    }
+
+    /// Opens other sockets in place of the present ones. The port goes on with other timestamps, as after a card that fails.
+    fn reopen(&mut self, engine: &mut Engine) {
+        self.link = None;
+        match self.open_link() {
+            Ok(link) if link.interface.up => {
+                self.interface_info(format_args!("timestamps: {}", link.describe_timestamps()));
+                self.link = Some(link);
+            }
+            Ok(link) => {
+                self.link = Some(link);
+                self.fail(engine, InterfaceFault::NoCarrier, NO_CARRIER);
+            }
+            Err(error) => self.close_after(engine, error),
+        }
+    }
+
+    /// Schedules IGMP reports while no leader is received. A candidate sends none once a network is used.
+    fn schedule_reports(&mut self, engine: &Engine) {
+        let listens = engine.port(self.place).is_some_and(|port| port.state() == State::Listening);
+        let is_relevant = self.is_relevant(engine);
+        match &mut self.link {
+            Some(link) if listens && is_relevant => link.membership.start(raw_now()),
+            Some(link) => link.membership.stop(),
+            None => {}
+        }
+    }
+
+    /// Whether lines about its leaders are of use while `engine` uses other networks.
+    fn is_relevant(&self, engine: &Engine) -> bool {
+        self.is_used || engine.networks().is_empty()
+    }
+
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Opens the sockets as they are needed now.
+    pub fn open_link(&self) -> Result<Link, LinkError> {
+        if self.is_used {
+            return Link::open(&self.config);
+        }
+        Link::open(&LinkConfig { timestamping: Timestamping::Software, sends: false, ..self.config.clone() })
     }
 
     pub fn timestamp_source(&self) -> TimestampSource {
@@ -96,19 +164,19 @@ impl NetworkDriver {
     }
 
     /// Logs a diagnostic, and keeps it for the status. The engine reports each kind at most once a minute.
-    pub fn warn(&mut self, diagnostic: Diagnostic) {
+    pub fn warn(&mut self, engine: &Engine, diagnostic: Diagnostic) {
         self.diagnostic = Some(diagnostic);
-        log::warn!("port {}: {diagnostic}", self.name());
+        if self.is_relevant(engine) {
+            log::warn!("port {}: {diagnostic}", self.name());
+        }
     }
 
-    pub fn changed(&mut self, from: State, to: State, reason: Reason) {
-        self.info(format_args!("{from} to {to}: {reason}"));
-        self.diagnostic = self.diagnostic.filter(|_| to.is_open() && to != State::Slave);
-        match (&mut self.link, to) {
-            (Some(link), State::Listening) => link.membership.start(raw_now()),
-            (Some(link), _) => link.membership.stop(),
-            (None, _) => {}
+    pub fn changed(&mut self, engine: &Engine, from: State, to: State, reason: Reason) {
+        if self.is_relevant(engine) {
+            self.info(format_args!("{from} to {to}: {reason}"));
         }
+        self.diagnostic = self.diagnostic.filter(|_| to.is_open() && to != State::Slave);
+        self.schedule_reports(engine);
     }
 
     /// Logs a change that packets cause.
@@ -212,7 +280,7 @@ impl NetworkDriver {
 
     fn open(&mut self, engine: &mut Engine, now: Timestamp<Raw>) {
         self.next_check = (!self.has_notifications).then_some(now + CHECK_INTERVAL);
-        let link = Link::open(&self.config);
+        let link = self.open_link();
         self.opened(engine, now, link);
     }
 
@@ -227,7 +295,9 @@ impl NetworkDriver {
                     self.begin(engine, now);
                 } else {
                     (self.failure, self.fault) = (NO_CARRIER.into(), InterfaceFault::NoCarrier);
-                    self.log_failure(now, format_args!("{NO_CARRIER}"));
+                    if self.is_used {
+                        self.log_failure(now, format_args!("{NO_CARRIER}"));
+                    }
                 }
             }
             Err(error) => {
@@ -235,7 +305,9 @@ impl NetworkDriver {
                     self.next_check = Some(now + CHECK_INTERVAL);
                 }
                 (self.failure, self.fault) = (error.to_string(), error.fault());
-                self.log_failure(now, format_args!("{error}; waiting for it"));
+                if self.is_used || !error.is_state_of_interface() {
+                    self.log_failure(now, format_args!("{error}; waiting for it"));
+                }
             }
         }
     }
@@ -310,7 +382,6 @@ mod tests {
     use super::*;
     use dante_core::port::PortConfig;
     use dante_core::wire::Subdomain;
-    use dante_os::socket::Timestamping;
 
     fn driver(interface: &str, [event_port, general_port]: [u16; 2]) -> NetworkDriver {
         let config = LinkConfig {
@@ -386,8 +457,9 @@ mod tests {
     #[test]
     fn alternating_leader_does_not_suppress_lines_about_the_interface() {
         let mut network = driver("eth0", [319, 320]);
+        let engine = Engine::new([("eth0", PortConfig::default())]);
         let lines = logged(|| {
-            (0..100).for_each(|_| network.changed(State::Slave, State::Listening, Reason::Failed));
+            (0..100).for_each(|_| network.changed(&engine, State::Slave, State::Listening, Reason::Failed));
             network.interface_info(format_args!("address changed to 10.0.0.1"));
         });
         assert_eq!(lines.len(), 22, "20 changes, their end, and one line about the interface: {lines:?}");

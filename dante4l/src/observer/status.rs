@@ -3,16 +3,24 @@
 use super::{NetworkDriver, Observer};
 use dante_core::port::{Counter, Counters, Port, State};
 use dante_core::wire::Subdomain;
+use dante_os::clock::raw_now;
 use std::fmt;
 
 pub(super) fn write(observer: &Observer, to: &mut dyn fmt::Write) -> fmt::Result {
     let Observer { engine, networks, .. } = observer;
     let selected = engine.selected();
-    if let Some((network, port)) = networks.get(selected).zip(engine.port(selected)) {
+    if let Some((network, port)) = selected.and_then(|it| networks.get(it).zip(engine.port(it))) {
         write_one(network, port, to)?;
+    } else if let Some(search) = &observer.search {
+        write!(to, "{}, looking for a leader on {}", State::Listening, search.candidates)?;
     }
-    for (place, other) in networks.iter().enumerate().filter(|(place, _)| *place != selected) {
-        let Some(port) = engine.port(place) else { continue };
+    let conflict = engine.candidates().and_then(|candidates| candidates.conflict(raw_now()));
+    if let Some((one, other, by)) = conflict {
+        let name = |place| networks.get(place).map_or("?", NetworkDriver::name);
+        write!(to, "; {} and {} receive two clocks, which differ by {by}", name(one), name(other))?;
+    }
+    for place in engine.networks().into_iter().filter(|place| Some(*place) != selected) {
+        let Some((other, port)) = networks.get(place).zip(engine.port(place)) else { continue };
         write!(to, "; {} on {}", port.state(), other.name())?;
     }
     Ok(())

@@ -137,8 +137,10 @@ fn measure_allocations() {
     let flags = Flags::parse_from(["test", "--instance", &instance]);
     let mut poll = Poll::new().unwrap();
     let rates = RatesFile::read("/nonexistent/rates".into());
+    let names = [config.interface.clone()];
+    let interfaces = Interfaces::Named(&names);
     let mut observer =
-        Observer::start(vec![config.clone()], PortConfig::default(), rates, true, &flags.common).unwrap();
+        Observer::start(interfaces, &config, PortConfig::default(), rates, true, &flags.common).unwrap();
     drop(reserved);
     let mut sender = LoopbackLeader::new(&config);
     let mut status = String::with_capacity(256);
@@ -156,7 +158,7 @@ fn measure_allocations() {
     _ = std::fs::remove_file(PageName::<Dante4l>::new(instance.as_ref()).path());
     _ = std::fs::remove_file(PageName::<Dante4lStatus>::new(instance.as_ref()).path());
     let end = measured(&observer);
-    assert_eq!(observer.engine.pages(None).0.samples, end, "each sample is on the page");
+    assert_eq!(observer.engine.pages(raw_now(), None).0.samples, end, "each sample is on the page");
     assert!(status.starts_with("SLAVE of 02:00:00:00:00:01/1 on lo, rate "), "{status}");
     assert_eq!(allocated.count_total, 0, "{allocated:?} over {taken} Syncs, including the leader");
     let other = allocation_counter::measure(|| drop(std::hint::black_box(vec![0u8; 10])));

@@ -12,6 +12,7 @@ compile_error!(
 );
 
 pub mod announcement;
+pub mod candidates;
 pub mod estimate;
 pub mod explain;
 pub mod management_client;

@@ -4,9 +4,10 @@
 //! input -> port of the network -> redundancy -> ring of samples, outputs -> pages
 //! ```
 
+use crate::candidates::{Candidates, Change, Evidence, MAX_CANDIDATES, PassedOver};
 use crate::outputs::Outputs;
-use crate::page::{Dante4l, Dante4lStatus, PortRecord, SampleRecord};
-use crate::port::{self, InterfaceFault, Port, PortConfig, Sample, TimestampSource};
+use crate::page::{CandidateRecord, Dante4l, Dante4lStatus, PortRecord, SampleRecord};
+use crate::port::{self, InterfaceFault, Port, PortConfig, Sample, State, TimestampSource};
 use crate::redundancy::{NETWORKS, Network, NetworkChange, Redundancy};
 use crate::time::{Raw, Timestamp};
 use crate::track::KernelSync;
@@ -22,11 +23,22 @@ pub enum Output {
     /// An output of its port. [`port::Output::Sample`] comes only from the selected network. It and [`port::Output::Timeline`]
     /// have the number of the published timeline, or 0 if the network is not on it.
     Port(port::Output),
-    /// A change of the selection between the networks, on the network that it concerns.
+    /// A change of the selection between the networks, on the interface that it concerns.
     Network(NetworkChange),
+    /// A change of which interfaces are the networks.
+    Choice(Change),
 }
 
-/// One network. Networks are numbered from 0.
+/// Which interfaces are the networks.
+#[derive(Debug)]
+enum Choice {
+    /// All, the primary network first.
+    Given,
+    /// Those that receive a leader.
+    Auto(Box<Candidates>),
+}
+
+/// An interface with its port. Interfaces are numbered from 0.
 #[derive(Debug)]
 struct Interface {
     name: String,
@@ -35,10 +47,24 @@ struct Interface {
     fault: InterfaceFault,
 }
 
+impl Interface {
+    fn new(name: &str, config: PortConfig) -> Self {
+        Self {
+            name: name.to_owned(),
+            port: Port::new(config),
+            timestamp_source: TimestampSource::None,
+            fault: InterfaceFault::None,
+        }
+    }
+}
+
 /// The ports, the selected one among them, and the pages of dante4l.
 #[derive(Debug)]
 pub struct Observer {
     interfaces: Vec<Interface>,
+    choice: Choice,
+    /// The interfaces that cannot be on a Dante network, with the reason.
+    passed_over: Vec<(String, PassedOver)>,
     redundancy: Redundancy,
     page: Box<Dante4l>,
     status: Box<Dante4lStatus>,
@@ -50,20 +76,66 @@ impl Observer {
     /// Makes a port for each network, with the name of its interface. Networks beyond [`NETWORKS`] are ignored. Allocates all
     /// memory that the engine needs.
     pub fn new<'a>(networks: impl IntoIterator<Item = (&'a str, PortConfig)>) -> Self {
-        let interface = |(name, config): (&str, _)| Interface {
-            name: name.to_owned(),
-            port: Port::new(config),
-            timestamp_source: TimestampSource::None,
-            fault: InterfaceFault::None,
-        };
+        let interfaces = networks.into_iter().take(NETWORKS);
+        let interfaces = interfaces.map(|(name, config)| Interface::new(name, config)).collect();
+        Self { interfaces, ..Self::with(Choice::Given) }
+    }
+
+    /// The networks are chosen among interfaces that are [added](Self::add) later.
+    pub fn auto() -> Self {
+        Self::with(Choice::Auto(Box::default()))
+    }
+
+    fn with(choice: Choice) -> Self {
         Self {
-            interfaces: networks.into_iter().take(NETWORKS).map(interface).collect(),
+            interfaces: Vec::new(),
+            choice,
+            passed_over: Vec::new(),
             redundancy: Redundancy::default(),
             page: Box::default(),
             status: Box::default(),
             is_changed: true,
             outputs: Outputs::default(),
         }
+    }
+
+    /// Adds a candidate and returns its number; `None`: there are [`MAX_CANDIDATES`] already.
+    pub fn add(&mut self, name: &str, config: PortConfig) -> Option<usize> {
+        let number = self.interfaces.len();
+        (number < MAX_CANDIDATES).then(|| {
+            let mut interface = Interface::new(name, config);
+            interface.port.hold_requests(true);
+            self.interfaces.push(interface);
+            self.is_changed = true;
+            number
+        })
+    }
+
+    /// Sets the interfaces that cannot be on a Dante network, for the status page.
+    pub fn set_passed_over<'a>(&mut self, interfaces: impl IntoIterator<Item = (&'a str, PassedOver)>) {
+        self.passed_over = interfaces.into_iter().map(|(name, why)| (name.to_owned(), why)).collect();
+        self.is_changed = true;
+    }
+
+    /// The interfaces that are the networks: the primary, then the secondary one.
+    pub fn networks(&self) -> ArrayVec<usize, NETWORKS> {
+        match &self.choice {
+            Choice::Given => (0..self.interfaces.len()).take(NETWORKS).collect(),
+            Choice::Auto(candidates) => candidates.used().iter().copied().collect(),
+        }
+    }
+
+    /// The choice among candidates; `None` if the networks were given.
+    pub fn candidates(&self) -> Option<&Candidates> {
+        match &self.choice {
+            Choice::Given => None,
+            Choice::Auto(candidates) => Some(candidates),
+        }
+    }
+
+    /// Chooses among the candidates. Call it after candidates were added.
+    pub fn search(&mut self, now: Timestamp<Raw>) {
+        self.consider(now);
     }
 
     /// Processes an input of a network. `now` must not go back. [`port::Input::Deadline`] is due for each network whose port has
@@ -95,9 +167,15 @@ impl Observer {
         self.interfaces.get(network).map(|it| &it.port)
     }
 
-    /// Returns the number of the selected network.
-    pub fn selected(&self) -> usize {
-        self.redundancy.selected()
+    /// The interface of the selected network; `None` while none is chosen.
+    pub fn selected(&self) -> Option<usize> {
+        self.networks().get(self.redundancy.selected()).copied()
+    }
+
+    /// The number of the published timeline, on an interface; 0 if its time is not that of the selected network.
+    fn timeline(&self, number: usize) -> u64 {
+        let slot = self.networks().iter().position(|network| *network == number);
+        slot.map_or(0, |slot| self.redundancy.timeline(slot))
     }
 
     /// Sets the name of the interface of a network: the kernel's one, where it was named in another way.
@@ -131,52 +209,84 @@ impl Observer {
 
     /// Returns the clock page and the status page. `kernel` is the state of CLOCK_REALTIME by adjtimex, `None` if it could not be
     /// read.
-    pub fn pages(&mut self, kernel: Option<KernelSync>) -> (&Dante4l, &Dante4lStatus) {
+    pub fn pages(&mut self, now: Timestamp<Raw>, kernel: Option<KernelSync>) -> (&Dante4l, &Dante4lStatus) {
+        let networks = self.networks();
         let Self { interfaces, redundancy, page, status, .. } = self;
-        if let Some(it) = interfaces.get(redundancy.selected()) {
+        if let Some(it) = networks.get(redundancy.selected()).and_then(|network| interfaces.get(*network)) {
             page.set_port(&it.port, it.timestamp_source, redundancy.timeline(redundancy.selected()));
         }
         page.set_kernel_sync(kernel);
         status.selected = index(redundancy.selected());
-        status.port_count = index(interfaces.len());
-        for (place, (to, it)) in status.ports.iter_mut().zip(interfaces).enumerate() {
-            let timeline = redundancy.timeline(place);
+        status.port_count = index(networks.len());
+        let shown = networks.iter().filter_map(|network| interfaces.get(*network));
+        for (slot, (to, it)) in status.ports.iter_mut().zip(shown).enumerate() {
+            let timeline = redundancy.timeline(slot);
             let last = it.port.last_sample().map(|sample| published(sample, &it.port, timeline));
-            let last = last.map(|sample| SampleRecord::of(&sample, index(place)));
+            let last = last.map(|sample| SampleRecord::of(&sample, index(slot)));
             let record = PortRecord::of(&it.port, &it.name, it.timestamp_source, timeline, last);
             *to = PortRecord { fault: it.fault as u8, ..record };
         }
         status.set_kernel_sync(kernel);
+        self.show_candidates(now);
         self.is_changed = false;
         (&self.page, &self.status)
     }
 
-    fn pass_on(&mut self, now: Timestamp<Raw>, network: usize, mut output: port::Output) {
+    /// Puts the interfaces among which the networks are chosen on the status page.
+    fn show_candidates(&mut self, now: Timestamp<Raw>) {
+        let Self { interfaces, choice: Choice::Auto(candidates), passed_over, page, status, .. } = self
+        else {
+            return;
+        };
+        let is_shown =
+            |(place, it): &(usize, &Interface)| !it.fault.is_gone() || candidates.used().contains(place);
+        let shown = interfaces.iter().enumerate().filter(is_shown).map(|(place, it)| {
+            let role = candidates.role(now, place, &Evidence::from(&it.port));
+            let difference = candidates.difference(now, place);
+            CandidateRecord::of(&it.name, &it.port, it.fault, role, difference)
+        });
+        let others = passed_over.iter().map(|(name, why)| CandidateRecord::of_passed_over(name, *why));
+        status.is_auto = 1;
+        status.candidate_count = 0;
+        for (to, record) in status.candidates.iter_mut().zip(shown.chain(others)) {
+            *to = record;
+            status.candidate_count += 1;
+        }
+        if candidates.used().is_empty() {
+            // What all of them wait for.
+            let states = interfaces.iter().map(|it| it.port.state());
+            page.set_state(if states.clone().any(State::is_open) { State::Listening } else { State::Faulty });
+        }
+    }
+
+    fn pass_on(&mut self, now: Timestamp<Raw>, interface: usize, mut output: port::Output) {
         match &mut output {
             port::Output::Timeline { number, .. } => {
                 self.consider(now);
-                *number = if network == self.selected() { self.redundancy.timeline(network) } else { 0 };
+                *number = if self.selected() == Some(interface) { self.timeline(interface) } else { 0 };
             }
             port::Output::Sample(sample) => {
                 self.consider(now);
-                self.compare(now, network, sample);
-                let port = self.port(network);
-                let Some(port) = port.filter(|_| network == self.selected()) else { return };
-                *sample = published(sample, port, self.redundancy.timeline(network));
-                self.page.push(SampleRecord::of(sample, index(network)));
+                self.compare(now, interface, sample);
+                let port = self.port(interface).filter(|_| self.selected() == Some(interface));
+                let Some(port) = port else { return };
+                *sample = published(sample, port, self.timeline(interface));
+                self.page.push(SampleRecord::of(sample, index(self.redundancy.selected())));
             }
             _ => {}
         }
-        self.outputs.push((network, Output::Port(output)));
+        self.outputs.push((interface, Output::Port(output)));
     }
 
     /// Compares a Sync of one network with the clock map of the other one, if both are of one clock.
     fn compare(&mut self, now: Timestamp<Raw>, network: usize, sample: &Sample) {
-        let is_slave = self.port(network).is_some_and(|port| port.state() == port::State::Slave);
-        if !self.redundancy.is_one_clock() || !is_slave || !sample.accepted {
+        let is_slave = self.port(network).is_some_and(|port| port.state() == State::Slave);
+        let networks = self.networks();
+        if !self.redundancy.is_one_clock() || !is_slave || !sample.accepted || !networks.contains(&network) {
             return;
         }
-        for (place, other) in self.interfaces.iter_mut().enumerate().filter(|(place, _)| *place != network) {
+        for place in networks.into_iter().filter(|place| *place != network) {
+            let Some(other) = self.interfaces.get_mut(place) else { continue };
             other.port.compare_other_network(now, sample);
             // A diagnostic, if any.
             let found = std::iter::from_fn(|| other.port.poll());
@@ -184,18 +294,50 @@ impl Observer {
         }
     }
 
-    /// Selects between the networks by the present state of their ports.
+    /// Chooses the networks, and selects between them, by the present state of their ports.
     fn consider(&mut self, now: Timestamp<Raw>) {
-        let networks: ArrayVec<Network, NETWORKS> =
-            self.interfaces.iter().map(|it| Network::from(&it.port)).collect();
-        for change in self.redundancy.consider(now, &networks) {
-            let network = match change {
+        self.choose(now);
+        let networks = self.networks();
+        let states: ArrayVec<Network, NETWORKS> =
+            networks.iter().filter_map(|network| Some(Network::from(self.port(*network)?))).collect();
+        for change in self.redundancy.consider(now, &states) {
+            let slot = match change {
                 NetworkChange::Selected { to, .. } => to,
-                NetworkChange::TwoClocks(_) | NetworkChange::OneClock => 1 - self.selected().min(1),
+                NetworkChange::TwoClocks(_) | NetworkChange::OneClock => {
+                    1 - self.redundancy.selected().min(1)
+                }
             };
             self.is_changed = true;
-            self.outputs.push((network, Output::Network(change)));
+            if let Some(network) = networks.get(slot) {
+                self.outputs.push((*network, Output::Network(change)));
+            }
         }
+    }
+
+    /// Chooses the networks among the candidates.
+    fn choose(&mut self, now: Timestamp<Raw>) {
+        let selected = self.selected();
+        let Choice::Auto(candidates) = &mut self.choice else { return };
+        let evidence: ArrayVec<Evidence, MAX_CANDIDATES> =
+            self.interfaces.iter().take(MAX_CANDIDATES).map(|it| Evidence::from(&it.port)).collect();
+        let Some(change) = candidates.consider(now, &evidence) else { return };
+        self.is_changed = true;
+        let about = match change {
+            Change::Use { primary, .. } | Change::Only(primary) => {
+                let networks = self.networks();
+                for (place, interface) in self.interfaces.iter_mut().enumerate() {
+                    interface.port.hold_requests(!networks.contains(&place));
+                }
+                let slot = networks.iter().position(|network| Some(*network) == selected);
+                let to = networks.get(slot.unwrap_or(0)).and_then(|network| self.port(*network));
+                if let Some(to) = to.map(Network::from) {
+                    self.redundancy.reassign(now, slot, &to);
+                }
+                primary
+            }
+            Change::Conflict(_, about, _) | Change::OtherClock(about, _) => about,
+        };
+        self.outputs.push((about, Output::Choice(change)));
     }
 }
 

@@ -35,10 +35,10 @@ pub use head::{
 pub use record::{SocketPath, Text};
 pub use seqlock::{Torn, Words};
 pub use status::{
-    Dante2sysStatus, Dante4lStatus, DanteshmStatus, DiagnosticRecord, ForeignLeaderRecord, LeaderRecord,
-    LineRecord, MAX_OUTPUTS, MAX_PORTS, OutputRecord, PORT_HAS_DELAY, PORT_HAS_LEADER, PORT_HAS_MAP,
-    PORT_HAS_SAMPLE, PortRecord, STATUS_HAS_LINE, STATUS_HAS_PHASE, STATUS_HAS_SCALE, STATUS_HAS_UTC,
-    STATUS_UTC_BY_HAND, STATUS_UTC_SYNCHRONISED, UtcRecord,
+    CandidateRecord, Dante2sysStatus, Dante4lStatus, DanteshmStatus, DiagnosticRecord, ForeignLeaderRecord,
+    LeaderRecord, LineRecord, MAX_OUTPUTS, MAX_PORTS, MAX_SHOWN, OutputRecord, PORT_HAS_DELAY,
+    PORT_HAS_LEADER, PORT_HAS_MAP, PORT_HAS_SAMPLE, PortRecord, STATUS_HAS_LINE, STATUS_HAS_PHASE,
+    STATUS_HAS_SCALE, STATUS_HAS_UTC, STATUS_UTC_BY_HAND, STATUS_UTC_SYNCHRONISED, UtcRecord,
 };
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

@@ -133,6 +133,23 @@ impl Redundancy {
         if place == self.selected || self.is_one_clock() { self.number } else { 0 }
     }
 
+    /// The networks were chosen again: the interface that was selected is the network `kept` now, or no network any more. `to` is the
+    /// network that is selected from now on: the kept one, or the primary.
+    pub fn reassign(&mut self, now: Timestamp<Raw>, kept: Option<usize>, to: &Network) {
+        (self.better_since, self.changed_since, self.are_two) = (None, None, None);
+        self.selected = kept.unwrap_or(0);
+        if kept.is_some() {
+            return;
+        }
+        self.away_since = None;
+        if self.published.is_some() && !self.continues_at(now, to) && to.timeline > 0 {
+            self.number += 1;
+        }
+        if self.published.is_some() {
+            self.port_timeline = to.timeline;
+        }
+    }
+
     /// Compares the networks. Call it after every event on one of them.
     pub fn consider(&mut self, now: Timestamp<Raw>, networks: &[Network]) -> ArrayVec<NetworkChange, 2> {
         let mut changes = ArrayVec::new();

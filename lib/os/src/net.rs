@@ -4,12 +4,14 @@ mod card;
 mod links;
 mod name;
 mod netlink;
+mod passed_over;
 mod request;
 mod watch;
 
 pub use card::{Capabilities, Card, CardError, Filter, Setting};
 pub use links::{LinkAddress, LinkInfo, links};
 pub use name::InterfaceName;
+pub use passed_over::passed_over;
 pub use watch::{InterfaceEvent, Watch};
 
 use crate::denial::display_explained;
@@ -59,11 +61,6 @@ impl Explain for NetError {
 }
 
 display_explained!(NetError);
-
-impl NetError {
-    /// Kinds of interfaces that take the packets of their ports.
-    const TAKING: [&str; 4] = ["bridge", "bond", "team", "openvswitch"];
-}
 
 /// Type of an interface, as far as it matters for timestamps and multicast loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,11 +141,7 @@ impl Interface {
     fn of(links: &[LinkInfo], link: &LinkInfo) -> Result<Self, NetError> {
         let LinkInfo { index, mac, is_running: up, .. } = *link;
         let name = link.name.clone();
-        let master = link.master.filter(|_| {
-            // Other kinds, such as a VRF, leave the packets to their ports.
-            link.master_kind.as_deref().is_some_and(|kind| NetError::TAKING.contains(&kind))
-        });
-        if let Some(master) = master {
+        if let Some(master) = link.master.filter(|_| link.is_taken()) {
             let master = links.iter().find(|link| link.index == master).map(|link| link.name.clone());
             let kind = link.master_kind.clone().unwrap_or_default();
             return Err(NetError::Port { name, kind, master: master.unwrap_or_default() });

@@ -125,7 +125,12 @@ pub(super) fn start(
     }
     command.args(["-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"]);
     match setup.card {
-        Card::Virtio => command.args(["-device", "virtio-net-pci,netdev=net,romfile="]),
+        Card::Virtio => {
+            command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+            // With carrier, on a network of its own.
+            command.args(["-netdev", "hubport,id=second,hubid=1"]);
+            command.args(["-device", "virtio-net-pci,netdev=second,romfile="])
+        }
         Card::Igb => command.args(["-machine", "q35", "-device", "igb,netdev=net,romfile="]),
     };
     command

@@ -6,7 +6,7 @@ use super::{
     CLOCK_S, EVENT_TIMEOUT, PPM, SHORT_INTERVAL, expect_rate, expect_small, frequency_ppm, ntpd, package,
     reports, seconds, user, utc_error_s, utc_status, wait_for_frequency, wait_for_state,
 };
-use dante_tests::guest::{Guest, INTERFACE};
+use dante_tests::guest::{Guest, INTERFACE, SECOND_INTERFACE};
 use dante_tests::lab::LeaderProcess;
 use dante_tests::ntp::{Answer, Behaviour, NtpServer};
 use dante_tests::wait_until;
@@ -22,6 +22,7 @@ const LATE_ADDRESS: u8 = 9;
 pub fn phases(guest: &mut Guest) {
     let leader = guest.leader(&[&format!("--ppm={}", PPM - 25.0)]);
     let server = NtpServer::start(&guest.switch.host(SERVER), Behaviour::default());
+    guest.phase("a new package on a host with two interfaces: nothing is configured", unconfigured);
     guest.phase("one of dante2sys, systemd-timesyncd and chrony runs", conflicts);
     guest.phase("units, as an administrator starts them", units);
     let mut second = None;
@@ -51,6 +52,35 @@ fn wait_for_line(guest: &mut Guest, unit: &str, logged: usize, line: &str) {
     wait_until(&format!("{unit} logs: {line}"), EVENT_TIMEOUT, || {
         guest.journal_since(unit, logged).contains(line)
     });
+}
+
+/// The shipped units and the shipped configuration: dante4l finds the interface with the leader by itself.
+fn unconfigured(guest: &mut Guest) {
+    guest.check(&format!(
+        "ip address add 10.99.0.1/24 dev {SECOND_INTERFACE} && ip link set {SECOND_INTERFACE} up && \
+         ip link add docker0 type bridge && ip address add 172.17.0.1/16 dev docker0 && ip link set docker0 up"
+    ));
+    let begun = Instant::now();
+    guest.check("systemctl enable --quiet --now dante4l dante2sys");
+    let wait = format!("pmc-lite wait --timeout {}", EVENT_TIMEOUT.as_secs());
+    let waited = guest.run_within(&wait, EVENT_TIMEOUT * 2);
+    println!(
+        "synchronised to the leader {:.1} s after systemctl enable --now",
+        begun.elapsed().as_secs_f64()
+    );
+    assert_eq!(waited.code, 0, "{waited:?}");
+    let journal = guest.journal("dante4l");
+    for line in [
+        "interface auto: passed over: docker0 (container bridge)",
+        &format!("interface auto: looking for a leader on {INTERFACE}, {SECOND_INTERFACE}"),
+        &format!("interface auto: using {INTERFACE}, which receives leader "),
+    ] {
+        assert!(journal.contains(line), "no line {line}: {journal}");
+    }
+    guest.check(&format!(
+        "systemctl disable --quiet --now dante4l dante2sys; rm -f /var/lib/dante4l/rates /var/lib/dante2sys/drift*; \
+         ip link delete docker0; ip address flush dev {SECOND_INTERFACE}; ip link set {SECOND_INTERFACE} down"
+    ));
 }
 
 /// The shipped units and the shipped configuration, with the keys that a user has to set.

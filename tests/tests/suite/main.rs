@@ -1,6 +1,7 @@
 //! Tests that need no guest: the programs in network namespaces, their package, and their documents. They are in one binary so that
 //! tests, which wait most of the time, run at the same time.
 
+mod auto_interfaces;
 mod chrony;
 mod chrony_files;
 mod configuration;

@@ -16,6 +16,7 @@ const PAGES: [(&str, &[&str]); 6] = [
     (
         "dante4l.8",
         &[
+            "INTERFACES",
             "LEADERS",
             "TWO NETWORKS",
             "STATES",

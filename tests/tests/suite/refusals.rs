@@ -21,7 +21,7 @@ fn invalid_flags_are_reported_with_the_valid_values() {
     let stage = Stage::new();
     let long = &format!("/run/{}", "x".repeat(103));
     let cases: [(&str, &[&str], &[&str]); 24] = [
-        ("dante4l", &[], &["-i IFACE"]),
+        ("dante4l", &["-i", "auto", "-i", "lo"], &["-i auto", "alone"]),
         ("dante4l", &["--no-such-flag"], &["--no-such-flag"]),
         ("dante4l", &["-i", "lo", "--delay=p2p"], &["p2p", "none", "e2e"]),
         ("dante4l", &["-i", "lo", "--timestamping=best"], &["best", "software"]),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::announcement::PtpVersion;
+use crate::candidates::Role;
 use crate::page::{CLOCK_HAS_PATH_DELAY, Freshness, MAP_HAS_PATH_DELAY, View};
 use crate::port::{Channel, DelayMechanism, Input, NoTimestamp, PacketTimestamp, State};
 use crate::time::{Affine, Dante, Duration, Ratio, TEST_UTC_NS};
@@ -46,10 +47,27 @@ impl Bench {
         let line = |at0| Affine { raw0: now, at0, rate: Ratio::from_ppm(12.0) };
         let at0 = Timestamp::from_ns(699_000_000_000);
         let names = ["primary", "secondary", "tertiary"].into_iter().take(networks);
+        let engine = Observer::new(names.map(|name| (name, config.clone())));
+        Self::of(engine, now, networks, [line(at0), line(at0 + apart)])
+    }
+
+    /// The same with interfaces among which the engine chooses.
+    fn auto(apart: Duration, config: PortConfig) -> Self {
+        let now = Timestamp::from_ns(5_000_000_000);
+        let line = |at0| Affine { raw0: now, at0, rate: Ratio::from_ppm(12.0) };
+        let at0 = Timestamp::from_ns(699_000_000_000);
+        let mut engine = Observer::auto();
+        for name in ["eth0", "eth1"] {
+            engine.add(name, config.clone()).unwrap();
+        }
+        Self::of(engine, now, NETWORKS, [line(at0), line(at0 + apart)])
+    }
+
+    fn of(engine: Observer, now: Timestamp<Raw>, networks: usize, lines: [Affine<Dante>; NETWORKS]) -> Self {
         let mut bench = Self {
-            engine: Observer::new(names.map(|name| (name, config.clone()))),
+            engine,
             now,
-            lines: [line(at0), line(at0 + apart)],
+            lines,
             leads: [false; NETWORKS],
             path: Duration::ZERO,
             sequence: 0,
@@ -129,13 +147,13 @@ impl Bench {
 
     /// The clock page after encoding and decoding.
     fn page(&mut self) -> Dante4l {
-        let bytes = self.engine.pages(Some(KernelSync::Unsynchronised)).0.as_bytes().to_vec();
+        let bytes = self.engine.pages(self.now, Some(KernelSync::Unsynchronised)).0.as_bytes().to_vec();
         Dante4l::read_from_bytes(&bytes).unwrap()
     }
 
     /// The status page after encoding and decoding.
     fn status(&mut self) -> Dante4lStatus {
-        let bytes = self.engine.pages(Some(KernelSync::Unsynchronised)).1.as_bytes().to_vec();
+        let bytes = self.engine.pages(self.now, Some(KernelSync::Unsynchronised)).1.as_bytes().to_vec();
         Dante4lStatus::read_from_bytes(&bytes).unwrap()
     }
 
@@ -179,7 +197,7 @@ fn pages_contain_the_track_of_the_selected_port() {
             bench.handle(network, Input::Failed);
             bench.beats(1);
         }
-        let port = bench.engine.port(bench.engine.selected()).unwrap();
+        let port = bench.engine.port(bench.engine.selected().unwrap()).unwrap();
         let (state, map) = (port.state(), port.map());
         assert_eq!(state, State::Slave);
         let key = TimelineKey { instance: INSTANCE, number: 1 };
@@ -259,7 +277,7 @@ fn failed_network_is_replaced_at_once_and_the_timeline_continues() {
         "{:?}",
         bench.outputs
     );
-    assert_eq!((bench.engine.selected(), bench.timelines()), (1, vec![]));
+    assert_eq!((bench.engine.selected(), bench.timelines()), (Some(1), vec![]));
     assert_eq!(bench.status().ports.each_ref().map(|port| port.timeline), [1, 1]);
 }
 
@@ -272,7 +290,7 @@ fn networks_of_two_clocks_have_different_timelines() {
     assert_eq!(page.ports.each_ref().map(|port| (port.timeline, port.last.timeline)), [(1, 1), (0, 0)]);
     bench.leads[0] = false;
     bench.beats(60);
-    assert_eq!((bench.engine.selected(), bench.track().unwrap().key.number), (1, 2));
+    assert_eq!((bench.engine.selected(), bench.track().unwrap().key.number), (Some(1), 2));
     assert_eq!(ring(&bench.page()).last(), Some(&(1, 2)));
     // The leader of the selected network jumps.
     bench.lines[1].at0 = bench.lines[1].at0 + Duration::from_secs(30);
@@ -285,7 +303,7 @@ fn networks_of_two_clocks_have_different_timelines() {
 fn sample_that_causes_the_selection_is_published() {
     let mut bench = Bench::new(NETWORKS, Duration::ZERO);
     bench.leads[1] = true;
-    while bench.engine.selected() == 0 {
+    while bench.engine.selected() == Some(0) {
         assert_eq!(bench.page().samples, 0);
         bench.outputs.clear();
         bench.beats(1);
@@ -337,4 +355,103 @@ fn third_network_is_ignored() {
     let mut bench = Bench::new(3, Duration::ZERO);
     assert!(bench.engine.port(2).is_none());
     assert_eq!(bench.status().port_count, 2);
+}
+
+/// The choices that the engine made.
+fn choices(bench: &mut Bench) -> Vec<Change> {
+    let outputs = std::mem::take(&mut bench.outputs).into_iter();
+    outputs
+        .filter_map(|(_, output)| if let Output::Choice(change) = output { Some(change) } else { None })
+        .collect()
+}
+
+fn roles(status: &Dante4lStatus) -> Vec<Role> {
+    status.candidates().unwrap().iter().map(|one| one.role().unwrap()).collect()
+}
+
+#[test]
+fn nothing_of_a_candidate_is_published_or_sent_before_it_is_used() {
+    let config = PortConfig { delay: DelayMechanism::E2e, ..PortConfig::default() };
+    let mut bench = Bench::auto(Duration::from_secs(3), config);
+    bench.leads = [true, true];
+    bench.beats(200);
+    let is_request =
+        |(_, output): &(usize, Output)| matches!(output, Output::Port(port::Output::Send { .. }));
+    assert!(!bench.outputs.iter().any(is_request), "a Delay_Req of an interface that is not used");
+    assert!(matches!(choices(&mut bench)[..], [Change::Conflict(0, 1, _)]));
+    let page = bench.page();
+    assert_eq!((page.state, page.flags, page.samples), (State::Listening as u8, 0, 0));
+    let status = bench.status();
+    assert_eq!((status.port_count, status.selected().is_none()), (0, true));
+    assert_eq!(roles(&status), [Role::OtherClock, Role::OtherClock]);
+    let other = status.candidates[1];
+    assert_eq!(other.leader().map(|leader| leader.identity()), Some(leader(1)));
+    let off = other.difference().time - Duration::from_secs(3);
+    assert!(off.abs() < Duration::from_us(10), "{off:?}");
+
+    // The first leader is switched off.
+    bench.leads = [false, true];
+    bench.beats(80);
+    assert_eq!(choices(&mut bench), [Change::Use { primary: 1, secondary: None }]);
+    bench.beats(200);
+    assert!(bench.outputs.iter().any(is_request));
+    let page = bench.page();
+    assert_eq!((page.state, page.timeline), (State::Slave as u8, 1));
+    assert!(page.samples > 200);
+    assert_eq!(bench.status().selected().map(|port| port.interface.to_string()).as_deref(), Some("eth1"));
+}
+
+#[test]
+fn one_clock_is_followed_on_either_interface_without_a_new_timeline() {
+    let mut bench = Bench::auto(Duration::from_us(2), PortConfig::default());
+    bench.leads = [false, true];
+    bench.beats(80);
+    bench.leads = [true, true];
+    bench.beats(120);
+    let first = Change::Use { primary: 1, secondary: None };
+    assert_eq!(choices(&mut bench), [first, Change::Use { primary: 1, secondary: Some(0) }]);
+    assert_eq!(roles(&bench.status()), [Role::Secondary, Role::Primary]);
+    assert_eq!(bench.page().timeline, 1);
+    bench.leads = [true, false];
+    bench.beats(200);
+    let page = bench.page();
+    assert_eq!((page.state, page.timeline), (State::Slave as u8, 1), "the other network goes on");
+    assert_eq!(choices(&mut bench), []);
+}
+
+#[test]
+fn interface_that_replaces_the_used_one_continues_its_timeline_if_it_has_the_same_clock() {
+    for (apart, timeline) in [(Duration::ZERO, 1), (Duration::from_secs(3), 2)] {
+        let mut bench = Bench::auto(apart, PortConfig::default());
+        bench.leads = [true, false];
+        bench.beats(80);
+        assert_eq!(choices(&mut bench), [Change::Use { primary: 0, secondary: None }]);
+        bench.leads = [false, false];
+        bench.beats(80);
+        // The cable is plugged into the other socket.
+        bench.leads = [false, true];
+        bench.beats(80);
+        assert_eq!(choices(&mut bench), [Change::Use { primary: 1, secondary: None }]);
+        let page = bench.page();
+        assert_eq!((page.state, page.timeline), (State::Slave as u8, timeline), "{apart:?}");
+    }
+}
+
+#[test]
+fn interfaces_that_are_passed_over_and_those_without_a_place_are_shown() {
+    let mut engine = Observer::auto();
+    for number in 0..MAX_CANDIDATES {
+        assert_eq!(engine.add(&format!("eth{number}"), PortConfig::default()), Some(number));
+    }
+    assert_eq!(engine.add("eth8", PortConfig::default()), None);
+    engine.set_passed_over([("wlan0", PassedOver::Wireless), ("eth8", PassedOver::TooMany)]);
+    engine.set_fault(7, InterfaceFault::Absent);
+    let (_, status) = engine.pages(Timestamp::from_ns(1), None);
+    let shown = status.candidates().unwrap();
+    assert_eq!(shown.len(), 9, "one was removed");
+    assert_eq!(shown[7].passed_over(), Some(PassedOver::Wireless));
+    assert_eq!(
+        (shown[8].interface.to_string().as_str(), shown[8].passed_over()),
+        ("eth8", Some(PassedOver::TooMany))
+    );
 }

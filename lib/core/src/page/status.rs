@@ -10,7 +10,8 @@ pub use dante2sys::{
     STATUS_UTC_BY_HAND, STATUS_UTC_SYNCHRONISED, UtcRecord,
 };
 pub use dante4l::{
-    Dante4lStatus, MAX_PORTS, PORT_HAS_DELAY, PORT_HAS_LEADER, PORT_HAS_MAP, PORT_HAS_SAMPLE, PortRecord,
+    CandidateRecord, Dante4lStatus, MAX_PORTS, MAX_SHOWN, PORT_HAS_DELAY, PORT_HAS_LEADER, PORT_HAS_MAP,
+    PORT_HAS_SAMPLE, PortRecord,
 };
 pub use danteshm::{DanteshmStatus, MAX_OUTPUTS, OutputRecord};
 pub use leaders::{DiagnosticRecord, ForeignLeaderRecord, LeaderRecord};

@@ -140,6 +140,19 @@ fn layouts_do_not_change_by_a_byte() {
     observer.ports[0].foreign_leaders[7] =
         ForeignLeaderRecord { leader: port().leader, last_sync_raw_ns: 12, qualified: 1, defect: 3 };
     observer.ports[0].diagnostics[19] = DiagnosticRecord { seen_raw_ns: 13, what: [14; 16] };
+    (observer.is_auto, observer.candidate_count) = (1, 16);
+    observer.candidates[15] = CandidateRecord {
+        interface: Text::new("eth1"),
+        role: 2,
+        passed_over: 3,
+        fault: 4,
+        state: 5,
+        kind: 6,
+        leader: port().leader,
+        difference_ns: 7,
+        rate_difference: 8e-9,
+        diagnostic: DiagnosticRecord { seen_raw_ns: 9, what: [10; 16] },
+    };
     let piece = |origin| PieceRecord { origin, serial: 8, dante0_ns: 9, utc0_ns: 10, slope: -11 };
     let steered = Dante2sys {
         state: 2,
@@ -242,7 +255,7 @@ fn layouts_do_not_change_by_a_byte() {
     assert_eq!(
         statuses,
         [
-            (17, 9, 3264, 0xcbac_1225_6332_ebd3),
+            (17, 10, 5184, 0xc591_9134_6884_ab8b),
             (18, 3, 328, 0x0e46_aeac_d78b_adc1),
             (19, 4, 1584, 0x8d28_d44a_eab6_fa60)
         ]

@@ -34,6 +34,8 @@ const MAX_DELAY: Duration = Duration::from_ms(10);
 #[derive(Debug)]
 pub(super) struct DelayMeter {
     mechanism: DelayMechanism,
+    /// No request is sent, whatever the mechanism.
+    is_held: bool,
     /// The delay from the leader to this port minus the mean of both directions.
     asymmetry: Duration,
     rng: Pcg64Mcg,
@@ -104,7 +106,7 @@ impl Requests {
 impl DelayMeter {
     pub(super) fn new(mechanism: DelayMechanism, asymmetry: Duration, seed: u64) -> Self {
         let rng = Pcg64Mcg::seed_from_u64(seed);
-        Self { mechanism, asymmetry, rng, sequence: 0, without_timestamp: 0, unanswered: 0 }
+        Self { mechanism, asymmetry, rng, is_held: false, sequence: 0, without_timestamp: 0, unanswered: 0 }
     }
 
     /// Starts counting again: new sockets may deliver timestamps where the old ones did not.
@@ -115,7 +117,9 @@ impl DelayMeter {
 
     /// Whether requests are sent.
     fn is_active(&self) -> bool {
-        self.mechanism == DelayMechanism::E2e && self.without_timestamp < MAX_WITHOUT_TIMESTAMP
+        self.mechanism == DelayMechanism::E2e
+            && !self.is_held
+            && self.without_timestamp < MAX_WITHOUT_TIMESTAMP
     }
 
     pub(super) fn due(&self, requests: &Requests) -> Option<Timestamp<Raw>> {
@@ -152,6 +156,11 @@ impl DelayMeter {
 }
 
 impl Port {
+    /// Whether no Delay_Req is sent for now, whatever the configuration: on an interface that is not used.
+    pub fn hold_requests(&mut self, is_held: bool) {
+        self.delay.is_held = is_held;
+    }
+
     pub(super) fn request_delay(&mut self, now: Timestamp<Raw>) {
         let (Some(leader), Some(source), Some(session)) =
             (self.leader().copied(), self.identity, &mut self.session)

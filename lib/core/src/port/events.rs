@@ -67,6 +67,13 @@ numbered! {
     }
 }
 
+impl InterfaceFault {
+    /// Whether this is no interface for a network any more: it was removed, or another interface receives its packets.
+    pub const fn is_gone(self) -> bool {
+        matches!(self, Self::Absent | Self::Port)
+    }
+}
+
 named! {
     /// The two channels of PTP, each with its UDP port and DSCP.
     pub enum Channel {

@@ -168,6 +168,15 @@ impl Budget {
     /// Logs the line at level info if the budget allows. The last line is followed by a warning that further lines are
     /// suppressed.
     pub fn info(&mut self, now: Timestamp<Raw>, line: fmt::Arguments<'_>) {
+        self.log(now, log::Level::Info, line);
+    }
+
+    /// The same at level warning.
+    pub fn warn(&mut self, now: Timestamp<Raw>, line: fmt::Arguments<'_>) {
+        self.log(now, log::Level::Warn, line);
+    }
+
+    fn log(&mut self, now: Timestamp<Raw>, level: log::Level, line: fmt::Arguments<'_>) {
         self.tick(now);
         if self.since.is_none_or(|since| now - since >= INTERVAL) {
             (self.since, self.spent) = (Some(now), 0);
@@ -177,7 +186,7 @@ impl Budget {
             return;
         }
         self.spent += 1;
-        log::info!("{line}");
+        log::log!(level, "{line}");
         if self.spent == Self::LINES {
             let subject = self.suppressed.subject();
             log::warn!(

@@ -48,6 +48,16 @@ pub struct LinkInfo {
     pub addresses: Vec<LinkAddress>,
 }
 
+impl LinkInfo {
+    /// Kinds of interfaces that take the packets of their ports before any program gets them. Others, such as a VRF, do not.
+    const TAKING: [&str; 4] = ["bridge", "bond", "team", "openvswitch"];
+
+    /// Whether it is a port of a bridge or a bond, which takes its packets.
+    pub fn is_taken(&self) -> bool {
+        self.master.is_some() && self.master_kind.as_deref().is_some_and(|kind| Self::TAKING.contains(&kind))
+    }
+}
+
 /// An IPv4 address of an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkAddress {
@@ -64,9 +74,9 @@ pub struct LinkAddress {
 pub fn links() -> nix::Result<Vec<LinkInfo>> {
     let mut links: Vec<LinkInfo> =
         list(libc::RTM_GETLINK, &[0; LINK])?.iter().filter_map(|body| link(body)).collect();
-    // AF_INET is 2.
     let mut fixed = [0; ADDRESS];
-    fixed[0] = libc::AF_INET as u8;
+    // Its first byte is the family, a small number.
+    fixed[0] = u8::try_from(libc::AF_INET).unwrap_or_default();
     for (index, address) in list(libc::RTM_GETADDR, &fixed)?.iter().filter_map(|body| address(body)) {
         if let Some(link) = links.iter_mut().find(|link| link.index == index) {
             link.addresses.push(address);

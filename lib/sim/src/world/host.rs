@@ -137,7 +137,7 @@ impl Host {
 
     /// Returns the port on the selected network, which exists with [`Observation::Packets`].
     pub fn port(&self) -> Option<&Port> {
-        self.observer().and_then(|observer| observer.port(observer.selected()))
+        self.observer().and_then(|observer| observer.port(observer.selected()?))
     }
 
     /// Returns the engine of dante2sys.
@@ -274,7 +274,9 @@ impl Host {
     /// Publishes the clock page of dante4l.
     fn publish(&mut self, now: True) {
         let page = match &mut self.dante4l {
-            Dante4lProgram::Packets(packets) => packets.observer.pages(Some(self.clock.kernel_sync())).0,
+            Dante4lProgram::Packets(packets) => {
+                packets.observer.pages(self.clock.raw_at(now), Some(self.clock.kernel_sync())).0
+            }
             Dante4lProgram::Given(given) => given.page(),
         };
         self.dante4l_page.publish(self.clock.raw_at(now), page);

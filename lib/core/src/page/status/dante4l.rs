@@ -1,16 +1,20 @@
 //! The status page of dante4l: its ports, their leaders, counters and diagnostics.
 
 use super::leaders::{DiagnosticRecord, ForeignLeaderRecord, LeaderRecord};
+use crate::candidates::{Difference, MAX_CANDIDATES, PassedOver, Role};
 use crate::page::record::{body, record};
 use crate::page::{MapRecord, SampleRecord, Text};
 use crate::port::{Counters, Diagnostic, InterfaceFault, MAX_LEADERS, Port, Sample, State, TimestampSource};
-use crate::time::{ClockMap, Duration, Raw, Timestamp};
+use crate::time::{ClockMap, Duration, Ratio, Raw, Timestamp};
 use crate::track::KernelSync;
 use crate::wire::{PortIdentity, Uuid};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// Largest number of ports: the primary and the secondary Dante network.
 pub const MAX_PORTS: usize = 2;
+/// Largest number of interfaces that are shown with `interface = "auto"`: all candidates, and as many that are passed over.
+pub const MAX_SHOWN: usize = 2 * MAX_CANDIDATES;
+
 record! {
     /// dante4l's status page.
     pub struct Dante4lStatus {
@@ -22,10 +26,40 @@ record! {
         pub kernel_max_error_ns: i64,
         /// [`KernelClock`](crate::track::KernelClock): synchronisation of CLOCK_REALTIME according to the kernel.
         pub kernel_clock: u8,
+        /// 1: dante4l chooses the networks among the candidates (`interface = "auto"`); 0: the networks were named.
+        pub is_auto: u8,
         /// Zero.
-        pub reserved: [u8; 7],
-        /// One port for each `-i`.
+        pub reserved: [u8; 2],
+        /// Number of entries of `candidates` in use.
+        pub candidate_count: u32,
+        /// The networks that are used, the primary one first.
         pub ports: [PortRecord; MAX_PORTS],
+        /// With `is_auto`: the interfaces of this host, as far as they find room.
+        pub candidates: [CandidateRecord; MAX_SHOWN],
+    }
+
+    /// An interface that dante4l may use, or passes over.
+    pub struct CandidateRecord {
+        /// Name of the interface.
+        pub interface: Text,
+        /// [`Role`].
+        pub role: u8,
+        /// [`PassedOver`]: why it is passed over; 0: it is not.
+        pub passed_over: u8,
+        /// [`InterfaceFault`]: why it cannot be used.
+        pub fault: u8,
+        /// [`State`] of its port.
+        pub state: u8,
+        /// Kind of `diagnostic`.
+        pub kind: u32,
+        /// The leader that it receives; zeros without a leader.
+        pub leader: LeaderRecord,
+        /// With the roles `compared` and `another clock`: its Dante time minus that of the interface with which it is compared, ns.
+        pub difference_ns: i64,
+        /// The same of the rates, fraction.
+        pub rate_difference: f64,
+        /// The last diagnostic that explains why it receives no leader.
+        pub diagnostic: DiagnosticRecord,
     }
 
     /// One port.
@@ -79,7 +113,7 @@ pub const PORT_HAS_DELAY: u16 = 4;
 /// `PortRecord::last` is valid.
 pub const PORT_HAS_SAMPLE: u16 = 8;
 
-body!(Dante4lStatus, "dante4l", 17, Status 9);
+body!(Dante4lStatus, "dante4l", 17, Status 10);
 
 impl Dante4lStatus {
     /// The selected port, whose leader the suite follows.
@@ -92,6 +126,12 @@ impl Dante4lStatus {
         self.ports.get(..self.port_count as usize).unwrap_or(&self.ports)
     }
 
+    /// The interfaces among which dante4l chooses, and those that it passes over; `None` if the networks were named.
+    pub fn candidates(&self) -> Option<&[CandidateRecord]> {
+        let shown = self.candidates.get(..self.candidate_count as usize).unwrap_or(&self.candidates);
+        (self.is_auto == 1).then_some(shown)
+    }
+
     /// Synchronisation of CLOCK_REALTIME according to the kernel; `None` where dante4l could not ask the kernel.
     pub fn kernel_sync(&self) -> Option<KernelSync> {
         KernelSync::of_numbers(self.kernel_clock, self.kernel_max_error_ns)
@@ -100,6 +140,79 @@ impl Dante4lStatus {
     /// Sets the synchronisation of CLOCK_REALTIME.
     pub fn set_kernel_sync(&mut self, kernel_sync: Option<KernelSync>) {
         (self.kernel_clock, self.kernel_max_error_ns) = KernelSync::numbers(kernel_sync);
+    }
+}
+
+impl CandidateRecord {
+    /// The record of an interface that may be used.
+    pub fn of(
+        interface: &str,
+        port: &Port,
+        fault: InterfaceFault,
+        role: Role,
+        difference: Option<Difference>,
+    ) -> Self {
+        let mut record = Self {
+            interface: Text::new(interface),
+            role: role as u8,
+            fault: fault as u8,
+            state: port.state() as u8,
+            ..Self::new_zeroed()
+        };
+        if let Some(leader) = port.leader() {
+            record.leader = leader.into();
+        }
+        if let Some(Difference { time, rate }) = difference {
+            (record.difference_ns, record.rate_difference) = (time.ns(), rate.ppb() / 1e9);
+        }
+        let last = port.diagnostics().filter(|(one, _)| one.explains()).max_by_key(|(_, at)| *at);
+        if let Some((diagnostic, at)) = last {
+            record.kind = u32::try_from(diagnostic.kind()).unwrap_or(u32::MAX);
+            record.diagnostic = DiagnosticRecord::of(diagnostic, at);
+        }
+        record
+    }
+
+    /// The record of an interface that is passed over.
+    pub fn of_passed_over(interface: &str, why: PassedOver) -> Self {
+        Self { interface: Text::new(interface), passed_over: why as u8, ..Self::new_zeroed() }
+    }
+
+    /// What it is used for; `None` where the number is unknown.
+    pub fn role(&self) -> Option<Role> {
+        Role::from_number(self.role)
+    }
+
+    /// Why it is passed over; `None` if it is not, or the number is unknown.
+    pub fn passed_over(&self) -> Option<PassedOver> {
+        PassedOver::from_number(self.passed_over)
+    }
+
+    /// Why it cannot be used; `None` where the number is unknown.
+    pub fn fault(&self) -> Option<InterfaceFault> {
+        InterfaceFault::from_number(self.fault)
+    }
+
+    /// State of its port; `None` where the number is unknown.
+    pub fn state(&self) -> Option<State> {
+        State::from_number(self.state)
+    }
+
+    /// The leader that it receives.
+    pub fn leader(&self) -> Option<&LeaderRecord> {
+        (self.leader.port_id != 0).then_some(&self.leader)
+    }
+
+    /// How its clock differs from the one with which it is compared.
+    pub fn difference(&self) -> Difference {
+        let (time, rate) =
+            (Duration::from_ns(self.difference_ns), Ratio::from_ppb(self.rate_difference * 1e9));
+        Difference { time, rate }
+    }
+
+    /// The last diagnostic that explains why it receives no leader, and when it was last true.
+    pub fn diagnostic(&self) -> Option<(Diagnostic, Timestamp<Raw>)> {
+        self.diagnostic.read(self.kind as usize)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::net::LinkAddress;
 const CARD: [u8; 6] = [0, 0x1d, 0xc1, 1, 2, 3];
 
 fn link(index: u32, name: &str, kind: Option<&str>) -> LinkInfo {
-    let address = LinkAddress { address: Ipv4Addr::new(10, 0, 0, index as u8), label: name.into() };
+    let address = LinkAddress { address: Ipv4Addr::from_bits(0x0a00_0000 + index), label: name.into() };
     LinkInfo {
         index,
         name: name.into(),
