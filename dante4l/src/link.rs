@@ -4,7 +4,7 @@ mod card;
 mod membership;
 
 use card::{TimestampCheck, prepare_card};
-use dante_core::port::{Channel, Input, InterfaceFault, NoTimestamp, SendToken, TimestampSource};
+use dante_core::port::{Channel, Input, InterfaceFault, NoTimestamp, Route, SendToken, TimestampSource};
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::daemon::Exit;
@@ -183,6 +183,11 @@ impl Link {
         };
         let Some(received) = socket.receive(buffer)? else { return Ok(None) };
         let (bytes, source) = (received.bytes, received.source);
+        let route = match received.is_unicast {
+            _ if self.interface.is_own(*source.ip()) => Route::OwnHost,
+            true => Route::Unicast,
+            false => Route::Multicast,
+        };
         let arrived = match channel {
             Channel::Event => {
                 if self.card.is_some() {
@@ -194,7 +199,7 @@ impl Link {
             }
             Channel::General => Err(NoTimestamp::Missing),
         };
-        Ok(Some(Input::Packet { channel, bytes, source, arrived }))
+        Ok(Some(Input::Packet { channel, bytes, source, route, arrived }))
     }
 
     /// Number of packets that the kernel dropped since the last call.

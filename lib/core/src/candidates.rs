@@ -8,8 +8,10 @@ use crate::numbered;
 use crate::port::{Port, State};
 use crate::redundancy::NETWORKS;
 use crate::time::{ClockMap, Duration, Ratio, Raw, Timestamp};
+use crate::wire::PortIdentity;
 use arrayvec::ArrayVec;
 use std::fmt;
+use std::net::Ipv4Addr;
 
 /// Largest number of candidates.
 pub const MAX_CANDIDATES: usize = 8;
@@ -33,19 +35,26 @@ pub struct Evidence {
     pub state: State,
     /// How much the operator prefers its leader; `None` without a leader.
     pub leader: Option<u8>,
+    /// That leader with its address: two interfaces that receive the same one are on one network.
+    pub sender: Option<(PortIdentity, Ipv4Addr)>,
     /// The clock map of its port.
     pub map: Option<ClockMap>,
 }
 
 impl Evidence {
     /// What an interface receives that does not exist.
-    pub const NOTHING: Self = Self { state: State::Initializing, leader: None, map: None };
+    pub const NOTHING: Self = Self { state: State::Initializing, leader: None, sender: None, map: None };
 }
 
 impl From<&Port> for Evidence {
     fn from(port: &Port) -> Self {
-        let leader = port.leader().map(|leader| leader.preference);
-        Self { state: port.state(), leader, map: port.map_of_this_path() }
+        let leader = port.leader();
+        Self {
+            state: port.state(),
+            leader: leader.map(|leader| leader.preference),
+            sender: leader.map(|leader| (leader.identity, leader.address)),
+            map: port.map_of_this_path(),
+        }
     }
 }
 
@@ -95,7 +104,7 @@ numbered! {
         Comparing = 3 "compared",
         /// It receives another clock than another candidate.
         OtherClock = 4 "another clock",
-        /// It receives the clock of the networks that are used.
+        /// It receives the clock of the networks that are used, and there are two of them, or it is on the same network.
         Spare = 5 "spare",
     }
 }
@@ -172,6 +181,8 @@ impl Comparison {
 pub struct Candidates {
     /// The primary network, and the secondary one.
     used: ArrayVec<usize, NETWORKS>,
+    /// The leader of the primary network, with its address.
+    sender: Option<(PortIdentity, Ipv4Addr)>,
     /// When the first leader was received while no network is used.
     first_leader: Option<Timestamp<Raw>>,
     /// Comparisons with `reference`.
@@ -216,16 +227,25 @@ impl Candidates {
             || conflict.is_some_and(|(reference, ..)| reference == place)
         {
             Role::OtherClock
-        } else if self.used.is_full() {
+        } else if self.used.is_full() || self.is_on_used_network(evidence) {
             Role::Spare
         } else {
             Role::Comparing
         }
     }
 
+    /// Whether it receives the leader of the primary network from the same address.
+    fn is_on_used_network(&self, evidence: &Evidence) -> bool {
+        !self.used.is_empty() && self.sender.is_some() && evidence.sender == self.sender
+    }
+
     /// Chooses by what the candidates receive. Call it after every event on one of them: the choice changes only while Syncs arrive.
     pub fn consider(&mut self, now: Timestamp<Raw>, candidates: &[Evidence]) -> Option<Change> {
-        if self.used.is_empty() { self.first(now, candidates) } else { self.next(now, candidates) }
+        let change =
+            if self.used.is_empty() { self.first(now, candidates) } else { self.next(now, candidates) };
+        let primary = self.used.first().and_then(|place| candidates.get(*place));
+        self.sender = primary.and_then(|primary| primary.sender);
+        change
     }
 
     /// Chooses while no network is used.
@@ -240,9 +260,12 @@ impl Candidates {
             return None;
         };
         let since = *self.first_leader.get_or_insert(now);
-        let receiving: ArrayVec<usize, MAX_CANDIDATES> = (0..candidates.len().min(MAX_CANDIDATES))
+        let mut receiving: ArrayVec<usize, MAX_CANDIDATES> = (0..candidates.len().min(MAX_CANDIDATES))
             .filter(|place| candidates.get(*place).is_some_and(|one| one.leader == Some(preference)))
             .collect();
+        if let Some(first) = receiving.first().copied() {
+            receiving.retain(|place| *place == first || !is_one_network(candidates, first, *place));
+        }
         let is_awaited = |one: &Evidence| one.leader.is_none() && one.state.is_open();
         if now - since < OTHERS_WAIT && candidates.iter().any(is_awaited) {
             return None;
@@ -286,8 +309,10 @@ impl Candidates {
             return Some(self.take(best, None));
         }
         let [false, true] = is_absent else { return None };
-        self.compare(now, primary, &unused, candidates);
-        for &other in &unused {
+        let others: ArrayVec<usize, MAX_CANDIDATES> =
+            unused.into_iter().filter(|place| !is_one_network(candidates, primary, *place)).collect();
+        self.compare(now, primary, &others, candidates);
+        for &other in &others {
             let comparison = self.comparisons.get(other).copied().unwrap_or_default();
             if comparison.agrees(now) {
                 return Some(self.take(primary, Some(other)));
@@ -330,6 +355,12 @@ impl Candidates {
     fn report(&mut self, place: usize) -> bool {
         self.reported.get_mut(place).is_some_and(|reported| !std::mem::replace(reported, true))
     }
+}
+
+/// Whether both receive the same leader from the same address.
+fn is_one_network(candidates: &[Evidence], one: usize, other: usize) -> bool {
+    let sender = |place: usize| candidates.get(place).and_then(|candidate| candidate.sender);
+    sender(one).is_some() && sender(one) == sender(other)
 }
 
 #[cfg(test)]

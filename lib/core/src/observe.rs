@@ -285,8 +285,14 @@ impl Observer {
         if !self.redundancy.is_one_clock() || !is_slave || !sample.accepted || !networks.contains(&network) {
             return;
         }
+        let sender = |port: &Port| port.leader().map(|leader| (leader.identity, leader.address));
+        let received = self.port(network).and_then(sender);
+        let secondary = networks.get(1).copied();
         for place in networks.into_iter().filter(|place| *place != network) {
             let Some(other) = self.interfaces.get_mut(place) else { continue };
+            if Some(place) == secondary && received.is_some() && sender(&other.port) == received {
+                other.port.report_one_network(now);
+            }
             other.port.compare_other_network(now, sample);
             // A diagnostic, if any.
             let found = std::iter::from_fn(|| other.port.poll());

@@ -32,8 +32,8 @@ mod state;
 pub use counters::{Counter, Counters};
 pub use diagnostic::Diagnostic;
 pub use events::{
-    Channel, Discontinuity, Input, InterfaceFault, NoTimestamp, Output, PacketTimestamp, Reason, Sample,
-    SendToken, TimestampSource,
+    Channel, Discontinuity, Input, InterfaceFault, NoTimestamp, Output, PacketTimestamp, Reason, Route,
+    Sample, SendToken, TimestampSource,
 };
 pub use foreign_leaders::{ForeignLeader, MAX_LEADERS};
 pub use measurability::Defect;
@@ -165,8 +165,8 @@ impl Port {
                 self.foreign_leaders.clear();
                 self.lose_leader(Event::Failed, Reason::Failed);
             }
-            Input::Packet { channel, bytes, source, arrived } => {
-                self.packet(now, channel, bytes, source, arrived);
+            Input::Packet { channel, bytes, source, route, arrived } => {
+                self.packet(now, channel, bytes, (source, route), arrived);
             }
             Input::Departed { token, timestamp } => self.departed(now, token, timestamp),
             Input::Dropped(count) => {

@@ -84,6 +84,8 @@ pub struct Interface {
     pub index: u32,
     /// First IPv4 address.
     pub address: Ipv4Addr,
+    /// Its other IPv4 addresses.
+    pub other_addresses: Vec<Ipv4Addr>,
     /// Hardware address; zeros if there is none.
     pub mac: [u8; 6],
     /// Whether it has carrier (IFF_RUNNING): a cable is connected, or the other end of a veth is up.
@@ -149,16 +151,23 @@ impl Interface {
         if !link.is_up {
             return Err(NetError::Down { name });
         }
-        let Some(address) = link.addresses.first().map(|one| one.address) else {
-            return Err(NetError::NoAddress { name });
-        };
+        let mut addresses = link.addresses.iter().map(|one| one.address);
+        let Some(address) = addresses.next() else { return Err(NetError::NoAddress { name }) };
+        let other_addresses = addresses.collect();
         let kind = match link.kind.as_deref() {
             _ if link.is_loopback => Kind::Loopback,
             Some("veth") => Kind::Veth,
             Some("tun") => Kind::Tap,
             _ => Kind::Other,
         };
-        Ok(Self { name, index, address, mac, up, kind })
+        Ok(Self { name, index, address, other_addresses, mac, up, kind })
+    }
+
+    /// Whether a packet from this address that was received here was sent by this host: multicast that the kernel looped back. From the
+    /// network the kernel accepts no packet with an address of this host. On the loopback interface all packets are of this host, and
+    /// none counts.
+    pub fn is_own(&self, source: Ipv4Addr) -> bool {
+        self.kind != Kind::Loopback && (self.address == source || self.other_addresses.contains(&source))
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Received<'b> {
     pub bytes: &'b [u8],
     /// Source address and port.
     pub source: SocketAddrV4,
+    /// Whether it was sent to an address of this host (IP_PKTINFO, ip(7)), not to the multicast group.
+    pub is_unicast: bool,
     /// Receive timestamp, on the clock of the socket's timestamp source. `None` with some cards, and for the first packets
     /// after the start.
     pub timestamp: Option<Timestamp<Real>>,
@@ -47,7 +49,7 @@ pub struct TransmitTimestamp {
     pub timestamp: Timestamp<Real>,
 }
 
-/// Buffer for all requested control messages: timestamps (64), drops (24), a report of the error queue (48). Aligned like
+/// Buffer for all requested control messages: timestamps (64), drops (24), the destination (32), a report of the error queue (48). Aligned like
 /// `struct cmsghdr`.
 #[repr(align(8))]
 #[derive(Debug)]
@@ -182,8 +184,9 @@ impl PtpSocket {
             }
         };
         self.dropped = arrival.dropped.unwrap_or(self.dropped);
-        let Arrival { length, source, timestamp, .. } = arrival;
-        Ok(Some(Received { bytes: buffer.get(..length).unwrap_or_default(), source, timestamp }))
+        let Arrival { length, source, timestamp, is_unicast, .. } = arrival;
+        let bytes = buffer.get(..length).unwrap_or_default();
+        Ok(Some(Received { bytes, source, is_unicast, timestamp }))
     }
 
     /// Sends a datagram. Returns the key of its [transmit timestamp](Self::transmit_timestamp); keys count the datagrams sent,
@@ -268,6 +271,7 @@ struct Arrival {
     source: SocketAddrV4,
     timestamp: Option<Timestamp<Real>>,
     dropped: Option<u32>,
+    is_unicast: bool,
 }
 
 fn fetch(
@@ -279,13 +283,16 @@ fn fetch(
     let mut into = [IoSliceMut::new(buffer)];
     let message =
         recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut into, Some(control), MsgFlags::MSG_DONTWAIT)?;
-    let (mut timestamp, mut dropped) = (None, None);
+    let (mut timestamp, mut dropped, mut to) = (None, None, None);
     // No control messages at all if they did not all fit (MSG_CTRUNC): the packet then has no timestamp.
     for control in message.cmsgs().into_iter().flatten() {
         match control {
             ControlMessageOwned::ScmTimestampsns(times) => timestamp = of_source(source, times),
             ControlMessageOwned::ScmTimestampns(time) => timestamp = of_time(time),
             ControlMessageOwned::RxqOvfl(count) => dropped = Some(count),
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                to = Some(Ipv4Addr::from_bits(u32::from_be(info.ipi_addr.s_addr)));
+            }
             _ => {}
         }
     }
@@ -295,6 +302,7 @@ fn fetch(
         source: message.address.map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), SocketAddrV4::from),
         timestamp,
         dropped,
+        is_unicast: to.is_some_and(|to| !to.is_multicast()),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use dante_core::port::{
     Channel, Counter, DelayMechanism, Input, KnownRate, KnownRates, LeaderName, LeaderRules, NoTimestamp,
-    Output, PacketTimestamp, Port, PortConfig, SendToken, State,
+    Output, PacketTimestamp, Port, PortConfig, Route, SendToken, State,
 };
 use dante_core::time::{Affine, Dante, Duration, Ratio, Raw, Timestamp};
 use dante_core::wire::{
@@ -198,7 +198,7 @@ impl World {
 
     fn receive(&mut self, channel: Channel, bytes: &[u8], from: u8, arrived: Arrived) {
         let source = SocketAddrV4::new(address(from), 49_155);
-        self.handle(Input::Packet { channel, bytes, source, arrived });
+        self.handle(Input::Packet { channel, bytes, source, route: Route::Multicast, arrived });
     }
 
     /// Returns a sequence number near the last one of a leader.

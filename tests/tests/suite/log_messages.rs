@@ -470,6 +470,9 @@ every_case!(diagnostics -> Diagnostic {
     Diagnostic::PathDrift(_) => Diagnostic::PathDrift(40),
     Diagnostic::PassedOver(..) => Diagnostic::PassedOver(leader(), address(), Defect::NoFollowUp),
     Diagnostic::Interval(..) => Diagnostic::Interval(leader(), address(), SyncInterval::from_log2(-2), SyncInterval::from_log2(1)),
+    Diagnostic::OwnHost(..) => Diagnostic::OwnHost(leader(), address()),
+    Diagnostic::Unicast(..) => Diagnostic::Unicast(leader(), address()),
+    Diagnostic::OneNetwork(..) => Diagnostic::OneNetwork(leader(), address()),
 });
 
 every_case!(port_reasons -> port::Reason {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::time::{Affine, Correlation, Dante, Uncertainty, Wander};
+use crate::wire::Uuid;
 
 /// Interfaces with leaders of known time.
 struct Bench {
@@ -8,6 +9,9 @@ struct Bench {
     evidence: Vec<Evidence>,
     changes: Vec<Change>,
 }
+
+const IDENTITY: PortIdentity =
+    PortIdentity { technology: PortIdentity::ETHERNET, uuid: Uuid([0, 0x1d, 0xc1, 1, 2, 3]), port_id: 1 };
 
 /// A leader's time and rate against the first leader's.
 const SAME: (Duration, f64) = (Duration::ZERO, 0.0);
@@ -30,7 +34,10 @@ impl Bench {
         let sigma = Uncertainty { offset: Duration::from_us(1), rate: Ratio::from_ppb(1.0) };
         let map = ClockMap { line, sigma, correlation: Correlation::ZERO, wander: Wander::from_ppb(0.01) };
         let state = State::Uncalibrated;
-        self.evidence[place] = Evidence { state, leader: Some(preference), map: Some(map) };
+        let sender =
+            (PortIdentity { port_id: 1 + u16::try_from(place).unwrap(), ..IDENTITY }, Ipv4Addr::LOCALHOST);
+        self.evidence[place] =
+            Evidence { state, leader: Some(preference), sender: Some(sender), map: Some(map) };
     }
 
     fn lock(&mut self) {
@@ -186,4 +193,20 @@ fn uncertain_rates_are_compared_until_they_are_known() {
     bench.lock();
     let agrees = bench.pass(20_000).to_vec();
     assert_eq!(agrees, [use_of(0, None), use_of(0, Some(1))], "within the uncertainty");
+}
+
+/// Both interfaces are plugged into one switch.
+#[test]
+fn second_interface_on_the_same_network_is_spare() {
+    let mut bench = Bench::new(2);
+    bench.appear(0, 0, SAME);
+    bench.appear(1, 0, SAME);
+    bench.evidence[1].sender = bench.evidence[0].sender;
+    assert_eq!(bench.pass(250), [use_of(0, None)]);
+    bench.lock();
+    assert_eq!(bench.pass(600_000), []);
+    assert_eq!(bench.roles(), [Role::Primary, Role::Spare]);
+    // Its cable is pulled out.
+    bench.lose(0);
+    assert_eq!(bench.pass(11_000), [use_of(1, None)]);
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::announcement::PtpVersion;
 use crate::candidates::Role;
 use crate::page::{CLOCK_HAS_PATH_DELAY, Freshness, MAP_HAS_PATH_DELAY, View};
-use crate::port::{Channel, DelayMechanism, Input, NoTimestamp, PacketTimestamp, State};
+use crate::port::{Channel, DelayMechanism, Diagnostic, Input, NoTimestamp, PacketTimestamp, Route, State};
 use crate::time::{Affine, Dante, Duration, Ratio, TEST_UTC_NS};
 use crate::track::{Loss, TimelineKey, Track};
 use crate::wire::{Buffer, DelayResp, Flags, Header, Message, Packet, PortIdentity, Subdomain, SyncBody};
@@ -30,6 +30,8 @@ struct Bench {
     now: Timestamp<Raw>,
     lines: [Affine<Dante>; NETWORKS],
     leads: [bool; NETWORKS],
+    /// Both interfaces are on the primary network.
+    is_one_network: bool,
     /// Path delay of all packets.
     path: Duration,
     sequence: u16,
@@ -69,6 +71,7 @@ impl Bench {
             now,
             lines,
             leads: [false; NETWORKS],
+            is_one_network: false,
             path: Duration::ZERO,
             sequence: 0,
             outputs: Vec::new(),
@@ -114,21 +117,34 @@ impl Bench {
         }
     }
 
+    fn leader(&self, network: usize) -> PortIdentity {
+        leader(if self.is_one_network { 0 } else { network })
+    }
+
     fn timestamp(&self) -> Result<PacketTimestamp, NoTimestamp> {
         Ok(PacketTimestamp { raw: self.now, real: Timestamp::from_ns(self.now.ns() + TEST_UTC_NS) })
     }
 
     /// The leader of the network sends a packet, which arrives now.
     fn receive(&mut self, network: usize, channel: Channel, message: Message) {
-        let bytes = packet(leader(network), self.sequence, message);
+        let bytes = packet(self.leader(network), self.sequence, message);
         let source = SocketAddrV4::new(Ipv4Addr::new(169, 254, 1, 2), 49_155);
-        self.handle(network, Input::Packet { channel, bytes: &bytes, source, arrived: self.timestamp() });
+        self.handle(
+            network,
+            Input::Packet {
+                channel,
+                bytes: &bytes,
+                source,
+                route: Route::Multicast,
+                arrived: self.timestamp(),
+            },
+        );
     }
 
     /// A one-step Sync, which is measured at once.
     fn sync(&mut self, network: usize) {
         let origin = self.lines[network].at(self.now - self.path);
-        let body = SyncBody { origin, ..SyncBody::dante(leader(network)) };
+        let body = SyncBody { origin, ..SyncBody::dante(self.leader(network)) };
         self.receive(network, Channel::Event, Message::Sync(body));
     }
 
@@ -454,4 +470,32 @@ fn interfaces_that_are_passed_over_and_those_without_a_place_are_shown() {
         (shown[8].interface.to_string().as_str(), shown[8].passed_over()),
         ("eth8", Some(PassedOver::TooMany))
     );
+}
+
+/// Both cables are in one switch: each interface receives the same packets of the same leader.
+#[test]
+fn one_network_on_both_interfaces_is_reported_and_changes_nothing() {
+    let mut bench = Bench::new(NETWORKS, Duration::ZERO);
+    (bench.is_one_network, bench.leads) = (true, [true; NETWORKS]);
+    // Two hours.
+    bench.beats(2 * 3_600 * 4);
+    let address = Ipv4Addr::new(169, 254, 1, 2);
+    let (mut reports, mut switched) = (0, 0);
+    for (network, output) in std::mem::take(&mut bench.outputs) {
+        match output {
+            Output::Port(port::Output::Diagnostic(found)) => {
+                assert_eq!((network, found), (1, Diagnostic::OneNetwork(leader(0), address)));
+                reports += 1;
+            }
+            Output::Network(NetworkChange::Selected { .. }) => switched += 1,
+            _ => {}
+        }
+    }
+    assert!((110..=120).contains(&reports), "once a minute: {reports}");
+    assert_eq!((switched, bench.page().timeline), (0, 1));
+    // One cable is pulled out.
+    bench.leads = [false, true];
+    bench.beats(40);
+    let page = bench.page();
+    assert_eq!((page.state, page.timeline), (State::Slave as u8, 1));
 }

@@ -139,7 +139,7 @@ fn layouts_do_not_change_by_a_byte() {
     observer.ports[0].port_id = 1;
     observer.ports[0].foreign_leaders[7] =
         ForeignLeaderRecord { leader: port().leader, last_sync_raw_ns: 12, qualified: 1, defect: 3 };
-    observer.ports[0].diagnostics[19] = DiagnosticRecord { seen_raw_ns: 13, what: [14; 16] };
+    observer.ports[0].diagnostics[22] = DiagnosticRecord { seen_raw_ns: 13, what: [14; 16] };
     (observer.is_auto, observer.candidate_count) = (1, 16);
     observer.candidates[15] = CandidateRecord {
         interface: Text::new("eth1"),
@@ -255,7 +255,7 @@ fn layouts_do_not_change_by_a_byte() {
     assert_eq!(
         statuses,
         [
-            (17, 10, 5184, 0xc591_9134_6884_ab8b),
+            (17, 10, 5328, 0x4507_29d3_f95a_89ab),
             (18, 3, 328, 0x0e46_aeac_d78b_adc1),
             (19, 4, 1584, 0x8d28_d44a_eab6_fa60)
         ]
@@ -383,6 +383,9 @@ fn diagnostics_of_all_kinds_are_read_back() {
         Diagnostic::PathDrift(0x0607),
         Diagnostic::PassedOver(leader, address, Defect::Absurd),
         Diagnostic::Interval(leader, address, SyncInterval::from_log2(-2), SyncInterval::from_log2(1)),
+        Diagnostic::OwnHost(leader, address),
+        Diagnostic::Unicast(leader, address),
+        Diagnostic::OneNetwork(leader, address),
     ];
     assert_eq!(all.map(Diagnostic::kind), std::array::from_fn::<_, { Diagnostic::KINDS }, _>(|kind| kind));
     let mut record = port();

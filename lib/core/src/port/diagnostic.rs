@@ -153,6 +153,21 @@ diagnostics! {
     19 false Interval(leader: PortIdentity, address: Ipv4Addr, advertised: SyncInterval, measured: SyncInterval)
     "leader {leader} at {address} advertises a Sync interval of {advertised} and sends a Sync every {measured}: the measured interval is used"
     => "correct the leader's Sync interval: other devices may lose this leader between two Syncs"
+
+    /// A leader on this host, and no other.
+    20 true OwnHost(leader: PortIdentity, address: Ipv4Addr)
+    "leader {leader} at {address} is a program on this host: it is not followed, because this host's clock would follow itself"
+    => "stop that program or its leading, or, to follow it, name it in the configuration (leader)"
+
+    /// A leader that sends to the address of this host, and no other.
+    21 true Unicast(leader: PortIdentity, address: Ipv4Addr)
+    "leader {leader} at {address} sends to the address of this host (unicast), not to the multicast group: it is not followed"
+    => "make it send by multicast, as Dante devices do, or, to follow it, name it in the configuration (leader)"
+
+    /// The leader of the other network is received from the same address: both are one network.
+    22 false OneNetwork(leader: PortIdentity, address: Ipv4Addr)
+    "leader {leader} at {address} is received on both interfaces: they are on one network, and the second one is no redundancy"
+    => "connect the second interface to the secondary network, or remove it from the configuration"
 }
 
 impl Diagnostic {

@@ -36,6 +36,13 @@ impl Port {
         }
     }
 
+    /// Reports that the leader is received on the other network, too.
+    pub(crate) fn report_one_network(&mut self, now: Timestamp<Raw>) {
+        if let Some(leader) = self.leader() {
+            self.diagnose(now, Diagnostic::OneNetwork(leader.identity, leader.address));
+        }
+    }
+
     /// The last diagnostic of each kind that was seen, and when.
     pub fn diagnostics(&self) -> impl Iterator<Item = (Diagnostic, Timestamp<Raw>)> {
         self.diagnostics.0.iter().flatten().map(|seen| (seen.diagnostic, seen.at))

@@ -94,6 +94,17 @@ impl Channel {
     }
 }
 
+/// How a packet came to this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// From another host, to the multicast group.
+    Multicast,
+    /// From another host, to an address of this one.
+    Unicast,
+    /// From a program on this host.
+    OwnHost,
+}
+
 /// Identifies one packet to be sent. It is neither `Copy` nor `Clone`, so that each packet gets one timestamp at most.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SendToken(pub(super) u16);
@@ -114,6 +125,8 @@ pub enum Input<'a> {
         bytes: &'a [u8],
         /// The sender's address.
         source: SocketAddrV4,
+        /// How it came.
+        route: Route,
         /// The time of arrival, if known. Only event packets have timestamps.
         arrived: Result<PacketTimestamp, NoTimestamp>,
     },

@@ -3,7 +3,9 @@
 use super::foreign_leaders::{Announced, Sender, SyncOutcome};
 use super::pairing::{Pair, Paired, Pairing};
 use super::select::is_better;
-use super::{Channel, Content, Counter, Decoded, Diagnostic, Head, NoTimestamp, PacketTimestamp, Port};
+use super::{
+    Channel, Content, Counter, Decoded, Diagnostic, Head, NoTimestamp, PacketTimestamp, Port, Route,
+};
 use crate::announcement::Announcement;
 use crate::time::{Dante, Raw, Timestamp};
 use crate::wire::PortIdentity;
@@ -21,16 +23,25 @@ impl Port {
         now: Timestamp<Raw>,
         channel: Channel,
         bytes: &[u8],
-        source: SocketAddrV4,
+        (source, route): (SocketAddrV4, Route),
         arrived: Result<PacketTimestamp, NoTimestamp>,
     ) {
         let Decoded { head, channel: expected, content } = match (self.protocol.decode)(bytes) {
             Ok(decoded) => decoded,
             Err(error) => return self.malformed(now, error),
         };
+        let sender = Sender { identity: head.source, address: *source.ip() };
+        let is_of_leader =
+            matches!(content, Content::Announce(_) | Content::Sync { .. } | Content::FollowUp { .. });
         if self.identity.is_some_and(|own| own.uuid == head.source.uuid) {
             self.counters.add(Counter::Own);
-            return self.diagnose(now, Diagnostic::OnlyOwn);
+            return self.diagnose(
+                now,
+                match route {
+                    Route::OwnHost if is_of_leader => Diagnostic::OwnHost(sender.identity, sender.address),
+                    _ => Diagnostic::OnlyOwn,
+                },
+            );
         }
         if head.domain != self.subdomain {
             self.counters.add(Counter::OtherSubdomain);
@@ -42,14 +53,21 @@ impl Port {
         if channel != expected {
             return self.counters.add(Counter::WrongPort);
         }
-        let sender = Sender { identity: head.source, address: *source.ip() };
-        match content {
-            Content::Announce(_) | Content::Sync { .. } | Content::FollowUp { .. }
-                if !self.rules.permits(sender) =>
-            {
-                self.counters.add(Counter::NotPermitted);
-                self.diagnose(now, Diagnostic::NotPermitted(sender.identity, sender.address));
+        let unused = match route {
+            _ if !self.rules.permits(sender) => {
+                Some(Diagnostic::NotPermitted(sender.identity, sender.address))
             }
+            Route::Multicast => None,
+            // The operator means it.
+            _ if self.rules.names(sender) => None,
+            Route::Unicast => Some(Diagnostic::Unicast(sender.identity, sender.address)),
+            Route::OwnHost => Some(Diagnostic::OwnHost(sender.identity, sender.address)),
+        };
+        if let Some(why) = unused.filter(|_| is_of_leader) {
+            self.counters.add(Counter::NotPermitted);
+            return self.diagnose(now, why);
+        }
+        match content {
             Content::Announce(announcement) => {
                 self.announced(now, &head, &announcement, sender, now);
             }

@@ -112,8 +112,13 @@ pub struct LeaderRules {
 
 impl LeaderRules {
     pub(super) fn permits(&self, sender: Sender) -> bool {
-        let is_permitted = self.only.is_empty() || self.only.iter().any(|name| name.matches(sender));
+        let is_permitted = self.only.is_empty() || self.names(sender);
         is_permitted && !self.deny.iter().any(|name| name.matches(sender))
+    }
+
+    /// Whether the operator names this sender as a leader to follow.
+    pub(super) fn names(&self, sender: Sender) -> bool {
+        self.only.iter().any(|name| name.matches(sender))
     }
 
     /// How much the operator prefers this sender: 0, not at all, for a sender without a place in the list.

@@ -54,6 +54,7 @@ struct Bench {
     subdomain: Subdomain,
     /// Source address of packets.
     address: Ipv4Addr,
+    route: Route,
     outputs: Vec<Output>,
 }
 
@@ -79,6 +80,7 @@ impl Bench {
             line,
             subdomain: Subdomain::DFLT,
             address: LEADER_ADDRESS,
+            route: Route::Multicast,
             outputs: Vec::new(),
         };
         bench.handle(Input::Opened(OURS));
@@ -103,7 +105,8 @@ impl Bench {
 
     fn receive(&mut self, channel: Channel, bytes: &[u8], arrived: Result<PacketTimestamp, NoTimestamp>) {
         let source = SocketAddrV4::new(self.address, 49_155);
-        self.handle(Input::Packet { channel, bytes, source, arrived });
+        let route = self.route;
+        self.handle(Input::Packet { channel, bytes, source, route, arrived });
     }
 
     fn sync_with(&mut self, source: PortIdentity, sequence: u16, change: impl FnOnce(&mut SyncBody)) {

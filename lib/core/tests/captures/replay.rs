@@ -2,7 +2,7 @@
 
 use super::fixture;
 use dante_core::port::{
-    Channel, Diagnostic, Input, NoTimestamp, Output, PacketTimestamp, Port, PortConfig, State,
+    Channel, Diagnostic, Input, NoTimestamp, Output, PacketTimestamp, Port, PortConfig, Route, State,
 };
 use dante_core::time::{Duration, Timestamp};
 use dante_core::wire::{EVENT_PORT, Message, Packet, PortIdentity, Uuid};
@@ -78,7 +78,10 @@ fn replay(capture: &[Captured]) -> (Port, Vec<Diagnostic>) {
             Channel::General => Err(NoTimestamp::Missing),
         };
         let Captured { channel, source, payload: bytes, .. } = captured;
-        port.handle(now, Input::Packet { channel: *channel, bytes, source: *source, arrived });
+        port.handle(
+            now,
+            Input::Packet { channel: *channel, bytes, source: *source, route: Route::Multicast, arrived },
+        );
         while let Some(output) = port.poll() {
             diagnostics.extend(match output {
                 Output::Diagnostic(diagnostic) => Some(diagnostic),

@@ -2,7 +2,7 @@
 
 use super::{Channel, SocketError, TimestampSource};
 use crate::net::{Interface, Kind};
-use nix::sys::socket::sockopt::{RcvBufForce, ReceiveTimestampns, RxqOvfl, Timestamping};
+use nix::sys::socket::sockopt::{Ipv4PacketInfo, RcvBufForce, ReceiveTimestampns, RxqOvfl, Timestamping};
 use nix::sys::socket::{TimestampingFlag, setsockopt};
 use nix::{setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -46,6 +46,7 @@ pub(super) fn bound(interface: &Interface, port: u16, channel: Channel) -> Resul
     socket.set_multicast_loop_v4(interface.kind == Kind::Loopback).map_err(setup("IP_MULTICAST_LOOP"))?;
     socket.set_tos_v4(u32::from(channel.dscp()) << 2).map_err(setup("IP_TOS"))?;
     request_buffer(&socket).map_err(setup("SO_RCVBUF"))?;
+    setsockopt(&socket, Ipv4PacketInfo, &true).map_err(|cause| setup("IP_PKTINFO")(cause.into()))?;
     // Optional: a kernel without this option reports no dropped packets.
     let _ = setsockopt(&socket, RxqOvfl, &1);
     Ok(socket)

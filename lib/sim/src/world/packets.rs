@@ -81,7 +81,13 @@ impl Packets {
                 Channel::Event => self.translate(now, clock, timestamp),
                 Channel::General => Err(NoTimestamp::Missing),
             };
-            let input = port::Input::Packet { channel, bytes: &bytes, source, arrived };
+            let input = port::Input::Packet {
+                channel,
+                bytes: &bytes,
+                source,
+                route: port::Route::Multicast,
+                arrived,
+            };
             self.handle(now, clock, records, network, input);
         }
     }

@@ -69,6 +69,45 @@ fn follows_only_permitted_leaders_and_reports_others() {
 }
 
 #[test]
+fn leader_on_this_host_or_by_unicast_is_followed_only_if_it_is_named() {
+    for (route, expected) in [
+        (Route::OwnHost, Diagnostic::OwnHost(leader(1), LEADER_ADDRESS)),
+        (Route::Unicast, Diagnostic::Unicast(leader(1), LEADER_ADDRESS)),
+    ] {
+        let mut bench = Bench { route, ..Bench::new(DelayMechanism::None) };
+        bench.send_all(leader(1), 1..60);
+        assert_eq!(bench.port.state(), State::Listening, "{route:?}");
+        assert_eq!(bench.diagnostics(), [expected], "and no other");
+        for preferred in [&[][..], &["00:1d:c1:00:00:01"]] {
+            let mut bench = Bench { route, ..ruled(&["00:1d:c1:00:00:01"], &[], preferred) };
+            bench.send_all(leader(1), 1..60);
+            assert_eq!((bench.port.state(), bench.diagnostics()), (State::Slave, vec![]), "{route:?}");
+        }
+        let mut bench = Bench { route, ..ruled(&[], &[], &["00:1d:c1:00:00:01"]) };
+        bench.send_all(leader(1), 1..60);
+        assert_eq!(bench.port.state(), State::Listening, "preferred is not permitted");
+
+        // Beside a leader that is followed it is not reported.
+        let mut bench = Bench::new(DelayMechanism::None);
+        for sequence in 1..60 {
+            bench.route = Route::Multicast;
+            bench.send(leader(5), sequence);
+            bench.route = route;
+            bench.sync_with(leader(1), sequence, |_| {});
+        }
+        assert_eq!((bench.port.state(), bench.diagnostics()), (State::Slave, vec![]));
+    }
+}
+
+/// A program on this host may have the UUID of the interface, as dante4l has.
+#[test]
+fn leader_on_this_host_with_its_uuid_is_no_loop() {
+    let mut bench = Bench { route: Route::OwnHost, ..Bench::new(DelayMechanism::None) };
+    bench.send_all(OURS, 1..40);
+    assert_eq!(bench.diagnostics(), [Diagnostic::OwnHost(OURS, LEADER_ADDRESS)]);
+}
+
+#[test]
 fn first_of_the_preferred_leaders_is_followed() {
     for order in [["00:1d:c1:00:00:05", "00:1d:c1:00:00:07"], ["00:1d:c1:00:00:07", "00:1d:c1:00:00:05"]] {
         let mut bench = ruled(&[], &[], &order);
