@@ -1,6 +1,10 @@
 //! Findings: problems that the pages show, with their remedies. `get status`, `watch`, `check` and `doctor` show them.
 
+mod candidates;
+mod output;
 mod unusable;
+
+pub use candidates::{joined, search};
 
 use crate::pages::{Pages, Read, configuration, fresh_body, freshness, unit};
 use crate::verdict::{chrony_relay, large_phase_error, steered_clock};
@@ -12,13 +16,14 @@ use dante_core::page::{
 };
 use dante_core::port::{self, Diagnostic};
 use dante_core::printable::{printable, printable_lines};
-use dante_core::relay::{Delivery, Undelivered, Waiting};
+use dante_core::relay::{Delivery, OutputKind, Undelivered, Waiting};
 use dante_core::steer;
 use dante_core::steer::{Limits, SteeredClock, UtcSource};
 use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Subdomain;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeSet;
+pub use unusable::cause;
 use unusable::unusable;
 
 /// Severity of a finding.
@@ -62,6 +67,8 @@ named! {
         LateSync "late_sync",
         /// Several leaders send at the same time.
         SeveralLeaders "several_leaders",
+        /// Different clocks are received on several interfaces (`interface = "auto"`): an error while none of them is used.
+        SeveralClocks "several_clocks",
         /// The leader is in a pull-up subdomain, which dante2sys does not follow.
         PullUp "pull_up",
         /// The program waits for dante4l to follow a leader.
@@ -214,6 +221,14 @@ impl Need {
     }
 }
 
+/// Returns the remedy that configures the interface of dante4l: `file` and `unit` are dante4l's.
+pub fn naming(interface: &str, file: &str, unit: &str) -> String {
+    let (interface, file) = (printable(interface), printable(file));
+    format!(
+        "set interface = \"{interface}\" in section [dante4l] of {file} (or -i {interface}), then systemctl restart {unit}"
+    )
+}
+
 /// Returns the finding of a page whose writer is not running, or that cannot be used.
 fn life<B: Body>(read: &Read<B>, pages: &Pages, need: Need) -> Option<Finding> {
     let (name, unit) = (B::PROGRAM, unit(B::PROGRAM, pages.instance.as_ref()));
@@ -252,10 +267,16 @@ fn life<B: Body>(read: &Read<B>, pages: &Pages, need: Need) -> Option<Finding> {
 
 /// Returns the findings of dante4l's pages.
 pub fn observer(pages: &Pages) -> Vec<Finding> {
-    let ports = fresh_body::<Dante4lStatus>(&pages.dante4l).map(Dante4lStatus::ports).unwrap_or_default();
+    let body = fresh_body::<Dante4lStatus>(&pages.dante4l);
     let life = life(&pages.dante4l, pages, Need::Always);
-    let networks = ports.iter().flat_map(|port| network(port, pages));
-    life.into_iter().chain(networks.map(|found| found.of_program(Dante4lStatus::PROGRAM))).collect()
+    let ports = body.map(Dante4lStatus::ports).unwrap_or_default();
+    let mut networks: Vec<Finding> = ports.iter().flat_map(|port| network(port, pages)).collect();
+    match pages.searched() {
+        Some(searched) => networks.extend(candidates::searching(searched, pages)),
+        None => networks.extend(body.and_then(Dante4lStatus::candidates).and_then(candidates::others)),
+    }
+    let networks = networks.into_iter().map(|found| found.of_program(Dante4lStatus::PROGRAM));
+    life.into_iter().chain(networks).collect()
 }
 
 fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
@@ -272,7 +293,9 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
     let listens = port.state() == Some(port::State::Listening);
     let reported = diagnostics.iter().filter(|diagnostic| listens || !diagnostic.explains());
     match port.state() {
-        Some(port::State::Initializing | port::State::Faulty) => found.push(unusable(port, pages)),
+        Some(port::State::Initializing | port::State::Faulty) => {
+            found.push(unusable(&interface.to_string(), port.fault(), pages));
+        }
         Some(port::State::Listening) if !port.foreign_leaders().is_empty() => found.extend(candidate(port)),
         Some(port::State::Listening) if !diagnostics.iter().any(|diagnostic| diagnostic.explains()) => {
             let subdomain = Subdomain(port.subdomain);
@@ -426,12 +449,10 @@ fn pulled_up(pages: &Pages) -> Option<Finding> {
 }
 
 fn waiting(pages: &Pages) -> Finding {
-    match pages.selected().map(PortRecord::state) {
-        Some(Some(port::State::Slave)) => {
-            Finding::warning("dante2sys does not follow the leader of dante4l yet")
-                .kind(Kind::LeaderNotTaken)
-                .remedy("wait some seconds; if it does not change: journalctl -u dante2sys -n 20")
-        }
+    match pages.state() {
+        Some(port::State::Slave) => Finding::warning("dante2sys does not follow the leader of dante4l yet")
+            .kind(Kind::LeaderNotTaken)
+            .remedy("wait some seconds; if it does not change: journalctl -u dante2sys -n 20"),
         _ => Finding::warning(
             "dante2sys waits until dante4l follows a leader: the clock's frequency is left as it is",
         )
@@ -441,10 +462,10 @@ fn waiting(pages: &Pages) -> Finding {
 
 fn holdover(pages: &Pages) -> Finding {
     let drifts = "the clock keeps its last rate and drifts slowly";
-    let found = match pages.selected().map(PortRecord::state) {
+    let found = match pages.state() {
         None => Finding::warning(format!("no data from dante4l: {drifts}"))
             .remedy("see dante4l above; its return does not step the clock"),
-        Some(Some(port::State::Slave | port::State::Uncalibrated)) => Finding::warning(format!(
+        Some(port::State::Slave | port::State::Uncalibrated) => Finding::warning(format!(
             "a leader is received, but its rate is not known well enough yet (some seconds): {drifts}"
         )),
         Some(_) => Finding::warning(format!("no leader is received: {drifts}"))
@@ -499,8 +520,14 @@ pub fn relay(pages: &Pages) -> Vec<Finding> {
     // With one output that is delivered chrony has what it needs.
     let is_failure = !is_steered && Delivery::reaches_none(body.outputs());
     let level = if is_failure { Level::Failure } else { Level::Warning };
-    let undelivered = body.outputs().iter().filter_map(Undelivered::of).filter(|fault| !is_idle(fault));
-    let not_ready = undelivered.map(|fault| Finding::explained(level, &fault).kind(Kind::OutputNotReady));
+    let not_ready = body.outputs().iter().filter_map(|record| {
+        let fault = Undelivered::of(record).filter(|fault| !is_idle(fault))?;
+        Some(match record.kind() {
+            Some(OutputKind::Usrvclock) => output::unserved(record, &fault, pages),
+            _ => Finding::explained(level, &fault),
+        })
+    });
+    let not_ready = not_ready.map(|found| found.kind(Kind::OutputNotReady));
     let found = waiting.into_iter().chain(not_ready).map(|found| found.of_program(DanteshmStatus::PROGRAM));
     life.into_iter().chain(found).collect()
 }

@@ -61,8 +61,10 @@ fn scenes_of_an_attacker() -> Vec<(&'static str, Pages)> {
     let mut scenes = scenes::all();
     for (_, pages) in &mut scenes {
         if let Ok(view) = &mut pages.dante4l {
+            let name = Text::new("\u{1b}[2J\n\u{9b}1m\u{202e}");
+            view.body.candidates.iter_mut().for_each(|candidate| candidate.interface = name);
             for port in &mut view.body.ports {
-                port.interface = Text::new("\u{1b}[2J\n\u{9b}1m\u{202e}");
+                port.interface = name;
                 port.subdomain = *b"_\x1b[2J\n\x9b\xe2\x80\xae\x7f\x07 \0\0\0";
                 port.leader.identifier = *b"\x1b[8m";
                 port.foreign_leaders

@@ -1,12 +1,16 @@
 //! Reads all pages of one instance together.
 
+mod surroundings;
+
 use dante_core::page::{
-    Body, Dante2sys, Dante2sysStatus, Dante4l, Dante4lStatus, Danteshm, DanteshmStatus, Freshness,
-    PortRecord, View,
+    Body, CandidateRecord, Dante2sys, Dante2sysStatus, Dante4l, Dante4lStatus, Danteshm, DanteshmStatus,
+    Freshness, PortRecord, View,
 };
+use dante_core::port::State;
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageName, PageReader, ReadError};
+pub use surroundings::{Master, Occupant, Surroundings};
 
 /// One page, or why it cannot be read.
 pub type Read<B> = Result<View<B>, ReadError>;
@@ -21,6 +25,8 @@ pub struct Pages {
     pub dante4l: Read<Dante4lStatus>,
     pub dante2sys: Read<Dante2sysStatus>,
     pub danteshm: Read<DanteshmStatus>,
+    /// What this host shows about faults on these pages.
+    pub surroundings: Surroundings,
 }
 
 /// Reads the pages again and again, also after restarts of their writers.
@@ -75,13 +81,16 @@ impl Readers {
 
     /// Reads the other pages; `clock` is dante4l's clock page.
     pub fn read_with_clock(&mut self, now: Timestamp<Raw>, clock: Read<Dante4l>) -> Pages {
+        let dante4l = self.dante4l.read_status(&clock, now);
+        let danteshm = self.danteshm.read(now);
         Pages {
             instance: self.instance.clone(),
             now,
-            dante4l: self.dante4l.read_status(&clock, now),
+            surroundings: Surroundings::of(fresh_body(&dante4l), fresh_body(&danteshm)),
+            dante4l,
             clock,
             dante2sys: self.dante2sys.read(now),
-            danteshm: self.danteshm.read(now),
+            danteshm,
         }
     }
 }
@@ -95,6 +104,17 @@ impl Pages {
     /// Returns the selected port of a running dante4l.
     pub fn selected(&self) -> Option<&PortRecord> {
         fresh_body(&self.dante4l)?.selected()
+    }
+
+    /// Returns the state of a running dante4l.
+    pub fn state(&self) -> Option<State> {
+        fresh_body(&self.dante4l)?.state()
+    }
+
+    /// Returns the interfaces among which a running dante4l looks for a network; `None` once it uses one, or if they were named.
+    pub fn searched(&self) -> Option<&[CandidateRecord]> {
+        let body = fresh_body(&self.dante4l)?;
+        body.candidates().filter(|_| body.ports().is_empty())
     }
 
     /// Returns why dante4l publishes nothing new; `None` if it is running. `note` is appended if its page has old values.

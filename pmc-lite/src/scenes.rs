@@ -1,15 +1,16 @@
 //! Simulated states of the daemons for tests: each output is tested in each of these scenes.
 
-use crate::pages::{Pages, Read};
+use crate::pages::{Occupant, Pages, Read, Surroundings};
 use dante_core::announcement::PtpVersion;
+use dante_core::candidates::{PassedOver, Role};
 use dante_core::page::{
-    Body, Dante2sysStatus, Dante4l, Dante4lStatus, DanteshmStatus, DiagnosticRecord, ForeignLeaderRecord,
-    Form, Freshness, LeaderRecord, MapRecord, OutputRecord, PORT_HAS_LEADER, PORT_HAS_MAP, PORT_HAS_SAMPLE,
-    PortRecord, RING, STATUS_HAS_PHASE, STATUS_HAS_SCALE, STATUS_HAS_UTC, STATUS_UTC_SYNCHRONISED,
-    SampleRecord, SocketPath, Text, UtcRecord, View,
+    Body, CandidateRecord, Dante2sysStatus, Dante4l, Dante4lStatus, DanteshmStatus, DiagnosticRecord,
+    ForeignLeaderRecord, Form, Freshness, LeaderRecord, MapRecord, OutputRecord, PORT_HAS_LEADER,
+    PORT_HAS_MAP, PORT_HAS_SAMPLE, PortRecord, RING, STATUS_HAS_PHASE, STATUS_HAS_SCALE, STATUS_HAS_UTC,
+    STATUS_UTC_SYNCHRONISED, SampleRecord, SocketPath, Text, UtcRecord, View,
 };
 use dante_core::port::TimestampSource;
-use dante_core::port::{self, Defect, Diagnostic, SyncInterval};
+use dante_core::port::{self, Defect, Diagnostic, InterfaceFault, SyncInterval};
 use dante_core::relay::{Delivery, OutputKind, Waiting};
 use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::Timestamp;
@@ -52,6 +53,14 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("dante2sys_refused", dante2sys_refused()),
         ("virtual_clock", virtual_clock()),
         ("pull_up", pull_up()),
+        ("auto_no_leader", auto_no_leader()),
+        ("auto_ports_in_use", auto_ports_in_use()),
+        ("auto_no_wired_interface", auto_no_wired_interface()),
+        ("auto_compares", auto_compares()),
+        ("auto_two_clocks", auto_two_clocks()),
+        ("auto_another_clock", auto_another_clock()),
+        ("auto_spare", auto_spare()),
+        ("usrvclock_taken", usrvclock_taken()),
     ]
 }
 
@@ -82,6 +91,7 @@ pub fn no_daemon() -> Pages {
         dante4l: absent(),
         dante2sys: absent(),
         danteshm: absent(),
+        surroundings: Surroundings::default(),
     }
 }
 
@@ -136,7 +146,7 @@ pub fn faulty() -> Pages {
         interface: Text::new("eth7"),
         subdomain: Subdomain::DFLT.0,
         state: port::State::Faulty as u8,
-        fault: port::InterfaceFault::Absent as u8,
+        fault: InterfaceFault::Absent as u8,
         ..PortRecord::new_zeroed()
     };
     Pages { clock: fresh(Dante4l::default()), dante4l: fresh(observer(port)), ..no_daemon() }
@@ -259,6 +269,125 @@ pub fn not_read_yet() -> Pages {
     body.outputs[0].delivery = Delivery::Pending as u8;
     body.outputs[0].last_read_raw_ns = 0;
     Pages { danteshm: fresh(body), ..chrony() }
+}
+
+/// Another server has the path of the only output, and dante2sys was not started.
+pub fn usrvclock_taken() -> Pages {
+    let path = "/run/ptp-usrvclock";
+    let mut body = feeding();
+    body.output_count = 1;
+    body.outputs[0] = OutputRecord {
+        kind: OutputKind::Usrvclock as u8,
+        delivery: Delivery::Unavailable as u8,
+        path: SocketPath::new(path),
+        ..OutputRecord::new_zeroed()
+    };
+    let occupants = vec![(path.into(), Occupant::Socket)];
+    let surroundings = Surroundings { occupants, ..Surroundings::default() };
+    Pages { danteshm: fresh(body), surroundings, ..chrony() }
+}
+
+/// The candidates of a host with `interface = "auto"`; Wi-Fi and a bridge for containers are passed over.
+fn with_candidates(mut body: Dante4lStatus, candidates: &[CandidateRecord]) -> Dante4lStatus {
+    let passed_over = [
+        ("lo", PassedOver::Loopback),
+        ("wlan0", PassedOver::Wireless),
+        ("docker0", PassedOver::ContainerBridge),
+    ];
+    let passed_over = passed_over.map(|(name, why)| CandidateRecord::of_passed_over(name, why));
+    let all = candidates.iter().copied().chain(passed_over);
+    body.is_auto = 1;
+    for (to, from) in body.candidates.iter_mut().zip(all) {
+        *to = from;
+        body.candidate_count += 1;
+    }
+    body
+}
+
+/// An interface without a leader.
+fn listens(interface: &str, fault: InterfaceFault) -> CandidateRecord {
+    CandidateRecord {
+        interface: Text::new(interface),
+        role: Role::NoLeader as u8,
+        fault: fault as u8,
+        state: if fault == InterfaceFault::None { port::State::Listening } else { port::State::Faulty } as u8,
+        ..CandidateRecord::new_zeroed()
+    }
+}
+
+/// An interface with a leader.
+fn receives(interface: &str, role: Role) -> CandidateRecord {
+    CandidateRecord {
+        role: role as u8,
+        state: port::State::Slave as u8,
+        leader: leader(),
+        ..listens(interface, InterfaceFault::None)
+    }
+}
+
+/// An interface with the leader of another clock.
+fn receives_another(interface: &str) -> CandidateRecord {
+    let leader =
+        LeaderRecord { id: [0, 0x1d, 0xc1, 0xa1, 0x72, 0x99, 0, 0], address: [169, 254, 77, 5], ..leader() };
+    let role = Role::OtherClock;
+    CandidateRecord {
+        leader,
+        difference_ns: -3_200_000_000,
+        rate_difference: 2.5e-6,
+        ..receives(interface, role)
+    }
+}
+
+/// dante4l looks for a leader; dante2sys waits.
+fn searching(candidates: &[CandidateRecord]) -> Pages {
+    let body = with_candidates(Dante4lStatus { port_count: 0, ..observer(slave()) }, candidates);
+    Pages { clock: fresh(Dante4l::default()), dante4l: fresh(body), ..listening(None) }
+}
+
+/// No candidate receives a leader: no cable on one, PTPv2 on the other one.
+pub fn auto_no_leader() -> Pages {
+    let mut ptp_v2 = listens("eth1", InterfaceFault::None);
+    let diagnostic = Diagnostic::OnlyPtpV2;
+    ptp_v2.kind = diagnostic.kind() as u32;
+    ptp_v2.diagnostic = DiagnosticRecord::of(diagnostic, Timestamp::from_ns(NOW - SECOND));
+    searching(&[listens("eth0", InterfaceFault::NoCarrier), ptp_v2])
+}
+
+/// Another program uses the UDP ports on both candidates.
+pub fn auto_ports_in_use() -> Pages {
+    searching(&["eth0", "eth1"].map(|name| listens(name, InterfaceFault::PortInUse)))
+}
+
+/// There is no candidate.
+pub fn auto_no_wired_interface() -> Pages {
+    searching(&[])
+}
+
+/// Both candidates receive a leader, which are compared.
+pub fn auto_compares() -> Pages {
+    searching(&["eth0", "eth1"].map(|name| receives(name, Role::Comparing)))
+}
+
+/// The candidates receive two clocks.
+pub fn auto_two_clocks() -> Pages {
+    searching(&[receives("eth0", Role::OtherClock), receives_another("eth1")])
+}
+
+/// One candidate is used; another one receives another clock, a third one nothing.
+pub fn auto_another_clock() -> Pages {
+    let none = listens("eth2", InterfaceFault::NoCarrier);
+    let candidates = [receives_another("eth0"), receives("eth1", Role::Primary), none];
+    Pages { dante4l: fresh(with_candidates(observer(slave()), &candidates)), ..locked() }
+}
+
+/// Two candidates are used, a third one receives the same clock.
+pub fn auto_spare() -> Pages {
+    let mut body = observer(slave());
+    body.ports[1] = PortRecord { interface: Text::new("eth2"), ..slave() };
+    body.port_count = 2;
+    let candidates = [("eth0", Role::Spare), ("eth1", Role::Primary), ("eth2", Role::Secondary)];
+    let body = with_candidates(body, &candidates.map(|(name, role)| receives(name, role)));
+    Pages { dante4l: fresh(body), ..locked() }
 }
 
 /// A page of another user, and one of an older version.

@@ -78,6 +78,16 @@ impl Words for Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Named<T>(pub T);
 
+/// A case of an enumeration whose name is for users, printed in JSON as that name in lower case with underscores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key<T>(pub T);
+
+impl<T: fmt::Display> Serialize for Key<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_string().to_lowercase().replace([' ', '-'], "_"))
+    }
+}
+
 /// A number on a page, printed as the name of its case. `None`, printed as [`UNKNOWN`]: this version does not know the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word<T>(pub Option<T>);

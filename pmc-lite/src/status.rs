@@ -17,7 +17,7 @@ use dante_core::steer;
 use dante_core::steer::{RtcMode, SteeredClock, UtcSource};
 use dante_core::time::{Duration, Offset, Raw, Timestamp};
 use dante_core::utc::{Leap, Policy};
-pub use network::{Following, ForeignLeader, Leader, Port, Sample};
+pub use network::{Candidate, Following, ForeignLeader, Leader, Port, Sample};
 
 /// Version of the schema.
 pub const SCHEMA: u32 = 2;

@@ -1,7 +1,7 @@
 //! Whether this host is synchronised, derived from the pages. `get status`, `watch` and `metrics` show this verdict, `check`
 //! derives the state of the service from it, and `wait` waits for it.
 
-use crate::finding::Level;
+use crate::finding::{self, Level};
 use crate::pages::{Pages, Read, fresh_body, freshness};
 use crate::shown::Word;
 use dante_core::named;
@@ -235,7 +235,7 @@ fn relay(pages: &Pages) -> Reason {
     let Some((body, state)) = fresh_body(&pages.danteshm).and_then(|body| Some((body, body.state()?))) else {
         return unusable(&pages.danteshm);
     };
-    let is_calibrating = pages.selected().and_then(PortRecord::state) == Some(port::State::Uncalibrated);
+    let is_calibrating = pages.state() == Some(port::State::Uncalibrated);
     let (verdict, delivery) = match (state, body.waiting()) {
         (relay::State::Feeding, _) if Delivery::reaches_none(body.outputs()) => {
             (Verdict::NotSynchronised, ", but chrony does not get its samples")
@@ -252,8 +252,11 @@ fn relay(pages: &Pages) -> Reason {
     Reason { detail: leader(pages), ..Reason::new(verdict, state) }
 }
 
-/// Formats the followed leader; an empty text without one.
+/// Formats the followed leader; an empty text without one. While dante4l uses no network: where it looks for a leader.
 fn leader(pages: &Pages) -> String {
+    if let Some(searched) = pages.searched() {
+        return format!(", {}", finding::search(searched));
+    }
     let leader = pages.selected().and_then(PortRecord::leader);
     leader.map_or(String::new(), |leader| {
         format!(", leader {} at {}", leader.identity().uuid, leader.address())
@@ -262,12 +265,14 @@ fn leader(pages: &Pages) -> String {
 
 /// Returns the verdict if only dante4l was started.
 fn alone(pages: &Pages) -> Reason {
-    let Some(state) = pages.selected().and_then(PortRecord::state) else {
+    let Some(state) = pages.state() else {
         return unusable(&pages.dante4l);
     };
     let verdict = match state {
         port::State::Slave | port::State::Uncalibrated => Verdict::Unused,
         _ => Verdict::NotSynchronised,
     };
-    Reason::new(verdict, format!("{} {state}", Dante4lStatus::PROGRAM))
+    let reason = Reason::new(verdict, format!("{} {state}", Dante4lStatus::PROGRAM));
+    let searched = pages.searched().is_some().then(|| leader(pages));
+    Reason { detail: searched.unwrap_or_default(), ..reason }
 }

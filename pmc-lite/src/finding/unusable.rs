@@ -1,45 +1,67 @@
 //! The finding of a network interface that dante4l cannot use.
 
-use super::{Finding, Kind};
-use crate::pages::{Pages, unit};
-use dante_core::page::{Body, Dante4lStatus, PortRecord};
+use super::{Finding, Kind, naming};
+use crate::pages::{Master, Pages, configuration, unit};
+use dante_core::page::{Body, Dante4lStatus};
 use dante_core::port::InterfaceFault;
 
+/// Why an interface cannot be used, in a few words; `None` if it can.
+pub const fn cause(fault: InterfaceFault) -> Option<&'static str> {
+    Some(match fault {
+        InterfaceFault::None => return None,
+        InterfaceFault::Absent => "absent",
+        InterfaceFault::Down => "down",
+        InterfaceFault::NoCarrier => "no carrier",
+        InterfaceFault::NoAddress => "no IPv4 address",
+        InterfaceFault::PortInUse => "UDP port in use",
+        InterfaceFault::NotPermitted => "permission missing",
+        InterfaceFault::Card => "no hardware timestamps",
+        InterfaceFault::System => "refused by the kernel",
+        InterfaceFault::Port => "port of a bridge or bond",
+    })
+}
+
 /// Returns the finding that dante4l cannot use the interface, with the cause that it published.
-pub(super) fn unusable(port: &PortRecord, pages: &Pages) -> Finding {
-    let interface = port.interface;
+pub(super) fn unusable(interface: &str, fault: Option<InterfaceFault>, pages: &Pages) -> Finding {
     let unit = unit(Dante4lStatus::PROGRAM, pages.instance.as_ref());
     let again = "dante4l uses it as soon as it is ready";
     let status = format!("for the cause: systemctl status {unit}");
-    let (why, remedy) = match port.fault() {
+    let master = pages.surroundings.master(interface);
+    let (why, remedy) = match fault {
         Some(InterfaceFault::Absent) => (
-            ": there is no such network interface",
+            ": there is no such network interface".into(),
             format!("check its name: ip -br link; {again}, or name another one with -i"),
         ),
         Some(InterfaceFault::Down) => {
-            (": it is down", format!("bring it up: ip link set {interface} up; {again}"))
+            (": it is down".into(), format!("bring it up: ip link set {interface} up; {again}"))
         }
         Some(InterfaceFault::NoCarrier) => (
-            ": it has no carrier",
+            ": it has no carrier".into(),
             format!("connect the cable, and check the device at its other end; {again}"),
         ),
         Some(InterfaceFault::NoAddress) => {
-            (": it has no IPv4 address", format!("check it: ip -br addr show {interface}; {again}"))
+            (": it has no IPv4 address".into(), format!("check it: ip -br addr show {interface}; {again}"))
         }
         Some(InterfaceFault::PortInUse) => (
-            ": another program uses a UDP port of PTP",
+            ": another program uses a UDP port of PTP".into(),
             "find it: ss -ulnp '( sport = :319 or sport = :320 )', and stop it".to_owned(),
         ),
-        Some(InterfaceFault::NotPermitted) => (": a permission is missing", status),
+        Some(InterfaceFault::NotPermitted) => (": a permission is missing".into(), status),
         Some(InterfaceFault::Card) => {
-            (": the network card does not give the required hardware timestamps", status)
+            (": the network card does not give the required hardware timestamps".into(), status)
         }
-        Some(InterfaceFault::System) => (": the kernel refused a request", status),
-        Some(InterfaceFault::Port) => (
-            ": it is a port of a bridge or a bond, which receives its packets",
-            format!("name that one with -i: `ip link show {interface}` has it after `master`"),
-        ),
-        Some(InterfaceFault::None) | None => ("", status),
+        Some(InterfaceFault::System) => (": the kernel refused a request".into(), status),
+        Some(InterfaceFault::Port) => match master {
+            Some(Master { kind, name, .. }) => (
+                format!(": it is a port of {kind} {name}, which receives its packets"),
+                naming(name, &configuration(pages.instance.as_ref()), &unit),
+            ),
+            None => (
+                ": it is a port of a bridge or a bond, which receives its packets".to_owned(),
+                format!("name that one with -i: `ip link show {interface}` has it after `master`"),
+            ),
+        },
+        Some(InterfaceFault::None) | None => (String::new(), status),
     };
     Finding::failure(format!("dante4l cannot use {interface}{why}"))
         .kind(Kind::InterfaceUnusable)
@@ -49,6 +71,7 @@ pub(super) fn unusable(port: &PortRecord, pages: &Pages) -> Finding {
 #[cfg(test)]
 mod tests {
     use crate::finding::{self, Kind};
+    use crate::pages::Master;
     use crate::scenes;
     use dante_core::page::Dante4lStatus;
     use dante_core::port::InterfaceFault;
@@ -84,6 +107,20 @@ mod tests {
             let is_about_address = fault == InterfaceFault::NoAddress;
             assert_eq!(text.contains("IPv4"), is_about_address, "{text}");
         }
+    }
+
+    #[test]
+    fn bridge_of_an_interface_is_named() {
+        let mut pages = scenes::faulty();
+        pages.dante4l.as_mut().unwrap().body.ports[0].fault = InterfaceFault::Port as u8;
+        let master = Master { port: "eth7".into(), kind: "bridge".into(), name: "br0".into() };
+        pages.surroundings.masters = vec![master];
+        let found = finding::observer(&pages);
+        assert_eq!(
+            found[0].what(),
+            "dante4l cannot use eth7: it is a port of bridge br0, which receives its packets"
+        );
+        assert!(found[0].remedy.as_ref().unwrap().contains("interface = \"br0\""));
     }
 
     #[test]

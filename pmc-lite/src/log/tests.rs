@@ -35,6 +35,11 @@ fn prints_the_lines_of_every_scene() {
         "wifi",
         "faulty",
         "foreign_page",
+        "auto_no_leader",
+        "auto_ports_in_use",
+        "auto_no_wired_interface",
+        "auto_compares",
+        "auto_two_clocks",
     ];
     assert_eq!(without_samples, expected);
 }

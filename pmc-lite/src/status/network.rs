@@ -1,11 +1,14 @@
 //! The part of dante4l: networks, leaders, and the clock map.
 
 use super::SplitOffset;
-use crate::shown::{Word, shown};
+use crate::shown::{Key, Word, shown};
 use dante_core::announcement::PtpVersion;
-use dante_core::page::{Dante4lStatus, ForeignLeaderRecord, LeaderRecord, PortRecord, SampleRecord};
+use dante_core::candidates::{PassedOver, Role};
+use dante_core::page::{
+    CandidateRecord, Dante4lStatus, ForeignLeaderRecord, LeaderRecord, PortRecord, SampleRecord,
+};
 use dante_core::port::TimestampSource;
-use dante_core::port::{Counters, State};
+use dante_core::port::{Counters, InterfaceFault, State};
 use dante_core::time::{Offset, Raw, Timestamp};
 use dante_core::wire::{ClockIdentifier, PortIdentity, Subdomain};
 use serde::Serializer;
@@ -18,8 +21,8 @@ shown! {
         sigma = map.map(|map| map.uncertainty_at(now)),
         leader = port.and_then(PortRecord::leader),
     ) {
-        /// Port state by IEEE 1588-2002, 7.3; SLAVE: it follows a leader.
-        state: Word<State> = Word(port.and_then(PortRecord::state)),
+        /// Port state by IEEE 1588-2002, 7.3; SLAVE: it follows a leader; LISTENING also while no network is used yet.
+        state: Word<State> = Word(body.state()),
         /// Index into `ports`.
         selected: u32 = body.selected,
         /// Number of the timeline, which rises at each discontinuity of Dante time; 0 before the first leader.
@@ -46,6 +49,47 @@ shown! {
         last_sync_age_s: Option<f64> = sample.map(|sample| (now - sample.arrived.raw).secs_f64()),
         /// Ports, one for each network.
         ports: Vec<Port> = body.ports().iter().map(|port| Port::of(port, now)).collect(),
+        /// The interfaces among which dante4l chooses its networks, and those that it passes over; null if the networks were named.
+        candidates: Option<Vec<Candidate>> =
+            body.candidates().map(|candidates| candidates.iter().map(Candidate::of).collect()),
+    }
+
+    /// An interface that dante4l may use, or passes over (`interface = "auto"`).
+    Candidate of (candidate: &CandidateRecord) let (
+        is_eligible = candidate.passed_over == 0,
+        difference = candidate.difference(),
+        differs = is_eligible && (candidate.difference_ns != 0 || candidate.rate_difference != 0.0),
+    ) {
+        /// Network interface.
+        interface: String = candidate.interface.to_string(),
+        /// What it is used for: `primary`, `secondary`, `compared` (with another one), `another_clock` (not used), `spare`, `no_leader`;
+        /// null if it is passed over.
+        #[cfg_attr(test, schemars(with = "Option<String>"))]
+        role: Option<Key<Role>> = candidate.role().filter(|_| is_eligible).map(Key),
+        /// Why it is passed over: `loopback`, `wi_fi`, `container_bridge`, `port_of_a_bridge_or_bond`, `tunnel`, `virtual`,
+        /// `too_many_interfaces`; null if it is not.
+        #[cfg_attr(test, schemars(with = "Option<String>"))]
+        passed_over: Option<Key<PassedOver>> = candidate.passed_over().map(Key),
+        /// Why it cannot be used: `absent`, `down`, `no_carrier`, `no_address`, `port_in_use`, `not_permitted`, `card`, `system`,
+        /// `bridge_port`; null if it can.
+        #[cfg_attr(test, schemars(with = "Option<String>"))]
+        fault: Option<Key<InterfaceFault>> = candidate.fault().filter(|fault| *fault != InterfaceFault::None).map(Key),
+        /// The leader that it receives.
+        leader: Option<Sender> = candidate.leader().map(Sender::of),
+        /// Dante time of its leader minus that of the interface with which it is compared, ns; null if it is not compared.
+        difference_ns: Option<i64> = differs.then_some(difference.time.ns()),
+        /// The same of the rates.
+        rate_difference_ppb: Option<f64> = differs.then_some(difference.rate.ppb()),
+    }
+
+    /// The leader of a candidate.
+    Sender of (leader: &LeaderRecord) {
+        /// Identity of the sender.
+        id: String = leader.identity().uuid.to_string(),
+        /// Port of the sender.
+        port_id: u16 = leader.port_id,
+        /// IPv4 address of the sender.
+        address: String = leader.address().to_string(),
     }
 
     /// A leader: the port that sends the Syncs, and its grandmaster as it advertises it.

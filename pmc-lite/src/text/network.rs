@@ -1,8 +1,11 @@
 //! The part of dante4l as text: leaders, networks, samples.
 
 use super::{HEADING, OK, row, rows, written};
+use crate::finding::cause;
 use crate::scale::{fixed, plus};
-use crate::status::{Following, ForeignLeader, Leader, Port, Sample};
+use crate::shown::Key;
+use crate::status::{Candidate, Following, ForeignLeader, Leader, Port, Sample};
+use dante_core::candidates::PassedOver;
 use dante_core::port::Counter;
 use std::fmt::{self, Write};
 
@@ -55,12 +58,38 @@ pub fn following(out: &mut String, dante4l: &Following) -> fmt::Result {
         "last Sync" => residual.map(residual_text),
         "age" => dante4l.last_sync_age_s.map(|age| format!("{age:.2} s{every}")),
         "path delay" => delay,
+        "interfaces" => dante4l.candidates.as_deref().map(interfaces),
     }
     let redundant = dante4l.ports.len() > 1;
     dante4l.ports.iter().zip(0..).try_for_each(|(each, place)| {
         let used = if redundant && place == dante4l.selected { ", in use" } else { "" };
         port(out, each, used)
     })
+}
+
+/// Formats the interfaces among which dante4l chooses: `eth0 no leader (no carrier), eth1 primary; passed over: wlan0 (Wi-Fi)`.
+fn interfaces(candidates: &[Candidate]) -> String {
+    let mut passed_over = Vec::new();
+    let mut eligible = Vec::new();
+    for Candidate { interface, role, passed_over: why, fault, .. } in candidates {
+        match (why, role) {
+            (Some(Key(PassedOver::Loopback)), _) => {}
+            (Some(Key(why)), _) => passed_over.push(format!("{interface} ({why})")),
+            (None, role) => {
+                let role = role.map(|Key(role)| format!(" {role}")).unwrap_or_default();
+                let fault = fault.and_then(|Key(fault)| cause(fault));
+                let fault = fault.map(|fault| format!(" ({fault})")).unwrap_or_default();
+                eligible.push(format!("{interface}{role}{fault}"));
+            }
+        }
+    }
+    let eligible = if eligible.is_empty() { "none on a cable".into() } else { eligible.join(", ") };
+    let others = if passed_over.is_empty() {
+        String::new()
+    } else {
+        format!("; passed over: {}", passed_over.join(", "))
+    };
+    eligible + &others
 }
 
 fn port(out: &mut String, port: &Port, used: &str) -> fmt::Result {

@@ -16,7 +16,16 @@ use dante_core::steer::{State, SteeredClock, UtcSource};
 #[test]
 fn all_commands_agree_whether_the_host_is_synchronised() {
     for (name, pages) in scenes::all() {
-        let expected = ["locked", "two_leaders", "passed_over", "chrony", "foreign_page", "virtual_clock"];
+        let expected = [
+            "locked",
+            "two_leaders",
+            "passed_over",
+            "chrony",
+            "foreign_page",
+            "virtual_clock",
+            "auto_another_clock",
+            "auto_spare",
+        ];
         let expected = expected.contains(&name);
         assert_eq!(verdict::of(&pages).verdict == Verdict::Synchronised, expected, "{name}: verdict");
         let awaited = verdict::awaited(&pages);

@@ -234,6 +234,7 @@ fn judge_status(lab: &Lab, readers: &mut Readers) {
     let observer = &status["dante4l"];
     let wanted = [
         "advertised_sync_interval_ms",
+        "candidates",
         "last_sync_age_s",
         "leader",
         "offset",

@@ -121,6 +121,14 @@ impl Dante4lStatus {
         self.ports().get(self.selected as usize)
     }
 
+    /// State of the selected port: LISTENING while dante4l still looks for a network with a leader; `None` where the number is unknown.
+    pub fn state(&self) -> Option<State> {
+        match self.selected() {
+            None if self.is_auto == 1 => Some(State::Listening),
+            port => port?.state(),
+        }
+    }
+
     /// The ports in use.
     pub fn ports(&self) -> &[PortRecord] {
         self.ports.get(..self.port_count as usize).unwrap_or(&self.ports)
