@@ -6,10 +6,12 @@ use dante_core::wire::{Buffer, EVENT_PORT, Flags, GENERAL_PORT, Header, PortIden
 use dante_os::net::Interface;
 use dante_os::socket::PtpSocket;
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
+use nix::sys::socket::{
+    AddressFamily, LinkAddr, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrIn, sendmmsg, sendto, socket,
+};
 use std::io::IoSlice;
 use std::net::SocketAddrV4;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// Datagrams in one sendmmsg(2).
@@ -121,6 +123,63 @@ fn to(channel: Channel) -> SocketAddrV4 {
         Channel::General => GENERAL_PORT,
     };
     SocketAddrV4::new(Subdomain::DFLT.group(), port)
+}
+
+/// A sender of frames with a VLAN tag (IEEE 802.1Q). It needs no VLAN interface.
+#[derive(Debug)]
+pub struct TaggedSender {
+    socket: OwnedFd,
+    cable: LinkAddr,
+}
+
+impl TaggedSender {
+    /// Opens its socket on this host.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    pub fn on(host: &Namespace) -> Self {
+        host.within(|| {
+            let flags = SockFlag::SOCK_CLOEXEC;
+            let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None).expect("a packet socket");
+            let mut interfaces = nix::ifaddrs::getifaddrs().expect("the interfaces");
+            let cable = interfaces
+                .find_map(|one| one.address.filter(|_| one.interface_name == CABLE)?.as_link_addr().copied());
+            Self { socket, cable: cable.expect("the cable") }
+        })
+    }
+
+    /// Sends a PTP packet to the multicast group, in VLAN `vlan`.
+    ///
+    /// # Panics
+    /// If it cannot be sent.
+    pub fn send(&self, vlan: u16, channel: Channel, payload: &[u8]) {
+        let to = to(channel);
+        let length = |header: usize| u16::try_from(header + payload.len()).expect("a short packet");
+        let group = to.ip().octets();
+        let [_, b, c, d] = group;
+        let mut frame = vec![0x01, 0x00, 0x5e, b & 0x7f, c, d];
+        frame.extend(self.cable.addr().expect("a hardware address"));
+        frame.extend(0x8100_u16.to_be_bytes());
+        frame.extend(vlan.to_be_bytes());
+        frame.extend(0x0800_u16.to_be_bytes());
+        let mut ip = vec![0x45, 0];
+        ip.extend(length(28).to_be_bytes());
+        // No fragments, TTL 1, UDP, the checksum, the source.
+        ip.extend([0, 0, 0, 0, 1, 17, 0, 0, 169, 254, 61, 114]);
+        ip.extend(group);
+        let sum: u32 = ip.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+        let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).expect("a short header");
+        ip[10..12].copy_from_slice(&sum.to_be_bytes());
+        frame.extend(ip);
+        frame.extend(to.port().to_be_bytes());
+        frame.extend(to.port().to_be_bytes());
+        frame.extend(length(8).to_be_bytes());
+        // No checksum.
+        frame.extend([0, 0]);
+        frame.extend(payload);
+        let sent = sendto(self.socket.as_raw_fd(), &frame, &self.cable, MsgFlags::empty());
+        sent.expect("a frame sent");
+    }
 }
 
 /// Builds a Sync like that of a Dante leader, with any source.

@@ -27,3 +27,18 @@ fn ignores_other_protocols_other_ports_and_truncated_packets() {
         assert!(datagram(&bytes, &PORTS).is_none(), "{bytes:?}");
     }
 }
+
+#[test]
+fn vlan_id_is_read_without_its_priority() {
+    let auxdata = |status: u32, tag: u16| {
+        let mut bytes = [0; 20];
+        bytes[..4].copy_from_slice(&status.to_ne_bytes());
+        bytes[16..18].copy_from_slice(&tag.to_ne_bytes());
+        bytes
+    };
+    let valid = libc::TP_STATUS_VLAN_VALID;
+    assert_eq!(vlan_of(&auxdata(valid, 0xe00a)), Some(10));
+    assert_eq!(vlan_of(&auxdata(valid, 0xe000)), None, "a priority alone");
+    assert_eq!(vlan_of(&auxdata(0, 10)), None, "no tag");
+    assert_eq!(vlan_of(&[0xff; 16]), None);
+}
