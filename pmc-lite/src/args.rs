@@ -138,7 +138,7 @@ pub struct PlotArgs {
 /// Flags of `pmc-lite doctor`.
 #[derive(Debug, Flags)]
 pub struct DoctorArgs {
-    /// Check this interface; may be repeated [default: those of dante4l, else those of the configuration, else all]
+    /// Check this interface; may be repeated [default: those of dante4l, else those of the configuration; with auto all candidates]
     #[arg(short, long, value_name = "IFACE")]
     pub interface: Vec<String>,
 

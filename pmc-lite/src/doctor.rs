@@ -1,5 +1,6 @@
 //! `pmc-lite doctor`: checks this host from the cable to the clock, and reports what prevents a clock synchronised to the leader.
 
+mod causes;
 mod chrony;
 mod clock;
 mod firewall;
@@ -30,23 +31,7 @@ use std::fmt;
 struct Check {
     about: &'static str,
     #[serde(flatten)]
-    found: Found,
-}
-
-/// A finding of the doctor.
-#[derive(Debug, Clone, Serialize)]
-struct Found {
-    #[serde(flatten)]
     finding: Finding,
-    /// It may be a consequence of an earlier finding.
-    #[serde(skip)]
-    may_follow: bool,
-}
-
-impl From<Finding> for Found {
-    fn from(finding: Finding) -> Self {
-        Self { finding, may_follow: false }
-    }
 }
 
 /// The whole report, as `--json` prints it: schema 2, documented in docs/pmc-lite.md.
@@ -66,7 +51,8 @@ pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> Ended {
     let pages = Pages::read(instance);
     let host = HostFacts::gather(args, &pages, instance);
     // Gathering takes seconds: the report uses the present state of the pages.
-    let pages = Pages::read(instance);
+    let mut pages = Pages::read(instance);
+    pages.surroundings.name_holders(ports::holder_of_socket);
     let report = Report::of(&host, &pages);
     if args.json {
         crate::print(&crate::json(&report))?;
@@ -79,48 +65,44 @@ pub fn run(args: &DoctorArgs, instance: Option<&Instance>) -> Ended {
 impl Report {
     /// Runs all checks on the facts.
     fn of(host: &HostFacts, pages: &Pages) -> Self {
-        let as_found = |found: Vec<Finding>| found.into_iter().map(Found::from).collect::<Vec<_>>();
-        let mut found = vec![
-            ("interface", as_found(interface::judge(host))),
-            ("network", as_found(network::judge(host, pages))),
-            ("ports", as_found(ports::judge(host, pages))),
-        ];
-        let is_clear =
-            found.iter().flat_map(|(_, found)| found).all(|found| found.finding.level == Level::Ok);
-        found.extend([
-            ("dante4l", programs::dante4l(host, pages, is_clear)),
-            ("clock", as_found(clock::judge(host, pages))),
+        let found = [
+            ("interface", interface::judge(host)),
+            ("network", network::judge(host, pages)),
+            ("ports", ports::judge(host, pages)),
+            ("dante4l", programs::dante4l(host, pages)),
+            ("clock", clock::judge(host, pages)),
             ("dante2sys", programs::dante2sys(host, pages)),
+            ("chrony", chrony::judge(host, pages)),
             ("danteshm", programs::danteshm(host, pages)),
-            ("chrony", as_found(chrony::judge(host, pages))),
-        ]);
-        let checks: Vec<Check> = found
+        ];
+        let mut checks: Vec<Check> = found
             .into_iter()
-            .flat_map(|(about, found)| found.into_iter().map(move |found| Check { about, found }))
+            .flat_map(|(about, found)| found.into_iter().map(move |finding| Check { about, finding }))
             .collect();
-        let first = first(&checks);
+        let is_covered = programs::is_covered(host, pages);
+        let is_explained: Vec<bool> =
+            checks.iter().map(|check| causes::cause(&checks, check, is_covered).is_some()).collect();
+        for (check, is_explained) in checks.iter_mut().zip(is_explained) {
+            // The remedy refers to the doctor.
+            let Some(otherwise) = check.finding.otherwise.take() else { continue };
+            let remedy = match is_explained {
+                true => format!("first follow the remedies above; if that does not help: {otherwise}"),
+                false => otherwise,
+            };
+            check.finding = check.finding.clone().remedy(remedy);
+        }
+        let first = causes::first(&checks, is_covered).cloned();
         Self { schema: SCHEMA, checks, first }
     }
 
     fn worst(&self) -> Level {
-        self.checks.iter().map(|check| check.found.finding.level).max().unwrap_or(Level::Ok)
+        self.checks.iter().map(|check| check.finding.level).max().unwrap_or(Level::Ok)
     }
-}
-
-/// Returns the finding to start with: the first failure, as it is nearest to the cable, else the first warning. Findings that may
-/// be consequences of others come last.
-fn first(checks: &[Check]) -> Option<Check> {
-    let of = |level| {
-        let matches = move |Found { finding, may_follow }: &Found| !may_follow && finding.level == level;
-        checks.iter().find(move |check| matches(&check.found))
-    };
-    let any = || checks.iter().find(|check| check.found.finding.level > Level::Ok);
-    of(Level::Failure).or_else(|| of(Level::Warning)).or_else(any).cloned()
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Check { about, found: Found { finding, .. } } in &self.checks {
+        for Check { about, finding } in &self.checks {
             let style = style(finding.level);
             let word = match finding.level {
                 Level::Ok => "ok",
@@ -136,7 +118,7 @@ impl fmt::Display for Report {
             Level::Warning => "No failure. First warning:",
             Level::Failure => "Begin here:",
         };
-        let Some(Check { found: Found { finding, .. }, .. }) = &self.first else { return Ok(()) };
+        let Some(Check { finding, .. }) = &self.first else { return Ok(()) };
         writeln!(f, "\n{style}{start}{style:#} {}", finding.what())?;
         finding.ways().try_for_each(|way| writeln!(f, "-> {way}"))
     }

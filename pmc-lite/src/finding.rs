@@ -118,6 +118,9 @@ pub struct Finding {
     /// If `remedy` refers to the doctor: the remedy that the doctor shows if it finds no cause.
     #[serde(skip)]
     pub otherwise: Option<String>,
+    /// The output of danteshm that it is about.
+    #[serde(skip)]
+    pub output: Option<OutputKind>,
 }
 
 impl Finding {
@@ -131,7 +134,7 @@ impl Finding {
     /// like a finding of its own.
     pub fn ok(what: impl AsRef<str>) -> Self {
         let (kind, level, what) = (Kind::Check, Level::Ok, printable(what.as_ref()).into_owned());
-        Self { kind, program: None, level, what, remedy: None, otherwise: None }
+        Self { kind, program: None, level, what, remedy: None, otherwise: None, output: None }
     }
 
     /// Replaces the text.
@@ -522,10 +525,11 @@ pub fn relay(pages: &Pages) -> Vec<Finding> {
     let level = if is_failure { Level::Failure } else { Level::Warning };
     let not_ready = body.outputs().iter().filter_map(|record| {
         let fault = Undelivered::of(record).filter(|fault| !is_idle(fault))?;
-        Some(match record.kind() {
+        let found = match record.kind() {
             Some(OutputKind::Usrvclock) => output::unserved(record, &fault, pages),
             _ => Finding::explained(level, &fault),
-        })
+        };
+        Some(Finding { output: record.kind(), ..found })
     });
     let not_ready = not_ready.map(|found| found.kind(Kind::OutputNotReady));
     let found = waiting.into_iter().chain(not_ready).map(|found| found.of_program(DanteshmStatus::PROGRAM));

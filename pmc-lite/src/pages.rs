@@ -10,7 +10,7 @@ use dante_core::port::State;
 use dante_core::time::{Raw, Timestamp};
 use dante_os::clock::raw_now;
 use dante_os::page::{Instance, PageName, PageReader, ReadError};
-pub use surroundings::{Master, Occupant, Surroundings};
+pub use surroundings::{Holder, Master, Occupant, Surroundings};
 
 /// One page, or why it cannot be read.
 pub type Read<B> = Result<View<B>, ReadError>;

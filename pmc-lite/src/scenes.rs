@@ -1,6 +1,6 @@
 //! Simulated states of the daemons for tests: each output is tested in each of these scenes.
 
-use crate::pages::{Occupant, Pages, Read, Surroundings};
+use crate::pages::{Master, Occupant, Pages, Read, Surroundings};
 use dante_core::announcement::PtpVersion;
 use dante_core::candidates::{PassedOver, Role};
 use dante_core::page::{
@@ -282,7 +282,7 @@ pub fn usrvclock_taken() -> Pages {
         path: SocketPath::new(path),
         ..OutputRecord::new_zeroed()
     };
-    let occupants = vec![(path.into(), Occupant::Socket)];
+    let occupants = vec![(path.into(), Occupant::Socket(None))];
     let surroundings = Surroundings { occupants, ..Surroundings::default() };
     Pages { danteshm: fresh(body), surroundings, ..chrony() }
 }
@@ -356,6 +356,35 @@ pub fn auto_no_leader() -> Pages {
 /// Another program uses the UDP ports on both candidates.
 pub fn auto_ports_in_use() -> Pages {
     searching(&["eth0", "eth1"].map(|name| listens(name, InterfaceFault::PortInUse)))
+}
+
+/// No candidate receives anything, and one has no carrier.
+pub fn auto_silent() -> Pages {
+    searching(&[listens("eth0", InterfaceFault::NoCarrier), listens("eth1", InterfaceFault::None)])
+}
+
+/// The leader on the interface that was chosen is no longer received.
+pub fn auto_lost() -> Pages {
+    let mut body = observer(PortRecord { state: port::State::Listening as u8, ..opened("eth1") });
+    body.is_auto = 1;
+    Pages { dante4l: fresh(body), ..listening(None) }
+}
+
+/// The interface is a port of a bridge.
+pub fn port_of_a_bridge() -> Pages {
+    let mut pages = faulty();
+    if let Ok(view) = &mut pages.dante4l {
+        let port = &mut view.body.ports[0];
+        (port.interface, port.fault) = (Text::new("eth1"), InterfaceFault::Port as u8);
+    }
+    let master = Master { port: "eth1".into(), kind: "bridge".into(), name: "br0".into() };
+    Pages { surroundings: Surroundings { masters: vec![master], ..Surroundings::default() }, ..pages }
+}
+
+/// The kernel refuses corrections of the clock.
+pub fn clock_refused() -> Pages {
+    let steered = Dante2sysStatus { state: steer::State::Refused as u8, ..steered() };
+    Pages { dante2sys: fresh(steered), ..locked() }
 }
 
 /// There is no candidate.

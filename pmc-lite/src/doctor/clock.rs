@@ -59,6 +59,16 @@ pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
             competitor.name
         ))];
     }
+    // danteshm gives Dante time to programs with a clock of their own; no program is to steer the system clock by it.
+    let serves_alone = freshness(&pages.danteshm) == Freshness::Fresh
+        && chrony_relay(pages) == Freshness::Absent
+        && freshness(&pages.dante2sys) == Freshness::Absent;
+    if serves_alone {
+        return vec![Finding::ok(format!(
+            "{} steers the system clock; danteshm gives Dante time to other programs (usrvclock) only",
+            competitor.name
+        ))];
+    }
     // A chronyd fed by danteshm does not compete, unless dante2sys steers the same clock.
     let is_fed = feeds && !is_system_clock && freshness(&pages.dante2sys) != Freshness::Stale;
     if is_fed && others.iter().filter(is_chronyd).count() == others.len() {

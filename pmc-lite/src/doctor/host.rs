@@ -8,16 +8,18 @@ use super::ports::{Holder, holders};
 use super::programs::PageFile;
 use super::routes::ReversePath;
 use crate::args::DoctorArgs;
+use crate::finding::cause;
 use crate::pages::{Pages, Read, configuration, fresh_body, unit};
+use dante_core::candidates::PassedOver;
 use dante_core::page::{
     Body, Dante2sys, Dante2sysStatus, Dante4l, Dante4lStatus, Danteshm, DanteshmStatus, PortRecord,
 };
-use dante_core::port::State;
+use dante_core::port::{InterfaceFault, State};
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT, Subdomain};
 use dante_os::competing_daemons::{self, CompetingDaemon, Found};
 use dante_os::daemon;
 use dante_os::denial::Denial;
-use dante_os::net::{self, Capabilities, Interface, Kind, NetError};
+use dante_os::net::{self, Capabilities, Interface, InterfaceName, Kind, LinkInfo, NetError, passed_over};
 use dante_os::page::Instance;
 use dante_os::procfs::{Process, text_of};
 use std::net::Ipv4Addr;
@@ -35,9 +37,15 @@ const LINK_LOCAL: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 pub struct HostFacts {
     pub instance: Option<Instance>,
     pub choice: Choice,
+    /// The configuration file of dante4l, for remedies.
+    pub configuration: PathBuf,
     /// Why the configuration file could not be read.
     pub unreadable: Option<String>,
     pub networks: Vec<InterfaceFacts>,
+    /// With `interface = "auto"`: the interfaces that dante4l passes over, with the reasons.
+    pub passed_over: Vec<(String, PassedOver)>,
+    /// All interfaces of this host.
+    pub links: Vec<LinkInfo>,
     /// Packets received on the other interfaces, if no leader was received on `networks`.
     pub elsewhere: Vec<(String, Received)>,
     pub firewall: Rules,
@@ -59,15 +67,20 @@ pub struct HostFacts {
 pub enum Choice {
     Flag,
     Page,
-    Configuration(PathBuf),
-    /// No source: all interfaces are checked.
-    All,
+    Configuration,
+    /// `interface = "auto"`: the networks that a running dante4l has chosen.
+    Chosen,
+    /// `interface = "auto"`: all candidates, since dante4l uses none of them yet, or does not run.
+    Candidates,
 }
 
 /// Facts about one interface.
 #[derive(Debug)]
 pub struct InterfaceFacts {
+    /// The kernel's name; the given one if there is no such interface.
     pub name: String,
+    /// The interface as the kernel describes it, with its other names.
+    pub info: Option<LinkInfo>,
     pub subdomain: Subdomain,
     pub link: Result<Interface, NetError>,
     pub memberships: Memberships,
@@ -80,11 +93,13 @@ pub struct InterfaceFacts {
 impl HostFacts {
     /// Gathers the facts, which takes up to [`LISTEN_TIME`].
     pub fn gather(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Self {
-        let (choice, names, subdomain, unreadable) = choose(args, pages, instance);
+        let links = net::links().unwrap_or_default();
+        let Chosen { choice, configuration, names, passed_over, subdomain, unreadable } =
+            choose(args, pages, instance, &links);
         // Before this program opens its own sockets.
         let holders = holders(&[EVENT_PORT, GENERAL_PORT]);
         let mut networks: Vec<InterfaceFacts> =
-            names.into_iter().map(|name| InterfaceFacts::gather(name, subdomain, pages)).collect();
+            names.into_iter().map(|name| InterfaceFacts::gather(name, &links, subdomain, pages)).collect();
         let elsewhere = receive(&mut networks, pages);
         // Read again: the kernel reports a carrier up to 1 s late.
         networks.iter_mut().for_each(|network| network.link = Interface::find(&network.name.as_str().into()));
@@ -92,7 +107,10 @@ impl HostFacts {
         Self {
             instance: instance.cloned(),
             choice,
+            configuration,
             unreadable,
+            passed_over,
+            links,
             elsewhere,
             networks,
             holders,
@@ -109,12 +127,19 @@ impl HostFacts {
         }
     }
 
-    /// Returns the configuration file, for remedies.
-    pub fn configuration(&self) -> PathBuf {
-        match &self.choice {
-            Choice::Configuration(path) => path.clone(),
-            _ => configuration(self.instance.as_ref()).into(),
-        }
+    /// Whether dante4l has still to choose among several interfaces.
+    pub fn is_searching(&self) -> bool {
+        self.choice == Choice::Candidates && self.networks.len() > 1
+    }
+
+    /// Whether dante4l chooses its networks itself.
+    pub fn is_auto(&self) -> bool {
+        matches!(self.choice, Choice::Chosen | Choice::Candidates)
+    }
+
+    /// Why dante4l passes this interface over; `None` if it does not.
+    pub fn passed_over(&self, interface: &str) -> Option<PassedOver> {
+        self.passed_over.iter().find(|(name, _)| name == interface).map(|(_, why)| *why)
     }
 
     /// Returns dante4l's unit.
@@ -124,25 +149,56 @@ impl HostFacts {
 }
 
 impl InterfaceFacts {
-    fn gather(name: String, subdomain: Subdomain, pages: &Pages) -> Self {
-        let subdomain = port_of(pages, &name).map_or(subdomain, |port| Subdomain(port.subdomain));
-        let link = Interface::find(&name.as_str().into());
-        // `name` may be an alternative name, which files of /proc do not have.
-        let device = link.as_ref().map_or(name.as_str(), |interface| interface.name.as_str());
-        Self {
+    /// `name` is the kernel's, if there is such an interface.
+    fn gather(name: String, links: &[LinkInfo], subdomain: Subdomain, pages: &Pages) -> Self {
+        let mut facts = Self {
             subdomain,
-            memberships: Memberships::of(device),
-            reverse_path: ReversePath::of(device),
-            timestamping: net::capabilities(device),
-            link,
+            memberships: Memberships::of(&name),
+            reverse_path: ReversePath::of(&name),
+            timestamping: net::capabilities(&name),
+            link: Interface::find(&name.as_str().into()),
             received: None,
+            info: links.iter().find(|link| link.name == name).cloned(),
             name,
+        };
+        if let Some(port) = facts.port(pages) {
+            facts.subdomain = Subdomain(port.subdomain);
         }
+        facts
+    }
+
+    /// Whether this text names the interface: by its name, an alternative name, a label, its hardware address or an IPv4 address.
+    pub fn is_named(&self, text: &str) -> bool {
+        self.name == text || self.info.as_ref().is_some_and(|link| InterfaceName::from(text).names(link))
+    }
+
+    /// Returns the port of a running dante4l on this interface. Its page has the name as configured until the interface was opened.
+    pub fn port<'a>(&self, pages: &'a Pages) -> Option<&'a PortRecord> {
+        let ports = fresh_body::<Dante4lStatus>(&pages.dante4l)?.ports();
+        ports.iter().find(|port| self.is_named(&port.interface.to_string()))
     }
 
     /// Whether dante4l follows a leader here.
     pub fn is_followed(&self, pages: &Pages) -> bool {
-        port_of(pages, &self.name).and_then(PortRecord::state) == Some(State::Slave)
+        self.port(pages).and_then(PortRecord::state) == Some(State::Slave)
+    }
+
+    /// Why the interface cannot receive anything, in a few words; `None` if it can.
+    pub fn fault(&self) -> Option<&'static str> {
+        cause(match &self.link {
+            Ok(link) if link.up => return None,
+            Ok(_) => InterfaceFault::NoCarrier,
+            Err(NetError::NotFound { .. }) => InterfaceFault::Absent,
+            Err(NetError::Down { .. }) => InterfaceFault::Down,
+            Err(NetError::NoAddress { .. }) => InterfaceFault::NoAddress,
+            Err(NetError::Port { .. }) => InterfaceFault::Port,
+            Err(NetError::Failed { .. }) => InterfaceFault::System,
+        })
+    }
+
+    /// The name, with the reason if it cannot receive anything: `eth0 (no carrier)`.
+    pub fn described(&self) -> String {
+        self.fault().map_or_else(|| self.name.clone(), |fault| format!("{} ({fault})", self.name))
     }
 
     /// Whether packets of this kind arrive at the interface, but reach no socket.
@@ -204,46 +260,89 @@ pub fn setting(proc: &Path, interface: &str, name: &str) -> Option<u32> {
     text_of(&path)?.trim().parse().ok()
 }
 
-/// Returns the port of a running dante4l on this interface.
-pub fn port_of<'a>(pages: &'a Pages, interface: &str) -> Option<&'a PortRecord> {
-    let body = fresh_body::<Dante4lStatus>(&pages.dante4l)?;
-    body.ports().iter().find(|port| port.interface.to_string() == interface)
-}
-
 fn writer<B: Body>(read: &Read<B>) -> Option<Running> {
     let running = Running::of(read.as_ref().ok()?.pid)?;
     // Another process may have this id by now.
     (running.name == B::PROGRAM).then_some(running)
 }
 
-/// Source of the interfaces, their names, the subdomain, and why the configuration could not be read.
-type Chosen = (Choice, Vec<String>, Subdomain, Option<String>);
+/// The interfaces to check.
+struct Chosen {
+    choice: Choice,
+    configuration: PathBuf,
+    /// The kernel's names, each once; the given ones of interfaces that do not exist.
+    names: Vec<String>,
+    passed_over: Vec<(String, PassedOver)>,
+    subdomain: Subdomain,
+    /// Why the configuration could not be read.
+    unreadable: Option<String>,
+}
 
-fn choose(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>) -> Chosen {
+fn choose(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>, links: &[LinkInfo]) -> Chosen {
     let path = args.config.clone().unwrap_or_else(|| configuration(instance).into());
     let is_needed = args.config.is_some() || path.exists();
     let read = |key| if is_needed { daemon::values(&path, "dante4l", key) } else { Ok(Vec::new()) };
-    let (names, unreadable) = match read("interface") {
+    let (configured, unreadable) = match read("interface") {
         Ok(names) => (names, None),
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
     let subdomain =
         read("subdomain").ok().and_then(|names| names.first()?.parse().ok()).unwrap_or(Subdomain::DFLT);
+    let is_auto = |names: &[String]| matches!(names, [only] if only == AUTO);
     // The page of a dead dante4l is used if no other source names an interface.
-    let on_page: Vec<String> = (pages.dante4l.as_ref())
-        .map(|view| view.body.ports().iter().map(|port| port.interface.to_string()).collect())
-        .unwrap_or_default();
-    let runs = pages.has_dante4l() && !on_page.is_empty() && args.config.is_none();
-    let (choice, names) = if !args.interface.is_empty() {
-        (Choice::Flag, args.interface.clone())
-    } else if !names.is_empty() && !runs {
-        (Choice::Configuration(path), names)
-    } else if !on_page.is_empty() && args.config.is_none() {
-        (Choice::Page, on_page)
-    } else {
-        (Choice::All, usable().map(|interface| interface.name).collect())
+    let page = pages.dante4l.as_ref().ok().map(|view| &view.body).filter(|_| args.config.is_none());
+    let running = page.filter(|_| pages.has_dante4l());
+    let on_page = |body: &Dante4lStatus| -> Vec<String> {
+        body.ports().iter().map(|port| port.interface.to_string()).collect()
     };
-    (choice, names, subdomain, unreadable)
+    let searched = running.and_then(Dante4lStatus::candidates);
+    let (choice, names) = if !args.interface.is_empty() && !is_auto(&args.interface) {
+        (Choice::Flag, args.interface.clone())
+    } else if let (true, Some(body)) =
+        (args.interface.is_empty(), running.filter(|body| !body.ports().is_empty()))
+    {
+        (if body.is_auto == 1 { Choice::Chosen } else { Choice::Page }, on_page(body))
+    } else if args.interface.is_empty()
+        && searched.is_none()
+        && !configured.is_empty()
+        && !is_auto(&configured)
+    {
+        (Choice::Configuration, configured)
+    } else if let (true, Some(body)) = (
+        args.interface.is_empty() && configured.is_empty(),
+        page.filter(|body| body.is_auto == 0 && !body.ports().is_empty()),
+    ) {
+        (Choice::Page, on_page(body))
+    } else {
+        let eligible = links.iter().filter(|link| passed_over(link, links).is_none());
+        (Choice::Candidates, eligible.map(|link| link.name.clone()).collect())
+    };
+    let is_choosing = matches!(choice, Choice::Chosen | Choice::Candidates);
+    let others = links.iter().filter(|_| is_choosing);
+    Chosen {
+        names: resolved(names, links),
+        choice,
+        configuration: path,
+        passed_over: others.filter_map(|link| Some((link.name.clone(), passed_over(link, links)?))).collect(),
+        subdomain,
+        unreadable,
+    }
+}
+
+/// The value of `interface` with which dante4l chooses among the interfaces of the host.
+const AUTO: &str = "auto";
+
+/// Returns the kernel's names of these interfaces, each once.
+pub(super) fn resolved(names: Vec<String>, links: &[LinkInfo]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for name in names {
+        let link = InterfaceName::from(name.as_str()).among(links);
+        let name = link.map_or(name, |link| link.name.clone());
+        if !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    found
 }
 
 /// Returns every interface that could be on a Dante network: up, with an IPv4 address, not the loopback.

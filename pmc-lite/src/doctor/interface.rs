@@ -2,9 +2,9 @@
 
 use super::host::{Choice, HostFacts, InterfaceFacts};
 use super::listen::ReceivedLeader;
-use crate::finding::{Finding, Level};
-use dante_core::printable::printable;
-use dante_os::net::NetError;
+use crate::finding::{Finding, Level, joined};
+use dante_core::candidates::PassedOver;
+use dante_os::net::{LinkInfo, NetError};
 
 /// Checks the interfaces.
 pub fn judge(host: &HostFacts) -> Vec<Finding> {
@@ -16,36 +16,48 @@ pub fn judge(host: &HostFacts) -> Vec<Finding> {
             ),
         );
     }
-    if host.choice == Choice::All && host.unreadable.is_none() {
-        found.push(unnamed(host));
-    }
+    found.extend(host.is_auto().then(|| candidates(host)));
     found.extend(judged(host).into_iter().map(|network| interface(host, network)));
     found.extend(judged(host).into_iter().filter_map(timestamps));
     found
 }
 
-/// The finding that neither dante4l, nor a flag, nor the configuration names an interface.
-fn unnamed(host: &HostFacts) -> Finding {
-    let with_leader: Vec<&str> = host
-        .networks
-        .iter()
-        .filter(|network| network.leader().is_some())
-        .map(|network| network.name.as_str())
+/// What `interface = "auto"` means on this host.
+fn candidates(host: &HostFacts) -> Finding {
+    let others: Vec<String> = (host.passed_over.iter())
+        .filter(|(_, why)| *why != PassedOver::Loopback)
+        .map(|(name, why)| format!("{name} ({why})"))
         .collect();
-    let finding = Finding::failure(
-        "dante4l is not running, and no configuration names the interface of the Dante network: all interfaces were checked",
-    );
-    match with_leader.as_slice() {
-        [one] => finding.remedy(format!("a leader was received on {one}: {}", naming(host, one))),
-        _ => finding.remedy(naming(host, "IFACE")),
+    let passed_over =
+        if others.is_empty() { String::new() } else { format!("; passed over: {}", others.join(", ")) };
+    let names: Vec<String> = host.networks.iter().map(InterfaceFacts::described).collect();
+    match (&host.choice, names.as_slice()) {
+        (Choice::Chosen, _) => {
+            Finding::ok(format!("interface = \"auto\": dante4l uses {}{passed_over}", joined(&names)))
+        }
+        (_, []) => Finding::failure(format!(
+            "interface = \"auto\", but this host has no wired network interface{passed_over}"
+        ))
+        .remedy(format!("connect a network card, or name the interface to use: {}", naming(host, "IFACE"))),
+        (_, [only]) => {
+            Finding::ok(format!("interface = \"auto\": {only} is the only wired interface{passed_over}"))
+        }
+        _ => Finding::ok(format!(
+            "interface = \"auto\": dante4l uses one of {} on which a leader is received{passed_over}",
+            joined(&names)
+        )),
     }
 }
 
-/// Returns the interfaces to report on. If none was named and a leader was received on one, those without a leader are left out.
+/// Returns the interfaces to report on one by one. While dante4l chooses among several: those with a leader, else those that can
+/// receive one; the others are in the finding about all candidates.
 pub fn judged(host: &HostFacts) -> Vec<&InterfaceFacts> {
-    let is_relevant = |network: &&InterfaceFacts| network.leader().is_some();
-    let has_leader = host.choice == Choice::All && host.networks.iter().any(|network| is_relevant(&network));
-    host.networks.iter().filter(|network| !has_leader || is_relevant(network)).collect()
+    let is_searching = host.is_searching();
+    let has_leader = host.networks.iter().any(|network| network.leader().is_some());
+    let is_relevant = |network: &&InterfaceFacts| {
+        !is_searching || if has_leader { network.leader().is_some() } else { network.fault().is_none() }
+    };
+    host.networks.iter().filter(is_relevant).collect()
 }
 
 fn interface(host: &HostFacts, network: &InterfaceFacts) -> Finding {
@@ -54,13 +66,15 @@ fn interface(host: &HostFacts, network: &InterfaceFacts) -> Finding {
         Err(error) => {
             let finding = Finding::explained(Level::Failure, error);
             match error {
-                NetError::NotFound { present, .. } => {
-                    let others: Vec<&String> = present.iter().filter(|name| *name != "lo").collect();
+                NetError::NotFound { .. } => {
+                    let is_usable = |link: &&LinkInfo| !link.is_loopback && !link.is_taken();
+                    let others: Vec<&LinkInfo> = host.links.iter().filter(is_usable).collect();
                     finding.remedy(match others.as_slice() {
-                        [only] => naming(host, only),
+                        [only] => naming(host, &only.name),
                         _ => format!("with one of these interfaces: {}", naming(host, "IFACE")),
                     })
                 }
+                NetError::Port { master, .. } => finding.remedy(naming(host, master)),
                 _ => finding,
             }
         }
@@ -86,12 +100,7 @@ fn interface(host: &HostFacts, network: &InterfaceFacts) -> Finding {
 
 /// Returns the remedy that configures the interface of dante4l.
 pub fn naming(host: &HostFacts, interface: &str) -> String {
-    let (interface, file) = (printable(interface), host.configuration().display().to_string());
-    format!(
-        "set interface = \"{interface}\" in section [dante4l] of {} (or -i {interface}), then systemctl restart {}",
-        printable(&file),
-        host.unit()
-    )
+    crate::finding::naming(interface, &host.configuration.display().to_string(), &host.unit())
 }
 
 /// Returns a leader that was received on an interface that was not named.

@@ -2,7 +2,7 @@
 //! Sends nothing except the kernel's reports of multicast memberships (IGMP).
 //!
 //! Packets are counted twice: at sockets like those of dante4l and, with CAP_NET_RAW, at the interface ([`Tap`]), before the
-//! reverse-path filter and the firewall. This host dropped the packets that only the tap received.
+//! reverse-path filter and the firewall, with their VLAN tags. This host dropped the packets that only the tap received.
 
 use dante_core::explain::Explain;
 use dante_core::port::Channel;
@@ -39,6 +39,8 @@ pub struct Received {
     pub event: Arrivals,
     /// Packets on the port of general messages, 320.
     pub general: Arrivals,
+    /// Senders of PTPv1 Syncs with a VLAN tag. Such packets count nowhere else.
+    pub tagged: Vec<TaggedLeader>,
     /// Senders whose packets arrived at the interface, but at no socket.
     pub blocked: Vec<Ipv4Addr>,
     /// Why the sockets could not be opened.
@@ -91,11 +93,30 @@ pub struct ReceivedLeader {
     pub reaches_socket: bool,
 }
 
+/// A sender of Syncs with a VLAN tag, which the interface does not receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaggedLeader {
+    /// VLAN id.
+    pub vlan: u16,
+    /// Its port identity.
+    pub identity: PortIdentity,
+    /// Source address of its packets.
+    pub address: Ipv4Addr,
+}
+
 impl Received {
     /// Whether packets of this kind arrive at the interface, but reach no socket.
     pub fn is_blocked(&self, of: impl Fn(&Self) -> Arrivals) -> bool {
         let arrivals = of(self);
         self.failure.is_none() && arrivals.sockets == 0 && arrivals.interface.is_some_and(|count| count > 0)
+    }
+
+    fn take_tagged(&mut self, bytes: &[u8], address: Ipv4Addr, vlan: u16) {
+        let Ok(Packet { header, message: Message::Sync(_) }) = Packet::parse(bytes) else { return };
+        let new = TaggedLeader { vlan, identity: header.source, address };
+        if !self.tagged.contains(&new) && self.tagged.len() < MAX_RECORDED {
+            self.tagged.push(new);
+        }
     }
 
     fn take(&mut self, bytes: &[u8], source: Ipv4Addr, at_socket: bool) {
@@ -143,7 +164,10 @@ fn fetch(tap: &Tap, listeners: &mut [Listener<'_>]) {
         if let Some(listener) =
             listeners.iter_mut().find(|listener| listener.interface.index == tapped.interface)
         {
-            listener.take(tapped.source, tapped.port, tapped.bytes, false);
+            match tapped.vlan {
+                Some(vlan) => listener.received.take_tagged(tapped.bytes, tapped.source, vlan),
+                None => listener.take(tapped.source, tapped.port, tapped.bytes, false),
+            }
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Checks of what arrives at the interfaces, and of what keeps it from the programs.
 
 use super::firewall::{self, FIND_RULE};
-use super::host::{HostFacts, InterfaceFacts, LISTEN_TIME, port_of};
+use super::host::{HostFacts, InterfaceFacts, LISTEN_TIME};
 use super::interface::{elsewhere, judged, naming};
-use super::listen::Received;
+use super::listen::{Received, ReceivedLeader, TaggedLeader};
 use super::{membership, routes};
-use crate::finding::Finding;
+use crate::finding::{Finding, Level, joined};
 use crate::pages::Pages;
+use dante_core::candidates::PassedOver;
 use dante_core::page::PortRecord;
 use dante_core::port::Counter;
+use dante_core::printable::printable;
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT};
 use dante_os::net::Interface;
 
@@ -17,7 +19,7 @@ pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
     let mut found = Vec::new();
     for network in judged(host) {
         let Ok(Interface { up: true, .. }) = &network.link else { continue };
-        let port = port_of(pages, &network.name);
+        let port = network.port(pages);
         let gets_through =
             network.is_followed(pages) || network.leader().is_some_and(|leader| leader.reaches_socket);
         let ports = [|received: &Received| received.event, |received: &Received| received.general];
@@ -27,13 +29,81 @@ pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
         found.extend(membership::judge(host, network, port));
         found.extend(received(host, network, pages));
     }
+    let has_leader = host.networks.iter().any(|network| network.leader().is_some());
+    let is_explained = found.iter().any(|found| found.level == Level::Failure);
+    if host.is_searching() && !has_leader && !is_explained {
+        found.push(no_candidate(host));
+    }
     found
+}
+
+/// The finding that none of the interfaces among which dante4l chooses receives a leader.
+fn no_candidate(host: &HostFacts) -> Finding {
+    let names: Vec<String> = host.networks.iter().map(InterfaceFacts::described).collect();
+    let names = joined(&names);
+    if let Some((other, leader)) = elsewhere(host) {
+        return passed_over(host, &format!("no leader is received on {names}"), other, leader);
+    }
+    let seconds = LISTEN_TIME.as_secs_f64();
+    Finding::failure(format!("no leader on {names}: no Sync received in {seconds} s")).remedy(
+        "check that the cable of the Dante network is connected, and that a Dante device is on and in the VLAN of that interface \
+         (Dante Controller shows which device leads). A switch with IGMP snooping needs a querier",
+    )
+}
+
+/// The finding that `without`, but a leader was received on an interface that dante4l does not use by itself.
+fn passed_over(host: &HostFacts, without: &str, other: &str, leader: &ReceivedLeader) -> Finding {
+    let (identity, address) = (leader.identity, leader.address);
+    let why = host.passed_over(other);
+    let reason =
+        why.map(|why| format!(", which interface = \"auto\" passes over ({why})")).unwrap_or_default();
+    let named = naming(host, other);
+    Finding::failure(format!("{without}, but the leader {identity} at {address} is on {other}{reason}"))
+        .remedy(match why {
+            Some(PassedOver::Wireless) => format!(
+                "connect this host to the Dante network by a cable\n\
+                 or, although an access point delays Syncs by milliseconds: {named}"
+            ),
+            _ => named,
+        })
+}
+
+/// The finding that the leader's packets have a VLAN tag with which the interface does not receive them.
+fn tagged(host: &HostFacts, network: &InterfaceFacts, tagged: &TaggedLeader) -> Finding {
+    let name = &network.name;
+    let TaggedLeader { vlan, identity, address } = tagged;
+    let what = format!(
+        "PTP of the leader {identity} at {address} arrives at {name} with VLAN tag {vlan}, which {name} does not receive"
+    );
+    let parent = network.info.as_ref().map(|link| link.index);
+    let existing = host.links.iter().find(|link| link.parent == parent && link.vlan == Some(*vlan));
+    let (set_up, vlan_name) = match existing {
+        Some(link) if link.is_up && !link.addresses.is_empty() => (String::new(), link.name.clone()),
+        Some(link) => {
+            let name = printable(&link.name).into_owned();
+            (format!("ip link set {name} up, and give it an IPv4 address; "), link.name.clone())
+        }
+        None => {
+            // The kernel's limit on a name is 15 bytes.
+            let of_parent = format!("{name}.{vlan}");
+            let new = if of_parent.len() <= 15 { of_parent } else { format!("vlan{vlan}") };
+            let set_up = format!(
+                "ip link add link {name} name {new} type vlan id {vlan}; ip link set {new} up; give it an IPv4 address; ",
+            );
+            (set_up, new)
+        }
+    };
+    let use_it = if host.is_auto() { "dante4l then uses it".to_owned() } else { naming(host, &vlan_name) };
+    Finding::failure(what).remedy(format!(
+        "receive that VLAN on this host: {set_up}{use_it}\n\
+         or set the switch's port of this host to VLAN {vlan} untagged"
+    ))
 }
 
 /// Checks whether a leader is received.
 fn received(host: &HostFacts, network: &InterfaceFacts, pages: &Pages) -> Vec<Finding> {
     let InterfaceFacts { name, subdomain, .. } = network;
-    let port = port_of(pages, name);
+    let port = network.port(pages);
     if network.is_followed(pages) {
         let leader = port.and_then(PortRecord::leader);
         let leader = leader
@@ -65,26 +135,25 @@ fn received(host: &HostFacts, network: &InterfaceFacts, pages: &Pages) -> Vec<Fi
         }
         return found;
     }
-    vec![missing(host, network, received, port)]
+    missing(host, network, received, port).into_iter().collect()
 }
 
-/// Returns why no leader is received.
+/// Returns why no leader is received; `None` if nothing shows it while dante4l chooses among several interfaces.
 fn missing(
     host: &HostFacts,
     network: &InterfaceFacts,
     received: &Received,
     port: Option<&PortRecord>,
-) -> Finding {
+) -> Option<Finding> {
     let InterfaceFacts { name, subdomain, .. } = network;
-    let (configuration, unit) = (host.configuration(), host.unit());
-    let configuration = configuration.display();
+    let (configuration, unit) = (host.configuration.display(), host.unit());
     if let Some(leader) = received.leaders.first() {
         let (theirs, sender) = (leader.subdomain, leader.identity);
         let follow = format!(
             "set subdomain = \"{theirs}\" in section [dante4l] of {configuration} (or --subdomain {theirs}), then systemctl \
              restart {unit}"
         );
-        return Finding::failure(format!(
+        return Some(Finding::failure(format!(
             "the leader {sender} at {} on {name} is in subdomain {theirs}, but {subdomain} is configured",
             leader.address
         ))
@@ -96,22 +165,21 @@ fn missing(
             )
         } else {
             follow
-        });
+        }));
     }
-    if let Some((other, leader)) = elsewhere(host) {
-        return Finding::failure(format!(
-            "no leader is received on {name}, but the leader {} at {} is on {other}: {name} is the wrong interface",
-            leader.identity, leader.address
-        ))
-        .remedy(naming(host, other));
+    if let Some(leader) = received.tagged.first() {
+        return Some(tagged(host, network, leader));
+    }
+    if let Some((other, leader)) = elsewhere(host).filter(|_| !host.is_searching()) {
+        return Some(other_interface(host, name, other, leader));
     }
     if received.ptp_v2.is_any() {
-        return Finding::failure(format!(
-            "{name} receives only PTPv2 (AES67): no Dante device leads with PTPv1"
-        ))
-        .remedy(
-            "enable PTPv1 on one of the devices (in Dante Controller, for a device in AES67 mode), or connect a Dante device \
-             that can lead",
+        return Some(
+            Finding::failure(format!("{name} receives only PTPv2 (AES67): no Dante device leads with PTPv1"))
+                .remedy(
+                    "enable PTPv1 on one of the devices (in Dante Controller, for a device in AES67 mode), or connect a Dante \
+                     device that can lead",
+                ),
         );
     }
     if let Some(failure) = &received.failure
@@ -122,7 +190,8 @@ fn missing(
         } else {
             "sudo pmc-lite doctor"
         };
-        return Finding::warning(format!("cannot receive PTP on {name}: {}", failure.what)).remedy(remedy);
+        let what = format!("cannot receive PTP on {name}: {}", failure.what);
+        return Some(Finding::warning(what).remedy(remedy));
     }
     let seconds = LISTEN_TIME.as_secs_f64();
     let syncs = port.map_or(0, |port| port.counters().get(Counter::Sync));
@@ -131,13 +200,16 @@ fn missing(
             0 => String::new(),
             count => format!("; dante4l joined {} again {count} times", subdomain.group()),
         };
-        return Finding::failure(format!(
+        return Some(Finding::failure(format!(
             "the leader on {name} is no longer received: {syncs} Syncs earlier, none in the last {seconds} s{rejoined}"
         ))
         .remedy(
                 "check that the leader is on. If Syncs stop some minutes after each start of dante4l, a switch does IGMP \
                  snooping without a querier: enable a querier in the switch, or disable snooping",
-            );
+            ));
+    }
+    if host.is_searching() {
+        return None;
     }
     let other = if received.event.is_any() || received.general.is_any() {
         "packets on UDP 319 or 320 received, but no Sync"
@@ -145,8 +217,25 @@ fn missing(
         "no PTP packet received"
     };
     let nor: String = host.elsewhere.iter().map(|(name, _)| format!(", nor on {name}")).collect();
-    Finding::failure(format!("no leader on {name}{nor}: {other} in {seconds} s")).remedy(
+    Some(Finding::failure(format!("no leader on {name}{nor}: {other} in {seconds} s")).remedy(
         "check that a Dante device is on and in the VLAN of this interface (Dante Controller shows which device leads). A \
          switch with IGMP snooping needs a querier",
-    )
+    ))
+}
+
+/// The finding that the leader is on an interface that was not named, or is not used.
+fn other_interface(host: &HostFacts, name: &str, other: &str, leader: &ReceivedLeader) -> Finding {
+    let (identity, address) = (leader.identity, leader.address);
+    let without = format!("no leader is received on {name}");
+    if host.is_auto() && host.passed_over(other).is_some() {
+        return passed_over(host, &without, other, leader);
+    }
+    let what = format!("{without}, but the leader {identity} at {address} is on {other}");
+    if host.is_auto() {
+        return Finding::warning(format!(
+            "{what}: dante4l uses {other} after 10 s without a leader on {name}"
+        ))
+        .remedy("check the cable and the switch of the network that was used");
+    }
+    Finding::failure(format!("{what}: {name} is the wrong interface")).remedy(naming(host, other))
 }

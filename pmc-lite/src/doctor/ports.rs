@@ -2,7 +2,7 @@
 
 use super::host::{HostFacts, Running};
 use crate::finding::Finding;
-use crate::pages::{Pages, fresh_body};
+use crate::pages::{self, Pages, fresh_body};
 use dante_core::page::{Body, Dante4lStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -68,11 +68,16 @@ impl Socket {
     }
 }
 
+/// Returns the ids of all processes.
+fn pids(proc: &Path) -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir(proc).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// Returns inode and process id of all sockets whose process may be inspected.
 fn owners(proc: &Path) -> Vec<(u64, u32)> {
     let mut found = Vec::new();
-    let pids = std::fs::read_dir(proc).into_iter().flatten().flatten();
-    for pid in pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+    for pid in pids(proc) {
         let files = std::fs::read_dir(proc.join(pid.to_string()).join("fd")).into_iter().flatten().flatten();
         let inodes = files.filter_map(|file| {
             let target = std::fs::read_link(file.path()).ok()?;
@@ -81,6 +86,40 @@ fn owners(proc: &Path) -> Vec<(u64, u32)> {
         found.extend(inodes.map(|inode| (inode, pid)));
     }
     found
+}
+
+/// Returns the program that has the Unix socket bound to this path; `None` if that is not known.
+pub fn holder_of_socket(path: &str) -> Option<pages::Holder> {
+    let Running { name, pid, .. } = holder_in_tree(Path::new("/proc"), path)?;
+    Some(pages::Holder { name, pid })
+}
+
+pub(super) fn holder_in_tree(proc: &Path, path: &str) -> Option<Running> {
+    // The list of a network namespace has the sockets that were made in it.
+    let mut lists = BTreeMap::from([(None, proc.join("net/unix"))]);
+    for pid in pids(proc) {
+        let folder = proc.join(pid.to_string());
+        if let Ok(namespace) = std::fs::read_link(folder.join("ns/net")) {
+            lists.entry(Some(namespace)).or_insert_with(|| folder.join("net/unix"));
+        }
+    }
+    let texts = lists.into_values().filter_map(|list| std::fs::read_to_string(list).ok());
+    let inodes: BTreeSet<u64> = texts
+        .flat_map(|text| text.lines().filter_map(|line| inode_of(line, path)).collect::<Vec<_>>())
+        .collect();
+    if inodes.is_empty() {
+        return None;
+    }
+    let owners = owners(proc);
+    owners.iter().filter(|(of, _)| inodes.contains(of)).find_map(|(_, pid)| Running::in_tree(proc, *pid))
+}
+
+/// Parses a line of /proc/net/unix that ends with this path: number, references, protocol, flags, type, state, inode, path.
+fn inode_of(line: &str, path: &str) -> Option<u64> {
+    let head = line.strip_suffix(path)?;
+    let words: Vec<&str> = head.split_whitespace().collect();
+    let [_, _, _, _, _, _, inode] = words.as_slice() else { return None };
+    head.ends_with(' ').then(|| inode.parse().ok())?
 }
 
 /// Checks whether another program uses the ports, and whether it shares them.

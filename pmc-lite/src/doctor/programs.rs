@@ -1,6 +1,5 @@
 //! Checks of the daemons: their pages, the files of the pages, and their capabilities.
 
-use super::Found;
 use super::host::{HostFacts, Running};
 use crate::finding::{self, Finding, Kind, Level};
 use crate::pages::{Pages, Read, fresh_body, freshness, unit};
@@ -66,22 +65,19 @@ impl Ownership {
     }
 }
 
-/// Checks dante4l. `is_clear`: the checks of interface, network and ports found no problem.
-pub fn dante4l(host: &HostFacts, pages: &Pages, is_clear: bool) -> Vec<Found> {
+/// Whether the checks of interface and network cover all interfaces that dante4l uses: others cannot explain its findings.
+pub fn is_covered(host: &HostFacts, pages: &Pages) -> bool {
+    let ports = fresh_body::<Dante4lStatus>(&pages.dante4l).map(Dante4lStatus::ports).unwrap_or_default();
+    ports.iter().all(|port| host.networks.iter().any(|network| network.is_named(&port.interface.to_string())))
+}
+
+/// Checks dante4l.
+pub fn dante4l(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
     let [files, ..] = &host.pages;
     let [writer, ..] = &host.writers;
-    // The checks of interface and network cannot explain a finding on an interface that they did not cover.
-    let is_covered = fresh_body::<Dante4lStatus>(&pages.dante4l).is_none_or(|body| {
-        body.ports()
-            .iter()
-            .all(|port| host.networks.iter().any(|network| network.name == port.interface.to_string()))
-    });
-    let mut found: Vec<Found> = finding::observer(pages)
-        .into_iter()
-        .map(|finding| if is_covered { resolved(finding, is_clear) } else { finding.into() })
-        .collect();
+    let mut found = finding::observer(pages);
     outdated(&mut found, &pages.dante4l, writer.as_ref());
-    let is_well = !found.iter().any(|found| found.finding.level == Level::Failure);
+    let is_well = !found.iter().any(|found| found.level == Level::Failure);
     if let Some(body) = fresh_body::<Dante4lStatus>(&pages.dante4l).filter(|_| is_well) {
         let states: Vec<String> = body
             .ports()
@@ -91,7 +87,11 @@ pub fn dante4l(host: &HostFacts, pages: &Pages, is_clear: bool) -> Vec<Found> {
                 format!("{state} on {}", port.interface)
             })
             .collect();
-        found.insert(0, Finding::ok(format!("dante4l is running: {}", states.join(" and "))).into());
+        let states = match pages.searched() {
+            Some(searched) => finding::search(searched),
+            None => states.join(" and "),
+        };
+        found.insert(0, Finding::ok(format!("dante4l is running: {states}")));
         let needs_sockets = body
             .ports()
             .iter()
@@ -99,7 +99,7 @@ pub fn dante4l(host: &HostFacts, pages: &Pages, is_clear: bool) -> Vec<Found> {
         if let Some(writer) =
             writer.as_ref().filter(|writer| needs_sockets && !writer.may(CAP_NET_BIND_SERVICE))
         {
-            found.push(lacks(host, writer, "CAP_NET_BIND_SERVICE", "open UDP 319 and 320").into());
+            found.push(lacks(host, writer, "CAP_NET_BIND_SERVICE", "open UDP 319 and 320"));
         }
     }
     page_files(&mut found, files, &pages.dante4l);
@@ -107,22 +107,19 @@ pub fn dante4l(host: &HostFacts, pages: &Pages, is_clear: bool) -> Vec<Found> {
 }
 
 /// Checks dante2sys.
-pub fn dante2sys(host: &HostFacts, pages: &Pages) -> Vec<Found> {
+pub fn dante2sys(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
     let [_, files, _] = &host.pages;
     let [_, writer, _] = &host.writers;
-    let is_alone = host.sees_all_processes
-        && host.competitors.iter().all(|competitor| competitor.name == Dante2sysStatus::PROGRAM);
-    let resolved = |finding| resolved(finding, is_alone);
-    let mut found: Vec<Found> = finding::steerer(pages).into_iter().map(resolved).collect();
+    let mut found = finding::steerer(pages);
     outdated(&mut found, &pages.dante2sys, writer.as_ref());
-    found.extend(finding::followers(pages).map(resolved));
+    found.extend(finding::followers(pages));
     if let Some(body) = fresh_body::<Dante2sysStatus>(&pages.dante2sys) {
         if body.state() == Some(steer::State::Locked) {
-            found.insert(0, Finding::ok("dante2sys is running: LOCKED").into());
+            found.insert(0, Finding::ok("dante2sys is running: LOCKED"));
         }
         let is_real = SteeredClock::from_number(body.clock) == Some(SteeredClock::Realtime);
         if let Some(writer) = writer.as_ref().filter(|writer| is_real && !writer.may(CAP_SYS_TIME)) {
-            found.push(lacks(host, writer, "CAP_SYS_TIME", "correct the clock").into());
+            found.push(lacks(host, writer, "CAP_SYS_TIME", "correct the clock"));
         }
     }
     page_files(&mut found, files, &pages.dante2sys);
@@ -130,34 +127,20 @@ pub fn dante2sys(host: &HostFacts, pages: &Pages) -> Vec<Found> {
 }
 
 /// Checks danteshm.
-pub fn danteshm(host: &HostFacts, pages: &Pages) -> Vec<Found> {
+pub fn danteshm(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
     let [.., files] = &host.pages;
     let [.., writer] = &host.writers;
-    let mut found: Vec<Found> =
-        finding::relay(pages).into_iter().map(|finding| resolved(finding, true)).collect();
+    let mut found = finding::relay(pages);
     outdated(&mut found, &pages.danteshm, writer.as_ref());
     if fresh_body::<DanteshmStatus>(&pages.danteshm).is_some() && found.is_empty() {
-        found.push(Finding::ok("danteshm is running: FEEDING").into());
+        found.push(Finding::ok("danteshm is running: FEEDING"));
     }
     page_files(&mut found, files, &pages.danteshm);
     found
 }
 
-/// Replaces a remedy that refers to the doctor: an earlier finding may be the cause; if there is none, `otherwise` is the remedy.
-fn resolved(finding: Finding, is_clear: bool) -> Found {
-    match (finding.otherwise.clone(), is_clear) {
-        (None, _) => finding.into(),
-        (Some(otherwise), true) => finding.remedy(otherwise).into(),
-        (Some(otherwise), false) => Found {
-            finding: finding
-                .remedy(format!("first follow the remedies above; if that does not help: {otherwise}")),
-            may_follow: true,
-        },
-    }
-}
-
 /// Adds to the first finding of a stale page whether its writer still exists.
-fn outdated<B: Body>(found: &mut [Found], read: &Read<B>, writer: Option<&Running>) {
+fn outdated<B: Body>(found: &mut [Finding], read: &Read<B>, writer: Option<&Running>) {
     let (Ok(view), Some(first)) = (read, found.first_mut()) else { return };
     if view.freshness != Freshness::Stale {
         return;
@@ -172,7 +155,7 @@ fn outdated<B: Body>(found: &mut [Found], read: &Read<B>, writer: Option<&Runnin
         }
         None => format!("{name} died (process {} is gone): its state in /dev/shm is old", view.pid),
     };
-    first.finding = first.finding.clone().reworded(what);
+    *first = first.clone().reworded(what);
 }
 
 /// The finding that a daemon lacks a capability.
@@ -185,17 +168,17 @@ fn lacks(host: &HostFacts, writer: &Running, capability: &str, action: &str) -> 
 }
 
 /// Checks the files of a program's pages. `read` is the result of both: an error of the clock page, else the status page.
-fn page_files<B: Body>(found: &mut Vec<Found>, files: &[PageFile; 2], read: &Read<B>) {
+fn page_files<B: Body>(found: &mut Vec<Finding>, files: &[PageFile; 2], read: &Read<B>) {
     // The finding of the program already reports a page that could not be read.
     let is_reported = |file: &PageFile| read.as_ref().is_err_and(|error| error.page == file.path);
     let rejected = files.iter().filter(|file| !is_reported(file)).filter_map(|file| file.rejection.as_ref());
     // First, as a program does not start while a file of another user has the path of its page.
     found.splice(
         0..0,
-        rejected.map(|error| Finding::explained(Level::Failure, error).kind(Kind::ForeignPage).into()),
+        rejected.map(|error| Finding::explained(Level::Failure, error).kind(Kind::ForeignPage)),
     );
     let trusted = files.iter().filter(|file| file.rejection.is_none());
-    found.extend(trusted.filter_map(|file| owner(file, freshness(read))).map(Found::from));
+    found.extend(trusted.filter_map(|file| owner(file, freshness(read))));
 }
 
 /// Returns the finding about the owner of a page that is trusted or absent.

@@ -1,7 +1,7 @@
 //! The finding of a usrvclock that danteshm cannot serve.
 
 use super::{Finding, Level};
-use crate::pages::{Occupant, Pages};
+use crate::pages::{Holder, Occupant, Pages};
 use dante_core::page::OutputRecord;
 use dante_core::relay::Undelivered;
 
@@ -10,12 +10,25 @@ pub(super) fn unserved(record: &OutputRecord, fault: &Undelivered<'_>, pages: &P
     let path = record.path.to_string();
     let found = Finding::explained(Level::Failure, fault);
     let (what, remedy) = match pages.surroundings.occupant(&path) {
-        Occupant::Socket => (
-            format!(
-                "usrvclock {path}: another program uses this socket: its clients do not get Dante time from danteshm"
-            ),
-            format!("pmc-lite doctor names that program: stop it, or choose another path (--usrvclock)"),
-        ),
+        Occupant::Socket(holder) => {
+            let (program, remedy) = match holder {
+                Some(Holder { name, pid }) => (
+                    format!("{name} (pid {pid})"),
+                    format!(
+                        "stop it (systemctl status {pid} shows its UNIT), or choose another path (--usrvclock)"
+                    ),
+                ),
+                None => (
+                    "another program".into(),
+                    "sudo pmc-lite doctor names that program: stop it; or remove the socket if no program uses it; or choose another path (--usrvclock)"
+                        .into(),
+                ),
+            };
+            let what = format!(
+                "usrvclock {path}: {program} uses this socket: clients do not get Dante time from danteshm"
+            );
+            (what, remedy)
+        }
         Occupant::OtherFile => (
             format!(
                 "usrvclock {path}: a file that is not a socket has this name: clients do not get Dante time"

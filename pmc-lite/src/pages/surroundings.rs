@@ -31,14 +31,23 @@ pub struct Master {
 /// What has the path of a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Occupant {
-    /// A socket of another program.
-    Socket,
+    /// A socket of another program, which only root can name.
+    Socket(Option<Holder>),
     /// A file of another type.
     OtherFile,
     /// Nothing: its directory, named here, does not exist.
     NoDirectory(PathBuf),
     /// Nothing, or that is not known.
     Unknown,
+}
+
+/// A process that has a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub pid: u32,
 }
 
 impl Surroundings {
@@ -54,6 +63,15 @@ impl Surroundings {
         Self {
             masters: if ports.is_empty() { Vec::new() } else { masters(ports) },
             occupants: unserved.map(|path| (path.clone(), Occupant::of(Path::new(&path)))).collect(),
+        }
+    }
+
+    /// Names the programs that have the sockets, by `of`.
+    pub fn name_holders(&mut self, of: impl Fn(&str) -> Option<Holder>) {
+        for (path, occupant) in &mut self.occupants {
+            if let Occupant::Socket(holder) = occupant {
+                *holder = of(path);
+            }
         }
     }
 
@@ -87,7 +105,7 @@ fn masters(ports: Vec<String>) -> Vec<Master> {
 impl Occupant {
     fn of(path: &Path) -> Self {
         match std::fs::symlink_metadata(path) {
-            Ok(found) if found.file_type().is_socket() => Self::Socket,
+            Ok(found) if found.file_type().is_socket() => Self::Socket(None),
             Ok(_) => Self::OtherFile,
             Err(cause) if cause.kind() == ErrorKind::NotFound => match path.parent() {
                 Some(parent) if !parent.exists() => Self::NoDirectory(parent.into()),
@@ -114,7 +132,7 @@ mod tests {
         let none = folder.join("none");
         assert_eq!(
             found,
-            [Occupant::Socket, Occupant::OtherFile, Occupant::Unknown, Occupant::NoDirectory(none)]
+            [Occupant::Socket(None), Occupant::OtherFile, Occupant::Unknown, Occupant::NoDirectory(none)]
         );
     }
 }

@@ -2,12 +2,15 @@
 
 use dante_core::port::{Channel, State};
 use dante_core::printable::is_harmful;
+use dante_core::relay;
+use dante_core::wire::{PortIdentity, Uuid};
 use dante_os::process::Bound;
 use dante_tests::lab::{Lab, LeaderProcess, has};
 use dante_tests::namespace::{CABLE, Namespace, SECOND_CABLE};
 use dante_tests::pid_namespace::{PidNamespace, inner_pid};
 use dante_tests::program::{Ended, Program, built, copy};
-use dante_tests::raw_sender::RawSender;
+use dante_tests::raw_sender::{RawSender, TaggedSender, sync};
+use dante_tests::stage::Stage;
 use dante_tests::{EVENT_TIMEOUT, skip, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -129,10 +132,100 @@ fn names_wrong_interface_and_the_right_one() {
     // The interface has no carrier.
     host.lab.far.ip(&["link", "set", SECOND_CABLE, "down"]);
     expect_advice(&host.doctor(&["-i", SECOND_CABLE]), &["veth1", "no carrier", "was received on veth0"]);
-    // The configuration names no interface.
+    // The configuration names no interface, so that dante4l only has to be started.
     std::fs::write(&file, "[dante4l]\n").expect("a file");
-    let output = host.doctor(&["-f", &name]).output;
-    assert!(output.contains("a leader was received on veth0: set interface = \"veth0\""), "{output}");
+    let ended = host.doctor(&["-f", &name]);
+    expect_advice(&ended, &["dante4l is not running", "systemctl start dante4l"]);
+    ended.expect(1, &["interface = \"auto\": dante4l uses one of", "veth0 receives the leader"]);
+}
+
+#[test]
+fn names_the_vlan_tag_of_a_leader() {
+    let Some(host) = Host::new() else { return };
+    let sender = TaggedSender::on(&host.lab.far);
+    let uuid = Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]);
+    let source = PortIdentity { technology: PortIdentity::ETHERNET, uuid, port_id: 1 };
+    let _dante4l = host.listening(&[]);
+    let mut doctor = host.start_doctor(&[]);
+    for number in 0.. {
+        if !doctor.runs() {
+            break;
+        }
+        sender.send(10, Channel::Event, &sync(source, number, false));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let ended = doctor.ended(DOCTOR_TIMEOUT);
+    expect_advice(
+        &ended,
+        &[
+            "PTP of the leader 00:1d:c1:a1:72:3c/1 at 169.254.61.114 arrives at veth0 with VLAN tag 10",
+            "ip link add link veth0 name veth0.10 type vlan id 10",
+            "untagged",
+        ],
+    );
+    assert!(!ended.output.contains("drops"), "{}", ended.output);
+}
+
+/// dante4l and doctor may be given different names of one interface, and a label is no interface.
+#[test]
+fn finds_the_interface_by_all_its_names() {
+    let Some(host) = Host::new() else { return };
+    let near = &host.lab.near;
+    near.ip(&["link", "property", "add", "dev", CABLE, "altname", "dante-network"]);
+    near.ip(&["address", "add", "169.254.9.9/16", "dev", CABLE, "label", "veth0:avahi"]);
+    let _leader = host.lab.leader(&["--force"]);
+    let _dante4l = host.start("dante4l", &["-i", "dante-network"]);
+    host.lab.readers().wait_for_port(State::Slave, EVENT_TIMEOUT);
+    let words = ["veth0 is a member of 224.0.1.129", "veth0 receives the leader"];
+    for names in
+        [&[][..], &["-i", "veth0:avahi"], &["-i", "169.254.9.9"], &["-i", "dante-network", "-i", CABLE]]
+    {
+        let ended = host.doctor(names);
+        ended.expect(0, &words);
+        assert_eq!(ended.output.matches("veth0 is up").count(), 1, "{names:?}: {}", ended.output);
+    }
+    // An interface that does not exist: the label is no alternative.
+    let ended = host.doctor(&["-i", "eth7"]);
+    expect_advice(&ended, &["no network interface eth7", "interface = \"veth0\""]);
+    assert!(!ended.output.contains("veth0:avahi"), "{}", ended.output);
+}
+
+#[test]
+fn names_the_bridge_of_a_port() {
+    let Some(host) = Host::new() else { return };
+    let near = &host.lab.near;
+    near.ip(&["link", "add", "br0", "type", "bridge"]);
+    near.ip(&["link", "set", CABLE, "master", "br0"]);
+    near.ip(&["link", "set", "br0", "up"]);
+    let _dante4l = host.start("dante4l", &["-i", CABLE]);
+    let instance = format!("--instance={}", host.lab.stage.instance());
+    let status = wait_for("a finding about the port", EVENT_TIMEOUT, || {
+        let output = host.start("pmc-lite", &["get", "status", &instance]).ended(DOCTOR_TIMEOUT).output;
+        output.contains("a port of bridge br0").then_some(output)
+    });
+    assert!(status.contains("set interface = \"br0\""), "{status}");
+    expect_advice(&host.doctor(&[]), &["veth0 is a port of bridge br0", "interface = \"br0\""]);
+}
+
+/// A second danteshm is the other program.
+#[test]
+fn names_the_program_that_has_the_path_of_a_usrvclock() {
+    let Some(host) = Host::new() else { return };
+    let path = format!("--usrvclock={}", host.lab.stage.folder().join("clock").display());
+    let stage = Stage::new();
+    let command = PidNamespace::command(&host.lab.near, built("danteshm"));
+    let command = stage.with_words(command, "danteshm", &[&path, "--epoch=now"]);
+    let other = host.processes.start(&stage, "danteshm", command);
+    let socket = host.lab.stage.folder().join("clock");
+    wait_for("the socket", EVENT_TIMEOUT, || socket.exists().then_some(()));
+    let _both = host.following();
+    let second = host.start("danteshm", &[&path, "--epoch=now"]);
+    second.wait_for_output("another program uses this socket", EVENT_TIMEOUT);
+    host.lab.readers().wait_for_relay(relay::State::Feeding, EVENT_TIMEOUT);
+    let name = format!("danteshm (pid {}) uses this socket", inner_pid(other.pid()));
+    let ended = host.doctor(&[]);
+    expect_advice(&ended, &[&name, "or choose another path"]);
+    assert!(!ended.output.contains("chrony"), "{}", ended.output);
 }
 
 #[test]

@@ -34,7 +34,9 @@ impl Explain for ServeError {
     fn remedy(&self) -> Option<String> {
         match self {
             Self::InTheWay { .. } => Some("remove it, or choose another path".into()),
-            Self::Taken { .. } => Some("stop it, or choose another path".into()),
+            Self::Taken { .. } => {
+                Some("`sudo pmc-lite doctor` names it: stop it, or choose another path".into())
+            }
             Self::Failed { .. } => None,
         }
     }

@@ -3,7 +3,7 @@
 use super::hosts;
 use crate::doctor::Report;
 use crate::doctor::firewall::{Rules, Unknown};
-use crate::doctor::host::{Choice, HostFacts};
+use crate::doctor::host::HostFacts;
 use crate::hostile::{FORGED, NAME, is_harmless};
 use crate::scenes;
 use dante_os::net::NetError;
@@ -14,11 +14,15 @@ fn named_by_an_attacker(mut host: HostFacts) -> HostFacts {
     host.unreadable = host.unreadable.map(|_| name());
     for network in &mut host.networks {
         network.name = name();
+        network.info.iter_mut().for_each(|link| link.name = name());
         if let Ok(link) = &mut network.link {
             link.name = name();
         }
         if let Err(NetError::NotFound { name: missing, present }) = &mut network.link {
             (*missing, *present) = (name(), vec![name()]);
+        }
+        if let Err(NetError::Port { name: port, kind, master }) = &mut network.link {
+            (*port, *kind, *master) = (name(), name(), name());
         }
         network.reverse_path.routes.iter_mut().for_each(|route| route.interface = name());
         let failure = network.received.iter_mut().find_map(|received| received.failure.as_mut());
@@ -35,9 +39,9 @@ fn named_by_an_attacker(mut host: HostFacts) -> HostFacts {
         other.unit = Some(name());
     });
     host.pages.iter_mut().flatten().flat_map(|page| &mut page.file).for_each(|file| file.owner = name());
-    if let Choice::Configuration(path) = &mut host.choice {
-        *path = NAME.into();
-    }
+    host.configuration = NAME.into();
+    host.links.iter_mut().for_each(|link| link.name = name());
+    host.passed_over.iter_mut().for_each(|(interface, _)| *interface = name());
     let quoted = serde_json::to_string(NAME).expect("JSON");
     host.firewall = match host.firewall {
         Rules { nft: Ok(rules), has_legacy } => {

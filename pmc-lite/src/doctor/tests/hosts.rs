@@ -3,18 +3,19 @@
 use crate::doctor::chrony::{Chrony, Refclock};
 use crate::doctor::firewall::{Rules, Unknown};
 use crate::doctor::host::{Choice, HostFacts, InterfaceFacts, Running};
-use crate::doctor::listen::{Arrivals, OpenFailure, Received, ReceivedLeader};
+use crate::doctor::listen::{Arrivals, OpenFailure, Received, ReceivedLeader, TaggedLeader};
 use crate::doctor::membership::Memberships;
 use crate::doctor::ports::Holder;
 use crate::doctor::programs::{Ownership, PageFile};
 use crate::doctor::routes::{Filter, ReversePath, Route};
-use crate::pages::Pages;
+use crate::pages::{self, Pages};
 use crate::scenes;
+use dante_core::candidates::PassedOver;
 use dante_core::port::Counter;
 use dante_core::wire::{PortIdentity, Subdomain, Uuid};
 use dante_os::competing_daemons::CompetingDaemon;
 use dante_os::denial::Denial;
-use dante_os::net::{Capabilities, Interface, Kind, NetError};
+use dante_os::net::{Capabilities, Interface, Kind, LinkAddress, LinkInfo, NetError};
 use dante_os::page::{Fault, ReadError};
 use std::net::Ipv4Addr;
 
@@ -26,7 +27,11 @@ pub fn all() -> Vec<(&'static str, HostFacts, Pages)> {
         ("no_such_interface", no_such_interface(), scenes::faulty()),
         (
             "another_instance",
-            HostFacts { instance: "stage".parse().ok(), ..no_such_interface() },
+            HostFacts {
+                instance: "stage".parse().ok(),
+                configuration: "/etc/dante4l.stage.toml".into(),
+                ..no_such_interface()
+            },
             Pages { instance: "stage".parse().ok(), ..scenes::faulty() },
         ),
         ("no_carrier", no_carrier(), scenes::listening(None)),
@@ -67,7 +72,55 @@ pub fn all() -> Vec<(&'static str, HostFacts, Pages)> {
             HostFacts { chrony: Chrony { refclocks: Vec::new(), ..chrony_fed().chrony }, ..chrony_fed() },
             fed(),
         ),
-        ("nobody_named_an_interface", unnamed(), scenes::no_daemon()),
+        ("auto_not_started", auto_not_started(), scenes::no_daemon()),
+        ("auto_no_candidate_has_a_leader", auto_silent(), scenes::auto_silent()),
+        (
+            "auto_leader_on_wifi",
+            HostFacts { elsewhere: vec![("wlan0".into(), a_leader(Subdomain::DFLT))], ..auto_silent() },
+            scenes::auto_silent(),
+        ),
+        (
+            "auto_no_interface",
+            HostFacts { networks: Vec::new(), ..auto_silent() },
+            scenes::auto_no_wired_interface(),
+        ),
+        (
+            "auto_leader_moved",
+            HostFacts {
+                choice: Choice::Chosen,
+                elsewhere: vec![("eth2".into(), a_leader(Subdomain::DFLT))],
+                ..listening(nothing())
+            },
+            scenes::auto_lost(),
+        ),
+        ("vlan_tag", listening(tagged()), scenes::listening(None)),
+        (
+            "vlan_tag_and_interface",
+            HostFacts {
+                links: vec![link("eth1"), LinkInfo { parent: Some(3), vlan: Some(10), ..link("eth1.10") }],
+                ..listening(tagged())
+            },
+            scenes::listening(None),
+        ),
+        ("port_of_a_bridge", port_of_a_bridge(), scenes::port_of_a_bridge()),
+        ("only_interface_is_another_one", named_by_mac(), scenes::faulty()),
+        (
+            "not_started_behind_unknown_firewall",
+            HostFacts { writers: [None, None, None], competitors: Vec::new(), ..unknown_firewall() },
+            scenes::no_daemon(),
+        ),
+        ("usrvclock_taken_beside_chronyd", HostFacts { competitors: vec![chronyd()], ..healthy() }, taken()),
+        (
+            "chronyd_not_running",
+            HostFacts { competitors: Vec::new(), ..chrony_fed() },
+            scenes::fed_to_nobody(),
+        ),
+        (
+            "not_fed_without_a_refclock_line",
+            HostFacts { chrony: Chrony { refclocks: Vec::new(), ..chrony_fed().chrony }, ..chrony_fed() },
+            scenes::fed_to_nobody(),
+        ),
+        ("clock_refused_without_a_right", no_right(), scenes::clock_refused()),
         ("planted_status_page", planted(), scenes::no_daemon()),
         ("unreserved_clock_page", unreserved(), fed()),
     ]
@@ -78,8 +131,11 @@ pub fn healthy() -> HostFacts {
     HostFacts {
         instance: None,
         choice: Choice::Page,
+        configuration: "/etc/dante4l.toml".into(),
         unreadable: None,
         networks: vec![network(None)],
+        passed_over: Vec::new(),
+        links: vec![LinkInfo { is_loopback: true, ..link("lo") }, link("eth1")],
         elsewhere: Vec::new(),
         firewall: Rules { nft: Ok(r#"{"nftables":[]}"#.into()), has_legacy: false },
         holders: Some(
@@ -101,6 +157,7 @@ fn listening(received: Received) -> HostFacts {
 fn network(received: Option<Received>) -> InterfaceFacts {
     InterfaceFacts {
         name: "eth1".into(),
+        info: Some(link("eth1")),
         subdomain: Subdomain::DFLT,
         link: Ok(interface("eth1")),
         memberships: Memberships {
@@ -124,6 +181,11 @@ fn interface(name: &str) -> Interface {
         up: true,
         kind: Kind::Other,
     }
+}
+
+fn link(name: &str) -> LinkInfo {
+    let address = LinkAddress { address: Ipv4Addr::new(169, 254, 8, 8), label: name.into() };
+    LinkInfo { index: 3, name: name.into(), is_up: true, addresses: vec![address], ..LinkInfo::default() }
 }
 
 fn route(network: [u8; 4]) -> Route {
@@ -165,7 +227,8 @@ fn blocked() -> Received {
 
 fn no_such_interface() -> HostFacts {
     let link = Err(NetError::NotFound { name: "eth7".into(), present: vec!["lo".into(), "eth1".into()] });
-    let network = InterfaceFacts { name: "eth7".into(), link, timestamping: None, ..network(None) };
+    let network =
+        InterfaceFacts { name: "eth7".into(), info: None, link, timestamping: None, ..network(None) };
     HostFacts { networks: vec![network], ..healthy() }
 }
 
@@ -203,7 +266,7 @@ fn port_taken() -> HostFacts {
     let what = "UDP port 319 is in use by another program on this host".into();
     let failure = Some(OpenFailure { what, denial: Some(Denial::InUse) });
     HostFacts {
-        choice: Choice::Configuration("/etc/dante4l.toml".into()),
+        choice: Choice::Configuration,
         holders: Some(vec![Holder { port: 319, uid: 0, process }]),
         writers: [None, None, None],
         ..listening(Received { failure, ..nothing() })
@@ -261,18 +324,74 @@ fn no_right() -> HostFacts {
     HostFacts { writers: [Some(running("dante4l")), Some(unprivileged), None], ..healthy() }
 }
 
-/// Neither a daemon nor a configuration names an interface.
-fn unnamed() -> HostFacts {
-    let silent =
-        InterfaceFacts { name: "eth0".into(), link: Ok(interface("eth0")), ..network(Some(nothing())) };
+/// `interface = "auto"` with two wired interfaces, of which one has no cable.
+fn auto() -> HostFacts {
+    let no_cable = InterfaceFacts {
+        name: "eth0".into(),
+        link: Ok(Interface { up: false, ..interface("eth0") }),
+        ..network(Some(nothing()))
+    };
     HostFacts {
-        choice: Choice::All,
-        networks: vec![silent, network(Some(a_leader(Subdomain::DFLT)))],
+        choice: Choice::Candidates,
+        networks: vec![no_cable, network(Some(nothing()))],
+        passed_over: vec![("lo".into(), PassedOver::Loopback), ("wlan0".into(), PassedOver::Wireless)],
+        ..healthy()
+    }
+}
+
+/// No candidate receives a leader.
+fn auto_silent() -> HostFacts {
+    auto()
+}
+
+/// No daemon was started yet; one candidate receives a leader.
+fn auto_not_started() -> HostFacts {
+    let mut host = HostFacts {
         holders: Some(Vec::new()),
         competitors: Vec::new(),
         writers: [None, None, None],
+        ..auto()
+    };
+    host.networks[1].received = Some(a_leader(Subdomain::DFLT));
+    host
+}
+
+/// The leader's packets have a VLAN tag.
+fn tagged() -> Received {
+    let leader = a_leader(Subdomain::DFLT).leaders[0];
+    let tagged = vec![TaggedLeader { vlan: 10, identity: leader.identity, address: leader.address }];
+    Received { tagged, ..nothing() }
+}
+
+fn port_of_a_bridge() -> HostFacts {
+    let link = Err(NetError::Port { name: "eth1".into(), kind: "bridge".into(), master: "br0".into() });
+    HostFacts { networks: vec![InterfaceFacts { link, ..network(None) }], ..healthy() }
+}
+
+/// The interface is named by a hardware address that no card has.
+fn named_by_mac() -> HostFacts {
+    let name = "00:1d:c1:00:00:01";
+    let link = Err(NetError::NotFound { name: name.into(), present: vec!["eth1 3c:ec:ef:11:22:33".into()] });
+    let network = InterfaceFacts { name: name.into(), info: None, link, timestamping: None, ..network(None) };
+    HostFacts { networks: vec![network], ..healthy() }
+}
+
+/// The rules of the firewall cannot be read; a leader is received.
+fn unknown_firewall() -> HostFacts {
+    let message = "cannot run".into();
+    HostFacts {
+        firewall: Rules { nft: Err(Unknown::Failed { tool: "nft", message }), has_legacy: false },
+        holders: Some(Vec::new()),
+        networks: vec![network(None)],
         ..healthy()
     }
+}
+
+/// Another server has the path of danteshm's only output.
+fn taken() -> Pages {
+    let mut pages = scenes::usrvclock_taken();
+    pages.surroundings.name_holders(|_| Some(pages::Holder { name: "inferno".into(), pid: 412 }));
+    pages
 }
 
 /// Another user created dante4l's status page first, so dante4l does not start.

@@ -108,6 +108,39 @@ fn program_with_a_port_is_named_if_its_descriptors_are_readable() {
 }
 
 #[test]
+fn program_with_a_socket_is_found_by_its_path() {
+    let tree = Scratch::new();
+    tree.write(
+        "net/unix",
+        "Num       RefCount Protocol Flags    Type St Inode Path\n\
+         0000000000000000: 00000002 00000000 00000000 0002 01 76 /run/clock\n\
+         0000000000000000: 00000002 00000000 00000000 0002 01 77 /run/my clock\n\
+         0000000000000000: 00000002 00000000 00000000 0002 01 78\n",
+    );
+    tree.write("412/comm", "inferno\n");
+    tree.write("412/status", "State:\tS (sleeping)\n");
+    tree.write("412/fd/0", "");
+    symlink("socket:[77]", tree.0.join("412/fd/5")).unwrap();
+    // A program in its own network namespace.
+    tree.write("500/comm", "danteshm\n");
+    tree.write("500/status", "State:\tS (sleeping)\n");
+    tree.write("500/ns/other", "");
+    symlink("net:[4026532000]", tree.0.join("500/ns/net")).unwrap();
+    tree.write(
+        "500/net/unix",
+        "0000000000000000: 00000002 00000000 00000000 0002 01 90 /tmp/ptp-usrvclock\n",
+    );
+    tree.write("500/fd/0", "");
+    symlink("socket:[90]", tree.0.join("500/fd/5")).unwrap();
+    let danteshm = Running { pid: 500, name: "danteshm".into(), capabilities: None };
+    assert_eq!(ports::holder_in_tree(&tree.0, "/tmp/ptp-usrvclock"), Some(danteshm));
+    let inferno = Running { pid: 412, name: "inferno".into(), capabilities: None };
+    assert_eq!(ports::holder_in_tree(&tree.0, "/run/my clock"), Some(inferno));
+    assert_eq!(ports::holder_in_tree(&tree.0, "/run/clock"), None, "of another user");
+    assert_eq!(ports::holder_in_tree(&tree.0, "clock"), None);
+}
+
+#[test]
 fn reference_clocks_of_included_files_are_found() {
     let tree = Scratch::new();
     assert_eq!(Chrony::in_tree(&tree.0), Chrony::default());
