@@ -63,7 +63,10 @@ impl Feed {
                 Output::Fixed(fixed) => self.epoch_changes.info(now, format_args!("{fixed}")),
                 Output::Epoch(change) => self.epoch_changes.info(now, format_args!("{change}")),
                 Output::Paused(why) => self.leader_changes.info(now, format_args!("{why}")),
-                Output::NoUtc(kernel) => self.epoch_changes.info(now, format_args!("{}", no_utc(kernel))),
+                Output::NoUtc(kernel) if self.outputs.has_refclocks() => {
+                    self.epoch_changes.info(now, format_args!("{}", no_utc(kernel)));
+                }
+                Output::NoUtc(_) => {}
                 Output::Overlay(overlay) => self.outputs.send(now, &overlay),
                 Output::Slept(slept) => log::info!("host was suspended for {:.3} s", slept.secs_f64()),
             }
@@ -145,6 +148,9 @@ impl Service for Feed {
 
     fn status(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         match (self.relay.waiting(), self.relay.lost()) {
+            (Waiting::Nothing | Waiting::Utc, None) if !self.outputs.has_refclocks() => {
+                to.write_str("sending Dante time to clients")?;
+            }
             (Waiting::Nothing, _) if self.outputs.is_read_by_none() => {
                 to.write_str("writing samples, which chrony does not get")?;
             }

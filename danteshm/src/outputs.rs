@@ -138,6 +138,11 @@ impl Outputs {
         })
     }
 
+    /// Whether samples are written for chrony. Clients need no epoch offset (K), so without such an output UTC does not matter.
+    pub fn has_refclocks(&self) -> bool {
+        self.all.iter().any(|output| output.record().kind().is_some_and(OutputKind::is_refclock))
+    }
+
     /// Whether there are outputs for chrony, and none of them is delivered.
     pub fn is_read_by_none(&self) -> bool {
         Delivery::reaches_none(&self.records())

@@ -503,12 +503,17 @@ fn utc(body: &Dante2sysStatus) -> Option<Finding> {
 pub fn relay(pages: &Pages) -> Vec<Finding> {
     let life = life(&pages.danteshm, pages, Need::beside(freshness(&pages.dante2sys)));
     let Some(body) = fresh_body::<DanteshmStatus>(&pages.danteshm) else { return life.into_iter().collect() };
+    // Clients of a usrvclock need neither chrony nor UTC.
+    let feeds_chrony = body.chrony_delivery().is_some();
     let waiting = match body.waiting() {
         Some(Waiting::Leader) => {
-            let what = "danteshm writes no samples: dante4l is not locked to a leader";
+            let what = match feeds_chrony {
+                true => "danteshm writes no samples: dante4l is not locked to a leader",
+                false => "danteshm gets no new Dante time for its clients: dante4l is not locked to a leader",
+            };
             Some(Finding::warning(what).kind(Kind::WaitingForLeader))
         }
-        Some(Waiting::Utc) => Some(
+        Some(Waiting::Utc) if feeds_chrony => Some(
             Finding::warning(
                 "danteshm writes no samples: the system clock is not synchronised, so UTC is unknown",
             )

@@ -61,6 +61,7 @@ pub fn all() -> Vec<(&'static str, Pages)> {
         ("auto_another_clock", auto_another_clock()),
         ("auto_spare", auto_spare()),
         ("usrvclock_taken", usrvclock_taken()),
+        ("usrvclock_alone", usrvclock_alone()),
     ]
 }
 
@@ -287,6 +288,19 @@ pub fn usrvclock_taken() -> Pages {
     Pages { danteshm: fresh(body), surroundings, ..chrony() }
 }
 
+/// danteshm serves a client, the system clock is not synchronised, and dante2sys was not started.
+fn usrvclock_alone() -> Pages {
+    let mut pages = usrvclock_taken();
+    if let Ok(view) = &mut pages.danteshm {
+        let body = &mut view.body;
+        (body.state, body.waiting) = (relay::State::Waiting as u8, Waiting::Utc as u8);
+        let output = &mut body.outputs[0];
+        (output.ready, output.delivery) = (1, Delivery::Delivered as u8);
+        (output.clients, output.samples, output.last_sample_raw_ns) = (1, 96, NOW - SECOND / 8);
+    }
+    Pages { surroundings: Surroundings::default(), ..pages }
+}
+
 /// The candidates of a host with `interface = "auto"`; Wi-Fi and a bridge for containers are passed over.
 fn with_candidates(mut body: Dante4lStatus, candidates: &[CandidateRecord]) -> Dante4lStatus {
     let passed_over = [
@@ -348,7 +362,7 @@ fn searching(candidates: &[CandidateRecord]) -> Pages {
 pub fn auto_no_leader() -> Pages {
     let mut ptp_v2 = listens("eth1", InterfaceFault::None);
     let diagnostic = Diagnostic::OnlyPtpV2;
-    ptp_v2.kind = diagnostic.kind() as u32;
+    ptp_v2.kind = u32::try_from(diagnostic.kind()).unwrap_or_default();
     ptp_v2.diagnostic = DiagnosticRecord::of(diagnostic, Timestamp::from_ns(NOW - SECOND));
     searching(&[listens("eth0", InterfaceFault::NoCarrier), ptp_v2])
 }

@@ -3,7 +3,7 @@
 use super::host::{HostFacts, Running};
 use crate::finding::{self, Finding, Kind, Level};
 use crate::pages::{Pages, Read, fresh_body, freshness, unit};
-use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness};
+use dante_core::page::{Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, OutputRecord};
 use dante_core::steer::SteeredClock;
 use dante_core::{port, steer};
 use dante_os::clock::raw_now;
@@ -132,8 +132,12 @@ pub fn danteshm(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
     let [.., writer] = &host.writers;
     let mut found = finding::relay(pages);
     outdated(&mut found, &pages.danteshm, writer.as_ref());
-    if fresh_body::<DanteshmStatus>(&pages.danteshm).is_some() && found.is_empty() {
-        found.push(Finding::ok("danteshm is running: FEEDING"));
+    if let Some(body) = fresh_body::<DanteshmStatus>(&pages.danteshm).filter(|_| found.is_empty()) {
+        let clients: u64 = body.outputs().iter().filter_map(OutputRecord::clients).sum();
+        found.push(match body.chrony_delivery() {
+            Some(_) => Finding::ok("danteshm is running: FEEDING"),
+            None => Finding::ok(format!("danteshm is running: it sends Dante time to {clients} clients")),
+        });
     }
     page_files(&mut found, files, &pages.danteshm);
     found

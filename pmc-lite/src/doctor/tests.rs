@@ -8,6 +8,7 @@ use super::*;
 use crate::finding::Kind;
 use crate::scenes;
 use anstream::adapter::strip_str;
+use dante_os::net::{LinkAddress, LinkInfo};
 
 #[test]
 fn report_of_every_host() {
@@ -110,6 +111,31 @@ fn first_finding_is_the_cause() {
         assert!(first.contains(words), "{name}: {words:?} is not in {first:?}");
     }
     assert!(cases.iter().all(|(case, _)| hosts::all().iter().any(|(name, ..)| name == case)));
+}
+
+/// Two names of one interface are one interface, and a label is none.
+#[test]
+fn names_are_resolved_to_those_of_the_kernel() {
+    let address =
+        |last, label: &str| LinkAddress { address: [169, 254, 1, last].into(), label: label.into() };
+    let links = [
+        LinkInfo {
+            index: 2,
+            name: "eth1".into(),
+            alternative_names: vec!["dante-network".into()],
+            mac: [0x3c, 0xec, 0xef, 0x11, 0x22, 0x33],
+            is_up: true,
+            addresses: vec![address(1, "eth1"), address(2, "eth1:avahi")],
+            ..LinkInfo::default()
+        },
+        LinkInfo { index: 3, name: "eth2".into(), ..LinkInfo::default() },
+    ];
+    let resolved = |names: &[&str]| host::resolved(names.iter().map(|&name| name.into()).collect(), &links);
+    for name in ["eth1", "dante-network", "eth1:avahi", "3C-EC-EF-11-22-33", "169.254.1.2"] {
+        assert_eq!(resolved(&[name, "eth1"]), ["eth1"], "{name}");
+        assert_eq!(resolved(&["eth2", name]), ["eth2", "eth1"], "{name}");
+    }
+    assert_eq!(resolved(&["eth7", "00:1d:c1:00:00:01"]), ["eth7", "00:1d:c1:00:00:01"]);
 }
 
 /// Findings that end without an action of the user.

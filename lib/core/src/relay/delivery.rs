@@ -22,6 +22,9 @@ numbered! {
     }
 }
 
+/// Key of the SHM segment of unit 0 (`NTP0`); that of unit N is N larger.
+const SHM_KEY: u32 = 0x4e54_5030;
+
 /// Time after which an attached program that has not read a sample counts as not reading, s. chronyd reads a segment every
 /// 2^dpoll s: 1 s by default, and up to 32 s (dpoll 5) within this time.
 pub const READ_LIMIT_S: i64 = 64;
@@ -125,6 +128,11 @@ impl Explain for Undelivered<'_> {
             (OutputKind::Shm, Delivery::NotRead) => Some(format!(
                 "systemctl restart chrony; if that does not help: check `refclock SHM {unit}` in its configuration, and that dpoll is \
                  5 or less"
+            )),
+            (OutputKind::Shm, Delivery::Unavailable) => Some(format!(
+                "another user or program may have made the segment: ipcs -m lists it with the key {:#x}; for the cause: journalctl -u \
+                 danteshm -n 20",
+                SHM_KEY.wrapping_add(unit)
             )),
             (OutputKind::Sock, Delivery::NotRead) => {
                 Some("chronyd hangs or is stopped: systemctl restart chrony".into())
