@@ -14,7 +14,7 @@ use dante_core::page::{
     Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, PortRecord, STATUS_UTC_BY_HAND,
     STATUS_UTC_SYNCHRONISED,
 };
-use dante_core::port::{self, Diagnostic};
+use dante_core::port;
 use dante_core::printable::{printable, printable_lines};
 use dante_core::relay::{Delivery, OutputKind, Undelivered, Waiting};
 use dante_core::steer;
@@ -180,11 +180,6 @@ impl Finding {
     }
 }
 
-/// Time for which a diagnostic explains a missing leader, or a missing lock, after it was last true.
-const EXPLANATION_SHOWN: Duration = Duration::from_secs(10);
-/// Time for which any other diagnostic is shown after it was last true.
-const DIAGNOSTIC_SHOWN: Duration = Duration::from_secs(60);
-
 /// Returns all findings, in the order from the leader to the clock.
 pub fn of(pages: &Pages) -> Vec<Finding> {
     let mut found = observer(pages);
@@ -286,21 +281,17 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
     let mut found = Vec::new();
     let now = pages.now;
     let interface = port.interface;
-    let diagnostics: Vec<Diagnostic> = port
-        .diagnostics()
-        .filter(|(diagnostic, at)| {
-            now - *at <= if diagnostic.explains() { EXPLANATION_SHOWN } else { DIAGNOSTIC_SHOWN }
-        })
-        .map(|(diagnostic, _)| diagnostic)
-        .collect();
-    let listens = port.state() == Some(port::State::Listening);
-    let reported = diagnostics.iter().filter(|diagnostic| listens || !diagnostic.explains());
+    let state = port.state().unwrap_or(port::State::Initializing);
+    let shown = port.diagnostics().filter(|(diagnostic, at)| diagnostic.is_shown(state, now - *at));
+    let is_explained = port.diagnostics().any(|(diagnostic, at)| diagnostic.explains_state(state, now - at));
     match port.state() {
         Some(port::State::Initializing | port::State::Faulty) => {
             found.push(unusable(&interface.to_string(), port.fault(), pages));
         }
         Some(port::State::Listening) if !port.foreign_leaders().is_empty() => found.extend(candidate(port)),
-        Some(port::State::Listening) if !diagnostics.iter().any(|diagnostic| diagnostic.explains()) => {
+        // Another finding names the reason for which the state lasts.
+        Some(port::State::Listening | port::State::Uncalibrated) if is_explained => {}
+        Some(port::State::Listening) => {
             let subdomain = Subdomain(port.subdomain);
             found.push(
                 Finding::failure(format!(
@@ -315,12 +306,6 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
                 ),
             );
         }
-        Some(port::State::Listening) => {}
-        // Another finding names the reason for which the state lasts.
-        Some(port::State::Uncalibrated)
-            if port
-                .diagnostics()
-                .any(|(one, at)| one.explains_no_lock() && now - at <= EXPLANATION_SHOWN) => {}
         Some(port::State::Uncalibrated) => {
             let what = format!(
                 "dante4l receives a leader on {interface}, but does not know its rate well enough yet: this takes some seconds"
@@ -330,12 +315,12 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
         Some(port::State::Slave) => found.extend(late(port, now)),
         None => {}
     }
-    for diagnostic in reported {
+    for (diagnostic, _) in shown {
         let (level, kind) = match diagnostic.explains() {
             true => (Level::Failure, Kind::NoLeader),
             false => (Level::Warning, Kind::Diagnostic),
         };
-        let finding = Finding::explained(level, diagnostic).kind(kind);
+        let finding = Finding::explained(level, &diagnostic).kind(kind);
         let what = format!("{interface}: {}", finding.what);
         found.push(finding.reworded(what));
     }
@@ -540,3 +525,6 @@ pub fn relay(pages: &Pages) -> Vec<Finding> {
     let found = waiting.into_iter().chain(not_ready).map(|found| found.of_program(DanteshmStatus::PROGRAM));
     life.into_iter().chain(found).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -453,7 +453,7 @@ fn with_freshness<B: Body>(freshness: Freshness, body: B) -> Read<B> {
     Ok(View { freshness, pid: 812, instance: 7, body })
 }
 
-fn fresh<B: Body>(body: B) -> Read<B> {
+pub fn fresh<B: Body>(body: B) -> Read<B> {
     with_freshness(Freshness::Fresh, body)
 }
 

@@ -35,8 +35,6 @@ pub(super) struct NetworkDriver {
     pub failure: String,
     /// The same for the status page.
     pub fault: InterfaceFault,
-    /// The last diagnostic that explains a missing lock.
-    pub diagnostic: Option<Diagnostic>,
     /// Seed of the UUID of an interface without a MAC address.
     seed: u64,
     /// Whether the kernel sends notifications about interfaces.
@@ -60,7 +58,6 @@ impl NetworkDriver {
             link: None,
             failure: String::new(),
             fault: InterfaceFault::None,
-            diagnostic: None,
             seed,
             has_notifications,
             next_check: None,
@@ -163,9 +160,8 @@ impl NetworkDriver {
         Ok(true)
     }
 
-    /// Logs a diagnostic, and keeps it for the status. The engine reports each kind at most once a minute.
-    pub fn warn(&mut self, engine: &Engine, diagnostic: Diagnostic) {
-        self.diagnostic = Some(diagnostic);
+    /// Logs a diagnostic. The engine reports each kind at most once a minute.
+    pub fn warn(&self, engine: &Engine, diagnostic: Diagnostic) {
         if self.is_relevant(engine) {
             log::warn!("port {}: {diagnostic}", self.name());
         }
@@ -175,7 +171,6 @@ impl NetworkDriver {
         if self.is_relevant(engine) {
             self.info(format_args!("{from} to {to}: {reason}"));
         }
-        self.diagnostic = self.diagnostic.filter(|_| to.is_open() && to != State::Slave);
         self.schedule_reports(engine);
     }
 

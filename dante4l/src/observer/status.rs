@@ -2,6 +2,7 @@
 
 use super::{NetworkDriver, Observer};
 use dante_core::port::{Counter, Counters, Port, State};
+use dante_core::time::{Raw, Timestamp};
 use dante_core::wire::Subdomain;
 use dante_os::clock::raw_now;
 use std::fmt;
@@ -10,7 +11,11 @@ pub(super) fn write(observer: &Observer, to: &mut dyn fmt::Write) -> fmt::Result
     let Observer { engine, networks, .. } = observer;
     let selected = engine.selected();
     if let Some((network, port)) = selected.and_then(|it| networks.get(it).zip(engine.port(it))) {
-        write_one(network, port, to)?;
+        if port.state().is_open() {
+            write_one(raw_now(), network.name(), port, to)?;
+        } else {
+            write!(to, "{}, waiting for interface {}: {}", port.state(), network.name(), network.failure)?;
+        }
     } else if let Some(search) = &observer.search {
         write!(to, "{}, looking for a leader on {}", State::Listening, search.candidates)?;
     }
@@ -26,11 +31,8 @@ pub(super) fn write(observer: &Observer, to: &mut dyn fmt::Write) -> fmt::Result
     Ok(())
 }
 
-fn write_one(network: &NetworkDriver, port: &Port, to: &mut dyn fmt::Write) -> fmt::Result {
-    let (state, interface) = (port.state(), network.name());
-    if !state.is_open() {
-        return write!(to, "{state}, waiting for interface {interface}: {}", network.failure);
-    }
+fn write_one(now: Timestamp<Raw>, interface: &str, port: &Port, to: &mut dyn fmt::Write) -> fmt::Result {
+    let state = port.state();
     match (state, port.leader()) {
         (State::Slave, Some(leader)) => {
             write!(to, "{state} of {} on {interface}", leader.identity)?;
@@ -41,15 +43,22 @@ fn write_one(network: &NetworkDriver, port: &Port, to: &mut dyn fmt::Write) -> f
         (State::Uncalibrated, Some(leader)) => {
             write!(to, "{state} on {interface}: the rate of {} is not known yet", leader.identity)?;
         }
-        _ if is_silent(port.counters()) => write!(to, "{state} on {interface}: no packets yet")?,
-        _ if port.timeline() == 0 => write!(to, "{state} on {interface}: no leader yet")?,
-        _ => write!(to, "{state} on {interface}: the leader is silent")?,
+        _ => match port.foreign_leaders().next() {
+            Some(leader) => {
+                write!(to, "{state} on {interface}: {} is received and not followed yet", leader.identity)?;
+            }
+            None if is_silent(port.counters()) => write!(to, "{state} on {interface}: no packets yet")?,
+            None if port.timeline() == 0 => write!(to, "{state} on {interface}: no leader yet")?,
+            None => write!(to, "{state} on {interface}: the leader is silent")?,
+        },
     }
     if port.subdomain() != Subdomain::DFLT {
         write!(to, ", subdomain {}", port.subdomain())?;
     }
-    match &network.diagnostic {
-        Some(diagnostic) => write!(to, "; {diagnostic}"),
+    // The one that explains the state, otherwise the latest.
+    let shown = port.diagnostics().filter(|(diagnostic, at)| diagnostic.is_shown(state, now - *at));
+    match shown.max_by_key(|(diagnostic, at)| (diagnostic.explains_state(state, now - *at), *at)) {
+        Some((diagnostic, _)) => write!(to, "; {diagnostic}"),
         None => Ok(()),
     }
 }
@@ -58,4 +67,40 @@ fn write_one(network: &NetworkDriver, port: &Port, to: &mut dyn fmt::Write) -> f
 fn is_silent(counters: &Counters) -> bool {
     let own = [Counter::Own, Counter::DelayReqSent, Counter::Rejoined].map(|counter| counter as usize);
     counters.values().iter().enumerate().all(|(i, count)| *count == 0 || own.contains(&i))
+}
+
+#[cfg(test)]
+#[path = "../../../lib/core/src/port/tests/conditions.rs"]
+mod conditions;
+
+#[cfg(test)]
+mod tests {
+    use super::conditions::{INTERFACE, INTERVAL, Stage, alone, then, traffic, variant};
+    use super::*;
+
+    fn status(stage: &Stage) -> String {
+        let mut text = String::new();
+        write_one(stage.now, INTERFACE, stage.port(), &mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn status_names_what_explains_the_state_and_nothing_that_is_over() {
+        for one in traffic() {
+            let mut stage = alone(&one);
+            let text = status(&stage);
+            let reported = stage.port().diagnostics().find(|(it, _)| one.alone.ends_with(&variant(it)));
+            let sentence = reported.map(|(diagnostic, _)| diagnostic.to_string());
+            let (_, shown) = text.split_once("; ").unzip();
+            assert_eq!(shown, sentence.as_deref(), "{}: {text}", one.name);
+            then(&one, &mut stage, 0);
+            if !one.then.is_empty() {
+                let text = status(&stage);
+                assert!(text.starts_with("SLAVE of 00:1d:c1:00:00:05/1 on eth1, rate +12.00 ppm"), "{text}");
+                assert!(!text.contains("receiving"), "{}: {text}", one.name);
+            }
+            stage.now = stage.now + INTERVAL * 300;
+            assert!(!status(&stage).contains(';'), "{}, {} s later", one.name, INTERVAL.secs_f64() * 300.0);
+        }
+    }
 }

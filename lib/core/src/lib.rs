@@ -5,6 +5,10 @@
 //! programs and the simulator run the same engines.
 #![forbid(unsafe_code)]
 
+/// Under the name by which other crates know it: tables of conditions are shared with their tests.
+#[cfg(test)]
+extern crate self as dante_core;
+
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
     "dante4l needs a 64-bit target: its pages are read with 64-bit atomic loads, and the layouts of chrony's SHM and \

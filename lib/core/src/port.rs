@@ -163,7 +163,7 @@ impl Port {
             }
             Input::Failed => {
                 self.foreign_leaders.clear();
-                self.lose_leader(Event::Failed, Reason::Failed);
+                self.lose_leader(Event::Failed, Reason::Failed, None);
             }
             Input::Packet { channel, bytes, source, route, arrived } => {
                 self.packet(now, channel, bytes, (source, route), arrived);

@@ -1,7 +1,7 @@
 //! Findings about the interfaces among which dante4l chooses (`interface = "auto"`).
 
 use super::unusable::{cause, unusable};
-use super::{EXPLANATION_SHOWN, Finding, Kind, Level};
+use super::{Finding, Kind, Level};
 use crate::pages::{Pages, configuration, unit};
 use dante_core::candidates::{PassedOver, Role};
 use dante_core::explain::Explain;
@@ -189,7 +189,7 @@ const fn is_denied(fault: InterfaceFault) -> bool {
 /// The diagnostic that explains why this candidate receives no leader.
 fn diagnosed(candidate: &CandidateRecord, pages: &Pages) -> Option<Finding> {
     let (diagnostic, at): (Diagnostic, _) = candidate.diagnostic()?;
-    if pages.now - at > EXPLANATION_SHOWN {
+    if !diagnostic.is_shown(candidate.state()?, pages.now - at) {
         return None;
     }
     let finding = Finding::explained(Level::Failure, &diagnostic).kind(Kind::NoLeader);

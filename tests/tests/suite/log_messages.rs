@@ -484,6 +484,7 @@ every_case!(port_reasons -> port::Reason {
     port::Reason::Returned(_) => port::Reason::Returned(SECOND),
     port::Reason::Unmeasured(_) => port::Reason::Unmeasured(SECOND),
     port::Reason::Refitted => port::Reason::Refitted,
+    port::Reason::Scattered(_) => port::Reason::Scattered(SECOND),
     port::Reason::Silence(_) => port::Reason::Silence(SECOND),
 });
 

@@ -5,7 +5,7 @@
 
 use super::path_drift::OtherPath;
 use super::{
-    Counter, DelayMechanism, Diagnostic, Head, NoTimestamp, Output, PacketTimestamp, Port, SendToken,
+    Counter, DelayMechanism, Diagnostic, Head, NoTimestamp, Output, PacketTimestamp, Port, SendToken, State,
 };
 use crate::estimate::sigma_of;
 use crate::time::{Dante, Duration, Raw, Timestamp};
@@ -42,13 +42,13 @@ pub(super) struct DelayMeter {
     sequence: u16,
     /// Requests in a row without a transmit timestamp.
     without_timestamp: u32,
-    /// Requests in a row without an answer.
-    unanswered: u32,
 }
 
 /// The requests to the leader of one session.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
+    /// Requests in a row without an answer, while Syncs of the leader are measured.
+    unanswered: u32,
     /// When the next one is due; `None` before the first is scheduled.
     due: Option<Timestamp<Raw>>,
     open: Option<Exchange>,
@@ -106,13 +106,12 @@ impl Requests {
 impl DelayMeter {
     pub(super) fn new(mechanism: DelayMechanism, asymmetry: Duration, seed: u64) -> Self {
         let rng = Pcg64Mcg::seed_from_u64(seed);
-        Self { mechanism, asymmetry, rng, is_held: false, sequence: 0, without_timestamp: 0, unanswered: 0 }
+        Self { mechanism, asymmetry, rng, is_held: false, sequence: 0, without_timestamp: 0 }
     }
 
     /// Starts counting again: new sockets may deliver timestamps where the old ones did not.
     pub(super) fn opened(&mut self) {
         self.without_timestamp = 0;
-        self.unanswered = 0;
     }
 
     /// Whether requests are sent.
@@ -139,7 +138,8 @@ impl DelayMeter {
         let (from, to) = ((interval * *intervals.start()).ns(), (interval * *intervals.end()).ns());
         requests.due = Some(now + Duration::from_ns(self.rng.random_range(from..=to)));
         is_due.then(|| {
-            self.unanswered = self.unanswered.saturating_add(u32::from(requests.open.is_some()));
+            let is_unanswered = requests.open.is_some_and(|open| open.received.is_none());
+            requests.unanswered = requests.unanswered.saturating_add(u32::from(is_unanswered));
             self.sequence = self.sequence.wrapping_add(1);
             requests.open = Some(Exchange { sequence: self.sequence, sent: None, received: None });
             self.sequence
@@ -174,7 +174,10 @@ impl Port {
         let head = Head { domain: self.subdomain, source, sequence_id };
         let packet = (self.protocol.delay_req)(&head, leader.identity, &leader.announced);
         self.counters.add(Counter::DelayReqSent);
-        if self.delay.unanswered >= UNANSWERED {
+        if self.state != State::Slave {
+            // What keeps its Syncs from being measured may keep its answers away, too.
+            session.requests.unanswered = 0;
+        } else if session.requests.unanswered >= UNANSWERED {
             self.diagnose(now, Diagnostic::NoDelayResp);
         }
         self.outputs.push(Output::Send { packet, token: SendToken(sequence_id) });
@@ -225,7 +228,7 @@ impl Port {
         };
         if let Some(Exchange { sent: Some(sent), received: Some(received), .. }) = session.requests.open {
             session.requests.open = None;
-            self.delay.unanswered = 0;
+            session.requests.unanswered = 0;
             let both = received - map.dante_at(sent.raw);
             if timeline.delays.add(both / 2) {
                 self.compare(now, OtherPath::DelayReq, 0, &map, sent.raw, both);

@@ -1,7 +1,8 @@
 //! Diagnostics of a port: conditions that explain a missing lock or need attention.
 
-use super::{Defect, SyncInterval};
+use super::{Defect, State, SyncInterval};
 use crate::explain::{Explain, sentence};
+use crate::time::Duration;
 use crate::wire::{PortIdentity, Subdomain, Uuid};
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -170,10 +171,41 @@ diagnostics! {
     => "connect the second interface to the secondary network, or remove it from the configuration"
 }
 
+/// Time for which a diagnostic explains a missing leader, or a missing lock, after it was last true.
+const EXPLANATION_SHOWN: Duration = Duration::from_secs(10);
+/// Time for which any other diagnostic is shown after it was last true.
+const DIAGNOSTIC_SHOWN: Duration = Duration::from_secs(60);
+
 impl Diagnostic {
+    /// Whether it is still to be shown in this state of its port, this long after it was last true.
+    pub fn is_shown(self, state: State, age: Duration) -> bool {
+        if self.explains() {
+            state == State::Listening && age <= EXPLANATION_SHOWN
+        } else {
+            age <= DIAGNOSTIC_SHOWN
+        }
+    }
+
+    /// Whether it explains now why the port in this state is not SLAVE.
+    pub fn explains_state(self, state: State, age: Duration) -> bool {
+        let explains = match state {
+            State::Listening => self.explains(),
+            State::Uncalibrated => self.explains_no_lock(),
+            _ => false,
+        };
+        explains && age <= EXPLANATION_SHOWN
+    }
+
     /// Whether it explains why the rate of a leader is not known after some seconds.
-    pub const fn explains_no_lock(self) -> bool {
-        matches!(self, Self::NoFollowUp | Self::NoTimestamps | Self::ClockDisturbed | Self::Scattering(_))
+    const fn explains_no_lock(self) -> bool {
+        matches!(
+            self,
+            Self::NoFollowUp
+                | Self::NoTimestamps
+                | Self::ClockDisturbed
+                | Self::Scattering(_)
+                | Self::Contradicting(_)
+        )
     }
 }
 

@@ -6,12 +6,26 @@ use crate::wire::WireError;
 
 /// Time in LISTENING before other traffic is reported.
 const EXPLAIN_AFTER: Duration = Duration::from_secs(4);
+/// The same for traffic that was already there while a leader was followed: it is not why that leader ended, which may be rebooting.
+const EXPLAIN_KNOWN_AFTER: Duration = Duration::from_secs(60);
+/// Time for which a received packet shows that packets of its kind arrive.
+const TRAFFIC_MEMORY: Duration = Duration::from_secs(10);
 /// Rate limit per kind of diagnostic: the arguments contain identities that a sender controls, so their number is unlimited.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The last diagnostic of each kind.
+/// The last diagnostic of each kind, and what its rules depend on.
 #[derive(Debug, Default)]
-pub(super) struct Diagnostics([Option<Seen>; Diagnostic::KINDS]);
+pub(super) struct Diagnostics {
+    seen: [Option<Seen>; Diagnostic::KINDS],
+    /// Traffic of each kind that may explain a missing leader, reported or not.
+    traffic: [Option<Traffic>; Diagnostic::KINDS],
+    /// When a PTPv1 leader other than this host was last received, in any subdomain, followed or not.
+    leader_at: Option<Timestamp<Raw>>,
+    /// When a packet of another host was last received on the event port.
+    event_at: Option<Timestamp<Raw>>,
+    /// The last Sync of the leader that was followed last, if it ended by silence.
+    leader_until: Option<Timestamp<Raw>>,
+}
 
 /// A diagnostic, when its condition was last seen, and when its kind was last reported.
 #[derive(Debug, Clone, Copy)]
@@ -21,14 +35,71 @@ struct Seen {
     reported: Timestamp<Raw>,
 }
 
+/// Traffic that may explain a missing leader, received at least once in each [`TRAFFIC_MEMORY`].
+#[derive(Debug, Clone, Copy)]
+struct Traffic {
+    diagnostic: Diagnostic,
+    since: Timestamp<Raw>,
+    at: Timestamp<Raw>,
+}
+
+impl Diagnostics {
+    /// A leader's packet was received, whether or not it may be followed.
+    pub(super) fn leader_received(&mut self, now: Timestamp<Raw>) {
+        self.leader_at = Some(now);
+    }
+
+    /// Another host's packet was received on the event port.
+    pub(super) fn event_received(&mut self, now: Timestamp<Raw>) {
+        self.event_at = Some(now);
+    }
+
+    /// The leader that was followed was lost. `until`: its last Sync, if it is silent.
+    pub(super) fn leader_lost(&mut self, until: Option<Timestamp<Raw>>) {
+        self.leader_until = until;
+    }
+
+    fn add_traffic(&mut self, now: Timestamp<Raw>, diagnostic: Diagnostic) {
+        let Some(place) = self.traffic.get_mut(diagnostic.kind()) else { return };
+        let continued =
+            place.filter(|before| before.diagnostic == diagnostic && now - before.at <= TRAFFIC_MEMORY);
+        let since = continued.map_or(now, |before| before.since);
+        *place = Some(Traffic { diagnostic, since, at: now });
+    }
+
+    /// Whether traffic of this kind began before the last Sync of the leader that is missing now.
+    fn precedes_loss(&self, diagnostic: Diagnostic) -> bool {
+        let traffic = self.traffic.get(diagnostic.kind()).copied().flatten();
+        traffic.zip(self.leader_until).is_some_and(|(traffic, until)| traffic.since <= until)
+    }
+
+    /// Whether other packets that are received contradict what the diagnostic states.
+    fn is_contradicted(&self, now: Timestamp<Raw>, diagnostic: Diagnostic) -> bool {
+        let is_recent = |at: Option<Timestamp<Raw>>| at.is_some_and(|at| now - at <= TRAFFIC_MEMORY);
+        let mut others =
+            self.traffic.iter().flatten().filter(|other| other.diagnostic.kind() != diagnostic.kind());
+        match diagnostic {
+            Diagnostic::OnlyPtpV2 => is_recent(self.leader_at),
+            Diagnostic::OnlyOwn => is_recent(self.leader_at) || others.any(|other| is_recent(Some(other.at))),
+            Diagnostic::NoSync => is_recent(self.event_at),
+            _ => false,
+        }
+    }
+}
+
 impl Port {
     /// Reports a diagnostic, unless its kind was reported within [`REPORT_INTERVAL`], or it explains a missing leader and none
-    /// is missing.
+    /// is missing, or for another reason.
     pub(super) fn diagnose(&mut self, now: Timestamp<Raw>, diagnostic: Diagnostic) {
-        if diagnostic.explains() && !self.lacks_leader(now) {
-            return;
+        if diagnostic.explains() {
+            self.diagnostics.add_traffic(now, diagnostic);
+            let is_known = self.diagnostics.precedes_loss(diagnostic);
+            let wait = if is_known { EXPLAIN_KNOWN_AFTER } else { EXPLAIN_AFTER };
+            if !self.lacks_leader(now, wait) || self.diagnostics.is_contradicted(now, diagnostic) {
+                return;
+            }
         }
-        let Some(place) = self.diagnostics.0.get_mut(diagnostic.kind()) else { return };
+        let Some(place) = self.diagnostics.seen.get_mut(diagnostic.kind()) else { return };
         let reported = place.map(|seen| seen.reported).filter(|reported| now - *reported < REPORT_INTERVAL);
         *place = Some(Seen { diagnostic, at: now, reported: reported.unwrap_or(now) });
         if reported.is_none() {
@@ -45,12 +116,15 @@ impl Port {
 
     /// The last diagnostic of each kind that was seen, and when.
     pub fn diagnostics(&self) -> impl Iterator<Item = (Diagnostic, Timestamp<Raw>)> {
-        self.diagnostics.0.iter().flatten().map(|seen| (seen.diagnostic, seen.at))
+        self.diagnostics.seen.iter().flatten().map(|seen| (seen.diagnostic, seen.at))
     }
 
     pub(super) fn malformed(&mut self, now: Timestamp<Raw>, error: WireError) {
         let counter = Counter::of_error(error);
         self.counters.add(counter);
+        if counter == Counter::WrongLength {
+            self.diagnostics.leader_received(now);
+        }
         match error {
             WireError::Version2 => self.diagnose(now, Diagnostic::OnlyPtpV2),
             WireError::Version(version) => self.diagnose(now, Diagnostic::UnknownVersion(version)),
@@ -59,11 +133,11 @@ impl Port {
         }
     }
 
-    /// Whether the port has been in LISTENING for [`EXPLAIN_AFTER`], and receives no Sync that it may use. After a first Sync the second
-    /// may take a while.
-    fn lacks_leader(&self, now: Timestamp<Raw>) -> bool {
+    /// Whether the port has been in LISTENING for this time, and receives no Sync that it may use. After a first Sync the second may
+    /// take a while.
+    fn lacks_leader(&self, now: Timestamp<Raw>, wait: Duration) -> bool {
         self.state == State::Listening
             && self.foreign_leaders.is_empty()
-            && self.listening_since.is_some_and(|since| now - since >= EXPLAIN_AFTER)
+            && self.listening_since.is_some_and(|since| now - since >= wait)
     }
 }

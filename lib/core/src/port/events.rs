@@ -215,6 +215,8 @@ pub enum Reason {
     Unmeasured(Duration),
     /// Too many measurements in a row were rejected: the clock map is fitted again.
     Refitted,
+    /// The rate has become too uncertain, because the Syncs scatter by this.
+    Scattered(Duration),
     /// No Sync was received for this time.
     Silence(Duration),
 }
@@ -232,6 +234,11 @@ impl fmt::Display for Reason {
                 write!(f, "Syncs received, but none could be measured for {:.1} s", span.secs_f64())
             }
             Self::Refitted => write!(f, "the path delay or the leader's rate changed: estimating again"),
+            Self::Scattered(by) => write!(
+                f,
+                "the leader's rate has become too uncertain, because Syncs scatter by {:.3} ms",
+                by.secs_f64() * 1e3
+            ),
             Self::Silence(span) => write!(f, "no Sync received for {:.1} s", span.secs_f64()),
         }
     }

@@ -3,7 +3,7 @@
 use super::measurability::{Defect, Measurability};
 use super::pairing::{Pair, Pairing};
 use super::select;
-use super::spacing::{Spacings, SyncInterval};
+use super::spacing::{SPACINGS, Spacings, SyncInterval};
 use crate::announcement::Announcement;
 use crate::time::{Duration, Raw, Timestamp};
 use crate::wire::PortIdentity;
@@ -31,6 +31,10 @@ pub struct ForeignLeader {
     pub restarted: Option<Timestamp<Raw>>,
     /// How much the operator prefers it; 0: not at all.
     pub preference: u8,
+    /// When another address first and last used its identity.
+    pub(super) contested: Option<(Timestamp<Raw>, Timestamp<Raw>)>,
+    /// Number of its last Syncs that advertise the same interval.
+    pub(super) advertising: u8,
     /// The times between its Syncs.
     pub(super) spacings: Spacings,
     /// Whether its Syncs can be measured.
@@ -75,7 +79,10 @@ impl ForeignLeader {
 
     /// Whether it sends at another interval than it advertises.
     pub(super) fn misstates_interval(&self) -> bool {
-        self.spacings.is_certain() && self.interval() != self.advertised_interval()
+        // After a change the measured interval follows the advertised one, at worst by two Syncs for each
+        // spacing of which it is the median.
+        let is_steady = usize::from(self.advertising) > 2 * SPACINGS;
+        is_steady && self.spacings.is_certain() && self.interval() != self.advertised_interval()
     }
 
     /// Why its Syncs cannot be measured, while those of another leader can: it is passed over.
@@ -118,8 +125,13 @@ const QUALIFICATION_INTERVALS: i64 = 4;
 /// Time without a Sync, in Sync intervals, after which a leader is not chosen any more. If its identity is in use at another
 /// address, it has moved there.
 const SILENT_INTERVALS: i64 = 4;
+/// Time after which another address that uses a leader's identity again counts as the first one.
+const CONTEST_MEMORY: Duration = Duration::from_secs(10);
 /// A sequence number at most this far behind the last one belongs to a reordered packet; further behind, the leader was restarted.
 const MAX_REORDERING: u16 = 3;
+/// A sequence number that is further ahead than this, sooner than so many Syncs can have been sent, is that of a restart, too: half of
+/// the numbers precede any number. Fewer Syncs may have been held back, with one lost.
+const MAX_HELD_BACK: u16 = 64;
 
 /// Size of the table of foreign leaders.
 pub const MAX_LEADERS: usize = 8;
@@ -160,7 +172,9 @@ impl ForeignLeaders {
             if behind <= MAX_REORDERING {
                 return SyncOutcome::Repeated;
             }
-            if behind < u16::MAX / 2 {
+            let ahead = sequence_id.wrapping_sub(known.sequence_id);
+            let is_lower = behind < u16::MAX / 2;
+            if is_lower || (ahead > MAX_HELD_BACK && known.spacings.is_gap(arrived, sequence_id)) {
                 known.restarted = Some(now);
                 known.spacings.restart(arrived, sequence_id);
             } else {
@@ -169,6 +183,8 @@ impl ForeignLeaders {
             let span = known.interval().duration() * QUALIFICATION_INTERVALS;
             known.qualified |= known.spacings.is_measured() && now - known.last_sync <= span;
             known.measurability.next_sync(known.last_sync, another_was);
+            let is_same = known.announced.interval_log2 == announcement.interval_log2;
+            known.advertising = if is_same { known.advertising.saturating_add(1) } else { 1 };
             known.sequence_id = sequence_id;
             known.last_sync = now;
             known.announced = *announcement;
@@ -184,6 +200,8 @@ impl ForeignLeaders {
             qualified: false,
             restarted: None,
             preference,
+            contested: None,
+            advertising: 1,
             spacings: Spacings::new(
                 arrived,
                 sequence_id,
@@ -251,9 +269,15 @@ impl ForeignLeaders {
         self.all().find(|leader| leader.qualified && leader.identity == identity)
     }
 
-    /// Whether a leader at another address has this identity.
-    pub(super) fn is_claimed_elsewhere(&self, sender: Sender) -> bool {
-        self.all().any(|leader| leader.identity == sender.identity && leader.address != sender.address)
+    /// A packet of this sender arrived. Returns whether a leader of its identity at another address has sent a Sync since the first such
+    /// packet; `None` if there is no leader of its identity at another address.
+    pub(super) fn contest(&mut self, now: Timestamp<Raw>, sender: Sender) -> Option<bool> {
+        let mut leaders = self.entries.iter_mut().map(|entry| &mut entry.leader);
+        let other = leaders.find(|one| one.identity == sender.identity && one.address != sender.address)?;
+        let since = other.contested.filter(|(_, last)| now - *last <= CONTEST_MEMORY);
+        let since = since.map_or(now, |(since, _)| since);
+        other.contested = Some((since, now));
+        Some(other.last_sync > since)
     }
 
     /// The best of the qualified leaders that still send, and of the one that is followed. Those that can be measured precede the

@@ -26,8 +26,8 @@ const SCATTERING_WAIT: Duration = Duration::from_secs(10);
 /// that uncertain.
 const MAX_EXTRAPOLATED: Duration = Duration::from_ms(1);
 const MIN_ABSENCE: Duration = Duration::from_secs(60);
-/// If the leader's sequence numbers restarted within this time before its time jumped, it was rebooted.
-const RESTART_WINDOW: Duration = Duration::from_secs(10);
+/// If the leader's sequence numbers restarted within so many Sync intervals before its time jumped, it was rebooted. 10 s at 4 Hz.
+const RESTART_INTERVALS: i64 = 40;
 
 impl Port {
     /// Processes a Sync of the leader that is followed.
@@ -35,8 +35,10 @@ impl Port {
         self.end_absence(pair.arrived.raw);
         let (Some(session), Some(timeline)) = (&mut self.session, &mut self.timeline) else { return };
         session.unpaired = 0;
+        session.unmatched = 0;
         let leader = session.parent.identity;
         let measurement = Measurement { raw: pair.arrived.raw, dante: pair.origin };
+        let restarts = self.estimator.restarts();
         let (residual, accepted) = match self.estimator.update(measurement) {
             Classification::Accepted { residual } => {
                 // The implausible measurements before this one were no jump of the leader's time.
@@ -48,7 +50,11 @@ impl Port {
             }
             Classification::Outlier { residual } => {
                 self.counters.add(Counter::Outlier);
-                timeline.implausible += u32::from(residual.abs() >= IMPLAUSIBLE);
+                // Packets that a host or a network held back are late, but in order.
+                let last = self.last_sample.filter(|last| last.timeline == timeline.number);
+                let is_in_order = last.is_some_and(|last| pair.origin > last.origin);
+                let is_late = residual > Duration::ZERO && is_in_order;
+                timeline.implausible += u32::from(residual.abs() >= IMPLAUSIBLE && !is_late);
                 (residual, false)
             }
             Classification::Late => return self.counters.add(Counter::Late),
@@ -70,9 +76,14 @@ impl Port {
         self.last_sample = Some(sample);
         if let Some(session) = &mut self.session {
             session.measured = Some(now);
+            session.unmeasured = 0;
         }
         if !self.has_converged() {
-            self.step(Event::Diverged, Reason::Refitted);
+            let is_refitted =
+                self.estimator.restarts() != restarts || self.estimator.depth() < CONVERGED_DEPTH;
+            let reason =
+                if is_refitted { Reason::Refitted } else { Reason::Scattered(self.estimator.scatter()) };
+            self.step(Event::Diverged, reason);
         } else if accepted {
             self.step(Event::Converged, Reason::Converged);
             if let Some(timeline) = &mut self.timeline {
@@ -124,9 +135,13 @@ impl Port {
     }
 
     fn cause(&self, now: Timestamp<Raw>, size: Duration) -> Discontinuity {
-        let restarted = self.leader().and_then(|leader| leader.restarted);
-        let rebooted =
-            restarted.is_some_and(|at| now - at < RESTART_WINDOW) || size < -Duration::from_secs(1);
+        let rebooted = self.leader().is_some_and(|leader| {
+            let window = leader.interval().duration() * RESTART_INTERVALS;
+            let is_recent = |at: Timestamp<Raw>| now - at < window;
+            leader.restarted.is_some_and(is_recent)
+                // Nothing was received of it for so long that its sequence numbers do not show it.
+                || (is_recent(leader.since) && size < -Duration::from_secs(1))
+        });
         if rebooted { Discontinuity::Reboot(size) } else { Discontinuity::Jump(size) }
     }
 

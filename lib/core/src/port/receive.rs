@@ -26,14 +26,21 @@ impl Port {
         (source, route): (SocketAddrV4, Route),
         arrived: Result<PacketTimestamp, NoTimestamp>,
     ) {
-        let Decoded { head, channel: expected, content } = match (self.protocol.decode)(bytes) {
+        let decoded = (self.protocol.decode)(bytes);
+        let is_own =
+            |decoded: &Decoded| self.identity.is_some_and(|own| own.uuid == decoded.head.source.uuid);
+        let is_own = decoded.as_ref().is_ok_and(is_own);
+        if channel == Channel::Event && !is_own {
+            self.diagnostics.event_received(now);
+        }
+        let Decoded { head, channel: expected, content } = match decoded {
             Ok(decoded) => decoded,
             Err(error) => return self.malformed(now, error),
         };
         let sender = Sender { identity: head.source, address: *source.ip() };
         let is_of_leader =
             matches!(content, Content::Announce(_) | Content::Sync { .. } | Content::FollowUp { .. });
-        if self.identity.is_some_and(|own| own.uuid == head.source.uuid) {
+        if is_own {
             self.counters.add(Counter::Own);
             return self.diagnose(
                 now,
@@ -42,6 +49,9 @@ impl Port {
                     _ => Diagnostic::OnlyOwn,
                 },
             );
+        }
+        if is_of_leader {
+            self.diagnostics.leader_received(now);
         }
         if head.domain != self.subdomain {
             self.counters.add(Counter::OtherSubdomain);
@@ -154,22 +164,34 @@ impl Port {
                 NoTimestamp::ClockStepped => Counter::ClockStepped,
             });
         }
-        if self.parent() != Some(sender) && self.foreign_leaders.is_claimed_elsewhere(sender) {
+        if self.parent() != Some(sender) {
             self.second_address(now, sender);
+        }
+        if let Some(session) = self.session.as_mut().filter(|session| session.parent == sender) {
+            session.unmeasured = session.unmeasured.saturating_add(1);
         }
         let timestamp = match arrived {
             Ok(timestamp) => timestamp,
             Err(why) => return self.sync_without_timestamp(now, sender, why),
         };
         let session = self.session.as_mut().filter(|session| session.parent == sender);
-        let is_unpaired = session.is_some_and(|session| {
+        let (is_unpaired, is_unmatched) = session.map_or((false, false), |session| {
             session.without_timestamp = 0;
             session.unpaired = session.unpaired.saturating_add(u32::from(origin.is_none()));
-            origin.is_none() && session.unpaired >= UNUSABLE_SYNCS
+            let is_unpaired = origin.is_none() && session.unpaired >= UNUSABLE_SYNCS;
+            (is_unpaired, session.unmatched >= CONTRADICTIONS)
         });
         // If the Follow_Ups of another leader are received, the cause is not this host.
         if is_unpaired && !self.is_another_measured(now, sender) {
-            self.diagnose(now, Diagnostic::NoFollowUp);
+            // If its own Follow_Ups are received, they belong to other Syncs.
+            self.diagnose(
+                now,
+                if is_unmatched {
+                    Diagnostic::Contradicting(sender.identity)
+                } else {
+                    Diagnostic::NoFollowUp
+                },
+            );
         }
         let paired = match origin {
             Some(origin) => Some(Paired::Pair(Pair { arrived: timestamp, origin })),
@@ -183,13 +205,17 @@ impl Port {
     fn sync_without_timestamp(&mut self, now: Timestamp<Raw>, sender: Sender, why: NoTimestamp) {
         self.foreign_leaders.without_timestamp(sender);
         let Some(session) = self.session.as_mut().filter(|session| session.parent == sender) else { return };
+        // Only the kernel's or the driver's fault is a fault that stays.
+        if why == NoTimestamp::TooOld {
+            return;
+        }
         session.without_timestamp = session.without_timestamp.saturating_add(1);
         if session.without_timestamp >= UNUSABLE_SYNCS && !self.is_another_measured(now, sender) {
             self.diagnose(
                 now,
                 match why {
-                    NoTimestamp::Missing | NoTimestamp::TooOld => Diagnostic::NoTimestamps,
                     NoTimestamp::ClockStepped => Diagnostic::ClockDisturbed,
+                    NoTimestamp::Missing | NoTimestamp::TooOld => Diagnostic::NoTimestamps,
                 },
             );
         }
@@ -207,17 +233,18 @@ impl Port {
         self.counters.add(Counter::FollowUp);
         match self.parent() {
             Some(parent) if parent != sender && parent.identity == sender.identity => {
-                self.second_address(now, sender)
+                self.second_address(now, sender);
             }
             Some(_) => {}
-            None => {
-                self.lone_follow_ups = self.lone_follow_ups.saturating_add(1);
-                if self.lone_follow_ups >= UNUSABLE_SYNCS {
-                    self.diagnose(now, Diagnostic::NoSync);
-                }
-            }
+            None => self.lone_follow_ups = self.lone_follow_ups.saturating_add(1),
         }
         let paired = self.foreign_leaders.pairing(sender).map(|pairing| pairing.follow_up(now, sync, origin));
+        if paired.is_none() && (self.session.is_some() || self.lone_follow_ups >= UNUSABLE_SYNCS) {
+            self.diagnose(now, Diagnostic::NoSync);
+        }
+        if let Some(session) = self.session.as_mut().filter(|session| session.parent == sender) {
+            session.unmatched = session.unmatched.saturating_add(1);
+        }
         self.paired(now, sender, paired);
     }
 
@@ -245,10 +272,14 @@ impl Port {
         }
     }
 
-    /// Reports a sender that uses the identity of a foreign leader at another address.
+    /// Reports a sender that uses the identity of a foreign leader at another address, if that one still sends: the address of one
+    /// device may change.
     fn second_address(&mut self, now: Timestamp<Raw>, sender: Sender) {
+        let Some(is_contested) = self.foreign_leaders.contest(now, sender) else { return };
         self.counters.add(Counter::SecondAddress);
-        self.diagnose(now, Diagnostic::SecondAddress(sender.identity, sender.address));
+        if is_contested {
+            self.diagnose(now, Diagnostic::SecondAddress(sender.identity, sender.address));
+        }
     }
 
     pub(super) fn contradicted(&mut self, now: Timestamp<Raw>, leader: PortIdentity, times: u32) {

@@ -12,6 +12,9 @@ use crate::estimate::RateGuess;
 use crate::time::{Raw, Timestamp};
 use crate::wire::PortIdentity;
 
+/// Syncs in a row without a measurement after which the lock may end.
+const MIN_UNMEASURED: u32 = 4;
+
 /// State that exists only while a leader is followed.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -23,8 +26,12 @@ pub(super) struct Session {
     pub measured: Option<Timestamp<Raw>>,
     /// When the leader's rate was last published.
     pub rate_published: Option<Timestamp<Raw>>,
-    /// Two-step Syncs since the last measured Sync.
+    /// Syncs since the last measured one.
+    pub unmeasured: u32,
+    /// Two-step Syncs with a timestamp since the last measured Sync.
     pub unpaired: u32,
+    /// Follow_Ups since the last measured Sync.
+    pub unmatched: u32,
     /// Syncs without a timestamp since the last Sync with one.
     pub without_timestamp: u32,
     /// Packets that contradict the leader's other packets.
@@ -41,7 +48,9 @@ impl Session {
             challenger: None,
             measured: None,
             rate_published: None,
+            unmeasured: 0,
             unpaired: 0,
+            unmatched: 0,
             without_timestamp: 0,
             contradictions: 0,
             scattering_since: None,
@@ -133,29 +142,33 @@ impl Port {
         self.timeline = Some(timeline);
     }
 
-    pub(super) fn lose_leader(&mut self, event: Event, reason: Reason) {
+    /// `until`: the last Sync of a leader that is silent.
+    pub(super) fn lose_leader(&mut self, event: Event, reason: Reason, until: Option<Timestamp<Raw>>) {
         self.session = None;
+        self.diagnostics.leader_lost(until);
         self.step(event, reason);
     }
 
-    /// When the lock ends because Syncs that arrive cannot be measured; the leader stays. `None` if they stop before that.
+    /// When the lock ends because Syncs that arrive cannot be measured; the leader stays. `None` if they stop before that, or if only a
+    /// few were received, as when this process was stopped meanwhile.
     pub(super) fn unmeasured_due(&self) -> Option<Timestamp<Raw>> {
-        let leader = self.leader()?;
-        let due = self.session.as_ref()?.measured? + leader.receipt_timeout();
-        (!leader.is_silent(due)).then_some(due)
+        let (leader, session) = (self.leader()?, self.session.as_ref()?);
+        let due = session.measured? + leader.receipt_timeout();
+        (!leader.is_silent(due) && session.unmeasured >= MIN_UNMEASURED).then_some(due)
     }
 
     pub(super) fn expire(&mut self, now: Timestamp<Raw>) {
-        let leader = self.leader().map(|leader| (now - leader.last_sync, leader.receipt_timeout()));
+        let leader = self.leader().map(|leader| (leader.last_sync, leader.receipt_timeout()));
         let unmeasured_due = self.unmeasured_due();
         self.foreign_leaders.expire(now);
-        let Some((silent, allowed)) = leader else { return };
+        let Some((last_sync, allowed)) = leader else { return };
         let measured = self.session.as_ref().and_then(|session| session.measured);
         if let Some(measured) = measured.filter(|_| unmeasured_due.is_some_and(|due| now >= due)) {
             self.step(Event::Diverged, Reason::Unmeasured(now - measured));
         }
+        let silent = now - last_sync;
         if silent >= allowed {
-            self.lose_leader(Event::Silence, Reason::Silence(silent));
+            self.lose_leader(Event::Silence, Reason::Silence(silent), Some(last_sync));
             self.choose(now);
         }
     }

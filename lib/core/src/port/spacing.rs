@@ -50,7 +50,7 @@ impl fmt::Display for SyncInterval {
 /// Difference of a measured spacing from the present interval, as a logarithm to base 2, from which on the interval changes.
 const CLEAR_LOG2: f64 = 0.75;
 /// Number of spacings of which the median is taken: two wrong ones, of late or forged packets, do not change it.
-const SPACINGS: usize = 5;
+pub(super) const SPACINGS: usize = 5;
 
 /// The last spacings of one sender's Syncs.
 ///
@@ -84,11 +84,10 @@ impl Spacings {
 
     /// Adds the next Sync.
     pub(super) fn add(&mut self, arrived: Timestamp<Raw>, sequence_id: u16) {
-        let (before, last) = std::mem::replace(&mut self.received, (arrived, sequence_id));
-        let steps = i64::from(sequence_id.wrapping_sub(last));
-        if self.is_measured() && steps > 1 && (arrived - before) * 2 < self.interval.duration() * steps {
+        if self.is_gap(arrived, sequence_id) {
             return self.restart(arrived, sequence_id);
         }
+        self.received = (arrived, sequence_id);
         let (since, first) = self.from;
         let shortest = if self.is_measured() { self.interval } else { SyncInterval::MIN };
         if (arrived - since) * 2 < shortest.duration() {
@@ -100,6 +99,13 @@ impl Spacings {
         if let Some(median) = self.median() {
             self.interval = self.interval.near(median);
         }
+    }
+
+    /// Returns whether the sequence number is further ahead of the last one than Syncs can have been lost since then.
+    pub(super) fn is_gap(&self, arrived: Timestamp<Raw>, sequence_id: u16) -> bool {
+        let (before, last) = self.received;
+        let steps = i64::from(sequence_id.wrapping_sub(last));
+        self.is_measured() && steps > 1 && (arrived - before) * 2 < self.interval.duration() * steps
     }
 
     /// Returns whether a spacing was measured.

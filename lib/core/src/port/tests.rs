@@ -7,6 +7,7 @@ mod operator;
 mod rates;
 mod second_protocol;
 mod select;
+mod sentences;
 
 use super::foreign_leaders::{Announced, Sender};
 use super::measurability::Measurability;
@@ -41,6 +42,8 @@ fn foreign_leader(n: u8, announced: Announcement) -> ForeignLeader {
         qualified: true,
         restarted: None,
         preference: 0,
+        contested: None,
+        advertising: 1,
         spacings: Spacings::new(Timestamp::ZERO, 7, SyncInterval::from_log2(-2)),
         measurability: Measurability::default(),
     }
