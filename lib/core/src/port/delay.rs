@@ -116,9 +116,11 @@ impl DelayMeter {
 
     /// Whether requests are sent.
     fn is_active(&self) -> bool {
-        self.mechanism == DelayMechanism::E2e
-            && !self.is_held
-            && self.without_timestamp < MAX_WITHOUT_TIMESTAMP
+        self.mechanism == DelayMechanism::E2e && !self.is_held && !self.has_given_up()
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.without_timestamp >= MAX_WITHOUT_TIMESTAMP
     }
 
     pub(super) fn due(&self, requests: &Requests) -> Option<Timestamp<Raw>> {
@@ -162,6 +164,9 @@ impl Port {
     }
 
     pub(super) fn request_delay(&mut self, now: Timestamp<Raw>) {
+        if self.delay.has_given_up() {
+            self.diagnostics.renew(now, Diagnostic::NoTransmitTimestamps);
+        }
         let (Some(leader), Some(source), Some(session)) =
             (self.leader().copied(), self.identity, &mut self.session)
         else {

@@ -179,11 +179,13 @@ const DIAGNOSTIC_SHOWN: Duration = Duration::from_secs(60);
 impl Diagnostic {
     /// Whether it is still to be shown in this state of its port, this long after it was last true.
     pub fn is_shown(self, state: State, age: Duration) -> bool {
-        if self.explains() {
-            state == State::Listening && age <= EXPLANATION_SHOWN
-        } else {
-            age <= DIAGNOSTIC_SHOWN
-        }
+        let shown = match self {
+            // Once a Sync is measured it is over.
+            Self::NoFollowUp | Self::NoTimestamps | Self::ClockDisturbed => EXPLANATION_SHOWN,
+            _ if self.explains() => EXPLANATION_SHOWN,
+            _ => DIAGNOSTIC_SHOWN,
+        };
+        age <= shown && (state == State::Listening || !self.explains())
     }
 
     /// Whether it explains now why the port in this state is not SLAVE.

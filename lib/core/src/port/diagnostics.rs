@@ -59,6 +59,13 @@ impl Diagnostics {
         self.leader_until = until;
     }
 
+    /// A diagnostic that was reported is still true; it is not reported again.
+    pub(super) fn renew(&mut self, now: Timestamp<Raw>, diagnostic: Diagnostic) {
+        if let Some(seen) = self.seen.get_mut(diagnostic.kind()).and_then(Option::as_mut) {
+            seen.at = now;
+        }
+    }
+
     fn add_traffic(&mut self, now: Timestamp<Raw>, diagnostic: Diagnostic) {
         let Some(place) = self.traffic.get_mut(diagnostic.kind()) else { return };
         let continued =

@@ -551,7 +551,6 @@ pub fn traffic() -> Vec<Traffic> {
             )
         },
         Traffic {
-            finding: "diagnostic",
             finding_beside: "diagnostic",
             beside: "Dropped First ForeignLeader Converged",
             after_lock: "Dropped",
@@ -1076,7 +1075,7 @@ pub fn incidents() -> Vec<Incident> {
                 scatter(stage, 7, 60, 3_000);
             },
             "Silence AnotherLeader ForeignLeader Converged Scattered",
-            "ok",
+            "calibrating",
         ),
         row(
             "replaced by a faster one whose packets scatter by milliseconds at first",
