@@ -99,6 +99,23 @@ impl Journal {
         }
     }
 
+    /// Writes why no leader is followed, for the status. What changed the state last may be over: of a leader that dante4l does not
+    /// follow any more, nothing else matters.
+    pub fn write_loss(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        let has_followed = self.followed.is_some();
+        match (&self.page_trouble, self.reason, self.port) {
+            (Some(trouble), ..) => to.write_str(trouble),
+            (None, _, None) => to.write_str("dante4l has no port yet"),
+            (None, Some(reason), Some(port::State::Slave)) => {
+                write!(to, "{reason} (dante4l is {})", port::State::Slave)
+            }
+            (None, _, Some(port)) if has_followed => {
+                write!(to, "{} (dante4l is {port})", Loss::NoLeader)
+            }
+            (None, _, Some(port)) => write!(to, "dante4l has no leader yet (it is {port})"),
+        }
+    }
+
     /// Logs the numbers of suppressed lines.
     pub fn tick(&mut self, now: Timestamp<Raw>) {
         [&mut self.clock, &mut self.utc, &mut self.page]
@@ -264,6 +281,7 @@ mod tests {
     use super::logged::logged;
     use super::*;
     use dante_core::time::Offset;
+    use dante_core::wire::Uuid;
 
     fn journal() -> Journal {
         Journal::new(Config::default(), 60, Timestamp::ZERO)
@@ -286,6 +304,58 @@ mod tests {
         let later = Timestamp::ZERO + Duration::from_secs(60);
         let lines = logged(|| journal.tick(later));
         assert_eq!(lines, ["WARN states: 80 more lines within a minute were suppressed"]);
+    }
+
+    #[test]
+    fn status_names_the_present_reason_for_which_no_leader_is_followed() {
+        use port::State::{Listening, Slave, Uncalibrated};
+        let leader = PortIdentity {
+            technology: PortIdentity::ETHERNET,
+            uuid: Uuid([0, 0x1d, 0xc1, 0, 0, 1]),
+            port_id: 1,
+        };
+        let no_leader = Reason::Lost(Loss::NoLeader);
+        for (reason, port, followed, expected) in [
+            (None, None, None, "dante4l has no port yet"),
+            (None, Some(Listening), None, "dante4l has no leader yet (it is LISTENING)"),
+            // Another program steered the clock before there was a leader.
+            (Some(Reason::Taken), Some(Listening), None, "dante4l has no leader yet (it is LISTENING)"),
+            (
+                Some(Reason::Accepted),
+                Some(Uncalibrated),
+                Some(leader),
+                "dante4l is not locked to a leader (dante4l is UNCALIBRATED)",
+            ),
+            (
+                Some(no_leader),
+                Some(Listening),
+                Some(leader),
+                "dante4l is not locked to a leader (dante4l is LISTENING)",
+            ),
+            (
+                Some(Reason::Uncertain),
+                Some(Slave),
+                Some(leader),
+                "the leader's rate has become too uncertain (dante4l is SLAVE)",
+            ),
+            // It became silent after that.
+            (
+                Some(Reason::Uncertain),
+                Some(Listening),
+                Some(leader),
+                "dante4l is not locked to a leader (dante4l is LISTENING)",
+            ),
+            (
+                Some(Reason::Lost(Loss::TooFast)),
+                Some(Slave),
+                Some(leader),
+                "the leader's rate exceeds --max-frequency (dante4l is SLAVE)",
+            ),
+        ] {
+            let mut text = String::new();
+            Journal { reason, port, followed, ..journal() }.write_loss(&mut text).unwrap();
+            assert_eq!(text, expected, "{reason:?}");
+        }
     }
 
     #[test]

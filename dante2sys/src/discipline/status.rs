@@ -13,13 +13,13 @@ impl Discipline {
         match state {
             State::Waiting => {
                 write!(to, "{state}: ")?;
-                self.write_loss(to)?;
+                self.journal.write_loss(to)?;
             }
             State::Acquiring => write!(to, "{state}: measuring the rate of {}", self.leader())?,
             State::Locked => write!(to, "{state} on {}, frequency {frequency:+.2} ppm", self.leader())?,
             State::Holdover => {
                 write!(to, "{state} for {}: ", Rounded(now.raw - self.journal.held_since))?;
-                self.write_loss(to)?;
+                self.journal.write_loss(to)?;
                 write!(to, ", frequency {frequency:+.2} ppm")?;
             }
             State::Refused => write!(to, "{state}: the clock cannot be corrected")?,
@@ -43,16 +43,6 @@ impl Discipline {
         match &self.journal.followed {
             Some(identity) => identity,
             None => &"the leader",
-        }
-    }
-
-    /// Writes why no leader is followed.
-    fn write_loss(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        match (&self.journal.page_trouble, self.journal.reason, self.journal.port) {
-            (Some(trouble), ..) => to.write_str(trouble),
-            (None, Some(reason), Some(port)) => write!(to, "{reason} (dante4l is {port})"),
-            (None, None, Some(port)) => write!(to, "dante4l has no leader yet (it is {port})"),
-            (None, _, None) => to.write_str("dante4l has no port yet"),
         }
     }
 

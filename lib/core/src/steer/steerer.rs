@@ -23,6 +23,8 @@ pub struct Steerer {
     pub(super) utc: UtcKeeper,
     control: Control,
     state: State,
+    /// The leader was rejected because of its rate, and is still too fast.
+    is_too_fast: bool,
     hold: Option<Hold>,
     /// K and UTC of an earlier run, until the first lock.
     earlier: Option<EarlierEpoch>,
@@ -43,6 +45,7 @@ impl Steerer {
             utc: UtcKeeper::new(config.utc, config.rules, now.reading.raw),
             control: Control::new(now),
             state: State::Waiting,
+            is_too_fast: false,
             hold: None,
             earlier: None,
             saved: None,
@@ -147,26 +150,37 @@ impl Steerer {
                 let identity = page.map(|page| (page.body.grandmaster, page.body.grandmaster_port));
                 self.leader(now, &track, identity.unwrap_or_default());
             }
-            Err(loss) => self.lost(Reason::Lost(loss)),
+            Err(loss) => {
+                self.is_too_fast = false;
+                self.lost(Reason::Lost(loss));
+            }
         }
         self.keep(now);
     }
 
     fn leader(&mut self, now: &Reading, track: &Track, identity: ClockIdentity) {
         let Some(map) = &track.map else { return };
+        let is_uncertain = map.uncertainty_at(now.raw).rate > self.state.max_rate_sigma();
+        // A leader beyond the frequency bound is rejected: with a clamped frequency the clock would drift away from Dante time +
+        // K without limit.
+        let rate = map.line.rate + self.utc.servo().steady_slew();
+        let was_too_fast =
+            std::mem::replace(&mut self.is_too_fast, rate.abs() > self.config.limits.frequency);
+        if self.is_too_fast && was_too_fast && self.state == State::Waiting {
+            return;
+        }
         self.step(Event::Leader, Reason::Leader);
         if self.state == State::Locked && self.timescale().is_some_and(|scale| scale.key() != track.key) {
             self.lost(Reason::OtherTimeline);
         }
-        if map.uncertainty_at(now.raw).rate > self.state.max_rate_sigma() {
+        if is_uncertain {
+            self.is_too_fast = false;
             if self.state == State::Locked {
                 self.lost(Reason::Uncertain);
             }
             return;
         }
-        // A leader beyond the frequency bound is rejected: with a clamped frequency the clock would drift away from Dante time +
-        // K without limit.
-        if (map.line.rate + self.utc.servo().steady_slew()).abs() > self.config.limits.frequency {
+        if self.is_too_fast {
             return self.lost(Reason::Lost(Loss::TooFast));
         }
         let before = self.timescale().map(|scale| (scale.key(), *scale.map()));

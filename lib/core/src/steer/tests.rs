@@ -11,6 +11,7 @@ use crate::wire::Subdomain;
 
 mod kernel;
 mod laws;
+mod sentences;
 mod utc;
 
 /// A clock that accepts the steerer's corrections and can be disturbed by the test.
@@ -21,6 +22,8 @@ struct TestClock {
     suspended: Duration,
     /// State set by another program or by the kernel.
     tick: i64,
+    status: i32,
+    slewing: Duration,
     leap: KernelLeap,
     refuses: bool,
     in_use: bool,
@@ -37,7 +40,13 @@ impl Clock for TestClock {
         let ClockState { mut reading, kernel, .. } = self.exact.read();
         let late = std::mem::take(&mut self.late);
         (reading.raw, reading.width) = (reading.raw + late, late.abs() * 2);
-        let kernel = kernel.map(|kernel| Kernel { tick: self.tick, leap: self.leap, ..kernel });
+        let kernel = kernel.map(|kernel| Kernel {
+            tick: self.tick,
+            status: self.status,
+            slew: self.slewing,
+            leap: self.leap,
+            ..kernel
+        });
         ClockState { reading, suspended: self.suspended, kernel }
     }
 
@@ -45,7 +54,7 @@ impl Clock for TestClock {
         match setting {
             _ if self.refuses => return Err(Fault::Failed("refused")),
             Setting::Control if self.in_use => return Err(Fault::InUse("in use")),
-            Setting::Control => self.tick = NOMINAL_TICK,
+            Setting::Control => (self.tick, self.status, self.slewing) = (NOMINAL_TICK, 0, Duration::ZERO),
             Setting::Frequency(frequency) => self.set.push(frequency),
             Setting::Declared(quality) => self.declared.push(quality),
         }
@@ -70,6 +79,8 @@ struct Bench {
     subdomain: Subdomain,
     sigma: Ratio,
     outputs: Vec<Output>,
+    /// The names of the sentences that dante2sys logs.
+    log: Vec<String>,
     failed: usize,
 }
 
@@ -101,6 +112,8 @@ impl Bench {
             late: Duration::ZERO,
             suspended: Duration::from_secs(77),
             tick: NOMINAL_TICK,
+            status: 0,
+            slewing: Duration::ZERO,
             leap: KernelLeap::None,
             refuses: false,
             in_use: false,
@@ -117,17 +130,21 @@ impl Bench {
             subdomain: Subdomain::DFLT,
             sigma: Ratio::from_ppb(50.0),
             outputs: Vec::new(),
+            log: Vec::new(),
             failed: 0,
         }
     }
 
     fn handle(&mut self, input: Input<'_>) {
-        let Self { steerer, clock, outputs, failed, .. } = self;
+        let Self { steerer, clock, outputs, log, failed, .. } = self;
         let reads = clock.reads;
-        drive(steerer, clock, input, |report| match report {
-            Report::Output(output) => outputs.push(output),
-            Report::Failed(_) => *failed += 1,
-            _ => {}
+        drive(steerer, clock, input, |report| {
+            log.extend(sentences::name(&report));
+            match report {
+                Report::Output(output) => outputs.push(output),
+                Report::Failed(_) => *failed += 1,
+                _ => {}
+            }
         });
         assert_eq!(clock.reads, reads + 1, "the clock is read exactly once");
     }

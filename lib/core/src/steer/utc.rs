@@ -305,7 +305,7 @@ impl UtcKeeper {
         self.withhold_leap();
         match jump {
             Jump::Set if state == State::Yielded => {}
-            Jump::Set => self.outputs.extend(self.servo.clock_set_by_hand().map(Output::Utc)),
+            Jump::Set => self.servo.clock_set_by_hand(),
             Jump::Leap => self.servo.leap_passed(by),
             Jump::Slept => {}
         }

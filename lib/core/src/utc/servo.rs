@@ -78,6 +78,8 @@ pub struct UtcServo {
     is_initialised: bool,
     /// The clock was set by hand: its UTC error is not corrected.
     is_set_by_hand: bool,
+    /// That was reported.
+    is_set_by_hand_reported: bool,
     has_drifted: bool,
     stepped_at: Option<Timestamp<Raw>>,
     /// The rate added to the leader's, and the part of it that is the rate of UTC and no correction of the UTC error.
@@ -93,6 +95,7 @@ impl UtcServo {
             utc: UtcEstimate::default(),
             is_initialised: false,
             is_set_by_hand: false,
+            is_set_by_hand_reported: false,
             has_drifted: false,
             stepped_at: None,
             slew: Ratio::ZERO,
@@ -139,7 +142,13 @@ impl UtcServo {
         if self.is_set_by_hand {
             let agrees = size <= self.rules.first_step;
             self.is_set_by_hand = !agrees;
-            return (None, agrees.then_some(UtcEvent::Resumed));
+            // A clock that was set to UTC is corrected as before.
+            let event = match (agrees, std::mem::replace(&mut self.is_set_by_hand_reported, !agrees)) {
+                (true, true) => Some(UtcEvent::Resumed),
+                (false, false) => Some(UtcEvent::SetByHand),
+                (true, false) | (false, true) => None,
+            };
+            return (None, event);
         }
         if !self.is_initialised {
             if size > self.rules.first_step {
@@ -201,15 +210,16 @@ impl UtcServo {
     /// Corrects whether the clock counts as set by hand.
     pub(crate) fn mark_set_by_hand(&mut self, is_set_by_hand: bool) {
         self.is_set_by_hand = is_set_by_hand;
+        self.is_set_by_hand_reported &= is_set_by_hand;
     }
 
-    /// The clock was set by hand: stops correcting UTC, if UTC was measured.
-    pub(crate) fn clock_set_by_hand(&mut self) -> Option<UtcEvent> {
-        self.utc.is_known().then(|| {
+    /// The clock was set by hand: stops correcting UTC, if UTC was measured. [`Self::step_wanted`] reports it, unless the clock agrees
+    /// with UTC, or was set by a program that steers it.
+    pub(crate) fn clock_set_by_hand(&mut self) {
+        if self.utc.is_known() {
             self.is_set_by_hand = true;
             self.stop_slewing();
-            UtcEvent::SetByHand
-        })
+        }
     }
 
     /// UTC moved by a leap second, and the clock with it.
@@ -220,7 +230,7 @@ impl UtcServo {
     /// The host was suspended: the measurements are void, and the first step may follow as at the start.
     pub(crate) fn slept(&mut self) {
         self.utc.slept();
-        self.is_set_by_hand = false;
+        self.mark_set_by_hand(false);
         self.yielded();
     }
 

@@ -151,20 +151,22 @@ fn drift_is_reported_once_with_hysteresis() {
 fn clock_set_by_hand_is_not_corrected_until_it_agrees_with_utc() {
     let mut servo = set(Policy::Utc);
     servo.slewed(&off(ms(0), 12.0, 0.1));
-    assert_eq!(servo.clock_set_by_hand(), Some(UtcEvent::SetByHand));
+    servo.clock_set_by_hand();
     assert_eq!(servo.slew(), Ratio::ZERO);
     let far = off(s(100), 12.0, 0.01);
-    assert_eq!(servo.step_wanted(at(100), &far), (None, None));
+    assert_eq!(servo.step_wanted(at(100), &far), (None, Some(UtcEvent::SetByHand)));
+    servo.clock_set_by_hand();
+    assert_eq!(servo.step_wanted(at(100), &far), (None, None), "reported once");
     servo.slewed(&far);
     assert_eq!(servo.slew(), Ratio::ZERO);
     assert_eq!(servo.step_wanted(at(100), &off(ms(3), 12.0, 0.01)), (None, Some(UtcEvent::Resumed)));
     servo.slewed(&off(ms(3), 12.0, 0.01));
     assert!(servo.slew().ppm() < -12.0 && !servo.is_set_by_hand());
-    assert_eq!(
-        UtcServo::new(rules(Policy::Utc)).clock_set_by_hand(),
-        None,
-        "no measurement to disagree with"
-    );
+    servo.clock_set_by_hand();
+    assert_eq!(servo.step_wanted(at(200), &off(ms(3), 12.0, 0.01)), (None, None), "it was set to UTC");
+    let mut servo = UtcServo::new(rules(Policy::Utc));
+    servo.clock_set_by_hand();
+    assert!(!servo.is_set_by_hand(), "no measurement to disagree with");
 }
 
 /// The leader's time as an exact map of this age at `seconds`.
