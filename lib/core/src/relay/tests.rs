@@ -1,4 +1,5 @@
 mod overlay;
+mod sentences;
 
 use super::*;
 use crate::page::{
