@@ -14,7 +14,7 @@ use dante_core::page::{
     Body, Dante2sysStatus, Dante4lStatus, DanteshmStatus, Freshness, PortRecord, STATUS_UTC_BY_HAND,
     STATUS_UTC_SYNCHRONISED,
 };
-use dante_core::port;
+use dante_core::port::{self, Diagnostic};
 use dante_core::printable::{printable, printable_lines};
 use dante_core::relay::{Delivery, OutputKind, Undelivered, Waiting};
 use dante_core::steer;
@@ -67,6 +67,8 @@ named! {
         LateSync "late_sync",
         /// Several leaders send at the same time.
         SeveralLeaders "several_leaders",
+        /// The primary and the secondary network are one network.
+        OneNetwork "one_network",
         /// Different clocks are received on several interfaces (`interface = "auto"`): an error while none of them is used.
         SeveralClocks "several_clocks",
         /// The leader is in a pull-up subdomain, which dante2sys does not follow.
@@ -273,6 +275,11 @@ pub fn observer(pages: &Pages) -> Vec<Finding> {
         Some(searched) => networks.extend(candidates::searching(searched, pages)),
         None => networks.extend(body.and_then(Dante4lStatus::candidates).and_then(candidates::others)),
     }
+    if networks.iter().any(|found| found.kind == Kind::OneNetwork) {
+        // It explains why each interface receives the leaders of both networks.
+        networks.retain(|found| found.kind != Kind::SeveralLeaders);
+        networks.sort_by_key(|found| found.kind != Kind::OneNetwork);
+    }
     let networks = networks.into_iter().map(|found| found.of_program(Dante4lStatus::PROGRAM));
     life.into_iter().chain(networks).collect()
 }
@@ -316,9 +323,10 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
         None => {}
     }
     for (diagnostic, _) in shown {
-        let (level, kind) = match diagnostic.explains() {
-            true => (Level::Failure, Kind::NoLeader),
-            false => (Level::Warning, Kind::Diagnostic),
+        let (level, kind) = match diagnostic {
+            Diagnostic::OneNetwork(..) => (Level::Warning, Kind::OneNetwork),
+            _ if diagnostic.explains() => (Level::Failure, Kind::NoLeader),
+            _ => (Level::Warning, Kind::Diagnostic),
         };
         let finding = Finding::explained(level, &diagnostic).kind(kind);
         let what = format!("{interface}: {}", finding.what);

@@ -110,6 +110,11 @@ impl Lab {
         self.address(1)
     }
 
+    /// Address of the leader's host on the second network.
+    pub fn second_far_address(&self) -> String {
+        format!("10.79.{}.1", self.net)
+    }
+
     /// Address of the daemons' host.
     pub fn near_address(&self) -> String {
         self.address(2)

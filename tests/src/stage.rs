@@ -187,12 +187,26 @@ impl Stage {
         }
     }
 
+    /// Outputs so far of the programs that were started under this name.
+    pub fn output_of(&self, name: &str) -> String {
+        let own = format!("-{name}.log");
+        self.logs().into_iter().filter(|(file, _)| file.ends_with(&own)).map(|(_, text)| text).collect()
+    }
+
+    /// The logs with their names, in the order in which the programs were started.
+    fn logs(&self) -> Vec<(String, String)> {
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let named = files.filter_map(|file| Some((file.file_name().into_string().ok()?, file.path())));
+        let logs = named.filter(|(name, _)| name.ends_with(".log"));
+        let text = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        let mut logs: Vec<_> = logs.map(|(name, path)| (name, text(path))).collect();
+        logs.sort();
+        logs
+    }
+
     fn show_logs(&self) {
-        let mut logs: Vec<_> = fs::read_dir(&self.folder).into_iter().flatten().flatten().collect();
-        logs.sort_by_key(fs::DirEntry::file_name);
-        for log in logs.iter().filter(|log| log.path().extension().is_some_and(|end| end == "log")) {
-            let text = fs::read(log.path()).unwrap_or_default();
-            println!("--- {}\n{}", log.file_name().display(), String::from_utf8_lossy(&text).trim_end());
+        for (name, text) in self.logs() {
+            println!("--- {name}\n{}", text.trim_end());
         }
     }
 }

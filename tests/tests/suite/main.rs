@@ -28,6 +28,7 @@ mod pmc_watch;
 mod refusals;
 mod relay;
 mod restarts;
+mod setups;
 mod spoof;
 mod threats;
 mod utc;

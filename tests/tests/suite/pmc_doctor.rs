@@ -4,10 +4,11 @@ use dante_core::port::{Channel, State};
 use dante_core::printable::is_harmful;
 use dante_core::wire::{PortIdentity, Uuid};
 use dante_os::process::Bound;
-use dante_tests::lab::{Lab, LeaderProcess, has};
+use dante_tests::host::{DOCTOR_TIMEOUT, Host};
+use dante_tests::lab::has;
 use dante_tests::namespace::{CABLE, Namespace, SECOND_CABLE};
 use dante_tests::pid_namespace::{PidNamespace, inner_pid};
-use dante_tests::program::{Ended, Program, built, copy};
+use dante_tests::program::{Ended, built, copy};
 use dante_tests::raw_sender::{RawSender, TaggedSender, sync};
 use dante_tests::stage::Stage;
 use dante_tests::{EVENT_TIMEOUT, skip, wait_for};
@@ -18,54 +19,6 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-
-/// `pmc-lite doctor` listens for 2.2 s and looks at the whole host.
-const DOCTOR_TIMEOUT: Duration = Duration::from_secs(40);
-
-/// Leader and follower. The follower's programs run in a PID namespace, so that doctor sees no process of the machine that runs the
-/// test.
-struct Host {
-    processes: PidNamespace,
-    lab: Lab,
-}
-
-impl Host {
-    /// `None` without root's rights or a tool.
-    fn new() -> Option<Self> {
-        let lab = Lab::new()?;
-        Some(Self { processes: PidNamespace::new(), lab })
-    }
-
-    /// Starts a program of the suite on the follower.
-    fn start(&self, program: &str, words: &[&str]) -> Program {
-        let command = PidNamespace::command(&self.lab.near, built(program));
-        let command = self.lab.stage.with_words(command, program, words);
-        self.processes.start(&self.lab.stage, program, command)
-    }
-
-    fn start_doctor(&self, words: &[&str]) -> Program {
-        let instance = format!("--instance={}", self.lab.stage.instance());
-        self.start("pmc-lite", &[&["doctor"], words, &[&instance]].concat())
-    }
-
-    fn doctor(&self, words: &[&str]) -> Ended {
-        self.start_doctor(words).ended(DOCTOR_TIMEOUT)
-    }
-
-    /// Starts dante4l and waits until it is LISTENING.
-    fn listening(&self, words: &[&str]) -> Program {
-        let dante4l = self.start("dante4l", &[&["-i", CABLE], words].concat());
-        self.lab.readers().wait_for_port(State::Listening, EVENT_TIMEOUT);
-        dante4l
-    }
-
-    /// Starts a leader and a dante4l, and waits until it is SLAVE.
-    fn following(&self) -> (LeaderProcess, Program) {
-        let both = (self.lab.leader(&["--force"]), self.start("dante4l", &["-i", CABLE]));
-        self.lab.readers().wait_for_port(State::Slave, EVENT_TIMEOUT);
-        both
-    }
-}
 
 /// Doctor ends with status 1, and its advice what to do first has all of `words`.
 #[track_caller]

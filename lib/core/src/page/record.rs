@@ -48,8 +48,8 @@ pub(super) use body;
 #[repr(transparent)]
 pub struct Bytes<const N: usize>([u8; N]);
 
-/// Up to 16 bytes: the size of an interface's name (IFNAMSIZ).
-pub type Text = Bytes<16>;
+/// Up to 128 bytes: the size of an alternative name of an interface (ALTIFNAMSIZ), by which a missing one may be named.
+pub type Text = Bytes<128>;
 
 /// Up to 112 bytes: a whole number of words that holds the path of a Unix socket (108 bytes with its NUL, `unix(7)`).
 pub type SocketPath = Bytes<112>;

@@ -38,6 +38,8 @@ impl InterfaceName {
         let name = &link.name;
         match self {
             Self::Name(_) => name.clone(),
+            // The loopback interface has none.
+            Self::Mac(_) if link.mac == [0; 6] => name.clone(),
             Self::Mac(_) => format!("{name} {}", Self::Mac(link.mac)),
             Self::Address(_) => {
                 let addresses = link.addresses.iter().map(|one| format!(" {}", one.address));
