@@ -31,7 +31,15 @@ pub fn judge(host: &HostFacts, pages: &Pages) -> Vec<Finding> {
     }
     let has_leader = host.networks.iter().any(|network| network.leader().is_some());
     let is_explained = found.iter().any(|found| found.level == Level::Failure);
-    if host.is_searching() && !has_leader && !is_explained {
+    // An interface on which doctor could not listen has a finding of its own.
+    let lacks_sockets = |network: &InterfaceFacts| {
+        network
+            .received
+            .as_ref()
+            .is_some_and(|received| received.failure.is_some() && !received.event.is_any())
+    };
+    let is_known = !host.networks.iter().any(lacks_sockets);
+    if host.is_searching() && !has_leader && !is_explained && is_known {
         found.push(no_candidate(host));
     }
     found

@@ -82,6 +82,7 @@ fn first_finding_is_the_cause() {
             "no leader on eth0 (no carrier) and eth1: no Sync received in 2.2 s",
         ),
         ("auto_leader_on_wifi", "wlan0, which interface = \"auto\" passes over (Wi-Fi) -> connect this host"),
+        ("auto_unprivileged", "sudo pmc-lite doctor"),
         ("auto_no_interface", "this host has no wired network interface; passed over: wlan0 (Wi-Fi)"),
         ("auto_leader_moved", "dante4l uses eth2 after 10 s without a leader on eth1"),
         ("vlan_tag", "arrives at eth1 with VLAN tag 10, which eth1 does not receive"),

@@ -79,6 +79,7 @@ pub fn all() -> Vec<(&'static str, HostFacts, Pages)> {
             HostFacts { elsewhere: vec![("wlan0".into(), a_leader(Subdomain::DFLT))], ..auto_silent() },
             scenes::auto_silent(),
         ),
+        ("auto_unprivileged", auto_unprivileged(), scenes::auto_silent()),
         (
             "auto_no_interface",
             HostFacts { networks: Vec::new(), ..auto_silent() },
@@ -342,6 +343,15 @@ fn auto() -> HostFacts {
 /// No candidate receives a leader.
 fn auto_silent() -> HostFacts {
     auto()
+}
+
+/// Doctor runs without privileges, so that it cannot listen.
+fn auto_unprivileged() -> HostFacts {
+    let HostFacts { networks, firewall, holders, .. } = unprivileged();
+    let received = networks.into_iter().find_map(|network| network.received);
+    let mut host = HostFacts { firewall, holders, ..auto_silent() };
+    host.networks.iter_mut().for_each(|network| network.received = received.clone());
+    host
 }
 
 /// No daemon was started yet; one candidate receives a leader.
