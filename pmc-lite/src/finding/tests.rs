@@ -13,7 +13,7 @@ fn kinds(stage: &mut Stage) -> Vec<&'static str> {
         stage.engine.set_fault(0, InterfaceFault::NoCarrier);
     }
     let (_, status) = stage.engine.pages(now, None);
-    let pages = Pages { now, dante4l: fresh(status.clone()), ..no_daemon() };
+    let pages = Pages { now, dante4l: fresh(*status), ..no_daemon() };
     observer(&pages).iter().map(|finding| finding.kind.name()).collect()
 }
 

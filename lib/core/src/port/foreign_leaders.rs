@@ -33,7 +33,7 @@ pub struct ForeignLeader {
     pub preference: u8,
     /// When another address first and last used its identity.
     pub(super) contested: Option<(Timestamp<Raw>, Timestamp<Raw>)>,
-    /// Number of its last Syncs that advertise the same interval.
+    /// Number of its Syncs since the advertised interval changed; the largest number if it did not.
     pub(super) advertising: u8,
     /// The times between its Syncs.
     pub(super) spacings: Spacings,
@@ -81,7 +81,7 @@ impl ForeignLeader {
     pub(super) fn misstates_interval(&self) -> bool {
         // After a change the measured interval follows the advertised one, at worst by two Syncs for each
         // spacing of which it is the median.
-        let is_steady = usize::from(self.advertising) > 2 * SPACINGS;
+        let is_steady = usize::from(self.advertising) >= 2 * SPACINGS;
         is_steady && self.spacings.is_certain() && self.interval() != self.advertised_interval()
     }
 
@@ -184,7 +184,7 @@ impl ForeignLeaders {
             known.qualified |= known.spacings.is_measured() && now - known.last_sync <= span;
             known.measurability.next_sync(known.last_sync, another_was);
             let is_same = known.announced.interval_log2 == announcement.interval_log2;
-            known.advertising = if is_same { known.advertising.saturating_add(1) } else { 1 };
+            known.advertising = if is_same { known.advertising.saturating_add(1) } else { 0 };
             known.sequence_id = sequence_id;
             known.last_sync = now;
             known.announced = *announcement;
@@ -201,7 +201,7 @@ impl ForeignLeaders {
             restarted: None,
             preference,
             contested: None,
-            advertising: 1,
+            advertising: u8::MAX,
             spacings: Spacings::new(
                 arrived,
                 sequence_id,

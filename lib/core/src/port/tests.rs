@@ -43,7 +43,7 @@ fn foreign_leader(n: u8, announced: Announcement) -> ForeignLeader {
         restarted: None,
         preference: 0,
         contested: None,
-        advertising: 1,
+        advertising: u8::MAX,
         spacings: Spacings::new(Timestamp::ZERO, 7, SyncInterval::from_log2(-2)),
         measurability: Measurability::default(),
     }

@@ -602,7 +602,7 @@ pub fn traffic() -> Vec<Traffic> {
                     stage.pair(7, n);
                     stage.advertised = -2;
                 },
-                "First ForeignLeader Converged Interval",
+                "First ForeignLeader Interval Converged",
                 "diagnostic",
             )
         },
@@ -671,7 +671,7 @@ fn scatter(stage: &mut Stage, who: u8, syncs: u16, up_to_us: i64) {
     let mut random = 1_u32;
     stage.sends(syncs, |stage, n| {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let late = Duration::from_us(i64::from(random >> 16) * up_to_us >> 16);
+        let late = Duration::from_us((i64::from(random >> 16) * up_to_us) >> 16);
         stage.shifted(-late, |stage| stage.pair(who, n));
     });
 }
