@@ -9,8 +9,9 @@ use crate::finding::{Finding, Level, joined};
 use crate::pages::Pages;
 use dante_core::candidates::PassedOver;
 use dante_core::page::PortRecord;
-use dante_core::port::Counter;
+use dante_core::port::{Counter, State};
 use dante_core::printable::printable;
+use dante_core::time::{Raw, Timestamp};
 use dante_core::wire::{EVENT_PORT, GENERAL_PORT};
 use dante_os::net::Interface;
 
@@ -143,7 +144,7 @@ fn received(host: &HostFacts, network: &InterfaceFacts, pages: &Pages) -> Vec<Fi
         }
         return found;
     }
-    missing(host, network, received, port).into_iter().collect()
+    missing(host, network, received, port, pages.now).into_iter().collect()
 }
 
 /// Returns why no leader is received; `None` if nothing shows it while dante4l chooses among several interfaces.
@@ -152,6 +153,7 @@ fn missing(
     network: &InterfaceFacts,
     received: &Received,
     port: Option<&PortRecord>,
+    now: Timestamp<Raw>,
 ) -> Option<Finding> {
     let InterfaceFacts { name, subdomain, .. } = network;
     let (configuration, unit) = (host.configuration.display(), host.unit());
@@ -216,7 +218,12 @@ fn missing(
                  snooping without a querier: enable a querier in the switch, or disable snooping",
             ));
     }
-    if host.is_searching() {
+    // Doctor receives no packets of this host, for example: dante4l's finding explains them.
+    let is_explained = port.is_some_and(|port| {
+        let state = port.state().unwrap_or(State::Initializing);
+        port.diagnostics().any(|(diagnostic, at)| diagnostic.explains_state(state, now - at))
+    });
+    if host.is_searching() || is_explained {
         return None;
     }
     let other = if received.event.is_any() || received.general.is_any() {

@@ -109,10 +109,10 @@ fn interface_without_a_place_gets_that_of_a_removed_one() {
     };
     let Some(mut host) = Host::new(prepare) else { return };
     host.wait_for_lock_on(CABLE);
-    let ninth = ("eth8".to_owned(), "too many interfaces".to_owned());
+    let ninth = ("eth8".to_owned(), "too_many_interfaces".to_owned());
     wait_until("the ninth interface", EVENT_TIMEOUT, || host.interfaces().contains(&ninth));
     host.near.ip(&["link", "delete", "eth3"]);
-    let used = ("eth8".to_owned(), "no leader".to_owned());
+    let used = ("eth8".to_owned(), "no_leader".to_owned());
     wait_until("its place", EVENT_TIMEOUT, || host.interfaces().contains(&used));
     assert!(host.interfaces().iter().all(|(name, _)| name != "eth3"), "{:?}", host.interfaces());
     host.wait_for_lock_on(CABLE);

@@ -133,7 +133,10 @@ const PARTS: [(&str, &str); 7] = [
 ];
 
 /// Texts that no daemon writes to its log.
-const NOT_WRITTEN: [&str; 9] = [
+const NOT_WRITTEN: [&str; 11] = [
+    // The status line for the service manager.
+    "dante4l has no port yet",
+    "dante4l has no leader yet (it is {port})",
     // dante2sys logs the failure of each server instead.
     "no NTP server replied with a time",
     // --check-config and --help.

@@ -162,7 +162,7 @@ fn query_reports_missing_responses_and_obstacles() {
         .ended(EVENT_TIMEOUT)
         .expect(5, &["eth77", "there are: lo"]);
     query(&lab, &["--timeout=0"]).expect(2, &["0.1 to 60"]);
-    query(&lab, &["no-uuid"]).expect(2, &["six pairs"]);
+    query(&lab, &["no-uuid"]).expect(2, &["12 hexadecimal digits"]);
     // std sets no SO_REUSEADDR on UDP sockets.
     let socket = lab.near.within(|| UdpSocket::bind(("0.0.0.0", 320)).expect("a free port"));
     query(&lab, &[]).expect(3, &["UDP port 320 is in use", "ss -ulnp", "general messages"]);
