@@ -1,17 +1,16 @@
 //! A leader whose packets arrive as those of dantesim do not: from the same host, at the address of one host, or with the tag of a VLAN.
 
 use crate::namespace::{CABLE, Namespace};
+use crate::raw_sender::{self, TaggedSender};
 use dante_core::port::{Channel, PacketTimestamp};
 use dante_core::time::{Duration, Ratio, Timestamp};
-use dante_core::wire::{EVENT_PORT, GENERAL_PORT, PortIdentity, Subdomain};
+use dante_core::wire::PortIdentity;
 use dante_os::clock::read_realtime;
 use dante_sim::leader::{Input, Leader, LeaderConfig, Output};
 use dante_sim::oscillator::Oscillator;
-use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::BindToDevice;
-use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, setsockopt, socket};
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -43,7 +42,7 @@ impl RawLeader {
     /// # Panics
     /// If its socket cannot be opened.
     pub fn start(host: &Namespace, identity: PortIdentity, way: Way) -> Self {
-        let sender = host.within(|| Sender::open(way));
+        let sender = Sender::open(host, way);
         let ends = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&ends);
         let thread = std::thread::spawn(move || lead(identity, &sender, &asked));
@@ -86,70 +85,29 @@ fn lead(identity: PortIdentity, sender: &Sender, ends: &AtomicBool) {
 #[derive(Debug)]
 enum Sender {
     Datagrams(UdpSocket, Ipv4Addr),
-    Tagged { socket: OwnedFd, interface: LinkAddr, vlan: u16, from: Ipv4Addr },
+    Tagged(TaggedSender, u16),
 }
 
 impl Sender {
-    fn open(way: Way) -> Self {
+    fn open(host: &Namespace, way: Way) -> Self {
         match way {
             Way::To(to) => {
-                let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a UDP socket");
+                let socket =
+                    host.within(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a UDP socket"));
                 setsockopt(&socket, BindToDevice, &CABLE.into()).expect("the cable");
                 Self::Datagrams(socket, to)
             }
-            Way::Tagged(vlan, from) => {
-                let all = getifaddrs().expect("the interfaces");
-                let mut addresses = all.filter(|one| one.interface_name == CABLE);
-                let interface = addresses.find_map(|one| one.address?.as_link_addr().copied());
-                Self::Tagged {
-                    socket: socket(AddressFamily::Packet, SockType::Raw, SockFlag::empty(), None)
-                        .expect("a packet socket"),
-                    interface: interface.expect("the cable"),
-                    vlan,
-                    from,
-                }
-            }
+            Way::Tagged(vlan, from) => Self::Tagged(TaggedSender::on(host, from), vlan),
         }
     }
 
     fn send(&self, channel: Channel, bytes: &[u8]) {
-        let port = match channel {
-            Channel::Event => EVENT_PORT,
-            Channel::General => GENERAL_PORT,
-        };
         match self {
             Self::Datagrams(socket, to) => {
+                let port = raw_sender::to(channel).port();
                 socket.send_to(bytes, (*to, port)).expect("a datagram sent");
             }
-            Self::Tagged { socket, interface, vlan, from } => {
-                let frame = tagged(interface.addr().unwrap_or_default(), *vlan, *from, port, bytes);
-                sendto(socket.as_raw_fd(), &frame, interface, MsgFlags::empty()).expect("a frame sent");
-            }
+            Self::Tagged(sender, vlan) => sender.send(*vlan, channel, bytes),
         }
     }
-}
-
-/// Returns an Ethernet frame with a VLAN tag: a UDP datagram from this address to the multicast group of PTP.
-fn tagged(mac: [u8; 6], vlan: u16, from: Ipv4Addr, port: u16, payload: &[u8]) -> Vec<u8> {
-    const UDP: usize = 8;
-    const IP: usize = 20;
-    let to = Subdomain::DFLT.group();
-    let length = |header: usize| u16::try_from(header + payload.len()).expect("a short packet").to_be_bytes();
-    let [_, b, c, d] = to.octets();
-    let mut ip =
-        [&[0x45, 0][..], &length(IP + UDP), &[0, 0, 0, 0, 1, 17, 0, 0], &from.octets(), &to.octets()]
-            .concat();
-    let words = ip.chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
-    let sum = words.fold(0, |sum, word| {
-        let sum = sum + word;
-        (sum & 0xffff) + (sum >> 16)
-    });
-    let checksum = !u16::try_from(sum).expect("16 bits");
-    ip[10..12].copy_from_slice(&checksum.to_be_bytes());
-    let port = port.to_be_bytes();
-    // Without a checksum of UDP.
-    let udp = [&port[..], &port, &length(UDP), &[0, 0]].concat();
-    let group = [1, 0, 0x5e, b & 0x7f, c, d];
-    let types = [&[0x81, 0][..], &vlan.to_be_bytes(), &[8, 0]].concat();
-    [&group[..], &mac, &types, &ip, &udp, payload].concat()
 }

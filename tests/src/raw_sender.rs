@@ -10,7 +10,7 @@ use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrIn, sendmmsg, sendto, socket,
 };
 use std::io::IoSlice;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -117,7 +117,8 @@ impl Generator {
     }
 }
 
-fn to(channel: Channel) -> SocketAddrV4 {
+/// Returns the multicast group and the UDP port of a channel.
+pub(crate) fn to(channel: Channel) -> SocketAddrV4 {
     let port = match channel {
         Channel::Event => EVENT_PORT,
         Channel::General => GENERAL_PORT,
@@ -130,21 +131,22 @@ fn to(channel: Channel) -> SocketAddrV4 {
 pub struct TaggedSender {
     socket: OwnedFd,
     cable: LinkAddr,
+    from: Ipv4Addr,
 }
 
 impl TaggedSender {
-    /// Opens its socket on this host.
+    /// Opens its socket on this host. Its packets have the source address `from`.
     ///
     /// # Panics
     /// If it cannot be opened.
-    pub fn on(host: &Namespace) -> Self {
+    pub fn on(host: &Namespace, from: Ipv4Addr) -> Self {
         host.within(|| {
             let flags = SockFlag::SOCK_CLOEXEC;
             let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None).expect("a packet socket");
             let mut interfaces = nix::ifaddrs::getifaddrs().expect("the interfaces");
             let cable = interfaces
                 .find_map(|one| one.address.filter(|_| one.interface_name == CABLE)?.as_link_addr().copied());
-            Self { socket, cable: cable.expect("the cable") }
+            Self { socket, cable: cable.expect("the cable"), from }
         })
     }
 
@@ -164,12 +166,17 @@ impl TaggedSender {
         frame.extend(0x0800_u16.to_be_bytes());
         let mut ip = vec![0x45, 0];
         ip.extend(length(28).to_be_bytes());
-        // No fragments, TTL 1, UDP, the checksum, the source.
-        ip.extend([0, 0, 0, 0, 1, 17, 0, 0, 169, 254, 61, 114]);
+        // No fragments, TTL 1, UDP, the checksum.
+        ip.extend([0, 0, 0, 0, 1, 17, 0, 0]);
+        ip.extend(self.from.octets());
         ip.extend(group);
-        let sum: u32 = ip.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
-        let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).expect("a short header");
-        ip[10..12].copy_from_slice(&sum.to_be_bytes());
+        let words = ip.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+        let sum = words.fold(0, |sum, word| {
+            let sum = sum + word;
+            (sum & 0xffff) + (sum >> 16)
+        });
+        let checksum = !u16::try_from(sum).expect("16 bits");
+        ip[10..12].copy_from_slice(&checksum.to_be_bytes());
         frame.extend(ip);
         frame.extend(to.port().to_be_bytes());
         frame.extend(to.port().to_be_bytes());

@@ -75,7 +75,7 @@ mod conditions;
 
 #[cfg(test)]
 mod tests {
-    use super::conditions::{INTERFACE, INTERVAL, Stage, alone, then, traffic, variant};
+    use super::conditions::{INTERFACE, INTERVAL, Stage, alone, then, traffic::traffic, variant};
     use super::*;
 
     fn status(stage: &Stage) -> String {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::scenes::{fresh, no_daemon};
-use conditions::{Stage, after, alone, beside, incidents, traffic};
+use conditions::{Stage, after, alone, beside, incidents::incidents, traffic::traffic};
 use dante_core::port::InterfaceFault;
 
 #[path = "../../../lib/core/src/port/tests/conditions.rs"]

@@ -94,7 +94,7 @@ fn names_wrong_interface_and_the_right_one() {
 #[test]
 fn names_the_vlan_tag_of_a_leader() {
     let Some(host) = Host::new() else { return };
-    let sender = TaggedSender::on(&host.lab.far);
+    let sender = TaggedSender::on(&host.lab.far, [169, 254, 61, 114].into());
     let uuid = Uuid([0, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]);
     let source = PortIdentity { technology: PortIdentity::ETHERNET, uuid, port_id: 1 };
     let _dante4l = host.listening(&[]);

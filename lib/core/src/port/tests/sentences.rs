@@ -5,7 +5,8 @@ mod conditions;
 
 use crate::port::Diagnostic;
 use conditions::{
-    LOCK, OPENED, Traffic, after, after_lock, alone, beside, every_change, incidents, then, traffic, variant,
+    LOCK, OPENED, Traffic, after, after_lock, alone, beside, every_change, incidents::incidents, then,
+    traffic::traffic, variant,
 };
 
 /// The sentences of a run that begins with the opening of the interface.
