@@ -25,8 +25,6 @@ pub(super) struct Search {
     port: PortConfig,
     has_notifications: bool,
     next_look: Option<Timestamp<Raw>>,
-    /// The interfaces that cannot be on a Dante network, with the reason.
-    passed_over: Vec<(String, PassedOver)>,
     /// The candidates with their faults, in one line.
     pub candidates: String,
     changes: Budget,
@@ -41,7 +39,6 @@ impl Search {
             port,
             has_notifications,
             next_look: None,
-            passed_over: Vec::new(),
             candidates: String::new(),
             changes: Budget::about("interface auto"),
             failures: Complaints::about("interface auto"),
@@ -92,15 +89,13 @@ impl Search {
                 others.push((link.name.clone(), why));
             }
         }
-        if others != self.passed_over {
-            engine.set_passed_over(others.iter().map(|(name, why)| (name.as_str(), *why)));
+        if engine.set_passed_over(&others) {
             let named = others.iter().take(MAX_NAMES).map(|(name, why)| format!("{name} ({why})"));
             let more = others.len().saturating_sub(MAX_NAMES);
             let more = (more > 0).then(|| format!("{more} more"));
             let names = named.chain(more).collect::<Vec<_>>().join(", ");
             let names = if names.is_empty() { NONE } else { &names };
             self.changes.info(now, format_args!("interface auto: passed over: {names}"));
-            self.passed_over = others;
         }
         engine.search(now);
     }

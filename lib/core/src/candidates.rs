@@ -41,18 +41,12 @@ pub struct Evidence {
     pub map: Option<ClockMap>,
 }
 
-impl Evidence {
-    /// What an interface receives that does not exist.
-    pub const NOTHING: Self = Self { state: State::Initializing, leader: None, sender: None, map: None };
-}
-
 impl From<&Port> for Evidence {
     fn from(port: &Port) -> Self {
-        let leader = port.leader();
         Self {
             state: port.state(),
-            leader: leader.map(|leader| leader.preference),
-            sender: leader.map(|leader| (leader.identity, leader.address)),
+            leader: port.leader().map(|leader| leader.preference),
+            sender: port.sender(),
             map: port.map_of_this_path(),
         }
     }
@@ -181,8 +175,6 @@ impl Comparison {
 pub struct Candidates {
     /// The primary network, and the secondary one.
     used: ArrayVec<usize, NETWORKS>,
-    /// The leader of the primary network, with its address.
-    sender: Option<(PortIdentity, Ipv4Addr)>,
     /// When the first leader was received while no network is used.
     first_leader: Option<Timestamp<Raw>>,
     /// Comparisons with `reference`.
@@ -212,8 +204,8 @@ impl Candidates {
         self.comparisons.get(place)?.difference(now)
     }
 
-    /// What a candidate that receives this is used for.
-    pub fn role(&self, now: Timestamp<Raw>, place: usize, evidence: &Evidence) -> Role {
+    /// What one of the candidates, which receive this, is used for.
+    pub fn role(&self, now: Timestamp<Raw>, place: usize, candidates: &[Evidence]) -> Role {
         match self.used.iter().position(|used| *used == place) {
             Some(0) => return Role::Primary,
             Some(_) => return Role::Secondary,
@@ -221,31 +213,25 @@ impl Candidates {
         }
         let comparison = self.comparisons.get(place).copied().unwrap_or_default();
         let conflict = self.conflict(now);
-        if evidence.leader.is_none() {
+        let has_leader = candidates.get(place).is_some_and(|one| one.leader.is_some());
+        let is_on_used_network =
+            self.used.first().is_some_and(|used| is_one_network(candidates, *used, place));
+        if !has_leader {
             Role::NoLeader
         } else if comparison.difference(now).is_some()
             || conflict.is_some_and(|(reference, ..)| reference == place)
         {
             Role::OtherClock
-        } else if self.used.is_full() || self.is_on_used_network(evidence) {
+        } else if self.used.is_full() || is_on_used_network {
             Role::Spare
         } else {
             Role::Comparing
         }
     }
 
-    /// Whether it receives the leader of the primary network from the same address.
-    fn is_on_used_network(&self, evidence: &Evidence) -> bool {
-        !self.used.is_empty() && self.sender.is_some() && evidence.sender == self.sender
-    }
-
     /// Chooses by what the candidates receive. Call it after every event on one of them: the choice changes only while Syncs arrive.
     pub fn consider(&mut self, now: Timestamp<Raw>, candidates: &[Evidence]) -> Option<Change> {
-        let change =
-            if self.used.is_empty() { self.first(now, candidates) } else { self.next(now, candidates) };
-        let primary = self.used.first().and_then(|place| candidates.get(*place));
-        self.sender = primary.and_then(|primary| primary.sender);
-        change
+        if self.used.is_empty() { self.first(now, candidates) } else { self.next(now, candidates) }
     }
 
     /// Chooses while no network is used.
@@ -339,14 +325,12 @@ impl Candidates {
             (self.reference, self.reported) = (Some(reference), Default::default());
             self.comparisons = Default::default();
         }
-        for (place, comparison) in self.comparisons.iter_mut().enumerate() {
-            let both = candidates.get(reference).zip(candidates.get(place));
-            *comparison = match both.filter(|_| others.contains(&place)) {
-                Some((reference, other)) => comparison.after(now, reference, other),
-                None => Comparison::Open,
-            };
-            if *comparison == Comparison::Open && !others.contains(&place) {
-                self.reported.iter_mut().skip(place).take(1).for_each(|reported| *reported = false);
+        let Some(reference) = candidates.get(reference) else { return };
+        let states = self.comparisons.iter_mut().zip(&mut self.reported);
+        for (place, (comparison, reported)) in states.enumerate() {
+            match candidates.get(place).filter(|_| others.contains(&place)) {
+                Some(other) => *comparison = comparison.after(now, reference, other),
+                None => (*comparison, *reported) = (Comparison::Open, false),
             }
         }
     }

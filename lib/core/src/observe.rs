@@ -111,10 +111,14 @@ impl Observer {
         })
     }
 
-    /// Sets the interfaces that cannot be on a Dante network, for the status page.
-    pub fn set_passed_over<'a>(&mut self, interfaces: impl IntoIterator<Item = (&'a str, PassedOver)>) {
-        self.passed_over = interfaces.into_iter().map(|(name, why)| (name.to_owned(), why)).collect();
-        self.is_changed = true;
+    /// Sets the interfaces that cannot be on a Dante network, for the status page. Returns whether they are others than before.
+    pub fn set_passed_over(&mut self, interfaces: &[(String, PassedOver)]) -> bool {
+        let is_other = self.passed_over != interfaces;
+        if is_other {
+            interfaces.clone_into(&mut self.passed_over);
+            self.is_changed = true;
+        }
+        is_other
     }
 
     /// The interfaces that are the networks: the primary, then the secondary one.
@@ -238,10 +242,11 @@ impl Observer {
         else {
             return;
         };
+        let evidence = evidence(interfaces);
         let is_shown =
             |(place, it): &(usize, &Interface)| !it.fault.is_gone() || candidates.used().contains(place);
         let shown = interfaces.iter().enumerate().filter(is_shown).map(|(place, it)| {
-            let role = candidates.role(now, place, &Evidence::from(&it.port));
+            let role = candidates.role(now, place, &evidence);
             let difference = candidates.difference(now, place);
             CandidateRecord::of(&it.name, &it.port, it.fault, role, difference)
         });
@@ -285,12 +290,11 @@ impl Observer {
         if !self.redundancy.is_one_clock() || !is_slave || !sample.accepted || !networks.contains(&network) {
             return;
         }
-        let sender = |port: &Port| port.leader().map(|leader| (leader.identity, leader.address));
-        let received = self.port(network).and_then(sender);
+        let received = self.port(network).and_then(Port::sender);
         let secondary = networks.get(1).copied();
         for place in networks.into_iter().filter(|place| *place != network) {
             let Some(other) = self.interfaces.get_mut(place) else { continue };
-            if Some(place) == secondary && received.is_some() && sender(&other.port) == received {
+            if Some(place) == secondary && received.is_some() && other.port.sender() == received {
                 other.port.report_one_network(now);
             }
             other.port.compare_other_network(now, sample);
@@ -324,9 +328,7 @@ impl Observer {
     fn choose(&mut self, now: Timestamp<Raw>) {
         let selected = self.selected();
         let Choice::Auto(candidates) = &mut self.choice else { return };
-        let evidence: ArrayVec<Evidence, MAX_CANDIDATES> =
-            self.interfaces.iter().take(MAX_CANDIDATES).map(|it| Evidence::from(&it.port)).collect();
-        let Some(change) = candidates.consider(now, &evidence) else { return };
+        let Some(change) = candidates.consider(now, &evidence(&self.interfaces)) else { return };
         self.is_changed = true;
         let about = match change {
             Change::Use { primary, .. } | Change::Only(primary) => {
@@ -345,6 +347,11 @@ impl Observer {
         };
         self.outputs.push((about, Output::Choice(change)));
     }
+}
+
+/// What the candidates receive.
+fn evidence(interfaces: &[Interface]) -> ArrayVec<Evidence, MAX_CANDIDATES> {
+    interfaces.iter().take(MAX_CANDIDATES).map(|it| Evidence::from(&it.port)).collect()
 }
 
 /// Returns a sample as it is published. `timeline` is the published number of the port's present timeline.

@@ -52,6 +52,7 @@ use diagnostics::Diagnostics;
 use foreign_leaders::ForeignLeaders;
 use select::Damping;
 use session::{Session, Timeline};
+use std::net::Ipv4Addr;
 
 /// How the path delay is obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,6 +211,11 @@ impl Port {
     /// The leader that is followed.
     pub fn leader(&self) -> Option<&ForeignLeader> {
         self.foreign_leaders.get(self.parent()?)
+    }
+
+    /// The identity and the address of the leader that is followed: two ports with the same ones are on one network.
+    pub(crate) fn sender(&self) -> Option<(PortIdentity, Ipv4Addr)> {
+        self.leader().map(|leader| (leader.identity, leader.address))
     }
 
     /// The foreign leaders of the subdomain that the rules permit, including the one followed.

@@ -460,7 +460,8 @@ fn interfaces_that_are_passed_over_and_those_without_a_place_are_shown() {
         assert_eq!(engine.add(&format!("eth{number}"), PortConfig::default()), Some(number));
     }
     assert_eq!(engine.add("eth8", PortConfig::default()), None);
-    engine.set_passed_over([("wlan0", PassedOver::Wireless), ("eth8", PassedOver::TooMany)]);
+    let passed_over = [("wlan0".into(), PassedOver::Wireless), ("eth8".into(), PassedOver::TooMany)];
+    assert_eq!([engine.set_passed_over(&passed_over), engine.set_passed_over(&passed_over)], [true, false]);
     engine.set_fault(7, InterfaceFault::Absent);
     let (_, status) = engine.pages(Timestamp::from_ns(1), None);
     let shown = status.candidates().unwrap();
