@@ -76,9 +76,6 @@ pub struct Args {
     pub common: CommonArgs,
 }
 
-/// The name that makes dante4l choose the interfaces.
-pub const AUTO: &str = "auto";
-
 /// The interfaces of the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interfaces<'a> {
@@ -135,11 +132,10 @@ impl DaemonArgs for Args {
 impl Args {
     /// The interfaces of the networks.
     pub fn interfaces(&self) -> Result<Interfaces<'_>, String> {
-        let is_auto = |name: &InterfaceName| matches!(name, InterfaceName::Name(name) if name == AUTO);
         match self.interface.as_slice() {
             [] => Ok(Interfaces::Auto),
-            [name] if is_auto(name) => Ok(Interfaces::Auto),
-            names if names.iter().any(is_auto) => {
+            [name] if name.is_auto() => Ok(Interfaces::Auto),
+            names if names.iter().any(InterfaceName::is_auto) => {
                 Err("-i auto stands alone: it chooses the primary and the secondary network".into())
             }
             [one, other] if one == other => {

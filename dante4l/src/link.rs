@@ -101,16 +101,11 @@ impl LinkError {
     pub fn fault(&self) -> InterfaceFault {
         let is_not_permitted = |denial| denial == Some(Denial::NotPermitted);
         match self {
-            Self::Interface(NetError::NotFound { .. }) => InterfaceFault::Absent,
-            Self::Interface(NetError::Down { .. }) => InterfaceFault::Down,
-            Self::Interface(NetError::Port { .. }) => InterfaceFault::Port,
-            Self::Interface(NetError::NoAddress { .. }) => InterfaceFault::NoAddress,
+            Self::Interface(error) => error.fault(),
             Self::Card(error) if is_not_permitted(error.denial()) => InterfaceFault::NotPermitted,
             Self::Socket(error) if is_not_permitted(error.denial()) => InterfaceFault::NotPermitted,
             Self::Socket(SocketError::PortInUse { .. }) => InterfaceFault::PortInUse,
-            Self::Interface(NetError::Failed { .. })
-            | Self::Card(CardError::Unknown { .. })
-            | Self::Socket(_) => InterfaceFault::System,
+            Self::Card(CardError::Unknown { .. }) | Self::Socket(_) => InterfaceFault::System,
             Self::Card(_) => InterfaceFault::Card,
         }
     }

@@ -12,7 +12,7 @@ use dante_core::time::Duration;
 use dante_os::daemon::{self, Exit, Failure};
 use dante_os::net::InterfaceName;
 use dante_os::poll::Poll;
-use dante4l::args::{AUTO, Args};
+use dante4l::args::Args;
 use link::LinkConfig;
 use observer::Observer;
 use rates_file::RatesFile;
@@ -26,7 +26,7 @@ fn follow(args: Args) -> Result<(), Failure> {
     let usage = |wrong: String| Failure::new(Exit::Usage, anyhow!(wrong));
     let interfaces = args.interfaces().map_err(usage)?;
     let link = LinkConfig {
-        interface: InterfaceName::Name(AUTO.into()),
+        interface: InterfaceName::Name(InterfaceName::AUTO.into()),
         group: args.subdomain.group(),
         event_port: args.event_port,
         general_port: args.general_port,

@@ -16,6 +16,7 @@ pub use watch::{InterfaceEvent, Watch};
 
 use crate::denial::display_explained;
 use dante_core::explain::Explain;
+use dante_core::port::InterfaceFault;
 use nix::errno::Errno;
 use std::net::Ipv4Addr;
 
@@ -61,6 +62,19 @@ impl Explain for NetError {
 }
 
 display_explained!(NetError);
+
+impl NetError {
+    /// The fault for pages and findings.
+    pub const fn fault(&self) -> InterfaceFault {
+        match self {
+            Self::NotFound { .. } => InterfaceFault::Absent,
+            Self::Down { .. } => InterfaceFault::Down,
+            Self::Port { .. } => InterfaceFault::Port,
+            Self::NoAddress { .. } => InterfaceFault::NoAddress,
+            Self::Failed { .. } => InterfaceFault::System,
+        }
+    }
+}
 
 /// Type of an interface, as far as it matters for timestamps and multicast loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

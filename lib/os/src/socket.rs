@@ -49,8 +49,8 @@ pub struct TransmitTimestamp {
     pub timestamp: Timestamp<Real>,
 }
 
-/// Buffer for all requested control messages: timestamps (64), drops (24), the destination (32), a report of the error queue (48). Aligned like
-/// `struct cmsghdr`.
+/// Buffer for all requested control messages: timestamps (64), drops (24), the destination (32), a report of the error queue (48).
+/// Aligned like `struct cmsghdr`.
 #[repr(align(8))]
 #[derive(Debug)]
 struct Control([u8; 256]);

@@ -188,11 +188,7 @@ impl InterfaceFacts {
         cause(match &self.link {
             Ok(link) if link.up => return None,
             Ok(_) => InterfaceFault::NoCarrier,
-            Err(NetError::NotFound { .. }) => InterfaceFault::Absent,
-            Err(NetError::Down { .. }) => InterfaceFault::Down,
-            Err(NetError::NoAddress { .. }) => InterfaceFault::NoAddress,
-            Err(NetError::Port { .. }) => InterfaceFault::Port,
-            Err(NetError::Failed { .. }) => InterfaceFault::System,
+            Err(error) => error.fault(),
         })
     }
 
@@ -288,49 +284,43 @@ fn choose(args: &DoctorArgs, pages: &Pages, instance: Option<&Instance>, links: 
     };
     let subdomain =
         read("subdomain").ok().and_then(|names| names.first()?.parse().ok()).unwrap_or(Subdomain::DFLT);
-    let is_auto = |names: &[String]| matches!(names, [only] if only == AUTO);
-    // The page of a dead dante4l is used if no other source names an interface.
-    let page = pages.dante4l.as_ref().ok().map(|view| &view.body).filter(|_| args.config.is_none());
-    let running = page.filter(|_| pages.has_dante4l());
+    let is_auto = |names: &[String]| matches!(names, [only] if only == InterfaceName::AUTO);
+    let by_user = |choice, names: Vec<String>| (!is_auto(&names)).then_some((choice, names));
     let on_page = |body: &Dante4lStatus| -> Vec<String> {
         body.ports().iter().map(|port| port.interface.to_string()).collect()
     };
-    let searched = running.and_then(Dante4lStatus::candidates);
-    let (choice, names) = if !args.interface.is_empty() && !is_auto(&args.interface) {
-        (Choice::Flag, args.interface.clone())
-    } else if let (true, Some(body)) =
-        (args.interface.is_empty(), running.filter(|body| !body.ports().is_empty()))
-    {
-        (if body.is_auto == 1 { Choice::Chosen } else { Choice::Page }, on_page(body))
-    } else if args.interface.is_empty()
-        && searched.is_none()
-        && !configured.is_empty()
-        && !is_auto(&configured)
-    {
-        (Choice::Configuration, configured)
-    } else if let (true, Some(body)) = (
-        args.interface.is_empty() && configured.is_empty(),
-        page.filter(|body| body.is_auto == 0 && !body.ports().is_empty()),
-    ) {
-        (Choice::Page, on_page(body))
+    let page = pages.dante4l.as_ref().ok().map(|view| &view.body).filter(|_| args.config.is_none());
+    let running = page.filter(|_| pages.has_dante4l());
+    let is_searching = running.and_then(Dante4lStatus::candidates).is_some();
+    let has_ports = |body: &&Dante4lStatus| !body.ports().is_empty();
+    let named = if !args.interface.is_empty() {
+        by_user(Choice::Flag, args.interface.clone())
+    } else if let Some(body) = running.filter(has_ports) {
+        Some((if body.is_auto == 1 { Choice::Chosen } else { Choice::Page }, on_page(body)))
+    } else if is_searching {
+        None
+    } else if !configured.is_empty() {
+        by_user(Choice::Configuration, configured)
     } else {
-        let eligible = links.iter().filter(|link| passed_over(link, links).is_none());
-        (Choice::Candidates, eligible.map(|link| link.name.clone()).collect())
+        // The page of a dead dante4l is used if no other source names an interface.
+        page.filter(|body| body.is_auto == 0).filter(has_ports).map(|body| (Choice::Page, on_page(body)))
     };
+    let judged = || links.iter().map(|link| (link.name.clone(), passed_over(link, links)));
+    let (choice, names) = named.unwrap_or_else(|| {
+        let eligible = judged().filter(|(_, why)| why.is_none());
+        (Choice::Candidates, eligible.map(|(name, _)| name).collect())
+    });
     let is_choosing = matches!(choice, Choice::Chosen | Choice::Candidates);
-    let others = links.iter().filter(|_| is_choosing);
+    let others = judged().filter(|_| is_choosing);
     Chosen {
         names: resolved(names, links),
         choice,
         configuration: path,
-        passed_over: others.filter_map(|link| Some((link.name.clone(), passed_over(link, links)?))).collect(),
+        passed_over: others.filter_map(|(name, why)| Some((name, why?))).collect(),
         subdomain,
         unreadable,
     }
 }
-
-/// The value of `interface` with which dante4l chooses among the interfaces of the host.
-const AUTO: &str = "auto";
 
 /// Returns the kernel's names of these interfaces, each once.
 pub(super) fn resolved(names: Vec<String>, links: &[LinkInfo]) -> Vec<String> {

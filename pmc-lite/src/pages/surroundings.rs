@@ -3,7 +3,7 @@
 use dante_core::page::{Dante4lStatus, DanteshmStatus, PortRecord};
 use dante_core::port::InterfaceFault;
 use dante_core::relay::{Delivery, OutputKind, Undelivered};
-use dante_os::net::{InterfaceName, links};
+use dante_os::net::{Interface, NetError};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ impl Surroundings {
         });
         let unserved = unserved.filter_map(|output| output.path().map(|path| path.to_string()));
         Self {
-            masters: if ports.is_empty() { Vec::new() } else { masters(ports) },
+            masters: ports.into_iter().filter_map(master).collect(),
             occupants: unserved.map(|path| (path.clone(), Occupant::of(Path::new(&path)))).collect(),
         }
     }
@@ -92,14 +92,11 @@ fn ports_of_bridges(body: &Dante4lStatus) -> Vec<String> {
     body.ports().iter().filter(is_port).map(|port| port.interface.to_string()).collect()
 }
 
-fn masters(ports: Vec<String>) -> Vec<Master> {
-    let links = links().unwrap_or_default();
-    let master = |port: String| {
-        let link = InterfaceName::from(port.as_str()).among(&links)?;
-        let name = links.iter().find(|master| Some(master.index) == link.master)?.name.clone();
-        Some(Master { port, kind: link.master_kind.clone().unwrap_or_default(), name })
-    };
-    ports.into_iter().filter_map(master).collect()
+fn master(port: String) -> Option<Master> {
+    match Interface::find(&port.as_str().into()) {
+        Err(NetError::Port { kind, master: name, .. }) => Some(Master { port, kind, name }),
+        _ => None,
+    }
 }
 
 impl Occupant {

@@ -19,6 +19,14 @@ pub enum InterfaceName {
 }
 
 impl InterfaceName {
+    /// The name that makes dante4l choose its interfaces itself.
+    pub const AUTO: &str = "auto";
+
+    /// Whether it is [`Self::AUTO`].
+    pub fn is_auto(&self) -> bool {
+        matches!(self, Self::Name(name) if name == Self::AUTO)
+    }
+
     /// Finds the interface among these.
     ///
     /// A VLAN, a bridge and its first port have the same hardware address: a card precedes the interfaces that are based on it, and an
