@@ -10,7 +10,7 @@ use dante_os::clock::raw_now;
 use dante_os::daemon::Exit;
 use dante_os::denial::{Denial, Denied};
 use dante_os::log::Complaints;
-use dante_os::net::{Card, CardError, Interface, InterfaceName, NetError};
+use dante_os::net::{Card, CardError, Interface, InterfaceName, Kind, NetError, OwnAddresses};
 use dante_os::socket::{PtpSocket, SocketError, TimestampReader, Timestamping};
 use membership::Membership;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -170,6 +170,7 @@ impl Link {
         &mut self,
         now: Timestamp<Raw>,
         channel: Channel,
+        own: &OwnAddresses,
         buffer: &'b mut [u8],
     ) -> Result<Option<Input<'b>>, LinkError> {
         let socket = match channel {
@@ -179,7 +180,8 @@ impl Link {
         let Some(received) = socket.receive(buffer)? else { return Ok(None) };
         let (bytes, source) = (received.bytes, received.source);
         let route = match received.is_unicast {
-            _ if self.interface.is_own(*source.ip()) => Route::OwnHost,
+            // On the loopback interface all packets are of this host.
+            _ if self.interface.kind != Kind::Loopback && own.contains(*source.ip()) => Route::OwnHost,
             true => Route::Unicast,
             false => Route::Multicast,
         };

@@ -1,5 +1,6 @@
 //! The main loop: passes packets to the engine, and its outputs to the network, the log and the pages.
 
+mod host;
 mod network;
 mod search;
 mod status;
@@ -20,6 +21,7 @@ use dante_os::net::Watch;
 use dante_os::page::Publisher;
 use dante_os::poll::{Fds, Wake};
 use dante4l::args::Interfaces;
+use host::Host;
 use network::NetworkDriver;
 use search::Search;
 use std::fmt;
@@ -31,6 +33,7 @@ const BATCH: usize = 64;
 pub struct Observer {
     /// The kernel's notifications about interfaces, if available.
     watch: Option<Watch>,
+    host: Host,
     /// One for each `-i`, or for each candidate.
     networks: Vec<NetworkDriver>,
     engine: Engine,
@@ -61,6 +64,7 @@ impl Observer {
             .ok();
         let port = PortConfig { rates: rates.rates.clone(), ..port };
         let has_notifications = watch.is_some();
+        let host = Host::new(raw_now(), has_notifications);
         let summary = Summary::new(Duration::from_secs(i64::from(common.summary_interval)));
         let mut networks = Vec::new();
         let (engine, search) = match interfaces {
@@ -82,7 +86,7 @@ impl Observer {
             }
         };
         let pages = daemon::publish(common)?;
-        let mut observer = Self { watch, networks, engine, search, rates, pages, summary };
+        let mut observer = Self { watch, host, networks, engine, search, rates, pages, summary };
         // The only candidate is used from the start.
         observer.drain();
         observer.open(no_wait)?;
@@ -128,12 +132,15 @@ impl Observer {
     /// and neither socket blocks the other. `first` is the index of the network's first descriptor.
     fn receive(&mut self, wake: &Wake, place: usize, first: usize) -> Result<(), LinkError> {
         if wake.error(first) {
-            while self.take(place, NetworkDriver::take_departure)? {}
+            while self.take(place, |network, engine, _| network.take_departure(engine))? {}
         }
         let mut more = [first, first + 1].map(|socket| wake.ready(socket) || wake.error(socket));
         for _ in 0..BATCH {
             for (channel, more) in [Channel::Event, Channel::General].into_iter().zip(&mut more) {
-                *more = *more && self.take(place, |network, engine| network.take_packet(engine, channel))?;
+                *more = *more
+                    && self.take(place, |network, engine, host| {
+                        network.take_packet(engine, &host.addresses, channel)
+                    })?;
             }
             if more == [false; 2] {
                 break;
@@ -146,10 +153,10 @@ impl Observer {
     fn take<E>(
         &mut self,
         place: usize,
-        take: impl FnOnce(&mut NetworkDriver, &mut Engine) -> Result<bool, E>,
+        take: impl FnOnce(&mut NetworkDriver, &mut Engine, &Host) -> Result<bool, E>,
     ) -> Result<bool, E> {
         let Some(network) = self.networks.get_mut(place) else { return Ok(false) };
-        let taken = take(network, &mut self.engine)?;
+        let taken = take(network, &mut self.engine, &self.host)?;
         self.drain();
         Ok(taken)
     }
@@ -197,15 +204,19 @@ impl Observer {
 
     /// Processes the kernel's notifications about interfaces.
     fn handle_notifications(&mut self, now: Timestamp<Raw>) {
-        let Self { watch: Some(watch), networks, search, engine, .. } = self else { return };
+        let Self { watch: Some(watch), host, networks, search, engine, .. } = self else { return };
         let mut is_affected = [false; MAX_CANDIDATES];
-        let mut is_any = false;
+        let (mut is_any, mut is_host_affected) = (false, false);
         watch.read(|news| {
             is_any = true;
+            is_host_affected = is_host_affected || Host::is_affected(news);
             for (network, is_affected) in networks.iter().zip(&mut is_affected) {
                 *is_affected = *is_affected || network.is_affected(news);
             }
         });
+        if is_host_affected {
+            host.look(now);
+        }
         if let Some(search) = search.as_mut().filter(|_| is_any) {
             search.look(now, engine, networks);
         }
@@ -270,7 +281,11 @@ impl Service for Observer {
     fn deadline(&self) -> Timestamp<Raw> {
         let networks = self.networks.iter().filter_map(NetworkDriver::deadline);
         let search = self.search.iter().filter_map(Search::deadline);
-        networks.chain(search).chain(self.engine.deadline()).fold(self.pages.renewal(), Timestamp::min)
+        networks
+            .chain(search)
+            .chain(self.host.deadline())
+            .chain(self.engine.deadline())
+            .fold(self.pages.renewal(), Timestamp::min)
     }
 
     fn wake(&mut self, wake: &Wake) -> Result<(), Failure> {
@@ -292,6 +307,7 @@ impl Service for Observer {
         if self.watch.is_some() && (wake.ready(0) || wake.error(0)) {
             self.handle_notifications(now);
         }
+        self.host.act(now);
         if let Some(search) = &mut self.search {
             search.act(now, &mut self.engine, &mut self.networks);
         }

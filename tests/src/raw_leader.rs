@@ -4,7 +4,7 @@ use crate::namespace::{CABLE, Namespace};
 use crate::raw_sender::{self, TaggedSender};
 use dante_core::port::{Channel, PacketTimestamp};
 use dante_core::time::{Duration, Ratio, Timestamp};
-use dante_core::wire::PortIdentity;
+use dante_core::wire::{PortIdentity, Subdomain};
 use dante_os::clock::read_realtime;
 use dante_sim::leader::{Input, Leader, LeaderConfig, Output};
 use dante_sim::oscillator::Oscillator;
@@ -23,8 +23,10 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
 /// How its packets are addressed.
 #[derive(Debug, Clone, Copy)]
 pub enum Way {
-    /// To this address; if it is the multicast group, the programs of its own host receive them, too.
+    /// To this address of another host.
     To(Ipv4Addr),
+    /// To the multicast group, from this address of its host, whose programs receive them, too.
+    From(Ipv4Addr),
     /// To the multicast group, from this address, with this VLAN id in an IEEE 802.1Q tag.
     Tagged(u16, Ipv4Addr),
 }
@@ -90,13 +92,14 @@ enum Sender {
 
 impl Sender {
     fn open(host: &Namespace, way: Way) -> Self {
+        let bound = |from| {
+            let socket = host.within(|| UdpSocket::bind((from, 0)).expect("a UDP socket"));
+            setsockopt(&socket, BindToDevice, &CABLE.into()).expect("the cable");
+            socket
+        };
         match way {
-            Way::To(to) => {
-                let socket =
-                    host.within(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a UDP socket"));
-                setsockopt(&socket, BindToDevice, &CABLE.into()).expect("the cable");
-                Self::Datagrams(socket, to)
-            }
+            Way::To(to) => Self::Datagrams(bound(Ipv4Addr::UNSPECIFIED), to),
+            Way::From(from) => Self::Datagrams(bound(from), Subdomain::DFLT.group()),
             Way::Tagged(vlan, from) => Self::Tagged(TaggedSender::on(host, from), vlan),
         }
     }

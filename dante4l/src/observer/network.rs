@@ -11,7 +11,7 @@ use dante_core::time::{Duration, Raw, Timestamp};
 use dante_core::wire::Buffer;
 use dante_os::clock::raw_now;
 use dante_os::log::{Budget, Complaints};
-use dante_os::net::{InterfaceEvent, InterfaceName, capabilities};
+use dante_os::net::{InterfaceEvent, InterfaceName, OwnAddresses, capabilities};
 use dante_os::socket::Timestamping;
 use std::fmt;
 
@@ -19,7 +19,7 @@ use std::fmt;
 const BUFFER_SIZE: usize = 512;
 
 /// Interval at which opening failed sockets is retried, and at which interfaces are checked without notifications of the kernel.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The state of one network.
 pub(super) struct NetworkDriver {
@@ -140,11 +140,16 @@ impl NetworkDriver {
     }
 
     /// Passes the next packet of a channel to the port. Returns whether there was one.
-    pub fn take_packet(&mut self, engine: &mut Engine, channel: Channel) -> Result<bool, LinkError> {
+    pub fn take_packet(
+        &mut self,
+        engine: &mut Engine,
+        own: &OwnAddresses,
+        channel: Channel,
+    ) -> Result<bool, LinkError> {
         let mut buffer = [0; BUFFER_SIZE];
         let now = raw_now();
         let Some(link) = &mut self.link else { return Ok(false) };
-        let Some(packet) = link.receive(now, channel, &mut buffer)? else { return Ok(false) };
+        let Some(packet) = link.receive(now, channel, own, &mut buffer)? else { return Ok(false) };
         let dropped = link.newly_dropped();
         if dropped > 0 {
             engine.handle(now, self.place, Input::Dropped(dropped));

@@ -4,6 +4,7 @@ mod card;
 mod links;
 mod name;
 mod netlink;
+mod own_addresses;
 mod passed_over;
 mod request;
 mod watch;
@@ -11,6 +12,7 @@ mod watch;
 pub use card::{Capabilities, Card, CardError, Filter, Setting};
 pub use links::{LinkAddress, LinkInfo, links};
 pub use name::InterfaceName;
+pub use own_addresses::OwnAddresses;
 pub use passed_over::passed_over;
 pub use watch::{InterfaceEvent, Watch};
 
@@ -98,8 +100,6 @@ pub struct Interface {
     pub index: u32,
     /// First IPv4 address.
     pub address: Ipv4Addr,
-    /// Its other IPv4 addresses.
-    pub other_addresses: Vec<Ipv4Addr>,
     /// Hardware address; zeros if there is none.
     pub mac: [u8; 6],
     /// Whether it has carrier (IFF_RUNNING): a cable is connected, or the other end of a veth is up.
@@ -165,23 +165,16 @@ impl Interface {
         if !link.is_up {
             return Err(NetError::Down { name });
         }
-        let mut addresses = link.addresses.iter().map(|one| one.address);
-        let Some(address) = addresses.next() else { return Err(NetError::NoAddress { name }) };
-        let other_addresses = addresses.collect();
+        let Some(LinkAddress { address, .. }) = link.addresses.first() else {
+            return Err(NetError::NoAddress { name });
+        };
         let kind = match link.kind.as_deref() {
             _ if link.is_loopback => Kind::Loopback,
             Some("veth") => Kind::Veth,
             Some("tun") => Kind::Tap,
             _ => Kind::Other,
         };
-        Ok(Self { name, index, address, other_addresses, mac, up, kind })
-    }
-
-    /// Whether a packet from this address that was received here was sent by this host: multicast that the kernel looped back. From the
-    /// network the kernel accepts no packet with an address of this host. On the loopback interface all packets are of this host, and
-    /// none counts.
-    pub fn is_own(&self, source: Ipv4Addr) -> bool {
-        self.kind != Kind::Loopback && (self.address == source || self.other_addresses.contains(&source))
+        Ok(Self { name, index, address: *address, mac, up, kind })
     }
 }
 

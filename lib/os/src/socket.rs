@@ -33,7 +33,7 @@ pub struct Received<'b> {
     pub bytes: &'b [u8],
     /// Source address and port.
     pub source: SocketAddrV4,
-    /// Whether it was sent to an address of this host (IP_PKTINFO, ip(7)), not to the multicast group.
+    /// Whether it was sent to an address of this host, not to the multicast group or to all hosts.
     pub is_unicast: bool,
     /// Receive timestamp, on the clock of the socket's timestamp source. `None` with some cards, and for the first packets
     /// after the start.
@@ -283,7 +283,7 @@ fn fetch(
     let mut into = [IoSliceMut::new(buffer)];
     let message =
         recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut into, Some(control), MsgFlags::MSG_DONTWAIT)?;
-    let (mut timestamp, mut dropped, mut to) = (None, None, None);
+    let (mut timestamp, mut dropped, mut is_unicast) = (None, None, false);
     // No control messages at all if they did not all fit (MSG_CTRUNC): the packet then has no timestamp.
     for control in message.cmsgs().into_iter().flatten() {
         match control {
@@ -291,7 +291,8 @@ fn fetch(
             ControlMessageOwned::ScmTimestampns(time) => timestamp = of_time(time),
             ControlMessageOwned::RxqOvfl(count) => dropped = Some(count),
             ControlMessageOwned::Ipv4PacketInfo(info) => {
-                to = Some(Ipv4Addr::from_bits(u32::from_be(info.ipi_addr.s_addr)));
+                // ip(7): the destination address of the packet, and the local address that received it.
+                is_unicast = info.ipi_addr.s_addr == info.ipi_spec_dst.s_addr;
             }
             _ => {}
         }
@@ -302,7 +303,7 @@ fn fetch(
         source: message.address.map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), SocketAddrV4::from),
         timestamp,
         dropped,
-        is_unicast: to.is_some_and(|to| !to.is_multicast()),
+        is_unicast,
     })
 }
 

@@ -3,7 +3,7 @@
 
 use dante_core::port::Channel;
 use dante_core::time::Timestamp;
-use dante_core::wire::{FollowUp, PortIdentity, Subdomain, Uuid};
+use dante_core::wire::{FollowUp, PortIdentity, Uuid};
 use dante_os::process::Bound;
 use dante_tests::host::Host;
 use dante_tests::lab::LeaderProcess;
@@ -27,6 +27,9 @@ const IDENTITY: PortIdentity = PortIdentity {
     uuid: Uuid([0x00, 0x1d, 0xc1, 0xa1, 0x72, 0x3c]),
     port_id: 1,
 };
+
+/// An address of the host on another interface than the cable.
+const OTHER_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 61, 200);
 
 /// Hardware address of a card that is plugged again.
 const MAC: &str = "02:00:5e:10:00:01";
@@ -328,14 +331,71 @@ fn leader_in_a_vlan_of_the_interface() {
 #[test]
 fn leader_on_the_same_host() {
     let before = |host: &Host| -> Running {
-        let way = Way::To(Subdomain::DFLT.group());
-        vec![Box::new(RawLeader::start(&host.lab.near, IDENTITY, way))]
+        let from = host.lab.near_address().parse().expect("an address");
+        vec![Box::new(RawLeader::start(&host.lab.near, IDENTITY, Way::From(from)))]
     };
     Setup {
         before,
         status: "veth0: leader 00:1d:c1:a1:72:3c/1 at {near} is a program on this host: it is not followed, because this host's clock would follow itself",
         doctor: "Begin here: veth0: leader 00:1d:c1:a1:72:3c/1 at {near} is a program on this host: it is not followed, because this host's clock would follow itself",
         remedy: "stop that program",
+        ..FOLLOWED
+    }
+    .check();
+}
+
+/// It is bound to an address of another interface, which that one gets after dante4l was started.
+#[test]
+fn leader_on_the_same_host_at_the_address_of_another_interface() {
+    let then = |host: &Host, running: &mut Running| {
+        wait_for_sentence(host, NO_LEADER);
+        host.lab.near.ip(&["address", "add", &format!("{OTHER_ADDRESS}/32"), "dev", "lo"]);
+        running.push(Box::new(RawLeader::start(&host.lab.near, IDENTITY, Way::From(OTHER_ADDRESS))));
+    };
+    Setup {
+        before: |_| Running::new(),
+        then,
+        status: "veth0: leader 00:1d:c1:a1:72:3c/1 at 169.254.61.200 is a program on this host: it is not followed, because this host's clock would follow itself",
+        doctor: "Begin here: veth0: leader 00:1d:c1:a1:72:3c/1 at 169.254.61.200 is a program on this host: it is not followed, because this host's clock would follow itself",
+        remedy: "stop that program",
+        ..FOLLOWED
+    }
+    .check();
+}
+
+/// The last address of the interface is removed, and a leader gets it.
+#[test]
+fn leader_at_a_former_address_of_the_host() {
+    let then = |host: &Host, running: &mut Running| {
+        wait_for_sentence(host, NO_LEADER);
+        host.lab.near.ip(&["address", "flush", "dev", CABLE]);
+        let address: Ipv4Addr = host.lab.near_address().parse().expect("an address");
+        host.lab.far.ip(&["address", "add", &format!("{address}/24"), "dev", CABLE]);
+        running.push(Box::new(RawLeader::start(&host.lab.far, IDENTITY, Way::From(address))));
+        wait_for_sentence(host, SYNCHRONISED);
+        host.lab.near.ip(&["address", "add", &format!("{OTHER_ADDRESS}/24"), "dev", CABLE]);
+    };
+    Setup {
+        before: |_| Running::new(),
+        then,
+        logged: &["first leader 00:1d:c1:a1:72:3c/1"],
+        not_logged: &["is a program on this host"],
+        ..FOLLOWED
+    }
+    .check();
+}
+
+/// The operator names it, for example to serve the time of this host to a Dante network and to steer nothing by it.
+#[test]
+fn named_leader_on_the_same_host() {
+    let before = |host: &Host| -> Running {
+        let from = host.lab.near_address().parse().expect("an address");
+        vec![Box::new(RawLeader::start(&host.lab.near, IDENTITY, Way::From(from)))]
+    };
+    Setup {
+        before,
+        dante4l: &["-i", CABLE, "--leader", UUID],
+        not_logged: &["is a program on this host"],
         ..FOLLOWED
     }
     .check();

@@ -74,15 +74,20 @@ pub struct LinkAddress {
 pub fn links() -> nix::Result<Vec<LinkInfo>> {
     let mut links: Vec<LinkInfo> =
         list(libc::RTM_GETLINK, &[0; LINK])?.iter().filter_map(|body| link(body)).collect();
-    let mut fixed = [0; ADDRESS];
-    // Its first byte is the family, a small number.
-    fixed[0] = u8::try_from(libc::AF_INET).unwrap_or_default();
-    for (index, address) in list(libc::RTM_GETADDR, &fixed)?.iter().filter_map(|body| address(body)) {
+    for (index, address) in addresses()? {
         if let Some(link) = links.iter_mut().find(|link| link.index == index) {
             link.addresses.push(address);
         }
     }
     Ok(links)
+}
+
+/// Lists the IPv4 addresses, each with the index of its link.
+pub(super) fn addresses() -> nix::Result<Vec<(u32, LinkAddress)>> {
+    let mut fixed = [0; ADDRESS];
+    // Its first byte is the family, a small number.
+    fixed[0] = u8::try_from(libc::AF_INET).unwrap_or_default();
+    Ok(list(libc::RTM_GETADDR, &fixed)?.iter().filter_map(|body| address(body)).collect())
 }
 
 fn link(body: &[u8]) -> Option<LinkInfo> {

@@ -115,6 +115,22 @@ fn hardware_address_and_address_find_the_interface_under_any_name() {
 }
 
 #[test]
+fn own_addresses_are_those_of_all_interfaces_as_long_as_they_have_them() {
+    in_network_namespace(|| {
+        if !veth() {
+            return;
+        }
+        let own = |last| OwnAddresses::now().unwrap().contains(Ipv4Addr::new(169, 254, 7, last));
+        assert!(ip("addr add 169.254.7.7/16 dev v0") && ip("addr add 169.254.7.8/16 dev v0"));
+        assert!(ip("addr add 169.254.7.9/32 dev v1") && ip("addr add 169.254.7.10/32 dev lo"));
+        assert_eq!([6, 7, 8, 9, 10].map(own), [false, true, true, true, true]);
+        assert!(OwnAddresses::now().unwrap().contains(Ipv4Addr::LOCALHOST));
+        assert!(ip("addr flush dev v0"));
+        assert_eq!([7, 8, 9].map(own), [false, false, true]);
+    });
+}
+
+#[test]
 fn port_of_a_bridge_is_an_error_that_names_the_bridge() {
     in_network_namespace(|| {
         if !veth() {
@@ -140,6 +156,7 @@ fn lack_of_descriptors_is_no_answer_about_an_interface() {
             assert!(matches!(error, NetError::Failed { cause: Errno::EMFILE, .. }), "{error:?}");
         }
         assert!(matches!(lo.again(&"lo".into()), Some(Err(NetError::Failed { cause: Errno::EMFILE, .. }))));
+        assert_eq!(OwnAddresses::now(), Err(Errno::EMFILE));
         let card = Card::prepare(&lo, false).unwrap_err();
         assert!(matches!(card, CardError::Unknown { cause: Errno::EMFILE, .. }), "{card:?}");
         drop(taken);

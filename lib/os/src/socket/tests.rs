@@ -159,6 +159,28 @@ fn ignores_another_group_on_the_same_port() {
 }
 
 #[test]
+fn only_a_datagram_to_an_address_of_this_host_is_unicast() {
+    on_lo(|| {
+        let port = free_port();
+        let (mut receiver, mut sender) = (event(port), sender(Channel::General));
+        sender.socket.set_broadcast(true).unwrap();
+        let mut buffer = [0; 64];
+        for (to, is_unicast) in [
+            (GROUP, false),
+            (Ipv4Addr::LOCALHOST, true),
+            (Ipv4Addr::new(127, 9, 9, 9), true),
+            (Ipv4Addr::new(127, 255, 255, 255), false),
+            (Ipv4Addr::BROADCAST, false),
+        ] {
+            sender.send(b"sync", SocketAddrV4::new(to, port)).unwrap();
+            assert!(wait(&receiver).ready(0), "no packet to {to} within {WAIT:?}");
+            let received = receiver.receive(&mut buffer).unwrap().unwrap();
+            assert_eq!((received.bytes, received.is_unicast), (&b"sync"[..], is_unicast), "{to}");
+        }
+    });
+}
+
+#[test]
 fn receive_timestamps_are_of_clock_realtime() {
     on_lo(|| {
         let (mut receiver, mut sender, to) = pair(Channel::Event);

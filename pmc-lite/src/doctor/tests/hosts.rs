@@ -177,7 +177,6 @@ fn interface(name: &str) -> Interface {
         name: name.into(),
         index: 3,
         address: Ipv4Addr::new(169, 254, 8, 8),
-        other_addresses: Vec::new(),
         mac: [0x3c, 0xec, 0xef, 0x11, 0x22, 0x33],
         up: true,
         kind: Kind::Other,
