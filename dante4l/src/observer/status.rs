@@ -55,9 +55,7 @@ fn write_one(now: Timestamp<Raw>, interface: &str, port: &Port, to: &mut dyn fmt
     if port.subdomain() != Subdomain::DFLT {
         write!(to, ", subdomain {}", port.subdomain())?;
     }
-    // The one that explains the state, otherwise the latest.
-    let shown = port.diagnostics().filter(|(diagnostic, at)| diagnostic.is_shown(state, now - *at));
-    match shown.max_by_key(|(diagnostic, at)| (diagnostic.explains_state(state, now - *at), *at)) {
+    match port.first_diagnostic(now) {
         Some((diagnostic, _)) => write!(to, "; {diagnostic}"),
         None => Ok(()),
     }
@@ -77,6 +75,7 @@ mod conditions;
 mod tests {
     use super::conditions::{INTERFACE, INTERVAL, Stage, alone, then, traffic::traffic, variant};
     use super::*;
+    use dante_core::port::Diagnostic;
 
     fn status(stage: &Stage) -> String {
         let mut text = String::new();
@@ -89,11 +88,10 @@ mod tests {
         for one in traffic() {
             let mut stage = alone(&one);
             let text = status(&stage);
-            let reported = stage
-                .port()
-                .diagnostics()
-                .find(|(it, _)| one.alone.split(" ").any(|name| name == variant(it)));
-            let sentence = reported.map(|(diagnostic, _)| diagnostic.to_string());
+            // In the order of their numbers: they do not alternate.
+            let is_reported = |it: &Diagnostic| one.alone.split(' ').any(|name| name == variant(it));
+            let reported = stage.port().diagnostics().map(|(diagnostic, _)| diagnostic).find(is_reported);
+            let sentence = reported.map(|diagnostic| diagnostic.to_string());
             let (_, shown) = text.split_once("; ").unzip();
             assert_eq!(shown, sentence.as_deref(), "{}: {text}", one.name);
             then(&one, &mut stage, 0);

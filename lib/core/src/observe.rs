@@ -248,7 +248,7 @@ impl Observer {
         let shown = interfaces.iter().enumerate().filter(is_shown).map(|(place, it)| {
             let role = candidates.role(now, place, &evidence);
             let difference = candidates.difference(now, place);
-            CandidateRecord::of(&it.name, &it.port, it.fault, role, difference)
+            CandidateRecord::of(now, &it.name, &it.port, it.fault, role, difference)
         });
         let others = passed_over.iter().map(|(name, why)| CandidateRecord::of_passed_over(name, *why));
         status.is_auto = 1;
@@ -290,11 +290,11 @@ impl Observer {
         if !self.redundancy.is_one_clock() || !is_slave || !sample.accepted || !networks.contains(&network) {
             return;
         }
-        let received = self.port(network).and_then(Port::sender);
+        let is_one_network = self.is_one_network();
         let secondary = networks.get(1).copied();
         for place in networks.into_iter().filter(|place| *place != network) {
             let Some(other) = self.interfaces.get_mut(place) else { continue };
-            if Some(place) == secondary && received.is_some() && other.port.sender() == received {
+            if Some(place) == secondary && is_one_network {
                 other.port.report_one_network(now);
             }
             other.port.compare_other_network(now, sample);
@@ -304,6 +304,12 @@ impl Observer {
         }
     }
 
+    /// Whether both networks receive the same leader from the same address, so that they are one network.
+    fn is_one_network(&self) -> bool {
+        let mut senders = self.networks().into_iter().map(|place| self.port(place).and_then(Port::sender));
+        senders.next().flatten().is_some_and(|sender| senders.next().flatten() == Some(sender))
+    }
+
     /// Chooses the networks, and selects between them, by the present state of their ports.
     fn consider(&mut self, now: Timestamp<Raw>) {
         self.choose(now);
@@ -311,13 +317,17 @@ impl Observer {
         let states: ArrayVec<Network, NETWORKS> =
             networks.iter().filter_map(|network| Some(Network::from(self.port(*network)?))).collect();
         for change in self.redundancy.consider(now, &states) {
+            self.is_changed = true;
+            // A diagnostic says more.
+            if change == NetworkChange::OneClock && self.is_one_network() {
+                continue;
+            }
             let slot = match change {
                 NetworkChange::Selected { to, .. } => to,
                 NetworkChange::TwoClocks(_) | NetworkChange::OneClock => {
                     1 - self.redundancy.selected().min(1)
                 }
             };
-            self.is_changed = true;
             if let Some(network) = networks.get(slot) {
                 self.outputs.push((*network, Output::Network(change)));
             }

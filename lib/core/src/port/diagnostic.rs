@@ -92,9 +92,9 @@ diagnostics! {
     "another program steps the system clock repeatedly or slews it by more than 500 ppm: nothing can be measured meanwhile"
     => "stop that program"
 
-    /// Only packets with this host's own UUID.
+    /// Only packets with this host's own UUID, which no program on this host has sent.
     6 true OnlyOwn
-    "receiving only packets with this host's own UUID: a leader on the same interface, or a loop in the network"
+    "receiving only packets with this host's own UUID: a loop in the network, or a device with the MAC address of this interface"
 
     /// Packets shorter than their message type requires, without a leader.
     7 true WrongLength
@@ -158,12 +158,12 @@ diagnostics! {
     /// A leader on this host, and no other.
     20 true OwnHost(leader: PortIdentity, address: Ipv4Addr)
     "leader {leader} at {address} is a program on this host: it is not followed, because this host's clock would follow itself"
-    => "stop that program or its leading, or, to follow it, name it in the configuration (leader)"
+    => "stop that program or its leading, or, to follow it, name its UUID or address in the configuration (leader)"
 
     /// A leader that sends to the address of this host, and no other.
     21 true Unicast(leader: PortIdentity, address: Ipv4Addr)
     "leader {leader} at {address} sends to the address of this host (unicast), not to the multicast group: it is not followed"
-    => "make it send by multicast, as Dante devices do, or, to follow it, name it in the configuration (leader)"
+    => "make it send by multicast, as Dante devices do, or, to follow it, name its UUID or address in the configuration (leader)"
 
     /// The leader of the other network is received from the same address: both are one network.
     22 false OneNetwork(leader: PortIdentity, address: Ipv4Addr)

@@ -1,6 +1,6 @@
 //! When and how often diagnostics are reported.
 
-use super::{Counter, Diagnostic, Output, Port, State};
+use super::{Channel, Counter, Diagnostic, Output, Port, Route, State};
 use crate::time::{Duration, Raw, Timestamp};
 use crate::wire::WireError;
 
@@ -10,8 +10,13 @@ const EXPLAIN_AFTER: Duration = Duration::from_secs(4);
 const EXPLAIN_KNOWN_AFTER: Duration = Duration::from_secs(60);
 /// Time for which a received packet shows that packets of its kind arrive.
 const TRAFFIC_MEMORY: Duration = Duration::from_secs(10);
-/// Rate limit per kind of diagnostic: the arguments contain identities that a sender controls, so their number is unlimited.
+/// Rate limit per kind of diagnostic: the arguments contain identities that a sender controls, so their number is unlimited. While the
+/// same is still true, each wait for the next report is twice the one before.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+/// Upper bound of that wait.
+const MAX_REPORT_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Time for which a diagnostic is still true after its condition was last seen.
+const LASTING: Duration = Duration::from_secs(60);
 
 /// The last diagnostic of each kind, and what its rules depend on.
 #[derive(Debug, Default)]
@@ -27,12 +32,36 @@ pub(super) struct Diagnostics {
     leader_until: Option<Timestamp<Raw>>,
 }
 
-/// A diagnostic, when its condition was last seen, and when its kind was last reported.
+/// A diagnostic, when its condition was last seen, and the last report of its kind.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     diagnostic: Diagnostic,
     at: Timestamp<Raw>,
-    reported: Timestamp<Raw>,
+    report: Report,
+}
+
+/// A diagnostic that was reported.
+#[derive(Debug, Clone, Copy)]
+struct Report {
+    diagnostic: Diagnostic,
+    at: Timestamp<Raw>,
+    /// Time until the same is reported again.
+    wait: Duration,
+}
+
+impl Seen {
+    /// A diagnostic that is true now, and whether it is to be reported.
+    fn next(before: Option<Self>, now: Timestamp<Raw>, diagnostic: Diagnostic) -> (Self, bool) {
+        let lasting = before.filter(|seen| seen.report.diagnostic == diagnostic && now - seen.at <= LASTING);
+        let wait = lasting.map_or(REPORT_INTERVAL, |seen| seen.report.wait);
+        let recent = before.map(|seen| seen.report).filter(|report| now - report.at < wait);
+        let report = recent.unwrap_or(Report {
+            diagnostic,
+            at: now,
+            wait: lasting.map_or(REPORT_INTERVAL, |_| (wait * 2).min(MAX_REPORT_INTERVAL)),
+        });
+        (Self { diagnostic, at: now, report }, recent.is_none())
+    }
 }
 
 /// Traffic that may explain a missing leader, received at least once in each [`TRAFFIC_MEMORY`].
@@ -95,8 +124,8 @@ impl Diagnostics {
 }
 
 impl Port {
-    /// Reports a diagnostic, unless its kind was reported within [`REPORT_INTERVAL`], or it explains a missing leader and none
-    /// is missing, or for another reason.
+    /// Reports a diagnostic, unless its kind was reported within [`REPORT_INTERVAL`] or the same lasts, or it explains a missing leader
+    /// and none is missing, or for another reason.
     pub(super) fn diagnose(&mut self, now: Timestamp<Raw>, diagnostic: Diagnostic) {
         if diagnostic.explains() {
             self.diagnostics.add_traffic(now, diagnostic);
@@ -107,9 +136,9 @@ impl Port {
             }
         }
         let Some(place) = self.diagnostics.seen.get_mut(diagnostic.kind()) else { return };
-        let reported = place.map(|seen| seen.reported).filter(|reported| now - *reported < REPORT_INTERVAL);
-        *place = Some(Seen { diagnostic, at: now, reported: reported.unwrap_or(now) });
-        if reported.is_none() {
+        let (seen, is_due) = Seen::next(*place, now, diagnostic);
+        *place = Some(seen);
+        if is_due {
             self.outputs.push(Output::Diagnostic(diagnostic));
         }
     }
@@ -126,9 +155,30 @@ impl Port {
         self.diagnostics.seen.iter().flatten().map(|seen| (seen.diagnostic, seen.at))
     }
 
-    pub(super) fn malformed(&mut self, now: Timestamp<Raw>, error: WireError) {
+    /// The first of those that are still to be shown, and when it was last true: one that explains the state precedes others. It does
+    /// not alternate while several are true.
+    pub fn first_diagnostic(&self, now: Timestamp<Raw>) -> Option<(Diagnostic, Timestamp<Raw>)> {
+        let state = self.state();
+        let shown = self.diagnostics().filter(|(found, at)| found.is_shown(state, now - *at));
+        shown.min_by_key(|(found, at)| (!found.explains_state(state, now - *at), found.kind()))
+    }
+
+    pub(super) fn malformed(
+        &mut self,
+        now: Timestamp<Raw>,
+        channel: Channel,
+        route: Route,
+        error: WireError,
+    ) {
         let counter = Counter::of_error(error);
         self.counters.add(counter);
+        // What a program on this host sends says nothing about the network.
+        if route == Route::OwnHost {
+            return;
+        }
+        if channel == Channel::Event {
+            self.diagnostics.event_received(now);
+        }
         if counter == Counter::WrongLength {
             self.diagnostics.leader_received(now);
         }

@@ -2,6 +2,7 @@
 
 use super::foreign_leaders::{Announced, Sender, SyncOutcome};
 use super::pairing::{Pair, Paired, Pairing};
+use super::rules::Standing;
 use super::select::is_better;
 use super::{
     Channel, Content, Counter, Decoded, Diagnostic, Head, NoTimestamp, PacketTimestamp, Port, Route,
@@ -17,6 +18,18 @@ const UNUSABLE_SYNCS: u32 = 8;
 /// Contradictory packets of the leader that is followed after which that is reported.
 const CONTRADICTIONS: u32 = 3;
 
+/// Why a leader may not be followed.
+fn refusal(Sender { identity, address }: Sender, standing: Standing, route: Route) -> Option<Diagnostic> {
+    match (standing, route) {
+        (Standing::Denied, _) => Some(Diagnostic::NotPermitted(identity, address)),
+        (Standing::Named, _) => None,
+        (_, Route::OwnHost) => Some(Diagnostic::OwnHost(identity, address)),
+        (Standing::NotListed, _) => Some(Diagnostic::NotPermitted(identity, address)),
+        (Standing::Permitted, Route::Unicast) => Some(Diagnostic::Unicast(identity, address)),
+        (Standing::Permitted, Route::Multicast) => None,
+    }
+}
+
 impl Port {
     pub(super) fn packet(
         &mut self,
@@ -26,32 +39,37 @@ impl Port {
         (source, route): (SocketAddrV4, Route),
         arrived: Result<PacketTimestamp, NoTimestamp>,
     ) {
-        let decoded = (self.protocol.decode)(bytes);
-        let is_own =
-            |decoded: &Decoded| self.identity.is_some_and(|own| own.uuid == decoded.head.source.uuid);
-        let is_own = decoded.as_ref().is_ok_and(is_own);
-        if channel == Channel::Event && !is_own {
-            self.diagnostics.event_received(now);
-        }
-        let Decoded { head, channel: expected, content } = match decoded {
+        let decoded = match (self.protocol.decode)(bytes) {
             Ok(decoded) => decoded,
-            Err(error) => return self.malformed(now, error),
+            Err(error) => return self.malformed(now, channel, route, error),
         };
+        let Decoded { head, channel: expected, content } = decoded;
         let sender = Sender { identity: head.source, address: *source.ip() };
+        let standing = self.rules.standing(sender);
         let is_of_leader =
             matches!(content, Content::Announce(_) | Content::Sync { .. } | Content::FollowUp { .. });
-        if is_own {
-            self.counters.add(Counter::Own);
-            return self.diagnose(
-                now,
-                match route {
-                    Route::OwnHost if is_of_leader => Diagnostic::OwnHost(sender.identity, sender.address),
-                    _ => Diagnostic::OnlyOwn,
-                },
-            );
+        let is_of_this_host = route == Route::OwnHost;
+        if self.identity.is_some_and(|own| own.uuid == head.source.uuid) {
+            if !is_of_this_host {
+                self.counters.add(Counter::Own);
+                return self.diagnose(now, Diagnostic::OnlyOwn);
+            }
+            // A leader on this host may have the UUID of the interface, too.
+            if !is_of_leader && standing != Standing::Named {
+                return self.counters.add(Counter::Own);
+            }
+        }
+        if channel == Channel::Event && !is_of_this_host {
+            self.diagnostics.event_received(now);
         }
         if is_of_leader {
             self.diagnostics.leader_received(now);
+        }
+        let refusal = refusal(sender, standing, route).filter(|_| is_of_leader);
+        if let Some(why @ Diagnostic::OwnHost(..)) = refusal {
+            // Whatever else keeps it from being followed.
+            self.counters.add(Counter::NotPermitted);
+            return self.diagnose(now, why);
         }
         if head.domain != self.subdomain {
             self.counters.add(Counter::OtherSubdomain);
@@ -63,17 +81,7 @@ impl Port {
         if channel != expected {
             return self.counters.add(Counter::WrongPort);
         }
-        let unused = match route {
-            _ if !self.rules.permits(sender) => {
-                Some(Diagnostic::NotPermitted(sender.identity, sender.address))
-            }
-            Route::Multicast => None,
-            // The operator means it.
-            _ if self.rules.names(sender) => None,
-            Route::Unicast => Some(Diagnostic::Unicast(sender.identity, sender.address)),
-            Route::OwnHost => Some(Diagnostic::OwnHost(sender.identity, sender.address)),
-        };
-        if let Some(why) = unused.filter(|_| is_of_leader) {
+        if let Some(why) = refusal {
             self.counters.add(Counter::NotPermitted);
             return self.diagnose(now, why);
         }

@@ -37,6 +37,10 @@ pub enum LeaderNameError {
 }
 
 impl LeaderName {
+    fn is_subnet(&self) -> bool {
+        matches!(self, Self::Subnet(..))
+    }
+
     pub(super) fn matches(&self, sender: Sender) -> bool {
         match *self {
             Self::Uuid(uuid, port) => {
@@ -110,15 +114,32 @@ pub struct LeaderRules {
     pub prefer: ArrayVec<LeaderName, MAX_NAMES>,
 }
 
-impl LeaderRules {
-    pub(super) fn permits(&self, sender: Sender) -> bool {
-        let is_permitted = self.only.is_empty() || self.names(sender);
-        is_permitted && !self.deny.iter().any(|name| name.matches(sender))
-    }
+/// Which of the operator's rules decides about a leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is denied.
+    Denied,
+    /// Others are permitted.
+    NotListed,
+    /// All are permitted, or all of its subnet.
+    Permitted,
+    /// It is permitted by its own UUID or address, so that the operator means this one.
+    Named,
+}
 
-    /// Whether the operator names this sender as a leader to follow.
-    pub(super) fn names(&self, sender: Sender) -> bool {
-        self.only.iter().any(|name| name.matches(sender))
+impl LeaderRules {
+    /// The rule for this sender.
+    pub(super) fn standing(&self, sender: Sender) -> Standing {
+        if self.deny.iter().any(|name| name.matches(sender)) {
+            return Standing::Denied;
+        }
+        let mut listed = self.only.iter().filter(|name| name.matches(sender));
+        match listed.next() {
+            None if self.only.is_empty() => Standing::Permitted,
+            None => Standing::NotListed,
+            Some(first) if first.is_subnet() && listed.all(LeaderName::is_subnet) => Standing::Permitted,
+            Some(_) => Standing::Named,
+        }
     }
 
     /// How much the operator prefers this sender: 0, not at all, for a sender without a place in the list.

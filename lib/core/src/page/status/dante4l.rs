@@ -154,6 +154,7 @@ impl Dante4lStatus {
 impl CandidateRecord {
     /// The record of an interface that may be used.
     pub fn of(
+        now: Timestamp<Raw>,
         interface: &str,
         port: &Port,
         fault: InterfaceFault,
@@ -173,8 +174,8 @@ impl CandidateRecord {
         if let Some(Difference { time, rate }) = difference {
             (record.difference_ns, record.rate_difference) = (time.ns(), rate.ppb() / 1e9);
         }
-        let last = port.diagnostics().filter(|(one, _)| one.explains()).max_by_key(|(_, at)| *at);
-        if let Some((diagnostic, at)) = last {
+        let explanation = port.first_diagnostic(now).filter(|(found, _)| found.explains());
+        if let Some((diagnostic, at)) = explanation {
             record.kind = u32::try_from(diagnostic.kind()).unwrap_or(u32::MAX);
             record.diagnostic = DiagnosticRecord::of(diagnostic, at);
         }

@@ -353,11 +353,23 @@ fn e2e() -> PortConfig {
 }
 
 fn denies() -> PortConfig {
-    let rules = LeaderRules {
-        deny: ["00:1d:c1:00:00:07".parse().unwrap()].into_iter().collect(),
-        ..LeaderRules::default()
-    };
-    PortConfig { rules, ..plain() }
+    ruled(|rules| rules.deny.push("00:1d:c1:00:00:07".parse().unwrap()))
+}
+
+/// Permits the healthy leader and no other.
+fn lists() -> PortConfig {
+    ruled(|rules| rules.only.push("00:1d:c1:00:00:05".parse().unwrap()))
+}
+
+/// Permits all senders.
+fn permits_subnet() -> PortConfig {
+    ruled(|rules| rules.only.push("169.254.0.0/16".parse().unwrap()))
+}
+
+fn ruled(rule: fn(&mut LeaderRules)) -> PortConfig {
+    let mut config = plain();
+    rule(&mut config.rules);
+    config
 }
 
 /// Runs the traffic alone.

@@ -86,6 +86,15 @@ fn leader_on_this_host_or_by_unicast_is_followed_only_if_it_is_named() {
         let mut bench = Bench { route, ..ruled(&[], &[], &["00:1d:c1:00:00:01"]) };
         bench.send_all(leader(1), 1..60);
         assert_eq!(bench.port.state(), State::Listening, "preferred is not permitted");
+        for (listed, state) in [
+            (&["169.254.0.0/16"][..], State::Listening),
+            (&["169.254.1.2/32", "00:1d:c1:00:00:05"], State::Listening),
+            (&["169.254.0.0/16", "169.254.1.2"], State::Slave),
+        ] {
+            let mut bench = Bench { route, ..ruled(listed, &[], &[]) };
+            bench.send_all(leader(1), 1..60);
+            assert_eq!(bench.port.state(), state, "{route:?}, {listed:?}: a subnet names no leader");
+        }
 
         // Beside a leader that is followed it is not reported.
         let mut bench = Bench::new(DelayMechanism::None);
@@ -105,6 +114,42 @@ fn leader_on_this_host_with_its_uuid_is_no_loop() {
     let mut bench = Bench { route: Route::OwnHost, ..Bench::new(DelayMechanism::None) };
     bench.send_all(OURS, 1..40);
     assert_eq!(bench.diagnostics(), [Diagnostic::OwnHost(OURS, LEADER_ADDRESS)]);
+    // What that sentence advises.
+    for name in [OURS.uuid.to_string(), LEADER_ADDRESS.to_string()] {
+        let mut bench = Bench { route: Route::OwnHost, ..ruled(&[&name], &[], &[]) };
+        bench.send_all(OURS, 1..60);
+        assert_eq!((bench.port.state(), bench.diagnostics()), (State::Slave, vec![]), "{name}");
+        // From the network such packets are a loop.
+        let mut bench = ruled(&[&name], &[], &[]);
+        bench.send_all(OURS, 1..60);
+        assert_eq!((bench.port.state(), bench.diagnostics()), (State::Listening, vec![Diagnostic::OnlyOwn]));
+    }
+}
+
+/// What lasts is reported again after a minute, and then ever more rarely; what returns is reported at once.
+#[test]
+fn lasting_condition_is_reported_ever_more_rarely() {
+    let mut bench = ruled(&[], &["00:1d:c1:00:00:01", "00:1d:c1:00:00:02"], &[]);
+    let mut sequence = 0_u16;
+    let mut reports = |bench: &mut Bench, who: u8, minutes: u32| {
+        let mut reported = Vec::new();
+        for minute in 0..minutes {
+            for _ in 0..240 {
+                sequence = sequence.wrapping_add(1);
+                bench.sync_with(leader(who), sequence, |_| {});
+                bench.advance(INTERVAL);
+            }
+            if !bench.diagnostics().is_empty() {
+                reported.push(minute);
+            }
+            bench.outputs.clear();
+        }
+        reported
+    };
+    assert_eq!(reports(&mut bench, 1, 300), [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]);
+    assert_eq!(reports(&mut bench, 2, 5), [0, 1, 3], "another leader is something else");
+    bench.advance(Duration::from_secs(90));
+    assert_eq!(reports(&mut bench, 2, 5), [0, 1, 3], "it had ended");
 }
 
 #[test]

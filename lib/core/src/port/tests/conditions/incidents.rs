@@ -488,13 +488,13 @@ pub fn incidents() -> Vec<Incident> {
                 stage.requests = Requests::Unanswered;
                 stage.sends(600, |stage, n| stage.sync(HEALTHY, n));
             },
-            "NoFollowUp Unmeasured NoFollowUp NoFollowUp",
+            "NoFollowUp Unmeasured NoFollowUp",
             "diagnostic",
         ),
         with_e2e(
             "timestamps missing, Delay_Reqs are sent",
             |stage| stage.arriving(|_| Err(NoTimestamp::Missing), |stage| stage.leads(600)),
-            "NoTimestamps Unmeasured NoTimestamps NoTimestamps",
+            "NoTimestamps Unmeasured NoTimestamps",
             "diagnostic",
         ),
         with_e2e(

@@ -91,6 +91,87 @@ pub fn traffic() -> Vec<Traffic> {
             "OwnHost",
         ),
         row(
+            "a leader on this host in another subdomain",
+            |stage, n| stage.by(Route::OwnHost, |stage| other_subdomain(stage, n)),
+            "OwnHost",
+        ),
+        row(
+            "a leader on this host beside another subdomain",
+            |stage, n| {
+                other_subdomain(stage, n);
+                stage.by(Route::OwnHost, |stage| stage.pair(8, n));
+            },
+            "OtherSubdomain OwnHost",
+        ),
+        Traffic {
+            config: lists,
+            ..row(
+                "a leader on this host that is not on the list",
+                |stage, n| stage.by(Route::OwnHost, |stage| stage.pair(7, n)),
+                "OwnHost",
+            )
+        },
+        Traffic {
+            config: permits_subnet,
+            ..row(
+                "a leader on this host in the permitted subnet",
+                |stage, n| stage.by(Route::OwnHost, |stage| stage.pair(7, n)),
+                "OwnHost",
+            )
+        },
+        Traffic {
+            config: denies,
+            ..row(
+                "a denied leader on this host",
+                |stage, n| stage.by(Route::OwnHost, |stage| stage.pair(7, n)),
+                "NotPermitted",
+            )
+        },
+        row(
+            "Follow_Ups without Syncs of a leader on this host",
+            |stage, n| stage.by(Route::OwnHost, |stage| stage.follow_up(7, n)),
+            "OwnHost",
+        ),
+        row(
+            "PTPv2 of a program on this host",
+            |stage, n| stage.by(Route::OwnHost, |stage| ptp_v2(stage, n)),
+            "",
+        ),
+        row(
+            "short packets of a program on this host",
+            |stage, n| stage.by(Route::OwnHost, |stage| short(stage, n)),
+            "",
+        ),
+        row(
+            "Delay_Reqs of a program on this host with its UUID",
+            |stage, n| stage.by(Route::OwnHost, |stage| delay_req_of(stage, OURS, n)),
+            "",
+        ),
+        row(
+            "Delay_Reqs of a program on this host, so that only those show the event port to be open",
+            |stage, n| {
+                stage.by(Route::OwnHost, |stage| delay_req(stage, n));
+                stage.follow_up(7, n);
+            },
+            "NoSync",
+        ),
+        Traffic {
+            config: permits_subnet,
+            ..row(
+                "a leader in the permitted subnet that sends by unicast",
+                |stage, n| stage.by(Route::Unicast, |stage| stage.pair(7, n)),
+                "Unicast",
+            )
+        },
+        Traffic {
+            config: lists,
+            ..row(
+                "a leader that is not on the list and sends by unicast",
+                |stage, n| stage.by(Route::Unicast, |stage| stage.pair(7, n)),
+                "NotPermitted",
+            )
+        },
+        row(
             "a leader that sends by unicast",
             |stage, n| stage.by(Route::Unicast, |stage| stage.pair(7, n)),
             "Unicast",
@@ -255,7 +336,11 @@ fn own(stage: &mut Stage, sequence: u16) {
 }
 
 fn delay_req(stage: &mut Stage, sequence: u16) {
-    let packet =
-        stage.packet(identity(9), sequence, Flags::NONE, Message::DelayReq(SyncBody::dante(identity(9))));
+    delay_req_of(stage, identity(9), sequence);
+}
+
+fn delay_req_of(stage: &mut Stage, source: PortIdentity, sequence: u16) {
+    let message = Message::DelayReq(SyncBody::dante(source));
+    let packet = stage.packet(source, sequence, Flags::NONE, message);
     stage.receive(Channel::Event, &packet);
 }
