@@ -289,6 +289,7 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
     let now = pages.now;
     let interface = port.interface;
     let state = port.state().unwrap_or(port::State::Initializing);
+    let log = || format!("journalctl -u {} -n 40", unit(Dante4lStatus::PROGRAM, pages.instance.as_ref()));
     let shown = port.diagnostics().filter(|(diagnostic, at)| diagnostic.is_shown(state, now - *at));
     let is_explained = port.diagnostics().any(|(diagnostic, at)| diagnostic.explains_state(state, now - at));
     match port.state() {
@@ -307,9 +308,9 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
                 ))
                 .kind(Kind::NoLeader)
                 .unexplained(
-                    "check that this is the interface of the Dante network (-i), and that a Dante device without pull-up is \
-                     switched on there; pmc-lite doctor checks this, the cable, multicast and the firewall",
-                    format!("journalctl -u {} -n 40", unit(Dante4lStatus::PROGRAM, pages.instance.as_ref())),
+                    "sudo pmc-lite doctor finds the cause: the wrong interface, no cable, no leader, another subdomain (devices with a \
+                     pull-up of the sample rate), a VLAN tag, IGMP snooping or a firewall",
+                    log(),
                 ),
             );
         }
@@ -329,6 +330,9 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
             _ => (Level::Warning, Kind::Diagnostic),
         };
         let finding = Finding::explained(level, &diagnostic).kind(kind);
+        // Their remedies refer to the doctor.
+        let is_unexplained = matches!(diagnostic, Diagnostic::NoFollowUp | Diagnostic::NoSync);
+        let finding = Finding { otherwise: is_unexplained.then(log), ..finding };
         let what = format!("{interface}: {}", finding.what);
         found.push(finding.reworded(what));
     }

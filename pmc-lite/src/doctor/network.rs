@@ -131,7 +131,7 @@ fn received(host: &HostFacts, network: &InterfaceFacts, pages: &Pages) -> Vec<Fi
             return vec![Finding::failure(format!(
                 "{what} of {sender} arrive at {name}, but this host drops them before they reach a socket (UDP {port})"
             ))
-            .remedy(format!("apply the remedy of rp_filter or firewall above; without one: {FIND_RULE}"))];
+            .remedy(format!("apply the remedy of rp_filter or firewall above, if there is one; else {FIND_RULE}"))];
         }
         let mut found = vec![Finding::ok(format!("{name} receives {sender}, subdomain {subdomain}"))];
         if leader.reaches_socket && received.general.sockets == 0 {
@@ -170,8 +170,8 @@ fn missing(
         .remedy(if theirs.is_pull_up() {
             format!(
                 "in Dante Controller, set the pull-up of the devices to none\n\
-                 or, only if the leader runs within --max-frequency (500 ppm at most, so at no real pull-up of 0.1 % or \
-                 4 %): {follow}; set allow-pull-up = true in section [dante2sys], then systemctl restart dante2sys"
+                 or, only if the leader's rate is within max-frequency (500 ppm at most; a real pull-up is 1000 ppm or more): {follow}; \
+                 set allow-pull-up = true in section [dante2sys], then systemctl restart dante2sys"
             )
         } else {
             follow

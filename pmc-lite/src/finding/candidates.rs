@@ -165,8 +165,8 @@ fn no_leader(shown: &[CandidateRecord], candidates: &[&CandidateRecord], pages: 
         ),
         _ => (
             format!("no leader is received on {}{passed_over}", joined(&names)),
-            "check that the cable of the Dante network is connected, and that a Dante device without pull-up is switched on \
-             there; pmc-lite doctor checks this, multicast and the firewall"
+            "sudo pmc-lite doctor finds the cause: no cable, no leader, another subdomain (devices with a pull-up of the sample rate), \
+             a VLAN tag, IGMP snooping or a firewall"
                 .into(),
         ),
     };

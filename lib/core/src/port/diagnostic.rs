@@ -78,10 +78,12 @@ diagnostics! {
     /// Two-step Syncs without their Follow_Up.
     2 false NoFollowUp
     "receiving Syncs without Follow_Ups: UDP port 320 may be blocked by a firewall or used by another program"
+    => "sudo pmc-lite doctor names the firewall rule or the program"
 
     /// Follow_Ups without any Sync.
     3 true NoSync
     "receiving Follow_Ups without Syncs: UDP port 319 may be blocked by a firewall or used by another program"
+    => "sudo pmc-lite doctor names the firewall rule or the program"
 
     /// Syncs without a timestamp of the kernel.
     4 false NoTimestamps
