@@ -157,7 +157,7 @@ pub enum Output {
     Ask(usize),
     /// A round of requests to the NTP servers has ended.
     Round(Result<UtcMeasurement, NoMeasurement>),
-    /// UTC was to come from the leader, but the leader's time is its uptime, this long.
+    /// UTC was to come from the leader that is followed, but its time is its uptime, this long. Once for each timeline.
     LeaderIsUptime(Duration),
     /// The state changed.
     Changed {

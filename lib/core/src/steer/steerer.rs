@@ -197,6 +197,7 @@ impl Steerer {
         self.step(Event::RateKnown, Reason::RateKnown);
         // K is settled before UTC: a K from before another program steered the clock is not an error of the clock.
         if self.state == State::Locked {
+            self.utc.follows(track.key);
             if self.hold.as_mut().is_some_and(|hold| hold.settle(now)) {
                 self.utc.prefer_leader(now.raw, map);
             }

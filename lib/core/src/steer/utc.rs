@@ -11,6 +11,7 @@ use crate::outputs::Outputs;
 use crate::page::{Dante4l, View};
 use crate::time::{ClockMap, Duration, Offset, Ratio, Raw, Reading, Timestamp};
 use crate::timescale::Replaced;
+use crate::track::TimelineKey;
 use crate::utc::servers::{self, Servers};
 use crate::utc::{Answer, Leap, UNDECLARED_ERROR, UtcError, UtcMeasurement, UtcRules, UtcServo, is_leap_day};
 
@@ -85,8 +86,10 @@ pub struct UtcKeeper {
     servo: UtcServo,
     agreeing: u8,
     steps: u64,
-    /// The leader's time is its uptime, not UTC.
-    is_uptime: bool,
+    /// The leader's time is its uptime, not UTC: this long, on this timeline, when it was last measured.
+    uptime: Option<(TimelineKey, Duration)>,
+    /// The timeline for which that was reported.
+    uptime_reported: Option<TimelineKey>,
     /// When a change of the clock map last shortened the interval of the rounds.
     hastened_at: Option<Timestamp<Raw>>,
     /// The last declaration to the kernel, and its time.
@@ -113,7 +116,8 @@ impl UtcKeeper {
             servo: UtcServo::new(rules),
             agreeing: 0,
             steps: 0,
-            is_uptime: false,
+            uptime: None,
+            uptime_reported: None,
             hastened_at: None,
             is_synchronised: None,
             declared_at: None,
@@ -204,15 +208,26 @@ impl UtcKeeper {
         let dante = map.dante_at(now);
         let utc_offset_s = i64::from(body.utc_offset_s().unwrap_or(0));
         let utc = Timestamp::from_ns(dante.ns()) - Duration::from_secs(utc_offset_s);
-        self.is_uptime = utc < self.servo.rules().earliest;
-        if self.is_uptime {
-            self.outputs.push(Output::LeaderIsUptime(dante - Timestamp::ZERO));
+        let is_uptime = utc < self.servo.rules().earliest;
+        self.uptime = is_uptime.then(|| (track.key, dante - Timestamp::ZERO));
+        if is_uptime {
             return None;
         }
         let margin = sigma.offset * 3;
         let server_error = UNDECLARED_ERROR;
         let (leap, smear) = (Leap::None, None);
         Some(UtcMeasurement { raw: now, utc, margin, server_error, leap, agreeing: 1, answered: 1, smear })
+    }
+
+    /// The clock follows the leader on this timeline. Reports once for each timeline that its time is its uptime: after the leader
+    /// itself was reported, and not of a leader that is not followed.
+    pub(super) fn follows(&mut self, key: TimelineKey) {
+        if let Some((measured, uptime)) = self.uptime
+            && measured == key
+            && self.uptime_reported.replace(key) != Some(key)
+        {
+            self.outputs.push(Output::LeaderIsUptime(uptime));
+        }
     }
 
     pub(super) fn observe(&mut self, measurement: &UtcMeasurement, map: Option<&ClockMap>) {
@@ -411,7 +426,7 @@ impl UtcKeeper {
 
     /// Whether the leader's time is its uptime, not UTC: [`UtcConfig::Leader`] cannot work with it.
     pub fn leader_is_uptime(&self) -> bool {
-        self.is_uptime
+        self.uptime.is_some()
     }
 
     /// Number of steps made to correct the UTC error.

@@ -634,7 +634,89 @@ fn rows() -> Vec<Row> {
             ..row(
                 "the leader's time is its uptime",
                 |bench| bench.runs(60, absent),
-                "LeaderIsUptime Leader RateKnown LeaderIsUptime",
+                "Leader RateKnown LeaderIsUptime",
+            )
+        },
+        Row {
+            config: by_leader,
+            ..row(
+                "the leader's time is its uptime, and its rate becomes known slowly",
+                |bench| {
+                    bench.sigma = Ratio::from_ppm(3.0);
+                    bench.runs(10, absent);
+                    bench.sigma = Ratio::from_ppm(1.0);
+                    bench.runs(30, absent);
+                    bench.sigma = Ratio::from_ppb(50.0);
+                    bench.runs(60, absent);
+                },
+                "Leader RateKnown LeaderIsUptime",
+            )
+        },
+        Row {
+            config: by_leader,
+            ..row(
+                "the leader's time is its uptime, and it is rebooted",
+                |bench| {
+                    bench.runs(60, absent);
+                    bench.runs_without(30, absent, PortState::Listening);
+                    bench.key.number += 1;
+                    bench.line.at0 = bench.line.at0 - S * 500;
+                    bench.runs(60, absent);
+                },
+                "Leader RateKnown LeaderIsUptime NoLeader EpochTimeline RateKnown LeaderIsUptime",
+            )
+        },
+        Row {
+            config: by_leader,
+            ..row(
+                "the leader's time is its uptime, and the next leader sends UTC",
+                |bench| {
+                    bench.runs(60, absent);
+                    bench.key.number += 1;
+                    bench.line.at0 = Timestamp::from_ns(START_UTC.ns());
+                    bench.runs(60, absent);
+                },
+                "Leader RateKnown LeaderIsUptime OtherTimeline EpochTimeline RateKnown Initialised Synchronised",
+            )
+        },
+        Row {
+            config: by_leader,
+            ppm: 600.0,
+            ..row(
+                "the leader's time is its uptime, and it is too fast",
+                |bench| bench.runs(60, absent),
+                "Leader TooFast",
+            )
+        },
+        Row {
+            config: by_leader,
+            ..row(
+                "the leader's time is its uptime, in a pull-up domain",
+                |bench| {
+                    bench.subdomain = Subdomain::ALT2;
+                    bench.runs(60, absent);
+                },
+                "",
+            )
+        },
+        Row {
+            config: by_leader,
+            ..row(
+                "UTC from the leader, and no leader",
+                |bench| bench.runs_without(60, absent, PortState::Listening),
+                "",
+            )
+        },
+        Row {
+            config: by_leader,
+            ..row(
+                "the leader's time is its uptime, and another program steers the clock",
+                |bench| {
+                    bench.runs(60, absent);
+                    bench.other(100.0);
+                    bench.runs(60, absent);
+                },
+                "Leader RateKnown LeaderIsUptime Frequency Disturbed Taken Leader RateKnown",
             )
         },
         Row {

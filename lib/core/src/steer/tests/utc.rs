@@ -88,6 +88,24 @@ fn leader_that_sends_utc_steps_the_clock_once() {
 }
 
 #[test]
+fn leader_that_sends_its_uptime_is_reported_once_for_each_timeline_that_is_followed() {
+    let rules = UtcRules { earliest: START_UTC - S, ..UtcRules::default() };
+    let mut bench = Bench::with(Config { utc: UtcConfig::Leader, rules, ..Config::default() }, 3.0);
+    let reports = |bench: &Bench| {
+        bench.outputs.iter().filter(|output| matches!(output, Output::LeaderIsUptime(_))).count()
+    };
+    bench.syncs(400);
+    assert_eq!((reports(&bench), bench.steerer.utc().leader_is_uptime()), (1, true));
+    bench.lose();
+    bench.pass(S * 60);
+    bench.syncs(400);
+    assert_eq!(reports(&bench), 1, "the same timeline");
+    bench.key.number += 1;
+    bench.syncs(400);
+    assert_eq!(reports(&bench), 2);
+}
+
+#[test]
 fn round_with_a_silent_server_steps_the_clock_once() {
     let utc = UtcConfig::Ntp { servers: 2, shortest_interval: S * 16 };
     let mut bench = Bench::with(Config { utc, ..Config::default() }, 3.0);
