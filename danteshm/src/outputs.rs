@@ -239,13 +239,20 @@ impl<D: Driver> Refclock<D> {
         if before == Some(delivery) {
             return;
         }
-        // The driver has reported why it is not available.
-        match Undelivered::of(&self.record) {
-            None if delivery == Delivery::Delivered => log::info!("{}: samples are delivered", self.name),
-            Some(fault) if delivery != Delivery::Unavailable => {
-                self.complaints.warn_as(now, delivery.name(), format_args!("{fault}"));
+        let Some(fault) = Undelivered::of(&self.record) else {
+            if delivery == Delivery::Delivered {
+                log::info!("{}: samples are delivered", self.name);
             }
-            _ => {}
+            return;
+        };
+        // The driver reports why it is not available, and why nothing reads a socket.
+        let is_reported = match fault.delivery() {
+            Delivery::NotRead => false,
+            Delivery::NotAttached => self.record.kind() == Some(OutputKind::Sock),
+            Delivery::Unavailable | Delivery::Pending | Delivery::Delivered => true,
+        };
+        if !is_reported {
+            self.complaints.warn_as(now, delivery.name(), format_args!("{fault}"));
         }
     }
 }
@@ -284,6 +291,8 @@ impl<D: Driver> Output for Refclock<D> {
 struct Usrvclock {
     name: String,
     server: ClockServer,
+    /// The socket existed at the last call.
+    was_ready: bool,
     record: OutputRecord,
     complaints: Complaints,
 }
@@ -294,13 +303,20 @@ impl Usrvclock {
         let record = record(OutputKind::Usrvclock, Some(path));
         let name = format!("usrvclock {}", record.path);
         let complaints = Complaints::about(name.clone());
-        Self { name, server, record, complaints }
+        let mut output = Self { name, server, was_ready: false, record, complaints };
+        output.serve(now, |_| ());
+        output
     }
 
     /// Runs `work` on the server, and records the time if it sent a datagram.
     fn serve(&mut self, now: Timestamp<Raw>, work: impl FnOnce(&mut ClockServer)) {
         let sent = self.server.sent();
         work(&mut self.server);
+        let is_ready = self.server.is_ready();
+        if is_ready && !self.was_ready {
+            log::info!("{}: clients can register", self.name);
+        }
+        self.was_ready = is_ready;
         if self.server.sent() > sent {
             self.record.last_sample_raw_ns = now.ns();
         }
@@ -379,47 +395,9 @@ fn record(kind: OutputKind, path: Option<&Path>) -> OutputRecord {
 mod logged;
 
 #[cfg(test)]
-mod tests {
-    use super::logged::logged;
-    use super::*;
-    use dante_core::time::Duration;
+#[path = "../../lib/os/src/scratch.rs"]
+#[expect(dead_code, reason = "these tests write no file through it")]
+mod scratch;
 
-    /// A segment that fails in many ways at once, and then no more.
-    struct Failing(Vec<Diagnostic>);
-
-    impl Driver for Failing {
-        fn check(&mut self, _: Timestamp<Raw>) {}
-
-        fn write(&mut self, _: Timestamp<Raw>, _: &RefclockSample) -> bool {
-            false
-        }
-
-        fn state(&self, _: Timestamp<Raw>) -> OutputState {
-            OutputState { is_ready: false, delivery: Delivery::Unavailable, last_read: None, recreated: 0 }
-        }
-
-        fn diagnostics(&mut self) -> Vec<Diagnostic> {
-            std::mem::take(&mut self.0)
-        }
-    }
-
-    #[test]
-    fn suppressed_warnings_of_an_output_are_counted_in_the_log() {
-        const KINDS: [&str; 20] = [
-            "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s",
-            "t",
-        ];
-        let now = raw_now();
-        let driver = Failing(Vec::new());
-        let mut output = Refclock::new("SHM unit 2".into(), driver, record(OutputKind::Shm, None));
-        let lines = logged(|| {
-            output.driver.0 = KINDS.map(|kind| Diagnostic { kind, text: kind.into() }).into();
-            output.attend(now, None);
-            output.attend(now + Duration::from_secs(61), None);
-        });
-        assert_eq!(
-            lines.last().map(String::as_str),
-            Some("WARN SHM unit 2: 4 more lines within a minute were suppressed")
-        );
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use dante_core::relay::{Delivery, RefclockSample};
 use dante_core::time::{Duration, Raw, Timestamp};
 use socket2::{Socket, Type};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// "SOCK", SOCK_MAGIC of chrony's refclock_sock.c.
@@ -26,38 +26,68 @@ const SEND_BUFFER: usize = 4096;
 /// Minimum interval between attempts to open the socket, and between two checks of its name.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What is wrong with the socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fault {
+    /// It does not exist, and did not accept a sample before.
+    Missing,
+    /// The program that made it has ended.
+    Ended,
+    /// A file with its name is not a socket.
+    NoSocket,
+    /// A part of its path is not a directory.
+    NoDirectory,
+    /// A socket with its name is not a datagram socket.
+    OtherKind,
+    /// This user may not write to it.
+    Denied,
+    /// This user may not search its directory.
+    DirectoryDenied,
+    /// Its buffer is full.
+    Full,
+    /// The kernel's error.
+    Failed(String),
+}
+
 /// Why a sample was not sent to chronyd.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SockError {
     path: PathBuf,
-    cause: ErrorKind,
-    text: String,
+    fault: Fault,
 }
 
 impl Explain for SockError {
     fn what(&self) -> String {
-        let cause = match self.cause {
-            ErrorKind::NotFound => "socket does not exist: chronyd creates it when it starts",
-            ErrorKind::ConnectionRefused => "no program reads the socket: chronyd has ended",
-            ErrorKind::PermissionDenied => {
-                "no write permission for this user: chronyd creates the socket for root"
-            }
-            ErrorKind::WouldBlock => "socket buffer is full: chronyd does not read it",
-            _ => &self.text,
+        let fault = match &self.fault {
+            Fault::Missing => "socket does not exist: chronyd creates it when it starts",
+            Fault::Ended => "no program reads the socket: chronyd has ended",
+            Fault::NoSocket => "a file that is not a socket has this name",
+            Fault::NoDirectory => "a part of its path is not a directory",
+            Fault::OtherKind => "a socket of another kind has this name: it is not chronyd's",
+            Fault::Denied => "no write permission for this user: chronyd creates the socket for root",
+            Fault::DirectoryDenied => "no permission for this user to search the socket's directory",
+            Fault::Full => "socket buffer is full: chronyd does not read it",
+            Fault::Failed(cause) => cause,
         };
-        format!("SOCK {}: {cause}", self.path.display())
+        format!("SOCK {}: {fault}", self.path.display())
     }
 
     fn remedy(&self) -> Option<String> {
-        match self.cause {
-            ErrorKind::NotFound => {
-                Some(format!("add `refclock SOCK {}` to chronyd's configuration", self.path.display()))
+        match self.fault {
+            Fault::Missing => {
+                Some(format!("start chronyd with `refclock SOCK {}` in its configuration", self.path.display()))
             }
-            ErrorKind::PermissionDenied => Some(
+            Fault::Ended => Some("start chronyd again".into()),
+            Fault::NoSocket => Some("remove it, or choose another path".into()),
+            Fault::NoDirectory | Fault::OtherKind => Some("choose another path".into()),
+            Fault::Denied => Some(
                 "change its group and mode in chronyd's unit after the start (ExecStartPost=+ with chgrp and chmod)"
                     .into(),
             ),
-            _ => None,
+            Fault::DirectoryDenied => {
+                Some("choose a path in another directory, such as /run/chrony.dante.sock".into())
+            }
+            Fault::Full | Fault::Failed(_) => None,
         }
     }
 }
@@ -67,12 +97,27 @@ display_explained!(SockError);
 impl SockError {
     /// Kind, for the rate limit of the log.
     fn kind(&self) -> &'static str {
-        match self.cause {
-            ErrorKind::NotFound => "missing",
-            ErrorKind::ConnectionRefused => "ended",
-            ErrorKind::PermissionDenied => "denied",
-            ErrorKind::WouldBlock => "full",
-            _ => "failed",
+        match self.fault {
+            Fault::Missing => "missing",
+            Fault::Ended => "ended",
+            Fault::NoSocket | Fault::NoDirectory | Fault::OtherKind => "in the way",
+            Fault::Denied | Fault::DirectoryDenied => "denied",
+            Fault::Full => "full",
+            Fault::Failed(_) => "failed",
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(cause: io::Error) -> Self {
+        match cause.kind() {
+            ErrorKind::NotFound => Self::Missing,
+            ErrorKind::ConnectionRefused => Self::Ended,
+            ErrorKind::NotADirectory => Self::NoDirectory,
+            ErrorKind::PermissionDenied => Self::Denied,
+            ErrorKind::WouldBlock => Self::Full,
+            _ if cause.raw_os_error() == Some(libc::EPROTOTYPE) => Self::OtherKind,
+            _ => Self::Failed(cause.to_string()),
         }
     }
 }
@@ -92,6 +137,8 @@ pub struct ChronySock {
     connected: Option<Connected>,
     next_try: Option<Timestamp<Raw>>,
     next_check: Option<Timestamp<Raw>>,
+    /// The socket has lost its name; whether it has accepted a sample since.
+    nameless: Option<bool>,
     failure: Option<SockError>,
     last_accepted: Option<Timestamp<Raw>>,
     recreated: u64,
@@ -106,6 +153,7 @@ impl ChronySock {
             connected: None,
             next_try: None,
             next_check: None,
+            nameless: None,
             failure: None,
             last_accepted: None,
             recreated: 0,
@@ -121,13 +169,13 @@ impl ChronySock {
     pub fn send(&mut self, now: Timestamp<Raw>, sample: &RefclockSample) -> Result<(), SockError> {
         let bytes = datagram(sample);
         if let Some(connected) = &self.connected {
-            match local_socket::send(&connected.socket, &bytes) {
+            match local_socket::send(&connected.socket, &bytes).map_err(Fault::from) {
                 Ok(()) => return self.accepted(now),
                 // chronyd still has the socket open: a new descriptor would only add to what it has not received.
-                Err(cause) if cause.kind() == ErrorKind::WouldBlock => return Err(self.failed(&cause)),
-                Err(cause) => {
+                Err(Fault::Full) => return Err(self.failed(Fault::Full)),
+                Err(fault) => {
                     self.connected = None;
-                    _ = self.failed(&cause);
+                    _ = self.failed(fault);
                 }
             }
         }
@@ -137,13 +185,16 @@ impl ChronySock {
             return Err(failure.clone());
         }
         self.next_try = Some(now + RETRY);
-        let opened = open(&self.path).and_then(|new| local_socket::send(&new.socket, &bytes).map(|()| new));
+        let opened = open(&self.path).and_then(|new| {
+            local_socket::send(&new.socket, &bytes)?;
+            Ok(new)
+        });
         match opened {
             Ok(connected) => {
-                self.connected = Some(connected);
+                (self.connected, self.nameless) = (Some(connected), None);
                 self.accepted(now)
             }
-            Err(cause) => Err(self.failed(&cause)),
+            Err(fault) => Err(self.failed(fault)),
         }
     }
 
@@ -155,6 +206,7 @@ impl ChronySock {
         }
         self.next_check = Some(now + RETRY);
         let opened = open(&self.path);
+        let nameless = self.nameless.take();
         match (&self.connected, opened) {
             (Some(old), Ok(new)) if new.name == old.name => {}
             (Some(_), Ok(new)) => {
@@ -162,7 +214,7 @@ impl ChronySock {
                 self.failure = None;
                 self.recreated += 1;
                 let text = format!(
-                    "SOCK {}: another program made the socket again: connected to the new one",
+                    "SOCK {}: chronyd or another program made the socket again: connected to the new one",
                     self.path.display()
                 );
                 self.diagnostics.push(Diagnostic::new("replaced", text));
@@ -171,18 +223,21 @@ impl ChronySock {
                 self.connected = Some(new);
                 self.failure = None;
             }
-            // The program that made the socket may still receive by it, or has ended, and the next datagram shows that.
-            (Some(_), Err(cause)) if cause.kind() == ErrorKind::NotFound => {
-                let text = format!(
-                    "SOCK {}: chronyd has ended, or another process removed the socket: in the second case, restart chronyd",
-                    self.path.display()
-                );
-                self.diagnostics.push(Diagnostic::new("removed", text));
+            // The program that made the socket may still receive by it, or has ended, and the next sample shows that.
+            (Some(_), Err(Fault::Missing)) => {
+                if nameless == Some(true) {
+                    let text = format!(
+                        "SOCK {}: another process removed the socket, by which chronyd still receives: restart chronyd",
+                        self.path.display()
+                    );
+                    self.diagnostics.push(Diagnostic::new("removed", text));
+                }
+                self.nameless = Some(nameless == Some(true));
             }
-            (Some(_), Err(cause)) if cause.kind() == ErrorKind::PermissionDenied => {}
-            (_, Err(cause)) => {
+            (Some(_), Err(Fault::Denied | Fault::DirectoryDenied)) => {}
+            (_, Err(fault)) => {
                 self.connected = None;
-                let failure = self.failed(&cause);
+                let failure = self.failed(fault);
                 self.diagnostics.push(Diagnostic::new(failure.kind(), &failure));
             }
         }
@@ -190,12 +245,12 @@ impl ChronySock {
 
     /// State of the output.
     pub fn state(&self) -> OutputState {
-        let failure = self.failure.as_ref().map(|failure| failure.cause);
+        let failure = self.failure.as_ref().map(|failure| &failure.fault);
         let delivery = match (&self.connected, failure) {
             (Some(_), Some(_)) => Delivery::NotRead,
             (Some(_), None) if self.last_accepted.is_some() => Delivery::Delivered,
             (_, None) => Delivery::Pending,
-            (None, Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused)) => Delivery::NotAttached,
+            (None, Some(Fault::Missing | Fault::Ended)) => Delivery::NotAttached,
             (None, Some(_)) => Delivery::Unavailable,
         };
         let is_ready = self.connected.is_some() && failure.is_none();
@@ -209,19 +264,30 @@ impl ChronySock {
 
     fn accepted(&mut self, now: Timestamp<Raw>) -> Result<(), SockError> {
         (self.failure, self.last_accepted) = (None, Some(now));
+        self.nameless = self.nameless.map(|_| true);
         Ok(())
     }
 
-    fn failed(&mut self, cause: &io::Error) -> SockError {
-        let failure = SockError { path: self.path.clone(), cause: cause.kind(), text: cause.to_string() };
+    fn failed(&mut self, fault: Fault) -> SockError {
+        // chronyd removes its socket when it ends.
+        let has_ended = fault == Fault::Missing && self.last_accepted.is_some();
+        let fault = if has_ended { Fault::Ended } else { fault };
+        let failure = SockError { path: self.path.clone(), fault };
         self.failure = Some(failure.clone());
         failure
     }
 }
 
-fn open(path: &Path) -> io::Result<Connected> {
+fn open(path: &Path) -> Result<Connected, Fault> {
     // Before connecting: if the name changes in between, the next check sees another one.
-    let found = std::fs::symlink_metadata(path)?;
+    let found = std::fs::symlink_metadata(path).map_err(|cause| match Fault::from(cause) {
+        Fault::Denied => Fault::DirectoryDenied,
+        fault => fault,
+    })?;
+    // connect reports such a file as a socket without a reader.
+    if !found.file_type().is_socket() && !found.file_type().is_symlink() {
+        return Err(Fault::NoSocket);
+    }
     let socket = local_socket::connect(path, Type::DGRAM)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
     Ok(Connected { socket, name: (found.dev(), found.ino()) })

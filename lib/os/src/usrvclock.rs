@@ -90,12 +90,15 @@ impl ClockServer {
                 Ok(_) | Err(_) => {}
             }
         }
-        if self.bound.take().is_some() {
-            self.recreated += 1;
-            self.warn("removed", "another process removed the socket");
-        }
+        let was_bound = self.bound.take().is_some();
+        self.recreated += u64::from(was_bound);
         match bind(&self.path, self.mode) {
-            Ok(bound) => self.bound = Some(bound),
+            Ok(bound) => {
+                self.bound = Some(bound);
+                if was_bound {
+                    self.warn("removed", "another process removed the socket: created again");
+                }
+            }
             Err(error) => self.diagnostics.push(Diagnostic::new(error.kind(), error)),
         }
     }
@@ -178,8 +181,14 @@ impl ClockServer {
                 ));
                 false
             }
+            _ if attempt == Attempt::Later && failed_in_a_row >= MAX_FAILURES => {
+                self.warn("unread", &format!(
+                    "client {name} does not read its socket: it gets no further datagrams until it registers again"
+                ));
+                false
+            }
             // A client that registers with a full queue does not read: it gets no further datagrams.
-            _ => attempt == Attempt::Later && failed_in_a_row < MAX_FAILURES,
+            _ => attempt == Attempt::Later,
         }
     }
 

@@ -609,6 +609,8 @@ every_case!(shm_errors -> ShmError {
 every_case!(serve_errors -> ServeError {
     ServeError::InTheWay { .. } => ServeError::InTheWay { path: path(), what: "a file has this name".into() },
     ServeError::Taken { .. } => ServeError::Taken { path: path() },
+    ServeError::NoDirectory { .. } => ServeError::NoDirectory { path: path() },
+    ServeError::Denied { .. } => ServeError::Denied { path: path() },
     ServeError::Failed { .. } => ServeError::Failed { path: path(), tried: "cannot bind", cause: cause() },
 });
 

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 pub enum ServeError {
     InTheWay { path: PathBuf, what: String },
     Taken { path: PathBuf },
+    NoDirectory { path: PathBuf },
+    Denied { path: PathBuf },
     Failed { path: PathBuf, tried: &'static str, cause: io::Error },
 }
 
@@ -27,6 +29,12 @@ impl Explain for ServeError {
             Self::Taken { path } => {
                 format!("usrvclock {}: another program uses this socket", path.display())
             }
+            Self::NoDirectory { path } => {
+                format!("usrvclock {}: the directory of the socket does not exist", path.display())
+            }
+            Self::Denied { path } => {
+                format!("usrvclock {}: no permission for this user to create the socket", path.display())
+            }
             Self::Failed { path, tried, cause } => format!("usrvclock {}: {tried}: {cause}", path.display()),
         }
     }
@@ -36,6 +44,10 @@ impl Explain for ServeError {
             Self::InTheWay { .. } => Some("remove it, or choose another path".into()),
             Self::Taken { .. } => {
                 Some("`sudo pmc-lite doctor` names it: stop it, or choose another path".into())
+            }
+            Self::NoDirectory { .. } => Some("create it, or choose another path".into()),
+            Self::Denied { .. } => {
+                Some("change the group and mode of its directory, or choose another path".into())
             }
             Self::Failed { .. } => None,
         }
@@ -48,7 +60,17 @@ impl ServeError {
         match self {
             Self::InTheWay { .. } => "in the way",
             Self::Taken { .. } => "taken",
+            Self::NoDirectory { .. } => "no directory",
+            Self::Denied { .. } => "denied",
             Self::Failed { .. } => "failed",
+        }
+    }
+
+    fn new(path: &Path, tried: &'static str, cause: io::Error) -> Self {
+        match cause.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Self::NoDirectory { path: path.into() },
+            ErrorKind::PermissionDenied => Self::Denied { path: path.into() },
+            _ => Self::Failed { path: path.into(), tried, cause },
         }
     }
 }
@@ -64,7 +86,7 @@ pub(super) struct Bound {
 }
 
 pub(super) fn bind(path: &Path, mode: u32) -> Result<Bound, ServeError> {
-    let failed = |tried| move |cause| ServeError::Failed { path: path.into(), tried, cause };
+    let failed = |tried| move |cause| ServeError::new(path, tried, cause);
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)
         .map_err(failed("cannot create a socket"))?;
@@ -88,7 +110,7 @@ fn remove_stale(path: &Path) -> Result<(), ServeError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(cause) => return Err(ServeError::Failed { path: path.into(), tried: "cannot stat", cause }),
+        Err(cause) => return Err(ServeError::new(path, "cannot stat", cause)),
     };
     if !found.file_type().is_socket() {
         return Err(in_the_way("a file that is not a socket has this name".into()));
@@ -98,13 +120,8 @@ fn remove_stale(path: &Path) -> Result<(), ServeError> {
     }
     // connect to a datagram socket sends nothing; it is refused if no process has the socket.
     match local_socket::connect(path, Type::DGRAM) {
-        Err(cause) if cause.kind() == ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|cause| ServeError::Failed {
-                path: path.into(),
-                tried: "cannot remove the old socket",
-                cause,
-            })
-        }
+        Err(cause) if cause.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
+            .map_err(|cause| ServeError::new(path, "cannot remove the old socket", cause)),
         _ => Err(ServeError::Taken { path: path.into() }),
     }
 }

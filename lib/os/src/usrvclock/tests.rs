@@ -188,7 +188,10 @@ fn creates_the_socket_once_its_directory_exists_and_after_its_removal() {
     let mut server = ClockServer::open(at(0), path.clone(), 0o666);
     assert!(!server.is_ready());
     let diagnostics = server.diagnostics();
-    assert!(diagnostics.len() == 1 && diagnostics[0].text.contains("No such file"), "{diagnostics:?}");
+    assert!(
+        diagnostics.len() == 1 && diagnostics[0].text.contains("directory of the socket does not exist"),
+        "{diagnostics:?}"
+    );
     fs::create_dir(place.path("later")).unwrap();
     server.check(at(999));
     assert!(!server.is_ready(), "tried again within a second");
