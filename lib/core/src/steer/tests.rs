@@ -72,6 +72,7 @@ impl Clock for TestClock {
 
 /// A leader of known time, as dante4l's page shows it, and a clock.
 struct Bench {
+    config: Config,
     steerer: Steerer,
     clock: TestClock,
     line: Affine<Dante>,
@@ -123,6 +124,7 @@ impl Bench {
         };
         let steerer = Steerer::new(config, &clock.read(), Ratio::ZERO);
         Self {
+            config,
             steerer,
             clock,
             line,

@@ -1,7 +1,7 @@
 //! Each sentence of dante2sys against its neighbours: what happens, and all sentences that follow.
 
 use super::*;
-use crate::utc::{Exchange, Leap, Policy, ServerClock};
+use crate::utc::{Exchange, Leap, Policy, SavedUtc, ServerClock};
 
 /// The name of the sentence that dante2sys logs for a report; `None` where it logs none.
 pub(super) fn name<E>(report: &Report<E>) -> Option<String> {
@@ -16,14 +16,24 @@ pub(super) fn name<E>(report: &Report<E>) -> Option<String> {
         Report::Output(Output::Disturbed(disturbance)) => variant(disturbance),
         Report::Output(Output::Utc(event)) => variant(event),
         Report::Output(Output::Epoch(change)) => format!("Epoch{}", variant(&change.replaced)),
-        Report::Output(Output::Round(Ok(measurement))) => variant(measurement.smear.as_ref()?),
+        // The majority outvotes a server that smears.
+        Report::Output(Output::Round(Ok(measurement))) => {
+            measurement.smear.map(|_| "SmearOutvoted".to_owned())?
+        }
         // Logged for each server.
         Report::Output(Output::Round(Err(NoMeasurement::NoAnswer))) => return None,
         Report::Output(Output::Round(Err(none))) => variant(none),
         Report::Output(Output::Ask(_) | Output::Correct(_) | Output::Take | Output::Declare(_)) => {
             return None;
         }
-        Report::Output(output) => variant(output),
+        Report::Output(Output::SavedUtc(used)) => format!("Saved{}", variant(used)),
+        Report::Output(
+            output @ (Output::LeaderIsUptime(_)
+            | Output::Slept(_)
+            | Output::LeapSecond
+            | Output::Synchronised(_)
+            | Output::Unsynchronised(_)),
+        ) => variant(output),
         Report::Step(_) => "Step".into(),
         Report::Leftover(leftover) => format!("Leftover{}", variant(leftover)),
         Report::Failed(_) => "Failed".into(),
@@ -32,7 +42,7 @@ pub(super) fn name<E>(report: &Report<E>) -> Option<String> {
 }
 
 /// The names of the sentences, apart from those of [`Loss`]. A new one does not compile in [`checked`] until it is here.
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 42] = [
     "Leader",
     "RateKnown",
     "Uncertain",
@@ -60,6 +70,14 @@ const NAMES: [&str; 34] = [
     "SetByHand",
     "Resumed",
     "NoMajority",
+    "Smear",
+    "SmearOutvoted",
+    "SavedUsed",
+    "SavedOtherLeader",
+    "SavedNotContinued",
+    "SavedOtherRate",
+    "SavedUncertain",
+    "SavedLeapPossible",
     "EpochTimeline",
     "LeapSecond",
     "Slept",
@@ -69,8 +87,12 @@ const NAMES: [&str; 34] = [
     "Step",
 ];
 
-/// Does not compile with a kind that is not in [`NAMES`].
-const fn checked(reason: Reason, jump: Jump, disturbance: Disturbance, leftover: Leftover, event: UtcEvent) {
+/// Does not compile with a kind that is not in [`NAMES`], as [`name`] with an output or a report.
+const fn checked(
+    (reason, jump): (Reason, Jump),
+    (disturbance, leftover): (Disturbance, Leftover),
+    (event, none, used): (UtcEvent, NoMeasurement, SavedUtcUse),
+) {
     match reason {
         Reason::Leader | Reason::RateKnown | Reason::Lost(_) | Reason::Uncertain | Reason::OtherTimeline => {}
         Reason::Refused | Reason::Accepted | Reason::Disturbed | Reason::Taken => {}
@@ -92,6 +114,13 @@ const fn checked(reason: Reason, jump: Jump, disturbance: Disturbance, leftover:
         | UtcEvent::Initialised(_) => {}
         UtcEvent::Drifts(_) | UtcEvent::Holds | UtcEvent::SetByHand | UtcEvent::Resumed => {}
     }
+    match none {
+        NoMeasurement::NoAnswer | NoMeasurement::NoMajority(_) | NoMeasurement::Smear(..) => {}
+    }
+    match used {
+        SavedUtcUse::Used { .. } | SavedUtcUse::OtherLeader | SavedUtcUse::NotContinued(_) => {}
+        SavedUtcUse::OtherRate(_) | SavedUtcUse::Uncertain(_) | SavedUtcUse::LeapPossible => {}
+    }
 }
 
 /// The time that a server sends, minus UTC; `None`: it does not answer.
@@ -104,6 +133,9 @@ fn right(_: usize) -> Option<Duration> {
 fn absent(_: usize) -> Option<Duration> {
     None
 }
+
+/// From the start of the bench to 2026-12-31 18:00 UTC, when a smear of a leap second from noon to noon is 0.25 s off.
+const SMEAR: Duration = Duration::from_secs(1_798_740_000 - 1_795_000_000);
 
 impl Bench {
     /// The servers answer what they were asked.
@@ -146,7 +178,24 @@ impl Bench {
     fn starts_off(&mut self, by: Duration) {
         self.clock.exact.step(by).unwrap();
         let now = self.clock.read();
-        self.steerer = Steerer::new(ntp(), &now, Ratio::ZERO);
+        self.steerer = Steerer::new(self.config, &now, Ratio::ZERO);
+    }
+
+    /// UTC of an earlier run, which ended 99 s of Dante time ago, after `change`.
+    fn saved(&mut self, change: impl FnOnce(&mut SavedUtc)) {
+        let (age, rate) = (S * 99, -self.line.rate);
+        let mut saved = SavedUtc {
+            leader: Default::default(),
+            leader_rate: self.line.rate,
+            dante: self.line.at0 - age,
+            utc: START_UTC - age - age * rate,
+            rate,
+            rate_sigma: Ratio::from_ppb(10.0),
+            bound: Duration::from_ms(1),
+        };
+        change(&mut saved);
+        let now = self.clock.read();
+        self.steerer = Steerer::new(self.config, &now, Ratio::ZERO).resuming(None, Some(saved));
     }
 
     /// Another program sets the frequency.
@@ -161,6 +210,10 @@ fn rate_only() -> Config {
 
 fn ntp() -> Config {
     with_policy(Policy::Step)
+}
+
+fn one_server() -> Config {
+    Config { utc: UtcConfig::Ntp { servers: 1, shortest_interval: S * 16 }, ..ntp() }
 }
 
 fn with_policy(policy: Policy) -> Config {
@@ -188,6 +241,7 @@ struct Row {
 fn rows() -> Vec<Row> {
     let row = |name, happens, log| Row { name, config: rate_only, ppm: 12.0, happens, log };
     let with_ntp = |name, happens, log| Row { config: ntp, ..row(name, happens, log) };
+    let with_one = |name, happens, log| Row { config: one_server, ..row(name, happens, log) };
     vec![
         row("dante4l never ran", |bench| (0..40).for_each(|_| bench.handle(Input::Page(None))), ""),
         row("dante4l has no leader", |bench| bench.runs_without(10, absent, PortState::Listening), ""),
@@ -493,6 +547,222 @@ fn rows() -> Vec<Row> {
             "all servers are before the build",
             |bench| bench.runs(60, |_| Some(-S * 1_000_000_000)),
             "Leader RateKnown Implausible",
+        ),
+        with_ntp(
+            "one server of three smears a leap second",
+            |bench| {
+                bench.starts_off(SMEAR);
+                bench.runs(60, |server| Some(SMEAR - Duration::from_ms(250) * i64::from(server == 2)));
+            },
+            "Leader RateKnown SmearOutvoted Initialised Synchronised SmearOutvoted",
+        ),
+        with_ntp(
+            "one server of three smears a leap second, until it is over",
+            |bench| {
+                bench.starts_off(SMEAR);
+                bench.runs(600, |_| Some(SMEAR));
+                bench.runs(600, |server| Some(SMEAR - Duration::from_ms(250) * i64::from(server == 2)));
+                bench.runs(600, |_| Some(SMEAR));
+            },
+            "Leader RateKnown Initialised Synchronised SmearOutvoted Step SmearOutvoted Step",
+        ),
+        with_ntp(
+            "two servers of three smear a leap second in different ways",
+            |bench| {
+                bench.starts_off(SMEAR);
+                bench
+                    .runs(60, |server| Some(SMEAR - Duration::from_ms(250) * i64::try_from(server).unwrap()));
+            },
+            "Leader RateKnown Smear",
+        ),
+        with_ntp(
+            "all servers smear a leap second alike",
+            |bench| {
+                bench.starts_off(SMEAR);
+                bench.runs(60, |_| Some(SMEAR - Duration::from_ms(250)));
+            },
+            "Leader RateKnown Step Synchronised",
+        ),
+        with_ntp(
+            "servers differ as by a smear, on another day",
+            |bench| bench.runs(60, |server| Some(Duration::from_ms(250) * i64::try_from(server).unwrap())),
+            "Leader RateKnown NoMajority",
+        ),
+        with_one("one server", |bench| bench.runs(60, right), "Leader RateKnown Initialised Synchronised"),
+        with_one(
+            "one server, no leader",
+            |bench| bench.runs_without(60, right, PortState::Listening),
+            "Initialised Synchronised",
+        ),
+        with_one("one server that does not answer", |bench| bench.runs(60, absent), "Leader RateKnown"),
+        with_one(
+            "one server that answers late",
+            |bench| {
+                bench.runs(600, absent);
+                bench.runs(600, right);
+            },
+            "Leader RateKnown Initialised Synchronised Step",
+        ),
+        with_one(
+            "one server, the clock is off by 5 s",
+            |bench| {
+                bench.starts_off(S * 5);
+                bench.runs(60, right);
+            },
+            "Leader RateKnown Step Synchronised",
+        ),
+        with_one(
+            "one server that goes away for ten minutes",
+            |bench| {
+                bench.runs(600, right);
+                bench.runs(600, absent);
+                bench.runs(600, right);
+            },
+            "Leader RateKnown Initialised Synchronised Step",
+        ),
+        with_one(
+            "one server that is before the build",
+            |bench| bench.runs(60, |_| Some(-S * 1_000_000_000)),
+            "Leader RateKnown Implausible",
+        ),
+        with_one(
+            "one server that jumps by 5 s",
+            |bench| {
+                bench.runs(600, right);
+                bench.runs(4_000, |_| Some(S * 5));
+            },
+            "Leader RateKnown Initialised Synchronised Outlier Unsynchronised Outlier Step Outlier Restarted Step Synchronised Step",
+        ),
+        with_one(
+            "one server that jumps by 5 s once",
+            |bench| {
+                bench.runs(600, right);
+                bench.runs(20, |_| Some(S * 5));
+                bench.runs(600, right);
+            },
+            "Leader RateKnown Initialised Synchronised Outlier Step",
+        ),
+        with_one(
+            "one server that smears a leap second alone",
+            |bench| {
+                bench.starts_off(SMEAR);
+                bench.runs(60, |_| Some(SMEAR - Duration::from_ms(250)));
+            },
+            "Leader RateKnown Step Synchronised",
+        ),
+        with_ntp(
+            "UTC of the last run, the clock is right",
+            |bench| {
+                bench.saved(|_| ());
+                bench.runs(60, absent);
+            },
+            "Leader RateKnown SavedUsed",
+        ),
+        with_ntp(
+            "UTC of the last run, the clock is off by 1 s",
+            |bench| {
+                bench.saved(|saved| saved.utc = saved.utc + S);
+                bench.runs(60, absent);
+            },
+            "Leader RateKnown SavedUsed Step",
+        ),
+        with_ntp(
+            "UTC of the last run, and servers confirm it",
+            |bench| {
+                bench.saved(|saved| saved.utc = saved.utc + S);
+                bench.runs(10, absent);
+                bench.runs(100, |_| Some(S));
+            },
+            "Leader RateKnown SavedUsed Step Initialised Synchronised",
+        ),
+        with_ntp(
+            "UTC of the last run, and servers contradict it",
+            |bench| {
+                bench.saved(|saved| saved.utc = saved.utc + S);
+                bench.runs(10, absent);
+                bench.runs(100, right);
+            },
+            "Leader RateKnown SavedUsed Step Synchronised",
+        ),
+        with_ntp(
+            "UTC of the last run, and servers answer before the leader",
+            |bench| {
+                bench.saved(|saved| saved.utc = saved.utc + S);
+                bench.runs_without(60, right, PortState::Listening);
+                bench.runs(60, right);
+            },
+            "Initialised Synchronised Leader RateKnown",
+        ),
+        with_ntp(
+            "UTC of the last run, and no leader",
+            |bench| {
+                bench.saved(|_| ());
+                bench.runs_without(60, absent, PortState::Listening);
+            },
+            "",
+        ),
+        row(
+            "UTC of the last run, and no source of UTC",
+            |bench| {
+                bench.saved(|_| ());
+                bench.runs(60, absent);
+            },
+            "Leader RateKnown",
+        ),
+        with_ntp(
+            "UTC of the last run of another leader",
+            |bench| {
+                bench.saved(|saved| saved.leader = ([1; 8], 1));
+                bench.runs(60, absent);
+            },
+            "Leader RateKnown SavedOtherLeader",
+        ),
+        with_ntp(
+            "UTC of the last run, the leader was rebooted",
+            |bench| {
+                bench.saved(|saved| saved.dante = saved.dante + S * 5_000);
+                bench.runs(60, absent);
+            },
+            "Leader RateKnown SavedNotContinued",
+        ),
+        with_ntp(
+            "UTC of the last run, the leader was rebooted and servers answer",
+            |bench| {
+                bench.saved(|saved| saved.dante = saved.dante + S * 5_000);
+                bench.runs(5, absent);
+                bench.runs(60, right);
+            },
+            "Leader RateKnown SavedNotContinued Initialised Synchronised",
+        ),
+        with_ntp(
+            "UTC of the last run, the leader's rate has changed",
+            |bench| {
+                bench.saved(|saved| saved.leader_rate = Ratio::from_ppm(50.0));
+                bench.runs(60, absent);
+            },
+            "Leader RateKnown SavedOtherRate",
+        ),
+        with_ntp(
+            "UTC of the last run, its rate was not known well",
+            |bench| {
+                bench.saved(|saved| saved.rate_sigma = Ratio::from_ppm(2_000.0));
+                bench.runs(60, absent);
+            },
+            "Leader RateKnown SavedUncertain",
+        ),
+        with_ntp(
+            "UTC of the last run, of another half-year",
+            |bench| {
+                // Half a year ago.
+                let age = S * 86_400 * 183;
+                bench.line.at0 = bench.line.at0 + age;
+                bench.saved(|saved| {
+                    saved.dante = saved.dante - age;
+                    saved.utc = saved.utc - age - age * saved.rate;
+                });
+                bench.runs(60, absent);
+            },
+            "Leader RateKnown SavedLeapPossible",
         ),
         with_ntp(
             "servers go away for a day",
