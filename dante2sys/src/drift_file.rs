@@ -1,6 +1,7 @@
 //! The drift file: stores the clock's frequency between runs. As in chrony's drift file it has two numbers in ppm: the frequency
 //! and its uncertainty. Beside it a file with the suffix `.utc` stores UTC over Dante time ([`SavedUtc`]).
 
+use dante_core::explain::Explain;
 use dante_core::time::{Duration, Ratio, Raw, Timestamp};
 use dante_core::utc::SavedUtc;
 use dante_os::statefile::{Event, Saver, StateError, StateFile};
@@ -33,8 +34,9 @@ impl DriftFile {
     /// Reads UTC of the last run, if it is stored.
     pub fn read_utc(&self) -> Option<SavedUtc> {
         let file = self.utc_file.as_ref()?;
-        let text =
-            file.read().inspect_err(|error| log::warn!("{error}: starting without UTC of the last run"));
+        let text = file
+            .read()
+            .inspect_err(|error| log::warn!("{}: starting without UTC of the last run", error.what()));
         let text = text.ok()??;
         let saved = SavedUtc::parse(&text);
         if saved.is_none() {
@@ -49,7 +51,9 @@ impl DriftFile {
         let path = file.path().display();
         let text = file
             .read()
-            .inspect_err(|error| log::warn!("{error}: starting without the frequency of the last run"))
+            .inspect_err(|error| {
+                log::warn!("{}: starting without the frequency of the last run", error.what())
+            })
             .ok()??;
         let frequency = parse(&text);
         match frequency {
@@ -102,9 +106,13 @@ impl DriftFile {
 
 fn report(event: Event<'_>) {
     match event {
-        Event::Failed(error) => log::warn!("{error}: frequency not saved; retrying every minute"),
-        Event::SavedAgain => log::info!("frequency saved again"),
-        Event::Unfinished => log::warn!("the disk takes too long: exiting, the frequency may not be saved"),
+        Event::Failed(error) => {
+            log::warn!("{error}: state for the next start not saved; retrying every minute");
+        }
+        Event::SavedAgain => log::info!("state for the next start saved again"),
+        Event::Unfinished => {
+            log::warn!("the disk takes too long: exiting, the state for the next start may not be saved");
+        }
     }
 }
 
@@ -123,43 +131,4 @@ fn parse(text: &str) -> Option<Ratio> {
 mod scratch;
 
 #[cfg(test)]
-mod tests {
-    use super::scratch::Scratch;
-    use super::*;
-
-    #[test]
-    fn write_error_is_reported_until_a_write_succeeds() {
-        let place = Scratch::new();
-        let folder = place.0.join("missing");
-        let mut file = DriftFile::new(Some(folder.join("drift")));
-        let known = Some((Ratio::from_ppm(12.0), Ratio::from_ppb(3.0)));
-        let at = |s: i64| Timestamp::from_ns(0) + Duration::from_secs(s);
-        file.keep(at(0), known, None);
-        assert_eq!(file.trouble(), None, "no write yet");
-        file.keep(at(60), known, None);
-        let pass = |file: &mut DriftFile, now, until: fn(&DriftFile) -> bool| {
-            while !until(file) {
-                file.keep(now, None, None);
-                std::thread::yield_now();
-            }
-        };
-        pass(&mut file, at(61), |file| file.trouble().is_some());
-        let trouble = file.trouble().unwrap_or_default().to_owned();
-        assert!(trouble.starts_with(&format!("cannot write {}", folder.display())), "{trouble}");
-        std::fs::create_dir(&folder).unwrap();
-        file.keep(at(120), known, None);
-        assert!(file.trouble().is_some(), "retried a minute after the failure was found");
-        file.keep(at(121), known, None);
-        pass(&mut file, at(121), |file| file.trouble().is_none());
-        assert_eq!(file.read(), Some(Ratio::from_ppm(12.0)));
-    }
-
-    #[test]
-    fn drift_file_has_exactly_two_plausible_numbers() {
-        assert_eq!(parse("12.345678 0.012\n"), Some(Ratio::from_ppm(12.345678)));
-        assert_eq!(parse(" -37.0\t0 "), Some(Ratio::from_ppm(-37.0)));
-        for garbage in ["", "12.3", "12.3 x", "NaN 0", "inf 0", "1 2 3", "501 0", "1 -1", "12,3 0", "\0\0"] {
-            assert_eq!(parse(garbage), None, "{garbage:?}");
-        }
-    }
-}
+mod tests;

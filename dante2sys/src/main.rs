@@ -8,6 +8,10 @@ mod drift_file;
 mod restore_frequency;
 mod rtc;
 
+#[cfg(test)]
+#[path = "../../lib/os/src/logged.rs"]
+mod logged;
+
 use clock::ControlledClock;
 use dante_core::page::Dante2sys;
 use dante_core::time::{Duration, Real, Timestamp};

@@ -3,7 +3,7 @@
 use dante_core::steer::Clock;
 use dante_core::steer::RtcMode;
 use dante_core::time::{Duration, Raw, Reading, Real, Timestamp};
-use dante_os::rtc::Rtc;
+use dante_os::rtc::{Rtc, RtcError};
 use std::path::PathBuf;
 
 /// Time between two writes.
@@ -63,12 +63,18 @@ impl RtcKeeper {
     }
 
     fn write(&mut self, now: Reading) {
-        match self.rtc.set(now.real) {
+        self.wrote(now, self.rtc.set(now.real));
+    }
+
+    fn wrote(&mut self, now: Reading, result: Result<(), RtcError>) {
+        match result {
             Ok(()) => {
+                let was_faulty = self.trouble.take().is_some();
                 if self.written.replace(now.real).is_none() {
                     log::info!("RTC set; it will be set again every hour");
+                } else if was_faulty {
+                    log::info!("RTC set again");
                 }
-                self.trouble = None;
                 self.due = Some(now.raw + INTERVAL);
             }
             Err(error) => {
@@ -99,6 +105,8 @@ fn to_moment(real: Timestamp<Real>, before: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logged::logged;
+    use std::io;
 
     #[test]
     fn rtc_is_written_at_the_right_moment_of_a_second() {
@@ -109,5 +117,77 @@ mod tests {
         // An RTC that starts its second when it is set.
         assert_eq!([0, 50, 51, 999].map(|ms| wait(ms, 1000)), [0, 0, 949, 1]);
         assert_eq!(to_moment(Timestamp::from_ns(-1), Duration::from_ms(500)), Duration::from_ns(500_000_001));
+    }
+
+    const NOW: Reading = Reading { raw: Timestamp::ZERO, real: Timestamp::ZERO, width: Duration::ZERO };
+    const SET: &str = "INFO RTC set; it will be set again every hour";
+
+    /// The sentence of an error. A new one does not compile without it.
+    fn sentence(error: &RtcError) -> &'static str {
+        match error {
+            RtcError::Absent { .. } => "WARN no RTC at /dev/rtc0; retrying every minute",
+            RtcError::Busy { .. } => {
+                "WARN the RTC at /dev/rtc0 is busy: another program has it open; retrying every minute"
+            }
+            RtcError::NotPermitted { .. } => {
+                "WARN not permitted to set the RTC at /dev/rtc0: needs root, or access to the file and CAP_SYS_TIME; retrying every minute"
+            }
+            RtcError::NotAClock { .. } => "WARN /dev/rtc0 is not an RTC; retrying every minute",
+            RtcError::NoDate { .. } => {
+                "WARN the RTC at /dev/rtc0 has no valid date: it was never set, or its battery is empty; retrying every minute"
+            }
+            RtcError::Failed { .. } => {
+                "WARN cannot set the RTC at /dev/rtc0: Input/output error (os error 5); retrying every minute"
+            }
+        }
+    }
+
+    fn errors() -> [RtcError; 6] {
+        let (tried, path) = ("set", PathBuf::from("/dev/rtc0"));
+        [
+            RtcError::Absent { path: path.clone() },
+            RtcError::Busy { path: path.clone() },
+            RtcError::NotPermitted { tried, path: path.clone() },
+            RtcError::NotAClock { path: path.clone() },
+            RtcError::NoDate { path: path.clone() },
+            RtcError::Failed { tried, path, cause: io::Error::from_raw_os_error(5) },
+        ]
+    }
+
+    #[test]
+    fn each_fault_is_reported_once_with_its_end() {
+        for ((first, second), third) in errors().into_iter().zip(errors()).zip(errors()) {
+            let expected = sentence(&first);
+            let mut rtc = RtcKeeper::new(RtcMode::Device, "/dev/rtc0".into());
+            let lines = logged(|| {
+                for result in [Err(first), Err(second), Ok(()), Ok(()), Err(third), Ok(()), Ok(())] {
+                    rtc.wrote(NOW, result);
+                }
+            });
+            assert_eq!(lines, [expected, SET, expected, "INFO RTC set again"]);
+        }
+    }
+
+    #[test]
+    fn file_that_is_no_rtc_is_reported_once() {
+        for (path, expected) in [
+            ("/dev/no-rtc", "WARN no RTC at /dev/no-rtc; retrying every minute"),
+            ("/dev/null", "WARN /dev/null is not an RTC; retrying every minute"),
+            ("/proc", "WARN /proc is not an RTC; retrying every minute"),
+        ] {
+            let mut rtc = RtcKeeper::new(RtcMode::Device, path.into());
+            let lines = logged(|| (0..3).for_each(|_| rtc.write(NOW)));
+            assert_eq!(lines, [expected]);
+        }
+    }
+
+    #[test]
+    fn rtc_that_is_not_to_be_written_causes_no_line() {
+        for (mode, may_write) in [(RtcMode::Off, true), (RtcMode::Kernel, true), (RtcMode::Device, false)] {
+            let mut rtc = RtcKeeper::new(mode, "/dev/no-rtc".into());
+            let real = Timestamp::ZERO + SECOND - rtc.rtc.set_offset();
+            let lines = logged(|| _ = rtc.keep(Reading { real, ..NOW }, may_write));
+            assert!(lines.is_empty(), "{mode}: {lines:?}");
+        }
     }
 }

@@ -273,13 +273,9 @@ impl Journal {
 }
 
 #[cfg(test)]
-#[path = "../../../lib/os/src/logged.rs"]
-mod logged;
-
-#[cfg(test)]
 mod tests {
-    use super::logged::logged;
     use super::*;
+    use crate::logged::logged;
     use dante_core::time::Offset;
     use dante_core::wire::Uuid;
 

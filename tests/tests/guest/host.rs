@@ -458,7 +458,7 @@ fn without_disk_and_rtc(guest: &mut Guest) {
         guest.status()["dante2sys"]["rate_uncertainty_ppb"].as_f64().is_some_and(|ppb| ppb < 1500.0)
     });
     guest.stop("dante2sys");
-    wait_for_line(guest, "dante2sys", logged, "the disk is full: frequency not saved");
+    wait_for_line(guest, "dante2sys", logged, "the disk is full: state for the next start not saved");
     let left =
         guest.check("cd /var/lib/dante2sys && cat drift && ls -A && cd / && umount /var/lib/dante2sys");
     assert_eq!(left, "36.5 0.1\ndrift\nfill\n", "the old file was changed");

@@ -306,7 +306,7 @@ pub fn without_file_systems(guest: &mut Guest) {
     let result = guest.run_within(WITHOUT_FILE_SYSTEMS, EVENT_TIMEOUT * 2);
     assert_eq!(result.stdout, "start 0, wait 0, restarts 0 0 0\n", "{result:?}");
     let journal = guest.journal_since("dante2sys", logged);
-    let line = "directory /var/lib/dante2sys does not exist: frequency not saved";
+    let line = "directory /var/lib/dante2sys does not exist: state for the next start not saved";
     // Nothing is to be saved if the leader's rate was not known to 2 ppm.
     assert!(journal.matches(line).count() <= 1, "{journal}");
 }

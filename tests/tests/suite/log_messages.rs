@@ -91,9 +91,9 @@ const PARTS_IN_FILES: [(&str, &str); 20] = [
     ("lib/os/src/ntp/exchange.rs", "NTP server *NAME*: *WHAT*"),
     ("lib/os/src/ntp/server.rs", "NTP server *NAME*: *WHAT*"),
     ("lib/os/src/ntp.rs", "NTP server *NAME*: *WHAT*"),
-    ("lib/os/src/statefile.rs", "*WHY*: frequency not saved; retrying every minute"),
-    ("lib/os/src/statefile/place.rs", "*WHY*: frequency not saved; retrying every minute"),
-    ("lib/os/src/statefile/saver.rs", "*WHY*: frequency not saved; retrying every minute"),
+    ("lib/os/src/statefile.rs", "*WHY*: state for the next start not saved; retrying every minute"),
+    ("lib/os/src/statefile/place.rs", "*WHY*: state for the next start not saved; retrying every minute"),
+    ("lib/os/src/statefile/saver.rs", "*WHY*: state for the next start not saved; retrying every minute"),
     ("lib/os/src/usrvclock.rs", "usrvclock *PATH*: *REASON*"),
     ("lib/os/src/usrvclock/bound.rs", "usrvclock *PATH*: *REASON*"),
     ("lib/os/src/usrvclock/clients.rs", "usrvclock *PATH*: *REASON*"),
@@ -749,7 +749,7 @@ fn every_event_and_error_of_dante2sys_is_explained() {
     }
     for error in state_errors() {
         explained(format!("{}: starting without the frequency of the last run", error.what()));
-        explained(format!("{}: frequency not saved; retrying every minute", error.what()));
+        explained(format!("{}: state for the next start not saved; retrying every minute", error.what()));
     }
     for unit in [None, Some("chrony.service".to_owned())] {
         let competitor =
