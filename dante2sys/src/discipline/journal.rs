@@ -277,6 +277,7 @@ mod tests {
     use super::*;
     use crate::logged::logged;
     use dante_core::time::Offset;
+    use dante_core::utc::Leap;
     use dante_core::wire::Uuid;
 
     fn journal() -> Journal {
@@ -370,5 +371,62 @@ mod tests {
             (17, Some("WARN NTP server b: no reply"))
         );
         assert_eq!(journal.utc.last(), Some("NTP server b: no reply"));
+    }
+    /// What is logged of a round: whole lines. A new result does not compile without them.
+    fn of_round(round: &Result<UtcMeasurement, NoMeasurement>) -> &'static [&'static str] {
+        match round {
+            Ok(UtcMeasurement { smear: None, .. }) => &[],
+            Ok(UtcMeasurement { smear: Some(_), .. }) => &[
+                "WARN some NTP servers may smear a leap second, use servers of one kind: they differ by 0.250 s, the majority is used",
+            ],
+            // The line of each server has the reason.
+            Err(NoMeasurement::NoAnswer) => &[],
+            Err(NoMeasurement::NoMajority(_)) => &[
+                "WARN 2 NTP servers replied, but no majority of them agrees: replies ignored; configure three or more servers",
+            ],
+            Err(NoMeasurement::Smear(..)) => &[
+                "WARN some NTP servers may smear a leap second, use servers of one kind: 2 differ by 0.250 s and are ignored",
+            ],
+        }
+    }
+
+    #[test]
+    fn each_server_and_each_round_is_reported_by_its_cause_and_by_nothing_else() {
+        let smear = Smear { difference: Duration::from_ms(250) };
+        let measurement = UtcMeasurement {
+            raw: Timestamp::ZERO,
+            utc: Timestamp::ZERO,
+            margin: Duration::ZERO,
+            server_error: Duration::ZERO,
+            leap: Leap::None,
+            agreeing: 2,
+            answered: 3,
+            smear: None,
+        };
+        for round in [
+            Ok(measurement),
+            Ok(UtcMeasurement { smear: Some(smear), ..measurement }),
+            Err(NoMeasurement::NoAnswer),
+            Err(NoMeasurement::NoMajority(2)),
+            Err(NoMeasurement::Smear(2, smear)),
+        ] {
+            let mut journal = journal();
+            let lines = logged(|| {
+                // Three rounds in a minute.
+                for _ in 0..3 {
+                    for (server, name) in ["a", "b"].into_iter().enumerate() {
+                        let line = "192.0.2.1:123 is not synchronised itself".to_owned();
+                        journal.server(Timestamp::ZERO, server, name, &Warning { cause: line.clone(), line });
+                    }
+                    journal.output(Timestamp::ZERO, &Output::Round(round));
+                }
+            });
+            let servers = [
+                "WARN NTP server a: 192.0.2.1:123 is not synchronised itself",
+                "WARN NTP server b: 192.0.2.1:123 is not synchronised itself",
+            ];
+            let expected: Vec<&str> = servers.iter().chain(of_round(&round)).copied().collect();
+            assert_eq!(lines, expected, "{round:?}");
+        }
     }
 }

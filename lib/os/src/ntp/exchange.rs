@@ -132,3 +132,78 @@ fn remaining(deadline: Timestamp<Raw>) -> Option<std::time::Duration> {
 fn is_wait(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sentence of a failure. A new one does not compile without it.
+    fn sentence(failure: &Failure) -> &'static str {
+        match failure {
+            Failure::Socket(_) => "cannot query 192.0.2.1:123: Network is unreachable (os error 101)",
+            Failure::Refused(refusal) => match refusal {
+                Refusal::Kiss([b'R', ..]) => "192.0.2.1:123 demands fewer queries (kiss code RATE)",
+                Refusal::Kiss([b'D', ..]) => "192.0.2.1:123 denies access (kiss code DENY)",
+                Refusal::Kiss(_) => "192.0.2.1:123 sends no time: kiss code INIT (RFC 5905, section 7.4)",
+                Refusal::NotSynchronised => "192.0.2.1:123 is not synchronised itself",
+                Refusal::NoTimestamps => "192.0.2.1:123 sent a reply without timestamps",
+                Refusal::RoundTrip { .. } => {
+                    "192.0.2.1:123 sent an implausible reply: round trip of -1.000000 s in an exchange that took 2.000000 s"
+                }
+                Refusal::Early => "192.0.2.1:123 sent an implausible reply: time before 2020",
+                Refusal::ReferenceAhead(_) => {
+                    "192.0.2.1:123 sent an implausible reply: last synchronised 2.000 s after it replied"
+                }
+                Refusal::ReferenceOld(_) => "192.0.2.1:123 was last synchronised 2.0 days ago: not used",
+                Refusal::Distance(_) => {
+                    "192.0.2.1:123 declares that its time may be off by 4.000 s (root distance): not used, the limit is 3 s"
+                }
+            },
+            Failure::NoReply(Arrived { errors: 1, .. }) => {
+                "no reply from 192.0.2.1:123 within 1 s: it is unreachable, or no NTP server listens there"
+            }
+            Failure::NoReply(Arrived { no_match: 1, no_reply: 0, .. }) => {
+                "no valid reply from 192.0.2.1:123 within 1 s (ignored 1 datagram that does not match the request)"
+            }
+            Failure::NoReply(Arrived { no_match: 0, no_reply: 1, .. }) => {
+                "no valid reply from 192.0.2.1:123 within 1 s (ignored 1 datagram that is no NTP reply)"
+            }
+            Failure::NoReply(Arrived { no_match: 1, no_reply: 1, .. }) => {
+                "no valid reply from 192.0.2.1:123 within 1 s (ignored 2 datagrams: 1 do not match the request, 1 are no NTP reply)"
+            }
+            Failure::NoReply(_) => "no valid reply from 192.0.2.1:123 within 1 s",
+        }
+    }
+
+    #[test]
+    fn each_failure_has_a_sentence_and_a_cause_without_its_values() {
+        let s = Duration::from_secs;
+        let arrived = |no_match, no_reply, errors| Failure::NoReply(Arrived { no_match, no_reply, errors });
+        let refusals = [
+            Refusal::Kiss(*b"RATE"),
+            Refusal::Kiss(*b"DENY"),
+            Refusal::Kiss(*b"INIT"),
+            Refusal::NotSynchronised,
+            Refusal::NoTimestamps,
+            Refusal::RoundTrip { round_trip: s(-1), elapsed: s(2) },
+            Refusal::Early,
+            Refusal::ReferenceAhead(s(2)),
+            Refusal::ReferenceOld(s(2 * 86_400)),
+            Refusal::Distance(s(4)),
+        ];
+        let others = [
+            Failure::Socket(io::Error::from_raw_os_error(libc::ENETUNREACH)),
+            arrived(0, 0, 1),
+            arrived(1, 0, 0),
+            arrived(0, 1, 0),
+            arrived(1, 1, 0),
+            arrived(0, 0, 0),
+        ];
+        for failure in refusals.map(Failure::Refused).into_iter().chain(others) {
+            let address = SocketAddr::from(([192, 0, 2, 1], 123));
+            let Warning { line, cause } = failure.warning(address, std::time::Duration::from_secs(1));
+            assert_eq!(line, sentence(&failure));
+            assert!(!cause.contains(".000") && !cause.contains("ignored"), "{cause}");
+        }
+    }
+}

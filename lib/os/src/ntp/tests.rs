@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::{raw_now, read_realtime};
+use crate::sandbox::in_network_namespace;
 use dante_core::time::{Duration, Timestamp};
 use dante_core::utc::servers::{Input, Output, Servers};
 use dante_core::utc::{Exchange, Leap};
@@ -350,6 +351,17 @@ fn smoothed_time_is_used_with_a_warning() {
     let (answer, warning) = reply(|packet| vec![Packet { reference: [127, 127, 1, 255], ..packet }.bytes()]);
     assert!(matches!(answer, Answer::Time(_)), "{warning}");
     assert!(warning.contains("smooths its time (reference ID 127.127.1.255)"), "{warning}");
+}
+
+#[test]
+fn server_without_an_address_is_reported_by_its_name() {
+    let server = || Server::parse("ntp.invalid").unwrap();
+    assert_eq!(server().choose(&[]).unwrap_err(), "ntp.invalid has no address");
+    // Without a network to ask. The rest of the line is the resolver's.
+    in_network_namespace(|| {
+        let line = server().address().unwrap_err();
+        assert!(line.starts_with("cannot resolve ntp.invalid: "), "{line}");
+    });
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Each sentence of danteshm against its neighbours: what happens, all sentences that follow, and what it waits for in the end.
 
 use super::*;
+use crate::timescale::Replaced;
 
 /// The names of the sentences of these outputs.
 fn names(outputs: &[Output]) -> Vec<String> {
@@ -17,7 +18,8 @@ fn names(outputs: &[Output]) -> Vec<String> {
             Some(kernel) => format!("NoUtc{}", variant(kernel)),
         }),
         Output::Paused(why) => Some(variant(why)),
-        Output::Feeding | Output::Epoch(_) | Output::Slept(_) => Some(variant(output)),
+        Output::Epoch(change) => Some(format!("Epoch{}", variant(&change.replaced))),
+        Output::Feeding | Output::Slept(_) => Some(variant(output)),
     };
     outputs.iter().filter_map(name).collect()
 }
@@ -152,7 +154,7 @@ fn rows() -> Vec<Row> {
                 bench.leader.line.at0 = bench.leader.line.at0 - Duration::from_secs(500);
                 bench.takes(log, 4, Slave);
             },
-            "ByUnsynchronised Feeding Epoch",
+            "ByUnsynchronised Feeding EpochTimeline",
             Waiting::Nothing,
         ),
         row(
@@ -165,7 +167,7 @@ fn rows() -> Vec<Row> {
                 bench.leader.line.at0 = bench.leader.line.at0 - Duration::from_secs(500);
                 bench.takes(log, 4, Slave);
             },
-            "ByUnsynchronised Feeding NoLeader Epoch Feeding",
+            "ByUnsynchronised Feeding NoLeader EpochTimeline Feeding",
             Waiting::Nothing,
         ),
         row(
@@ -252,7 +254,7 @@ fn rows() -> Vec<Row> {
                 bench.leader.line.at0 = bench.leader.line.at0 + Duration::from_ms(2);
                 bench.takes(log, 4, Slave);
             },
-            "ByUnsynchronised Feeding Epoch",
+            "ByUnsynchronised Feeding EpochMap",
             Waiting::Nothing,
         ),
         waits(
@@ -330,12 +332,22 @@ fn every_sentence_has_a_row() {
         | PauseReason::Forgotten => {}
     };
     why(PauseReason::Forgotten);
+    let replaced = |replaced: Replaced| match replaced {
+        Replaced::Timeline | Replaced::Map(_) => {}
+    };
+    replaced(Replaced::Timeline);
+    let kernel = |kernel: KernelSync| match kernel {
+        KernelSync::Synchronised(_) | KernelSync::Unsynchronised => {}
+    };
+    kernel(KernelSync::Unsynchronised);
     let rows = rows();
     let logged: Vec<&str> = rows.iter().flat_map(|row| row.log.split_whitespace()).collect();
     // What dante2sys alone does not follow.
     let losses = Loss::ALL.iter().filter(|loss| !matches!(loss, Loss::PullUp | Loss::TooFast));
     let sources = EpochSource::ALL.iter().map(|source| format!("By{source:?}"));
-    let others = ["Feeding", "Epoch", "Slept", "Stepped", "Jump", "Uncertain", "Forgotten"];
+    let others =
+        ["Feeding", "EpochTimeline", "EpochMap", "Slept", "Stepped", "Jump", "Uncertain", "Forgotten"];
+    let others = others.into_iter().chain(["NoUtcUnknown", "NoUtcUnsynchronised"]);
     let names = losses.map(|loss| format!("{loss:?}")).chain(sources).chain(others.map(str::to_owned));
     for name in names {
         assert!(logged.contains(&name.as_str()), "{name} has no row");

@@ -1,6 +1,7 @@
 //! Each sentence of dante2sys against its neighbours: what happens, and all sentences that follow.
 
 use super::*;
+use crate::timescale::Replaced;
 use crate::utc::{Exchange, Leap, Policy, SavedUtc, ServerClock};
 
 /// The name of the sentence that dante2sys logs for a report; `None` where it logs none.
@@ -42,7 +43,7 @@ pub(super) fn name<E>(report: &Report<E>) -> Option<String> {
 }
 
 /// The names of the sentences, apart from those of [`Loss`]. A new one does not compile in [`checked`] until it is here.
-const NAMES: [&str; 42] = [
+const NAMES: [&str; 43] = [
     "Leader",
     "RateKnown",
     "Uncertain",
@@ -79,6 +80,7 @@ const NAMES: [&str; 42] = [
     "SavedUncertain",
     "SavedLeapPossible",
     "EpochTimeline",
+    "EpochMap",
     "LeapSecond",
     "Slept",
     "LeaderIsUptime",
@@ -92,6 +94,7 @@ const fn checked(
     (reason, jump): (Reason, Jump),
     (disturbance, leftover): (Disturbance, Leftover),
     (event, none, used): (UtcEvent, NoMeasurement, SavedUtcUse),
+    replaced: Replaced,
 ) {
     match reason {
         Reason::Leader | Reason::RateKnown | Reason::Lost(_) | Reason::Uncertain | Reason::OtherTimeline => {}
@@ -116,6 +119,9 @@ const fn checked(
     }
     match none {
         NoMeasurement::NoAnswer | NoMeasurement::NoMajority(_) | NoMeasurement::Smear(..) => {}
+    }
+    match replaced {
+        Replaced::Timeline | Replaced::Map(_) => {}
     }
     match used {
         SavedUtcUse::Used { .. } | SavedUtcUse::OtherLeader | SavedUtcUse::NotContinued(_) => {}
@@ -335,6 +341,15 @@ fn rows() -> Vec<Row> {
                 bench.runs(10, absent);
             },
             "Leader RateKnown OtherTimeline EpochTimeline RateKnown",
+        ),
+        row(
+            "Dante time moves by 2 ms",
+            |bench| {
+                bench.runs(10, absent);
+                bench.line.at0 = bench.line.at0 + Duration::from_ms(2);
+                bench.runs(10, absent);
+            },
+            "Leader RateKnown EpochMap",
         ),
         row(
             "dante4l is restarted",
