@@ -182,7 +182,7 @@ fn failed_usrvclock_does_not_affect_other_outputs() {
         format!("--usrvclock={}", path.display()),
     ];
     let relay = lab.start("danteshm", &words.each_ref().map(String::as_str));
-    relay.wait_for_output("No such file", EVENT_TIMEOUT);
+    relay.wait_for_output("the directory of the socket does not exist", EVENT_TIMEOUT);
     std::fs::create_dir(&later).expect("a folder");
     wait_until("the socket", EVENT_TIMEOUT, || path.exists());
     relay.stop().expect(0, &[]);
