@@ -62,11 +62,13 @@ fn unconfigured(guest: &mut Guest) {
     ));
     let begun = Instant::now();
     guest.check("systemctl enable --quiet --now dante4l dante2sys");
+    wait_for_line(guest, "dante4l", 0, "UNCALIBRATED to SLAVE");
+    let slave = begun.elapsed().as_secs_f64();
     let wait = format!("pmc-lite wait --timeout {}", EVENT_TIMEOUT.as_secs());
     let waited = guest.run_within(&wait, EVENT_TIMEOUT * 2);
+    let locked = begun.elapsed().as_secs_f64();
     println!(
-        "synchronised to the leader {:.1} s after systemctl enable --now",
-        begun.elapsed().as_secs_f64()
+        "after systemctl enable --now: dante4l SLAVE in {slave:.1} s, dante2sys LOCKED in {locked:.1} s"
     );
     assert_eq!(waited.code, 0, "{waited:?}");
     let journal = guest.journal("dante4l");
