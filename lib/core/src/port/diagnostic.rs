@@ -175,8 +175,8 @@ diagnostics! {
 
 /// Time for which a diagnostic explains a missing leader, or a missing lock, after it was last true.
 const EXPLANATION_SHOWN: Duration = Duration::from_secs(10);
-/// Time for which any other diagnostic is shown after it was last true.
-const DIAGNOSTIC_SHOWN: Duration = Duration::from_secs(60);
+/// Time for which any other diagnostic is shown after it was last true; when it is true again later, it is a new one.
+pub(super) const DIAGNOSTIC_SHOWN: Duration = Duration::from_secs(60);
 
 impl Diagnostic {
     /// Whether it is still to be shown in this state of its port, this long after it was last true.

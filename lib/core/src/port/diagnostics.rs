@@ -1,6 +1,7 @@
 //! When and how often diagnostics are reported.
 
-use super::{Channel, Counter, Diagnostic, Output, Port, Route, State};
+use super::diagnostic::DIAGNOSTIC_SHOWN;
+use super::{Counter, Diagnostic, Output, Port, Route, State};
 use crate::time::{Duration, Raw, Timestamp};
 use crate::wire::WireError;
 
@@ -15,8 +16,6 @@ const TRAFFIC_MEMORY: Duration = Duration::from_secs(10);
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// Upper bound of that wait.
 const MAX_REPORT_INTERVAL: Duration = Duration::from_secs(3_600);
-/// Time for which a diagnostic is still true after its condition was last seen.
-const LASTING: Duration = Duration::from_secs(60);
 
 /// The last diagnostic of each kind, and what its rules depend on.
 #[derive(Debug, Default)]
@@ -52,7 +51,8 @@ struct Report {
 impl Seen {
     /// A diagnostic that is true now, and whether it is to be reported.
     fn next(before: Option<Self>, now: Timestamp<Raw>, diagnostic: Diagnostic) -> (Self, bool) {
-        let lasting = before.filter(|seen| seen.report.diagnostic == diagnostic && now - seen.at <= LASTING);
+        let lasting =
+            before.filter(|seen| seen.report.diagnostic == diagnostic && now - seen.at <= DIAGNOSTIC_SHOWN);
         let wait = lasting.map_or(REPORT_INTERVAL, |seen| seen.report.wait);
         let recent = before.map(|seen| seen.report).filter(|report| now - report.at < wait);
         let report = recent.unwrap_or(Report {
@@ -163,21 +163,12 @@ impl Port {
         shown.min_by_key(|(found, at)| (!found.explains_state(state, now - *at), found.kind()))
     }
 
-    pub(super) fn malformed(
-        &mut self,
-        now: Timestamp<Raw>,
-        channel: Channel,
-        route: Route,
-        error: WireError,
-    ) {
+    pub(super) fn malformed(&mut self, now: Timestamp<Raw>, route: Route, error: WireError) {
         let counter = Counter::of_error(error);
         self.counters.add(counter);
         // What a program on this host sends says nothing about the network.
         if route == Route::OwnHost {
             return;
-        }
-        if channel == Channel::Event {
-            self.diagnostics.event_received(now);
         }
         if counter == Counter::WrongLength {
             self.diagnostics.leader_received(now);

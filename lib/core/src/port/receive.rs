@@ -39,28 +39,29 @@ impl Port {
         (source, route): (SocketAddrV4, Route),
         arrived: Result<PacketTimestamp, NoTimestamp>,
     ) {
-        let decoded = match (self.protocol.decode)(bytes) {
+        let decoded = (self.protocol.decode)(bytes);
+        let has_own_uuid =
+            |decoded: &Decoded| self.identity.is_some_and(|own| own.uuid == decoded.head.source.uuid);
+        let has_own_uuid = decoded.as_ref().is_ok_and(has_own_uuid);
+        let is_of_this_host = route == Route::OwnHost;
+        if channel == Channel::Event && !has_own_uuid && !is_of_this_host {
+            self.diagnostics.event_received(now);
+        }
+        let Decoded { head, channel: expected, content } = match decoded {
             Ok(decoded) => decoded,
-            Err(error) => return self.malformed(now, channel, route, error),
+            Err(error) => return self.malformed(now, route, error),
         };
-        let Decoded { head, channel: expected, content } = decoded;
         let sender = Sender { identity: head.source, address: *source.ip() };
         let standing = self.rules.standing(sender);
         let is_of_leader =
             matches!(content, Content::Announce(_) | Content::Sync { .. } | Content::FollowUp { .. });
-        let is_of_this_host = route == Route::OwnHost;
-        if self.identity.is_some_and(|own| own.uuid == head.source.uuid) {
-            if !is_of_this_host {
-                self.counters.add(Counter::Own);
-                return self.diagnose(now, Diagnostic::OnlyOwn);
-            }
-            // A leader on this host may have the UUID of the interface, too.
-            if !is_of_leader && standing != Standing::Named {
-                return self.counters.add(Counter::Own);
-            }
+        if has_own_uuid && !is_of_this_host {
+            self.counters.add(Counter::Own);
+            return self.diagnose(now, Diagnostic::OnlyOwn);
         }
-        if channel == Channel::Event && !is_of_this_host {
-            self.diagnostics.event_received(now);
+        // A leader on this host may have the UUID of the interface, too.
+        if has_own_uuid && !is_of_leader && standing != Standing::Named {
+            return self.counters.add(Counter::Own);
         }
         if is_of_leader {
             self.diagnostics.leader_received(now);
