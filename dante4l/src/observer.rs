@@ -2,6 +2,7 @@
 
 mod host;
 mod network;
+mod schedule;
 mod search;
 mod status;
 

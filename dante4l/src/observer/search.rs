@@ -1,17 +1,16 @@
 //! `interface = "auto"`: keeps a port on each interface that may be on a Dante network. The engine chooses among them.
 
 use super::network::NetworkDriver;
+use super::schedule::Schedule;
 use crate::link::LinkConfig;
 use dante_core::candidates::{Change, PassedOver};
 use dante_core::observe::Observer as Engine;
 use dante_core::port::{InterfaceFault, Port, PortConfig};
-use dante_core::time::{Duration, Raw, Timestamp};
+use dante_core::time::{Raw, Timestamp};
 use dante_os::daemon::random;
-use dante_os::log::{Budget, Complaints};
+use dante_os::log::Budget;
 use dante_os::net::{InterfaceName, links, passed_over};
 
-/// Interval at which the interfaces are listed without notifications of the kernel, or after it did not answer.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Largest number of names in a line.
 const MAX_NAMES: usize = 8;
 /// The interfaces if there is none.
@@ -23,12 +22,10 @@ pub(super) struct Search {
     link: LinkConfig,
     /// The same of its port, apart from the seed.
     port: PortConfig,
-    has_notifications: bool,
-    next_look: Option<Timestamp<Raw>>,
+    schedule: Schedule,
     /// The candidates with their faults, in one line.
     pub candidates: String,
     changes: Budget,
-    failures: Complaints,
 }
 
 impl Search {
@@ -37,23 +34,20 @@ impl Search {
         Self {
             link,
             port,
-            has_notifications,
-            next_look: None,
+            schedule: Schedule::new("interface auto", has_notifications),
             candidates: String::new(),
             changes: Budget::about("interface auto"),
-            failures: Complaints::about("interface auto"),
         }
     }
 
     pub fn deadline(&self) -> Option<Timestamp<Raw>> {
-        self.next_look
+        self.schedule.deadline()
     }
 
     /// Lists the interfaces if that is due.
     pub fn act(&mut self, now: Timestamp<Raw>, engine: &mut Engine, networks: &mut Vec<NetworkDriver>) {
         self.changes.tick(now);
-        self.failures.tick(now);
-        if self.next_look.is_some_and(|due| now >= due) {
+        if self.schedule.is_due(now) {
             self.look(now, engine, networks);
         }
     }
@@ -61,12 +55,10 @@ impl Search {
     /// Lists the interfaces, and makes a driver for each new one that may be on a Dante network. A driver opens its interface when
     /// it checks it.
     pub fn look(&mut self, now: Timestamp<Raw>, engine: &mut Engine, networks: &mut Vec<NetworkDriver>) {
-        self.next_look = (!self.has_notifications).then_some(now + LOOK_INTERVAL);
         let links = match links() {
             Ok(links) => links,
             Err(cause) => {
-                self.next_look = Some(now + LOOK_INTERVAL);
-                self.failures.warn(
+                self.schedule.failed(
                     now,
                     format_args!(
                         "interface auto: cannot list the network interfaces: {cause}; trying again in 1 s"
@@ -75,6 +67,7 @@ impl Search {
                 return;
             }
         };
+        self.schedule.answered(now);
         let mut others = Vec::new();
         for link in &links {
             let why = match passed_over(link, &links) {
@@ -115,7 +108,8 @@ impl Search {
         // Only the UUID of an interface without a hardware address depends on it.
         let seed = random().unwrap_or(0);
         let config = LinkConfig { interface: InterfaceName::Name(name.to_owned()), ..self.link.clone() };
-        let driver = |place| NetworkDriver::new(place, config, seed, self.has_notifications).candidate(now);
+        let driver =
+            |place| NetworkDriver::new(place, config, seed, self.schedule.has_notifications).candidate(now);
         if let Some((place, network)) = free.and_then(|place| Some((place, networks.get_mut(place)?))) {
             engine.set_name(place, name);
             *network = driver(place);
