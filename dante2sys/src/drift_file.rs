@@ -126,6 +126,10 @@ fn parse(text: &str) -> Option<Ratio> {
 }
 
 #[cfg(test)]
+#[path = "../../lib/os/src/namespaces.rs"]
+mod namespaces;
+
+#[cfg(test)]
 #[path = "../../lib/os/src/scratch.rs"]
 #[expect(dead_code, reason = "these tests write no file through it")]
 mod scratch;

@@ -291,8 +291,6 @@ impl<D: Driver> Output for Refclock<D> {
 struct Usrvclock {
     name: String,
     server: ClockServer,
-    /// The socket existed at the last call.
-    was_ready: bool,
     record: OutputRecord,
     complaints: Complaints,
 }
@@ -303,7 +301,7 @@ impl Usrvclock {
         let record = record(OutputKind::Usrvclock, Some(path));
         let name = format!("usrvclock {}", record.path);
         let complaints = Complaints::about(name.clone());
-        let mut output = Self { name, server, was_ready: false, record, complaints };
+        let mut output = Self { name, server, record, complaints };
         output.serve(now, |_| ());
         output
     }
@@ -312,11 +310,11 @@ impl Usrvclock {
     fn serve(&mut self, now: Timestamp<Raw>, work: impl FnOnce(&mut ClockServer)) {
         let sent = self.server.sent();
         work(&mut self.server);
-        let is_ready = self.server.is_ready();
-        if is_ready && !self.was_ready {
+        let was_ready = self.record.ready == 1;
+        self.record.ready = u8::from(self.server.is_ready());
+        if self.server.is_ready() && !was_ready {
             log::info!("{}: clients can register", self.name);
         }
-        self.was_ready = is_ready;
         if self.server.sent() > sent {
             self.record.last_sample_raw_ns = now.ns();
         }
@@ -338,7 +336,6 @@ impl Output for Usrvclock {
             (true, _) => Delivery::Delivered,
         };
         OutputRecord {
-            ready: u8::from(self.server.is_ready()),
             delivery: delivery as u8,
             clients: self.server.clients() as u64,
             samples: self.server.sent(),
@@ -393,6 +390,10 @@ fn record(kind: OutputKind, path: Option<&Path>) -> OutputRecord {
 #[cfg(test)]
 #[path = "../../lib/os/src/logged.rs"]
 mod logged;
+
+#[cfg(test)]
+#[path = "../../lib/os/src/namespaces.rs"]
+mod namespaces;
 
 #[cfg(test)]
 #[path = "../../lib/os/src/scratch.rs"]

@@ -372,6 +372,7 @@ mod tests {
         );
         assert_eq!(journal.utc.last(), Some("NTP server b: no reply"));
     }
+
     /// What is logged of a round: whole lines. A new result does not compile without them.
     fn of_round(round: &Result<UtcMeasurement, NoMeasurement>) -> &'static [&'static str] {
         match round {

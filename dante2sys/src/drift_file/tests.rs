@@ -1,12 +1,11 @@
+use super::namespaces::{NOBODY, in_namespaces, run, with_access_of};
 use super::scratch::Scratch;
 use super::*;
 use crate::logged::logged;
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{Uid, setfsuid};
+use nix::sched::CloneFlags;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use std::process::Command;
 
 #[test]
 fn write_error_is_reported_until_a_write_succeeds() {
@@ -44,7 +43,6 @@ fn drift_file_has_exactly_two_plausible_numbers() {
     }
 }
 
-const NOBODY: u32 = 65_534;
 const KNOWN: (Ratio, Ratio) = (Ratio::from_ppm(12.0), Ratio::from_ppb(3.0));
 const UTC: &str = "001dc1a1723c0000/1 -33.712345 699123456789 1795018007251020510 12.004321 0.011000 1250000";
 
@@ -71,19 +69,10 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// Runs the rows in a thread with mounts of its own and the access to files of `user`. Needs root.
+/// Runs the rows with mounts of their own and the access to files of `user`. Needs root.
 fn check(rows: Vec<Row>, user: u32, log: fn(&mut DriftFile)) {
-    let run = || {
-        if let Err(cause) = unshare(CloneFlags::CLONE_NEWNS) {
-            assert_ne!(
-                std::env::var("CI").as_deref(),
-                Ok("true"),
-                "this test cannot run: no new mounts: {cause}"
-            );
-            eprintln!("skipped: no new mounts: {cause}");
-            return;
-        }
-        assert!(mount("--make-rprivate /"));
+    in_namespaces(CloneFlags::CLONE_NEWNS, || {
+        assert!(run("mount", "--make-rprivate /"));
         let mut wrong = Vec::new();
         for row in rows {
             let place = Scratch::new();
@@ -94,36 +83,23 @@ fn check(rows: Vec<Row>, user: u32, log: fn(&mut DriftFile)) {
             let mut file = DriftFile::new(Some(directory.join("drift")));
             for (happens, expected) in [(row.happens, row.log), (row.ends, row.after)] {
                 happens(&directory);
-                let lines = logged(|| {
-                    let before = setfsuid(Uid::from_raw(user));
-                    log(&mut file);
-                    setfsuid(before);
-                });
+                let lines = logged(|| with_access_of(user, || log(&mut file)));
                 let lines: Vec<String> =
                     lines.into_iter().map(|line| line.replace(&name, "/state")).collect();
                 if lines != expected {
                     wrong.push(format!("{}: {lines:#?}", row.name));
                 }
             }
-            mount(&format!("--unmount {name}"));
+            // If something is mounted there.
+            run("umount", &format!("--quiet {name}"));
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    };
-    std::thread::scope(|scope| scope.spawn(run).join())
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
 }
 
-/// Runs mount(8), or umount(8). Returns whether it succeeded.
-fn mount(line: &str) -> bool {
-    let (program, line) = match line.strip_prefix("--unmount ") {
-        Some(directory) => ("umount", directory),
-        None => ("mount", line),
-    };
-    Command::new(program)
-        .args(line.split(' '))
-        .stderr(std::process::Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+/// Runs mount(8), with this directory as the last word.
+fn mount(words: &str, at: &Path) {
+    assert!(run("mount", &format!("{words} {}", at.display())), "mount {words}");
 }
 
 #[test]
@@ -133,7 +109,7 @@ fn each_fault_of_a_write_is_reported_once_with_its_end() {
         row(
             "the disk is full",
             |at| {
-                assert!(mount(&format!("-t tmpfs -o size=16k,mode=777 tmpfs {}", at.display())));
+                mount("-t tmpfs -o size=16k,mode=777 tmpfs", at);
                 fs::write(at.join("other"), [0; 16 << 10]).unwrap();
             },
             &[
@@ -145,12 +121,12 @@ fn each_fault_of_a_write_is_reported_once_with_its_end() {
         row(
             "the file system is read-only",
             |at| {
-                assert!(mount(&format!("-t tmpfs -o mode=777,ro tmpfs {}", at.display())));
+                mount("-t tmpfs -o mode=777,ro tmpfs", at);
             },
             &[
                 "WARN cannot write /state/drift: the file system is read-only: state for the next start not saved; retrying every minute",
             ],
-            |at| assert!(mount(&format!("-o remount,rw {}", at.display()))),
+            |at| mount("-o remount,rw", at),
             &["INFO state for the next start saved again"],
         ),
         row(

@@ -1,19 +1,18 @@
 //! Each fault of an output, and all sentences that danteshm logs about it: with real segments and sockets.
 
 use super::logged::logged;
+use super::namespaces::{NOBODY, in_namespaces, with_access_of};
 use super::scratch::Scratch;
 use super::*;
 use clap::Parser;
 use dante_core::time::{Duration, Ratio};
 use dante_os::ntpshm::{NtpShm, ShmError};
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{Uid, setfsuid};
+use nix::sched::CloneFlags;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
 
-const NOBODY: u32 = 65_534;
 const UNIT: u32 = 2;
 const SYNC: Duration = Duration::from_ms(250);
 const SAMPLE: RefclockSample = RefclockSample {
@@ -193,11 +192,9 @@ impl Bench {
     }
 }
 
-/// Runs `test` as a user who has no special access to files. Its files are still those of root.
+/// Runs `test` as a user who has no special access to files.
 fn without_access(test: impl FnOnce()) {
-    let before = setfsuid(Uid::from_raw(NOBODY));
-    test();
-    setfsuid(before);
+    with_access_of(NOBODY, test);
 }
 
 /// A fault, all sentences that follow, its end, and all sentences that follow that.
@@ -698,24 +695,10 @@ fn rows(kind: OutputKind, fault: Fault) -> Vec<Row> {
     }
 }
 
-/// Runs `test` in a thread with System V segments of its own. Needs root.
-fn with_own_segments(test: impl FnOnce() + Send) {
-    std::thread::scope(|scope| {
-        let run = scope.spawn(|| match unshare(CloneFlags::CLONE_NEWIPC) {
-            Ok(()) => test(),
-            Err(cause) => {
-                let is_ci = std::env::var("CI").as_deref() == Ok("true");
-                assert!(!is_ci, "this test cannot run: no new IPC namespace: {cause}");
-                eprintln!("skipped: no new IPC namespace: {cause}");
-            }
-        });
-        run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    });
-}
-
 #[test]
 fn each_fault_of_an_output_is_reported_by_its_cause_and_by_nothing_else() {
-    with_own_segments(|| {
+    // With System V segments of its own.
+    in_namespaces(CloneFlags::CLONE_NEWIPC, || {
         let mut wrong = Vec::new();
         for (kind, fault) in OutputKind::ALL.into_iter().flat_map(|kind| FAULTS.map(|fault| (kind, fault))) {
             for (number, row) in rows(kind, fault).into_iter().enumerate() {

@@ -17,6 +17,8 @@ mod local_socket;
 pub mod log;
 #[cfg(test)]
 mod logged;
+#[cfg(test)]
+mod namespaces;
 pub mod net;
 pub mod ntp;
 pub mod ntpshm;

@@ -1,47 +1,11 @@
-//! Helpers of this crate's tests: threads with their own namespaces, user or umask, and lines of the log. Tests that need root
-//! are skipped without it, and fail instead if CI=true is set.
+//! Helpers of this crate's tests: threads with their own network, user or umask, and lines of the log.
 
 pub use crate::logged::logged;
+pub use crate::namespaces::{NOBODY, in_namespaces, is_root, skip};
+
+use crate::namespaces::{in_thread, run};
 use nix::sched::{CloneFlags, unshare};
-use std::panic::resume_unwind;
-use std::process::Command;
 use std::ptr::null;
-use std::thread;
-
-pub const NOBODY: u32 = 65_534;
-
-/// Reports that a test is skipped because something is missing.
-///
-/// # Panics
-/// If CI=true is set: no test may be skipped there.
-pub fn skip(missing: &str) {
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "this test cannot run: {missing}");
-    eprintln!("skipped: {missing}");
-}
-
-/// Whether the tests run as root. If not, reports that this test is skipped.
-pub fn is_root(why: &str) -> bool {
-    let is_root = nix::unistd::geteuid().is_root();
-    if !is_root {
-        skip(&format!("needs root: {why}"));
-    }
-    is_root
-}
-
-/// Runs `test` in a thread of its own; what the thread changes about itself ends with it.
-fn in_thread<T: Send>(test: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| scope.spawn(test).join()).unwrap_or_else(|panic| resume_unwind(panic))
-}
-
-/// Runs `test` in new namespaces of these kinds. Needs root.
-pub fn in_namespaces(kinds: CloneFlags, test: impl FnOnce() + Send) {
-    if is_root("creates namespaces") {
-        in_thread(|| match unshare(kinds) {
-            Ok(()) => test(),
-            Err(cause) => skip(&format!("no new namespaces: {cause}")),
-        });
-    }
-}
 
 /// Runs `test` in a new network namespace, whose only interface is `lo`, and up. Needs root and ip(8).
 pub fn in_network_namespace(test: impl FnOnce() + Send) {
@@ -85,8 +49,7 @@ pub fn with_umask(mask: u32, test: impl FnOnce() + Send) {
 
 /// Runs ip(8). Returns whether it exists and succeeded.
 pub fn ip(line: &str) -> bool {
-    let status = Command::new("ip").args(line.split(' ')).status();
-    status.is_ok_and(|status| status.success())
+    run("ip", line)
 }
 
 /// Creates a pair of connected interfaces, `v0` and `v1`. If that fails, reports that the test is skipped.
