@@ -284,12 +284,16 @@ pub fn observer(pages: &Pages) -> Vec<Finding> {
     life.into_iter().chain(networks).collect()
 }
 
+/// Returns the command that shows the log of dante4l.
+fn log_of_dante4l(pages: &Pages) -> String {
+    format!("journalctl -u {} -n 40", unit(Dante4lStatus::PROGRAM, pages.instance.as_ref()))
+}
+
 fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
     let mut found = Vec::new();
     let now = pages.now;
     let interface = port.interface;
     let state = port.state().unwrap_or(port::State::Initializing);
-    let log = || format!("journalctl -u {} -n 40", unit(Dante4lStatus::PROGRAM, pages.instance.as_ref()));
     let shown = port.diagnostics().filter(|(diagnostic, at)| diagnostic.is_shown(state, now - *at));
     let is_explained = port.diagnostics().any(|(diagnostic, at)| diagnostic.explains_state(state, now - at));
     match port.state() {
@@ -310,7 +314,7 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
                 .unexplained(
                     "sudo pmc-lite doctor finds the cause: the wrong interface, no cable, no leader, another subdomain (devices with a \
                      pull-up of the sample rate), a VLAN tag, IGMP snooping or a firewall",
-                    log(),
+                    log_of_dante4l(pages),
                 ),
             );
         }
@@ -332,7 +336,7 @@ fn network(port: &PortRecord, pages: &Pages) -> Vec<Finding> {
         let finding = Finding::explained(level, &diagnostic).kind(kind);
         // Their remedies refer to the doctor.
         let is_unexplained = matches!(diagnostic, Diagnostic::NoFollowUp | Diagnostic::NoSync);
-        let finding = Finding { otherwise: is_unexplained.then(log), ..finding };
+        let finding = Finding { otherwise: is_unexplained.then(|| log_of_dante4l(pages)), ..finding };
         let what = format!("{interface}: {}", finding.what);
         found.push(finding.reworded(what));
     }

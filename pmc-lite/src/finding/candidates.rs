@@ -1,7 +1,7 @@
 //! Findings about the interfaces among which dante4l chooses (`interface = "auto"`).
 
 use super::unusable::{cause, unusable};
-use super::{Finding, Kind, Level};
+use super::{Finding, Kind, Level, log_of_dante4l};
 use crate::pages::{Pages, configuration, unit};
 use dante_core::candidates::{PassedOver, Role};
 use dante_core::explain::Explain;
@@ -170,8 +170,7 @@ fn no_leader(shown: &[CandidateRecord], candidates: &[&CandidateRecord], pages: 
                 .into(),
         ),
     };
-    let log = format!("journalctl -u {} -n 40", unit(Dante4lStatus::PROGRAM, pages.instance.as_ref()));
-    found.push(Finding::failure(what).kind(Kind::NoLeader).unexplained(check, log));
+    found.push(Finding::failure(what).kind(Kind::NoLeader).unexplained(check, log_of_dante4l(pages)));
     found
 }
 

@@ -190,6 +190,12 @@ fn leading(host: &Host) -> LeaderProcess {
     host.lab.leader(&["--force", "--ppm=12", &format!("--uuid={UUID}")])
 }
 
+/// A leader on the host itself.
+fn leader_here(host: &Host) -> Box<dyn Any> {
+    let from = host.lab.near_address().parse().expect("an address");
+    Box::new(RawLeader::start(&host.lab.near, IDENTITY, Way::From(from)))
+}
+
 /// The host's address has this label.
 fn label(host: &Host, label: &str) {
     let near = &host.lab.near;
@@ -330,12 +336,8 @@ fn leader_in_a_vlan_of_the_interface() {
 /// As a virtual sound card, or a Dante device in a container with the host's network.
 #[test]
 fn leader_on_the_same_host() {
-    let before = |host: &Host| -> Running {
-        let from = host.lab.near_address().parse().expect("an address");
-        vec![Box::new(RawLeader::start(&host.lab.near, IDENTITY, Way::From(from)))]
-    };
     Setup {
-        before,
+        before: |host| vec![leader_here(host)],
         status: "veth0: leader 00:1d:c1:a1:72:3c/1 at {near} is a program on this host: it is not followed, because this host's clock would follow itself",
         doctor: "Begin here: veth0: leader 00:1d:c1:a1:72:3c/1 at {near} is a program on this host: it is not followed, because this host's clock would follow itself",
         remedy: "stop that program",
@@ -388,12 +390,8 @@ fn leader_at_a_former_address_of_the_host() {
 /// The operator names it, for example to serve the time of this host to a Dante network and to steer nothing by it.
 #[test]
 fn named_leader_on_the_same_host() {
-    let before = |host: &Host| -> Running {
-        let from = host.lab.near_address().parse().expect("an address");
-        vec![Box::new(RawLeader::start(&host.lab.near, IDENTITY, Way::From(from)))]
-    };
     Setup {
-        before,
+        before: |host| vec![leader_here(host)],
         dante4l: &["-i", CABLE, "--leader", UUID],
         not_logged: &["is a program on this host"],
         ..FOLLOWED
